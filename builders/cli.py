@@ -1,0 +1,115 @@
+"""`python -m builders`: what the Makefile calls."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from builders.errors import BuildError
+from builders.preflight import PreflightError, faults, probe
+from builders.server import ENVIRONMENT, Ports, ServerError, TritonServer
+from builders.spec import ROOT, Sku, chosen_models, load_pipeline, load_sku
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when all is well, 1 with a message when not."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (BuildError, PreflightError, ServerError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m builders", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: object, help_text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help_text, description=help_text)
+        command.add_argument("--sku", default="cpu", help="name of a file in builders/skus")
+        command.set_defaults(run=run)
+        return command
+
+    build = add("build-engines", build_engines, "make the engines of a SKU and link them in")
+    build.add_argument("--models", default="", help="specs that replace the pipeline's, by comma")
+    add("render", render_files, "write config.pbtxt and model.py of every model")
+    add("check", check_files, "fail with a diff where generated files are stale")
+    for name, run, text in (
+        ("preflight", preflight, "say what keeps this machine from serving"),
+        ("serve", serve, "run tritonserver until interrupted"),
+    ):
+        command = add(name, run, text)
+        for port, number in Ports().by_name().items():
+            command.add_argument(f"--{port}-port", type=int, default=number)
+    return parser
+
+
+def build_engines(options: argparse.Namespace) -> int:
+    """One line a model, with the time that it took."""
+    from builders.engine import build_engine
+    from builders.repository import link_engines
+
+    sku = load_sku(options.sku)
+    specs = chosen_models([name for name in options.models.split(",") if name])
+    engines = []
+    for number, spec in enumerate(specs, start=1):
+        label = f"[{number}/{len(specs)}] {spec.role} {spec.name}"
+        engine = build_engine(spec, sku, lambda text, label=label: print(f"{label}: {text} …", flush=True))
+        engines.append(engine)
+        how = f"made in {engine.seconds:.1f} s" if engine.seconds else "up to date"
+        print(f"{label}: {how} ({engine.folder.relative_to(ROOT)})", flush=True)
+    link_engines(engines, sku)
+    return render_files(options)
+
+
+def _rendered(sku: Sku) -> dict[str, str]:
+    from builders.render import render
+
+    return render(sku, load_pipeline())
+
+
+def render_files(options: argparse.Namespace) -> int:
+    """Says what changed, if anything."""
+    from builders.repository import write
+
+    for name in write(_rendered(load_sku(options.sku))):
+        print(f"wrote model_repository/{name}")
+    return 0
+
+
+def check_files(options: argparse.Namespace) -> int:
+    """The diff between what is on disk and what would be rendered."""
+    from builders.repository import differences
+
+    found = list(differences(_rendered(load_sku(options.sku))))
+    if found:
+        print("".join(found) + "\ngenerated files are stale: run 'make render'", file=sys.stderr)
+    return 1 if found else 0
+
+
+def _ports(options: argparse.Namespace) -> Ports:
+    return Ports(options.http_port, options.grpc_port, options.metrics_port)
+
+
+def preflight(options: argparse.Namespace) -> int:
+    """One sentence a fault."""
+    found = list(faults(probe(ENVIRONMENT), load_sku(options.sku), _ports(options).by_name()))
+    print("\n".join(found) or "ready to serve")
+    return 1 if found else 0
+
+
+def serve(options: argparse.Namespace) -> int:
+    """In the foreground; the log goes to build/tritonserver.log."""
+    log = ROOT / "build" / "tritonserver.log"
+    log.parent.mkdir(exist_ok=True)
+    with TritonServer(load_sku(options.sku), _ports(options), log) as server:
+        print(
+            f"serving: http 127.0.0.1:{server.ports.http}, gRPC 127.0.0.1:{server.ports.grpc}, "
+            f"metrics 127.0.0.1:{server.ports.metrics}; log {Path(log).relative_to(ROOT)}; "
+            "Ctrl-C stops",
+            flush=True,
+        )
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            return 0

@@ -1,0 +1,5 @@
+"""The one error of build time: a message for the person at the keyboard, no traceback."""
+
+
+class BuildError(Exception):
+    """What was asked, what was found, what is possible."""

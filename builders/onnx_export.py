@@ -1,0 +1,112 @@
+"""Encoders to ONNX: one artefact each, for every SKU, with pooling inside the graph."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builders.checkpoint import Checkpoint
+from builders.errors import BuildError
+from builders.spec import ModelSpec
+from ensembles.contracts import RERANKER
+
+if TYPE_CHECKING:
+    import torch
+
+OPSET = 17
+
+
+def export_encoder(spec: ModelSpec, checkpoint: Checkpoint, target: Path) -> None:
+    """Write `target` (model.onnx): INT64 [rows, tokens] inputs to FP32 [rows, width].
+
+    The TorchScript exporter: the dynamo one gives a slower graph (facts: engines-cpu).
+    """
+    import torch
+
+    model, names, output = _encoder(spec, checkpoint)
+    example = tuple(torch.ones((2, 8), dtype=torch.int64) for _ in names)
+    axes = {name: {0: "rows", 1: "tokens"} for name in names} | {output: {0: "rows"}}
+    with torch.no_grad():
+        torch.onnx.export(
+            model.eval(),
+            example,
+            str(target),
+            input_names=names,
+            output_names=[output],
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def _encoder(spec: ModelSpec, checkpoint: Checkpoint) -> "tuple[torch.nn.Module, list[str], str]":
+    has_types = int(str(checkpoint.config().get("type_vocab_size", 0))) > 1
+    if spec.role == "embedder":
+        return _embedder(checkpoint, has_types), ["input_ids", "attention_mask"], "embedding"
+    names = [s.name for s in RERANKER.inputs if has_types or s.name != "token_type_ids"]
+    return _reranker(spec, checkpoint, names), names, RERANKER.outputs[0].name
+
+
+def _embedder(checkpoint: Checkpoint, has_types: bool) -> "torch.nn.Module":
+    import torch
+    from transformers import AutoModel
+
+    encoder = AutoModel.from_pretrained(checkpoint.path, attn_implementation="eager")
+    mode, normalised = pooling(checkpoint.path)
+
+    class Embedder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = encoder
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            types = {"token_type_ids": torch.zeros_like(input_ids)} if has_types else {}
+            hidden = self.encoder(input_ids, attention_mask=attention_mask, **types)[0]
+            pooled = hidden[:, 0] if mode == "cls" else _mean(hidden, attention_mask)
+            return torch.nn.functional.normalize(pooled, dim=1) if normalised else pooled
+
+    return Embedder()
+
+
+def _mean(hidden: Any, attention_mask: Any) -> Any:
+    weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
+
+
+def _reranker(spec: ModelSpec, checkpoint: Checkpoint, names: list[str]) -> "torch.nn.Module":
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    classifier = AutoModelForSequenceClassification.from_pretrained(
+        checkpoint.path, attn_implementation="eager"
+    )
+    if classifier.config.num_labels != 1:
+        raise BuildError(
+            f"model '{spec.name}': {classifier.config.num_labels} labels; a reranker has 1"
+        )
+
+    class Reranker(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.classifier = classifier
+
+        def forward(self, *inputs: Any) -> Any:
+            return self.classifier(**dict(zip(names, inputs, strict=True))).logits
+
+    return Reranker()
+
+
+def pooling(path: Path) -> tuple[str, bool]:
+    """`mean` or `cls`, and whether vectors are normalised: what sentence-transformers would do.
+
+    A checkpoint that doesn't say gets mean and normalised. Raises `BuildError` for other modes.
+    """
+    modules = path / "modules.json"
+    if not modules.is_file():
+        return "mean", True
+    normalised = any("Normalize" in module["type"] for module in json.loads(modules.read_text()))
+    config = json.loads((path / "1_Pooling" / "config.json").read_text())
+    if config.get("pooling_mode_mean_tokens") or config.get("pooling_mode") == "mean":
+        return "mean", normalised
+    if config.get("pooling_mode_cls_token") or config.get("pooling_mode") == "cls":
+        return "cls", normalised
+    raise BuildError(f"{path.name}: pooling other than mean or cls: {config}")

@@ -1,0 +1,73 @@
+"""model_repository/ on disk: generated text written or compared, engines linked in."""
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from builders.engine import Engine
+from builders.served import PYTHON_MODELS
+from builders.spec import ROOT, Sku
+
+REPOSITORY = ROOT / "model_repository"
+
+
+def write(files: dict[str, str], repository: Path = REPOSITORY) -> list[str]:
+    """Write what differs and remove generated files of models that are gone; their paths."""
+    changed = []
+    for name, text in files.items():
+        path = repository / name
+        if not path.is_file() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            changed.append(name)
+    for path in stale(files, repository):
+        path.unlink()
+        changed.append(str(path.relative_to(repository)))
+    return changed
+
+
+def stale(files: dict[str, str], repository: Path = REPOSITORY) -> Iterator[Path]:
+    """Generated files on disk that are not generated any more."""
+    for pattern in ("*/config.pbtxt", "*/configs/*.pbtxt", "*/1/model.py"):
+        for path in sorted(repository.glob(pattern)):
+            if str(path.relative_to(repository)) not in files:
+                yield path
+
+
+def differences(files: dict[str, str], repository: Path = REPOSITORY) -> Iterator[str]:
+    """A unified diff for each file on disk that is not what would be written."""
+    for name, text in sorted(files.items()):
+        path = repository / name
+        found = path.read_text() if path.is_file() else ""
+        if found != text or not path.is_file():
+            yield "".join(
+                difflib.unified_diff(
+                    found.splitlines(keepends=True),
+                    text.splitlines(keepends=True),
+                    f"on disk: {name}",
+                    f"rendered: {name}",
+                )
+            ) or f"missing: {name}\n"
+    for path in stale(files, repository):
+        yield f"stale: {path.relative_to(repository)}\n"
+
+
+def link_engines(engines: list[Engine], sku: Sku, repository: Path = REPOSITORY) -> None:
+    """Point `<model>/1/engines/<sku>` at the engine of the model's role, in one step each."""
+    folders = {engine.spec.role: engine.folder for engine in engines}
+    for model in PYTHON_MODELS:
+        if model.role:
+            link = repository / model.contract.name / "1" / "engines" / sku.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            fresh = link.with_name(f".{sku.name}.new")
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(os.path.relpath(folders[model.role], link.parent))
+            fresh.replace(link)
+
+
+def engine_links(sku: Sku, repository: Path = REPOSITORY) -> Iterator[Path]:
+    """Where each model that reads an engine looks for it."""
+    for model in PYTHON_MODELS:
+        if model.role:
+            yield repository / model.contract.name / "1" / "engines" / sku.name

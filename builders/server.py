@@ -1,0 +1,186 @@
+"""A real tritonserver from the wheel: started with our repository, waited for, stopped."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from builders.preflight import PreflightError, ServingEnvironment, faults, probe
+from builders.repository import REPOSITORY
+from builders.spec import ROOT, Sku
+
+ENVIRONMENT = ROOT / ".venv-serve"
+START_TIMEOUT_S = 180
+STOP_TIMEOUT_S = 15
+
+
+class ServerError(Exception):
+    """The server did not come up; the message ends with its log."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the server listens, on 127.0.0.1."""
+
+    http: int = 8000
+    grpc: int = 8001
+    metrics: int = 8002
+
+    def by_name(self) -> dict[str, int]:
+        """For messages."""
+        return {"http": self.http, "grpc": self.grpc, "metrics": self.metrics}
+
+
+def free_ports() -> Ports:
+    """Ports that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(3)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = Ports(*(each.getsockname()[1] for each in sockets))
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class TritonServer:
+    """`with TritonServer(sku) as server:` serves until the block ends.
+
+    The log goes to `log`. Raises `PreflightError` for what the machine lacks, `ServerError` when
+    the server ends or is not ready in time.
+    """
+
+    def __init__(
+        self, sku: Sku, ports: Ports, log: Path, repository: Path = REPOSITORY, options: tuple[str, ...] = ()
+    ) -> None:
+        self.ports, self.log = ports, log
+        self._sku, self._repository, self._options = sku, repository, options
+        self._runtime = tempfile.TemporaryDirectory(prefix="triton-runtime-")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    def __enter__(self) -> "TritonServer":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Check the machine, start, and wait until every model is ready."""
+        environment = probe(ENVIRONMENT)
+        if found := list(faults(environment, self._sku, self.ports.by_name())):
+            raise PreflightError("\n".join(found))
+        command = self._command(environment)
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=_environment(environment), start_new_session=True
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> int:
+        """End the server, its streams first; its exit status."""
+        process = self._process
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # the session that we started: server and stubs
+            process.wait()
+        self._process = None
+        return process.returncode
+
+    def wait(self) -> int:
+        """Until the server ends by itself; its exit status."""
+        assert self._process is not None, "the server is not running"
+        return self._process.wait()
+
+    def _command(self, environment: ServingEnvironment) -> list[str]:
+        backends = _link_backends(environment, Path(self._runtime.name))
+        return [
+            str(environment.triton / "bin" / "tritonserver"),
+            f"--model-repository={self._repository}",
+            f"--model-config-name={self._sku.name}",
+            f"--backend-directory={backends}",
+            f"--cache-directory={environment.triton / 'caches'}",
+            "--http-address=127.0.0.1",
+            "--grpc-address=127.0.0.1",
+            "--metrics-address=127.0.0.1",
+            f"--http-port={self.ports.http}",
+            f"--grpc-port={self.ports.grpc}",
+            f"--metrics-port={self.ports.metrics}",
+            "--disable-auto-complete-config",
+            "--allow-gpu-metrics=false",
+            "--model-control-mode=explicit",
+            "--load-model=*",
+            "--exit-timeout-secs=10",
+            f"--backend-config=python,shm-region-prefix-name=rag{os.getpid()}_{self.ports.http}_",
+            *self._options,
+        ]
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._is_ready():
+            if self._process.poll() is not None:
+                raise ServerError(f"tritonserver ended ({self._process.returncode}):\n{self._tail()}")
+            if time.monotonic() > deadline:
+                raise ServerError(f"not ready after {START_TIMEOUT_S} s:\n{self._tail()}")
+            time.sleep(0.05)
+
+    def _is_ready(self) -> bool:
+        url = f"http://127.0.0.1:{self.ports.http}/v2/health/ready"
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
+
+
+def _link_backends(environment: ServingEnvironment, runtime: Path) -> Path:
+    """A backend directory of links: the wheel ships the stub apart from the backend."""
+    folder = runtime / "backends" / "python"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = environment.triton / "backends" / "python"
+    for path in (
+        source / "libtriton_python.so",
+        source / "triton_python_backend_utils.py",
+        environment.stub,
+    ):
+        link = folder / path.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(path)
+    return folder.parent
+
+
+def _environment(environment: ServingEnvironment) -> dict[str, str]:
+    """The stub takes its packages from the first python3 on PATH."""
+    path = f"{environment.python.parent}:{os.environ.get('PATH', '')}"
+    libraries = f"{environment.library_folder}:{os.environ.get('LD_LIBRARY_PATH', '')}"
+    return os.environ | {"PATH": path, "LD_LIBRARY_PATH": libraries}

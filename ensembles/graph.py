@@ -1,0 +1,221 @@
+"""Ensemble graphs: steps wired by tensor name, checked when they are made."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ensembles.contracts import ModelContract
+from ensembles.tensors import TensorSpec
+
+
+class GraphError(ValueError):
+    """A graph is wired wrongly; the message lists every fault, one a line."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of `model`.
+
+    `inputs` and `outputs` map the model's tensor names to the graph's; a name that is not in the
+    map keeps its own. An output that is mapped to None is dropped, and an optional input that is
+    not in the map is left out when the graph has no tensor of its name.
+    """
+
+    model: ModelContract
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str | None] = field(default_factory=dict)
+
+    def writes(self) -> Iterator[tuple[TensorSpec, str]]:
+        """Each output that is kept, with the graph tensor that it gives."""
+        for spec in self.model.outputs:
+            name = self.outputs.get(spec.name, spec.name)
+            if name is not None:
+                yield spec, name
+
+
+@dataclass(frozen=True)
+class EnsembleGraph:
+    """Steps that together serve `contract`; wiring follows names, order follows data.
+
+    Raises `GraphError` with all faults: unknown or unconnected tensors, types and shapes that
+    don't fit, tensors written twice or never read, cycles, and decoupled steps that are not last.
+    """
+
+    contract: ModelContract
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        faults = list(_faults(self))
+        if faults:
+            raise GraphError(
+                f"graph '{self.contract.name}' has {len(faults)} fault(s):\n  "
+                + "\n  ".join(faults)
+            )
+
+    @property
+    def name(self) -> str:
+        """The name under which the graph is served."""
+        return self.contract.name
+
+    @property
+    def splits_rows(self) -> bool:
+        """Whether rows of a batch are served one by one (streams can't share a response).
+
+        Triton's ensemble scheduler can't do this: such a graph needs the graph runner.
+        """
+        return self.contract.batched and self.contract.decoupled
+
+    @property
+    def tensors(self) -> dict[str, tuple[TensorSpec, bool]]:
+        """Every tensor that can be read: its spec and whether it has a batch dimension."""
+        batched = self.contract.batched and not self.splits_rows
+        found = {spec.name: (spec, batched) for spec in self.contract.inputs}
+        for step in self.steps:
+            found.update({name: (spec, step.model.batched) for spec, name in step.writes()})
+        return found
+
+    def reads(self, step: Step) -> Iterator[tuple[TensorSpec, str]]:
+        """Each connected input of `step`, with the graph tensor that it takes."""
+        available = self.tensors
+        for spec in step.model.inputs:
+            name = step.inputs.get(spec.name, spec.name)
+            if name in available or spec.name in step.inputs or not spec.optional:
+                yield spec, name
+
+    def label(self, step: Step) -> str:
+        """`step 3 (reranker)`: how messages name a step."""
+        return f"step {self.steps.index(step) + 1} ({step.model.name})"
+
+
+def full_dims(spec: TensorSpec, batched: bool) -> tuple[int, ...]:
+    """The shape on the wire: with the batch dimension, where there is one."""
+    return ((-1,) if batched else ()) + spec.shape
+
+
+def _fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Triton's rule: same rank, and every size equal or variable on one side."""
+    return len(given) == len(wanted) and all(
+        a == b or -1 in (a, b) for a, b in zip(given, wanted, strict=True)
+    )
+
+
+def _faults(graph: EnsembleGraph) -> Iterator[str]:
+    yield from _name_faults(graph)
+    yield from _writer_faults(graph)
+    yield from _input_faults(graph)
+    yield from _output_faults(graph)
+    yield from _unread_faults(graph)
+    yield from _cycle_faults(graph)
+    yield from _decoupled_faults(graph)
+
+
+def _name_faults(graph: EnsembleGraph) -> Iterator[str]:
+    """Maps that name a tensor the model doesn't have."""
+    for step in graph.steps:
+        where = graph.label(step)
+        sides = (
+            ("input", step.inputs, step.model.inputs),
+            ("output", step.outputs, step.model.outputs),
+        )
+        for side, names, specs in sides:
+            known = [spec.name for spec in specs]
+            for name in sorted(names.keys() - set(known)):
+                yield f"{where}: no {side} '{name}'; it has {', '.join(known)}"
+
+
+def _writer_faults(graph: EnsembleGraph) -> Iterator[str]:
+    writers = Counter(name for step in graph.steps for _, name in step.writes())
+    writers.update(spec.name for spec in graph.contract.inputs)
+    for step in graph.steps:
+        for _, name in step.writes():
+            if writers[name] > 1:
+                yield f"{graph.label(step)}: tensor '{name}' is written {writers[name]} times"
+
+
+def _input_faults(graph: EnsembleGraph) -> Iterator[str]:
+    available = graph.tensors
+    for step in graph.steps:
+        for spec, name in graph.reads(step):
+            where = f"{graph.label(step)}: input '{spec.name}'"
+            if name not in available:
+                yield f"{where}: nothing gives tensor '{name}'"
+                continue
+            given, batched = available[name]
+            yield from _mismatch(where, name, given, batched, spec, step.model.batched)
+            if given.optional and not spec.optional:
+                yield f"{where}: is required, but graph input '{name}' is optional"
+
+
+def _mismatch(
+    where: str, name: str, given: TensorSpec, batched: bool, wanted: TensorSpec, to_batched: bool
+) -> Iterator[str]:
+    if given.dtype is not wanted.dtype:
+        yield f"{where}: takes {wanted.dtype.name}, tensor '{name}' is {given.dtype.name}"
+    have, want = full_dims(given, batched), full_dims(wanted, to_batched)
+    if not _fits(have, want):
+        yield f"{where}: takes shape {list(want)}, tensor '{name}' has {list(have)}"
+
+
+def _output_faults(graph: EnsembleGraph) -> Iterator[str]:
+    available = graph.tensors
+    inputs = {spec.name for spec in graph.contract.inputs}
+    for spec in graph.contract.outputs:
+        where = f"graph output '{spec.name}'"
+        if spec.name not in available or spec.name in inputs:
+            yield f"{where}: no step gives it"
+        else:
+            given, batched = available[spec.name]
+            wants_batch = graph.contract.batched and not graph.splits_rows
+            yield from _mismatch(where, spec.name, given, batched, spec, wants_batch)
+
+
+def _unread_faults(graph: EnsembleGraph) -> Iterator[str]:
+    read = {name for step in graph.steps for _, name in graph.reads(step)}
+    outputs = {spec.name for spec in graph.contract.outputs}
+    for step in graph.steps:
+        for _, name in step.writes():
+            if name not in read | outputs:
+                yield f"{graph.label(step)}: nothing reads tensor '{name}'"
+    for spec in graph.contract.inputs:
+        if spec.name not in read:
+            yield f"graph input '{spec.name}': nothing reads it"
+
+
+def _cycle_faults(graph: EnsembleGraph) -> Iterator[str]:
+    """Run the graph on names alone: steps that never become ready wait for each other."""
+    written = {name for step in graph.steps for _, name in step.writes()}
+    ready = {spec.name for spec in graph.contract.inputs}
+    waiting = list(graph.steps)
+    while runnable := [
+        step
+        for step in waiting
+        if all(name in ready or name not in written for _, name in graph.reads(step))
+    ]:
+        ready |= {name for step in runnable for _, name in step.writes()}
+        waiting = [step for step in waiting if step not in runnable]
+    if waiting:
+        yield "cycle: " + ", ".join(graph.label(s) for s in waiting) + " wait for each other"
+
+
+def _decoupled_faults(graph: EnsembleGraph) -> Iterator[str]:
+    decoupled = [step for step in graph.steps if step.model.decoupled]
+    if bool(decoupled) != graph.contract.decoupled:
+        kind = "decoupled" if decoupled else "not decoupled"
+        yield f"graph is declared decoupled={graph.contract.decoupled}, its steps are {kind}"
+    for step in decoupled:
+        yield from _after_decoupled(graph, step)
+
+
+def _after_decoupled(graph: EnsembleGraph, step: Step) -> Iterator[str]:
+    """Triton pairs responses by request: only what descends from the decoupled step may leave."""
+    own = {name for _, name in step.writes()}
+    for later in graph.steps:
+        for _, name in graph.reads(later):
+            if name in own:
+                yield (
+                    f"{graph.label(later)}: reads '{name}' of decoupled {graph.label(step)}; "
+                    "a decoupled step must be last (no order, no back-pressure after it)"
+                )
+    for spec in graph.contract.outputs:
+        if spec.name not in own:
+            yield f"graph output '{spec.name}': must come from decoupled {graph.label(step)}"

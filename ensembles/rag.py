@@ -1,0 +1,41 @@
+"""`rag`: question and documents to a streamed answer with its sources.
+
+Served twice over the same steps. `rag` is a plain Triton ensemble: every step is scheduled by the
+server, but Triton 2.51 does not pass a cancellation on to its steps. `rag_cancellable` is the
+same graph walked by python_backends/graph_runner.py: it stops when the client goes away and keeps
+the deadline of the request.
+"""
+
+from dataclasses import replace
+
+from ensembles.contracts import (
+    CITATIONS,
+    GENERATION,
+    LLM,
+    PROMPT_BUILDER,
+    SAMPLING,
+    SOURCES,
+    ModelContract,
+)
+from ensembles.graph import EnsembleGraph, Step
+from ensembles.retrieve import RETRIEVAL_INPUTS, RETRIEVAL_STEPS
+
+_RANKED = {spec.name: f"ranked_{spec.name}" for spec in SOURCES}
+_SHOWN = {spec.name: f"prompt_{spec.name}" for spec in SOURCES}
+
+RAG = EnsembleGraph(
+    contract=ModelContract(
+        name="rag",
+        inputs=(*RETRIEVAL_INPUTS, *SAMPLING),
+        outputs=(*GENERATION, CITATIONS, *SOURCES),
+        decoupled=True,
+    ),
+    steps=(
+        *RETRIEVAL_STEPS[:-1],
+        replace(RETRIEVAL_STEPS[-1], outputs=_RANKED),
+        Step(PROMPT_BUILDER, inputs=_RANKED),
+        Step(LLM, inputs=_SHOWN),
+    ),
+)
+
+RAG_CANCELLABLE = replace(RAG, contract=replace(RAG.contract, name="rag_cancellable"))

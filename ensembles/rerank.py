@@ -1,0 +1,14 @@
+"""`rerank`: how relevant each passage is to a query."""
+
+from ensembles.contracts import PAIR_TOKENIZER, RERANKER, ModelContract, tensor
+from ensembles.graph import EnsembleGraph, Step
+from ensembles.tensors import DType
+
+RERANK = EnsembleGraph(
+    contract=ModelContract(
+        name="rerank",
+        inputs=PAIR_TOKENIZER.inputs,
+        outputs=(tensor("relevance", DType.FP32, "passages", 1),),
+    ),
+    steps=(Step(PAIR_TOKENIZER), Step(RERANKER)),
+)

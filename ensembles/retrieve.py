@@ -1,0 +1,72 @@
+"""`retrieve`: question and documents to the most relevant passages, with their scores."""
+
+from ensembles.contracts import (
+    EMBEDDER,
+    PAIR_TOKENIZER,
+    PASSAGE_SELECTOR,
+    PASSAGE_SPLITTER,
+    RERANKER,
+    SOURCE_RANKER,
+    SOURCES,
+    TOKENIZER,
+    ModelContract,
+    optional,
+    tensor,
+)
+from ensembles.graph import EnsembleGraph, Step
+from ensembles.tensors import DType
+
+RETRIEVAL_INPUTS = (
+    tensor("question", DType.STRING, 1),
+    tensor("documents", DType.STRING, "documents"),
+    optional("num_candidates", DType.INT32, 1),
+    optional("num_sources", DType.INT32, 1),
+)
+
+RETRIEVAL_STEPS = (
+    Step(PASSAGE_SPLITTER),
+    Step(
+        TOKENIZER,
+        inputs={"text": "question"},
+        outputs={"input_ids": "question_ids", "attention_mask": "question_mask"},
+    ),
+    Step(
+        EMBEDDER,
+        inputs={"input_ids": "question_ids", "attention_mask": "question_mask"},
+        outputs={"embedding": "query_embedding"},
+    ),
+    Step(
+        TOKENIZER,
+        inputs={"text": "passages"},
+        outputs={"input_ids": "passage_ids", "attention_mask": "passage_mask"},
+    ),
+    Step(
+        EMBEDDER,
+        inputs={"input_ids": "passage_ids", "attention_mask": "passage_mask"},
+        outputs={"embedding": "passage_embedding"},
+    ),
+    Step(PASSAGE_SELECTOR),
+    Step(
+        PAIR_TOKENIZER,
+        inputs={"query": "question", "passages": "candidates"},
+        outputs={
+            "input_ids": "pair_ids",
+            "attention_mask": "pair_mask",
+            "token_type_ids": "pair_types",
+        },
+    ),
+    Step(
+        RERANKER,
+        inputs={
+            "input_ids": "pair_ids",
+            "attention_mask": "pair_mask",
+            "token_type_ids": "pair_types",
+        },
+    ),
+    Step(SOURCE_RANKER),
+)
+
+RETRIEVE = EnsembleGraph(
+    contract=ModelContract(name="retrieve", inputs=RETRIEVAL_INPUTS, outputs=SOURCES),
+    steps=RETRIEVAL_STEPS,
+)

@@ -1,0 +1,284 @@
+"""The only module that knows Triton's Python stub: stages in, `TritonPythonModel` out.
+
+Contracts decide everything: which inputs are read, which must be there (Triton does not check
+that), which outputs may leave (Triton does not check that either).
+"""
+
+import json
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensembles.contracts import ModelContract
+from ensembles.manifest import ManifestError
+from ensembles.tensors import DType, TensorSpec
+from python_backends.stage import (
+    ERROR,
+    Array,
+    Cancelled,
+    Outputs,
+    Overloaded,
+    RequestError,
+    Stage,
+    StageContext,
+    StreamingStage,
+    Tensors,
+)
+
+NUMPY_TYPES: dict[DType, type] = {
+    DType.BOOL: np.bool_,
+    DType.INT32: np.int32,
+    DType.INT64: np.int64,
+    DType.UINT64: np.uint64,
+    DType.FP16: np.float16,
+    DType.FP32: np.float32,
+    DType.STRING: np.object_,
+}
+
+IN_BAND_ERRORS = "errors_in_band"
+"""Request parameter of callers inside the server. Business logic scripting (BLS) in Triton 2.51
+loses the code of an inner error, and hangs or stays silent on an error of a decoupled model, so
+these callers get the code in the message, and a decoupled error as an ordinary last response."""
+
+logger = logging.getLogger("python_backends")
+
+
+def _stub() -> Any:
+    import triton_python_backend_utils  # only importable inside Triton's stub process
+
+    return triton_python_backend_utils
+
+
+def read_inputs(pb: Any, contract: ModelContract, request: Any) -> Tensors:
+    """The request's tensors; raises `RequestError` for a required one that is missing."""
+    values: dict[str, Array] = {}
+    for spec in contract.inputs:
+        found = pb.get_input_tensor_by_name(request, spec.name)
+        if found is not None:
+            values[spec.name] = found.as_numpy()
+        elif not spec.optional:
+            raise RequestError(f"input '{spec.name}' is missing ({spec})")
+    return Tensors(values)
+
+
+def to_array(spec: TensorSpec, value: Array | Sequence[str]) -> Array:
+    """The value as Triton wants it: the contract's dtype, UTF-8 bytes for STRING."""
+    if spec.dtype is DType.STRING and not isinstance(value, np.ndarray):
+        value = np.array([text.encode() for text in value] or [], dtype=np.object_)
+    array = np.ascontiguousarray(value)
+    if array.dtype != NUMPY_TYPES[spec.dtype] or array.ndim < 1:
+        raise TypeError(f"output '{spec.name}' is {array.dtype}{list(array.shape)}, not {spec}")
+    return array
+
+
+def make_response(pb: Any, contract: ModelContract, outputs: Outputs) -> Any:
+    """A response whose tensors are checked against the contract; decoupled ones may be partial."""
+    specs = {spec.name: spec for spec in contract.outputs}
+    wrong = outputs.keys() - specs.keys() or (not contract.decoupled and specs.keys() - outputs.keys())
+    if wrong:
+        raise TypeError(f"outputs of '{contract.name}' differ from its contract: {sorted(wrong)}")
+    tensors = [pb.Tensor(name, to_array(specs[name], value)) for name, value in outputs.items()]
+    return pb.InferenceResponse(tensors)
+
+
+def make_error(pb: Any, error: Exception, in_band: bool = False) -> Any:
+    """The error as its audience may read it: client faults verbatim, ours as one sentence."""
+    if isinstance(error, RequestError):
+        code, message = error.code, str(error)
+    else:
+        logger.error("%s", "".join(traceback.format_exception(error)))
+        code, message = "INTERNAL", "the model failed on this request; see the server's log"
+    if in_band:
+        message = f"{code}: {message}"
+    return pb.TritonError(message, getattr(pb.TritonError, code))
+
+
+def _is_in_band(request: Any) -> bool:
+    return IN_BAND_ERRORS in (request.parameters() or "")
+
+
+class PlainModel:
+    """Serves a `Stage`: one response a request, requests of one call answered together."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Called by Triton with the requests that its scheduler merged."""
+        pb = _stub()
+        answers = dict(enumerate(self._read(pb, request) for request in requests))
+        good = {i: read for i, read in answers.items() if isinstance(read, Tensors)}
+        answers.update(zip(good, self._run(list(good.values())), strict=True))
+        return [self._respond(pb, request, answers[i]) for i, request in enumerate(requests)]
+
+    def _read(self, pb: Any, request: Any) -> Any:
+        try:
+            return read_inputs(pb, self.stage.contract, request)
+        except RequestError as error:
+            return error
+
+    def _run(self, batch: list[Tensors]) -> Sequence[Outputs | Exception]:
+        """A fault of ours is answered like any other: raised, it would leak its traceback."""
+        try:
+            return self.stage.run(batch) if batch else []
+        except Exception as error:
+            return [error] * len(batch)
+
+    def _respond(self, pb: Any, request: Any, answer: Outputs | Exception) -> Any:
+        try:
+            if isinstance(answer, Exception):
+                raise answer
+            return make_response(pb, self.stage.contract, answer)
+        except Exception as error:
+            return pb.InferenceResponse(error=make_error(pb, error, _is_in_band(request)))
+
+    def close(self) -> None:
+        """End the stage."""
+        self.stage.close()
+
+
+class TritonStream:
+    """A `Stream` over Triton's response sender.
+
+    A batched contract is served one row at a time: the leading dimension of one is taken off the
+    inputs and put back on the outputs, except `text_output`, which the clients of NVIDIA's
+    contract (facts: langchain-nvidia-trt) read as one-dimensional.
+    """
+
+    def __init__(self, pb: Any, contract: ModelContract, request: Any) -> None:
+        self._pb, self._contract = pb, contract
+        self._sender = request.get_response_sender()
+        self._in_band = _is_in_band(request)
+        self._final = pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+        # The server frees its side with the final response: asking about it later would crash it.
+        self._lock = threading.Lock()
+        self._is_open = True
+        self.id: str = request.request_id()
+        self.timeout_us: int = request.timeout()
+        self.tensors = Tensors({})
+
+    def read(self, request: Any) -> None:
+        """Fill `tensors`; raises `RequestError`."""
+        tensors = read_inputs(self._pb, self._contract, request)
+        if self._contract.batched:
+            tensors = Tensors({name: array[0] for name, array in tensors.values.items()})
+        self.tensors = tensors
+
+    def send(self, outputs: Outputs, final: bool = False) -> None:
+        """Send one response."""
+        if self._contract.batched:
+            outputs = {
+                name: value if name == "text_output" else np.asarray(value)[None]
+                for name, value in outputs.items()
+            }
+        self._send(make_response(self._pb, self._contract, outputs), final)
+
+    def fail(self, error: Exception) -> None:
+        """End the stream with an error."""
+        found = make_error(self._pb, error, self._in_band)
+        if self._in_band:
+            self.send({"text_output": [found.message()], "finish_reason": [ERROR]}, final=True)
+        else:
+            self._send(self._pb.InferenceResponse(error=found), final=True)
+
+    def is_cancelled(self) -> bool:
+        """Whether the client has gone or cancelled (asks the server: about 40 us)."""
+        with self._lock:
+            return self._is_open and bool(self._sender.is_cancelled())
+
+    def _send(self, response: Any, final: bool) -> None:
+        with self._lock:
+            if self._is_open:
+                self._is_open = not final
+                self._sender.send(response, flags=self._final if final else 0)
+
+
+class DecoupledModel:
+    """Serves a `StreamingStage`: takes requests at once, answers come from the stage's threads."""
+
+    def __init__(self, stage: StreamingStage) -> None:
+        self.stage = stage
+
+    def execute(self, requests: Sequence[Any]) -> None:
+        """Called by Triton with new requests."""
+        pb = _stub()
+        for request in requests:
+            stream = TritonStream(pb, self.stage.contract, request)
+            try:
+                stream.read(request)
+                self.stage.start(stream)
+            except Exception as error:
+                stream.fail(error)
+
+    def close(self) -> None:
+        """End the stage's threads."""
+        self.stage.close()
+
+
+class ServerCaller:
+    """Calls other models of the same server (business logic scripting)."""
+
+    def call(self, model: ModelContract, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs of a model that answers once; raises the inner `RequestError` with its code."""
+        return self._outputs(self._request(model, inputs, "").exec())
+
+    def stream(
+        self, model: ModelContract, inputs: Mapping[str, Array], request_id: str
+    ) -> Iterator[dict[str, Array]]:
+        """Outputs of each response of a decoupled model; raises `RequestError`."""
+        for response in self._request(model, inputs, request_id).exec(decoupled=True):
+            outputs = self._outputs(response)
+            if outputs.get("finish_reason", [b""])[0] == ERROR.encode():
+                raise _inner_error(outputs["text_output"][0].decode())
+            if outputs:
+                yield outputs
+
+    def _request(self, model: ModelContract, inputs: Mapping[str, Array], request_id: str) -> Any:
+        pb = _stub()
+        return pb.InferenceRequest(
+            model_name=model.name,
+            requested_output_names=[spec.name for spec in model.outputs],
+            inputs=[pb.Tensor(name, array) for name, array in inputs.items()],
+            request_id=request_id,
+            parameters={IN_BAND_ERRORS: True},
+        )
+
+    def _outputs(self, response: Any) -> dict[str, Array]:
+        if response.has_error():
+            raise _inner_error(response.error().message())
+        return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
+
+
+def _inner_error(message: str) -> Exception:
+    """The `RequestError` that an inner model answered, rebuilt from its in-band form."""
+    code, _, text = message.partition(": ")
+    kinds = {kind.code: kind for kind in (RequestError, Overloaded, Cancelled)}
+    return kinds[code](text) if code in kinds else RuntimeError(message)
+
+
+def python_model(load: Callable[[StageContext], Stage | StreamingStage]) -> type:
+    """The class that Triton's stub looks for, serving what `load` makes."""
+
+    class TritonPythonModel:
+        def initialize(self, args: dict[str, str]) -> None:
+            config = json.loads(args["model_config"])
+            folder = Path(args["model_repository"]) / args["model_version"]
+            values = {k: v["string_value"] for k, v in config.get("parameters", {}).items()}
+            try:
+                stage = load(StageContext(folder, values, ServerCaller()))
+            except ManifestError as error:
+                raise _stub().TritonModelException(str(error)) from error
+            self.model = PlainModel(stage) if isinstance(stage, Stage) else DecoupledModel(stage)
+
+        def execute(self, requests: Sequence[Any]) -> list[Any] | None:
+            return self.model.execute(requests)
+
+        def finalize(self) -> None:
+            self.model.close()
+
+    return TritonPythonModel

@@ -1,0 +1,98 @@
+"""Chat messages to the prompt that the checkpoint was trained on, by its own template."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NoReturn
+
+from jinja2 import Environment, StrictUndefined, TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from python_backends.stage import EngineFolder, RequestError
+
+TOKENIZER_CONFIG = "tokenizer_config.json"
+CHAT_TEMPLATE = "chat_template.jinja"
+
+Message = Mapping[str, str]
+
+
+def sandbox(**options: Any) -> Environment:
+    """A Jinja environment for templates that came with a checkpoint: no attribute tricks."""
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], **options
+    )
+    # transformers' filter, unlike Jinja's, does not escape for HTML.
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _raise
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment
+
+
+def strict_template(source: str) -> Any:
+    """A template of our own: an unknown name is an error, not an empty string."""
+    return sandbox(undefined=StrictUndefined).from_string(source)
+
+
+def _tojson(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _raise(message: str) -> NoReturn:
+    raise TemplateError(message)
+
+
+class ChatTemplate:
+    """The checkpoint's chat template, rendered as transformers renders it.
+
+    Templates in the wild test for names that may be absent (`tools`), so here, and only here, an
+    unknown name is false instead of an error.
+    """
+
+    def __init__(self, source: str | None, special_tokens: Mapping[str, str]) -> None:
+        self._template = None if source is None else sandbox().from_string(source)
+        self._special_tokens = special_tokens
+
+    @classmethod
+    def load(cls, folder: EngineFolder) -> "ChatTemplate":
+        """From the files that the checkpoint brought: its own file, else the tokenizer's config."""
+        config = json.loads(folder.file(TOKENIZER_CONFIG).read_text())
+        source = config.get("chat_template")
+        if CHAT_TEMPLATE in folder.manifest.files:
+            source = folder.file(CHAT_TEMPLATE).read_text()
+        if isinstance(source, list):  # several named templates: the default one
+            source = next(t["template"] for t in source if t["name"] == "default")
+        names = ("bos_token", "eos_token", "pad_token", "unk_token")
+        return cls(source, {name: _token(config[name]) for name in names if config.get(name)})
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """The prompt up to where the assistant speaks; raises `RequestError`."""
+        if self._template is None:
+            raise RequestError("messages: this model has no chat template; send text_input")
+        try:
+            return self._template.render(
+                messages=messages, add_generation_prompt=True, **self._special_tokens
+            )
+        except TemplateError as error:
+            raise RequestError(f"messages: the model's chat template refuses them: {error}") from error
+
+
+def _token(value: str | Mapping[str, str]) -> str:
+    return value if isinstance(value, str) else value["content"]
+
+
+def read_messages(text: str) -> list[Message]:
+    """Messages from their JSON form; raises `RequestError` for any other shape."""
+    form = 'a JSON list of {"role": "…", "content": "…"} is possible'
+    try:
+        messages = json.loads(text)
+    except ValueError as error:
+        raise RequestError(f"messages: not JSON; {form}") from error
+    if not isinstance(messages, list) or not messages:
+        raise RequestError(f"messages: not a list with elements; {form}")
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or set(message) != {"role", "content"}:
+            raise RequestError(f"messages[{index}]: not a role and a content; {form}")
+        if not all(isinstance(value, str) for value in message.values()):
+            raise RequestError(f"messages[{index}]: role and content must be strings; {form}")
+    return messages

@@ -1,0 +1,81 @@
+"""Engines behind the stages: two small protocols, and the choice that the placement makes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from python_backends.sampling import GenerationParams
+from python_backends.stage import Array, EngineFolder, StageContext
+
+
+class EncoderEngine(Protocol):
+    """Runs one padded batch of an encoder."""
+
+    def encode(self, inputs: Mapping[str, Array]) -> Array:
+        """INT64 [rows, tokens] inputs by name to FP32 [rows, width]; not thread-safe."""
+
+
+@dataclass(frozen=True)
+class Delta:
+    """New ids of one request; `finish_reason` (stop, length, cancelled) on the last one only."""
+
+    token_ids: tuple[int, ...]
+    finish_reason: str | None = None
+
+
+Sink = Callable[[Delta], None]
+"""Takes the deltas of one request, in order, on the engine's thread."""
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """A look at the engine: requests being decoded, requests waiting, share of KV blocks in use."""
+
+    running: int
+    waiting: int
+    kv_cache_used: float
+
+
+class LlmEngine(Protocol):
+    """Generates ids from ids, many requests at a time (in-flight batching)."""
+
+    max_request_tokens: int
+    """Prompt and answer of one request can't be longer than this."""
+
+    def submit(self, prompt_ids: Sequence[int], params: GenerationParams, sink: Sink) -> int:
+        """Queue a request and return its number; raises `Overloaded` when the queue is full."""
+
+    def cancel(self, request: int) -> None:
+        """End a request soon; its last delta says so. Unknown numbers are ignored."""
+
+    def stats(self) -> EngineStats:
+        """Cheap enough to ask at any time."""
+
+    def close(self) -> None:
+        """End all requests and the engine's thread."""
+
+
+def load_encoder_engine(context: StageContext, folder: EngineFolder) -> EncoderEngine:
+    """The engine that the parameter `engine` names, over the folder's model.onnx."""
+    match context.parameters["engine"]:
+        case "openvino":
+            from python_backends.engines.openvino_encoder import OpenVinoEncoder
+
+            return OpenVinoEncoder(context, folder)
+        case "onnxruntime":
+            from python_backends.engines.onnxruntime_encoder import OnnxRuntimeEncoder
+
+            return OnnxRuntimeEncoder(context, folder)
+        case other:
+            raise ValueError(f"engine '{other}' for an encoder; openvino or onnxruntime")
+
+
+def load_llm_engine(context: StageContext, folder: EngineFolder) -> LlmEngine:
+    """The engine that the parameter `engine` names."""
+    match context.parameters["engine"]:
+        case "openvino":
+            from python_backends.engines.openvino_llm import OpenVinoLlm
+
+            return OpenVinoLlm(context, folder)
+        case other:
+            raise ValueError(f"engine '{other}' for the LLM; openvino is possible")

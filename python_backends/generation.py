@@ -1,0 +1,130 @@
+"""One generation on its way to one client: ids to text to chunks."""
+
+import re
+import time
+
+import numpy as np
+
+from ensembles.contracts import SOURCES
+from python_backends.detokenizer import IncrementalDetokenizer, StopWords
+from python_backends.engines import Delta
+from python_backends.stage import Array, Outputs, Stream
+
+_CITATION = re.compile(r"\[(\d{1,4})\]")
+
+
+class ChunkPacer:
+    """Joins tokens into chunks so that sending them takes at most a share of the engine's time.
+
+    A chunk costs about 0.4 ms of Triton's Python backend, whatever is in it, and the engine's
+    thread pays for it. A slow model sends every token; a fast one joins a few (never waiting for
+    more to come than the time that sending to all clients costs, divided by the share).
+    """
+
+    SHARE = 0.05
+
+    def __init__(self) -> None:
+        self._cost_s = 0.0004
+        self.active = 0
+        """Streams being served now."""
+
+    def is_due(self, last_s: float) -> bool:
+        """Whether a stream that sent at `last_s` (perf_counter) may send again."""
+        return time.perf_counter() - last_s >= self._cost_s * self.active / self.SHARE
+
+    def sent(self, seconds: float) -> None:
+        """Learn what a chunk costs at present."""
+        self._cost_s += 0.1 * (min(seconds, 0.01) - self._cost_s)
+
+
+class Generation:
+    """Takes the deltas of one request (`on_delta`) and sends its responses.
+
+    `is_over` tells whether the last response went out; ids that come later are dropped.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        prompt_tokens: int,
+        detokenizer: IncrementalDetokenizer,
+        stop_words: StopWords,
+        pacer: ChunkPacer,
+    ) -> None:
+        self.stream = stream
+        self.request = -1
+        """Number of the request in the engine, once submitted."""
+        self.is_over = False
+        self._detokenizer, self._stop_words, self._pacer = detokenizer, stop_words, pacer
+        self._prompt_tokens = prompt_tokens
+        self._is_streamed = bool(stream.tensors.scalar("stream"))
+        self._sources = {s.name: stream.tensors.array(s.name) for s in SOURCES if s.name in stream.tensors}
+        self._text = self._echo()
+        self._shown = ""
+        self._tokens = 0
+        self._last_sent_s = 0.0
+
+    def on_delta(self, delta: Delta) -> str | None:
+        """Take new ids; the reason why the generation is over, once it is."""
+        if self.is_over:
+            return None
+        reason = delta.finish_reason
+        for token_id in delta.token_ids:
+            self._tokens += 1
+            self._text += self._stop_words.push(self._detokenizer.push(token_id))
+            if self._stop_words.found:
+                reason = "stop"
+                break
+        if reason:
+            self._finish(reason)
+        elif self._is_streamed and self._text and self._pacer.is_due(self._last_sent_s):
+            return self._send_chunk()
+        return reason
+
+    def _echo(self) -> str:
+        """NVIDIA's contract can ask for the prompt in front of the answer; by default it is not."""
+        tensors = self.stream.tensors
+        wanted = tensors.scalar("exclude_input_in_output") is False and "text_input" in tensors
+        return tensors.text("text_input") if wanted else ""
+
+    def _send_chunk(self) -> str | None:
+        """Send what there is, unless the client has gone: then nothing more is computed for it."""
+        if self.stream.is_cancelled():
+            self._finish("cancelled")
+            return "cancelled"
+        start = time.perf_counter()
+        self.stream.send(self._outputs())
+        self._last_sent_s = time.perf_counter()
+        self._pacer.sent(self._last_sent_s - start)
+        return None
+
+    def _finish(self, reason: str) -> None:
+        """Send the last response: the rest of the text, the reason, the citations."""
+        self.is_over = True
+        if reason == "error":
+            self.stream.fail(RuntimeError("the engine ended the request with an error"))
+            return
+        self._text += self._stop_words.push(self._detokenizer.flush()) + self._stop_words.flush()
+        last: dict[str, Array | list[str]] = {"finish_reason": [reason]}
+        if self._sources:
+            last["citations"] = self._citations()
+        self.stream.send({**self._outputs(), **last}, final=True)
+
+    def _outputs(self) -> Outputs:
+        """One response; the sources go with the first."""
+        outputs: dict[str, Array | list[str]] = {
+            "text_output": [self._text],
+            "num_input_tokens": np.array([self._prompt_tokens], dtype=np.int32),
+            "num_output_tokens": np.array([self._tokens], dtype=np.int32),
+        }
+        if self._last_sent_s == 0.0:
+            outputs |= self._sources
+        self._shown += self._text
+        self._text, self._tokens = "", 0
+        return outputs
+
+    def _citations(self) -> Array:
+        """Numbers in brackets that name a source, in order, each once."""
+        count = len(self._sources["sources"])
+        found = (int(number) for number in _CITATION.findall(self._shown + self._text))
+        return np.array(list(dict.fromkeys(n for n in found if 1 <= n <= count)), dtype=np.int32)

@@ -1,0 +1,162 @@
+"""Sampling inputs of a request to checked values; what can't be honoured is refused by name."""
+
+import math
+import secrets
+from dataclasses import asdict, dataclass
+
+from ensembles.contracts import SAMPLING
+from ensembles.manifest import Sampling
+from python_backends.stage import RequestError, Tensors
+
+MAX_STOP_WORDS = 16
+MAX_STOP_WORD_CHARACTERS = 256
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "temperature": (0.0, 100.0),
+    "top_k": (0, 2**31 - 1),
+    "top_p": (0.0, 1.0),
+    "repetition_penalty": (0.01, 100.0),
+    "presence_penalty": (-2.0, 2.0),
+    "frequency_penalty": (-2.0, 2.0),
+}
+
+_NEUTRAL: dict[str, tuple[object, ...]] = {
+    "beam_width": (0, 1),
+    "num_return_sequences": (0, 1),
+    "length_penalty": (0.0, 1.0),
+    "return_log_probs": (False,),
+    "return_context_logits": (False,),
+    "return_generation_logits": (False,),
+    "return_perf_metrics": (False,),
+}
+"""Inputs of NVIDIA's contract that are accepted only at values that ask for nothing."""
+
+_REFUSED = (
+    "bad_words",
+    "prompt_embedding_table",
+    "prompt_table_extra_id",
+    "prompt_vocab_size",
+    "embedding_bias_words",
+    "embedding_bias_weights",
+    "lora_task_id",
+    "lora_weights",
+    "lora_config",
+    "guided_decoding_guide_type",
+    "guided_decoding_guide",
+    "decoder_text_input",
+)
+
+
+@dataclass(frozen=True)
+class GenerationParams:
+    """How one request is generated: checked, complete, the same for every engine.
+
+    `temperature` 0 means greedy; `top_k` 0 and `top_p` 1 mean no limit.
+    """
+
+    max_tokens: int
+    min_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    seed: int
+    stop_words: tuple[str, ...]
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the likeliest token is taken each time."""
+        return self.temperature == 0.0 or self.top_k == 1
+
+
+def read_params(tensors: Tensors, defaults: Sampling, room_tokens: int) -> GenerationParams:
+    """The request's parameters over the model's defaults.
+
+    `room_tokens` is what the context has left behind the prompt: an explicit `max_tokens` beyond
+    it is refused, the default is cut to it. Raises `RequestError`.
+    """
+    _refuse_unsupported(tensors)
+    values = asdict(defaults) | {n: v for n in _RANGES if (v := _number(tensors, n)) is not None}
+    if "temperature" not in tensors and _asks_for_sampling(tensors):
+        values["temperature"] = values["temperature"] or 1.0
+    values["top_p"] = values["top_p"] or 1.0  # clients of NVIDIA's contract send 0 for "off"
+    values["max_tokens"] = _max_tokens(tensors, defaults, room_tokens)
+    values["min_tokens"] = _min_tokens(tensors, defaults, values["max_tokens"])
+    return GenerationParams(**values, seed=_seed(tensors), stop_words=_stop_words(tensors))
+
+
+def is_default(tensors: Tensors) -> bool:
+    """Whether the request leaves every sampling input out."""
+    return not any(spec.name in tensors for spec in SAMPLING)
+
+
+def _number(tensors: Tensors, name: str) -> float | None:
+    value = tensors.scalar(name)
+    if value is None:
+        return None
+    low, high = _RANGES[name]
+    if not math.isfinite(value) or not low <= value <= high:
+        raise RequestError(f"{name}: {value} given; from {low:g} to {high:g} is possible")
+    return float(value) if isinstance(low, float) else int(value)
+
+
+def _asks_for_sampling(tensors: Tensors) -> bool:
+    """A client that sets top_k > 1 or top_p < 1 and no temperature means to sample."""
+    top_k, top_p = tensors.scalar("top_k"), tensors.scalar("top_p")
+    return top_k != 1 and ((top_k or 0) > 1 or 0.0 < (1.0 if top_p is None else top_p) < 1.0)
+
+
+def _max_tokens(tensors: Tensors, defaults: Sampling, room_tokens: int) -> int:
+    asked = tensors.scalar("max_tokens")
+    if asked is None:
+        return min(defaults.max_tokens, room_tokens)
+    if not 1 <= asked <= room_tokens:
+        raise RequestError(
+            f"max_tokens: {asked} given; from 1 to {room_tokens} fit behind this prompt"
+        )
+    return int(asked)
+
+
+def _min_tokens(tensors: Tensors, defaults: Sampling, max_tokens: int) -> int:
+    asked = tensors.scalar("min_tokens")
+    if asked is None:
+        return min(defaults.min_tokens, max_tokens)
+    if not 0 <= asked <= max_tokens:
+        raise RequestError(f"min_tokens: {asked} given; from 0 to max_tokens ({max_tokens})")
+    return int(asked)
+
+
+def _seed(tensors: Tensors) -> int:
+    """The seed asked for under either name, or a fresh one."""
+    seeds = {tensors.scalar(name) for name in ("seed", "random_seed")} - {None}
+    if len(seeds) > 1:
+        raise RequestError(
+            "seed and random_seed are two names of one setting and differ; send one of them"
+        )
+    return int(seeds.pop()) if seeds else secrets.randbits(63)
+
+
+def _stop_words(tensors: Tensors) -> tuple[str, ...]:
+    if "stop_words" not in tensors:
+        return ()
+    words = tensors.texts("stop_words")
+    if len(words) > MAX_STOP_WORDS:
+        raise RequestError(f"stop_words: {len(words)} given; at most {MAX_STOP_WORDS} are possible")
+    for index, word in enumerate(words):
+        if not 1 <= len(word) <= MAX_STOP_WORD_CHARACTERS:
+            raise RequestError(
+                f"stop_words[{index}]: {len(word)} characters; a plain string of 1 to "
+                f"{MAX_STOP_WORD_CHARACTERS} is possible"
+            )
+    return tuple(words)
+
+
+def _refuse_unsupported(tensors: Tensors) -> None:
+    for name, neutral in _NEUTRAL.items():
+        if (value := tensors.scalar(name)) is not None and value not in neutral:
+            raise RequestError(f"{name}: {value} given; this model offers only {neutral[-1]}")
+    for name in _REFUSED:
+        if name in tensors and tensors.array(name).size:
+            raise RequestError(f"{name}: not offered by this model; leave it out")
