@@ -21,7 +21,10 @@ def export_encoder(spec: ModelSpec, checkpoint: Checkpoint, target: Path) -> Non
     The TorchScript exporter: the dynamo one gives a slower graph (facts: engines-cpu).
     """
     import torch
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     model, names, output = _encoder(spec, checkpoint)
     example = tuple(torch.ones((2, 8), dtype=torch.int64) for _ in names)
     axes = {name: {0: "rows", 1: "tokens"} for name in names} | {output: {0: "rows"}}
@@ -60,11 +63,22 @@ def _embedder(checkpoint: Checkpoint, has_types: bool) -> "torch.nn.Module":
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
             types = {"token_type_ids": torch.zeros_like(input_ids)} if has_types else {}
-            hidden = self.encoder(input_ids, attention_mask=attention_mask, **types)[0]
+            hidden = self.encoder(input_ids, attention_mask=_additive(attention_mask), **types)[0]
             pooled = hidden[:, 0] if mode == "cls" else _mean(hidden, attention_mask)
             return torch.nn.functional.normalize(pooled, dim=1) if normalised else pooled
 
     return Embedder()
+
+
+def _additive(attention_mask: Any) -> Any:
+    """The mask as transformers would expand it, [rows, 1, 1, tokens]: 0, or the lowest float.
+
+    Given a mask of four dimensions it takes it as it is; its own expansion can't be traced (5.5).
+    """
+    import torch
+
+    hidden = (1 - attention_mask[:, None, None, :]).to(torch.float32)
+    return hidden * torch.finfo(torch.float32).min
 
 
 def _mean(hidden: Any, attention_mask: Any) -> Any:
@@ -90,7 +104,9 @@ def _reranker(spec: ModelSpec, checkpoint: Checkpoint, names: list[str]) -> "tor
             self.classifier = classifier
 
         def forward(self, *inputs: Any) -> Any:
-            return self.classifier(**dict(zip(names, inputs, strict=True))).logits
+            named = dict(zip(names, inputs, strict=True))
+            named["attention_mask"] = _additive(named["attention_mask"])
+            return self.classifier(**named).logits
 
     return Reranker()
 
