@@ -1,12 +1,18 @@
 """`python -m builders`: what the Makefile calls."""
 
 import argparse
+import contextlib
+import os
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from builders.errors import BuildError
 from builders.preflight import PreflightError, faults, probe
-from builders.server import ENVIRONMENT, Ports, ServerError, TritonServer
+from builders.server import ENVIRONMENT, Ports, ServerError, TritonServer, free_ports
 from builders.spec import ROOT, Sku, chosen_models, load_pipeline, load_sku
 
 
@@ -14,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when all is well, 1 with a message when not."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        return int(options.handler(options))
     except (BuildError, PreflightError, ServerError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -24,24 +30,27 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m builders", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, run: object, help_text: str) -> argparse.ArgumentParser:
+    def add(name: str, handler: object, help_text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help_text, description=help_text)
         command.add_argument("--sku", default="cpu", help="name of a file in builders/skus")
-        command.set_defaults(run=run)
+        command.set_defaults(handler=handler)
         return command
 
     build = add("build-engines", build_engines, "make the engines of a SKU and link them in")
     build.add_argument("--models", default="", help="specs that replace the pipeline's, by comma")
     add("render", render_files, "write config.pbtxt and model.py of every model")
     add("check", check_files, "fail with a diff where generated files are stale")
-    for name, run, text in (
-        ("preflight", preflight, "say what keeps this machine from serving"),
-        ("serve", serve, "run tritonserver until interrupted"),
-    ):
-        command = add(name, run, text)
-        for port, number in Ports().by_name().items():
-            command.add_argument(f"--{port}-port", type=int, default=number)
+    _add_ports(add("preflight", preflight, "say what keeps this machine from serving"))
+    command = add("serve", serve, "run tritonserver until interrupted")
+    _add_ports(command)
+    command.add_argument("--free-ports", action="store_true", help="ports that nobody uses now")
+    command.add_argument("--run", metavar="COMMAND", help="run it beside the server, then stop")
     return parser
+
+
+def _add_ports(command: argparse.ArgumentParser) -> None:
+    for port, number in Ports().by_name().items():
+        command.add_argument(f"--{port}-port", type=int, default=number, help="default %(default)s")
 
 
 def build_engines(options: argparse.Namespace) -> int:
@@ -99,17 +108,47 @@ def preflight(options: argparse.Namespace) -> int:
 
 
 def serve(options: argparse.Namespace) -> int:
-    """In the foreground; the log goes to build/tritonserver.log."""
+    """In the foreground, or for as long as `--run` takes; the log goes to build/tritonserver.log."""
     log = ROOT / "build" / "tritonserver.log"
     log.parent.mkdir(exist_ok=True)
-    with TritonServer(load_sku(options.sku), _ports(options), log) as server:
+    ports = free_ports() if options.free_ports else _ports(options)
+    print("starting tritonserver …", flush=True)
+    start = time.monotonic()
+    with _ended_by_sigterm(), TritonServer(load_sku(options.sku), ports, log) as server:
+        seconds = time.monotonic() - start
         print(
-            f"serving: http 127.0.0.1:{server.ports.http}, gRPC 127.0.0.1:{server.ports.grpc}, "
-            f"metrics 127.0.0.1:{server.ports.metrics}; log {Path(log).relative_to(ROOT)}; "
-            "Ctrl-C stops",
+            f"ready after {seconds:.1f} s: HTTP 127.0.0.1:{ports.http}, gRPC 127.0.0.1:{ports.grpc}, "
+            f"metrics 127.0.0.1:{ports.metrics}; log {log.relative_to(ROOT)}",
             flush=True,
         )
         try:
-            return server.wait()
+            status = _run(options.run, ports) if options.run else server.wait()
         except KeyboardInterrupt:
-            return 0
+            status = 0
+        stopped = server.stop()
+    print(f"tritonserver stopped (status {stopped})", flush=True)
+    return status
+
+
+def _run(command: str, ports: Ports) -> int:
+    """A command beside the server, which finds it by TRITON_RAG_URL and TRITON_RAG_HTTP_URL."""
+    addresses = {
+        "TRITON_RAG_URL": f"127.0.0.1:{ports.grpc}",
+        "TRITON_RAG_HTTP_URL": f"127.0.0.1:{ports.http}",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    return subprocess.run(command, shell=True, cwd=ROOT, env=os.environ | addresses).returncode
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that the server is stopped and not orphaned."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -21,6 +21,7 @@ from python_backends.stage import (
     ERROR,
     Array,
     Cancelled,
+    Gauge,
     Outputs,
     Overloaded,
     RequestError,
@@ -261,6 +262,19 @@ def _inner_error(message: str) -> Exception:
     return kinds[code](text) if code in kinds else RuntimeError(message)
 
 
+def make_gauge(name: str, description: str) -> Gauge:
+    """A gauge of this name on the server's /metrics page, which keeps it while the process lives."""
+    pb = _stub()
+    family = pb.MetricFamily(name=name, description=description, kind=pb.MetricFamily.GAUGE)
+    _metric_families.append(family)
+    gauge: Gauge = family.Metric(labels={})
+    return gauge
+
+
+_metric_families: list[Any] = []
+"""Triton drops a metric with the last reference to its family."""
+
+
 def python_model(load: Callable[[StageContext], Stage | StreamingStage]) -> type:
     """The class that Triton's stub looks for, serving what `load` makes."""
 
@@ -270,7 +284,7 @@ def python_model(load: Callable[[StageContext], Stage | StreamingStage]) -> type
             folder = Path(args["model_repository"]) / args["model_version"]
             values = {k: v["string_value"] for k, v in config.get("parameters", {}).items()}
             try:
-                stage = load(StageContext(folder, values, ServerCaller()))
+                stage = load(StageContext(folder, values, ServerCaller(), make_gauge))
             except ManifestError as error:
                 raise _stub().TritonModelException(str(error)) from error
             self.model = PlainModel(stage) if isinstance(stage, Stage) else DecoupledModel(stage)

@@ -1,7 +1,6 @@
-"""Token ids to text, one id at a time: no broken characters, no text behind a stop word.
+"""Token ids to text as they come: no broken characters, no text behind a stop word.
 
-Both classes see single ids or single characters, never the groups in which they arrive, so how
-tokens are joined into chunks can't change the text.
+How ids are grouped into chunks never changes the text.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,34 +14,45 @@ class IncrementalDetokenizer:
     """Decodes a growing list of ids so that the pieces join up to the decoded whole.
 
     Decoding a token alone is wrong (leading spaces, bytes of one character in several tokens), so
-    each step decodes a short window that starts at the last clean cut, and gives what it adds.
-    `decode` turns ids into text and is the tokenizer's own.
+    each step decodes a window that starts at the last clean cut, and gives what it adds. `decode`
+    turns ids into text and is the tokenizer's own.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self._decode = decode
-        self._window: list[int] = []
-        self._given = 0
-        """Ids at the start of the window whose text was given already."""
+        self._prefix: list[int] = []
+        """The ids given last: context for decoding the next ones."""
+        self._waiting: list[int] = []
+        """Ids whose text is not certain yet."""
 
-    def push(self, token_id: int) -> str:
-        """The text that becomes certain with this id; empty inside an unfinished character."""
-        self._window.append(token_id)
-        text = self._decode(self._window)
-        waiting = len(self._window) - self._given
-        if text.endswith(REPLACEMENT) and waiting < _LONGEST_CHARACTER:
+    def push(self, token_ids: Sequence[int]) -> str:
+        """The text that becomes certain with these ids; empty inside an unfinished character."""
+        if not token_ids:
             return ""
-        return self._give(text)
+        text = self._added([*self._waiting, *token_ids])
+        if REPLACEMENT not in text:
+            return self._give([*self._waiting, *token_ids], text)
+        # Unfinished or broken characters: where they end must not depend on the grouping.
+        return "".join(self._push_one(token_id) for token_id in token_ids)
 
     def flush(self) -> str:
         """What is left at the end, unfinished characters as U+FFFD."""
-        return self._give(self._decode(self._window)) if self._window else ""
+        return self._give(self._waiting, self._added(self._waiting)) if self._waiting else ""
 
-    def _give(self, text: str) -> str:
-        new = text[len(self._decode(self._window[: self._given])) :]
-        self._window = self._window[self._given :]
-        self._given = len(self._window)
-        return new
+    def _push_one(self, token_id: int) -> str:
+        self._waiting.append(token_id)
+        text = self._added(self._waiting)
+        if text.endswith(REPLACEMENT) and len(self._waiting) < _LONGEST_CHARACTER:
+            return ""
+        return self._give(self._waiting, text)
+
+    def _added(self, token_ids: Sequence[int]) -> str:
+        """What these ids add to the text of the prefix."""
+        return self._decode([*self._prefix, *token_ids])[len(self._decode(self._prefix)) :]
+
+    def _give(self, token_ids: list[int], text: str) -> str:
+        self._prefix, self._waiting = token_ids, []
+        return text
 
 
 class StopWords:
@@ -56,8 +66,11 @@ class StopWords:
         self._held = ""
         self.found = False
 
+    def __bool__(self) -> bool:
+        return bool(self._words)
+
     def push(self, text: str) -> str:
-        """The part of the text so far that is safe to show."""
+        """The part of the text so far that is safe to show; nothing once `found`."""
         if not self._words or self.found:
             return "" if self.found else text
         self._held += text

@@ -21,7 +21,7 @@ class ChunkPacer:
     more to come than the time that sending to all clients costs, divided by the share).
     """
 
-    SHARE = 0.05
+    SHARE = 0.1
 
     def __init__(self) -> None:
         self._cost_s = 0.0004
@@ -61,6 +61,8 @@ class Generation:
         self._sources = {s.name: stream.tensors.array(s.name) for s in SOURCES if s.name in stream.tensors}
         self._text = self._echo()
         self._shown = ""
+        self._ids: list[int] = []
+        """Ids not turned into text yet: that is done for whole chunks."""
         self._tokens = 0
         self._last_sent_s = 0.0
 
@@ -68,18 +70,30 @@ class Generation:
         """Take new ids; the reason why the generation is over, once it is."""
         if self.is_over:
             return None
+        self._ids += delta.token_ids
         reason = delta.finish_reason
-        for token_id in delta.token_ids:
-            self._tokens += 1
-            self._text += self._stop_words.push(self._detokenizer.push(token_id))
-            if self._stop_words.found:
-                reason = "stop"
-                break
+        due = self._is_streamed and self._pacer.is_due(self._last_sent_s)
+        if due or reason or self._stop_words:
+            reason = self._detokenize() or reason
         if reason:
             self._finish(reason)
-        elif self._is_streamed and self._text and self._pacer.is_due(self._last_sent_s):
+        elif due and self._text:
             return self._send_chunk()
         return reason
+
+    def _detokenize(self) -> str | None:
+        """Turn waiting ids into text; "stop" when that completes a stop word.
+
+        With stop words every id is looked at by itself, so that ids behind one don't count.
+        """
+        groups = [[i] for i in self._ids] if self._stop_words else [self._ids]
+        self._ids = []
+        for group in groups:
+            self._tokens += len(group)
+            self._text += self._stop_words.push(self._detokenizer.push(group))
+            if self._stop_words.found:
+                return "stop"
+        return None
 
     def _echo(self) -> str:
         """NVIDIA's contract can ask for the prompt in front of the answer; by default it is not."""

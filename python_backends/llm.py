@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ensembles.contracts import LLM
 from python_backends.chat_template import ChatTemplate, read_messages
 from python_backends.detokenizer import IncrementalDetokenizer, StopWords
-from python_backends.engines import Delta, LlmEngine, load_llm_engine
+from python_backends.engines import Delta, EngineStats, LlmEngine, load_llm_engine
 from python_backends.generation import ChunkPacer, Generation
 from python_backends.sampling import read_params
 from python_backends.stage import RequestError, StageContext, Stream, StreamingStage
@@ -22,6 +22,21 @@ POLL_S = 0.02
 """How often clients are asked for while nothing is sent to them (waiting, or not streamed)."""
 
 logger = logging.getLogger("python_backends.llm")
+
+
+class EngineGauges:
+    """`EngineStats` on the server's metrics page."""
+
+    def __init__(self, context: StageContext) -> None:
+        self._running = context.gauge("llm_requests_running", "Requests being decoded")
+        self._waiting = context.gauge("llm_requests_waiting", "Requests waiting for the batch")
+        self._kv = context.gauge("llm_kv_cache_used_ratio", "Share of the KV cache in use, 0 to 1")
+
+    def show(self, stats: EngineStats) -> None:
+        """Update all."""
+        self._running.set(stats.running)
+        self._waiting.set(stats.waiting)
+        self._kv.set(stats.kv_cache_used)
 
 
 class LlmStage(StreamingStage):
@@ -36,6 +51,7 @@ class LlmStage(StreamingStage):
         self._defaults = folder.manifest.sampling
         self._engine: LlmEngine = load_llm_engine(context, folder)
         self._max_tokens = min(folder.manifest.max_tokens, self._engine.max_request_tokens)
+        self._gauges = EngineGauges(context)
         self._pacer = ChunkPacer()
         self._active: dict[int, Generation] = {}
         self._lock = threading.Condition()
@@ -133,3 +149,4 @@ class LlmStage(StreamingStage):
                     self._engine.cancel(generation.request)
             with self._lock:
                 self._lock.wait_for(lambda: self._closing, timeout=POLL_S)
+            self._gauges.show(self._engine.stats())

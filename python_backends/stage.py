@@ -9,7 +9,7 @@ traceback goes to the server's log.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -114,16 +114,25 @@ class Caller(Protocol):
         """A decoupled model."""
 
 
+class Gauge(Protocol):
+    """A number on the server's metrics page."""
+
+    def set(self, value: float) -> None:
+        """Show this value from now on."""
+
+
 @dataclass(frozen=True)
 class StageContext:
     """What a stage is loaded with.
 
-    Its version folder, the parameters of its config.pbtxt, and a way to call other models.
+    Its version folder, the parameters of its config.pbtxt, a way to call other models, and a way
+    to make a `Gauge` from its name and description.
     """
 
     version_folder: Path
     parameters: Mapping[str, str]
     caller: Caller
+    gauge: Callable[[str, str], Gauge]
 
     def engine_folder(self) -> EngineFolder:
         """The engine that the parameter `engine_folder` names, relative to the version folder."""

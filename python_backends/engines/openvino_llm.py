@@ -103,6 +103,14 @@ class OpenVinoLlm:
                 self._end_all("error")
             for job in list(self._jobs.values()):
                 self._deliver(job)
+            if not self._jobs:
+                self._settle()
+
+    def _settle(self) -> None:
+        """Steps that give back the memory of ended requests; the last one updates the metrics."""
+        while self._pipeline.has_non_finished_requests():
+            self._pipeline.step()
+        self._pipeline.step()
 
     def _take_orders(self) -> bool:
         """Wait for work; add and drop requests. False when the engine closes."""

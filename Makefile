@@ -1,0 +1,76 @@
+# Every command of the README. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+SKU ?= cpu
+MODELS ?=
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done || echo python3)
+PIP_FLAGS := -qq --disable-pip-version-check
+
+BUILD := .venv/bin/python
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= true
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
+
+setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minutes, once)
+
+.venv/.ready: requirements/build.lock requirements/torch-cpu.txt pyproject.toml client/pyproject.toml
+	@$(PYTHON) -m builders.machine
+	@echo "[setup 1/2] build and test environment: .venv (about 1.5 minutes) …"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/torch-cpu.txt || { echo "torch+cpu is not on this machine's package indexes: add PyTorch's CPU index (PIP_EXTRA_INDEX_URL, see pytorch.org/get-started)" >&2; exit 1; }
+	@.venv/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/build.lock
+	@.venv/bin/pip install $(PIP_FLAGS) --no-deps -e . -e client
+	@touch $@
+
+.venv-serve/.ready: requirements/serve-cpu.lock pyproject.toml
+	@$(PYTHON) -m builders.machine
+	@echo "[setup 2/2] serving environment, no torch: .venv-serve (about 0.5 minutes) …"
+	@$(PYTHON) -m venv .venv-serve
+	@.venv-serve/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/serve-cpu.lock
+	@.venv-serve/bin/pip install $(PIP_FLAGS) --no-deps -e .
+	@touch $@
+
+build-engines: setup  ## make the engines of SKU (default cpu) and render model_repository/
+	@$(BUILD) -m builders build-engines --sku $(SKU) --models "$(MODELS)"
+
+demo: build-engines  ## from nothing to streamed, cited answers
+	@$(BUILD) -m builders serve --free-ports --run client/demo.sh
+
+serve: build-engines  ## run tritonserver on 127.0.0.1:8000-8002
+	@$(BUILD) -m builders serve --sku $(SKU)
+
+preflight: setup  ## say what keeps this machine from serving
+	@$(BUILD) -m builders preflight --sku $(SKU)
+
+render: setup  ## write config.pbtxt and model.py of every model
+	@$(BUILD) -m builders render --sku $(SKU)
+
+check: setup  ## generated files, style, types, import rules
+	@$(BUILD) -m builders check --sku $(SKU)
+	@.venv/bin/ruff check -q .
+	@.venv/bin/ruff format -q --check .
+	@.venv/bin/mypy
+	@cd client && ../.venv/bin/mypy --strict triton_rag
+	@PATH=.venv/bin:$$PATH lint-imports
+
+test: build-engines  ## all tests that need no GPU, against a real tritonserver
+	@$(BUILD) -m pytest tests/unit tests/golden tests/server
+
+bench: build-engines  ## ratios against bare engines and a FastAPI peer, into docs/benchmarks.md
+	@$(BUILD) -m tests.bench
+
+reference-models: setup  ## train the stand-in models again and compare (about 40 minutes)
+	@$(BUILD) -m builders.reference
+
+lock: setup  ## resolve requirements/*.in again (needs uv)
+	uv pip compile -q requirements/serve-cpu.in -o requirements/serve-cpu.lock --no-header --no-annotate --python-version 3.11 --universal
+	uv pip compile -q requirements/build.in -o requirements/build.lock --no-header --no-annotate --python-version 3.11 --override requirements/overrides.txt
+
+clean:  ## remove environments and engines
+	rm -rf .venv .venv-serve build model_repository/*/1/engines
+
+.PHONY: help setup build-engines demo serve preflight render check test bench reference-models lock clean

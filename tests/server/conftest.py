@@ -1,0 +1,149 @@
+"""One real tritonserver for all tests of this folder, on free ports, with the built engines."""
+
+import queue
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc as grpcclient
+
+from builders.server import Ports, TritonServer, free_ports
+from builders.spec import load_sku
+
+NUMPY = {
+    "BYTES": np.object_,
+    "INT32": np.int32,
+    "FP32": np.float32,
+    "BOOL": np.bool_,
+    "UINT64": np.uint64,
+    "INT64": np.int64,
+}
+
+
+def tensor(name: str, values: Any, dtype: str) -> grpcclient.InferInput:
+    array = np.array(values, dtype=NUMPY[dtype])
+    found = grpcclient.InferInput(name, list(array.shape), dtype)
+    return found.set_data_from_numpy(array)
+
+
+def text(name: str, *values: str | bytes) -> grpcclient.InferInput:
+    return tensor(name, [v if isinstance(v, bytes) else v.encode() for v in values], "BYTES")
+
+
+@dataclass
+class Streamed:
+    """The responses to one request."""
+
+    responses: list[Any] = field(default_factory=list)
+    error: Exception | None = None
+
+    def values(self, name: str) -> list[Any]:
+        arrays = [response.as_numpy(name) for response in self.responses]
+        return [array for array in arrays if array is not None]
+
+    @property
+    def text(self) -> str:
+        return "".join(array.reshape(-1)[0].decode() for array in self.values("text_output"))
+
+    @property
+    def tokens(self) -> int:
+        return sum(int(array.sum()) for array in self.values("num_output_tokens"))
+
+    @property
+    def finish_reason(self) -> str:
+        (reason,) = self.values("finish_reason")
+        return str(reason.reshape(-1)[0].decode())
+
+
+def is_final(response: Any) -> bool:
+    return bool(response.get_response().parameters["triton_final_response"].bool_param)
+
+
+class OpenStream:
+    """A gRPC stream with one request on it; responses as they come."""
+
+    def __init__(self, url: str, model: str, inputs: list[Any], **options: Any) -> None:
+        self._client = grpcclient.InferenceServerClient(url)
+        self._queue: queue.Queue[Any] = queue.Queue()
+        self._client.start_stream(lambda result, error: self._queue.put((result, error)))
+        options.setdefault("request_id", uuid.uuid4().hex)
+        self._client.async_stream_infer(model, inputs, **options)
+
+    def next(self, timeout_s: float = 60.0) -> tuple[Any, Exception | None]:
+        found: tuple[Any, Exception | None] = self._queue.get(timeout=timeout_s)
+        return found
+
+    def cancel(self) -> None:
+        self._client.stop_stream(cancel_requests=True)
+
+    def close(self) -> None:
+        self._client.stop_stream()
+        self._client.close()
+
+
+@dataclass(frozen=True)
+class Server:
+    """The running server, and short ways to call it."""
+
+    ports: Ports
+    client: grpcclient.InferenceServerClient
+    log: Path
+    pid: int
+
+    @property
+    def url(self) -> str:
+        return f"127.0.0.1:{self.ports.grpc}"
+
+    @property
+    def http_url(self) -> str:
+        return f"127.0.0.1:{self.ports.http}"
+
+    def infer(self, model: str, *inputs: grpcclient.InferInput) -> Any:
+        return self.client.infer(model, list(inputs), client_timeout=120)
+
+    def stream(self, model: str, *inputs: grpcclient.InferInput, **options: Any) -> Streamed:
+        stream, result = OpenStream(self.url, model, list(inputs), **options), Streamed()
+        try:
+            while result.error is None:
+                response, result.error = stream.next()
+                if response is not None:
+                    result.responses.append(response)
+                    if is_final(response):
+                        break
+        finally:
+            stream.close()
+        return result
+
+    def executions(self, model: str) -> tuple[int, int]:
+        """Inferences (rows for batched models) and executions so far."""
+        (found,) = self.client.get_inference_statistics(model, as_json=True)["model_stats"]
+        return int(found["inference_count"]), int(found["execution_count"])
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    log = tmp_path_factory.mktemp("server") / "tritonserver.log"
+    with TritonServer(load_sku("cpu"), free_ports(), log) as running:
+        client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
+        yield Server(running.ports, client, log, running.pid)
+        client.close()
+
+
+@pytest.fixture(scope="session")
+def server_ports(server: Server) -> Ports:
+    return server.ports
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """The server's log goes with every failure."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    server = getattr(item, "funcargs", {}).get("server")
+    if report.failed and isinstance(server, Server):
+        tail = server.log.read_text(errors="replace").splitlines()[-40:]
+        report.sections.append(("tritonserver log", "\n".join(tail)))
