@@ -67,11 +67,15 @@ def read_inputs(pb: Any, contract: ModelContract, request: Any) -> Tensors:
     return Tensors(values)
 
 
+def _as_array(value: Array | Sequence[str]) -> Array:
+    if isinstance(value, np.ndarray):
+        return value
+    return np.array([text.encode() for text in value], dtype=np.object_)
+
+
 def to_array(spec: TensorSpec, value: Array | Sequence[str]) -> Array:
     """The value as Triton wants it: the contract's dtype, UTF-8 bytes for STRING."""
-    if spec.dtype is DType.STRING and not isinstance(value, np.ndarray):
-        value = np.array([text.encode() for text in value] or [], dtype=np.object_)
-    array = np.ascontiguousarray(value)
+    array = np.ascontiguousarray(_as_array(value))
     if array.dtype != NUMPY_TYPES[spec.dtype] or array.ndim < 1:
         raise TypeError(f"output '{spec.name}' is {array.dtype}{list(array.shape)}, not {spec}")
     return array
@@ -174,7 +178,7 @@ class TritonStream:
         """Send one response."""
         if self._contract.batched:
             outputs = {
-                name: value if name == "text_output" else np.asarray(value)[None]
+                name: value if name == "text_output" else _as_array(value)[None]
                 for name, value in outputs.items()
             }
         self._send(make_response(self._pb, self._contract, outputs), final)

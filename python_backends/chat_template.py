@@ -34,8 +34,14 @@ def strict_template(source: str) -> Any:
     return sandbox(undefined=StrictUndefined).from_string(source)
 
 
-def _tojson(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _raise(message: str) -> NoReturn:
@@ -71,7 +77,11 @@ class ChatTemplate:
             raise RequestError("messages: this model has no chat template; send text_input")
         try:
             return self._template.render(
-                messages=messages, add_generation_prompt=True, **self._special_tokens
+                messages=messages,
+                tools=None,  # transformers passes both: templates ask "tools is not none"
+                documents=None,
+                add_generation_prompt=True,
+                **self._special_tokens,
             )
         except TemplateError as error:
             raise RequestError(f"messages: the model's chat template refuses them: {error}") from error
@@ -86,7 +96,7 @@ def read_messages(text: str) -> list[Message]:
     form = 'a JSON list of {"role": "…", "content": "…"} is possible'
     try:
         messages = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError(f"messages: not JSON; {form}") from error
     if not isinstance(messages, list) or not messages:
         raise RequestError(f"messages: not a list with elements; {form}")
@@ -95,4 +105,6 @@ def read_messages(text: str) -> list[Message]:
             raise RequestError(f"messages[{index}]: not a role and a content; {form}")
         if not all(isinstance(value, str) for value in message.values()):
             raise RequestError(f"messages[{index}]: role and content must be strings; {form}")
+        if any("\ud800" <= character <= "\udfff" for text in message.values() for character in text):
+            raise RequestError(f"messages[{index}]: half of a surrogate pair; {form}")
     return messages

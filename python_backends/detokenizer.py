@@ -14,45 +14,53 @@ class IncrementalDetokenizer:
     """Decodes a growing list of ids so that the pieces join up to the decoded whole.
 
     Decoding a token alone is wrong (leading spaces, bytes of one character in several tokens), so
-    each step decodes a window that starts at the last clean cut, and gives what it adds. `decode`
-    turns ids into text and is the tokenizer's own.
+    each step decodes a window that starts before the last clean cut, and gives what it adds.
+    `decode` turns ids into text and is the tokenizer's own.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self._decode = decode
-        self._prefix: list[int] = []
-        """The ids given last: context for decoding the next ones."""
-        self._waiting: list[int] = []
-        """Ids whose text is not certain yet."""
+        self._window: list[int] = []
+        self._cut = 0
+        """Ids at the start of the window that end in a clean cut: context for the next ones."""
+        self._given = 0
+        """Characters of the window's text that were given already."""
+        self._waiting = 0
+        """Ids of the unfinished character at the end."""
 
     def push(self, token_ids: Sequence[int]) -> str:
         """The text that becomes certain with these ids; empty inside an unfinished character."""
         if not token_ids:
             return ""
-        text = self._added([*self._waiting, *token_ids])
-        if REPLACEMENT not in text:
-            return self._give([*self._waiting, *token_ids], text)
+        text = self._decode([*self._window, *token_ids])
+        if REPLACEMENT not in text[self._given :]:
+            self._window += token_ids
+            return self._give(text, is_clean=True)
         # Unfinished or broken characters: where they end must not depend on the grouping.
         return "".join(self._push_one(token_id) for token_id in token_ids)
 
     def flush(self) -> str:
         """What is left at the end, unfinished characters as U+FFFD."""
-        return self._give(self._waiting, self._added(self._waiting)) if self._waiting else ""
+        return self._give(self._decode(self._window)) if self._window else ""
 
     def _push_one(self, token_id: int) -> str:
-        self._waiting.append(token_id)
-        text = self._added(self._waiting)
-        if text.endswith(REPLACEMENT) and len(self._waiting) < _LONGEST_CHARACTER:
-            return ""
-        return self._give(self._waiting, text)
+        self._window.append(token_id)
+        self._waiting += 1
+        text = self._decode(self._window)
+        if not text.endswith(REPLACEMENT):
+            return self._give(text, is_clean=True)
+        if self._waiting < _LONGEST_CHARACTER:
+            return self._give(text.rstrip(REPLACEMENT))
+        return self._give(text[:-1])  # these bytes are broken; the last may begin a character
 
-    def _added(self, token_ids: Sequence[int]) -> str:
-        """What these ids add to the text of the prefix."""
-        return self._decode([*self._prefix, *token_ids])[len(self._decode(self._prefix)) :]
-
-    def _give(self, token_ids: list[int], text: str) -> str:
-        self._prefix, self._waiting = token_ids, []
-        return text
+    def _give(self, text: str, is_clean: bool = False) -> str:
+        new = text[self._given :]
+        if new or is_clean:
+            self._given, self._waiting = max(self._given, len(text)), 0
+        if new and is_clean:
+            self._window = self._window[self._cut :]
+            self._cut, self._given = len(self._window), len(self._decode(self._window))
+        return new
 
 
 class StopWords:

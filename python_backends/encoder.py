@@ -74,6 +74,7 @@ class EncoderStage(Stage):
         rows = {name: [row for r in batch for row in r.array(name)] for name in self._inputs}
         results: list[Array] = [np.empty(0)] * len(lengths)
         for numbers, length in compute_batches(lengths):
+            length = min(length, self._max_tokens)  # the last bucket may be beyond the model
             padded = {name: _stack(rows[name], numbers, length) for name in self._inputs}
             for number, result in zip(numbers, self._engine.encode(padded), strict=True):
                 results[number] = result

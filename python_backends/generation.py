@@ -120,7 +120,7 @@ class Generation:
             return
         self._text += self._stop_words.push(self._detokenizer.flush()) + self._stop_words.flush()
         last: dict[str, Array | list[str]] = {"finish_reason": [reason]}
-        if self._sources:
+        if "sources" in self._sources:
             last["citations"] = self._citations()
         self.stream.send({**self._outputs(), **last}, final=True)
 

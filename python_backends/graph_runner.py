@@ -109,7 +109,7 @@ class GraphRunnerStage(StreamingStage):
 
     def _generate(self, run: Run, step: Step, tensors: Mapping[str, Array]) -> None:
         """Pass on each response of the decoupled step; its last one is ours too."""
-        run.is_generating = True
+        run.is_generating, has_ended = True, False
         names = {spec.name: name for spec, name in step.writes()}
         for outputs in self._caller.stream(step.model, self._inputs(step, tensors), run.request_id):
             reason = outputs.get("finish_reason")
@@ -117,6 +117,9 @@ class GraphRunnerStage(StreamingStage):
                 raise run.fault() or Cancelled("the request was cancelled")
             own = {names[name]: array for name, array in outputs.items() if name in names}
             run.stream.send(own, final=reason is not None)
+            has_ended = reason is not None
+        if not has_ended:
+            raise RuntimeError(f"'{step.model.name}' ended its stream without a last response")
 
     def _watch(self) -> None:
         """Stop generations whose client has gone or whose time is up."""
@@ -125,13 +128,16 @@ class GraphRunnerStage(StreamingStage):
                 self._lock.wait_for(lambda: self._active or self._closing)
                 active = [run for run in self._active if run.is_generating]
             for run in active:
-                if run.fault():
-                    self._stop(run)
+                try:
+                    if run.fault():
+                        self._stop(run)
+                except Exception:  # one client's fault must not end the watch over the others
+                    logger.exception("a generation could not be stopped; trying again")
             with self._lock:
                 self._lock.wait_for(lambda: self._closing, timeout=POLL_S)
 
     def _stop(self, run: Run) -> None:
-        run.is_generating = False
+        """Asked again until the run is over: the first time may come before `llm` knows the id."""
         model = self._waves[-1][0].model
         for _ in self._caller.stream(model, {"stop": np.array([True])}, run.request_id):
             pass

@@ -5,6 +5,7 @@ costs twice as much, several post-processing instances reorder chunks, and a can
 reach an inner step.
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Sequence
@@ -117,9 +118,11 @@ class LlmStage(StreamingStage):
         """On the engine's thread: a fault of one stream must not end the others."""
         try:
             over = generation.on_delta(delta) is not None
-        except Exception:
+        except Exception as error:
             logger.exception("a response could not be sent; its request is ended")
             generation.is_over = over = True
+            with contextlib.suppress(Exception):  # the way to the client may be the broken part
+                generation.stream.fail(error)
         if over:
             self._forget(generation, engine_goes_on=delta.finish_reason is None)
 

@@ -16,6 +16,7 @@ class PairTokenizerStage(Stage):
     def __init__(self, context: StageContext) -> None:
         folder = context.engine_folder()
         self._tokenizer = load_tokenizer(folder)
+        self._query_tokenizer = load_tokenizer(folder)  # "only_second" can't cut a lone query
         self._room = folder.manifest.max_tokens - self._tokenizer.num_special_tokens_to_add(True)
         self._tokenizer.enable_truncation(folder.manifest.max_tokens, strategy="only_second")
 
@@ -32,7 +33,7 @@ class PairTokenizerStage(Stage):
         }
 
     def _check_query(self, query: str) -> None:
-        tokens = len(self._tokenizer.encode(query, add_special_tokens=False))
+        tokens = len(self._query_tokenizer.encode(query, add_special_tokens=False))
         if tokens > self._room - _MIN_PASSAGE_TOKENS:
             raise RequestError(
                 f"query: {tokens} tokens; at most {self._room - _MIN_PASSAGE_TOKENS} leave room "

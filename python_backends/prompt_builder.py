@@ -41,7 +41,7 @@ class PromptBuilderStage(Stage):
         sources = request.texts("sources")
         budget = self._budget(request)
         while (tokens := self._tokens(self._messages(question, sources))) > budget:
-            if len(sources) == 1:
+            if len(sources) <= 1:
                 raise RequestError(
                     f"question: {tokens} tokens of prompt with the shortest choice of sources; "
                     f"{budget} fit beside the answer in {self._manifest.max_tokens}"

@@ -149,14 +149,14 @@ class Stage(ABC):
 
     contract: ModelContract
 
-    def run(self, batch: Sequence[Tensors]) -> list[Outputs | RequestError]:
+    def run(self, batch: Sequence[Tensors]) -> Sequence[Outputs | Exception]:
         """Answer requests that arrived together; a faulty one doesn't harm its neighbours."""
         return [self._answer_or_error(request) for request in batch]
 
-    def _answer_or_error(self, request: Tensors) -> Outputs | RequestError:
+    def _answer_or_error(self, request: Tensors) -> Outputs | Exception:
         try:
             return self.answer(request)
-        except RequestError as error:
+        except Exception as error:
             return error
 
     def close(self) -> None:  # noqa: B027 - most stages hold nothing that must be ended

@@ -1,13 +1,12 @@
 """The server runs what was rendered, and nothing that it guessed."""
 
-import numpy as np
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
 from builders.repository import REPOSITORY
 from builders.served import ENSEMBLES, PYTHON_MODELS
-from tests.server.conftest import Server, text
+from tests.server.conftest import Server
 
 MODELS = [m.contract.name for m in PYTHON_MODELS] + [graph.name for graph in ENSEMBLES]
 
@@ -36,22 +35,3 @@ def test_serving_environment_has_neither_torch_nor_cuda() -> None:
     names = {path.name.lower() for path in site.iterdir()}
     assert "openvino_genai" in names
     assert not {n for n in names if n == "torch" or n.startswith(("nvidia_cu", "cuda"))}
-
-
-def test_rows_of_different_requests_merge(server: Server) -> None:
-    """Triton's own statistics: fewer executions than requests when requests come together."""
-    rows, executions = server.executions("embedder")
-    texts = [f"text number {i} " + "word " * i for i in range(48)]
-    handles = [
-        server.client.async_infer("embed", [text("input_text", t)], lambda result, error: None)
-        for t in texts
-    ]
-    for handle in handles:
-        handle.get_result() if hasattr(handle, "get_result") else None
-    alone = server.infer("embed", text("input_text", *texts)).as_numpy("embedding")
-    more_rows, more_executions = server.executions("embedder")
-    while more_rows - rows < 2 * len(texts):
-        more_rows, more_executions = server.executions("embedder")
-    assert more_rows - rows == 2 * len(texts)
-    assert more_executions - executions < len(texts) / 2
-    assert np.isfinite(alone).all()

@@ -1,0 +1,179 @@
+"""A small working `triton_python_backend_utils`: what our adapter uses, with the stub's rules.
+
+The names, the call signatures and the refusals are those of Triton 2.51's Python backend; the
+server behind it (business logic scripting) is `models`, a table of callables.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
+
+_TYPES = (
+    np.bool_,
+    np.int32,
+    np.int64,
+    np.uint64,
+    np.float16,
+    np.float32,
+    np.object_,
+)
+
+
+class TritonModelException(Exception):
+    """What the stub raises, and lets models raise from `initialize`."""
+
+
+class TritonError:
+    UNKNOWN, INTERNAL, NOT_FOUND, INVALID_ARG, UNAVAILABLE, UNSUPPORTED, ALREADY_EXISTS, CANCELLED = (
+        range(8)
+    )
+
+    def __init__(self, message: str, code: int = INTERNAL) -> None:
+        self._message, self._code = message, code
+
+    def message(self) -> str:
+        return self._message
+
+    def code(self) -> int:
+        return self._code
+
+
+class Tensor:
+    def __init__(self, name: str, array: Any) -> None:
+        if not isinstance(array, np.ndarray) or array.dtype not in _TYPES:
+            raise TritonModelException(f"tensor '{name}': unsupported {type(array)}")
+        if array.dtype == np.object_ and not all(isinstance(v, bytes) for v in array.reshape(-1)):
+            raise TritonModelException(f"tensor '{name}': only bytes can be serialized")
+        self._name, self._array = name, array
+
+    def name(self) -> str:
+        return self._name
+
+    def as_numpy(self) -> Any:
+        return self._array
+
+
+class InferenceResponse:
+    def __init__(
+        self, output_tensors: Sequence[Tensor] = (), error: TritonError | None = None
+    ) -> None:
+        self._tensors, self._error = list(output_tensors), error
+
+    def output_tensors(self) -> list[Tensor]:
+        return self._tensors
+
+    def has_error(self) -> bool:
+        return self._error is not None
+
+    def error(self) -> TritonError | None:
+        return self._error
+
+    def outputs(self) -> dict[str, Any]:
+        """For tests: arrays by name."""
+        return {tensor.name(): tensor.as_numpy() for tensor in self._tensors}
+
+
+class ResponseSender:
+    """Records what is sent; like the real one it refuses anything behind the final flag."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[InferenceResponse, int]] = []
+        self.cancelled = False
+
+    @property
+    def is_closed(self) -> bool:
+        return any(flags & TRITONSERVER_RESPONSE_COMPLETE_FINAL for _, flags in self.sent)
+
+    def send(self, response: InferenceResponse, flags: int = 0) -> None:
+        if self.is_closed:
+            raise TritonModelException("Unable to send response. Response sender has been closed.")
+        self.sent.append((response, flags))
+
+    def is_cancelled(self) -> bool:
+        if self.is_closed:
+            raise AssertionError("the server crashes when asked about a request that has ended")
+        return self.cancelled
+
+
+class InferenceRequest:
+    """Both what a model is given and what it sends to other models (`exec`)."""
+
+    def __init__(
+        self,
+        inputs: Sequence[Tensor] = (),
+        model_name: str = "",
+        requested_output_names: Sequence[str] = (),
+        request_id: str = "",
+        timeout: int = 0,
+        parameters: dict[str, Any] | None = None,
+    ) -> None:
+        self.model_name, self.requested_output_names = model_name, list(requested_output_names)
+        self._inputs, self._id, self._timeout = list(inputs), request_id, timeout
+        self._parameters = parameters or {}
+        self.sender = ResponseSender()
+
+    def inputs(self) -> list[Tensor]:
+        return self._inputs
+
+    def request_id(self) -> str:
+        return self._id
+
+    def timeout(self) -> int:
+        return self._timeout
+
+    def parameters(self) -> str:
+        """As in the stub: JSON text, empty when there are none."""
+        return json.dumps(self._parameters) if self._parameters else ""
+
+    def get_response_sender(self) -> ResponseSender:
+        return self.sender
+
+    def exec(self, decoupled: bool = False) -> InferenceResponse | Iterator[InferenceResponse]:
+        answers = models[self.model_name](self)
+        return iter(answers) if decoupled else answers[0]
+
+
+def get_input_tensor_by_name(request: InferenceRequest, name: str) -> Tensor | None:
+    return next((tensor for tensor in request.inputs() if tensor.name() == name), None)
+
+
+class Metric:
+    def __init__(self, labels: dict[str, str]) -> None:
+        self.labels, self.number = labels, 0.0
+
+    def set(self, value: float) -> None:
+        self.number = value
+
+    def increment(self, value: float) -> None:
+        self.number += value
+
+    def value(self) -> float:
+        return self.number
+
+
+class MetricFamily:
+    COUNTER, GAUGE = 0, 1
+
+    def __init__(self, name: str, description: str, kind: int) -> None:
+        self.name, self.description, self.kind = name, description, kind
+
+    def Metric(self, labels: dict[str, str]) -> Metric:  # noqa: N802 - the stub's name
+        return Metric(labels)
+
+
+models: dict[str, Callable[[InferenceRequest], list[InferenceResponse]]] = {}
+"""The other models of the server: request in, responses out."""
+
+
+def as_module() -> ModuleType:
+    """The module that `import triton_python_backend_utils` shall find."""
+    module = ModuleType("triton_python_backend_utils")
+    for name, value in globals().items():
+        if not name.startswith("_"):
+            setattr(module, name, value)
+    return module

@@ -1,0 +1,18 @@
+"""The checkpoints behind the running engines, for reference implementations."""
+
+import functools
+import tempfile
+from pathlib import Path
+
+from builders.checkpoint import open_checkpoint
+from builders.repository import REPOSITORY
+from builders.spec import load_model
+from ensembles.manifest import read_manifest
+
+
+@functools.cache
+def checkpoint(role: str) -> Path:
+    """The Hugging Face folder of the model that plays `role` on the server."""
+    manifest = read_manifest(REPOSITORY / role / "1" / "engines" / "cpu")
+    scratch = Path(tempfile.mkdtemp(prefix="checkpoint-"))
+    return open_checkpoint(load_model(manifest.model), scratch).path

@@ -1,0 +1,113 @@
+"""`embed` and `rerank`: the numbers of the reference implementations, merged or alone."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from tritonclient.utils import InferenceServerException
+
+from tests.server.checkpoints import checkpoint
+from tests.server.conftest import Server, tensor, text
+
+TEXTS = (
+    "Vebra listens on port 8123.",
+    "A",
+    "Ein längerer Satz mit Umlauten: äöü, und mit Emoji 🚀🚀.",
+    "日本語の文章です。",
+    "word " * 400,  # longer than the encoder: cut, as sentence-transformers does
+    "line one\nline two\n\n  indented",
+)
+
+
+def embed(server: Server, *texts: str) -> np.ndarray:
+    return server.infer("embed", text("input_text", *texts)).as_numpy("embedding")
+
+
+def test_embeddings_equal_sentence_transformers(server: Server) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    expected = SentenceTransformer(str(checkpoint("embedder")), device="cpu").encode(list(TEXTS))
+    found = embed(server, *TEXTS)
+    assert found.shape == expected.shape
+    assert found.dtype == np.float32
+    assert (found * expected).sum(axis=1).min() > 0.9999
+
+
+def test_a_row_does_not_depend_on_its_neighbours(server: Server) -> None:
+    together = embed(server, *TEXTS)
+    alone = np.concatenate([embed(server, t) for t in TEXTS])
+    assert (together * alone).sum(axis=1).min() > 0.9999
+
+
+def test_relevance_equals_transformers(server: Server) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    query, passages = "What is the port of Vebra?", [*TEXTS[:4], TEXTS[5]]
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint("reranker"))
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint("reranker")).eval()
+    batch = tokenizer([query] * len(passages), passages, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**batch).logits.numpy()
+    found = server.infer("rerank", text("query", query), text("passages", *passages))
+    # bf16 on CPUs that have it: the tolerance is relative to the size of the logits.
+    np.testing.assert_allclose(found.as_numpy("relevance"), expected, atol=5e-3, rtol=1e-2)
+
+
+def test_rows_of_different_requests_merge(server: Server) -> None:
+    """Triton's own statistics: far fewer executions than requests when requests come together."""
+    texts = [f"text number {i} " + "word " * i for i in range(64)]
+    rows, executions = server.executions("embedder")
+    with ThreadPoolExecutor(len(texts)) as pool:
+        found = np.concatenate(list(pool.map(lambda t: embed(server, t), texts)))
+    rows, executions = (
+        now - before
+        for now, before in zip(server.executions("embedder"), (rows, executions), strict=True)
+    )
+    assert rows == len(texts)
+    assert executions < len(texts) / 2, f"{executions} executions for {rows} requests"
+    assert (found * embed(server, *texts)).sum(axis=1).min() > 0.9999
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "says"),
+    [
+        ("embed", [text("input_text", b"\xff\xfe")], "not valid UTF-8"),
+        ("embed", [text("input_text", "a", " ")], "text[1]: empty"),
+        ("embed", [tensor("input_text", [], "BYTES")], "none given"),
+        ("embed", [tensor("input_text", [1], "INT32")], "INT32"),
+        ("embed", [tensor("input_text", [["a", "b"]], "BYTES")], "shape"),
+        ("rerank", [text("query", "q")], "expected 2 inputs"),
+        ("rerank", [text("query", "q"), tensor("passages", [], "BYTES")], "none given"),
+        ("rerank", [text("query", "q " * 600), text("passages", "p")], "leave room"),
+        ("rerank", [text("query", "a", "b"), text("passages", "p")], "shape"),
+        ("embedder", [tensor("input_ids", [[1] * 9], "INT64")], "attention_mask"),
+        (
+            "embedder",
+            [
+                tensor("input_ids", [[1] * 9], "INT64"),
+                tensor("attention_mask", [[1] * 8], "INT64"),
+            ],
+            "differ in shape",
+        ),
+        (
+            "embedder",
+            [
+                tensor("input_ids", [[1] * 999], "INT64"),
+                tensor("attention_mask", [[1] * 999], "INT64"),
+            ],
+            "999 tokens",
+        ),
+    ],
+)
+def test_bad_input_is_refused_for_that_request_alone(
+    server: Server, model: str, inputs: list, says: str
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        neighbour = pool.submit(embed, server, "a neighbour")
+        with pytest.raises(InferenceServerException) as caught:
+            server.infer(model, *inputs)
+        assert np.isfinite(neighbour.result()).all()
+    assert says in caught.value.message()
+    assert "Traceback" not in caught.value.message()
+    assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
