@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -63,12 +64,16 @@ def build_engines(options: argparse.Namespace) -> int:
     engines = []
     for number, spec in enumerate(specs, start=1):
         label = f"[{number}/{len(specs)}] {spec.role} {spec.name}"
-        engine = build_engine(spec, sku, lambda text, label=label: print(f"{label}: {text} …", flush=True))
+        engine = build_engine(spec, sku, report=functools.partial(_say, f"{label}:"))
         engines.append(engine)
         how = f"made in {engine.seconds:.1f} s" if engine.seconds else "up to date"
-        print(f"{label}: {how} ({engine.folder.relative_to(ROOT)})", flush=True)
+        _say(f"{label}: {how} ({engine.folder.relative_to(ROOT)})")
     link_engines(engines, sku)
     return render_files(options)
+
+
+def _say(*words: str) -> None:
+    print(*words, flush=True)
 
 
 def _rendered(sku: Sku) -> dict[str, str]:
@@ -108,7 +113,7 @@ def preflight(options: argparse.Namespace) -> int:
 
 
 def serve(options: argparse.Namespace) -> int:
-    """In the foreground, or for as long as `--run` takes; the log goes to build/tritonserver.log."""
+    """In the foreground, or while `--run` runs; the log goes to build/tritonserver.log."""
     log = ROOT / "build" / "tritonserver.log"
     log.parent.mkdir(exist_ok=True)
     ports = free_ports() if options.free_ports else _ports(options)
@@ -117,8 +122,9 @@ def serve(options: argparse.Namespace) -> int:
     with _ended_by_sigterm(), TritonServer(load_sku(options.sku), ports, log) as server:
         seconds = time.monotonic() - start
         print(
-            f"ready after {seconds:.1f} s: HTTP 127.0.0.1:{ports.http}, gRPC 127.0.0.1:{ports.grpc}, "
-            f"metrics 127.0.0.1:{ports.metrics}; log {log.relative_to(ROOT)}",
+            f"ready after {seconds:.1f} s: HTTP 127.0.0.1:{ports.http}, "
+            f"gRPC 127.0.0.1:{ports.grpc}, metrics 127.0.0.1:{ports.metrics}; "
+            f"log {log.relative_to(ROOT)}",
             flush=True,
         )
         try:
@@ -137,7 +143,8 @@ def _run(command: str, ports: Ports) -> int:
         "TRITON_RAG_HTTP_URL": f"127.0.0.1:{ports.http}",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    return subprocess.run(command, shell=True, cwd=ROOT, env=os.environ | addresses).returncode
+    environment = os.environ | addresses
+    return subprocess.run(command, shell=True, check=False, cwd=ROOT, env=environment).returncode
 
 
 @contextlib.contextmanager

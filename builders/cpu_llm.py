@@ -31,7 +31,11 @@ def export_llm(spec: ModelSpec, checkpoint: Checkpoint, target: Path) -> None:
     log = target / "export.log"
     with log.open("w") as output:
         done = subprocess.run(
-            command, stdout=output, stderr=output, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+            command,
+            check=False,
+            stdout=output,
+            stderr=output,
+            env=os.environ | {"HF_HUB_OFFLINE": "1"},
         )
     if done.returncode:
         tail = "\n".join(log.read_text().splitlines()[-_LOG_TAIL_LINES:])

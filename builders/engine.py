@@ -64,7 +64,7 @@ def build_engine(spec: ModelSpec, sku: Sku, report: Report) -> Engine:
         folder = home / key
         if (folder / MANIFEST_FILE).is_file():
             return Engine(spec, folder, 0.0)
-        report(f"making {spec.precision} engine from {spec.source}")
+        report(f"making {spec.precision} engine from {spec.source} …")
         _check_disk(checkpoint, home)
         start = time.monotonic()
         making = Path(scratch) / "engine"

@@ -19,23 +19,21 @@ def faults(folder: Path) -> "list[str]":
     """Everything that would stop `make setup` halfway or hang the server later."""
     found = []
     version = sys.version_info[:2]
+    package = f"{version[0]}.{version[1]}"
     if version not in ((3, 11), (3, 12)):
         found.append(
-            f"Python {version[0]}.{version[1]} found; 3.11 or 3.12 is needed "
-            "(make PYTHON=/path/to/python3.11)"
+            f"Python {package} found; 3.11 or 3.12 is needed (make PYTHON=/path/to/python3.11)"
         )
     if sys.platform != "linux" or platform.machine() != "x86_64":
         found.append(
             f"{sys.platform} on {platform.machine()} found; the Triton wheel is for Linux on x86_64"
         )
     if importlib.util.find_spec("ensurepip") is None:
-        found.append(
-            f"Python's venv module lacks ensurepip: apt-get install python{version[0]}.{version[1]}-venv"
-        )
+        found.append(f"Python's venv module lacks ensurepip: apt-get install python{package}-venv")
     if not _has_libpython():
         found.append(
-            f"libpython{version[0]}.{version[1]}.so.1.0 not found, without which Triton hangs while "
-            f"loading: apt-get install libpython{version[0]}.{version[1]}"
+            f"libpython{package}.so.1.0 not found, without which Triton hangs while loading: "
+            f"apt-get install libpython{package}"
         )
     free_gib = shutil.disk_usage(folder).free / 2**30
     if free_gib < MIN_DISK_GIB:
@@ -44,7 +42,7 @@ def faults(folder: Path) -> "list[str]":
 
 
 def _has_libpython() -> bool:
-    name = "python%d.%d" % sys.version_info[:2]
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     library = Path(sysconfig.get_config_var("LIBDIR") or "/") / f"lib{name}.so.1.0"
     return library.is_file() or ctypes.util.find_library(name) is not None
 

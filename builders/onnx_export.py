@@ -56,7 +56,7 @@ def _embedder(checkpoint: Checkpoint, has_types: bool) -> "torch.nn.Module":
     encoder = AutoModel.from_pretrained(checkpoint.path, attn_implementation="eager")
     mode, normalised = pooling(checkpoint.path)
 
-    class Embedder(torch.nn.Module):
+    class Embedder(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.encoder = encoder
@@ -98,7 +98,7 @@ def _reranker(spec: ModelSpec, checkpoint: Checkpoint, names: list[str]) -> "tor
             f"model '{spec.name}': {classifier.config.num_labels} labels; a reranker has 1"
         )
 
-    class Reranker(torch.nn.Module):
+    class Reranker(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.classifier = classifier

@@ -90,6 +90,7 @@ def _library_faults(environment: ServingEnvironment) -> Iterator[str]:
     search = f"{environment.library_folder}:{os.environ.get('LD_LIBRARY_PATH', '')}"
     listing = subprocess.run(
         ["ldd", environment.stub],
+        check=False,
         env=os.environ | {"LD_LIBRARY_PATH": search},
         capture_output=True,
         text=True,

@@ -81,9 +81,7 @@ def ensemble_config(graph: EnsembleGraph) -> schema.ModelConfig:
 def _contract_config(contract: ModelContract) -> schema.ModelConfig:
     config = schema.ModelConfig(name=contract.name)
     for spec in contract.inputs:
-        config.input.add(
-            **_tensor(spec), optional=spec.optional, allow_ragged_batch=spec.ragged
-        )
+        config.input.add(**_tensor(spec), optional=spec.optional, allow_ragged_batch=spec.ragged)
     for spec in contract.outputs:
         config.output.add(**_tensor(spec))
     if contract.decoupled:
@@ -112,7 +110,7 @@ def _parameters(model: PythonModel, sku: Sku, pipeline: Pipeline) -> Mapping[str
 
 def _text(config: schema.ModelConfig, sku: Sku) -> str:
     """Text that parses back to the same message; a zero max_batch_size, which it drops, is said."""
-    text = text_format.MessageToString(config)
+    text: str = text_format.MessageToString(config)
     if text_format.Parse(text, schema.ModelConfig()) != config:
         raise AssertionError(f"config of '{config.name}' does not survive its text form")
     if config.max_batch_size == 0:

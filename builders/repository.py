@@ -41,14 +41,17 @@ def differences(files: dict[str, str], repository: Path = REPOSITORY) -> Iterato
         path = repository / name
         found = path.read_text() if path.is_file() else ""
         if found != text or not path.is_file():
-            yield "".join(
-                difflib.unified_diff(
-                    found.splitlines(keepends=True),
-                    text.splitlines(keepends=True),
-                    f"on disk: {name}",
-                    f"rendered: {name}",
+            yield (
+                "".join(
+                    difflib.unified_diff(
+                        found.splitlines(keepends=True),
+                        text.splitlines(keepends=True),
+                        f"on disk: {name}",
+                        f"rendered: {name}",
+                    )
                 )
-            ) or f"missing: {name}\n"
+                or f"missing: {name}\n"
+            )
     for path in stale(files, repository):
         yield f"stale: {path.relative_to(repository)}\n"
 

@@ -1,4 +1,4 @@
-"""Every model of the repository: its contract or graph, the stage behind it, the engine it reads."""
+"""Every model of the repository: its contract or graph, the stage behind it, the engine read."""
 
 from dataclasses import dataclass
 

@@ -57,7 +57,12 @@ class TritonServer:
     """
 
     def __init__(
-        self, sku: Sku, ports: Ports, log: Path, repository: Path = REPOSITORY, options: tuple[str, ...] = ()
+        self,
+        sku: Sku,
+        ports: Ports,
+        log: Path,
+        repository: Path = REPOSITORY,
+        options: tuple[str, ...] = (),
     ) -> None:
         self.ports, self.log = ports, log
         self._sku, self._repository, self._options = sku, repository, options
@@ -90,7 +95,11 @@ class TritonServer:
         command = self._command(environment)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=_environment(environment), start_new_session=True
+                command,
+                stdout=log,
+                stderr=log,
+                env=_environment(environment),
+                start_new_session=True,
             )
         try:
             self._wait_until_ready()
@@ -146,7 +155,9 @@ class TritonServer:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._is_ready():
             if self._process.poll() is not None:
-                raise ServerError(f"tritonserver ended ({self._process.returncode}):\n{self._tail()}")
+                raise ServerError(
+                    f"tritonserver ended ({self._process.returncode}):\n{self._tail()}"
+                )
             if time.monotonic() > deadline:
                 raise ServerError(f"not ready after {START_TIMEOUT_S} s:\n{self._tail()}")
             time.sleep(0.05)

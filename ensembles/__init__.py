@@ -1,1 +1,1 @@
-"""What is served: tensors, model contracts and the graphs that chain them. Standard library only."""
+"""What is served: tensors, contracts and the graphs that chain them. Standard library only."""

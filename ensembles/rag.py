@@ -34,7 +34,7 @@ RAG = EnsembleGraph(
         *RETRIEVAL_STEPS[:-1],
         replace(RETRIEVAL_STEPS[-1], outputs=_RANKED),
         Step(PROMPT_BUILDER, inputs=_RANKED),
-        Step(LLM, inputs=_SHOWN),
+        Step(LLM, inputs={**_SHOWN, "messages": "messages"}),  # named: optional, yet needed here
     ),
 )
 

@@ -84,7 +84,9 @@ def to_array(spec: TensorSpec, value: Array | Sequence[str]) -> Array:
 def make_response(pb: Any, contract: ModelContract, outputs: Outputs) -> Any:
     """A response whose tensors are checked against the contract; decoupled ones may be partial."""
     specs = {spec.name: spec for spec in contract.outputs}
-    wrong = outputs.keys() - specs.keys() or (not contract.decoupled and specs.keys() - outputs.keys())
+    wrong = outputs.keys() - specs.keys() or (
+        not contract.decoupled and specs.keys() - outputs.keys()
+    )
     if wrong:
         raise TypeError(f"outputs of '{contract.name}' differ from its contract: {sorted(wrong)}")
     tensors = [pb.Tensor(name, to_array(specs[name], value)) for name, value in outputs.items()]
@@ -267,7 +269,7 @@ def _inner_error(message: str) -> Exception:
 
 
 def make_gauge(name: str, description: str) -> Gauge:
-    """A gauge of this name on the server's /metrics page, which keeps it while the process lives."""
+    """A gauge on the server's /metrics page, kept while the process lives."""
     pb = _stub()
     family = pb.MetricFamily(name=name, description=description, kind=pb.MetricFamily.GAUGE)
     _metric_families.append(family)

@@ -41,7 +41,9 @@ def _tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 def _raise(message: str) -> NoReturn:
@@ -84,7 +86,9 @@ class ChatTemplate:
                 **self._special_tokens,
             )
         except TemplateError as error:
-            raise RequestError(f"messages: the model's chat template refuses them: {error}") from error
+            raise RequestError(
+                f"messages: the model's chat template refuses them: {error}"
+            ) from error
 
 
 def _token(value: str | Mapping[str, str]) -> str:
@@ -105,6 +109,8 @@ def read_messages(text: str) -> list[Message]:
             raise RequestError(f"messages[{index}]: not a role and a content; {form}")
         if not all(isinstance(value, str) for value in message.values()):
             raise RequestError(f"messages[{index}]: role and content must be strings; {form}")
-        if any("\ud800" <= character <= "\udfff" for text in message.values() for character in text):
+        if any(
+            "\ud800" <= character <= "\udfff" for text in message.values() for character in text
+        ):
             raise RequestError(f"messages[{index}]: half of a surrogate pair; {form}")
     return messages

@@ -14,7 +14,7 @@ from python_backends.engines import EncoderEngine, load_encoder_engine
 from python_backends.stage import Array, Outputs, RequestError, Stage, StageContext, Tensors
 
 LENGTH_BUCKETS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-"""Padded lengths: few enough that an engine meets each shape often, close enough to waste little."""
+"""Padded lengths: few, so that an engine meets each often; close, so that little is wasted."""
 
 MAX_BATCH_ROWS = 32
 """Rows computed at once: throughput is flat beyond it and memory grows (facts: engines-cpu)."""
@@ -60,7 +60,7 @@ class EncoderStage(Stage):
     def _fault(self, request: Tensors) -> RequestError | None:
         """Shapes that Triton lets through, although the tensors belong together."""
         shapes = {name: list(request.array(name).shape) for name in self._inputs}
-        rows, tokens = next(iter(shapes.values()))
+        tokens = next(iter(shapes.values()))[1]
         if len({tuple(shape) for shape in shapes.values()}) > 1:
             return RequestError(f"inputs differ in shape: {shapes}")
         if not 1 <= tokens <= self._max_tokens:
@@ -73,8 +73,8 @@ class EncoderStage(Stage):
         lengths = np.concatenate([_lengths(request) for request in batch])
         rows = {name: [row for r in batch for row in r.array(name)] for name in self._inputs}
         results: list[Array] = [np.empty(0)] * len(lengths)
-        for numbers, length in compute_batches(lengths):
-            length = min(length, self._max_tokens)  # the last bucket may be beyond the model
+        for numbers, bucketed in compute_batches(lengths):
+            length = min(bucketed, self._max_tokens)  # the last bucket may be beyond the model
             padded = {name: _stack(rows[name], numbers, length) for name in self._inputs}
             for number, result in zip(numbers, self._engine.encode(padded), strict=True):
                 results[number] = result

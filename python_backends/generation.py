@@ -58,7 +58,9 @@ class Generation:
         self._detokenizer, self._stop_words, self._pacer = detokenizer, stop_words, pacer
         self._prompt_tokens = prompt_tokens
         self._is_streamed = bool(stream.tensors.scalar("stream"))
-        self._sources = {s.name: stream.tensors.array(s.name) for s in SOURCES if s.name in stream.tensors}
+        self._sources = {
+            s.name: stream.tensors.array(s.name) for s in SOURCES if s.name in stream.tensors
+        }
         self._text = self._echo()
         self._shown = ""
         self._ids: list[int] = []

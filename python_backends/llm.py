@@ -99,7 +99,9 @@ class LlmStage(StreamingStage):
         else:
             prompt = tensors.text("text_input")
         # A template writes its own special tokens; a bare prompt gets the tokenizer's.
-        ids: list[int] = self._tokenizer.encode(prompt, add_special_tokens="text_input" in tensors).ids
+        ids: list[int] = self._tokenizer.encode(
+            prompt, add_special_tokens="text_input" in tensors
+        ).ids
         if not ids:
             raise RequestError("text_input: empty; a text is needed")
         return ids

@@ -14,8 +14,6 @@ def read_count(request: Tensors, name: str, default: int) -> int:
     return default if value is None else int(value)
 
 
-
-
 class PassageSelectorStage(Stage):
     """Exact search: one matrix product over normalised embeddings, best first, ties by position."""
 

@@ -66,6 +66,6 @@ def _sentence_end(text: str, offsets: Sequence[Span], first: int, last: int) -> 
     """The token behind the last sentence end in the window; else `last`, in mid-sentence."""
     for token in range(last, first + 1, -1):
         gap = text[offsets[token - 1][1] - 1 : offsets[token][0]]
-        if gap[:1] in _SENTENCE_ENDS and (len(gap) > 1 or gap[:1] > "\x7f") or "\n" in gap:
+        if (gap[:1] in _SENTENCE_ENDS and (len(gap) > 1 or gap[:1] > "\x7f")) or "\n" in gap:
             return token
     return last

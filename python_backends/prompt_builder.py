@@ -8,8 +8,7 @@ from python_backends.stage import Outputs, RequestError, Stage, StageContext, Te
 from python_backends.text import load_tokenizer, require_text
 
 SYSTEM = (
-    "Answer from the numbered sources only and cite them like [1]. "
-    "If they do not tell, say so."
+    "Answer from the numbered sources only and cite them like [1]. If they do not tell, say so."
 )
 USER = """\
 {% for source in sources -%}

@@ -25,7 +25,7 @@ def load_tokenizer(folder: EngineFolder) -> "Tokenizer":
 
 
 def load_encoder_tokenizer(folder: EngineFolder) -> "Tokenizer":
-    """As `load_tokenizer`, cutting at the encoder's limit; of a pair only the second text is cut."""
+    """As `load_tokenizer`, cutting at the encoder's limit."""
     tokenizer = load_tokenizer(folder)
     tokenizer.enable_truncation(folder.manifest.max_tokens)
     return tokenizer

@@ -12,7 +12,7 @@ import pytest
 from tests.server.checkpoints import checkpoint
 from tests.server.conftest import OpenStream, Server, Streamed, is_final, tensor, text
 
-WORDS = "alpha beta port gamma 8123 release blue value of the is a Vebra number two".split()
+WORDS = ["alpha", "beta", "port", "gamma", "8123", "release", "blue", "of", "the", "is", "Vebra"]
 
 
 def prompts(count: int, words: int = 20) -> list[str]:
@@ -115,7 +115,9 @@ def test_stop_words_that_span_chunks_are_not_shown(server: Server) -> None:
     middle = len(whole) // 2
     word = whole[middle : middle + 7]
     for stream in (False, True):
-        found = generate(server, prompt, max_tokens=60, min_tokens=60, stream=stream, stop_words=[word])
+        found = generate(
+            server, prompt, max_tokens=60, min_tokens=60, stream=stream, stop_words=[word]
+        )
         assert found.text == whole[: whole.index(word)]
         assert found.finish_reason == "stop"
         assert found.tokens < 60
@@ -163,9 +165,10 @@ def test_same_seed_same_text_whatever_else_is_decoded(server: Server) -> None:
         [other.result() for other in others]
     assert among == alone
     assert generate(server, "hello", **options | {"seed": 8}).text != alone
-    assert generate(server, "hello", **options | {"top_k": 1}).text == generate(
-        server, "hello", max_tokens=40, min_tokens=40
-    ).text
+    assert (
+        generate(server, "hello", **options | {"top_k": 1}).text
+        == generate(server, "hello", max_tokens=40, min_tokens=40).text
+    )
 
 
 def test_random_seed_is_another_name_of_seed(server: Server) -> None:
@@ -274,7 +277,8 @@ def test_server_sent_events_carry_the_same_stream(server: Server) -> None:
     )
     with urllib.request.urlopen(request) as answer:
         events = [json.loads(line[5:]) for line in answer if line.startswith(b"data:")]
-    assert "".join(e["text_output"] for e in events) == generate(
-        server, "hello", max_tokens=50, min_tokens=50
-    ).text
+    assert (
+        "".join(e["text_output"] for e in events)
+        == generate(server, "hello", max_tokens=50, min_tokens=50).text
+    )
     assert events[-1]["finish_reason"] == "length"

@@ -1,0 +1,173 @@
+"""`retrieve`, `rag` and `rag_cancellable`: from documents to a cited answer."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from builders.spec import BUILDERS
+from tests.server.conftest import OpenStream, Server, Streamed, tensor, text
+from tests.server.test_llm import gauge, is_idle, sampling, wait_for
+
+COLLECTION = BUILDERS / "reference" / "collection"
+ENTRIES = ("rag", "rag_cancellable")
+
+
+def collection() -> tuple[list[str], list[str]]:
+    files: list[Path] = sorted(COLLECTION.glob("*.md"))
+    return [file.name for file in files], [file.read_text() for file in files]
+
+
+def ask(
+    server: Server, model: str, question: str, documents: list[str], **options: Any
+) -> Streamed:
+    return server.stream(
+        model, text("question", question), documents_tensor(documents), *sampling(**options)
+    )
+
+
+def documents_tensor(documents: list[str]) -> Any:
+    return tensor("documents", [d.encode() for d in documents], "BYTES")
+
+
+def test_retrieve_finds_the_document_and_orders_by_relevance(server: Server) -> None:
+    names, documents = collection()
+    found = server.infer(
+        "retrieve",
+        text("question", "Which port does Vebra listen on?"),
+        documents_tensor(documents),
+    )
+    best = names[found.as_numpy("source_document")[0]]
+    assert best == "vebra-gateway.md"
+    relevance = found.as_numpy("source_relevance")
+    assert (np.diff(relevance) <= 0).all()
+    assert len(found.as_numpy("sources")) == 3
+    for source, index in zip(
+        found.as_numpy("sources"), found.as_numpy("source_document"), strict=True
+    ):
+        assert source.decode() in documents[index]
+
+
+@pytest.mark.parametrize("model", ENTRIES)
+def test_the_answer_comes_with_its_sources(server: Server, model: str) -> None:
+    _, documents = collection()
+    question = "Which port does Vebra listen on?"
+    whole = ask(server, model, question, documents)
+    parts = ask(server, model, question, documents, stream=True)
+    assert "8123" in whole.text
+    assert parts.text == whole.text
+    for found in (whole, parts):
+        (sources,) = found.values("sources")  # on one response only
+        (citations,) = found.values("citations")
+        assert found.responses[0].as_numpy("sources") is not None
+        assert found.responses[-1].as_numpy("citations") is not None
+        assert all(1 <= n <= len(sources) for n in citations)
+        assert citations.size, "the answer cites a source"
+        assert found.finish_reason == "stop"
+
+
+def test_both_entries_give_the_same(server: Server) -> None:
+    _, documents = collection()
+    asked = [json.loads(line)["question"] for line in (COLLECTION / "questions.jsonl").open()][:8]
+    with ThreadPoolExecutor(8) as pool:
+        one, other = (
+            list(pool.map(lambda q, model=model: ask(server, model, q, documents), asked))
+            for model in ENTRIES
+        )
+    assert [f.text for f in one] == [f.text for f in other]
+    assert [f.values("sources")[0].tolist() for f in one] == [
+        f.values("sources")[0].tolist() for f in other
+    ]
+
+
+@pytest.mark.parametrize("model", ENTRIES)
+@pytest.mark.parametrize(
+    ("question", "documents", "says"),
+    [
+        ("q", [], "documents: none given"),
+        ("", ["a"], "empty; a text is needed"),
+        (" \n", ["a"], "empty; a text is needed"),
+        ("q", ["a", ""], "documents[1]: empty"),
+        ("q", ["word. " * 40_000], "at most 1024 passages are possible"),
+        ("q " * 600, ["a"], "query: "),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(
+    server: Server, model: str, question: str, documents: list[str], says: str
+) -> None:
+    found = ask(server, model, question, documents)
+    assert says in str(found.error)
+    assert "Traceback" not in str(found.error)
+
+
+@pytest.mark.parametrize("model", ENTRIES)
+def test_invalid_text_and_types_are_refused(server: Server, model: str) -> None:
+    bad = server.stream(model, text("question", b"\xff"), text("documents", "a"))
+    assert "not valid UTF-8" in str(bad.error)
+    bad = server.stream(model, text("question", "q"), text("documents", "a", b"\xc3\x28"))
+    assert "documents[1]: not valid UTF-8" in str(bad.error)
+    bad = server.stream(model, text("question", "q"), tensor("documents", [1], "INT32"))
+    assert "INT32" in str(bad.error)
+    bad = server.stream(model, text("question", "q"))
+    assert "expected" in str(bad.error)
+
+
+@pytest.mark.parametrize("model", ENTRIES)
+def test_one_document_and_a_thousand(server: Server, model: str) -> None:
+    one = ask(server, model, "What is the port of Zarnu?", ["The port of Zarnu is 4711."])
+    assert [s.decode() for s in one.values("sources")[0]] == ["The port of Zarnu is 4711."]
+    many = [f"Barrel {i} holds {100 + i} litres of cider." for i in range(1000)]
+    many[371] = "The port of Zarnu is 4711."
+    found = ask(server, model, "What is the port of Zarnu?", many)
+    assert found.error is None
+    assert found.values("source_document")[0][0] == 371
+
+
+@pytest.mark.parametrize("model", ENTRIES)
+def test_a_document_longer_than_the_encoder_is_split_not_cut(server: Server, model: str) -> None:
+    filler = "Nothing of note happened in the valley that year. " * 80
+    long = f"{filler}The port of Zarnu is 4711. {filler}"
+    found = ask(server, model, "What is the port of Zarnu?", [long])
+    first = found.values("sources")[0][0].decode()
+    assert "The port of Zarnu is 4711." in first
+    assert first in long
+
+
+@pytest.mark.parametrize("model", ENTRIES)
+def test_sources_that_do_not_fit_the_prompt_are_left_out(server: Server, model: str) -> None:
+    """The prompt shares the LLM's 2,048 tokens with the answer that is asked for."""
+    documents = [f"Entry {i}: " + "a plain sentence of some length " * 6 for i in range(40)]
+    few = [tensor("num_sources", [40], "INT32"), tensor("num_candidates", [40], "INT32")]
+    inputs = [text("question", "Which entry?"), documents_tensor(documents), *few]
+    found = server.stream(model, *inputs, *sampling(max_tokens=8))
+    assert found.error is None
+    assert 1 < len(found.values("sources")[0]) < 40
+    found = server.stream(model, *inputs, *sampling(max_tokens=2040))
+    assert "question: " in str(found.error)
+    assert "fit beside the answer" in str(found.error)
+
+
+def test_rag_cancellable_stops_with_its_client(server: Server) -> None:
+    wait_for(lambda: is_idle(server))
+    options = sampling(max_tokens=1500, min_tokens=1500, stream=True)
+    inputs = [text("question", "Which port?"), text("documents", "The port of Zarnu is 4711.")]
+    stream = OpenStream(server.url, "rag_cancellable", [*inputs, *options])
+    stream.next()
+    wait_for(lambda: gauge(server, "llm_requests_running") == 1)
+    stream.cancel()
+    wait_for(lambda: is_idle(server), timeout_s=0.5)
+
+
+def test_rag_cancellable_keeps_its_deadline(server: Server) -> None:
+    found = server.stream(
+        "rag_cancellable",
+        text("question", "Which port?"),
+        text("documents", "The port of Zarnu is 4711."),
+        *sampling(max_tokens=1500, min_tokens=1500, stream=True),
+        timeout=300_000,
+    )
+    assert "timeout: 300000 us" in str(found.error)
+    wait_for(lambda: is_idle(server), timeout_s=0.5)

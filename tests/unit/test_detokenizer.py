@@ -1,0 +1,172 @@
+"""Ids to text, and stop words: the same text however ids and characters are grouped."""
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from python_backends.detokenizer import REPLACEMENT, IncrementalDetokenizer, StopWords
+from tokenizers import Tokenizer
+
+from tests.fakes import folders
+
+TOKENIZERS = {
+    "byte-level": folders.byte_level(),
+    # Few merges over CJK text: tokens that end one character and begin the next.
+    "byte-level CJK": folders.byte_level(["你好吗我很好谢谢你们大家都好"] * 9, vocab_size=300),
+    "sentence-piece": folders.sentence_piece(),
+    "word-piece": folders.word_piece(),
+}
+
+TEXTS = st.one_of(
+    st.text(st.sampled_from(" abthe你好é世界😀🎉\n\t\u0301\u200d.'")),
+    st.text(),
+    st.sampled_from(["  leading", "\n\n", "👨\u200d👩\u200d👧", "e\u0301", "你好吗谢谢大家", " ", "don't ."]),
+)
+
+every_tokenizer = pytest.mark.parametrize("name", TOKENIZERS)
+often = settings(max_examples=120, deadline=None)
+
+
+@st.composite
+def groups(draw: st.DrawFn, ids: Sequence[int]) -> list[list[int]]:
+    """The ids cut up somehow, as engines deliver them."""
+    cuts = sorted(draw(st.sets(st.integers(1, max(1, len(ids) - 1)), max_size=6)))
+    edges = [0, *cuts, len(ids)]
+    return [list(ids[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def pieces(tokenizer: Tokenizer, grouped: Sequence[Sequence[int]]) -> list[str]:
+    detokenizer = IncrementalDetokenizer(tokenizer.decode)
+    return [*(detokenizer.push(group) for group in grouped), detokenizer.flush()]
+
+
+def ids_of(tokenizer: Tokenizer, text: str) -> list[int]:
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    return ids
+
+
+@every_tokenizer
+@given(data=st.data(), text=TEXTS)
+@often
+def test_pieces_of_a_text_join_up_to_it(name, data, text):
+    tokenizer = TOKENIZERS[name]
+    ids = ids_of(tokenizer, text)
+    whole = tokenizer.decode(ids)
+    found = pieces(tokenizer, data.draw(groups(ids)))
+    if REPLACEMENT not in whole:
+        assert "".join(found) == whole
+    if REPLACEMENT not in text and "[UNK]" not in whole:
+        assert not any(REPLACEMENT in piece for piece in found)
+
+
+@every_tokenizer
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_ids_join_up_to_what_they_decode_to(name, data):
+    tokenizer = TOKENIZERS[name]
+    ids = data.draw(st.lists(st.integers(0, tokenizer.get_vocab_size() - 1), max_size=12))
+    whole = tokenizer.decode(ids)
+    found = "".join(pieces(tokenizer, data.draw(groups(ids))))
+    one_by_one = "".join(pieces(tokenizer, [[i] for i in ids]))
+    if REPLACEMENT not in whole:
+        assert found == one_by_one == whole
+    elif name != "sentence-piece":  # ByteFallback: one U+FFFD a byte of the run it looks at
+        assert found == one_by_one
+    assert found.replace(REPLACEMENT, "") == one_by_one.replace(REPLACEMENT, "")
+
+
+def test_an_unfinished_character_is_held_until_it_is_whole():
+    tokenizer = TOKENIZERS["byte-level"]
+    ids = [tokenizer.token_to_id(c) for c in "ðŁĺĢ"]  # the four bytes of 😀
+    assert pieces(tokenizer, [[i] for i in ids]) == ["", "", "", "😀", ""]
+
+
+def test_a_character_that_never_ends_is_shown_at_the_end():
+    tokenizer = TOKENIZERS["byte-level"]
+    half = [tokenizer.token_to_id(c) for c in "ðŁ"]
+    assert pieces(tokenizer, [half]) == ["", REPLACEMENT]
+
+
+def test_broken_bytes_do_not_hold_the_stream_back():
+    tokenizer = TOKENIZERS["byte-level"]
+    broken = [tokenizer.token_to_id("ÿ")] * 10
+    detokenizer = IncrementalDetokenizer(tokenizer.decode)
+    assert "".join(detokenizer.push([i]) for i in broken).count(REPLACEMENT) >= 6
+
+
+def test_special_tokens_in_mid_text_keep_the_space_behind_them():
+    tokenizer = TOKENIZERS["sentence-piece"]
+    ids = [*ids_of(tokenizer, "a"), 1, *ids_of(tokenizer, "the")]
+    assert "".join(pieces(tokenizer, [[i] for i in ids])) == tokenizer.decode(ids) == "a the"
+
+
+def test_tokens_across_characters_never_reach_a_clean_cut_and_are_still_shown():
+    """Five tokens, each the end of a character and the start of the next."""
+    characters = "你好吗我很"
+    parts = [b"\xe4", *(c.encode()[1:] + d.encode()[:1] for c, d in zip(characters, characters[1:], strict=False))]
+    parts.append(characters[-1].encode()[1:])
+    found = IncrementalDetokenizer(lambda ids: b"".join(parts[i] for i in ids).decode(errors="replace"))
+    shown = [found.push([i]) for i in range(len(parts))]
+    assert shown == ["", "你", "好", "吗", "我", "很"]
+
+
+# --- stop words --------------------------------------------------------------------------------
+
+WORDS = st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=4)
+
+
+def expected_cut(text: str, words: Sequence[str]) -> str:
+    """Read letter by letter: the first word that is complete ends the text before itself."""
+    for end in range(1, len(text) + 1):
+        complete = [w for w in words if text[:end].endswith(w)]
+        if complete:
+            return text[: end - len(max(complete, key=len))]
+    return text
+
+
+def cut_up(text: str, size: int) -> Iterator[str]:
+    return (text[i : i + size] for i in range(0, len(text), size))
+
+
+@given(text=st.text("abc", max_size=20), words=WORDS, size=st.integers(1, 20))
+@example(text="ab</s", words=["</s>", "s"], size=2)
+@settings(max_examples=400, deadline=None)
+def test_stop_words_cut_at_the_first_complete_one_however_text_arrives(text, words, size):
+    stop = StopWords(words)
+    shown = [stop.push(piece) for piece in cut_up(text, size)]
+    assert "".join([*shown, stop.flush()]) == expected_cut(text, words)
+    assert stop.found == any(word in text for word in words)
+
+
+@given(text=st.text("abc", max_size=20), words=WORDS, size=st.integers(1, 4))
+@settings(max_examples=200, deadline=None)
+def test_what_is_shown_is_never_taken_back(text, words, size):
+    stop = StopWords(words)
+    shown = ""
+    for piece in cut_up(text, size):
+        shown += stop.push(piece)
+        assert expected_cut(text, words).startswith(shown)
+
+
+def test_a_stop_word_across_chunks():
+    stop = StopWords(["</answer>"])
+    assert [stop.push(p) for p in ("It is 4 </", "ans", "wer> and more")] == ["It is 4 ", "", ""]
+    assert stop.found
+    assert stop.push("later") == stop.flush() == ""
+
+
+def test_stop_words_that_begin_alike():
+    stop = StopWords(["###", "##!"])
+    assert [stop.push(p) for p in ("a#", "#", "b##", "!")] == ["a", "", "##b", ""]
+    assert stop.found
+
+
+def test_text_held_back_comes_out_when_it_ends_otherwise():
+    stop = StopWords(["STOP"])
+    assert (stop.push("we ST"), stop.flush(), stop.found) == ("we ", "ST", False)
+
+
+def test_without_stop_words_nothing_is_held():
+    assert StopWords([]).push("text") == "text"
+    assert not StopWords([])
