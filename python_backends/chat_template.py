@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from jinja2 import Environment, StrictUndefined, TemplateError
-from jinja2.ext import loopcontrols
+from jinja2 import Environment, StrictUndefined, TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from python_backends.stage import EngineFolder, RequestError
@@ -17,10 +18,20 @@ CHAT_TEMPLATE = "chat_template.jinja"
 Message = Mapping[str, str]
 
 
+class _Generation(Extension):
+    """transformers' `{% generation %}`: marks the assistant's text for training; shown as it is."""
+
+    tags = {"generation"}  # noqa: RUF012 - Jinja's own form
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
 def sandbox(**options: Any) -> Environment:
     """A Jinja environment for templates that came with a checkpoint: no attribute tricks."""
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], **options
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation], **options
     )
     # transformers' filter, unlike Jinja's, does not escape for HTML.
     environment.filters["tojson"] = _tojson

@@ -60,9 +60,11 @@ class EncoderStage(Stage):
     def _fault(self, request: Tensors) -> RequestError | None:
         """Shapes that Triton lets through, although the tensors belong together."""
         shapes = {name: list(request.array(name).shape) for name in self._inputs}
-        tokens = next(iter(shapes.values()))[1]
+        rows, tokens = next(iter(shapes.values()))
         if len({tuple(shape) for shape in shapes.values()}) > 1:
             return RequestError(f"inputs differ in shape: {shapes}")
+        if rows < 1:
+            return RequestError("input_ids: no rows; at least one is needed")
         if not 1 <= tokens <= self._max_tokens:
             return RequestError(
                 f"input_ids: rows of {tokens} tokens; from 1 to {self._max_tokens} are possible"

@@ -35,12 +35,15 @@ class PassageSplitterStage(Stage):
         owners: list[int] = []
         for index, (document, encoding) in enumerate(zip(documents, encodings, strict=True)):
             for start, end in split(document, encoding.offsets, self._max_tokens):
-                passages.append(document[start:end].strip())
-                owners.append(index)
+                if passage := document[start:end].strip():
+                    passages.append(passage)
+                    owners.append(index)
         self._check(len(documents), len(passages))
         return {"passages": passages, "passage_document": np.array(owners, dtype=np.int32)}
 
     def _check(self, documents: int, passages: int) -> None:
+        if not passages:
+            raise RequestError(f"documents: {documents} given, none has text that can be read")
         if passages > self._max_passages:
             raise RequestError(
                 f"documents: {documents} given, which make {passages} passages of up to "
@@ -58,6 +61,8 @@ def split(text: str, offsets: Sequence[Span], max_tokens: int) -> Iterator[Span]
         last = min(first + max_tokens, len(offsets))
         if last < len(offsets):
             last = _sentence_end(text, offsets, first, last)
+        while first + 1 < last < len(offsets) and offsets[last][0] < offsets[last - 1][1]:
+            last -= 1  # tokens that are bytes of one character stay together
         yield offsets[first][0], offsets[last - 1][1]
         first = last
 

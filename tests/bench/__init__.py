@@ -1,0 +1,1 @@
+"""`make bench`: ratios measured in one run, written into docs/benchmarks.md."""

@@ -1,0 +1,89 @@
+"""`llm` at 1, 4 and 16 streams against the bare engine in process at the same concurrency."""
+
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from builders.repository import REPOSITORY
+from python_backends.engines import Delta, load_llm_engine
+from python_backends.sampling import GenerationParams
+from python_backends.text import load_tokenizer
+from tests.bench.engines import context, folder
+from tests.bench.measure import Spread, rates
+from tests.server.conftest import OpenStream, is_final, tensor, text
+
+PROMPT_WORDS = 60
+CONCURRENCY = (1, 4, 16)
+_numbers = itertools.count()
+
+
+def prompt() -> str:
+    """Different from all others from the first token on: the prefix cache helps nobody."""
+    number = next(_numbers)
+    return f"{number} " + " ".join(f"word{(number * 31 + i * 7) % 97}" for i in range(PROMPT_WORDS))
+
+
+class Bare:
+    """The engine alone: ids in, ids out."""
+
+    def __init__(self, repository: Path) -> None:
+        self._tokenizer = load_tokenizer(folder("llm", repository))
+        self._engine = load_llm_engine(context("llm", repository), folder("llm", repository))
+
+    def run(self, streams: int, tokens: int) -> float:
+        """Tokens generated."""
+        done = threading.Semaphore(0)
+
+        def sink(delta: Delta) -> None:
+            if delta.finish_reason:
+                done.release()
+
+        params = GenerationParams(tokens, tokens, 0.0, 0, 1.0, 1.0, 0.0, 0.0, 0, ())
+        for _ in range(streams):
+            self._engine.submit(self._tokenizer.encode(prompt()).ids, params, sink)
+        for _ in range(streams):
+            done.acquire()
+        return streams * tokens
+
+    def close(self) -> None:
+        """End the engine's thread."""
+        self._engine.close()
+
+
+def run_triton(url: str, streams: int, tokens: int) -> float:
+    """As many gRPC streams with one request each; tokens generated."""
+
+    def one(_: int) -> None:
+        length = [tensor(name, [tokens], "INT32") for name in ("max_tokens", "min_tokens")]
+        inputs = [text("text_input", prompt()), *length, tensor("stream", [True], "BOOL")]
+        stream = OpenStream(url, "llm", inputs)
+        response, error = stream.next()
+        while error is None and not is_final(response):
+            response, error = stream.next()
+        stream.close()
+        if error:
+            raise error
+
+    with ThreadPoolExecutor(streams) as pool:
+        list(pool.map(one, range(streams)))
+    return streams * tokens
+
+
+def measure(
+    url: str, tokens: int, repeats: int, repository: Path = REPOSITORY
+) -> dict[int, dict[str, Spread]]:
+    """Tokens per second by concurrency, bare and through Triton."""
+    bare = Bare(repository)
+    found = {
+        streams: rates(
+            {
+                "bare": lambda streams=streams: bare.run(streams, tokens),  # type: ignore[misc]
+                "triton": lambda streams=streams: run_triton(url, streams, tokens),  # type: ignore[misc]
+            },
+            repeats,
+        )
+        for streams in CONCURRENCY
+    }
+    bare.close()
+    return found

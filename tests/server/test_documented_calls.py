@@ -1,0 +1,63 @@
+"""The calls in README and docs work as pasted."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builders.spec import ROOT
+from tests.server.conftest import Server
+
+PAGES = ("README.md", "docs/run.md")
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        text = (ROOT / page).read_text()
+        for index, block in enumerate(re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)):
+            found.append((f"{page}-{language}-{index}", block))
+    return found
+
+
+def at(server: Server, block: str) -> str:
+    """The block with this server's ports for the default ones."""
+    http, grpc = str(server.ports.http), str(server.ports.grpc)
+    return re.sub(r":8000\b", f":{http}", re.sub(r":8001\b", f":{grpc}", block))
+
+
+PYTHON = blocks("python")
+SHELL = [
+    (f"{name}-{number}", line)
+    for name, block in blocks("bash")
+    for number, line in enumerate(block.splitlines())
+    if line.startswith(("curl", ".venv/bin/python -m triton_rag"))
+]
+
+
+@pytest.mark.parametrize("block", [b for _, b in PYTHON], ids=[n for n, _ in PYTHON])
+def test_python_blocks_run(server: Server, block: str, tmp_path: Path) -> None:
+    script = tmp_path / "pasted.py"
+    script.write_text(at(server, block))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("line", [line for _, line in SHELL], ids=[n for n, _ in SHELL])
+def test_shell_lines_run(server: Server, line: str) -> None:
+    if "triton_rag" in line:
+        line += f" --url 127.0.0.1:{server.ports.grpc}"
+    done = subprocess.run(
+        at(server, line), shell=True, cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert '"error"' not in done.stdout
+
+
+def test_there_is_something_to_paste() -> None:
+    assert len(PYTHON) >= 5
+    assert len(SHELL) >= 3
