@@ -18,7 +18,7 @@ import numpy as np
 from ensembles.generate import GENERATE
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.rag import RAG_CANCELLABLE
-from python_backends.stage import Array, Cancelled, StageContext, Stream, StreamingStage
+from python_backends.stage import Array, Cancelled, Overloaded, StageContext, Stream, StreamingStage
 
 POLL_S = 0.02
 """How often clients and deadlines are looked at."""
@@ -53,6 +53,7 @@ class GraphRunnerStage(StreamingStage):
         self._caller = context.caller
         self._waves = tuple(waves(self.graph))
         workers = context.integer("max_running_requests")
+        self._max_runs = workers + context.integer("max_waiting_requests")
         self._runs = ThreadPoolExecutor(workers, thread_name_prefix="run")
         self._calls = ThreadPoolExecutor(workers, thread_name_prefix="call")
         self._ids = itertools.count()
@@ -66,13 +67,20 @@ class GraphRunnerStage(StreamingStage):
         """Queue the request for a thread of its own."""
         run = Run(stream, f"{self.contract.name}-{os.getpid()}-{next(self._ids)}")
         with self._lock:
+            if len(self._active) >= self._max_runs:
+                raise Overloaded(
+                    f"{len(self._active)} requests are running or waiting, which is this model's "
+                    "limit; try again later"
+                )
             self._active.add(run)
             self._lock.notify()
         self._runs.submit(self._serve, run)
 
     def close(self) -> None:
-        """Let the runs end, then the threads."""
+        """Let the runs end, refuse those that had not begun, then end the threads."""
         self._runs.shutdown(wait=True, cancel_futures=True)
+        for run in list(self._active):
+            run.stream.fail(Cancelled("the server is stopping"))
         self._calls.shutdown()
         with self._lock:
             self._closing = True

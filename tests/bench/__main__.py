@@ -32,7 +32,7 @@ def main() -> None:
     parts = [HEADER.format(repeats=repeats, machine=describe())]
     say("reference models")
     parts += reference_models(repeats)
-    say("random Llama of 110 million parameters")
+    say("random Llama of 85 million parameters")
     parts.append(large_llm(repeats))
     TARGET.write_text("\n".join(parts))
     print(f"\n{TARGET.read_text()}\nwritten to {TARGET.relative_to(ROOT)}")
@@ -72,7 +72,7 @@ def large_llm(repeats: int) -> str:
     with start(repository) as server:
         url = f"127.0.0.1:{server.ports.grpc}"
         found = llm.measure(url, 64, repeats, repository)
-    return llm_table("a random Llama of 110 M parameters, int4", found)
+    return llm_table("a random Llama of 85 M parameters, int4", found)
 
 
 def table(title: str, head: str, rows: list[str]) -> str:

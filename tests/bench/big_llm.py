@@ -1,4 +1,4 @@
-"""A random Llama of 110 million parameters: what the reference model is too small to show.
+"""A random Llama of 85 million parameters: what the reference model is too small to show.
 
 With 0.9 million parameters a step of the engine takes less than a millisecond, so everything
 around it weighs more than it ever would with a model that people serve.
@@ -15,13 +15,13 @@ from builders.repository import REPOSITORY, link_engines
 from builders.spec import ROOT, ModelSpec, chosen_models, load_sku
 from tests.server.checkpoints import checkpoint
 
-FOLDER = ROOT / "build" / "bench" / "llama-110m"
+FOLDER = ROOT / "build" / "bench" / "llama-85m"
 
 
 def repository() -> Path:
     """A copy of model_repository/ whose `llm` is the random model at int4."""
     spec = ModelSpec(
-        name="random-llama-110m", role="llm", source=str(_checkpoint()), precision="int4",
+        name="random-llama-85m", role="llm", source=str(_checkpoint()), precision="int4",
         max_tokens=2048,
     )  # fmt: skip
     sku = load_sku("cpu")
@@ -35,11 +35,11 @@ def repository() -> Path:
 
 
 def _checkpoint() -> Path:
-    """Made once; the tokenizer is the reference LLM's, so ids beyond it are never prompted."""
+    """Made once, with the tokenizer of the reference LLM."""
     if not (FOLDER / "model.safetensors").is_file():
         torch.manual_seed(0)
         config = LlamaConfig(
-            vocab_size=32000, hidden_size=768, intermediate_size=2048, num_hidden_layers=12,
+            vocab_size=1024, hidden_size=768, intermediate_size=2048, num_hidden_layers=12,
             num_attention_heads=12, max_position_embeddings=2048, tie_word_embeddings=True,
             eos_token_id=2, bos_token_id=1,
         )  # fmt: skip

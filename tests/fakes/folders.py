@@ -1,10 +1,9 @@
 """Engine folders with real tokenizers, small enough to be made inside a test."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, Manifest, Sampling, sha256
 from tokenizers import (
     AddedToken,
     Tokenizer,
@@ -15,6 +14,8 @@ from tokenizers import (
     processors,
     trainers,
 )
+
+from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, Manifest, Sampling, sha256
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>"
@@ -109,13 +110,16 @@ def make_folder(
     role: str = "embedder",
     max_tokens: int = 64,
     sampling: Sampling | None = None,
-    chat_template: str | None = CHAT_TEMPLATE,
+    chat_template: object = CHAT_TEMPLATE,
+    files: Mapping[str, str] | None = None,
 ) -> Path:
     """An engine folder as builders publish it, without the engine's own files."""
     path.mkdir(parents=True)
     tokenizer.save(str(path / TOKENIZER_FILE))
     config = {"eos_token": "</s>"} | ({"chat_template": chat_template} if chat_template else {})
-    (path / "tokenizer_config.json").write_text(json.dumps(config))
+    texts = {"tokenizer_config.json": json.dumps(config)} | dict(files or {})
+    for name, text in texts.items():
+        (path / name).write_text(text)
     manifest = Manifest(
         role=role,
         model="tiny",

@@ -129,7 +129,7 @@ class FakeLlm:
 
 
 class SumEncoder:
-    """An `EncoderEngine` whose vector is (sum of ids under the mask, tokens); records its batches."""
+    """An `EncoderEngine` that gives (sum of ids under the mask, tokens); records its batches."""
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []

@@ -5,6 +5,7 @@ server behind it (business logic scripting) is `models`, a table of callables.
 """
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
@@ -29,9 +30,16 @@ class TritonModelException(Exception):
 
 
 class TritonError:
-    UNKNOWN, INTERNAL, NOT_FOUND, INVALID_ARG, UNAVAILABLE, UNSUPPORTED, ALREADY_EXISTS, CANCELLED = (
-        range(8)
-    )
+    (
+        UNKNOWN,
+        INTERNAL,
+        NOT_FOUND,
+        INVALID_ARG,
+        UNAVAILABLE,
+        UNSUPPORTED,
+        ALREADY_EXISTS,
+        CANCELLED,
+    ) = range(8)
 
     def __init__(self, message: str, code: int = INTERNAL) -> None:
         self._message, self._code = message, code
@@ -84,6 +92,7 @@ class ResponseSender:
     def __init__(self) -> None:
         self.sent: list[tuple[InferenceResponse, int]] = []
         self.cancelled = False
+        self.closed = threading.Event()
 
     @property
     def is_closed(self) -> bool:
@@ -93,6 +102,8 @@ class ResponseSender:
         if self.is_closed:
             raise TritonModelException("Unable to send response. Response sender has been closed.")
         self.sent.append((response, flags))
+        if self.is_closed:
+            self.closed.set()
 
     def is_cancelled(self) -> bool:
         if self.is_closed:

@@ -229,6 +229,21 @@ def test_refused_requests_say_why(client: Client) -> None:
         client.ask(QUESTION, DOCUMENTS, model="nothing")
 
 
+def test_many_failing_streams_leave_the_server_alive(client: Client) -> None:
+    """The header `triton_grpc_error` would crash tritonserver 2.51 here."""
+
+    def ask(max_tokens: int) -> str:
+        try:
+            return client.generate(PROMPT, max_tokens=max_tokens).finish_reason
+        except InvalidRequest:
+            return "refused"
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(ask, [1, 1_000_000] * 200))
+    assert found.count("refused") == 200
+    assert client.is_ready()
+
+
 def test_async_errors_are_the_same(url: str) -> None:
     async def embed() -> None:
         async with AsyncClient(url) as client:

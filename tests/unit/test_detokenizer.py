@@ -1,13 +1,14 @@
 """Ids to text, and stop words: the same text however ids and characters are grouped."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from python_backends.detokenizer import REPLACEMENT, IncrementalDetokenizer, StopWords
 from tokenizers import Tokenizer
 
+from python_backends.detokenizer import REPLACEMENT, IncrementalDetokenizer, StopWords
 from tests.fakes import folders
 
 TOKENIZERS = {
@@ -21,11 +22,13 @@ TOKENIZERS = {
 TEXTS = st.one_of(
     st.text(st.sampled_from(" abthe你好é世界😀🎉\n\t\u0301\u200d.'")),
     st.text(),
-    st.sampled_from(["  leading", "\n\n", "👨\u200d👩\u200d👧", "e\u0301", "你好吗谢谢大家", " ", "don't ."]),
+    st.sampled_from(
+        ["  leading", "\n\n", "👨\u200d👩\u200d👧", "e\u0301", "你好吗谢谢大家", " ", "don't ."]
+    ),
 )
 
 every_tokenizer = pytest.mark.parametrize("name", TOKENIZERS)
-often = settings(max_examples=120, deadline=None)
+often = settings(max_examples=50, deadline=None)
 
 
 @st.composite
@@ -33,7 +36,7 @@ def groups(draw: st.DrawFn, ids: Sequence[int]) -> list[list[int]]:
     """The ids cut up somehow, as engines deliver them."""
     cuts = sorted(draw(st.sets(st.integers(1, max(1, len(ids) - 1)), max_size=6)))
     edges = [0, *cuts, len(ids)]
-    return [list(ids[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    return [list(ids[a:b]) for a, b in itertools.pairwise(edges)]
 
 
 def pieces(tokenizer: Tokenizer, grouped: Sequence[Sequence[int]]) -> list[str]:
@@ -62,7 +65,7 @@ def test_pieces_of_a_text_join_up_to_it(name, data, text):
 
 @every_tokenizer
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_ids_join_up_to_what_they_decode_to(name, data):
     tokenizer = TOKENIZERS[name]
     ids = data.draw(st.lists(st.integers(0, tokenizer.get_vocab_size() - 1), max_size=12))
@@ -104,9 +107,14 @@ def test_special_tokens_in_mid_text_keep_the_space_behind_them():
 def test_tokens_across_characters_never_reach_a_clean_cut_and_are_still_shown():
     """Five tokens, each the end of a character and the start of the next."""
     characters = "你好吗我很"
-    parts = [b"\xe4", *(c.encode()[1:] + d.encode()[:1] for c, d in zip(characters, characters[1:], strict=False))]
+    parts = [
+        b"\xe4",
+        *(c.encode()[1:] + d.encode()[:1] for c, d in itertools.pairwise(characters)),
+    ]
     parts.append(characters[-1].encode()[1:])
-    found = IncrementalDetokenizer(lambda ids: b"".join(parts[i] for i in ids).decode(errors="replace"))
+    found = IncrementalDetokenizer(
+        lambda ids: b"".join(parts[i] for i in ids).decode(errors="replace")
+    )
     shown = [found.push([i]) for i in range(len(parts))]
     assert shown == ["", "你", "好", "吗", "我", "很"]
 
@@ -131,7 +139,7 @@ def cut_up(text: str, size: int) -> Iterator[str]:
 
 @given(text=st.text("abc", max_size=20), words=WORDS, size=st.integers(1, 20))
 @example(text="ab</s", words=["</s>", "s"], size=2)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_stop_words_cut_at_the_first_complete_one_however_text_arrives(text, words, size):
     stop = StopWords(words)
     shown = [stop.push(piece) for piece in cut_up(text, size)]
@@ -140,7 +148,7 @@ def test_stop_words_cut_at_the_first_complete_one_however_text_arrives(text, wor
 
 
 @given(text=st.text("abc", max_size=20), words=WORDS, size=st.integers(1, 4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_what_is_shown_is_never_taken_back(text, words, size):
     stop = StopWords(words)
     shown = ""

@@ -4,8 +4,11 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import ensembles
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ensembles
 from ensembles.contracts import (
     EMBEDDER,
     GENERATION,
@@ -23,8 +26,6 @@ from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.rerank import RERANK
 from ensembles.retrieve import RETRIEVE
 from ensembles.tensors import DType
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SHIPPED = (EMBED, RERANK, RETRIEVE, RAG, RAG_CANCELLABLE, GENERATE)
 
@@ -142,9 +143,7 @@ def test_a_step_may_not_write_a_graph_input():
 
 
 def test_a_cycle_names_its_steps():
-    turn = ModelContract(
-        "turn", (tensor("a", DType.FP32, 1),), (tensor("b", DType.FP32, 1),)
-    )
+    turn = ModelContract("turn", (tensor("a", DType.FP32, 1),), (tensor("b", DType.FP32, 1),))
     found = faults(
         EMBED,
         steps=(*EMBED.steps, Step(turn), Step(turn, inputs={"a": "b"}, outputs={"b": "a"})),

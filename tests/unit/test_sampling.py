@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
+
 from ensembles.contracts import NVIDIA_SAMPLING, SAMPLING
 from ensembles.manifest import Sampling
 from python_backends.sampling import MAX_STOP_WORDS, is_default, read_params
 from python_backends.stage import RequestError
-
 from tests.fakes.serving import strings, tensors
 
 ROOM = 100
@@ -115,7 +115,12 @@ def test_default_lengths_shrink_to_the_room_and_asked_ones_do_not():
 
 def test_values_of_the_request_win():
     found = read(
-        max_tokens=5, min_tokens=5, temperature=f32(0.25), top_k=3, top_p=f32(0.75), stop_words=["a", "b"]
+        max_tokens=5,
+        min_tokens=5,
+        temperature=f32(0.25),
+        top_k=3,
+        top_p=f32(0.75),
+        stop_words=["a", "b"],
     )
     assert (found.max_tokens, found.min_tokens, found.top_k) == (5, 5, 3)
     assert (found.temperature, found.top_p, found.stop_words) == (0.25, 0.75, ("a", "b"))

@@ -1,0 +1,200 @@
+"""The asyncio client: the methods of `Client`, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2 as protocol
+from tritonclient.grpc import service_pb2_grpc
+
+from triton_rag.arguments import AskOptions, SamplingOptions, SearchOptions
+from triton_rag.calls import (
+    Call,
+    Chat,
+    ask_request,
+    embed_call,
+    generate_request,
+    read_statistics,
+    rerank_call,
+    retrieve_call,
+)
+from triton_rag.connection import CHANNEL_OPTIONS, DEFAULT_URL, POLL_S, Deadline, Settings
+from triton_rag.errors import NOT_READY, translated
+from triton_rag.results import Answer, Completion, ModelStatistics, Ranked, Source
+from triton_rag.streams import AsyncAnswerStream, AsyncCompletionStream
+from triton_rag.wire import Message, Response
+
+if TYPE_CHECKING:
+    from typing import Self, Unpack
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same arguments, results and errors.
+
+    Streams are opened inside a running event loop, and one client belongs to one loop.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout_s: float | None = 60.0,
+        max_rows: int = 256,
+        credentials: grpc.ChannelCredentials | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._settings = Settings(url, timeout_s, max_rows, headers or {})
+        self._credentials = credentials
+
+    @cached_property
+    def _channel(self) -> Any:
+        """Made on first use: it belongs to the event loop that runs then."""
+        address, credentials = self._settings.address, self._credentials
+        if credentials:
+            return grpc.aio.secure_channel(address, credentials, CHANNEL_OPTIONS)
+        return grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
+
+    @cached_property
+    def _stub(self) -> Any:
+        return service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+
+    async def embed(
+        self, texts: str | Sequence[str], *, timeout_s: float | None = None
+    ) -> NDArray[np.float32]:
+        """Normalised embeddings, FP32 [texts, dimension]; one string gives one row."""
+        return await self._run(embed_call(texts, self._settings.max_rows), timeout_s)
+
+    async def rerank(
+        self,
+        query: str,
+        passages: Sequence[str],
+        top_n: int | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> list[Ranked]:
+        """The `top_n` passages (default: all) that fit the query best, most relevant first."""
+        call = rerank_call(query, passages, top_n, self._settings.max_rows)
+        return await self._run(call, timeout_s)
+
+    async def retrieve(
+        self,
+        question: str,
+        documents: Sequence[str],
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[SearchOptions],
+    ) -> list[Source]:
+        """Passages of the documents that fit the question best, most relevant first."""
+        call = retrieve_call(question, documents, options)
+        return await self._run(call, timeout_s)
+
+    async def generate(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Chat | None = None,
+        timeout_s: float | None = None,
+        **options: Unpack[SamplingOptions],
+    ) -> Completion:
+        """The whole continuation of a bare prompt, or the reply to chat messages."""
+        request = generate_request(prompt, messages, options, stream=False)
+        stream = AsyncCompletionStream(*self._open(request, timeout_s))
+        await stream.read()
+        return stream.completion
+
+    def generate_stream(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Chat | None = None,
+        timeout_s: float | None = None,
+        **options: Unpack[SamplingOptions],
+    ) -> AsyncCompletionStream:
+        """As `generate`, as an iterator of pieces of text."""
+        request = generate_request(prompt, messages, options, stream=True)
+        return AsyncCompletionStream(*self._open(request, timeout_s))
+
+    async def ask(
+        self,
+        question: str,
+        documents: Sequence[str],
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[AskOptions],
+    ) -> Answer:
+        """The answer to the question out of the documents, with its sources."""
+        request = ask_request(question, documents, options, stream=False)
+        stream = AsyncAnswerStream(*self._open(request, timeout_s))
+        await stream.read()
+        return stream.answer
+
+    def ask_stream(
+        self,
+        question: str,
+        documents: Sequence[str],
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[AskOptions],
+    ) -> AsyncAnswerStream:
+        """As `ask`, as an iterator of pieces of text."""
+        request = ask_request(question, documents, options, stream=True)
+        return AsyncAnswerStream(*self._open(request, timeout_s))
+
+    async def is_ready(self, *, timeout_s: float = 5.0) -> bool:
+        """Whether the server is there and all its models are loaded."""
+        try:
+            request = protocol.ServerReadyRequest()
+            return bool((await self._send(self._stub.ServerReady, request, timeout_s)).ready)
+        except NOT_READY:
+            return False
+
+    async def wait_until_ready(self, timeout_s: float = 60.0) -> None:
+        """Return once `is_ready`; raises `TimedOut`."""
+        deadline = Deadline(timeout_s)
+        while not await self.is_ready(timeout_s=max(POLL_S, deadline.left_s or 0.0)):
+            if deadline.has_passed:
+                raise self._settings.not_ready(timeout_s)
+            await asyncio.sleep(POLL_S)
+
+    async def statistics(self, *, timeout_s: float | None = None) -> dict[str, ModelStatistics]:
+        """Counts and times of every model since it was loaded; subtract two to time a call."""
+        left_s = self._settings.deadline(timeout_s).left_s
+        request = protocol.ModelStatisticsRequest()
+        return read_statistics(await self._send(self._stub.ModelStatistics, request, left_s))
+
+    async def close(self) -> None:
+        """Close the connection, which ends the streams that are open."""
+        await self._channel.close()
+
+    async def _send(self, method: Any, request: Message, timeout_s: float | None) -> Message:
+        with translated(self._settings.address):
+            return await method(request, timeout=timeout_s, metadata=self._settings.metadata)
+
+    async def _run(self, call: Call[T], timeout_s: float | None) -> T:
+        deadline, infer = self._settings.deadline(timeout_s), self._stub.ModelInfer
+        answers = [await self._send(infer, request, deadline.left_s) for request in call.requests]
+        return call.read([Response(answer) for answer in answers])
+
+    def _open(self, request: Message, timeout_s: float | None) -> tuple[Any, str]:
+        """A stream of its own on the shared connection, and the server's address."""
+        deadline = self._settings.deadline(timeout_s)
+        call = self._stub.ModelStreamInfer(
+            iter([deadline.tell_server(request)]),
+            timeout=deadline.left_s,
+            metadata=self._settings.metadata,
+        )
+        return call, self._settings.address
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

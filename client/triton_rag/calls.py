@@ -1,0 +1,154 @@
+"""Every call as data: the requests that go out, and how what comes back is read.
+
+Pure functions that both clients share; nothing here touches the network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import starmap
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triton_rag.arguments import (
+    SAMPLING_TYPES,
+    SEARCH_TYPES,
+    option_tensors,
+    text_tensor,
+    texts_tensor,
+)
+from triton_rag.results import ModelStatistics, Ranked, Source
+from triton_rag.wire import Message, Response, Tensor, make_request, make_stream_request
+
+T = TypeVar("T")
+
+Chat = Sequence[Mapping[str, str]]
+"""Messages such as `{"role": "user", "content": "…"}`, oldest first."""
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """A call that is answered at once: requests to send one after the other, and their reader."""
+
+    requests: tuple[Message, ...]
+    read: Callable[[list[Response]], T]
+
+
+def embed_call(texts: str | Sequence[str], max_rows: int) -> Call[NDArray[np.float32]]:
+    """Texts to FP32 [texts, dimension]."""
+    tensor = texts_tensor("texts", [texts] if isinstance(texts, str) else texts)
+    portions = _portions(replace(tensor, name="input_text"), max_rows)
+    requests = (make_request("embed", [rows]) for rows in portions)
+    return Call(tuple(requests), _joined("embedding"))
+
+
+def rerank_call(
+    query: str, passages: Sequence[str], top_n: int | None, max_rows: int
+) -> Call[list[Ranked]]:
+    """Query and passages to the best `top_n` of them, most relevant first."""
+    if top_n is not None and top_n < 1:
+        raise ValueError(f"top_n: {top_n} given; 1 or more is possible")
+    question, tensor = text_tensor("query", query), texts_tensor("passages", passages)
+    requests = (make_request("rerank", [question, rows]) for rows in _portions(tensor, max_rows))
+
+    def read(responses: list[Response]) -> list[Ranked]:
+        relevance = _joined("relevance")(responses)[:, 0]
+        order = np.argsort(-relevance, kind="stable")[:top_n]
+        return [Ranked(int(index), float(relevance[index])) for index in order]
+
+    return Call(tuple(requests), read)
+
+
+def retrieve_call(
+    question: str, documents: Sequence[str], options: Mapping[str, object]
+) -> Call[list[Source]]:
+    """Question and documents to the most relevant passages; `options`: `SearchOptions`."""
+    tensors = (*_question_tensors(question, documents), *option_tensors(options, SEARCH_TYPES))
+    return Call((make_request("retrieve", tensors),), lambda found: list(read_sources(found[0])))
+
+
+def generate_request(
+    prompt: str | None, messages: Chat | None, options: Mapping[str, object], *, stream: bool
+) -> Message:
+    """A request to `llm`: a bare prompt, or messages; `options`: `SamplingOptions`."""
+    if (prompt is None) == (messages is None):
+        raise TypeError("prompt, messages: exactly one of them is needed")
+    text = (
+        text_tensor("text_input", prompt)
+        if messages is None
+        else Tensor("messages", "BYTES", [json.dumps(list(messages), ensure_ascii=False)])
+    )
+    return make_stream_request(
+        "llm", [text, *option_tensors(options, SAMPLING_TYPES), *_stream(stream)]
+    )
+
+
+def ask_request(
+    question: str, documents: Sequence[str], options: Mapping[str, object], *, stream: bool
+) -> Message:
+    """A request to `rag_cancellable` or `rag`; `options`: `AskOptions`."""
+    rest = dict(options)
+    model = rest.pop("model", None) or "rag_cancellable"
+    tensors = (
+        *_question_tensors(question, documents),
+        *option_tensors(rest, SEARCH_TYPES | SAMPLING_TYPES),
+        *_stream(stream),
+    )
+    return make_stream_request(str(model), tensors)
+
+
+def read_sources(response: Response) -> tuple[Source, ...]:
+    """Sources in the server's order, most relevant first."""
+    return tuple(
+        starmap(
+            Source,
+            zip(
+                response.texts("sources"),
+                response.array("source_document").tolist(),
+                response.array("source_similarity").tolist(),
+                response.array("source_relevance").tolist(),
+                strict=True,
+            ),
+        )
+    )
+
+
+def read_statistics(message: Message) -> dict[str, ModelStatistics]:
+    """A `ModelStatisticsResponse` by model name; versions of one model are added up."""
+    found: dict[str, ModelStatistics] = {}
+    for model in message.model_stats:
+        stats = model.inference_stats
+        found[model.name] = found.get(model.name, ModelStatistics()) + ModelStatistics(
+            successes=stats.success.count,
+            failures=stats.fail.count,
+            inferences=model.inference_count,
+            executions=model.execution_count,
+            queue_ns=stats.queue.ns,
+            compute_ns=stats.compute_input.ns + stats.compute_infer.ns + stats.compute_output.ns,
+            total_ns=stats.success.ns,
+        )
+    return found
+
+
+def _question_tensors(question: str, documents: Sequence[str]) -> tuple[Tensor, Tensor]:
+    return text_tensor("question", question), texts_tensor("documents", documents)
+
+
+def _portions(tensor: Tensor, max_rows: int) -> list[Tensor]:
+    """The tensor cut into parts of at most `max_rows`."""
+    starts = range(0, len(tensor.values), max_rows)
+    parts = (tensor.values[start : start + max_rows] for start in starts)
+    return [Tensor(tensor.name, tensor.dtype, part) for part in parts]
+
+
+def _joined(name: str) -> Callable[[list[Response]], NDArray[Any]]:
+    """Reads the rows of tensor `name` of all responses into one array."""
+    return lambda responses: np.concatenate([response.array(name) for response in responses])
+
+
+def _stream(stream: bool) -> list[Tensor]:
+    return [Tensor("stream", "BOOL", [True])] if stream else []

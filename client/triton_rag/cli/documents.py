@@ -1,0 +1,91 @@
+"""A folder of texts as the documents of a request."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SUFFIXES = (".md", ".rst", ".txt")
+
+MAX_DOCUMENTS = 1000
+"""The server takes up to 1,024 passages in one request; a document is one or more."""
+
+
+class DocumentsError(Exception):
+    """The folder can't be asked about; the message says what is possible."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """One file: its path inside the folder, and its text."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a folder holds; `skipped` says of each file that was left out why."""
+
+    documents: tuple[Document, ...]
+    skipped: tuple[str, ...]
+
+    @property
+    def texts(self) -> list[str]:
+        """The documents' texts, in order."""
+        return [document.text for document in self.documents]
+
+    def __str__(self) -> str:
+        count, characters = len(self.documents), sum(map(len, self.texts))
+        return f"{count:,} document{'s' if count != 1 else ''}, {characters:,} characters"
+
+
+def read_documents(folder: Path) -> Collection:
+    """Every text below `folder`, by path; hidden files and folders are left out.
+
+    Raises `DocumentsError` when there are none, or more than fit one request.
+    """
+    documents: list[Document] = []
+    skipped: list[str] = []
+    for path, name in _files(folder):
+        text, fault = _read(path)
+        if fault:
+            skipped.append(f"{name}: {fault}")
+        else:
+            documents.append(Document(name, text))
+    _check(folder, len(documents), len(skipped))
+    return Collection(tuple(documents), tuple(skipped))
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, str]]:
+    if folder.is_file():
+        yield folder, folder.name
+        return
+    if not folder.is_dir():
+        raise DocumentsError(f"{folder}: no such folder")
+    for path in sorted(folder.rglob("*")):
+        inner = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in inner.parts)
+        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+            yield path, str(inner)
+
+
+def _read(path: Path) -> tuple[str, str]:
+    """The text, and why it can't be used ("" where it can)."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return "", f"not UTF-8 (byte {error.start})"
+    except OSError as error:
+        return "", error.strerror or "can't be read"
+    return text, "" if text.strip() else "empty"
+
+
+def _check(folder: Path, count: int, skipped: int) -> None:
+    if count == 0:
+        rest = f" ({skipped} skipped)" if skipped else ""
+        raise DocumentsError(f"{folder}: no readable {', '.join(SUFFIXES)} files{rest}")
+    if count > MAX_DOCUMENTS:
+        raise DocumentsError(
+            f"{folder}: {count:,} documents; at most {MAX_DOCUMENTS:,} fit one request: "
+            "choose a subfolder"
+        )

@@ -1,0 +1,81 @@
+"""What the calls return."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One passage after reranking."""
+
+    index: int
+    """Position of the passage in the list that was sent, from 0."""
+    relevance: float
+    """The reranker's score: a logit, higher is more relevant; not a probability."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A passage that was found for a question."""
+
+    text: str
+    document: int
+    """Position of its document in the list that was sent, from 0."""
+    similarity: float
+    """Cosine of the question's and the passage's embeddings, -1 to 1."""
+    relevance: float
+    """The reranker's score: a logit, higher is more relevant; not a probability."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Generated text and what it took."""
+
+    text: str
+    finish_reason: str
+    """`stop` (the model or a stop word ended it) or `length` (`max_tokens` did)."""
+    num_input_tokens: int
+    num_output_tokens: int
+
+
+@dataclass(frozen=True)
+class Answer(Completion):
+    """An answer to a question with the sources that the model was shown."""
+
+    sources: tuple[Source, ...]
+    """In order of relevance; the answer refers to the first as `[1]`."""
+    citations: tuple[int, ...]
+    """Numbers `n` of the sources that the text cites as `[n]`, from 1, each once."""
+
+    @property
+    def cited(self) -> tuple[Source, ...]:
+        """The sources that the text cites, in the order of `citations`."""
+        return tuple(self.sources[number - 1] for number in self.citations)
+
+
+@dataclass(frozen=True)
+class ModelStatistics:
+    """What one served model has done since it was loaded; times are sums over requests.
+
+    Subtract an earlier one from a later one to see what happened in between.
+    Of a streaming model (`llm`, `rag_cancellable`) Triton times only how the request is taken up,
+    not how it is answered.
+    """
+
+    successes: int = 0
+    failures: int = 0
+    inferences: int = 0
+    """Rows served, which may be more than requests."""
+    executions: int = 0
+    """Runs of the model; fewer than `inferences` where the server merged requests."""
+    queue_ns: int = 0
+    compute_ns: int = 0
+    total_ns: int = 0
+    """From arrival to answer, successful requests only."""
+
+    def __sub__(self, earlier: "ModelStatistics") -> "ModelStatistics":
+        then = vars(earlier)
+        return ModelStatistics(**{name: now - then[name] for name, now in vars(self).items()})
+
+    def __add__(self, other: "ModelStatistics") -> "ModelStatistics":
+        more = vars(other)
+        return ModelStatistics(**{name: value + more[name] for name, value in vars(self).items()})

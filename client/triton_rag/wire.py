@@ -1,0 +1,110 @@
+"""Tensors to and from the bytes of the KServe v2 protocol (gRPC)."""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2 as protocol
+
+from triton_rag.errors import ERRORS_IN_BAND, ServerFailed
+
+Message = Any
+"""A protobuf message of the KServe v2 protocol; the generated classes carry no types."""
+
+_NUMPY_TYPES: dict[str, str] = {
+    "BOOL": "?",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "UINT64": "<u8",
+    "FP32": "<f4",
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A one-dimensional input; `dtype` is the protocol's name of it, BYTES means UTF-8 strings."""
+
+    name: str
+    dtype: str
+    values: Sequence[Any]
+
+    def to_bytes(self) -> bytes:
+        """The values as the protocol writes them: little-endian, strings behind their length."""
+        if self.dtype == "BYTES":
+            return b"".join(_prefixed(text.encode()) for text in self.values)
+        return np.asarray(self.values, dtype=_NUMPY_TYPES[self.dtype]).tobytes()
+
+
+def _prefixed(text: bytes) -> bytes:
+    return struct.pack("<I", len(text)) + text
+
+
+def make_request(model: str, tensors: Iterable[Tensor]) -> Message:
+    """A `ModelInferRequest` for the model's newest version."""
+    request = protocol.ModelInferRequest(model_name=model)
+    for tensor in tensors:
+        request.inputs.add(name=tensor.name, datatype=tensor.dtype, shape=[len(tensor.values)])
+        request.raw_input_contents.append(tensor.to_bytes())
+    return request
+
+
+def set_timeout(request: Message, timeout_s: float | None) -> None:
+    """Tell the server when the request is no longer wanted; None means never."""
+    if timeout_s is not None:
+        request.parameters["timeout"].int64_param = max(1, round(timeout_s * 1e6))
+
+
+def make_stream_request(model: str, tensors: Iterable[Tensor]) -> Message:
+    """A `ModelInferRequest` to a streaming model, which is to tell its errors with their codes."""
+    request = make_request(model, tensors)
+    request.parameters[ERRORS_IN_BAND].bool_param = True
+    return request
+
+
+class Response:
+    """The output tensors of one `ModelInferResponse`; those of a streamed one may be partial."""
+
+    def __init__(self, message: Message) -> None:
+        self._model = message.model_name
+        pairs = zip(message.outputs, message.raw_output_contents, strict=True)
+        self._outputs = {output.name: (output, raw) for output, raw in pairs}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._outputs
+
+    def array(self, name: str) -> NDArray[Any]:
+        """A numeric tensor, read-only, in the shape and dtype that the server gave it."""
+        output, raw = self._find(name)
+        array = np.frombuffer(raw, dtype=_NUMPY_TYPES[output.datatype])
+        return array.reshape(tuple(output.shape))
+
+    def number(self, name: str) -> int:
+        """The only value of an integer tensor."""
+        return int(self.array(name).item())
+
+    def texts(self, name: str) -> list[str]:
+        """A BYTES tensor as strings."""
+        return [text.decode(errors="replace") for text in _unprefixed(self._find(name)[1])]
+
+    def text(self, name: str) -> str:
+        """The only value of a BYTES tensor; empty where the response lacks the tensor."""
+        return "".join(self.texts(name)) if name in self else ""
+
+    def _find(self, name: str) -> tuple[Message, bytes]:
+        if name not in self._outputs:
+            raise ServerFailed(
+                f"the answer of model '{self._model}' has no '{name}', only "
+                f"{', '.join(self._outputs) or 'nothing'}: is this the right server?"
+            )
+        return self._outputs[name]
+
+
+def _unprefixed(raw: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(raw):
+        (size,) = struct.unpack_from("<I", raw, start)
+        yield raw[start + 4 : start + 4 + size]
+        start += 4 + size

@@ -1,0 +1,308 @@
+"""The adapter between stages and Triton's stub: contracts enforced, errors for their audience."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from ensembles.contracts import EMBEDDER, LLM, ModelContract, optional, tensor
+from ensembles.generate import GENERATE
+from ensembles.manifest import ManifestError
+from ensembles.tensors import DType
+from python_backends.adapter import (
+    IN_BAND_ERRORS,
+    NUMPY_TYPES,
+    DecoupledModel,
+    PlainModel,
+    ServerCaller,
+    python_model,
+    to_array,
+)
+from python_backends.stage import Cancelled, Overloaded, RequestError, Stage, StreamingStage
+from tests.fakes import triton_stub
+from tests.fakes.serving import strings
+from tests.fakes.triton_stub import InferenceRequest, InferenceResponse, Tensor, TritonError
+
+UPPER = ModelContract(
+    "upper",
+    (tensor("text", DType.STRING, 1), optional("times", DType.INT32, 1)),
+    (tensor("loud", DType.STRING, 1), tensor("length", DType.INT32, 1)),
+)
+NEUTRAL = "the model failed on this request; see the server's log"
+
+
+class Upper(Stage):
+    """Upper case, with a fault for each word that asks for one."""
+
+    contract = UPPER
+
+    def answer(self, request):
+        text = request.text("text")
+        match text:
+            case "refuse":
+                raise RequestError("text: refuse given; anything else is possible")
+            case "full":
+                raise Overloaded("no room")
+            case "bug":
+                raise KeyError("/secret/path")
+            case "lacking":
+                return {"loud": [text]}
+            case "surplus":
+                return {"loud": [text], "length": np.array([1], np.int32), "more": [text]}
+            case "mistyped":
+                return {"loud": [text], "length": np.array([1.5])}
+        times = request.scalar("times") or 1
+        return {"loud": [text.upper() * times], "length": np.array([len(text)], np.int32)}
+
+
+def request(text: str | None, parameters=None, **others) -> InferenceRequest:
+    inputs = [] if text is None else [Tensor("text", strings(text))]
+    inputs += [Tensor(name, value) for name, value in others.items()]
+    return InferenceRequest(inputs, parameters=parameters)
+
+
+def execute(*requests: InferenceRequest) -> list[InferenceResponse]:
+    return PlainModel(Upper()).execute(list(requests))
+
+
+def test_tensors_go_in_and_come_out(pb):
+    (response,) = execute(request("ab", times=np.array([2], np.int32)))
+    assert response.outputs()["loud"].tolist() == [b"ABAB"]
+    assert response.outputs()["length"].tolist() == [2]
+
+
+def test_a_missing_required_input_is_named_with_what_it_should_be(pb):
+    (response,) = execute(request(None))
+    assert response.error().message() == "input 'text' is missing (text STRING[1])"
+    assert response.error().code() == TritonError.INVALID_ARG
+
+
+@pytest.mark.parametrize("fault", ["refuse", "full", "bug", "lacking", "surplus", "mistyped", None])
+def test_a_fault_answers_its_own_request_only(pb, fault):
+    before, bad, after = execute(request("a"), request(fault), request("b"))
+    assert bad.has_error()
+    assert before.outputs()["loud"].tolist() == [b"A"]
+    assert after.outputs()["loud"].tolist() == [b"B"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "message"),
+    [
+        ("refuse", "INVALID_ARG", "text: refuse given; anything else is possible"),
+        ("full", "UNAVAILABLE", "no room"),
+        ("bug", "INTERNAL", NEUTRAL),
+        ("lacking", "INTERNAL", NEUTRAL),
+        ("surplus", "INTERNAL", NEUTRAL),
+        ("mistyped", "INTERNAL", NEUTRAL),
+    ],
+)
+def test_clients_read_their_faults_verbatim_and_ours_as_one_sentence(pb, fault, code, message):
+    (response,) = execute(request(fault))
+    assert response.error().message() == message
+    assert response.error().code() == getattr(TritonError, code)
+    (in_band,) = execute(request(fault, parameters={IN_BAND_ERRORS: True}))
+    assert in_band.error().message() == f"{code}: {message}", "callers inside get the code too"
+
+
+def test_our_faults_are_in_the_log_and_client_faults_are_not(pb, caplog):
+    with caplog.at_level(logging.INFO):
+        execute(request("bug"))
+        assert "KeyError: '/secret/path'" in caplog.text
+        assert "test_adapter.py" in caplog.text
+        caplog.clear()
+        execute(request("refuse"), request(None), request("full"))
+    assert caplog.text == ""
+
+
+def test_the_log_does_not_repeat_what_clients_wrote(pb, caplog):
+    class Forgetful(Upper):
+        def answer(self, request):
+            text = request.text("text")
+            return {"loud": [text]}
+
+    PlainModel(Forgetful()).execute([request("my secret question")])
+    assert "differ from its contract" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_stage_that_fails_on_the_whole_batch_answers_all_of_it(pb):
+    class Broken(Upper):
+        def run(self, batch):
+            raise MemoryError
+
+    responses = PlainModel(Broken()).execute([request("a"), request(None), request("b")])
+    assert [r.error().message() for r in responses] == [
+        NEUTRAL,
+        "input 'text' is missing (text STRING[1])",
+        NEUTRAL,
+    ]
+
+
+@pytest.mark.parametrize("dtype", DType)
+def test_every_type_of_the_contracts_has_its_array_type(dtype):
+    assert NUMPY_TYPES[dtype] in triton_stub._TYPES
+
+
+def test_texts_become_utf_8_bytes_even_when_there_are_none():
+    spec = tensor("t", DType.STRING, "n")
+    assert to_array(spec, ["é", ""]).tolist() == ["é".encode(), b""]
+    assert (to_array(spec, []).shape, to_array(spec, []).dtype) == ((0,), np.dtype(object))
+    with pytest.raises(TypeError, match="output 'e' is float64"):
+        to_array(tensor("e", DType.FP32, 1), np.array([1.0]))
+
+
+# --- streams -----------------------------------------------------------------------------------
+
+
+class Parrot(StreamingStage):
+    """Keeps the streams; a text of "refuse" is refused at once."""
+
+    contract = LLM
+
+    def __init__(self, contract=LLM):
+        self.contract = contract
+        self.streams = []
+
+    def start(self, stream):
+        if "text_input" in stream.tensors and stream.tensors.text("text_input") == "refuse":
+            raise RequestError("text_input: refuse given")
+        if "text_input" in stream.tensors and stream.tensors.text("text_input") == "bug":
+            raise KeyError("/secret")
+        self.streams.append(stream)
+
+    def close(self):
+        self.streams.clear()
+
+
+def ask(text: str, shape=(1,), **fields) -> InferenceRequest:
+    inputs = [Tensor("text_input", strings(text).reshape(shape))]
+    if len(shape) > 1:
+        inputs.append(Tensor("max_tokens", np.array([[5]], np.int32)))
+    return InferenceRequest(inputs, **fields)
+
+
+def test_responses_of_a_stream_may_be_partial_and_end_once(pb):
+    parrot, asked = Parrot(), ask("hi", request_id="r1", timeout=7)
+    assert DecoupledModel(parrot).execute([asked]) is None
+    (stream,) = parrot.streams
+    assert (stream.id, stream.timeout_us, stream.is_cancelled()) == ("r1", 7, False)
+    stream.send({"text_output": ["a"]})
+    stream.send({"text_output": ["b"], "finish_reason": ["stop"]}, final=True)
+    assert [flags for _, flags in asked.sender.sent] == [0, 1]
+    assert [r.outputs()["text_output"][0] for r, _ in asked.sender.sent] == [b"a", b"b"]
+
+
+def test_after_the_final_response_the_server_is_left_alone(pb):
+    parrot, asked = Parrot(), ask("hi")
+    DecoupledModel(parrot).execute([asked])
+    (stream,) = parrot.streams
+    stream.send({"text_output": ["a"]}, final=True)
+    asked.sender.cancelled = True
+    stream.send({"text_output": ["late"]})
+    stream.fail(RequestError("late"))
+    assert stream.is_cancelled() is False
+    assert len(asked.sender.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [("refuse", "INVALID_ARG", "text_input: refuse given"), ("bug", "INTERNAL", NEUTRAL)],
+)
+def test_a_stream_that_is_refused_ends_with_its_error(pb, text, code, message):
+    parrot, good, bad = Parrot(), ask("hi"), ask(text)
+    DecoupledModel(parrot).execute([bad, good])
+    ((response, flags),) = bad.sender.sent
+    assert (response.error().message(), flags) == (message, 1)
+    assert response.error().code() == getattr(TritonError, code)
+    assert len(parrot.streams) == 1, "its neighbour is served"
+
+
+@pytest.mark.parametrize("contract", [LLM, GENERATE.contract], ids=lambda c: c.name)
+def test_inside_the_server_an_error_of_a_stream_is_an_ordinary_last_response(pb, contract):
+    shape = (1, 1) if contract.batched else (1,)
+    asked = ask("refuse", shape, parameters={IN_BAND_ERRORS: True})
+    DecoupledModel(Parrot(contract)).execute([asked])
+    ((response, flags),) = asked.sender.sent
+    assert not response.has_error()
+    assert flags == 1
+    assert response.outputs()["text_output"].reshape(-1)[0] == (
+        b"INVALID_ARG: text_input: refuse given"
+    )
+    assert response.outputs()["finish_reason"].reshape(-1)[0] == b"error"
+
+
+def test_a_batch_dimension_is_taken_off_and_put_back(pb):
+    parrot, asked = Parrot(GENERATE.contract), ask("hi", (1, 1))
+    DecoupledModel(parrot).execute([asked])
+    (stream,) = parrot.streams
+    assert stream.tensors.array("text_input").shape == (1,)
+    stream.send(
+        {
+            "text_output": ["a"],
+            "finish_reason": ["stop"],
+            "num_input_tokens": np.array([3], np.int32),
+        },
+        final=True,
+    )
+    shapes = {name: a.shape for name, a in asked.sender.sent[0][0].outputs().items()}
+    assert shapes == {"text_output": (1,), "finish_reason": (1, 1), "num_input_tokens": (1, 1)}
+
+
+# --- calls of other models ---------------------------------------------------------------------
+
+
+def test_a_call_gives_tensors_by_name_and_asks_for_all_outputs(pb):
+    def embedder(asked):
+        assert asked.requested_output_names == ["embedding"]
+        assert json.loads(asked.parameters()) == {IN_BAND_ERRORS: True}
+        (ids,) = (t.as_numpy() for t in asked.inputs())
+        return [InferenceResponse([Tensor("embedding", ids.astype(np.float32))])]
+
+    triton_stub.models["embedder"] = embedder
+    answer = ServerCaller().call(EMBEDDER, {"input_ids": np.array([[1, 2]], np.int64)})
+    assert answer["embedding"].tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("error", [RequestError("a: b: c"), Overloaded("x"), Cancelled("y")])
+def test_an_error_of_a_called_model_arrives_as_it_was_raised(pb, error):
+    class Refusing(Upper):
+        def answer(self, request):
+            raise error
+
+    triton_stub.models["upper"] = lambda asked: PlainModel(Refusing()).execute([asked])
+    with pytest.raises(type(error)) as caught:
+        ServerCaller().call(UPPER, {"text": strings("x")})
+    assert type(caught.value) is type(error)
+    assert str(caught.value) == str(error)
+
+
+def test_a_fault_inside_a_called_model_is_not_the_clients(pb):
+    triton_stub.models["upper"] = lambda asked: PlainModel(Upper()).execute([asked])
+    with pytest.raises(RuntimeError, match="INTERNAL"):
+        ServerCaller().call(UPPER, {"text": strings("bug")})
+
+
+def test_a_streamed_call_gives_each_response_and_raises_the_last_ones_error(pb):
+    def llm(asked):
+        parrot = Parrot()
+        DecoupledModel(parrot).execute([asked])
+        for stream in parrot.streams:
+            stream.send({"text_output": ["a"]})
+            stream.fail(Overloaded("no room"))
+        return [*(response for response, _ in asked.sender.sent), InferenceResponse()]
+
+    triton_stub.models["llm"] = llm
+    answers = ServerCaller().stream(LLM, {"text_input": strings("hi")}, "id-7")
+    assert next(answers)["text_output"].tolist() == [b"a"]
+    with pytest.raises(Overloaded, match=r"^no room$"):
+        next(answers)
+
+
+def test_a_model_that_cannot_load_says_why_to_the_operator(pb):
+    def load(context):
+        raise ManifestError("no manifest.json in engines/cpu: run 'make build-engines'")
+
+    args = {"model_config": "{}", "model_repository": "/m/llm", "model_version": "1"}
+    with pytest.raises(triton_stub.TritonModelException, match="run 'make build-engines'"):
+        python_model(load)().initialize(args)

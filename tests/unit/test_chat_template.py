@@ -1,0 +1,169 @@
+"""Chat templates render as transformers renders them, and can't leave their sandbox."""
+
+import json
+
+import pytest
+from transformers.utils.chat_template_utils import render_jinja_template
+
+from ensembles.manifest import read_manifest
+from python_backends.chat_template import ChatTemplate, read_messages, strict_template
+from python_backends.stage import EngineFolder, RequestError
+from tests.fakes import folders
+
+SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
+
+TEMPLATES = {
+    "llama 3": (
+        "{{- bos_token }}"
+        "{%- if not tools is defined %}{%- set tools = none %}{%- endif %}"
+        "{%- if messages[0]['role'] == 'system' %}"
+        "{%- set system_message = messages[0]['content']|trim %}"
+        "{%- set messages = messages[1:] %}{%- else %}{%- set system_message = '' %}{%- endif %}"
+        "{{- '<|start_header_id|>system<|end_header_id|>\n\n' }}"
+        "{%- if tools is not none %}{{- 'Environment: ipython\n' }}{%- endif %}"
+        "{{- system_message }}{{- '<|eot_id|>' }}"
+        "{%- for message in messages %}"
+        "{%- if message.role not in ['user', 'assistant'] %}"
+        "{{- raise_exception('Unknown role ' + message.role) }}{%- endif %}"
+        "{{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'"
+        " + message['content'] | trim + '<|eot_id|>' }}"
+        "{%- endfor %}"
+        "{%- if add_generation_prompt %}"
+        "{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{%- endif %}"
+    ),
+    "qwen 2.5": (
+        "{%- if tools %}\n    {{- '<|im_start|>system\\n# Tools' }}\n"
+        "    {%- for tool in tools %}\n        {{- tool | tojson }}\n    {%- endfor %}\n"
+        "{%- else %}\n"
+        "    {%- if messages[0]['role'] == 'system' %}\n"
+        "        {{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}\n"
+        "    {%- else %}\n        {{- '<|im_start|>system\\nYou are Qwen.<|im_end|>\\n' }}\n"
+        "    {%- endif %}\n{%- endif %}\n"
+        "{%- for message in messages %}\n"
+        '    {%- if (message.role == "user") or (message.role == "system" and not loop.first)'
+        ' or (message.role == "assistant" and not message.tool_calls) %}\n'
+        "        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}\n"
+        "    {%- endif %}\n{%- endfor %}\n"
+        "{%- if add_generation_prompt %}\n    {{- '<|im_start|>assistant\\n' }}\n{%- endif %}\n"
+    ),
+    "chatml": (
+        "{% for message in messages %}\n"
+        "  {% if loop.first and message['role'] != 'system' %}\n"
+        "{{ '<|im_start|>system\nBe helpful.<|im_end|>\n' }}\n  {% endif %}\n"
+        "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}\n"
+        "{% endfor %}\n"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    ),
+    "asks for none": (  # as Granite and Mistral do
+        "{{ bos_token }}{% if tools is not none %}TOOLS{% endif %}"
+        "{% if documents is not none %}DOCUMENTS{% endif %}{{ messages[-1].content }}"
+    ),
+    "json, break, generation": (
+        "{% for message in messages %}{% if loop.index == 3 %}{% break %}{% endif %}"
+        "{{ message | tojson(separators=(',', ':'), sort_keys=True) }}"
+        "{% if message.role == 'assistant' %}"
+        "{% generation %}{{ message.content }}{% endgeneration %}{% endif %}"
+        "{% endfor %}{{ messages | tojson(indent=2) }}{{ messages[0] | tojson(ensure_ascii=True) }}"
+    ),
+}
+
+CONVERSATIONS = {
+    "question": [{"role": "user", "content": "  What is <b> & 'é'?\n"}],
+    "system": [
+        {"role": "system", "content": " Be brief. "},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello! "},
+        {"role": "user", "content": "你好 😀"},
+    ],
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("conversation", CONVERSATIONS)
+def test_prompts_equal_those_of_transformers(template, conversation):
+    source, messages = TEMPLATES[template], CONVERSATIONS[conversation]
+    (expected,), _ = render_jinja_template(
+        [messages], chat_template=source, add_generation_prompt=True, **SPECIAL
+    )
+    assert ChatTemplate(source, SPECIAL).render(messages) == expected
+
+
+def test_what_the_template_refuses_is_told_to_the_client():
+    with pytest.raises(RequestError, match="chat template refuses them: Unknown role pirate"):
+        ChatTemplate(TEMPLATES["llama 3"], SPECIAL).render([{"role": "pirate", "content": "Arr"}])
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ messages.__class__.__base__ }}",
+        "{{ raise_exception.__globals__['json'] }}",
+        "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+        "{{ messages.append(messages[0]) }}",
+    ],
+)
+def test_templates_of_a_checkpoint_stay_in_the_sandbox(attack):
+    with pytest.raises(RequestError, match="template refuses"):
+        print(ChatTemplate(attack, {}).render(CONVERSATIONS["question"]))
+
+
+def test_without_a_template_messages_are_refused():
+    with pytest.raises(RequestError, match="no chat template; send text_input"):
+        ChatTemplate(None, {}).render(CONVERSATIONS["question"])
+
+
+def test_our_own_templates_know_no_missing_names():
+    with pytest.raises(Exception, match="'qestion' is undefined"):
+        strict_template("{{ qestion }}").render(question="?")
+
+
+FORM = 'a JSON list of {"role": "…", "content": "…"} is possible'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("hello", "messages: not JSON"),
+        ("[" * 100_000, "messages: not JSON"),
+        ('{"role": "user", "content": "x"}', "messages: not a list with elements"),
+        ("[]", "messages: not a list with elements"),
+        ('["hi"]', "messages[0]: not a role and a content"),
+        ('[{"role": "user"}]', "messages[0]: not a role and a content"),
+        ('[{"role": "user", "content": "x", "name": "y"}]', "messages[0]: not a role and"),
+        ('[{"role": "user", "content": ["x"]}]', "messages[0]: role and content must be strings"),
+        ('[{"role": "user", "content": null}]', "messages[0]: role and content must be strings"),
+        ('[{"role": "user", "content": "\\ud800"}]', "messages[0]: half of a surrogate pair"),
+    ],
+)
+def test_messages_of_another_shape_are_refused_with_the_right_one(text, says):
+    with pytest.raises(RequestError) as caught:
+        read_messages(text)
+    assert str(caught.value) == f"{says}; {FORM}" or str(caught.value).startswith(says)
+    assert FORM in str(caught.value)
+
+
+def test_messages_pass_as_they_are():
+    messages = CONVERSATIONS["system"]
+    assert read_messages(json.dumps(messages)) == messages
+
+
+def load(path, **config):
+    """A folder whose tokenizer_config.json says this, with the hashes that belong to it."""
+    return folders.make_folder(path, folders.word_level(["a"]), **config)
+
+
+def test_template_and_special_tokens_come_from_the_tokenizers_config(tmp_path):
+    path = load(tmp_path / "engine", chat_template="{{ messages[0].content }}{{ eos_token }}")
+    template = ChatTemplate.load(EngineFolder(path, read_manifest(path)))
+    assert template.render([{"role": "user", "content": "x"}]) == "x</s>"
+
+
+def test_a_template_file_wins_and_named_templates_have_a_default(tmp_path):
+    named = [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]
+    for name, files, expected in (
+        ("named", {}, "D"),
+        ("file", {"chat_template.jinja": "F"}, "F"),
+    ):
+        path = load(tmp_path / name, chat_template=named, files=files)
+        assert ChatTemplate.load(EngineFolder(path, read_manifest(path))).render([{}]) == expected

@@ -1,0 +1,220 @@
+"""Checkpoints are checked before anything long starts; engine keys follow the bytes."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from builders import checkpoint as checkpoints
+from builders import engine as engines
+from builders.checkpoint import Checkpoint, open_checkpoint
+from builders.engine import build_engine, engine_key
+from builders.errors import BuildError
+from builders.onnx_export import pooling
+from builders.spec import ModelSpec, Placement, SamplingSpec, Sku
+from ensembles.manifest import read_manifest
+from tests.fakes import folders
+
+SKU = Sku(name="cpu", placement={})
+
+
+def spec_of(at: object, **changes: object) -> ModelSpec:
+    fields = {"name": "mine", "role": "embedder", "source": str(at), "max_tokens": 64}
+    return ModelSpec(**(fields | changes))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "checkpoint"
+    path.mkdir()
+    folders.word_level(["a"]).save(str(path / "tokenizer.json"))
+    (path / "config.json").write_text('{"eos_token_id": 2}')
+    save_file({"w": np.zeros((64, 64), np.float32)}, path / "model.safetensors")
+    return path
+
+
+def refusal(spec: ModelSpec, tmp_path) -> str:
+    with pytest.raises(BuildError) as caught:
+        open_checkpoint(spec, tmp_path)
+    return str(caught.value)
+
+
+def test_a_complete_checkpoint_has_a_hash_of_all_its_files(folder, tmp_path):
+    first = open_checkpoint(spec_of(folder), tmp_path)
+    assert first == open_checkpoint(spec_of(folder), tmp_path)
+    (folder / "extra.txt").write_text("x")
+    assert open_checkpoint(spec_of(folder), tmp_path).sha256 != first.sha256
+    assert first.size_bytes > 64 * 64 * 4
+
+
+def test_a_renamed_file_is_another_checkpoint(folder, tmp_path):
+    (folder / "a.txt").write_text("x")
+    first = open_checkpoint(spec_of(folder), tmp_path)
+    (folder / "a.txt").rename(folder / "b.txt")
+    assert open_checkpoint(spec_of(folder), tmp_path).sha256 != first.sha256
+
+
+def test_without_a_tokenizer_the_message_says_how_to_save_one(folder, tmp_path):
+    (folder / "tokenizer.json").unlink()
+    assert "has no tokenizer.json; save one with" in refusal(spec_of(folder), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_without_weights_or_config_it_is_no_checkpoint(folder, tmp_path, name):
+    (folder / name).unlink()
+    assert "has no config.json with *.safetensors" in refusal(spec_of(folder), tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, 7, 1000])
+def test_cut_weights_are_found(folder, tmp_path, size):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:size])
+    message = refusal(spec_of(folder), tmp_path)
+    assert message.startswith("model 'mine': model.safetensors is damaged or cut short")
+
+
+def test_a_missing_folder_lists_the_kinds_of_sources(tmp_path):
+    message = refusal(spec_of(tmp_path / "none"), tmp_path)
+    assert f"no folder {tmp_path}/none" in message
+    for scheme in ("hf://", "wheel://", "reference://"):
+        assert scheme in message
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/x", "reference://poet"])
+def test_an_unknown_source_lists_the_possible_ones(tmp_path, source):
+    assert f"source '{source}'; possible: {checkpoints.SCHEMES}" in refusal(
+        spec_of(source), tmp_path
+    )
+
+
+def test_a_hub_checkpoint_needs_a_revision(tmp_path):
+    message = refusal(spec_of("hf://org/name"), tmp_path)
+    assert message == "hf://org/name: pin a revision, as in hf://org/name@<commit>"
+
+
+def test_a_wheel_that_is_not_installed_is_named(tmp_path):
+    message = refusal(spec_of("wheel://no_such_package/model"), tmp_path)
+    assert "'no_such_package' is not installed" in message
+
+
+@pytest.mark.parametrize(
+    ("generation", "config", "ids"),
+    [
+        ({"eos_token_id": [1, 2]}, {"eos_token_id": 3}, (1, 2)),
+        ({}, {"eos_token_id": 3}, (3,)),
+        (None, {"eos_token_id": [4]}, (4,)),
+        (None, {}, ()),
+    ],
+)
+def test_where_generation_ends(folder, generation, config, ids):
+    (folder / "config.json").write_text(json.dumps(config))
+    if generation is not None:
+        (folder / "generation_config.json").write_text(json.dumps(generation))
+    assert Checkpoint(folder, "").eos_token_ids() == ids
+
+
+# --- keys --------------------------------------------------------------------------------------
+
+CHECKPOINT = Checkpoint(None, "c" * 64)
+
+
+def key(checkpoint: Checkpoint = CHECKPOINT, sku: Sku = SKU, **changes: object) -> str:
+    return engine_key(spec_of("here", **changes), sku, checkpoint)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "bf16"},
+        {"max_tokens": 128},
+        {"role": "reranker"},
+        {"name": "other"},
+        {"sampling": SamplingSpec(top_k=3)},
+        {"checkpoint": Checkpoint(None, "d" * 64)},
+        {"sku": Sku(name="h100", placement={})},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_the_key_changes_with_what_decides_the_engine(changes):
+    assert key(**changes) != key()
+
+
+def test_the_key_changes_with_the_tools(monkeypatch):
+    before = key()
+    monkeypatch.setattr(engines, "version", lambda tool: "0.0.1")
+    assert key() != before
+
+
+def test_the_key_ignores_where_it_came_from_and_how_it_is_placed():
+    placed = Sku(name="cpu", placement={"embedder": Placement(instances=4, max_batch_size=2)})
+    assert key(source="elsewhere", sku=placed, checkpoint=Checkpoint("there", "c" * 64)) == key()
+
+
+# --- publishing --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def export(monkeypatch, tmp_path):
+    """Stands for the exporters (torch, optimum): a file, and how often it was made."""
+    made = []
+    monkeypatch.setattr(engines, "ENGINES", tmp_path / "engines")
+    monkeypatch.setattr(engines, "_SPARE_BYTES", 0)
+
+    def export_encoder(spec, checkpoint, target):
+        made.append(target)
+        target.write_text("onnx")
+
+    monkeypatch.setattr(engines, "export_encoder", export_encoder)
+    return made
+
+
+def test_an_engine_is_made_once_and_found_again(folder, export):
+    first = build_engine(spec_of(folder), SKU, lambda _: None)
+    manifest = read_manifest(first.folder)
+    assert manifest.files.keys() == {"model.onnx", "tokenizer.json"}
+    assert (manifest.key, manifest.sku, manifest.role) == (first.folder.name, "cpu", "embedder")
+    again = build_engine(spec_of(folder), SKU, lambda _: pytest.fail("made again"))
+    assert (again.folder, again.seconds, len(export)) == (first.folder, 0.0, 1)
+
+
+def test_a_build_that_fails_publishes_nothing(folder, export, monkeypatch, tmp_path):
+    def fail(spec, checkpoint, target):
+        target.write_text("half")
+        raise BuildError("no")
+
+    monkeypatch.setattr(engines, "export_encoder", fail)
+    with pytest.raises(BuildError):
+        build_engine(spec_of(folder), SKU, lambda _: None)
+    assert [path for path in (tmp_path / "engines").rglob("*") if path.is_file()] == []
+
+
+def test_a_full_disk_is_found_before_the_export(folder, export, monkeypatch):
+    monkeypatch.setattr(engines, "_SPARE_BYTES", 2**60)
+    with pytest.raises(BuildError, match=r"disk: .* GiB needed under .* GiB free"):
+        build_engine(spec_of(folder), SKU, lambda _: None)
+    assert export == []
+
+
+@pytest.mark.parametrize(
+    ("config", "modules", "expected"),
+    [
+        ('{"pooling_mode_cls_token": true}', [], ("cls", False)),
+        ('{"pooling_mode_mean_tokens": true}', ["x.Normalize"], ("mean", True)),
+        ('{"pooling_mode": "mean"}', [], ("mean", False)),
+    ],
+)
+def test_pooling_is_what_sentence_transformers_would_do(tmp_path, config, modules, expected):
+    assert pooling(tmp_path) == ("mean", True), "a checkpoint that does not say"
+    (tmp_path / "modules.json").write_text(json.dumps([{"type": t} for t in modules]))
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text(config)
+    assert pooling(tmp_path) == expected
+
+
+def test_other_poolings_are_refused(tmp_path):
+    (tmp_path / "modules.json").write_text("[]")
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_max_tokens": true}')
+    with pytest.raises(BuildError, match="other than mean or cls"):
+        pooling(tmp_path)

@@ -1,0 +1,176 @@
+"""The client's command line: options, folders, output, exit statuses."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from triton_rag import Answer, Source
+from triton_rag.cli import main
+from triton_rag.cli.documents import (
+    MAX_DOCUMENTS,
+    Collection,
+    Document,
+    DocumentsError,
+    read_documents,
+)
+from triton_rag.cli.parser import make_parser
+from triton_rag.cli.progress import Progress
+from triton_rag.cli.text import (
+    answer_object,
+    excerpt,
+    printable,
+    source_lines,
+    to_json,
+    token_line,
+)
+
+SOURCES = (Source("The tower\nis 30 m tall.", 1, 0.75, 3.21), Source("x" * 200, 0, 0.5, -1.0))
+ANSWER = Answer("30 m [1]", "length", 1200, 8, sources=SOURCES, citations=(1,))
+COLLECTION = Collection((Document("a.md", "x" * 200), Document("sub/b.txt", "The tower")), ())
+
+
+# --- folders ---------------------------------------------------------------------------------
+
+
+def test_texts_are_found_below_the_folder_in_order(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / ".git").mkdir()
+    for name in ("b.md", "a.TXT", "sub/c.rst", ".git/d.md", ".hidden.md", "e.pdf"):
+        (tmp_path / name).write_text(name)
+    found = read_documents(tmp_path)
+    assert [document.name for document in found.documents] == ["a.TXT", "b.md", "sub/c.rst"]
+    assert str(found) == "3 documents, 18 characters"
+
+
+def test_what_cannot_be_used_is_skipped_and_named(tmp_path: Path) -> None:
+    (tmp_path / "good.md").write_bytes("\ufeffgrün".encode())
+    (tmp_path / "latin.md").write_bytes("grün".encode("latin-1"))
+    (tmp_path / "blank.md").write_text(" \n")
+    found = read_documents(tmp_path)
+    assert found.texts == ["grün"]
+    assert found.skipped == ("blank.md: empty", "latin.md: not UTF-8 (byte 2)")
+
+
+def test_one_file_is_a_collection(tmp_path: Path) -> None:
+    (tmp_path / "notes.org").write_text("text")
+    assert [d.name for d in read_documents(tmp_path / "notes.org").documents] == ["notes.org"]
+
+
+def test_too_many_documents(tmp_path: Path) -> None:
+    for number in range(MAX_DOCUMENTS + 1):
+        (tmp_path / f"{number}.txt").write_text("x")
+    with pytest.raises(DocumentsError, match="1,001 documents; at most 1,000 fit one request"):
+        read_documents(tmp_path)
+
+
+def test_no_documents(tmp_path: Path) -> None:
+    (tmp_path / "bad.md").write_bytes(b"\xff")
+    with pytest.raises(DocumentsError, match=r"no readable .md, .rst, .txt files \(1 skipped\)"):
+        read_documents(tmp_path)
+
+
+# --- output ----------------------------------------------------------------------------------
+
+
+def test_sources_are_numbered_and_cited_ones_marked() -> None:
+    first, excerpt_, second, _ = source_lines(SOURCES, COLLECTION, (1,)).splitlines()
+    assert first == "*[1] sub/b.txt  (relevance 3.21, similarity 0.75)"
+    assert excerpt_.strip() == "The tower is 30 m tall."
+    assert second.startswith(" [2] a.md")
+
+
+def test_excerpt_is_one_line_of_bounded_length() -> None:
+    assert excerpt("a\n b") == "a b"
+    assert len(excerpt("x" * 200)) == 100
+
+
+def test_terminals_are_not_steered() -> None:
+    assert printable("\x1b[31mred\a\u009b\n\tnext\u00a0é") == "[31mred\n\tnext\u00a0é"
+
+
+def test_tokens_and_time() -> None:
+    line = token_line(ANSWER, 2.0)
+    assert line == "1,200 tokens read, 8 written (cut at max_tokens) in 2.0 s (4.0 a second)"
+
+
+def test_json_answer() -> None:
+    found = json.loads(to_json(answer_object(ANSWER, COLLECTION, 1.23456)))
+    assert found["text"] == "30 m [1]"
+    assert found["seconds"] == 1.235
+    assert [(s["number"], s["file"], s["cited"]) for s in found["sources"]] == [
+        (1, "sub/b.txt", True),
+        (2, "a.md", False),
+    ]
+
+
+def test_progress_says_nothing_to_a_file() -> None:
+    output = io.StringIO()
+    with Progress("waiting", output):
+        pass
+    assert output.getvalue() == ""
+
+
+# --- options and exit statuses ---------------------------------------------------------------
+
+
+def test_options_of_ask() -> None:
+    options = make_parser().parse_args(
+        ["ask", "Why?", "--documents", "docs", "--max-tokens", "9", "--model", "rag", "--json"]
+    )
+    assert (options.question, options.documents) == ("Why?", Path("docs"))
+    assert (options.max_tokens, options.model, options.json) == (9, "rag", True)
+    assert options.num_sources is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["ask", "Why?"],
+        ["ask", "Why?", "--documents", "d", "--max-tokens", "0"],
+        ["ready", "--timeout", "-1"],
+        ["ready", "--timeout", "soon"],
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+
+
+def test_missing_folder_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "Why?", "--documents", "/nowhere"]) == 2
+    assert capsys.readouterr().err == "triton-rag: /nowhere: no such folder\n"
+
+
+def test_wrong_url_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ready", "--url", "http://localhost:8001"]) == 2
+    assert "host:port" in capsys.readouterr().err
+
+
+def test_server_that_is_not_there_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "unix:/nowhere/triton.sock"
+    assert main(["embed", "x", "--url", url]) == 1
+    assert f"no connection to a Triton server at {url}" in capsys.readouterr().err
+    assert main(["ready", "--url", url]) == 1
+    assert capsys.readouterr().out == f"{url} is not ready\n"
+
+
+def test_interruption_exits_with_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(folder: Path) -> Collection:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("triton_rag.cli.commands.read_documents", interrupt)
+    assert main(["ask", "Why?", "--documents", "docs"]) == 130
+    assert "cancelled" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["ask", "retrieve", "rerank", "embed", "generate", "ready"])
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"])
+    assert exit_.value.code == 0
+    assert "--url" in capsys.readouterr().out

@@ -1,0 +1,133 @@
+"""Every tensor that the client sends or reads is in the contracts of `ensembles`."""
+
+import numpy as np
+import pytest
+from triton_rag.arguments import SAMPLING_TYPES, SamplingOptions, SearchOptions
+from triton_rag.calls import (
+    ask_request,
+    embed_call,
+    generate_request,
+    read_sources,
+    rerank_call,
+    retrieve_call,
+)
+from triton_rag.errors import ERRORS_IN_BAND
+from triton_rag.results import Ranked, Source
+from triton_rag.transcript import ERROR, Transcript
+from triton_rag.wire import Message, Response
+from tritonclient.grpc import service_pb2 as protocol
+
+from ensembles.contracts import LLM, SAMPLING, ModelContract
+from ensembles.embed import EMBED
+from ensembles.rag import RAG, RAG_CANCELLABLE
+from ensembles.rerank import RERANK
+from ensembles.retrieve import RETRIEVE
+from ensembles.tensors import DType, TensorSpec
+from python_backends import adapter, stage
+
+SEARCH: SearchOptions = {"num_candidates": 9, "num_sources": 3}
+EVERY_SAMPLING: SamplingOptions = {
+    "max_tokens": 5,
+    "min_tokens": 1,
+    "temperature": 0.5,
+    "top_k": 3,
+    "top_p": 0.9,
+    "repetition_penalty": 1.1,
+    "presence_penalty": 0.1,
+    "frequency_penalty": 0.1,
+    "seed": 2**64 - 1,
+    "stop_words": ["end", "stop"],
+}
+EVERYTHING: dict[str, object] = {**SEARCH, **EVERY_SAMPLING}
+CHAT = [{"role": "user", "content": "Grüße"}]
+
+REQUESTS = [
+    (EMBED.contract, embed_call(["a", "b"], 256).requests[0]),
+    (RERANK.contract, rerank_call("q", ["a", "b"], 1, 256).requests[0]),
+    (RETRIEVE.contract, retrieve_call("q", ["a", "b"], SEARCH).requests[0]),
+    (LLM, generate_request("p", None, EVERY_SAMPLING, stream=True)),
+    (LLM, generate_request(None, CHAT, {}, stream=False)),
+    (RAG_CANCELLABLE.contract, ask_request("q", ["a", "b"], EVERYTHING, stream=True)),
+    (RAG.contract, ask_request("q", ["a"], {**EVERYTHING, "model": "rag"}, stream=True)),
+]
+
+
+def fits(shape: list[int], spec: TensorSpec) -> bool:
+    return len(shape) == len(spec.shape) and all(
+        want in (-1, size) for size, want in zip(shape, spec.shape, strict=True)
+    )
+
+
+def answer(contract: ModelContract, rows: int = 2) -> Message:
+    """A response with every output of the contract, symbolic sizes being `rows`."""
+    message = protocol.ModelInferResponse(model_name=contract.name)
+    for spec in contract.outputs:
+        shape = [rows if size == -1 else size for size in spec.shape]
+        message.outputs.add(name=spec.name, datatype=spec.dtype.value, shape=shape)
+        message.raw_output_contents.append(content(spec.dtype, int(np.prod(shape))))
+    return message
+
+
+def content(dtype: DType, count: int) -> bytes:
+    if dtype is DType.STRING:
+        return b"\x02\x00\x00\x00ok" * count
+    types = {DType.FP32: np.float32, DType.INT32: np.int32}
+    return np.arange(1, count + 1, dtype=types[dtype]).tobytes()
+
+
+@pytest.mark.parametrize(("contract", "request_"), REQUESTS)
+def test_what_is_sent_is_in_the_contract(contract: ModelContract, request_: Message) -> None:
+    assert request_.model_name == contract.name
+    assert len(request_.raw_input_contents) == len(request_.inputs)
+    for sent in request_.inputs:
+        spec = contract.input(sent.name)
+        assert spec is not None, f"'{contract.name}' has no input '{sent.name}'"
+        assert sent.datatype == spec.dtype.value
+        assert fits(list(sent.shape), spec), f"{list(sent.shape)} is not {spec}"
+
+
+@pytest.mark.parametrize(("contract", "request_"), REQUESTS)
+def test_what_is_required_is_sent(contract: ModelContract, request_: Message) -> None:
+    required = {spec.name for spec in contract.inputs if not spec.optional}
+    assert required <= {sent.name for sent in request_.inputs}
+
+
+def test_streams_ask_for_codes_in_the_servers_words() -> None:
+    assert (ERRORS_IN_BAND, ERROR) == (adapter.IN_BAND_ERRORS, stage.ERROR)
+    streamed = [request for contract, request in REQUESTS if contract.decoupled]
+    assert len(streamed) == 4
+    assert all(request.parameters[ERRORS_IN_BAND].bool_param for request in streamed)
+
+
+def test_every_sampling_input_has_an_option() -> None:
+    offered = {spec.name: spec.dtype.value for spec in SAMPLING}
+    del offered["random_seed"], offered["stream"]  # the older name of seed; the method decides
+    assert offered == SAMPLING_TYPES
+    assert SamplingOptions.__annotations__.keys() == SAMPLING_TYPES.keys()
+
+
+def test_embeddings_are_read() -> None:
+    rows = embed_call(["a", "b"], 256).read([Response(answer(EMBED.contract))])
+    assert rows.shape == (2, 2)
+    assert rows.dtype == np.float32
+
+
+def test_relevance_is_read() -> None:
+    ranked = rerank_call("q", ["a", "b"], None, 256).read([Response(answer(RERANK.contract))])
+    assert ranked == [Ranked(1, 2.0), Ranked(0, 1.0)]
+
+
+def test_sources_are_read() -> None:
+    expected = (Source("ok", 1, 1.0, 1.0), Source("ok", 2, 2.0, 2.0))
+    assert read_sources(Response(answer(RETRIEVE.contract))) == expected
+
+
+@pytest.mark.parametrize("contract", [LLM, RAG.contract, RAG_CANCELLABLE.contract])
+def test_generation_is_read(contract: ModelContract) -> None:
+    transcript = Transcript()
+    message = protocol.ModelStreamInferResponse(infer_response=answer(contract))
+    assert transcript.take(message) == "ok"
+    assert transcript.finish_reason == "ok"
+    assert (transcript.num_input_tokens, transcript.num_output_tokens) == (1, 1)
+    assert transcript.citations == (1, 2)
+    assert len(transcript.sources) == 2

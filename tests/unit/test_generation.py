@@ -1,0 +1,153 @@
+"""One generation: what goes into which response."""
+
+import numpy as np
+import pytest
+
+from python_backends import generation
+from python_backends.detokenizer import IncrementalDetokenizer, StopWords
+from python_backends.engines import Delta
+from python_backends.generation import ChunkPacer, Generation
+from tests.fakes.serving import FakeStream, strings, tensors
+
+WORDS = ["See", " [2]", " and", " [1]", " [2]", " [9]", " [0]", " END", " more"]
+
+
+class Eager(ChunkPacer):
+    """Sends every token."""
+
+    def is_due(self, last_s: float) -> bool:
+        return True
+
+
+SOURCES = {
+    "sources": strings("s1", "s2"),
+    "source_document": np.array([4, 5], np.int32),
+    "source_similarity": np.array([0.9, 0.8], np.float32),
+    "source_relevance": np.array([3.0, 2.0], np.float32),
+}
+
+
+def start(stop_words: tuple[str, ...] = (), pacer: ChunkPacer | None = None, **inputs):
+    stream = FakeStream(tensors(**({"stream": True} | inputs)))
+    detokenizer = IncrementalDetokenizer(lambda ids: "".join(WORDS[i] for i in ids))
+    return stream, Generation(stream, 7, detokenizer, StopWords(stop_words), pacer or Eager())
+
+
+def test_chunks_come_in_order_and_the_last_one_says_why():
+    stream, run = start()
+    reasons = [run.on_delta(d) for d in (Delta((0,)), Delta((1, 2)), Delta((3,), "length"))]
+    assert reasons == [None, None, "length"]
+    assert [o["text_output"] for o in stream.sent] == [["See"], [" [2] and"], [" [1]"]]
+    assert ["finish_reason" in o for o in stream.sent] == [False, False, True]
+    assert stream.last("finish_reason") == ["length"]
+    assert (stream.finals, run.is_over) == (1, True)
+
+
+def test_tokens_of_each_response_add_up():
+    stream, run = start()
+    for delta in (Delta((0,)), Delta((1, 2, 3)), Delta((), "stop")):
+        run.on_delta(delta)
+    assert [int(o["num_output_tokens"][0]) for o in stream.sent] == [1, 3, 0]
+    assert [int(o["num_input_tokens"][0]) for o in stream.sent] == [7, 7, 7]
+    assert stream.sent[0]["num_output_tokens"].dtype == np.int32
+
+
+def test_an_answer_that_is_not_streamed_is_one_response():
+    stream, run = start(stream=False)
+    for delta in (Delta((0,)), Delta((1,)), Delta((2,), "stop")):
+        run.on_delta(delta)
+    (only,) = stream.sent
+    assert only["text_output"] == ["See [2] and"]
+    assert only["num_output_tokens"].tolist() == [3]
+
+
+def test_sources_travel_with_the_first_response_and_citations_with_the_last():
+    stream, run = start(**SOURCES)
+    for delta in (Delta((0, 1)), Delta((2, 3)), Delta((4, 5, 6), "stop")):
+        run.on_delta(delta)
+    assert [SOURCES.keys() <= o.keys() for o in stream.sent] == [True, False, False]
+    assert ["citations" in o for o in stream.sent] == [False, False, True]
+    assert stream.last("citations") == [2, 1], "in order, once each, none that is no source"
+    assert stream.sent[-1]["citations"].dtype == np.int32
+
+
+def test_without_sources_there_are_no_citations():
+    stream, run = start()
+    run.on_delta(Delta((1,), "stop"))
+    assert "citations" not in stream.sent[0]
+
+
+def test_scores_without_texts_do_no_harm():
+    stream, run = start(source_document=SOURCES["source_document"])
+    run.on_delta(Delta((1,), "stop"))
+    assert (stream.finals, "citations" in stream.sent[0]) == (1, False)
+
+
+def test_a_stop_word_ends_the_text_before_itself_and_later_ids_do_not_count():
+    stream, run = start(stop_words=(" END",))
+    assert run.on_delta(Delta((0, 7, 8, 8))) == "stop"
+    assert (stream.text, stream.last("finish_reason"), stream.finals) == ("See", ["stop"], 1)
+    assert stream.last("num_output_tokens") == [2]
+    assert run.on_delta(Delta((8,), "length")) is None, "the engine's own end comes too late"
+    assert len(stream.sent) == 1
+
+
+def test_text_held_for_a_stop_word_is_given_at_the_end():
+    stream, run = start(stop_words=(" ENDLESS",))
+    run.on_delta(Delta((0, 7)))
+    run.on_delta(Delta((), "length"))
+    assert [o["text_output"] for o in stream.sent] == [["See"], [" END"]]
+
+
+def test_a_client_that_has_gone_gets_nothing_more():
+    stream, run = start()
+    run.on_delta(Delta((0,)))
+    stream.cancelled = True
+    assert run.on_delta(Delta((1,))) == "cancelled"
+    assert stream.last("finish_reason") == ["cancelled"]
+    assert run.on_delta(Delta((2,))) is None
+    assert stream.finals == 1
+
+
+def test_an_error_of_the_engine_is_ours_not_the_clients():
+    stream, run = start()
+    run.on_delta(Delta((0,)))
+    assert run.on_delta(Delta((), "error")) == "error"
+    assert isinstance(stream.error, RuntimeError)
+    assert stream.finals == 1
+
+
+def test_the_prompt_is_echoed_only_when_asked_for():
+    stream, run = start(text_input="Q: ", exclude_input_in_output=False)
+    run.on_delta(Delta((0,), "stop"))
+    assert stream.text == "Q: See"
+    for value in ({}, {"exclude_input_in_output": True}):
+        stream, run = start(text_input="Q: ", **value)
+        run.on_delta(Delta((0,), "stop"))
+        assert stream.text == "See"
+
+
+def test_tokens_are_joined_while_sending_is_not_due():
+    class Never(ChunkPacer):
+        def is_due(self, last_s: float) -> bool:
+            return False
+
+    stream, run = start(pacer=Never())
+    for delta in (Delta((0,)), Delta((1,)), Delta((2,), "stop")):
+        run.on_delta(delta)
+    assert [o["text_output"] for o in stream.sent] == [["See [2] and"]]
+
+
+@pytest.mark.parametrize("active", [1, 10])
+def test_sending_takes_at_most_a_share_of_the_time(monkeypatch, active):
+    pacer = ChunkPacer()
+    pacer.active = active
+    monkeypatch.setattr(generation.time, "perf_counter", lambda: 100.0)
+    for _ in range(200):
+        pacer.sent(0.002)
+    gap = 0.002 * active / ChunkPacer.SHARE
+    assert pacer.is_due(100.0 - gap * 1.01)
+    assert not pacer.is_due(100.0 - gap * 0.99)
+    for _ in range(200):
+        pacer.sent(0.004)
+    assert not pacer.is_due(100.0 - gap * 1.01), "sending got dearer: fewer chunks"

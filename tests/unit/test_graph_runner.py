@@ -1,0 +1,268 @@
+"""The graph runner over models that are functions: order, errors, cancellation, deadlines."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ensembles.contracts import LLM, SOURCES, ModelContract, optional, tensor
+from ensembles.embed import EMBED
+from ensembles.generate import GENERATE
+from ensembles.graph import EnsembleGraph, Step
+from ensembles.rag import RAG_CANCELLABLE
+from ensembles.tensors import DType
+from python_backends import graph_runner
+from python_backends.graph_runner import EnsembleStage, GraphRunnerStage, waves
+from python_backends.stage import Cancelled, Overloaded, RequestError
+from tests.fakes.serving import WAIT_S, FakeCaller, FakeStream, context, strings, tensors
+
+FIND = ModelContract(
+    "find",
+    (tensor("question", DType.STRING, 1),),
+    (tensor("messages", DType.STRING, 1), *SOURCES),
+)
+SHOUT = ModelContract(
+    "shout",
+    (tensor("question", DType.STRING, 1),),
+    (tensor("stop_words", DType.STRING, "stop_words"),),
+)
+
+
+class TinyRag(GraphRunnerStage):
+    """Two steps side by side, then the generation."""
+
+    graph = EnsembleGraph(
+        contract=ModelContract(
+            "tiny",
+            (tensor("question", DType.STRING, 1), optional("max_tokens", DType.INT32, 1)),
+            LLM.outputs,
+            decoupled=True,
+        ),
+        steps=(
+            Step(LLM, inputs={s.name: f"found_{s.name}" for s in SOURCES}),
+            Step(SHOUT),
+            Step(FIND, outputs={s.name: f"found_{s.name}" for s in SOURCES}),
+        ),
+    )
+
+
+def found(inputs):
+    asked = inputs["question"][0].decode()
+    return {
+        "messages": strings(asked.upper()),
+        "sources": strings("s"),
+        "source_document": np.array([0], np.int32),
+        "source_similarity": np.array([1], np.float32),
+        "source_relevance": np.array([1], np.float32),
+    }
+
+
+ANSWERS = {"find": found, "shout": lambda inputs: {"stop_words": strings("!")}}
+
+
+def response(text: str, reason: str | None = None):
+    outputs = {"text_output": strings(text)}
+    return outputs | ({"finish_reason": strings(reason)} if reason else {})
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Starts a stage over the given models and one request; closes it behind the test."""
+    stages = []
+
+    def start(streaming, answers=ANSWERS, stage=TinyRag, **stream_fields):
+        caller = FakeCaller(answers, streaming)
+        made = stage(context(Path("nowhere/1"), caller, max_running_requests=4, max_waiting_requests=4))
+        stages.append(made)
+        inputs = stream_fields.pop("inputs", {"question": "who"})
+        stream = FakeStream(tensors(**inputs), **stream_fields)
+        made.start(stream)
+        return caller, stream
+
+    yield start
+    for made in stages:
+        made.close()
+
+
+def ended(stream: FakeStream) -> FakeStream:
+    assert stream.closed.wait(WAIT_S), "no final response"
+    return stream
+
+
+def test_waves_follow_data_not_the_order_of_the_file():
+    assert [[s.model.name for s in wave] for wave in waves(TinyRag.graph)] == [
+        ["shout", "find"],
+        ["llm"],
+    ]
+    assert [[s.model.name for s in wave] for wave in waves(RAG_CANCELLABLE)][:3] == [
+        ["passage_splitter", "tokenizer"],
+        ["embedder", "tokenizer"],
+        ["embedder"],
+    ]
+    assert [len(wave) for wave in waves(EMBED)] == [1, 1]
+
+
+def test_outputs_flow_and_responses_are_passed_on_with_one_final_flag(run):
+    seen = {}
+
+    def streaming(inputs, request_id):
+        seen.update(inputs, id=request_id)
+        yield response("Hello")
+        yield response(" you", "stop")
+
+    caller, stream = run(streaming, inputs={"question": "who", "max_tokens": np.array([5])})
+    ended(stream)
+    assert [o["text_output"][0] for o in stream.sent] == [b"Hello", b" you"]
+    assert (stream.finals, stream.error) == (1, None)
+    assert caller.called in (["shout", "find", "llm"], ["find", "shout", "llm"])
+    assert (seen["messages"][0], seen["stop_words"][0]) == (b"WHO", b"!")
+    assert (seen["sources"][0], seen["max_tokens"].tolist()) == (b"s", [5])
+    assert seen["id"].startswith("tiny-"), "an id of ours, so that it can be stopped"
+
+
+def test_steps_of_one_wave_run_side_by_side(run):
+    together = threading.Barrier(2, timeout=WAIT_S)
+
+    def meet(name):
+        def answer(inputs):
+            together.wait()
+            return ANSWERS[name](inputs)
+
+        return answer
+
+    _, stream = run(
+        lambda *_: iter([response("ok", "stop")]), {name: meet(name) for name in ANSWERS}
+    )
+    assert ended(stream).error is None
+
+
+@pytest.mark.parametrize("error", [RequestError("question: too long"), Overloaded("later")])
+def test_an_inner_error_passes_through_with_its_code(run, error):
+    def refuse(_):
+        raise error
+
+    caller, stream = run(lambda *_: iter(()), ANSWERS | {"find": refuse})
+    assert ended(stream).error is error
+    assert "llm" not in caller.called
+
+
+def test_an_error_of_the_generation_passes_through(run):
+    def streaming(inputs, request_id):
+        yield response("Hel")
+        raise Overloaded("no room")
+
+    _, stream = run(streaming)
+    assert str(ended(stream).error) == "no room"
+    assert (len(stream.sent), stream.finals) == (1, 1)
+
+
+def test_a_generation_that_breaks_off_is_an_error_not_a_hanging_client(run):
+    _, stream = run(lambda *_: iter([response("Hel")]))
+    assert "without a last response" in str(ended(stream).error)
+
+
+class Stoppable:
+    """A generation that goes on until a stop request of its id arrives."""
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.running, self.stopped = threading.Event(), threading.Event()
+        self.stop_ids: list[str] = []
+
+    def __call__(self, inputs, request_id):
+        if "stop" in inputs:
+            self.stop_ids.append(request_id)
+            self.stopped.set()
+            yield response("", "cancelled")
+            return
+        self.id = request_id
+        yield response("Hel")
+        self.running.set()
+        assert self.stopped.wait(WAIT_S)
+        yield response("", "cancelled")
+
+
+def test_a_client_that_goes_ends_its_generation(run):
+    generation = Stoppable()
+    _, stream = run(generation)
+    assert generation.running.wait(WAIT_S)
+    stream.cancelled = True
+    assert isinstance(ended(stream).error, Cancelled)
+    assert str(stream.error) == "cancelled by the client"
+    assert set(generation.stop_ids) == {generation.id}
+
+
+def test_a_deadline_ends_the_generation(run, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(graph_runner.time, "monotonic", lambda: now[0])
+    generation = Stoppable()
+    _, stream = run(generation, timeout_us=1_500_000)
+    assert generation.running.wait(WAIT_S)
+    assert not generation.stop_ids, "1.5 s are not over"
+    now[0] = 1.6
+    assert isinstance(ended(stream).error, Cancelled)
+    assert str(stream.error) == "timeout: 1500000 us asked for, and they are over"
+
+
+def test_a_stop_that_fails_is_tried_again(run):
+    generation = Stoppable()
+    calls = []
+
+    def streaming(inputs, request_id):
+        if "stop" in inputs:
+            calls.append(request_id)
+            if len(calls) == 1:
+                raise RuntimeError("llm is being loaded")
+        return generation(inputs, request_id)
+
+    _, stream = run(streaming)
+    assert generation.running.wait(WAIT_S)
+    stream.cancelled = True
+    assert isinstance(ended(stream).error, Cancelled)
+    assert len(calls) >= 2
+
+
+def test_a_client_that_is_gone_before_the_generation_starts_none(run):
+    caller, stream = run(lambda *_: iter(()), cancelled=True)
+    assert isinstance(ended(stream).error, Cancelled)
+    assert caller.called == []
+
+
+def test_closing_waits_for_what_runs_and_refuses_what_has_not_begun():
+    running, go_on = threading.Event(), threading.Event()
+
+    def streaming(inputs, request_id):
+        running.set()
+        assert go_on.wait(WAIT_S)
+        yield response("done", "stop")
+
+    stage = TinyRag(
+        context(Path("nowhere/1"), FakeCaller(ANSWERS, streaming), max_running_requests=1, max_waiting_requests=4)
+    )
+    first, second = (FakeStream(tensors(question="who")) for _ in range(2))
+    stage.start(first)
+    stage.start(second)
+    assert running.wait(WAIT_S)
+    closing = threading.Thread(target=stage.close)
+    closing.start()
+    go_on.set()
+    closing.join(WAIT_S)
+    assert first.sent
+    assert first.finals == second.finals == 1
+    assert second.sent or str(second.error) == "the server is stopping"
+
+
+def test_the_ensemble_hands_everything_to_llm_and_drops_what_it_does_not_declare(run):
+    seen = {}
+
+    def streaming(inputs, request_id):
+        seen.update(inputs)
+        yield response("x", "stop") | {"citations": np.array([1], np.int32)}
+
+    inputs = {"text_input": "Hi", "max_tokens": np.array([4]), "beam_width": np.array([1])}
+    _, stream = run(streaming, stage=EnsembleStage, inputs=inputs)
+    assert seen.keys() == inputs.keys() or ended(stream)
+    assert ended(stream).sent[0].keys() == {"text_output", "finish_reason"}
+    assert seen.keys() == inputs.keys()
+    assert GENERATE.contract.output("citations") is None

@@ -1,0 +1,39 @@
+"""Who may know whom, and what a stub process must not load."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_IMPORT_ALL = """
+import importlib, pkgutil, sys
+import {package}
+for module in pkgutil.walk_packages({package}.__path__, "{package}."):
+    importlib.import_module(module.name)
+print(" ".join(sorted(set(sys.modules) & set("{forbidden}".split()))))
+"""
+
+
+def imported(package: str, *forbidden: str) -> str:
+    code = _IMPORT_ALL.format(package=package, forbidden=" ".join(forbidden))
+    return subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip()
+
+
+def test_the_import_rules_hold():
+    tool = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([tool], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_stages_load_without_engines_and_without_triton():
+    found = imported(
+        "python_backends",
+        *("openvino", "openvino_genai", "onnxruntime", "torch", "transformers", "pydantic"),
+        *("tritonclient", "triton_python_backend_utils", "builders"),
+    )
+    assert found == ""
+
+
+def test_contracts_need_the_standard_library_only():
+    assert imported("ensembles", "numpy", "jinja2", "pydantic", "google", "tokenizers") == ""

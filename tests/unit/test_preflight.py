@@ -1,0 +1,145 @@
+"""Preflight: each thing that would keep the server from serving is one sentence."""
+
+import json
+import shutil
+import socket
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from builders import preflight
+from builders.preflight import PreflightError, ServingEnvironment, faults, probe
+from builders.spec import Sku
+from tests.fakes import folders
+
+SKU = Sku(name="cpu", placement={})
+PORTS = {"http": 8000, "grpc": 8001}
+GOOD = ServingEnvironment(Path("/env/bin/python3"), "3.11", "/lib", "1.26.4", Path("/triton"))
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A machine where all is well; tests break one thing by setting a field."""
+    folder = tmp_path / "llm" / "1" / "engines" / "cpu"
+    folders.make_folder(folder, folders.word_level(["a"]))
+    state = SimpleNamespace(
+        environment=GOOD,
+        ldd="libpython3.11.so.1.0 => /lib/libpython3.11.so.1.0\n",
+        taken=(),
+        free=10 * 2**30,
+        folder=folder,
+        sku=SKU,
+    )
+
+    class Socket:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def setsockopt(self, *_):
+            return None
+
+        def bind(self, address):
+            if address[1] in state.taken:
+                raise OSError("Address already in use")
+
+    sockets = SimpleNamespace(
+        socket=Socket, SOL_SOCKET=socket.SOL_SOCKET, SO_REUSEADDR=socket.SO_REUSEADDR
+    )
+    run = SimpleNamespace(run=lambda *_, **__: SimpleNamespace(stdout=state.ldd))
+    disk = SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=state.free))
+    monkeypatch.setattr(preflight, "socket", sockets)
+    monkeypatch.setattr(preflight, "subprocess", run)
+    monkeypatch.setattr(preflight, "shutil", disk)
+    monkeypatch.setattr(preflight, "engine_links", lambda _: [folder])
+    return state
+
+
+def found(machine) -> list[str]:
+    return list(faults(machine.environment, machine.sku, PORTS))
+
+
+def test_a_machine_that_can_serve_has_no_faults(machine):
+    assert found(machine) == []
+
+
+def test_without_libpython_the_server_would_hang(machine):
+    machine.ldd = "\tlibpython3.11.so.1.0 => not found\n\tlibc.so.6 => /lib/libc.so.6\n"
+    (line,) = found(machine)
+    assert line.startswith("libpython3.11.so.1.0 not found (the server would hang")
+    assert "apt-get install libpython3.11" in line
+
+
+@pytest.mark.parametrize("numpy", ["2.1.0", ""])
+def test_numpy_2_corrupts_tensors(machine, numpy):
+    machine.environment = ServingEnvironment(
+        GOOD.python, GOOD.version, GOOD.library_folder, numpy, GOOD.triton
+    )
+    (line,) = found(machine)
+    assert line.startswith(f"numpy {numpy or 'missing'} in the serving environment")
+    assert "numpy 1.26 is needed" in line
+
+
+def test_a_taken_port_says_which_option_chooses_another(machine):
+    machine.taken = (8001,)
+    assert found(machine) == ["port 8001 (grpc) is taken; choose others with --grpc-port"]
+
+
+def test_too_little_space_names_both_places(machine):
+    machine.free = 100 * 2**20
+    disk, memory = found(machine)
+    assert disk.startswith("disk: 100 MiB free in ")
+    assert memory == "shared memory: 100 MiB free in /dev/shm, 256 MiB needed"
+
+
+def test_a_missing_engine_says_how_to_make_it(machine):
+    shutil.rmtree(machine.folder)
+    (line,) = found(machine)
+    assert line.startswith("model 'llm': no manifest.json in ")
+    assert line.endswith("run 'make build-engines'")
+
+
+def test_a_changed_tokenizer_is_found(machine):
+    folders.word_level(["b"]).save(str(machine.folder / "tokenizer.json"))
+    (line,) = found(machine)
+    assert "has changed since the build" in line
+
+
+def test_an_engine_of_another_sku_is_refused(machine):
+    machine.sku = Sku(name="h100", placement={})
+    assert found(machine) == ["model 'llm': its engine was built for 'cpu', not 'h100'"]
+
+
+def test_all_faults_come_at_once(machine):
+    machine.taken, machine.ldd, machine.free = (8000,), "libx.so => not found", 0
+    shutil.rmtree(machine.folder)
+    assert len(found(machine)) == 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"version": "3.13"}, "Python 3.13 in .*; the Triton wheel serves with 3.11 or 3.12"),
+        ({"triton": ""}, "nvidia-pytriton is not installed in .*: run 'make setup'"),
+    ],
+)
+def test_an_environment_that_cannot_serve_at_all(tmp_path, answer, says):
+    fields = {"version": "3.11", "library_folder": "", "numpy": "1.26.4", "triton": "/t"} | answer
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f"#!/bin/sh\necho '{json.dumps(fields)}'\n")
+    python.chmod(0o755)
+    with pytest.raises(PreflightError, match=says):
+        probe(tmp_path)
+
+
+def test_no_environment_at_all(tmp_path):
+    with pytest.raises(PreflightError, match=f"no serving environment in {tmp_path}"):
+        probe(tmp_path)
+
+
+def test_the_stub_is_that_of_the_python_version():
+    assert GOOD.stub == Path("/triton/python_backend_stubs/3.11/triton_python_backend_stub")

@@ -1,0 +1,157 @@
+"""`passage_splitter`, `passage_selector`, `source_ranker`."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from python_backends.passage_selector import PassageSelectorStage
+from python_backends.passage_splitter import PassageSplitterStage, split
+from python_backends.source_ranker import SourceRankerStage
+from python_backends.stage import RequestError
+from tests.fakes import folders
+from tests.fakes.serving import context, strings, tensors
+
+
+def words(text: str) -> list[tuple[int, int]]:
+    """Offsets of words and single marks, as a tokenizer gives them."""
+    return [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
+
+
+TEXT = st.text(st.sampled_from("ab .!?。\n é"), max_size=80)
+
+
+@given(text=TEXT, max_tokens=st.integers(1, 7))
+@settings(max_examples=150, deadline=None)
+def test_passages_follow_each_other_and_lose_only_whitespace(text, max_tokens):
+    spans = list(split(text, words(text), max_tokens))
+    assert all(start < end for start, end in spans)
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
+    assert all(len(words(text[start:end])) <= max_tokens for start, end in spans)
+    kept = "".join("".join(text[start:end].split()) for start, end in spans)
+    assert kept == "".join(text.split())
+
+
+@given(text=st.text(st.sampled_from("ab é😀你"), max_size=30), max_tokens=st.integers(4, 9))
+@settings(max_examples=60, deadline=None)
+def test_characters_of_several_tokens_are_not_repeated(text, max_tokens):
+    offsets = folders.byte_level(["a"], vocab_size=260).encode(text).offsets
+    spans = list(split(text, offsets, max_tokens))
+    assert "".join(text[start:end] for start, end in spans) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "max_tokens", "passages"),
+    [
+        ("one two three", 3, ["one two three"]),
+        ("one two. Three four. Five six.", 7, ["one two. Three four.", "Five six."]),
+        ("one two three four five", 3, ["one two three", "four five"]),
+        ("v1.2 is out. Get it", 7, ["v1.2 is out.", "Get it"]),
+        ("山は高い。川は長い。", 3, ["山は高い。", "川は長い。"]),
+        ("the title\nbody goes on", 4, ["the title", "body goes on"]),
+        ("title\nbody goes on here", 4, ["title\nbody goes on", "here"]),  # one word is no passage
+        ("Is it? Yes! It is so.", 6, ["Is it? Yes!", "It is so."]),
+    ],
+)
+def test_cuts_come_behind_sentences(text, max_tokens, passages):
+    spans = split(text, words(text), max_tokens)
+    assert [text[start:end] for start, end in spans] == passages
+
+
+@pytest.fixture
+def splitter(tmp_path):
+    path = folders.make_folder(tmp_path / "cpu", folders.word_level(["a", "b", "."]))
+    return PassageSplitterStage(context(path, max_passage_tokens=4, max_passages=3))
+
+
+def test_documents_become_passages_with_their_owners(splitter):
+    answer = splitter.answer(tensors(documents=["a b a. b a", "  b  "]))
+    assert answer["passages"] == ["a b a.", "b a", "b"]
+    assert answer["passage_document"].tolist() == [0, 0, 1]
+    assert answer["passage_document"].dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("documents", "says"),
+    [
+        (["a " * 13], "documents: 1 given, which make 4 passages of up to 4 tokens; at most 3"),
+        (["a", ""], "documents[1]: empty"),
+        (np.empty(0, object), "documents: none given"),
+    ],
+)
+def test_documents_that_cannot_be_split_are_refused(splitter, documents, says):
+    with pytest.raises(RequestError) as caught:
+        splitter.answer(tensors(documents=documents))
+    assert str(caught.value).startswith(says)
+
+
+def test_documents_without_a_single_token_are_refused(tmp_path):
+    """BERT's normalizer drops control characters, which are not whitespace either."""
+    path = folders.make_folder(tmp_path / "cpu", folders.word_piece())
+    stage = PassageSplitterStage(context(path, max_passage_tokens=4, max_passages=3))
+    with pytest.raises(RequestError, match="1 given, none has text"):
+        stage.answer(tensors(documents="\x01\x02"))
+
+
+def test_blank_passages_of_tokenizers_with_whitespace_tokens_are_left_out(tmp_path):
+    path = folders.make_folder(tmp_path / "cpu", folders.byte_level(["a"], vocab_size=258))
+    stage = PassageSplitterStage(context(path, max_passage_tokens=4, max_passages=9))
+    assert stage.answer(tensors(documents="a" + " " * 20 + "b"))["passages"] == ["a", "b"]
+
+
+def selected(**values):
+    inputs = {
+        "query_embedding": np.array([[1.0, 0.0]], np.float32),
+        "passage_embedding": np.array([[0, 1], [1, 0], [0.6, 0.8], [1, 0]], np.float32),
+        "passages": strings("p0", "p1", "p2", "p3"),
+        "passage_document": np.array([0, 0, 1, 2], np.int32),
+    }
+    stage = PassageSelectorStage(context_with(num_candidates=3))
+    return stage.answer(tensors(**(inputs | values)))
+
+
+def context_with(**parameters):
+    return context(Path("nowhere/cpu"), **parameters)
+
+
+def test_candidates_are_the_nearest_first_ties_in_order():
+    answer = selected()
+    assert answer["candidates"].tolist() == [b"p1", b"p3", b"p2"]
+    assert answer["candidate_document"].tolist() == [0, 2, 1]
+    np.testing.assert_allclose(answer["candidate_similarity"], [1, 1, 0.6])
+    assert answer["candidate_similarity"].dtype == np.float32
+
+
+def test_counts_of_the_request_win_and_may_exceed_what_there_is():
+    assert len(selected(num_candidates=1)["candidates"]) == 1
+    assert len(selected(num_candidates=99)["candidates"]) == 4
+    with pytest.raises(RequestError, match="num_candidates: 0 given; 1 or more is possible"):
+        selected(num_candidates=0)
+
+
+def ranked(**values):
+    inputs = {
+        "candidates": strings("c0", "c1", "c2"),
+        "candidate_document": np.array([5, 6, 7], np.int32),
+        "candidate_similarity": np.array([0.9, 0.8, 0.7], np.float32),
+        "relevance": np.array([[-1.0], [2.5], [2.5]], np.float32),
+    }
+    return SourceRankerStage(context_with(num_sources=2)).answer(tensors(**(inputs | values)))
+
+
+def test_sources_are_the_most_relevant_first_with_both_scores():
+    answer = ranked()
+    assert answer["sources"].tolist() == [b"c1", b"c2"]
+    assert answer["source_document"].tolist() == [6, 7]
+    assert answer["source_relevance"].tolist() == [2.5, 2.5]
+    np.testing.assert_allclose(answer["source_similarity"], [0.8, 0.7])
+
+
+def test_the_number_of_sources_is_the_requests():
+    assert ranked(num_sources=3)["sources"].tolist() == [b"c1", b"c2", b"c0"]
+    with pytest.raises(RequestError, match="num_sources: -2 given"):
+        ranked(num_sources=-2)

@@ -1,0 +1,170 @@
+"""Every generated model.py under the fake stub, configured by its own config.pbtxt."""
+
+import json
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+from google.protobuf import json_format, text_format
+from tritonclient.grpc import model_config_pb2 as schema
+
+from builders.repository import REPOSITORY
+from builders.served import PYTHON_MODELS
+from ensembles.contracts import SOURCES
+from python_backends import encoder, llm
+from tests.fakes import folders, triton_stub
+from tests.fakes.serving import WAIT_S, FakeLlm, SumEncoder, strings
+from tests.fakes.triton_stub import InferenceRequest, InferenceResponse, Tensor
+
+SHIMS = sorted(REPOSITORY.glob("*/1/model.py"))
+
+
+def sources(prefix: str = "") -> dict[str, np.ndarray]:
+    return {
+        f"{prefix}sources": strings("s"),
+        f"{prefix}source_document": np.array([0], np.int32),
+        f"{prefix}source_similarity": np.array([1], np.float32),
+        f"{prefix}source_relevance": np.array([1], np.float32),
+    }
+
+
+IDS = {name: np.ones((1, 3), np.int64) for name in ("input_ids", "attention_mask")}
+REQUESTS: dict[str, dict[str, np.ndarray]] = {
+    "tokenizer": {"text": strings("a b")},
+    "embedder": IDS,
+    "passage_splitter": {"documents": strings("a b", "b")},
+    "passage_selector": {
+        "query_embedding": np.ones((1, 2), np.float32),
+        "passage_embedding": np.ones((2, 2), np.float32),
+        "passages": strings("a", "b"),
+        "passage_document": np.array([0, 1], np.int32),
+    },
+    "pair_tokenizer": {"query": strings("a"), "passages": strings("b", "a b")},
+    "reranker": {**IDS, "token_type_ids": np.zeros((1, 3), np.int64)},
+    "source_ranker": {
+        "candidates": strings("a"),
+        "candidate_document": np.array([0], np.int32),
+        "candidate_similarity": np.array([1], np.float32),
+        "relevance": np.array([[1]], np.float32),
+    },
+    "prompt_builder": {"question": strings("a?"), **sources()},
+    "llm": {"text_input": strings("a"), **sources()},
+    "ensemble": {
+        "text_input": strings("a").reshape(1, 1),
+        "max_tokens": np.array([[4]], np.int32),
+    },
+    "rag_cancellable": {"question": strings("a?"), "documents": strings("a b")},
+}
+
+
+def test_there_is_a_shim_and_a_request_for_every_model():
+    assert {path.parent.parent.name for path in SHIMS} == REQUESTS.keys()
+    assert {model.contract.name for model in PYTHON_MODELS} == REQUESTS.keys()
+
+
+def config_json(model: str) -> str:
+    text = (REPOSITORY / model / "config.pbtxt").read_text()
+    config = text_format.Parse(text, schema.ModelConfig())
+    return json_format.MessageToJson(config, preserving_proto_field_name=True)
+
+
+class Server:
+    """Loads shims as the stub does and gives their models one request each."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.models: dict[str, object] = {}
+
+    def load(self, shim: Path) -> object:
+        name = shim.parent.parent.name
+        folder = self.root / name / "1" / "engines" / "cpu"
+        tokenizer = folders.word_level(["a", "b", "?", "."])
+        folders.make_folder(folder, tokenizer, max_tokens=256)
+        spec = spec_from_file_location(f"shim_{name}", shim)
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        model = module.TritonPythonModel()
+        model.initialize(
+            {
+                "model_config": config_json(name),
+                "model_repository": str(self.root / name),
+                "model_version": "1",
+            }
+        )
+        self.models[name] = model
+        return model
+
+    def close(self) -> None:
+        for model in self.models.values():
+            model.finalize()
+
+
+def ask(model: object, inputs: dict[str, np.ndarray]) -> InferenceRequest | InferenceResponse:
+    request = InferenceRequest([Tensor(name, array) for name, array in inputs.items()])
+    answers = model.execute([request])
+    return answers[0] if answers else request
+
+
+@pytest.fixture
+def server(pb, monkeypatch, tmp_path):
+    engine = FakeLlm(max_request_tokens=256)
+    monkeypatch.setattr(encoder, "load_encoder_engine", lambda *_: SumEncoder())
+    monkeypatch.setattr(llm, "load_llm_engine", lambda *_: engine)
+    server = Server(tmp_path)
+    server.engine = engine
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "model", [m for m in PYTHON_MODELS if not m.contract.decoupled], ids=lambda m: m.contract.name
+)
+def test_plain_models_answer_with_exactly_the_outputs_of_their_contract(server, model):
+    name = model.contract.name
+    shim = REPOSITORY / name / "1" / "model.py"
+    response = ask(server.load(shim), REQUESTS[name])
+    assert not response.has_error(), response.error().message()
+    outputs = response.outputs()
+    assert outputs.keys() == {spec.name for spec in model.contract.outputs}
+    for spec in model.contract.outputs:
+        assert outputs[spec.name].ndim == len(spec.dims) + model.contract.batched
+
+
+def test_llm_streams_through_its_shim(server):
+    model = server.load(REPOSITORY / "llm" / "1" / "model.py")
+    request = ask(model, REQUESTS["llm"])
+    server.engine.give(0, [4, 5], "stop")
+    ((response, flags),) = request.sender.sent
+    assert flags == 1
+    assert response.outputs()["text_output"].tolist() == [b"a b"]
+    assert {spec.name for spec in SOURCES} < response.outputs().keys()
+
+
+def answer(**outputs: np.ndarray) -> InferenceResponse:
+    return InferenceResponse([Tensor(name, array) for name, array in outputs.items()])
+
+
+@pytest.mark.parametrize("name", ["ensemble", "rag_cancellable"])
+def test_graphs_run_through_their_shims_and_call_the_other_models(server, name):
+    for path in SHIMS:
+        if path.parent.parent.name not in ("llm", "ensemble", "rag_cancellable"):
+            inner = server.load(path)
+            triton_stub.models[path.parent.parent.name] = lambda r, m=inner: m.execute([r])
+    seen = {}
+
+    def fake_llm(request):
+        seen.update({t.name(): t.as_numpy() for t in request.inputs()})
+        return [answer(text_output=strings("Hi"), finish_reason=strings("stop"))]
+
+    triton_stub.models["llm"] = fake_llm
+    model = server.load(REPOSITORY / name / "1" / "model.py")
+    request = ask(model, REQUESTS[name])
+    assert request.sender.closed.wait(WAIT_S)
+    ((response, _),) = request.sender.sent
+    assert not response.has_error(), response.error().message()
+    assert response.outputs()["text_output"].tolist() == [b"Hi"]
+    if name == "rag_cancellable":
+        (_system, user) = json.loads(seen["messages"][0])
+        assert user["content"] == "[1] a b\n\nQuestion: a?"
+        assert seen["sources"].tolist() == [b"a b"]

@@ -1,0 +1,94 @@
+"""The files that a human writes: typos are refused, unknown names list what exists."""
+
+from dataclasses import asdict
+
+import pytest
+
+from builders import spec
+from builders.errors import BuildError
+from builders.spec import SamplingSpec, chosen_models, load_model, load_pipeline, load_sku
+from ensembles.manifest import Sampling
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A builders/ folder of the test's own; returns a function that writes files into it."""
+    monkeypatch.setattr(spec, "ROOT", tmp_path)
+    monkeypatch.setattr(spec, "BUILDERS", tmp_path / "builders")
+
+    def write(name: str, text: str) -> None:
+        path = tmp_path / "builders" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    write("skus/cpu.toml", 'name = "cpu"\n[placement]')
+    for role in ("embedder", "reranker", "llm"):
+        write(f"models/my-{role}.toml", f'role = "{role}"\nsource = "x"\nmax_tokens = 64')
+    write(
+        "pipeline.toml",
+        '[models]\nembedder = "my-embedder"\nreranker = "my-reranker"\nllm = "my-llm"\n[stages]',
+    )
+    return write
+
+
+def test_unknown_names_list_what_exists(files):
+    with pytest.raises(BuildError) as caught:
+        load_sku("h100")
+    assert str(caught.value) == "SKU 'h100' is unknown; builders/skus/ has cpu"
+    with pytest.raises(BuildError, match="has my-embedder, my-llm, my-reranker"):
+        load_model("gpt")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("skus/cpu.toml", 'name = "cpu"\ncolour = 1\n[placement]', "colour"),
+        ("skus/cpu.toml", 'name = "cpu"\n[placement.llm]\ninstance = 2', "instance"),
+        ("skus/cpu.toml", 'name = "cpu"\n[placement.llm]\ninstances = 0', "instances"),
+        ("skus/cpu.toml", "name = ", "cpu.toml"),
+        ("skus/cpu.toml", "[placement]", "name"),
+    ],
+)
+def test_a_faulty_sku_names_file_and_key(files, name, text, says):
+    files(name, text)
+    with pytest.raises(BuildError) as caught:
+        load_sku("cpu")
+    assert str(caught.value).startswith("builders/skus/cpu.toml: ")
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["temp = 1", "max_tokens = 8", 'precision = "fp7"', "[sampling]\ntop_p = 0.0", "role = 'x'"],
+)
+def test_a_faulty_model_is_refused(files, line):
+    files("models/bad.toml", f'role = "llm"\nsource = "x"\nmax_tokens = 64\n{line}')
+    with pytest.raises(BuildError, match=r"builders/models/bad\.toml"):
+        load_model("bad")
+
+
+def test_the_name_of_a_model_is_its_files(files):
+    assert load_model("my-llm").name == "my-llm"
+
+
+def test_named_models_replace_those_of_their_role(files):
+    files("models/other.toml", 'role = "llm"\nsource = "y"\nmax_tokens = 64')
+    assert [s.name for s in chosen_models([])] == ["my-embedder", "my-reranker", "my-llm"]
+    assert [s.name for s in chosen_models(["other"])] == ["my-embedder", "my-reranker", "other"]
+
+
+def test_a_model_in_the_wrong_role_is_refused(files):
+    files("pipeline.toml", '[models]\nembedder = "my-llm"\n[stages]')
+    with pytest.raises(BuildError, match="'my-llm' is a llm, not a embedder"):
+        chosen_models([])
+
+
+def test_sampling_defaults_are_the_manifests():
+    assert SamplingSpec().model_dump() == asdict(Sampling())
+
+
+def test_the_files_of_this_repository_are_read():
+    sku, pipeline = load_sku("cpu"), load_pipeline()
+    assert sku.name == "cpu"
+    assert pipeline.models.keys() == {"embedder", "reranker", "llm"}
+    assert {spec.role for spec in chosen_models([])} == pipeline.models.keys()
