@@ -25,8 +25,8 @@ from triton_rag.calls import (
     retrieve_call,
 )
 from triton_rag.connection import CHANNEL_OPTIONS, DEFAULT_URL, POLL_S, Deadline, Settings
-from triton_rag.errors import NOT_READY, translated
 from triton_rag.results import Answer, Completion, ModelStatistics, Ranked, Source
+from triton_rag.status import NOT_READY, translated
 from triton_rag.streams import AsyncAnswerStream, AsyncCompletionStream
 from triton_rag.wire import Message, Response
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
-from triton_rag.errors import Cancelled, translated
+from triton_rag.errors import Cancelled
+from triton_rag.status import translated
 from triton_rag.transcript import Transcript, WithAnswer, WithCompletion
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
 """What has come so far on one stream, whoever moves the bytes."""
 
 from triton_rag.calls import read_sources
-from triton_rag.errors import ServerFailed, from_stream
+from triton_rag.errors import ServerFailed
 from triton_rag.results import Answer, Completion, Source
+from triton_rag.status import from_stream
 from triton_rag.wire import Message, Response
 
 ERROR = "error"

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as protocol
 
-from triton_rag.errors import ERRORS_IN_BAND, ServerFailed
+from triton_rag.errors import ServerFailed
+from triton_rag.status import ERRORS_IN_BAND
 
 Message = Any
 """A protobuf message of the KServe v2 protocol; the generated classes carry no types."""

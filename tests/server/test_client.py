@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -166,15 +166,20 @@ def test_both_clients_agree(client: Client, url: str) -> None:
 # --- cancellation and deadlines --------------------------------------------------------------
 
 
-def test_leaving_the_loop_stops_the_generation(client: Client, server: Server) -> None:
-    for stream in (
-        client.generate_stream(PROMPT, max_tokens=LONG, min_tokens=LONG),
-        client.ask_stream(QUESTION, DOCUMENTS, max_tokens=LONG, min_tokens=LONG),
-    ):
-        for _ in stream:
-            assert gauge(server, "llm_requests_running") == 1
-            break
-        wait_for(lambda: is_idle(server), timeout_s=2)
+STREAMS: list[Callable[[Client], Iterable[str]]] = [
+    lambda c: c.generate_stream(PROMPT, max_tokens=LONG, min_tokens=LONG),
+    lambda c: c.ask_stream(QUESTION, DOCUMENTS, max_tokens=LONG, min_tokens=LONG),
+]
+
+
+@pytest.mark.parametrize("open_stream", STREAMS)
+def test_leaving_the_loop_stops_the_generation(
+    client: Client, server: Server, open_stream: Callable[[Client], Iterable[str]]
+) -> None:
+    for _ in open_stream(client):
+        wait_for(lambda: gauge(server, "llm_requests_running") == 1)
+        break
+    wait_for(lambda: is_idle(server), timeout_s=2)
 
 
 def test_closing_from_another_thread_stops_the_generation(client: Client, server: Server) -> None:

@@ -32,7 +32,7 @@ from triton_rag.calls import (
     retrieve_call,
 )
 from triton_rag.connection import Deadline, Settings
-from triton_rag.errors import from_status, from_stream
+from triton_rag.status import from_status, from_stream
 from triton_rag.wire import Message, Response, Tensor, make_request, set_timeout
 from tritonclient.grpc import service_pb2 as protocol
 

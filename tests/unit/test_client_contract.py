@@ -11,8 +11,8 @@ from triton_rag.calls import (
     rerank_call,
     retrieve_call,
 )
-from triton_rag.errors import ERRORS_IN_BAND
 from triton_rag.results import Ranked, Source
+from triton_rag.status import ERRORS_IN_BAND
 from triton_rag.transcript import ERROR, Transcript
 from triton_rag.wire import Message, Response
 from tritonclient.grpc import service_pb2 as protocol

@@ -98,6 +98,12 @@ def test_broken_bytes_do_not_hold_the_stream_back():
     assert "".join(detokenizer.push([i]) for i in broken).count(REPLACEMENT) >= 6
 
 
+def test_a_character_behind_broken_bytes_is_not_lost():
+    tokenizer = TOKENIZERS["byte-level"]
+    ids = [tokenizer.token_to_id(c) for c in "ÿÿÿä½ł"]  # three broken bytes, then those of 你
+    assert "".join(pieces(tokenizer, [[i] for i in ids])) == 3 * REPLACEMENT + "你"
+
+
 def test_special_tokens_in_mid_text_keep_the_space_behind_them():
     tokenizer = TOKENIZERS["sentence-piece"]
     ids = [*ids_of(tokenizer, "a"), 1, *ids_of(tokenizer, "the")]

@@ -73,7 +73,9 @@ def run(monkeypatch):
 
     def start(streaming, answers=ANSWERS, stage=TinyRag, **stream_fields):
         caller = FakeCaller(answers, streaming)
-        made = stage(context(Path("nowhere/1"), caller, max_running_requests=4, max_waiting_requests=4))
+        made = stage(
+            context(Path("nowhere/1"), caller, max_running_requests=4, max_waiting_requests=4)
+        )
         stages.append(made)
         inputs = stream_fields.pop("inputs", {"question": "who"})
         stream = FakeStream(tensors(**inputs), **stream_fields)
@@ -229,7 +231,7 @@ def test_a_client_that_is_gone_before_the_generation_starts_none(run):
     assert caller.called == []
 
 
-def test_closing_waits_for_what_runs_and_refuses_what_has_not_begun():
+def test_a_full_queue_refuses_and_closing_ends_what_has_not_begun():
     running, go_on = threading.Event(), threading.Event()
 
     def streaming(inputs, request_id):
@@ -238,11 +240,18 @@ def test_closing_waits_for_what_runs_and_refuses_what_has_not_begun():
         yield response("done", "stop")
 
     stage = TinyRag(
-        context(Path("nowhere/1"), FakeCaller(ANSWERS, streaming), max_running_requests=1, max_waiting_requests=4)
+        context(
+            Path("nowhere/1"),
+            FakeCaller(ANSWERS, streaming),
+            max_running_requests=1,
+            max_waiting_requests=1,
+        )
     )
     first, second = (FakeStream(tensors(question="who")) for _ in range(2))
     stage.start(first)
     stage.start(second)
+    with pytest.raises(Overloaded, match=r"2 requests are running or waiting.*try again later"):
+        stage.start(FakeStream(tensors(question="who")))
     assert running.wait(WAIT_S)
     closing = threading.Thread(target=stage.close)
     closing.start()

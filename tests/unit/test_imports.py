@@ -22,7 +22,7 @@ def imported(package: str, *forbidden: str) -> str:
 
 def test_the_import_rules_hold():
     tool = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([tool], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([tool], check=False, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 

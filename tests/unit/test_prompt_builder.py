@@ -67,6 +67,8 @@ def test_the_least_relevant_are_dropped_until_it_fits(make_stage, tmp_path):
     answer = stage.answer(request(*texts))
     assert answer["prompt_source_document"].tolist() == [10, 11, 12]
     assert user_of(answer).count("word") == 60
+    assert "[1] source 0" in user_of(answer)
+    assert "source 3" not in user_of(answer)
     fewer = stage.answer(request(*texts, max_tokens=three + 11 - one))
     assert fewer["prompt_source_document"].tolist() == [10], "a longer answer leaves less room"
 

@@ -1,0 +1,112 @@
+"""From what gRPC, Triton and our models say to the errors that callers see."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from triton_rag.errors import (
+    Cancelled,
+    InvalidRequest,
+    Overloaded,
+    ServerFailed,
+    ServerUnreachable,
+    TimedOut,
+    TritonRagError,
+)
+
+NOT_READY = (ServerUnreachable, TimedOut, Overloaded)
+"""What a server that is starting or stopping may answer when it is asked whether it is ready."""
+
+_KINDS: dict[grpc.StatusCode, type[TritonRagError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
+    grpc.StatusCode.NOT_FOUND: InvalidRequest,
+    grpc.StatusCode.OUT_OF_RANGE: InvalidRequest,
+    grpc.StatusCode.UNAVAILABLE: Overloaded,
+    grpc.StatusCode.DEADLINE_EXCEEDED: TimedOut,
+    grpc.StatusCode.CANCELLED: Cancelled,
+}
+
+_BROKEN_CONNECTION = (
+    "failed to connect",
+    "connection refused",
+    "connection reset",
+    "socket closed",
+    "endpoint closing",
+    "goaway",
+    "dns resolution failed",
+    "errors resolving",
+    "no route to host",
+    "handshake",
+    "broken pipe",
+)
+"""What gRPC itself says under UNAVAILABLE, the code that Triton uses for "no room"."""
+
+_SERVER_DEADLINE = "timeout:"
+"""How the server's CANCELLED begins when the request's own timeout ended it."""
+
+_CLOSED_HERE = "Locally cancelled by application!"
+"""What gRPC says of a blocking call that this process cancelled."""
+
+ERRORS_IN_BAND = "errors_in_band"
+"""Request parameter that makes our models put the error's code in front of its text.
+
+A stream has no status of its own in Triton, unless the header `triton_grpc_error` asks for one;
+but that header makes tritonserver 2.51 crash (SIGSEGV) when several streams fail at a time.
+"""
+
+_CODES = {
+    "INVALID_ARG": grpc.StatusCode.INVALID_ARGUMENT,
+    "UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
+    "CANCELLED": grpc.StatusCode.CANCELLED,
+    "INTERNAL": grpc.StatusCode.INTERNAL,
+}
+
+_CODED = re.compile(rf"(?:in ensemble '[^']*', )?(?P<code>{'|'.join(_CODES)}): (?P<text>.*)", re.S)
+
+_NO_ROOM = ("Exceeds maximum queue size", "Request timeout expired", "no available versions")
+"""What Triton itself says to a stream when it can't take the request now."""
+
+
+def from_status(code: grpc.StatusCode, details: str, address: str) -> TritonRagError:
+    """The error for a gRPC status of the server at `address`."""
+    if code is grpc.StatusCode.UNAVAILABLE and _is_broken_connection(details):
+        return ServerUnreachable(
+            f"no connection to a Triton server at {address} ({details}); start one with "
+            "'make serve', or give the address of its gRPC port"
+        )
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return TimedOut(f"no complete answer from {address} within the time allowed (timeout_s)")
+    if code is grpc.StatusCode.CANCELLED and details.startswith(_SERVER_DEADLINE):
+        return TimedOut(details)
+    if details == _CLOSED_HERE:
+        return Cancelled("the stream was closed")
+    return _KINDS.get(code, ServerFailed)(details or f"{address} answered {code.name}")
+
+
+def from_stream(message: str) -> TritonRagError:
+    """The error for what a stream says instead of a status.
+
+    Our models put their code in front, because they are asked to (`ERRORS_IN_BAND`); Triton's own
+    refusals have none.
+    """
+    code, text = grpc.StatusCode.INVALID_ARGUMENT, message
+    if found := _CODED.fullmatch(message):
+        code, text = _CODES[found["code"]], found["text"]
+    elif any(words in message for words in _NO_ROOM):
+        code = grpc.StatusCode.UNAVAILABLE
+    return from_status(code, text, "the server")
+
+
+def _is_broken_connection(details: str) -> bool:
+    return any(words in details.lower() for words in _BROKEN_CONNECTION)
+
+
+@contextmanager
+def translated(address: str) -> Iterator[None]:
+    """Inside, a gRPC error becomes a `TritonRagError`."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_status(error.code(), error.details() or "", address) from error
