@@ -123,8 +123,16 @@ def _check(spec: ModelSpec, path: Path) -> None:
     weights = sorted(path.glob("*.safetensors"))
     if not weights or not (path / "config.json").is_file():
         raise BuildError(f"model '{spec.name}': {path} has no config.json with *.safetensors")
+    if missing := sorted(_shards(path) - {file.name for file in weights}):
+        raise BuildError(f"model '{spec.name}': {path} lacks {', '.join(missing)} of its weights")
     for file in weights:
         _check_weights(spec, file)
+
+
+def _shards(path: Path) -> set[str]:
+    """The files that the checkpoint says its weights are in."""
+    index = path / "model.safetensors.index.json"
+    return set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else set()
 
 
 def _check_weights(spec: ModelSpec, file: Path) -> None:

@@ -78,15 +78,20 @@ def probe(environment: Path) -> ServingEnvironment:
     )
 
 
-def faults(environment: ServingEnvironment, sku: Sku, ports: dict[str, int]) -> Iterator[str]:
+def faults(
+    environment: ServingEnvironment, sku: Sku, ports: dict[str, int], repository: Path = REPOSITORY
+) -> Iterator[str]:
     """Everything that would keep the server from serving."""
     yield from _library_faults(environment)
     yield from _port_faults(ports)
     yield from _space_faults()
-    yield from _engine_faults(sku)
+    yield from _engine_faults(sku, repository)
 
 
 def _library_faults(environment: ServingEnvironment) -> Iterator[str]:
+    if not environment.stub.is_file():
+        yield f"no stub for Python {environment.version} in {environment.triton}: run 'make setup'"
+        return
     search = f"{environment.library_folder}:{os.environ.get('LD_LIBRARY_PATH', '')}"
     listing = subprocess.run(
         ["ldd", environment.stub],
@@ -128,8 +133,8 @@ def _space_faults() -> Iterator[str]:
             yield f"{unit}: {free / 2**20:.0f} MiB free in {folder}, {need / 2**20:.0f} MiB needed"
 
 
-def _engine_faults(sku: Sku) -> Iterator[str]:
-    for link in engine_links(sku):
+def _engine_faults(sku: Sku, repository: Path) -> Iterator[str]:
+    for link in engine_links(sku, repository):
         model = link.parent.parent.parent.name
         try:
             manifest = read_manifest(link)

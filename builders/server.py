@@ -90,7 +90,7 @@ class TritonServer:
     def start(self) -> None:
         """Check the machine, start, and wait until every model is ready."""
         environment = probe(ENVIRONMENT)
-        if found := list(faults(environment, self._sku, self.ports.by_name())):
+        if found := list(faults(environment, self._sku, self.ports.by_name(), self._repository)):
             raise PreflightError("\n".join(found))
         command = self._command(environment)
         with self.log.open("wb") as log:

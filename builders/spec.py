@@ -2,9 +2,9 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from builders.errors import BuildError
 from ensembles.manifest import Sampling
@@ -47,6 +47,15 @@ class ModelSpec(_File):
     precision: Precision = "fp32"
     max_tokens: Annotated[int, Field(ge=32)]
     sampling: SamplingSpec = SamplingSpec()
+
+    @model_validator(mode="after")
+    def _answers_fit(self) -> Self:
+        if self.role == "llm" and self.sampling.max_tokens >= self.max_tokens:
+            raise ValueError(
+                f"sampling.max_tokens {self.sampling.max_tokens} leaves no room for a prompt in "
+                f"max_tokens {self.max_tokens}"
+            )
+        return self
 
     @property
     def sampling_defaults(self) -> Sampling:
@@ -121,6 +130,8 @@ def chosen_models(overrides: list[str]) -> list[ModelSpec]:
     for name in overrides:
         spec = load_model(name)
         specs[spec.role] = spec
+    if missing := sorted(set(get_args(Role)) - specs.keys()):
+        raise BuildError(f"pipeline.toml: [models] names no {', no '.join(missing)}")
     for role, spec in specs.items():
         if spec.role != role:
             raise BuildError(f"pipeline.toml: model '{spec.name}' is a {spec.role}, not a {role}")

@@ -191,7 +191,8 @@ NVIDIA_SAMPLING = (
     optional("decoder_text_input", DType.STRING, 1),
 )
 """The rest of NVIDIA's `ensemble` inputs: declared so that clients that always send them are
-heard; a value that the engine can't honour is refused by name (python_backends/sampling.py)."""
+heard. A value that can't be honoured is refused by name (python_backends/sampling.py); `pad_id`
+changes nothing, because nothing is padded."""
 
 GENERATION = (
     tensor("text_output", DType.STRING, 1),

@@ -92,8 +92,8 @@ def full_dims(spec: TensorSpec, batched: bool) -> tuple[int, ...]:
     return ((-1,) if batched else ()) + spec.shape
 
 
-def _fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Triton's rule: same rank, and every size equal or variable on one side."""
+def fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Triton's rule for shapes: same rank, and every size equal or variable on one side."""
     return len(given) == len(wanted) and all(
         a == b or -1 in (a, b) for a, b in zip(given, wanted, strict=True)
     )
@@ -152,7 +152,7 @@ def _mismatch(
     if given.dtype is not wanted.dtype:
         yield f"{where}: takes {wanted.dtype.name}, tensor '{name}' is {given.dtype.name}"
     have, want = full_dims(given, batched), full_dims(wanted, to_batched)
-    if not _fits(have, want):
+    if not fits(have, want):
         yield f"{where}: takes shape {list(want)}, tensor '{name}' has {list(have)}"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ensembles.contracts import ModelContract
+from ensembles.graph import fits, full_dims
 from ensembles.manifest import ManifestError
 from ensembles.tensors import DType, TensorSpec
 from python_backends.stage import (
@@ -46,6 +47,9 @@ IN_BAND_ERRORS = "errors_in_band"
 loses the code of an inner error, and hangs or stays silent on an error of a decoupled model, so
 these callers get the code in the message, and a decoupled error as an ordinary last response."""
 
+QUEUE_FULL = "Exceeds maximum queue size"
+"""Triton's own words for a request that it did not queue; the code is lost like all inner ones."""
+
 logger = logging.getLogger("python_backends")
 
 
@@ -73,23 +77,33 @@ def _as_array(value: Array | Sequence[str]) -> Array:
     return np.array([text.encode() for text in value], dtype=np.object_)
 
 
-def to_array(spec: TensorSpec, value: Array | Sequence[str]) -> Array:
-    """The value as Triton wants it: the contract's dtype, UTF-8 bytes for STRING."""
+def to_array(spec: TensorSpec, value: Array | Sequence[str], batched: bool) -> Array:
+    """The value as Triton wants it: the contract's dtype and rank, UTF-8 bytes for STRING."""
     array = np.ascontiguousarray(_as_array(value))
-    if array.dtype != NUMPY_TYPES[spec.dtype] or array.ndim < 1:
+    if array.dtype != NUMPY_TYPES[spec.dtype] or not fits(array.shape, full_dims(spec, batched)):
         raise TypeError(f"output '{spec.name}' is {array.dtype}{list(array.shape)}, not {spec}")
     return array
 
 
 def make_response(pb: Any, contract: ModelContract, outputs: Outputs) -> Any:
-    """A response whose tensors are checked against the contract; decoupled ones may be partial."""
+    """A response whose tensors are checked against the contract; decoupled ones may be partial.
+
+    A batched, decoupled contract is served a row at a time: its batch dimension is put on here,
+    except on `text_output`, which the clients of NVIDIA's contract (facts: langchain-nvidia-trt)
+    read as one-dimensional.
+    """
     specs = {spec.name: spec for spec in contract.outputs}
     wrong = outputs.keys() - specs.keys() or (
         not contract.decoupled and specs.keys() - outputs.keys()
     )
     if wrong:
         raise TypeError(f"outputs of '{contract.name}' differ from its contract: {sorted(wrong)}")
-    tensors = [pb.Tensor(name, to_array(specs[name], value)) for name, value in outputs.items()]
+    splits_rows = contract.batched and contract.decoupled
+    tensors = []
+    for name, value in outputs.items():
+        array = to_array(specs[name], value, contract.batched and not splits_rows)
+        is_row = splits_rows and name != "text_output"
+        tensors.append(pb.Tensor(name, array[None] if is_row else array))
     return pb.InferenceResponse(tensors)
 
 
@@ -132,7 +146,10 @@ class PlainModel:
     def _run(self, batch: list[Tensors]) -> Sequence[Outputs | Exception]:
         """A fault of ours is answered like any other: raised, it would leak its traceback."""
         try:
-            return self.stage.run(batch) if batch else []
+            answers = self.stage.run(batch) if batch else []
+            if len(answers) != len(batch):
+                raise RuntimeError(f"{len(answers)} answers to {len(batch)} requests")
+            return answers
         except Exception as error:
             return [error] * len(batch)
 
@@ -153,8 +170,7 @@ class TritonStream:
     """A `Stream` over Triton's response sender.
 
     A batched contract is served one row at a time: the leading dimension of one is taken off the
-    inputs and put back on the outputs, except `text_output`, which the clients of NVIDIA's
-    contract (facts: langchain-nvidia-trt) read as one-dimensional.
+    inputs here, and put back on the outputs by `make_response`.
     """
 
     def __init__(self, pb: Any, contract: ModelContract, request: Any) -> None:
@@ -178,11 +194,6 @@ class TritonStream:
 
     def send(self, outputs: Outputs, final: bool = False) -> None:
         """Send one response."""
-        if self._contract.batched:
-            outputs = {
-                name: value if name == "text_output" else _as_array(value)[None]
-                for name, value in outputs.items()
-            }
         self._send(make_response(self._pb, self._contract, outputs), final)
 
     def fail(self, error: Exception) -> None:
@@ -263,6 +274,8 @@ class ServerCaller:
 
 def _inner_error(message: str) -> Exception:
     """The `RequestError` that an inner model answered, rebuilt from its in-band form."""
+    if QUEUE_FULL in message:
+        return Overloaded(message)
     code, _, text = message.partition(": ")
     kinds = {kind.code: kind for kind in (RequestError, Overloaded, Cancelled)}
     return kinds[code](text) if code in kinds else RuntimeError(message)

@@ -80,7 +80,8 @@ class ChatTemplate:
         if CHAT_TEMPLATE in folder.manifest.files:
             source = folder.file(CHAT_TEMPLATE).read_text()
         if isinstance(source, list):  # several named templates: the default one
-            source = next(t["template"] for t in source if t["name"] == "default")
+            named = {entry["name"]: entry["template"] for entry in source}
+            source = named.get("default", next(iter(named.values()), None))
         names = ("bos_token", "eos_token", "pad_token", "unk_token")
         return cls(source, {name: _token(config[name]) for name in names if config.get(name)})
 

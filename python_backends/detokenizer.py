@@ -1,6 +1,7 @@
 """Token ids to text as they come: no broken characters, no text behind a stop word.
 
-How ids are grouped into chunks never changes the text.
+How ids are grouped into chunks never changes a text that is valid; of bytes that are none, only the
+number of U+FFFD that stand for them can differ.
 """
 
 from collections.abc import Callable, Sequence

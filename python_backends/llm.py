@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 
 from ensembles.contracts import LLM
+from ensembles.manifest import ManifestError
 from python_backends.chat_template import ChatTemplate, read_messages
 from python_backends.detokenizer import IncrementalDetokenizer, StopWords
 from python_backends.engines import Delta, EngineStats, LlmEngine, load_llm_engine
@@ -51,7 +52,9 @@ class LlmStage(StreamingStage):
         self._chat_template = ChatTemplate.load(folder)
         self._defaults = folder.manifest.sampling
         self._engine: LlmEngine = load_llm_engine(context, folder)
-        self._max_tokens = min(folder.manifest.max_tokens, self._engine.max_request_tokens)
+        self._max_tokens = folder.manifest.max_tokens
+        self._eos = folder.manifest.eos_token_ids
+        self._check_engine()
         self._gauges = EngineGauges(context)
         self._pacer = ChunkPacer()
         self._active: dict[int, Generation] = {}
@@ -60,6 +63,16 @@ class LlmStage(StreamingStage):
         self._watch_thread = threading.Thread(target=self._watch, name="llm-watch", daemon=True)
         self._watch_thread.start()
 
+    def _check_engine(self) -> None:
+        """Every request that the model takes must fit the KV memory; raises `ManifestError`."""
+        if self._engine.max_request_tokens < self._max_tokens:
+            self._engine.close()
+            raise ManifestError(
+                f"the KV cache holds a request of {self._engine.max_request_tokens} tokens, the "
+                f"model's spec allows {self._max_tokens}: raise kv_cache_tokens in "
+                "builders/skus, or lower max_tokens in builders/models"
+            )
+
     def start(self, stream: Stream) -> None:
         """Check the request and queue it; raises `RequestError`."""
         if stream.tensors.scalar("stop"):
@@ -67,6 +80,7 @@ class LlmStage(StreamingStage):
             return
         prompt_ids = self._prompt_ids(stream)
         params = read_params(stream.tensors, self._defaults, self._room(prompt_ids))
+        self._check_end_id(stream)
         generation = Generation(
             stream,
             prompt_tokens=len(prompt_ids),
@@ -83,12 +97,12 @@ class LlmStage(StreamingStage):
             self._lock.notify()
 
     def close(self) -> None:
-        """End the engine, which ends every stream; then the watching thread."""
-        self._engine.close()
+        """End the watching thread, then the engine, which ends every stream."""
         with self._lock:
             self._closing = True
             self._lock.notify()
         self._watch_thread.join()
+        self._engine.close()
 
     def _prompt_ids(self, stream: Stream) -> list[int]:
         tensors = stream.tensors
@@ -105,6 +119,12 @@ class LlmStage(StreamingStage):
         if not ids:
             raise RequestError("text_input: empty; a text is needed")
         return ids
+
+    def _check_end_id(self, stream: Stream) -> None:
+        """NVIDIA's contract lets a client name the end token; only the model's own is possible."""
+        end_id = stream.tensors.scalar("end_id")
+        if end_id is not None and end_id not in self._eos:
+            raise RequestError(f"end_id: {end_id} given; this model ends with {list(self._eos)}")
 
     def _room(self, prompt_ids: Sequence[int]) -> int:
         """Tokens that fit behind the prompt; raises `RequestError` when there are none."""
@@ -149,9 +169,16 @@ class LlmStage(StreamingStage):
             with self._lock:
                 self._lock.wait_for(lambda: self._active or self._closing)
                 active = list(self._active.values())
-            for generation in active:
-                if not generation.is_over and generation.stream.is_cancelled():
-                    self._engine.cancel(generation.request)
-            with self._lock:
-                self._lock.wait_for(lambda: self._closing, timeout=POLL_S)
-            self._gauges.show(self._engine.stats())
+            try:
+                self._cancel_abandoned(active)
+                with self._lock:
+                    self._lock.wait_for(lambda: self._closing, timeout=POLL_S)
+                # After the wait, so that the last figures shown are those of an idle engine.
+                self._gauges.show(self._engine.stats())
+            except Exception:  # a look that failed must not be the last one
+                logger.exception("looking after clients failed; trying again")
+
+    def _cancel_abandoned(self, generations: Sequence[Generation]) -> None:
+        for generation in generations:
+            if not generation.is_over and generation.stream.is_cancelled():
+                self._engine.cancel(generation.request)

@@ -1,6 +1,8 @@
 """`prompt_builder`: question and ranked sources to chat messages that fit the LLM."""
 
+import bisect
 import json
+import re
 
 from ensembles.contracts import PROMPT_BUILDER, SOURCES
 from python_backends.chat_template import ChatTemplate, Message, strict_template
@@ -33,21 +35,28 @@ class PromptBuilderStage(Stage):
         self._chat_template = ChatTemplate.load(folder)
         self._manifest = folder.manifest
         self._user = strict_template(USER)
+        special = [t.content for t in self._tokenizer.get_added_tokens_decoder().values()]
+        self._special = re.compile("|".join(map(re.escape, special)) or r"(?!)")
 
     def answer(self, request: Tensors) -> Outputs:
         """Messages as JSON, and the sources that are in them."""
         question = require_text("question", [request.text("question")])[0]
         sources = request.texts("sources")
         budget = self._budget(request)
-        while (tokens := self._tokens(self._messages(question, sources))) > budget:
-            if len(sources) <= 1:
-                raise RequestError(
-                    f"question: {tokens} tokens of prompt with the shortest choice of sources; "
-                    f"{budget} fit beside the answer in {self._manifest.max_tokens}"
-                )
-            sources = sources[:-1]
-        kept = {f"prompt_{s.name}": request.array(s.name)[: len(sources)] for s in SOURCES}
-        return {"messages": [json.dumps(self._messages(question, sources))], **kept}
+        # The most sources that fit, by bisection: tokens only grow with their number.
+        count = bisect.bisect_right(
+            range(1, len(sources) + 1),
+            budget,
+            key=lambda n: self._tokens(self._messages(question, sources[:n])),
+        )
+        if count == 0:
+            tokens = self._tokens(self._messages(question, sources[:1]))
+            raise RequestError(
+                f"question: {tokens} tokens of prompt with one source or none; {budget} fit beside "
+                f"the answer in {self._manifest.max_tokens}"
+            )
+        kept = {f"prompt_{s.name}": request.array(s.name)[:count] for s in SOURCES}
+        return {"messages": [json.dumps(self._messages(question, sources[:count]))], **kept}
 
     def _budget(self, request: Tensors) -> int:
         """Tokens for the prompt: the context less the answer that was asked for."""
@@ -57,8 +66,13 @@ class PromptBuilderStage(Stage):
         return context - int(asked or self._manifest.sampling.max_tokens)
 
     def _messages(self, question: str, sources: list[str]) -> list[Message]:
-        user = self._user.render(question=question, sources=[" ".join(s.split()) for s in sources])
+        lines = [" ".join(self._defused(source).split()) for source in sources]
+        user = self._user.render(question=self._defused(question), sources=lines)
         return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}]
+
+    def _defused(self, text: str) -> str:
+        """The text without special tokens: a document must not open a chat turn of its own."""
+        return self._special.sub(lambda found: f"{found[0][:1]} {found[0][1:]}", text)
 
     def _tokens(self, messages: list[Message]) -> int:
         prompt = self._chat_template.render(messages)
