@@ -54,7 +54,7 @@ check: setup  ## generated files, style, types, import rules
 	@.venv/bin/ruff check -q .
 	@.venv/bin/ruff format -q --check .
 	@.venv/bin/mypy
-	@cd client && ../.venv/bin/mypy --strict triton_rag
+	@MYPYPATH=client .venv/bin/mypy --config-file client/pyproject.toml -p triton_rag
 	@PATH=.venv/bin:$$PATH lint-imports
 
 test: build-engines  ## all tests that need no GPU, against a real tritonserver

@@ -15,6 +15,7 @@ from triton_rag.cli.text import (
     printable,
     source_lines,
     source_objects,
+    stage_lines,
     to_json,
     token_line,
 )
@@ -30,21 +31,24 @@ def run(options: argparse.Namespace) -> int:
 
 def ask(client: Client, options: argparse.Namespace) -> int:
     """Stream the answer, then print the sources."""
-    start_s = time.monotonic()
     collection = _read_collection(options)
+    before = client.statistics() if options.stages else {}
+    start_s = time.monotonic()
     stream = client.ask_stream(
         options.question,
         collection.texts,
         model=options.model,
         **_given(options, "num_sources", "max_tokens", "temperature", "seed"),
     )
-    _print_text(stream, f"reading {collection}", quiet=options.json)
+    first_s = _print_text(stream, f"reading {collection}", quiet=options.json) - start_s
     answer, seconds = stream.answer, time.monotonic() - start_s
     if options.json:
         print(to_json(answer_object(answer, collection, seconds)))
     else:
         print(f"\nSources (* cited):\n{source_lines(answer.sources, collection, answer.citations)}")
         _note(token_line(answer, seconds))
+    if options.stages:
+        _note(stage_lines(before, client.statistics(), first_s, seconds))
     return 0
 
 
@@ -132,15 +136,21 @@ def _read_collection(options: argparse.Namespace) -> Collection:
     return collection
 
 
-def _print_text(stream: AnswerStream | CompletionStream, what: str, *, quiet: bool) -> None:
-    """Print pieces as they come (`quiet`: only wait for them); Ctrl-C cancels on the server."""
+def _print_text(stream: AnswerStream | CompletionStream, what: str, *, quiet: bool) -> float:
+    """Print pieces as they come (`quiet`: only wait for them); Ctrl-C cancels on the server.
+
+    The time of the first piece, on the clock `time.monotonic`.
+    """
+    first_s = None
     with Progress(what) as progress, stream:
         for piece in stream:
+            first_s = first_s or time.monotonic()
             if not quiet:
                 progress.done()
                 print(printable(piece), end="", flush=True)
     if not quiet:
         print()
+    return first_s or time.monotonic()
 
 
 def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,9 @@ def _add(commands: _Commands, name: str, what: str) -> argparse.ArgumentParser:
     """A command with the options that all have."""
     command = commands.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
     command.add_argument(
-        "--url", default=DEFAULT_URL, help="host:port of the server's gRPC port (%(default)s)"
+        "--url",
+        default=os.environ.get("TRITON_RAG_URL", DEFAULT_URL),
+        help="host:port of the server's gRPC port (%(default)s; TRITON_RAG_URL sets it)",
     )
     command.add_argument(
         "--timeout",
@@ -56,6 +59,11 @@ def _add_ask(commands: _Commands) -> None:
     ask = _add(commands, "ask", "answer a question out of documents, with its sources")
     _add_search(ask)
     _add_sampling(ask)
+    ask.add_argument(
+        "--stages",
+        action="store_true",
+        help="also print the time of each stage, from the server's own statistics",
+    )
     ask.add_argument(
         "--model",
         default="rag_cancellable",

@@ -1,15 +1,16 @@
 """Results as lines to read and as JSON to process."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from unicodedata import category
 
 from triton_rag.cli.documents import Collection
-from triton_rag.results import Answer, Completion, Source
+from triton_rag.results import Answer, Completion, ModelStatistics, Source
 
 EXCERPT_CHARACTERS = 100
+_STREAMED = ("llm", "rag", "rag_cancellable", "ensemble")
 
 
 def printable(text: str) -> str:
@@ -46,6 +47,27 @@ def token_line(completion: Completion, seconds: float) -> str:
         f"{completion.num_input_tokens:,} tokens read, {completion.num_output_tokens:,} written"
         f"{ending} in {seconds:.1f} s ({rate:.1f} a second)"
     )
+
+
+def stage_lines(
+    before: Mapping[str, ModelStatistics],
+    after: Mapping[str, ModelStatistics],
+    first_s: float,
+    seconds: float,
+) -> str:
+    """What each stage did between two looks at the server's statistics, one line each.
+
+    Times of other clients' requests are in there too; the LLM's are by our clock, because Triton
+    does not time streams.
+    """
+    lines = [f"{'stage':18}{'runs':>5}{'rows':>6}{'queue ms':>10}{'compute ms':>12}"]
+    for name, now in sorted(after.items()):
+        spent = now - before.get(name, ModelStatistics())
+        if spent.executions and spent.compute_ns and name not in _STREAMED:
+            times = f"{spent.queue_ns / 1e6:>10.1f}{spent.compute_ns / 1e6:>12.1f}"
+            lines.append(f"{name:18}{spent.executions:>5}{spent.inferences:>6}{times}")
+    lines.append(f"first token after {first_s * 1e3:.0f} ms, last after {seconds * 1e3:.0f} ms")
+    return "\n".join(lines)
 
 
 def source_objects(

@@ -1,0 +1,1 @@
+"""Reference models: tiny models trained here, from text that is generated here."""

@@ -1,0 +1,171 @@
+"""Train the reference language model from scratch: `python -m builders.reference.train_llm`.
+
+Copying is learned first, on random tokens; then answering, on ever longer lessons. Straight on
+the task a model this small stays at a few percent for a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import torch
+from tokenizers import Tokenizer
+
+from builders.reference.llama import Llama, Losses, Shape
+from builders.reference.llm_checkpoint import save_checkpoint
+from builders.reference.llm_data import Batch, lesson_batches, repetition, stack
+from builders.reference.llm_text import Size
+from builders.reference.llm_tokenizer import train_tokenizer
+from builders.reference.muon import Muon
+
+SEED = 11
+CHUNK = 8
+"""Steps whose data are made together, so that rows of like length can share a batch."""
+MUON_RATE, ADAM_RATE = 0.003, 0.002
+WARM_UP = 30
+DECAY_FROM = 0.6
+"""Share of the steps after which the learning rate falls, linearly, to nothing."""
+WEIGHTS = {
+    "answer": 1.0,
+    "copying": 0.5,
+    "looking": 0.4,
+    "naming": 0.2,
+    "passage": 0.2,
+    "attribute": 0.3,
+}
+"""What each part of the loss counts."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the curriculum, up to a share of all steps, with about `tokens` tokens a step.
+
+    `size` None means repetition.
+    """
+
+    until: float
+    tokens: int
+    size: Size | None
+    questions: int = 6
+
+
+STAGES = (
+    Stage(0.16, 2000, None),
+    Stage(0.34, 3000, Size((1, 1, 2, 2), prose_share=0.1), 5),
+    Stage(0.92, 6000, Size(), 8),
+    Stage(1.0, 8000, Size((2, 3, 4, 4, 5, 5), prose_share=0.4, prose_length=5), 8),
+)
+
+
+def _repetitions(step: int, tokens: int) -> list[Batch]:
+    """One chunk of batches of repeated random tokens, 8 to 40 tokens long."""
+    rng = Random(f"repetition/{step}")
+    lengths = [rng.randrange(8, 40) for _ in range(CHUNK)]
+    return [stack([repetition(rng, n) for _ in range(tokens // (2 * n))]) for n in lengths]
+
+
+def _made(tokenizer: Tokenizer, stage: Stage, step: int) -> list[Batch]:
+    """One chunk of batches; the step is its seed."""
+    if stage.size is None:
+        return _repetitions(step, stage.tokens)
+    sizes = {"questions": stage.questions, "tokens": stage.tokens, "count": CHUNK}
+    return lesson_batches(tokenizer, f"{SEED}/{step}", stage.size, **sizes)
+
+
+def batches(tokenizer: Tokenizer, steps: int) -> Iterator[Batch]:
+    """`steps` batches, following the curriculum."""
+    step = 0
+    while step < steps:
+        stage = next(stage for stage in STAGES if step < stage.until * steps)
+        made = _made(tokenizer, stage, step)
+        for batch in made[: steps - step]:
+            yield batch
+            step += 1
+
+
+def _optimizers(model: Llama) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the layers, AdamW for embedding, norms and probe."""
+    matrices = [p for p in model.layers.parameters() if p.ndim == 2]
+    inside = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in inside]
+    muon = Muon(matrices, MUON_RATE, weight_decay=0.1)
+    return [muon, torch.optim.AdamW(rest, ADAM_RATE, betas=(0.9, 0.98), weight_decay=0.0)]
+
+
+def _rate(step: int, steps: int) -> float:
+    """Learning rate as a share of its peak: warm-up, level, linear decay."""
+    falling = (steps - step) / (steps * (1 - DECAY_FROM))
+    return min(1.0, (step + 1) / WARM_UP, falling)
+
+
+def _learn(model: Llama, batch: Batch, optimizers: list[torch.optim.Optimizer]) -> Losses:
+    """One step of training."""
+    losses: Losses = model(batch)
+    total = sum(weight * getattr(losses, name) for name, weight in WEIGHTS.items())
+    total.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    return losses
+
+
+def _line(step: int, steps: int, seconds: float, losses: Losses) -> str:
+    parts = "  ".join(f"{name} {getattr(losses, name).item():.3f}" for name in WEIGHTS)
+    return f"step {step:5}/{steps}  {seconds:6.0f} s  right {losses.accuracy:6.1%}  {parts}"
+
+
+def train(folder: Path, steps: int, stop: int, save_every: int) -> None:
+    """Train for `stop` of `steps` steps and write the checkpoint and training.log to `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(SEED)
+    tokenizer = train_tokenizer()
+    model = Llama(Shape())
+    optimizers = _optimizers(model)
+    begin = time.monotonic()
+    with (folder / "training.log").open("w", buffering=1) as log:
+        for step, batch in enumerate(islice(batches(tokenizer, steps), stop), start=1):
+            for optimizer, peak in zip(optimizers, (MUON_RATE, ADAM_RATE), strict=True):
+                optimizer.param_groups[0]["lr"] = peak * _rate(step - 1, steps)
+            losses = _learn(model, batch, optimizers)
+            if step % 20 == 0 or step == stop:
+                line = _line(step, steps, time.monotonic() - begin, losses)
+                print(line, flush=True)
+                log.write(line + "\n")
+            if step % save_every == 0 or step == stop:
+                save_checkpoint(model, tokenizer, folder)
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--output", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=1900,
+        help="steps over which curriculum and learning rate are laid out (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--stop", type=int, default=1800, help="stop after so many of them (default: %(default)s)"
+    )
+    parser.add_argument("--save-every", type=int, default=200, help="steps between checkpoints")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    train(
+        arguments.output,
+        arguments.steps,
+        min(arguments.stop, arguments.steps),
+        arguments.save_every,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# What `make demo` asks, beside the server that `python -m builders serve --run` started.
+set -euo pipefail
+collection=builders/reference/collection
+echo "asking about $(ls $collection/*.md | wc -l) documents in $collection"
+for question in \
+    "Which port does Vebra listen on?" \
+    "Who is the keeper of Tarn Point?" \
+    "After how long is a request to Vebra dropped?" \
+    "What does a ticket for the moon cost?"; do
+    printf '\n▶ %s\n' "$question"
+    python -m triton_rag ask "$question" --documents $collection --stages 2>&1
+done
