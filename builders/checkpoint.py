@@ -123,16 +123,23 @@ def _check(spec: ModelSpec, path: Path) -> None:
     weights = sorted(path.glob("*.safetensors"))
     if not weights or not (path / "config.json").is_file():
         raise BuildError(f"model '{spec.name}': {path} has no config.json with *.safetensors")
-    if missing := sorted(_shards(path) - {file.name for file in weights}):
+    if missing := sorted(_shards(spec, path) - {file.name for file in weights}):
         raise BuildError(f"model '{spec.name}': {path} lacks {', '.join(missing)} of its weights")
     for file in weights:
         _check_weights(spec, file)
 
 
-def _shards(path: Path) -> set[str]:
+def _shards(spec: ModelSpec, path: Path) -> set[str]:
     """The files that the checkpoint says its weights are in."""
     index = path / "model.safetensors.index.json"
-    return set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else set()
+    if not index.is_file():
+        return set()
+    try:
+        return set(json.loads(index.read_text())["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BuildError(
+            f"model '{spec.name}': {index.name} is damaged or cut short ({error}); copy it again"
+        ) from error
 
 
 def _check_weights(spec: ModelSpec, file: Path) -> None:

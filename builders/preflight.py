@@ -83,8 +83,9 @@ def faults(
 ) -> Iterator[str]:
     """Everything that would keep the server from serving."""
     yield from _library_faults(environment)
+    yield from _numpy_faults(environment)
     yield from _port_faults(ports)
-    yield from _space_faults()
+    yield from _space_faults(repository)
     yield from _engine_faults(sku, repository)
 
 
@@ -106,6 +107,9 @@ def _library_faults(environment: ServingEnvironment) -> Iterator[str]:
             f"{', '.join(missing)} not found (the server would hang while loading): on Debian "
             f"'apt-get install libpython{environment.version}', with pyenv build Python shared"
         )
+
+
+def _numpy_faults(environment: ServingEnvironment) -> Iterator[str]:
     if environment.numpy.split(".")[0] != "1":
         yield (
             f"numpy {environment.numpy or 'missing'} in the serving environment; this Triton "
@@ -123,9 +127,9 @@ def _port_faults(ports: dict[str, int]) -> Iterator[str]:
                 yield f"port {port} ({name}) is taken; choose others with --{name}-port"
 
 
-def _space_faults() -> Iterator[str]:
+def _space_faults(repository: Path) -> Iterator[str]:
     for folder, need, unit in (
-        (REPOSITORY, MIN_DISK_GIB * 2**30, "disk"),
+        (repository, MIN_DISK_GIB * 2**30, "disk"),
         (Path("/dev/shm"), MIN_SHARED_MEMORY_MIB * 2**20, "shared memory"),
     ):
         free = shutil.disk_usage(folder).free

@@ -168,12 +168,11 @@ class LlmStage(StreamingStage):
         while not self._closing:
             with self._lock:
                 self._lock.wait_for(lambda: self._active or self._closing)
+                # Before the look, so that the last figures shown are those of an idle engine.
+                self._lock.wait_for(lambda: self._closing, timeout=POLL_S)
                 active = list(self._active.values())
             try:
                 self._cancel_abandoned(active)
-                with self._lock:
-                    self._lock.wait_for(lambda: self._closing, timeout=POLL_S)
-                # After the wait, so that the last figures shown are those of an idle engine.
                 self._gauges.show(self._engine.stats())
             except Exception:  # a look that failed must not be the last one
                 logger.exception("looking after clients failed; trying again")

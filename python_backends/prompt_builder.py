@@ -35,8 +35,9 @@ class PromptBuilderStage(Stage):
         self._chat_template = ChatTemplate.load(folder)
         self._manifest = folder.manifest
         self._user = strict_template(USER)
-        special = [t.content for t in self._tokenizer.get_added_tokens_decoder().values()]
-        self._special = re.compile("|".join(map(re.escape, special)) or r"(?!)")
+        added = [token.content for token in self._tokenizer.get_added_tokens_decoder().values()]
+        special = "|".join(re.escape(text) for text in added if not text.isspace())
+        self._special = re.compile(special or r"(?!)")
 
     def answer(self, request: Tensors) -> Outputs:
         """Messages as JSON, and the sources that are in them."""
@@ -45,7 +46,7 @@ class PromptBuilderStage(Stage):
         budget = self._budget(request)
         # The most sources that fit, by bisection: tokens only grow with their number.
         count = bisect.bisect_right(
-            range(1, len(sources) + 1),
+            range(min(1, len(sources)), len(sources) + 1),
             budget,
             key=lambda n: self._tokens(self._messages(question, sources[:n])),
         )
@@ -66,7 +67,7 @@ class PromptBuilderStage(Stage):
         return context - int(asked or self._manifest.sampling.max_tokens)
 
     def _messages(self, question: str, sources: list[str]) -> list[Message]:
-        lines = [" ".join(self._defused(source).split()) for source in sources]
+        lines = [self._defused(" ".join(source.split())) for source in sources]
         user = self._user.render(question=self._defused(question), sources=lines)
         return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}]
 

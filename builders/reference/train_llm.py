@@ -10,7 +10,6 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -121,8 +120,8 @@ def _line(step: int, steps: int, seconds: float, losses: Losses) -> str:
     return f"step {step:5}/{steps}  {seconds:6.0f} s  right {losses.accuracy:6.1%}  {parts}"
 
 
-def train(folder: Path, steps: int, stop: int, save_every: int) -> None:
-    """Train for `stop` of `steps` steps and write the checkpoint and training.log to `folder`."""
+def train(folder: Path, steps: int, save_every: int) -> None:
+    """Train for `steps` steps and write the checkpoint and its training.log to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
     tokenizer = train_tokenizer()
@@ -130,15 +129,15 @@ def train(folder: Path, steps: int, stop: int, save_every: int) -> None:
     optimizers = _optimizers(model)
     begin = time.monotonic()
     with (folder / "training.log").open("w", buffering=1) as log:
-        for step, batch in enumerate(islice(batches(tokenizer, steps), stop), start=1):
+        for step, batch in enumerate(batches(tokenizer, steps), start=1):
             for optimizer, peak in zip(optimizers, (MUON_RATE, ADAM_RATE), strict=True):
                 optimizer.param_groups[0]["lr"] = peak * _rate(step - 1, steps)
             losses = _learn(model, batch, optimizers)
-            if step % 20 == 0 or step == stop:
+            if step % 20 == 0 or step == steps:
                 line = _line(step, steps, time.monotonic() - begin, losses)
                 print(line, flush=True)
                 log.write(line + "\n")
-            if step % save_every == 0 or step == stop:
+            if step % save_every == 0 or step == steps:
                 save_checkpoint(model, tokenizer, folder)
 
 
@@ -152,19 +151,11 @@ def main() -> None:
         default=1900,
         help="steps over which curriculum and learning rate are laid out (default: %(default)s)",
     )
-    parser.add_argument(
-        "--stop", type=int, default=1800, help="stop after so many of them (default: %(default)s)"
-    )
     parser.add_argument("--save-every", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    train(
-        arguments.output,
-        arguments.steps,
-        min(arguments.stop, arguments.steps),
-        arguments.save_every,
-    )
+    train(arguments.output, arguments.steps, arguments.save_every)
 
 
 if __name__ == "__main__":

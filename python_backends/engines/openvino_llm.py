@@ -173,6 +173,8 @@ def _load(context: StageContext, folder: EngineFolder, blocks: int) -> Any:
         properties["INFERENCE_NUM_THREADS"] = threads
     if hint := _PRECISION_HINTS.get(folder.manifest.precision):
         properties["INFERENCE_PRECISION_HINT"] = hint
+    if folder.manifest.precision == "fp32":  # by default keys and values are kept in 8 bits
+        properties["KV_CACHE_PRECISION"] = "f32"
     return openvino_genai.ContinuousBatchingPipeline(str(folder.path), scheduler, "CPU", properties)
 
 

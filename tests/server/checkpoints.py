@@ -15,4 +15,8 @@ def checkpoint(role: str) -> Path:
     """The Hugging Face folder of the model that plays `role` on the server."""
     manifest = read_manifest(REPOSITORY / role / "1" / "engines" / "cpu")
     scratch = Path(tempfile.mkdtemp(prefix="checkpoint-"))
-    return open_checkpoint(load_model(manifest.model), scratch).path
+    found = open_checkpoint(load_model(manifest.model), scratch)
+    assert found.sha256 == manifest.checkpoint_sha256, (
+        f"the engine of '{manifest.model}' is of another checkpoint: run 'make build-engines'"
+    )
+    return found.path

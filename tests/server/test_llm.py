@@ -1,5 +1,6 @@
 """`llm`: tokens of the reference, in-flight batching, streams, limits, cancellation."""
 
+import http.client
 import json
 import time
 import urllib.request
@@ -282,3 +283,16 @@ def test_server_sent_events_carry_the_same_stream(server: Server) -> None:
         == generate(server, "hello", max_tokens=50, min_tokens=50).text
     )
     assert events[-1]["finish_reason"] == "length"
+
+
+def test_a_browser_that_goes_away_ends_its_server_sent_events(server: Server) -> None:
+    wait_for(lambda: is_idle(server))
+    body = {"text_input": "hello", "max_tokens": 2000, "min_tokens": 2000, "stream": True}
+    connection = http.client.HTTPConnection(server.http_url)
+    connection.request("POST", "/v2/models/llm/generate_stream", json.dumps(body))
+    answer = connection.getresponse()
+    answer.readline()
+    wait_for(lambda: gauge(server, "llm_requests_running") == 1)
+    answer.close()
+    connection.close()
+    wait_for(lambda: is_idle(server), timeout_s=0.5)
