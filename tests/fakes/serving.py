@@ -129,15 +129,20 @@ class FakeLlm:
 
 
 class SumEncoder:
-    """An `EncoderEngine` that gives (sum of ids under the mask, tokens); records its batches."""
+    """An `EncoderEngine` that gives (sum of ids under the mask, tokens); records its batches.
 
-    def __init__(self) -> None:
+    `width` 1 leaves out the tokens.
+    """
+
+    def __init__(self, width: int = 2) -> None:
+        self.width = width
         self.shapes: list[tuple[int, ...]] = []
 
     def encode(self, inputs: Mapping[str, Array]) -> Array:
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
         self.shapes.append(ids.shape)
-        return np.stack([(ids * mask).sum(1), mask.sum(1)], axis=1).astype(np.float32)
+        columns = np.stack([(ids * mask).sum(1), mask.sum(1)], axis=1)
+        return columns[:, : self.width].astype(np.float32)
 
 
 Answer = Callable[[Mapping[str, Array]], dict[str, Array]]

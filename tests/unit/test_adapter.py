@@ -13,6 +13,7 @@ from ensembles.tensors import DType
 from python_backends.adapter import (
     IN_BAND_ERRORS,
     NUMPY_TYPES,
+    QUEUE_FULL,
     DecoupledModel,
     PlainModel,
     ServerCaller,
@@ -52,6 +53,8 @@ class Upper(Stage):
                 return {"loud": [text], "length": np.array([1], np.int32), "more": [text]}
             case "mistyped":
                 return {"loud": [text], "length": np.array([1.5])}
+            case "misshaped":
+                return {"loud": [text, text], "length": np.array([1], np.int32)}
         times = request.scalar("times") or 1
         return {"loud": [text.upper() * times], "length": np.array([len(text)], np.int32)}
 
@@ -78,7 +81,9 @@ def test_a_missing_required_input_is_named_with_what_it_should_be(pb):
     assert response.error().code() == TritonError.INVALID_ARG
 
 
-@pytest.mark.parametrize("fault", ["refuse", "full", "bug", "lacking", "surplus", "mistyped", None])
+@pytest.mark.parametrize(
+    "fault", ["refuse", "full", "bug", "lacking", "surplus", "mistyped", "misshaped", None]
+)
 def test_a_fault_answers_its_own_request_only(pb, fault):
     before, bad, after = execute(request("a"), request(fault), request("b"))
     assert bad.has_error()
@@ -95,6 +100,7 @@ def test_a_fault_answers_its_own_request_only(pb, fault):
         ("lacking", "INTERNAL", NEUTRAL),
         ("surplus", "INTERNAL", NEUTRAL),
         ("mistyped", "INTERNAL", NEUTRAL),
+        ("misshaped", "INTERNAL", NEUTRAL),
     ],
 )
 def test_clients_read_their_faults_verbatim_and_ours_as_one_sentence(pb, fault, code, message):
@@ -139,6 +145,21 @@ def test_a_stage_that_fails_on_the_whole_batch_answers_all_of_it(pb):
     ]
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_stage_that_gives_another_number_of_answers_fails_them_all(pb, count, caplog):
+    class Miscounting(Upper):
+        def run(self, batch):
+            return [self.answer(batch[0])] * count
+
+    responses = PlainModel(Miscounting()).execute([request("a"), request(None), request("b")])
+    assert [r.error().message() for r in responses] == [
+        NEUTRAL,
+        "input 'text' is missing (text STRING[1])",
+        NEUTRAL,
+    ], "nobody gets the answer of a neighbour"
+    assert f"{count} answers to 2 requests" in caplog.text
+
+
 @pytest.mark.parametrize("dtype", DType)
 def test_every_type_of_the_contracts_has_its_array_type(dtype):
     assert NUMPY_TYPES[dtype] in triton_stub._TYPES
@@ -146,10 +167,30 @@ def test_every_type_of_the_contracts_has_its_array_type(dtype):
 
 def test_texts_become_utf_8_bytes_even_when_there_are_none():
     spec = tensor("t", DType.STRING, "n")
-    assert to_array(spec, ["é", ""]).tolist() == ["é".encode(), b""]
-    assert (to_array(spec, []).shape, to_array(spec, []).dtype) == ((0,), np.dtype(object))
+    assert to_array(spec, ["é", ""], False).tolist() == ["é".encode(), b""]
+    none = to_array(spec, [], False)
+    assert (none.shape, none.dtype) == ((0,), np.dtype(object))
     with pytest.raises(TypeError, match="output 'e' is float64"):
-        to_array(tensor("e", DType.FP32, 1), np.array([1.0]))
+        to_array(tensor("e", DType.FP32, 1), np.array([1.0]), False)
+
+
+VECTORS = tensor("v", DType.FP32, "n", 3)
+
+
+@pytest.mark.parametrize(
+    ("batched", "shape"), [(False, (2, 3)), (False, (0, 3)), (True, (4, 2, 3))]
+)
+def test_an_output_has_the_rank_and_the_fixed_sizes_of_its_contract(batched, shape):
+    assert to_array(VECTORS, np.zeros(shape, np.float32), batched).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("batched", "shape"),
+    [(False, (3,)), (False, (2, 4)), (False, (1, 2, 3)), (False, ()), (True, (2, 3))],
+)
+def test_an_output_of_another_shape_is_a_fault_of_ours(batched, shape):
+    with pytest.raises(TypeError, match=r"output 'v' is float32\[.*\], not v FP32\[n, 3\]"):
+        to_array(VECTORS, np.zeros(shape, np.float32), batched)
 
 
 # --- streams -----------------------------------------------------------------------------------
@@ -249,6 +290,22 @@ def test_a_batch_dimension_is_taken_off_and_put_back(pb):
     assert shapes == {"text_output": (1,), "finish_reason": (1, 1), "num_input_tokens": (1, 1)}
 
 
+def test_a_row_that_brings_its_own_batch_dimension_is_not_sent(pb):
+    parrot, asked = Parrot(GENERATE.contract), ask("hi", (1, 1))
+    DecoupledModel(parrot).execute([asked])
+    with pytest.raises(TypeError, match="output 'num_input_tokens'"):
+        parrot.streams[0].send({"num_input_tokens": np.array([[3]], np.int32)})
+    assert asked.sender.sent == []
+
+
+def test_a_stream_without_a_batch_dimension_gets_none(pb):
+    parrot, asked = Parrot(), ask("hi")
+    DecoupledModel(parrot).execute([asked])
+    parrot.streams[0].send({"text_output": ["a"], "num_input_tokens": np.array([3], np.int32)})
+    shapes = {name: a.shape for name, a in asked.sender.sent[0][0].outputs().items()}
+    assert shapes == {"text_output": (1,), "num_input_tokens": (1,)}
+
+
 # --- calls of other models ---------------------------------------------------------------------
 
 
@@ -281,6 +338,16 @@ def test_a_fault_inside_a_called_model_is_not_the_clients(pb):
     triton_stub.models["upper"] = lambda asked: PlainModel(Upper()).execute([asked])
     with pytest.raises(RuntimeError, match="INTERNAL"):
         ServerCaller().call(UPPER, {"text": strings("bug")})
+
+
+@pytest.mark.parametrize("message", [QUEUE_FULL, f"[request id: <id_unknown>] {QUEUE_FULL}"])
+def test_a_queue_of_triton_that_is_full_is_no_fault_of_ours(pb, message):
+    full = InferenceResponse(error=TritonError(message, TritonError.INTERNAL))
+    triton_stub.models |= {"embedder": lambda _: [full], "llm": lambda _: [full]}
+    with pytest.raises(Overloaded, match="Exceeds maximum queue size"):
+        ServerCaller().call(EMBEDDER, {"input_ids": np.array([[1, 2]], np.int64)})
+    with pytest.raises(Overloaded, match="Exceeds maximum queue size"):
+        next(ServerCaller().stream(LLM, {"text_input": strings("hi")}, "id-7"))
 
 
 def test_a_streamed_call_gives_each_response_and_raises_the_last_ones_error(pb):

@@ -160,10 +160,22 @@ def test_template_and_special_tokens_come_from_the_tokenizers_config(tmp_path):
 
 
 def test_a_template_file_wins_and_named_templates_have_a_default(tmp_path):
-    named = [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]
-    for name, files, expected in (
-        ("named", {}, "D"),
-        ("file", {"chat_template.jinja": "F"}, "F"),
+    tools, default = {"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}
+    rag = {"name": "rag", "template": "R"}
+    for name, named, files, expected in (
+        ("named", [tools, default], {}, "D"),
+        ("no default", [tools, rag], {}, "T"),
+        ("file", [tools, default], {"chat_template.jinja": "F"}, "F"),
     ):
         path = load(tmp_path / name, chat_template=named, files=files)
         assert ChatTemplate.load(EngineFolder(path, read_manifest(path))).render([{}]) == expected
+
+
+def test_a_list_without_templates_is_no_template(tmp_path):
+    path = load(
+        tmp_path / "engine",
+        chat_template=None,
+        files={"tokenizer_config.json": '{"chat_template": []}'},
+    )
+    with pytest.raises(RequestError, match="no chat template; send text_input"):
+        ChatTemplate.load(EngineFolder(path, read_manifest(path))).render([{}])

@@ -74,6 +74,28 @@ def test_cut_weights_are_found(folder, tmp_path, size):
     assert message.startswith("model 'mine': model.safetensors is damaged or cut short")
 
 
+def index(folder, text: str) -> None:
+    (folder / "model.safetensors.index.json").write_text(text)
+
+
+def test_weights_that_the_index_names_must_all_be_there(folder, tmp_path):
+    shards = {"w": "model.safetensors", "a": "model-2.safetensors", "b": "model-3.safetensors"}
+    index(folder, json.dumps({"weight_map": shards | {"c": "model-2.safetensors"}}))
+    assert refusal(spec_of(folder), tmp_path) == (
+        f"model 'mine': {folder} lacks model-2.safetensors, model-3.safetensors of its weights"
+    )
+    for name in ("model-2", "model-3"):
+        save_file({"a": np.zeros(2, np.float32)}, folder / f"{name}.safetensors")
+    assert open_checkpoint(spec_of(folder), tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"weight_map": {"w": "mod', "{}", "[]", '{"weight_map": 1}'])
+def test_a_damaged_index_is_named(folder, tmp_path, text):
+    index(folder, text)
+    message = refusal(spec_of(folder), tmp_path)
+    assert message.startswith("model 'mine': model.safetensors.index.json is damaged")
+
+
 def test_a_missing_folder_lists_the_kinds_of_sources(tmp_path):
     message = refusal(spec_of(tmp_path / "none"), tmp_path)
     assert f"no folder {tmp_path}/none" in message

@@ -1,6 +1,8 @@
 """The graph runner over models that are functions: order, errors, cancellation, deadlines."""
 
+import contextlib
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -260,6 +262,40 @@ def test_a_full_queue_refuses_and_closing_ends_what_has_not_begun():
     assert first.sent
     assert first.finals == second.finals == 1
     assert second.sent or str(second.error) == "the server is stopping"
+
+
+@pytest.mark.parametrize(("running", "waiting"), [(1, 0), (2, 0), (1, 3)])
+def test_what_may_run_and_wait_is_bounded_and_room_comes_back(running, waiting):
+    go_on = threading.Event()
+
+    def streaming(inputs, request_id):
+        assert go_on.wait(WAIT_S)
+        yield response("done", "stop")
+
+    stage = TinyRag(
+        context(
+            Path("nowhere/1"),
+            FakeCaller(ANSWERS, streaming),
+            max_running_requests=running,
+            max_waiting_requests=waiting,
+        )
+    )
+    taken = [FakeStream(tensors(question="who")) for _ in range(running + waiting)]
+    for stream in taken:
+        stage.start(stream)
+    refused = FakeStream(tensors(question="who"))
+    with pytest.raises(Overloaded, match=f"^{running + waiting} requests are running or waiting"):
+        stage.start(refused)
+    go_on.set()
+    assert all(ended(stream).error is None for stream in taken)
+    later, deadline = FakeStream(tensors(question="who")), time.monotonic() + WAIT_S
+    while not later.sent:  # a run gives its room back just behind its final response
+        with contextlib.suppress(Overloaded):
+            stage.start(later)
+            ended(later)
+        assert time.monotonic() < deadline, "the room did not come back"
+    stage.close()
+    assert not refused.sent
 
 
 def test_the_ensemble_hands_everything_to_llm_and_drops_what_it_does_not_declare(run):

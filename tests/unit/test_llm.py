@@ -2,10 +2,13 @@
 
 import json
 import logging
+import threading
+import time
 
+import numpy as np
 import pytest
 
-from ensembles.manifest import Sampling
+from ensembles.manifest import ManifestError, Sampling
 from python_backends import llm
 from python_backends.llm import LlmStage
 from python_backends.stage import Overloaded, RequestError
@@ -15,7 +18,7 @@ from tests.fakes.serving import WAIT_S, FakeLlm, FakeStream, context, tensors
 
 @pytest.fixture
 def engine(monkeypatch):
-    engine = FakeLlm(max_request_tokens=60)
+    engine = FakeLlm(max_request_tokens=1000)
     monkeypatch.setattr(llm, "load_llm_engine", lambda *_: engine)
     monkeypatch.setattr(llm.ChunkPacer, "is_due", lambda *_: True)
     return engine
@@ -34,10 +37,13 @@ def stage(engine, tokenizer, tmp_path):
     stage = LlmStage(context(path))
     yield stage
     stage.close()
+    assert not stage._watch_thread.is_alive()
 
 
-def start(stage: LlmStage, request_id: str = "", **inputs) -> FakeStream:
+def start(stage: LlmStage, request_id: str = "", is_cancelled=None, **inputs) -> FakeStream:
     stream = FakeStream(tensors(**({"stream": True} | inputs)), id=request_id)
+    if is_cancelled:
+        stream.is_cancelled = is_cancelled
     stage.start(stream)
     return stream
 
@@ -73,19 +79,34 @@ def test_an_empty_prompt_is_refused(stage):
         start(stage, text_input="")
 
 
-def test_a_prompt_beyond_the_engine_is_refused_with_the_limit(stage):
+def test_a_prompt_beyond_the_model_is_refused_with_the_limit(stage):
     with pytest.raises(RequestError) as caught:
-        start(stage, text_input="\x00" * 60)
+        start(stage, text_input="\x00" * 64)
     assert str(caught.value) == (
-        "prompt: 60 tokens; at most 59 are possible, prompt and answer share 60"
+        "prompt: 64 tokens; at most 63 are possible, prompt and answer share 64"
     )
 
 
 def test_room_behind_the_prompt_bounds_the_answer(stage, engine):
-    start(stage, text_input="\x00" * 50)
+    start(stage, text_input="\x00" * 54)
     assert engine.params[0].max_tokens == 10, "the default is cut"
     with pytest.raises(RequestError, match="from 1 to 10 fit behind this prompt"):
-        start(stage, text_input="\x00" * 50, max_tokens=11)
+        start(stage, text_input="\x00" * 54, max_tokens=11)
+
+
+def test_the_end_token_can_only_be_the_models_own(stage, engine):
+    start(stage, text_input="Hi", end_id=np.array([1], np.int32))
+    for end_id in (7, -1):
+        with pytest.raises(RequestError) as caught:
+            start(stage, text_input="Hi", end_id=np.array([end_id], np.int32))
+        assert str(caught.value) == f"end_id: {end_id} given; this model ends with [1]"
+    assert len(engine.prompts) == 1
+
+
+def test_any_padding_token_is_accepted_because_nothing_is_padded(stage, engine):
+    start(stage, text_input="Hi")
+    start(stage, text_input="Hi", pad_id=np.array([7], np.int32))
+    assert engine.prompts[0] == engine.prompts[1]
 
 
 def test_a_stop_word_cancels_in_the_engine(stage, engine, tokenizer):
@@ -176,7 +197,75 @@ def test_a_stop_request_for_an_answer_that_is_over_does_nothing(stage, engine):
     assert engine.cancelled == []
 
 
-def test_closing_ends_the_engine(engine, tokenizer, tmp_path):
-    stage = LlmStage(context(folders.make_folder(tmp_path / "cpu", tokenizer, "llm")))
-    stage.close()
+def test_a_look_at_a_client_that_fails_is_logged_and_repeated(stage, engine, caplog):
+    looks = iter([OSError("broken pipe")])
+
+    def is_cancelled():
+        for error in looks:
+            raise error
+        return True
+
+    start(stage, text_input="my secret", is_cancelled=is_cancelled)
+    assert engine.was_cancelled.wait(WAIT_S)
+    assert "looking after clients failed; trying again" in caplog.text
+    assert "broken pipe" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_figures_that_cannot_be_had_do_not_end_the_look_after_clients(stage, engine, monkeypatch):
+    asked = threading.Event()
+
+    def stats():
+        asked.set()
+        raise RuntimeError("no figures")
+
+    monkeypatch.setattr(engine, "stats", stats)
+    stream = start(stage, text_input="Hi")
+    assert asked.wait(WAIT_S)
+    stream.cancelled = True
+    assert engine.was_cancelled.wait(WAIT_S)
+
+
+def test_a_look_that_fails_each_time_is_not_repeated_without_a_pause(stage, monkeypatch):
+    monkeypatch.setattr(llm, "POLL_S", 0.01)
+    looks, enough = [], threading.Event()
+
+    def is_cancelled():
+        looks.append(time.monotonic())
+        if len(looks) == 6:
+            enough.set()
+        raise OSError("broken pipe")
+
+    start(stage, text_input="Hi", is_cancelled=is_cancelled)
+    assert enough.wait(WAIT_S)
+    assert looks[5] - looks[0] >= 4 * 0.01
+
+
+@pytest.mark.parametrize("room", [64, 65])
+def test_a_kv_cache_that_holds_every_request_is_accepted(engine, tokenizer, tmp_path, room):
+    engine.max_request_tokens = room
+    path = folders.make_folder(tmp_path / "cpu", tokenizer, "llm", max_tokens=64)
+    LlmStage(context(path)).close()
+
+
+def test_a_kv_cache_smaller_than_the_model_does_not_load(engine, tokenizer, tmp_path):
+    engine.max_request_tokens = 63
+    path = folders.make_folder(tmp_path / "cpu", tokenizer, "llm", max_tokens=64)
+    with pytest.raises(ManifestError) as caught:
+        LlmStage(context(path))
+    assert str(caught.value) == (
+        "the KV cache holds a request of 63 tokens, the model's spec allows 64: raise "
+        "kv_cache_tokens in builders/skus, or lower max_tokens in builders/models"
+    )
     assert engine.is_closed
+
+
+def test_closing_ends_the_look_after_clients_and_then_the_engine(
+    engine, tokenizer, tmp_path, monkeypatch
+):
+    stage = LlmStage(context(folders.make_folder(tmp_path / "cpu", tokenizer, "llm")))
+    watching = []
+    monkeypatch.setattr(engine, "close", lambda: watching.append(stage._watch_thread.is_alive()))
+    start(stage, text_input="Hi")
+    stage.close()
+    assert watching == [False]

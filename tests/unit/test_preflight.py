@@ -3,13 +3,16 @@
 import json
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from builders import preflight
+from builders import preflight, server
 from builders.preflight import PreflightError, ServingEnvironment, faults, probe
+from builders.repository import REPOSITORY
+from builders.server import Ports, TritonServer
 from builders.spec import Sku
 from tests.fakes import folders
 
@@ -23,8 +26,12 @@ def machine(monkeypatch, tmp_path):
     """A machine where all is well; tests break one thing by setting a field."""
     folder = tmp_path / "llm" / "1" / "engines" / "cpu"
     folders.make_folder(folder, folders.word_level(["a"]))
+    environment = replace(GOOD, triton=tmp_path / "triton")
+    environment.stub.parent.mkdir(parents=True)
+    environment.stub.touch()
     state = SimpleNamespace(
-        environment=GOOD,
+        environment=environment,
+        repository=tmp_path,
         ldd="libpython3.11.so.1.0 => /lib/libpython3.11.so.1.0\n",
         taken=(),
         free=10 * 2**30,
@@ -54,12 +61,13 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(preflight, "socket", sockets)
     monkeypatch.setattr(preflight, "subprocess", run)
     monkeypatch.setattr(preflight, "shutil", disk)
-    monkeypatch.setattr(preflight, "engine_links", lambda _: [folder])
+    links = {tmp_path: [folder]}
+    monkeypatch.setattr(preflight, "engine_links", lambda _, repository: links[repository])
     return state
 
 
 def found(machine) -> list[str]:
-    return list(faults(machine.environment, machine.sku, PORTS))
+    return list(faults(machine.environment, machine.sku, PORTS, machine.repository))
 
 
 def test_a_machine_that_can_serve_has_no_faults(machine):
@@ -73,11 +81,15 @@ def test_without_libpython_the_server_would_hang(machine):
     assert "apt-get install libpython3.11" in line
 
 
+def test_without_the_stub_of_this_python_nothing_loads(machine):
+    machine.environment.stub.unlink()
+    triton = machine.environment.triton
+    assert found(machine) == [f"no stub for Python 3.11 in {triton}: run 'make setup'"]
+
+
 @pytest.mark.parametrize("numpy", ["2.1.0", ""])
 def test_numpy_2_corrupts_tensors(machine, numpy):
-    machine.environment = ServingEnvironment(
-        GOOD.python, GOOD.version, GOOD.library_folder, numpy, GOOD.triton
-    )
+    machine.environment = replace(machine.environment, numpy=numpy)
     (line,) = found(machine)
     assert line.startswith(f"numpy {numpy or 'missing'} in the serving environment")
     assert "numpy 1.26 is needed" in line
@@ -91,7 +103,7 @@ def test_a_taken_port_says_which_option_chooses_another(machine):
 def test_too_little_space_names_both_places(machine):
     machine.free = 100 * 2**20
     disk, memory = found(machine)
-    assert disk.startswith("disk: 100 MiB free in ")
+    assert disk == f"disk: 100 MiB free in {machine.repository}, 1024 MiB needed"
     assert memory == "shared memory: 100 MiB free in /dev/shm, 256 MiB needed"
 
 
@@ -115,8 +127,29 @@ def test_an_engine_of_another_sku_is_refused(machine):
 
 def test_all_faults_come_at_once(machine):
     machine.taken, machine.ldd, machine.free = (8000,), "libx.so => not found", 0
+    machine.environment = replace(machine.environment, numpy="2.0.0")
     shutil.rmtree(machine.folder)
-    assert len(found(machine)) == 5
+    assert len(found(machine)) == 6
+    machine.environment.stub.unlink()
+    assert len(found(machine)) == 6
+
+
+def test_engines_are_looked_for_in_the_repository_that_is_served(machine, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        preflight, "engine_links", lambda _, repository: asked.append(repository) or []
+    )
+    list(faults(machine.environment, SKU, PORTS))
+    list(faults(machine.environment, SKU, PORTS, tmp_path))
+    assert asked == [REPOSITORY, tmp_path]
+
+
+def test_a_server_checks_its_own_repository(machine, tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "probe", lambda _: machine.environment)
+    shutil.rmtree(machine.folder)
+    with pytest.raises(PreflightError, match=f"^model 'llm': no manifest.json in {tmp_path}"):
+        TritonServer(SKU, Ports(), tmp_path / "log", tmp_path).start()
+    assert not (tmp_path / "log").exists(), "nothing was started"
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def engines(tmp_path):
     for role in ("embedder", "reranker", "llm"):
         folder = tmp_path / "build" / role
         folder.mkdir(parents=True)
-        spec = ModelSpec(name=role, role=role, source="x", max_tokens=64)
+        spec = ModelSpec(name=role, role=role, source="x", max_tokens=512)
         made.append(Engine(spec, folder, 1.0))
     return made
 

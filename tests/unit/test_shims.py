@@ -109,7 +109,11 @@ def ask(model: object, inputs: dict[str, np.ndarray]) -> InferenceRequest | Infe
 @pytest.fixture
 def server(pb, monkeypatch, tmp_path):
     engine = FakeLlm(max_request_tokens=256)
-    monkeypatch.setattr(encoder, "load_encoder_engine", lambda *_: SumEncoder())
+    monkeypatch.setattr(
+        encoder,
+        "load_encoder_engine",
+        lambda _, folder: SumEncoder(1 if "reranker" in folder.path.parts else 2),
+    )
     monkeypatch.setattr(llm, "load_llm_engine", lambda *_: engine)
     server = Server(tmp_path)
     server.engine = engine

@@ -23,7 +23,7 @@ def files(tmp_path, monkeypatch):
 
     write("skus/cpu.toml", 'name = "cpu"\n[placement]')
     for role in ("embedder", "reranker", "llm"):
-        write(f"models/my-{role}.toml", f'role = "{role}"\nsource = "x"\nmax_tokens = 64')
+        write(f"models/my-{role}.toml", f'role = "{role}"\nsource = "x"\nmax_tokens = 512')
     write(
         "pipeline.toml",
         '[models]\nembedder = "my-embedder"\nreranker = "my-reranker"\nllm = "my-llm"\n[stages]',
@@ -58,13 +58,48 @@ def test_a_faulty_sku_names_file_and_key(files, name, text, says):
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["temp = 1", "max_tokens = 8", 'precision = "fp7"', "[sampling]\ntop_p = 0.0", "role = 'x'"],
+    ("line", "key"),
+    [
+        ("max_tokens = 512\ntemp = 1", "temp"),
+        ("max_tokens = 8", "max_tokens"),
+        ("", "max_tokens"),
+        ('max_tokens = 512\nprecision = "fp7"', "precision"),
+        ("max_tokens = 512\n[sampling]\ntop_p = 0.0", "sampling.top_p"),
+        ("max_tokens = 512\nrole = 'x'", "overwrite"),
+    ],
 )
-def test_a_faulty_model_is_refused(files, line):
-    files("models/bad.toml", f'role = "llm"\nsource = "x"\nmax_tokens = 64\n{line}')
-    with pytest.raises(BuildError, match=r"builders/models/bad\.toml"):
+def test_a_faulty_model_names_file_and_key(files, line, key):
+    files("models/bad.toml", f'role = "llm"\nsource = "x"\n{line}')
+    with pytest.raises(BuildError) as caught:
         load_model("bad")
+    assert str(caught.value).startswith("builders/models/bad.toml: ")
+    assert key in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (
+            "max_tokens = 256",
+            "sampling.max_tokens 256 leaves no room for a prompt in max_tokens 256",
+        ),
+        ("max_tokens = 64\n[sampling]\nmax_tokens = 64", "sampling.max_tokens 64 leaves no room"),
+    ],
+)
+def test_answers_of_an_llm_leave_room_for_a_prompt(files, lines, says):
+    files("models/bad.toml", f'role = "llm"\nsource = "x"\n{lines}')
+    with pytest.raises(BuildError, match=rf"builders/models/bad\.toml: [\s\S]*{says}"):
+        load_model("bad")
+
+
+def test_one_token_of_prompt_is_room_enough_and_encoders_need_none(files):
+    files(
+        "models/tight.toml",
+        'role = "llm"\nsource = "x"\nmax_tokens = 64\n[sampling]\nmax_tokens = 63',
+    )
+    files("models/short.toml", 'role = "embedder"\nsource = "x"\nmax_tokens = 64')
+    assert load_model("tight").sampling_defaults.max_tokens == 63
+    assert load_model("short").max_tokens == 64
 
 
 def test_the_name_of_a_model_is_its_files(files):
@@ -72,15 +107,28 @@ def test_the_name_of_a_model_is_its_files(files):
 
 
 def test_named_models_replace_those_of_their_role(files):
-    files("models/other.toml", 'role = "llm"\nsource = "y"\nmax_tokens = 64')
+    files("models/other.toml", 'role = "llm"\nsource = "y"\nmax_tokens = 512')
     assert [s.name for s in chosen_models([])] == ["my-embedder", "my-reranker", "my-llm"]
     assert [s.name for s in chosen_models(["other"])] == ["my-embedder", "my-reranker", "other"]
 
 
 def test_a_model_in_the_wrong_role_is_refused(files):
-    files("pipeline.toml", '[models]\nembedder = "my-llm"\n[stages]')
+    files(
+        "pipeline.toml",
+        '[models]\nembedder = "my-llm"\nreranker = "my-reranker"\nllm = "my-llm"\n[stages]',
+    )
     with pytest.raises(BuildError, match="'my-llm' is a llm, not a embedder"):
         chosen_models([])
+
+
+def test_a_pipeline_without_a_model_for_each_role_is_refused(files):
+    files("pipeline.toml", '[models]\nembedder = "my-embedder"\n[stages]')
+    with pytest.raises(BuildError) as caught:
+        chosen_models([])
+    assert str(caught.value) == "pipeline.toml: [models] names no llm, no reranker"
+    with pytest.raises(BuildError, match=r"names no reranker$"):
+        chosen_models(["my-llm"])
+    assert len(chosen_models(["my-llm", "my-reranker"])) == 3
 
 
 def test_sampling_defaults_are_the_manifests():
