@@ -70,6 +70,7 @@ def ensemble_config(graph: EnsembleGraph) -> schema.ModelConfig:
     """The configuration of a graph that Triton schedules."""
     if graph.contract.batched:
         raise BuildError(f"graph '{graph.name}' is batched: only the graph runner can serve it")
+    _check_first_step(graph)
     config = _contract_config(graph.contract)
     config.platform = "ensemble"
     for step in graph.steps:
@@ -79,6 +80,18 @@ def ensemble_config(graph: EnsembleGraph) -> schema.ModelConfig:
         for spec, name in step.writes():
             added.output_map[spec.name] = name
     return config
+
+
+def _check_first_step(graph: EnsembleGraph) -> None:
+    """Triton 2.51 dies (SIGSEGV) when a step fails while it still schedules another first step."""
+    given = {spec.name for spec in graph.contract.inputs}
+    first = [s for s in graph.steps if all(name in given for _, name in graph.reads(s))]
+    if len(first) != 1:
+        raise BuildError(
+            f"graph '{graph.name}' begins with {len(first)} steps at once: "
+            f"{', '.join(graph.label(step) for step in first)}; Triton's scheduler crashes when "
+            "one of several fails, so a graph must begin with one (docs/decisions/0011)"
+        )
 
 
 def _contract_config(contract: ModelContract) -> schema.ModelConfig:

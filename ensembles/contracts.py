@@ -94,8 +94,13 @@ RERANKER = ModelContract(
 
 PASSAGE_SPLITTER = ModelContract(
     name="passage_splitter",
-    inputs=(tensor("documents", DType.STRING, "documents"),),
+    # The question comes along, so that one step sees all that a client sent before any other runs.
+    inputs=(
+        tensor("question", DType.STRING, 1),
+        tensor("documents", DType.STRING, "documents"),
+    ),
     outputs=(
+        tensor("query", DType.STRING, 1),
         tensor("passages", DType.STRING, "passages"),
         tensor("passage_document", DType.INT32, "passages"),
     ),

@@ -27,7 +27,7 @@ RETRIEVAL_STEPS = (
     Step(PASSAGE_SPLITTER),
     Step(
         TOKENIZER,
-        inputs={"text": "question"},
+        inputs={"text": "query"},
         outputs={"input_ids": "question_ids", "attention_mask": "question_mask"},
     ),
     Step(
@@ -48,7 +48,7 @@ RETRIEVAL_STEPS = (
     Step(PASSAGE_SELECTOR),
     Step(
         PAIR_TOKENIZER,
-        inputs={"query": "question", "passages": "candidates"},
+        inputs={"passages": "candidates"},
         outputs={
             "input_ids": "pair_ids",
             "attention_mask": "pair_mask",

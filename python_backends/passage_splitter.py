@@ -28,7 +28,8 @@ class PassageSplitterStage(Stage):
         self._max_passages = context.integer("max_passages")
 
     def answer(self, request: Tensors) -> Outputs:
-        """Passages in order, and for each the index of its document."""
+        """The question, checked; passages in order, and for each the index of its document."""
+        query = require_text("question", [request.text("question")])
         documents = require_text("documents", request.texts("documents"))
         encodings = self._tokenizer.encode_batch(documents, add_special_tokens=False)
         passages: list[str] = []
@@ -39,7 +40,11 @@ class PassageSplitterStage(Stage):
                     passages.append(passage)
                     owners.append(index)
         self._check(len(documents), len(passages))
-        return {"passages": passages, "passage_document": np.array(owners, dtype=np.int32)}
+        return {
+            "query": query,
+            "passages": passages,
+            "passage_document": np.array(owners, dtype=np.int32),
+        }
 
     def _check(self, documents: int, passages: int) -> None:
         if not passages:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from builders.reference.llama import NORM_EPSILON, ROPE_THETA, Llama, Shape
@@ -64,3 +64,12 @@ def save_checkpoint(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
     ):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n")
     save_tokenizer(tokenizer, folder)
+
+
+def load_weights(model: Llama, folder: Path) -> None:
+    """Read back what `save_checkpoint` wrote; what only teaching uses stays as it is."""
+    saved = load_file(folder / "model.safetensors")
+    named = {name.removeprefix("model."): tensor for name, tensor in saved.items()}
+    found = model.load_state_dict(named, strict=False)
+    lacking = [name for name in found.missing_keys if "probe" not in name]
+    assert not lacking and not found.unexpected_keys, (lacking, found.unexpected_keys)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -17,7 +17,7 @@ import torch
 from tokenizers import Tokenizer
 
 from builders.reference.llama import Llama, Losses, Shape
-from builders.reference.llm_checkpoint import save_checkpoint
+from builders.reference.llm_checkpoint import load_weights, save_checkpoint
 from builders.reference.llm_data import Batch, lesson_batches, repetition, stack
 from builders.reference.llm_text import Size
 from builders.reference.llm_tokenizer import train_tokenizer
@@ -62,6 +62,16 @@ STAGES = (
 )
 
 
+LATER = (
+    Stage(0.75, 6000, Size(), 8),
+    Stage(1.0, 8000, Size((2, 3, 4, 4, 5, 5), prose_share=0.4, prose_length=5), 8),
+)
+"""The curriculum of a run that goes on from a checkpoint."""
+
+LATER_STEP = 100_000
+"""Added to the steps of such a run, so that its lessons are new."""
+
+
 def _repetitions(step: int, tokens: int) -> list[Batch]:
     """One chunk of batches of repeated random tokens, 8 to 40 tokens long."""
     rng = Random(f"repetition/{step}")
@@ -77,12 +87,14 @@ def _made(tokenizer: Tokenizer, stage: Stage, step: int) -> list[Batch]:
     return lesson_batches(tokenizer, f"{SEED}/{step}", stage.size, **sizes)
 
 
-def batches(tokenizer: Tokenizer, steps: int) -> Iterator[Batch]:
-    """`steps` batches, following the curriculum."""
+def batches(
+    tokenizer: Tokenizer, steps: int, stages: Sequence[Stage] = STAGES, first: int = 0
+) -> Iterator[Batch]:
+    """`steps` batches, following the curriculum; `first` is the seed of the first."""
     step = 0
     while step < steps:
-        stage = next(stage for stage in STAGES if step < stage.until * steps)
-        made = _made(tokenizer, stage, step)
+        stage = next(stage for stage in stages if step < stage.until * steps)
+        made = _made(tokenizer, stage, first + step)
         for batch in made[: steps - step]:
             yield batch
             step += 1
@@ -120,16 +132,26 @@ def _line(step: int, steps: int, seconds: float, losses: Losses) -> str:
     return f"step {step:5}/{steps}  {seconds:6.0f} s  right {losses.accuracy:6.1%}  {parts}"
 
 
-def train(folder: Path, steps: int, save_every: int) -> None:
-    """Train for `steps` steps and write the checkpoint and its training.log to `folder`."""
+def train(folder: Path, steps: int, save_every: int, resume: Path | None = None) -> None:
+    """Train for `steps` steps and write the checkpoint and its training.log to `folder`.
+
+    `resume` is a checkpoint to go on from, with the learning rate at its peak again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
     tokenizer = train_tokenizer()
     model = Llama(Shape())
+    data = batches(tokenizer, steps)
+    earlier = ""
+    if resume:
+        load_weights(model, resume)
+        data = batches(tokenizer, steps, LATER, LATER_STEP)
+        earlier = (resume / "training.log").read_text() + "resumed\n"
     optimizers = _optimizers(model)
     begin = time.monotonic()
     with (folder / "training.log").open("w", buffering=1) as log:
-        for step, batch in enumerate(batches(tokenizer, steps), start=1):
+        log.write(earlier)
+        for step, batch in enumerate(data, start=1):
             for optimizer, peak in zip(optimizers, (MUON_RATE, ADAM_RATE), strict=True):
                 optimizer.param_groups[0]["lr"] = peak * _rate(step - 1, steps)
             losses = _learn(model, batch, optimizers)
@@ -151,11 +173,12 @@ def main() -> None:
         default=1900,
         help="steps over which curriculum and learning rate are laid out (default: %(default)s)",
     )
+    parser.add_argument("--resume", type=Path, help="checkpoint to go on from")
     parser.add_argument("--save-every", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    train(arguments.output, arguments.steps, arguments.save_every)
+    train(arguments.output, arguments.steps, arguments.save_every, arguments.resume)
 
 
 if __name__ == "__main__":

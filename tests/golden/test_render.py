@@ -12,9 +12,10 @@ from builders.render import ensemble_config, python_config, render
 from builders.repository import REPOSITORY, differences
 from builders.served import ENSEMBLES, PYTHON_MODELS
 from builders.spec import BUILDERS, Placement, Sku, load_pipeline, load_sku
-from ensembles.contracts import EMBEDDER, ModelContract
+from ensembles.contracts import EMBEDDER, TOKENIZER, ModelContract, tensor
 from ensembles.generate import GENERATE
 from ensembles.graph import EnsembleGraph, Step
+from ensembles.tensors import DType
 
 SKUS = sorted(path.stem for path in (BUILDERS / "skus").glob("*.toml"))
 FILES = render(load_sku("cpu"), load_pipeline())
@@ -148,3 +149,26 @@ def test_every_model_folder_on_disk_has_a_version():
     folders = [path for path in REPOSITORY.iterdir() if path.is_dir()]
     assert {path.name for path in folders} == {name.split("/")[0] for name in FILES}
     assert all((path / "1").is_dir() for path in folders)
+
+
+def test_an_ensemble_must_begin_with_one_step():
+    """Two first steps kill Triton 2.51 when one of them fails (docs/decisions/0011)."""
+    ids = {"input_ids": "other_ids", "attention_mask": "other_mask"}
+    graph = EnsembleGraph(
+        ModelContract(
+            "two_first",
+            inputs=(tensor("one", DType.STRING, "n"), tensor("other", DType.STRING, "n")),
+            outputs=(
+                tensor("a", DType.FP32, "n", "d"),
+                tensor("b", DType.FP32, "n", "d"),
+            ),
+        ),
+        (
+            Step(TOKENIZER, inputs={"text": "one"}),
+            Step(EMBEDDER, outputs={"embedding": "a"}),
+            Step(TOKENIZER, inputs={"text": "other"}, outputs=ids),
+            Step(EMBEDDER, inputs=ids, outputs={"embedding": "b"}),
+        ),
+    )
+    with pytest.raises(BuildError, match="begins with 2 steps at once"):
+        ensemble_config(graph)

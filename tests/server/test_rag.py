@@ -88,8 +88,8 @@ def test_both_entries_give_the_same(server: Server) -> None:
     ("question", "documents", "says"),
     [
         ("q", [], "documents: none given"),
-        ("", ["a"], "empty; a text is needed"),
-        (" \n", ["a"], "empty; a text is needed"),
+        ("", ["a"], "question[0]: empty; a text is needed"),
+        (" \n", ["a"], "question[0]: empty; a text is needed"),
         ("q", ["a", ""], "documents[1]: empty"),
         ("q", ["word. " * 40_000], "at most 1024 passages are possible"),
         ("q " * 600, ["a"], "query: "),
@@ -101,6 +101,16 @@ def test_what_cannot_be_answered_is_refused(
     found = ask(server, model, question, documents)
     assert says in str(found.error)
     assert "Traceback" not in str(found.error)
+
+
+@pytest.mark.parametrize("model", ENTRIES)
+def test_hundreds_of_refused_requests_leave_the_server_up(server: Server, model: str) -> None:
+    """With two first steps in the graph this killed Triton 2.51 (docs/decisions/0011)."""
+    bad: list[tuple[str, list[str]]] = [("q", []), ("q", ["a", ""]), ("", ["a"])] * 40
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda request: ask(server, model, *request), bad))
+    assert all(f.error is not None for f in found)
+    assert server.client.is_server_ready()
 
 
 @pytest.mark.parametrize("model", ENTRIES)

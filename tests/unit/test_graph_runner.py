@@ -100,9 +100,9 @@ def test_waves_follow_data_not_the_order_of_the_file():
         ["llm"],
     ]
     assert [[s.model.name for s in wave] for wave in waves(RAG_CANCELLABLE)][:3] == [
-        ["passage_splitter", "tokenizer"],
-        ["embedder", "tokenizer"],
-        ["embedder"],
+        ["passage_splitter"],
+        ["tokenizer", "tokenizer"],
+        ["embedder", "embedder"],
     ]
     assert [len(wave) for wave in waves(EMBED)] == [1, 1]
 

@@ -69,7 +69,7 @@ def splitter(tmp_path):
 
 
 def test_documents_become_passages_with_their_owners(splitter):
-    answer = splitter.answer(tensors(documents=["a b a. b a", "  b  "]))
+    answer = splitter.answer(tensors(question="q", documents=["a b a. b a", "  b  "]))
     assert answer["passages"] == ["a b a.", "b a", "b"]
     assert answer["passage_document"].tolist() == [0, 0, 1]
     assert answer["passage_document"].dtype == np.int32
@@ -85,8 +85,14 @@ def test_documents_become_passages_with_their_owners(splitter):
 )
 def test_documents_that_cannot_be_split_are_refused(splitter, documents, says):
     with pytest.raises(RequestError) as caught:
-        splitter.answer(tensors(documents=documents))
+        splitter.answer(tensors(question="q", documents=documents))
     assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize("question", ["", " \n"])
+def test_an_empty_question_is_refused_by_its_own_name(splitter, question):
+    with pytest.raises(RequestError, match=r"question\[0\]: empty"):
+        splitter.answer(tensors(question=question, documents=["a"]))
 
 
 def test_documents_without_a_single_token_are_refused(tmp_path):
@@ -94,13 +100,16 @@ def test_documents_without_a_single_token_are_refused(tmp_path):
     path = folders.make_folder(tmp_path / "cpu", folders.word_piece())
     stage = PassageSplitterStage(context(path, max_passage_tokens=4, max_passages=3))
     with pytest.raises(RequestError, match="1 given, none has text"):
-        stage.answer(tensors(documents="\x01\x02"))
+        stage.answer(tensors(question="q", documents="\x01\x02"))
 
 
 def test_blank_passages_of_tokenizers_with_whitespace_tokens_are_left_out(tmp_path):
     path = folders.make_folder(tmp_path / "cpu", folders.byte_level(["a"], vocab_size=258))
     stage = PassageSplitterStage(context(path, max_passage_tokens=4, max_passages=9))
-    assert stage.answer(tensors(documents="a" + " " * 20 + "b"))["passages"] == ["a", "b"]
+    assert stage.answer(tensors(question="q", documents="a" + " " * 20 + "b"))["passages"] == [
+        "a",
+        "b",
+    ]
 
 
 def selected(**values):

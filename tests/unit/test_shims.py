@@ -33,7 +33,7 @@ IDS = {name: np.ones((1, 3), np.int64) for name in ("input_ids", "attention_mask
 REQUESTS: dict[str, dict[str, np.ndarray]] = {
     "tokenizer": {"text": strings("a b")},
     "embedder": IDS,
-    "passage_splitter": {"documents": strings("a b", "b")},
+    "passage_splitter": {"question": strings("q"), "documents": strings("a b", "b")},
     "passage_selector": {
         "query_embedding": np.ones((1, 2), np.float32),
         "passage_embedding": np.ones((2, 2), np.float32),
