@@ -70,6 +70,23 @@ def run_triton(url: str, streams: int, tokens: int) -> float:
     return streams * tokens
 
 
+def measure_prefix(url: str, repeats: int) -> dict[str, Spread]:
+    """Requests per second for one token behind a long prompt: always new, or always the same."""
+    same = f"{next(_numbers)} " + "a sentence that all requests share " * 60
+
+    def one(given: str) -> float:
+        inputs = [text("text_input", given), tensor("max_tokens", [1], "INT32")]
+        stream = OpenStream(url, "llm", inputs)
+        _, error = stream.next()
+        stream.close()
+        if error:
+            raise error
+        return 1
+
+    variants = {"new": lambda: one(f"{next(_numbers)} {same}"), "same": lambda: one(same)}
+    return rates(variants, repeats)
+
+
 def measure(
     url: str, tokens: int, repeats: int, repository: Path = REPOSITORY
 ) -> dict[int, dict[str, Spread]]:

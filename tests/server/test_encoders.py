@@ -1,5 +1,7 @@
 """`embed` and `rerank`: the numbers of the reference implementations, merged or alone."""
 
+import json
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -110,3 +112,18 @@ def test_bad_input_is_refused_for_that_request_alone(
     assert says in caught.value.message()
     assert "Traceback" not in caught.value.message()
     assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
+
+
+def test_litellm_embeds_over_http(server: Server) -> None:
+    """What LiteLLM's triton provider sends and reads (shared facts, clients.md C)."""
+    tensors = {"name": "input_text", "shape": [2], "datatype": "BYTES", "data": ["one", "two"]}
+    request = urllib.request.Request(
+        f"http://{server.http_url}/v2/models/embed/infer",
+        json.dumps({"inputs": [tensors]}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        (output,) = json.load(answer)["outputs"]
+    rows, width = output["shape"]
+    found = np.array(output["data"], dtype=np.float32).reshape(rows, width)
+    assert (found * embed(server, "one", "two")).sum(axis=1).min() > 0.9999
