@@ -1,4 +1,4 @@
-"""The only module that knows Triton's Python stub: stages in, `TritonPythonModel` out.
+"""Stages in, `TritonPythonModel` out: where Triton's Python stub meets our code.
 
 Contracts decide everything: which inputs are read, which must be there (Triton does not check
 that), which outputs may leave (Triton does not check that either).
@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,12 @@ from ensembles.contracts import ModelContract
 from ensembles.graph import fits, full_dims
 from ensembles.manifest import ManifestError
 from ensembles.tensors import DType, TensorSpec
+from python_backends.bls import IN_BAND_ERRORS, ServerCaller, stub
 from python_backends.stage import (
     ERROR,
     Array,
-    Cancelled,
     Gauge,
     Outputs,
-    Overloaded,
     RequestError,
     Stage,
     StageContext,
@@ -42,21 +41,7 @@ NUMPY_TYPES: dict[DType, type] = {
     DType.STRING: np.object_,
 }
 
-IN_BAND_ERRORS = "errors_in_band"
-"""Request parameter of callers inside the server. Business logic scripting (BLS) in Triton 2.51
-loses the code of an inner error, and hangs or stays silent on an error of a decoupled model, so
-these callers get the code in the message, and a decoupled error as an ordinary last response."""
-
-QUEUE_FULL = "Exceeds maximum queue size"
-"""Triton's own words for a request that it did not queue; the code is lost like all inner ones."""
-
 logger = logging.getLogger("python_backends")
-
-
-def _stub() -> Any:
-    import triton_python_backend_utils  # only importable inside Triton's stub process
-
-    return triton_python_backend_utils
 
 
 def read_inputs(pb: Any, contract: ModelContract, request: Any) -> Tensors:
@@ -131,7 +116,7 @@ class PlainModel:
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Called by Triton with the requests that its scheduler merged."""
-        pb = _stub()
+        pb = stub()
         answers = dict(enumerate(self._read(pb, request) for request in requests))
         good = {i: read for i, read in answers.items() if isinstance(read, Tensors)}
         answers.update(zip(good, self._run(list(good.values())), strict=True))
@@ -224,7 +209,7 @@ class DecoupledModel:
 
     def execute(self, requests: Sequence[Any]) -> None:
         """Called by Triton with new requests."""
-        pb = _stub()
+        pb = stub()
         for request in requests:
             stream = TritonStream(pb, self.stage.contract, request)
             try:
@@ -238,52 +223,9 @@ class DecoupledModel:
         self.stage.close()
 
 
-class ServerCaller:
-    """Calls other models of the same server (business logic scripting)."""
-
-    def call(self, model: ModelContract, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs of a model that answers once; raises the inner `RequestError` with its code."""
-        return self._outputs(self._request(model, inputs, "").exec())
-
-    def stream(
-        self, model: ModelContract, inputs: Mapping[str, Array], request_id: str
-    ) -> Iterator[dict[str, Array]]:
-        """Outputs of each response of a decoupled model; raises `RequestError`."""
-        for response in self._request(model, inputs, request_id).exec(decoupled=True):
-            outputs = self._outputs(response)
-            if outputs.get("finish_reason", [b""])[0] == ERROR.encode():
-                raise _inner_error(outputs["text_output"][0].decode())
-            if outputs:
-                yield outputs
-
-    def _request(self, model: ModelContract, inputs: Mapping[str, Array], request_id: str) -> Any:
-        pb = _stub()
-        return pb.InferenceRequest(
-            model_name=model.name,
-            requested_output_names=[spec.name for spec in model.outputs],
-            inputs=[pb.Tensor(name, array) for name, array in inputs.items()],
-            request_id=request_id,
-            parameters={IN_BAND_ERRORS: True},
-        )
-
-    def _outputs(self, response: Any) -> dict[str, Array]:
-        if response.has_error():
-            raise _inner_error(response.error().message())
-        return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
-
-
-def _inner_error(message: str) -> Exception:
-    """The `RequestError` that an inner model answered, rebuilt from its in-band form."""
-    if QUEUE_FULL in message:
-        return Overloaded(message)
-    code, _, text = message.partition(": ")
-    kinds = {kind.code: kind for kind in (RequestError, Overloaded, Cancelled)}
-    return kinds[code](text) if code in kinds else RuntimeError(message)
-
-
 def make_gauge(name: str, description: str) -> Gauge:
     """A gauge on the server's /metrics page, kept while the process lives."""
-    pb = _stub()
+    pb = stub()
     family = pb.MetricFamily(name=name, description=description, kind=pb.MetricFamily.GAUGE)
     _metric_families.append(family)
     gauge: Gauge = family.Metric(labels={})
@@ -305,7 +247,7 @@ def python_model(load: Callable[[StageContext], Stage | StreamingStage]) -> type
             try:
                 stage = load(StageContext(folder, values, ServerCaller(), make_gauge))
             except ManifestError as error:
-                raise _stub().TritonModelException(str(error)) from error
+                raise stub().TritonModelException(str(error)) from error
             self.model = PlainModel(stage) if isinstance(stage, Stage) else DecoupledModel(stage)
 
         def execute(self, requests: Sequence[Any]) -> list[Any] | None:

@@ -11,15 +11,13 @@ from ensembles.generate import GENERATE
 from ensembles.manifest import ManifestError
 from ensembles.tensors import DType
 from python_backends.adapter import (
-    IN_BAND_ERRORS,
     NUMPY_TYPES,
-    QUEUE_FULL,
     DecoupledModel,
     PlainModel,
-    ServerCaller,
     python_model,
     to_array,
 )
+from python_backends.bls import IN_BAND_ERRORS, QUEUE_FULL, ServerCaller
 from python_backends.stage import Cancelled, Overloaded, RequestError, Stage, StreamingStage
 from tests.fakes import triton_stub
 from tests.fakes.serving import strings

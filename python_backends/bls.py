@@ -1,0 +1,68 @@
+"""Business logic scripting: calls from one model to others of the same server.
+
+With python_backends/adapter.py the only module that knows Triton's Python stub.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ensembles.contracts import ModelContract
+from python_backends.stage import ERROR, Array, Cancelled, Overloaded, RequestError
+
+IN_BAND_ERRORS = "errors_in_band"
+"""Request parameter of callers inside the server. Business logic scripting (BLS) in Triton 2.51
+loses the code of an inner error, and hangs or stays silent on an error of a decoupled model, so
+these callers get the code in the message, and a decoupled error as an ordinary last response."""
+
+QUEUE_FULL = "Exceeds maximum queue size"
+"""Triton's own words for a request that it did not queue; the code is lost like all inner ones."""
+
+
+def stub() -> Any:
+    """Triton's module of this process."""
+    import triton_python_backend_utils  # only importable inside Triton's stub process
+
+    return triton_python_backend_utils
+
+
+class ServerCaller:
+    """Calls other models of the same server (business logic scripting)."""
+
+    def call(self, model: ModelContract, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs of a model that answers once; raises the inner `RequestError` with its code."""
+        return self._outputs(self._request(model, inputs, "").exec())
+
+    def stream(
+        self, model: ModelContract, inputs: Mapping[str, Array], request_id: str
+    ) -> Iterator[dict[str, Array]]:
+        """Outputs of each response of a decoupled model; raises `RequestError`."""
+        for response in self._request(model, inputs, request_id).exec(decoupled=True):
+            outputs = self._outputs(response)
+            if outputs.get("finish_reason", [b""])[0] == ERROR.encode():
+                raise _inner_error(outputs["text_output"][0].decode())
+            if outputs:
+                yield outputs
+
+    def _request(self, model: ModelContract, inputs: Mapping[str, Array], request_id: str) -> Any:
+        pb = stub()
+        return pb.InferenceRequest(
+            model_name=model.name,
+            requested_output_names=[spec.name for spec in model.outputs],
+            inputs=[pb.Tensor(name, array) for name, array in inputs.items()],
+            request_id=request_id,
+            parameters={IN_BAND_ERRORS: True},
+        )
+
+    def _outputs(self, response: Any) -> dict[str, Array]:
+        if response.has_error():
+            raise _inner_error(response.error().message())
+        return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
+
+
+def _inner_error(message: str) -> Exception:
+    """The `RequestError` that an inner model answered, rebuilt from its in-band form."""
+    if QUEUE_FULL in message:
+        return Overloaded(message)
+    code, _, text = message.partition(": ")
+    kinds = {kind.code: kind for kind in (RequestError, Overloaded, Cancelled)}
+    return kinds[code](text) if code in kinds else RuntimeError(message)
