@@ -4,6 +4,8 @@ import argparse
 import time
 from pathlib import Path
 
+from transformers.utils import logging
+
 from builders.repository import REPOSITORY
 from builders.server import TritonServer, free_ports
 from builders.spec import ROOT, load_sku
@@ -26,8 +28,10 @@ Machine: {machine}.
 def main() -> None:
     """Measure, then write."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
     repeats = parser.parse_args().repeats
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     LOG.parent.mkdir(parents=True, exist_ok=True)
     parts = [HEADER.format(repeats=repeats, machine=describe())]
     say("reference models")

@@ -16,6 +16,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
 )
+from transformers.utils import logging
 
 from python_backends.prompt_builder import SYSTEM, USER, strict_template
 from tests.server.checkpoints import checkpoint
@@ -32,6 +33,8 @@ class Question(BaseModel):
 
 def load() -> FastAPI:
     """The application with its models."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     embedder = SentenceTransformer(str(checkpoint("embedder")), device="cpu")
     rank_tokenizer = AutoTokenizer.from_pretrained(checkpoint("reranker"))
     ranker = AutoModelForSequenceClassification.from_pretrained(checkpoint("reranker")).eval()

@@ -89,7 +89,7 @@ def passages_of(url: str) -> list[str]:
 
 def measure(url: str, repeats: int) -> tuple[dict[int, dict[str, Spread]], float]:
     """Questions per second by concurrency; and the share of answers that are equal."""
-    asked, passages = questions()[:16], passages_of(url)
+    asked, passages = questions()[:8], passages_of(url)
     with peer() as peer_url:
         asks: dict[str, Ask] = {
             "peer": lambda q, p: ask_peer(peer_url, q, p),
