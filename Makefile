@@ -63,7 +63,7 @@ test: build-engines  ## all tests that need no GPU, against a real tritonserver
 bench: build-engines  ## ratios against bare engines and a FastAPI peer, into docs/benchmarks.md
 	@$(BUILD) -m tests.bench
 
-reference-models: setup  ## train the stand-in models again and compare (about 40 minutes)
+reference-models: setup  ## train the stand-in models again and compare (about 70 minutes)
 	@$(BUILD) -m builders.reference
 
 lock: setup  ## resolve requirements/*.in again (needs uv)

@@ -1,5 +1,6 @@
 """A real tritonserver from the wheel: started with our repository, waited for, stopped."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -100,6 +101,7 @@ class TritonServer:
                 stderr=log,
                 env=_environment(environment),
                 start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, no locks
             )
         try:
             self._wait_until_ready()
@@ -172,6 +174,12 @@ class TritonServer:
 
     def _tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to end the server when whoever started it is gone, however that came about."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def _link_backends(environment: ServingEnvironment, runtime: Path) -> Path:
