@@ -62,13 +62,15 @@ def reference_models(repeats: int) -> list[str]:
         same = equality_table(equality.measure(url))
         say("encoders")
         encoded = encoder_table(encoders.measure(url, repeats))
+        say("answers over the sample collection")
+        good = quality_table(rag.quality(url))
         say("rag and its peer")
         answered = rag_table(*rag.measure(url, repeats))
         say("llm")
         generated = llm_table("the reference LLM, fp32", llm.measure(url, 256, repeats))
         reused = prefix_table(llm.measure_prefix(url, 3 * repeats))
         memory = memory_table(start_s, resident_mib(server.pid))
-    return [same, encoded, generated, reused, answered, memory]
+    return [same, good, encoded, generated, reused, answered, memory]
 
 
 def large_llm(repeats: int) -> str:
@@ -97,6 +99,19 @@ def equality_table(found: equality.Equality) -> str:
             f"{found.largest_logit_difference:.4f}",
             f"greedy texts of `llm` equal to transformers, {equality.NEW_TOKENS} tokens | "
             f"{found.equal_prompts} of {equality.PROMPTS}",
+        ],
+    )
+
+
+def quality_table(found: rag.Quality) -> str:
+    """Retrieval and answers of the reference models."""
+    return table(
+        "The reference models on the sample collection, through the server",
+        "what | found |",
+        [
+            f"a passage with the answer is the first source | {found.found} of {found.told}",
+            f"the answer holds the exact value | {found.right} of {found.told}",
+            f"not told there, and the LLM says so | {found.refused} of {found.not_told}",
         ],
     )
 

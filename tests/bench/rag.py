@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from tritonclient.grpc import InferenceServerClient
 
@@ -105,6 +106,49 @@ def measure(url: str, repeats: int) -> tuple[dict[int, dict[str, Spread]], float
             for concurrent in CONCURRENCY
         }
     return found, equal / len(asked)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Over the sample collection's questions, through the whole server."""
+
+    told: int
+    found: int
+    """Of the told ones: a source with the answer is first."""
+    right: int
+    """Of the told ones: the answer holds the exact value."""
+    not_told: int
+    refused: int
+    """Of those that the collection doesn't tell: the LLM says so."""
+
+
+def quality(url: str) -> Quality:
+    """How good the reference models are together."""
+    lines = [json.loads(line) for line in (COLLECTION / "questions.jsonl").open()]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda line: _answer(url, line["question"]), lines))
+    told = [(a, line["answer"]) for a, line in zip(answers, lines, strict=True) if line["answer"]]
+    rest = [a for a, line in zip(answers, lines, strict=True) if not line["answer"]]
+    return Quality(
+        told=len(told),
+        found=sum(value in source for (_, source), value in told),
+        right=sum(value in text_output for (text_output, _), value in told),
+        not_told=len(rest),
+        refused=sum("do not say" in text_output for text_output, _ in rest),
+    )
+
+
+def _answer(url: str, question: str) -> tuple[str, str]:
+    """The answer and the first source."""
+    given = tensor("documents", [d.encode() for d in documents()], "BYTES")
+    stream = OpenStream(url, "rag_cancellable", [text("question", question), given])
+    response, error = stream.next(timeout_s=300)
+    stream.close()
+    if error:
+        raise error
+    names = ("text_output", "sources")
+    answer, source = (str(response.as_numpy(name)[0].decode()) for name in names)
+    return answer, source
 
 
 def _runner(ask: Ask, asked: list[str], passages: list[str], concurrent: int) -> Run:
