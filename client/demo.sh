@@ -6,8 +6,8 @@ echo "asking about $(ls $collection/*.md | wc -l) documents in $collection"
 for question in \
     "Which port does Vebra listen on?" \
     "Who is the keeper of Tarn Point?" \
-    "After how long is a request to Vebra dropped?" \
-    "What does a ticket for the moon cost?"; do
+    "How much does a night at the Old Thrush cost?" \
+    "What is the e-mail address of Nettle farm?"; do
     printf '\n▶ %s\n' "$question"
     python -m triton_rag ask "$question" --documents $collection --stages 2>&1
 done

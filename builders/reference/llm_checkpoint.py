@@ -73,3 +73,10 @@ def load_weights(model: Llama, folder: Path) -> None:
     found = model.load_state_dict(named, strict=False)
     lacking = [name for name in found.missing_keys if "probe" not in name]
     assert not lacking and not found.unexpected_keys, (lacking, found.unexpected_keys)
+
+
+def blend_weights(first: Path, second: Path, share: float) -> None:
+    """Rewrite the weights of `second` as a mean: `share` of its own, the rest of `first`."""
+    before, after = (load_file(folder / "model.safetensors") for folder in (first, second))
+    mean = {name: torch.lerp(before[name], after[name], share).contiguous() for name in after}
+    save_file(mean, second / "model.safetensors", metadata={"format": "pt"})

@@ -17,7 +17,7 @@ import torch
 from tokenizers import Tokenizer
 
 from builders.reference.llama import Llama, Losses, Shape
-from builders.reference.llm_checkpoint import load_weights, save_checkpoint
+from builders.reference.llm_checkpoint import blend_weights, load_weights, save_checkpoint
 from builders.reference.llm_data import Batch, lesson_batches, repetition, stack
 from builders.reference.llm_text import Size
 from builders.reference.llm_tokenizer import train_tokenizer
@@ -70,6 +70,11 @@ LATER = (
 
 LATER_STEP = 100_000
 """Added to the steps of such a run, so that its lessons are new."""
+
+
+LATER_SHARE = 0.6
+"""Such a run ends in a mean of the weights it began with and those it reached, this much of the
+latter: that keeps what it gained on phrasings it saw and more of what it had on others."""
 
 
 def _repetitions(step: int, tokens: int) -> list[Batch]:
@@ -161,6 +166,10 @@ def train(folder: Path, steps: int, save_every: int, resume: Path | None = None)
                 log.write(line + "\n")
             if step % save_every == 0 or step == steps:
                 save_checkpoint(model, tokenizer, folder)
+    if resume:
+        blend_weights(resume, folder, LATER_SHARE)
+        with (folder / "training.log").open("a") as log:
+            log.write(f"mean of both runs: {LATER_SHARE} of this one, the rest of the first\n")
 
 
 def main() -> None:
