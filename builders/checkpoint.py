@@ -54,7 +54,9 @@ def open_checkpoint(spec: ModelSpec, scratch: Path) -> Checkpoint:
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.is_file() and file.suffix != ".log")
+    """All but the notes of our own trainings, which decide nothing."""
+    notes = ("training.log", "evaluation.json")
+    return sorted(file for file in path.rglob("*") if file.is_file() and file.name not in notes)
 
 
 def _locate(spec: ModelSpec, scratch: Path) -> Path:
