@@ -21,7 +21,7 @@ class ChunkPacer:
     more to come than the time that sending to all clients costs, divided by the share).
     """
 
-    SHARE = 0.1
+    SHARE = 0.05
 
     def __init__(self) -> None:
         self._cost_s = 0.0004
