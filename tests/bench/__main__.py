@@ -25,7 +25,7 @@ Machine: {machine}.
 
 The goals are 0.9 × the bare engine for `embed` and `rerank` at batch 32 and for `llm` at 16
 streams. What `llm` loses: the clients of these figures run on the same cores, and sending may take
-a twentieth of the engine's time (`ChunkPacer.SHARE`; less would make the chunks coarser). The reference
+a twentieth of the engine's time (`ChunkPacer.SHARE`; less makes the chunks coarser). The reference
 LLM computes a token in well under a millisecond, so everything around it weighs more than it would
 with a model that people serve.
 """
