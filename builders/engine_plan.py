@@ -1,0 +1,65 @@
+"""What decides the bytes of one LLM engine, and how it is run: made by plan.py."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from builders.gpu import GpuPrecision
+from builders.llm_cost import KvDtype
+from builders.spec import LookaheadSpec, LoraSpec
+
+Flavour = Literal["engine", "llm-api"]
+"""A TensorRT engine behind NVIDIA's C++ backend, or TensorRT-LLM's LLM API on the checkpoint."""
+
+LogitsDtype = Literal["float32", "float16"]
+"""As `trtllm-build --logits_dtype` names it; config.pbtxt must declare the same."""
+
+TENSORRT_LLM = "1.2.1"
+"""Pinned: the last release that builds and runs engines; the containers 26.04 to 26.07 hold it
+(facts: server docs/introduction/compatibility.md)."""
+
+CONTAINER = "26.07-trtllm-python-py3"
+"""Tag of nvcr.io/nvidia/tritonserver with that release."""
+
+
+@dataclass(frozen=True)
+class EnginePlan:
+    """Everything beside the checkpoint that decides an engine's bytes; equal plans share one.
+
+    `compute_capability` as in "9.0". `max_num_tokens` bounds one iteration, `max_seq_len` prompt
+    and answer together.
+    """
+
+    flavour: Flavour
+    tensorrt_llm: str
+    container: str
+    compute_capability: str
+    precision: GpuPrecision
+    kv_dtype: KvDtype
+    tp: int
+    pp: int
+    max_batch_size: int
+    max_num_tokens: int
+    max_seq_len: int
+    lora: LoraSpec | None = None
+    lookahead: LookaheadSpec | None = None
+    logits_dtype: LogitsDtype = "float32"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for keys, manifests and reports."""
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        nested = {name: plain[name].model_dump() for name in ("lora", "lookahead") if plain[name]}
+        return plain | nested
+
+
+@dataclass(frozen=True)
+class RuntimePlan:
+    """How an engine is run: decides config.pbtxt or model.yaml, and no byte of a TensorRT engine.
+
+    `kv_memory_fraction` is of the memory that is free once the engine is loaded.
+    """
+
+    kv_memory_fraction: float
+    max_waiting_requests: int = 256
+    guided_decoding: bool = False
+    host_kv_bytes: int = 0

@@ -1,0 +1,77 @@
+"""What is known of a GPU: figures, each with its source. The facts of skus/*.toml."""
+
+from collections.abc import Iterator
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+GpuPrecision = Literal["nvfp4", "fp8", "int8-sq", "w4a16-awq", "bf16"]
+"""How an LLM's weights (and activations) are stored and multiplied on a GPU."""
+
+Link = Literal["nvlink", "pcie4", "pcie5"]
+
+_UNSOURCED = "unsourced"
+
+T = TypeVar("T")
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Figure(_Facts, Generic[T]):
+    """A value and where it was read. A source that begins with "unsourced" says so."""
+
+    value: T
+    source: Annotated[str, Field(min_length=1)]
+
+    @property
+    def is_sourced(self) -> bool:
+        """Whether somebody else vouches for the value."""
+        return not self.source.startswith(_UNSOURCED)
+
+
+class DenseTflops(_Facts):
+    """Peak matrix rate in 10^12 operations a second, without sparsity; None: not in hardware."""
+
+    bf16: Figure[float]
+    fp8: Figure[float] | None = None
+    int8: Figure[float] | None = None
+    nvfp4: Figure[float] | None = None
+
+
+class Gpu(_Facts):
+    """One kind of GPU and how its kind is linked in one machine.
+
+    `memory_gib` is all of it; `link_gb_s` goes one way, per GPU; `product_names` are NVML's.
+    """
+
+    product_names: tuple[str, ...]
+    compute_capability: Figure[str]
+    memory_gib: Figure[float]
+    memory_bandwidth_gb_s: Figure[float]
+    link: Figure[Link]
+    link_gb_s: Figure[float]
+    max_gpus: Annotated[int, Field(ge=1)]
+    precisions: Figure[tuple[GpuPrecision, ...]]
+    dense_tflops: DenseTflops
+
+    def tflops(self, precision: GpuPrecision) -> float:
+        """Peak rate at which the matrices of a precision are multiplied.
+
+        W4A16 multiplies in BF16. Raises `LookupError` where the hardware has no such rate.
+        """
+        rates = self.dense_tflops
+        kinds = {"nvfp4": rates.nvfp4, "fp8": rates.fp8, "int8-sq": rates.int8}
+        figure = kinds.get(precision, rates.bf16)
+        if figure is None:
+            raise LookupError(precision)
+        return figure.value
+
+    def unsourced(self) -> Iterator[str]:
+        """Names of the figures that nobody vouches for, with what they rest on."""
+        own = {name: getattr(self, name) for name in type(self).model_fields}
+        rates = {f"dense_tflops.{name}": figure for name, figure in self.dense_tflops}
+        for name, figure in (own | rates).items():
+            if isinstance(figure, Figure) and not figure.is_sourced:
+                yield f"{name} {figure.value} ({figure.source})"
