@@ -5,6 +5,9 @@ SHELL := /bin/bash
 
 SKU ?= cpu
 MODELS ?=
+JOBS ?= 0
+PLAN_FLAGS ?=
+SERVE_FLAGS ?=
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done || echo python3)
 PIP_FLAGS := -qq --disable-pip-version-check
 
@@ -35,22 +38,32 @@ setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minut
 	@touch $@
 
 build-engines: setup  ## make the engines of SKU (default cpu) and render model_repository/
-	@$(BUILD) -m builders build-engines --sku $(SKU) --models "$(MODELS)"
+	@$(BUILD) -m builders build-engines --sku $(SKU) --models "$(MODELS)" --jobs $(JOBS)
+
+explain: setup  ## say why the engines of SKU would be made again
+	@$(BUILD) -m builders explain --sku $(SKU) --models "$(MODELS)"
+
+engines-gc: setup  ## remove engines of all SKUs that nothing uses
+	@$(BUILD) -m builders engines-gc
 
 demo: build-engines  ## from nothing to streamed, cited answers
 	@$(BUILD) -m builders serve --free-ports --run client/demo.sh
 
-serve: build-engines  ## run tritonserver on 127.0.0.1:8000-8002
-	@$(BUILD) -m builders serve --sku $(SKU)
+plan: setup  ## say what a GPU SKU would get, and why
+	@$(BUILD) -m builders plan --sku $(SKU) --models "$(MODELS)" $(PLAN_FLAGS)
+
+# Engines for a GPU are built on it, in the container: their build can't be a step of this.
+serve: $(if $(filter cpu,$(SKU)),build-engines,setup)  ## run tritonserver on 127.0.0.1:8000-8002
+	@$(BUILD) -m builders serve --sku $(SKU) $(SERVE_FLAGS)
 
 preflight: setup  ## say what keeps this machine from serving
 	@$(BUILD) -m builders preflight --sku $(SKU)
 
-render: setup  ## write config.pbtxt and model.py of every model
-	@$(BUILD) -m builders render --sku $(SKU)
+render: setup  ## write config.pbtxt (of all SKUs) and model.py of every model
+	@$(BUILD) -m builders render
 
 check: setup  ## generated files, style, types, import rules
-	@$(BUILD) -m builders check --sku $(SKU)
+	@$(BUILD) -m builders check
 	@.venv/bin/ruff check -q .
 	@.venv/bin/ruff format -q --check .
 	@.venv/bin/mypy
@@ -68,9 +81,10 @@ reference-models: setup  ## train the stand-in models again and compare (about 7
 
 lock: setup  ## resolve requirements/*.in again (needs uv)
 	uv pip compile -q requirements/serve-cpu.in -o requirements/serve-cpu.lock --no-header --no-annotate --python-version 3.11 --universal
+	for flavour in serve-gpu serve-gpu-llm-api; do uv pip compile -q requirements/$$flavour.in -o requirements/$$flavour.lock --no-deps --no-header --no-annotate --python-version 3.12 --python-platform x86_64-manylinux_2_28; done
 	uv pip compile -q requirements/build.in -o requirements/build.lock --no-header --no-annotate --python-version 3.11 --override requirements/overrides.txt
 
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve build model_repository/*/1/engines
 
-.PHONY: help setup build-engines demo serve preflight render check test bench reference-models lock clean
+.PHONY: help setup build-engines explain engines-gc demo plan serve preflight render check test bench reference-models lock clean

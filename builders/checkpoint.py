@@ -53,6 +53,11 @@ def open_checkpoint(spec: ModelSpec, scratch: Path) -> Checkpoint:
     return Checkpoint(path, digest.hexdigest())
 
 
+def checkpoint_bytes(spec: ModelSpec, scratch: Path) -> int:
+    """Size of the spec's checkpoint, which is located but not read."""
+    return Checkpoint(_locate(spec, scratch), "").size_bytes
+
+
 def _files(path: Path) -> list[Path]:
     """All but the notes of our own trainings, which decide nothing."""
     notes = ("training.log", "evaluation.json")

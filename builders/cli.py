@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import functools
 import os
 import signal
 import subprocess
@@ -11,10 +10,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from builders import engines_cli, serve_gpu
 from builders.errors import BuildError
+from builders.gpu_preflight import gpu_faults, serving_environment
+from builders.planner import cli as plan_cli
 from builders.preflight import PreflightError, faults, probe
 from builders.server import ENVIRONMENT, Ports, ServerError, TritonServer, free_ports
-from builders.spec import ROOT, Sku, chosen_models, load_pipeline, load_sku
+from builders.spec import ROOT, load_pipeline, load_sku, sku_names
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,21 +33,33 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m builders", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, handler: object, help_text: str) -> argparse.ArgumentParser:
+    def add(
+        name: str, handler: object, help_text: str, of_a_sku: bool = True
+    ) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help_text, description=help_text)
-        command.add_argument("--sku", default="cpu", help="name of a file in builders/skus")
+        if of_a_sku:
+            command.add_argument("--sku", default="cpu", help="name of a file in builders/skus")
         command.set_defaults(handler=handler)
         return command
 
-    build = add("build-engines", build_engines, "make the engines of a SKU and link them in")
-    build.add_argument("--models", default="", help="specs that replace the pipeline's, by comma")
-    add("render", render_files, "write config.pbtxt and model.py of every model")
-    add("check", check_files, "fail with a diff where generated files are stale")
+    engines_cli.add_build_arguments(
+        add("build-engines", build_engines, "make the engines of a SKU and link them in")
+    )
+    engines_cli.add_order_arguments(
+        add("explain", engines_cli.explain, "say why an engine would be made again")
+    )
+    engines_cli.add_gc_arguments(
+        add("engines-gc", engines_cli.collect_engines, "remove engines that nothing uses")
+    )
+    add("render", render_files, "write model.py and configs of all SKUs", of_a_sku=False)
+    add("check", check_files, "fail with a diff where generated files are stale", of_a_sku=False)
+    plan_cli.add_arguments(add("plan", plan_cli.plan, "say what a SKU would get, and why"))
     _add_ports(add("preflight", preflight, "say what keeps this machine from serving"))
     command = add("serve", serve, "run tritonserver until interrupted")
     _add_ports(command)
     command.add_argument("--free-ports", action="store_true", help="ports that nobody uses now")
     command.add_argument("--run", metavar="COMMAND", help="run it beside the server, then stop")
+    serve_gpu.add_arguments(command)
     return parser
 
 
@@ -55,39 +69,27 @@ def _add_ports(command: argparse.ArgumentParser) -> None:
 
 
 def build_engines(options: argparse.Namespace) -> int:
-    """One line a model, with the time that it took."""
-    from builders.engine import build_engine
-    from builders.repository import link_engines
-
-    sku = load_sku(options.sku)
-    specs = chosen_models([name for name in options.models.split(",") if name])
-    engines = []
-    for number, spec in enumerate(specs, start=1):
-        label = f"[{number}/{len(specs)}] {spec.role} {spec.name}"
-        engine = build_engine(spec, sku, report=functools.partial(_say, f"{label}:"))
-        engines.append(engine)
-        how = f"made in {engine.seconds:.1f} s" if engine.seconds else "up to date"
-        _say(f"{label}: {how} ({engine.folder.relative_to(ROOT)})")
-    link_engines(engines, sku)
+    """Make and link them, then write what the server reads beside them."""
+    engines_cli.build(options)
     return render_files(options)
 
 
-def _say(*words: str) -> None:
-    print(*words, flush=True)
-
-
-def _rendered(sku: Sku) -> dict[str, str]:
+def _rendered() -> dict[Path, dict[str, str]]:
+    """All generated text: folder, path in it, text."""
+    from builders.planner.matrix import documents
     from builders.render import render
 
-    return render(sku, load_pipeline())
+    repository = render(map(load_sku, sku_names()), load_pipeline())
+    return {ROOT / "model_repository": repository, ROOT / "docs": documents()}
 
 
 def render_files(options: argparse.Namespace) -> int:
     """Says what changed, if anything."""
     from builders.repository import write
 
-    for name in write(_rendered(load_sku(options.sku))):
-        print(f"wrote model_repository/{name}")
+    for folder, files in _rendered().items():
+        for name in write(files, folder):
+            print(f"wrote {folder.name}/{name}")
     return 0
 
 
@@ -95,7 +97,7 @@ def check_files(options: argparse.Namespace) -> int:
     """The diff between what is on disk and what would be rendered."""
     from builders.repository import differences
 
-    found = list(differences(_rendered(load_sku(options.sku))))
+    found = [line for folder, files in _rendered().items() for line in differences(files, folder)]
     if found:
         print("".join(found) + "\ngenerated files are stale: run 'make render'", file=sys.stderr)
     return 1 if found else 0
@@ -107,19 +109,29 @@ def _ports(options: argparse.Namespace) -> Ports:
 
 def preflight(options: argparse.Namespace) -> int:
     """One sentence a fault."""
-    found = list(faults(probe(ENVIRONMENT), load_sku(options.sku), _ports(options).by_name()))
+    sku, ports = load_sku(options.sku), _ports(options).by_name()
+    if sku.gpu:
+        found = list(gpu_faults(sku, ports, serving_environment()))
+    else:
+        found = list(faults(probe(ENVIRONMENT), sku, ports))
     print("\n".join(found) or "ready to serve")
     return 1 if found else 0
 
 
 def serve(options: argparse.Namespace) -> int:
-    """In the foreground, or while `--run` runs; the log goes to build/tritonserver.log."""
+    """In the foreground, or while `--run` runs; the log goes to build/tritonserver.log.
+
+    A GPU SKU is served in NVIDIA's container, which has the log.
+    """
+    sku = load_sku(options.sku)
+    ports = free_ports() if options.free_ports else _ports(options)
+    if sku.gpu:
+        return serve_gpu.serve(sku, options, ports)
     log = ROOT / "build" / "tritonserver.log"
     log.parent.mkdir(exist_ok=True)
-    ports = free_ports() if options.free_ports else _ports(options)
     print("starting tritonserver …", flush=True)
     start = time.monotonic()
-    with _ended_by_sigterm(), TritonServer(load_sku(options.sku), ports, log) as server:
+    with _ended_by_sigterm(), TritonServer(sku, ports, log) as server:
         seconds = time.monotonic() - start
         print(
             f"ready after {seconds:.1f} s: HTTP 127.0.0.1:{ports.http}, "

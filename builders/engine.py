@@ -7,30 +7,86 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from builders import build_lock, resources
+from builders.build_log import BuildLog
 from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.cpu_llm import export_llm
-from builders.errors import BuildError
-from builders.onnx_export import export_encoder
+from builders.engine_plan import EnginePlan, RuntimePlan
+from builders.onnx_export import EncoderPrecision, encoder_precision, export_encoder
 from builders.spec import ROOT, ModelSpec, Sku
-from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, Manifest, sha256
+from builders.work import Report, Work
+from ensembles.manifest import (
+    MANIFEST_FILE,
+    TOKENIZER_FILE,
+    Manifest,
+    ManifestError,
+    read_manifest,
+    sha256,
+)
 
 ENGINES = ROOT / "build" / "engines"
+WORK = ROOT / "build" / "work"
+LOGS = ROOT / "build" / "logs"
 
-_TOOLS = {
-    "embedder": ("torch", "transformers"),
-    "reranker": ("torch", "transformers"),
-    "llm": ("optimum-intel", "openvino", "transformers"),
-}
+UNFINISHED = ".making-"
+"""Begins the names of folders in a model's home that whoever holds its lock may remove."""
+
 _TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json", "chat_template.jinja")
-_FORMAT = 1
+_FORMAT = 2
 """Part of every key: raise it when this code makes different bytes from the same input."""
 
-_SPARE_BYTES = 200 * 2**20
 
-Report = Callable[[str], None]
+@dataclass(frozen=True)
+class Recipe:
+    """How a kind of engine is made. `make` gives the folder that its last step filled.
+
+    `tools` are packages whose versions decide the bytes. `precision` is the spec's unless it is
+    named here. `plan` and `gpu`, the product that it is made on, are of GPU engines; `runtime` of
+    those that hold their settings.
+    """
+
+    engine: str
+    tools: tuple[str, ...]
+    make: Callable[[ModelSpec, Checkpoint, Work], Path]
+    plan: EnginePlan | None = None
+    gpu: str = ""
+    precision: str = ""
+    runtime: RuntimePlan | None = None
+
+    def versions(self) -> dict[str, str]:
+        """Of the tools that are installed, and of what the plan pins."""
+        installed = {tool: version(tool) for tool in self.tools}
+        return installed | ({"tensorrt_llm": self.plan.tensorrt_llm} if self.plan else {})
+
+
+def _make_onnx(
+    precision: EncoderPrecision, spec: ModelSpec, checkpoint: Checkpoint, work: Work
+) -> Path:
+    def export(to: Path) -> None:
+        export_encoder(spec, checkpoint, to / "model.onnx", precision)
+
+    return work.step("export", export)
+
+
+def _make_openvino(spec: ModelSpec, checkpoint: Checkpoint, work: Work) -> Path:
+    return work.step("export", lambda to: export_llm(spec, checkpoint, to, work.log))
+
+
+ONNX = Recipe("onnx", ("torch", "transformers"), partial(_make_onnx, "fp32"))
+ONNX_FP16 = Recipe("onnx", ("torch", "transformers"), partial(_make_onnx, "fp16"), precision="fp16")
+OPENVINO = Recipe("openvino", ("optimum-intel", "openvino", "transformers"), _make_openvino)
+
+
+def recipe_for(spec: ModelSpec, sku: Sku) -> Recipe:
+    """Of engines that need no GPU to be made: encoders for every SKU, LLMs for `cpu`."""
+    if spec.role == "llm":
+        return OPENVINO
+    return ONNX_FP16 if encoder_precision(sku) == "fp16" else ONNX
 
 
 @dataclass(frozen=True)
@@ -42,77 +98,161 @@ class Engine:
     seconds: float
 
 
-def engine_key(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint) -> str:
-    """Hash of everything that decides the engine's bytes and its manifest."""
-    parts = {
+def engine_inputs(
+    spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, recipe: Recipe | None = None
+) -> dict[str, Any]:
+    """Everything that decides the engine's bytes and its manifest.
+
+    Of a spec: not where its checkpoint lies, nor what only the planner reads.
+    """
+    recipe = recipe or recipe_for(spec, sku)
+    inputs = {
         "format": _FORMAT,
-        "spec": spec.model_dump(exclude={"source"}),
+        "spec": spec.model_dump(exclude={"source", "architecture", "gpu"}),
         "sku": sku.name,
         "checkpoint": checkpoint.sha256,
-        "tools": _versions(spec),
+        "tools": recipe.versions(),
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    own = {
+        "precision": recipe.precision,
+        "plan": recipe.plan and recipe.plan.to_json(),
+        "runtime": recipe.runtime and vars(recipe.runtime),
+    }
+    return inputs | {name: value for name, value in own.items() if value}
 
 
-def build_engine(spec: ModelSpec, sku: Sku, report: Report) -> Engine:
-    """The engine of one model: found under its key, or made. Raises `BuildError`."""
+def key_of(inputs: dict[str, Any]) -> str:
+    """The name of an engine's folder: a hash of its inputs."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def engine_key(
+    spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, recipe: Recipe | None = None
+) -> str:
+    """Of the engine that is to be made."""
+    return key_of(engine_inputs(spec, sku, checkpoint, recipe))
+
+
+def published(folder: Path) -> Manifest:
+    """The manifest of a finished engine; raises `ManifestError` when it can't be used."""
+    manifest = read_manifest(folder)
+    if missing := [name for name in manifest.files if not (folder / name).is_file()]:
+        raise ManifestError(f"{folder} lacks {', '.join(missing)}: run 'make build-engines'")
+    return manifest
+
+
+def build_engine(
+    spec: ModelSpec,
+    sku: Sku,
+    report: Report,
+    tick: Report | None = None,
+    recipe: Recipe | None = None,
+) -> Engine:
+    """The engine of one model: found under its key, or made. Raises `BuildError`.
+
+    `report` gets lines, `tick` the text of a line that is written over (on a terminal).
+    """
     home = ENGINES / sku.name / spec.name
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".making-", dir=home) as scratch:
-        checkpoint = open_checkpoint(spec, Path(scratch))
-        key = engine_key(spec, sku, checkpoint)
-        folder = home / key
-        if (folder / MANIFEST_FILE).is_file():
-            return Engine(spec, folder, 0.0)
-        report(f"making {spec.precision} engine from {spec.source} …")
-        _check_disk(checkpoint, home)
-        start = time.monotonic()
-        making = Path(scratch) / "engine"
-        making.mkdir()
-        _make(spec, checkpoint, making)
-        _write_manifest(spec, sku, checkpoint, key, making)
-        making.rename(folder)
-        return Engine(spec, folder, time.monotonic() - start)
+    with build_lock.held(home, report):
+        _remove_unfinished(home)
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=home) as scratch:
+            checkpoint = open_checkpoint(spec, Path(scratch))
+            order = Order(spec, sku, checkpoint, recipe or recipe_for(spec, sku))
+            return _found_or_built(order, home, report, tick)
 
 
-def _make(spec: ModelSpec, checkpoint: Checkpoint, making: Path) -> None:
-    if spec.role == "llm":
-        export_llm(spec, checkpoint, making)
-    else:
-        export_encoder(spec, checkpoint, making / "model.onnx")
+@dataclass(frozen=True)
+class Order:
+    """What is to be made, and how."""
+
+    spec: ModelSpec
+    sku: Sku
+    checkpoint: Checkpoint
+    recipe: Recipe
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What the key is a hash of."""
+        return engine_inputs(self.spec, self.sku, self.checkpoint, self.recipe)
+
+    @property
+    def precision(self) -> str:
+        """What the weights are stored in."""
+        plan = self.recipe.plan
+        return plan.precision if plan else self.recipe.precision or self.spec.precision
+
+
+def _found_or_built(order: Order, home: Path, report: Report, tick: Report | None) -> Engine:
+    spec, sku, folder = order.spec, order.sku, home / key_of(order.inputs)
+    log = BuildLog(LOGS / f"{sku.name}-{spec.name}.log")
+    work = Work(spec.name, WORK / sku.name / spec.name / folder.name, log, report, tick)
+    if _is_published(folder, report):
+        work.remove()
+        return Engine(spec, folder, 0.0)
+    start = time.monotonic()
+    _build(order, work, folder)
+    return Engine(spec, folder, time.monotonic() - start)
+
+
+def _remove_unfinished(home: Path) -> None:
+    """What killed builds left: we hold the lock, so no living one owns it."""
+    for folder in home.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_published(folder: Path, report: Report) -> bool:
+    if not folder.exists():
+        return False
+    try:
+        published(folder)
+    except ManifestError as error:
+        report(f"found damaged, making it again: {error}")
+        shutil.rmtree(folder)
+        return False
+    return True
+
+
+def _build(order: Order, work: Work, folder: Path) -> None:
+    spec, checkpoint = order.spec, order.checkpoint
+    work.report(f"making {order.precision} engine from {spec.source} …")
+    resources.check(spec.name, checkpoint, folder.parent)
+    work.log.begin()
+    made = order.recipe.make(spec, checkpoint, work)
     for name in _TOKENIZER_FILES:
         if (checkpoint.path / name).is_file():
-            shutil.copyfile(checkpoint.path / name, making / name)
+            shutil.copyfile(checkpoint.path / name, made / name)
+    _write_manifest(order, made)
+    _publish(made, folder)
+    work.remove()
 
 
-def _write_manifest(
-    spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, key: str, making: Path
-) -> None:
+def _publish(made: Path, folder: Path) -> None:
+    """In one step, so that nobody sees half an engine; copied before, from another file system."""
+    if made.stat().st_dev != folder.parent.stat().st_dev:
+        made = Path(shutil.copytree(made, folder.with_name(f"{UNFINISHED}{folder.name}")))
+    made.rename(folder)
+
+
+def _write_manifest(order: Order, made: Path) -> None:
+    (made / MANIFEST_FILE).unlink(missing_ok=True)  # of a build that ended just before publishing
+    spec, checkpoint, plan, inputs = order.spec, order.checkpoint, order.recipe.plan, order.inputs
     manifest = Manifest(
         role=spec.role,
+        engine=order.recipe.engine,
         model=spec.name,
-        sku=sku.name,
-        key=key,
-        precision=spec.precision,
-        max_tokens=spec.max_tokens,
+        sku=order.sku.name,
+        key=key_of(inputs),
+        precision=order.precision,
+        max_tokens=plan.max_seq_len if plan else spec.max_tokens,
         checkpoint_sha256=checkpoint.sha256,
-        files={file.name: sha256(file) for file in sorted(making.iterdir())},
-        versions=_versions(spec),
+        files={file.name: sha256(file) for file in sorted(made.iterdir()) if file.is_file()},
+        versions=order.recipe.versions(),
         eos_token_ids=checkpoint.eos_token_ids() if spec.role == "llm" else (),
         sampling=spec.sampling_defaults,
+        inputs=inputs,
+        compute_capability=order.sku.gpu.compute_capability.value if order.sku.gpu else "",
+        gpu=order.recipe.gpu,
+        container=plan.container if plan else "",
+        plan=plan.to_json() if plan else {},
     )
-    (making / MANIFEST_FILE).write_text(manifest.to_json())
-
-
-def _versions(spec: ModelSpec) -> dict[str, str]:
-    return {tool: version(tool) for tool in _TOOLS[spec.role]}
-
-
-def _check_disk(checkpoint: Checkpoint, home: Path) -> None:
-    """An export holds the weights twice for a while."""
-    need = 2 * checkpoint.size_bytes + _SPARE_BYTES
-    free = shutil.disk_usage(home).free
-    if free < need:
-        raise BuildError(
-            f"disk: {need / 2**30:.1f} GiB needed under {home}, {free / 2**30:.1f} GiB free"
-        )
+    (made / MANIFEST_FILE).write_text(manifest.to_json())

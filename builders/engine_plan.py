@@ -4,8 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from builders.gpu import GpuPrecision
-from builders.llm_cost import KvDtype
+from builders.gpu import GpuPrecision, KvDtype
 from builders.spec import LookaheadSpec, LoraSpec
 
 Flavour = Literal["engine", "llm-api"]

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 GpuPrecision = Literal["nvfp4", "fp8", "int8-sq", "w4a16-awq", "bf16"]
 """How an LLM's weights (and activations) are stored and multiplied on a GPU."""
 
+KvDtype = Literal["bf16", "fp8", "int8"]
+
 Link = Literal["nvlink", "pcie4", "pcie5"]
 
 _UNSOURCED = "unsourced"

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from builders.engine import published
 from builders.repository import REPOSITORY, engine_links
 from builders.spec import Sku
-from ensembles.manifest import TOKENIZER_FILE, ManifestError, check_file, read_manifest
+from ensembles.manifest import TOKENIZER_FILE, ManifestError, check_file
 
 PYTHON_VERSIONS = ("3.11", "3.12")
 MIN_DISK_GIB = 1
@@ -84,9 +85,9 @@ def faults(
     """Everything that would keep the server from serving."""
     yield from _library_faults(environment)
     yield from _numpy_faults(environment)
-    yield from _port_faults(ports)
+    yield from port_faults(ports)
     yield from _space_faults(repository)
-    yield from _engine_faults(sku, repository)
+    yield from engine_faults(sku, repository)
 
 
 def _library_faults(environment: ServingEnvironment) -> Iterator[str]:
@@ -117,7 +118,8 @@ def _numpy_faults(environment: ServingEnvironment) -> Iterator[str]:
         )
 
 
-def _port_faults(ports: dict[str, int]) -> Iterator[str]:
+def port_faults(ports: dict[str, int]) -> Iterator[str]:
+    """Ports that somebody listens on already."""
     for name, port in ports.items():
         with socket.socket() as probe_socket:
             probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -137,14 +139,25 @@ def _space_faults(repository: Path) -> Iterator[str]:
             yield f"{unit}: {free / 2**20:.0f} MiB free in {folder}, {need / 2**20:.0f} MiB needed"
 
 
-def _engine_faults(sku: Sku, repository: Path) -> Iterator[str]:
-    for link in engine_links(sku, repository):
+def engine_faults(sku: Sku, repository: Path) -> Iterator[str]:
+    """Engines that are missing, damaged, of another SKU, or whose tokenizer has changed."""
+    links = list(engine_links(sku, repository))
+    if len(links) > 1 and not any(link.exists() for link in links):
+        yield (
+            f"no engines for SKU '{sku.name}' in {repository}, and {len(links)} models read one: "
+            f"run 'make build-engines SKU={sku.name}'"
+        )
+        return
+    for link in links:
         model = link.parent.parent.parent.name
         try:
-            manifest = read_manifest(link)
+            manifest = published(link)
             check_file(link, manifest, TOKENIZER_FILE)
         except ManifestError as error:
             yield f"model '{model}': {error}"
             continue
         if manifest.sku != sku.name:
-            yield f"model '{model}': its engine was built for '{manifest.sku}', not '{sku.name}'"
+            yield (
+                f"model '{model}': its engine was built for '{manifest.sku}', not '{sku.name}'; "
+                f"run 'make build-engines SKU={sku.name}'"
+            )

@@ -70,7 +70,8 @@ def link_engines(engines: list[Engine], sku: Sku, repository: Path = REPOSITORY)
 
 
 def engine_links(sku: Sku, repository: Path = REPOSITORY) -> Iterator[Path]:
-    """Where each model that reads an engine looks for it."""
+    """Where each model of the repository that reads an engine looks for it."""
     for model in PYTHON_MODELS:
-        if model.role:
-            yield repository / model.contract.name / "1" / "engines" / sku.name
+        folder = repository / model.contract.name
+        if model.role and folder.is_dir():
+            yield folder / "1" / "engines" / sku.name

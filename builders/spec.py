@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from builders.errors import BuildError
-from builders.gpu import Gpu
+from builders.gpu import Gpu, GpuPrecision
 from ensembles.manifest import Sampling
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,7 +38,8 @@ class SamplingSpec(_File):
 class Architecture(_File):
     """The sizes in a checkpoint's config.json that decide memory and speed.
 
-    `intermediate` is the width of the MLP, `mlp_matrices` 3 where it is gated, else 2.
+    `intermediate` is the width of the MLP, `mlp_matrices` 3 where it is gated, else 2. `hf_class`
+    is what config.json names under "architectures", needed to plan TensorRT engines.
     """
 
     layers: Annotated[int, Field(ge=1)]
@@ -51,6 +52,7 @@ class Architecture(_File):
     max_positions: Annotated[int, Field(ge=1)]
     mlp_matrices: Literal[2, 3] = 3
     tied_embeddings: bool = False
+    hf_class: str = ""
     source: str
 
     @property
@@ -94,12 +96,17 @@ class LookaheadSpec(_File):
 
 
 class GpuOptions(_File):
-    """What an LLM shall do on GPUs beyond plain generation; decides how its engine is built."""
+    """What an LLM shall do on GPUs beyond plain generation; decides how its engine is built.
+
+    `checkpoints`: where the LLM API finds the model in a precision, for it takes the precision
+    from the checkpoint and quantizes nothing itself. BF16 is the spec's own `source`.
+    """
 
     guided_decoding: bool = False
     lora: LoraSpec | None = None
     lookahead: LookaheadSpec | None = None
     host_kv_gib: Annotated[float, Field(ge=0)] = 0.0
+    checkpoints: dict[GpuPrecision, str] = {}
 
 
 class ModelSpec(_File):
@@ -183,9 +190,10 @@ class Sku(_File):
 
 
 class Pipeline(_File):
-    """Which spec fills each role, and the parameters of the stages."""
+    """Which spec fills each role, on SKUs without and with a GPU, and the stages' parameters."""
 
     models: dict[Role, str]
+    gpu_models: dict[Role, str] = {}
     stages: dict[str, dict[str, str | int]]
 
 
@@ -238,14 +246,16 @@ def load_pipeline() -> Pipeline:
     return _read(Pipeline, BUILDERS / "pipeline.toml")
 
 
-def chosen_models(overrides: list[str]) -> list[ModelSpec]:
-    """One spec per role: the pipeline's, replaced by the named ones for their roles."""
-    specs = {role: load_model(name) for role, name in load_pipeline().models.items()}
+def chosen_models(overrides: list[str], sku: Sku | None = None) -> list[ModelSpec]:
+    """One spec per role: the pipeline's for the SKU, replaced by the named ones for their roles."""
+    pipeline = load_pipeline()
+    table = "gpu_models" if sku and sku.gpu and pipeline.gpu_models else "models"
+    specs = {role: load_model(name) for role, name in getattr(pipeline, table).items()}
     for name in overrides:
         spec = load_model(name)
         specs[spec.role] = spec
     if missing := sorted(set(get_args(Role)) - specs.keys()):
-        raise BuildError(f"pipeline.toml: [models] names no {', no '.join(missing)}")
+        raise BuildError(f"pipeline.toml: [{table}] names no {', no '.join(missing)}")
     for role, spec in specs.items():
         if spec.role != role:
             raise BuildError(f"pipeline.toml: model '{spec.name}' is a {spec.role}, not a {role}")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ensembles.contracts import ModelContract
 from ensembles.tensors import TensorSpec
@@ -65,7 +66,7 @@ class EnsembleGraph:
         """
         return self.contract.batched and self.contract.decoupled
 
-    @property
+    @cached_property
     def tensors(self) -> dict[str, tuple[TensorSpec, bool]]:
         """Every tensor that can be read: its spec and whether it has a batch dimension."""
         batched = self.contract.batched and not self.splits_rows
@@ -84,7 +85,8 @@ class EnsembleGraph:
 
     def label(self, step: Step) -> str:
         """`step 3 (reranker)`: how messages name a step."""
-        return f"step {self.steps.index(step) + 1} ({step.model.name})"
+        number = next(n for n, one in enumerate(self.steps, start=1) if one is step)
+        return f"step {number} ({step.model.name})"
 
 
 def full_dims(spec: TensorSpec, batched: bool) -> tuple[int, ...]:

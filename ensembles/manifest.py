@@ -14,6 +14,9 @@ from typing import Any
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 
+_TABLES = {"files", "versions", "inputs", "plan"}
+"""Fields of a manifest that hold other fields."""
+
 
 class ManifestError(ValueError):
     """An engine folder is missing, incomplete, or not what its manifest says."""
@@ -37,8 +40,12 @@ class Sampling:
 class Manifest:
     """One engine folder.
 
+    `engine` is what can run it: `onnx` for encoders; `openvino`, `tensorrt-llm` (a checkpoint for
+    TensorRT-LLM's LLM API) or `tensorrtllm-backend` (an engine for NVIDIA's C++ backend) for LLMs.
     `max_tokens` is the longest sequence that the model takes (LLM: prompt and answer together).
     `files` maps each file to its SHA-256; `versions` names the packages that made the engine.
+    `inputs` are the parts that the key is a hash of. Of GPU engines only: `compute_capability` as
+    in "9.0", the product name `gpu`, the `container` it was made in, `plan` (an EnginePlan).
     """
 
     role: str
@@ -50,8 +57,14 @@ class Manifest:
     checkpoint_sha256: str
     files: Mapping[str, str]
     versions: Mapping[str, str]
+    engine: str = "openvino"
     eos_token_ids: tuple[int, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    compute_capability: str = ""
+    gpu: str = ""
+    container: str = ""
+    plan: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The text of manifest.json."""
@@ -64,6 +77,8 @@ class Manifest:
             fields: dict[str, Any] = json.loads(text)
             fields["sampling"] = Sampling(**fields["sampling"])
             fields["eos_token_ids"] = tuple(fields["eos_token_ids"])
+            for name in _TABLES & fields.keys():
+                fields[name] = dict(fields[name])
             return cls(**fields)
         except (ValueError, TypeError, KeyError) as error:
             raise ManifestError(f"not a manifest of this version ({error}); rebuild") from error
@@ -80,7 +95,10 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise ManifestError(f"no {MANIFEST_FILE} in {folder}: run 'make build-engines'")
-    return Manifest.from_json(path.read_text())
+    try:
+        return Manifest.from_json(path.read_text(errors="replace"))
+    except ManifestError as error:
+        raise ManifestError(f"{path}: {error}") from error
 
 
 def check_file(folder: Path, manifest: Manifest, name: str) -> Path:

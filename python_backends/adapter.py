@@ -23,6 +23,7 @@ from python_backends.stage import (
     ERROR,
     Array,
     Gauge,
+    MachineError,
     Outputs,
     RequestError,
     Stage,
@@ -244,9 +245,10 @@ def python_model(load: Callable[[StageContext], Stage | StreamingStage]) -> type
             config = json.loads(args["model_config"])
             folder = Path(args["model_repository"]) / args["model_version"]
             values = {k: v["string_value"] for k, v in config.get("parameters", {}).items()}
+            gpu = int(args["model_instance_device_id"])
             try:
-                stage = load(StageContext(folder, values, ServerCaller(), make_gauge))
-            except ManifestError as error:
+                stage = load(StageContext(folder, values, ServerCaller(), make_gauge, gpu))
+            except (ManifestError, MachineError) as error:
                 raise stub().TritonModelException(str(error)) from error
             self.model = PlainModel(stage) if isinstance(stage, Stage) else DecoupledModel(stage)
 

@@ -61,8 +61,8 @@ class ServerCaller:
 
 def _inner_error(message: str) -> Exception:
     """The `RequestError` that an inner model answered, rebuilt from its in-band form."""
-    if QUEUE_FULL in message:
-        return Overloaded(message)
     code, _, text = message.partition(": ")
     kinds = {kind.code: kind for kind in (RequestError, Overloaded, Cancelled)}
-    return kinds[code](text) if code in kinds else RuntimeError(message)
+    if code in kinds:
+        return kinds[code](text)
+    return Overloaded(message) if QUEUE_FULL in message else RuntimeError(message)

@@ -5,35 +5,14 @@ by length and packed into compute batches of one padded length each, so a short 
 for a long neighbour, whether it came in the same request or not.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from ensembles.contracts import EMBEDDER, RERANKER
+from python_backends.batches import compute_batches
 from python_backends.engines import EncoderEngine, load_encoder_engine
 from python_backends.stage import Array, Outputs, RequestError, Stage, StageContext, Tensors
-
-LENGTH_BUCKETS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-"""Padded lengths: few, so that an engine meets each often; close, so that little is wasted."""
-
-MAX_BATCH_ROWS = 32
-"""Rows computed at once: throughput is flat beyond it and memory grows (facts: engines-cpu)."""
-
-
-def bucket(length: int) -> int:
-    """The padded length of a row: the first bucket that holds it, else a multiple of the last."""
-    last = LENGTH_BUCKETS[-1]
-    return next((b for b in LENGTH_BUCKETS if b >= length), -(-length // last) * last)
-
-
-def compute_batches(lengths: Array) -> Iterator[tuple[Array, int]]:
-    """Row numbers and padded length of each compute batch, shortest rows first."""
-    order = np.argsort(lengths, kind="stable")
-    buckets = np.array([bucket(int(n)) for n in lengths[order]])
-    for length in np.unique(buckets):
-        rows = order[buckets == length]
-        for start in range(0, len(rows), MAX_BATCH_ROWS):
-            yield rows[start : start + MAX_BATCH_ROWS], int(length)
 
 
 class EncoderStage(Stage):

@@ -78,7 +78,7 @@ class Generation:
         if due or reason or self._stop_words:
             reason = self._detokenize() or reason
         if reason:
-            self._finish(reason)
+            self._finish(reason, delta.error)
         elif due and self._text:
             return self._send_chunk()
         return reason
@@ -105,20 +105,20 @@ class Generation:
 
     def _send_chunk(self) -> str | None:
         """Send what there is, unless the client has gone: then nothing more is computed for it."""
+        start = time.perf_counter()  # before the question: it takes the engine's time too
         if self.stream.is_cancelled():
             self._finish("cancelled")
             return "cancelled"
-        start = time.perf_counter()
         self.stream.send(self._outputs())
         self._last_sent_s = time.perf_counter()
         self._pacer.sent(self._last_sent_s - start)
         return None
 
-    def _finish(self, reason: str) -> None:
+    def _finish(self, reason: str, error: Exception | None = None) -> None:
         """Send the last response: the rest of the text, the reason, the citations."""
         self.is_over = True
         if reason == "error":
-            self.stream.fail(RuntimeError("the engine ended the request with an error"))
+            self.stream.fail(error or RuntimeError("the engine ended the request with an error"))
             return
         self._text += self._stop_words.push(self._detokenizer.flush()) + self._stop_words.flush()
         last: dict[str, Array | list[str]] = {"finish_reason": [reason]}

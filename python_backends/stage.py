@@ -45,6 +45,10 @@ class Cancelled(RequestError):
     code = "CANCELLED"
 
 
+class MachineError(Exception):
+    """This machine can't run what the placement asks for; told to the operator when loading."""
+
+
 @dataclass(frozen=True)
 class Tensors:
     """The inputs of one request by name: numeric arrays, and object arrays of bytes for STRING."""
@@ -125,14 +129,15 @@ class Gauge(Protocol):
 class StageContext:
     """What a stage is loaded with.
 
-    Its version folder, the parameters of its config.pbtxt, a way to call other models, and a way
-    to make a `Gauge` from its name and description.
+    Its version folder, the parameters of its config.pbtxt, a way to call other models, a way to
+    make a `Gauge` from its name and description, and the GPU of its instance (0 on a CPU).
     """
 
     version_folder: Path
     parameters: Mapping[str, str]
     caller: Caller
     gauge: Callable[[str, str], Gauge]
+    device_id: int = 0
 
     def engine_folder(self) -> EngineFolder:
         """The engine that the parameter `engine_folder` names, relative to the version folder."""

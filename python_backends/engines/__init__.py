@@ -1,11 +1,12 @@
-"""Engines behind the stages: two small protocols, and the choice that the placement makes."""
+"""Engines behind the stages: two small protocols, and which engine an engine folder needs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ensembles.manifest import ManifestError
 from python_backends.sampling import GenerationParams
-from python_backends.stage import Array, EngineFolder, StageContext
+from python_backends.stage import Array, EngineFolder, Overloaded, StageContext
 
 
 class EncoderEngine(Protocol):
@@ -17,10 +18,20 @@ class EncoderEngine(Protocol):
 
 @dataclass(frozen=True)
 class Delta:
-    """New ids of one request; `finish_reason` (stop, length, cancelled) on the last one only."""
+    """New ids of one request; a `finish_reason` on the last one only.
+
+    Reasons are stop, length, cancelled and error. `error` says more of the last: a `RequestError`
+    is told to the client, anything else is logged. The id that ends a sequence is among the ids
+    when the engine hands it over.
+    """
 
     token_ids: tuple[int, ...]
     finish_reason: str | None = None
+    error: Exception | None = None
+
+
+CANCELLED = Delta((), "cancelled")
+"""The last delta of a request that `cancel` ended."""
 
 
 Sink = Callable[[Delta], None]
@@ -29,7 +40,10 @@ Sink = Callable[[Delta], None]
 
 @dataclass(frozen=True)
 class EngineStats:
-    """A look at the engine: requests being decoded, requests waiting, share of KV blocks in use."""
+    """A look at the engine: requests being decoded, requests waiting, share of KV blocks in use.
+
+    `kv_cache_used` is NaN when the engine doesn't say.
+    """
 
     running: int
     waiting: int
@@ -43,7 +57,10 @@ class LlmEngine(Protocol):
     """Prompt and answer of one request can't be longer than this."""
 
     def submit(self, prompt_ids: Sequence[int], params: GenerationParams, sink: Sink) -> int:
-        """Queue a request and return its number; raises `Overloaded` when the queue is full."""
+        """Queue a request and return its number.
+
+        Raises `Overloaded` when the queue is full, `RequestError` for what this engine can't do.
+        """
 
     def cancel(self, request: int) -> None:
         """End a request soon; its last delta says so. Unknown numbers are ignored."""
@@ -71,11 +88,29 @@ def load_encoder_engine(context: StageContext, folder: EngineFolder) -> EncoderE
 
 
 def load_llm_engine(context: StageContext, folder: EngineFolder) -> LlmEngine:
-    """The engine that the parameter `engine` names."""
-    match context.parameters["engine"]:
+    """The engine that the folder was built for; raises `ManifestError` for an unknown one."""
+    match folder.manifest.engine:
         case "openvino":
             from python_backends.engines.openvino_llm import OpenVinoLlm
 
             return OpenVinoLlm(context, folder)
+        case "tensorrt-llm":
+            from python_backends.engines.tensorrt_llm_api import TensorRtLlmApi
+
+            return TensorRtLlmApi(context, folder)
+        case "tensorrtllm-backend":
+            from python_backends.engines.tensorrt_llm_backend import TensorRtLlmBackend
+
+            return TensorRtLlmBackend(context, folder)
         case other:
-            raise ValueError(f"engine '{other}' for the LLM; openvino is possible")
+            raise ManifestError(
+                f"{folder.path} holds an engine for '{other}'; an LLM can run on openvino, "
+                "tensorrt-llm or tensorrtllm-backend"
+            )
+
+
+def overloaded(requests: int) -> Overloaded:
+    """What `submit` raises when `requests` are running or waiting already."""
+    return Overloaded(
+        f"{requests} requests are running or waiting, which is this server's limit; try again later"
+    )

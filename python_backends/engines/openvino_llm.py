@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from python_backends.engines import Delta, EngineStats, Sink
+from python_backends.engines import CANCELLED, Delta, EngineStats, Sink, overloaded
 from python_backends.sampling import GenerationParams
-from python_backends.stage import EngineFolder, Overloaded, StageContext
+from python_backends.stage import EngineFolder, StageContext
 
 KV_BLOCK_TOKENS = 32
 """Tokens of one KV block on the CPU device (observed in OpenVINO GenAI 2026.4)."""
@@ -65,10 +65,7 @@ class OpenVinoLlm:
         """Queue a request; raises `Overloaded` when too many wait already."""
         with self._wake:
             if len(self._jobs) >= self._max_jobs:
-                raise Overloaded(
-                    f"{len(self._jobs)} requests are running or waiting, which is this server's "
-                    "limit; try again later"
-                )
+                raise overloaded(len(self._jobs))
             job = _Job(next(self._numbers), prompt_ids, params, sink)
             self._jobs[job.number] = job
             self._incoming.append(job)
@@ -121,7 +118,7 @@ class OpenVinoLlm:
         for job in incoming:
             self._add(job)
         for number in cancelled & self._jobs.keys():
-            self._end(self._jobs[number], Delta((), "cancelled"))
+            self._end(self._jobs[number], CANCELLED)
         if self._closing:
             self._end_all("cancelled")
         return not self._closing

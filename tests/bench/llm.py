@@ -1,9 +1,12 @@
 """`llm` at 1, 4 and 16 streams against the bare engine in process at the same concurrency."""
 
 import itertools
+import queue
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import tritonclient.grpc as grpcclient
 
 from builders.repository import REPOSITORY
 from python_backends.engines import Delta, load_llm_engine
@@ -51,23 +54,39 @@ class Bare:
         self._engine.close()
 
 
-def run_triton(url: str, streams: int, tokens: int) -> float:
-    """As many gRPC streams with one request each; tokens generated."""
+class Connections:
+    """gRPC streams that stay open from run to run, as a client's do; one request each at a time."""
 
-    def one(_: int) -> None:
-        length = [tensor(name, [tokens], "INT32") for name in ("max_tokens", "min_tokens")]
-        inputs = [text("text_input", prompt()), *length, tensor("stream", [True], "BOOL")]
-        stream = OpenStream(url, "llm", inputs)
-        response, error = stream.next()
-        while error is None and not is_final(response):
-            response, error = stream.next()
-        stream.close()
+    def __init__(self, url: str, count: int) -> None:
+        self._clients = [grpcclient.InferenceServerClient(url) for _ in range(count)]
+        self._queues: list[queue.Queue[Any]] = [queue.Queue() for _ in range(count)]
+        for client, answers in zip(self._clients, self._queues, strict=True):
+            client.start_stream(lambda result, error, to=answers: to.put((result, error)))
+
+    def run(self, tokens: int) -> float:
+        """One request on each, to its last chunk; tokens generated."""
+        for client in self._clients:
+            length = [tensor(name, [tokens], "INT32") for name in ("max_tokens", "min_tokens")]
+            inputs = [text("text_input", prompt()), *length, tensor("stream", [True], "BOOL")]
+            client.async_stream_infer("llm", inputs)
+        for answers in self._queues:
+            _drain(answers)
+        return len(self._clients) * tokens
+
+    def close(self) -> None:
+        """End the streams."""
+        for client in self._clients:
+            client.stop_stream()
+            client.close()
+
+
+def _drain(answers: queue.Queue[Any]) -> None:
+    while True:
+        response, error = answers.get(timeout=120)
         if error:
             raise error
-
-    with ThreadPoolExecutor(streams) as pool:
-        list(pool.map(one, range(streams)))
-    return streams * tokens
+        if is_final(response):
+            return
 
 
 def measure_prefix(url: str, repeats: int) -> dict[str, Spread]:
@@ -92,15 +111,17 @@ def measure(
 ) -> dict[int, dict[str, Spread]]:
     """Tokens per second by concurrency, bare and through Triton."""
     bare = Bare(repository)
-    found = {
-        streams: rates(
-            {
-                "bare": lambda streams=streams: bare.run(streams, tokens),  # type: ignore[misc]
-                "triton": lambda streams=streams: run_triton(url, streams, tokens),  # type: ignore[misc]
-            },
-            repeats,
-        )
-        for streams in CONCURRENCY
-    }
+    found = {streams: _compare(bare, url, streams, tokens, repeats) for streams in CONCURRENCY}
     bare.close()
+    return found
+
+
+def _compare(bare: Bare, url: str, streams: int, tokens: int, repeats: int) -> dict[str, Spread]:
+    connections = Connections(url, streams)
+    variants = {
+        "bare": lambda: bare.run(streams, tokens),
+        "triton": lambda: connections.run(tokens),
+    }
+    found = rates(variants, repeats)
+    connections.close()
     return found

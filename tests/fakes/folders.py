@@ -112,6 +112,8 @@ def make_folder(
     sampling: Sampling | None = None,
     chat_template: object = CHAT_TEMPLATE,
     files: Mapping[str, str] | None = None,
+    engine: str = "openvino",
+    eos_token_ids: tuple[int, ...] = (1,),
 ) -> Path:
     """An engine folder as builders publish it, without the engine's own files."""
     path.mkdir(parents=True)
@@ -130,7 +132,8 @@ def make_folder(
         checkpoint_sha256="0" * 64,
         files={file.name: sha256(file) for file in path.iterdir()},
         versions={"tool": "1.0"},
-        eos_token_ids=(1,),
+        engine=engine,
+        eos_token_ids=eos_token_ids,
         sampling=sampling or Sampling(max_tokens=16),
     )
     (path / MANIFEST_FILE).write_text(manifest.to_json())

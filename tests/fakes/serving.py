@@ -128,6 +128,31 @@ class FakeLlm:
         self.is_closed = True
 
 
+@dataclass
+class FakeSink:
+    """Takes the deltas of one request; `ended` is set with the last one."""
+
+    deltas: list[Delta] = field(default_factory=list)
+    started: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, delta: Delta) -> None:
+        assert not self.ended.is_set(), "a delta behind the last one"
+        self.deltas.append(delta)
+        self.started.set()
+        if delta.finish_reason:
+            self.ended.set()
+
+    @property
+    def ids(self) -> list[int]:
+        return [i for delta in self.deltas for i in delta.token_ids]
+
+    def wait(self) -> Delta:
+        """The last delta."""
+        assert self.ended.wait(WAIT_S), "the request did not end"
+        return self.deltas[-1]
+
+
 class SumEncoder:
     """An `EncoderEngine` that gives (sum of ids under the mask, tokens); records its batches.
 

@@ -18,7 +18,14 @@ from python_backends.adapter import (
     to_array,
 )
 from python_backends.bls import IN_BAND_ERRORS, QUEUE_FULL, ServerCaller
-from python_backends.stage import Cancelled, Overloaded, RequestError, Stage, StreamingStage
+from python_backends.stage import (
+    Cancelled,
+    MachineError,
+    Overloaded,
+    RequestError,
+    Stage,
+    StreamingStage,
+)
 from tests.fakes import triton_stub
 from tests.fakes.serving import strings
 from tests.fakes.triton_stub import InferenceRequest, InferenceResponse, Tensor, TritonError
@@ -364,10 +371,30 @@ def test_a_streamed_call_gives_each_response_and_raises_the_last_ones_error(pb):
         next(answers)
 
 
-def test_a_model_that_cannot_load_says_why_to_the_operator(pb):
-    def load(context):
-        raise ManifestError("no manifest.json in engines/cpu: run 'make build-engines'")
+ARGS = {
+    "model_config": "{}",
+    "model_repository": "/m/llm",
+    "model_version": "1",
+    "model_instance_device_id": "3",
+}
 
-    args = {"model_config": "{}", "model_repository": "/m/llm", "model_version": "1"}
+
+@pytest.mark.parametrize("error", [ManifestError, MachineError])
+def test_a_model_that_cannot_load_says_why_to_the_operator(pb, error):
+    def load(context):
+        raise error("no manifest.json in engines/cpu: run 'make build-engines'")
+
     with pytest.raises(triton_stub.TritonModelException, match="run 'make build-engines'"):
-        python_model(load)().initialize(args)
+        python_model(load)().initialize(ARGS)
+
+
+def test_a_stage_learns_the_gpu_of_its_instance(pb):
+    seen = []
+
+    def load(context):
+        seen.append(context)
+        raise ManifestError("enough")
+
+    with pytest.raises(triton_stub.TritonModelException):
+        python_model(load)().initialize(ARGS)
+    assert seen[0].device_id == 3

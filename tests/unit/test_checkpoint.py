@@ -8,11 +8,13 @@ from safetensors.numpy import save_file
 
 from builders import checkpoint as checkpoints
 from builders import engine as engines
+from builders import resources
+from builders.build_lock import LOCK_FILE
 from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.engine import build_engine, engine_key
 from builders.errors import BuildError
 from builders.onnx_export import pooling
-from builders.spec import ModelSpec, Placement, SamplingSpec, Sku
+from builders.spec import ModelSpec, Placement, SamplingSpec, Sku, load_sku
 from ensembles.manifest import read_manifest
 from tests.fakes import folders
 
@@ -180,10 +182,11 @@ def test_the_key_ignores_where_it_came_from_and_how_it_is_placed():
 def export(monkeypatch, tmp_path):
     """Stands for the exporters (torch, optimum): a file, and how often it was made."""
     made = []
-    monkeypatch.setattr(engines, "ENGINES", tmp_path / "engines")
-    monkeypatch.setattr(engines, "_SPARE_BYTES", 0)
+    for name in ("ENGINES", "WORK", "LOGS"):
+        monkeypatch.setattr(engines, name, tmp_path / name.lower())
+    monkeypatch.setattr(resources, "_SPARE_BYTES", 0)
 
-    def export_encoder(spec, checkpoint, target):
+    def export_encoder(spec, checkpoint, target, precision):
         made.append(target)
         target.write_text("onnx")
 
@@ -201,18 +204,19 @@ def test_an_engine_is_made_once_and_found_again(folder, export):
 
 
 def test_a_build_that_fails_publishes_nothing(folder, export, monkeypatch, tmp_path):
-    def fail(spec, checkpoint, target):
+    def fail(spec, checkpoint, target, precision):
         target.write_text("half")
         raise BuildError("no")
 
     monkeypatch.setattr(engines, "export_encoder", fail)
     with pytest.raises(BuildError):
         build_engine(spec_of(folder), SKU, lambda _: None)
-    assert [path for path in (tmp_path / "engines").rglob("*") if path.is_file()] == []
+    found = [path.name for path in (tmp_path / "engines").rglob("*") if path.is_file()]
+    assert found == [LOCK_FILE]
 
 
 def test_a_full_disk_is_found_before_the_export(folder, export, monkeypatch):
-    monkeypatch.setattr(engines, "_SPARE_BYTES", 2**60)
+    monkeypatch.setattr(resources, "_SPARE_BYTES", 2**60)
     with pytest.raises(BuildError, match=r"disk: .* GiB needed under .* GiB free"):
         build_engine(spec_of(folder), SKU, lambda _: None)
     assert export == []
@@ -240,3 +244,17 @@ def test_other_poolings_are_refused(tmp_path):
     (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_max_tokens": true}')
     with pytest.raises(BuildError, match="other than mean or cls"):
         pooling(tmp_path)
+
+
+def test_an_encoder_for_a_gpu_is_made_in_fp16_and_says_for_which(folder, export, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        engines, "export_encoder", lambda s, c, to, as_: (seen.append(as_), to.write_text(as_))
+    )
+    for_cpu = build_engine(spec_of(folder), SKU, lambda _: None)
+    for_gpu = build_engine(spec_of(folder), load_sku("h100-sxm-80gb"), lambda _: None)
+    assert seen == ["fp32", "fp16"]
+    manifest = read_manifest(for_gpu.folder)
+    assert (manifest.precision, manifest.compute_capability) == ("fp16", "9.0")
+    manifest = read_manifest(for_cpu.folder)
+    assert (manifest.precision, manifest.compute_capability) == ("fp32", "")

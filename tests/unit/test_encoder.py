@@ -7,14 +7,8 @@ from hypothesis import strategies as st
 
 from ensembles.contracts import EMBEDDER
 from python_backends import encoder
-from python_backends.encoder import (
-    LENGTH_BUCKETS,
-    MAX_BATCH_ROWS,
-    EmbedderStage,
-    RerankerStage,
-    bucket,
-    compute_batches,
-)
+from python_backends.batches import LENGTH_BUCKETS, MAX_BATCH_ROWS, bucket, compute_batches
+from python_backends.encoder import EmbedderStage, RerankerStage
 from python_backends.stage import RequestError, Tensors
 from tests.fakes import folders
 from tests.fakes.serving import SumEncoder, context

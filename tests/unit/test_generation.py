@@ -7,6 +7,7 @@ from python_backends import generation
 from python_backends.detokenizer import IncrementalDetokenizer, StopWords
 from python_backends.engines import Delta
 from python_backends.generation import ChunkPacer, Generation
+from python_backends.stage import Overloaded
 from tests.fakes.serving import FakeStream, strings, tensors
 
 WORDS = ["See", " [2]", " and", " [1]", " [2]", " [9]", " [0]", " END", " more"]
@@ -109,6 +110,14 @@ def test_a_client_that_has_gone_gets_nothing_more():
     assert stream.finals == 1
 
 
+def test_an_error_that_the_engine_names_is_handed_on():
+    stream, run = start()
+    refused = Overloaded("the backend's queue is full")
+    assert run.on_delta(Delta((0,), "error", refused)) == "error"
+    assert stream.error is refused
+    assert (stream.sent, stream.finals) == ([], 1)
+
+
 def test_an_error_of_the_engine_is_ours_not_the_clients():
     stream, run = start()
     run.on_delta(Delta((0,)))
@@ -151,3 +160,19 @@ def test_sending_takes_at_most_a_share_of_the_time(monkeypatch, active):
     for _ in range(200):
         pacer.sent(0.004)
     assert not pacer.is_due(100.0 - gap * 1.01), "sending got dearer: fewer chunks"
+
+
+def test_asking_for_the_client_counts_as_sending(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(generation.time, "perf_counter", lambda: clock[0])
+    pacer, costs = Eager(), []
+    monkeypatch.setattr(pacer, "sent", costs.append)
+    stream, run = start(pacer=pacer)
+
+    def is_cancelled():
+        clock[0] += 0.5
+        return False
+
+    stream.is_cancelled = is_cancelled
+    run.on_delta(Delta((0,)))
+    assert costs == [0.5]

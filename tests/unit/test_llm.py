@@ -1,5 +1,6 @@
 """`llm` over an engine under the test's control: prompts, limits, stopping, gone clients."""
 
+import itertools
 import json
 import logging
 import threading
@@ -10,6 +11,7 @@ import pytest
 
 from ensembles.manifest import ManifestError, Sampling
 from python_backends import llm
+from python_backends.engines import EngineStats
 from python_backends.llm import LlmStage
 from python_backends.stage import Overloaded, RequestError
 from tests.fakes import folders
@@ -239,6 +241,39 @@ def test_a_look_that_fails_each_time_is_not_repeated_without_a_pause(stage, monk
     start(stage, text_input="Hi", is_cancelled=is_cancelled)
     assert enough.wait(WAIT_S)
     assert looks[5] - looks[0] >= 4 * 0.01
+
+
+def test_many_clients_are_asked_for_less_often(stage, monkeypatch):
+    monkeypatch.setattr(llm, "POLL_STREAM_S", 0.05)
+    looks, enough = [], threading.Event()
+
+    def is_cancelled():
+        looks.append(time.monotonic())
+        if len(looks) == 3:
+            enough.set()
+        return False
+
+    start(stage, text_input="Hi", is_cancelled=is_cancelled)
+    for _ in range(3):
+        start(stage, text_input="Hi")
+    assert enough.wait(WAIT_S)
+    assert looks[2] - looks[1] >= 4 * 0.05
+
+
+def test_figures_are_shown_until_the_engine_is_idle(stage, engine, monkeypatch):
+    """An engine may be at work for a little longer than the last stream that it served."""
+    looks, looked, idle = itertools.count(), threading.Event(), threading.Event()
+
+    def stats():
+        looked.set()
+        return EngineStats(running=int(next(looks) < 3), waiting=0, kv_cache_used=0.0)
+
+    monkeypatch.setattr(engine, "stats", stats)
+    monkeypatch.setattr(stage._gauges, "show", lambda s: s.running == 0 and idle.set())
+    start(stage, text_input="Hi")
+    assert looked.wait(WAIT_S)
+    engine.give(0, reason="stop")
+    assert idle.wait(WAIT_S)
 
 
 @pytest.mark.parametrize("room", [64, 65])

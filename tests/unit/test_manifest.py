@@ -29,6 +29,7 @@ MANIFESTS = st.builds(
     checkpoint_sha256=NAMES,
     files=st.dictionaries(NAMES, NAMES, max_size=3),
     versions=st.dictionaries(NAMES, NAMES, max_size=3),
+    engine=NAMES,
     eos_token_ids=st.lists(st.integers(0, 10**6), max_size=3).map(tuple),
     sampling=st.builds(Sampling, top_k=st.integers(0, 100), temperature=st.floats(0, 10)),
 )

@@ -1,4 +1,4 @@
-"""The planner: every SKU × model gives a plan or a reasoned refusal; figures hold; faults say why."""
+"""The planner: every SKU × model gives a plan or a reasoned refusal; its figures hold."""
 
 import dataclasses
 import itertools
@@ -7,17 +7,25 @@ import statistics
 
 import pytest
 
-from builders import llm_cost
-from builders.calibrate import FITTED, fit, published
 from builders.cli import main
-from builders.encoder_plan import EncoderPlan, plan_encoder
 from builders.errors import BuildError
-from builders.llm_cost import GIB, Deployment
-from builders.llm_plan import MAX_BATCH_SIZE, LlmPlan, Request
-from builders.plan import Refusal, plan_llm
-from builders.plan_report import BAR_WIDTH, bar, llm_text
-from builders.spec import GpuOptions, LoraSpec, load_model, load_sku, model_names, sku_names
-from builders.throughput import Workload, performance
+from builders.planner import llm_cost
+from builders.planner.calibrate import FITTED, fit, published
+from builders.planner.encoder_plan import EncoderPlan, plan_encoder
+from builders.planner.llm_cost import GIB, Deployment
+from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmPlan, Request
+from builders.planner.plan import Refusal, plan_llm
+from builders.planner.report import BAR_WIDTH, bar, llm_text
+from builders.planner.throughput import Workload, performance
+from builders.spec import (
+    GpuOptions,
+    LookaheadSpec,
+    LoraSpec,
+    load_model,
+    load_sku,
+    model_names,
+    sku_names,
+)
 
 GPU_SKUS = [name for name in sku_names() if load_sku(name).gpu]
 RAG = Workload(1000, 250)
@@ -153,10 +161,45 @@ def test_what_does_not_fit_names_the_nearest_that_does():
     assert text.endswith("Fits: FP8 TP1, W4A16 AWQ TP1, BF16 TP2")
 
 
+def test_a_model_without_a_converter_has_no_engine_and_says_so_once():
+    with pytest.raises(Refusal) as caught:
+        plan_llm(request(model="qwen3-8b", flavour="engine"))
+    assert str(caught.value).count("no converter is documented") == 1
+    assert "or flavour llm-api" in str(caught.value)
+    assert plan_llm(request(model="qwen3-8b")).engine.precision == "fp8"
+
+
+def test_the_api_needs_a_checkpoint_in_the_planned_precision():
+    named = plan_llm(request())
+    assert any("hf://nvidia/Llama-3.1-8B-Instruct-FP8@" in reason for reason in named.reasons)
+    unnamed = plan_llm(request("a100-sxm-80gb", precision="w4a16-awq"))
+    assert any("name one before building" in reason for reason in unnamed.reasons)
+
+
+def test_lookahead_leaves_room_for_drafts():
+    spec = load_model("llama-3.1-8b")
+    options = GpuOptions(lookahead=LookaheadSpec())
+    asked = dataclasses.replace(
+        request(flavour="engine"), spec=spec.model_copy(update={"gpu": options})
+    )
+    engine = plan_llm(asked).engine
+    assert engine.max_batch_size * 84 <= engine.max_num_tokens  # 83 drafts and the token itself
+    with pytest.raises(Refusal, match="TensorRT engines only"):
+        plan_llm(dataclasses.replace(asked, flavour="llm-api"))
+
+
+def test_migration_says_what_changes(capsys):
+    line = "plan --sku h100-sxm-80gb --model llama-3.1-8b --migrate"
+    assert main(line.split()) == 0
+    said = capsys.readouterr().out
+    assert "no convert_checkpoint.py, quantize.py or trtllm-build any more" in said
+    assert "enable_chunked_context → model.yaml: enable_chunked_prefill" in said
+
+
 def test_a_split_that_does_not_divide_the_heads():
     with pytest.raises(BuildError, match=r"tp 3: does not divide the 32 attention heads.*1, 2, 4"):
         plan_llm(request(tp=3))
-    with pytest.raises(BuildError, match="pp 33: 'llama-3.1-8b' has 32 layers"):
+    with pytest.raises(BuildError, match=r"pp 33: 'llama-3.1-8b' has 32 layers"):
         plan_llm(request(pp=33))
 
 
@@ -216,8 +259,8 @@ def test_the_bar_shows_the_budget():
 
 
 def test_the_command_prints_one_object(capsys):
-    line = "plan --sku h200-sxm-141gb --model llama-3.1-8b --precision fp8 --tp 1"
-    assert main([*line.split(), *"--isl 2048 --osl 2048 --max-load --json".split()]) == 0
+    line = "plan --sku h200-sxm-141gb --model llama-3.1-8b --precision fp8 --tp 1 --isl 2048"
+    assert main([*line.split(), "--osl", "2048", "--max-load", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["max_output_tokens_per_s"] == pytest.approx(12194, rel=0.1)
     assert {

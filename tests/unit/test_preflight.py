@@ -114,6 +114,14 @@ def test_a_missing_engine_says_how_to_make_it(machine):
     assert line.endswith("run 'make build-engines'")
 
 
+def test_a_half_copied_engine_is_named(machine):
+    (machine.folder / "tokenizer_config.json").unlink()
+    (line,) = found(machine)
+    assert line == (
+        f"model 'llm': {machine.folder} lacks tokenizer_config.json: run 'make build-engines'"
+    )
+
+
 def test_a_changed_tokenizer_is_found(machine):
     folders.word_level(["b"]).save(str(machine.folder / "tokenizer.json"))
     (line,) = found(machine)
@@ -122,7 +130,17 @@ def test_a_changed_tokenizer_is_found(machine):
 
 def test_an_engine_of_another_sku_is_refused(machine):
     machine.sku = Sku(name="h100", placement={})
-    assert found(machine) == ["model 'llm': its engine was built for 'cpu', not 'h100'"]
+    assert found(machine) == [
+        "model 'llm': its engine was built for 'cpu', not 'h100'; run 'make build-engines SKU=h100'"
+    ]
+
+
+def test_a_damaged_manifest_is_named(machine):
+    for text in (b"", b'{"role": "llm"', b"\xff\xfe\x00", b"[]"):
+        (machine.folder / "manifest.json").write_bytes(text)
+        (line,) = found(machine)
+        assert line.startswith(f"model 'llm': {machine.folder}/manifest.json: not a manifest of")
+        assert line.endswith("; rebuild")
 
 
 def test_all_faults_come_at_once(machine):

@@ -69,3 +69,4 @@ def test_each_model_gets_a_relative_link_to_the_engine_of_its_role(tmp_path, eng
     assert len(links) == 7
     assert all(link.is_symlink() for link in links)
     assert [p for p in repository.rglob(".cpu.new") if p.is_symlink()] == []
+    assert list(engine_links(SKU, tmp_path)) == [], "no model of ours, so no engine is missed"

@@ -90,6 +90,7 @@ class Server:
                 "model_config": config_json(name),
                 "model_repository": str(self.root / name),
                 "model_version": "1",
+                "model_instance_device_id": "0",
             }
         )
         self.models[name] = model

@@ -1,0 +1,73 @@
+"""The log of a build: what its commands say, and the end of it in the error when one fails."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from builders.errors import BuildError
+
+_TAIL_LINES = 15
+
+
+class BuildLog:
+    """One text file, begun anew by each build and kept after it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begin(self) -> None:
+        """Forget the build before."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("")
+
+    def write(self, text: str) -> None:
+        """One more line."""
+        with self.path.open("a") as file:
+            file.write(f"{text}\n")
+
+    def run(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Run a command whose output goes to the log; `environment` adds to ours.
+
+        Raises `BuildError` with the status when it fails. It ends when this process does.
+        """
+        self.write(f"$ {' '.join(command)}")
+        with self.path.open("a") as output:
+            done = subprocess.run(
+                command,
+                check=False,
+                stdout=output,
+                stderr=output,
+                env=os.environ | environment,
+                preexec_fn=_end_with_parent,
+            )
+        if done.returncode:
+            raise BuildError(f"{Path(command[0]).name} {_fate(done.returncode)}")
+
+    def failure(self, model: str, step: str, error: Exception) -> BuildError:
+        """The error of a step as the person at the keyboard needs it; its traceback is logged."""
+        if not isinstance(error, BuildError):
+            self.write("".join(traceback.format_exception(error)))
+        name = "" if isinstance(error, BuildError) else f"{type(error).__name__}: "
+        return BuildError(
+            f"model '{model}': {step} failed: {name}{error}\n{self.path} ends with:\n{self._tail()}"
+        )
+
+    def _tail(self) -> str:
+        return "\n".join(self.path.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
+
+
+def _fate(status: int) -> str:
+    """In words. The kernel sends SIGKILL when memory runs out, and nothing in the log says so."""
+    if status == -signal.SIGKILL:
+        return "was killed: the machine ran out of memory (see 'dmesg'), or somebody ended it"
+    return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+
+
+def _end_with_parent() -> None:
+    """An orphan would go on writing into the folder that the next build makes anew."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

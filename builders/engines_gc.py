@@ -1,0 +1,86 @@
+"""Engines that nothing uses any more, and what interrupted builds left: found and removed."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from builders import build_lock
+from builders import engine as engines
+from builders.checkpoint import open_checkpoint
+from builders.errors import BuildError
+from builders.explain import newest_engine
+from builders.repository import REPOSITORY
+from builders.spec import Sku, load_model, model_names
+from builders.work import Report
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A folder that was removed, or would be."""
+
+    folder: Path
+    size_bytes: int
+
+
+def collect(
+    skus: list[Sku], say: Report, dry_run: bool, repository: Path = REPOSITORY
+) -> Iterator[Removal]:
+    """Remove what no link of the repository and no spec uses; what is being built is left alone.
+
+    Of a model of which nothing is used the newest engine stays.
+    """
+    linked = {link.resolve() for link in repository.glob("*/1/engines/*")}
+    for sku in skus:
+        for home in sorted((engines.ENGINES / sku.name).glob("[!.]*/")):
+            try:
+                with build_lock.held_at_once(home):
+                    yield from _collect_model(home, sku, linked, say, dry_run)
+            except build_lock.Busy as busy:
+                say(f"{sku.name}/{home.name}: left alone, {busy} builds it")
+
+
+def _collect_model(
+    home: Path, sku: Sku, linked: set[Path], say: Report, dry_run: bool
+) -> Iterator[Removal]:
+    key = _current_key(home.name, sku, say)
+    used = {folder for folder in home.glob("[!.]*/") if folder.resolve() in linked}
+    used |= {folder for folder in [home / key] if key and folder.is_dir()}
+    newest = newest_engine(home)
+    if newest and (not used or not key):
+        used.add(newest)
+    for folder in sorted(home.glob("*/")):
+        if folder not in used:
+            yield _remove(folder, dry_run)
+    for folder in sorted((engines.WORK / sku.name / home.name).glob("*/")):
+        if key and folder.name != key:
+            yield _remove(folder, dry_run)
+
+
+def _current_key(model: str, sku: Sku, say: Report) -> str:
+    """Of the engine that a build would make now; empty when that can't be told."""
+    if model not in model_names():
+        return ""
+    spec = load_model(model)
+    if sku.gpu and spec.role == "llm":  # what a build would make depends on a plan
+        return ""
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            return engines.engine_key(spec, sku, open_checkpoint(spec, Path(scratch)))
+    except BuildError as error:
+        say(f"{sku.name}/{model}: keeping the newest, for its checkpoint can't be read: {error}")
+        return ""
+
+
+def _remove(folder: Path, dry_run: bool) -> Removal:
+    """Out of sight first: an engine is whole or gone, whenever we are interrupted.
+
+    Files that have another name elsewhere free nothing.
+    """
+    files = [file.stat() for file in folder.rglob("*") if file.is_file()]
+    size = sum(file.st_size for file in files if file.st_nlink == 1)
+    if not dry_run:
+        hidden = folder.with_name(f"{engines.UNFINISHED}{folder.name.lstrip('.')}-gone")
+        shutil.rmtree(folder.rename(hidden))
+    return Removal(folder, size)

@@ -1,0 +1,115 @@
+"""Whether the GPUs of a machine are those of a SKU: asked before a build and before serving."""
+
+import os
+from collections.abc import Callable, Iterator
+
+from builders.errors import BuildError
+from builders.gpu import Gpu
+from builders.nvml import Device, GpuMachine, NoGpuError, this_machine
+from builders.spec import Sku, load_sku, sku_names
+
+MEMORY_TOLERANCE = 0.08
+"""Driver, ECC and vendor make the same GPU tell a few percent more or less."""
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def no_gpu(sku: Sku, why: str) -> str:
+    """The sentence for a machine without a GPU; `why` begins it."""
+    assert sku.gpu is not None
+    return (
+        f"{why}; SKU '{sku.name}' needs {' or '.join(sku.gpu.product_names)} (upstream says “The "
+        "NVIDIA Driver was not detected. GPU functionality will not be available.”): start the "
+        "container with '--gpus all' where there is one, or take SKU=cpu"
+    )
+
+
+def seen_by_cuda(sku: Sku, machine: GpuMachine, count: int) -> tuple[Device, ...]:
+    """The first `count` GPUs that CUDA will use; raises `BuildError` where it sees fewer."""
+    chosen = os.environ.get(VISIBLE)
+    seen = machine.visible(chosen)
+    if len(seen) >= count:
+        return seen[:count]
+    limit = "" if chosen is None else f"; {VISIBLE}='{chosen}' shows {len(seen)} of them"
+    raise BuildError(
+        f"{count} GPU{'s' * (count > 1)} needed on SKU '{sku.name}' (tp × pp), "
+        f"{len(machine.devices)} in this machine{limit}: TensorRT-LLM would stop with “MPI size … "
+        "!= TP size … * PP size …”; show it more GPUs, or plan again with --gpus "
+        f"{max(1, len(seen))}"
+    )
+
+
+def device_faults(sku: Sku, devices: tuple[Device, ...]) -> Iterator[str]:
+    """One sentence for each way in which GPUs are not the SKU's, whatever their number."""
+    assert sku.gpu is not None
+    sentences: dict[str, list[str]] = {}
+    for device in devices:
+        for text in _faults(sku, sku.gpu, device):
+            sentences.setdefault(text, []).append(str(device.index))
+    for text, indexes in sentences.items():
+        yield f"GPU {', '.join(indexes)} {text}"
+
+
+def _faults(sku: Sku, gpu: Gpu, device: Device) -> Iterator[str]:
+    if device.compute_capability != gpu.compute_capability.value:
+        yield (
+            f"is {_described(device)}, not {gpu.product_names[0]} with compute capability "
+            f"{gpu.compute_capability.value} of SKU '{sku.name}': {_possible(device)}"
+        )
+    elif device.name not in gpu.product_names:
+        yield (
+            f"is {_described(device)}; SKU '{sku.name}' is for {' or '.join(gpu.product_names)}: "
+            f"{_possible(device)}"
+        )
+    elif not _is_size(device, gpu):
+        yield (
+            f"has {device.total_gib:.1f} GiB; the plans of SKU '{sku.name}' are for "
+            f"{gpu.memory_gib.value:.1f} GiB: {_possible(device)}"
+        )
+    if device.mig:
+        yield (
+            f"is cut into MIG slices, and SKU '{sku.name}' is a whole GPU: "
+            f"'nvidia-smi -i {device.index} -mig 0' joins them"
+        )
+
+
+def _described(device: Device) -> str:
+    return f"{device.name} (compute capability {device.compute_capability})"
+
+
+def _is_size(device: Device, gpu: Gpu) -> bool:
+    return abs(device.total_gib / gpu.memory_gib.value - 1) <= MEMORY_TOLERANCE
+
+
+def _possible(device: Device) -> str:
+    names = [name for name in sku_names() if _fits(device, load_sku(name).gpu)]
+    if names:
+        return f"take SKU={' or '.join(names)}"
+    return "no SKU of builders/skus is this GPU; write one, or use another machine"
+
+
+def _fits(device: Device, gpu: Gpu | None) -> bool:
+    return (
+        gpu is not None
+        and device.compute_capability == gpu.compute_capability.value
+        and device.name in gpu.product_names
+        and _is_size(device, gpu)
+    )
+
+
+def check_build_machine(
+    sku: Sku, gpus: int, ask: Callable[[], GpuMachine] = this_machine
+) -> GpuMachine:
+    """The machine, where an engine for the SKU can be built; raises `BuildError`.
+
+    TensorRT engines are made for the GPU that they are built on.
+    """
+    try:
+        machine = ask()
+    except NoGpuError as error:
+        raise BuildError(
+            f"an engine is built on its own kind of GPU: {no_gpu(sku, str(error))}"
+        ) from error
+    if found := list(device_faults(sku, seen_by_cuda(sku, machine, gpus))):
+        raise BuildError("an engine is built on its own kind of GPU:\n" + "\n".join(found))
+    return machine

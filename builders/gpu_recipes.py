@@ -1,0 +1,120 @@
+"""How the engines of GPU SKUs are made. The LLM's run on the GPU they are for: nothing here has."""
+
+import os
+import shutil
+from functools import partial
+from pathlib import Path
+
+from builders.checkpoint import Checkpoint
+from builders.commands import Command, check_programs
+from builders.engine import Recipe
+from builders.errors import BuildError
+from builders.planner.llm_plan import LlmPlan
+from builders.spec import ModelSpec
+from builders.tensorrt_llm.backend_config import NAME, engine_config_text
+from builders.tensorrt_llm.build_commands import (
+    EXAMPLES,
+    checkpoint_command,
+    engine_command,
+    read_architecture,
+    tokenizer_info_command,
+)
+from builders.tensorrt_llm.llm_api import check_checkpoint, model_yaml
+from builders.tensorrt_llm.support import refuse
+from builders.work import Work
+
+CHECKPOINT = "checkpoint"
+"""Folder of an LLM API engine that holds the checkpoint."""
+
+BACKEND_REPOSITORY = "triton"
+"""Folder of a TensorRT engine that is a model repository of its own: NVIDIA's backend model."""
+
+
+def llm_recipe(plan: LlmPlan, gpu: str, examples: Path = EXAMPLES) -> Recipe:
+    """For the plan's flavour; `gpu` is the product that it is made on.
+
+    `examples`: where TensorRT-LLM's converters are.
+    """
+    if plan.engine.flavour == "engine":
+        make = partial(_make_engine, plan, examples)
+        return Recipe("tensorrtllm-backend", (), make, plan.engine, gpu)
+    make = partial(_make_api_folder, plan)
+    return Recipe("tensorrt-llm", (), make, plan.engine, gpu, runtime=plan.runtime)
+
+
+def planned_source(plan: LlmPlan) -> ModelSpec:
+    """The spec, its source being the checkpoint in the planned precision.
+
+    Raises `BuildError` where the LLM API would need one that the spec doesn't name.
+    """
+    spec, precision = plan.request.spec, plan.engine.precision
+    if plan.engine.flavour == "engine" or precision == "bf16":
+        return spec
+    source = spec.gpu.checkpoints.get(precision)
+    if source is None:
+        named = ", ".join(spec.gpu.checkpoints) or "none"
+        raise BuildError(
+            f"model '{spec.name}': the LLM API takes its precision from the checkpoint, and "
+            f"builders/models/{spec.name}.toml names none in {precision} under [gpu.checkpoints] "
+            f"(named: {named}); possible: add one, choose --precision, or --flavour engine"
+        )
+    return spec.model_copy(update={"source": source})
+
+
+def _make_engine(
+    plan: LlmPlan, examples: Path, spec: ModelSpec, checkpoint: Checkpoint, work: Work
+) -> Path:
+    architecture, engine, source = read_architecture(checkpoint.path), plan.engine, checkpoint.path
+    refuse(engine, architecture)
+
+    def convert(to: Path) -> Command:
+        return checkpoint_command(engine, architecture, source, to, examples)
+
+    def build(to: Path) -> list[Command]:
+        commands = [engine_command(engine, architecture, work.folder / "convert", to)]
+        if plan.runtime.guided_decoding:
+            commands.append(tokenizer_info_command(source, to, examples))
+        return commands
+
+    check_programs([convert(work.folder), *build(work.folder)])
+    work.step("convert", lambda to: _run(work, [convert(to)]))
+    return work.step("build", lambda to: _run(work, build(to)))
+
+
+def _run(work: Work, commands: list[Command]) -> None:
+    for command in commands:
+        work.report(f"{command.what} …")
+        work.log.run(command.argv, {})
+
+
+def _make_api_folder(plan: LlmPlan, spec: ModelSpec, checkpoint: Checkpoint, work: Work) -> Path:
+    """Nothing is compiled: the checkpoint and the arguments that TensorRT-LLM loads it with."""
+    check_checkpoint(plan.engine, checkpoint.path)
+    arguments = model_yaml(plan.engine, plan.runtime, spec, CHECKPOINT)
+
+    def fill(to: Path) -> None:
+        (to / "model.yaml").write_text(arguments)
+        shutil.copytree(checkpoint.path, to / CHECKPOINT, copy_function=_link_or_copy)
+
+    return work.step("checkpoint", fill)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Weights take hundreds of GiB: a second name for them where the file system allows it."""
+    resolved = Path(source).resolve()  # the hub's cache is full of symbolic links
+    try:
+        os.link(resolved, target)
+    except OSError:
+        shutil.copyfile(resolved, target)
+
+
+def write_backend_repository(plan: LlmPlan, engine: Path) -> Path:
+    """The model repository with NVIDIA's backend model over a TensorRT engine; its folder.
+
+    Beside the engine's bytes, not among them: what it says may change without another build.
+    """
+    model = engine / BACKEND_REPOSITORY / NAME
+    (model / "1").mkdir(parents=True, exist_ok=True)
+    text = engine_config_text(plan.engine, plan.runtime, engine.resolve())
+    (model / "config.pbtxt").write_text(text)
+    return model.parent

@@ -1,0 +1,137 @@
+"""How well the roofline foretells published throughput, and the fit of its calibrated parameters.
+
+`python -m builders.planner.calibrate`: prints both. Only the tables marked "calibration" (one 8B
+model on two SKUs) are fitted; the others show the error on models, SKUs and splits never fitted.
+"""
+
+import math
+import statistics
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builders.gpu import GpuPrecision
+from builders.planner import llm_cost
+from builders.planner.llm_plan import Request
+from builders.planner.plan import Refusal, plan_llm
+from builders.planner.throughput import Workload
+from builders.spec import load_model, load_sku
+
+PUBLISHED = Path(__file__).parent / "published_throughput.toml"
+
+FITTED = {
+    "COMPUTE_EFFICIENCY": (0.40, 0.85),
+    "BANDWIDTH_EFFICIENCY": (0.60, 0.92),
+    "SEQUENCE_US": (0.0, 10.0),
+}
+"""Parameters of llm_cost with the range in which a value makes sense: HBM is known to reach about
+nine tenths of its peak, so a fit beyond that would only hide another fault."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One published figure."""
+
+    use: str
+    request: Request
+    tokens_per_s: float
+
+    @property
+    def ratio(self) -> float:
+        """Foretold over published; 0.0 where the planner says that it does not fit."""
+        try:
+            return plan_llm(self.request).most.output_tokens_per_s / self.tokens_per_s
+        except Refusal:
+            return 0.0
+
+
+def published() -> list[Measured]:
+    """Every figure of the file."""
+    tables = tomllib.loads(PUBLISHED.read_text())["table"]
+    return [measured for table in tables for measured in _figures(**table)]
+
+
+def _figures(
+    use: str,
+    model: str,
+    sku: str,
+    precision: GpuPrecision,
+    rows: list[list[int]],
+    tp: int = 1,
+    pp: int = 1,
+) -> Iterator[Measured]:
+    spec, machine = load_model(model), load_sku(sku)
+    for isl, osl, tokens_per_s in rows:
+        request = Request(
+            machine,
+            spec,
+            Workload(isl, osl),
+            precision=precision,
+            tp=tp,
+            pp=pp,
+            max_load=True,
+        )
+        yield Measured(use, request, tokens_per_s)
+
+
+def error(measured: Sequence[Measured]) -> float:
+    """Mean square of the logarithm of the ratio; infinite where something does not fit."""
+    ratios = [one.ratio for one in measured]
+    return math.inf if 0.0 in ratios else statistics.fmean(math.log(r) ** 2 for r in ratios)
+
+
+def fit(measured: Sequence[Measured]) -> dict[str, float]:
+    """The parameters that make `error` least: one after the other, in ever smaller steps."""
+    found = {name: getattr(llm_cost, name) for name in FITTED}
+    before = dict(found)
+    for step in (0.1, 0.03, 0.01, 0.003) * 3:
+        for name in FITTED:
+            tried = _around(name, found[name], step)
+            errors = [_error_at(name, value, measured) for value in tried]
+            found[name] = tried[errors.index(min(errors))]
+            setattr(llm_cost, name, found[name])
+    for name, value in before.items():
+        setattr(llm_cost, name, value)
+    return found
+
+
+def _around(name: str, value: float, step: float) -> list[float]:
+    low, high = FITTED[name]
+    width = step * (high - low)
+    return [min(high, max(low, value + n * width)) for n in range(-3, 4)]
+
+
+def _error_at(name: str, value: float, measured: Sequence[Measured]) -> float:
+    setattr(llm_cost, name, value)
+    return error(measured)
+
+
+def main() -> None:
+    """Print the fit and the ratios."""
+    figures = published()
+    fitted = fit([one for one in figures if one.use == "calibration"])
+    for name, value in fitted.items():
+        print(f"{name:24}{getattr(llm_cost, name):8.3f}   fitted now {value:8.3f}")
+    for use in ("calibration", "validation"):
+        ratios = [one.ratio for one in figures if one.use == use]
+        off = statistics.median(abs(r - 1) for r in ratios)
+        spread = f"ratios {min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"{use}: {len(ratios)} figures, median error {off:.1%}, {spread}")
+    for line in _by_table(figures):
+        print(line)
+
+
+def _by_table(figures: Sequence[Measured]) -> Iterator[str]:
+    groups: dict[str, list[Measured]] = {}
+    for one in figures:
+        request = one.request
+        split = f"{request.precision} TP{request.tp} PP{request.pp}"
+        name = f"{request.spec.name} {split} {request.sku.name}"
+        groups.setdefault(f"{one.use:12}{name}", []).append(one)
+    for name, group in groups.items():
+        yield f"{name:70}" + " ".join(f"{one.ratio:.2f}" for one in group)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""What one LLM costs on one kind of GPU: bytes it holds, and seconds an iteration takes.
+
+A roofline whose parts add up. An iteration of in-flight batching decodes one token of every running
+sequence and computes the prompts' share of it; its time is the sum of multiplying, reading weights,
+reading the KV cache, moving activations, talking between GPUs, and the host's part. The parameters
+below are the only ones; none belongs to a model or a SKU. docs/planner.md: what they were
+calibrated on, and how far they are off on models and SKUs they were not.
+"""
+
+from dataclasses import dataclass
+
+from builders.gpu import Gpu, GpuPrecision, KvDtype
+from builders.spec import Architecture
+
+GIB = 2**30
+
+WEIGHT_BYTES: dict[GpuPrecision, float] = {
+    "bf16": 2.0,
+    "fp8": 1.0,
+    "int8-sq": 1.0,
+    "nvfp4": 0.5 + 1 / 16,  # one FP8 scale for 16 values
+    "w4a16-awq": 0.5 + 2 / 128,  # one FP16 scale for 128 values
+}
+"""Bytes of one weight inside the layers; embedding and output head stay BF16."""
+
+KV_BYTES: dict[KvDtype, int] = {"bf16": 2, "fp8": 1, "int8": 1}
+
+COMPUTE_EFFICIENCY = 0.62
+"""Share of the peak matrix rate that is reached. Calibrated."""
+
+BANDWIDTH_EFFICIENCY = 0.92
+"""Share of the memory bandwidth that is reached. Calibrated, with 0.92 as its upper bound."""
+
+SEQUENCE_US = 2.1
+"""The host's time for one sequence in one iteration: scheduling, sampling, output. Calibrated."""
+
+ITERATION_US = 400.0
+"""The host's time for one iteration: assumed, too small beside the rest to be calibrated."""
+
+ACTIVATION_PASSES = 8
+"""How often a layer reads or writes a token's hidden state between its matrices: counted from a
+Llama layer (two norms, two residual sums, inputs and outputs of attention and MLP)."""
+
+MLP_PASSES = 4
+"""The same for the wide state inside the MLP."""
+
+LINK_EFFICIENCY = 0.8
+"""Share of the links' bandwidth that an all-reduce reaches. Assumed."""
+
+ALL_REDUCE_US = 8.0
+"""Latency of one all-reduce, of which a layer has two. Assumed."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One LLM as it is split and stored: `tp` ways in each layer, `pp` groups of layers."""
+
+    architecture: Architecture
+    gpu: Gpu
+    precision: GpuPrecision
+    kv_dtype: KvDtype
+    tp: int = 1
+    pp: int = 1
+
+    @property
+    def weight_bytes(self) -> float:
+        """Of all GPUs together."""
+        model = self.architecture
+        layers = model.layers * model.layer_parameters * WEIGHT_BYTES[self.precision]
+        # A tied table is held twice where the head is multiplied on other GPUs than it is read on.
+        tables = 1 if model.tied_embeddings and self.pp == 1 else 2
+        return layers + 2 * tables * model.embedding_parameters
+
+    @property
+    def gpu_weight_bytes(self) -> float:
+        """Of the GPU that holds most: the first and the last group also hold a table."""
+        model = self.architecture
+        layers = model.layers * model.layer_parameters * WEIGHT_BYTES[self.precision]
+        tables = 1 if self.pp > 1 or model.tied_embeddings else 2
+        return (layers / self.pp + 2 * tables * model.embedding_parameters) / self.tp
+
+    @property
+    def kv_bytes_per_token(self) -> float:
+        """Of all GPUs together; a KV head that can't be split further is held by several."""
+        model = self.architecture
+        heads = max(model.kv_heads, self.tp)
+        return 2 * model.layers * heads * model.head_dim * KV_BYTES[self.kv_dtype]
+
+    @property
+    def gpu_kv_bytes_per_token(self) -> float:
+        """Of one GPU."""
+        return self.kv_bytes_per_token / (self.tp * self.pp)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one iteration of one pipeline stage handles.
+
+    `sequences` are decoded, each reading a context of `context_tokens` on average; with them
+    `prompt_tokens` are computed, each reading `prompt_context_tokens` before it.
+    """
+
+    sequences: float
+    context_tokens: float
+    prompt_tokens: float
+    prompt_context_tokens: float
+
+
+@dataclass(frozen=True)
+class IterationTime:
+    """Seconds of an iteration of the slowest stage, by what they are spent on."""
+
+    matrices: float
+    attention: float
+    weights: float
+    kv_cache: float
+    activations: float
+    links: float
+    host: float
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return float(sum(vars(self).values()))
+
+
+def iteration_time(on: Deployment, load: Load) -> IterationTime:
+    """The roofline: see the module's text."""
+    gpu, model = on.gpu, on.architecture
+    bandwidth = gpu.memory_bandwidth_gb_s.value * 1e9 * BANDWIDTH_EFFICIENCY
+    tokens = load.sequences + load.prompt_tokens
+    layers = model.layers / on.pp
+    read = on.gpu_weight_bytes - _idle_table_bytes(on)
+    return IterationTime(
+        matrices=_matrix_seconds(on, load.sequences, tokens, layers),
+        attention=_attention_seconds(on, load, layers),
+        weights=read / bandwidth,
+        kv_cache=load.sequences * load.context_tokens * on.gpu_kv_bytes_per_token / bandwidth,
+        activations=tokens * layers * _activation_bytes(on) / bandwidth,
+        links=_link_seconds(on, tokens, layers),
+        host=(ITERATION_US + SEQUENCE_US * load.sequences) / 1e6,
+    )
+
+
+def _idle_table_bytes(on: Deployment) -> float:
+    """The token embedding lies in memory, but an iteration reads a few rows of it only."""
+    is_apart = on.pp == 1 and not on.architecture.tied_embeddings
+    return 2 * on.architecture.embedding_parameters / on.tp if is_apart else 0.0
+
+
+def _matrix_seconds(on: Deployment, sequences: float, tokens: float, layers: float) -> float:
+    """Layers at the precision's rate; the head in BF16, for the tokens that are sampled."""
+    rate = on.gpu.tflops(on.precision) * 1e12 * COMPUTE_EFFICIENCY
+    inside = 2 * on.architecture.layer_parameters * layers * tokens / rate
+    head = 2 * on.architecture.embedding_parameters * sequences / _bf16_rate(on)
+    return (inside + head) / on.tp
+
+
+def _attention_seconds(on: Deployment, load: Load, layers: float) -> float:
+    """Of the prompts, in BF16; that of decoding is reading the KV cache."""
+    model = on.architecture
+    each = 4 * layers * model.heads * model.head_dim * load.prompt_context_tokens
+    return load.prompt_tokens * each / on.tp / _bf16_rate(on)
+
+
+def _bf16_rate(on: Deployment) -> float:
+    return on.gpu.dense_tflops.bf16.value * 1e12 * COMPUTE_EFFICIENCY
+
+
+def _activation_bytes(on: Deployment) -> float:
+    """Of one token in one layer, in BF16; query, attention output and MLP are split."""
+    model = on.architecture
+    split = MLP_PASSES * model.intermediate + 3 * model.heads * model.head_dim
+    return 2 * (ACTIVATION_PASSES * model.hidden + split / on.tp)
+
+
+def _link_seconds(on: Deployment, tokens: float, layers: float) -> float:
+    """Two all-reduces a layer among `tp` GPUs; one hand-over a stage."""
+    state = tokens * on.architecture.hidden * 2
+    speed = on.gpu.link_gb_s.value * 1e9 * LINK_EFFICIENCY
+    ring = 2 * (on.tp - 1) / on.tp * state / speed + ALL_REDUCE_US / 1e6
+    reduces = 2 * layers * ring if on.tp > 1 else 0.0
+    return reduces + (state / speed if on.pp > 1 else 0.0)

@@ -1,0 +1,87 @@
+"""What is asked of the planner, and what it answers."""
+
+from dataclasses import dataclass
+
+from builders.engine_plan import EnginePlan, Flavour, RuntimePlan
+from builders.errors import BuildError
+from builders.gpu import Gpu, GpuPrecision
+from builders.planner.candidates import Candidate
+from builders.planner.llm_cost import Deployment
+from builders.planner.memory import MemoryBudget
+from builders.planner.throughput import Performance, Workload
+from builders.spec import Architecture, ModelSpec, Sku
+
+MAX_BATCH_SIZE = 2048
+"""TensorRT-LLM's default bound."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to plan; None leaves the choice to the planner.
+
+    `gpus` is the most that may be used, those of one machine where it is None. `max_load` plans as
+    the published benchmarks were run: the LLM alone, as many requests as the KV cache holds.
+    """
+
+    sku: Sku
+    spec: ModelSpec
+    workload: Workload
+    flavour: Flavour = "llm-api"
+    precision: GpuPrecision | None = None
+    tp: int | None = None
+    pp: int | None = None
+    gpus: int | None = None
+    encoders: tuple[ModelSpec, ...] = ()
+    max_load: bool = False
+
+    @property
+    def gpu(self) -> Gpu:
+        """Of the SKU; raises `BuildError` where it has none."""
+        if self.sku.gpu is None:
+            raise BuildError(f"SKU '{self.sku.name}' has no GPU to plan TensorRT-LLM for")
+        return self.sku.gpu
+
+    @property
+    def most_gpus(self) -> int:
+        """Which a plan may take."""
+        return min(self.gpus or self.gpu.max_gpus, self.gpu.max_gpus)
+
+    @property
+    def architecture(self) -> Architecture:
+        """Of the LLM; raises `BuildError` where its spec doesn't tell."""
+        if self.spec.architecture is None:
+            raise BuildError(
+                f"builders/models/{self.spec.name}.toml has no [architecture] table (layers, "
+                "hidden, heads, …), without which memory can't be planned"
+            )
+        return self.spec.architecture
+
+
+@dataclass(frozen=True)
+class LlmPlan:
+    """The outcome: what to build, how to run it, and what to expect of it.
+
+    `expected` is at `workload.concurrency`, or at 65 % utilisation where none was asked; `most` is
+    with every place taken. `kv_tokens` are held by all GPUs together.
+    """
+
+    request: Request
+    candidate: Candidate
+    engine: EnginePlan
+    runtime: RuntimePlan
+    budget: MemoryBudget
+    kv_tokens: int
+    most: Performance
+    expected: Performance
+    concurrency_at_65_percent: int
+    reasons: tuple[str, ...]
+
+    @property
+    def output_tokens_per_s_per_gpu(self) -> float:
+        """At most."""
+        return self.most.output_tokens_per_s / self.candidate.gpus
+
+    @property
+    def deployment(self) -> Deployment:
+        """What its costs are asked of."""
+        return self.candidate.on(self.request.gpu, self.request.architecture)

@@ -1,0 +1,285 @@
+"""Choose how an LLM runs on a GPU SKU, with a reason for every choice, or refuse with what fits."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from builders.engine_plan import CONTAINER, TENSORRT_LLM, EnginePlan, RuntimePlan
+from builders.errors import BuildError
+from builders.gpu import GpuPrecision
+from builders.planner.candidates import (
+    PRECISION_NAMES,
+    Candidate,
+    check_parallel,
+    check_precision,
+    gpu_counts,
+    layouts,
+    preferred,
+)
+from builders.planner.llm_cost import GIB, Deployment
+from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmPlan, Request
+from builders.planner.memory import (
+    BENCHMARK_KV_FRACTION,
+    MAX_KV_FRACTION,
+    MemoryBudget,
+    budget,
+    encoder_gib,
+)
+from builders.planner.reasons import reasons
+from builders.planner.throughput import (
+    UTILISATION,
+    Workload,
+    concurrency_at,
+    largest_batch_within,
+    longest_gap_ms,
+    performance,
+)
+from builders.tensorrt_llm.llm_api import refuse_for_api
+from builders.tensorrt_llm.support import least_num_tokens
+from builders.tensorrt_llm.support import refuse as refuse_engine
+
+_NUM_TOKENS_CHOICES = (8192, 4096, 2048, 1024)
+"""Tokens of one iteration, TensorRT-LLM's default first; fewer make the longest gap shorter."""
+
+
+MIN_BATCH_SIZE = 8
+"""Fewer requests at once are no service: unless asked for, such a candidate is passed over."""
+
+WORTH_MORE_GPUS = 1.25
+"""How much more each GPU must do before a plan takes more of them than would fit."""
+
+GOOD_ENOUGH = 0.8
+"""Share of the best split's throughput within which the split is chosen by its gaps."""
+
+
+class Refusal(BuildError):
+    """Nothing that was asked for fits; the message names the nearest that does."""
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Of a candidate whose weights fit."""
+
+    budget: MemoryBudget
+    kv_tokens: int
+    max_batch_size: int
+    max_num_tokens: int
+    max_seq_len: int
+
+
+class _Misfit(Exception):
+    """Why a candidate is not possible; the message goes on after its name."""
+
+
+Unfit = dict[GpuPrecision, tuple[str, str]]
+"""Why a precision was passed over, in the last way that was tried: its name, and the reason."""
+
+
+def plan_llm(request: Request) -> LlmPlan:
+    """The fewest GPUs that fit, or more where that makes each of them do clearly more."""
+    _check(request)
+    unfit: Unfit = {}
+    fitting = list(_by_gpus(request, unfit))
+    if not fitting:
+        raise Refusal(f"{_asked(request)}: {'; '.join(_told(unfit))}. {_nearest(request)}")
+    chosen = fitting[0]
+    for plan in fitting[1:]:
+        if plan.output_tokens_per_s_per_gpu > WORTH_MORE_GPUS * chosen.output_tokens_per_s_per_gpu:
+            chosen = plan
+    unfit.pop(chosen.engine.precision, None)
+    return replace(chosen, reasons=tuple(reasons(chosen, _told(unfit))))
+
+
+def _by_gpus(request: Request, unfit: Unfit) -> Iterator[LlmPlan]:
+    """For each number of GPUs, fewest first, the best plan in the precision preferred there."""
+    for precisions in _candidates(request):
+        for candidates in precisions:
+            fitting = [plan for plan in (_try(request, one, unfit) for one in candidates) if plan]
+            if fitting:
+                yield _best(fitting)
+                break
+
+
+def _best(plans: list[LlmPlan]) -> LlmPlan:
+    """The split with the shortest gaps among those that cost little throughput."""
+    enough = GOOD_ENOUGH * max(plan.most.output_tokens_per_s for plan in plans)
+    fast = [plan for plan in plans if plan.most.output_tokens_per_s >= enough]
+    return min(fast, key=lambda plan: plan.expected.itl_ms)
+
+
+def _told(unfit: Unfit) -> list[str]:
+    """A sentence a reason, with the names of all to which it applies."""
+    names: dict[str, list[str]] = {}
+    for name, why in unfit.values():
+        names.setdefault(why, []).append(name)
+    return [f"{', '.join(them)} {why}" for why, them in names.items()]
+
+
+def _asked(request: Request) -> str:
+    split = f" with TP{request.tp or 1} PP{request.pp or 1}" if request.tp or request.pp else ""
+    precision = f" at {PRECISION_NAMES[request.precision]}" if request.precision else ""
+    return f"'{request.spec.name}'{precision}{split} on {request.sku.name}"
+
+
+def _nearest(request: Request) -> str:
+    """What does fit when precision and split are free: for each precision the fewest GPUs."""
+    free = replace(request, tp=None, pp=None)
+    names = preferred(request.gpu, request.flavour)
+    plans = (next(_by_gpus(replace(free, precision=name), {}), None) for name in names)
+    found = ", ".join(plan.candidate.name for plan in plans if plan)
+    return f"Fits: {found}" if found else f"Nothing fits on {request.most_gpus} GPUs"
+
+
+def _check(request: Request) -> None:
+    model, workload = request.architecture, request.workload
+    if workload.tokens > model.max_positions:
+        raise BuildError(
+            f"'{request.spec.name}' has {model.max_positions} positions; {workload.input_tokens} "
+            f"input and {workload.output_tokens} output tokens are {workload.tokens}"
+        )
+    if request.precision:
+        check_precision(request.precision, request.sku.name, request.gpu, request.flavour)
+    check_parallel(request.spec.name, model, request.tp or 1, request.pp or 1)
+
+
+def _candidates(request: Request) -> list[list[list[Candidate]]]:
+    """By number of GPUs, fewest first; then by precision, preferred first; then every split."""
+    model = request.architecture
+    names = [request.precision] if request.precision else preferred(request.gpu, request.flavour)
+    if request.tp or request.pp:
+        return [[[Candidate(name, request.tp or 1, request.pp or 1)] for name in names]]
+    return [
+        [[Candidate(name, *split) for split in layouts(model, gpus)] for name in names]
+        for gpus in gpu_counts(request.most_gpus)
+    ]
+
+
+def _try(request: Request, candidate: Candidate, unfit: Unfit) -> LlmPlan | None:
+    """None where it does not fit; `unfit` gets the last reason of each precision."""
+    try:
+        return _plan(request, candidate)
+    except _Misfit as error:
+        unfit[candidate.precision] = (candidate.name, str(error))
+        return None
+
+
+def _plan(request: Request, candidate: Candidate) -> LlmPlan:
+    """Raises `_Misfit`."""
+    on = candidate.on(request.gpu, request.architecture)
+    if request.flavour == "engine" and request.architecture.layers % candidate.pp:
+        raise _Misfit(f"does not split {request.architecture.layers} layers evenly")
+    sizes = _sizes(request, on)
+    workload = request.workload
+    most = performance(on, workload, sizes.max_batch_size, sizes.max_num_tokens)
+    light = concurrency_at(UTILISATION, on, workload, sizes.max_batch_size, sizes.max_num_tokens)
+    expected = performance(on, workload, workload.concurrency or light, sizes.max_num_tokens)
+    if workload.ttft_ms is not None and expected.ttft_ms > workload.ttft_ms:
+        raise _Misfit(
+            f"has its first token after {expected.ttft_ms:.0f} ms, {workload.ttft_ms:g} asked"
+        )
+    engine = _engine_plan(request, candidate, sizes)
+    _check_makeable(engine, request)
+    return LlmPlan(
+        request=request,
+        candidate=candidate,
+        engine=engine,
+        runtime=_runtime_plan(request, sizes.budget),
+        budget=sizes.budget,
+        kv_tokens=sizes.kv_tokens,
+        most=most,
+        expected=expected,
+        concurrency_at_65_percent=light,
+        reasons=(),
+    )
+
+
+def _check_makeable(engine: EnginePlan, request: Request) -> None:
+    """Whether TensorRT-LLM can make it, as far as the spec tells. Raises `_Misfit`."""
+    try:
+        if engine.flavour == "llm-api":
+            refuse_for_api(engine, request.spec)
+        elif request.architecture.hf_class:
+            refuse_engine(engine, request.architecture.hf_class)
+    except BuildError as error:
+        raise _Misfit(f"can't be made: {error}") from error
+
+
+def _sizes(request: Request, on: Deployment) -> _Sizes:
+    """Batch, tokens of an iteration and longest sequence. Raises `_Misfit`."""
+    workload = request.workload
+    encoders = 0.0 if request.max_load else sum(map(encoder_gib, request.encoders))
+    fraction = BENCHMARK_KV_FRACTION if request.max_load else MAX_KV_FRACTION
+    # Buffers depend on the batch, and the batch on what they leave: two rounds settle it.
+    batch = MAX_BATCH_SIZE
+    for _ in range(2):
+        memory = budget(on, batch, _NUM_TOKENS_CHOICES[0], encoders, fraction)
+        kv_tokens = int(memory.kv_cache * GIB / on.gpu_kv_bytes_per_token)
+        batch = min(kv_tokens // workload.tokens, MAX_BATCH_SIZE)
+        if batch < 1:
+            raise _Misfit(_shortage(request, on, memory))
+    batch = _bounded_batch(request, on, batch)
+    num_tokens = max(_num_tokens(workload, on, batch), batch)
+    longest = max(request.spec.max_tokens, workload.tokens)
+    return _Sizes(memory, kv_tokens, batch, num_tokens, min(longest, kv_tokens // 32 * 32))
+
+
+def _bounded_batch(request: Request, on: Deployment, capacity: int) -> int:
+    """What the KV cache holds, unless targets allow fewer. Raises `_Misfit`."""
+    workload = request.workload
+    is_free = not (request.tp or request.pp or request.max_load)
+    needed = workload.concurrency or (MIN_BATCH_SIZE if is_free else 1)
+    if lookahead := request.spec.gpu.lookahead:
+        capacity = min(capacity, _NUM_TOKENS_CHOICES[0] // least_num_tokens(lookahead, 1))
+    batch, why = capacity, f"holds {capacity} requests of {workload.tokens} tokens"
+    if workload.itl_ms is not None:
+        batch = largest_batch_within(
+            workload.itl_ms, on, workload, capacity, _NUM_TOKENS_CHOICES[0]
+        )
+        why = f"keeps {workload.itl_ms:g} ms between tokens for {batch} requests"
+    if batch < needed:
+        raise _Misfit(f"{why}, {needed} {'asked' if workload.concurrency else 'are the least'}")
+    return batch
+
+
+def _num_tokens(workload: Workload, on: Deployment, batch: int) -> int:
+    """The most tokens an iteration may have without stretching a gap beyond twice the target."""
+    if workload.itl_ms is None:
+        return _NUM_TOKENS_CHOICES[0]
+    for choice in _NUM_TOKENS_CHOICES:
+        if longest_gap_ms(on, workload, batch, choice) <= 2 * workload.itl_ms:
+            return choice
+    return _NUM_TOKENS_CHOICES[-1]
+
+
+def _shortage(request: Request, on: Deployment, memory: MemoryBudget) -> str:
+    used = sum(gib for name, gib in memory.parts() if name != "KV cache")
+    one = request.workload.tokens * on.gpu_kv_bytes_per_token / GIB
+    return (
+        f"needs {used + one:.1f} GiB per GPU for weights, buffers and one request; it has "
+        f"{memory.total:.1f}"
+    )
+
+
+def _engine_plan(request: Request, candidate: Candidate, sizes: _Sizes) -> EnginePlan:
+    return EnginePlan(
+        flavour=request.flavour,
+        tensorrt_llm=TENSORRT_LLM,
+        container=CONTAINER,
+        compute_capability=request.gpu.compute_capability.value,
+        precision=candidate.precision,
+        kv_dtype=candidate.on(request.gpu, request.architecture).kv_dtype,
+        tp=candidate.tp,
+        pp=candidate.pp,
+        max_batch_size=sizes.max_batch_size,
+        max_num_tokens=sizes.max_num_tokens,
+        max_seq_len=sizes.max_seq_len,
+        lora=request.spec.gpu.lora,
+        lookahead=request.spec.gpu.lookahead,
+    )
+
+
+def _runtime_plan(request: Request, memory: MemoryBudget) -> RuntimePlan:
+    return RuntimePlan(
+        kv_memory_fraction=round(memory.kv_fraction - 0.005, 2),
+        guided_decoding=request.spec.gpu.guided_decoding,
+        host_kv_bytes=int(request.spec.gpu.host_kv_gib * GIB),
+    )

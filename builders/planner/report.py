@@ -1,0 +1,92 @@
+"""A plan as text for people (table, bar, reasons) and as JSON for programs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from builders.planner.llm_cost import GIB
+from builders.planner.llm_plan import LlmPlan
+from builders.planner.memory import MemoryBudget
+from builders.planner.throughput import Performance
+
+BAR_WIDTH = 60
+_MARKS = "█▓▒░▚"
+
+
+def llm_json(plan: LlmPlan) -> dict[str, Any]:
+    """One flat object; times in milliseconds, memory in GiB."""
+    return {
+        "sku": plan.request.sku.name,
+        "model": plan.request.spec.name,
+        "gpus": plan.candidate.gpus,
+        **plan.engine.to_json(),
+        "isl": plan.request.workload.input_tokens,
+        "osl": plan.request.workload.output_tokens,
+        "max_output_tokens_per_s": round(plan.most.output_tokens_per_s, 1),
+        "kv_tokens": plan.kv_tokens,
+        "kv_memory_fraction": plan.runtime.kv_memory_fraction,
+        "weights_gib": round(plan.deployment.weight_bytes / GIB, 2),
+        "budget_gib_per_gpu": {name: round(gib, 2) for name, gib in plan.budget.parts()},
+        "memory_gib_per_gpu": plan.budget.total,
+        "expected_concurrency": plan.expected.concurrency,
+        "expected_output_tokens_per_s": round(plan.expected.output_tokens_per_s, 1),
+        "expected_ttft_ms": round(plan.expected.ttft_ms, 1),
+        "expected_itl_ms": round(plan.expected.itl_ms, 2),
+        "concurrency_at_65_percent": plan.concurrency_at_65_percent,
+        "reasons": list(plan.reasons),
+    }
+
+
+def llm_text(plan: LlmPlan) -> Iterator[str]:
+    """Lines for a terminal."""
+    request, engine = plan.request, plan.engine
+    yield (
+        f"{request.spec.name} on {request.sku.name}: {plan.candidate.name}, {engine.flavour} "
+        f"(TensorRT-LLM {engine.tensorrt_llm}, container {engine.container})"
+    )
+    yield ""
+    yield from _budget_lines(plan.budget)
+    yield ""
+    yield from _performance_lines(plan)
+    yield ""
+    yield f"max_batch_size {engine.max_batch_size}, max_num_tokens {engine.max_num_tokens}, " + (
+        f"max_seq_len {engine.max_seq_len}, KV cache {plan.kv_tokens:,} tokens"
+    )
+    yield from (f"- {reason}" for reason in plan.reasons)
+
+
+def _budget_lines(budget: MemoryBudget) -> Iterator[str]:
+    yield f"{'memory of one GPU':24}{budget.total:8.1f} GiB"
+    for mark, (name, gib) in zip(_MARKS, budget.parts(), strict=True):
+        yield f"  {mark} {name:20}{gib:8.1f}"
+    yield f"    {'spare':20}{budget.spare:8.1f}"
+    yield f"  |{bar(budget)}|"
+
+
+def bar(budget: MemoryBudget) -> str:
+    """The budget as one line of `BAR_WIDTH` characters; blanks are spare."""
+    text, end = "", 0.0
+    for mark, (_, gib) in zip(_MARKS, budget.parts(), strict=True):
+        end += gib / budget.total * BAR_WIDTH
+        text += mark * (round(end) - len(text))
+    return text.ljust(BAR_WIDTH)
+
+
+def _performance_lines(plan: LlmPlan) -> Iterator[str]:
+    workload = plan.request.workload
+    yield (
+        f"expected with {workload.input_tokens} input and {workload.output_tokens} output tokens "
+        "(median error of the model on published figures: docs/planner.md)"
+    )
+    yield f"{'':16}{'requests in flight':>20}{'output tokens/s':>18}{'TTFT ms':>10}{'ITL ms':>9}"
+    yield _performance_line("at most", plan.most)
+    at_65 = plan.expected.concurrency == plan.concurrency_at_65_percent
+    yield _performance_line("65 % of that" if at_65 else "as asked", plan.expected)
+    if not at_65:
+        yield f"{'65 % of most':16}{plan.concurrency_at_65_percent:20}"
+
+
+def _performance_line(name: str, at: Performance) -> str:
+    return (
+        f"{name:16}{at.concurrency:20}{at.output_tokens_per_s:18,.0f}{at.ttft_ms:10.0f}"
+        f"{at.itl_ms:9.1f}"
+    )

@@ -1,0 +1,108 @@
+"""Tokens a second, first-token time and gap between tokens, in the steady state of a workload."""
+
+from dataclasses import dataclass
+
+from builders.planner.llm_cost import Deployment, IterationTime, Load, iteration_time
+
+UTILISATION = 0.65
+"""Share of the most output tokens a second at which a service is planned to run: beyond it waiting
+grows faster than throughput."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Tokens of a typical request and what is asked of the service; None: not asked."""
+
+    input_tokens: int
+    output_tokens: int
+    concurrency: int | None = None
+    ttft_ms: float | None = None
+    itl_ms: float | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Of one request."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What clients see while `concurrency` requests are in flight all the time."""
+
+    concurrency: int
+    output_tokens_per_s: float
+    ttft_ms: float
+    itl_ms: float
+
+
+def steady_load(on: Deployment, workload: Workload, concurrency: int) -> Load:
+    """One stage's iteration when every finished request is followed by another."""
+    sequences = concurrency / on.pp
+    return Load(
+        sequences=sequences,
+        context_tokens=workload.input_tokens + workload.output_tokens / 2,
+        prompt_tokens=sequences * workload.input_tokens / workload.output_tokens,
+        prompt_context_tokens=workload.input_tokens / 2,
+    )
+
+
+def steady_time(on: Deployment, workload: Workload, concurrency: int) -> IterationTime:
+    """Of one stage; its parts say what bounds the service."""
+    return iteration_time(on, steady_load(on, workload, concurrency))
+
+
+def performance(
+    on: Deployment, workload: Workload, concurrency: int, max_num_tokens: int
+) -> Performance:
+    """Steady state; a prompt waits for half an iteration, then is computed beside the decoding."""
+    load = steady_load(on, workload, concurrency)
+    stage = iteration_time(on, load).seconds
+    chunk = min(workload.input_tokens, max_num_tokens)
+    chunks = workload.input_tokens / chunk
+    first = iteration_time(
+        on, Load(load.sequences, load.context_tokens, chunk, workload.input_tokens / 2)
+    ).seconds
+    return Performance(
+        concurrency=concurrency,
+        output_tokens_per_s=load.sequences / stage,
+        ttft_ms=1e3 * (on.pp * first * chunks + stage / 2),
+        itl_ms=1e3 * on.pp * stage,
+    )
+
+
+def longest_gap_ms(
+    on: Deployment, workload: Workload, concurrency: int, max_num_tokens: int
+) -> float:
+    """Between two tokens of a stream while prompts fill an iteration up to `max_num_tokens`."""
+    sequences = concurrency / on.pp
+    context = workload.input_tokens + workload.output_tokens / 2
+    prompt = max(0.0, max_num_tokens - sequences)
+    full = Load(sequences, context, prompt, workload.input_tokens / 2)
+    return 1e3 * on.pp * iteration_time(on, full).seconds
+
+
+def concurrency_at(
+    share: float, on: Deployment, workload: Workload, most: int, max_num_tokens: int
+) -> int:
+    """The fewest requests in flight that reach `share` of the throughput of `most`."""
+
+    def rate(concurrency: int) -> float:
+        return performance(on, workload, concurrency, max_num_tokens).output_tokens_per_s
+
+    goal, low, high = share * rate(most), 1, most
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if rate(middle) >= goal else (middle + 1, high)
+    return low
+
+
+def largest_batch_within(
+    itl_ms: float, on: Deployment, workload: Workload, most: int, max_num_tokens: int
+) -> int:
+    """The most requests in flight whose gap between tokens stays within `itl_ms`; may be 0."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        within = performance(on, workload, middle, max_num_tokens).itl_ms <= itl_ms
+        low, high = (middle, high) if within else (low, middle - 1)
+    return low

@@ -1,0 +1,212 @@
+"""From a Hugging Face checkpoint to TensorRT engines: the commands, as TensorRT-LLM 1.2 wants them.
+
+Nothing here has run on a GPU. Flags and recipes are those of facts/tensorrt-llm.md 4.1 to 4.3, read
+again in NVIDIA/TensorRT-LLM at stored commits (none is known to be the tag v1.2.1):
+tensorrt_llm/commands/build.py 65f1d153, tensorrt_llm/plugin/plugin.py c20322ff,
+examples/quantization/quantize.py c8c6df08, examples/models/core/llama/convert_checkpoint.py
+fd96a08b, examples/models/core/qwen/convert_checkpoint.py 65b31db1,
+examples/generate_xgrammar_tokenizer_info.py 7ed07f06, examples/lookahead/README.md 83ab45a5.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from builders.commands import Command
+from builders.engine_plan import EnginePlan
+from builders.errors import BuildError
+from builders.spec import ModelSpec
+from builders.tensorrt_llm.support import FAMILIES, RECIPES, has_paged_context, refuse
+
+EXAMPLES = Path("/app/examples")
+"""Where the containers have TensorRT-LLM's examples (facts 1.4)."""
+
+TOKENIZER_INFO = "xgrammar_tokenizer_info.json"
+"""What guided decoding reads in an engine folder; the script fixes the name."""
+
+PYTHON = "python3"
+MODEL_DTYPE = "bfloat16"
+"""Of whatever is not quantized: embedding, head, norms, activations."""
+
+AWQ_GROUP = 128
+"""Weights that share a scale: quantize.py's default, said because the memory plan counts on it."""
+
+_HOPPER = "9.0"
+_NVLINK_KINDS = ("9.0", "10.0", "10.3")
+
+Flags = Mapping[str, object]
+
+
+def build_commands(
+    plan: EnginePlan,
+    spec: ModelSpec,
+    checkpoint: Path,
+    work: Path,
+    target: Path,
+    examples: Path = EXAMPLES,
+    calibration: Path | None = None,
+) -> tuple[Command, ...]:
+    """All that make the engine of `plan` in `target`, in their order; `work` takes the rest.
+
+    `calibration`: a local data set with a column "text", instead of cnn_dailymail from the Hugging
+    Face Hub. Raises `BuildError` for what TensorRT-LLM can't make.
+    """
+    architecture = read_architecture(checkpoint)
+    refuse(plan, architecture)
+    converted = work / "checkpoint"
+    commands = [
+        checkpoint_command(plan, architecture, checkpoint, converted, examples, calibration),
+        engine_command(plan, architecture, converted, target),
+    ]
+    if spec.gpu.guided_decoding:
+        commands.append(tokenizer_info_command(checkpoint, target, examples))
+    return tuple(commands)
+
+
+def read_architecture(checkpoint: Path) -> str:
+    """As config.json names it, like "LlamaForCausalLM"."""
+    try:
+        name = json.loads((checkpoint / "config.json").read_text())["architectures"][0]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BuildError(
+            f"{checkpoint}/config.json does not say its architecture ({error!r}); needed: "
+            f'"architectures" with one of {", ".join(FAMILIES)}'
+        ) from error
+    return str(name)
+
+
+def checkpoint_command(
+    plan: EnginePlan,
+    architecture: str,
+    checkpoint: Path,
+    to: Path,
+    examples: Path = EXAMPLES,
+    calibration: Path | None = None,
+) -> Command:
+    """Hugging Face weights to TensorRT-LLM's, quantized and split: TP and PP are fixed here."""
+    common: Flags = {"model_dir": checkpoint, "output_dir": to, "dtype": MODEL_DTYPE}
+    common = {**common, "tp_size": plan.tp, "pp_size": plan.pp}
+    if RECIPES[plan.precision].qformat is None:
+        folder = FAMILIES[architecture].folder
+        script = examples / "models" / "core" / folder / "convert_checkpoint.py"
+        argv = (*_argv(script, common), *_split_embedding(plan))
+        return Command("convert", argv, "converting the checkpoint")
+    script = examples / "quantization" / "quantize.py"
+    argv = _argv(script, {**common, **_quantization(plan, calibration)})
+    return Command("quantize", argv, f"quantizing the checkpoint to {plan.precision}")
+
+
+def engine_command(plan: EnginePlan, architecture: str, converted: Path, target: Path) -> Command:
+    """One engine per GPU, built side by side. Beside `converted` it leaves a cache of timings."""
+    flags: Flags = {
+        "checkpoint_dir": converted,
+        "output_dir": target,
+        "output_timing_cache": converted.parent / "model.cache",
+        "workers": plan.tp * plan.pp,
+        **_limits(plan),
+        **_plugins(plan),
+        **_fusions(plan, architecture),
+        **_lora(plan),
+        **_lookahead(plan),
+    }
+    gpus = f"compute capability {plan.compute_capability}, TP{plan.tp} PP{plan.pp}"
+    return Command("build", ("trtllm-build", *_words(flags)), f"building the engine for {gpus}")
+
+
+def tokenizer_info_command(checkpoint: Path, target: Path, examples: Path = EXAMPLES) -> Command:
+    """What the C++ backend's guided decoding needs of the tokenizer."""
+    script = examples / "generate_xgrammar_tokenizer_info.py"
+    argv = _argv(script, {"model_dir": checkpoint, "output_dir": target})
+    return Command("tokenizer-info", argv, "writing the tokenizer for guided decoding")
+
+
+def _split_embedding(plan: EnginePlan) -> tuple[str, ...]:
+    """The memory plan counts on a share of the table per GPU; the default copies it to each."""
+    return ("--use_parallel_embedding",) if plan.tp > 1 else ()
+
+
+def _quantization(plan: EnginePlan, calibration: Path | None) -> Flags:
+    flags: dict[str, object] = {"qformat": RECIPES[plan.precision].qformat}
+    if plan.kv_dtype != "bf16":
+        flags["kv_cache_dtype"] = plan.kv_dtype
+    if plan.precision == "w4a16-awq":
+        flags["awq_block_size"] = AWQ_GROUP
+    if calibration:
+        flags["calib_dataset"] = calibration
+    return flags
+
+
+def _limits(plan: EnginePlan) -> Flags:
+    """No max_input_len: with packed input and context FMHA it is ignored (facts 4.1)."""
+    return {
+        "max_batch_size": plan.max_batch_size,
+        "max_beam_width": 1,
+        "max_num_tokens": plan.max_num_tokens,
+        "max_seq_len": plan.max_seq_len,
+        "kv_cache_type": "paged",
+        "logits_dtype": plan.logits_dtype,
+    }
+
+
+def _plugins(plan: EnginePlan) -> Flags:
+    """FP8 context FMHA needs FP8 or NVFP4 weights and an FP8 cache, else it is overridden."""
+    paged = has_paged_context(plan)
+    return {
+        "gemm_plugin": RECIPES[plan.precision].gemm_plugin,
+        "remove_input_padding": "enable",
+        "context_fmha": "enable",
+        "use_paged_context_fmha": _switch(paged),
+        "use_fp8_context_fmha": _switch(paged and plan.kv_dtype == "fp8"),
+        "multiple_profiles": "enable",
+    }
+
+
+def _fusions(plan: EnginePlan, architecture: str) -> Flags:
+    """Of the FP8 recipe. Not with LoRA: no source has adapters and these kernels together.
+
+    builder.py keeps `reduce_fusion` for LlamaForCausalLM with TP alone. User buffers only on kinds
+    of GPUs that NVLink can link: no source has them over PCIe.
+    """
+    if plan.precision != "fp8" or plan.lora:
+        return {}
+    swiglu = {"gemm_swiglu_plugin": "fp8"} if plan.compute_capability == _HOPPER else {}
+    if plan.tp == 1 or architecture != "LlamaForCausalLM":
+        return swiglu
+    has_buffers = plan.compute_capability in _NVLINK_KINDS
+    return {**swiglu, "reduce_fusion": "enable", "user_buffer": _switch(has_buffers)}
+
+
+def _lora(plan: EnginePlan) -> Flags:
+    """The plugin's dtype must be the model's, which is what "auto" means."""
+    if plan.lora is None:
+        return {}
+    return {
+        "lora_plugin": "auto",
+        "lora_target_modules": plan.lora.targets,
+        "max_lora_rank": plan.lora.max_rank,
+    }
+
+
+def _lookahead(plan: EnginePlan) -> Flags:
+    if plan.lookahead is None:
+        return {}
+    return {
+        "speculative_decoding_mode": "lookahead_decoding",
+        "max_draft_len": plan.lookahead.max_draft_tokens,
+    }
+
+
+def _switch(on: bool) -> str:
+    return "enable" if on else "disable"
+
+
+def _argv(script: Path, flags: Flags) -> tuple[str, ...]:
+    return (PYTHON, str(script), *_words(flags))
+
+
+def _words(flags: Flags) -> tuple[str, ...]:
+    words: list[str] = []
+    for name, value in flags.items():
+        words.append(f"--{name}")
+        words.extend(map(str, value) if isinstance(value, tuple) else [str(value)])
+    return tuple(words)

@@ -1,0 +1,143 @@
+"""model.yaml: the arguments of TensorRT-LLM's LLM API for one plan, and how to move there.
+
+The text is JSON, which is YAML, so that python_backends reads it with the standard library. Nothing
+here has run on a GPU. Which arguments there are: builders/tensorrt_llm/llm_api_keys.py.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from builders.engine_plan import EnginePlan, RuntimePlan
+from builders.errors import BuildError
+from builders.gpu import GpuPrecision
+from builders.spec import ModelSpec
+from builders.tensorrt_llm.llm_api_keys import KEYS, KeySet
+
+_CUDA_GRAPH_BATCH = 128
+"""The library's default bound: each graph may take 200 MB, which the memory plan doesn't know."""
+
+_NEWER = "quantization_config"
+
+QUANTIZED: dict[GpuPrecision, str] = {"fp8": "FP8", "nvfp4": "NVFP4", "w4a16-awq": "W4A16_AWQ"}
+"""quant_algo of the checkpoints that the PyTorch backend takes (facts 4.2 and 6: no SmoothQuant).
+The precision is the checkpoint's, not an argument."""
+
+
+def model_yaml(plan: EnginePlan, runtime: RuntimePlan, spec: ModelSpec, model: str = ".") -> str:
+    """The text of model.yaml; `model` is the checkpoint's folder, relative to the file's.
+
+    Raises `BuildError` for what the LLM API can't do.
+    """
+    keys = _keys(plan)
+    refuse_for_api(plan, spec)
+    arguments = {"model": model, **_sizes(plan), **_scheduling(plan, runtime), **_options(plan)}
+    if runtime.guided_decoding:
+        arguments["guided_decoding_backend"] = "xgrammar"
+    # The grammar is compiled with the tokenizer; without one, TensorRT-LLM gets and gives ids.
+    arguments["skip_tokenizer_init"] = not runtime.guided_decoding
+    if unknown := keys.unknown(arguments):
+        raise AssertionError(f"TensorRT-LLM {plan.tensorrt_llm} has no {', '.join(unknown)}")
+    return json.dumps(arguments, indent=2, sort_keys=True) + "\n"
+
+
+def check_checkpoint(plan: EnginePlan, checkpoint: Path) -> None:
+    """Raises `BuildError` where the checkpoint is of another precision than the plan.
+
+    It would load and run all the same, in its own precision, with other needs than planned.
+    """
+    found = quant_algorithm(checkpoint)
+    needed = QUANTIZED.get(plan.precision)
+    if found != needed:
+        raise BuildError(
+            f"{plan.precision} with flavour llm-api: needs a checkpoint quantized to "
+            f"{needed or 'nothing'}, and {checkpoint} is quantized to {found or 'nothing'}; "
+            "possible: another source in the model's file, or the precision of this one"
+        )
+
+
+def quant_algorithm(checkpoint: Path) -> str | None:
+    """As NVIDIA's ModelOpt notes it in hf_quant_config.json, or newer in config.json."""
+    for name, key in (("hf_quant_config.json", "quantization"), ("config.json", _NEWER)):
+        path = checkpoint / name
+        notes = json.loads(path.read_text()).get(key) if path.is_file() else None
+        if notes:
+            return str(notes.get("quant_algo") or notes.get("quant_method"))
+    return None
+
+
+def _sizes(plan: EnginePlan) -> dict[str, Any]:
+    return {
+        "backend": "pytorch",
+        "tensor_parallel_size": plan.tp,
+        "pipeline_parallel_size": plan.pp,
+        "max_batch_size": plan.max_batch_size,
+        "max_num_tokens": plan.max_num_tokens,
+        "max_seq_len": plan.max_seq_len,
+        "max_beam_width": 1,
+    }
+
+
+def _scheduling(plan: EnginePlan, runtime: RuntimePlan) -> dict[str, Any]:
+    """As `tensorrtllm_config.parameters` has them for the C++ backend, under other names."""
+    cache: dict[str, Any] = {
+        "dtype": "fp8" if plan.kv_dtype == "fp8" else "auto",
+        "enable_block_reuse": True,
+        "free_gpu_memory_fraction": runtime.kv_memory_fraction,
+    }
+    if runtime.host_kv_bytes:
+        cache["host_cache_size"] = runtime.host_kv_bytes
+    graphs = {"max_batch_size": min(plan.max_batch_size, _CUDA_GRAPH_BATCH), "enable_padding": True}
+    return {
+        "kv_cache_config": cache,
+        "scheduler_config": {"capacity_scheduler_policy": "GUARANTEED_NO_EVICT"},
+        "cuda_graph_config": graphs,
+        "enable_chunked_prefill": True,
+    }
+
+
+def _options(plan: EnginePlan) -> dict[str, Any]:
+    """The sampler is the one of 1.2 that knows penalties and seeds of requests."""
+    options: dict[str, Any] = {"sampler_type": "TRTLLMSampler"}
+    if plan.lora:
+        options["lora_config"] = {
+            "max_lora_rank": plan.lora.max_rank,
+            "lora_target_modules": list(plan.lora.targets),
+        }
+    return options
+
+
+def _keys(plan: EnginePlan) -> KeySet:
+    if plan.flavour != "llm-api":
+        raise BuildError(f"flavour {plan.flavour}: has no model.yaml; possible: llm-api")
+    if plan.tensorrt_llm not in KEYS:
+        raise BuildError(
+            f"model.yaml for TensorRT-LLM {plan.tensorrt_llm}: its arguments are not known, and a "
+            f"wrong one fails the load; possible: {', '.join(KEYS)}"
+        )
+    return KEYS[plan.tensorrt_llm]
+
+
+def refuse_for_api(plan: EnginePlan, spec: ModelSpec) -> None:
+    """Raises `BuildError` for what the LLM API can't do."""
+    if plan.lookahead:
+        raise BuildError(
+            f"model '{spec.name}': lookahead decoding with flavour llm-api: TensorRT-LLM "
+            f"{plan.tensorrt_llm} has it for TensorRT engines only; possible: flavour engine, or "
+            "no lookahead"
+        )
+    if plan.precision != "bf16" and plan.precision not in QUANTIZED:
+        raise BuildError(
+            f"model '{spec.name}': {plan.precision} with flavour llm-api: the PyTorch backend does "
+            f"not run it; possible: bf16, {', '.join(QUANTIZED)}, or flavour engine"
+        )
+    _refuse_cache(plan, spec)
+
+
+def _refuse_cache(plan: EnginePlan, spec: ModelSpec) -> None:
+    expected = "fp8" if plan.precision in ("fp8", "nvfp4") else "bf16"
+    if plan.kv_dtype not in ("fp8", expected):
+        raise BuildError(
+            f"model '{spec.name}': KV cache in {plan.kv_dtype} beside {plan.precision} weights "
+            f"with flavour llm-api: not offered; possible: {expected}"
+        )

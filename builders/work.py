@@ -1,0 +1,78 @@
+"""The steps of one build, each finished at most once: an interrupted build goes on where it was."""
+
+import contextlib
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from builders.build_log import BuildLog
+
+LINE_EVERY_S = 30.0
+TICK_EVERY_S = 1.0
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Where a build keeps its steps: the folder `<step>/` is there once the step is finished.
+
+    `tick`, where a terminal is there to show it, gets the text of a line that is written over.
+    """
+
+    model: str
+    folder: Path
+    log: BuildLog
+    report: Report
+    tick: Report | None = None
+
+    def step(self, name: str, make: Callable[[Path], None]) -> Path:
+        """The folder that `make` fills; found there if an earlier build finished it.
+
+        Raises `BuildError` with the end of the log.
+        """
+        finished, making = self.folder / name, self.folder / f"{name}.unfinished"
+        if finished.is_dir():
+            self.report(f"{name} was finished by an earlier build")
+            return finished
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(parents=True)
+        self.log.write(f"--- {name}, {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        try:
+            with keeping_time(name, self.report, self.tick):
+                make(making)
+        except Exception as error:
+            raise self.log.failure(self.model, name, error) from error
+        making.rename(finished)
+        return finished
+
+    def remove(self) -> None:
+        """All steps; their last is published, or they are of no more use."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def keeping_time(what: str, report: Report, tick: Report | None) -> Iterator[None]:
+    """While the block runs, say now and then for how long it has."""
+    over = threading.Event()
+    say, every = (tick, TICK_EVERY_S) if tick else (report, LINE_EVERY_S)
+
+    def watch() -> None:
+        start = time.monotonic()
+        while not over.wait(every):
+            say(f"{what} … {_minutes(time.monotonic() - start)}")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"

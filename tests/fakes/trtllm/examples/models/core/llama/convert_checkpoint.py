@@ -1,0 +1,11 @@
+#!/usr/bin/env python3
+"""Stand-in: see tests/fakes/trtllm/__init__.py."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[7]))
+
+from tests.fakes.trtllm.conversion import main
+
+sys.exit(main("llama", sys.argv[1:]))

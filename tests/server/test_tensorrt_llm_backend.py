@@ -1,0 +1,263 @@
+"""`llm` over NVIDIA's C++ `tensorrtllm` backend, for which a stand-in with its tensors answers.
+
+The stand-in says the prompt backwards, an id every 2 ms. What a GPU would do was not run.
+"""
+
+import dataclasses
+import functools
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tritonclient.grpc as grpcclient
+from google.protobuf import json_format, text_format
+from tokenizers import Tokenizer
+from tritonclient.grpc import model_config_pb2 as schema
+
+from builders.repository import REPOSITORY
+from builders.server import TritonServer, free_ports
+from builders.spec import load_sku
+from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, read_manifest
+from tests.server.conftest import OpenStream, Server, is_final, tensor, text
+from tests.server.test_ensemble import inputs
+from tests.server.test_llm import gauge, generate, prompts, sampling, wait_for
+
+STAND_INS = Path(__file__).parent / "stand_ins"
+ENGINE = REPOSITORY / "llm" / "1" / "engines" / "cpu"
+RUNNING, WAITING = 8, 4
+PROMPT = "the release of Vebra is port 8123"
+
+
+def make_repository(path: Path) -> Path:
+    """`ensemble` over `llm` over the stand-in; the engine folder is one for the C++ backend."""
+    skip = shutil.ignore_patterns("engines", "__pycache__")
+    for name in ("llm", "ensemble"):
+        shutil.copytree(REPOSITORY / name, path / name, ignore=skip)
+    shutil.copytree(STAND_INS / "tensorrt_llm", path / "tensorrt_llm", ignore=skip)
+    limits = {"max_running_requests": RUNNING, "max_waiting_requests": WAITING}
+    change_parameters(path / "llm" / "config.pbtxt", limits)
+    engine = path / "llm" / "1" / "engines" / "cpu"
+    engine.mkdir(parents=True)
+    names = (TOKENIZER_FILE, "tokenizer_config.json", "chat_template.jinja")
+    for name in names:
+        shutil.copyfile(ENGINE / name, engine / name)
+    built = read_manifest(ENGINE)
+    files = {name: built.files[name] for name in names}
+    manifest = dataclasses.replace(built, engine="tensorrtllm-backend", files=files)
+    (engine / MANIFEST_FILE).write_text(manifest.to_json())
+    return path
+
+
+def change_parameters(path: Path, values: dict[str, int]) -> None:
+    config = text_format.Parse(path.read_text(), schema.ModelConfig())
+    for name, value in values.items():
+        config.parameters[name].string_value = str(value)
+    path.write_text(text_format.MessageToString(config))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("tensorrt-llm")
+    log = folder / "tritonserver.log"
+    repository = make_repository(folder / "model_repository")
+    with TritonServer(load_sku("cpu"), free_ports(), log, repository) as running:
+        client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
+        yield Server(running.ports, client, log, running.pid)
+        client.close()
+
+
+@functools.cache
+def tokenizer() -> Tokenizer:
+    return Tokenizer.from_file(str(ENGINE / TOKENIZER_FILE))
+
+
+def backwards(prompt: str, count: int) -> str:
+    """What the stand-in says."""
+    ids = tokenizer().encode(prompt).ids
+    return str(tokenizer().decode([ids[-1 - i % len(ids)] for i in range(count)]))
+
+
+def long_stream(server: Server, prompt: str = PROMPT, **options: Any) -> OpenStream:
+    """A stream of up to 3 s, of which the first response has come."""
+    asked = sampling(max_tokens=1500, min_tokens=1500, stream=True)
+    stream = OpenStream(server.url, "llm", [text("text_input", prompt), *asked], **options)
+    assert stream.next()[1] is None
+    return stream
+
+
+def last_of(stream: OpenStream) -> Any:
+    response, error = stream.next()
+    while error is None and not is_final(response):
+        response, error = stream.next()
+    assert error is None
+    return response
+
+
+def reason_of(stream: OpenStream) -> str:
+    return str(last_of(stream).as_numpy("finish_reason")[0].decode())
+
+
+def is_idle(server: Server) -> bool:
+    return gauge(server, "stand_in_running") == 0 and gauge(server, "llm_requests_running") == 0
+
+
+def stops(server: Server) -> float:
+    return gauge(server, "stand_in_stop_requests")
+
+
+# --- answers ---------------------------------------------------------------------------------
+
+
+def test_stream_equals_the_whole(server: Server) -> None:
+    whole = generate(server, PROMPT, max_tokens=40, min_tokens=40)
+    parts = generate(server, PROMPT, max_tokens=40, min_tokens=40, stream=True)
+    assert whole.text == parts.text == backwards(PROMPT, 40)
+    assert (len(whole.responses), whole.tokens, parts.tokens) == (1, 40, 40)
+    assert len(parts.responses) > 1
+    assert whole.finish_reason == parts.finish_reason == "length"
+    assert [is_final(r) for r in parts.responses] == [False] * (len(parts.responses) - 1) + [True]
+
+
+def test_the_end_token_ends_the_answer(server: Server) -> None:
+    (end,) = read_manifest(ENGINE).eos_token_ids
+    prompt = f"alpha{tokenizer().id_to_token(end)}beta gamma"
+    behind = tokenizer().encode(prompt).ids
+    behind = behind[behind.index(end) + 1 :]
+    found = generate(server, prompt, max_tokens=100)
+    assert found.text == tokenizer().decode(behind[::-1])
+    assert (found.tokens, found.finish_reason) == (len(behind), "stop")
+
+
+def test_seeds_reach_the_backend(server: Server) -> None:
+    options: dict[str, Any] = {"max_tokens": 12, "min_tokens": 12, "temperature": 1.0}
+    one = generate(server, PROMPT, seed=2**63 + 1, **options).text
+    assert generate(server, PROMPT, seed=2**63 + 1, **options).text == one
+    assert generate(server, PROMPT, seed=2**63 + 2, **options).text != one
+
+
+def test_ensemble_hands_the_same_answer_on(server: Server) -> None:
+    found = server.stream("ensemble", *inputs(PROMPT, max_tokens=20, min_tokens=20, stream=True))
+    assert found.text == backwards(PROMPT, 20)
+
+
+# --- many at a time --------------------------------------------------------------------------
+
+
+def test_requests_run_side_by_side(server: Server) -> None:
+    asked = prompts(RUNNING)
+    with ThreadPoolExecutor(RUNNING) as pool:
+        found = list(pool.map(lambda p: generate(server, p, max_tokens=100, min_tokens=100), asked))
+    assert [f.text for f in found] == [backwards(prompt, 100) for prompt in asked]
+    assert gauge(server, "stand_in_most_running") == RUNNING
+
+
+def test_a_late_request_gets_its_first_token_before_an_early_one_ends(server: Server) -> None:
+    early = long_stream(server)
+    late = generate(server, "late", max_tokens=4)
+    assert late.error is None
+    assert gauge(server, "stand_in_running") == 1, "the early one goes on"
+    early.cancel()
+    wait_for(lambda: is_idle(server))
+
+
+def test_a_full_queue_is_refused_and_room_comes_back(server: Server) -> None:
+    wait_for(lambda: is_idle(server))
+    asked = [text("text_input", PROMPT), *sampling(max_tokens=400, min_tokens=400)]
+    streams = [OpenStream(server.url, "llm", asked) for _ in range(RUNNING + WAITING)]
+    wait_for(lambda: gauge(server, "llm_requests_waiting") == WAITING)
+    refused = generate(server, PROMPT, max_tokens=4)
+    assert f"{RUNNING + WAITING} requests are running or waiting" in str(refused.error)
+    for stream in streams:
+        assert reason_of(stream) == "length"
+        stream.close()
+    assert generate(server, PROMPT, max_tokens=4).error is None
+
+
+# --- stopping --------------------------------------------------------------------------------
+
+
+def test_a_client_that_goes_stops_its_generation_in_the_backend(server: Server) -> None:
+    wait_for(lambda: is_idle(server))
+    before = stops(server)
+    stream = long_stream(server)
+    stream.cancel()
+    wait_for(lambda: is_idle(server), timeout_s=1.0)
+    assert stops(server) > before
+
+
+def test_a_stop_request_reaches_the_backend_through_llm(server: Server) -> None:
+    before = stops(server)
+    stream, other = long_stream(server, request_id="77"), long_stream(server, request_id="78")
+    stopped = server.stream("llm", tensor("stop", [True], "BOOL"), request_id="77")
+    assert stopped.finish_reason == "cancelled"
+    assert reason_of(stream) == "cancelled"
+    assert gauge(server, "stand_in_running") == 1, "the other one goes on"
+    assert stops(server) > before
+    for each in (stream, other):
+        each.cancel()
+    wait_for(lambda: is_idle(server))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_stop_word_ends_the_answer_and_the_generation(server: Server, stream: bool) -> None:
+    before = stops(server)
+    word = backwards(PROMPT, 12)[4:12]
+    found = generate(
+        server, PROMPT, max_tokens=1500, min_tokens=1500, stream=stream, stop_words=[word]
+    )
+    assert found.text == backwards(PROMPT, 12).partition(word)[0]
+    assert found.finish_reason == "stop"
+    wait_for(lambda: is_idle(server), timeout_s=1.0)
+    assert stops(server) > before
+
+
+# --- faults ----------------------------------------------------------------------------------
+
+
+def failed(server: Server, prompt: str, says: str) -> None:
+    """The client gets one sentence, the log what the backend said."""
+    found = generate(server, prompt, max_tokens=4)
+    assert "the model failed on this request; see the server's log" in str(found.error)
+    wait_for(lambda: says in server.log.read_text(errors="replace"))
+
+
+def test_an_error_of_the_backend_ends_that_request_alone(server: Server) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        neighbour = pool.submit(generate, server, PROMPT, max_tokens=200, min_tokens=200)
+        failed(server, "word " * 400, "exceeds maximum input length (256)")
+        assert neighbour.result().text == backwards(PROMPT, 200)
+    assert generate(server, PROMPT, max_tokens=4).text == backwards(PROMPT, 4)
+
+
+def test_a_backend_that_is_not_decoupled(server: Server) -> None:
+    config = server.client.get_model_config("tensorrt_llm").config
+    config.model_transaction_policy.decoupled = False
+    plain = json_format.MessageToJson(config, preserving_proto_field_name=True)
+    server.client.load_model("tensorrt_llm", config=plain)
+    try:
+        failed(server, PROMPT, "Streaming is only supported if model is deployed using decoupled")
+    finally:
+        server.client.unload_model("tensorrt_llm")
+        server.client.load_model("tensorrt_llm")
+    assert generate(server, PROMPT, max_tokens=4).text == backwards(PROMPT, 4)
+
+
+def test_a_backend_that_is_not_loaded(server: Server) -> None:
+    server.client.unload_model("tensorrt_llm")
+    try:
+        wait_for(lambda: not server.client.is_model_ready("tensorrt_llm"))
+        failed(server, PROMPT, "tensorrt_llm")
+    finally:
+        server.client.load_model("tensorrt_llm")
+    assert generate(server, PROMPT, max_tokens=4).text == backwards(PROMPT, 4)
+
+
+def test_live_config_declares_what_the_backend_has(server: Server) -> None:
+    with urllib.request.urlopen(
+        f"http://{server.http_url}/v2/models/tensorrt_llm/config"
+    ) as answer:
+        assert b'"lookahead_verification_set_size"' in answer.read()

@@ -1,0 +1,293 @@
+"""Builds: one at a time for a model, resumed where they ended, never seen half done."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builders import build_lock, resources
+from builders import engine as engines
+from builders import work as works
+from builders.build_log import BuildLog
+from builders.checkpoint import Checkpoint
+from builders.engine import Recipe, build_engine
+from builders.engine_plan import EnginePlan
+from builders.errors import BuildError
+from builders.spec import ROOT, LoraSpec, ModelSpec, Sku, load_sku
+from builders.work import Work, keeping_time
+from ensembles.manifest import MANIFEST_FILE, read_manifest
+from tests.fakes import checkpoints
+
+SKU = Sku(name="cpu", placement={})
+
+
+@pytest.fixture
+def spec(tmp_path):
+    folder = checkpoints.make_checkpoint(tmp_path / "checkpoint")
+    return ModelSpec(name="mine", role="embedder", source=str(folder), max_tokens=64)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    for name in ("ENGINES", "WORK", "LOGS"):
+        monkeypatch.setattr(engines, name, tmp_path / name.lower())
+    monkeypatch.setattr(resources, "_SPARE_BYTES", 0)
+    return tmp_path / "engines" / "cpu" / "mine"
+
+
+class Recipes:
+    """A build of two steps: counts how often each ran, and ends in the one that shall."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.fails_in = ""
+        self.error: BaseException = BuildError("no")
+
+    def make(self, spec: ModelSpec, checkpoint: Checkpoint, work: Work) -> Path:
+        converted = work.step("convert", lambda to: self._fill("convert", to))
+        assert (converted / "convert.bin").is_file()
+        return work.step("build", lambda to: self._fill("build", to))
+
+    def _fill(self, name: str, to: Path) -> None:
+        self.ran.append(name)
+        (to / f"{name}.bin").write_text("half")
+        if name == self.fails_in:
+            raise self.error
+        (to / f"{name}.bin").write_text("whole")
+
+
+def build(spec: ModelSpec, recipes: Recipes, said: list[str] | None = None) -> engines.Engine:
+    recipe = Recipe("onnx", ("numpy",), recipes.make)
+    return build_engine(spec, SKU, (said if said is not None else []).append, recipe=recipe)
+
+
+# --- steps -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [BuildError("no"), KeyboardInterrupt(), OSError("full")])
+def test_an_interrupted_build_goes_on_with_the_first_unfinished_step(spec, home, error, tmp_path):
+    recipes, said = Recipes(), []
+    recipes.fails_in, recipes.error = "build", error
+    with pytest.raises((BuildError, KeyboardInterrupt)):
+        build(spec, recipes)
+    assert [path.name for path in home.iterdir()] == [build_lock.LOCK_FILE]
+    recipes.fails_in = ""
+    engine = build(spec, recipes, said)
+    assert recipes.ran == ["convert", "build", "build"]
+    assert "convert was finished by an earlier build" in said
+    assert read_manifest(engine.folder).files.keys() == {"build.bin", "tokenizer.json"}
+    assert (engine.folder / "build.bin").read_text() == "whole"
+    assert not (tmp_path / "work" / "cpu" / "mine" / engine.folder.name).exists()
+
+
+def test_a_build_that_ended_before_publishing_repeats_no_step(spec, home, monkeypatch):
+    recipes = Recipes()
+    with monkeypatch.context() as patch:
+        patch.setattr(engines, "_publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build(spec, recipes)
+    engine = build(spec, recipes)
+    assert recipes.ran == ["convert", "build"]
+    assert MANIFEST_FILE not in read_manifest(engine.folder).files
+
+
+def test_what_killed_builds_left_is_removed(spec, home):
+    (home / ".making-dead" / "engine").mkdir(parents=True)
+    build(spec, Recipes())
+    assert list(home.glob(".making-*")) == []
+
+
+def test_an_engine_from_another_file_system_is_copied_then_renamed(tmp_path, monkeypatch):
+    made, home = tmp_path / "made", tmp_path / "home"
+    made.mkdir()
+    home.mkdir()
+    (made / "a").write_text("a")
+    real = Path.stat
+    other = os.stat_result((0, 0, 99, *[0] * 7))
+    monkeypatch.setattr(Path, "stat", lambda p, **k: other if p == made else real(p, **k))
+    engines._publish(made, home / "key")
+    assert (home / "key" / "a").read_text() == "a"
+    assert made.exists()
+
+
+@pytest.mark.parametrize("fault", ["manifest", "file"])
+def test_a_damaged_engine_is_made_again(spec, fault):
+    recipes, said = Recipes(), []
+    folder = build(spec, recipes).folder
+    if fault == "manifest":
+        (folder / MANIFEST_FILE).write_text('{"role": "embed')
+    else:
+        (folder / "build.bin").unlink()
+    assert build(spec, recipes, said).folder == folder
+    assert recipes.ran == ["convert", "build"] * 2
+    (line,) = [text for text in said if text.startswith("found damaged")]
+    assert str(folder) in line
+    assert (folder / "build.bin").is_file()
+
+
+def test_a_plan_is_in_the_key_and_in_the_manifest(spec):
+    plan = EnginePlan(
+        "engine", "1.2.1", "26.07-trtllm-python-py3", "9.0", "fp8", "fp8", 2, 1, 64, 8192, 4096,
+        lora=LoraSpec(),
+    )  # fmt: skip
+    recipe = Recipe("tensorrtllm-backend", (), Recipes().make, plan, "NVIDIA H100 80GB HBM3")
+    sku = load_sku("h100-sxm-80gb")
+    engine = build_engine(spec, sku, lambda _: None, recipe=recipe)
+    manifest = read_manifest(engine.folder)
+    assert (manifest.compute_capability, manifest.gpu) == ("9.0", "NVIDIA H100 80GB HBM3")
+    assert manifest.container == "26.07-trtllm-python-py3"
+    assert manifest.versions == {"tensorrt_llm": "1.2.1"}
+    assert manifest.plan == manifest.inputs["plan"] == json.loads(json.dumps(plan.to_json()))
+    other = replace(recipe, plan=replace(plan, tp=4))
+    assert build_engine(spec, sku, lambda _: None, recipe=other).folder != engine.folder
+
+
+# --- the lock ----------------------------------------------------------------------------------
+
+
+HOLD = """
+import pathlib, sys
+from builders import build_lock
+with build_lock.held(pathlib.Path(sys.argv[1]), print):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other_process(home):
+    """A real process that holds the lock of `mine` until its input is closed."""
+    command = [sys.executable, "-c", HOLD, str(home)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=ROOT) as process:
+        assert process.stdout.readline() == b"held\n"
+        yield process
+
+
+def test_who_waits_is_told_for_whom_and_finds_the_finished_engine(spec, home, other_process):
+    said: list[str] = []
+    recipes = Recipes()
+    thread = threading.Thread(target=build, args=(spec, recipes, said))
+    thread.start()
+    while not said:
+        time.sleep(0.01)
+    assert said[0].startswith(f"process {other_process.pid}, since 2")
+    assert said[0].endswith("builds this model; waiting for it …")
+    assert recipes.ran == []
+    other_process.stdin.close()
+    thread.join()
+    assert recipes.ran == ["convert", "build"]
+    assert build(spec, recipes).seconds == 0.0
+
+
+def test_a_killed_holder_leaves_no_lock(home, other_process):
+    with pytest.raises(build_lock.Busy, match=f"process {other_process.pid}, since"):
+        build_lock.held_at_once(home).__enter__()
+    other_process.kill()
+    other_process.wait()
+    with build_lock.held_at_once(home):
+        pass
+
+
+def test_a_lock_that_is_not_signed_yet_has_a_holder_too(home, other_process):
+    (home / build_lock.LOCK_FILE).write_text("")
+    with pytest.raises(build_lock.Busy, match="another process"):
+        build_lock.held_at_once(home).__enter__()
+
+
+# --- log and progress --------------------------------------------------------------------------
+
+
+def log_of(tmp_path: Path) -> BuildLog:
+    log = BuildLog(tmp_path / "logs" / "cpu-mine.log")
+    log.begin()
+    return log
+
+
+def test_a_failing_command_is_told_with_the_end_of_the_log(tmp_path):
+    log = log_of(tmp_path)
+    work = Work("mine", tmp_path / "work", log, lambda _: None)
+    code = "print(*range(100), sep='\\n'); import os; print(os.environ['SAYS']); exit(3)"
+    with pytest.raises(BuildError) as caught:
+        work.step("export", lambda to: log.run([sys.executable, "-c", code], {"SAYS": "bad"}))
+    first, second, *tail = str(caught.value).splitlines()
+    assert first == f"model 'mine': export failed: {Path(sys.executable).name} ended with status 3"
+    assert second == f"{log.path} ends with:"
+    assert tail[-2:] == ["99", "bad"]
+    assert len(tail) == 15
+    assert "--- export, " in log.path.read_text()
+
+
+def test_a_killed_command_says_that_memory_may_be_short(tmp_path):
+    code = f"import os; os.kill(os.getpid(), {signal.SIGKILL.value})"
+    with pytest.raises(BuildError, match="was killed: the machine ran out of memory"):
+        log_of(tmp_path).run([sys.executable, "-c", code], {})
+    code = f"import os; os.kill(os.getpid(), {signal.SIGTERM.value})"
+    with pytest.raises(BuildError, match="was ended by signal 15"):
+        log_of(tmp_path).run([sys.executable, "-c", code], {})
+
+
+def test_an_exception_is_a_sentence_and_its_traceback_is_logged(tmp_path):
+    log = log_of(tmp_path)
+
+    def fail(to: Path) -> None:
+        raise ValueError("no such layer")
+
+    with pytest.raises(BuildError, match="export failed: ValueError: no such layer"):
+        Work("mine", tmp_path / "work", log, lambda _: None).step("export", fail)
+    assert "Traceback (most recent call last)" in log.path.read_text()
+
+
+def test_time_is_told_while_a_step_runs(monkeypatch):
+    monkeypatch.setattr(works, "LINE_EVERY_S", 0.01)
+    monkeypatch.setattr(works, "TICK_EVERY_S", 0.01)
+    lines, ticks = [], []
+    for tick in (None, ticks.append):
+        with keeping_time("export", lines.append, tick):
+            while not (ticks if tick else lines):
+                time.sleep(0.005)
+    assert lines[0] == ticks[0] == "export … 0:00"
+    count = len(ticks)
+    time.sleep(0.05)
+    assert len(ticks) == count, "the block is over"
+    assert works._minutes(125.9) == "2:05"
+
+
+# --- disk and memory ---------------------------------------------------------------------------
+
+
+def test_too_little_memory_says_how_much(spec, monkeypatch, tmp_path):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 9 kB\nMemAvailable:  524288 kB\nSwapFree:      262144 kB\n")
+    monkeypatch.setattr(resources, "MEMINFO", meminfo)
+    assert resources.available_memory() == 768 * 2**20
+    recipes = Recipes()
+    with pytest.raises(BuildError) as caught:
+        build(spec, recipes)
+    assert str(caught.value).startswith("memory: model 'mine' needs about 1.0 GiB while it is")
+    assert "0.8 GiB are available; end other programs, add swap" in str(caught.value)
+    assert recipes.ran == []
+
+
+@pytest.mark.parametrize(
+    ("needs", "free", "most", "expected"),
+    [([1, 1, 1], 3, 3, 3), ([1, 1, 2], 3, 3, 2), ([9], 1, 1, 1), ([5, 5, 5], 6, 3, 1)],
+)
+def test_as_many_builds_as_memory_holds(monkeypatch, needs, free, most, expected):
+    monkeypatch.setattr(resources, "available_memory", lambda: free)
+    assert resources.builds_for_memory(needs, most) == expected
+
+
+@pytest.mark.parametrize(
+    ("cores", "jobs", "expected"), [(2, 0, 1), (16, 0, 3), (8, 0, 2), (2, 3, 3), (16, 1, 1)]
+)
+def test_as_many_builds_as_cores_keep_busy(monkeypatch, cores, jobs, expected):
+    monkeypatch.setattr(resources.os, "cpu_count", lambda: cores)
+    assert resources.builds_for_cores(3, jobs) == expected

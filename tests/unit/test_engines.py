@@ -1,0 +1,251 @@
+"""Engines that are there: why one would be made again, and which may go."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from builders import build_lock, engines_cli, engines_gc, orders, resources
+from builders import cli as clis
+from builders import engine as engines
+from builders.engine import build_engine, recipe_for
+from builders.engines_gc import collect
+from builders.errors import BuildError
+from builders.explain import explain
+from builders.orders import EngineOrder
+from builders.spec import ModelSpec, SamplingSpec, Sku
+from ensembles.manifest import MANIFEST_FILE
+from tests.fakes import checkpoints
+
+SKU = Sku(name="cpu", placement={})
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    return checkpoints.make_checkpoint(tmp_path / "checkpoint")
+
+
+def spec_of(checkpoint: Path, **changes: object) -> ModelSpec:
+    fields = {"name": "mine", "role": "embedder", "source": str(checkpoint), "max_tokens": 64}
+    return ModelSpec(**(fields | changes))
+
+
+@pytest.fixture(autouse=True)
+def build_folder(tmp_path, monkeypatch):
+    for name in ("ENGINES", "WORK", "LOGS"):
+        monkeypatch.setattr(engines, name, tmp_path / name.lower())
+    monkeypatch.setattr(resources, "_SPARE_BYTES", 0)
+    monkeypatch.setattr(engines, "export_encoder", lambda s, c, to, _: to.write_text("onnx" * 1000))
+    monkeypatch.setattr(engines, "version", lambda tool: "1.0")
+    return tmp_path
+
+
+def build(spec: ModelSpec, sku: Sku = SKU) -> Path:
+    return build_engine(spec, sku, lambda _: None).folder
+
+
+# --- explain -----------------------------------------------------------------------------------
+
+
+def test_a_model_that_was_never_built(checkpoint):
+    assert explain(spec_of(checkpoint), SKU) == ["no engine of it for SKU 'cpu'"]
+
+
+def test_what_is_up_to_date_has_no_reasons(checkpoint):
+    build(spec_of(checkpoint))
+    assert explain(spec_of(checkpoint, source=str(checkpoint)), SKU) == []
+
+
+def test_every_part_of_the_key_that_differs_is_told_old_and_new(checkpoint, monkeypatch):
+    build(spec_of(checkpoint))
+    (checkpoint / "extra.txt").write_text("x")
+    monkeypatch.setattr(engines, "version", lambda tool: "2.0" if tool == "torch" else "1.0")
+    monkeypatch.setattr(engines, "_FORMAT", 99)
+    changed = spec_of(checkpoint, precision="bf16", sampling=SamplingSpec(top_k=3))
+    hashes, form, *rest = explain(changed, SKU)
+    assert hashes.startswith("checkpoint: ")
+    assert len(hashes) == len("checkpoint: ") + 2 * 13 + 3
+    assert form.endswith(" → 99")
+    assert rest == ["spec.precision: fp32 → bf16", "spec.sampling.top_k: 0 → 3",
+                    "tools.torch: 1.0 → 2.0"]  # fmt: skip
+
+
+def test_tools_that_come_and_go_are_told(checkpoint):
+    spec = spec_of(checkpoint)
+    build(spec)
+    recipe = engines.Recipe("onnx", ("torch", "olive"), engines.ONNX.make)
+    assert explain(spec, SKU, recipe) == ["tools.transformers: 1.0 → gone", "tools.olive: new, 1.0"]
+
+
+def rewrite(folder: Path, **changes: object) -> None:
+    fields = json.loads((folder / MANIFEST_FILE).read_text()) | changes
+    (folder / MANIFEST_FILE).write_text(json.dumps(fields))
+
+
+def test_manifests_from_before_inputs_were_kept_tell_what_they_can(checkpoint):
+    folder = build(spec_of(checkpoint))
+    rewrite(folder, inputs={})
+    assert explain(spec_of(checkpoint, precision="bf16"), SKU) == ["spec.precision: fp32 → bf16"]
+    (line,) = explain(spec_of(checkpoint, sampling=SamplingSpec(top_k=3)), SKU)
+    assert line == f"{folder} was made before manifests told their inputs"
+
+
+def test_the_newest_engine_is_compared_with(checkpoint):
+    older = build(spec_of(checkpoint, max_tokens=32))
+    build(spec_of(checkpoint, max_tokens=48))
+    os.utime(older / MANIFEST_FILE, (1, 1))
+    assert explain(spec_of(checkpoint), SKU) == ["spec.max_tokens: 48 → 64"]
+
+
+def test_damaged_manifests_are_a_reason(checkpoint):
+    folder = build(spec_of(checkpoint))
+    (folder / MANIFEST_FILE).write_text("{")
+    (line,) = explain(spec_of(checkpoint), SKU)
+    assert line.startswith(f"its engine can't be used: {folder}/{MANIFEST_FILE}: not a manifest")
+    (line,) = explain(spec_of(checkpoint, precision="bf16"), SKU)
+    assert line.startswith("its newest engine can't be used: ")
+
+
+# --- engines-gc --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    monkeypatch.setattr(engines_gc, "model_names", lambda: ["mine"])
+    path = tmp_path / "repository"
+    (path / "embedder" / "1" / "engines").mkdir(parents=True)
+    return path
+
+
+def current(monkeypatch, spec: ModelSpec) -> None:
+    monkeypatch.setattr(engines_gc, "load_model", lambda name: spec)
+
+
+def link(repository: Path, folder: Path) -> None:
+    (repository / "embedder" / "1" / "engines" / "cpu").symlink_to(folder)
+
+
+def collected(repository: Path, dry_run: bool = False, said: list[str] | None = None) -> list[Path]:
+    report = (said if said is not None else []).append
+    return [removal.folder for removal in collect([SKU], report, dry_run, repository)]
+
+
+def test_linked_and_current_engines_stay(checkpoint, repository, monkeypatch, tmp_path):
+    old, linked, now = (build(spec_of(checkpoint, max_tokens=n)) for n in (32, 48, 64))
+    newest = build(spec_of(checkpoint, max_tokens=80))
+    link(repository, linked)
+    current(monkeypatch, spec_of(checkpoint))
+    unfinished = tmp_path / "work" / "cpu" / "mine" / "old"
+    resumable = tmp_path / "work" / "cpu" / "mine" / now.name
+    unfinished.mkdir(parents=True)
+    resumable.mkdir()
+    everything = {old, newest, unfinished}
+    assert set(collected(repository, dry_run=True)) == everything
+    assert all(folder.is_dir() for folder in everything)
+    assert set(collected(repository)) == everything
+    assert not any(folder.exists() for folder in everything)
+    assert linked.is_dir() and now.is_dir() and resumable.is_dir()
+    assert collected(repository) == []
+
+
+def test_of_a_model_that_nothing_uses_the_newest_stays(checkpoint, repository, monkeypatch):
+    older, newest = (build(spec_of(checkpoint, max_tokens=n)) for n in (32, 48))
+    os.utime(older / MANIFEST_FILE, (1, 1))
+    monkeypatch.setattr(engines_gc, "model_names", list)
+    assert collected(repository) == [older]
+    assert newest.is_dir()
+
+
+def test_without_its_checkpoint_the_newest_stays_and_it_is_said(
+    checkpoint, repository, monkeypatch
+):
+    older, linked, newest = (build(spec_of(checkpoint, max_tokens=n)) for n in (32, 48, 64))
+    for age, folder in enumerate((newest, linked, older), start=1):
+        os.utime(folder / MANIFEST_FILE, (100 - age, 100 - age))
+    link(repository, linked)
+    current(monkeypatch, spec_of(checkpoint / "gone"))
+    said: list[str] = []
+    assert collected(repository, said=said) == [older]
+    assert said[0].startswith("cpu/mine: keeping the newest, for its checkpoint can't be read")
+
+
+def test_what_is_being_built_is_left_alone(checkpoint, repository, monkeypatch):
+    folders = [build(spec_of(checkpoint, max_tokens=n)) for n in (32, 48)]
+    current(monkeypatch, spec_of(checkpoint))
+    said: list[str] = []
+    with build_lock.held_at_once(folders[0].parent):
+        assert collected(repository, said=said) == []
+    assert said[0].startswith(f"cpu/mine: left alone, process {os.getpid()}, since ")
+    assert all(folder.is_dir() for folder in folders)
+
+
+# --- the command line --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def specs(checkpoint, monkeypatch, build_folder):
+    found = [spec_of(checkpoint, name=name) for name in ("one", "two")]
+    monkeypatch.setattr(orders, "chosen_models", lambda names, sku: found)
+    monkeypatch.setattr(engines_cli, "load_sku", lambda name: SKU)
+    monkeypatch.setattr(engines_cli, "ROOT", build_folder)
+    monkeypatch.setattr(clis, "render_files", lambda options: 0)
+    monkeypatch.setattr("builders.repository.link_engines", lambda engines, sku: None)
+    return found
+
+
+def test_builds_and_explanations_are_a_line_a_model(specs, capsys):
+    assert clis.main(["explain"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "embedder one: a build is due", "  no engine of it for SKU 'cpu'",
+        "embedder two: a build is due", "  no engine of it for SKU 'cpu'",
+    ]  # fmt: skip
+    assert clis.main(["build-engines", "--jobs", "1"]) == 0
+    first, made, *_ = capsys.readouterr().out.splitlines()
+    assert first == f"[1/2] embedder one: making fp32 engine from {specs[0].source} …"
+    assert made.startswith("[1/2] embedder one: made in 0.")
+    assert clis.main(["explain"]) == 0
+    assert capsys.readouterr().out == "embedder one: up to date\nembedder two: up to date\n"
+
+
+def test_a_terminal_gets_one_line_that_is_written_over(specs, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    engines_cli._built(EngineOrder(specs[0], recipe_for(specs[0], SKU)), SKU, "one", live=True)
+    assert capsys.readouterr().out.startswith("\r\033[Kone: making")
+
+
+def test_collecting_tells_what_was_freed(specs, capsys, monkeypatch):
+    clis.main(["build-engines", "--jobs", "1"])
+    build(spec_of(Path(specs[0].source), name="one", max_tokens=32))
+    monkeypatch.setattr(engines_gc, "model_names", lambda: ["one", "two"])
+    monkeypatch.setattr(
+        engines_gc, "load_model", lambda name: next(s for s in specs if s.name == name)
+    )
+    monkeypatch.setattr(engines_cli, "sku_names", lambda: ["cpu"])
+    capsys.readouterr()
+    assert clis.main(["engines-gc", "--dry-run"]) == 0
+    planned = capsys.readouterr().out
+    assert "would remove engines/cpu/one/" in planned
+    assert planned.splitlines()[-1].startswith("would free 0.0 MiB")
+    assert clis.main(["engines-gc"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("freed 0.0 MiB")
+    assert clis.main(["engines-gc", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "would free 0.0 MiB\n"
+
+
+def test_builds_side_by_side_are_processes(tmp_path):
+    """They import everything anew: nothing that is replaced above is replaced in them."""
+    homes = [str(tmp_path / name) for name in ("one", "two")]  # absolute: not below build/engines
+    specs = [spec_of(Path("/nowhere"), name=home) for home in homes]
+    gone = [EngineOrder(spec, recipe_for(spec, SKU)) for spec in specs]
+    with pytest.raises(BuildError, match=f"model '{homes[0]}': no folder /nowhere"):
+        engines_cli._built_side_by_side(gone, SKU, ["one", "two"], 2)
+
+
+def test_an_interrupted_build_says_how_to_go_on(specs, capsys, monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engines, "export_encoder", interrupt)
+    assert clis.main(["build-engines", "--jobs", "1"]) == 1
+    assert "interrupted: what was finished is kept" in capsys.readouterr().err

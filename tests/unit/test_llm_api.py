@@ -1,0 +1,147 @@
+"""model.yaml of TensorRT-LLM's LLM API: known arguments only, and the way there from engines."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from builders.engine_plan import RuntimePlan
+from builders.errors import BuildError
+from builders.spec import LookaheadSpec, LoraSpec
+from builders.tensorrt_llm.backend_config import LEFT_OUT, parameters
+from builders.tensorrt_llm.llm_api import check_checkpoint, model_yaml
+from builders.tensorrt_llm.llm_api_keys import KEYS
+from builders.tensorrt_llm.migration import BUILD_MAP, KEY_MAP, migration
+from tests.fakes.plans import RUNTIME, engine_plan, llm_spec
+from tests.fakes.trtllm import build, quantization
+
+KEY_SET = KEYS["1.2.1"]
+
+
+def api_plan(precision="fp8", capability="9.0", **fields):
+    return engine_plan(precision, capability, **{"flavour": "llm-api"} | fields)
+
+
+def arguments(plan, runtime=RUNTIME):
+    return json.loads(model_yaml(plan, runtime, llm_spec()))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp8", "nvfp4", "w4a16-awq"])
+@pytest.mark.parametrize("lora", [None, LoraSpec()])
+@pytest.mark.parametrize("guided", [False, True])
+def test_every_argument_is_known(precision, lora, guided):
+    runtime = RuntimePlan(0.85, guided_decoding=guided, host_kv_bytes=2**30)
+    found = arguments(api_plan(precision, "10.0", tp=2, pp=2, lora=lora), runtime)
+    assert KEY_SET.unknown(found) == []
+    assert found["skip_tokenizer_init"] is not guided
+    assert found.get("guided_decoding_backend") == ("xgrammar" if guided else None)
+    assert ("lora_config" in found) == (lora is not None)
+
+
+def test_unknown_arguments_are_found_at_any_depth():
+    wrong = {"model": ".", "waiting_queue_policy": 1, "kv_cache_config": {"disk_cache_size": 1}}
+    assert KEY_SET.unknown(wrong) == ["kv_cache_config.disk_cache_size", "waiting_queue_policy"]
+
+
+def test_arguments_follow_the_plan():
+    runtime = RuntimePlan(0.83, host_kv_bytes=2**34)
+    plan = api_plan(tp=2, pp=2, max_batch_size=512, lora=LoraSpec(max_rank=16))
+    assert arguments(plan, runtime) == {
+        "model": ".",
+        "backend": "pytorch",
+        "tensor_parallel_size": 2,
+        "pipeline_parallel_size": 2,
+        "max_batch_size": 512,
+        "max_num_tokens": 8192,
+        "max_seq_len": 4096,
+        "max_beam_width": 1,
+        "skip_tokenizer_init": True,
+        "enable_chunked_prefill": True,
+        "sampler_type": "TRTLLMSampler",
+        "kv_cache_config": {
+            "dtype": "fp8",
+            "enable_block_reuse": True,
+            "free_gpu_memory_fraction": 0.83,
+            "host_cache_size": 17179869184,
+        },
+        "scheduler_config": {"capacity_scheduler_policy": "GUARANTEED_NO_EVICT"},
+        "cuda_graph_config": {"max_batch_size": 128, "enable_padding": True},
+        "lora_config": {
+            "max_lora_rank": 16,
+            "lora_target_modules": ["attn_q", "attn_k", "attn_v"],
+        },
+    }
+
+
+def test_the_checkpoints_folder_can_be_another():
+    assert json.loads(model_yaml(api_plan(), RUNTIME, llm_spec(), "/hf/llm"))["model"] == "/hf/llm"
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"flavour": "engine"}, "flavour engine: has no model.yaml"),
+        ({"tensorrt_llm": "1.3.0"}, "its arguments are not known, and a wrong one fails the load"),
+        ({"lookahead": LookaheadSpec()}, "has it for TensorRT engines only"),
+        ({"precision": "int8-sq"}, "possible: bf16, fp8, nvfp4, w4a16-awq, or flavour engine"),
+        ({"kv_dtype": "int8"}, "KV cache in int8 beside fp8 weights"),
+        ({"kv_dtype": "bf16"}, "possible: fp8"),
+    ],
+)
+def test_what_the_api_lacks_is_refused(fields, says):
+    with pytest.raises(BuildError) as caught:
+        arguments(api_plan(**fields))
+    assert says in str(caught.value)
+
+
+def checkpoint_with(folder: Path, name: str, notes: dict[str, object]) -> Path:
+    (folder / name).write_text(json.dumps(notes))
+    return folder
+
+
+def test_the_checkpoint_must_have_the_plans_precision(tmp_path):
+    """It would load in its own, with other memory than planned."""
+    with pytest.raises(BuildError) as caught:
+        check_checkpoint(api_plan("fp8"), checkpoint_with(tmp_path, "config.json", {}))
+    assert "needs a checkpoint quantized to FP8" in str(caught.value)
+    assert "is quantized to nothing" in str(caught.value)
+    check_checkpoint(api_plan("bf16"), tmp_path)
+    notes = {"quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}}
+    check_checkpoint(api_plan("fp8"), checkpoint_with(tmp_path, "hf_quant_config.json", notes))
+    with pytest.raises(BuildError, match="needs a checkpoint quantized to nothing"):
+        check_checkpoint(api_plan("bf16"), tmp_path)
+
+
+def test_migration_names_what_is_removed_mapped_and_lost():
+    old = engine_plan("int8-sq", kv_dtype="int8", lookahead=LookaheadSpec())
+    lines = migration(old, api_plan(max_batch_size=128, tensorrt_llm="1.2.1"))
+    assert "precision int8-sq → fp8" in lines
+    assert "max_batch_size 64 → 128" in lines
+    assert any("no convert_checkpoint.py, quantize.py or trtllm-build" in line for line in lines)
+    assert "precision is the checkpoint's: a checkpoint quantized to FP8" in "\n".join(lines)
+    for key, name in KEY_MAP.items():
+        assert f"config.pbtxt: {key} → model.yaml: {name}" in lines
+    assert sum("not offered" in line for line in lines) == 3
+
+
+def test_migration_of_equal_plans_says_no_differences():
+    lines = migration(engine_plan("bf16"), api_plan("bf16"))
+    assert not any(line.startswith(("precision ", "tp ")) and " → " in line for line in lines)
+    assert not any("not offered" in line for line in lines)
+    with pytest.raises(BuildError, match="possible: from engine to llm-api"):
+        migration(api_plan(), api_plan())
+
+
+def test_both_sides_of_the_maps_exist():
+    plan = engine_plan(lora=LoraSpec(), lookahead=LookaheadSpec())
+    assert KEY_MAP.keys() <= parameters(plan, RUNTIME, Path("/e")).keys() | LEFT_OUT.keys()
+    flags = {
+        option
+        for made in (build.parser(), quantization.parser())
+        for option in made._option_string_actions
+    }
+    assert BUILD_MAP.keys() <= flags
+    for name in (*KEY_MAP.values(), *BUILD_MAP.values()):
+        outer, _, inner = name.partition(".")
+        assert outer in KEY_SET.top
+        assert not inner or inner in KEY_SET.nested.get(outer, {inner})

@@ -1,0 +1,254 @@
+"""Commands that make TensorRT engines, run through stand-ins with TensorRT-LLM's own parsers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.commands import Command, check_programs
+from builders.errors import BuildError
+from builders.gpu import GpuPrecision
+from builders.spec import LookaheadSpec, LoraSpec
+from builders.tensorrt_llm.build_commands import build_commands
+from builders.tensorrt_llm.support import FAMILIES, RECIPES, has_paged_context
+from tests.fakes import trtllm
+from tests.fakes.plans import engine_plan, llm_spec
+from tests.fakes.trtllm import build, conversion, quantization, tokenizer_info
+
+STAND_INS = Path(trtllm.__file__).parent
+EXAMPLES = STAND_INS / "examples"
+SPLITS = [(1, 1), (2, 1), (1, 2), (8, 1), (4, 2)]
+
+PROGRAMS = {
+    "trtllm-build": build.main,
+    "quantize.py": quantization.main,
+    "generate_xgrammar_tokenizer_info.py": tokenizer_info.main,
+    "llama/convert_checkpoint.py": lambda argv: conversion.main("llama", argv),
+    "qwen/convert_checkpoint.py": lambda argv: conversion.main("qwen", argv),
+}
+
+LOOKAHEAD = LookaheadSpec(window=3, ngram=3, verification_set=3)
+EVERYTHING = [
+    (architecture, precision, capability)
+    for architecture, family in FAMILIES.items()
+    for precision in family.precisions
+    for capability in RECIPES[precision].capabilities
+]
+
+
+def checkpoint_of(folder: Path, architecture: str = "LlamaForCausalLM") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"architectures": [architecture]}))
+    return folder
+
+
+def run_in_process(commands: tuple[Command, ...]) -> None:
+    for command in commands:
+        program, *argv = command.argv
+        if program == "python3":
+            script = Path(argv.pop(0))
+            assert script.is_file()
+            program = script.name
+            if program == "convert_checkpoint.py":
+                program = f"{script.parent.name}/{program}"
+        assert PROGRAMS[program](argv) == 0
+
+
+def words_of(command: Command, flag: str) -> str | None:
+    """The word behind a flag; None where the flag is missing."""
+    argv = command.argv
+    return argv[argv.index(f"--{flag}") + 1] if f"--{flag}" in argv else None
+
+
+def commands_for(folder: Path, plan, architecture="LlamaForCausalLM", **gpu):
+    checkpoint = checkpoint_of(folder / "hf", architecture)
+    return build_commands(
+        plan, llm_spec(**gpu), checkpoint, folder / "work", folder / "engine", EXAMPLES
+    )
+
+
+def variants(precision: GpuPrecision) -> list[dict[str, Any]]:
+    """Every split; every other KV cache and LoRA with one of them."""
+    splits = [{"tp": tp, "pp": pp} for tp, pp in SPLITS]
+    others = [{"tp": 2, "kv_dtype": kv} for kv in RECIPES[precision].kv_dtypes[1:]]
+    return [*splits, *others, {"tp": 2, "lora": LoraSpec()}]
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    """The stand-ins' notes; returns a function that reads them."""
+    path = tmp_path / "calls.jsonl"
+    monkeypatch.setenv(trtllm.LOG, str(path))
+    return lambda: [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(("architecture", "precision", "capability"), EVERYTHING)
+def test_every_engine_builds_as_planned(
+    tmp_path, monkeypatch, log, architecture, precision, capability
+):
+    """Nothing is refused, and nothing is overridden behind the plan's back."""
+    monkeypatch.setenv(trtllm.SM, capability.replace(".", ""))
+    for number, fields in enumerate(variants(precision)):
+        folder = tmp_path / str(number)
+        plan = engine_plan(precision, capability, **fields)
+        run_in_process(commands_for(folder, plan, architecture, guided_decoding=True))
+        engines = sorted(file.name for file in (folder / "engine").glob("rank*.engine"))
+        assert engines == sorted(f"rank{rank}.engine" for rank in range(plan.tp * plan.pp))
+        config = json.loads((folder / "engine" / "config.json").read_text())
+        assert config["pretrained_config"]["mapping"]["tp_size"] == plan.tp
+        assert config["build_config"]["max_batch_size"] == plan.max_batch_size
+        assert (folder / "engine" / "xgrammar_tokenizer_info.json").is_file()
+    assert [call["overridden"] for call in log() if call["program"] == "trtllm-build"] == [[]] * (
+        number + 1
+    )
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp8"])
+@pytest.mark.parametrize("tp", [1, 4])
+def test_lookahead_is_built_in(tmp_path, log, precision, tp):
+    plan = engine_plan(precision, lookahead=LOOKAHEAD, tp=tp, lora=LoraSpec(max_rank=16))
+    commands = commands_for(tmp_path, plan)
+    run_in_process(commands)
+    assert words_of(commands[1], "speculative_decoding_mode") == "lookahead_decoding"
+    assert words_of(commands[1], "max_draft_len") == str(LOOKAHEAD.max_draft_tokens)
+    assert log()[-1]["overridden"] == []
+
+
+def test_a_missing_program_is_found_before_hours_are_spent(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    first = Command("quantize", ("/bin/true",), "quantizing")
+    later = Command("build", ("trtllm-build",), "building")
+    with pytest.raises(BuildError, match=r"no program 'trtllm-build' .* build needs it"):
+        check_programs([first, later])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--gemm_plugin", "bf16"],
+        ["--use_paged_context_fmha", "true"],
+        ["--kv_cache_type", "pages"],
+        ["--logits_dtype", "bfloat16"],
+        ["--max_batch", "8"],  # the real parser would take the abbreviation
+        ["--auto_parallel", "2"],  # removed in 1.1
+        ["--lora_target_modules", "q_proj"],
+    ],
+)
+def test_the_stand_in_of_trtllm_build_refuses(wrong):
+    with pytest.raises(SystemExit) as caught:
+        build.main(["--checkpoint_dir", "x", *wrong])
+    assert caught.value.code == 2
+
+
+def test_the_other_stand_ins_refuse_too():
+    for main, argv in (
+        (quantization.main, ["--qformat", "int8-sq"]),
+        (quantization.main, ["--kv_cache_dtype", "bf16"]),
+        (lambda argv: conversion.main("qwen", argv), ["--model_dir", "x", "--fp8_kv_cache"]),
+        (lambda argv: conversion.main("llama", argv), ["--dtype", "bf16"]),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(argv)
+        assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("precision", "capability", "says"),
+    [
+        ("int8-sq", "10.0", "SmoothQuant is not supported on SM>=100"),
+        ("w4a16-awq", "10.0", "INT8/INT4 quantization is not supported on SM>=100"),
+        ("fp8", "10.0", "gemm_swiglu_plugin is not supported on SM 100"),
+    ],
+)
+def test_the_stand_in_refuses_what_the_gpu_lacks(
+    tmp_path, monkeypatch, precision, capability, says
+):
+    """So a plan that went through was checked; commands for SM 90 stand in for a faulty planner."""
+    monkeypatch.setenv(trtllm.SM, capability.replace(".", ""))
+    with pytest.raises(SystemExit, match=says):
+        run_in_process(commands_for(tmp_path, engine_plan(precision, "9.0")))
+
+
+def test_overrides_are_noticed(tmp_path, log):
+    first, engine = commands_for(tmp_path, engine_plan("bf16"))
+    argv = tuple(word.replace("disable", "enable") for word in engine.argv)
+    lookahead = ("--speculative_decoding_mode", "lookahead_decoding", "--max_draft_len", "500")
+    extra = ("--reduce_fusion", "enable", "--user_buffer", "enable", *lookahead)
+    run_in_process((first, Command("build", argv + extra, "building")))
+    assert log()[-1]["overridden"] == [
+        "reduce_fusion",
+        "user_buffer",
+        "use_fp8_context_fmha",
+        "max_num_tokens",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "architecture", "says"),
+    [
+        (
+            {"tensorrt_llm": "1.3.0rc23"},
+            "LlamaForCausalLM",
+            "TensorRT engine with TensorRT-LLM 1.3.0rc23: 1.3 removed engines, trtllm-build and "
+            "the checkpoint converters; possible: 1.2.1, or flavour llm-api",
+        ),
+        ({"tensorrt_llm": "1.1.0"}, "LlamaForCausalLM", "only the flags of 1.2 are known"),
+        ({"flavour": "llm-api"}, "LlamaForCausalLM", "flavour llm-api: has no TensorRT engine"),
+        (
+            {"compute_capability": "8.0"},
+            "LlamaForCausalLM",
+            "fp8 engine of a LlamaForCausalLM on compute capability 8.0: TensorRT-LLM 1.2 does "
+            "not make it; possible there: bf16, int8-sq, w4a16-awq",
+        ),
+        (
+            {"precision": "int8-sq", "kv_dtype": "bf16", "compute_capability": "10.0"},
+            "LlamaForCausalLM",
+            "possible there: bf16, fp8, nvfp4",
+        ),
+        ({"compute_capability": "7.5"}, "LlamaForCausalLM", "possible there: none"),
+        (
+            {"precision": "nvfp4", "compute_capability": "10.0"},
+            "Qwen2ForCausalLM",
+            "possible there: bf16, fp8",
+        ),
+        ({}, "Qwen3ForCausalLM", "no converter is documented for it; possible: LlamaForCausalLM"),
+        ({"kv_dtype": "int8"}, "LlamaForCausalLM", "KV cache in int8 beside fp8 weights"),
+        ({"lora": LoraSpec(targets=("q_proj",))}, "LlamaForCausalLM", "LoRA targets q_proj"),
+        ({"lookahead": LOOKAHEAD, "pp": 2}, "LlamaForCausalLM", "with fp8 and pp 2"),
+        (
+            {"lookahead": LookaheadSpec(), "max_num_tokens": 4096},
+            "LlamaForCausalLM",
+            "would raise it to 5376 (64 sequences of 1 token and 83 drafts)",
+        ),
+    ],
+)
+def test_what_cannot_be_built_is_refused_with_what_can(tmp_path, fields, architecture, says):
+    with pytest.raises(BuildError) as caught:
+        commands_for(tmp_path, engine_plan(**fields), architecture)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"architectures": []}', '{"architectures": null}'])
+def test_a_checkpoint_without_architecture_is_refused(tmp_path, text):
+    folder = checkpoint_of(tmp_path)
+    (folder / "config.json").write_text(text)
+    with pytest.raises(BuildError, match="does not say its architecture"):
+        build_commands(engine_plan(), llm_spec(), folder, tmp_path / "w", tmp_path / "e", EXAMPLES)
+
+
+def test_paged_context_follows_the_cache():
+    """Where the engine lacks it, config.pbtxt must not ask for reuse or chunks."""
+    assert has_paged_context(engine_plan("fp8"))
+    assert has_paged_context(engine_plan("fp8", kv_dtype="bf16"))
+    assert not has_paged_context(engine_plan("int8-sq", kv_dtype="int8"))
+    assert not has_paged_context(engine_plan("int8-sq", kv_dtype="fp8"))
+
+
+def test_calibration_data_can_be_local(tmp_path):
+    checkpoint = checkpoint_of(tmp_path / "hf")
+    data = tmp_path / "texts"
+    plan, paths = engine_plan(), (checkpoint, tmp_path / "w", tmp_path / "e", EXAMPLES)
+    quantize, _ = build_commands(plan, llm_spec(), *paths, calibration=data)
+    assert words_of(quantize, "calib_dataset") == str(data)
+    assert words_of(build_commands(plan, llm_spec(), *paths)[0], "calib_dataset") is None
