@@ -6,6 +6,7 @@ SHELL := /bin/bash
 SKU ?= cpu
 MODELS ?=
 JOBS ?= 0
+BUILD_FLAGS ?=
 PLAN_FLAGS ?=
 SERVE_FLAGS ?=
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done || echo python3)
@@ -38,7 +39,7 @@ setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minut
 	@touch $@
 
 build-engines: setup  ## make the engines of SKU (default cpu) and render model_repository/
-	@$(BUILD) -m builders build-engines --sku $(SKU) --models "$(MODELS)" --jobs $(JOBS)
+	@$(BUILD) -m builders build-engines --sku $(SKU) $(BUILD_FLAGS) --models "$(MODELS)" --jobs $(JOBS)
 
 explain: setup  ## say why the engines of SKU would be made again
 	@$(BUILD) -m builders explain --sku $(SKU) --models "$(MODELS)"

@@ -1,13 +1,14 @@
 """How well the roofline foretells published throughput, and the fit of its calibrated parameters.
 
-`python -m builders.planner.calibrate`: prints both. Only the tables marked "calibration" (one 8B
-model on two SKUs) are fitted; the others show the error on models, SKUs and splits never fitted.
+`python -m builders.planner.calibrate`: prints both. Fitted are the tables marked "calibration" (one
+8B model on two SKUs) and, for what passes between GPUs, "links" (one 70B model on one SKU); the
+others show the error on models, SKUs and splits never fitted.
 """
 
 import math
 import statistics
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,15 +19,21 @@ from builders.planner.plan import Refusal, plan_llm
 from builders.planner.throughput import Workload
 from builders.spec import load_model, load_sku
 
+Range = tuple[float, float]
+
 PUBLISHED = Path(__file__).parent / "published_throughput.toml"
 
 FITTED = {
-    "COMPUTE_EFFICIENCY": (0.40, 0.85),
-    "BANDWIDTH_EFFICIENCY": (0.60, 0.92),
-    "SEQUENCE_US": (0.0, 10.0),
+    "calibration": {
+        "COMPUTE_EFFICIENCY": (0.40, 0.85),
+        "BANDWIDTH_EFFICIENCY": (0.60, 0.92),
+        "SEQUENCE_US": (0.0, 10.0),
+    },
+    "links": {"LINK_EFFICIENCY": (0.3, 0.9), "ALL_REDUCE_US": (5.0, 25.0)},
 }
-"""Parameters of llm_cost with the range in which a value makes sense: HBM is known to reach about
-nine tenths of its peak, so a fit beyond that would only hide another fault."""
+"""By the figures that they are fitted to, in this order: parameters of llm_cost with the range in
+which a value makes sense. HBM is known to reach about nine tenths of its peak, and an all-reduce of
+a few KiB takes some 10 to 25 µs: a fit beyond either would only hide another fault."""
 
 
 @dataclass(frozen=True)
@@ -81,23 +88,34 @@ def error(measured: Sequence[Measured]) -> float:
     return math.inf if 0.0 in ratios else statistics.fmean(math.log(r) ** 2 for r in ratios)
 
 
-def fit(measured: Sequence[Measured]) -> dict[str, float]:
-    """The parameters that make `error` least: one after the other, in ever smaller steps."""
-    found = {name: getattr(llm_cost, name) for name in FITTED}
-    before = dict(found)
+def fit(figures: Sequence[Measured]) -> dict[str, float]:
+    """The parameters that make `error` least on the figures meant for them."""
+    before = {name: getattr(llm_cost, name) for ranges in FITTED.values() for name in ranges}
+    try:
+        return {
+            name: value
+            for use, ranges in FITTED.items()
+            for name, value in _fit_some(ranges, [m for m in figures if m.use == use]).items()
+        }
+    finally:
+        for name, value in before.items():
+            setattr(llm_cost, name, value)
+
+
+def _fit_some(ranges: Mapping[str, Range], measured: Sequence[Measured]) -> dict[str, float]:
+    """One parameter after the other, in ever smaller steps; they are set in llm_cost."""
+    found = {name: getattr(llm_cost, name) for name in ranges}
     for step in (0.1, 0.03, 0.01, 0.003) * 3:
-        for name in FITTED:
-            tried = _around(name, found[name], step)
+        for name in ranges:
+            tried = _around(ranges[name], found[name], step)
             errors = [_error_at(name, value, measured) for value in tried]
             found[name] = tried[errors.index(min(errors))]
             setattr(llm_cost, name, found[name])
-    for name, value in before.items():
-        setattr(llm_cost, name, value)
     return found
 
 
-def _around(name: str, value: float, step: float) -> list[float]:
-    low, high = FITTED[name]
+def _around(bounds: Range, value: float, step: float) -> list[float]:
+    low, high = bounds
     width = step * (high - low)
     return [min(high, max(low, value + n * width)) for n in range(-3, 4)]
 
@@ -110,10 +128,10 @@ def _error_at(name: str, value: float, measured: Sequence[Measured]) -> float:
 def main() -> None:
     """Print the fit and the ratios."""
     figures = published()
-    fitted = fit([one for one in figures if one.use == "calibration"])
+    fitted = fit(figures)
     for name, value in fitted.items():
         print(f"{name:24}{getattr(llm_cost, name):8.3f}   fitted now {value:8.3f}")
-    for use in ("calibration", "validation"):
+    for use in (*FITTED, "validation"):
         ratios = [one.ratio for one in figures if one.use == use]
         off = statistics.median(abs(r - 1) for r in ratios)
         spread = f"ratios {min(ratios):.2f} to {max(ratios):.2f}"

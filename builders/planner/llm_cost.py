@@ -44,11 +44,11 @@ Llama layer (two norms, two residual sums, inputs and outputs of attention and M
 MLP_PASSES = 4
 """The same for the wide state inside the MLP."""
 
-LINK_EFFICIENCY = 0.8
-"""Share of the links' bandwidth that an all-reduce reaches. Assumed."""
+LINK_EFFICIENCY = 0.7
+"""Share of the links' bandwidth that an all-reduce reaches. Calibrated."""
 
-ALL_REDUCE_US = 8.0
-"""Latency of one all-reduce, of which a layer has two. Assumed."""
+ALL_REDUCE_US = 25.0
+"""Latency of one all-reduce, of which a layer has two. Calibrated, with 25 as its upper bound."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from builders.planner.calibrate import Measured
 
 _PLOT, _MARGIN, _LOW, _HIGH = 460, 60, 100.0, 40_000.0
-_COLOURS = {"calibration": "#1f77b4", "validation": "#d62728"}
+_COLOURS = {"calibration": "#1f77b4", "links": "#2ca02c", "validation": "#d62728"}
 _LINES = {
     1.0: ("black", ""),
     1.25: ("grey", "4"),

@@ -164,7 +164,9 @@ def _load(context: StageContext, folder: EngineFolder, blocks: int) -> Any:
     scheduler.max_num_seqs = context.integer("max_running_requests")
     scheduler.max_num_batched_tokens = context.integer("max_step_tokens")
     scheduler.dynamic_split_fuse = True  # long prompts go in pieces, between others' tokens
-    scheduler.enable_prefix_caching = True
+    scheduler.enable_prefix_caching = bool(context.integer("prefix_caching"))
+    if scheduler.enable_prefix_caching:
+        logger.warning("prefix_caching = 1: concurrent prompts that begin alike can get wrong text")
     properties: dict[str, object] = {}
     if threads := context.integer("num_threads"):
         properties["INFERENCE_NUM_THREADS"] = threads

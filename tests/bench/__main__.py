@@ -74,9 +74,8 @@ def reference_models(repeats: int) -> list[str]:
         answered = rag_table(*rag.measure(url, repeats))
         say("llm")
         generated = llm_table("the reference LLM, fp32", llm.measure(url, 256, repeats))
-        reused = prefix_table(llm.measure_prefix(url, 3 * repeats))
         memory = memory_table(start_s, resident_mib(server.pid))
-    return [same, good, encoded, generated, reused, answered, memory]
+    return [same, good, encoded, generated, answered, memory]
 
 
 def large_llm(repeats: int) -> str:
@@ -143,15 +142,6 @@ def llm_table(model: str, found: dict[int, dict[str, Spread]]) -> str:
             f"{streams} | {r['bare']} | {r['triton']} | {ratio(r, 'triton', 'bare')}"
             for streams, r in found.items()
         ],
-    )
-
-
-def prefix_table(found: dict[str, Spread]) -> str:
-    """Requests per second."""
-    return table(
-        "`llm`, prefix reuse: one token behind a prompt of several hundred",
-        "prompt | requests/s | ratio |",
-        [f"{name} | {spread} | {ratio(found, name, 'new')}" for name, spread in found.items()],
     )
 
 

@@ -14,7 +14,7 @@ from python_backends.sampling import GenerationParams
 from python_backends.text import load_tokenizer
 from tests.bench.engines import context, folder
 from tests.bench.measure import Spread, rates
-from tests.server.conftest import OpenStream, is_final, tensor, text
+from tests.server.conftest import is_final, tensor, text
 
 PROMPT_WORDS = 60
 CONCURRENCY = (1, 4, 16)
@@ -87,23 +87,6 @@ def _drain(answers: queue.Queue[Any]) -> None:
             raise error
         if is_final(response):
             return
-
-
-def measure_prefix(url: str, repeats: int) -> dict[str, Spread]:
-    """Requests per second for one token behind a long prompt: always new, or always the same."""
-    same = f"{next(_numbers)} " + "a sentence that all requests share " * 60
-
-    def one(given: str) -> float:
-        inputs = [text("text_input", given), tensor("max_tokens", [1], "INT32")]
-        stream = OpenStream(url, "llm", inputs)
-        _, error = stream.next()
-        stream.close()
-        if error:
-            raise error
-        return 1
-
-    variants = {"new": lambda: one(f"{next(_numbers)} {same}"), "same": lambda: one(same)}
-    return rates(variants, repeats)
 
 
 def measure(

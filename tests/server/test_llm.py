@@ -157,6 +157,21 @@ def test_a_late_request_gets_its_first_token_before_the_early_ones_end(server: S
 # --- sampling --------------------------------------------------------------------------------
 
 
+def test_concurrent_prompts_that_begin_alike_get_the_text_they_get_alone(server: Server) -> None:
+    """Nobody writes into memory that others read (decision 0014)."""
+    options: dict[str, Any] = {"max_tokens": 24, "min_tokens": 24}
+    for batch in range(8):
+        begun = f"{batch} alpha beta port"
+        asked = [f"{begun} {word} {batch}" for word in WORDS + prompts(13, words=2)]
+        alone = [generate(server, prompt, **options).text for prompt in asked]
+        generate(server, begun, max_tokens=1)  # leaves a partly filled block, if blocks are kept
+        with ThreadPoolExecutor(32) as pool:
+            for slow in prompts(8, words=600):  # long steps: the others are added to one of them
+                pool.submit(generate, server, f"slow {batch} {slow}", max_tokens=1)
+            found = [f.text for f in pool.map(lambda p: generate(server, p, **options), asked)]
+        assert found == alone, f"batch {batch}"
+
+
 def test_same_seed_same_text_whatever_else_is_decoded(server: Server) -> None:
     options: dict[str, Any] = {"max_tokens": 40, "min_tokens": 40, "temperature": 1.5, "seed": 7}
     alone = generate(server, "hello", **options).text
