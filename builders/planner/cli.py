@@ -9,6 +9,7 @@ from typing import Any, get_args
 from builders.engine_plan import Flavour
 from builders.errors import BuildError
 from builders.planner.candidates import PRECISION_NAMES
+from builders.planner.cpu_plan import CpuPlan, plan_cpu
 from builders.planner.encoder_plan import EncoderPlan, plan_encoder
 from builders.planner.llm_plan import LlmPlan, Request
 from builders.planner.plan import plan_llm
@@ -20,7 +21,7 @@ from builders.tensorrt_llm.migration import migration
 DEFAULT_ISL, DEFAULT_OSL = 1000, 250
 """A RAG request: three passages, the question and the template; an answer of a few sentences."""
 
-Plan = LlmPlan | EncoderPlan
+Plan = LlmPlan | EncoderPlan | CpuPlan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,10 +94,7 @@ def _plan(
     sku: Sku, spec: ModelSpec, encoders: tuple[ModelSpec, ...], options: argparse.Namespace
 ) -> Plan:
     if sku.gpu is None:
-        raise BuildError(
-            f"SKU '{sku.name}' has no GPU to plan for: 'make build-engines SKU={sku.name}' makes "
-            f"its {spec.precision} engine, sizes are in builders/placements/{sku.name}.toml"
-        )
+        return plan_cpu(spec, sku)
     if spec.role != "llm":
         return plan_encoder(spec, sku)
     return llm_plan(sku, spec, encoders, options)

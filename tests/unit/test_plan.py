@@ -280,9 +280,14 @@ def test_the_command_refuses_in_json_too(capsys):
     assert "Nothing fits on 8 GPUs" in json.loads(capsys.readouterr().out)["refused"]
 
 
-def test_the_command_on_the_cpu_sku_says_why_not(capsys):
-    assert main(["plan", "--sku", "cpu"]) == 1
-    assert "SKU 'cpu' has no GPU to plan for" in capsys.readouterr().err
+def test_the_cpu_sku_is_planned_from_its_placement(capsys):
+    assert main(["plan", "--sku", "cpu", "--model", "llama-3.1-8b", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["precision"] == "int4"
+    assert found["weights_gib"] == pytest.approx(8.03e9 * 0.5156 / GIB, rel=0.01)
+    assert found["kv_gib"] == pytest.approx(32768 * 2 * 32 * 8 * 128 / GIB)
+    assert main(["plan", "--sku", "cpu"]) == 0
+    assert capsys.readouterr().out.count("speed is not modelled") == 3
 
 
 def test_an_unknown_sku_lists_what_exists(capsys):
