@@ -33,15 +33,15 @@ class CpuPlan:
 
     def text(self) -> str:
         """One line."""
-        kv = (
-            f", KV cache {self.kv_gib:.2f} GiB ({self.kv_tokens:,} tokens)"
-            if self.kv_tokens
-            else ""
-        )
+        kv = f", KV cache {_mib(self.kv_gib)} ({self.kv_tokens:,} tokens)" if self.kv_tokens else ""
         return (
             f"{self.model} on {self.sku}: {self.precision.upper()}, weights "
-            f"{self.weights_gib:.2f} GiB{kv}; speed is not modelled, 'make bench' measures it"
+            f"{_mib(self.weights_gib)}{kv}; speed is not modelled, 'make bench' measures it"
         )
+
+
+def _mib(gib: float) -> str:
+    return f"{1024 * gib:,.0f} MiB"
 
 
 def plan_cpu(spec: ModelSpec, sku: Sku) -> CpuPlan:
