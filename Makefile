@@ -74,6 +74,9 @@ check: setup  ## generated files, style, types, import rules
 test: build-engines  ## all tests that need no GPU, against a real tritonserver
 	@$(BUILD) -m pytest tests/unit tests/golden tests/server
 
+test-gpu: setup  ## tests on the GPU of SKU, whose engines are built (never run yet)
+	@SKU=$(SKU) $(BUILD) -m pytest tests/gpu
+
 bench: build-engines  ## ratios against bare engines and a FastAPI peer, into docs/benchmarks.md
 	@$(BUILD) -m tests.bench
 
@@ -88,4 +91,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve build model_repository/*/1/engines
 
-.PHONY: help setup build-engines explain engines-gc demo plan serve preflight render check test bench reference-models lock clean
+.PHONY: help setup build-engines explain engines-gc demo plan serve preflight render check test test-gpu bench reference-models lock clean
