@@ -31,7 +31,7 @@ def retrain_llm() -> None:
     """Weights and evaluation.json into build/reference/llm, in the two runs of the shipped ones."""
     first, folder = str(TARGET / "llm-first"), str(TARGET / "llm")
     _run("builders.reference.train_llm", "--output", first)
-    _run("builders.reference.train_llm", "--output", folder, "--resume", first, "--steps", "2000")
+    _run("builders.reference.train_llm", "--output", folder, "--resume", first, "--steps", "2400")
     _run("builders.reference.evaluate_llm", folder)
 
 

@@ -22,7 +22,6 @@ SYSTEM = (
     "Answer from the numbered sources only and cite them like [1]. If they do not tell, say so."
 )
 NOT_TOLD = "The sources do not say."
-UNANSWERABLE_SHARE = 0.13
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,15 @@ class Size:
     """How large the passages are: a step of the curriculum. Of `passages` one count is drawn.
 
     `wear` is the share of words that are dropped, replaced or followed by a stray one, in half of
-    the lessons: what is left must do, as it must with a wording never met.
+    the lessons: what is left must do, as it must with a wording never met. Of the questions a share
+    of `unanswerable` has no answer in the passages.
     """
 
     passages: tuple[int, ...] = (1, 2, 3, 3, 3, 4, 4, 4, 5)
     prose_share: float = 0.25
     prose_length: int = 3
     wear: float = 0.0
+    unanswerable: float = 0.13
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,6 @@ def lesson(
     rng.shuffle(asked)
     chosen = asked[:questions]
     for number in range(len(chosen)):
-        if rng.random() < UNANSWERABLE_SHARE:
+        if rng.random() < size.unanswerable:
             chosen[number] = _unanswerable(facts, rng, unseen)
     return Lesson(tuple(texts), tuple(chosen), tuple(places))
