@@ -1,6 +1,7 @@
 """One real tritonserver for all tests of this folder, on free ports, with the built engines."""
 
 import queue
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -131,6 +132,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         yield Server(running.ports, client, log, running.pid)
         client.close()
+
+
+@pytest.fixture
+def soon_s(server: Server) -> float:
+    """Well below the time that a stream of the tests' 1,500 tokens or more takes to its end, here
+    and now: what is over by then was stopped."""
+    start = time.monotonic()
+    long = [tensor(name, [500], "INT32") for name in ("max_tokens", "min_tokens")]
+    found = server.stream("llm", text("text_input", "hello"), *long)
+    assert found.error is None
+    return max(0.5, time.monotonic() - start)
 
 
 @pytest.fixture(scope="session")

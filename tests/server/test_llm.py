@@ -263,14 +263,14 @@ def is_idle(server: Server) -> bool:
     )
 
 
-def test_client_gone_generation_stops_and_memory_is_free(server: Server) -> None:
+def test_client_gone_generation_stops_and_memory_is_free(server: Server, soon_s: float) -> None:
     wait_for(lambda: is_idle(server))
     long = sampling(max_tokens=2000, min_tokens=2000, stream=True)
     stream = OpenStream(server.url, "llm", [text("text_input", "hello"), *long])
     stream.next()
     wait_for(lambda: gauge(server, "llm_requests_running") == 1)
     stream.cancel()
-    wait_for(lambda: is_idle(server), timeout_s=0.5)
+    wait_for(lambda: is_idle(server), timeout_s=soon_s)
 
 
 def test_stop_request_with_the_same_id_ends_the_stream(server: Server) -> None:
@@ -300,7 +300,9 @@ def test_server_sent_events_carry_the_same_stream(server: Server) -> None:
     assert events[-1]["finish_reason"] == "length"
 
 
-def test_a_browser_that_goes_away_ends_its_server_sent_events(server: Server) -> None:
+def test_a_browser_that_goes_away_ends_its_server_sent_events(
+    server: Server, soon_s: float
+) -> None:
     wait_for(lambda: is_idle(server))
     body = {"text_input": "hello", "max_tokens": 2000, "min_tokens": 2000, "stream": True}
     connection = http.client.HTTPConnection(server.http_url)
@@ -310,4 +312,4 @@ def test_a_browser_that_goes_away_ends_its_server_sent_events(server: Server) ->
     wait_for(lambda: gauge(server, "llm_requests_running") == 1)
     answer.close()
     connection.close()
-    wait_for(lambda: is_idle(server), timeout_s=0.5)
+    wait_for(lambda: is_idle(server), timeout_s=soon_s)

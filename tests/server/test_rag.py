@@ -160,7 +160,7 @@ def test_sources_that_do_not_fit_the_prompt_are_left_out(server: Server, model: 
     assert "fit beside the answer" in str(found.error)
 
 
-def test_rag_cancellable_stops_with_its_client(server: Server) -> None:
+def test_rag_cancellable_stops_with_its_client(server: Server, soon_s: float) -> None:
     wait_for(lambda: is_idle(server))
     options = sampling(max_tokens=1500, min_tokens=1500, stream=True)
     inputs = [text("question", "Which port?"), text("documents", "The port of Zarnu is 4711.")]
@@ -168,10 +168,10 @@ def test_rag_cancellable_stops_with_its_client(server: Server) -> None:
     stream.next()
     wait_for(lambda: gauge(server, "llm_requests_running") == 1)
     stream.cancel()
-    wait_for(lambda: is_idle(server), timeout_s=0.5)
+    wait_for(lambda: is_idle(server), timeout_s=soon_s)
 
 
-def test_rag_cancellable_keeps_its_deadline(server: Server) -> None:
+def test_rag_cancellable_keeps_its_deadline(server: Server, soon_s: float) -> None:
     found = server.stream(
         "rag_cancellable",
         text("question", "Which port?"),
@@ -180,4 +180,4 @@ def test_rag_cancellable_keeps_its_deadline(server: Server) -> None:
         timeout=300_000,
     )
     assert "timeout: 300000 us" in str(found.error)
-    wait_for(lambda: is_idle(server), timeout_s=0.5)
+    wait_for(lambda: is_idle(server), timeout_s=soon_s)
