@@ -12,6 +12,7 @@ from builders.planner.candidates import PRECISION_NAMES
 from builders.planner.cpu_plan import CpuPlan, plan_cpu
 from builders.planner.encoder_plan import EncoderPlan, plan_encoder
 from builders.planner.llm_plan import LlmPlan, Request
+from builders.planner.own_architecture import with_architecture
 from builders.planner.plan import plan_llm
 from builders.planner.report import llm_json, llm_text
 from builders.planner.throughput import Workload
@@ -93,6 +94,7 @@ def _chosen(
 def _plan(
     sku: Sku, spec: ModelSpec, encoders: tuple[ModelSpec, ...], options: argparse.Namespace
 ) -> Plan:
+    spec = with_architecture(spec)
     if sku.gpu is None:
         return plan_cpu(spec, sku)
     if spec.role != "llm":
@@ -104,6 +106,7 @@ def llm_plan(
     sku: Sku, spec: ModelSpec, encoders: tuple[ModelSpec, ...], options: argparse.Namespace
 ) -> LlmPlan:
     """For what the command line asks; `encoders` share the GPU. Raises `BuildError`."""
+    spec, encoders = with_architecture(spec), tuple(map(with_architecture, encoders))
     targets = (options.concurrency, options.ttft_ms, options.itl_ms)
     return plan_llm(
         Request(

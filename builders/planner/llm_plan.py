@@ -50,10 +50,7 @@ class Request:
     def architecture(self) -> Architecture:
         """Of the LLM; raises `BuildError` where its spec doesn't tell."""
         if self.spec.architecture is None:
-            raise BuildError(
-                f"builders/models/{self.spec.name}.toml has no [architecture] table (layers, "
-                "hidden, heads, …), without which memory can't be planned"
-            )
+            raise BuildError(f"builders/models/{self.spec.name}.toml has no [architecture] table")
         return self.spec.architecture
 
 

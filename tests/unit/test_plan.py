@@ -14,6 +14,7 @@ from builders.planner.calibrate import fit, published
 from builders.planner.encoder_plan import EncoderPlan, plan_encoder
 from builders.planner.llm_cost import GIB, Deployment
 from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmPlan, Request
+from builders.planner.own_architecture import architecture_of
 from builders.planner.plan import Refusal, plan_llm
 from builders.planner.report import BAR_WIDTH, bar, llm_text
 from builders.planner.throughput import Workload, performance
@@ -293,3 +294,23 @@ def test_the_cpu_sku_is_planned_from_its_placement(capsys):
 def test_an_unknown_sku_lists_what_exists(capsys):
     assert main(["plan", "--sku", "h100"]) == 1
     assert "h100-sxm-80gb" in capsys.readouterr().err
+
+
+def test_a_local_checkpoint_tells_its_own_sizes():
+    spec = load_model("reference-llm")
+    told = architecture_of(spec.model_copy(update={"architecture": None}))
+    assert told == spec.architecture.model_copy(update={"source": told.source})
+
+
+def test_a_checkpoint_elsewhere_needs_the_table():
+    spec = load_model("llama-3.1-8b").model_copy(update={"architecture": None})
+    with pytest.raises(BuildError, match=r"no \[architecture\] table .* no local folder"):
+        architecture_of(spec)
+
+
+def test_a_config_without_sizes_is_told(tmp_path):
+    (tmp_path / "config.json").write_text('{"hidden_size": 8}')
+    spec = load_model("llama-3.1-8b")
+    bare = spec.model_copy(update={"architecture": None, "source": str(tmp_path)})
+    with pytest.raises(BuildError, match="does not tell the model's sizes"):
+        architecture_of(bare)
