@@ -87,6 +87,12 @@ def load_encoder_engine(context: StageContext, folder: EngineFolder) -> EncoderE
             raise ValueError(f"engine '{other}' for an encoder; openvino or onnxruntime")
 
 
+def running_requests(context: StageContext, folder: EngineFolder) -> int:
+    """How many requests a planned engine is given at once: its batch, at most the placement's."""
+    most = context.integer("max_running_requests")
+    return min(most, int(folder.manifest.plan.get("max_batch_size", most)))
+
+
 def load_llm_engine(context: StageContext, folder: EngineFolder) -> LlmEngine:
     """The engine that the folder was built for; raises `ManifestError` for an unknown one."""
     match folder.manifest.engine:

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensembles.manifest import ManifestError
-from python_backends.engines import CANCELLED, Delta, EngineStats, Sink, overloaded
+from python_backends.engines import (
+    CANCELLED,
+    Delta,
+    EngineStats,
+    Sink,
+    overloaded,
+    running_requests,
+)
 from python_backends.sampling import GenerationParams
 from python_backends.stage import EngineFolder, RequestError, StageContext
 
@@ -52,8 +59,8 @@ class _Job:
 class TensorRtLlmApi:
     """One thread runs an event loop with a task per request; the library batches and queues.
 
-    The placement's `max_running_requests` should be the `max_batch_size` of model.yaml: it only
-    bounds, with `max_waiting_requests`, how many requests are taken.
+    The plan's `max_batch_size`, at most the placement's `max_running_requests`, only bounds, with
+    `max_waiting_requests`, how many requests are taken.
     """
 
     def __init__(self, context: StageContext, folder: EngineFolder) -> None:
@@ -61,7 +68,7 @@ class TensorRtLlmApi:
         self.max_request_tokens = int(config["max_seq_len"])
         self._has_full_sampler = config.get("sampler_type") == _FULL_SAMPLER
         self._eos = folder.manifest.eos_token_ids
-        self._max_running = context.integer("max_running_requests")
+        self._max_running = running_requests(context, folder)
         self._max_jobs = self._max_running + context.integer("max_waiting_requests")
         self._numbers = itertools.count()
         self._lock = threading.Condition()

@@ -23,7 +23,14 @@ import numpy as np
 
 from ensembles.contracts import ModelContract, optional, tensor
 from ensembles.tensors import DType
-from python_backends.engines import CANCELLED, Delta, EngineStats, Sink, overloaded
+from python_backends.engines import (
+    CANCELLED,
+    Delta,
+    EngineStats,
+    Sink,
+    overloaded,
+    running_requests,
+)
 from python_backends.sampling import GenerationParams
 from python_backends.stage import Array, EngineFolder, StageContext
 
@@ -98,16 +105,16 @@ class _Job:
 class TensorRtLlmBackend:
     """One thread per running request, because a call to another model blocks its thread.
 
-    The backend batches what runs at the same time; the placement's `max_running_requests` should
-    be its `max_batch_size`. Its own gauges (`nv_trt_llm_kv_cache_block_metrics`) tell of the KV
-    cache.
+    The backend batches what runs at the same time: as many requests as its `max_batch_size`, at
+    most the placement's `max_running_requests`. Its own gauges
+    (`nv_trt_llm_kv_cache_block_metrics`) tell of the KV cache.
     """
 
     def __init__(self, context: StageContext, folder: EngineFolder) -> None:
         self.max_request_tokens = folder.manifest.max_tokens
         self._eos = folder.manifest.eos_token_ids
         self._caller = context.caller
-        self._max_running = context.integer("max_running_requests")
+        self._max_running = running_requests(context, folder)
         self._max_jobs = self._max_running + context.integer("max_waiting_requests")
         self._numbers = itertools.count()
         self._lock = threading.Condition()

@@ -114,6 +114,7 @@ def make_folder(
     files: Mapping[str, str] | None = None,
     engine: str = "openvino",
     eos_token_ids: tuple[int, ...] = (1,),
+    plan: Mapping[str, object] | None = None,
 ) -> Path:
     """An engine folder as builders publish it, without the engine's own files."""
     path.mkdir(parents=True)
@@ -133,6 +134,7 @@ def make_folder(
         files={file.name: sha256(file) for file in path.iterdir()},
         versions={"tool": "1.0"},
         engine=engine,
+        plan=plan or {},
         eos_token_ids=eos_token_ids,
         sampling=sampling or Sampling(max_tokens=16),
     )

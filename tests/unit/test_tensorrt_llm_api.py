@@ -46,7 +46,9 @@ def library(monkeypatch):
 def load(tmp_path):
     made = []
 
-    def start(config=CONFIG, text=None, running=4, waiting=4, eos=(1,)) -> TensorRtLlmApi:
+    def start(
+        config=CONFIG, text=None, running=4, waiting=4, eos=(1,), plan=None
+    ) -> TensorRtLlmApi:
         folder = folders.make_folder(
             tmp_path / "engine",
             folders.byte_level(),
@@ -54,6 +56,7 @@ def load(tmp_path):
             files={"model.yaml": json.dumps(config) if text is None else text},
             engine="tensorrt-llm",
             eos_token_ids=eos,
+            plan=plan,
         )
         found = context(folder, max_running_requests=running, max_waiting_requests=waiting)
         made.append(load_llm_engine(found, found.engine_folder()))
@@ -73,6 +76,15 @@ def ask(engine, prompt=(5, 6, 7), **changes) -> FakeSink:
     sink = FakeSink()
     sink.number = engine.submit(prompt, params(**changes), sink)
     return sink
+
+
+def test_the_plans_batch_bounds_what_runs(load):
+    engine = load(plan={"max_batch_size": 3}, running=4, waiting=2)
+    sinks = [ask(engine) for _ in range(5)]
+    assert engine.stats().running == 3 and engine.stats().waiting == 2
+    with pytest.raises(Overloaded):
+        ask(engine)
+    assert len(sinks) == 5
 
 
 # --- loading ---------------------------------------------------------------------------------
