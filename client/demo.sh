@@ -7,7 +7,7 @@ for question in \
     "Which port does Vebra listen on?" \
     "Who is the keeper of Tarn Point?" \
     "How much does a night at the Old Thrush cost?" \
-    "What is the e-mail address of Nettle farm?"; do
+    "Who is the captain of the Bittern?"; do
     printf '\n▶ %s\n' "$question"
     python -m triton_rag ask "$question" --documents $collection --stages 2>&1
 done

@@ -84,7 +84,7 @@ LATER_STEP = 100_000
 """Added to the steps of such a run, so that its lessons are new."""
 
 
-LATER_SHARE = 0.6
+LATER_SHARE = 0.8
 """Such a run ends in a mean of the weights it began with and those it reached, this much of the
 latter: that keeps what it gained on phrasings it saw and more of what it had on others."""
 
