@@ -1,4 +1,4 @@
-"""How the rows of an encoder are packed: few padded lengths, so many rows each."""
+"""How the rows of an encoder are packed: rows of like length together, so none pays for another."""
 
 from collections.abc import Iterator
 
@@ -6,25 +6,30 @@ import numpy as np
 
 from python_backends.stage import Array
 
-LENGTH_BUCKETS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-"""Padded lengths: few, so that an engine meets each often; close, so that little is wasted."""
+LENGTH_STEP = 8
+"""Padded lengths are multiples of it: few enough that an engine meets each often."""
+
+SHORTEST_SHARE = 0.8
+"""The rows of a compute batch have at least this share of its padded length, or the same padded
+length: one row alone costs more than a little padding."""
 
 MAX_BATCH_ROWS = 32
 """Rows computed at once: on CPUs throughput is flat beyond it and memory grows (facts:
 engines-cpu). Not measured on a GPU."""
 
 
-def bucket(length: int) -> int:
-    """The padded length of a row: the first bucket that holds it, else a multiple of the last."""
-    last = LENGTH_BUCKETS[-1]
-    return next((b for b in LENGTH_BUCKETS if b >= length), -(-length // last) * last)
+def padded_length(length: int) -> int:
+    """The next multiple of `LENGTH_STEP`."""
+    return -(-length // LENGTH_STEP) * LENGTH_STEP
 
 
 def compute_batches(lengths: Array) -> Iterator[tuple[Array, int]]:
-    """Row numbers and padded length of each compute batch, shortest rows first."""
-    order = np.argsort(lengths, kind="stable")
-    buckets = np.array([bucket(int(n)) for n in lengths[order]])
-    for length in np.unique(buckets):
-        rows = order[buckets == length]
-        for start in range(0, len(rows), MAX_BATCH_ROWS):
-            yield rows[start : start + MAX_BATCH_ROWS], int(length)
+    """Row numbers and padded length of each compute batch, longest rows first."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        longest = padded_length(int(lengths[order[start]]))
+        least = min(SHORTEST_SHARE * longest, longest - LENGTH_STEP + 1)
+        fit = lengths[order[start : start + MAX_BATCH_ROWS]] >= least
+        yield order[start : start + int(fit.sum())], longest
+        start += int(fit.sum())

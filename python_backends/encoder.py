@@ -1,7 +1,7 @@
 """`embedder` and `reranker`: rows of ids through an encoder engine, short rows at short cost.
 
 Triton's dynamic batcher hands over requests of any shapes (ragged batching). Their rows are sorted
-by length and packed into compute batches of one padded length each, so a short text never pays
+by length and packed into compute batches of like length, so a short text never pays
 for a long neighbour, whether it came in the same request or not.
 """
 
@@ -54,8 +54,8 @@ class EncoderStage(Stage):
         lengths = np.concatenate([_lengths(request) for request in batch])
         rows = {name: [row for r in batch for row in r.array(name)] for name in self._inputs}
         results: list[Array] = [np.empty(0)] * len(lengths)
-        for numbers, bucketed in compute_batches(lengths):
-            length = min(bucketed, self._max_tokens)  # the last bucket may be beyond the model
+        for numbers, padded_to in compute_batches(lengths):
+            length = min(padded_to, self._max_tokens)  # the model may end before the next step
             padded = {name: _stack(rows[name], numbers, length) for name in self._inputs}
             for number, result in zip(numbers, self._engine.encode(padded), strict=True):
                 results[number] = result

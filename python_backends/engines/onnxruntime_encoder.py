@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from python_backends.batches import LENGTH_BUCKETS, MAX_BATCH_ROWS, bucket
+from python_backends.batches import LENGTH_STEP, MAX_BATCH_ROWS, padded_length
 from python_backends.stage import Array, EngineFolder, MachineError, StageContext
 
 LINES = {
@@ -127,7 +127,7 @@ def _tensorrt_options(device_id: int, folder: EngineFolder) -> dict[str, object]
     """FP16, one profile for every shape that is ever asked for, and what was built kept on disk."""
     names, longest = _input_names(folder.path / "model.onnx"), folder.manifest.max_tokens
     cache = str(_cache_folder(folder))
-    typical = min(bucket(_TYPICAL_TOKENS), longest)
+    typical = min(padded_length(_TYPICAL_TOKENS), longest)
     return {
         "device_id": device_id,
         "trt_fp16_enable": True,
@@ -135,7 +135,7 @@ def _tensorrt_options(device_id: int, folder: EngineFolder) -> dict[str, object]
         "trt_engine_cache_path": cache,
         "trt_timing_cache_enable": True,
         "trt_timing_cache_path": cache,
-        "trt_profile_min_shapes": profile_shapes(names, 1, LENGTH_BUCKETS[0]),
+        "trt_profile_min_shapes": profile_shapes(names, 1, LENGTH_STEP),
         "trt_profile_opt_shapes": profile_shapes(names, MAX_BATCH_ROWS, typical),
         "trt_profile_max_shapes": profile_shapes(names, MAX_BATCH_ROWS, longest),
     }

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from ensembles.contracts import EMBEDDER
 from python_backends import encoder
-from python_backends.batches import LENGTH_BUCKETS, MAX_BATCH_ROWS, bucket, compute_batches
+from python_backends.batches import (
+    LENGTH_STEP,
+    MAX_BATCH_ROWS,
+    SHORTEST_SHARE,
+    compute_batches,
+    padded_length,
+)
 from python_backends.encoder import EmbedderStage, RerankerStage
 from python_backends.stage import RequestError, Tensors
 from tests.fakes import folders
@@ -22,13 +28,21 @@ def test_compute_batches_cover_each_row_once_and_fit(lengths):
         seen += rows.tolist()
         assert len(rows) <= MAX_BATCH_ROWS
         assert max(lengths[row] for row in rows) <= padded
-        assert all(bucket(lengths[row]) == padded for row in rows), "no row pays for another"
+        assert padded == padded_length(max(lengths[row] for row in rows))
+        least = min(SHORTEST_SHARE * padded, padded - LENGTH_STEP + 1)
+        assert all(lengths[row] >= least for row in rows), "no row pays for another"
     assert sorted(seen) == list(range(len(lengths)))
 
 
-def test_buckets():
-    assert [bucket(n) for n in (1, 8, 9, 512, 513, 1025)] == [8, 8, 16, 512, 1024, 1536]
-    assert sorted(LENGTH_BUCKETS) == list(LENGTH_BUCKETS)
+def test_padded_lengths():
+    assert [padded_length(n) for n in (1, 8, 9, 102, 513)] == [8, 8, 16, 104, 520]
+
+
+def test_rows_of_like_length_share_a_batch():
+    found = [
+        (rows.tolist(), padded) for rows, padded in compute_batches(np.array([3, 100, 90, 1, 60]))
+    ]
+    assert found == [([1, 2], 104), ([4], 64), ([0, 3], 8)]
 
 
 @pytest.fixture
@@ -64,12 +78,12 @@ def test_a_row_gives_the_same_alone_and_merged(stage, engine):
 
 def test_padding_of_the_request_costs_nothing(stage, engine):
     stage.run([rows([1, 2], width=39), rows([3], [4] * 9)])
-    assert engine.shapes == [(2, 8), (1, 16)]
+    assert engine.shapes == [(1, 16), (2, 8)]
 
 
 def test_rows_are_never_padded_beyond_the_model(stage, engine):
     stage.run([rows([1] * 40)])
-    assert engine.shapes == [(1, 40)], "the bucket of 40 is 48, the model ends at 40"
+    assert engine.shapes == [(1, 40)], "the model ends at 40"
 
 
 def test_a_wrong_shape_fails_its_own_request_only(stage, engine):
