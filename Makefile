@@ -80,7 +80,7 @@ test-gpu: setup  ## tests on the GPU of SKU, whose engines are built (never run 
 bench: build-engines  ## ratios against bare engines and a FastAPI peer, into docs/benchmarks.md
 	@$(BUILD) -m tests.bench
 
-reference-models: setup  ## train the stand-in models again and compare (about 70 minutes)
+reference-models: setup  ## train the stand-in models again and compare (about 100 minutes)
 	@$(BUILD) -m builders.reference
 
 lock: setup  ## resolve requirements/*.in again (needs uv)

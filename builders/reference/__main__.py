@@ -1,6 +1,6 @@
 """`python -m builders.reference`: train the stand-in models again and compare with the shipped.
 
-Needs about 70 minutes on two idle cores. The new weights go to build/reference; nothing that is
+Needs about 100 minutes on two idle cores. The new weights go to build/reference; nothing that is
 committed is touched.
 """
 
