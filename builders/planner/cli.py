@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from builders.engine_plan import Flavour
+from builders.engine_plan import TENSORRT_LLM, Flavour
 from builders.errors import BuildError
 from builders.planner.candidates import PRECISION_NAMES
 from builders.planner.cpu_plan import CpuPlan, plan_cpu
@@ -43,6 +43,7 @@ def add_llm_arguments(parser: argparse.ArgumentParser) -> None:
     """What may be asked of the LLM's plan; of all commands that need one."""
     group = parser.add_argument_group("LLM on a GPU SKU")
     group.add_argument("--flavour", choices=get_args(Flavour), default="llm-api")
+    group.add_argument("--tensorrt-llm", default=TENSORRT_LLM, help="release (%(default)s)")
     group.add_argument("--precision", choices=list(PRECISION_NAMES), help="default: by SM")
     group.add_argument("--tp", type=_positive, help="GPUs that share each layer")
     group.add_argument("--pp", type=_positive, help="groups of layers on GPUs of their own")
@@ -119,6 +120,7 @@ def llm_plan(
             pp=options.pp,
             gpus=options.gpus,
             encoders=encoders,
+            tensorrt_llm=options.tensorrt_llm,
             max_load=getattr(options, "max_load", False),
         )
     )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from builders.engine_plan import EnginePlan, Flavour, RuntimePlan
+from builders.engine_plan import TENSORRT_LLM, EnginePlan, Flavour, RuntimePlan
 from builders.errors import BuildError
 from builders.gpu import Gpu, GpuPrecision
 from builders.planner.candidates import Candidate
@@ -33,6 +33,7 @@ class Request:
     gpus: int | None = None
     encoders: tuple[ModelSpec, ...] = ()
     max_load: bool = False
+    tensorrt_llm: str = TENSORRT_LLM
 
     @property
     def gpu(self) -> Gpu:

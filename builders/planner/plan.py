@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from builders.engine_plan import CONTAINER, TENSORRT_LLM, EnginePlan, RuntimePlan
+from builders.engine_plan import CONTAINER, EnginePlan, RuntimePlan
 from builders.errors import BuildError
 from builders.gpu import GpuPrecision
 from builders.planner.candidates import (
@@ -126,7 +126,7 @@ def _nearest(request: Request) -> str:
     names = preferred(request.gpu, request.flavour)
     plans = (next(_by_gpus(replace(free, precision=name), {}), None) for name in names)
     found = ", ".join(plan.candidate.name for plan in plans if plan)
-    return f"Fits: {found}" if found else f"Nothing fits on {request.most_gpus} GPUs"
+    return f"Fits: {found}" if found else f"Nothing is possible on {request.most_gpus} GPUs"
 
 
 def _check(request: Request) -> None:
@@ -262,7 +262,7 @@ def _shortage(request: Request, on: Deployment, memory: MemoryBudget) -> str:
 def _engine_plan(request: Request, candidate: Candidate, sizes: _Sizes) -> EnginePlan:
     return EnginePlan(
         flavour=request.flavour,
-        tensorrt_llm=TENSORRT_LLM,
+        tensorrt_llm=request.tensorrt_llm,
         container=CONTAINER,
         compute_capability=request.gpu.compute_capability.value,
         precision=candidate.precision,

@@ -120,6 +120,7 @@ def _keys(plan: EnginePlan) -> KeySet:
 
 def refuse_for_api(plan: EnginePlan, spec: ModelSpec) -> None:
     """Raises `BuildError` for what the LLM API can't do."""
+    _keys(plan)
     if plan.lookahead:
         raise BuildError(
             f"model '{spec.name}': lookahead decoding with flavour llm-api: TensorRT-LLM "

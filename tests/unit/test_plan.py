@@ -190,6 +190,15 @@ def test_lookahead_leaves_room_for_drafts():
         plan_llm(dataclasses.replace(asked, flavour="llm-api"))
 
 
+def test_a_release_without_engines_is_refused_with_the_reason():
+    with pytest.raises(Refusal) as caught:
+        plan_llm(request(flavour="engine", tensorrt_llm="1.3.0rc23"))
+    assert "1.3 removed engines, trtllm-build and the checkpoint converters" in str(caught.value)
+    assert "possible: 1.2.1, or flavour llm-api" in str(caught.value)
+    with pytest.raises(Refusal, match="its arguments are not known"):
+        plan_llm(request(tensorrt_llm="1.3.0"))
+
+
 def test_migration_says_what_changes(capsys):
     line = "plan --sku h100-sxm-80gb --model llama-3.1-8b --migrate"
     assert main(line.split()) == 0
@@ -278,7 +287,7 @@ def test_the_command_prints_one_object(capsys):
 
 def test_the_command_refuses_in_json_too(capsys):
     assert main(["plan", "--sku", "l4-24gb", "--model", "llama-3.1-405b", "--json"]) == 1
-    assert "Nothing fits on 8 GPUs" in json.loads(capsys.readouterr().out)["refused"]
+    assert "Nothing is possible on 8 GPUs" in json.loads(capsys.readouterr().out)["refused"]
 
 
 def test_the_cpu_sku_is_planned_from_its_placement(capsys):
