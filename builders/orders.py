@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from builders.engine import Engine, Recipe, recipe_for
 from builders.gpu_machine import check_build_machine, seen_by_cuda
 from builders.gpu_recipes import llm_recipe, planned_source, write_backend_repository
-from builders.planner.cli import llm_plan
+from builders.planner.cli import check_llm_options, llm_plan
 from builders.planner.llm_plan import LlmPlan
 from builders.spec import ModelSpec, Sku, chosen_models
 
@@ -30,6 +30,7 @@ def orders(sku: Sku, options: argparse.Namespace, on_this_machine: bool) -> list
 
     `on_this_machine`: they are to be made here, so its GPUs must be the SKU's. Raises `BuildError`.
     """
+    check_llm_options(sku, options)
     specs = chosen_models([name for name in options.models.split(",") if name], sku)
     encoders = tuple(spec for spec in specs if spec.role != "llm")
     return [

@@ -30,6 +30,6 @@ def compute_batches(lengths: Array) -> Iterator[tuple[Array, int]]:
     while start < len(order):
         longest = padded_length(int(lengths[order[start]]))
         least = min(SHORTEST_SHARE * longest, longest - LENGTH_STEP + 1)
-        fit = lengths[order[start : start + MAX_BATCH_ROWS]] >= least
-        yield order[start : start + int(fit.sum())], longest
-        start += int(fit.sum())
+        end = start + int((lengths[order[start : start + MAX_BATCH_ROWS]] >= least).sum())
+        yield order[start:end], longest
+        start = end

@@ -55,6 +55,19 @@ def add_llm_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--itl-ms", type=float, help="target: time between tokens")
 
 
+def check_llm_options(sku: Sku, options: argparse.Namespace) -> None:
+    """Raises `BuildError` for what is asked of a GPU where the SKU has none."""
+    names = ("precision", "tp", "pp", "gpus", "concurrency", "ttft_ms", "itl_ms")
+    asked = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+    asked += ["--flavour"] if options.flavour != "llm-api" else []
+    asked += ["--migrate"] if getattr(options, "migrate", False) else []
+    if asked and sku.gpu is None:
+        raise BuildError(
+            f"{', '.join(asked)}: for SKUs with a GPU; on '{sku.name}' the precision is the "
+            "spec's, and sizes are in builders/placements"
+        )
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -67,6 +80,7 @@ def plan(options: argparse.Namespace) -> int:
     if not options.sku:
         raise BuildError(f"plan: --sku is needed: {', '.join(sku_names())}")
     sku, refused = load_sku(options.sku), False
+    check_llm_options(sku, options)
     for spec, others in _chosen(options, sku):
         try:
             if options.migrate and spec.role == "llm":
@@ -130,10 +144,9 @@ def _show_migration(
     sku: Sku, spec: ModelSpec, encoders: tuple[ModelSpec, ...], options: argparse.Namespace
 ) -> None:
     engine, api = (
-        _plan(sku, spec, encoders, argparse.Namespace(**vars(options) | {"flavour": flavour}))
+        llm_plan(sku, spec, encoders, argparse.Namespace(**vars(options) | {"flavour": flavour}))
         for flavour in ("engine", "llm-api")
     )
-    assert isinstance(engine, LlmPlan) and isinstance(api, LlmPlan)
     print(f"{spec.name} on {sku.name}: from {engine.candidate.name} to {api.candidate.name}")
     print("\n".join(f"- {line}" for line in migration(engine.engine, api.engine)), end="\n\n")
 

@@ -300,6 +300,12 @@ def test_the_cpu_sku_is_planned_from_its_placement(capsys):
     assert capsys.readouterr().out.count("speed is not modelled") == 3
 
 
+@pytest.mark.parametrize("option", ["--migrate", "--precision=fp8", "--tp=2", "--flavour=engine"])
+def test_what_only_a_gpu_has_is_refused_on_the_cpu(capsys, option):
+    assert main(["plan", "--sku", "cpu", option]) == 1
+    assert f"{option.partition('=')[0]}: for SKUs with a GPU" in capsys.readouterr().err
+
+
 def test_an_unknown_sku_lists_what_exists(capsys):
     assert main(["plan", "--sku", "h100"]) == 1
     assert "h100-sxm-80gb" in capsys.readouterr().err

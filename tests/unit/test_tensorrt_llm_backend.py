@@ -22,21 +22,10 @@ from python_backends.engines.tensorrt_llm_backend import (
 from python_backends.sampling import GenerationParams
 from python_backends.stage import Overloaded
 from tests.fakes import folders
-from tests.fakes.serving import WAIT_S, FakeCaller, FakeSink, context
+from tests.fakes.serving import WAIT_S, FakeCaller, FakeSink, context, greedy
 
 STAND_IN = Path(__file__).parents[1] / "server" / "stand_ins" / "tensorrt_llm" / "config.pbtxt"
-GREEDY = GenerationParams(
-    max_tokens=4,
-    min_tokens=0,
-    temperature=0.0,
-    top_k=0,
-    top_p=1.0,
-    repetition_penalty=1.0,
-    presence_penalty=0.0,
-    frequency_penalty=0.0,
-    seed=2**63,
-    stop_words=("never sent",),
-)
+GREEDY = greedy(max_tokens=4, seed=2**63)
 
 
 def params(**changes) -> GenerationParams:
