@@ -5,10 +5,19 @@ SHELL := /bin/bash
 
 SKU ?= cpu
 MODELS ?=
+MINUTES ?=
+FAULTS ?=
 JOBS ?= 0
 BUILD_FLAGS ?=
 PLAN_FLAGS ?=
 SERVE_FLAGS ?=
+BENCH_FLAGS ?=
+DASHBOARD_FLAGS ?=
+CHECK_FLAGS ?=
+SLO ?=
+CLIENTS ?=
+WRITE ?=
+TUNE_FLAGS ?=
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done || echo python3)
 PIP_FLAGS := -qq --disable-pip-version-check
 
@@ -69,6 +78,8 @@ check: setup  ## generated files, style, types, import rules
 	@.venv/bin/ruff format -q --check .
 	@.venv/bin/mypy
 	@MYPYPATH=client .venv/bin/mypy --config-file client/pyproject.toml -p triton_rag
+	@$(BUILD) -m tests.lint.render --check
+	@$(BUILD) -m triton_rag lint model_repository --no-files --strict --ignore TRN652 $(patsubst builders/skus/%.toml,--model-config-name %,$(wildcard builders/skus/*.toml))
 	@PATH=.venv/bin:$$PATH lint-imports
 
 test: build-engines  ## all tests that need no GPU, against a real tritonserver
@@ -77,18 +88,54 @@ test: build-engines  ## all tests that need no GPU, against a real tritonserver
 test-gpu: setup  ## tests on the GPU of SKU, whose engines are built (never run yet)
 	@SKU=$(SKU) $(BUILD) -m pytest tests/gpu
 
-bench: build-engines  ## ratios against bare engines and a FastAPI peer, into docs/benchmarks.md
-	@$(BUILD) -m tests.bench
+bench: build-engines bench-peers  ## against bare engines and other servers, into docs/benchmarks.md (about 35 minutes)
+	@$(BUILD) -m tests.bench $(BENCH_FLAGS)
+
+bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .venv-peers (about 2 minutes)
+
+.venv-peers/.ready: requirements/peers.lock requirements/torch-cpu.txt pyproject.toml
+	@echo "[bench] other servers: .venv-peers (about 2 minutes) …"
+	@$(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/torch-cpu.txt
+	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers.lock
+	@touch $@
+
+# As `serve`: engines are made here for the cpu SKU alone. Other SKUs are refused, with the reason.
+tune: $(if $(filter cpu,$(SKU)),build-engines,setup)  ## find the placement that serves most within SLO (20 minutes; WRITE=1)
+	@$(BUILD) -m builders.tune --sku $(SKU) $(if $(SLO),--slo "$(SLO)") --clients "$(CLIENTS)" --minutes $(or $(MINUTES),20) $(if $(WRITE),--write) $(TUNE_FLAGS)
+
+bench-llama: bench-peers  ## llama.cpp for `make bench`: compiles for 10 minutes and more
+	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers-llama.txt
+
+# Both mount a file system of their own over /dev/shm, which takes root or user namespaces.
+chaos: build-engines  ## do faults to the server, into docs/faults.md (about 12 minutes; FAULTS="kill-llm …")
+	@$(BUILD) -m tests.chaos $(if $(FAULTS),--only $(FAULTS))
+
+soak: build-engines  ## mixed load for MINUTES (30), is memory flat? into docs/soak.md
+	@$(BUILD) -m tests.soak --minutes $(or $(MINUTES),30)
+
+bench-lint: setup  ## the linter's verdicts against the real server's, over 3,000 repositories (about 8 minutes)
+	@$(BUILD) -m tests.lint
+
+render-lint-docs: setup  ## write docs/lint/ from the rules
+	@$(BUILD) -m tests.lint.render
 
 reference-models: setup  ## train the stand-in models again and compare (about 100 minutes)
 	@$(BUILD) -m builders.reference
 
+dashboard: setup  ## draw the metrics of the running server on http://127.0.0.1:8090
+	@$(BUILD) -m builders.observability.dashboard $(DASHBOARD_FLAGS)
+
+check-rules: setup  ## alerts and metrics by promtool, which it fetches
+	@$(BUILD) -m builders.observability.check_rules $(CHECK_FLAGS)
+
 lock: setup  ## resolve requirements/*.in again (needs uv)
 	uv pip compile -q requirements/serve-cpu.in -o requirements/serve-cpu.lock --no-header --no-annotate --python-version 3.11 --universal
 	for flavour in serve-gpu serve-gpu-llm-api; do uv pip compile -q requirements/$$flavour.in -o requirements/$$flavour.lock --no-deps --no-header --no-annotate --python-version 3.12 --python-platform x86_64-manylinux_2_28; done
+	uv pip compile -q requirements/peers.in -o requirements/peers.lock --no-header --no-annotate --python-version 3.11 --override requirements/overrides.txt
 	uv pip compile -q requirements/build.in -o requirements/build.lock --no-header --no-annotate --python-version 3.11 --override requirements/overrides.txt
 
 clean:  ## remove environments and engines
-	rm -rf .venv .venv-serve build model_repository/*/1/engines
+	rm -rf .venv .venv-serve .venv-peers build model_repository/*/1/engines
 
-.PHONY: help setup build-engines explain engines-gc demo plan serve preflight render check test test-gpu bench reference-models lock clean
+.PHONY: help setup build-engines explain engines-gc demo plan serve preflight render check test test-gpu bench tune dashboard check-rules reference-models bench-lint render-lint-docs lock chaos soak clean

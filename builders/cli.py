@@ -15,8 +15,11 @@ from builders.errors import BuildError
 from builders.gpu_preflight import gpu_faults, serving_environment
 from builders.planner import cli as plan_cli
 from builders.preflight import PreflightError, faults, probe
-from builders.server import ENVIRONMENT, Ports, ServerError, TritonServer, free_ports
+from builders.server import ENVIRONMENT, Ports, ServerError, free_ports
 from builders.spec import ROOT, load_pipeline, load_sku, sku_names
+from builders.supervisor.settings import HEALTH_PORT, Settings
+from builders.supervisor.supervisor import Supervisor
+from builders.supervisor.traces import UNTRACED, traced
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,9 +58,21 @@ def _parser() -> argparse.ArgumentParser:
     add("check", check_files, "fail with a diff where generated files are stale", of_a_sku=False)
     plan_cli.add_arguments(add("plan", plan_cli.plan, "say what a SKU would get, and why"))
     _add_ports(add("preflight", preflight, "say what keeps this machine from serving"))
-    command = add("serve", serve, "run tritonserver until interrupted")
+    command = add("serve", serve, "run tritonserver, supervised, until interrupted")
     _add_ports(command)
     command.add_argument("--free-ports", action="store_true", help="ports that nobody uses now")
+    command.add_argument(
+        "--health-port", type=int, default=HEALTH_PORT, help="probes; default %(default)s"
+    )
+    command.add_argument(
+        "--drain-s",
+        type=float,
+        default=Settings.drain_s,
+        help="seconds for requests in flight when it ends; default %(default)s",
+    )
+    command.add_argument(
+        "--traces", action="store_true", help="collect traces, at /traces of the health port"
+    )
     command.add_argument("--run", metavar="COMMAND", help="run it beside the server, then stop")
     serve_gpu.add_arguments(command)
     return parser
@@ -76,11 +91,16 @@ def build_engines(options: argparse.Namespace) -> int:
 
 def _rendered() -> dict[Path, dict[str, str]]:
     """All generated text: folder, path in it, text."""
+    from builders.observability.documents import documents as observability_documents
+    from builders.observability.metrics_page import documents as metrics_documents
     from builders.planner.matrix import documents
     from builders.render import render
 
     repository = render(map(load_sku, sku_names()), load_pipeline())
-    return {ROOT / "model_repository": repository, ROOT / "docs": documents()}
+    return {
+        ROOT / "model_repository": repository,
+        ROOT / "docs": documents() | observability_documents() | metrics_documents(),
+    }
 
 
 def render_files(options: argparse.Namespace) -> int:
@@ -121,31 +141,44 @@ def preflight(options: argparse.Namespace) -> int:
 def serve(options: argparse.Namespace) -> int:
     """In the foreground, or while `--run` runs; the log goes to build/tritonserver.log.
 
-    A GPU SKU is served in NVIDIA's container, which has the log.
+    A GPU SKU is served in NVIDIA's container, which has the log, without the supervisor.
     """
     sku = load_sku(options.sku)
     ports = free_ports() if options.free_ports else _ports(options)
     if sku.gpu:
         return serve_gpu.serve(sku, options, ports)
+    health_port = free_ports().http if options.free_ports else options.health_port
     log = ROOT / "build" / "tritonserver.log"
     log.parent.mkdir(exist_ok=True)
+    traces = traced(health_port) if options.traces else UNTRACED
+    supervisor = Supervisor(
+        sku,
+        ports,
+        log,
+        options=traces.options,
+        settings=Settings(drain_s=options.drain_s),
+        health_port=health_port,
+        handlers=traces.handlers,
+        variables=traces.variables,
+    )
     print("starting tritonserver …", flush=True)
     start = time.monotonic()
-    with _ended_by_sigterm(), TritonServer(sku, ports, log) as server:
+    with _ended_by_sigterm(), supervisor as running:
         seconds = time.monotonic() - start
         print(
             f"ready after {seconds:.1f} s: HTTP 127.0.0.1:{ports.http}, "
-            f"gRPC 127.0.0.1:{ports.grpc}, metrics 127.0.0.1:{ports.metrics}; "
-            f"log {log.relative_to(ROOT)}",
+            f"gRPC 127.0.0.1:{ports.grpc}, metrics 127.0.0.1:{ports.metrics}, "
+            f"probes 127.0.0.1:{running.health_port}; log {log.relative_to(ROOT)}",
             flush=True,
         )
+        status = 0
         try:
-            status = _run(options.run, ports) if options.run else server.wait()
+            status = _run(options.run, ports) if options.run else running.wait()
         except KeyboardInterrupt:
-            status = 0
-        stopped = server.stop()
+            print("stopping …", flush=True)
+        stopped = running.stop()
     print(f"tritonserver stopped (status {stopped})", flush=True)
-    return status
+    return status or stopped
 
 
 def _run(command: str, ports: Ports) -> int:

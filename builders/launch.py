@@ -121,6 +121,8 @@ def _server(launch: Launch, rank: int = 0, options: Sequence[str] = ()) -> tuple
         *(f"--{name}-address={launch.address}" for name, _ in names),
         *(f"--{name}-port={port}" for name, port in names),
         *options,
+        "--http-header-forward-pattern=(?i)^traceparent$",
+        "--grpc-header-forward-pattern=(?i)^traceparent$",
         "--disable-auto-complete-config",
         f"--backend-config=python,shm-region-prefix-name=prefix{rank}_",
     )

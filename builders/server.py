@@ -1,5 +1,6 @@
 """A real tritonserver from the wheel: started with our repository, waited for, stopped."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -9,6 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -54,7 +56,7 @@ class TritonServer:
     """`with TritonServer(sku) as server:` serves until the block ends.
 
     The log goes to `log`. Raises `PreflightError` for what the machine lacks, `ServerError` when
-    the server ends or is not ready in time.
+    the server ends or is not ready in time. `variables` come on top of the environment.
     """
 
     def __init__(
@@ -64,11 +66,14 @@ class TritonServer:
         log: Path,
         repository: Path = REPOSITORY,
         options: tuple[str, ...] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.ports, self.log = ports, log
+        self._variables = dict(variables or {})
         self._sku, self._repository, self._options = sku, repository, options
         self._runtime = tempfile.TemporaryDirectory(prefix="triton-runtime-")
         self._process: subprocess.Popen[bytes] | None = None
+        self._was_started = False
 
     @property
     def pid(self) -> int:
@@ -94,15 +99,16 @@ class TritonServer:
         if found := list(faults(environment, self._sku, self.ports.by_name(), self._repository)):
             raise PreflightError("\n".join(found))
         command = self._command(environment)
-        with self.log.open("wb") as log:
+        with self.log.open("ab" if self._was_started else "wb") as log:
             self._process = subprocess.Popen(
                 command,
                 stdout=log,
                 stderr=log,
-                env=_environment(environment),
+                env=_environment(environment) | self._variables,
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, no locks
             )
+        self._was_started = True
         try:
             self._wait_until_ready()
         except BaseException:
@@ -129,6 +135,23 @@ class TritonServer:
         assert self._process is not None, "the server is not running"
         return self._process.wait()
 
+    def status(self) -> int | None:
+        """The exit status, None while it runs."""
+        assert self._process is not None, "the server is not running"
+        return self._process.poll()
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal to the server alone; nothing happens when it has ended."""
+        assert self._process is not None, "the server is not running"
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL to the server and to every process that it started."""
+        assert self._process is not None, "the server is not running"
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
     def _command(self, environment: ServingEnvironment) -> list[str]:
         backends = _link_backends(environment, Path(self._runtime.name))
         return [
@@ -143,6 +166,9 @@ class TritonServer:
             f"--http-port={self.ports.http}",
             f"--grpc-port={self.ports.grpc}",
             f"--metrics-port={self.ports.metrics}",
+            # Else the header of a plain HTTP or gRPC client does not reach our models (docs/traces.md).
+            "--http-header-forward-pattern=(?i)^traceparent$",
+            "--grpc-header-forward-pattern=(?i)^traceparent$",
             "--disable-auto-complete-config",
             "--allow-gpu-metrics=false",
             "--model-control-mode=explicit",

@@ -1,6 +1,6 @@
 """Business logic scripting: calls from one model to others of the same server.
 
-With python_backends/adapter.py the only module that knows Triton's Python stub.
+With adapter.py, responses.py and metering.py the only module that knows Triton's Python stub.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,6 +13,9 @@ IN_BAND_ERRORS = "errors_in_band"
 """Request parameter of callers inside the server. Business logic scripting (BLS) in Triton 2.51
 loses the code of an inner error, and hangs or stays silent on an error of a decoupled model, so
 these callers get the code in the message, and a decoupled error as an ordinary last response."""
+
+TRACEPARENT = "traceparent"
+"""Request parameter with the caller's span (W3C Trace Context), where headers don't reach."""
 
 QUEUE_FULL = "Exceeds maximum queue size"
 """Triton's own words for a request that it did not queue; the code is lost like all inner ones."""
@@ -28,29 +31,43 @@ def stub() -> Any:
 class ServerCaller:
     """Calls other models of the same server (business logic scripting)."""
 
-    def call(self, model: ModelContract, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def call(
+        self, model: ModelContract, inputs: Mapping[str, Array], traceparent: str | None = None
+    ) -> dict[str, Array]:
         """Outputs of a model that answers once; raises the inner `RequestError` with its code."""
-        return self._outputs(self._request(model, inputs, "").exec())
+        return self._outputs(self._request(model, inputs, "", traceparent).exec())
 
     def stream(
-        self, model: ModelContract, inputs: Mapping[str, Array], request_id: str
+        self,
+        model: ModelContract,
+        inputs: Mapping[str, Array],
+        request_id: str,
+        traceparent: str | None = None,
     ) -> Iterator[dict[str, Array]]:
         """Outputs of each response of a decoupled model; raises `RequestError`."""
-        for response in self._request(model, inputs, request_id).exec(decoupled=True):
+        request = self._request(model, inputs, request_id, traceparent)
+        for response in request.exec(decoupled=True):
             outputs = self._outputs(response)
             if outputs.get("finish_reason", [b""])[0] == ERROR.encode():
                 raise _inner_error(outputs["text_output"][0].decode())
             if outputs:
                 yield outputs
 
-    def _request(self, model: ModelContract, inputs: Mapping[str, Array], request_id: str) -> Any:
+    def _request(
+        self,
+        model: ModelContract,
+        inputs: Mapping[str, Array],
+        request_id: str,
+        traceparent: str | None,
+    ) -> Any:
         pb = stub()
+        traced = {TRACEPARENT: traceparent} if traceparent else {}
         return pb.InferenceRequest(
             model_name=model.name,
             requested_output_names=[spec.name for spec in model.outputs],
             inputs=[pb.Tensor(name, array) for name, array in inputs.items()],
             request_id=request_id,
-            parameters={IN_BAND_ERRORS: True},
+            parameters={IN_BAND_ERRORS: True, **traced},
         )
 
     def _outputs(self, response: Any) -> dict[str, Array]:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 REPLACEMENT = "\ufffd"
 _LONGEST_CHARACTER = 4
 """Bytes of the longest UTF-8 character: more ids than this can't all belong to one."""
+_PADDING = 16
+"""Models pad their vocabulary, by less than a sixteenth; what is drawn of that is no text."""
 
 
 class IncrementalDetokenizer:
@@ -16,11 +18,13 @@ class IncrementalDetokenizer:
 
     Decoding a token alone is wrong (leading spaces, bytes of one character in several tokens), so
     each step decodes a window that starts before the last clean cut, and gives what it adds.
-    `decode` turns ids into text and is the tokenizer's own.
+    `decode` turns ids into text and is the tokenizer's own; it drops ids that it doesn't know. Those
+    far above `vocabulary` raise ValueError: an answer with holes is no answer.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+    def __init__(self, decode: Callable[[Sequence[int]], str], vocabulary: int) -> None:
         self._decode = decode
+        self._end_id = vocabulary + vocabulary // _PADDING
         self._window: list[int] = []
         self._cut = 0
         """Ids at the start of the window that end in a clean cut: context for the next ones."""
@@ -33,6 +37,8 @@ class IncrementalDetokenizer:
         """The text that becomes certain with these ids; empty inside an unfinished character."""
         if not token_ids:
             return ""
+        if max(token_ids) >= self._end_id:
+            raise ValueError(f"token id {max(token_ids)}; the vocabulary ends before {self._end_id}")
         text = self._decode([*self._window, *token_ids])
         if REPLACEMENT not in text[self._given :]:
             self._window += token_ids

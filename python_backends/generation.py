@@ -7,8 +7,9 @@ import numpy as np
 
 from ensembles.contracts import SOURCES
 from python_backends.detokenizer import IncrementalDetokenizer, StopWords
-from python_backends.engines import Delta
-from python_backends.stage import Array, Outputs, Stream
+from python_backends.engines import JOINED, Delta
+from python_backends.stage import Array, Outputs, Stream, outcome_of
+from python_backends.timeline import Timeline
 
 _CITATION = re.compile(r"\[(\d{1,4})\]")
 
@@ -50,8 +51,10 @@ class Generation:
         detokenizer: IncrementalDetokenizer,
         stop_words: StopWords,
         pacer: ChunkPacer,
+        timeline: Timeline,
     ) -> None:
         self.stream = stream
+        self._timeline = timeline
         self.request = -1
         """Number of the request in the engine, once submitted."""
         self.is_over = False
@@ -72,6 +75,10 @@ class Generation:
         """Take new ids; the reason why the generation is over, once it is."""
         if self.is_over:
             return None
+        if delta is JOINED:
+            self._timeline.joined()
+            return None
+        self._timeline.computed(len(delta.token_ids), delta.cached_tokens)
         self._ids += delta.token_ids
         reason = delta.finish_reason
         due = self._is_streamed and self._pacer.is_due(self._last_sent_s)
@@ -83,6 +90,12 @@ class Generation:
             return self._send_chunk()
         return reason
 
+    def fail(self, error: Exception) -> None:
+        """End the generation with an error."""
+        self.is_over = True
+        self._timeline.end(outcome_of(error))
+        self.stream.fail(error)
+
     def _detokenize(self) -> str | None:
         """Turn waiting ids into text; "stop" when that completes a stop word.
 
@@ -92,6 +105,7 @@ class Generation:
         self._ids = []
         for group in groups:
             self._tokens += len(group)
+            self._timeline.counted(len(group))
             self._text += self._stop_words.push(self._detokenizer.push(group))
             if self._stop_words.found:
                 return "stop"
@@ -109,6 +123,7 @@ class Generation:
         if self.stream.is_cancelled():
             self._finish("cancelled")
             return "cancelled"
+        self._timeline.chunk(self._tokens)
         self.stream.send(self._outputs())
         self._last_sent_s = time.perf_counter()
         self._pacer.sent(self._last_sent_s - start)
@@ -116,15 +131,19 @@ class Generation:
 
     def _finish(self, reason: str, error: Exception | None = None) -> None:
         """Send the last response: the rest of the text, the reason, the citations."""
-        self.is_over = True
         if reason == "error":
-            self.stream.fail(error or RuntimeError("the engine ended the request with an error"))
+            self.fail(error or RuntimeError("the engine ended the request with an error"))
             return
+        self.is_over = True
         self._text += self._stop_words.push(self._detokenizer.flush()) + self._stop_words.flush()
         last: dict[str, Array | list[str]] = {"finish_reason": [reason]}
         if "sources" in self._sources:
             last["citations"] = self._citations()
-        self.stream.send({**self._outputs(), **last}, final=True)
+        if self._is_streamed:
+            self._timeline.chunk(self._tokens)
+        self._timeline.end(reason)
+        outcome = "cancelled" if reason == "cancelled" else "ok"
+        self.stream.send({**self._outputs(), **last}, final=True, outcome=outcome)
 
     def _outputs(self) -> Outputs:
         """One response; the sources go with the first."""

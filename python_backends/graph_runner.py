@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -88,6 +89,7 @@ class GraphRunnerStage(StreamingStage):
         self._watch_thread.join()
 
     def _serve(self, run: Run) -> None:
+        run.stream.part("queue", run.stream.arrival_s, time.perf_counter())
         try:
             self._walk(run)
         except Exception as error:
@@ -104,30 +106,37 @@ class GraphRunnerStage(StreamingStage):
             if wave[0].model.decoupled:
                 self._generate(run, wave[0], tensors)
             else:
-                for outputs in self._calls.map(lambda step: self._call(step, tensors), wave):
+                for outputs in self._calls.map(lambda s: self._call(run, s, tensors), wave):
                     tensors.update(outputs)
 
     def _inputs(self, step: Step, tensors: Mapping[str, Array]) -> dict[str, Array]:
         reads = self.graph.reads(step)
         return {spec.name: tensors[name] for spec, name in reads if name in tensors}
 
-    def _call(self, step: Step, tensors: Mapping[str, Array]) -> dict[str, Array]:
-        outputs = self._caller.call(step.model, self._inputs(step, tensors))
+    def _call(self, run: Run, step: Step, tensors: Mapping[str, Array]) -> dict[str, Array]:
+        with run.stream.calling(step.model.name) as traceparent:
+            outputs = self._caller.call(step.model, self._inputs(step, tensors), traceparent)
         return {name: outputs[spec.name] for spec, name in step.writes()}
 
     def _generate(self, run: Run, step: Step, tensors: Mapping[str, Array]) -> None:
         """Pass on each response of the decoupled step; its last one is ours too."""
         run.is_generating, has_ended = True, False
         names = {spec.name: name for spec, name in step.writes()}
-        for outputs in self._caller.stream(step.model, self._inputs(step, tensors), run.request_id):
-            reason = outputs.get("finish_reason")
-            if reason is not None and reason[0] == b"cancelled":
-                raise run.fault() or Cancelled("the request was cancelled")
-            own = {names[name]: array for name, array in outputs.items() if name in names}
-            run.stream.send(own, final=reason is not None)
-            has_ended = reason is not None
-        if not has_ended:
-            raise RuntimeError(f"'{step.model.name}' ended its stream without a last response")
+        with ExitStack() as calling:
+            traceparent = calling.enter_context(run.stream.calling(step.model.name))
+            for outputs in self._caller.stream(
+                step.model, self._inputs(step, tensors), run.request_id, traceparent
+            ):
+                reason = outputs.get("finish_reason")
+                if reason is not None and reason[0] == b"cancelled":
+                    raise run.fault() or Cancelled("the request was cancelled")
+                has_ended = reason is not None
+                if has_ended:
+                    calling.close()  # a part of the request is over before the request is
+                own = {names[name]: array for name, array in outputs.items() if name in names}
+                run.stream.send(own, final=has_ended)
+            if not has_ended:
+                raise RuntimeError(f"'{step.model.name}' ended its stream without a last response")
 
     def _watch(self) -> None:
         """Stop generations whose client has gone or whose time is up."""

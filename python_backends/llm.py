@@ -15,11 +15,12 @@ from ensembles.contracts import LLM
 from ensembles.manifest import ManifestError
 from python_backends.chat_template import ChatTemplate, read_messages
 from python_backends.detokenizer import IncrementalDetokenizer, StopWords
-from python_backends.engines import Delta, EngineStats, LlmEngine, load_llm_engine
+from python_backends.engines import Delta, LlmEngine, load_llm_engine
 from python_backends.generation import ChunkPacer, Generation
-from python_backends.sampling import read_params
+from python_backends.sampling import GenerationParams, read_params
 from python_backends.stage import RequestError, StageContext, Stream, StreamingStage
 from python_backends.text import load_tokenizer
+from python_backends.timeline import EngineMetrics, LlmMetrics, Timeline
 
 POLL_S = 0.02
 """How often clients are asked for while nothing is sent to them (waiting, or not streamed)."""
@@ -27,21 +28,6 @@ POLL_STREAM_S = 0.005
 """The pause is at least this long for each of them: being asked takes 0.04 ms from the engine."""
 
 logger = logging.getLogger("python_backends.llm")
-
-
-class EngineGauges:
-    """`EngineStats` on the server's metrics page."""
-
-    def __init__(self, context: StageContext) -> None:
-        self._running = context.gauge("llm_requests_running", "Requests being decoded")
-        self._waiting = context.gauge("llm_requests_waiting", "Requests waiting for the batch")
-        self._kv = context.gauge("llm_kv_cache_used_ratio", "Share of the KV cache in use, 0 to 1")
-
-    def show(self, stats: EngineStats) -> None:
-        """Update all."""
-        self._running.set(stats.running)
-        self._waiting.set(stats.waiting)
-        self._kv.set(stats.kv_cache_used)
 
 
 class LlmStage(StreamingStage):
@@ -52,13 +38,15 @@ class LlmStage(StreamingStage):
     def __init__(self, context: StageContext) -> None:
         folder = context.engine_folder()
         self._tokenizer = load_tokenizer(folder)
+        self._vocabulary = 1 + max(self._tokenizer.get_vocab().values())
         self._chat_template = ChatTemplate.load(folder)
         self._defaults = folder.manifest.sampling
         self._engine: LlmEngine = load_llm_engine(context, folder)
         self._max_tokens = folder.manifest.max_tokens
         self._eos = folder.manifest.eos_token_ids
         self._check_engine()
-        self._gauges = EngineGauges(context)
+        self._metrics = LlmMetrics(context.meter)
+        self._engine_metrics = EngineMetrics(context.meter)
         self._pacer = ChunkPacer()
         self._active: dict[int, Generation] = {}
         self._lock = threading.Condition()
@@ -86,12 +74,14 @@ class LlmStage(StreamingStage):
         prompt_ids = self._prompt_ids(stream)
         params = read_params(stream.tensors, self._defaults, self._room(prompt_ids))
         self._check_end_id(stream)
+        self._describe(stream, params)
         generation = Generation(
             stream,
             prompt_tokens=len(prompt_ids),
-            detokenizer=IncrementalDetokenizer(self._tokenizer.decode),
+            detokenizer=IncrementalDetokenizer(self._tokenizer.decode, self._vocabulary),
             stop_words=StopWords(params.stop_words),
             pacer=self._pacer,
+            timeline=Timeline(stream, len(prompt_ids), self._metrics),
         )
         with self._lock:  # held until the generation is known: its first delta may come at once
             generation.request = self._engine.submit(
@@ -107,6 +97,7 @@ class LlmStage(StreamingStage):
             self._closing = True
             self._lock.notify()
         self._watch_thread.join()
+        self._look(self._show_stats)
         self._engine.close()
 
     def _prompt_ids(self, stream: Stream) -> list[int]:
@@ -124,6 +115,24 @@ class LlmStage(StreamingStage):
         if not ids:
             raise RequestError("text_input: empty; a text is needed")
         return ids
+
+    def _describe(self, stream: Stream, params: GenerationParams) -> None:
+        """What was asked for, in the words of OpenTelemetry's conventions for generative AI."""
+        stream.describe(
+            {
+                "gen_ai.operation.name": "chat"
+                if "messages" in stream.tensors
+                else "text_completion",
+                "gen_ai.request.model": self.contract.name,
+                "gen_ai.request.max_tokens": params.max_tokens,
+                "gen_ai.request.temperature": params.temperature,
+                "gen_ai.request.top_k": params.top_k,
+                "gen_ai.request.top_p": params.top_p,
+                "gen_ai.request.presence_penalty": params.presence_penalty,
+                "gen_ai.request.frequency_penalty": params.frequency_penalty,
+                "gen_ai.request.stream": bool(stream.tensors.scalar("stream")),
+            }
+        )
 
     def _check_end_id(self, stream: Stream) -> None:
         """NVIDIA's contract lets a client name the end token; only the model's own is possible."""
@@ -147,9 +156,9 @@ class LlmStage(StreamingStage):
             over = generation.on_delta(delta) is not None
         except Exception as error:
             logger.exception("a response could not be sent; its request is ended")
-            generation.is_over = over = True
+            over = True
             with contextlib.suppress(Exception):  # the way to the client may be the broken part
-                generation.stream.fail(error)
+                generation.fail(error)
         if over:
             self._forget(generation, engine_goes_on=delta.finish_reason is None)
 
@@ -166,7 +175,8 @@ class LlmStage(StreamingStage):
             found = [g for g in self._active.values() if g.stream.id == stream.id != ""]
         for generation in found:
             self._engine.cancel(generation.request)
-        stream.send({"text_output": [""], "finish_reason": ["cancelled"]}, final=True)
+        last = {"text_output": [""], "finish_reason": ["cancelled"]}
+        stream.send(last, final=True, outcome=None)
 
     def _watch(self) -> None:
         """Ask after clients to whom nothing is being sent, and cancel for those that have gone."""
@@ -195,4 +205,4 @@ class LlmStage(StreamingStage):
     def _show_stats(self) -> None:
         stats = self._engine.stats()
         self._is_busy = stats.running + stats.waiting > 0
-        self._gauges.show(stats)
+        self._engine_metrics.show(stats)

@@ -81,7 +81,7 @@ LATER = (
 """The curriculum of a run that goes on from a checkpoint."""
 
 LATER_STEP = 100_000
-"""Added to the steps of such a run, so that its lessons are new."""
+"""Times the number of such a run, added to its steps: its lessons are new."""
 
 
 LATER_SHARE = 0.8
@@ -149,10 +149,13 @@ def _line(step: int, steps: int, seconds: float, losses: Losses) -> str:
     return f"step {step:5}/{steps}  {seconds:6.0f} s  right {losses.accuracy:6.1%}  {parts}"
 
 
-def train(folder: Path, steps: int, save_every: int, resume: Path | None = None) -> None:
+def train(
+    folder: Path, steps: int, save_every: int, resume: Path | None = None, later: int = 1
+) -> None:
     """Train for `steps` steps and write the checkpoint and its training.log to `folder`.
 
-    `resume` is a checkpoint to go on from, with the learning rate at its peak again.
+    `resume` is a checkpoint to go on from, with the learning rate at its peak again; `later` says
+    the how manieth such run it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
@@ -162,7 +165,7 @@ def train(folder: Path, steps: int, save_every: int, resume: Path | None = None)
     earlier = ""
     if resume:
         load_weights(model, resume)
-        data = batches(tokenizer, steps, LATER, LATER_STEP)
+        data = batches(tokenizer, steps, LATER, later * LATER_STEP)
         earlier = (resume / "training.log").read_text() + "resumed\n"
     optimizers = _optimizers(model)
     begin = time.monotonic()
@@ -195,11 +198,20 @@ def main() -> None:
         help="steps over which curriculum and learning rate are laid out (default: %(default)s)",
     )
     parser.add_argument("--resume", type=Path, help="checkpoint to go on from")
+    parser.add_argument(
+        "--later", type=int, default=1, help="number of the resumed run: seeds its lessons"
+    )
     parser.add_argument("--save-every", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    train(arguments.output, arguments.steps, arguments.save_every, arguments.resume)
+    train(
+        arguments.output,
+        arguments.steps,
+        arguments.save_every,
+        arguments.resume,
+        arguments.later,
+    )
 
 
 if __name__ == "__main__":

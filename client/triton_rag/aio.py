@@ -25,6 +25,7 @@ from triton_rag.calls import (
     retrieve_call,
 )
 from triton_rag.connection import CHANNEL_OPTIONS, DEFAULT_URL, POLL_S, Deadline, Settings
+from triton_rag.identity import Identity
 from triton_rag.results import Answer, Completion, ModelStatistics, Ranked, Source
 from triton_rag.status import NOT_READY, translated
 from triton_rag.streams import AsyncAnswerStream, AsyncCompletionStream
@@ -67,10 +68,14 @@ class AsyncClient:
         return service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     async def embed(
-        self, texts: str | Sequence[str], *, timeout_s: float | None = None
+        self,
+        texts: str | Sequence[str],
+        *,
+        timeout_s: float | None = None,
+        request_id: str | None = None,
     ) -> NDArray[np.float32]:
         """Normalised embeddings, FP32 [texts, dimension]; one string gives one row."""
-        return await self._run(embed_call(texts, self._settings.max_rows), timeout_s)
+        return await self._run(embed_call(texts, self._settings.max_rows), timeout_s, request_id)
 
     async def rerank(
         self,
@@ -79,10 +84,11 @@ class AsyncClient:
         top_n: int | None = None,
         *,
         timeout_s: float | None = None,
+        request_id: str | None = None,
     ) -> list[Ranked]:
         """The `top_n` passages (default: all) that fit the query best, most relevant first."""
         call = rerank_call(query, passages, top_n, self._settings.max_rows)
-        return await self._run(call, timeout_s)
+        return await self._run(call, timeout_s, request_id)
 
     async def retrieve(
         self,
@@ -90,11 +96,12 @@ class AsyncClient:
         documents: Sequence[str],
         *,
         timeout_s: float | None = None,
+        request_id: str | None = None,
         **options: Unpack[SearchOptions],
     ) -> list[Source]:
         """Passages of the documents that fit the question best, most relevant first."""
         call = retrieve_call(question, documents, options)
-        return await self._run(call, timeout_s)
+        return await self._run(call, timeout_s, request_id)
 
     async def generate(
         self,
@@ -102,11 +109,12 @@ class AsyncClient:
         *,
         messages: Chat | None = None,
         timeout_s: float | None = None,
+        request_id: str | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Completion:
         """The whole continuation of a bare prompt, or the reply to chat messages."""
         request = generate_request(prompt, messages, options, stream=False)
-        stream = AsyncCompletionStream(*self._open(request, timeout_s))
+        stream = AsyncCompletionStream(*self._open(request, timeout_s, request_id))
         await stream.read()
         return stream.completion
 
@@ -116,11 +124,12 @@ class AsyncClient:
         *,
         messages: Chat | None = None,
         timeout_s: float | None = None,
+        request_id: str | None = None,
         **options: Unpack[SamplingOptions],
     ) -> AsyncCompletionStream:
         """As `generate`, as an iterator of pieces of text."""
         request = generate_request(prompt, messages, options, stream=True)
-        return AsyncCompletionStream(*self._open(request, timeout_s))
+        return AsyncCompletionStream(*self._open(request, timeout_s, request_id))
 
     async def ask(
         self,
@@ -128,11 +137,12 @@ class AsyncClient:
         documents: Sequence[str],
         *,
         timeout_s: float | None = None,
+        request_id: str | None = None,
         **options: Unpack[AskOptions],
     ) -> Answer:
         """The answer to the question out of the documents, with its sources."""
         request = ask_request(question, documents, options, stream=False)
-        stream = AsyncAnswerStream(*self._open(request, timeout_s))
+        stream = AsyncAnswerStream(*self._open(request, timeout_s, request_id))
         await stream.read()
         return stream.answer
 
@@ -142,11 +152,12 @@ class AsyncClient:
         documents: Sequence[str],
         *,
         timeout_s: float | None = None,
+        request_id: str | None = None,
         **options: Unpack[AskOptions],
     ) -> AsyncAnswerStream:
         """As `ask`, as an iterator of pieces of text."""
         request = ask_request(question, documents, options, stream=True)
-        return AsyncAnswerStream(*self._open(request, timeout_s))
+        return AsyncAnswerStream(*self._open(request, timeout_s, request_id))
 
     async def is_ready(self, *, timeout_s: float = 5.0) -> bool:
         """Whether the server is there and all its models are loaded."""
@@ -176,22 +187,34 @@ class AsyncClient:
 
     async def _send(self, method: Any, request: Message, timeout_s: float | None) -> Message:
         with translated(self._settings.address):
-            return await method(request, timeout=timeout_s, metadata=self._settings.metadata)
+            return await method(request, timeout=timeout_s, metadata=self._settings.metadata())
 
-    async def _run(self, call: Call[T], timeout_s: float | None) -> T:
-        deadline, infer = self._settings.deadline(timeout_s), self._stub.ModelInfer
-        answers = [await self._send(infer, request, deadline.left_s) for request in call.requests]
-        return call.read([Response(answer) for answer in answers])
+    async def _infer(self, request: Message, deadline: Deadline, identity: Identity) -> Response:
+        with identity.named(), translated(self._settings.address):
+            answer = await self._stub.ModelInfer(
+                identity.mark(request),
+                timeout=deadline.left_s,
+                metadata=self._settings.metadata(identity),
+            )
+        return Response(answer)
 
-    def _open(self, request: Message, timeout_s: float | None) -> tuple[Any, str]:
-        """A stream of its own on the shared connection, and the server's address."""
-        deadline = self._settings.deadline(timeout_s)
+    async def _run(self, call: Call[T], timeout_s: float | None, request_id: str | None) -> T:
+        deadline, identity = self._settings.deadline(timeout_s), self._settings.identity(request_id)
+        answers = [await self._infer(request, deadline, identity) for request in call.requests]
+        with identity.named():
+            return call.read(answers)
+
+    def _open(
+        self, request: Message, timeout_s: float | None, request_id: str | None
+    ) -> tuple[Any, str, Identity]:
+        """A stream of its own on the shared connection, the server's address, and its identity."""
+        deadline, identity = self._settings.deadline(timeout_s), self._settings.identity(request_id)
         call = self._stub.ModelStreamInfer(
-            iter([deadline.tell_server(request)]),
+            iter([deadline.tell_server(identity.mark(request))]),
             timeout=deadline.left_s,
-            metadata=self._settings.metadata,
+            metadata=self._settings.metadata(identity),
         )
-        return call, self._settings.address
+        return call, self._settings.address, identity
 
     async def __aenter__(self) -> Self:
         return self

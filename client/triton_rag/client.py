@@ -24,6 +24,7 @@ from triton_rag.calls import (
     retrieve_call,
 )
 from triton_rag.connection import CHANNEL_OPTIONS, DEFAULT_URL, POLL_S, Deadline, Settings
+from triton_rag.identity import Identity
 from triton_rag.results import Answer, Completion, ModelStatistics, Ranked, Source
 from triton_rag.status import NOT_READY, translated
 from triton_rag.streams import AnswerStream, CompletionStream
@@ -41,6 +42,8 @@ class Client:
     `url` is host:port of its gRPC port. `timeout_s` bounds each call as a whole, streams
     included; a call's own `timeout_s` wins, None means no bound. `max_rows` is the most texts in
     one request, longer lists are cut. `credentials` switches TLS on; `headers` go with each call.
+    `request_id` names a call in the server's logs and traces, random where it is not given. A call
+    belongs to the trace of the OpenTelemetry span that is active, else to a new one.
     Every method raises `TritonRagError`.
     """
 
@@ -62,10 +65,14 @@ class Client:
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def embed(
-        self, texts: str | Sequence[str], *, timeout_s: float | None = None
+        self,
+        texts: str | Sequence[str],
+        *,
+        timeout_s: float | None = None,
+        request_id: str | None = None,
     ) -> NDArray[np.float32]:
         """Normalised embeddings, FP32 [texts, dimension]; one string gives one row."""
-        return self._run(embed_call(texts, self._settings.max_rows), timeout_s)
+        return self._run(embed_call(texts, self._settings.max_rows), timeout_s, request_id)
 
     def rerank(
         self,
@@ -74,10 +81,11 @@ class Client:
         top_n: int | None = None,
         *,
         timeout_s: float | None = None,
+        request_id: str | None = None,
     ) -> list[Ranked]:
         """The `top_n` passages (default: all) that fit the query best, most relevant first."""
         call = rerank_call(query, passages, top_n, self._settings.max_rows)
-        return self._run(call, timeout_s)
+        return self._run(call, timeout_s, request_id)
 
     def retrieve(
         self,
@@ -85,11 +93,12 @@ class Client:
         documents: Sequence[str],
         *,
         timeout_s: float | None = None,
+        request_id: str | None = None,
         **options: Unpack[SearchOptions],
     ) -> list[Source]:
         """Passages of the documents that fit the question best, most relevant first."""
         call = retrieve_call(question, documents, options)
-        return self._run(call, timeout_s)
+        return self._run(call, timeout_s, request_id)
 
     def generate(
         self,
@@ -97,11 +106,12 @@ class Client:
         *,
         messages: Chat | None = None,
         timeout_s: float | None = None,
+        request_id: str | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Completion:
         """The whole continuation of a bare prompt, or the reply to chat messages."""
         request = generate_request(prompt, messages, options, stream=False)
-        stream = CompletionStream(*self._open(request, timeout_s))
+        stream = CompletionStream(*self._open(request, timeout_s, request_id))
         stream.read()
         return stream.completion
 
@@ -111,11 +121,12 @@ class Client:
         *,
         messages: Chat | None = None,
         timeout_s: float | None = None,
+        request_id: str | None = None,
         **options: Unpack[SamplingOptions],
     ) -> CompletionStream:
         """As `generate`, as an iterator of pieces of text."""
         request = generate_request(prompt, messages, options, stream=True)
-        return CompletionStream(*self._open(request, timeout_s))
+        return CompletionStream(*self._open(request, timeout_s, request_id))
 
     def ask(
         self,
@@ -123,11 +134,12 @@ class Client:
         documents: Sequence[str],
         *,
         timeout_s: float | None = None,
+        request_id: str | None = None,
         **options: Unpack[AskOptions],
     ) -> Answer:
         """The answer to the question out of the documents, with its sources."""
         request = ask_request(question, documents, options, stream=False)
-        stream = AnswerStream(*self._open(request, timeout_s))
+        stream = AnswerStream(*self._open(request, timeout_s, request_id))
         stream.read()
         return stream.answer
 
@@ -137,11 +149,12 @@ class Client:
         documents: Sequence[str],
         *,
         timeout_s: float | None = None,
+        request_id: str | None = None,
         **options: Unpack[AskOptions],
     ) -> AnswerStream:
         """As `ask`, as an iterator of pieces of text."""
         request = ask_request(question, documents, options, stream=True)
-        return AnswerStream(*self._open(request, timeout_s))
+        return AnswerStream(*self._open(request, timeout_s, request_id))
 
     def is_ready(self, *, timeout_s: float = 5.0) -> bool:
         """Whether the server is there and all its models are loaded."""
@@ -171,22 +184,34 @@ class Client:
 
     def _send(self, method: Any, request: Message, timeout_s: float | None) -> Message:
         with translated(self._settings.address):
-            return method(request, timeout=timeout_s, metadata=self._settings.metadata)
+            return method(request, timeout=timeout_s, metadata=self._settings.metadata())
 
-    def _run(self, call: Call[T], timeout_s: float | None) -> T:
-        deadline, infer = self._settings.deadline(timeout_s), self._stub.ModelInfer
-        answers = [self._send(infer, request, deadline.left_s) for request in call.requests]
-        return call.read([Response(answer) for answer in answers])
+    def _infer(self, request: Message, deadline: Deadline, identity: Identity) -> Response:
+        with identity.named(), translated(self._settings.address):
+            answer = self._stub.ModelInfer(
+                identity.mark(request),
+                timeout=deadline.left_s,
+                metadata=self._settings.metadata(identity),
+            )
+        return Response(answer)
 
-    def _open(self, request: Message, timeout_s: float | None) -> tuple[Any, str]:
-        """A stream of its own on the shared connection, and the server's address."""
-        deadline = self._settings.deadline(timeout_s)
+    def _run(self, call: Call[T], timeout_s: float | None, request_id: str | None) -> T:
+        deadline, identity = self._settings.deadline(timeout_s), self._settings.identity(request_id)
+        answers = [self._infer(request, deadline, identity) for request in call.requests]
+        with identity.named():
+            return call.read(answers)
+
+    def _open(
+        self, request: Message, timeout_s: float | None, request_id: str | None
+    ) -> tuple[Any, str, Identity]:
+        """A stream of its own on the shared connection, the server's address, and its identity."""
+        deadline, identity = self._settings.deadline(timeout_s), self._settings.identity(request_id)
         call = self._stub.ModelStreamInfer(
-            iter([deadline.tell_server(request)]),
+            iter([deadline.tell_server(identity.mark(request))]),
             timeout=deadline.left_s,
-            metadata=self._settings.metadata,
+            metadata=self._settings.metadata(identity),
         )
-        return call, self._settings.address
+        return call, self._settings.address, identity
 
     def __enter__(self) -> Self:
         return self

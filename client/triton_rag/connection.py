@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from triton_rag.errors import TimedOut
+from triton_rag.identity import TRACEPARENT, Identity, make_identity
 from triton_rag.wire import Message, set_timeout
 
 DEFAULT_URL = "127.0.0.1:8001"
@@ -41,10 +43,19 @@ class Settings:
         if self.max_rows < 1:
             raise ValueError(f"max_rows: {self.max_rows} given; 1 or more is needed")
 
-    @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Headers of every call."""
-        return tuple((name.lower(), value) for name, value in self.headers.items())
+    @cached_property
+    def lower_headers(self) -> dict[str, str]:
+        """Headers of every call, as gRPC wants their names."""
+        return {name.lower(): value for name, value in self.headers.items()}
+
+    def identity(self, request_id: str | None) -> Identity:
+        """Of a call that starts now; a `traceparent` among the headers is honoured."""
+        return make_identity(request_id, self.lower_headers.get(TRACEPARENT))
+
+    def metadata(self, identity: Identity | None = None) -> tuple[tuple[str, str], ...]:
+        """Headers of a call; one that is not a request for inference has no identity."""
+        own = {} if identity is None else {TRACEPARENT: identity.traceparent}
+        return tuple((self.lower_headers | own).items())
 
     def not_ready(self, timeout_s: float) -> TimedOut:
         """What waiting for the server ends with when it was in vain."""

@@ -14,7 +14,14 @@ is sent. The server's own words are kept: they say what was asked and what is po
 
 
 class TritonRagError(Exception):
-    """Any failure of a call to the server."""
+    """Any failure of a call to the server.
+
+    `request_id` and `trace_id` name the request in the server's logs and traces; both are empty
+    where there was none, such as for `is_ready`.
+    """
+
+    request_id: str = ""
+    trace_id: str = ""
 
 
 class InvalidRequest(TritonRagError):

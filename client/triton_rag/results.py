@@ -1,6 +1,6 @@
 """What the calls return."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class Completion:
     """`stop` (the model or a stop word ended it) or `length` (`max_tokens` did)."""
     num_input_tokens: int
     num_output_tokens: int
+    request_id: str = field(default="", compare=False, kw_only=True)
+    """Its id in the server's logs and traces; equal texts are equal whoever asked for them."""
+    trace_id: str = field(default="", compare=False, kw_only=True)
+    """The trace that it belongs to, 32 hexadecimal digits."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
 from triton_rag.errors import Cancelled
+from triton_rag.identity import Identity
 from triton_rag.status import translated
 from triton_rag.transcript import Transcript, WithAnswer, WithCompletion
 
@@ -22,8 +23,8 @@ class TextStream:
     generation on the server. Raises `TritonRagError` while it is iterated.
     """
 
-    def __init__(self, call: Any, address: str) -> None:
-        self._call, self._address = call, address
+    def __init__(self, call: Any, address: str, identity: Identity) -> None:
+        self._call, self._address, self._identity = call, address, identity
         self._transcript = Transcript()
         self._pieces = self._read()
 
@@ -41,11 +42,12 @@ class TextStream:
 
     def _read(self) -> Generator[str, None, None]:
         try:
-            with translated(self._address):
-                for message in self._call:
-                    if delta := self._transcript.take(message):
-                        yield delta
-            self._transcript.end()
+            with self._identity.named():
+                with translated(self._address):
+                    for message in self._call:
+                        if delta := self._transcript.take(message):
+                            yield delta
+                self._transcript.end()
         finally:
             self.close()
 
@@ -64,8 +66,8 @@ class AsyncTextStream:
     `TritonRagError` while it is iterated.
     """
 
-    def __init__(self, call: Any, address: str) -> None:
-        self._call, self._address = call, address
+    def __init__(self, call: Any, address: str, identity: Identity) -> None:
+        self._call, self._address, self._identity = call, address, identity
         self._transcript = Transcript()
         self._is_closed = False
         self._pieces = self._read()
@@ -86,17 +88,23 @@ class AsyncTextStream:
 
     async def _read(self) -> AsyncGenerator[str, None]:
         try:
+            with self._identity.named():
+                async for delta in self._deltas():
+                    yield delta
+                self._transcript.end()
+        finally:
+            self.close()
+
+    async def _deltas(self) -> AsyncIterator[str]:
+        try:
             with translated(self._address):
                 async for message in self._call:
                     if delta := self._transcript.take(message):
                         yield delta
-            self._transcript.end()
         except asyncio.CancelledError as error:
             if self._is_closed:  # by `close`, not because this task was cancelled
                 raise Cancelled("the stream was closed") from error
             raise
-        finally:
-            self.close()
 
     async def __aenter__(self) -> Self:
         return self

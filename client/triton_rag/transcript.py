@@ -2,6 +2,7 @@
 
 from triton_rag.calls import read_sources
 from triton_rag.errors import ServerFailed
+from triton_rag.identity import Identity
 from triton_rag.results import Answer, Completion, Source
 from triton_rag.status import from_stream
 from triton_rag.wire import Message, Response
@@ -57,9 +58,20 @@ class Transcript:
 
 
 class _Finished:
-    """Gives a stream its result, once it is there."""
+    """Gives a stream its result, once it is there, and says at any time which request it is."""
 
     _transcript: Transcript
+    _identity: Identity
+
+    @property
+    def request_id(self) -> str:
+        """The request's id in the server's logs and traces."""
+        return self._identity.request_id
+
+    @property
+    def trace_id(self) -> str:
+        """The trace that the request belongs to, 32 hexadecimal digits."""
+        return self._identity.trace_id
 
     def _require_end(self) -> Transcript:
         if not self._transcript.finish_reason:
@@ -75,7 +87,12 @@ class WithCompletion(_Finished):
         """The whole text with its token counts; RuntimeError before the end of the stream."""
         done = self._require_end()
         return Completion(
-            done.text, done.finish_reason, done.num_input_tokens, done.num_output_tokens
+            done.text,
+            done.finish_reason,
+            done.num_input_tokens,
+            done.num_output_tokens,
+            request_id=self.request_id,
+            trace_id=self.trace_id,
         )
 
 
@@ -98,4 +115,6 @@ class WithAnswer(_Finished):
             done.num_output_tokens,
             done.sources,
             done.citations,
+            request_id=self.request_id,
+            trace_id=self.trace_id,
         )

@@ -22,12 +22,19 @@ class Delta:
 
     Reasons are stop, length, cancelled and error. `error` says more of the last: a `RequestError`
     is told to the client, anything else is logged. The id that ends a sequence is among the ids
-    when the engine hands it over.
+    when the engine hands it over. `cached_tokens` of the prompt came from the KV cache, where the
+    engine tells.
     """
 
     token_ids: tuple[int, ...]
     finish_reason: str | None = None
     error: Exception | None = None
+    cached_tokens: int = 0
+
+
+JOINED = Delta(())
+"""The first delta of a request, once it has left our queue for the batch. Where the engine has a
+queue of its own behind that (TensorRT-LLM), the time in it counts as prefill."""
 
 
 CANCELLED = Delta((), "cancelled")
@@ -42,12 +49,15 @@ Sink = Callable[[Delta], None]
 class EngineStats:
     """A look at the engine: requests being decoded, requests waiting, share of KV blocks in use.
 
-    `kv_cache_used` is NaN when the engine doesn't say.
+    `kv_cache_used` is NaN when the engine doesn't say. Steps of the batch so far and the requests
+    in it, summed over the steps, stay 0 then.
     """
 
     running: int
     waiting: int
     kv_cache_used: float
+    iterations: int = 0
+    iteration_requests: int = 0
 
 
 class LlmEngine(Protocol):

@@ -7,13 +7,14 @@ global lock, so whatever else this process does happens between two steps (facts
 import itertools
 import logging
 import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from python_backends.engines import CANCELLED, Delta, EngineStats, Sink, overloaded
+from python_backends.engines import CANCELLED, JOINED, Delta, EngineStats, Sink, overloaded
 from python_backends.sampling import GenerationParams
 from python_backends.stage import EngineFolder, StageContext
 
@@ -25,7 +26,7 @@ _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 logger = logging.getLogger("python_backends.openvino_llm")
 
 
-@dataclass
+@dataclass(eq=False)
 class _Job:
     """A request between `submit` and its last delta; `handle` is there once it is in the batch."""
 
@@ -54,7 +55,11 @@ class OpenVinoLlm:
         self._pipeline = _load(context, folder, blocks)
         self._numbers = itertools.count()
         self._wake = threading.Condition()
-        self._incoming: list[_Job] = []
+        self._incoming: deque[_Job] = deque()
+        self._batch: set[int] = set()
+        """Numbers of the requests that the pipeline has: never more than it can run at once, so
+        that a request waits in our queue or is being computed, and metrics can tell which."""
+        self._iterations = self._iteration_requests = 0
         self._cancelled: set[int] = set()
         self._jobs: dict[int, _Job] = {}
         self._closing = False
@@ -82,7 +87,13 @@ class OpenVinoLlm:
         """Requests in the batch and outside it, and the share of KV blocks in use."""
         metrics = self._pipeline.get_metrics()
         running = min(metrics.scheduled_requests, len(self._jobs))
-        return EngineStats(running, len(self._jobs) - running, metrics.cache_usage / 100)
+        return EngineStats(
+            running,
+            len(self._jobs) - running,
+            metrics.cache_usage / 100,
+            self._iterations,
+            self._iteration_requests,
+        )
 
     def close(self) -> None:
         """End all requests, then the thread."""
@@ -93,6 +104,8 @@ class OpenVinoLlm:
 
     def _loop(self) -> None:
         while self._take_orders():
+            self._iterations += 1
+            self._iteration_requests += len(self._batch)
             try:
                 self._pipeline.step()
             except Exception:
@@ -113,17 +126,18 @@ class OpenVinoLlm:
         """Wait for work; add and drop requests. False when the engine closes."""
         with self._wake:
             self._wake.wait_for(lambda: self._jobs or self._closing)
-            incoming, self._incoming = self._incoming, []
             cancelled, self._cancelled = self._cancelled, set()
-        for job in incoming:
-            self._add(job)
         for number in cancelled & self._jobs.keys():
             self._end(self._jobs[number], CANCELLED)
+        while self._incoming and len(self._batch) < self._max_running:
+            self._add(self._incoming.popleft())
         if self._closing:
             self._end_all("cancelled")
         return not self._closing
 
     def _add(self, job: _Job) -> None:
+        job.sink(JOINED)
+        self._batch.add(job.number)
         ids = _tensor(job.prompt_ids)
         try:
             job.handle = self._pipeline.add_request(job.number, ids, _config(job.params, self._eos))
@@ -147,6 +161,9 @@ class OpenVinoLlm:
     def _end(self, job: _Job, last: Delta) -> None:
         with self._wake:
             del self._jobs[job.number]
+            if job in self._incoming:  # it ends while it waits
+                self._incoming.remove(job)
+        self._batch.discard(job.number)
         if job.handle is not None and last.finish_reason in ("cancelled", "error"):
             job.handle.cancel()
         job.sink(last)

@@ -17,6 +17,7 @@ from typing import Any
 from ensembles.manifest import ManifestError
 from python_backends.engines import (
     CANCELLED,
+    JOINED,
     Delta,
     EngineStats,
     Sink,
@@ -138,6 +139,7 @@ class TensorRtLlmApi:
         """Hand over new ids; the last delta. Outputs carry all ids so far."""
         if job.is_cancelled:
             return CANCELLED
+        job.sink(JOINED)
         job.output = self._llm.generate_async(
             {"prompt_token_ids": list(job.prompt_ids)},
             sampling_params=sampling_params(job.params, self._eos),
@@ -147,11 +149,12 @@ class TensorRtLlmApi:
         async for output in job.output:
             (completion,) = output.outputs
             ids = tuple(completion.token_ids[given:])
+            cached = getattr(output, "cached_tokens", 0) if given == 0 else 0
             given += len(ids)
             if output.finished:
                 return _last(ids, completion.finish_reason)
             if ids and not job.is_cancelled:
-                job.sink(Delta(ids))
+                job.sink(Delta(ids, cached_tokens=cached))
         raise RuntimeError("the engine ended a request without its last output")
 
 

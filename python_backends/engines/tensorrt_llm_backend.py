@@ -25,6 +25,7 @@ from ensembles.contracts import ModelContract, optional, tensor
 from ensembles.tensors import DType
 from python_backends.engines import (
     CANCELLED,
+    JOINED,
     Delta,
     EngineStats,
     Sink,
@@ -187,6 +188,7 @@ class TensorRtLlmBackend:
         """Hand over the ids of each response, until the backend ends its stream."""
         if job.is_cancelled:
             return
+        job.sink(JOINED)
         inputs = request_inputs(job.prompt_ids, job.params, self._eos)
         for outputs in self._caller.stream(TENSORRT_LLM, inputs, job.id):
             if not job.is_cancelled:

@@ -1,7 +1,9 @@
 """The small protocols of python_backends, in memory and under the test's control."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ensembles.contracts import ModelContract
-from python_backends.engines import Delta, EngineStats, Sink
+from ensembles.metrics import Kind, Metric
+from python_backends.engines import JOINED, Delta, EngineStats, Sink
 from python_backends.sampling import GenerationParams
-from python_backends.stage import Array, Outputs, StageContext, Tensors
+from python_backends.stage import Array, Outputs, StageContext, Tensors, outcome_of
 
 WAIT_S = 10
 """Longest wait for another thread; only a failing test waits that long."""
@@ -51,20 +54,59 @@ def greedy(max_tokens: int = 8, seed: int = 7) -> GenerationParams:
     )
 
 
-class FakeGauge:
+class FakeSeries:
+    """Counter, gauge and histogram; `values` holds what came, one by one."""
+
     def __init__(self) -> None:
-        self.value = 0.0
+        self.values: list[float] = []
+
+    def increment(self, value: float = 1.0) -> None:
+        assert value >= 0, "counters only grow"
+        self.values.append(value)
 
     def set(self, value: float) -> None:
-        self.value = value
+        self.values.append(value)
+
+    def observe(self, value: float) -> None:
+        self.values.append(value)
+
+    @property
+    def sum(self) -> float:
+        return sum(self.values)
 
 
-def context(folder: Path, caller: Any = None, **parameters: str | int) -> StageContext:
+class FakeMeter:
+    """A `Meter` whose series can be looked at: `meter[metric, "label value"]`."""
+
+    def __init__(self) -> None:
+        self.series: dict[tuple[str, ...], FakeSeries] = {}
+
+    def __getitem__(self, key: Any) -> FakeSeries:
+        metric, *labels = key if isinstance(key, tuple) else (key,)
+        return self.series.setdefault((metric.name, *labels), FakeSeries())
+
+    def _get(self, kind: Kind, metric: Metric, labels: dict[str, str]) -> FakeSeries:
+        assert metric.kind is kind, f"{metric.name} is a {metric.kind}"
+        assert set(labels) == set(metric.labels), f"{metric.name} has the labels {metric.labels}"
+        return self[metric, *labels.values()]
+
+    def counter(self, metric: Metric, **labels: str) -> FakeSeries:
+        return self._get(Kind.COUNTER, metric, labels)
+
+    def gauge(self, metric: Metric, **labels: str) -> FakeSeries:
+        return self._get(Kind.GAUGE, metric, labels)
+
+    def histogram(self, metric: Metric, **labels: str) -> FakeSeries:
+        return self._get(Kind.HISTOGRAM, metric, labels)
+
+
+def context(
+    folder: Path, caller: Any = None, meter: FakeMeter | None = None, **parameters: str | int
+) -> StageContext:
     """A stage's context whose engine folder is `folder`."""
     values = {name: str(value) for name, value in parameters.items()}
-    return StageContext(
-        folder.parent, {"engine_folder": folder.name} | values, caller, lambda *_: FakeGauge()
-    )
+    values = {"engine_folder": folder.name} | values
+    return StageContext(folder.parent, values, caller, meter or FakeMeter())
 
 
 @dataclass
@@ -79,19 +121,48 @@ class FakeStream:
     error: Exception | None = None
     finals: int = 0
     closed: threading.Event = field(default_factory=threading.Event)
+    arrival_s: float = field(default_factory=time.perf_counter)
+    outcome: str | None = ""
+    parts: list[tuple[str, float, float]] = field(default_factory=list)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    """Models that were called, with how it ended."""
+    described: dict[str, Any] = field(default_factory=dict)
 
-    def send(self, outputs: Outputs, final: bool = False) -> None:
+    def send(self, outputs: Outputs, final: bool = False, outcome: str | None = "ok") -> None:
         assert not self.finals, "sent behind the final response"
         self.sent.append(outputs)
+        if final:
+            self.outcome = outcome
         self._end(final)
 
     def fail(self, error: Exception) -> None:
         assert not self.finals, "failed behind the final response"
         self.error = error
+        self.outcome = outcome_of(error)
         self._end(True)
 
     def is_cancelled(self) -> bool:
         return self.cancelled
+
+    def part(self, name: str, start_s: float, end_s: float) -> None:
+        assert not self.finals, "a part behind the final response"
+        self.parts.append((name, start_s, end_s))
+
+    @contextmanager
+    def calling(self, model: str) -> Iterator[str | None]:
+        outcome = "ok"
+        try:
+            yield f"parent-of-{model}"
+        except Exception as error:
+            outcome = outcome_of(error)
+            raise
+        finally:
+            assert not self.finals, "a call that ends behind the final response"
+            self.calls.append((model, outcome))
+
+    def describe(self, attributes: Mapping[str, Any]) -> None:
+        assert not self.finals, "described behind the final response"
+        self.described |= attributes
 
     def _end(self, final: bool) -> None:
         if final:
@@ -129,6 +200,10 @@ class FakeLlm:
         self.sinks.append(sink)
         return len(self.sinks) - 1
 
+    def join(self, request: int) -> None:
+        """Take the request into the batch."""
+        self.sinks[request](JOINED)
+
     def give(self, request: int, ids: Sequence[int] = (), reason: str | None = None) -> None:
         """Let the engine deliver ids."""
         self.sinks[request](Delta(tuple(ids), reason))
@@ -149,11 +224,16 @@ class FakeSink:
     """Takes the deltas of one request; `ended` is set with the last one."""
 
     deltas: list[Delta] = field(default_factory=list)
+    joined: int = 0
     started: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, delta: Delta) -> None:
         assert not self.ended.is_set(), "a delta behind the last one"
+        if delta is JOINED:
+            assert not self.deltas, "joined late"
+            self.joined += 1
+            return
         self.deltas.append(delta)
         self.started.set()
         if delta.finish_reason:
@@ -197,13 +277,23 @@ class FakeCaller:
     answers: Mapping[str, Answer]
     streaming: Answers
     called: list[str] = field(default_factory=list)
+    traceparents: dict[str, str | None] = field(default_factory=dict)
+    """By model, of its first call."""
 
-    def call(self, model: ModelContract, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def call(
+        self, model: ModelContract, inputs: Mapping[str, Array], traceparent: str | None = None
+    ) -> dict[str, Array]:
         self.called.append(model.name)
+        self.traceparents[model.name] = traceparent
         return self.answers[model.name](inputs)
 
     def stream(
-        self, model: ModelContract, inputs: Mapping[str, Array], request_id: str
+        self,
+        model: ModelContract,
+        inputs: Mapping[str, Array],
+        request_id: str,
+        traceparent: str | None = None,
     ) -> Iterator[dict[str, Array]]:
         self.called.append(model.name)
+        self.traceparents.setdefault(model.name, traceparent)
         return self.streaming(inputs, request_id)

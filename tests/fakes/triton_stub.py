@@ -111,6 +111,16 @@ class ResponseSender:
         return self.cancelled
 
 
+class InferenceTrace:
+    """Triton's own span; None without its OpenTelemetry mode."""
+
+    def __init__(self, context: str | None) -> None:
+        self._context = context
+
+    def get_context(self) -> str | None:
+        return self._context
+
+
 class InferenceRequest:
     """Both what a model is given and what it sends to other models (`exec`)."""
 
@@ -122,11 +132,13 @@ class InferenceRequest:
         request_id: str = "",
         timeout: int = 0,
         parameters: dict[str, Any] | None = None,
+        trace_context: str | None = None,
     ) -> None:
         self.model_name, self.requested_output_names = model_name, list(requested_output_names)
         self._inputs, self._id, self._timeout = list(inputs), request_id, timeout
         self._parameters = parameters or {}
         self.sender = ResponseSender()
+        self._trace = InferenceTrace(trace_context)
 
     def inputs(self) -> list[Tensor]:
         return self._inputs
@@ -141,6 +153,9 @@ class InferenceRequest:
         """As in the stub: JSON text, empty when there are none."""
         return json.dumps(self._parameters) if self._parameters else ""
 
+    def trace(self) -> InferenceTrace:
+        return self._trace
+
     def get_response_sender(self) -> ResponseSender:
         return self.sender
 
@@ -154,27 +169,53 @@ def get_input_tensor_by_name(request: InferenceRequest, name: str) -> Tensor | N
 
 
 class Metric:
-    def __init__(self, labels: dict[str, str]) -> None:
-        self.labels, self.number = labels, 0.0
+    """`fails` lets a test break the server; like the real one it takes no foreign operation."""
+
+    fails: Exception | None = None
+
+    def __init__(self, family: "MetricFamily", labels: dict[str, str]) -> None:
+        self.family, self.labels, self.number = family, labels, 0.0
+        self.observed: list[float] = []
+
+    def _check(self, *kinds: int) -> None:
+        if Metric.fails:
+            raise Metric.fails
+        if self.family.kind not in kinds:
+            raise TritonModelException("TRITONSERVER_METRIC_KIND does not support this operation")
 
     def set(self, value: float) -> None:
+        self._check(MetricFamily.GAUGE)
         self.number = value
 
     def increment(self, value: float) -> None:
+        self._check(MetricFamily.COUNTER, MetricFamily.GAUGE)
+        if self.family.kind == MetricFamily.COUNTER and value < 0:
+            raise TritonModelException("counters can only be incremented")
         self.number += value
+
+    def observe(self, value: float) -> None:
+        self._check(MetricFamily.HISTOGRAM)
+        self.observed.append(value)
 
     def value(self) -> float:
         return self.number
 
 
 class MetricFamily:
-    COUNTER, GAUGE = 0, 1
+    COUNTER, GAUGE, HISTOGRAM = 0, 1, 2
+    metrics: list[Metric] = []  # noqa: RUF012 - the test's way to what the model made
 
     def __init__(self, name: str, description: str, kind: int) -> None:
         self.name, self.description, self.kind = name, description, kind
 
-    def Metric(self, labels: dict[str, str]) -> Metric:  # noqa: N802 - the stub's name
-        return Metric(labels)
+    def Metric(  # noqa: N802 - the stub's name
+        self, labels: dict[str, str], buckets: list[float] | None = None
+    ) -> Metric:
+        if (self.kind == MetricFamily.HISTOGRAM) != (buckets is not None):
+            raise TritonModelException("buckets are for histograms, which need them")
+        metric = Metric(self, labels)
+        MetricFamily.metrics.append(metric)
+        return metric
 
 
 models: dict[str, Callable[[InferenceRequest], list[InferenceResponse]]] = {}

@@ -112,6 +112,16 @@ def test_statistics_tell_which_models_worked(client: Client) -> None:
     assert (after["embedder"] - before["embedder"]).compute_ns > 0
 
 
+def test_results_and_errors_say_which_request_they_are_of(client: Client) -> None:
+    answer = client.ask(QUESTION, DOCUMENTS, max_tokens=5, request_id="mine")
+    assert answer.request_id == "mine"
+    assert len(answer.trace_id) == 32
+    with pytest.raises(InvalidRequest) as raised:
+        client.embed([""])
+    assert len(raised.value.request_id) == len(raised.value.trace_id) == 32
+    assert raised.value.request_id not in str(raised.value)
+
+
 # --- many at once ----------------------------------------------------------------------------
 
 

@@ -9,15 +9,11 @@ import pytest
 from ensembles.contracts import EMBEDDER, LLM, ModelContract, optional, tensor
 from ensembles.generate import GENERATE
 from ensembles.manifest import ManifestError
+from ensembles.metrics import BATCH_REQUESTS, OUTCOMES, REQUEST_DURATION, REQUESTS
 from ensembles.tensors import DType
-from python_backends.adapter import (
-    NUMPY_TYPES,
-    DecoupledModel,
-    PlainModel,
-    python_model,
-    to_array,
-)
-from python_backends.bls import IN_BAND_ERRORS, QUEUE_FULL, ServerCaller
+from python_backends.adapter import DecoupledModel, PlainModel, python_model
+from python_backends.bls import IN_BAND_ERRORS, QUEUE_FULL, TRACEPARENT, ServerCaller
+from python_backends.responses import NUMPY_TYPES, to_array
 from python_backends.stage import (
     Cancelled,
     MachineError,
@@ -26,8 +22,10 @@ from python_backends.stage import (
     Stage,
     StreamingStage,
 )
+from python_backends.telemetry import Telemetry
+from python_backends.tracing import NoTracer
 from tests.fakes import triton_stub
-from tests.fakes.serving import strings
+from tests.fakes.serving import FakeMeter, strings
 from tests.fakes.triton_stub import InferenceRequest, InferenceResponse, Tensor, TritonError
 
 UPPER = ModelContract(
@@ -36,6 +34,14 @@ UPPER = ModelContract(
     (tensor("loud", DType.STRING, 1), tensor("length", DType.INT32, 1)),
 )
 NEUTRAL = "the model failed on this request; see the server's log"
+
+
+def plain(stage: Stage, meter: FakeMeter | None = None) -> PlainModel:
+    return PlainModel(stage, Telemetry(meter or FakeMeter(), NoTracer()))
+
+
+def decoupled(stage: StreamingStage, meter: FakeMeter | None = None) -> DecoupledModel:
+    return DecoupledModel(stage, Telemetry(meter or FakeMeter(), NoTracer()))
 
 
 class Upper(Stage):
@@ -71,7 +77,7 @@ def request(text: str | None, parameters=None, **others) -> InferenceRequest:
 
 
 def execute(*requests: InferenceRequest) -> list[InferenceResponse]:
-    return PlainModel(Upper()).execute(list(requests))
+    return plain(Upper()).execute(list(requests))
 
 
 def test_tensors_go_in_and_come_out(pb):
@@ -132,7 +138,7 @@ def test_the_log_does_not_repeat_what_clients_wrote(pb, caplog):
             text = request.text("text")
             return {"loud": [text]}
 
-    PlainModel(Forgetful()).execute([request("my secret question")])
+    plain(Forgetful()).execute([request("my secret question")])
     assert "differ from its contract" in caplog.text
     assert "secret" not in caplog.text
 
@@ -142,7 +148,7 @@ def test_a_stage_that_fails_on_the_whole_batch_answers_all_of_it(pb):
         def run(self, batch):
             raise MemoryError
 
-    responses = PlainModel(Broken()).execute([request("a"), request(None), request("b")])
+    responses = plain(Broken()).execute([request("a"), request(None), request("b")])
     assert [r.error().message() for r in responses] == [
         NEUTRAL,
         "input 'text' is missing (text STRING[1])",
@@ -156,7 +162,7 @@ def test_a_stage_that_gives_another_number_of_answers_fails_them_all(pb, count, 
         def run(self, batch):
             return [self.answer(batch[0])] * count
 
-    responses = PlainModel(Miscounting()).execute([request("a"), request(None), request("b")])
+    responses = plain(Miscounting()).execute([request("a"), request(None), request("b")])
     assert [r.error().message() for r in responses] == [
         NEUTRAL,
         "input 'text' is missing (text STRING[1])",
@@ -230,7 +236,7 @@ def ask(text: str, shape=(1,), **fields) -> InferenceRequest:
 
 def test_responses_of_a_stream_may_be_partial_and_end_once(pb):
     parrot, asked = Parrot(), ask("hi", request_id="r1", timeout=7)
-    assert DecoupledModel(parrot).execute([asked]) is None
+    assert decoupled(parrot).execute([asked]) is None
     (stream,) = parrot.streams
     assert (stream.id, stream.timeout_us, stream.is_cancelled()) == ("r1", 7, False)
     stream.send({"text_output": ["a"]})
@@ -241,7 +247,7 @@ def test_responses_of_a_stream_may_be_partial_and_end_once(pb):
 
 def test_after_the_final_response_the_server_is_left_alone(pb):
     parrot, asked = Parrot(), ask("hi")
-    DecoupledModel(parrot).execute([asked])
+    decoupled(parrot).execute([asked])
     (stream,) = parrot.streams
     stream.send({"text_output": ["a"]}, final=True)
     asked.sender.cancelled = True
@@ -257,7 +263,7 @@ def test_after_the_final_response_the_server_is_left_alone(pb):
 )
 def test_a_stream_that_is_refused_ends_with_its_error(pb, text, code, message):
     parrot, good, bad = Parrot(), ask("hi"), ask(text)
-    DecoupledModel(parrot).execute([bad, good])
+    decoupled(parrot).execute([bad, good])
     ((response, flags),) = bad.sender.sent
     assert (response.error().message(), flags) == (message, 1)
     assert response.error().code() == getattr(TritonError, code)
@@ -268,7 +274,7 @@ def test_a_stream_that_is_refused_ends_with_its_error(pb, text, code, message):
 def test_inside_the_server_an_error_of_a_stream_is_an_ordinary_last_response(pb, contract):
     shape = (1, 1) if contract.batched else (1,)
     asked = ask("refuse", shape, parameters={IN_BAND_ERRORS: True})
-    DecoupledModel(Parrot(contract)).execute([asked])
+    decoupled(Parrot(contract)).execute([asked])
     ((response, flags),) = asked.sender.sent
     assert not response.has_error()
     assert flags == 1
@@ -280,7 +286,7 @@ def test_inside_the_server_an_error_of_a_stream_is_an_ordinary_last_response(pb,
 
 def test_a_batch_dimension_is_taken_off_and_put_back(pb):
     parrot, asked = Parrot(GENERATE.contract), ask("hi", (1, 1))
-    DecoupledModel(parrot).execute([asked])
+    decoupled(parrot).execute([asked])
     (stream,) = parrot.streams
     assert stream.tensors.array("text_input").shape == (1,)
     stream.send(
@@ -297,7 +303,7 @@ def test_a_batch_dimension_is_taken_off_and_put_back(pb):
 
 def test_a_row_that_brings_its_own_batch_dimension_is_not_sent(pb):
     parrot, asked = Parrot(GENERATE.contract), ask("hi", (1, 1))
-    DecoupledModel(parrot).execute([asked])
+    decoupled(parrot).execute([asked])
     with pytest.raises(TypeError, match="output 'num_input_tokens'"):
         parrot.streams[0].send({"num_input_tokens": np.array([[3]], np.int32)})
     assert asked.sender.sent == []
@@ -305,7 +311,7 @@ def test_a_row_that_brings_its_own_batch_dimension_is_not_sent(pb):
 
 def test_a_stream_without_a_batch_dimension_gets_none(pb):
     parrot, asked = Parrot(), ask("hi")
-    DecoupledModel(parrot).execute([asked])
+    decoupled(parrot).execute([asked])
     parrot.streams[0].send({"text_output": ["a"], "num_input_tokens": np.array([3], np.int32)})
     shapes = {name: a.shape for name, a in asked.sender.sent[0][0].outputs().items()}
     assert shapes == {"text_output": (1,), "num_input_tokens": (1,)}
@@ -332,7 +338,7 @@ def test_an_error_of_a_called_model_arrives_as_it_was_raised(pb, error):
         def answer(self, request):
             raise error
 
-    triton_stub.models["upper"] = lambda asked: PlainModel(Refusing()).execute([asked])
+    triton_stub.models["upper"] = lambda asked: plain(Refusing()).execute([asked])
     with pytest.raises(type(error)) as caught:
         ServerCaller().call(UPPER, {"text": strings("x")})
     assert type(caught.value) is type(error)
@@ -340,7 +346,7 @@ def test_an_error_of_a_called_model_arrives_as_it_was_raised(pb, error):
 
 
 def test_a_fault_inside_a_called_model_is_not_the_clients(pb):
-    triton_stub.models["upper"] = lambda asked: PlainModel(Upper()).execute([asked])
+    triton_stub.models["upper"] = lambda asked: plain(Upper()).execute([asked])
     with pytest.raises(RuntimeError, match="INTERNAL"):
         ServerCaller().call(UPPER, {"text": strings("bug")})
 
@@ -358,7 +364,7 @@ def test_a_queue_of_triton_that_is_full_is_no_fault_of_ours(pb, message):
 def test_a_streamed_call_gives_each_response_and_raises_the_last_ones_error(pb):
     def llm(asked):
         parrot = Parrot()
-        DecoupledModel(parrot).execute([asked])
+        decoupled(parrot).execute([asked])
         for stream in parrot.streams:
             stream.send({"text_output": ["a"]})
             stream.fail(Overloaded("no room"))
@@ -371,7 +377,79 @@ def test_a_streamed_call_gives_each_response_and_raises_the_last_ones_error(pb):
         next(answers)
 
 
+def test_calls_carry_the_span_that_they_belong_to(pb):
+    seen = []
+
+    def embedder(asked):
+        seen.append(json.loads(asked.parameters()))
+        return [InferenceResponse([Tensor("embedding", np.zeros((1, 1), np.float32))])]
+
+    def llm(asked):
+        seen.append(json.loads(asked.parameters()))
+        return []
+
+    triton_stub.models |= {"embedder": embedder, "llm": llm}
+    ServerCaller().call(EMBEDDER, {}, "00-a-b-01")
+    list(ServerCaller().stream(LLM, {}, "id-7", "00-a-b-01"))
+    assert seen == [{IN_BAND_ERRORS: True, TRACEPARENT: "00-a-b-01"}] * 2
+
+
+# --- metrics -----------------------------------------------------------------------------------
+
+
+def counts(meter: FakeMeter) -> dict[str, float]:
+    found = {outcome: meter[REQUESTS, outcome].sum for outcome in OUTCOMES}
+    return {outcome: count for outcome, count in found.items() if count}
+
+
+def test_requests_that_came_together_are_counted_each_by_its_end(pb):
+    meter = FakeMeter()
+    words = ("a", "b", "refuse", "full", "bug", "lacking", None)
+    plain(Upper(), meter).execute([request(word) for word in words])
+    assert counts(meter) == {"ok": 2, "invalid": 2, "overloaded": 1, "failed": 2}
+    assert meter[BATCH_REQUESTS].values == [7]
+    assert len(meter[REQUEST_DURATION].values) == 7
+    assert all(0 < seconds < 10 for seconds in meter[REQUEST_DURATION].values)
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        (lambda s: s.send({"text_output": ["a"]}, final=True), {"ok": 1}),
+        (lambda s: s.send({"text_output": ["a"]}, final=True, outcome="cancelled"),
+         {"cancelled": 1}),
+        (lambda s: s.send({"text_output": ["a"]}, final=True, outcome=None), {}),
+        (lambda s: s.fail(Cancelled("gone")), {"cancelled": 1}),
+        (lambda s: s.fail(Overloaded("full")), {"overloaded": 1}),
+        (lambda s: s.fail(KeyError("bug")), {"failed": 1}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("parameters", [None, {IN_BAND_ERRORS: True}])
+def test_a_stream_is_counted_once_when_it_ends(pb, end, expected, parameters):
+    parrot, meter = Parrot(), FakeMeter()
+    decoupled(parrot, meter).execute([ask("hi", parameters=parameters)])
+    (stream,) = parrot.streams
+    stream.send({"text_output": ["a"]})
+    assert counts(meter) == {}
+    end(stream)
+    stream.fail(RequestError("late"))
+    assert counts(meter) == expected
+    assert len(meter[REQUEST_DURATION].values) == sum(expected.values())
+
+
+def test_a_stream_that_is_refused_or_cannot_be_sent_is_counted(pb):
+    parrot, meter = Parrot(), FakeMeter()
+    asked = ask("hi")
+    decoupled(parrot, meter).execute([ask("refuse"), ask("bug"), asked])
+    assert counts(meter) == {"invalid": 1, "failed": 1}
+    asked.sender.send = lambda *_, **__: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        parrot.streams[0].send({"text_output": ["a"]}, final=True)
+    assert counts(meter) == {"invalid": 1, "failed": 2}
+
+
 ARGS = {
+    "model_name": "llm",
     "model_config": "{}",
     "model_repository": "/m/llm",
     "model_version": "1",

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -152,7 +153,9 @@ def test_wrong_url_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
 def test_server_that_is_not_there_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     url = "unix:/nowhere/triton.sock"
     assert main(["embed", "x", "--url", url]) == 1
-    assert f"no connection to a Triton server at {url}" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"no connection to a Triton server at {url}" in error
+    assert re.search(r"\(request [0-9a-f]{32}\)$", error)
     assert main(["ready", "--url", url]) == 1
     assert capsys.readouterr().out == f"{url} is not ready\n"
 
@@ -168,7 +171,9 @@ def test_interruption_exits_with_130(
     assert "cancelled" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["ask", "retrieve", "rerank", "embed", "generate", "ready"])
+@pytest.mark.parametrize(
+    "command", ["ask", "retrieve", "rerank", "embed", "generate", "ready", "explain"]
+)
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main([command, "--help"])

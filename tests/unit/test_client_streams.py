@@ -14,10 +14,13 @@ from triton_rag import (
     Overloaded,
     ServerFailed,
     Source,
+    TritonRagError,
 )
+from triton_rag.identity import make_identity
 from triton_rag.wire import Message, Tensor
 from tritonclient.grpc import service_pb2 as protocol
 
+IDENTITY = make_identity("my request")
 SOURCES = [
     Tensor("sources", "BYTES", ["a", "b"]),
     Tensor("source_document", "INT32", [1, 0]),
@@ -69,7 +72,9 @@ class FakeCall:
 
 
 def test_pieces_then_the_whole() -> None:
-    stream = CompletionStream(FakeCall([chunk("a"), chunk("b"), last("c", tokens=2)]), "host")
+    stream = CompletionStream(
+        FakeCall([chunk("a"), chunk("b"), last("c", tokens=2)]), "host", IDENTITY
+    )
     assert list(stream) == ["a", "b", "c"]
     assert (stream.completion.text, stream.completion.finish_reason) == ("abc", "stop")
     assert stream.completion.num_input_tokens == 7
@@ -77,7 +82,7 @@ def test_pieces_then_the_whole() -> None:
 
 
 def test_sources_come_with_the_first_piece() -> None:
-    stream = AnswerStream(FakeCall(ANSWER), "host")
+    stream = AnswerStream(FakeCall(ANSWER), "host", IDENTITY)
     assert len(stream.sources) == 0
     for piece in stream:
         assert piece == "Hello "
@@ -86,21 +91,21 @@ def test_sources_come_with_the_first_piece() -> None:
 
 
 def test_answer_knows_what_it_cites() -> None:
-    stream = AnswerStream(FakeCall(ANSWER), "host")
+    stream = AnswerStream(FakeCall(ANSWER), "host", IDENTITY)
     assert stream.read() == "Hello [2]"
     assert stream.answer.citations == (2,)
     assert [source.text for source in stream.answer.cited] == ["b"]
 
 
 def test_result_needs_the_end() -> None:
-    stream = AnswerStream(FakeCall(ANSWER), "host")
+    stream = AnswerStream(FakeCall(ANSWER), "host", IDENTITY)
     with pytest.raises(RuntimeError, match="to its end"):
         _ = stream.answer
 
 
 def test_leaving_the_loop_cancels() -> None:
     call = FakeCall(ANSWER)
-    stream = AnswerStream(call, "host")
+    stream = AnswerStream(call, "host", IDENTITY)
     for _ in stream:
         assert not call.cancelled.is_set()
         break
@@ -110,7 +115,7 @@ def test_leaving_the_loop_cancels() -> None:
 
 def test_leaving_the_with_block_cancels() -> None:
     call = FakeCall(ANSWER)
-    with AnswerStream(call, "host"):
+    with AnswerStream(call, "host", IDENTITY):
         assert not call.cancelled.is_set()
     assert call.cancelled.is_set()
 
@@ -118,20 +123,32 @@ def test_leaving_the_with_block_cancels() -> None:
 def test_error_in_the_stream_is_raised() -> None:
     refused = protocol.ModelStreamInferResponse(error_message="unknown model")
     with pytest.raises(InvalidRequest, match="unknown model"):
-        CompletionStream(FakeCall([refused]), "host").read()
+        CompletionStream(FakeCall([refused]), "host", IDENTITY).read()
     failed = chunk("UNAVAILABLE: no room", Tensor("finish_reason", "BYTES", ["error"]))
     with pytest.raises(Overloaded, match=r"^no room$"):
-        CompletionStream(FakeCall([failed]), "host").read()
+        CompletionStream(FakeCall([failed]), "host", IDENTITY).read()
+
+
+def test_results_and_errors_say_which_request_they_are_of() -> None:
+    stream = AnswerStream(FakeCall(ANSWER), "host", IDENTITY)
+    assert (stream.request_id, stream.trace_id) == ("my request", IDENTITY.trace_id)
+    stream.read()
+    assert (stream.answer.request_id, stream.answer.trace_id) == ("my request", IDENTITY.trace_id)
+    for messages in ([protocol.ModelStreamInferResponse(error_message="no")], [chunk("a")]):
+        with pytest.raises(TritonRagError) as raised:
+            CompletionStream(FakeCall(messages), "host", IDENTITY).read()
+        assert raised.value.request_id == "my request"
+        assert raised.value.trace_id == IDENTITY.trace_id
 
 
 def test_stream_without_a_last_response_is_the_servers_fault() -> None:
     with pytest.raises(ServerFailed, match="before its last response"):
-        CompletionStream(FakeCall([chunk("a")]), "host").read()
+        CompletionStream(FakeCall([chunk("a")]), "host", IDENTITY).read()
 
 
 def test_async_answer() -> None:
     async def ask() -> AsyncAnswerStream:
-        async with AsyncAnswerStream(FakeCall(ANSWER), "host") as stream:
+        async with AsyncAnswerStream(FakeCall(ANSWER), "host", IDENTITY) as stream:
             assert [piece async for piece in stream] == ["Hello ", "[2]"]
         return stream
 
@@ -140,7 +157,7 @@ def test_async_answer() -> None:
 
 def test_async_leaving_the_loop_cancels() -> None:
     async def ask(call: FakeCall) -> None:
-        async for _ in AsyncAnswerStream(call, "host"):
+        async for _ in AsyncAnswerStream(call, "host", IDENTITY):
             break
         await asyncio.wait_for(call.cancelled.wait(), 5)
 
@@ -150,7 +167,7 @@ def test_async_leaving_the_loop_cancels() -> None:
 def test_async_close_from_elsewhere_is_told_from_a_cancelled_task() -> None:
     async def ask(stop: Any) -> None:
         call = FakeCall([])
-        stream = AsyncAnswerStream(call, "host")
+        stream = AsyncAnswerStream(call, "host", IDENTITY)
         task = asyncio.create_task(stream.read())
         await asyncio.sleep(0)
         stop(stream, task)
@@ -159,7 +176,8 @@ def test_async_close_from_elsewhere_is_told_from_a_cancelled_task() -> None:
         finally:
             assert call.cancelled.is_set()
 
-    with pytest.raises(Cancelled, match="closed"):
+    with pytest.raises(Cancelled, match="closed") as raised:
         asyncio.run(ask(lambda stream, task: stream.close()))
+    assert raised.value.request_id == "my request"
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(ask(lambda stream, task: task.cancel()))

@@ -6,32 +6,51 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensembles.contracts import EMBEDDER
+from ensembles.metrics import BATCH_ROWS, ROWS
 from python_backends import encoder
 from python_backends.batches import (
     LENGTH_STEP,
     MAX_BATCH_ROWS,
     SHORTEST_SHARE,
+    Packing,
     compute_batches,
     padded_length,
 )
 from python_backends.encoder import EmbedderStage, RerankerStage
 from python_backends.stage import RequestError, Tensors
 from tests.fakes import folders
-from tests.fakes.serving import SumEncoder, context
+from tests.fakes.serving import FakeMeter, SumEncoder, context
 
 
-@given(lengths=st.lists(st.integers(1, 1200), min_size=1, max_size=120))
+@given(
+    lengths=st.lists(st.integers(1, 1200), min_size=1, max_size=120),
+    packing=st.builds(Packing, st.sampled_from([1, 8, 32]), st.sampled_from([1, 8, 32, 128])),
+)
 @settings(max_examples=60, deadline=None)
-def test_compute_batches_cover_each_row_once_and_fit(lengths):
+def test_compute_batches_cover_each_row_once_and_fit(lengths, packing):
     seen: list[int] = []
-    for rows, padded in compute_batches(np.array(lengths)):
+    for rows, padded in compute_batches(np.array(lengths), packing):
         seen += rows.tolist()
-        assert len(rows) <= MAX_BATCH_ROWS
+        assert len(rows) <= packing.max_rows
         assert max(lengths[row] for row in rows) <= padded
-        assert padded == padded_length(max(lengths[row] for row in rows))
-        least = min(SHORTEST_SHARE * padded, padded - LENGTH_STEP + 1)
+        assert padded == padded_length(max(lengths[row] for row in rows), packing.length_step)
+        least = min(SHORTEST_SHARE * padded, padded - packing.length_step + 1)
         assert all(lengths[row] >= least for row in rows), "no row pays for another"
     assert sorted(seen) == list(range(len(lengths)))
+
+
+def test_a_placement_says_how_rows_are_packed():
+    assert Packing.read({}) == Packing(LENGTH_STEP, MAX_BATCH_ROWS)
+    assert Packing.read({"length_step": "16", "max_compute_rows": "8"}) == Packing(16, 8)
+    with pytest.raises(ValueError, match="max_compute_rows 0; both must be at least 1"):
+        Packing.read({"max_compute_rows": "0"})
+
+
+def test_a_stage_packs_as_its_placement_says(engine, tmp_path):
+    path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
+    stage = EmbedderStage(context(path, cached_rows=0, max_compute_rows=2, length_step=16))
+    stage.answer(rows(*[[n] * 10 for n in range(1, 6)]))
+    assert engine.shapes == [(2, 16), (2, 16), (1, 16)]
 
 
 def test_padded_lengths():
@@ -55,7 +74,7 @@ def engine(monkeypatch):
 @pytest.fixture
 def stage(engine, tmp_path):
     path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
-    return EmbedderStage(context(path))
+    return EmbedderStage(context(path, cached_rows=0))
 
 
 def rows(*rows_of_ids: list[int], width: int = 0) -> Tensors:
@@ -119,10 +138,72 @@ def test_the_reranker_hands_over_segment_ids(engine, tmp_path, monkeypatch):
     path = folders.make_folder(tmp_path / "cpu", folders.word_level([]))
     request = rows([1, 2, 3])
     types = {"token_type_ids": np.array([[0, 1, 1]])}
-    answer = RerankerStage(context(path)).run([Tensors({**request.values, **types})])[0]
+    answer = RerankerStage(context(path, cached_rows=0)).run(
+        [Tensors({**request.values, **types})]
+    )[0]
     assert answer["relevance"].shape == (1, 1)
     assert seen["token_type_ids"].tolist() == [[0, 1, 1, 0, 0, 0, 0, 0]]
 
 
 def test_the_inputs_are_those_of_the_contract(stage):
     assert stage.contract is EMBEDDER
+
+
+def test_rows_of_each_compute_batch_are_counted(engine, tmp_path):
+    path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
+    meter = FakeMeter()
+    EmbedderStage(context(path, cached_rows=8, meter=meter)).run(
+        [rows([1], [2], [3] * 30), rows([4])]
+    )
+    assert meter[BATCH_ROWS].values == [1, 3], "the long row, then the short ones together"
+
+
+def test_rows_seen_before_are_not_computed_again(engine, tmp_path):
+    path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
+    meter = FakeMeter()
+    stage = EmbedderStage(context(path, cached_rows=8, meter=meter))
+    first = stage.run([rows([1, 2, 3], [4, 5, 6, 7])])[0]["embedding"]
+    again = stage.run([rows([4, 5, 6, 7], [1, 2, 3], [9, 9, 9])])[0]["embedding"]
+    np.testing.assert_array_equal(again, [first[1], first[0], [27, 3]])
+    assert [shape[0] for shape in engine.shapes] == [2, 1]
+    assert (meter[ROWS, "computed"].sum, meter[ROWS, "cached"].sum) == (3, 2)
+
+
+def test_the_mask_is_part_of_what_a_row_is_known_by(engine, tmp_path):
+    path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
+    stage = EmbedderStage(context(path, cached_rows=8))
+    ids = np.array([[1, 2, 3, 4]])
+    for mask, total in (([1, 1, 1, 1], 10), ([1, 0, 1, 1], 8)):
+        request = Tensors({"input_ids": ids, "attention_mask": np.array([mask])})
+        assert stage.run([request])[0]["embedding"][0, 0] == total
+
+
+def test_the_canary_of_one_token_always_reaches_the_engine(engine, tmp_path):
+    path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
+    stage = EmbedderStage(context(path, cached_rows=8))
+    for _ in range(2):
+        stage.run([rows([1])])
+    assert len(engine.shapes) == 2
+
+
+def test_a_request_that_breaks_the_engine_fails_alone(stage, engine, monkeypatch):
+    encode = engine.encode
+
+    def fail(inputs):
+        if (inputs["input_ids"] == 13).any():
+            raise RuntimeError("engine")
+        return encode(inputs)
+
+    monkeypatch.setattr(engine, "encode", fail)
+    good, bad, other = stage.run([rows([1, 2]), rows([13, 2]), rows([3, 4])])
+    assert isinstance(bad, RuntimeError)
+    np.testing.assert_array_equal(good["embedding"], [[3, 2]])
+    np.testing.assert_array_equal(other["embedding"], [[7, 2]])
+
+
+def test_nan_is_an_error_and_not_an_answer(stage, engine, monkeypatch):
+    monkeypatch.setattr(engine, "encode", lambda inputs: np.array([[1, 1], [np.nan, 1]]))
+    good, bad = stage.run([rows([1, 2, 3]), rows([4, 5])])
+    assert isinstance(bad, RuntimeError)
+    assert "NaN" in str(bad)
+    np.testing.assert_array_equal(good["embedding"], [[1, 1]])

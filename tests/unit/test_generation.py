@@ -8,7 +8,8 @@ from python_backends.detokenizer import IncrementalDetokenizer, StopWords
 from python_backends.engines import Delta
 from python_backends.generation import ChunkPacer, Generation
 from python_backends.stage import Overloaded
-from tests.fakes.serving import FakeStream, strings, tensors
+from python_backends.timeline import LlmMetrics, Timeline
+from tests.fakes.serving import FakeMeter, FakeStream, strings, tensors
 
 WORDS = ["See", " [2]", " and", " [1]", " [2]", " [9]", " [0]", " END", " more"]
 
@@ -31,7 +32,9 @@ SOURCES = {
 def start(stop_words: tuple[str, ...] = (), pacer: ChunkPacer | None = None, **inputs):
     stream = FakeStream(tensors(**({"stream": True} | inputs)))
     detokenizer = IncrementalDetokenizer(lambda ids: "".join(WORDS[i] for i in ids))
-    return stream, Generation(stream, 7, detokenizer, StopWords(stop_words), pacer or Eager())
+    timeline = Timeline(stream, 7, LlmMetrics(FakeMeter()))
+    stops = StopWords(stop_words)
+    return stream, Generation(stream, 7, detokenizer, stops, pacer or Eager(), timeline)
 
 
 def test_chunks_come_in_order_and_the_last_one_says_why():

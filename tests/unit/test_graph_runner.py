@@ -141,6 +141,28 @@ def test_steps_of_one_wave_run_side_by_side(run):
     assert ended(stream).error is None
 
 
+def test_each_call_is_a_part_of_its_own_and_hands_on_the_trace(run):
+    caller, stream = run(lambda *_: iter([response("ok", "stop")]))
+    ended(stream)
+    assert sorted(stream.calls) == [("find", "ok"), ("llm", "ok"), ("shout", "ok")]
+    assert caller.traceparents == {name: f"parent-of-{name}" for name in ("find", "shout", "llm")}
+    ((name, start_s, end_s),) = stream.parts
+    assert (name, start_s) == ("queue", stream.arrival_s)
+    assert end_s >= start_s
+
+
+def test_a_call_that_fails_is_told_as_such(run):
+    def refuse(_):
+        raise Overloaded("later")
+
+    _, stream = run(lambda *_: iter(()), ANSWERS | {"find": refuse})
+    ended(stream)
+    assert ("find", "overloaded") in stream.calls
+    _, stream = run(lambda *_: iter([response("Hel")]))
+    ended(stream)
+    assert ("llm", "failed") in stream.calls
+
+
 @pytest.mark.parametrize("error", [RequestError("question: too long"), Overloaded("later")])
 def test_an_inner_error_passes_through_with_its_code(run, error):
     def refuse(_):

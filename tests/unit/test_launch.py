@@ -50,6 +50,8 @@ def server(rank: int = 0, *options: str, repositories: int = 2) -> list[str]:
         "--grpc-port=8001",
         "--metrics-port=8002",
         *options,
+        "--http-header-forward-pattern=(?i)^traceparent$",
+        "--grpc-header-forward-pattern=(?i)^traceparent$",
         "--disable-auto-complete-config",
         f"--backend-config=python,shm-region-prefix-name=prefix{rank}_",
     ]

@@ -10,12 +10,22 @@ import numpy as np
 import pytest
 
 from ensembles.manifest import ManifestError, Sampling
+from ensembles.metrics import (
+    INTER_TOKEN,
+    ITERATION_REQUESTS,
+    ITERATIONS,
+    KV_CACHE_USED,
+    TIME_PER_OUTPUT_TOKEN,
+    TIME_TO_FIRST_TOKEN,
+    TOKENS,
+)
 from python_backends import llm
 from python_backends.engines import EngineStats
 from python_backends.llm import LlmStage
 from python_backends.stage import Overloaded, RequestError
+from python_backends.timeline import EngineMetrics
 from tests.fakes import folders
-from tests.fakes.serving import WAIT_S, FakeLlm, FakeStream, context, tensors
+from tests.fakes.serving import WAIT_S, FakeLlm, FakeMeter, FakeStream, context, tensors
 
 
 @pytest.fixture
@@ -32,11 +42,16 @@ def tokenizer():
 
 
 @pytest.fixture
-def stage(engine, tokenizer, tmp_path):
+def meter():
+    return FakeMeter()
+
+
+@pytest.fixture
+def stage(engine, tokenizer, tmp_path, meter):
     path = folders.make_folder(
         tmp_path / "cpu", tokenizer, "llm", max_tokens=64, sampling=Sampling(max_tokens=16)
     )
-    stage = LlmStage(context(path))
+    stage = LlmStage(context(path, meter=meter))
     yield stage
     stage.close()
     assert not stage._watch_thread.is_alive()
@@ -269,7 +284,7 @@ def test_figures_are_shown_until_the_engine_is_idle(stage, engine, monkeypatch):
         return EngineStats(running=int(next(looks) < 3), waiting=0, kv_cache_used=0.0)
 
     monkeypatch.setattr(engine, "stats", stats)
-    monkeypatch.setattr(stage._gauges, "show", lambda s: s.running == 0 and idle.set())
+    monkeypatch.setattr(stage._engine_metrics, "show", lambda s: s.running == 0 and idle.set())
     start(stage, text_input="Hi")
     assert looked.wait(WAIT_S)
     engine.give(0, reason="stop")
@@ -304,3 +319,96 @@ def test_closing_ends_the_look_after_clients_and_then_the_engine(
     start(stage, text_input="Hi")
     stage.close()
     assert watching == [False]
+
+
+# --- metrics -----------------------------------------------------------------------------------
+
+
+def parts(stream: FakeStream) -> list[str]:
+    """Their names; checks that they follow each other from the arrival on without a gap."""
+    at_s = stream.arrival_s
+    for _, start_s, end_s in stream.parts:
+        assert start_s == at_s
+        assert end_s >= start_s
+        at_s = end_s
+    return [name for name, _, _ in stream.parts]
+
+
+def test_a_generation_is_told_by_its_parts_tokens_and_first_token(stage, engine, tokenizer, meter):
+    stream = start(stage, text_input="Hello", max_tokens=9)
+    ids = tokenizer.encode("abcdef").ids
+    assert parts(stream) == ["tokenize"]
+    engine.join(0)
+    assert meter[TIME_TO_FIRST_TOKEN].values == []
+    for token in ids:
+        engine.give(0, [token])
+    engine.give(0, reason="stop")
+    assert parts(stream) == ["tokenize", "queue", "prefill", "decode"]
+    (first_s,) = meter[TIME_TO_FIRST_TOKEN].values
+    assert first_s == pytest.approx(stream.parts[2][2] - stream.arrival_s)
+    assert meter[TOKENS, "input"].sum == len(tokenizer.encode("Hello").ids)
+    assert meter[TOKENS, "output"].sum == len(ids)
+    assert len(meter[TIME_PER_OUTPUT_TOKEN].values) == 1
+    assert len(meter[INTER_TOKEN].values) == len(ids) - 1
+    assert stream.described["gen_ai.usage.output_tokens"] == len(ids)
+    assert stream.described["gen_ai.response.finish_reasons"] == ["stop"]
+    assert stream.described["gen_ai.request.max_tokens"] == 9
+    assert "Hello" not in str(stream.described)
+
+
+def test_tokens_behind_a_stop_word_are_not_counted(stage, engine, tokenizer, meter):
+    stream = start(stage, text_input="Hi", stop_words=["lazy"])
+    engine.join(0)
+    engine.give(0, tokenizer.encode("the lazy dog").ids)
+    told = sum(int(o["num_output_tokens"][0]) for o in stream.sent)
+    assert meter[TOKENS, "output"].sum == told == len(tokenizer.encode("the lazy").ids)
+    assert (stream.outcome, parts(stream)[-1]) == ("ok", "decode")
+
+
+def test_a_request_that_is_cancelled_while_it_waits_has_only_waited(stage, engine, meter):
+    stream = start(stage, text_input="Hi")
+    engine.give(0, reason="cancelled")
+    assert (stream.outcome, parts(stream)) == ("cancelled", ["tokenize", "queue"])
+    assert meter[TIME_TO_FIRST_TOKEN].values == meter[TIME_PER_OUTPUT_TOKEN].values == []
+    assert meter[TOKENS, "input"].sum == meter[TOKENS, "output"].sum == 0
+
+
+def test_an_error_in_prefill_ends_that_part(stage, engine, meter):
+    stream = start(stage, text_input="Hi")
+    engine.join(0)
+    engine.give(0, reason="error")
+    assert (stream.outcome, parts(stream)) == ("failed", ["tokenize", "queue", "prefill"])
+    assert stream.described["gen_ai.response.finish_reasons"] == ["failed"]
+
+
+def test_a_stream_that_breaks_is_told_once(stage, engine, tokenizer, monkeypatch):
+    stream = start(stage, text_input="Hi")
+    engine.join(0)
+    monkeypatch.setattr(stream, "send", lambda *_, **__: 1 / 0)
+    engine.give(0, tokenizer.encode("a").ids, "stop")
+    assert (stream.outcome, parts(stream)) == (
+        "failed", ["tokenize", "queue", "prefill", "decode"]
+    )  # fmt: skip
+
+
+def test_one_response_has_no_time_between_chunks(stage, engine, tokenizer, meter):
+    start(stage, text_input="Hi", stream=False)
+    engine.join(0)
+    for token in tokenizer.encode("abc").ids:
+        engine.give(0, [token])
+    engine.give(0, reason="stop")
+    assert meter[INTER_TOKEN].values == []
+
+
+def test_a_stop_request_is_not_counted(stage):
+    assert start(stage, "a", stop=True).outcome is None
+
+
+def test_steps_of_the_engine_are_counted_once_each():
+    meter = FakeMeter()
+    shown = EngineMetrics(meter)
+    shown.show(EngineStats(2, 0, 0.5, iterations=10, iteration_requests=15))
+    shown.show(EngineStats(2, 0, float("nan"), iterations=10, iteration_requests=15))
+    shown.show(EngineStats(0, 0, 0.25, iterations=12, iteration_requests=19))
+    assert (meter[ITERATIONS].sum, meter[ITERATION_REQUESTS].sum) == (12, 19)
+    assert meter[KV_CACHE_USED].values == [0.5, 0.25], "unknown is not shown"

@@ -87,6 +87,7 @@ class Server:
         model = module.TritonPythonModel()
         model.initialize(
             {
+                "model_name": name,
                 "model_config": config_json(name),
                 "model_repository": str(self.root / name),
                 "model_version": "1",

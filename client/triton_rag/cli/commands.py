@@ -12,7 +12,6 @@ from triton_rag.cli.progress import Progress
 from triton_rag.cli.text import (
     answer_object,
     excerpt,
-    printable,
     source_lines,
     source_objects,
     stage_lines,
@@ -20,11 +19,18 @@ from triton_rag.cli.text import (
     token_line,
 )
 from triton_rag.client import Client
+from triton_rag.explain import command
+from triton_rag.lint import command as lint_command
 from triton_rag.streams import AnswerStream, CompletionStream
+from triton_rag.terminal import printable
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command of `options`; its exit status, 0 or 1."""
+    if options.command == "explain":
+        return command.run(options)
+    if options.command == "lint":
+        return lint_command.run(options)
     with Client(options.url, timeout_s=options.timeout) as client:
         return COMMANDS[options.command](client, options)
 
@@ -49,6 +55,7 @@ def ask(client: Client, options: argparse.Namespace) -> int:
         _note(token_line(answer, seconds))
     if options.stages:
         _note(stage_lines(before, client.statistics(), first_s, seconds))
+        _note(f"request {answer.request_id}")
     return 0
 
 

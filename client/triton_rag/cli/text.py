@@ -4,18 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
-from unicodedata import category
 
 from triton_rag.cli.documents import Collection
 from triton_rag.results import Answer, Completion, ModelStatistics, Source
+from triton_rag.terminal import printable
 
 EXCERPT_CHARACTERS = 100
 _STREAMED = ("llm", "rag", "rag_cancellable", "ensemble")
-
-
-def printable(text: str) -> str:
-    """The text without control characters: documents and models must not steer a terminal."""
-    return "".join(char for char in text if char in "\n\t" or category(char) != "Cc")
 
 
 def excerpt(text: str) -> str:

@@ -1,0 +1,1 @@
+"""What operators look at: dashboards, alerts, traces, generated from ensembles/metrics.py."""

@@ -1,0 +1,244 @@
+"""Watches the models of one running tritonserver and brings them back."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from builders.supervisor import connections, processes
+from builders.supervisor.canary import Canary, canaries
+from builders.supervisor.events import SERVER, Cause
+from builders.supervisor.health import Backoff, ModelHealth
+from builders.supervisor.journal import Journal
+from builders.supervisor.metrics import SupervisorMetrics
+from builders.supervisor.processes import Instance, State
+from builders.supervisor.settings import Settings
+from builders.supervisor.triton_api import BUSY, NoAnswer, TritonApi
+
+UNLOADED = "unloaded through the repository API"
+
+
+class Watch:
+    """Looks after one server process until closed; `tick` is called every `poll_s`.
+
+    Canaries and recoveries run in threads, so that a model that takes long keeps no other waiting.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        api: TritonApi,
+        settings: Settings,
+        journal: Journal,
+        metrics: SupervisorMetrics,
+    ) -> None:
+        self.pid = pid
+        self.server_problem: Cause | None = None
+        """Why the server as a whole has to be started again, if it has to."""
+        self.has_recovered = False
+        """Whether a model of this server died: requests to it may be left that never end."""
+        self._api, self._settings, self._journal, self._metrics = api, settings, journal, metrics
+        self._canaries = {canary.model: canary for canary in canaries()}
+        self._health = {model: ModelHealth(settings) for model in self._canaries}
+        self._backoff = {model: Backoff(settings) for model in self._canaries}
+        self._server = ModelHealth(settings)
+        self._server_heard_s = time.monotonic()
+        self._asked: set[str] = set()
+        self._known: dict[int, Instance] = {}
+        self._lock = threading.RLock()
+        self._closed = threading.Event()
+        self._threads = ThreadPoolExecutor(2 * len(self._canaries) + 1, "supervise")
+
+    def problems(self) -> dict[str, str]:
+        """Every model with what is wrong with it; empty text: nothing."""
+        with self._lock:
+            return {model: health.problem for model, health in self._health.items()}
+
+    def close(self) -> None:
+        """Let go; what is under way ends by itself."""
+        self._closed.set()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def tick(self, now_s: float) -> None:
+        """One look at everything."""
+        if cause := self._server.seen(now_s, self.pid, processes.state(self.pid)):
+            self.server_problem = cause
+            return
+        with self._lock:
+            self._look_at_processes(now_s)
+            due = [model for model, health in self._health.items() if self._is_due(model, health)]
+            for model in due:
+                self._asked.add(model)
+                self._threads.submit(self._ask, self._canaries[model])
+            if SERVER not in self._asked and self._server.due_s <= now_s:
+                self._asked.add(SERVER)
+                self._threads.submit(self._ask_server)
+
+    def _is_due(self, model: str, health: ModelHealth) -> bool:
+        return (
+            not health.recovering and health.due_s <= time.monotonic() and model not in self._asked
+        )
+
+    # --- processes -----------------------------------------------------------------------
+
+    def _look_at_processes(self, now_s: float) -> None:
+        self._known.update({one.pid: one for one in processes.instances(self.pid)})
+        for pid, instance in list(self._known.items()):
+            health, state = self._health.get(instance.model), processes.state(pid)
+            if state is State.GONE:  # ended by Triton: unloaded, or another took its place
+                del self._known[pid]
+            if health is None or health.recovering:
+                continue
+            if cause := health.seen(now_s, pid, state):
+                self._recover(instance.model, cause)
+
+    # --- canaries ------------------------------------------------------------------------
+
+    def _ask(self, canary: Canary) -> None:
+        health = self._health[canary.model]
+        generation = health.generation
+        before: tuple[str, ...] = ()
+        cause: Cause | None = None
+        try:
+            before = self._api.progress(canary)
+            answer = self._api.ask(canary, self._settings.canary_timeout_s)
+            with self._lock:
+                if health.generation != generation:
+                    return
+                now_s = time.monotonic()
+                if not answer.error or answer.status == BUSY:
+                    health.answered(now_s)
+                else:
+                    cause = health.refused(now_s, answer.error)
+            if not answer.error:
+                self._metrics.canary_answered(canary.model, answer.seconds)
+        except NoAnswer as error:
+            cause = self._silence(canary, generation, before, error)
+        finally:
+            with self._lock:
+                self._asked.discard(canary.model)
+        if cause:
+            self._conclude(canary, cause)
+
+    def _silence(
+        self,
+        canary: Canary,
+        generation: int,
+        before: tuple[str, ...],
+        error: NoAnswer,
+    ) -> Cause | None:
+        health = self._health[canary.model]
+        try:
+            progressed = not error.is_late or self._api.progress(canary) != before
+        except NoAnswer:  # the server's own fault, which `_ask_server` sees
+            progressed = True
+        with self._lock:
+            if health.generation != generation:
+                return None
+            return health.silent(time.monotonic(), progressed)
+
+    def _conclude(self, canary: Canary, cause: Cause) -> None:
+        """A model that fails because one that it calls does is not to blame."""
+        is_unloaded = self._is_unloaded(canary.model)
+        with self._lock:
+            if is_unloaded:
+                self._health[canary.model].problem = UNLOADED
+            elif all(self._health[model].is_up for model in canary.calls):
+                self._recover(canary.model, cause)
+
+    def _is_unloaded(self, model: str) -> bool:
+        """What somebody unloaded on purpose is none of ours to load; it has no process left."""
+        with self._lock:
+            if any(one.model == model for one in self._known.values()):
+                return False
+        try:
+            return model in self._api.unloaded_models()
+        except NoAnswer:
+            return False
+
+    def _ask_server(self) -> None:
+        is_live = self._api.is_live()
+        with self._lock:
+            self._asked.discard(SERVER)
+            if is_live:
+                self._server_heard_s = time.monotonic()
+                self._server.answered(self._server_heard_s)
+            elif time.monotonic() - self._server_heard_s > self._settings.canary_timeout_s:
+                self.server_problem = Cause.STUCK
+            else:
+                self._server.due_s = time.monotonic() + self._settings.canary_retry_s
+
+    # --- recovery ------------------------------------------------------------------------
+
+    def _recover(self, model: str, cause: Cause) -> None:
+        """Begin to bring back the model, and those that may wait for it for ever.
+
+        A call of a model that answers once ends with an error when that dies; a call of a
+        decoupled one never ends (Triton 2.51).
+        """
+        if self._closed.is_set() or self._health[model].recovering:
+            return
+        self.has_recovered = True
+        noticed_s = time.monotonic()
+        callers = [one for one in self._canaries.values() if model in one.calls]
+        causes = {model: cause}
+        if self._canaries[model].decoupled:
+            idle = [one.model for one in callers if not self._health[one.model].recovering]
+            causes |= dict.fromkeys(idle, Cause.CALLER)
+        for each, why in causes.items():
+            self._health[each].begin_recovery(why)
+        self._threads.submit(self._bring_back, causes, noticed_s)
+
+    def _bring_back(self, causes: dict[str, Cause], noticed_s: float) -> None:
+        self._clear_away(frozenset(causes))
+        for model, cause in causes.items():
+            self._reload(model, cause, noticed_s)
+
+    def _clear_away(self, models: frozenset[str]) -> None:
+        """End what is left of the models' processes, and the streams that wait for them."""
+        with self._lock:
+            doomed = [one for one in self._known.values() if one.model in models]
+            for instance in doomed:
+                processes.kill(instance)
+                del self._known[instance.pid]
+        if streaming := sorted(model for model in models if self._canaries[model].decoupled):
+            self._end_connections(streaming[0])
+
+    def _end_connections(self, model: str) -> None:
+        """Of all clients: which of them wait for the model can't be told from outside."""
+        try:
+            count = connections.end_clients(self.pid, self._api.ports, self._api.own_ports)
+        except (connections.Forbidden, OSError) as error:
+            self._journal.add_once(model, Cause.REFUSED, f"hung streams can't be ended: {error}")
+            return
+        self._metrics.connections_ended(count)
+
+    def _reload(self, model: str, cause: Cause, noticed_s: float) -> None:
+        """Until it answers, each time after a longer wait."""
+        while True:
+            with self._lock:
+                wait_s = self._backoff[model].next_s(time.monotonic())
+            if self._closed.wait(wait_s):
+                return
+            fault = self._load_and_ask(model)
+            taken_s = time.monotonic() - noticed_s
+            if not fault:
+                break
+            with self._lock:
+                self._health[model].problem = f"{cause}, reload failed: {fault}"
+            self._journal.add(model, cause, f"reload failed ({fault})", taken_s, ok=False)
+            self._clear_away(frozenset([model]))
+        with self._lock:
+            self._health[model].end_recovery(time.monotonic())
+            self._health[model].answered(time.monotonic())
+        self._metrics.recovered(model, cause)
+        self._journal.add(model, cause, "reloaded", taken_s)
+
+    def _load_and_ask(self, model: str) -> str:
+        """Empty when the model is loaded and answers; else what is wrong."""
+        try:
+            if fault := self._api.reload(model, self._settings.load_s):
+                return fault.splitlines()[0][:200]
+            answer = self._api.ask(self._canaries[model], self._settings.canary_timeout_s)
+            return "" if answer.status == BUSY else answer.error
+        except (NoAnswer, ValueError, KeyError, TypeError) as error:  # or it stays away for ever
+            return str(error)

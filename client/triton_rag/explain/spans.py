@@ -1,0 +1,110 @@
+"""OTLP JSON, as exporters and collectors write it, to spans."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_ERROR_STATUS = (2, "STATUS_CODE_ERROR")
+
+
+class TraceError(Exception):
+    """The trace can't be read or explained; the message says what was found and what is needed."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A moment inside a span, such as Triton's QUEUE_START."""
+
+    name: str
+    time_ns: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """One span of a trace; times are Unix nanoseconds, `end_ns` is 0 where it never ended."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    name: str
+    start_ns: int
+    end_ns: int
+    has_failed: bool = False
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+
+    @property
+    def request_id(self) -> str:
+        """The request it is of, as our models or as Triton's own mode tell it; empty if neither."""
+        names = ("triton.request.id", "triton.request_id")
+        return next((self.attributes[name] for name in names if name in self.attributes), "")
+
+    def event_ns(self, name: str) -> int | None:
+        """When the event happened; None where it didn't."""
+        return next((event.time_ns for event in self.events if event.name == name), None)
+
+
+def read_spans(text: str) -> list[Span]:
+    """Every span of an OTLP JSON document, or of several, one on each line.
+
+    Raises `TraceError`.
+    """
+    found: list[Span] = []
+    for where, document in _documents(text):
+        if not isinstance(document, dict) or "resourceSpans" not in document:
+            shown = ", ".join(document)[:60] if isinstance(document, dict) else repr(document)[:60]
+            raise TraceError(
+                f"{where}no OTLP: 'resourceSpans' is needed, found {shown or 'nothing'}"
+            )
+        try:
+            found.extend(map(_span, _raw_spans(document)))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise TraceError(f"{where}no OTLP: a span can't be read ({error!r:.100})") from error
+    return found
+
+
+def _documents(text: str) -> Iterator[tuple[str, Any]]:
+    """Each document, and where it is."""
+    try:
+        yield "", json.loads(text)
+        return
+    except (json.JSONDecodeError, RecursionError) as error:
+        lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        if len(lines) < 2:
+            raise TraceError(f"no JSON: {str(error)[:100] if text.strip() else 'empty'}") from error
+    for number, line in lines:
+        try:
+            yield f"line {number}: ", json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise TraceError(f"line {number}: no JSON: {str(error)[:100]}") from error
+
+
+def _raw_spans(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for resource in document["resourceSpans"]:
+        for scope in resource.get("scopeSpans", ()):
+            yield from scope.get("spans", ())
+
+
+def _span(raw: Mapping[str, Any]) -> Span:
+    return Span(
+        trace_id=str(raw["traceId"]).lower(),
+        span_id=str(raw["spanId"]).lower(),
+        parent_id=str(raw.get("parentSpanId") or "").lower(),
+        name=str(raw.get("name") or "?"),
+        start_ns=int(raw["startTimeUnixNano"]),
+        end_ns=int(raw.get("endTimeUnixNano") or 0),
+        has_failed=raw.get("status", {}).get("code") in _ERROR_STATUS,
+        attributes={each["key"]: _value(each["value"]) for each in raw.get("attributes", ())},
+        events=tuple(
+            Event(str(each.get("name")), int(each.get("timeUnixNano") or 0))
+            for each in raw.get("events", ())
+        ),
+    )
+
+
+def _value(raw: Mapping[str, Any]) -> str:
+    """The value whatever its type: `{"intValue": "3"}` to "3"."""
+    return str(next(iter(raw.values()), ""))

@@ -1,0 +1,81 @@
+"""How a request is found again: its id, and its place in a trace (W3C Trace Context)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from triton_rag.errors import TritonRagError
+from triton_rag.wire import Message
+
+try:
+    from opentelemetry import trace as opentelemetry
+except ImportError:  # an optional package: without it every call begins a trace of its own
+    opentelemetry = None
+
+TRACEPARENT = "traceparent"
+"""Name of the header, and of the request parameter that says the same.
+
+The header is for Triton's own tracing mode, which reads no parameters; the parameter is for our
+models, which see no headers.
+"""
+
+_FORM = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_SAMPLED = 1
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The id of a request, and the `traceparent` that it carries."""
+
+    request_id: str
+    traceparent: str
+
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits."""
+        return self.traceparent[3:35]
+
+    def mark(self, request: Message) -> Message:
+        """The `ModelInferRequest`, with its id and its place in the trace."""
+        request.id = self.request_id
+        request.parameters[TRACEPARENT].string_param = self.traceparent
+        return request
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Inside, a `TritonRagError` learns which request it is of."""
+        try:
+            yield
+        except TritonRagError as error:
+            error.request_id, error.trace_id = self.request_id, self.trace_id
+            raise
+
+
+def make_identity(request_id: str | None = None, traceparent: str | None = None) -> Identity:
+    """Of a call that starts now; what is not given is random or the caller's OpenTelemetry span.
+
+    Raises ValueError for a `traceparent` that isn't one.
+    """
+    if traceparent is not None and not _FORM.fullmatch(traceparent):
+        raise ValueError(
+            f"traceparent: {traceparent!r:.70} given; "
+            "00-<32 hexadecimal digits, not all 0>-<16, not all 0>-<2> is needed"
+        )
+    return Identity(request_id or secrets.token_hex(16), traceparent or _current())
+
+
+def _current() -> str:
+    """The `traceparent` of the span that is active here, else a new one, sampled."""
+    if opentelemetry is not None:
+        span = opentelemetry.get_current_span().get_span_context()
+        if span.is_valid:
+            return _traceparent(span.trace_id, span.span_id, span.trace_flags)
+    return _traceparent(secrets.randbits(128) or 1, secrets.randbits(64) or 1, _SAMPLED)
+
+
+def _traceparent(trace_id: int, span_id: int, flags: int) -> str:
+    return f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}"

@@ -1,0 +1,38 @@
+"""All rules."""
+
+from triton_rag.lint.rule import Rule
+from triton_rag.lint.rules import (
+    ensemble,
+    ensemble_models,
+    files,
+    identity,
+    instances,
+    python_completion,
+    python_model,
+    python_tensors,
+    reading,
+    regrets,
+    regrets_ensemble,
+    scheduling,
+    sequence,
+    tensors,
+)
+
+RULES: tuple[Rule, ...] = (
+    *reading.RULES,
+    *identity.RULES,
+    *files.RULES,
+    *tensors.RULES,
+    *scheduling.RULES,
+    *sequence.RULES,
+    *instances.RULES,
+    *ensemble.RULES,
+    *ensemble_models.RULES,
+    *regrets.RULES,
+    *regrets_ensemble.RULES,
+    *python_model.RULES,
+    *python_tensors.RULES,
+    *python_completion.RULES,
+)
+
+BY_ID = {rule.id: rule for rule in RULES}

@@ -1,0 +1,117 @@
+"""What a parsed `config.pbtxt` is made of: every field and value knows where it stands."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+from triton_rag.lint.schema import MessageType
+
+Scalar: TypeAlias = str | int | float | bool
+
+
+class Span(NamedTuple):
+    """A part of a text, by character offsets; `end` is the first that is not in it."""
+
+    start: int
+    end: int
+
+
+class Node(NamedTuple):
+    """One value of one field."""
+
+    field: str
+    at: Span
+    """From the field's name to the end of the value."""
+    value: "Scalar | Message"
+    value_at: Span
+
+
+class Entry(NamedTuple):
+    """One entry of a map field."""
+
+    key: "str | int"
+    value: "Message | str"
+    node: Node
+
+
+class Message:
+    """The fields of a message as they were written, in order."""
+
+    __slots__ = ("_nodes", "at", "type")
+
+    def __init__(self, message_type: MessageType, at: Span, nodes: list[Node]) -> None:
+        self.type = message_type
+        self.at = at
+        self._nodes: dict[str, list[Node]] = {}
+        for node in nodes:
+            self._nodes.setdefault(node.field, []).append(node)
+
+    def nodes(self, name: str) -> list[Node]:
+        """Every value of a field."""
+        found = self._nodes.get(name)
+        if found is None:
+            assert name in self.type.fields, f"{self.type.name} has no field {name}"
+            return []
+        return found
+
+    def node(self, name: str) -> Node | None:
+        """The value that counts: the last."""
+        found = self.nodes(name)
+        return found[-1] if found else None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._nodes
+
+    def fields(self) -> Iterator[str]:
+        """The names of all fields that are set."""
+        return iter(self._nodes)
+
+    def text(self, name: str) -> str:
+        """A string or an enumerator's name; "" where it is not set."""
+        node = self.node(name)
+        return str(node.value) if node else ""
+
+    def number(self, name: str) -> float:
+        """A number of any kind; 0 where it is not set."""
+        node = self.node(name)
+        return node.value if node and isinstance(node.value, int | float) else 0
+
+    def flag(self, name: str) -> bool:
+        """A bool; false where it is not set."""
+        node = self.node(name)
+        return bool(node and node.value)
+
+    def child(self, name: str) -> "Message | None":
+        """A message; None where it is not set."""
+        node = self.node(name)
+        return node.value if node and isinstance(node.value, Message) else None
+
+    def children(self, name: str) -> "list[Message]":
+        """The messages of a repeated field."""
+        return [node.value for node in self.nodes(name) if isinstance(node.value, Message)]
+
+    def numbers(self, name: str) -> list[int]:
+        """The numbers of a repeated field."""
+        return [node.value for node in self.nodes(name) if isinstance(node.value, int)]
+
+    def texts(self, name: str) -> list[str]:
+        """The strings of a repeated field."""
+        return [str(node.value) for node in self.nodes(name)]
+
+    def entries(self, name: str) -> list[Entry]:
+        """The entries of a map as protobuf keeps them: of equal keys, the last."""
+        return list({entry.key: entry for entry in self.written_entries(name)}.values())
+
+    def written_entries(self, name: str) -> Iterator[Entry]:
+        """The entries of a map as they were written."""
+        numeric = "priority" in name
+        for node in self.nodes(name):
+            if isinstance(message := node.value, Message):
+                key = message.node("key")
+                value = message.node("value")
+                value_type = message.type.fields["value"].message
+                empty = Message(value_type, node.at, []) if value_type else ""
+                yield Entry(
+                    key.value if key and isinstance(key.value, str | int) else 0 if numeric else "",
+                    value.value if value and isinstance(value.value, str | Message) else empty,
+                    node,
+                )

@@ -1,0 +1,73 @@
+"""Tokens of protobuf's text format, with their places."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class TokenKind(IntEnum):
+    """Kinds of token, by the number of their group in the pattern."""
+
+    NAME = 1
+    NUMBER = 2
+    STRING = 3
+    SYMBOL = 4
+    PLACEHOLDER = 5
+    OPEN_STRING = 6
+    JUNK = 7
+    END = 8
+
+
+class Token(NamedTuple):
+    """A token and where it starts and ends."""
+
+    kind: int
+    text: str
+    start: int
+    end: int
+
+
+_TOKEN = re.compile(
+    r"""(?:[ \t\r\n\f\v]+|\#[^\n]*)*                       # skipped: space and comments
+    (?:([A-Za-z_][A-Za-z0-9_]*)
+    |(0[xX][0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fF]?)
+    |("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+    |([{}\[\]<>:;,\-./])
+    |(\$\{[^}\n]*\}?|\{\{[^}\n]*\}\})
+    |(["'][^\n]*)
+    |([^ \t\r\n\f\v\#])
+    |(\Z)
+    )""",
+    re.VERBOSE,
+)
+_COMMENT = re.compile(r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|(\#[^\n]*)""")
+
+
+def tokenize(text: str) -> list[Token]:
+    """All tokens; the last is of kind END."""
+    tokens = []
+    for match in _TOKEN.finditer(text):
+        kind = match.lastindex or TokenKind.JUNK
+        tokens.append(Token(kind, match[kind], *match.span(kind)))
+    return tokens
+
+
+def comments(text: str) -> Iterator[Token]:
+    """Every comment, from its `#` to the end of its line."""
+    for match in _COMMENT.finditer(text):
+        if match[1]:
+            yield Token(TokenKind.JUNK, match[1], *match.span(1))
+
+
+class Places:
+    """Line and column of an offset into a text, both counted from 1."""
+
+    def __init__(self, text: str) -> None:
+        self.starts = [0, *(match.end() for match in re.finditer("\n", text))]
+
+    def line_and_column(self, offset: int) -> tuple[int, int]:
+        """Columns count characters."""
+        line = bisect_right(self.starts, offset)
+        return line, offset - self.starts[line - 1] + 1

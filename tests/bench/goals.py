@@ -1,0 +1,106 @@
+"""What was aimed at, and whether the figures in results.json reach it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.bench.results import BARE, CANCELLABLE, OURS, Measured, Results, pick
+
+NOT_PEERS = (OURS, CANCELLABLE, BARE)
+MODELS = {OURS: "`rag`", CANCELLABLE: "`rag_cancellable`"}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One line: what, how much is needed, how much was found (None: not measured)."""
+
+    what: str
+    needed: float
+    found: float | None
+    evidence: str
+    """Section of the figures."""
+    is_most: bool = False
+    """`needed` is not to be exceeded; otherwise it is the least."""
+
+    @property
+    def verdict(self) -> str:
+        """Met, missed or not measured, by the two decimals that the page shows."""
+        if self.found is None:
+            return "not measured"
+        found, needed = round(self.found, 2), round(self.needed, 2)
+        is_met = found <= needed if self.is_most else found >= needed
+        return "met" if is_met else "**missed**"
+
+
+def goals(results: Results) -> list[Goal]:
+    """All of them, also those without figures."""
+    return [
+        *(_saturation(results, name) for name in ("embed", "rerank")),
+        *_rag(results, "rag", "10 documents"),
+        *_rag(results, "collection", "the sample collection"),
+        *(_tail(results, name) for name in ("embed", "rerank", "rag")),
+        _llm(results, "llm", "llm", "the reference LLM"),
+        _llm(results, "llm-large", "llm-large", "85 M parameters"),
+    ]
+
+
+def peers_of(measured: Sequence[Measured]) -> list[Measured]:
+    """Other servers and libraries."""
+    return [one for one in measured if one.point.variant not in NOT_PEERS]
+
+
+def ratio(measured: Sequence[Measured], variant: str, base: str) -> float | None:
+    """Of median throughputs; None when one of them is missing or has no work."""
+    found, bases = pick(measured, variant=variant), pick(measured, variant=base)
+    if not found or not bases or not bases[0].work_per_s.median:
+        return None
+    return found[0].work_per_s.median / bases[0].work_per_s.median
+
+
+def best_peer(measured: Sequence[Measured]) -> Measured | None:
+    """With the highest throughput."""
+    return max(peers_of(measured), key=lambda one: one.work_per_s.median, default=None)
+
+
+def calmest_peer(measured: Sequence[Measured]) -> Measured | None:
+    """With the lowest p99 / p50, of those that answered every request."""
+    calm = [one for one in peers_of(measured) if not one.unanswered and one.latency()]
+    return min(calm, key=tail, default=None)
+
+
+def tail(one: Measured) -> float:
+    """p99 / p50 of latency."""
+    found = one.latency()
+    return found.tail if found else float("inf")
+
+
+def _saturation(results: Results, workload: str) -> Goal:
+    measured = pick(results.measured("saturation"), workload=workload)
+    found = ratio(measured, OURS, BARE)
+    return Goal(f"`{workload}` at saturation, × bare engine", 0.95, found, "saturation")
+
+
+def _llm(results: Results, section: str, workload: str, model: str) -> Goal:
+    measured = pick(results.measured(section), workload=workload, clients=16)
+    found = ratio(measured, OURS, BARE)
+    return Goal(f"`llm` at 16 streams ({model}), × bare engine", 0.9, found, section)
+
+
+def _rag(results: Results, section: str, over: str) -> Iterator[Goal]:
+    measured = pick(results.measured(section), workload="rag", clients=8)
+    best = best_peer(measured)
+    for variant, model in MODELS.items():
+        bento = ratio(measured, variant, "bentoml")
+        yield Goal(f"{model} at 8 concurrent over {over}, × BentoML", 5.0, bento, section)
+        to_best = ratio(measured, variant, best.point.variant) if best else None
+        name = f"the best peer ({best.point.variant})" if best else "the best peer"
+        yield Goal(f"{model} at 8 concurrent over {over}, × {name}", 1.0, to_best, section)
+
+
+def _tail(results: Results, workload: str) -> Goal:
+    measured = pick(results.measured("open"), workload=workload, load="open", share=0.7)
+    ours, calm = pick(measured, variant=OURS), calmest_peer(measured)
+    name = f"`{workload}`, p99 ÷ p50 at 0.7 of its capacity"
+    if not ours or calm is None:
+        return Goal(f"{name}, against the best peer's", 0.0, None, "open", is_most=True)
+    what = f"{name}, against the best peer's ({calm.point.variant})"
+    return Goal(what, tail(calm), tail(ours[0]), "open", is_most=True)

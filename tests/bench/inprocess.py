@@ -1,0 +1,148 @@
+"""Without a server: the bare engines (the limit), and sentence-transformers as a library."""
+
+import asyncio
+import itertools
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from builders.load.loops import Window
+from builders.load.records import Outcome, Record, Response
+from builders.repository import REPOSITORY
+from python_backends.engines import Delta, load_encoder_engine, load_llm_engine
+from python_backends.pair_tokenizer import PairTokenizerStage
+from python_backends.sampling import GenerationParams
+from python_backends.stage import Tensors
+from python_backends.text import load_tokenizer
+from python_backends.tokenizer import TokenizerStage
+from tests.bench.engines import context, folder
+from tests.bench.workloads import Embed, Generate, Request, Rerank
+from tests.server.checkpoints import checkpoint
+
+
+class Library:
+    """Calls something that blocks, one request at a time, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+
+    async def send(self, job: tuple[float, Callable[[], Any]]) -> AsyncIterator[float]:
+        """(work, call)."""
+        work, call = job
+        await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        yield work
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown()
+
+
+class BareEncoders:
+    """The encoder engines with rows that are tokenized already."""
+
+    def __init__(self) -> None:
+        self._embedder = load_encoder_engine(context("embedder"), folder("embedder"))
+        self._reranker = load_encoder_engine(context("reranker"), folder("reranker"))
+        self._tokenizer = TokenizerStage(context("tokenizer"))
+        self._pair_tokenizer = PairTokenizerStage(context("pair_tokenizer"))
+
+    def job(self, request: Request) -> tuple[float, Callable[[], Any]]:
+        """Of `Embed` or `Rerank`."""
+        match request:
+            case Embed(texts):
+                inputs = self._tokenizer.answer(Tensors({"text": _array(texts)}))
+                engine = self._embedder
+            case Rerank(query, texts):
+                pairs = Tensors({"query": _array([query]), "passages": _array(texts)})
+                inputs = self._pair_tokenizer.answer(pairs)
+                engine = self._reranker
+            case other:
+                raise ValueError(f"{type(other).__name__}: an encoder takes Embed or Rerank")
+        arrays = {name: np.asarray(value) for name, value in inputs.items()}
+        return float(len(texts)), lambda: engine.encode(arrays)
+
+
+class SentenceTransformers:
+    """`encode` and `predict` in this process, as the peers call them."""
+
+    def __init__(self) -> None:
+        for role in ("embedder", "reranker", "llm"):
+            os.environ[f"BENCH_{role.upper()}"] = str(checkpoint(role))
+        from tests.bench.peers.models import Models
+
+        self._models = Models(threads=2)
+
+    def job(self, request: Request) -> tuple[float, Callable[[], Any]]:
+        """Of `Embed` or `Rerank`."""
+        match request:
+            case Embed(texts):
+                body: dict[str, Any] = {"texts": list(texts)}
+                return float(len(texts)), lambda: self._models.answer("embed", [body])
+            case Rerank(query, passages):
+                body = {"query": query, "passages": list(passages)}
+                return float(len(passages)), lambda: self._models.answer("rerank", [body])
+            case other:
+                raise ValueError(f"{type(other).__name__}: Embed or Rerank are possible")
+
+
+class BareLlm:
+    """The LLM engine alone: ids in, ids out, `clients` requests at a time."""
+
+    def __init__(self, repository: Path = REPOSITORY) -> None:
+        self._tokenizer = load_tokenizer(folder("llm", repository))
+        self._engine = load_llm_engine(context("llm", repository), folder("llm", repository))
+
+    def closed_loop(
+        self, requests: Iterator[Generate], clients: int, window: Window
+    ) -> list[Record]:
+        """As `builders.load.loops.closed_loop`; the next request is sent on the engine's thread."""
+        ready = ((self._tokenizer.encode(r.prompt).ids, r.tokens) for r in requests)
+        prepared = itertools.cycle(list(itertools.islice(ready, 256)))
+        records: list[Record] = []
+        running, is_over = [clients], threading.Event()
+        start_s = time.monotonic()
+
+        def send() -> None:
+            ids, tokens = next(prepared)
+            sent_s, responses = time.monotonic(), list[Response]()
+
+            def sink(delta: Delta) -> None:
+                now_s = time.monotonic()
+                if delta.token_ids:
+                    responses.append(Response(now_s, len(delta.token_ids)))
+                if delta.finish_reason:
+                    outcome = Outcome.OK if delta.finish_reason == "length" else Outcome.ERROR
+                    fault = "" if outcome is Outcome.OK else delta.finish_reason
+                    records.append(Record(sent_s, sent_s, now_s, tuple(responses), outcome, fault))
+                    after()
+
+            params = GenerationParams(tokens, tokens, 0.0, 0, 1.0, 1.0, 0.0, 0.0, 0, ())
+            self._engine.submit(ids, params, sink)
+
+        def after() -> None:
+            if not window.is_over(time.monotonic() - start_s, len(records), clients):
+                send()
+                return
+            running[0] -= 1
+            if running[0] == 0:
+                is_over.set()
+
+        for _ in range(clients):
+            send()
+        if not is_over.wait(window.most_s + 120):
+            raise TimeoutError("the bare LLM engine did not end")
+        return records
+
+    def close(self) -> None:
+        """End the engine's thread."""
+        self._engine.close()
+
+
+def _array(texts: Any) -> np.ndarray:
+    return np.array([text.encode() for text in texts], dtype=np.object_)

@@ -1,0 +1,150 @@
+"""What every peer serves: sentence-transformers and transformers, any number of requests at once.
+
+Tuned as one would: no gradients, rows sorted by length and batched by 32, several prompts generated
+together with padding on the left, greedy with a KV cache, the prompt that our server builds.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from python_backends.chat_template import strict_template
+from python_backends.prompt_builder import SYSTEM, USER
+
+CANDIDATES, SOURCES, MAX_TOKENS = 16, 3, 64
+MAX_PAIR_TOKENS = 256
+MAX_BATCH_REQUESTS = {"embed": 32, "rerank": 8, "rag": 8}
+"""Requests that a batching peer computes together: about 32 to 64 rows."""
+
+BATCH_WAIT_S = 0.002
+"""What a batching peer waits for more requests; ours waits 1 ms a model."""
+
+Kind = Literal["embed", "rerank", "rag"]
+KINDS: tuple[Kind, ...] = ("embed", "rerank", "rag")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Hugging Face folders of the models."""
+
+    embedder: Path
+    reranker: Path
+    llm: Path
+
+    @staticmethod
+    def read() -> "Folders":
+        """From the environment, where the benchmark puts them."""
+        names = ("BENCH_EMBEDDER", "BENCH_RERANKER", "BENCH_LLM")
+        return Folders(*(Path(os.environ[name]) for name in names))
+
+
+class Models:
+    """All three models in this process, on `threads` threads."""
+
+    def __init__(self, threads: int) -> None:
+        torch.set_num_threads(threads)
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        folders = Folders.read()
+        self._embedder = SentenceTransformer(str(folders.embedder), device="cpu")
+        if _has_bf16():  # as our server does: 1.8 times as fast there
+            self._embedder.bfloat16()
+        self._ranker = CrossEncoder(
+            str(folders.reranker), device="cpu", max_length=MAX_PAIR_TOKENS,
+            activation_fn=torch.nn.Identity(),
+        )  # fmt: skip
+        self._tokenizer = AutoTokenizer.from_pretrained(folders.llm, padding_side="left")
+        self._tokenizer.pad_token = self._tokenizer.pad_token or self._tokenizer.eos_token
+        self._llm = AutoModelForCausalLM.from_pretrained(folders.llm, dtype=torch.float32).eval()
+        self._user = strict_template(USER)
+
+    def answer(self, kind: Kind, requests: Sequence[Json]) -> list[Json]:
+        """The requests together, an answer to each."""
+        with torch.inference_mode():
+            match kind:
+                case "embed":
+                    return self._embed([request["texts"] for request in requests])
+                case "rerank":
+                    return self._rerank([(r["query"], r["passages"]) for r in requests])
+                case "rag":
+                    return self._rag([(r["question"], r["passages"]) for r in requests])
+
+    def _embed(self, requests: list[list[str]]) -> list[Json]:
+        vectors = self._vectors([text for texts in requests for text in texts])
+        return [{"embeddings": rows} for rows in _split(vectors.tolist(), map(len, requests))]
+
+    def _vectors(self, texts: list[str]) -> torch.Tensor:
+        vectors = self._embedder.encode(texts, convert_to_tensor=True, show_progress_bar=False)
+        return vectors.float()
+
+    def _rerank(self, requests: list[tuple[str, list[str]]]) -> list[Json]:
+        lists = self._logits(requests)
+        return [{"relevance": logits.tolist()} for logits in lists]
+
+    def _logits(self, requests: list[tuple[str, list[str]]]) -> list[torch.Tensor]:
+        pairs = [(query, passage) for query, passages in requests for passage in passages]
+        logits = self._ranker.predict(pairs, convert_to_tensor=True, show_progress_bar=False)
+        return list(logits.split([len(passages) for _, passages in requests]))
+
+    def _rag(self, requests: list[tuple[str, list[str]]]) -> list[Json]:
+        candidates = self._retrieve(requests)
+        prompts = []
+        for (question, passages), logits in zip(candidates, self._logits(candidates), strict=True):
+            order = logits.argsort(descending=True)[:SOURCES].tolist()
+            prompts.append(self._prompt(question, [passages[i] for i in order]))
+        return [{"answer": text} for text in self._generate(prompts)]
+
+    def _retrieve(self, requests: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+        texts = [[question, *passages] for question, passages in requests]
+        vectors = self._vectors([text for one in texts for text in one])
+        found = []
+        for rows, (question, passages) in zip(
+            vectors.split([len(one) for one in texts]), requests, strict=True
+        ):
+            nearest = (rows[1:] @ rows[0]).topk(min(CANDIDATES, len(passages))).indices.tolist()
+            found.append((question, [passages[i] for i in nearest]))
+        return found
+
+    def _prompt(self, question: str, sources: list[str]) -> str:
+        lines = [" ".join(source.split()) for source in sources]
+        content = self._user.render(question=question, sources=lines)
+        messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
+        return str(
+            self._tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        )
+
+    def _generate(self, prompts: list[str]) -> list[str]:
+        given = self._tokenizer(
+            prompts, add_special_tokens=False, padding=True, return_tensors="pt",
+            return_token_type_ids=False,
+        )  # fmt: skip
+        out = self._llm.generate(
+            **given, max_new_tokens=MAX_TOKENS, do_sample=False,
+            pad_token_id=self._tokenizer.pad_token_id,
+        )  # fmt: skip
+        answers = out[:, given.input_ids.shape[1] :]
+        return list(self._tokenizer.batch_decode(answers, skip_special_tokens=True))
+
+
+def _has_bf16() -> bool:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    flags = next(line for line in lines if line.startswith("flags")).split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _split(rows: list[list[float]], counts: Any) -> list[list[list[float]]]:
+    found, start = [], 0
+    for count in counts:
+        found.append(rows[start : start + count])
+        start += count
+    return found

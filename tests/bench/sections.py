@@ -1,0 +1,243 @@
+"""What `make bench` measures, section by section; each can be run alone."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from builders.load.arrivals import bursts, poisson
+from builders.load.loops import Window
+from tests.bench import checks, llm
+from tests.bench.measure import Job, Load, Recorder
+from tests.bench.peer_process import LAYOUTS, PEERS
+from tests.bench.results import OURS, Measured, Point, pick, read
+from tests.bench.services import Services, Variant
+from tests.bench.workloads import (
+    Request,
+    embeds,
+    rags,
+    reranks,
+    saturating_embeds,
+    saturating_reranks,
+)
+
+RAG_DOCUMENTS = 10
+MANY_DOCUMENTS = 1000
+BURST = 16
+SHARES = (0.5, 0.7, 0.9)
+PEER_SHARE = 0.7
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is measured."""
+
+    repeats: int
+    clients: tuple[int, ...]
+    peer_clients: tuple[int, ...]
+    documents: tuple[int, ...]
+    pace: float
+    """Factor on how long a run lasts."""
+
+    def __str__(self) -> str:
+        return f"{self.repeats} repeats in turns, runs of {self.pace:g} × their length"
+
+
+DEFAULT = Settings(
+    3, (1, 2, 4, 8, 16, 32, 64, 128, 200), (1, 8, 32, 128), (1, 10, 100, MANY_DOCUMENTS), 1.0
+)
+QUICK = Settings(1, (1, 8, 64), (1, 8), (1, 10, 100), 0.5)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a section has."""
+
+    services: Services
+    recorder: Recorder
+    settings: Settings
+
+    def window(self, measure_s: float, rounds: int = 0) -> Window:
+        """At this run's pace."""
+        return Window(measure_s * self.settings.pace, rounds, 10 * measure_s)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A kind of request, and how long a run of it lasts."""
+
+    name: str
+    requests: Callable[[], Iterator[Request]]
+    measure_s: float
+    pool: int
+    open_s: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section: its name, what it is, how it is measured, and about how long that takes."""
+
+    name: str
+    title: str
+    measure: Callable[[Context], None]
+    about_s: int
+    quick_s: int
+    is_default: bool = True
+
+
+def workload_of(context: Context, name: str) -> Workload:
+    """Of a section of that name."""
+    match name:
+        case "embed":
+            return Workload(name, embeds, 1.5, 2048, 6.0)
+        case "rerank":
+            return Workload(name, reranks, 2.0, 512, 6.0)
+        case _:
+            return _rag(context, RAG_DOCUMENTS)
+
+
+def _rag(context: Context, count: int) -> Workload:
+    passages = checks.passages(context.services.url)
+    pool = max(8, 4000 // count)
+    return Workload("rag", lambda: rags(passages, count), 3.0, pool, 10.0)
+
+
+def saturation(context: Context) -> None:
+    """Full batches from 4 clients: every variant at its limit."""
+    services = context.services
+    for name, requests in (("embed", saturating_embeds), ("rerank", saturating_reranks)):
+        load = Load(context.window(4.0))
+        variants = [*services.inside(name), *services.ours(name), *services.others(name)]
+        jobs = [Job(Point(v.name, name, clients=4), v, requests, load, 64) for v in variants]
+        context.recorder.add(jobs)
+
+
+def curve(name: str) -> Callable[[Context], None]:
+    """Throughput and latency over the number of clients."""
+
+    def measure(context: Context) -> None:
+        workload = workload_of(context, name)
+        for clients in context.settings.clients:
+            _side_by_side(context, workload, clients, RAG_DOCUMENTS if name == "rag" else 0)
+
+    return measure
+
+
+def _side_by_side(context: Context, workload: Workload, clients: int, documents: int) -> None:
+    """Ours at every number of clients, the peers at some; 8, which has a goal, is repeated most."""
+    services, settings = context.services, context.settings
+    variants = services.ours(workload.name)
+    if clients == 1:
+        variants += services.inside(workload.name)
+    if clients in settings.peer_clients:
+        variants += services.others(workload.name)
+    load = Load(context.window(workload.measure_s, rounds=2 if clients <= 8 else 0))
+    jobs = [
+        Job(Point(v.name, workload.name, clients=clients, documents=documents), v,
+            workload.requests, load, workload.pool)
+        for v in variants
+    ]  # fmt: skip
+    is_slow = workload.name == "rag" and clients > 32
+    repeats = {8: settings.repeats}.get(clients, 1 if is_slow else max(1, settings.repeats - 1))
+    context.recorder.add(jobs, repeats)
+
+
+def collection(context: Context) -> None:
+    """`rag` over the whole sample collection, 8 at a time."""
+    count = len(checks.passages(context.services.url))
+    _side_by_side(context, _rag(context, count), 8, count)
+
+
+def documents(context: Context) -> None:
+    """`rag` over more and more documents, one request at a time."""
+    services = context.services
+    for count in context.settings.documents:
+        workload = _rag(context, count)
+        load = Load(context.window(1.5, rounds=2))
+        variants = [*services.ours("rag"), *services.others("rag")]
+        jobs = [
+            Job(Point(v.name, "rag", clients=1, documents=count), v, workload.requests, load,
+                workload.pool)
+            for v in variants
+        ]  # fmt: skip
+        is_slow = count >= MANY_DOCUMENTS
+        context.recorder.add(jobs, 1 if is_slow else max(1, context.settings.repeats - 1))
+
+
+def open_loop(context: Context) -> None:
+    """Requests that come by themselves, at shares of what each variant can do."""
+    for name in ("embed", "rerank", "rag"):
+        workload = workload_of(context, name)
+        ours, others = context.services.ours(name), context.services.others(name)
+        capacity = {v.name: _capacity(context, workload, v) for v in (*ours, *others)}
+        for share in SHARES:
+            variants = [*ours, *others] if share == PEER_SHARE else ours[:1]
+            context.recorder.add([
+                _open_job(context, workload, v, "open", share, capacity[v.name]) for v in variants
+            ])  # fmt: skip
+        context.recorder.add(
+            [_open_job(context, workload, ours[0], "burst", PEER_SHARE, capacity[OURS])]
+        )
+
+
+def _open_job(
+    context: Context, workload: Workload, variant: Variant, kind: str, share: float,
+    capacity_per_s: float,
+) -> Job:  # fmt: skip
+    rate = share * capacity_per_s
+    lasts_s = workload.open_s * context.settings.pace
+    times = poisson(rate, lasts_s, 1) if kind == "open" else bursts(rate, BURST, lasts_s, 1)
+    point = Point(variant.name, workload.name, kind, share=share, rate_per_s=rate)
+    return Job(point, variant, workload.requests, Load(Window(lasts_s), tuple(times or [0.0])),
+               workload.pool)  # fmt: skip
+
+
+def _capacity(context: Context, workload: Workload, variant: Variant) -> float:
+    """Requests a second of the closed loop: as measured from this commit, else measured now."""
+    section = read().section(workload.name)
+    if section and section.commit == context.recorder.section.commit:
+        found = pick(section.measured, variant=variant.name)
+    else:
+        point = Point(variant.name, workload.name, clients=16)
+        job = Job(point, variant, workload.requests, Load(context.window(2.0)), workload.pool)
+        found = context.recorder.add([job], 1)
+    return max((_requests_per_s(one) for one in found), default=0.0) or 1.0
+
+
+def _requests_per_s(one: Measured) -> float:
+    return max((repeat.summary.requests_per_s for repeat in one.repeats), default=0.0)
+
+
+def layouts(context: Context) -> None:
+    """Every peer with one process of two threads and with two of one: which one it shall run in."""
+    for name in PEERS:
+        for layout in LAYOUTS:
+            services = context.services
+            services.stop_peer(name)
+            services.layouts[name] = layout
+            for workload_name, clients in (("embed", 32), ("rerank", 8), ("rag", 8)):
+                workload = workload_of(context, workload_name)
+                variant = services.peer(name, workload_name)
+                if variant is None:
+                    continue
+                label = f"{name}, {layout.workers} × {layout.threads} threads"
+                point = Point(label, workload_name, clients=clients)
+                load = Load(context.window(workload.measure_s, rounds=2))
+                job = Job(point, variant, workload.requests, load, workload.pool)
+                context.recorder.add([job], 2)
+        context.services.stop_peer(name)
+        context.services.layouts[name] = PEERS[name]
+
+
+PARTS = (
+    Part("checks", "Equality and quality", checks.measure, 60, 50),
+    Part("saturation", "Encoders at saturation", saturation, 220, 50),
+    Part("llm", "`llm` against its engine", llm.reference, 70, 20),
+    Part("embed", "`embed`", curve("embed"), 240, 30),
+    Part("rerank", "`rerank`", curve("rerank"), 300, 40),
+    Part("rag", "`rag`", curve("rag"), 420, 70),
+    Part("collection", "`rag` over the sample collection", collection, 220, 60),
+    Part("documents", "`rag` over more and more documents", documents, 150, 30),
+    Part("open", "Open loop", open_loop, 330, 90),
+    Part("llm-large", "`llm` with 85 M parameters", llm.large, 90, 40),
+    Part("resources", "Start-up and memory", checks.resources, 20, 20),
+    Part("layouts", "Layouts of the peers", layouts, 300, 200, is_default=False),
+)

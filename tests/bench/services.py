@@ -1,0 +1,227 @@
+"""What is measured, started when first asked for and stopped together; who can do what."""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import aiohttp
+
+from builders.load.records import Send
+from builders.server import TritonServer, free_ports
+from builders.spec import ROOT, load_sku
+from tests.bench.inprocess import BareEncoders, Library, SentenceTransformers
+from tests.bench.peer_process import (
+    LLAMA,
+    LLAMA_LAYOUT,
+    LOGS,
+    PEERS,
+    PYTHON,
+    Completions,
+    Http,
+    Layout,
+    Peer,
+    PeerFault,
+    completion,
+    session,
+)
+from tests.bench.results import BARE, CANCELLABLE, OURS
+from tests.bench.triton import Triton, payload
+from tests.bench.workloads import Embed, Request, Rerank
+
+LIBRARY = "sentence-transformers"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Something that does a workload."""
+
+    name: str
+    job: Callable[[Request], Any]
+    """Makes what `send` takes; not timed."""
+    send: Send[Any]
+
+
+@dataclass
+class Services:
+    """`with`-able; `loop` runs everything that waits."""
+
+    layouts: dict[str, Layout] = field(default_factory=lambda: dict(PEERS))
+    """How a peer is started."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """Peers that are not to be had, with the reason."""
+    start_s: float = 0.0
+    """Of our server, until every model is ready."""
+    _running: dict[str, Peer] = field(default_factory=dict)
+    _ended: list[Callable[[], None]] = field(default_factory=list)
+
+    def __enter__(self) -> "Services":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in list(self._running):
+            self.stop_peer(name)
+        for end in reversed(self._ended):
+            end()
+        self.loop.close()
+
+    @cached_property
+    def loop(self) -> asyncio.Runner:
+        """One event loop for the whole run: connections belong to it."""
+        return asyncio.Runner()
+
+    @cached_property
+    def server(self) -> TritonServer:
+        """Ours."""
+        LOGS.mkdir(parents=True, exist_ok=True)
+        begun = time.perf_counter()
+        server = TritonServer(load_sku("cpu"), free_ports(), LOGS / "tritonserver.log")
+        server.start()
+        self.start_s = time.perf_counter() - begun
+        self._ended.append(lambda: print(f"our server ended: {server.stop()}"))
+        return server
+
+    @property
+    def url(self) -> str:
+        """gRPC of our server."""
+        return f"127.0.0.1:{self.server.ports.grpc}"
+
+    @cached_property
+    def triton(self) -> Triton:
+        """Client of our server."""
+        return self.client(self.url)
+
+    def client(self, url: str) -> Triton:
+        """Closed with the rest."""
+
+        async def make() -> Triton:
+            return Triton(url)
+
+        found = self.loop.run(make())
+        self._ended.append(lambda: self.loop.run(found.close()))
+        return found
+
+    @cached_property
+    def encoders(self) -> BareEncoders:
+        """The engines in this process."""
+        return BareEncoders()
+
+    @cached_property
+    def library(self) -> SentenceTransformers:
+        """In this process."""
+        return SentenceTransformers()
+
+    @cached_property
+    def thread(self) -> Library:
+        """For what runs in this process."""
+        found = Library()
+        self._ended.append(found.close)
+        return found
+
+    @cached_property
+    def http(self) -> aiohttp.ClientSession:
+        """For the peers."""
+
+        async def make() -> aiohttp.ClientSession:
+            return session()
+
+        found = self.loop.run(make())
+        self._ended.append(lambda: self.loop.run(found.close()))
+        return found
+
+    def ours(self, workload: str) -> list[Variant]:
+        """Our server; `rag` twice."""
+        match workload:
+            case "rag":
+                return [
+                    Variant(OURS, lambda r: payload(r, "rag"), self.triton.rag),
+                    Variant(CANCELLABLE, lambda r: payload(r, "rag_cancellable"), self.triton.rag),
+                ]
+            case "llm":
+                return [Variant(OURS, lambda r: payload(r, "llm", True), self.triton.llm)]
+            case _:
+                return [Variant(OURS, lambda r: payload(r, workload), self.triton.unary)]
+
+    def inside(self, workload: str) -> list[Variant]:
+        """Bare engine and library."""
+        if workload not in ("embed", "rerank"):
+            return []
+        return [
+            Variant(BARE, self.encoders.job, self.thread.send),
+            Variant(LIBRARY, self.library.job, self.thread.send),
+        ]
+
+    def others(self, workload: str) -> list[Variant]:
+        """Every peer that is running or can be started."""
+        return [v for name in PEERS if (v := self.peer(name, workload))]
+
+    def llama(self) -> list[Variant]:
+        """llama.cpp, where it is built: the LLM alone."""
+        self.layouts.setdefault(LLAMA, LLAMA_LAYOUT)
+        if (peer := self.started_peer(LLAMA)) is None:
+            return []
+        send = Completions(self.http, peer.path("completions")).send
+        return [Variant(LLAMA, completion, send)]
+
+    def peer(self, name: str, workload: str) -> Variant | None:
+        """One of them, by its HTTP path; None, with a fault, when it is not to be had."""
+        peer = self.started_peer(name)
+        if peer is None:
+            return None
+        url = peer.path(workload)
+
+        def job(request: Request) -> tuple[float, bytes]:
+            return work_of(request), peer.payload(request)
+
+        return Variant(name, job, Http(self.http, url).send)
+
+    def started_peer(self, name: str) -> Peer | None:
+        """Started once; what died since is started once more."""
+        if name in self.faults:
+            return None
+        peer = self._running.get(name)
+        if peer is not None and peer.is_alive():
+            return peer
+        print(f"  starting {name} …", flush=True)
+        try:
+            _check_environment()
+            peer = Peer(name, self.layouts[name])
+            self._running[name] = peer
+            peer.wait()
+        except (PeerFault, OSError) as error:
+            self.faults[name] = str(error)
+            self.stop_peer(name)
+            print(f"  {name} is left out: {error}", flush=True)
+            return None
+        return peer
+
+    def running_peers(self) -> dict[str, Peer]:
+        """Those that are up."""
+        return {name: peer for name, peer in self._running.items() if peer.is_alive()}
+
+    def stop_peer(self, name: str) -> None:
+        """With all of its processes."""
+        if peer := self._running.pop(name, None):
+            peer.stop()
+
+
+def work_of(request: Request) -> float:
+    """Rows or questions; what a target of our server counts itself."""
+    match request:
+        case Embed(texts):
+            return float(len(texts))
+        case Rerank(_, passages):
+            return float(len(passages))
+        case _:
+            return 1.0
+
+
+def _check_environment() -> None:
+    if not PYTHON.exists():
+        print("  making .venv-peers (make bench-peers) …", flush=True)
+        subprocess.run(["make", "-s", "bench-peers"], cwd=ROOT, check=False)
+    if not PYTHON.exists():
+        raise PeerFault("no .venv-peers: 'make bench-peers' failed")

@@ -1,0 +1,1 @@
+"""`make chaos`: faults on the real tritonserver, what clients saw, and how it recovered."""

@@ -1,0 +1,121 @@
+"""Clients that reset, never finish asking, or hardly read."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from tests.chaos import sockets
+from tests.chaos.processes import judge
+from tests.chaos.requests import Ask, prompt
+from tests.chaos.resources import Use, kv_used
+from tests.chaos.scenario import Finding, Scenario
+from tests.chaos.serving import wait_until
+from tests.chaos.site import Running, Site
+from tests.chaos.traffic import Line, Outcome
+
+CLIENTS = 20
+FREED_S = 10.0
+"""From a client's going until its KV memory is free."""
+
+
+def scenarios() -> Iterator[Scenario]:
+    """None of them may harm the others, or keep memory once it has gone."""
+    yield Scenario(
+        "client-reset", f"{CLIENTS} SSE clients reset their connection (RST) mid-stream", _reset
+    )
+    yield Scenario(
+        "client-cancel", f"{CLIENTS} gRPC streams are cancelled at their third piece", _cancel
+    )
+    yield Scenario(
+        "half-open", f"{CLIENTS} connections stop in the middle of their request", _half_open
+    )
+    yield Scenario(
+        "slow-reader", "8 SSE clients read a byte each 10 ms of a stream of 1,900 tokens", _slow
+    )
+
+
+def _reset(site: Site) -> Finding:
+    running = site.shared()
+    before, fault_at = running.warm_use(), time.monotonic()
+    for number in range(CLIENTS):
+        connection = sockets.connect(running.ports)
+        sockets.ask_stream(connection, prompt(number))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        sockets.reset(connection)
+    return _settled(running, before, fault_at, running.send(list(running.small[:14])))
+
+
+def _cancel(site: Site) -> Finding:
+    running = site.shared()
+    before, fault_at = running.warm_use(), time.monotonic()
+    asks = (running.streams("llm") + running.streams("rag_cancellable")) * 2
+    outcomes = [_cancelled(running, ask) for ask in asks[:CLIENTS]]
+    ended = {outcome.end for outcome in outcomes}
+    found = _settled(running, before, fault_at, outcomes + running.send(list(running.small[:14])))
+    return found if ended == {"cancelled"} else found.with_faults(f"ends: {ended}")
+
+
+def _cancelled(running: Running, ask: Ask) -> Outcome:
+    seen = 0
+
+    def on_piece(call: Any, _piece: str) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 3:
+            call.cancel()
+
+    with Line(running.address) as line:
+        return line.send(ask, 30, on_piece)
+
+
+def _half_open(site: Site) -> Finding:
+    running = site.shared()
+    before, fault_at = running.warm_use(), time.monotonic()
+    with contextlib.ExitStack() as stack:
+        for number in range(CLIENTS):
+            connection = stack.enter_context(sockets.connect(running.ports))
+            head = b"POST /v2/models/llm/generate_stream HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"
+            connection.sendall(head[: 10 + 4 * number])
+        outcomes = running.send(list(running.small[:14]))
+    return _settled(running, before, fault_at, outcomes)
+
+
+def _slow(site: Site) -> Finding:
+    running = site.shared()
+    before, fault_at = running.warm_use(), time.monotonic()
+    over = threading.Event()
+    connections = [sockets.connect(running.ports, receive_bytes=2048) for _ in range(8)]
+    for number, connection in enumerate(connections):
+        sockets.ask_stream(connection, prompt(number))
+    reader = threading.Thread(target=_read_slowly, args=(connections, over))
+    reader.start()
+    outcomes = running.send(list(running.small) * 2)
+    over.set()
+    reader.join()
+    return _settled(running, before, fault_at, outcomes)
+
+
+def _read_slowly(connections: list[socket.socket], over: threading.Event) -> None:
+    while not over.wait(0.01):
+        for connection in connections:
+            connection.recv(1)
+    for connection in connections:
+        connection.close()
+
+
+def _settled(running: Running, before: Use, fault_at: float, outcomes: list[Outcome]) -> Finding:
+    """Judged; others must have been answered, and the memory of those that went is free."""
+    wrong = [
+        outcome
+        for outcome in outcomes
+        if outcome.end != "cancelled" and not running.oracle.is_right(outcome)
+    ]
+    faults = [f"{len(wrong)} other requests were harmed"] if wrong else []
+    try:
+        wait_until(lambda: kv_used(running.ports) <= 0, FREED_S)
+    except TimeoutError:
+        faults.append(f"KV memory in use {FREED_S:g} s after the clients went")
+    return judge(running, before, outcomes, fault_at, is_outage=False).with_faults(*faults)

@@ -1,0 +1,162 @@
+"""Requests at the edges of what can be asked."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from tests.chaos import requests
+from tests.chaos.processes import judge
+from tests.chaos.requests import Ask, number, text
+from tests.chaos.scenario import Finding, Scenario, brief
+from tests.chaos.site import Running, Site
+from tests.chaos.traffic import Outcome
+from tests.chaos.wire import Tensor
+
+LONG = "release port alpha gamma " * 25_000
+"""100,000 words, each a token at least."""
+TEXT = "café 漢字 🙂 नमस्ते 👩‍👩‍👧 Ω"
+
+
+def scenarios() -> Iterator[Scenario]:
+    """Each request gets its own answer, or an error that says what is wrong with it."""
+    yield Scenario("no-prompt", "empty prompts, questions and texts to every entry", _empty)
+    yield Scenario("100k-tokens", "100,000 words to every entry, beside small requests", _long)
+    yield Scenario("unicode", "emoji, CJK and Devanagari cut at every byte, to 3 entries", _unicode)
+    yield Scenario(
+        "unicode-streams", "sampled streams of any tokens (temperature 100)", _unicode_streams
+    )
+    yield Scenario("same-id", "12 different requests at once, all with one id", _same_id)
+    yield Scenario("deadline", "deadlines of 1 to 200 ms on `rag_cancellable`", _deadline)
+
+
+def _empty(site: Site) -> Finding:
+    documents = text("documents", "One.", "Two.")
+    asks = [
+        Ask("llm", (text("text_input", ""),)),
+        Ask("ensemble", requests.ensemble("").tensors),
+        *(Ask(m, (text("question", ""), documents)) for m in ("rag", "rag_cancellable")),
+        Ask("retrieve", (text("question", ""), documents)),
+        Ask("rerank", (text("query", ""), text("passages", "one"))),
+    ]
+    return _refused(site, asks)
+
+
+def _long(site: Site) -> Finding:
+    documents = text("documents", "One.", "Two.")
+    asks = [
+        Ask("llm", (text("text_input", LONG),)),
+        Ask("ensemble", requests.ensemble(LONG).tensors),
+        Ask("rag_cancellable", (text("question", LONG), documents)),
+        Ask("rag_cancellable", (text("question", "Which?"), text("documents", LONG))),
+    ]
+    return _refused(site, asks)
+
+
+def _refused(site: Site, asks: Sequence[Ask]) -> Finding:
+    """All of them, by a code of the client's fault; the good ones beside them are answered."""
+    running = site.shared()
+    before, fault_at = running.warm_use(), time.monotonic()
+    outcomes = running.send([*asks, *running.small[:14]])
+    found = judge(running, before, outcomes, fault_at, is_outage=False)
+    return found.with_faults(
+        *_not_refused(outcomes[: len(asks)]), *_not_right(running, outcomes[len(asks) :])
+    )
+
+
+def _not_refused(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    for outcome in outcomes:
+        if outcome.end != "error" or "INVALID_ARG: " not in outcome.error:
+            yield f"{outcome.ask.model}: {outcome.end} {brief(outcome.error)}, not INVALID_ARG"
+
+
+def _not_right(running: Running, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    for outcome in outcomes:
+        if not running.oracle.is_right(outcome):
+            yield f"{outcome.ask.model}: {outcome.end} {brief(outcome.error)}, not its answer"
+
+
+def _unicode(site: Site) -> Finding:
+    running = site.shared()
+    before, fault_at = running.warm_use(), time.monotonic()
+    raw = TEXT.encode()
+    pieces = [part for n in range(1, len(raw)) for part in (raw[:n], raw[n:])]
+    outcomes = running.send([ask for piece in pieces for ask in _asks_of(piece)])
+    found = judge(running, before, outcomes, fault_at, is_outage=False)
+    return found.with_faults(*dict.fromkeys(_unicode_faults(outcomes)))
+
+
+def _asks_of(piece: bytes) -> Iterator[Ask]:
+    yield Ask("embed", (text("input_text", piece),))
+    yield Ask("rerank", (text("query", b"q" + piece), text("passages", b"p" + piece)))
+    yield Ask("llm", (text("text_input", b"q" + piece), number("max_tokens", 2)))
+
+
+def _unicode_faults(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    for outcome in outcomes:
+        is_valid = _is_utf8(outcome.ask.tensors[0].values[0])
+        if is_valid and outcome.end != "answer":
+            yield f"{outcome.ask.model}: valid UTF-8 got {brief(outcome.error)}"
+        if not is_valid and not ("UTF-8" in outcome.error and "INVALID_ARG" in outcome.error):
+            yield f"{outcome.ask.model}: broken UTF-8 got {outcome.end} {brief(outcome.error)}"
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _unicode_streams(site: Site) -> Finding:
+    """Pieces are decoded one by one, so a character cut in two would be an error here."""
+    running = site.shared()
+    before, fault_at = running.warm_use(), time.monotonic()
+    streams = [_sampled(seed, stream=True) for seed in range(16)]
+    wholes = [_sampled(seed, stream=False) for seed in range(16)]
+    outcomes = running.send([*streams, *wholes])
+    found = judge(running, before, outcomes, fault_at, is_outage=False)
+    differ = [
+        seed
+        for seed in range(16)
+        if outcomes[seed].end != "answer" or outcomes[seed].reply != outcomes[16 + seed].reply
+    ]
+    return found.with_faults(f"streams of seeds {differ} differ") if differ else found
+
+
+def _sampled(seed: int, stream: bool) -> Ask:
+    ask = requests.llm("漢字 🙂", 200, stream)
+    sampling = (Tensor("temperature", "FP32", (100.0,)), Tensor("seed", "UINT64", (seed,)))
+    return replace(ask, tensors=ask.tensors + sampling)
+
+
+def _same_id(site: Site) -> Finding:
+    running = site.shared()
+    before, fault_at = running.warm_use(), time.monotonic()
+    asks = [*running.streams("llm")[:4], *running.streams("rag_cancellable"), *running.small[:8]]
+    twins = [replace(ask, request_id="one-id-for-all") for ask in asks]
+    outcomes = [
+        replace(outcome, ask=ask)
+        for outcome, ask in zip(running.send(twins, 16), asks, strict=True)
+    ]
+    found = judge(running, before, outcomes, fault_at, is_outage=False)
+    return found.with_faults(*_not_right(running, outcomes))
+
+
+def _deadline(site: Site) -> Finding:
+    running = site.shared()
+    before, fault_at = running.warm_use(), time.monotonic()
+    asks = running.streams("rag_cancellable")
+    late = [replace(ask, timeout_s=s) for s in (0.001, 0.01, 0.05, 0.2) for ask in asks]
+    sent = running.send(late, 4)
+    outcomes = [replace(o, ask=replace(o.ask, timeout_s=None)) for o in sent]
+    found = judge(running, before, outcomes, fault_at, is_outage=False)
+    slow = max(
+        outcome.elapsed_s - (ask.timeout_s or 0) for outcome, ask in zip(sent, late, strict=True)
+    )
+    words = {
+        brief(o.error) for o in sent if o.end != "error" or "CANCELLED: timeout" not in o.error
+    }
+    late_faults = (f"ended {slow:.1f} s behind the deadline",) if slow > 3 else ()
+    other = (f"ended otherwise: {words}",) if words else ()
+    return found.with_faults(*late_faults, *other)

@@ -1,0 +1,127 @@
+"""Model processes that die or stop, between requests and in the middle of streams."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from builders.served import PYTHON_MODELS
+from tests.chaos.requests import Ask
+from tests.chaos.resources import Use
+from tests.chaos.scenario import ERROR_BOUND_S, HANG_S, Finding, Scenario, error_s, tally
+from tests.chaos.site import Running, Site
+from tests.chaos.traffic import Line, Outcome
+
+_WORDS = {signal.SIGKILL: ("kill", "kill -9"), signal.SIGSTOP: ("stop", "SIGSTOP")}
+
+
+def scenarios() -> Iterator[Scenario]:
+    """Every model's process, and streams whose model goes away under them."""
+    for number, (short, long) in _WORDS.items():
+        for model in PYTHON_MODELS:
+            name = model.contract.name
+            done = f"`{long}` of `{name}`'s process between requests; then each entry is asked"
+            yield Scenario(f"{short}-{name}", done, _idle(name, number))
+        for name in ("llm", "rag_cancellable"):
+            done = f"`{long}` of `{name}`'s process while streams run"
+            yield Scenario(f"{short}-{name}-mid-stream", done, _mid_stream(name, number))
+
+
+def _idle(model: str, number: signal.Signals) -> Callable[[Site], Finding]:
+    def run(site: Site) -> Finding:
+        running = site.shared()
+        before = running.warm_use()
+        fault_at = _signal(running, model, number)
+        outcomes = running.send(list(running.small[:14]))
+        return judge(running, before, outcomes, fault_at)
+
+    return run
+
+
+def _mid_stream(model: str, number: signal.Signals) -> Callable[[Site], Finding]:
+    def run(site: Site) -> Finding:
+        running = site.shared()
+        before = running.warm_use()
+        asks = running.streams(model)
+        with OpenStreams(running.address, asks) as streams:
+            streams.wait_until_flowing()
+            fault_at = _signal(running, model, number)
+            outcomes = streams.outcomes()
+        found = judge(running, before, outcomes, fault_at)
+        cut = sum(outcome.end == "error" for outcome in outcomes)
+        return found if cut else found.with_faults("no stream was cut: the fault came too late")
+
+    return run
+
+
+def _signal(running: Running, model: str, number: signal.Signals) -> float:
+    os.kill(running.processes()[model].pid, number)
+    return time.monotonic()
+
+
+def judge(
+    running: Running,
+    before: Use,
+    outcomes: Sequence[Outcome],
+    fault_at: float,
+    is_outage: bool = True,
+) -> Finding:
+    """Ends, time to error, recovery and leaks of one fault.
+
+    Where there is no `is_outage`, all must be well at once, and no time of recovery is told.
+    """
+    recovery_s = running.recover(fault_at)
+    found = Finding(
+        tally(outcomes),
+        error_s(outcomes, fault_at),
+        recovery_s if is_outage else None,
+        tuple(dict.fromkeys(running.oracle.faults(outcomes))),
+        leaks=running.leaks_since(before) if recovery_s is not None else (),
+        known=running.known_leaks_since(before),
+    )
+    if recovery_s is None:
+        found = found.with_faults("not well again within the bound")
+    if (found.error_s or 0) > ERROR_BOUND_S:
+        found = found.with_faults(f"an error took {found.error_s:.1f} s")
+    return found
+
+
+class OpenStreams:
+    """Streams on connections of their own, read by threads until they end."""
+
+    def __init__(self, address: str, asks: Sequence[Ask], bound_s: float = HANG_S) -> None:
+        self._address, self._asks, self._bound_s = address, asks, bound_s
+        self._flowing = threading.Semaphore(0)
+        self._pool = ThreadPoolExecutor(len(asks))
+        self._ends: list[Any] = []
+
+    def __enter__(self) -> "OpenStreams":
+        self._ends = [self._pool.submit(self._read, ask) for ask in self._asks]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def _read(self, ask: Ask) -> Outcome:
+        is_first = True
+
+        def on_piece(_call: Any, _piece: str) -> None:
+            nonlocal is_first
+            if is_first:
+                is_first = False
+                self._flowing.release()
+
+        with Line(self._address) as line:
+            return line.send(ask, self._bound_s, on_piece)
+
+    def wait_until_flowing(self, share: float = 1.0) -> None:
+        """Until this share of the streams has brought a first piece."""
+        for _ in range(max(1, round(share * len(self._asks)))):
+            assert self._flowing.acquire(timeout=self._bound_s), "a stream brought nothing"
+
+    def outcomes(self) -> list[Outcome]:
+        """Wait for their ends."""
+        return [end.result() for end in self._ends]

@@ -1,0 +1,136 @@
+"""Requests that can be told apart by their answers, over each of the served entries."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from tests.chaos.wire import Message, Tensor, make_request
+
+STREAMED = frozenset({"llm", "ensemble", "rag", "rag_cancellable"})
+"""Entries that answer on a gRPC stream."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request; equal ones have equal answers, because the models are greedy."""
+
+    model: str
+    tensors: tuple[Tensor, ...]
+    timeout_s: float | None = None
+    request_id: str = ""
+
+    def message(self) -> Message:
+        """For the wire; errors are to come with their codes."""
+        request = make_request(self.model, self.tensors, self.request_id)
+        if self.timeout_s is not None:
+            request.parameters["timeout"].int64_param = round(self.timeout_s * 1e6)
+        return request
+
+
+def text(name: str, *values: str | bytes) -> Tensor:
+    return Tensor(name, "BYTES", values)
+
+
+def number(name: str, value: int) -> Tensor:
+    return Tensor(name, "INT32", (value,))
+
+
+def llm(prompt: str, tokens: int, stream: bool = True, request_id: str = "") -> Ask:
+    """Exactly `tokens` tokens behind the prompt."""
+    tensors = (
+        text("text_input", prompt),
+        number("max_tokens", tokens),
+        number("min_tokens", tokens),
+        *((Tensor("stream", "BOOL", (True,)),) if stream else ()),
+    )
+    return Ask("llm", tensors, request_id=request_id)
+
+
+def ensemble(prompt: str, tokens: int = 8) -> Ask:
+    """NVIDIA's contract has a batch dimension of one."""
+    tensors = (text("text_input", prompt), number("max_tokens", tokens))
+    return Ask("ensemble", tuple(replace(tensor, shape=(1, 1)) for tensor in tensors))
+
+
+_NAMES = ("Vebra", "Tolun", "Quist", "Marden", "Ilvara", "Corbet", "Zephon", "Halden", "Ostrik")
+
+
+def fact(number_: int) -> tuple[str, str, str]:
+    """A name, a value that no other number has, and the sentence that says so."""
+    name = f"{_NAMES[number_ % len(_NAMES)]}{number_ // len(_NAMES) or ''}"
+    value = str(2003 + 37 * number_)
+    return name, value, f"{name} listens on port {value}."
+
+
+def documents(number_: int) -> tuple[str, ...]:
+    """The fact of this number among others that a mixed-up answer would name."""
+    others = (fact(number_ + step)[2] for step in (1, 2, 3))
+    return (fact(number_)[2], *others, "The ferry sails at noon.")
+
+
+def question(number_: int) -> str:
+    return f"Which port does {fact(number_)[0]} listen on?"
+
+
+def rag(number_: int, model: str = "rag_cancellable", stream: bool = True) -> Ask:
+    tensors = (
+        text("question", question(number_)),
+        text("documents", *documents(number_)),
+        *((Tensor("stream", "BOOL", (True,)),) if stream else ()),
+    )
+    return Ask(model, tensors)
+
+
+def retrieve(number_: int) -> Ask:
+    return Ask(
+        "retrieve",
+        (text("question", question(number_)), text("documents", *documents(number_))),
+    )
+
+
+def rerank(number_: int) -> Ask:
+    return Ask("rerank", (text("query", question(number_)), text("passages", *documents(number_))))
+
+
+def embed(number_: int) -> Ask:
+    return Ask("embed", (text("input_text", fact(number_)[2]),))
+
+
+_WORDS = ("alpha", "beta", "port", "gamma", "8123", "release", "blue", "of", "the", "is", "Vebra")
+
+
+def prompt(number_: int) -> str:
+    """Words of which the reference LLM makes a different text for nearly every number."""
+    words = random.Random(number_).choices(_WORDS, k=20)
+    return " ".join(words)
+
+
+def long_stream(number_: int, tokens: int = 1000) -> Ask:
+    """A stream that takes the reference LLM a second or more."""
+    return llm(prompt(number_), tokens)
+
+
+def one_of_each(number_: int) -> Iterator[Ask]:
+    """A small request to every entry; together they pass through every model."""
+    yield embed(number_)
+    yield rerank(number_)
+    yield retrieve(number_)
+    yield rag(number_)
+    yield rag(number_, "rag", stream=False)
+    yield llm(prompt(number_), 24)
+    yield ensemble(prompt(number_), 24)
+
+
+def rag_about(word: str) -> Ask:
+    """A question with a word in it that a broken stage looks for."""
+    return Ask(
+        "rag_cancellable",
+        (text("question", f"What is {word}?"), text("documents", "It is a word.")),
+    )
+
+
+def long_rag(number_: int, tokens: int = 600) -> Ask:
+    """An answer that goes on behind its end."""
+    ask = rag(number_)
+    limits = (number("max_tokens", tokens), number("min_tokens", tokens))
+    return replace(ask, tensors=ask.tensors + limits)

@@ -1,0 +1,75 @@
+"""What the server holds: memory, threads and files of each process, shared memory, KV blocks."""
+
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from builders.server import Ports
+from ensembles.metrics import KV_CACHE_USED
+from tests.chaos.namespace import used_mib
+
+SERVER = "tritonserver"
+
+
+@dataclass(frozen=True)
+class ProcessUse:
+    """One process; `name` is its model, or tritonserver."""
+
+    name: str
+    pid: int
+    rss_mib: float
+    threads: int
+    files: int
+
+
+@dataclass(frozen=True)
+class Use:
+    """All of it at one moment."""
+
+    processes: tuple[ProcessUse, ...]
+    shm_mib: float
+    kv_used: float
+
+    def process(self, name: str) -> ProcessUse | None:
+        """The process of a model; None while it has none."""
+        return next((process for process in self.processes if process.name == name), None)
+
+
+def model_processes(server_pid: int) -> Iterator[tuple[str, psutil.Process]]:
+    """Each model's process, by the name of the model."""
+    for child in psutil.Process(server_pid).children(recursive=True):
+        try:
+            words = child.cmdline()
+        except psutil.Error:
+            continue  # it has just ended
+        model = next((Path(w).parent.parent.name for w in words if w.endswith("model.py")), None)
+        if model and child.status() != psutil.STATUS_ZOMBIE:
+            yield model, child
+
+
+def use(server_pid: int, ports: Ports) -> Use:
+    """Measure now."""
+    server = (SERVER, psutil.Process(server_pid))
+    processes = (_of_process(*each) for each in (server, *model_processes(server_pid)))
+    return Use(tuple(p for p in processes if p), used_mib(), kv_used(ports))
+
+
+def _of_process(name: str, process: psutil.Process) -> ProcessUse | None:
+    try:
+        with process.oneshot():
+            rss_mib = process.memory_info().rss / 2**20
+            return ProcessUse(name, process.pid, rss_mib, process.num_threads(), process.num_fds())
+    except psutil.Error:
+        return None
+
+
+def kv_used(ports: Ports) -> float:
+    """Share of the KV memory that is in use; -1 while `llm` doesn't say."""
+    url = f"http://127.0.0.1:{ports.metrics}/metrics"
+    with urllib.request.urlopen(url, timeout=10) as page:
+        lines = page.read().decode().splitlines()
+    values = [float(line.split()[-1]) for line in lines if line.startswith(KV_CACHE_USED.name)]
+    return max(values, default=-1.0)

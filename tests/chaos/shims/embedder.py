@@ -1,0 +1,8 @@
+"""`embedder` over an engine that fails on certain words."""
+
+from broken_encoder import broken
+
+from python_backends.adapter import python_model
+from python_backends.encoder import EmbedderStage
+
+TritonPythonModel = python_model(broken(EmbedderStage))

@@ -1,0 +1,219 @@
+"""The supervisor with a real tritonserver: what dies comes back, what hangs is ended."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tritonclient.grpc as grpcclient
+
+from builders.server import free_ports
+from builders.spec import load_sku
+from builders.supervisor import processes
+from builders.supervisor.events import SERVER, Cause
+from builders.supervisor.settings import Settings
+from builders.supervisor.supervisor import Supervisor
+from tests.server.conftest import OpenStream, tensor, text
+
+BOUND_S = 60.0
+"""For anything to come back on a busy machine."""
+
+SETTINGS = Settings(canary_interval_s=2.0, backoff_min_s=0.2, drain_s=60.0)
+
+LONG = [
+    text("text_input", "hello"),
+    tensor("max_tokens", [400], "INT32"),
+    tensor("min_tokens", [400], "INT32"),
+    tensor("stream", [True], "BOOL"),
+]
+
+
+@contextlib.contextmanager
+def supervised(log: Path, settings: Settings = SETTINGS) -> Iterator[Supervisor]:
+    with Supervisor(load_sku("cpu"), free_ports(), log, settings=settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
+    with supervised(tmp_path_factory.mktemp("supervisor") / "tritonserver.log") as found:
+        yield found
+
+
+def wait_for(what: Callable[[], bool], bound_s: float = BOUND_S) -> None:
+    deadline = time.monotonic() + bound_s
+    while not what():
+        assert time.monotonic() < deadline, f"not within {bound_s} s"
+        time.sleep(0.05)
+
+
+def readyz(running: Supervisor) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{running.health_port}/readyz") as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def pid_of(running: Supervisor, model: str) -> int:
+    (found,) = (one.pid for one in processes.instances(running.pid) if one.model == model)
+    return found
+
+
+def happened(running: Supervisor, model: str, cause: Cause, action: str) -> bool:
+    return any(
+        (event.model, event.cause, event.action) == (model, cause, action)
+        for event in running.events
+    )
+
+
+def ask(running: Supervisor) -> None:
+    """Through every model."""
+    with grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}") as client:
+        client.infer("embed", [text("input_text", "a")], client_timeout=BOUND_S)
+    stream = OpenStream(
+        f"127.0.0.1:{running.ports.grpc}",
+        "rag_cancellable",
+        [text("question", "Which port?"), text("documents", "Vebra listens on port 8123.")],
+    )
+    result, error = stream.next(BOUND_S)
+    stream.close()
+    assert error is None and result is not None
+
+
+def test_starts_ready_with_every_model(running: Supervisor) -> None:
+    wait_for(lambda: running.is_ready)
+    status, report = readyz(running)
+    assert status == 200 and report["ready"] and set(report["models"].values()) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("model", "number", "cause"),
+    [
+        ("embedder", signal.SIGKILL, Cause.DEAD),
+        ("tokenizer", signal.SIGSTOP, Cause.STOPPED),
+        ("rag_cancellable", signal.SIGKILL, Cause.DEAD),
+    ],
+)
+def test_brings_a_model_back(
+    running: Supervisor, model: str, number: signal.Signals, cause: Cause
+) -> None:
+    wait_for(lambda: running.is_ready)
+    pid = pid_of(running, model)
+    os.kill(pid, number)
+    wait_for(lambda: readyz(running)[0] == 503, bound_s=10)
+    assert readyz(running)[1]["models"][model] != "ok"
+    wait_for(lambda: running.is_ready)
+    assert happened(running, model, cause, "reloaded")
+    assert pid_of(running, model) != pid
+    ask(running)
+
+
+@pytest.mark.parametrize("model", ["llm", "rag_cancellable"])
+def test_a_stream_whose_model_dies_ends_with_an_error(running: Supervisor, model: str) -> None:
+    """SIGSTOP first: the stream must not be over before its model is killed."""
+    wait_for(lambda: running.is_ready)
+    rag = [text("question", "Which port?"), text("documents", "Vebra listens on 8123."), *LONG[1:]]
+    pid = pid_of(running, "llm")
+    stream = OpenStream(f"127.0.0.1:{running.ports.grpc}", model, LONG if model == "llm" else rag)
+    stream.next(BOUND_S)
+    os.kill(pid, signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    error: Exception | None = None
+    final = False
+    while error is None and not final:  # raises queue.Empty where a stream hangs
+        result, error = stream.next(20)
+        final = (
+            result is not None
+            and result.get_response().parameters["triton_final_response"].bool_param
+        )
+    assert error is not None and "UNAVAILABLE" in str(error)
+    stream.close()
+    wait_for(lambda: running.is_ready)
+    assert happened(running, "llm", Cause.DEAD, "reloaded")
+    assert happened(running, "rag_cancellable", Cause.CALLER, "reloaded")
+    ask(running)
+
+
+def test_counts_what_it_did(running: Supervisor) -> None:
+    address = f"http://127.0.0.1:{running.health_port}/metrics"
+    with urllib.request.urlopen(address) as answer:
+        page = answer.read().decode()
+    done = sum(e.model == "llm" and e.action == "reloaded" for e in running.events)
+    assert f'rag_supervisor_recoveries_total{{cause="dead",model="llm"}} {float(done)}' in page
+    assert 'rag_supervisor_model_up{model="embedder"} 1.0' in page
+
+
+def test_starts_a_dead_server_again(running: Supervisor) -> None:
+    wait_for(lambda: running.is_ready)
+    pid = running.pid
+    left = [one.pid for one in processes.instances(pid)]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: happened(running, SERVER, Cause.DEAD, "restarted"))
+    wait_for(lambda: running.is_ready)
+    assert running.pid != pid
+    assert all(processes.state(one) is not processes.State.ALIVE for one in left)
+    ask(running)
+
+
+def sse(running: Supervisor, max_tokens: int) -> http.client.HTTPConnection:
+    """An open stream whose first event has come."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.ports.http, timeout=BOUND_S)
+    tokens = {"max_tokens": max_tokens, "min_tokens": max_tokens}
+    body = json.dumps({"text_input": "hello", "stream": True} | tokens)
+    connection.request("POST", "/v2/models/llm/generate_stream", body)
+    return connection
+
+
+def test_sigterm_drains(tmp_path: Path) -> None:
+    """Open streams end well, idle keep-alives, idle channels and abandoned streams hold nothing."""
+    with supervised(tmp_path / "tritonserver.log") as running:
+        idle = http.client.HTTPConnection("127.0.0.1", running.ports.http)
+        idle.request("GET", "/v2/health/live")
+        idle.getresponse().read()
+        channel = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
+        assert channel.is_server_live()
+        for _ in range(5):
+            sse(running, 400).close()
+        streams = [sse(running, 400) for _ in range(20)]
+        responses = [stream.getresponse() for stream in streams]
+        bodies: list[bytes] = [b""] * len(responses)
+
+        def read(index: int) -> None:
+            bodies[index] = responses[index].read()
+
+        readers = [threading.Thread(target=read, args=(i,)) for i in range(len(responses))]
+        for reader in readers:
+            reader.start()
+        status = running.stop()
+        for reader in readers:
+            reader.join(BOUND_S)
+        assert status == 0
+        assert all(b'"finish_reason":"length"' in body for body in bodies)
+        (last,) = (e for e in running.events if e.cause is Cause.STOPPING)
+        assert "exit status 0" in last.action
+
+
+def test_sigterm_after_a_recovery(tmp_path: Path) -> None:
+    """Requests that died with their model are held by Triton for ever: they must not hold us."""
+    with supervised(tmp_path / "tritonserver.log") as running:
+        streams = [sse(running, 400) for _ in range(8)]
+        streams[0].getresponse()
+        pid = pid_of(running, "llm")
+        os.kill(pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: happened(running, "llm", Cause.DEAD, "reloaded"))
+        wait_for(lambda: running.is_ready)
+        ask(running)
+        start = time.monotonic()
+        assert running.stop() == 0
+        assert time.monotonic() - start < SETTINGS.drain_s

@@ -1,0 +1,326 @@
+"""Traces of a real server, as a collector gets them: one trace a request, across all its models."""
+
+import json
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tritonclient.grpc as grpcclient
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from builders.server import TritonServer, free_ports
+from builders.spec import load_sku
+from tests.server.conftest import Server, tensor, text
+
+SECRET = "quetzalcoatlus"
+"""A word of questions and documents that may be in no export."""
+
+WAIT_S = 10.0
+
+
+@dataclass
+class Span:
+    """As it was exported."""
+
+    name: str
+    trace: str
+    id: str
+    parent: str
+    start_ns: int
+    end_ns: int
+    attributes: dict[str, Any]
+    is_error: bool
+    service: str
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(each) for each in value.array_value.values]
+    return getattr(value, kind)
+
+
+@dataclass
+class Collector:
+    """An OTLP receiver over HTTP."""
+
+    bodies: list[bytes] = field(default_factory=list)
+    server: ThreadingHTTPServer = None  # type: ignore[assignment]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def spans(self, trace: str) -> list[Span]:
+        """All of a trace so far."""
+        found = []
+        for body in list(self.bodies):
+            for group in ExportTraceServiceRequest.FromString(body).resource_spans:
+                resource = {a.key: _value(a.value) for a in group.resource.attributes}
+                for scope in group.scope_spans:
+                    found += [_span(s, str(resource["service.name"])) for s in scope.spans]
+        return [span for span in found if span.trace == trace]
+
+    def wait(self, trace: str, *names: str) -> list[Span]:
+        """Until the trace has these spans (the SDK exports every 0.2 s here)."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            spans = self.spans(trace)
+            if set(names) <= {span.name for span in spans}:
+                return spans
+            assert time.monotonic() < deadline, f"only {[s.name for s in spans]}"
+            time.sleep(0.05)
+
+
+def _span(span: Any, service: str) -> Span:
+    return Span(
+        span.name,
+        span.trace_id.hex(),
+        span.span_id.hex(),
+        span.parent_span_id.hex(),
+        span.start_time_unix_nano,
+        span.end_time_unix_nano,
+        {a.key: _value(a.value) for a in span.attributes},
+        span.status.code == 2,
+        service,
+    )
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    found = Collector()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/v1/traces":  # Triton's own spans, in JSON, are sent elsewhere
+                found.bodies.append(body)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    found.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=found.server.serve_forever, daemon=True).start()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+FORWARD = "--http-header-forward-pattern=(?i)^traceparent$"
+
+
+def trace_to(collector: Collector, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    patch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+    patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
+
+
+@pytest.fixture(scope="module")
+def server(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        trace_to(collector, patch)
+        yield from _serve(tmp_path_factory.mktemp("traced"), FORWARD)
+
+
+def _serve(folder: Path, *options: str) -> Iterator[Server]:
+    log = folder / "tritonserver.log"
+    with TritonServer(load_sku("cpu"), free_ports(), log, options=options) as running:
+        client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
+        yield Server(running.ports, client, log, running.pid)
+        client.close()
+
+
+class Trace:
+    """A trace that a client begins."""
+
+    def __init__(self) -> None:
+        self.id, self.client_span = uuid.uuid4().hex, uuid.uuid4().hex[:16]
+        self.traceparent = f"00-{self.id}-{self.client_span}-01"
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        return {"traceparent": self.traceparent}
+
+
+QUESTION = (text("question", f"what is {SECRET}"),
+            text("documents", f"{SECRET} flew.", "Birds fly."))  # fmt: skip
+
+
+def by_name(spans: list[Span]) -> dict[str, list[Span]]:
+    found: dict[str, list[Span]] = {}
+    for span in spans:
+        found.setdefault(span.name, []).append(span)
+    return found
+
+
+def parent(span: Span, spans: list[Span]) -> Span:
+    (found,) = [other for other in spans if other.id == span.parent]
+    return found
+
+
+def assert_nested(spans: list[Span], trace: Trace) -> None:
+    for span in spans:
+        assert span.start_ns <= span.end_ns
+        if span.parent != trace.client_span:
+            outer = parent(span, spans)
+            assert outer.start_ns <= span.start_ns, f"{span.name} begins before {outer.name}"
+            assert span.end_ns <= outer.end_ns, f"{span.name} ends behind {outer.name}"
+
+
+def test_a_stream_through_the_graph_runner_is_one_trace_down_to_decode(server, collector):
+    trace = Trace()
+    found = server.stream(
+        "rag_cancellable",
+        *QUESTION,
+        tensor("max_tokens", [12], "INT32"),
+        tensor("stream", [True], "BOOL"),
+        request_id="ask-1",
+        parameters=trace.parameters,
+    )
+    assert found.error is None
+    spans = collector.wait(trace.id, "rag_cancellable", "decode")
+    names = by_name(spans)
+    (top,) = names["rag_cancellable"]
+    assert top.parent == trace.client_span
+    assert (top.attributes["triton.request.id"], top.service) == ("ask-1", "triton-rag")
+    assert "rag.kind" not in top.attributes
+    (llm,) = names["llm"]
+    assert parent(llm, spans).name == "call llm"
+    assert parent(parent(llm, spans), spans) is top
+    for model in ("tokenizer", "embedder", "reranker", "prompt_builder"):
+        for span in names[model]:
+            assert parent(span, spans).name == f"call {model}"
+            assert span.attributes["rag.kind"] == "compute"
+    assert len(names["call tokenizer"]) == len(names["tokenizer"]) == 2
+    for part, kind in {"tokenize": "compute", "queue": "queue", "prefill": "compute",
+                       "decode": "compute"}.items():  # fmt: skip
+        (span,) = [s for s in names[part] if s.parent == llm.id]
+        assert span.attributes["rag.kind"] == kind
+    assert [s for s in names["queue"] if s.parent == top.id], "the runner's own queue"
+    assert_nested(spans, trace)
+    assert not any(span.is_error for span in spans)
+
+
+def test_generations_are_described_by_the_conventions_for_generative_ai(server, collector):
+    trace = Trace()
+    found = server.stream(
+        "llm",
+        text("messages", json.dumps([{"role": "user", "content": f"what is {SECRET}"}])),
+        tensor("max_tokens", [7], "INT32"),
+        tensor("temperature", [0.5], "FP32"),
+        parameters=trace.parameters,
+    )
+    (llm,) = by_name(collector.wait(trace.id, "llm"))["llm"]
+    told = llm.attributes
+    assert told["gen_ai.operation.name"] == "chat"
+    assert told["gen_ai.request.model"] == told["triton.model.name"] == "llm"
+    assert told["triton.model.version"] == "1"
+    assert (told["gen_ai.request.max_tokens"], told["gen_ai.request.temperature"]) == (7, 0.5)
+    assert told["gen_ai.usage.output_tokens"] == found.tokens
+    (prompt,) = found.values("num_input_tokens")
+    assert told["gen_ai.usage.input_tokens"] == int(prompt.reshape(-1)[0])
+    assert told["gen_ai.response.finish_reasons"] == [found.finish_reason]
+    first_s = told["gen_ai.server.time_to_first_token"]
+    assert 0 < first_s <= (llm.end_ns - llm.start_ns) / 1e9
+
+
+def test_the_steps_of_a_plain_ensemble_get_the_traceparent_too(server, collector):
+    trace = Trace()
+    assert server.stream("rag", *QUESTION, parameters=trace.parameters).error is None
+    spans = collector.wait(trace.id, "llm", "tokenizer", "embedder", "reranker", "source_ranker")
+    models = [span for span in spans if "triton.model.version" in span.attributes]
+    assert {span.parent for span in models} == {trace.client_span}
+    assert_nested(spans, trace)
+
+
+def test_a_header_of_http_is_honoured(server, collector):
+    trace = Trace()
+    given = {"name": "input_text", "shape": [1], "datatype": "BYTES", "data": [SECRET]}
+    body = json.dumps({"inputs": [given]})
+    request = urllib.request.Request(
+        f"http://{server.http_url}/v2/models/embed/infer",
+        body.encode(),
+        {"traceparent": trace.traceparent},
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
+    spans = collector.wait(trace.id, "tokenizer", "embedder")
+    assert all(span.parent == trace.client_span for span in spans)
+
+
+def test_an_error_is_told_by_its_class_only(server, collector):
+    trace = Trace()
+    asked = text("text_input", SECRET), tensor("max_tokens", [10**6], "INT32")
+    assert server.stream("llm", *asked, parameters=trace.parameters).error
+    (llm,) = collector.wait(trace.id, "llm")
+    assert llm.is_error
+    assert llm.attributes["error.type"] == "invalid"
+
+
+def test_what_clients_did_not_sample_is_not_exported(server, collector):
+    trace, later = Trace(), Trace()
+    unsampled = {"traceparent": trace.traceparent[:-2] + "00"}
+    assert server.stream("rag_cancellable", *QUESTION, parameters=unsampled).error is None
+    assert server.stream("rag_cancellable", *QUESTION, parameters=later.parameters).error is None
+    collector.wait(later.id, "rag_cancellable")
+    assert collector.spans(trace.id) == []
+
+
+@pytest.mark.parametrize("value", ["", "00-zz", f"ignore {SECRET}"])
+def test_a_malformed_traceparent_harms_nothing(server, value):
+    asked = text("text_input", SECRET), tensor("max_tokens", [4], "INT32")
+    assert server.stream("llm", *asked, parameters={"traceparent": value}).error is None
+
+
+def test_no_text_leaves_with_the_spans(server, collector):
+    """Behind the others: whatever they sent and got is in the bodies, if it is anywhere."""
+    lengths = [tensor(name, [60], "INT32") for name in ("max_tokens", "min_tokens")]
+    answer = server.stream("llm", text("text_input", SECRET), *lengths)
+    time.sleep(1.0)
+    exported = b"".join(collector.bodies)
+    assert len(exported) > 1000
+    assert SECRET.encode() not in exported
+    assert len(answer.text) > 20
+    assert answer.text[:20].encode() not in exported
+
+
+def test_a_collector_that_is_down_harms_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    asked = text("text_input", SECRET), tensor("max_tokens", [4], "INT32")
+    for server in _serve(tmp_path):
+        for _ in range(20):
+            assert server.stream("llm", *asked).error is None
+        server.infer("tokenizer", text("text", SECRET))
+        stopping_s = time.monotonic()
+    assert time.monotonic() - stopping_s < 10, "the last export is given up in time"
+    assert SECRET not in (tmp_path / "tritonserver.log").read_text()
+
+
+def test_beside_tritons_own_traces_ours_belong_under_them(collector, tmp_path, monkeypatch):
+    """Unless Triton began a trace of its own, as it does for gRPC streams."""
+    trace_to(collector, monkeypatch)
+    plain, streamed = Trace(), Trace()
+    settings = ("mode=opentelemetry", f"opentelemetry,url={collector.url}/triton", "rate=1",
+                "level=TIMESTAMPS")  # fmt: skip
+    for server in _serve(tmp_path, *(f"--trace-config={setting}" for setting in settings)):
+        asked = text("text_input", SECRET), tensor("max_tokens", [4], "INT32")
+        server.client.infer(
+            "tokenizer",
+            [text("text", SECRET)],
+            headers=plain.parameters,
+            parameters=plain.parameters,
+        )
+        assert server.stream("llm", *asked, parameters=streamed.parameters).error is None
+        (tokenizer,) = collector.wait(plain.id, "tokenizer")
+        assert tokenizer.parent not in ("", plain.client_span), "a span of Triton lies between"
+        (llm,) = by_name(collector.wait(streamed.id, "llm"))["llm"]
+        assert llm.parent == streamed.client_span

@@ -1,0 +1,245 @@
+"""What becomes of figures: goals, page and plots, and that a fault costs nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from builders.load.loops import Window
+from builders.load.records import Outcome, Record, Response
+from builders.load.summary import summarize
+from tests.bench import measure, page, results
+from tests.bench.goals import Goal, goals
+from tests.bench.measure import Job, Load, Recorder
+from tests.bench.plots import draw
+from tests.bench.results import BARE, OURS, Fact, Measured, Point, Repeat, Results, Section
+from tests.bench.services import Variant
+from tests.bench.where import Counters, report
+from tests.bench.workloads import Embed, Rag, Request, embeds, prompts, rags, reranks
+
+PEERS = {"bentoml": 1.0, "mosec": 2.0}
+
+
+def repeat(per_s: float, tail: float = 2.0, tokens: bool = False) -> Repeat:
+    """Requests one after the other, the last one slow."""
+    lasts = [1 / per_s] * 9 + [tail / per_s]
+    records = []
+    for latency in lasts:
+        ends = [latency / 2, latency] if tokens else [latency]
+        responses = tuple(Response(end, 1 / len(ends)) for end in ends)
+        records.append(Record(0, 0, latency, responses, Outcome.OK))
+    return Repeat(replace(summarize(records), work_per_s=per_s), 0.1)
+
+
+def measured(variant: str, per_s: float, workload: str = "rag", **point: object) -> Measured:
+    tail = float(point.pop("tail", 2.0))  # type: ignore[arg-type]
+    made = Point(variant, workload, **point)  # type: ignore[arg-type]
+    tokens = workload.startswith("llm")
+    return Measured(made, tuple(repeat(per_s * f, tail, tokens) for f in (0.9, 1.0, 1.1)))
+
+
+def section(name: str, *figures: Measured, complete: bool = True) -> Section:
+    return Section(name, "2026-01-01 10:00", 3.0, "a machine", "abc", "3 repeats", ("torch 1",),
+                   figures, (Fact("memory of `llm`, MiB", 12.0),), ("ray_serve: no",),
+                   complete)  # fmt: skip
+
+
+@pytest.fixture
+def found() -> Results:
+    rag = [
+        measured(name, rate, clients=clients, documents=10)
+        for name, rate in ({OURS: 6.0} | PEERS).items()
+        for clients in (1, 8)
+    ]
+    opened = [
+        measured(name, rate, load="open", share=0.7, tail=tail)
+        for name, rate, tail in ((OURS, 6.0, 2.0), ("bentoml", 1.0, 3.0), ("mosec", 2.0, 1.5))
+    ]
+    llm = [measured(name, rate, "llm", clients=16) for name, rate in ((OURS, 8), (BARE, 10))]
+    streams = [measured(OURS, 8, "llm-stream", clients=clients) for clients in (1, 8, 200)]
+    return Results((
+        section("rag", *rag), section("open", *opened), section("llm", *llm, *streams),
+        section("documents", measured(OURS, 1, documents=1), measured(OURS, 1, documents=10)),
+        section("saturation", measured(OURS, 99, "embed"), measured(BARE, 100, "embed")),
+        section("checks", complete=False),
+    ))  # fmt: skip
+
+
+def goal(found: Results, text: str) -> Goal:
+    (one,) = [goal for goal in goals(found) if text in goal.what]
+    return one
+
+
+def test_goals_are_computed(found: Results) -> None:
+    bento = goal(found, "`rag` at 8 concurrent over 10 documents, × BentoML")
+    assert (bento.found, bento.verdict) == (pytest.approx(6.0), "met")
+    best = goal(found, "`rag` at 8 concurrent over 10 documents, × the best")
+    assert (best.found, best.verdict) == (pytest.approx(3.0), "met")
+    assert "mosec" in best.what
+    assert goal(found, "`embed` at saturation").verdict == "met"
+    assert goal(found, "16 streams (the reference LLM)").verdict == "**missed**"
+
+
+def test_the_tail_is_held_against_the_calmest_peer(found: Results) -> None:
+    tail = goal(found, "`rag`, p99 ÷ p50")
+    assert tail.needed == pytest.approx(1.5)
+    assert tail.found == pytest.approx(2.0)
+    assert tail.verdict == "**missed**"
+
+
+def test_a_peer_that_lost_requests_is_not_calm(found: Results) -> None:
+    opened = found.section("open")
+    assert opened is not None
+    *others, mosec = opened.measured
+    lost = tuple(replace(r, summary=replace(r.summary, answered=1)) for r in mosec.repeats)
+    changed = replace(opened, measured=(*others, replace(mosec, repeats=lost)))
+    assert goal(found.with_section(changed), "`rag`, p99 ÷ p50").verdict == "met"
+
+
+def test_what_was_not_measured_is_neither_met_nor_missed(found: Results) -> None:
+    assert goal(found, "`rerank` at saturation").verdict == "not measured"
+    assert {one.verdict for one in goals(Results())} == {"not measured"}
+
+
+def test_results_survive_their_file(found: Results, tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    results.write(found, file)
+    first = results.read(file)
+    results.write(first, file)
+    assert results.read(file) == first
+    assert first.section("rag").measured[0].point == found.section("rag").measured[0].point  # type: ignore[union-attr]
+
+
+def test_a_section_replaces_its_older_run(found: Results) -> None:
+    again = found.with_section(section("rag"))
+    assert len(again.sections) == len(found.sections)
+    assert again.measured("rag") == ()
+    assert again.measured("open") == found.measured("open")
+
+
+def test_page_and_plots_hold_what_was_found(
+    found: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "PAGE", tmp_path / "benchmarks.md")
+    monkeypatch.setattr(page, "PLOTS", tmp_path / "benchmarks")
+    written = page.write(found)
+    text = written[0].read_text()
+    names = {"rag-latency", "rag-clients", "llm-stream", "rag-documents", "open-loop"}
+    assert {path.stem for path in written[1:]} == names
+    assert all(f"(benchmarks/{name}.svg)" in text for name in names)
+    assert "| ours | 6 (5.4 to 6.6) | 6.00 × | 3.00 × |" in text
+    assert "ray_serve: no" in text, "who did not start is named"
+    assert "the run was stopped here" in text
+    before = [path.read_bytes() for path in written]
+    assert [path.read_bytes() for path in page.write(found)] == before
+
+
+def test_nothing_has_no_plots(tmp_path: Path) -> None:
+    assert draw(Results(), tmp_path) == []
+
+
+@dataclass
+class FakeServices:
+    """An event loop and no server."""
+
+    loop: asyncio.Runner = field(default_factory=asyncio.Runner)
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+async def good(work: float) -> AsyncIterator[float]:
+    await asyncio.sleep(0)
+    yield work
+
+
+async def broken(work: float) -> AsyncIterator[float]:
+    raise ConnectionError
+    yield work
+
+
+def _job(name: str, variant: Variant) -> Job:
+    return Job(Point(name, "embed", clients=2), variant, embeds, Load(Window(0.0, rounds=3)), 4)
+
+
+@pytest.fixture
+def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+    file = tmp_path / "results.json"
+    monkeypatch.setattr(measure, "read", lambda: results.read(file))
+    monkeypatch.setattr(measure, "write", lambda found: results.write(found, file))
+    monkeypatch.setattr(measure, "_WARM_UP", Window(0.0))
+    services = FakeServices()
+    yield Recorder(section("embed", complete=False), 2, services)  # type: ignore[arg-type]
+    services.loop.close()
+
+
+@pytest.mark.enable_socket  # the event loop's own socket pair
+def test_a_broken_variant_loses_only_itself(recorder: Recorder) -> None:
+    jobs = [_job("good", Variant("good", lambda r: 1.0, good)),
+            _job("broken", Variant("broken", lambda r: 1.0, broken))]  # fmt: skip
+    fine, bad = recorder.add(jobs)
+    assert len(fine.repeats) == 2
+    assert fine.repeats[0].summary.answered >= 6
+    assert (bad.repeats, bad.fault) == ((), "no answer; faults: ConnectionError")
+    (again,) = recorder.add(jobs[1:])
+    assert "skipped" in again.fault
+
+
+@pytest.mark.enable_socket
+def test_every_group_is_written_at_once(recorder: Recorder) -> None:
+    recorder.add([_job("good", Variant("good", lambda r: 1.0, good))])
+    kept = measure.read().section("embed")
+    assert kept is not None
+    assert (len(kept.measured), kept.is_complete) == (1, False)
+    finished = recorder.finish().section("embed")
+    assert finished is not None
+    assert finished.is_complete
+
+
+def test_a_job_that_cannot_be_made_is_a_fault(recorder: Recorder) -> None:
+    def refuse(request: object) -> object:
+        raise ValueError("not possible")
+
+    (bad,) = recorder.add([_job("x", Variant("x", refuse, good))])
+    assert bad.fault == "ValueError: not possible"
+
+
+def words(request: Request) -> list[int]:
+    """How many each text has."""
+    texts = [str(value) for values in vars(request).values()
+             for value in (values if isinstance(values, tuple) else [values])]  # fmt: skip
+    return [len(text.split()) for text in texts]
+
+
+def test_workloads_are_the_same_work_for_everyone() -> None:
+    for make in (embeds, reranks, lambda: prompts(4), lambda: rags(["a", "b c", "d e f"], 2)):
+        one, other = make(), make()  # type: ignore[operator]
+        assert [words(next(one)) for _ in range(5)] == [words(next(other)) for _ in range(5)]
+
+
+def test_no_text_is_asked_for_twice() -> None:
+    """Our embedder keeps rows: a text seen before would cost nothing."""
+    texts = [text for _ in range(3) for r in islice(embeds(), 50) for text in r.texts]
+    for request in islice(rags(["a", "b", "c"], 7), 50):
+        texts += [request.question, *request.passages]
+    assert len(set(texts)) == len(texts)
+
+
+def test_rag_asks_for_as_many_passages_as_are_wanted() -> None:
+    request = next(rags(["a", "b", "c"], 7))
+    assert isinstance(request, Rag)
+    assert len(request.passages) == 7
+    assert {len(request.texts) for request in (next(embeds()),)} == {1}
+    assert isinstance(next(embeds()), Embed)
+
+
+def test_where_divides_by_the_answered_requests() -> None:
+    before, after = Counters(10, 5, 1.0, cpu_s=2.0), Counters(30, 10, 3.0, cpu_s=2.5)
+    found = summarize(_ten_records())
+    text = report(found, {"embedder": after - before})
+    assert "| embedder | 2.00 | 4.0 | 200.00 | 0.00 | 0.00 | 0.00 | 50.00 |" in text
+
+
+def _ten_records() -> list[Record]:
+    return [Record(0, 0, 1.0, (Response(1.0, 1),), Outcome.OK) for _ in range(10)]

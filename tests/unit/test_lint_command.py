@@ -1,0 +1,214 @@
+"""The command line: exit statuses, formats, bad input."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from triton_rag.cli import main
+from triton_rag.lint.models import MAX_CONFIG_BYTES
+
+GOOD = 'backend: "onnxruntime"\n'
+BAD = 'backend: "onnxruntime"\nmax_batch_size: -1\nplatform: "tensorrt_plan"\n'
+
+
+def write(root: Path, name: str, config: str | bytes | None, version: str = "1") -> Path:
+    folder = root / name
+    (folder / version).mkdir(parents=True)
+    (folder / version / "model.onnx").touch()
+    if config is not None:
+        data = config if isinstance(config, bytes) else config.encode()
+        (folder / "config.pbtxt").write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    root = tmp_path / "repository"
+    root.mkdir()
+    return root
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    status = main(["lint", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def rules(output: str) -> list[str]:
+    return [line.rpartition("[")[2].rstrip("]") for line in output.splitlines()[:-1]]
+
+
+def test_clean(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", GOOD)
+    assert run(capsys, repository) == (0, "1 model, 0 errors, 0 warnings\n", "")
+
+
+def test_errors_and_places(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", BAD)
+    status, out, _ = run(capsys, repository)
+    assert status == 1
+    assert f"{repository}/m/config.pbtxt:2:1: error: max_batch_size is -1; 0 means" in out
+    assert out.splitlines()[-1] == "1 model, 2 errors, 0 warnings"
+    assert rules(out) == ["TRN213", "TRN104"]
+
+
+def test_warnings_fail_when_strict(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", 'backend: "mine"\n')
+    assert run(capsys, repository)[0] == 0
+    assert run(capsys, repository, "--strict")[0] == 1
+    assert run(capsys, repository, "--strict", "--backend", "mine")[0] == 0
+    assert run(capsys, repository, "--strict", "--ignore", "TRN106")[0] == 0
+
+
+def test_json(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", BAD)
+    status, out, _ = run(capsys, repository, "--format", "json")
+    found = json.loads(out)
+    assert (status, found["models"], found["errors"]) == (1, 1, 2)
+    first = found["findings"][0]
+    assert (first["line"], first["column"], first["rule"]) == (2, 1, "TRN213")
+    assert first["docs"].endswith("/docs/lint/TRN213.md")
+
+
+def test_sarif(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", BAD)
+    _, out, _ = run(capsys, repository, "--format", "sarif")
+    (found,) = json.loads(out)["runs"]
+    assert [each["ruleId"] for each in found["results"]] == ["TRN213", "TRN104"]
+    for each in found["results"]:
+        assert found["tool"]["driver"]["rules"][each["ruleIndex"]]["id"] == each["ruleId"]
+    region = found["results"][0]["locations"][0]["physicalLocation"]["region"]
+    assert region["startLine"] == 2
+
+
+def test_github(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", BAD)
+    _, out, _ = run(capsys, repository, "--format", "github")
+    assert out.startswith(f"::error file={repository}/m/config.pbtxt,line=2,col=1,")
+
+
+def test_control_characters_are_not_printed(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(repository, "m", 'name: "\\033[31m"\nbackend: "onnxruntime"\n')
+    for style in ("text", "github", "json", "sarif"):
+        _, out, _ = run(capsys, repository, "--format", style)
+        assert "\x1b" not in out
+
+
+def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "--explain", "trn204")
+    assert status == 0
+    assert "dims: [ 0 ]" in out
+    status, _, err = run(capsys, "--explain", "TRN999")
+    assert status == 2
+    assert "TRN204" in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["/no/such/path"], ["s3://bucket/models"], ["gs://b"]])
+def test_no_repository(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("triton-rag lint: ")
+
+
+def test_what_is_meant_is_found(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(repository, "m", GOOD)
+    assert f"did you mean {repository}?" in run(capsys, repository.parent)[2]
+    assert f"lint {repository}" in run(capsys, folder)[2]
+    assert "Not a directory" in run(capsys, folder / "config.pbtxt")[2]
+
+
+@pytest.mark.parametrize(
+    ("config", "rule"),
+    [
+        (bytes(range(256)) * 40, "TRN010"),
+        (b"\x7fELF\x02\x01\x01\x00" * 100, "TRN010"),
+        (b"\xef\xbb\xbf" + GOOD.encode(), "TRN010"),
+        (GOOD.encode("utf-16"), "TRN010"),
+        (b"#" * (MAX_CONFIG_BYTES + 1), "TRN012"),
+        (GOOD.encode() + b"# \xe9\n", "TRN013"),
+        (b"input {" * 5000, "TRN009"),
+        (b"foo {" * 5000, "TRN003"),
+        (b'name: "' + b"x" * 100_000, "TRN002"),
+    ],
+)
+def test_junk(
+    config: bytes, rule: str, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(repository, "m", config)
+    status, out, _ = run(capsys, repository)
+    assert rule in rules(out)
+    assert status == (0 if rule in ("TRN012", "TRN013") else 1)
+
+
+def test_links(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", GOOD)
+    (repository / "loop").symlink_to(repository / "loop")
+    (repository / "self").symlink_to(repository)
+    folder = write(repository, "n", GOOD)
+    (folder / "2").symlink_to(folder / "1")
+    (folder / "3").symlink_to(folder / "3")
+    (repository / "p").mkdir()
+    (repository / "p" / "config.pbtxt").symlink_to(repository / "p" / "config.pbtxt")
+    (repository / "p" / "1").mkdir()
+    status, out, _ = run(capsys, repository)
+    assert status == 1
+    assert set(rules(out)) == {"TRN102", "TRN118"}  # of p, and of self
+
+
+def test_names_that_are_no_text(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, os.fsdecode(b"m\xff\x1b"), 'name: "m"\n')
+    status, out, _ = run(capsys, repository)
+    assert status == 1
+    assert "\x1b" not in out
+
+
+def test_two_repositories(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / name, "m", GOOD)
+    status, out, _ = run(capsys, tmp_path / "a", tmp_path / "b")
+    assert (status, rules(out)) == (1, ["TRN117"])
+
+
+def test_config_name_falls_back(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(repository, "m", GOOD)
+    write(repository, "n", GOOD)
+    (folder / "configs").mkdir()
+    (folder / "configs" / "gpu.pbtxt").write_text(BAD)
+    assert run(capsys, repository)[0] == 0
+    status, out, _ = run(capsys, repository, "--model-config-name", "gpu")
+    assert status == 1
+    assert f"{folder}/configs/gpu.pbtxt:2:1" in out
+    assert run(capsys, repository, "--model-config-name", "other")[0] == 0
+    both = run(capsys, repository, "--model-config-name", "other", "--model-config-name", "gpu")
+    assert both[1] == out
+
+
+def test_weights_that_git_does_not_hold(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(repository, "m", GOOD)
+    (folder / "1" / "model.onnx").unlink()
+    assert run(capsys, repository)[0] == 1
+    (folder / "1" / "model.onnx.dvc").touch()
+    status, out, _ = run(capsys, repository)
+    assert (status, rules(out)) == (0, ["TRN114"])
+    (folder / "1" / "model.onnx.dvc").unlink()
+    (repository / ".git").mkdir()
+    (repository / ".git" / "index").write_bytes(b"DIRC m/config.pbtxt\0")
+    assert run(capsys, repository)[0] == 0
+    (folder / "1").rmdir()
+    status, out, _ = run(capsys, repository)
+    assert (status, rules(out)) == (0, ["TRN118", "TRN111"])
+    assert run(capsys, repository, "--no-files", "--strict", "--ignore", "TRN118")[0] == 0
+
+
+def test_order_is_stable(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("c", "a", "b"):
+        write(repository, name, BAD)
+    first = run(capsys, repository)[1]
+    assert first == run(capsys, repository)[1]
+    paths = [line.split(":")[0] for line in first.splitlines()[:-1]]
+    assert paths == sorted(paths)

@@ -1,0 +1,282 @@
+"""Traces: whose child a span is, what is in it, and that nothing of it can harm a request."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from ensembles.contracts import LLM, ModelContract, tensor
+from ensembles.tensors import DType
+from python_backends import tracing
+from python_backends.adapter import DecoupledModel, PlainModel
+from python_backends.stage import Cancelled, RequestError, Stage
+from python_backends.telemetry import Telemetry
+from python_backends.tracing import ENDPOINTS, NoTracer, SdkTracer, make_tracer, parent_of
+from tests.fakes.serving import FakeMeter, strings
+from tests.fakes.triton_stub import InferenceRequest, Tensor
+
+TRACE, OTHER = "0af7651916cd43dd8448eb211c80319c", "11111111111111111111111111111111"
+SENT = f"00-{TRACE}-b7ad6b7169203331-01"
+TRITONS = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+def asked(sent=None, tritons=None, name="traceparent", **inputs) -> InferenceRequest:
+    context = json.dumps({"traceparent": tritons}) if tritons else None
+    parameters = {name: sent} if sent is not None else None
+    given = [Tensor(key, value) for key, value in inputs.items()]
+    return InferenceRequest(
+        given, request_id="r-1", parameters=parameters, trace_context=context
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("request_", "parent"),
+    [
+        (asked(), None),
+        (asked(SENT), SENT),
+        (asked(SENT, name="Traceparent"), SENT),
+        (asked(SENT, TRITONS), TRITONS),
+        (asked(None, TRITONS), TRITONS),
+        (asked(SENT, TRITONS.replace(TRACE, OTHER)), SENT),
+        (asked("nonsense", TRITONS), TRITONS),
+        (asked("nonsense"), None),
+        (asked(7), None),
+        (asked(SENT + "x"), None),
+        (asked(SENT, "nonsense"), SENT),
+    ],
+)
+def test_a_span_belongs_under_tritons_own_or_what_the_client_sent(request_, parent):
+    assert parent_of(request_) == parent
+
+
+class Traced:
+    """A tracer over an exporter in memory."""
+
+    def __init__(self) -> None:
+        self.provider, self._exporter = (
+            TracerProvider(shutdown_on_exit=False),
+            InMemorySpanExporter(),
+        )
+        self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracer = SdkTracer(self.provider, "mine", "3", is_leaf=False)
+
+    def telemetry(self, is_leaf=False) -> Telemetry:
+        if is_leaf:
+            self.tracer = SdkTracer(self.provider, "mine", "3", is_leaf=True)
+        return Telemetry(FakeMeter(), self.tracer)
+
+    def spans(self):
+        """All that came to an end; nothing may follow."""
+        self.tracer.close()
+        return self._exporter.get_finished_spans()
+
+
+@pytest.fixture
+def traced():
+    return Traced()
+
+
+def test_parts_and_calls_lie_within_the_span_of_their_request(traced):
+    record = traced.telemetry().record(asked(SENT))
+    at_s = record.arrival_s
+    record.part("queue", at_s, at_s + 0.001)
+    record.part("prefill", at_s + 0.001, at_s + 0.003)
+    with record.calling("embedder") as traceparent:
+        pass
+    record.describe({"gen_ai.request.max_tokens": 5})
+    record.end("ok", time.perf_counter() + 1.0)
+    queue, prefill, call, top = traced.spans()
+    assert [s.name for s in (queue, prefill, call, top)] == [
+        "queue", "prefill", "call embedder", "mine"
+    ]  # fmt: skip
+    assert top.parent.span_id == 0xB7AD6B7169203331
+    assert {s.context.trace_id for s in (queue, prefill, call, top)} == {int(TRACE, 16)}
+    assert {s.parent.span_id for s in (queue, prefill, call)} == {top.context.span_id}
+    assert traceparent == f"00-{TRACE}-{call.context.span_id:016x}-01"
+    assert queue.start_time == top.start_time
+    assert queue.end_time - queue.start_time == pytest.approx(1e6, rel=0.01)
+    assert call.end_time <= top.end_time
+    assert [s.attributes.get("rag.kind") for s in (queue, prefill, call, top)] == [
+        "queue", "compute", None, None
+    ]  # fmt: skip
+    assert dict(top.attributes) == {
+        "triton.model.name": "mine",
+        "triton.model.version": "3",
+        "triton.request.id": "r-1",
+        "gen_ai.request.max_tokens": 5,
+    }
+
+
+def test_times_are_those_of_the_clock_on_the_wall(traced):
+    before_ns = time.time_ns()
+    record = traced.telemetry().record(asked())
+    record.end("ok", time.perf_counter())
+    (span,) = traced.spans()
+    assert before_ns - 1e6 < span.start_time <= span.end_time < time.time_ns() + 1e6
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(RequestError("my secret"), "invalid"), (Cancelled("x"), "cancelled"), (KeyError(), "failed")],
+)
+def test_an_error_is_told_by_its_class_and_not_by_its_message(traced, error, kind):
+    record = traced.telemetry().record(asked())
+    with pytest.raises(type(error)), record.calling("llm"):
+        raise error
+    record.end(kind, time.perf_counter())
+    for span in traced.spans():
+        assert (span.status.is_ok, span.status.description) == (False, None)
+        assert span.attributes["error.type"] == kind
+        assert span.events == ()
+        assert "secret" not in span.to_json()
+
+
+def test_an_order_that_is_no_request_leaves_no_span(traced):
+    traced.telemetry().record(asked()).end(None, time.perf_counter())
+    assert traced.spans() == ()
+
+
+def test_what_the_client_did_not_sample_stays_so_for_those_it_calls(traced):
+    record = traced.telemetry().record(asked(SENT[:-2] + "00"))
+    with record.calling("llm") as traceparent:
+        pass
+    record.end("ok", time.perf_counter())
+    assert traced.spans() == ()
+    assert (traceparent[3:35], traceparent[-2:]) == (TRACE, "00")
+
+
+UPPER = ModelContract(
+    "upper", (tensor("text", DType.STRING, 1),), (tensor("loud", DType.STRING, 1),)
+)
+
+
+class Upper(Stage):
+    contract = UPPER
+
+    def answer(self, request):
+        return {"loud": [request.text("text").upper()]}
+
+
+def test_requests_of_one_batch_have_a_span_each_without_their_text(pb, traced):
+    model = PlainModel(Upper(), traced.telemetry(is_leaf=True))
+    good, bad = asked(SENT, text=strings("my secret")), asked()
+    model.execute([good, bad])
+    first, second = traced.spans()
+    assert first.context.trace_id == int(TRACE, 16) != second.context.trace_id
+    assert first.attributes["rag.kind"] == "compute"
+    assert (first.status.is_ok, second.status.is_ok) == (True, False)
+    assert "secret" not in first.to_json()
+
+
+class Breaking:
+    """A tracer whose spans fail at everything."""
+
+    traceparent = None
+
+    def start(self, request, arrival_s):
+        return self
+
+    def __getattr__(self, name):
+        raise RuntimeError(f"no {name}")
+
+
+def test_spans_that_fail_harm_no_request(pb, caplog):
+    model = PlainModel(Upper(), Telemetry(FakeMeter(), Breaking()))
+    (response,) = model.execute([asked(text=strings("a"))])
+    assert response.outputs()["loud"].tolist() == [b"A"]
+    assert "its request goes on" in caplog.text
+
+    class Steps:
+        contract = LLM
+
+        def start(self, stream):
+            stream.part("queue", 0.0, 1.0)
+            stream.describe({"a": 1})
+            with stream.calling("llm") as traceparent:
+                assert traceparent is None
+            stream.send({"text_output": ["a"]}, final=True)
+
+    request = asked(text_input=strings("a"))
+    DecoupledModel(Steps(), Telemetry(FakeMeter(), Breaking())).execute([request])
+    assert [r.has_error() for r, _ in request.sender.sent] == [False]
+
+
+def test_a_request_whose_parameters_cannot_be_read_is_served_untraced(traced, caplog):
+    request = asked()
+    request.parameters = lambda: "{"
+    record = traced.telemetry().record(request)
+    with record.calling("llm") as traceparent:
+        assert traceparent is None
+    record.end("ok", time.perf_counter())
+    assert traced.spans() == ()
+    assert "not traced" in caplog.text
+
+
+def test_a_thread_that_lags_behind_costs_spans_and_no_memory(traced, monkeypatch):
+    monkeypatch.setattr(tracing, "MAX_NOTES", 3)
+    tracer, go_on = SdkTracer(traced.provider, "m", "1", is_leaf=True), threading.Event()
+    tracer.later(lambda: go_on.wait(10))
+    for _ in range(100):
+        tracer.start(asked(), time.perf_counter()).end("ok", time.perf_counter())
+    go_on.set()
+    tracer.close()
+    assert 1 <= len(traced.spans()) <= 4
+
+
+# --- on and off --------------------------------------------------------------------------------
+
+
+def test_without_a_collector_named_the_sdk_is_not_even_imported():
+    """In a fresh interpreter, because this one has it."""
+    code = (
+        "import sys, python_backends.adapter; from python_backends.tracing import make_tracer;"
+        "print(type(make_tracer('m', '1', True)).__name__);"
+        "assert not any(n.startswith('opentelemetry') for n in sys.modules)"
+    )
+    env = {name: value for name, value in os.environ.items() if name not in ENDPOINTS}
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    assert found.stdout.strip() == "NoTracer"
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_either_variable_turns_it_on_and_the_service_has_a_name(monkeypatch, name):
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test")
+    tracer = make_tracer("m", "1", is_leaf=True)
+    assert isinstance(tracer, SdkTracer)
+    told = tracer._provider.resource.attributes
+    assert (told["service.name"], told["deployment.environment"]) == ("triton-rag", "test")
+    tracer.close()
+
+
+def test_the_environment_names_the_service(monkeypatch):
+    monkeypatch.setenv(ENDPOINTS[0], "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
+    tracer = make_tracer("m", "1", is_leaf=True)
+    assert tracer._provider.resource.attributes["service.name"] == "mine"
+    tracer.close()
+
+
+def test_settings_that_the_sdk_refuses_mean_no_traces(monkeypatch, caplog):
+    monkeypatch.setenv(ENDPOINTS[0], "http://127.0.0.1:9")
+    monkeypatch.setattr(tracing, "_provider", lambda: 1 / 0)
+    assert isinstance(make_tracer("m", "1", is_leaf=True), NoTracer)
+    assert "no traces" in caplog.text
+
+
+def test_a_last_export_that_hangs_does_not_hold_the_end(traced, monkeypatch):
+    monkeypatch.setattr(tracing, "CLOSE_S", 0.01)
+    go_on, ended = threading.Event(), threading.Event()
+    monkeypatch.setattr(traced.provider, "shutdown", lambda: (go_on.wait(10), ended.set()))
+    traced.tracer.close()
+    assert not ended.is_set()
+    go_on.set()
+    assert ended.wait(10)
