@@ -22,6 +22,7 @@ from builders.spec import ROOT, Sku
 ENVIRONMENT = ROOT / ".venv-serve"
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 15
+SHARED_MEMORY = Path("/dev/shm")
 
 
 class ServerError(Exception):
@@ -128,6 +129,7 @@ class TritonServer:
             os.killpg(process.pid, signal.SIGKILL)  # the session that we started: server and stubs
             process.wait()
         self._process = None
+        self._free_regions()
         return process.returncode
 
     def wait(self) -> int:
@@ -151,6 +153,17 @@ class TritonServer:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._free_regions()
+
+    @property
+    def _region_prefix(self) -> str:
+        """Begins the names of the server's files in /dev/shm, and no other server's."""
+        return f"rag{os.getpid()}_{self.ports.http}_"
+
+    def _free_regions(self) -> None:
+        """Remove what an ended server left there: it does so itself only when all went well."""
+        for region in SHARED_MEMORY.glob(f"{self._region_prefix}*"):
+            region.unlink(missing_ok=True)
 
     def _command(self, environment: ServingEnvironment) -> list[str]:
         backends = _link_backends(environment, Path(self._runtime.name))
@@ -174,7 +187,7 @@ class TritonServer:
             "--model-control-mode=explicit",
             "--load-model=*",
             "--exit-timeout-secs=10",
-            f"--backend-config=python,shm-region-prefix-name=rag{os.getpid()}_{self.ports.http}_",
+            f"--backend-config=python,shm-region-prefix-name={self._region_prefix}",
             *self._options,
         ]
 

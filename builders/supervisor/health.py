@@ -69,13 +69,15 @@ class ModelHealth:
     def seen(self, now_s: float, pid: int, state: State) -> Cause | None:
         """One of its processes was looked at; a dead or stopped one must be so for `lasting_s`.
 
-        One that Triton ends is dead for a moment before it is gone.
+        One that Triton ends is dead for a moment before it is gone. While the model is being
+        loaded, `load_lost_s` holds: a load that fails leaves a dead process, too, until it ends.
         """
         if state in {State.ALIVE, State.GONE}:
             self._odd_since_s.pop(pid, None)
             return None
         since_s = self._odd_since_s.setdefault(pid, now_s)
-        if now_s - since_s < self.settings.lasting_s:
+        settings = self.settings
+        if now_s - since_s < (settings.load_lost_s if self.recovering else settings.lasting_s):
             return None
         self.problem = f"process {pid} is {state}"
         return Cause.DEAD if state is State.DEAD else Cause.STOPPED

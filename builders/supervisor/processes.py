@@ -8,7 +8,6 @@ another.
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -38,24 +37,35 @@ class Instance:
     region: str
 
 
-def instances(server_pid: int, proc: Path = PROC) -> Iterator[Instance]:
-    """The living ones of a server."""
-    for pid in children(server_pid, proc):
-        if found := _instance(pid, proc):
-            yield found
+class Finder:
+    """Finds a server's model processes again and again; others are looked at only once.
+
+    Linux lists a process's children in a file for each of its threads; tritonserver has hundreds.
+    """
+
+    def __init__(self, server_pid: int, proc: Path = PROC) -> None:
+        self._server_pid, self._proc = server_pid, proc
+        self._strangers: frozenset[int] = frozenset()
+
+    def find(self) -> tuple[Instance, ...]:
+        """The living ones, now."""
+        pids = {int(entry.name) for entry in os.scandir(self._proc) if entry.name.isdecimal()}
+        new = pids - self._strangers
+        children = {pid for pid in new if _parent(pid, self._proc) == self._server_pid}
+        self._strangers = frozenset(pids - children)
+        found = (_instance(pid, self._proc) for pid in sorted(children))
+        return tuple(one for one in found if one)
 
 
-def children(pid: int, proc: Path = PROC) -> Iterator[int]:
-    """Child processes, zombies among them; Linux lists them by the thread that forked."""
-    for listing in (proc / str(pid) / "task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            yield from map(int, listing.read_text().split())
+def instances(server_pid: int, proc: Path = PROC) -> tuple[Instance, ...]:
+    """The living ones of a server, looked for once."""
+    return Finder(server_pid, proc).find()
 
 
 def state(pid: int, proc: Path = PROC) -> State:
     """STOPPED is by SIGSTOP, not by a debugger."""
     try:
-        letter = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
+        letter = _stat(pid, proc)[0]
     except OSError:
         return State.GONE
     return {"Z": State.DEAD, "X": State.DEAD, "T": State.STOPPED}.get(letter, State.ALIVE)
@@ -73,6 +83,18 @@ def free(instance: Instance) -> None:
     """Remove what a dead process left in /dev/shm; the server's own mapping stays valid."""
     with contextlib.suppress(OSError):
         (Path("/dev/shm") / instance.region).unlink()
+
+
+def _parent(pid: int, proc: Path) -> int | None:
+    try:
+        return int(_stat(pid, proc)[1])
+    except OSError:  # it has just ended
+        return None
+
+
+def _stat(pid: int, proc: Path) -> list[str]:
+    """State, parent and more; the name before them may contain anything. Raises OSError."""
+    return (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
 
 
 def _instance(pid: int, proc: Path) -> Instance | None:

@@ -18,13 +18,16 @@ class Settings:
     """Between two looks at the processes."""
     lasting_s: float = 0.4
     """How long a process must be dead or stopped before something is done."""
+    load_lost_s: float = 5.0
+    """The same for a process whose model is being loaded: Triton (2.51) waits for it for ever, so
+    the server is started again."""
     canary_interval_s: float = 10.0
     canary_retry_s: float = 1.0
     """Between canaries of a model that does not answer as it should."""
     canary_timeout_s: float = 20.0
     failures: int = 3
     load_s: float = 180.0
-    """For the repository API to load a model."""
+    """For the repository API to load a model; after it the server is started again."""
     backoff_min_s: float = 1.0
     backoff_max_s: float = 60.0
     stable_s: float = 60.0

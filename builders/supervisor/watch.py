@@ -43,7 +43,10 @@ class Watch:
         self._server = ModelHealth(settings)
         self._server_heard_s = time.monotonic()
         self._asked: set[str] = set()
+        self._finder = processes.Finder(pid)
         self._known: dict[int, Instance] = {}
+        self._ended: set[Instance] = set()
+        """Ended by us, not gone yet: no longer of interest."""
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._threads = ThreadPoolExecutor(2 * len(self._canaries) + 1, "supervise")
@@ -81,15 +84,28 @@ class Watch:
     # --- processes -----------------------------------------------------------------------
 
     def _look_at_processes(self, now_s: float) -> None:
-        self._known.update({one.pid: one for one in processes.instances(self.pid)})
+        found = self._finder.find()
+        self._ended &= set(found)
+        living = [one for one in found if one not in self._ended]
+        self._known.update({one.pid: one for one in living})
+        newest = {one.name: one.pid for one in living}
         for pid, instance in list(self._known.items()):
             health, state = self._health.get(instance.model), processes.state(pid)
-            if state is State.GONE:  # ended by Triton: unloaded, or another took its place
+            is_replaced = newest.get(instance.name, pid) != pid  # by Triton: somebody reloads it
+            if state is State.GONE or is_replaced:
                 del self._known[pid]
-            if health is None or health.recovering:
+            if health is None or is_replaced or not (cause := health.seen(now_s, pid, state)):
                 continue
-            if cause := health.seen(now_s, pid, state):
+            if health.recovering:
+                self._lose_load(instance.model, f"its new process is {state}")
+            else:
                 self._recover(instance.model, cause)
+
+    def _lose_load(self, model: str, reason: str) -> None:
+        """A load that never ends (Triton 2.51) keeps the model away until the server's end."""
+        if self.server_problem is None:
+            self.server_problem = Cause.STUCK
+            self._journal.add(model, Cause.STUCK, f"being loaded, but {reason}", ok=False)
 
     # --- canaries ------------------------------------------------------------------------
 
@@ -199,7 +215,7 @@ class Watch:
             doomed = [one for one in self._known.values() if one.model in models]
             for instance in doomed:
                 processes.kill(instance)
-                del self._known[instance.pid]
+                self._ended.add(self._known.pop(instance.pid))
         if streaming := sorted(model for model in models if self._canaries[model].decoupled):
             self._end_connections(streaming[0])
 
@@ -236,9 +252,19 @@ class Watch:
     def _load_and_ask(self, model: str) -> str:
         """Empty when the model is loaded and answers; else what is wrong."""
         try:
-            if fault := self._api.reload(model, self._settings.load_s):
+            if fault := self._load(model):
                 return fault.splitlines()[0][:200]
             answer = self._api.ask(self._canaries[model], self._settings.canary_timeout_s)
             return "" if answer.status == BUSY else answer.error
         except (NoAnswer, ValueError, KeyError, TypeError) as error:  # or it stays away for ever
             return str(error)
+
+    def _load(self, model: str) -> str:
+        """Empty, or the server's refusal. Raises what the API's `reload` raises."""
+        begun_s = time.monotonic()
+        try:
+            return self._api.reload(model, self._settings.load_s)
+        except NoAnswer as error:
+            if error.is_late and time.monotonic() - begun_s >= self._settings.load_s:
+                self._lose_load(model, f"not loaded after {self._settings.load_s:g} s")
+            raise

@@ -18,6 +18,7 @@ from tests.chaos import (
     namespace,
     processes,
     provenance,
+    results,
     stages,
 )
 from tests.chaos.report import Provenance, page, seconds
@@ -27,6 +28,7 @@ from tests.chaos.serving import starter
 from tests.chaos.site import Site
 
 PAGE = ROOT / "docs" / "faults.md"
+RESULTS = WORK / "results.json"
 SHM_MIB = 512
 PARTS = (inputs, clients, processes, stages, exhaustion, lifecycle, endurance)
 
@@ -34,7 +36,8 @@ PARTS = (inputs, clients, processes, stages, exhaustion, lifecycle, endurance)
 def main() -> int:
     """0 when no scenario failed."""
     given = arguments()
-    chosen = [s for part in PARTS for s in part.scenarios() if is_chosen(s, given.only)]
+    every = [s for part in PARTS for s in part.scenarios()]
+    chosen = [s for s in every if is_chosen(s, given.only)]
     if given.list:
         print("\n".join(f"{s.name:32}{s.done}" for s in chosen))
         return 0
@@ -45,14 +48,30 @@ def main() -> int:
     begun = time.monotonic()
     with Site(starter(given.bare)) as site:
         found = [(scenario, run(scenario, site)) for scenario in chosen]
-    what = "tritonserver without the supervisor" if given.bare else "the supervised server"
     minutes = (time.monotonic() - begun) / 60
-    text = page(found, Provenance(what, describe(), commit, minutes))
-    target = given.page or (WORK / "faults.md" if given.only else PAGE)
-    target.write_text(text)
+    what = "tritonserver without the supervisor" if given.bare else "the supervised server"
+    where = Provenance(what, describe(), commit, minutes)
+    target = given.page or (PAGE if given.update or not given.only else WORK / "faults.md")
+    write(target, found, every, where, given)
     failed = [scenario.name for scenario, finding in found if finding.verdict == "FAILED"]
     print(f"{len(found)} faults in {minutes:.1f} minutes, {len(failed)} failed: {target}")
     return 1 if failed else 0
+
+
+def write(
+    target: Path,
+    found: results.Found,
+    every: Sequence[Scenario],
+    where: Provenance,
+    given: argparse.Namespace,
+) -> None:
+    """The page; with --update the last run's rows stay where a fault was not done again."""
+    old = results.load(RESULTS) if given.update else {}
+    rows = results.merged(found, old, every)
+    if target == PAGE:
+        results.save(RESULTS, {scenario.name: finding for scenario, finding in rows})
+    done_again = [scenario.name for scenario, _ in found] if old else []
+    target.write_text(page(rows, where, done_again))
 
 
 def arguments() -> argparse.Namespace:
@@ -62,6 +81,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="name or beginning")
     parser.add_argument("--bare", action="store_true", help="tritonserver without the supervisor")
     parser.add_argument("--committed", action="store_true", help="models as last committed")
+    parser.add_argument("--update", action="store_true", help="keep other rows of the last run")
     parser.add_argument("--page", type=Path, help="written there (default: docs/faults.md)")
     return parser.parse_args()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.chaos import sockets
-from tests.chaos.processes import judge
+from tests.chaos.judging import judge
 from tests.chaos.requests import Ask, prompt
 from tests.chaos.resources import Use, kv_used
 from tests.chaos.scenario import Finding, Scenario
@@ -118,4 +118,4 @@ def _settled(running: Running, before: Use, fault_at: float, outcomes: list[Outc
         wait_until(lambda: kv_used(running.ports) <= 0, FREED_S)
     except TimeoutError:
         faults.append(f"KV memory in use {FREED_S:g} s after the clients went")
-    return judge(running, before, outcomes, fault_at, is_outage=False).with_faults(*faults)
+    return judge(running, before, outcomes, fault_at).with_faults(*faults)

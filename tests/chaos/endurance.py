@@ -35,7 +35,8 @@ def _run(site: Site) -> Finding:
     for step in range(STEPS):
         outcomes = _burst(running, asks, step)
         ends.update(outcome.end for outcome in outcomes)
-        faults += running.oracle.faults(o for o in outcomes if running.oracle.knows(o.ask))
+        faults += running.oracle.faults(outcomes)
+        faults += (f"{o.ask.model}: {o.end}, not refused" for o in outcomes if _was_taken(o))
         looks.append(running.use())
     slopes = dict(_slopes(looks[WARM_STEPS:]))
     worst = max(slopes, key=lambda name: slopes[name])
@@ -48,7 +49,7 @@ def _run(site: Site) -> Finding:
     return Finding(
         seen,
         faults=tuple(dict.fromkeys(faults)),
-        leaks=(*grown, *leaks(looks[WARM_STEPS], looks[-1])),
+        leaks=(*grown, *leaks(looks[WARM_STEPS], looks[-1], may_die=False)),
     )
 
 
@@ -65,6 +66,11 @@ def _bad() -> tuple[Ask, ...]:
         Ask("embed", (text("input_text", b"\xff"),)),
         Ask("llm", (text("text_input", "a"), number("max_tokens", 0))),
     )
+
+
+def _was_taken(outcome: Outcome) -> bool:
+    """Whether a faulty request was not refused."""
+    return outcome.ask in _bad() and outcome.end != "error"
 
 
 def _burst(running: Running, asks: Sequence[Ask], step: int) -> list[Outcome]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.chaos import namespace, repositories, requests
-from tests.chaos.processes import judge
+from tests.chaos.judging import judge, judge_outage
 from tests.chaos.repositories import WORK
 from tests.chaos.requests import Ask
 from tests.chaos.scenario import Finding, Scenario, brief
@@ -52,7 +52,8 @@ def _shm_full(site: Site) -> Finding:
     before, fault_at = running.warm_use(), time.monotonic()
     with filled(namespace.SHARED_MEMORY):
         outcomes = running.send([*running.small[:14], *map(_large, range(4))])
-    return judge(running, before, outcomes, fault_at)
+    recovery_s = running.recover(fault_at)
+    return judge_outage(running, before, outcomes, fault_at, recovery_s)
 
 
 def _large(number: int) -> Ask:
@@ -87,7 +88,7 @@ def _all_right(running: Running, outcomes: list[Outcome]) -> Iterator[str]:
 def _kv_exhausted(site: Site) -> Finding:
     site.end_kept()
     repository = repositories.copy("small-kv")
-    repositories.set_parameter(repository, "llm", "kv_cache_tokens", 5120)
+    repositories.set_parameter(repository, "llm", "kv_cache_tokens", 2560)
     with site.fresh("kv-exhausted", repository) as running:
         before, fault_at = running.warm_use(), time.monotonic()
         asks = (running.streams("llm") * 3)[:16]

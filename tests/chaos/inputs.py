@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tests.chaos import requests
-from tests.chaos.processes import judge
+from tests.chaos.judging import judge
 from tests.chaos.requests import Ask, number, text
 from tests.chaos.scenario import Finding, Scenario, brief
 from tests.chaos.site import Running, Site
@@ -57,7 +57,7 @@ def _refused(site: Site, asks: Sequence[Ask]) -> Finding:
     running = site.shared()
     before, fault_at = running.warm_use(), time.monotonic()
     outcomes = running.send([*asks, *running.small[:14]])
-    found = judge(running, before, outcomes, fault_at, is_outage=False)
+    found = judge(running, before, outcomes, fault_at)
     return found.with_faults(
         *_not_refused(outcomes[: len(asks)]), *_not_right(running, outcomes[len(asks) :])
     )
@@ -81,7 +81,7 @@ def _unicode(site: Site) -> Finding:
     raw = TEXT.encode()
     pieces = [part for n in range(1, len(raw)) for part in (raw[:n], raw[n:])]
     outcomes = running.send([ask for piece in pieces for ask in _asks_of(piece)])
-    found = judge(running, before, outcomes, fault_at, is_outage=False)
+    found = judge(running, before, outcomes, fault_at)
     return found.with_faults(*dict.fromkeys(_unicode_faults(outcomes)))
 
 
@@ -115,7 +115,7 @@ def _unicode_streams(site: Site) -> Finding:
     streams = [_sampled(seed, stream=True) for seed in range(16)]
     wholes = [_sampled(seed, stream=False) for seed in range(16)]
     outcomes = running.send([*streams, *wholes])
-    found = judge(running, before, outcomes, fault_at, is_outage=False)
+    found = judge(running, before, outcomes, fault_at)
     differ = [
         seed
         for seed in range(16)
@@ -139,7 +139,7 @@ def _same_id(site: Site) -> Finding:
         replace(outcome, ask=ask)
         for outcome, ask in zip(running.send(twins, 16), asks, strict=True)
     ]
-    found = judge(running, before, outcomes, fault_at, is_outage=False)
+    found = judge(running, before, outcomes, fault_at)
     return found.with_faults(*_not_right(running, outcomes))
 
 
@@ -150,7 +150,7 @@ def _deadline(site: Site) -> Finding:
     late = [replace(ask, timeout_s=s) for s in (0.001, 0.01, 0.05, 0.2) for ask in asks]
     sent = running.send(late, 4)
     outcomes = [replace(o, ask=replace(o.ask, timeout_s=None)) for o in sent]
-    found = judge(running, before, outcomes, fault_at, is_outage=False)
+    found = judge(running, before, outcomes, fault_at)
     slow = max(
         outcome.elapsed_s - (ask.timeout_s or 0) for outcome, ask in zip(sent, late, strict=True)
     )

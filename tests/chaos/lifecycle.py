@@ -13,9 +13,12 @@ from typing import Any
 import psutil
 
 from builders.server import Ports
+from builders.supervisor.triton_api import TritonApi
 from tests.chaos import repositories, sockets
-from tests.chaos.processes import OpenStreams, judge
+from tests.chaos.judging import judge
+from tests.chaos.processes import OpenStreams
 from tests.chaos.requests import long_stream, prompt
+from tests.chaos.resources import Use
 from tests.chaos.scenario import HANG_S, Finding, Scenario, brief, tally
 from tests.chaos.site import Running, Site
 from tests.chaos.traffic import Load
@@ -23,6 +26,8 @@ from tests.chaos.traffic import Load
 STOP_BOUND_S = 40.0
 """The supervisor drains for 30 s and gives the server 5 s more."""
 OPEN_STREAMS = 100
+STREAM_TOKENS = 300
+"""All streams together take seconds, but fewer than the drain's bound."""
 RELOADED = ("tokenizer", "embedder", "prompt_builder", "llm")
 DAMAGED = (
     ("embedder", "model.onnx"),
@@ -69,15 +74,30 @@ def _reload(model: str) -> Callable[[Site], Finding]:
         before, fault_at = running.warm_use(), time.monotonic()
         with Load(running.address, running.small, 4, HANG_S) as traffic:
             time.sleep(0.5)
-            refusals = [refusal for _ in range(2) if (refusal := load(running.ports, model))]
+            faults = [fault for _ in range(2) if (fault := _load_anew(running, model))]
             time.sleep(0.5)
-        return _none_failed(running, before, fault_at, traffic).with_faults(*refusals)
+        found = _none_failed(running, before, fault_at, traffic, model)
+        return found.with_faults(*faults)
 
     return run
 
 
-def _none_failed(running: Running, before: Any, fault_at: float, traffic: Load) -> Finding:
-    found = judge(running, before, traffic.outcomes, fault_at)
+def _load_anew(running: Running, model: str) -> str:
+    """Load the model with another process; empty when that worked.
+
+    Triton answers a load without any change by doing nothing, so a parameter is changed.
+    """
+    old = running.pid_of(model)
+    if refusal := TritonApi(running.ports).reload(model, 60):
+        return refusal
+    return f"`{model}` still has the process {old}" if running.pid_of(model) == old else ""
+
+
+def _none_failed(
+    running: Running, before: Use, fault_at: float, traffic: Load, model: str
+) -> Finding:
+    """All were answered, while that model's process was replaced."""
+    found = judge(running, before, traffic.outcomes, fault_at, frozenset([model]))
     wrong = [outcome for outcome in traffic.outcomes if not running.oracle.is_right(outcome)]
     if wrong:
         ends = {f"{o.ask.model}: {o.end} {brief(o.error)}" for o in wrong}
@@ -98,7 +118,7 @@ def _version(site: Site) -> Finding:
             (repository / "embedder" / "3" / "model.py").write_text("raise RuntimeError('v3')\n")
             accepted = not load(running.ports, "embedder")
             kept = _has_version(running.ports, "embedder", 2)
-        found = _none_failed(running, before, fault_at, traffic)
+        found = _none_failed(running, before, fault_at, traffic, "embedder")
     faults = {
         f"version 2 was refused: {brief(refused)}": bool(refused),
         "version 2 is not served": not served,
@@ -170,7 +190,7 @@ def _refusal_to_start(site: Site, repository: Path) -> str:
 def _sigterm(site: Site) -> Finding:
     site.end_kept()
     with site.fresh("sigterm-streams") as running:
-        asks = [long_stream(1000 + number) for number in range(OPEN_STREAMS)]
+        asks = [long_stream(1000 + number, STREAM_TOKENS) for number in range(OPEN_STREAMS)]
         processes = running.processes()
         with OpenStreams(running.address, asks, 2 * STOP_BOUND_S) as streams:
             streams.wait_until_flowing(0.1)

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from builders.served import PYTHON_MODELS
+from tests.chaos.judging import Recovery, judge_outage
 from tests.chaos.requests import Ask
-from tests.chaos.resources import Use
-from tests.chaos.scenario import ERROR_BOUND_S, HANG_S, Finding, Scenario, error_s, tally
+from tests.chaos.scenario import HANG_S, RECOVERY_BOUND_S, Finding, Scenario
+from tests.chaos.serving import wait_until
 from tests.chaos.site import Running, Site
 from tests.chaos.traffic import Line, Outcome
 
@@ -28,6 +29,8 @@ def scenarios() -> Iterator[Scenario]:
         for name in ("llm", "rag_cancellable"):
             done = f"`{long}` of `{name}`'s process while streams run"
             yield Scenario(f"{short}-{name}-mid-stream", done, _mid_stream(name, number))
+    done = "`kill -9` of `tokenizer`'s process, then of the new one while it is being loaded"
+    yield Scenario("kill-loading", done, _loading)
 
 
 def _idle(model: str, number: signal.Signals) -> Callable[[Site], Finding]:
@@ -35,8 +38,9 @@ def _idle(model: str, number: signal.Signals) -> Callable[[Site], Finding]:
         running = site.shared()
         before = running.warm_use()
         fault_at = _signal(running, model, number)
-        outcomes = running.send(list(running.small[:14]))
-        return judge(running, before, outcomes, fault_at)
+        with Recovery(running, fault_at) as recovery:
+            outcomes = running.send(list(running.small[:14]))
+        return judge_outage(running, before, outcomes, fault_at, recovery.seconds())
 
     return run
 
@@ -49,8 +53,9 @@ def _mid_stream(model: str, number: signal.Signals) -> Callable[[Site], Finding]
         with OpenStreams(running.address, asks) as streams:
             streams.wait_until_flowing()
             fault_at = _signal(running, model, number)
-            outcomes = streams.outcomes()
-        found = judge(running, before, outcomes, fault_at)
+            with Recovery(running, fault_at) as recovery:
+                outcomes = streams.outcomes()
+        found = judge_outage(running, before, outcomes, fault_at, recovery.seconds())
         cut = sum(outcome.end == "error" for outcome in outcomes)
         return found if cut else found.with_faults("no stream was cut: the fault came too late")
 
@@ -62,31 +67,19 @@ def _signal(running: Running, model: str, number: signal.Signals) -> float:
     return time.monotonic()
 
 
-def judge(
-    running: Running,
-    before: Use,
-    outcomes: Sequence[Outcome],
-    fault_at: float,
-    is_outage: bool = True,
-) -> Finding:
-    """Ends, time to error, recovery and leaks of one fault.
-
-    Where there is no `is_outage`, all must be well at once, and no time of recovery is told.
-    """
-    recovery_s = running.recover(fault_at)
-    found = Finding(
-        tally(outcomes),
-        error_s(outcomes, fault_at),
-        recovery_s if is_outage else None,
-        tuple(dict.fromkeys(running.oracle.faults(outcomes))),
-        leaks=running.leaks_since(before) if recovery_s is not None else (),
-        known=running.known_leaks_since(before),
-    )
-    if recovery_s is None:
-        found = found.with_faults("not well again within the bound")
-    if (found.error_s or 0) > ERROR_BOUND_S:
-        found = found.with_faults(f"an error took {found.error_s:.1f} s")
-    return found
+def _loading(site: Site) -> Finding:
+    """Triton waits for ever for a process that dies before it is loaded."""
+    running = site.shared()
+    before, server = running.warm_use(), running.server.pid
+    old = running.pid_of("tokenizer")
+    _signal(running, "tokenizer", signal.SIGKILL)
+    wait_until(lambda: running.pid_of("tokenizer") not in {None, old}, RECOVERY_BOUND_S, 0.002)
+    fault_at = _signal(running, "tokenizer", signal.SIGKILL)
+    with Recovery(running, fault_at) as recovery:
+        outcomes = running.send(list(running.small[:14]))
+    found = judge_outage(running, before, outcomes, fault_at, recovery.seconds())
+    is_same = running.server.pid == server
+    return found.with_faults("the second came too late: it was loaded") if is_same else found
 
 
 class OpenStreams:

@@ -1,7 +1,7 @@
 """What the server holds: memory, threads and files of each process, shared memory, KV blocks."""
 
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,20 +9,21 @@ import psutil
 
 from builders.server import Ports
 from ensembles.metrics import KV_CACHE_USED
-from tests.chaos.namespace import used_mib
+from tests.chaos.namespace import SHARED_MEMORY, used_mib
 
 SERVER = "tritonserver"
 
 
 @dataclass(frozen=True)
 class ProcessUse:
-    """One process; `name` is its model, or tritonserver."""
+    """One process; `name` is its model, or tritonserver; `region_mib` its part of /dev/shm."""
 
     name: str
     pid: int
     rss_mib: float
     threads: int
     files: int
+    region_mib: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ def model_processes(server_pid: int) -> Iterator[tuple[str, psutil.Process]]:
     """Each model's process, by the name of the model."""
     for child in psutil.Process(server_pid).children(recursive=True):
         try:
-            words = child.cmdline()
+            words, status = child.cmdline(), child.status()
         except psutil.Error:
             continue  # it has just ended
         model = next((Path(w).parent.parent.name for w in words if w.endswith("model.py")), None)
-        if model and child.status() != psutil.STATUS_ZOMBIE:
+        if model and status != psutil.STATUS_ZOMBIE:
             yield model, child
 
 
@@ -61,9 +62,17 @@ def _of_process(name: str, process: psutil.Process) -> ProcessUse | None:
     try:
         with process.oneshot():
             rss_mib = process.memory_info().rss / 2**20
-            return ProcessUse(name, process.pid, rss_mib, process.num_threads(), process.num_fds())
+            counts = process.num_threads(), process.num_fds()
+            return ProcessUse(name, process.pid, rss_mib, *counts, _region_mib(process.cmdline()))
     except psutil.Error:
         return None
+
+
+def _region_mib(command: Sequence[str]) -> float:
+    """Taken by the region that a model's process got as its second argument; 0 for others."""
+    if len(command) < 3 or not (region := SHARED_MEMORY / command[2]).is_file():
+        return 0.0
+    return region.stat().st_blocks * 512 / 2**20
 
 
 def kv_used(ports: Ports) -> float:

@@ -39,6 +39,10 @@ class Finding:
         """And these."""
         return replace(self, faults=self.faults + faults)
 
+    def with_recovery(self, recovery_s: float | None) -> "Finding":
+        """And this time until all was well."""
+        return replace(self, recovery_s=recovery_s)
+
 
 @dataclass(frozen=True)
 class Scenario:

@@ -53,6 +53,11 @@ class Running:
         """Each model's process."""
         return dict(model_processes(self.server.pid))
 
+    def pid_of(self, model: str) -> int | None:
+        """Of the model's process; None while it has none."""
+        process = self.processes().get(model)
+        return process.pid if process else None
+
     def warm_use(self) -> Use:
         """What it holds once every process has had its share of the work.
 
@@ -87,8 +92,12 @@ class Running:
         outcomes = send_all(self.address, self.one_of_each(), 5.0)
         return all(self.oracle.is_right(outcome) for outcome in outcomes)
 
-    def recover(self, fault_at: float) -> float | None:
-        """Seconds from the fault until all is well; None when that took too long."""
+    def recover(self, fault_at: float, first_look_s: float = 0.0) -> float | None:
+        """Seconds from the fault until all is well; None when that took too long.
+
+        Requests of the first look wait with others for what has died, and make them wait longer.
+        """
+        time.sleep(first_look_s)
         try:
             wait_until(self.is_well, RECOVERY_BOUND_S)
         except TimeoutError:
@@ -99,11 +108,11 @@ class Running:
         """What it holds more of through Triton's own fault."""
         return tuple(known_leaks(before, self.use()))
 
-    def leaks_since(self, before: Use) -> tuple[str, ...]:
-        """What it holds more of than it did."""
+    def leaks_since(self, before: Use, may_die: bool) -> tuple[str, ...]:
+        """What it holds more of than it did; of processes that died, where any `may_die`."""
         with contextlib.suppress(TimeoutError):  # closing a connection or file takes a moment
-            wait_until(lambda: not list(leaks(before, self.use())), 5, 0.5)
-        return tuple(leaks(before, self.use()))
+            wait_until(lambda: not list(leaks(before, self.use(), may_die)), 5, 0.5)
+        return tuple(leaks(before, self.use(), may_die))
 
 
 class Site:

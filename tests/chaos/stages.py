@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tests.chaos import repositories, requests
-from tests.chaos.processes import judge
+from tests.chaos.judging import judge
 from tests.chaos.requests import Ask
 from tests.chaos.scenario import Finding, Scenario
 from tests.chaos.site import Running, Site

@@ -40,7 +40,7 @@ def groups(draw: st.DrawFn, ids: Sequence[int]) -> list[list[int]]:
 
 
 def pieces(tokenizer: Tokenizer, grouped: Sequence[Sequence[int]]) -> list[str]:
-    detokenizer = IncrementalDetokenizer(tokenizer.decode)
+    detokenizer = IncrementalDetokenizer(tokenizer.decode, tokenizer.get_vocab_size())
     return [*(detokenizer.push(group) for group in grouped), detokenizer.flush()]
 
 
@@ -94,7 +94,7 @@ def test_a_character_that_never_ends_is_shown_at_the_end():
 def test_broken_bytes_do_not_hold_the_stream_back():
     tokenizer = TOKENIZERS["byte-level"]
     broken = [tokenizer.token_to_id("ÿ")] * 10
-    detokenizer = IncrementalDetokenizer(tokenizer.decode)
+    detokenizer = IncrementalDetokenizer(tokenizer.decode, tokenizer.get_vocab_size())
     assert "".join(detokenizer.push([i]) for i in broken).count(REPLACEMENT) >= 6
 
 
@@ -119,10 +119,20 @@ def test_tokens_across_characters_never_reach_a_clean_cut_and_are_still_shown():
     ]
     parts.append(characters[-1].encode()[1:])
     found = IncrementalDetokenizer(
-        lambda ids: b"".join(parts[i] for i in ids).decode(errors="replace")
+        lambda ids: b"".join(parts[i] for i in ids).decode(errors="replace"), len(parts)
     )
     shown = [found.push([i]) for i in range(len(parts))]
     assert shown == ["", "你", "好", "吗", "我", "很"]
+
+
+def test_ids_far_above_the_vocabulary_are_an_engines_fault_and_padding_is_not():
+    """The tokenizer drops both."""
+    tokenizer = TOKENIZERS["byte-level"]
+    size = tokenizer.get_vocab_size()
+    detokenizer = IncrementalDetokenizer(tokenizer.decode, size)
+    assert detokenizer.push([size + size // 20]) == ""
+    with pytest.raises(ValueError, match=r"token id 10000000; the vocabulary ends before"):
+        detokenizer.push([10**7])
 
 
 # --- stop words --------------------------------------------------------------------------------

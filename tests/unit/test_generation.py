@@ -31,7 +31,7 @@ SOURCES = {
 
 def start(stop_words: tuple[str, ...] = (), pacer: ChunkPacer | None = None, **inputs):
     stream = FakeStream(tensors(**({"stream": True} | inputs)))
-    detokenizer = IncrementalDetokenizer(lambda ids: "".join(WORDS[i] for i in ids))
+    detokenizer = IncrementalDetokenizer(lambda ids: "".join(WORDS[i] for i in ids), len(WORDS))
     timeline = Timeline(stream, 7, LlmMetrics(FakeMeter()))
     stops = StopWords(stop_words)
     return stream, Generation(stream, 7, detokenizer, stops, pacer or Eager(), timeline)

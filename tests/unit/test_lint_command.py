@@ -2,11 +2,20 @@
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from triton_rag.cli import main
+from triton_rag.lint.engine import lint
 from triton_rag.lint.models import MAX_CONFIG_BYTES
+from triton_rag.lint.options import Options
+from triton_rag.lint.rules.ensemble import GOOD as GOOD_ENSEMBLE
+from triton_rag.lint.schema import model_config_type
+
+from tests.unit.test_lint_parser import messages
 
 GOOD = 'backend: "onnxruntime"\n'
 BAD = 'backend: "onnxruntime"\nmax_batch_size: -1\nplatform: "tensorrt_plan"\n'
@@ -61,6 +70,14 @@ def test_warnings_fail_when_strict(repository: Path, capsys: pytest.CaptureFixtu
     assert run(capsys, repository, "--strict", "--ignore", "TRN106")[0] == 0
 
 
+def test_a_comment_leaves_a_rule_out(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", "# triton-rag: ignore TRN213, TRN104\n" + BAD)
+    write(repository, "n", BAD.replace("max", '# "triton-rag: ignored"\nmax'))
+    _, out, _ = run(capsys, repository)
+    assert rules(out) == ["TRN213", "TRN104"]
+    assert "/m/" not in out
+
+
 def test_json(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(repository, "m", BAD)
     status, out, _ = run(capsys, repository, "--format", "json")
@@ -68,7 +85,7 @@ def test_json(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (status, found["models"], found["errors"]) == (1, 1, 2)
     first = found["findings"][0]
     assert (first["line"], first["column"], first["rule"]) == (2, 1, "TRN213")
-    assert first["docs"].endswith("/docs/lint/TRN213.md")
+    assert first["docs"] == "docs/lint/TRN213.md"
 
 
 def test_sarif(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,3 +229,76 @@ def test_order_is_stable(repository: Path, capsys: pytest.CaptureFixture[str]) -
     assert first == run(capsys, repository)[1]
     paths = [line.split(":")[0] for line in first.splitlines()[:-1]]
     assert paths == sorted(paths)
+
+
+def test_fix_keeps_everything_else(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(
+        repository,
+        "m",
+        'name: "other"  # the name\nbackend: onnxruntime\nmax_batch_sise: "8"\n'
+        "# instances\ninstance_group [ { kind: CPU } ]\n",
+    )
+    _, _, err = run(capsys, repository, "--fix")
+    assert '-max_batch_sise: "8"' in err
+    run(capsys, repository, "--fix")
+    run(capsys, repository, "--fix")
+    assert (folder / "config.pbtxt").read_text() == (
+        'name: "m"  # the name\nbackend: "onnxruntime"\nmax_batch_size: 8\n'
+        "# instances\ninstance_group [ { kind: KIND_CPU } ]\n"
+    )
+    assert run(capsys, repository)[:2] == (0, "1 model, 0 errors, 0 warnings\n")
+
+
+def test_graph(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path, content in GOOD_ENSEMBLE.all_files().items():
+        text = content
+        (repository / path).parent.mkdir(parents=True, exist_ok=True)
+        if path.startswith("second"):
+            text = text.replace('"x" data_type: TYPE_FP32', '"x" data_type: TYPE_FP16')
+        (repository / path).write_text(text)
+    status, out, _ = run(capsys, repository, "--graph", "model")
+    assert status == 0
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines[0] == "flowchart LR"
+    assert 'in_IN -- "IN<br/>FP32 [3]" --> step1' in lines
+    assert 'step1 -- "mid<br/>FP16 [3]" --> step2' in lines
+    assert "step2 --> out_OUT" in lines
+    (second,) = [line for line in lines if line.startswith("step2[")]
+    assert "TRN523" in second
+    assert second.endswith(":::error")
+    status, _, err = run(capsys, repository, "--graph", "first")
+    assert status == 2
+    assert "there is no ensemble 'first': model" in err
+
+
+def test_ensembles_that_fan_out_are_read_in_time(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Layers that each call the next twice: 2^400 ways through, and deep."""
+    tensors = "".join(
+        f'{side} {{ name: "{name}" data_type: TYPE_FP32 dims: [ 1 ] }}\n'
+        for side, name in (("input", "x"), ("output", "y"))
+    )
+    for layer in range(400):
+        calls = "".join(
+            f'step {{ model_name: "m{layer + 1}" model_version: -1 input_map {{ key: "x" value: '
+            f'"{read}" }} output_map {{ key: "y" value: "{written}" }} }}\n'
+            for read, written in (("x", "mid"), ("mid", "y"))
+        )
+        config = f'platform: "ensemble"\n{tensors}ensemble_scheduling {{\n{calls}}}\n'
+        write(repository, f"m{layer}", config)
+    write(repository, "m400", f'backend: "identity"\n{tensors}')
+    assert run(capsys, repository)[:2] == (0, "401 models, 0 errors, 0 warnings\n")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(messages(model_config_type()), messages(model_config_type()), st.booleans())
+def test_no_configuration_makes_it_fail(one: str, two: str, ensemble: bool) -> None:
+    """Whatever the text, every rule gives findings and no traceback."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        write(root, "one", one + ('\nplatform: "ensemble"' if ensemble else ""))
+        write(root, "two", two)
+        for finding in lint([name], Options(gpus=1)).findings:
+            assert finding.line >= 1
+            assert finding.text

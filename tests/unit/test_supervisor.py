@@ -182,12 +182,11 @@ def test_unloaded_is_what_somebody_unloaded() -> None:
     assert RecordedApi({"/v2/repository/index": rows}).unloaded_models() == {"b"}
 
 
-def make_process(proc: Path, pid: int, state: str, *arguments: str) -> None:
+def make_process(proc: Path, pid: int, parent: int, state: str, *arguments: str) -> None:
     folder = proc / str(pid)
-    (folder / "task" / str(pid)).mkdir(parents=True)
-    (folder / "stat").write_text(f"{pid} (a name) with) {state} 1 2 3")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "stat").write_text(f"{pid} (a name) with) {state} {parent} 2 3")
     (folder / "cmdline").write_text("\0".join(arguments))
-    (folder / "task" / str(pid) / "children").write_text("")
 
 
 STUB = (
@@ -203,15 +202,29 @@ STUB = (
 )
 
 
+LLM_6 = Instance("llm", "llm_0_0", 6, "rag_1")
+
+
 def test_reads_the_models_of_a_servers_children(tmp_path: Path) -> None:
-    make_process(tmp_path, 5, "S", "tritonserver")
-    make_process(tmp_path, 6, "S", *STUB, "DEFAULT")
-    make_process(tmp_path, 7, "Z")
-    make_process(tmp_path, 8, "T", "sh")
-    (tmp_path / "5" / "task" / "5" / "children").write_text("6 7 8 ")
-    assert list(processes.instances(5, tmp_path)) == [Instance("llm", "llm_0_0", 6, "rag_1")]
+    make_process(tmp_path, 5, 1, "S", "tritonserver")
+    make_process(tmp_path, 6, 5, "S", *STUB, "DEFAULT")
+    make_process(tmp_path, 7, 5, "Z")
+    make_process(tmp_path, 8, 5, "T", "sh")
+    make_process(tmp_path, 10, 4, "S", *STUB, "DEFAULT")  # of another server
+    assert processes.instances(5, tmp_path) == (LLM_6,)
     states = [processes.state(pid, tmp_path) for pid in (6, 7, 8, 9)]
     assert states == [State.ALIVE, State.DEAD, State.STOPPED, State.GONE]
+
+
+def test_finds_a_process_that_is_new_or_becomes_a_models(tmp_path: Path) -> None:
+    """Between fork and exec it still has the server's arguments."""
+    make_process(tmp_path, 5, 1, "S", "tritonserver")
+    make_process(tmp_path, 6, 5, "S", "tritonserver")
+    finder = processes.Finder(5, tmp_path)
+    assert finder.find() == ()
+    make_process(tmp_path, 6, 5, "S", *STUB)
+    make_process(tmp_path, 7, 5, "S", *STUB)
+    assert [one.pid for one in finder.find()] == [6, 7]
 
 
 def test_finds_clients_connections_and_no_listeners(tmp_path: Path) -> None:

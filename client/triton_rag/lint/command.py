@@ -5,8 +5,10 @@ import gc
 import sys
 
 from triton_rag.lint.engine import Report, lint
+from triton_rag.lint.fix import repairs
+from triton_rag.lint.graph import NoEnsemble, mermaid
 from triton_rag.lint.options import Options
-from triton_rag.lint.report import FORMATS, explain
+from triton_rag.lint.report import FORMATS, explain, printable
 from triton_rag.lint.repository import NotARepository
 from triton_rag.lint.versions import NEWEST, UnknownVersion, Version
 
@@ -25,6 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="a model repository; several are "
                         "checked together, as one server would serve them")  # fmt: skip
     parser.add_argument("--explain", metavar="RULE", help="say what a rule means and stop")
+    parser.add_argument("--fix", action="store_true", help="repair what has one certain repair: "
+                        "shows a diff and writes the files")  # fmt: skip
+    parser.add_argument("--graph", metavar="ENSEMBLE", help="draw an ensemble, as Mermaid, with "
+                        "its findings")  # fmt: skip
     parser.add_argument("--format", choices=tuple(FORMATS), default="text", help="(%(default)s)")
     parser.add_argument("--strict", action="store_true", help="warnings fail too")
     parser.add_argument(
@@ -67,15 +73,14 @@ def run(options: argparse.Namespace) -> int:
         return _explain(options.explain)
     if not options.paths:
         return _complain("give the path of a model repository")
-    gc.disable()  # a process that ends soon; collections cost a fifth of the time
     try:
-        reports = [
-            lint(options.paths, _options(options, name))
-            for name in options.model_config_name or [""]
-        ]
+        report = _read(options)
     except NotARepository as error:
         return _complain(str(error))
-    report = Report.merged(reports).without(options.ignore)
+    if options.graph:
+        return _draw(report, options.graph)
+    if options.fix:
+        report = _repaired(report, options)
     print(FORMATS[options.format](report))
     summary = report.summary
     return FOUND if summary.errors or (options.strict and summary.warnings) else CLEAN
@@ -90,6 +95,38 @@ def _options(given: argparse.Namespace, model_config_name: str) -> Options:
         backends=tuple(given.backend),
         check_files=not given.no_files,
     )
+
+
+def _draw(report: Report, name: str) -> int:
+    try:
+        print(mermaid(report, name))
+    except NoEnsemble as error:
+        return _complain(str(error))
+    return CLEAN
+
+
+def _repaired(report: Report, options: argparse.Namespace) -> Report:
+    """Write the repairs, and look again."""
+    found = repairs(report.findings)
+    for repair in found:
+        print(repair.diff, file=sys.stderr)
+        try:
+            repair.write()
+        except OSError as error:
+            _complain(f"{printable(repair.path)} is not repaired: {error.strerror or error}")
+    return _read(options) if found else report
+
+
+def _read(options: argparse.Namespace) -> Report:
+    names = options.model_config_name or [""]
+    was_enabled = gc.isenabled()
+    gc.disable()  # a few seconds at most, in which collections cost a fifth of the time
+    try:
+        reports = [lint(options.paths, _options(options, name)) for name in names]
+    finally:
+        if was_enabled:
+            gc.enable()
+    return Report.merged(reports).without(options.ignore)
 
 
 def _explain(rule: str) -> int:

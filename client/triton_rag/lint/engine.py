@@ -76,8 +76,9 @@ def _check(model: Model, repository: Repository) -> Iterator[Finding]:
         yield _finding(model, BY_ID[problem.rule], problem)
     if model.is_readable:
         for rule in _ACTIVE:
-            for problem in rule.check(model, repository):
-                yield _finding(model, rule, problem)
+            if rule.id not in model.ignored:
+                for problem in rule.check(model, repository):
+                    yield _finding(model, rule, problem)
 
 
 def _finding(model: Model, rule: Rule, problem: Problem) -> Finding:
@@ -96,4 +97,6 @@ def _finding(model: Model, rule: Rule, problem: Problem) -> Finding:
         text=problem.text,
         end_line=end_line,
         end_column=end_column,
+        at=problem.at,
+        replacement=problem.replacement,
     )

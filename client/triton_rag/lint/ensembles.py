@@ -87,15 +87,21 @@ def ready_tensors(ensemble: Model, all_steps: list[Step]) -> set[str]:
         waiting = [step for step in waiting if step not in runnable]
 
 
-def is_decoupled(model: Model, repository: Repository, depth: int = 0) -> bool:
+def is_decoupled(model: Model, repository: Repository) -> bool:
     """Whether a model may give any number of responses; an ensemble does if a step does."""
-    if model.is_ensemble:
-        if depth > len(repository.models):  # a circle, which another rule reports
-            return False
-        called = (step.model for step in steps(model, repository))
-        return any(each and is_decoupled(each, repository, depth + 1) for each in called)
-    policy = model.config.child("model_transaction_policy")
-    return bool(policy and policy.flag("decoupled"))
+    known = repository.decoupled
+    if model.name not in known:
+        reached, waiting = {model.name}, [model]
+        known[model.name] = False
+        while waiting and not known[model.name]:
+            each = waiting.pop()
+            policy = None if each.is_ensemble else each.config.child("model_transaction_policy")
+            if known.get(each.name) or (policy and policy.flag("decoupled")):
+                known[model.name] = True
+            fresh = [step.model for step in steps(each, repository) if step.model]
+            waiting += [one for one in fresh if one.name not in reached]
+            reached |= {one.name for one in fresh}
+    return known[model.name]
 
 
 def declared(model: Model, side: str, name: str) -> Message | None:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from triton_rag.lint.nodes import Span
 
+_NOWHERE = Span(0, 0)
+
 
 class Severity(Enum):
     """How bad it is."""
@@ -27,6 +29,8 @@ class Problem(NamedTuple):
     """The file it is in, relative to the model's folder; "" is the model's configuration."""
     severity: Severity | None = None
     """Where it differs from the rule's."""
+    replacement: str | None = None
+    """What to put in place of the text at `at`, where that is certain."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Finding:
     text: str
     end_line: int = 0
     end_column: int = 0
+    at: Span = _NOWHERE
+    replacement: str | None = None
 
     @property
     def order(self) -> tuple[str, int, int, str, str]:

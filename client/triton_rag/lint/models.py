@@ -7,16 +7,18 @@ from functools import cached_property
 from triton_rag.lint import reading
 from triton_rag.lint.findings import Problem
 from triton_rag.lint.identity import Identity, complete
-from triton_rag.lint.nodes import Message, Span
+from triton_rag.lint.nodes import Message, Node, Span
+from triton_rag.lint.onnx_file import OnnxGraph, read_onnx
 from triton_rag.lint.options import Options
 from triton_rag.lint.parser import parse
 from triton_rag.lint.python_source import PythonSource
 from triton_rag.lint.repository import MAX_VERSION, ModelFolder
-from triton_rag.lint.tokens import Places
+from triton_rag.lint.tokens import Places, comments
 
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
 
 _START = Span(0, 0)
+_IGNORE = "triton-rag: ignore"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,19 @@ class Model:
         """As written."""
         return int(self.config.number("max_batch_size"))
 
+    @cached_property
+    def ignored(self) -> frozenset[str]:
+        """Rules that a comment such as `# triton-rag: ignore TRN652` leaves out of this model."""
+        if _IGNORE not in self.text:
+            return frozenset()
+        found = [each.text.partition(_IGNORE)[2] for each in comments(self.text)]
+        return frozenset(rule for text in found for rule in text.replace(",", " ").split())
+
+    @cached_property
+    def nodes(self) -> list[Node]:
+        """Every value of the configuration."""
+        return self.config.everything()
+
     @property
     def checks_files(self) -> bool:
         """Whether its files are where it will be loaded from: an agent may bring it elsewhere."""
@@ -96,6 +111,16 @@ class Model:
         return None
 
     @cached_property
+    def onnx(self) -> OnnxGraph | None:
+        """What the ONNX file of the newest version declares; None where there is none."""
+        if self.backend != "onnxruntime" or not self.checks_files:
+            return None
+        for folder in self.loaded_folders[:1]:
+            path = self.place.folder.path / folder / self.identity.filename
+            return read_onnx(path) if path.is_file() else None
+        return None
+
+    @cached_property
     def may_complete(self) -> bool:
         """Whether the backend may add tensors, or what they lack, when it loads the model."""
         if not self.options.auto_complete or self.is_ensemble:
@@ -103,8 +128,10 @@ class Model:
         has_both = "input" in self.config and "output" in self.config
         if self.backend == "python":
             return self.python is None or self.python.completes_config
-        if self.backend in ("onnxruntime", "pytorch", "openvino"):
+        if self.backend in ("onnxruntime", "openvino"):
             return not has_both
+        if self.backend == "pytorch":  # only its Python runtime may
+            return self.config.text("runtime") == "model.py"
         return self.backend not in ("tensorrtllm", "identity", "repeat", "square")
 
     @cached_property

@@ -47,11 +47,7 @@ class Message:
 
     def nodes(self, name: str) -> list[Node]:
         """Every value of a field."""
-        found = self._nodes.get(name)
-        if found is None:
-            assert name in self.type.fields, f"{self.type.name} has no field {name}"
-            return []
-        return found
+        return self._nodes.get(name, [])
 
     def node(self, name: str) -> Node | None:
         """The value that counts: the last."""
@@ -60,6 +56,16 @@ class Message:
 
     def __contains__(self, name: str) -> bool:
         return name in self._nodes
+
+    def everything(self) -> "list[Node]":
+        """Every value in here, those of messages inside too, each before what it holds."""
+        found: list[Node] = []
+        waiting = [self]
+        while waiting:
+            for nodes in waiting.pop()._nodes.values():
+                found += nodes
+                waiting += [node.value for node in nodes if isinstance(node.value, Message)]
+        return found
 
     def fields(self) -> Iterator[str]:
         """The names of all fields that are set."""

@@ -9,7 +9,8 @@ from triton_rag.lint.findings import Problem
 from triton_rag.lint.literals import BadLiteral, read_float, read_integer, read_string
 from triton_rag.lint.nodes import Message, Node, Scalar, Span
 from triton_rag.lint.schema import FieldType, Kind, MessageType, model_config_type
-from triton_rag.lint.spelling import did_you_mean
+from triton_rag.lint.spelling import did_you_mean, nearest
+from triton_rag.lint.token_text import character, quoted, requoted
 from triton_rag.lint.tokens import Token, TokenKind, tokenize
 from triton_rag.lint.versions import FIRST_VERSION, Version
 
@@ -90,33 +91,32 @@ class _Reader(Cursor):
         if token.kind == TokenKind.PLACEHOLDER:
             self._fault(rules.PLACEHOLDER, token, f"{token.text} was not filled in")
         elif token.kind == TokenKind.JUNK and (token.text < " " or token.text > "~"):
-            self._fault(
-                rules.JUNK, token, f"{_character(token.text)} is no text of a configuration"
-            )
+            self._fault(rules.JUNK, token, f"{character(token.text)} is no text of a configuration")
         else:
             self._fault(
-                rules.SYNTAX, token, f"{_quoted(token)} where a field of {message_type.name} begins"
+                rules.SYNTAX, token, f"{quoted(token)} where a field of {message_type.name} begins"
             )
         self.index += 1
         raise _Stop
 
     def _unknown(self, token: Token, message_type: MessageType) -> None:
+        since = Version.of_field(message_type.name, token.text)
+        if since is not FIRST_VERSION:  # newer than the installed tritonclient's schema
+            self._check_version(token, since)
+            self.index += 1
+            self.skip_value()
+            return
         hint = did_you_mean(token.text, message_type.fields)
         text = f"{message_type.name} has no field '{token.text}'{hint}"
-        self._fault(rules.UNKNOWN_FIELD, token, text)
+        self._fault(rules.UNKNOWN_FIELD, token, text, nearest(token.text, message_type.fields))
         self.index += 1
         self.skip_value()
 
     def _known(
         self, name: Token, field_type: FieldType, parent: MessageType, nodes: list[Node]
     ) -> None:
-        if field_type.since is not FIRST_VERSION and field_type.since > self.triton:
-            self._fault(
-                rules.NEWER_FIELD,
-                name,
-                f"'{name.text}' came with Triton {field_type.since.describe()}; "
-                f"{self.triton.describe()} refuses the file",
-            )
+        if field_type.since is not FIRST_VERSION:
+            self._check_version(name, field_type.since)
         self._check_unique(name, field_type, parent, nodes)
         read = self._message_value if field_type.kind is Kind.MESSAGE else self._scalar_value
         token = self.tokens[self.index]
@@ -127,6 +127,11 @@ class _Reader(Cursor):
             raise _Stop
         for value, at in self._values(field_type, read):
             nodes.append(Node(name.text, Span(name.start, at.end), value, at))
+
+    def _check_version(self, name: Token, since: Version) -> None:
+        if since > self.triton:
+            text = f"'{name.text}' came with Triton {since.describe()}; {self.triton.describe()}"
+            self._fault(rules.NEWER_FIELD, name, f"{text} refuses the file")
 
     def _check_unique(
         self, name: Token, field_type: FieldType, parent: MessageType, nodes: list[Node]
@@ -175,7 +180,7 @@ class _Reader(Cursor):
                 self._fault(
                     rules.SYNTAX,
                     token,
-                    f"{_quoted(token)} in the list of '{field_type.name}', where ',' or ']' is due",
+                    f"{quoted(token)} in the list of '{field_type.name}', where ',' or ']' is due",
                 )
                 raise _Stop
 
@@ -184,7 +189,7 @@ class _Reader(Cursor):
         closing = _CLOSING.get(token.text)
         if closing is None:
             self._fault(
-                rules.SYNTAX, token, f"{_quoted(token)} where '{{' of '{field_type.name}' is due"
+                rules.SYNTAX, token, f"{quoted(token)} where '{{' of '{field_type.name}' is due"
             )
             raise _Stop
         self.index += 1
@@ -211,13 +216,16 @@ class _Reader(Cursor):
         elif token.kind == TokenKind.OPEN_STRING:
             self._fault(rules.SYNTAX, token, "this string has no end on its line")
         elif field_type.kind is Kind.ENUM and token.kind == TokenKind.NAME:
-            self._fault(rules.ENUMERATOR, first, why)
+            assert field_type.enum is not None
+            meant = nearest(token.text, field_type.enum.numbers)
+            self._fault(rules.ENUMERATOR, first, why, meant)
         else:
-            self._fault(rules.WRONG_TYPE, first, f"'{field_type.name}' {why}")
+            meant = requoted(first, field_type)
+            self._fault(rules.WRONG_TYPE, first, f"'{field_type.name}' {why}", meant)
 
     def _string(self, _: FieldType, token: Token, negative: bool) -> str:
         if token.kind != TokenKind.STRING or negative:
-            raise BadLiteral(f"takes a string in quotes, not {_quoted(token)}")
+            raise BadLiteral(f"takes a string in quotes, not {quoted(token)}")
         parts = []
         while self.tokens[self.index].kind == TokenKind.STRING:
             parts.append(read_string(self.tokens[self.index].text))
@@ -226,14 +234,14 @@ class _Reader(Cursor):
 
     def _integer(self, field_type: FieldType, token: Token, negative: bool) -> int:
         if token.kind != TokenKind.NUMBER:
-            raise BadLiteral(f"takes an integer, not {_quoted(token)}")
+            raise BadLiteral(f"takes an integer, not {quoted(token)}")
         value = read_integer(token.text, negative, field_type.bounds)
         self.index += 1
         return value
 
     def _float(self, _: FieldType, token: Token, negative: bool) -> float:
         if token.kind not in (TokenKind.NUMBER, TokenKind.NAME):
-            raise BadLiteral(f"takes a number, not {_quoted(token)}")
+            raise BadLiteral(f"takes a number, not {quoted(token)}")
         value = read_float(token.text)
         self.index += 1
         return -value if negative else value
@@ -245,7 +253,7 @@ class _Reader(Cursor):
         if not negative and token.kind == TokenKind.NUMBER and read_integer(token.text) in (0, 1):
             return read_integer(token.text) == 1
         self.index -= 1
-        raise BadLiteral(f"takes true or false, not {_quoted(token)}")
+        raise BadLiteral(f"takes true or false, not {quoted(token)}")
 
     def _enumerator(self, field_type: FieldType, token: Token, negative: bool) -> str:
         enum = field_type.enum
@@ -255,7 +263,7 @@ class _Reader(Cursor):
             self.index += 1
             return enum.names.get(number, str(number))
         if token.kind != TokenKind.NAME or negative:
-            raise BadLiteral(f"takes an enumerator, not {_quoted(token)}")
+            raise BadLiteral(f"takes an enumerator, not {quoted(token)}")
         if token.text not in enum.numbers:
             raise BadLiteral(
                 f"{enum.name} has no value '{token.text}'"
@@ -264,10 +272,10 @@ class _Reader(Cursor):
         self.index += 1
         return token.text
 
-    def _fault(self, rule: str, token: Token, text: str) -> None:
+    def _fault(self, rule: str, token: Token, text: str, replacement: str | None = None) -> None:
         if len(self.problems) < MAX_FAULTS:
-            end = max(token.end, token.start + 1)
-            self.problems.append(Problem(Span(token.start, end), text, rule))
+            at = Span(token.start, max(token.end, token.start + 1))
+            self.problems.append(Problem(at, text, rule, replacement=replacement))
 
 
 _READERS: dict[Kind, Callable[[_Reader, FieldType, Token, bool], Scalar]] = {
@@ -284,14 +292,3 @@ def _is_default(value: "Scalar | Message", field_type: FieldType) -> bool:
     if field_type.enum is not None:
         return value == field_type.enum.names.get(0)
     return not isinstance(value, Message) and not value
-
-
-def _quoted(token: Token) -> str:
-    if token.kind == TokenKind.END:
-        return "the end of the file"
-    text = token.text if len(token.text) <= 40 else f"{token.text[:40]}…"
-    return text if token.kind == TokenKind.STRING else f"'{_character(text)}'"
-
-
-def _character(text: str) -> str:
-    return text if text.isprintable() else text.encode("unicode_escape", "replace").decode()

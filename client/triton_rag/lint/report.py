@@ -75,7 +75,6 @@ def as_sarif(report: Report) -> str:
     used = sorted({finding.rule for finding in report.findings})
     driver = {
         "name": "triton_rag lint",
-        "informationUri": "https://github.com/triton-rag/triton-rag/blob/main/docs/lint.md",
         "rules": [_sarif_rule(name) for name in used],
     }
     run = {
@@ -93,7 +92,7 @@ def _sarif_rule(name: str) -> dict[str, Any]:
         "id": rule.id,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
-        "helpUri": rule.url,
+        "help": {"text": f"{rule.why}\n\n{rule.url}, or: triton-rag lint --explain {rule.id}"},
         "defaultConfiguration": {"level": rule.severity.value},
     }
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 
-DOCS = "https://github.com/triton-rag/triton-rag/blob/main/docs/lint"
+DOCS = "docs/lint"
+"""Where the pages are: a folder of this project, which has no address on the web yet."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Repository:
     options: Options
     steps: "dict[str, list[Step]]" = field(default_factory=dict, compare=False)
     """Of ensembles that were looked at before, by name."""
+    decoupled: dict[str, bool] = field(default_factory=dict, compare=False)
+    """Of models that were looked at before, by name."""
 
     def of_step(self, step_model: str) -> Model | None:
         """The model that an ensemble's step names, if its configuration could be read."""

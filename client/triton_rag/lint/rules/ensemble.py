@@ -59,25 +59,29 @@ def _unknown_model(model: Model, repository: Repository) -> Iterator[Problem]:
 
 
 def _circle(model: Model, repository: Repository) -> Iterator[Problem]:
-    """Triton refuses every ensemble from which a circle is reached, and each in it."""
-    path = _path_to_circle(model, repository, [model.name])
-    if path:
+    if path := _path_to_itself(model, repository):
         yield Problem(
             model.at(model.config, "ensemble_scheduling"),
             f"ensembles call each other in a circle: {' → '.join(path)}",
         )
 
 
-def _path_to_circle(model: Model, repository: Repository, path: list[str]) -> list[str]:
-    for step in steps(model, repository):
-        if step.model_name == path[0]:
-            return [*path, step.model_name]
-        is_new = step.model is not None and step.model_name not in path
-        if step.model and step.model.is_ensemble and is_new:
-            found = _path_to_circle(step.model, repository, [*path, step.model_name])
-            if found:
-                return found
-    return []
+def _path_to_itself(model: Model, repository: Repository) -> list[str]:
+    """The ensembles from `model` back to it, by the fewest calls; empty where there is no way."""
+    callers: dict[str, str] = {}
+    waiting = [model]
+    while waiting:
+        caller = waiting.pop(0)
+        for step in steps(caller, repository):
+            if step.model and step.model.is_ensemble and step.model_name not in callers:
+                callers[step.model_name] = caller.name
+                waiting.append(step.model)
+    if model.name not in callers:
+        return []
+    path = [model.name]
+    while len(path) == 1 or path[0] != model.name:
+        path.insert(0, callers[path[0]])
+    return path
 
 
 def _written_twice(model: Model, repository: Repository) -> Iterator[Problem]:

@@ -35,11 +35,13 @@ MISNOMERS = {
 
 def _name_mismatch(model: Model, _: Repository) -> Iterator[Problem]:
     name = model.config.text("name")
-    if name and name != model.name:
+    node = model.config.node("name")
+    if node and name and name != model.name:
         yield Problem(
-            model.at(model.config, "name"),
+            node.value_at,
             f"the model is named '{name}', its folder '{model.name}': make them equal, or leave "
             "the name out",
+            replacement=f'"{model.name}"' if re.fullmatch(r"[\w.-]+", model.name) else None,
         )
 
 

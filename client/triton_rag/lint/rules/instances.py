@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from triton_rag.lint.findings import Problem
 from triton_rag.lint.models import Model
 from triton_rag.lint.nodes import Message
-from triton_rag.lint.rule import ERROR, Example, Repository, Rule
+from triton_rag.lint.rule import ERROR, WARNING, Example, Repository, Rule
 from triton_rag.lint.shapes import BYTES_OF_TYPE, element_count, fits
 
 MOST_WARMUP_BYTES = 2**40
@@ -27,7 +27,8 @@ def _gpus_without_gpu(model: Model, repository: Repository) -> Iterator[Problem]
         on_cpu = kind in ("KIND_CPU", "KIND_MODEL")
         if "gpus" in group and (on_cpu or (kind == "KIND_AUTO" and repository.options.gpus == 0)):
             why = kind if on_cpu else "the machine has no GPU"
-            yield Problem(model.at(group, "gpus"), f"gpus are given, and {why}")
+            at = model.at(group, "gpus")
+            yield Problem(at, f"gpus are given, and {why}", replacement="" if on_cpu else None)
 
 
 def _gpu_number(model: Model, repository: Repository) -> Iterator[Problem]:
@@ -35,6 +36,9 @@ def _gpu_number(model: Model, repository: Repository) -> Iterator[Problem]:
     for group, kind in _groups(model):
         if kind == "KIND_GPU" and most == 0:
             yield Problem(model.at(group, "kind"), "KIND_GPU, and the machine has no GPU")
+        elif kind == "KIND_GPU" and repository.options.model_config_name == "cpu":
+            text = "KIND_GPU in the configuration 'cpu'; --gpus says how many GPUs there are"
+            yield Problem(model.at(group, "kind"), text, severity=WARNING)
         elif kind == "KIND_GPU":
             for node in group.nodes("gpus"):
                 if isinstance(node.value, int) and not 0 <= node.value < most:

@@ -12,7 +12,7 @@ _GOOD = Example('backend: "onnxruntime"\nmax_batch_size: 8\n')
 
 
 def _unknown_enumerators(model: Model, _: Repository) -> Iterator[Problem]:
-    for node in _nodes(model.config):
+    for node in model.nodes:
         if (
             isinstance(node.value, str)
             and node.value.lstrip("-").isdecimal()
@@ -28,23 +28,12 @@ def _is_enum(node: Node, model: Model) -> bool:
     return not text.startswith(('"', "'"))
 
 
-def _nodes(message: Message) -> Iterator[Node]:
-    for name in message.fields():
-        for node in message.nodes(name):
-            yield node
-            if isinstance(node.value, Message):
-                yield from _nodes(node.value)
-
-
 def _repeated_keys(model: Model, _: Repository) -> Iterator[Problem]:
-    for node in _nodes(model.config):
-        if isinstance(node.value, Message):
-            for name, kind in node.value.type.fields.items():
-                if kind.is_map and name in node.value:
-                    yield from _repeated(node.value, name)
-    for name, kind in model.config.type.fields.items():
-        if kind.is_map and name in model.config:
-            yield from _repeated(model.config, name)
+    messages = [node.value for node in model.nodes if isinstance(node.value, Message)]
+    for message in (model.config, *messages):
+        for name in message.fields():
+            if message.type.fields[name].is_map:
+                yield from _repeated(message, name)
 
 
 def _repeated(message: Message, name: str) -> Iterator[Problem]:

@@ -178,6 +178,15 @@ def _negative_batch(model: Model, _: Repository) -> Iterator[Problem]:
         )
 
 
+def _no_tensors(model: Model, _: Repository) -> Iterator[Problem]:
+    if model.backend != "pytorch" or model.may_complete:
+        return
+    for side in _SIDES:
+        if side not in model.config:
+            text = f"no {side} is declared, and PyTorch's backend completes none"
+            yield Problem(model.at(model.config), text)
+
+
 def _config(tensor: str, batch: int = 0) -> Example:
     return Example(
         f'backend: "onnxruntime"\nmax_batch_size: {batch}\ninput {{ {tensor} }}\n'
@@ -244,4 +253,11 @@ RULES = (
     Rule("TRN213", "max_batch_size is negative", ERROR,
          "0 turns batching off: then the dims are the whole shape.",
          _config(f"{_X} dims: [ 1 ]", -1), _GOOD, _negative_batch),
+    Rule("TRN214", "a PyTorch model without inputs or outputs", ERROR,
+         "TorchScript and AOTInductor files don't name their tensors for Triton: the configuration "
+         "has to, inputs and outputs both.",
+         Example('backend: "pytorch"\nmax_batch_size: 8\n'),
+         Example('backend: "pytorch"\ninput { name: "INPUT__0" data_type: TYPE_FP32 dims: [ 3 ] }\n'
+                 'output { name: "OUTPUT__0" data_type: TYPE_FP32 dims: [ 3 ] }\n'), _no_tensors,
+         "source: pytorch_backend (r24.10 and main); NVIDIA's cases of it agree"),
 )  # fmt: skip

@@ -1,0 +1,106 @@
+"""What the supervisor concludes from the processes that it sees, and from loads without an end."""
+
+import pytest
+
+from builders.server import Ports
+from builders.supervisor import connections, processes
+from builders.supervisor.events import Cause
+from builders.supervisor.journal import Journal
+from builders.supervisor.metrics import SupervisorMetrics
+from builders.supervisor.processes import Instance, State
+from builders.supervisor.settings import Settings
+from builders.supervisor.triton_api import NoAnswer, TritonApi
+from builders.supervisor.watch import Watch
+
+SETTINGS = Settings()
+LLM = Instance("llm", "llm_0_0", 6, "rag_1")
+
+
+class LoadingApi(TritonApi):
+    """Whose loads are late, each after the time that it was given."""
+
+    def reload(self, model: str, timeout_s: float) -> str:
+        raise NoAnswer("no answer", is_late=True)
+
+
+class Machine:
+    """The processes that there are, and a watch over them; no thread of it runs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, settings: Settings = SETTINGS) -> None:
+        self.living: tuple[Instance, ...] = (LLM,)
+        self.states: dict[int, State] = {}
+        metrics = SupervisorMetrics(("llm",))
+        self.watch = Watch(5, LoadingApi(Ports()), settings, Journal(lambda line: None), metrics)
+        self.health = self.watch._health["llm"]
+        monkeypatch.setattr(self.watch._finder, "find", lambda: self.living)
+        monkeypatch.setattr(processes, "state", lambda pid: self.states.get(pid, State.ALIVE))
+        monkeypatch.setattr(processes, "kill", lambda instance: None)
+        monkeypatch.setattr(connections, "end_clients", lambda *_: 0)
+        monkeypatch.setattr(self.watch._threads, "submit", lambda *_: None)
+
+    def die(self, instance: Instance = LLM) -> None:
+        """As a zombie: without arguments, so not found any more."""
+        self.states[instance.pid] = State.DEAD
+        self.living = tuple(one for one in self.living if one != instance)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
+
+
+def test_a_dead_process_is_brought_back(machine: Machine) -> None:
+    machine.watch.tick(1.0)
+    machine.die()
+    machine.watch.tick(2.0)
+    assert not machine.health.recovering
+    machine.watch.tick(2.0 + SETTINGS.lasting_s)
+    assert machine.health.recovering and machine.watch.server_problem is None
+
+
+def test_one_that_triton_replaced_is_not(machine: Machine) -> None:
+    """Somebody loads the model again: the old process may take its time to end."""
+    machine.watch.tick(1.0)
+    machine.living += (Instance("llm", "llm_0_0", 7, "rag_2"),)
+    machine.watch.tick(2.0)
+    machine.die()
+    for second in range(3, 9):
+        machine.watch.tick(float(second))
+    assert not machine.health.recovering
+
+
+def test_one_that_dies_while_it_is_loaded_costs_the_server(machine: Machine) -> None:
+    machine.health.begin_recovery(Cause.DEAD)
+    machine.watch.tick(1.0)
+    machine.die()
+    machine.watch.tick(2.0)
+    machine.watch.tick(2.0 + SETTINGS.load_lost_s / 2)
+    assert machine.watch.server_problem is None  # a load that fails leaves one for a moment
+    machine.watch.tick(2.0 + SETTINGS.load_lost_s)
+    assert machine.watch.server_problem is Cause.STUCK
+
+
+def test_one_that_we_ended_is_no_news(machine: Machine) -> None:
+    """It may take its time to end, and then be a zombie for as long as the server lives."""
+    machine.watch.tick(1.0)
+    machine.health.begin_recovery(Cause.STUCK)
+    machine.watch._clear_away(frozenset(["llm"]))
+    machine.watch.tick(2.0)
+    machine.die()
+    for second in range(3, 20):
+        machine.watch.tick(float(second))
+    assert machine.watch.server_problem is None
+    machine.health.end_recovery(20.0)
+    machine.watch.tick(21.0)
+    machine.watch.tick(22.0)
+    assert not machine.health.recovering
+
+
+@pytest.mark.parametrize(("load_s", "problem"), [(0.0, Cause.STUCK), (60.0, None)])
+def test_a_load_without_an_end_costs_the_server(
+    monkeypatch: pytest.MonkeyPatch, load_s: float, problem: Cause | None
+) -> None:
+    """Not so a late answer to what is asked before it."""
+    watch = Machine(monkeypatch, Settings(load_s=load_s)).watch
+    assert watch._load_and_ask("llm") == "no answer"
+    assert watch.server_problem is problem
