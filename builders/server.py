@@ -179,7 +179,7 @@ class TritonServer:
             f"--http-port={self.ports.http}",
             f"--grpc-port={self.ports.grpc}",
             f"--metrics-port={self.ports.metrics}",
-            # Else the header of a plain HTTP or gRPC client does not reach our models (docs/traces.md).
+            # Else the header of a plain client does not reach our models (docs/traces.md).
             "--http-header-forward-pattern=(?i)^traceparent$",
             "--grpc-header-forward-pattern=(?i)^traceparent$",
             "--disable-auto-complete-config",
@@ -212,7 +212,9 @@ class TritonServer:
             return False
 
     def _tail(self) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
+        """Why models were not loaded, which the end may hide behind tables, and the end."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join([*(line for line in lines if "failed to load" in line), *lines[-40:]])
 
 
 def _end_with_parent() -> None:

@@ -18,8 +18,8 @@ class IncrementalDetokenizer:
 
     Decoding a token alone is wrong (leading spaces, bytes of one character in several tokens), so
     each step decodes a window that starts before the last clean cut, and gives what it adds.
-    `decode` turns ids into text and is the tokenizer's own; it drops ids that it doesn't know. Those
-    far above `vocabulary` raise ValueError: an answer with holes is no answer.
+    `decode` turns ids into text and is the tokenizer's own; it drops ids that it doesn't know.
+    Those far above `vocabulary` raise ValueError: an answer with holes is no answer.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str], vocabulary: int) -> None:
@@ -38,7 +38,9 @@ class IncrementalDetokenizer:
         if not token_ids:
             return ""
         if max(token_ids) >= self._end_id:
-            raise ValueError(f"token id {max(token_ids)}; the vocabulary ends before {self._end_id}")
+            raise ValueError(
+                f"token id {max(token_ids)}; the vocabulary ends before {self._end_id}"
+            )
         text = self._decode([*self._window, *token_ids])
         if REPLACEMENT not in text[self._given :]:
             self._window += token_ids

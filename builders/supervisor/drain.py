@@ -49,6 +49,7 @@ class Drain:
         self._server, self._settings, self._journal = server, settings, journal
         self._has_leaks = has_leaks
         self._pid, self._ended = server.pid, 0
+        self._alone_since_s: float | None = None
 
     def run(self) -> Drained:
         """SIGTERM, patience, then less of it."""
@@ -71,6 +72,8 @@ class Drain:
         """End idle HTTP connections; whether there is nothing left to wait for."""
         if self._server.status() is not None:
             return True
+        if self._is_alone():
+            return True
         idle_s = self._idle_s()
         http = {one: self._traffic(one) for one in self._open(self._ports[:1])}
         idle = [
@@ -83,6 +86,19 @@ class Drain:
             return False
         grpc = [self._traffic(one) for one in self._open(self._ports[1:])]
         return all(traffic and traffic.silent_s > idle_s for traffic in grpc)
+
+    def _is_alone(self) -> bool:
+        """Whether nobody has been connected for `exit_s`: nobody is left to get an answer.
+
+        Triton ends by itself before that, unless a load failed earlier: then it waits for the model
+        until its exit timeout (2.51).
+        """
+        if self._open(self._ports):
+            self._alone_since_s = None
+            return False
+        now_s = time.monotonic()
+        self._alone_since_s = now_s if self._alone_since_s is None else self._alone_since_s
+        return now_s - self._alone_since_s >= self._settings.exit_s
 
     def _idle_s(self) -> float:
         """How long an answered connection must be silent before it is taken for idle."""

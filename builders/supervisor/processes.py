@@ -37,6 +37,17 @@ class Instance:
     region: str
 
 
+@dataclass(frozen=True)
+class Found:
+    """A server's model processes: the living ones, and the numbers of the dead ones that it keeps.
+
+    Which model a dead one served can't be told any more.
+    """
+
+    living: tuple[Instance, ...]
+    dead: frozenset[int] = frozenset()
+
+
 class Finder:
     """Finds a server's model processes again and again; others are looked at only once.
 
@@ -47,19 +58,20 @@ class Finder:
         self._server_pid, self._proc = server_pid, proc
         self._strangers: frozenset[int] = frozenset()
 
-    def find(self) -> tuple[Instance, ...]:
-        """The living ones, now."""
+    def find(self) -> Found:
+        """Those that there are now."""
         pids = {int(entry.name) for entry in os.scandir(self._proc) if entry.name.isdecimal()}
         new = pids - self._strangers
         children = {pid for pid in new if _parent(pid, self._proc) == self._server_pid}
         self._strangers = frozenset(pids - children)
-        found = (_instance(pid, self._proc) for pid in sorted(children))
-        return tuple(one for one in found if one)
+        living = (_instance(pid, self._proc) for pid in sorted(children))
+        dead = frozenset(pid for pid in children if _is_dead_stub(pid, self._proc))
+        return Found(tuple(one for one in living if one), dead)
 
 
 def instances(server_pid: int, proc: Path = PROC) -> tuple[Instance, ...]:
     """The living ones of a server, looked for once."""
-    return Finder(server_pid, proc).find()
+    return Finder(server_pid, proc).find().living
 
 
 def state(pid: int, proc: Path = PROC) -> State:
@@ -90,6 +102,15 @@ def _parent(pid: int, proc: Path) -> int | None:
         return int(_stat(pid, proc)[1])
     except OSError:  # it has just ended
         return None
+
+
+def _is_dead_stub(pid: int, proc: Path) -> bool:
+    """A zombie has kept nothing but its name, of which the kernel has the first 15 characters."""
+    try:
+        name = (proc / str(pid) / "comm").read_text().strip()
+    except OSError:
+        return False
+    return name == STUB[:15] and state(pid, proc) is State.DEAD
 
 
 def _stat(pid: int, proc: Path) -> list[str]:

@@ -25,6 +25,8 @@ class Settings:
     canary_retry_s: float = 1.0
     """Between canaries of a model that does not answer as it should."""
     canary_timeout_s: float = 20.0
+    suspect_s: float = 5.0
+    """The same for a model that streamed to one that died: it may wait for that for ever."""
     failures: int = 3
     load_s: float = 180.0
     """For the repository API to load a model; after it the server is started again."""
@@ -39,4 +41,4 @@ class Settings:
     idle_generating_s: float = 15.0
     """The same while `llm` has requests, or can't be asked: a stream may pause."""
     exit_s: float = 5.0
-    """For tritonserver to end once its connections are ended; after it: SIGKILL."""
+    """For tritonserver to end once it has no connections or they are ended; after it: SIGKILL."""

@@ -9,6 +9,7 @@ from builders.supervisor.canary import Canary, canaries
 from builders.supervisor.events import SERVER, Cause
 from builders.supervisor.health import Backoff, ModelHealth
 from builders.supervisor.journal import Journal
+from builders.supervisor.loads import Loads
 from builders.supervisor.metrics import SupervisorMetrics
 from builders.supervisor.processes import Instance, State
 from builders.supervisor.settings import Settings
@@ -45,6 +46,7 @@ class Watch:
         self._asked: set[str] = set()
         self._finder = processes.Finder(pid)
         self._known: dict[int, Instance] = {}
+        self._loads = Loads(settings.load_lost_s)
         self._ended: set[Instance] = set()
         """Ended by us, not gone yet: no longer of interest."""
         self._lock = threading.RLock()
@@ -85,8 +87,9 @@ class Watch:
 
     def _look_at_processes(self, now_s: float) -> None:
         found = self._finder.find()
-        self._ended &= set(found)
-        living = [one for one in found if one not in self._ended]
+        if lost := self._loads.lost(found, now_s):
+            self._lose_load(lost, "a process died that was just started")
+        living = [one for one in found.living if one not in self._ended]
         self._known.update({one.pid: one for one in living})
         newest = {one.name: one.pid for one in living}
         for pid, instance in list(self._known.items()):
@@ -96,10 +99,10 @@ class Watch:
                 del self._known[pid]
             if health is None or is_replaced or not (cause := health.seen(now_s, pid, state)):
                 continue
-            if health.recovering:
-                self._lose_load(instance.model, f"its new process is {state}")
-            else:
+            if not health.recovering:
                 self._recover(instance.model, cause)
+            elif instance.model in self._loads:  # else its canary will tell
+                self._lose_load(instance.model, f"its new process is {state}")
 
     def _lose_load(self, model: str, reason: str) -> None:
         """A load that never ends (Triton 2.51) keeps the model away until the server's end."""
@@ -143,14 +146,18 @@ class Watch:
         error: NoAnswer,
     ) -> Cause | None:
         health = self._health[canary.model]
-        try:
-            progressed = not error.is_late or self._api.progress(canary) != before
-        except NoAnswer:  # the server's own fault, which `_ask_server` sees
-            progressed = True
+        progressed = self._has_progressed(canary, before, error)
         with self._lock:
             if health.generation != generation:
                 return None
             return health.silent(time.monotonic(), progressed)
+
+    def _has_progressed(self, canary: Canary, before: tuple[str, ...], error: NoAnswer) -> bool:
+        """Also where that can't be told: it is the server's own fault, which `_ask_server` sees."""
+        try:
+            return not error.is_late or self._api.progress(canary) != before
+        except NoAnswer:
+            return True
 
     def _conclude(self, canary: Canary, cause: Cause) -> None:
         """A model that fails because one that it calls does is not to blame."""
@@ -206,8 +213,38 @@ class Watch:
 
     def _bring_back(self, causes: dict[str, Cause], noticed_s: float) -> None:
         self._clear_away(frozenset(causes))
-        for model, cause in causes.items():
+        if blocked := self._begin_blocked(frozenset(causes)):
+            self._clear_away(frozenset(blocked))
+        # Once, and not for those that only called or fed what died: it is not they who fail.
+        own = [model for model, cause in causes.items() if cause is not Cause.CALLER]
+        if self._closed.wait(max(map(self._wait_s, own), default=0.0)):
+            return
+        for model, cause in (blocked | causes).items():
             self._reload(model, cause, noticed_s)
+
+    def _begin_blocked(self, models: frozenset[str]) -> dict[str, Cause]:
+        """Those to bring back too: what streamed to a dead model may wait for it for ever."""
+        called = {each for model in models for each in self._canaries[model].calls}
+        streaming = [self._canaries[each] for each in called if self._canaries[each].decoupled]
+        blocked = {c.model: Cause.STUCK for c in streaming if self._is_blocked(c)}
+        callers = [one.model for one in self._canaries.values() if one.calls & set(blocked)]
+        with self._lock:
+            causes = blocked | dict.fromkeys(callers, Cause.CALLER)
+            idle = {m: why for m, why in causes.items() if not self._health[m].recovering}
+            for model, why in idle.items():
+                self._health[model].begin_recovery(why)
+        return idle
+
+    def _is_blocked(self, canary: Canary) -> bool:
+        if self._health[canary.model].recovering:
+            return False
+        before: tuple[str, ...] = ()
+        try:
+            before = self._api.progress(canary)
+            self._api.ask(canary, self._settings.suspect_s)
+            return False
+        except NoAnswer as error:
+            return not self._has_progressed(canary, before, error)
 
     def _clear_away(self, models: frozenset[str]) -> None:
         """End what is left of the models' processes, and the streams that wait for them."""
@@ -228,26 +265,25 @@ class Watch:
             return
         self._metrics.connections_ended(count)
 
+    def _wait_s(self, model: str) -> float:
+        with self._lock:
+            return self._backoff[model].next_s(time.monotonic())
+
     def _reload(self, model: str, cause: Cause, noticed_s: float) -> None:
         """Until it answers, each time after a longer wait."""
-        while True:
-            with self._lock:
-                wait_s = self._backoff[model].next_s(time.monotonic())
-            if self._closed.wait(wait_s):
-                return
-            fault = self._load_and_ask(model)
+        while fault := self._load_and_ask(model):
             taken_s = time.monotonic() - noticed_s
-            if not fault:
-                break
             with self._lock:
                 self._health[model].problem = f"{cause}, reload failed: {fault}"
             self._journal.add(model, cause, f"reload failed ({fault})", taken_s, ok=False)
             self._clear_away(frozenset([model]))
+            if self._closed.wait(self._wait_s(model)):
+                return
         with self._lock:
             self._health[model].end_recovery(time.monotonic())
             self._health[model].answered(time.monotonic())
         self._metrics.recovered(model, cause)
-        self._journal.add(model, cause, "reloaded", taken_s)
+        self._journal.add(model, cause, "reloaded", time.monotonic() - noticed_s)
 
     def _load_and_ask(self, model: str) -> str:
         """Empty when the model is loaded and answers; else what is wrong."""
@@ -263,7 +299,8 @@ class Watch:
         """Empty, or the server's refusal. Raises what the API's `reload` raises."""
         begun_s = time.monotonic()
         try:
-            return self._api.reload(model, self._settings.load_s)
+            with self._loads.under_way(model):
+                return self._api.reload(model, self._settings.load_s)
         except NoAnswer as error:
             if error.is_late and time.monotonic() - begun_s >= self._settings.load_s:
                 self._lose_load(model, f"not loaded after {self._settings.load_s:g} s")

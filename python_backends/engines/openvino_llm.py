@@ -176,6 +176,8 @@ class OpenVinoLlm:
 def _load(context: StageContext, folder: EngineFolder, blocks: int) -> Any:
     import openvino_genai
 
+    for name in folder.manifest.files:  # the library takes weights with a changed byte as they are
+        folder.file(name)
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.num_kv_blocks = blocks
     scheduler.max_num_seqs = context.integer("max_running_requests")

@@ -47,6 +47,12 @@ def _page(results: Results, plots: set[str]) -> Iterator[str]:
     for name, unit in (("embed", "texts/s"), ("rerank", "passages/s"), ("rag", "questions/s")):
         yield from _curve(results, name, unit, plots)
     yield from _rag_table(results, "collection", "`rag` over the sample collection, 8 concurrent")
+    yield from _rag_table(
+        results,
+        "same-documents",
+        "`rag` over the sample collection, the same in every request, 8 concurrent: our embedder "
+        "keeps its rows, the peers compute theirs each time",
+    )
     yield from _documents(results, plots)
     yield from _open(results, plots)
     yield from _llm(results, plots)

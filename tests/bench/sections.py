@@ -14,6 +14,7 @@ from tests.bench.workloads import (
     Request,
     embeds,
     rags,
+    rags_over_same,
     reranks,
     saturating_embeds,
     saturating_reranks,
@@ -146,6 +147,13 @@ def collection(context: Context) -> None:
     _side_by_side(context, _rag(context, count), 8, count)
 
 
+def same_documents(context: Context) -> None:
+    """`rag` over the whole sample collection, the same in every request, 8 at a time."""
+    passages = checks.passages(context.services.url)
+    workload = Workload("rag", lambda: rags_over_same(passages), 3.0, 64, 10.0)
+    _side_by_side(context, workload, 8, len(passages))
+
+
 def documents(context: Context) -> None:
     """`rag` over more and more documents, one request at a time."""
     services = context.services
@@ -235,6 +243,7 @@ PARTS = (
     Part("rerank", "`rerank`", curve("rerank"), 300, 40),
     Part("rag", "`rag`", curve("rag"), 420, 70),
     Part("collection", "`rag` over the sample collection", collection, 220, 60),
+    Part("same-documents", "`rag` over the same documents again", same_documents, 120, 50),
     Part("documents", "`rag` over more and more documents", documents, 150, 30),
     Part("open", "Open loop", open_loop, 330, 90),
     Part("llm-large", "`llm` with 85 M parameters", llm.large, 90, 40),

@@ -104,6 +104,13 @@ def rags(passages: list[str], count: int) -> Iterator[Rag]:
         )
 
 
+def rags_over_same(passages: list[str]) -> Iterator[Rag]:
+    """A question after the other over the same documents, as a user asks them: the one workload in
+    which our embedder knows its rows."""
+    for question in itertools.cycle(questions()):
+        yield Rag(f"{question} ({next(_serials)})", tuple(passages))
+
+
 def prompts(tokens: int) -> Iterator[Generate]:
     """Each different from its first word on; most of them short."""
     for number, words in enumerate(PROMPT_WORDS.draw(seed=0)):

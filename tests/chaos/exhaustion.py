@@ -29,9 +29,11 @@ def scenarios() -> Iterator[Scenario]:
     yield Scenario(
         "kv-exhausted", "16 streams that need 6 times the KV memory there is", _kv_exhausted
     )
-    for model in ("llm", "rag_cancellable", "embed"):
+    for model in ("llm", "rag_cancellable"):
         done = f"{BURST} × as many requests to `{model}` at once as may run and wait"
         yield Scenario(f"burst-{model}", done, Burst(model))
+    done = f"{BURST * PLACES} requests to `embed` at once, which has no bound"
+    yield Scenario("burst-embed", done, Burst("embed"))
 
 
 @contextlib.contextmanager
@@ -135,5 +137,4 @@ def make_repository() -> Path:
     for model in ("llm", "rag_cancellable"):
         repositories.set_parameter(repository, model, "max_running_requests", 4)
         repositories.set_parameter(repository, model, "max_waiting_requests", PLACES - 4)
-    repositories.set_queue_size(repository, "embedder", 8)
     return repository

@@ -56,6 +56,7 @@ def scenarios() -> Iterator[Scenario]:
     yield Scenario(
         "sigterm-idle", "SIGTERM with 10 idle keep-alive connections and 10 abandoned SSE", _idle
     )
+    yield Scenario("sigterm-failed-load", "SIGTERM after a load was refused", _after_failed_load)
 
 
 def load(ports: Ports, model: str) -> str:
@@ -248,3 +249,19 @@ def _keep_alive(ports: Ports) -> http.client.HTTPConnection:
     connection.request("GET", "/v2/health/live")
     connection.getresponse().read()
     return connection
+
+
+def _after_failed_load(site: Site) -> Finding:
+    """Triton then waits for the model until its exit timeout."""
+    site.end_kept()
+    repository = repositories.copy("damaged")
+    with site.fresh("sigterm-failed-load", repository) as running:
+        processes = running.processes()
+        with _damage(repository, "reranker", "manifest.json"):
+            refusal = load(running.ports, "reranker")
+        fault_at = time.monotonic()
+        status = running.server.stop()
+        stopped_s = time.monotonic() - fault_at
+    found = Finding(f"ended in {stopped_s:.1f} s with status {status}")
+    faults = tuple(_stop_faults(status, stopped_s, processes))
+    return found.with_faults(*faults, *(() if refusal else ("the load was not refused",)))

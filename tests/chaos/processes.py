@@ -39,7 +39,7 @@ def _idle(model: str, number: signal.Signals) -> Callable[[Site], Finding]:
         before = running.warm_use()
         fault_at = _signal(running, model, number)
         with Recovery(running, fault_at) as recovery:
-            outcomes = running.send(list(running.small[:14]))
+            outcomes = running.send(running.one_of_each())
         return judge_outage(running, before, outcomes, fault_at, recovery.seconds())
 
     return run
@@ -51,7 +51,7 @@ def _mid_stream(model: str, number: signal.Signals) -> Callable[[Site], Finding]
         before = running.warm_use()
         asks = running.streams(model)
         with OpenStreams(running.address, asks) as streams:
-            streams.wait_until_flowing()
+            streams.wait_until_flowing(0.5)  # the first are over soon
             fault_at = _signal(running, model, number)
             with Recovery(running, fault_at) as recovery:
                 outcomes = streams.outcomes()
@@ -76,7 +76,7 @@ def _loading(site: Site) -> Finding:
     wait_until(lambda: running.pid_of("tokenizer") not in {None, old}, RECOVERY_BOUND_S, 0.002)
     fault_at = _signal(running, "tokenizer", signal.SIGKILL)
     with Recovery(running, fault_at) as recovery:
-        outcomes = running.send(list(running.small[:14]))
+        outcomes = running.send(running.one_of_each())
     found = judge_outage(running, before, outcomes, fault_at, recovery.seconds())
     is_same = running.server.pid == server
     return found.with_faults("the second came too late: it was loaded") if is_same else found

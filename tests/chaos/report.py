@@ -15,13 +15,15 @@ stayed taken. `known`: all that, but for what Triton 2.51 does and can't be mend
 
 - Requests that wait for a process that died get their errors one after the other, one a second.
 - Of a process that died while requests waited for it, tritonserver keeps the region of /dev/shm
-  (1 MiB, more after large requests), 35 threads and a file, until tritonserver itself ends. Each
-  row counts from its own beginning: recoveries add up, and a server that lost a thousand processes
-  should be started again. A process that dies without a request leaves nothing.
+  (1 MiB, more after large requests), 35 threads and some files (its region's, those of connections
+  that were cut), until tritonserver itself ends. Each row counts from its own beginning: recoveries
+  add up, and a server that lost a thousand processes should be started again. A process that dies
+  without a request leaves nothing.
 - A process that is started later inherits the files that tritonserver has open.
 
-Memory is judged after a warm-up; where a fault seems to leave something, it is done a second time,
-and judged by that: what is taken once and kept for the next time is no leak.
+Recovery is looked at from 1 s after the fault on. Memory is judged after a warm-up; where a fault
+seems to leave something, it is done a second and a third time, and judged by the last: what is
+taken and kept for the next time is no leak.
 
 Machine: {machine}; commit {commit}; {minutes:.0f} minutes.{again}
 

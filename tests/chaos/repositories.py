@@ -33,13 +33,6 @@ def set_parameter(repository: Path, model: str, key: str, value: int) -> None:
     )
 
 
-def set_queue_size(repository: Path, model: str, size: int) -> None:
-    """Change how many requests may wait in a model's scheduler."""
-    _substitute(
-        repository / model / "config.pbtxt", r"max_queue_size: \d+", f"max_queue_size: {size}"
-    )
-
-
 def _substitute(path: Path, pattern: str, replacement: str) -> None:
     text, count = re.subn(pattern, replacement, path.read_text())
     if count != 1:

@@ -129,7 +129,7 @@ def rag_about(word: str) -> Ask:
     )
 
 
-def long_rag(number_: int, tokens: int = 600) -> Ask:
+def long_rag(number_: int, tokens: int = 1200) -> Ask:
     """An answer that goes on behind its end."""
     ask = rag(number_)
     limits = (number("max_tokens", tokens), number("min_tokens", tokens))

@@ -16,7 +16,10 @@ SERVER = "tritonserver"
 
 @dataclass(frozen=True)
 class ProcessUse:
-    """One process; `name` is its model, or tritonserver; `region_mib` its part of /dev/shm."""
+    """One process; `name` is its model, or tritonserver.
+
+    Of its region of /dev/shm `region_mib` is taken, of `region_size_mib` that it may touch.
+    """
 
     name: str
     pid: int
@@ -24,6 +27,7 @@ class ProcessUse:
     threads: int
     files: int
     region_mib: float = 0.0
+    region_size_mib: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,16 +67,18 @@ def _of_process(name: str, process: psutil.Process) -> ProcessUse | None:
         with process.oneshot():
             rss_mib = process.memory_info().rss / 2**20
             counts = process.num_threads(), process.num_fds()
-            return ProcessUse(name, process.pid, rss_mib, *counts, _region_mib(process.cmdline()))
+            region = _region_mib(process.cmdline())
+            return ProcessUse(name, process.pid, rss_mib, *counts, *region)
     except psutil.Error:
         return None
 
 
-def _region_mib(command: Sequence[str]) -> float:
-    """Taken by the region that a model's process got as its second argument; 0 for others."""
+def _region_mib(command: Sequence[str]) -> tuple[float, float]:
+    """Taken and size of the region that a model's process got as its second argument."""
     if len(command) < 3 or not (region := SHARED_MEMORY / command[2]).is_file():
-        return 0.0
-    return region.stat().st_blocks * 512 / 2**20
+        return 0.0, 0.0
+    found = region.stat()
+    return found.st_blocks * 512 / 2**20, found.st_size / 2**20
 
 
 def kv_used(ports: Ports) -> float:

@@ -1,4 +1,4 @@
-"""Findings of the last run, kept so that a few faults can be done again and the others' rows stay."""
+"""Findings of the last run, so that a few faults can be done again and the others' rows stay."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -30,5 +30,5 @@ def _finding(fields: Mapping[str, object]) -> Finding:
 
 def merged(new: Found, old: Mapping[str, Finding], every: Sequence[Scenario]) -> Found:
     """In the order of `every`: the new findings, and the old ones of faults not done again."""
-    findings = {name: one for name, one in old.items()} | {s.name: one for s, one in new}
+    findings = dict(old) | {s.name: one for s, one in new}
     return [(s, findings[s.name]) for s in every if s.name in findings]

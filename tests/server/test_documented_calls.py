@@ -33,7 +33,7 @@ SHELL = [
     (f"{name}-{number}", line)
     for name, block in blocks("bash")
     for number, line in enumerate(block.splitlines())
-    if line.startswith(("curl", ".venv/bin/python -m triton_rag"))
+    if line.startswith(("curl", ".venv/bin/python -m triton_rag")) and "REQUEST_ID" not in line
 ]
 
 

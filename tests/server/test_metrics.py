@@ -16,6 +16,7 @@ from ensembles.metrics import (
     MODEL_METRICS,
     REQUEST_DURATION,
     REQUESTS,
+    ROWS,
     STAGE_DURATION,
     TIME_TO_FIRST_TOKEN,
     TOKENS,
@@ -144,13 +145,15 @@ def test_requests_beyond_the_batch_wait_in_the_queue_and_not_in_prefill(server):
 
 
 def test_rows_of_the_encoder(server):
-    ids = np.ones((5, 9), dtype=np.int64)
+    ids = np.arange(1000, 1045, dtype=np.int64).reshape(5, 9)
+    inputs = [tensor(n, v, "INT64") for n, v in (("input_ids", ids), ("attention_mask", ids > 0))]
     with Grown(server) as grown:
-        server.infer(
-            "embedder", tensor("input_ids", ids, "INT64"), tensor("attention_mask", ids, "INT64")
-        )
+        for _ in range(2):
+            server.infer("embedder", *inputs)
     assert grown.of(BATCH_ROWS, "embedder", "_sum") == 5
-    assert grown.of(REQUESTS, "embedder", outcome="ok") == 1
+    assert grown.of(ROWS, "embedder", source="computed") == 5
+    assert grown.of(ROWS, "embedder", source="cached") == 5
+    assert grown.of(REQUESTS, "embedder", outcome="ok") == 2
 
 
 def test_the_steps_of_a_graph_are_timed_by_their_names(server):

@@ -14,7 +14,13 @@ from tests.chaos.scenario import Finding, Scenario
 
 def use(model_pid: int = 2, shm_mib: float = 1.0, threads: int = 400, **model: float) -> Use:
     """Of a server with one model, whose process has a region of 1 MiB."""
-    fields = {"rss_mib": 100.0, "threads": 5, "files": 20, "region_mib": 1.0} | model
+    fields = {
+        "rss_mib": 100.0,
+        "threads": 5,
+        "files": 20,
+        "region_mib": 1.0,
+        "region_size_mib": 1.0,
+    } | model
     server = ProcessUse(SERVER, 1, 50.0, threads, 80)
     return Use((server, ProcessUse("llm", model_pid, **fields)), shm_mib, 0.0)  # type: ignore[arg-type]
 
@@ -33,7 +39,7 @@ def test_nothing_is_left_behind() -> None:
     ("after", "word"),
     [
         (use(shm_mib=2.0), "/dev/shm 1.0 → 2.0"),
-        (use(shm_mib=2.0, region_mib=2.0), "llm: /dev/shm 1.0 → 2.0"),
+        (use(shm_mib=2.0, region_mib=2.0, region_size_mib=2.0), "llm: /dev/shm 1.0 → 2.0"),
         (use(threads=400 + THREADS + 1), "threads"),
         (use(rss_mib=100 + RSS_MIB + 1), "resident"),
         (use(files=20 + FILES + 1), "files"),

@@ -3,7 +3,9 @@
 import json
 import os
 import tempfile
+from itertools import combinations
 from pathlib import Path
+from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +20,7 @@ from triton_rag.lint.schema import model_config_type
 from tests.unit.test_lint_parser import messages
 
 GOOD = 'backend: "onnxruntime"\n'
+SVG = "{http://www.w3.org/2000/svg}"
 BAD = 'backend: "onnxruntime"\nmax_batch_size: -1\nplatform: "tensorrt_plan"\n'
 
 
@@ -269,6 +272,56 @@ def test_graph(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = run(capsys, repository, "--graph", "first")
     assert status == 2
     assert "there is no ensemble 'first': model" in err
+
+
+def _frame(group: Element) -> list[float]:
+    rect = group.find(f"{SVG}rect")
+    assert rect is not None
+    return [float(rect.attrib[name]) for name in ("x", "y", "width", "height")]
+
+
+def test_drawing(repository: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A well-formed SVG with every tensor, in which no two boxes or labels overlap."""
+    more = "".join(
+        f'step {{ model_name: "second" model_version: -1 input_map {{ key: "x" value: "{read}" }} '
+        f'output_map {{ key: "y" value: "o{number}" }} }}\n'
+        for number, read in enumerate(["mid", "o0", "no <&>", "o3"])
+    )
+    for path, content in GOOD_ENSEMBLE.all_files().items():
+        text = content.replace("ensemble_scheduling {\n", "ensemble_scheduling {\n" + more)
+        (repository / path).parent.mkdir(parents=True, exist_ok=True)
+        (repository / path).write_text(text)
+    file = tmp_path / "drawing.svg"
+    status, out, _ = run(capsys, repository, "--graph", "model", "--svg", file)
+    assert (status, out) == (0, "")
+    root = fromstring(file.read_text())
+    texts = [each.text or "" for each in root.iter(f"{SVG}text")]
+    assert {"IN", "mid", "o0", "o3", "OUT", "FP32 [3]", "no <&>", "batch ≤ 8"} <= set(texts)
+    assert [each for each in texts if each.startswith("TRN512")]  # a step that waits for itself
+    frames = [_frame(each) for each in root.findall(f"{SVG}g")]
+    assert len(frames) > 8
+    for (x, y, width, height), (left, top, wide, high) in combinations(frames, 2):
+        assert x + width <= left or left + wide <= x or y + height <= top or top + high <= y
+    left, top, width, height = map(float, root.attrib["viewBox"].split())
+    for x, y, wide, high in frames:
+        assert left <= x
+        assert x + wide <= left + width
+        assert top <= y
+        assert y + high <= top + height
+
+
+def test_drawing_needs_an_ensemble_and_a_place(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path, content in GOOD_ENSEMBLE.all_files().items():
+        (repository / path).parent.mkdir(parents=True, exist_ok=True)
+        (repository / path).write_text(content)
+    status, _, err = run(capsys, repository, "--svg", "x.svg")
+    assert status == 2
+    assert "--graph" in err
+    status, _, err = run(capsys, repository, "--graph", "model", "--svg", repository)
+    assert status == 2
+    assert "is not written" in err
 
 
 def test_ensembles_that_fan_out_are_read_in_time(

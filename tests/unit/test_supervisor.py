@@ -13,7 +13,7 @@ from builders.supervisor.events import Cause
 from builders.supervisor.health import NOT_ASKED, Backoff, ModelHealth
 from builders.supervisor.journal import Journal
 from builders.supervisor.metrics import SupervisorMetrics
-from builders.supervisor.processes import Instance, State
+from builders.supervisor.processes import Found, Instance, State
 from builders.supervisor.settings import Settings
 from builders.supervisor.triton_api import Answer, TritonApi, _is_progress
 
@@ -186,6 +186,7 @@ def make_process(proc: Path, pid: int, parent: int, state: str, *arguments: str)
     folder = proc / str(pid)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "stat").write_text(f"{pid} (a name) with) {state} {parent} 2 3")
+    (folder / "comm").write_text("triton_python_b\n")
     (folder / "cmdline").write_text("\0".join(arguments))
 
 
@@ -211,7 +212,7 @@ def test_reads_the_models_of_a_servers_children(tmp_path: Path) -> None:
     make_process(tmp_path, 7, 5, "Z")
     make_process(tmp_path, 8, 5, "T", "sh")
     make_process(tmp_path, 10, 4, "S", *STUB, "DEFAULT")  # of another server
-    assert processes.instances(5, tmp_path) == (LLM_6,)
+    assert processes.Finder(5, tmp_path).find() == Found((LLM_6,), frozenset([7]))
     states = [processes.state(pid, tmp_path) for pid in (6, 7, 8, 9)]
     assert states == [State.ALIVE, State.DEAD, State.STOPPED, State.GONE]
 
@@ -221,10 +222,10 @@ def test_finds_a_process_that_is_new_or_becomes_a_models(tmp_path: Path) -> None
     make_process(tmp_path, 5, 1, "S", "tritonserver")
     make_process(tmp_path, 6, 5, "S", "tritonserver")
     finder = processes.Finder(5, tmp_path)
-    assert finder.find() == ()
+    assert finder.find() == Found(())
     make_process(tmp_path, 6, 5, "S", *STUB)
     make_process(tmp_path, 7, 5, "S", *STUB)
-    assert [one.pid for one in finder.find()] == [6, 7]
+    assert [one.pid for one in finder.find().living] == [6, 7]
 
 
 def test_finds_clients_connections_and_no_listeners(tmp_path: Path) -> None:
@@ -325,3 +326,14 @@ def test_drains_by_ending_idle_connections_only(
     assert bool(ended) == is_over == is_ended
     is_over, _ = drain_step(monkeypatch, page, traffic, has_leaks=False)
     assert not is_over  # tritonserver ends by itself
+
+
+@pytest.mark.parametrize(("exit_s", "is_over"), [(0.0, True), (60.0, False)])
+def test_a_server_without_connections_is_not_waited_for_long(
+    monkeypatch: pytest.MonkeyPatch, exit_s: float, is_over: bool
+) -> None:
+    """Triton stays until its exit timeout where a load failed before."""
+    monkeypatch.setattr(connections, "established", lambda pid, ports: [])
+    api = RecordedApi({"/metrics": b""})
+    drain = Drain(RunningServer(), api, Settings(exit_s=exit_s), Journal(), has_leaks=False)  # type: ignore[arg-type]
+    assert drain._step() is is_over

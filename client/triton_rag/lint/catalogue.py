@@ -2,6 +2,7 @@
 
 from triton_rag.lint.rule import Rule
 from triton_rag.lint.rules import (
+    engine_folder,
     ensemble,
     ensemble_models,
     files,
@@ -33,6 +34,7 @@ RULES: tuple[Rule, ...] = (
     *ensemble.RULES,
     *ensemble_models.RULES,
     *regrets.RULES,
+    *engine_folder.RULES,
     *regrets_ensemble.RULES,
     *python_model.RULES,
     *python_tensors.RULES,

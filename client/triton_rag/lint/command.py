@@ -3,13 +3,16 @@
 import argparse
 import gc
 import sys
+from pathlib import Path
 
+from triton_rag.lint.chart import NoEnsemble, chart
 from triton_rag.lint.engine import Report, lint
 from triton_rag.lint.fix import repairs
-from triton_rag.lint.graph import NoEnsemble, mermaid
+from triton_rag.lint.graph import mermaid
 from triton_rag.lint.options import Options
 from triton_rag.lint.report import FORMATS, explain, printable
 from triton_rag.lint.repository import NotARepository
+from triton_rag.lint.svg import svg
 from triton_rag.lint.versions import NEWEST, UnknownVersion, Version
 
 CLEAN, FOUND, USAGE = 0, 1, 2
@@ -29,8 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--explain", metavar="RULE", help="say what a rule means and stop")
     parser.add_argument("--fix", action="store_true", help="repair what has one certain repair: "
                         "shows a diff and writes the files")  # fmt: skip
-    parser.add_argument("--graph", metavar="ENSEMBLE", help="draw an ensemble, as Mermaid, with "
-                        "its findings")  # fmt: skip
+    parser.add_argument("--graph", metavar="ENSEMBLE", help="draw an ensemble with its findings: "
+                        "prints a Mermaid chart")  # fmt: skip
+    parser.add_argument("--svg", metavar="FILE", help="with --graph: write an SVG drawing instead")
     parser.add_argument("--format", choices=tuple(FORMATS), default="text", help="(%(default)s)")
     parser.add_argument("--strict", action="store_true", help="warnings fail too")
     parser.add_argument(
@@ -73,12 +77,14 @@ def run(options: argparse.Namespace) -> int:
         return _explain(options.explain)
     if not options.paths:
         return _complain("give the path of a model repository")
+    if options.svg and not options.graph:
+        return _complain("--svg goes with --graph ENSEMBLE")
     try:
         report = _read(options)
     except NotARepository as error:
         return _complain(str(error))
     if options.graph:
-        return _draw(report, options.graph)
+        return _draw(report, options.graph, options.svg)
     if options.fix:
         report = _repaired(report, options)
     print(FORMATS[options.format](report))
@@ -97,11 +103,17 @@ def _options(given: argparse.Namespace, model_config_name: str) -> Options:
     )
 
 
-def _draw(report: Report, name: str) -> int:
+def _draw(report: Report, name: str, file: str | None) -> int:
     try:
-        print(mermaid(report, name))
+        drawn = chart(report, name)
+        if file is None:
+            print(mermaid(drawn))
+        else:
+            Path(file).write_text(svg(drawn), encoding="utf-8")
     except NoEnsemble as error:
         return _complain(str(error))
+    except OSError as error:
+        return _complain(f"{file} is not written: {error.strerror or error}")
     return CLEAN
 
 

@@ -38,10 +38,10 @@ class Cursor:
                 return
 
     def skip_to_next_field(self, closing: str) -> None:
-        """To what looks like the next field, or to the end of this message."""
+        """To what looks like the next field, or to the end of this message or one around it."""
         while (token := self.tokens[self.index]).kind != TokenKind.END:
             if token.kind == TokenKind.SYMBOL:
-                if token.text == closing:
+                if token.text in (closing, "}", ">"):
                     return
                 if token.text in "{<[":
                     self.skip_group()

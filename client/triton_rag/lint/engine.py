@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from triton_rag.lint.catalogue import BY_ID, RULES
+from triton_rag.lint.damage import Doubtful
 from triton_rag.lint.findings import Finding, Problem, Summary
 from triton_rag.lint.models import Model, read_model
 from triton_rag.lint.options import Options
@@ -77,8 +79,23 @@ def _check(model: Model, repository: Repository) -> Iterator[Finding]:
     if model.is_readable:
         for rule in _ACTIVE:
             if rule.id not in model.ignored:
-                for problem in rule.check(model, repository):
+                for problem in _apply(rule, model, repository):
                     yield _finding(model, rule, problem)
+
+
+def _apply(rule: Rule, model: Model, repository: Repository) -> Iterator[Problem]:
+    """What a rule finds before it asks for something that a fault in a text keeps from being known.
+
+    Where that is in another model, or in a tensor that is judged by itself, the rule is tried again
+    without such models or tensors.
+    """
+    try:
+        yield from rule.check(model, repository)
+    except Doubtful:
+        if rule.each_alone:
+            model = replace(model, config=model.config.without_harmed())
+        with suppress(Doubtful):
+            yield from rule.check(model, repository.sound)
 
 
 def _finding(model: Model, rule: Rule, problem: Problem) -> Finding:

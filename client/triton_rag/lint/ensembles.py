@@ -91,16 +91,15 @@ def is_decoupled(model: Model, repository: Repository) -> bool:
     """Whether a model may give any number of responses; an ensemble does if a step does."""
     known = repository.decoupled
     if model.name not in known:
-        reached, waiting = {model.name}, [model]
-        known[model.name] = False
-        while waiting and not known[model.name]:
+        reached, waiting, found = {model.name}, [model], False
+        while waiting and not found:
             each = waiting.pop()
             policy = None if each.is_ensemble else each.config.child("model_transaction_policy")
-            if known.get(each.name) or (policy and policy.flag("decoupled")):
-                known[model.name] = True
+            found = bool(known.get(each.name) or (policy and policy.flag("decoupled")))
             fresh = [step.model for step in steps(each, repository) if step.model]
             waiting += [one for one in fresh if one.name not in reached]
             reached |= {one.name for one in fresh}
+        known[model.name] = found
     return known[model.name]
 
 

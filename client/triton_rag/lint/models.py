@@ -31,7 +31,9 @@ class Model:
     config: Message
     reading_problems: tuple[Problem, ...] = ()
     is_readable: bool = True
-    """Whether the configuration was read without a fault: only then do the other rules apply."""
+    """Whether the configuration was understood, faults or not: only then do other rules apply."""
+    is_sound: bool = True
+    """Whether it was read without a fault."""
     python_sources: dict[str, PythonSource] = field(default_factory=dict, compare=False)
 
     @property
@@ -57,7 +59,7 @@ class Model:
     @cached_property
     def is_ensemble(self) -> bool:
         """Whether it is scheduled as an ensemble."""
-        return "ensemble_scheduling" in self.config
+        return self.config.has_trace_of("ensemble_scheduling")
 
     @property
     def max_batch_size(self) -> int:
@@ -176,11 +178,20 @@ def read_model(place: ModelFolder, options: Options) -> Model:
     text = data.decode("utf-8", "surrogateescape")
     parsed = parse(text, options.triton)
     problems = (*parsed.problems, *_encoding_problems(text))
-    return Model(place, options, text, parsed.root, problems, is_readable=not parsed.problems)
+    return Model(
+        place,
+        options,
+        text,
+        parsed.root,
+        problems,
+        is_readable=parsed.is_understood,
+        is_sound=not parsed.problems,
+    )
 
 
 def _unread(place: ModelFolder, options: Options, problem: Problem) -> Model:
-    return Model(place, options, "", parse("", options.triton).root, (problem,), is_readable=False)
+    root = parse("", options.triton).root
+    return Model(place, options, "", root, (problem,), is_readable=False, is_sound=False)
 
 
 def _encoding_problems(text: str) -> Iterator[Problem]:

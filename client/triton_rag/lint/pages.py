@@ -18,6 +18,8 @@ GROUPS = {
     "TRN7": "Python models",
 }
 
+_LANGUAGES = {"pbtxt": "protobuf", "py": "python", "json": "json"}
+
 
 def pages() -> dict[str, str]:
     """Every page by its file name; `README.md` lists the rules."""
@@ -63,8 +65,8 @@ def _example(title: str, example: Example) -> Iterator[str]:
     yield f"## {title}{_settings(example)}"
     files = example.all_files()
     for path, content in sorted(files.items()):
-        if content and path.endswith((".pbtxt", ".py")):
-            language = "python" if path.endswith(".py") else "protobuf"
+        if _is_shown(path, content):
+            language = _LANGUAGES[path.rpartition(".")[2]]
             text = "\n".join(printable(line) for line in content.splitlines())
             yield from ("", f"`{path}`", "", f"```{language}", text, "```")
     others = [path for path, content in sorted(files.items()) if not _is_shown(path, content)]
@@ -73,7 +75,7 @@ def _example(title: str, example: Example) -> Iterator[str]:
 
 
 def _is_shown(path: str, content: str) -> bool:
-    return bool(content) and path.endswith((".pbtxt", ".py"))
+    return content not in ("", "{}") and path.rpartition(".")[2] in _LANGUAGES
 
 
 def _settings(example: Example) -> str:

@@ -143,7 +143,7 @@ def _page(name: str) -> Iterator[str]:
         yield ""
         yield f"{label}:"
         for path, content in sorted(example.all_files().items()):
-            if content and (path.endswith((".pbtxt", ".py"))):
+            if content and path.endswith((".pbtxt", ".py", "manifest.json")):
                 yield f"  # {path}"
                 yield from (f"  {printable(line)}" for line in content.splitlines())
     yield ""

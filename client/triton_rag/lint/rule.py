@@ -1,7 +1,7 @@
 """What a rule is: a check with its explanation and two examples that tests execute."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -28,11 +28,29 @@ class Repository:
     """Of ensembles that were looked at before, by name."""
     decoupled: dict[str, bool] = field(default_factory=dict, compare=False)
     """Of models that were looked at before, by name."""
+    only_sound: bool = False
+    """Whether steps that call a model with a fault in its text are taken to call nothing known."""
 
     def of_step(self, step_model: str) -> Model | None:
         """The model that an ensemble's step names, if its configuration could be read."""
         model = self.models.get(step_model)
-        return model if model is not None and model.is_readable else None
+        if model is None or not model.is_readable or (self.only_sound and not model.is_sound):
+            return None
+        return model
+
+    @cached_property
+    def sound(self) -> "Repository":
+        """The same, of which models with a fault in their text are left out as steps."""
+        return Repository(self.models, self.options, only_sound=True)
+
+    @cached_property
+    def as_read(self) -> "Repository":
+        """The same, in which what could be read of a configuration is taken for the whole."""
+        models = {
+            name: model if model.is_sound else replace(model, config=model.config.as_read())
+            for name, model in self.models.items()
+        }
+        return Repository(models, self.options)
 
     @cached_property
     def ensembles(self) -> tuple[Model, ...]:
@@ -104,6 +122,8 @@ class Rule:
     seen: str = "2.51"
     """The version on which the server was seen to refuse the bad example and to take the good one;
     else where it is known from."""
+    each_alone: bool = False
+    """Whether each input and output is judged by itself, so that a fault in one hides no other."""
 
     @property
     def url(self) -> str:

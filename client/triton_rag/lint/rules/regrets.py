@@ -166,7 +166,9 @@ RULES = (
          Example(_CACHE + "response_cache { enable: true }\n"), Example(_CACHE), _uncached_sampling,
          _NOTHING),
     Rule("TRN602", "a GPU model with an unbounded queue", WARNING,
-         "Under overload requests wait for ever longer. A bound lets Triton answer 503 at once.",
+         "Under overload requests wait for ever longer. A bound lets Triton answer 503 at once. "
+         "In front of a single instance, measure it: on 2.51 we saw `max_queue_size` delay some "
+         "batches by 500 ms (docs/decisions/0017), and bound requests elsewhere.",
          Example(_GPU + "dynamic_batching { }\n", _PLAN),
          Example(_GPU + "dynamic_batching { default_queue_policy { max_queue_size: 4 } }\n", _PLAN),
          _queue, "server documentation; needs a GPU to be run"),
