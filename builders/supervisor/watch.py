@@ -83,8 +83,6 @@ class Watch:
             not health.recovering and health.due_s <= time.monotonic() and model not in self._asked
         )
 
-    # --- processes -----------------------------------------------------------------------
-
     def _look_at_processes(self, now_s: float) -> None:
         found = self._finder.find()
         if lost := self._loads.lost(found, now_s):
@@ -109,8 +107,6 @@ class Watch:
         if self.server_problem is None:
             self.server_problem = Cause.STUCK
             self._journal.add(model, Cause.STUCK, f"being loaded, but {reason}", ok=False)
-
-    # --- canaries ------------------------------------------------------------------------
 
     def _ask(self, canary: Canary) -> None:
         health = self._health[canary.model]
@@ -190,8 +186,6 @@ class Watch:
             else:
                 self._server.due_s = time.monotonic() + self._settings.canary_retry_s
 
-    # --- recovery ------------------------------------------------------------------------
-
     def _recover(self, model: str, cause: Cause) -> None:
         """Begin to bring back the model, and those that may wait for it for ever.
 
@@ -202,14 +196,19 @@ class Watch:
             return
         self.has_recovered = True
         noticed_s = time.monotonic()
-        callers = [one for one in self._canaries.values() if model in one.calls]
-        causes = {model: cause}
-        if self._canaries[model].decoupled:
-            idle = [one.model for one in callers if not self._health[one.model].recovering]
-            causes |= dict.fromkeys(idle, Cause.CALLER)
-        for each, why in causes.items():
-            self._health[each].begin_recovery(why)
-        self._threads.submit(self._bring_back, causes, noticed_s)
+        self._threads.submit(self._bring_back, self._begin({model: cause}), noticed_s)
+
+    def _begin(self, causes: dict[str, Cause]) -> dict[str, Cause]:
+        """Begin to recover these and those that call decoupled ones of them; all that do now."""
+        streaming = {model for model in causes if self._canaries[model].decoupled}
+        callers = [one.model for one in self._canaries.values() if one.calls & streaming]
+        causes = dict.fromkeys(callers, Cause.CALLER) | causes
+        with self._lock:
+            idle = [model for model in self._canaries if not self._health[model].recovering]
+            found = {model: causes[model] for model in idle if model in causes}
+            for model, cause in found.items():
+                self._health[model].begin_recovery(cause)
+        return found
 
     def _bring_back(self, causes: dict[str, Cause], noticed_s: float) -> None:
         self._clear_away(frozenset(causes))
@@ -226,14 +225,7 @@ class Watch:
         """Those to bring back too: what streamed to a dead model may wait for it for ever."""
         called = {each for model in models for each in self._canaries[model].calls}
         streaming = [self._canaries[each] for each in called if self._canaries[each].decoupled]
-        blocked = {c.model: Cause.STUCK for c in streaming if self._is_blocked(c)}
-        callers = [one.model for one in self._canaries.values() if one.calls & set(blocked)]
-        with self._lock:
-            causes = blocked | dict.fromkeys(callers, Cause.CALLER)
-            idle = {m: why for m, why in causes.items() if not self._health[m].recovering}
-            for model, why in idle.items():
-                self._health[model].begin_recovery(why)
-        return idle
+        return self._begin({c.model: Cause.STUCK for c in streaming if self._is_blocked(c)})
 
     def _is_blocked(self, canary: Canary) -> bool:
         if self._health[canary.model].recovering:

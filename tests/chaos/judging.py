@@ -71,7 +71,7 @@ def _finding(
         error_s(outcomes, fault_at),
         faults=tuple(dict.fromkeys(running.oracle.faults(outcomes))),
         leaks=running.leaks_since(before, may_die) if is_well else (),
-        known=running.known_leaks_since(before),
+        known=running.known_leaks_since(before, may_die),
     )
     if not is_well:
         found = found.with_faults("not well again within the bound")

@@ -26,9 +26,9 @@ def died(before: Use, after: Use) -> tuple[ProcessUse, ...]:
     return tuple(p for p in before.processes if is_same and p.pid not in pids)
 
 
-def known_leaks(before: Use, after: Use) -> Iterator[str]:
+def known_leaks(before: Use, after: Use, may_die: bool = True) -> Iterator[str]:
     """What is left behind through Triton's own fault, in so many words."""
-    dead = died(before, after)
+    dead = died(before, after) if may_die else ()
     kept_mib = _unowned_mib(after) - _unowned_mib(before)
     threads = _server_threads(after) - _server_threads(before)
     if dead and (kept_mib > SHM_MIB or threads > THREADS):

@@ -104,9 +104,9 @@ class Running:
             return None
         return time.monotonic() - fault_at
 
-    def known_leaks_since(self, before: Use) -> tuple[str, ...]:
+    def known_leaks_since(self, before: Use, may_die: bool) -> tuple[str, ...]:
         """What it holds more of through Triton's own fault."""
-        return tuple(known_leaks(before, self.use()))
+        return tuple(known_leaks(before, self.use(), may_die))
 
     def leaks_since(self, before: Use, may_die: bool) -> tuple[str, ...]:
         """What it holds more of than it did; of processes that died, where any `may_die`."""

@@ -56,6 +56,7 @@ def test_comments_are_not_taken_from_strings() -> None:
         ("dynamic_batching {", [(reading.UNCLOSED, 1, 19)]),
         ("\x00", [(reading.JUNK, 1, 1)]),
         ("model_metrics { }", []),
+        ("max_batch_size : - 1", []),  # so Triton's C++ parser (2.51); Python's refuses it
         ("input [ { dims: [ 1, ] } ]", [(reading.WRONG_TYPE, 1, 22)]),
         ("max_batch_size 8", [(reading.SYNTAX, 1, 16)]),
         ('name: "a\nb"', [(reading.SYNTAX, 1, 7)]),

@@ -19,7 +19,8 @@ ELSEWHERE = ("TRN012", "TRN117", "TRN118")
 """A large file, two repositories, a folder without a model: tested in test_lint_command."""
 
 KNOWN = ("TRN602", "TRN652")
-"""Of our own `rag`: README and docs say that it can't be cancelled, and offer `rag_cancellable`."""
+"""No bound on the encoders' queues (docs/decisions/0017); `rag` can't be cancelled, as README and
+docs say, who offer `rag_cancellable`."""
 
 SKUS = sorted(path.stem for path in (ROOT / "builders" / "skus").glob("*.toml"))
 

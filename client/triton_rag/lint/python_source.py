@@ -2,7 +2,6 @@
 
 import ast
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -90,7 +89,7 @@ class PythonSource:
         """Whether `TritonPythonModel` exists after import, as far as can be seen."""
         if self.tree is None or self.model_class is not None:
             return True
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.alias) and (node.asname or node.name) in (_CLASS, "*"):
                 return True
             if isinstance(node, ast.Name) and node.id == _CLASS:
@@ -122,11 +121,15 @@ class PythonSource:
         """Whether the code may complete the configuration."""
         return self.tree is None or "auto_complete_config" in self.methods or self.inherits
 
-    def calls(self) -> Iterator[tuple[str, ast.Call]]:
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """The whole tree; walking it costs more than all else that is done with the code."""
+        return tuple(ast.walk(self.tree)) if self.tree else ()
+
+    @cached_property
+    def calls(self) -> tuple[tuple[str, ast.Call], ...]:
         """Every call, with the last part of what is called."""
-        for node in ast.walk(self.tree) if self.tree else []:
-            if isinstance(node, ast.Call):
-                yield called(node), node
+        return tuple((called(node), node) for node in self.nodes if isinstance(node, ast.Call))
 
 
 def called(call: ast.Call) -> str:

@@ -29,7 +29,7 @@ def _no_python(model: Model, _: Repository) -> Iterator[Problem]:
 def _no_class(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model):
         if not source.may_define_class:
-            classes = [node.name for node in ast.walk(source.tree or ast.Module([], []))
+            classes = [node.name for node in source.nodes
                        if isinstance(node, ast.ClassDef)]  # fmt: skip
             hint = did_you_mean("TritonPythonModel", classes)
             text = f"no class TritonPythonModel{hint.replace('did you mean', 'is it')}"
@@ -98,7 +98,7 @@ def _wrong_policy(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model):
         if source.completes_config:
             continue
-        senders = [call for name, call in source.calls() if name == "get_response_sender"]
+        senders = [call for name, call in source.calls if name == "get_response_sender"]
         execute = source.methods.get("execute")
         for node in _outside_try(execute.body) if execute and decoupled else ():
             if isinstance(node, ast.Return) and isinstance(node.value, ast.List | ast.ListComp):
@@ -119,7 +119,7 @@ def _none_responses(model: Model, _: Repository) -> Iterator[Problem]:
         if (
             decoupled
             or execute is None
-            or any(n == "get_response_sender" for n, _c in source.calls())
+            or any(n == "get_response_sender" for n, _c in source.calls)
         ):
             continue
         for node in ast.walk(execute):

@@ -28,7 +28,7 @@ def _undeclared_output(model: Model, _: Repository) -> Iterator[Problem]:
 
 
 def _own_responses(source: PythonSource) -> Iterator[ast.Call]:
-    for name, call in source.calls():
+    for name, call in source.calls:
         if name == "InferenceResponse":
             yield call
 
@@ -36,7 +36,7 @@ def _own_responses(source: PythonSource) -> Iterator[ast.Call]:
 def _tensor_names(source: PythonSource) -> Iterator[tuple[str, ast.Call]]:
     """Variables that hold one tensor: name and the call that made it, where there is only one."""
     found: dict[str, list[ast.Call]] = {}
-    for node in ast.walk(source.tree or ast.Module([], [])):
+    for node in source.nodes:
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
             target, value = node.targets[0], node.value
             if isinstance(target, ast.Name):
@@ -63,7 +63,7 @@ def _unknown_input(model: Model, _: Repository) -> Iterator[Problem]:
     extra = [each.text("name") for each in batching.children("control_input")] if batching else []
     extra += [each.text("input_name") for each in batching.children("state")] if batching else []
     for source in parsed(model):
-        for function, call in source.calls() if inputs and model.tensors_are_final else ():
+        for function, call in source.calls if inputs and model.tensors_are_final else ():
             if function != "get_input_tensor_by_name" or len(call.args) < 2:
                 continue
             name = call.args[1]

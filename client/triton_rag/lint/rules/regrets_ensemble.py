@@ -96,7 +96,7 @@ def _calls_itself(model: Model, _: Repository) -> Iterator[Problem]:
     source = model.python
     if source is None or instances(model) > 1:
         return
-    for name, call in source.calls():
+    for name, call in source.calls:
         called = [
             word.value.value
             for word in call.keywords
