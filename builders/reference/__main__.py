@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def retrain_llm() -> None:
-    """Weights and evaluation.json into build/reference/llm, in the three runs of the shipped ones."""
+    """Weights and evaluation.json into build/reference/llm, in three runs as the shipped ones."""
     first, second, folder = (str(TARGET / name) for name in ("llm-first", "llm-second", "llm"))
     train = "builders.reference.train_llm"
     _run(train, "--output", first)

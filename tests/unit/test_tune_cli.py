@@ -137,7 +137,8 @@ def test_a_run_ends_in_time(made_up):
 
 def test_what_was_not_tried_is_said(made_up, capsys):
     tune("--minutes", "3")
-    assert re.search(r"Changes tried: (?:[1-9]|1[0-5]) of 16, as far as the time went", capsys.readouterr().out)
+    told = capsys.readouterr().out
+    assert re.search(r"Changes tried: (?:[1-9]|1[0-5]) of 16, as far as the time went", told)
     tune()
     assert "Changes tried: 16 of 16." in capsys.readouterr().out
 
