@@ -214,7 +214,7 @@ def test_cancelling_the_task_stops_the_generation(url: str, server: Server) -> N
 CALLS: list[Callable[[Client], object]] = [
     lambda c: c.generate(PROMPT, max_tokens=LONG, min_tokens=LONG, timeout_s=0.2),
     lambda c: c.ask(QUESTION, DOCUMENTS, max_tokens=LONG, min_tokens=LONG, timeout_s=0.2),
-    lambda c: c.embed(["word " * 200] * 256, timeout_s=0.1),
+    lambda c: c.embed([f"{n} " + "word " * 200 for n in range(256)], timeout_s=0.1),
 ]
 
 
