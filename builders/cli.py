@@ -1,18 +1,16 @@
 """`python -m builders`: what the Makefile calls."""
 
 import argparse
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from builders import engines_cli, serve_gpu
 from builders.errors import BuildError
 from builders.gpu_preflight import gpu_faults, serving_environment
+from builders.interruption import ended_by_sigterm
 from builders.planner import cli as plan_cli
 from builders.preflight import PreflightError, faults, probe
 from builders.server import ENVIRONMENT, Ports, ServerError, free_ports
@@ -163,7 +161,7 @@ def serve(options: argparse.Namespace) -> int:
     )
     print("starting tritonserver …", flush=True)
     start = time.monotonic()
-    with _ended_by_sigterm(), supervisor as running:
+    with ended_by_sigterm(), supervisor as running:
         seconds = time.monotonic() - start
         print(
             f"ready after {seconds:.1f} s: HTTP 127.0.0.1:{ports.http}, "
@@ -190,17 +188,3 @@ def _run(command: str, ports: Ports) -> int:
     }
     environment = os.environ | addresses
     return subprocess.run(command, shell=True, check=False, cwd=ROOT, env=environment).returncode
-
-
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that the server is stopped and not orphaned."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

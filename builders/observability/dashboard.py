@@ -8,16 +8,15 @@ import argparse
 import contextlib
 import errno
 import json
-import signal
 import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from builders.errors import BuildError
+from builders.interruption import ended_by_sigterm
 from builders.observability.alerts import GROUPS
 from builders.observability.live import View, snapshot
 from builders.observability.prometheus import Api, Prometheus, PrometheusError, answers
@@ -35,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs until interrupted; 0, or 1 with a message."""
     options = _parser().parse_args(arguments)
     try:
-        with _ended_by_sigterm(), contextlib.suppress(KeyboardInterrupt):
+        with ended_by_sigterm(), contextlib.suppress(KeyboardInterrupt):
             _show(options)
     except BuildError as error:
         print(error, file=sys.stderr)
@@ -154,20 +153,6 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
             """Quiet: the terminal has the address of the page."""
 
     return Handler
-
-
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that Prometheus is stopped and not orphaned."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def search(
             if _run(Race(Phase.SEARCH, workload, best, candidate), limits, lab, pairs).is_gain:
                 best = candidate
     except TimeIsUp:
-        pass
+        return best  # what is known by now counts
     return best
 
 
@@ -158,7 +158,7 @@ def confirm(
             if _is_confirmed(workloads, final, limits, lab, pairs.confirm, confidence):
                 return final
     except TimeIsUp:
-        pass
+        return ()  # not confirmed: the default stays
     return ()
 
 

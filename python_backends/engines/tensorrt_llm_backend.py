@@ -1,9 +1,8 @@
 """The LLM on NVIDIA's C++ `tensorrtllm` backend, in the model `tensorrt_llm` of the same server.
 
 Not run on a GPU yet: tests drive a stand-in with the same tensors (tests/server/stand_ins). Names,
-dtypes and shapes are those of facts/tensorrt-llm.md 2.1 and of NVIDIA/TensorRT-LLM,
-triton_backend/inflight_batcher_llm/src: model_instance_state.cc (read at c8c6df08), utils.cc
-(19290813).
+dtypes and shapes are those of facts/tensorrt-llm.md 2.1 and of NVIDIA/TensorRT-LLM's
+triton_backend/inflight_batcher_llm/src: model_instance_state.cc (c8c6df08), utils.cc (19290813).
 
 Triton's Python backend before 25.04 loses an error that comes behind the first response of such a
 stream, and the stream never ends (python_backend 7f21b67 mended it). TensorRT-LLM 1.2.1 is in newer
