@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,8 @@ class PlainModel:
         try:
             if isinstance(answer, Exception):
                 raise answer
-            return make_response(pb, self.stage.contract, answer), "ok"
+            wanted = request.requested_output_names()
+            return make_response(pb, self.stage.contract, answer, wanted), "ok"
         except Exception as error:
             found = make_error(pb, error, _is_in_band(request))
             return pb.InferenceResponse(error=found), outcome_of(error)
@@ -95,6 +96,7 @@ class TritonStream:
     def __init__(self, pb: Any, contract: ModelContract, request: Any, record: Record) -> None:
         self._pb, self._contract, self._record = pb, contract, record
         self._sender = request.get_response_sender()
+        self._wanted: Collection[str] = request.requested_output_names()
         self._in_band = _is_in_band(request)
         self._final = pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
         # The server frees its side with the final response: asking about it later would crash it.
@@ -114,7 +116,7 @@ class TritonStream:
 
     def send(self, outputs: Outputs, final: bool = False, outcome: str | None = "ok") -> None:
         """Send one response."""
-        response = make_response(self._pb, self._contract, outputs)
+        response = make_response(self._pb, self._contract, outputs, self._wanted)
         if final:
             self._end(response, outcome)
         else:

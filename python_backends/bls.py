@@ -3,6 +3,9 @@
 With adapter.py, responses.py and metering.py the only module that knows Triton's Python stub.
 """
 
+import threading
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +24,12 @@ QUEUE_FULL = "Exceeds maximum queue size"
 """Triton's own words for a request that it did not queue; the code is lost like all inner ones."""
 
 
+KEPT_S = 1.0
+"""How long the responses of a stream outlive it. Triton 2.51 lets go of them in a thread of its own
+that does not hold Python's lock: were it the last to do so, the process's memory would be damaged
+(docs/decisions/0018). It does so within microseconds of the stream's end."""
+
+
 def stub() -> Any:
     """Triton's module of this process."""
     import triton_python_backend_utils  # only importable inside Triton's stub process
@@ -30,6 +39,10 @@ def stub() -> Any:
 
 class ServerCaller:
     """Calls other models of the same server (business logic scripting)."""
+
+    def __init__(self) -> None:
+        self._ended: deque[tuple[float, Any]] = deque()
+        self._lock = threading.Lock()
 
     def call(
         self, model: ModelContract, inputs: Mapping[str, Array], traceparent: str | None = None
@@ -45,13 +58,24 @@ class ServerCaller:
         traceparent: str | None = None,
     ) -> Iterator[dict[str, Array]]:
         """Outputs of each response of a decoupled model; raises `RequestError`."""
-        request = self._request(model, inputs, request_id, traceparent)
-        for response in request.exec(decoupled=True):
-            outputs = self._outputs(response)
-            if outputs.get("finish_reason", [b""])[0] == ERROR.encode():
-                raise _inner_error(outputs["text_output"][0].decode())
-            if outputs:
-                yield outputs
+        responses = self._request(model, inputs, request_id, traceparent).exec(decoupled=True)
+        try:
+            for response in responses:
+                outputs = self._outputs(response)
+                if outputs.get("finish_reason", [b""])[0] == ERROR.encode():
+                    raise _inner_error(outputs["text_output"][0].decode())
+                if outputs:
+                    yield outputs
+        finally:
+            self._keep(responses)
+
+    def _keep(self, responses: Any) -> None:
+        """Hold what a stream brought for `KEPT_S`, and let go of what was held that long."""
+        now_s = time.monotonic()
+        with self._lock:
+            self._ended.append((now_s, responses))
+            while self._ended[0][0] < now_s - KEPT_S:
+                self._ended.popleft()
 
     def _request(
         self,

@@ -5,7 +5,7 @@ Triton checks neither that a required input is there nor that an output is what 
 
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,8 +54,13 @@ def to_array(spec: TensorSpec, value: Array | Sequence[str], batched: bool) -> A
     return array
 
 
-def make_response(pb: Any, contract: ModelContract, outputs: Outputs) -> Any:
+def make_response(
+    pb: Any, contract: ModelContract, outputs: Outputs, wanted: Collection[str]
+) -> Any:
     """A response whose tensors are checked against the contract; decoupled ones may be partial.
+
+    Only outputs named in `wanted` go in: those that the client did not ask for, Triton 2.51 drops
+    from a stream's responses without Python's lock, and damages memory (docs/decisions/0018).
 
     A batched, decoupled contract is served a row at a time: its batch dimension is put on here,
     except on `text_output`, which the clients of NVIDIA's contract (facts: langchain-nvidia-trt)
@@ -71,6 +76,8 @@ def make_response(pb: Any, contract: ModelContract, outputs: Outputs) -> Any:
     tensors = []
     for name, value in outputs.items():
         array = to_array(specs[name], value, contract.batched and not splits_rows)
+        if name not in wanted:
+            continue
         is_row = splits_rows and name != "text_output"
         tensors.append(pb.Tensor(name, array[None] if is_row else array))
     return pb.InferenceResponse(tensors)

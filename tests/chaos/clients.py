@@ -5,11 +5,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from tests.chaos import sockets
 from tests.chaos.judging import judge
-from tests.chaos.requests import Ask, prompt
+from tests.chaos.requests import Ask, ensemble, prompt
 from tests.chaos.resources import Use, kv_used
 from tests.chaos.scenario import Finding, Scenario
 from tests.chaos.serving import wait_until
@@ -17,6 +18,7 @@ from tests.chaos.site import Running, Site
 from tests.chaos.traffic import Line, Outcome
 
 CLIENTS = 20
+PARTIAL_STREAMS = 4000
 FREED_S = 10.0
 """From a client's going until its KV memory is free."""
 
@@ -35,6 +37,8 @@ def scenarios() -> Iterator[Scenario]:
     yield Scenario(
         "slow-reader", "8 SSE clients read a byte each 10 ms of a stream of 1,900 tokens", _slow
     )
+    asked = f"about {PARTIAL_STREAMS:,} short streams of which one output is asked for"
+    yield Scenario("one-output", asked, _part)
 
 
 def _reset(site: Site) -> Finding:
@@ -104,6 +108,16 @@ def _read_slowly(connections: list[socket.socket], over: threading.Event) -> Non
             connection.recv(1)
     for connection in connections:
         connection.close()
+
+
+def _part(site: Site) -> Finding:
+    """What is not asked for, Triton's stub drops without Python's lock (docs/decisions/0018)."""
+    running = site.shared()
+    asks = [replace(ensemble(prompt(n)), outputs=("text_output",)) for n in range(40)]
+    asks = list(running.oracle.learn(running.address, asks))
+    before, fault_at = running.warm_use(), time.monotonic()
+    outcomes = running.send(asks * (PARTIAL_STREAMS // len(asks)), 12)
+    return _settled(running, before, fault_at, outcomes)
 
 
 def _settled(running: Running, before: Use, fault_at: float, outcomes: list[Outcome]) -> Finding:

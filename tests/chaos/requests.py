@@ -18,12 +18,16 @@ class Ask:
     tensors: tuple[Tensor, ...]
     timeout_s: float | None = None
     request_id: str = ""
+    outputs: tuple[str, ...] = ()
+    """Which outputs are asked for; all where there are none."""
 
     def message(self) -> Message:
         """For the wire; errors are to come with their codes."""
         request = make_request(self.model, self.tensors, self.request_id)
         if self.timeout_s is not None:
             request.parameters["timeout"].int64_param = round(self.timeout_s * 1e6)
+        for name in self.outputs:
+            request.outputs.add(name=name)
         return request
 
 

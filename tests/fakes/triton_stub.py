@@ -121,6 +121,13 @@ class InferenceTrace:
         return self._context
 
 
+class AllNames(list[str]):
+    """The outputs of a model that this fake does not know."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
 class InferenceRequest:
     """Both what a model is given and what it sends to other models (`exec`)."""
 
@@ -128,13 +135,13 @@ class InferenceRequest:
         self,
         inputs: Sequence[Tensor] = (),
         model_name: str = "",
-        requested_output_names: Sequence[str] = (),
+        requested_output_names: Sequence[str] | None = None,
         request_id: str = "",
         timeout: int = 0,
         parameters: dict[str, Any] | None = None,
         trace_context: str | None = None,
     ) -> None:
-        self.model_name, self.requested_output_names = model_name, list(requested_output_names)
+        self.model_name, self._wanted = model_name, requested_output_names
         self._inputs, self._id, self._timeout = list(inputs), request_id, timeout
         self._parameters = parameters or {}
         self.sender = ResponseSender()
@@ -142,6 +149,10 @@ class InferenceRequest:
 
     def inputs(self) -> list[Tensor]:
         return self._inputs
+
+    def requested_output_names(self) -> list[str]:
+        """All of the model's outputs where the client named none, as the server fills them in."""
+        return AllNames() if self._wanted is None else list(self._wanted)
 
     def request_id(self) -> str:
         return self._id

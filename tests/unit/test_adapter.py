@@ -2,6 +2,7 @@
 
 import json
 import logging
+import weakref
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from ensembles.manifest import ManifestError
 from ensembles.metrics import BATCH_REQUESTS, OUTCOMES, REQUEST_DURATION, REQUESTS
 from ensembles.tensors import DType
 from python_backends.adapter import DecoupledModel, PlainModel, python_model
-from python_backends.bls import IN_BAND_ERRORS, QUEUE_FULL, TRACEPARENT, ServerCaller
+from python_backends.bls import IN_BAND_ERRORS, KEPT_S, QUEUE_FULL, TRACEPARENT, ServerCaller
 from python_backends.responses import NUMPY_TYPES, to_array
 from python_backends.stage import (
     Cancelled,
@@ -317,12 +318,24 @@ def test_a_stream_without_a_batch_dimension_gets_none(pb):
     assert shapes == {"text_output": (1,), "num_input_tokens": (1,)}
 
 
+def test_outputs_that_were_not_asked_for_stay_out_of_streamed_and_plain_responses(pb):
+    """Triton drops them from a stream's responses in a way that damages memory (0018)."""
+    parrot = Parrot()
+    asked = InferenceRequest(ask("hi").inputs(), requested_output_names=["text_output"])
+    decoupled(parrot).execute([asked])
+    parrot.streams[0].send({"text_output": ["a"], "num_input_tokens": np.array([3], np.int32)})
+    parrot.streams[0].send({"num_input_tokens": np.array([3], np.int32)})
+    assert [list(r.outputs()) for r, _ in asked.sender.sent] == [["text_output"], []]
+    loud = InferenceRequest([Tensor("text", strings("ab"))], requested_output_names=["loud"])
+    assert list(execute(loud)[0].outputs()) == ["loud"]
+
+
 # --- calls of other models ---------------------------------------------------------------------
 
 
 def test_a_call_gives_tensors_by_name_and_asks_for_all_outputs(pb):
     def embedder(asked):
-        assert asked.requested_output_names == ["embedding"]
+        assert asked.requested_output_names() == ["embedding"]
         assert json.loads(asked.parameters()) == {IN_BAND_ERRORS: True}
         (ids,) = (t.as_numpy() for t in asked.inputs())
         return [InferenceResponse([Tensor("embedding", ids.astype(np.float32))])]
@@ -375,6 +388,46 @@ def test_a_streamed_call_gives_each_response_and_raises_the_last_ones_error(pb):
     assert next(answers)["text_output"].tolist() == [b"a"]
     with pytest.raises(Overloaded, match=r"^no room$"):
         next(answers)
+
+
+class Responses:
+    """Of one stream; can be watched by a weak reference, unlike a generator's frame."""
+
+    def __init__(self, *answers: InferenceResponse) -> None:
+        self._left = list(answers)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self._left:
+            raise StopIteration
+        return self._left.pop(0)
+
+
+@pytest.mark.parametrize("is_left_early", [False, True])
+def test_what_a_stream_brought_outlives_it_for_a_while(pb, monkeypatch, is_left_early):
+    """Triton must not be the last to let go of it (docs/decisions/0018)."""
+    now = [0.0]
+    monkeypatch.setattr("python_backends.bls.time.monotonic", lambda: now[0])
+    made = []
+
+    def llm(asked):
+        responses = Responses(*[InferenceResponse([Tensor("text_output", strings("a"))])] * 2)
+        made.append(weakref.ref(responses))
+        return responses
+
+    triton_stub.models["llm"] = llm
+    caller = ServerCaller()
+    for _ in range(3):
+        answers = caller.stream(LLM, {}, "id-7")
+        assert next(answers)["text_output"].tolist() == [b"a"]
+        if is_left_early:
+            answers.close()
+        else:
+            list(answers)
+        now[0] += 0.6 * KEPT_S
+    assert [responses() is None for responses in made] == [True, False, False]
 
 
 def test_calls_carry_the_span_that_they_belong_to(pb):
