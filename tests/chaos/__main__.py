@@ -30,7 +30,7 @@ from tests.chaos.site import Site
 PAGE = ROOT / "docs" / "faults.md"
 RESULTS = WORK / "results.json"
 SHM_MIB = 512
-TIMES = 3
+TIMES = 6
 """Memory that is taken each time is a leak; allocators and /dev/shm regions grow once or twice."""
 PARTS = (inputs, clients, processes, stages, exhaustion, lifecycle, endurance)
 

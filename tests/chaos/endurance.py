@@ -11,7 +11,7 @@ from tests.chaos.requests import Ask, number, text
 from tests.chaos.resources import Use
 from tests.chaos.scenario import HANG_S, Finding, Scenario
 from tests.chaos.site import Running, Site
-from tests.chaos.traffic import Line, Outcome
+from tests.chaos.traffic import Line, Outcome, send_all
 
 REQUESTS = 10_000
 WORKERS = 8
@@ -31,6 +31,7 @@ def scenarios() -> Iterator[Scenario]:
 def _run(site: Site) -> Finding:
     running = site.shared()
     asks = list(running.oracle.learn(running.address, _small(200)))
+    send_all(running.address, list(requests.of_every_length()), HANG_S, 1)
     looks, ends, faults = [], Counter[str](), list[str]()
     for step in range(STEPS):
         outcomes = _burst(running, asks, step)
@@ -58,6 +59,7 @@ def _small(count: int) -> Iterator[Ask]:
         yield requests.embed(n)
         yield Ask("tokenizer", (text("text", requests.fact(n)[2]),))
         yield requests.llm(requests.prompt(n), 1 + n % 8)
+        yield requests.ensemble(requests.prompt(n), 1 + n % 8)
 
 
 def _bad() -> tuple[Ask, ...]:

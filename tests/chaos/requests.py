@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from builders.spec import load_sku
 from tests.chaos.wire import Message, Tensor, make_request
 
 STREAMED = frozenset({"llm", "ensemble", "rag", "rag_cancellable"})
@@ -112,6 +113,17 @@ def prompt(number_: int) -> str:
 def long_stream(number_: int, tokens: int = 1000) -> Ask:
     """A stream that takes the reference LLM a second or more."""
     return llm(prompt(number_), tokens)
+
+
+def of_every_length() -> Iterator[Ask]:
+    """Prompts of as many tokens as a step of `llm` can have; to be sent one at a time.
+
+    OpenVINO compiles and keeps kernels for each number of tokens that a step has had. Once all have
+    been seen `llm` grows no more (docs/operate.md); before that its growth says nothing of leaks.
+    """
+    most = load_sku("cpu").place("llm").parameters["max_step_tokens"]
+    for tokens in range(1, int(most) + 1):
+        yield llm(" a" * tokens, 1)
 
 
 def one_of_each(number_: int) -> Iterator[Ask]:

@@ -11,7 +11,9 @@ from builders.spec import ROOT
 from tests.bench.machine import describe
 from tests.chaos import namespace, provenance
 from tests.chaos.oracle import Oracle
+from tests.chaos.requests import of_every_length
 from tests.chaos.serving import grpc_address, start, starter
+from tests.chaos.traffic import send_all
 from tests.soak.load import RELOADED, Soak, mix, reload
 from tests.soak.plot import plot
 from tests.soak.record import Record, Sample
@@ -21,6 +23,7 @@ WORK = ROOT / "build" / "soak"
 SHM_MIB = 1024
 QUESTIONS = 24
 SAMPLE_S = 5.0
+LONGEST_S = 60.0
 
 
 def main() -> int:
@@ -67,6 +70,7 @@ def soak(server: object, setting: Setting, pause_s: float) -> tuple[Record, Soak
     ports, pid = server.ports, server.pid  # type: ignore[attr-defined]
     oracle = Oracle()
     asks = oracle.learn(grpc_address(ports), mix(range(QUESTIONS)))
+    send_all(grpc_address(ports), list(of_every_length()), LONGEST_S, 1)
     print(f"{len(asks)} different requests; {setting.minutes:g} minutes begin", flush=True)
     record = Record(pid, ports)
     with Soak(ports, asks, oracle, setting.workers, pause_s) as load:
