@@ -15,14 +15,18 @@ import numpy as np
 from builders.load.loops import Window
 from builders.load.records import Outcome, Record, Response
 from builders.repository import REPOSITORY
+from python_backends.batches import compute_batches
+from python_backends.chat_template import ChatTemplate, strict_template
 from python_backends.engines import Delta, load_encoder_engine, load_llm_engine
 from python_backends.pair_tokenizer import PairTokenizerStage
+from python_backends.prompt_builder import SYSTEM, USER
 from python_backends.sampling import GenerationParams
 from python_backends.stage import Tensors
 from python_backends.text import load_tokenizer
 from python_backends.tokenizer import TokenizerStage
 from tests.bench.engines import context, folder
-from tests.bench.workloads import Embed, Generate, Request, Rerank
+from tests.bench.limits import CANDIDATES, MAX_TOKENS, SOURCES
+from tests.bench.workloads import Embed, Generate, Rag, Request, Rerank
 from tests.server.checkpoints import checkpoint
 
 
@@ -64,8 +68,55 @@ class BareEncoders:
                 engine = self._reranker
             case other:
                 raise ValueError(f"{type(other).__name__}: an encoder takes Embed or Rerank")
-        arrays = {name: np.asarray(value) for name, value in inputs.items()}
-        return float(len(texts)), lambda: engine.encode(arrays)
+        batches = list(_packed({name: np.asarray(value) for name, value in inputs.items()}))
+        return float(len(texts)), lambda: [engine.encode(batch) for batch in batches]
+
+
+class BareRag:
+    """The three engines, with rows and prompt ready: what nothing that computes all of it exceeds.
+
+    Rows of different requests don't share a batch; the LLM decodes requests together.
+    """
+
+    def __init__(self, encoders: BareEncoders) -> None:
+        self._encoders, self._thread = encoders, ThreadPoolExecutor(1)
+        self._tokenizer = load_tokenizer(folder("llm"))
+        self._template = ChatTemplate.load(folder("llm"))
+        self._user = strict_template(USER)
+        self._engine = load_llm_engine(context("llm"), folder("llm"))
+
+    def job(self, request: Request) -> tuple[list[Callable[[], Any]], list[int]]:
+        """Calls of the encoders, and ids of the prompt: its first passages stand for the best."""
+        assert isinstance(request, Rag)
+        question, passages = request.question, request.passages
+        _, embed = self._encoders.job(Embed((question, *passages)))
+        _, rerank = self._encoders.job(Rerank(question, passages[:CANDIDATES]))
+        sources = [" ".join(passage.split()) for passage in passages[:SOURCES]]
+        user = self._user.render(question=question, sources=sources)
+        messages = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": user})
+        prompt = self._template.render(messages)
+        return [embed, rerank], self._tokenizer.encode(prompt, add_special_tokens=False).ids
+
+    async def send(self, job: tuple[list[Callable[[], Any]], list[int]]) -> AsyncIterator[float]:
+        """One question."""
+        calls, ids = job
+        loop, is_over = asyncio.get_running_loop(), asyncio.Event()
+        for call in calls:
+            await loop.run_in_executor(self._thread, call)
+
+        def sink(delta: Delta) -> None:
+            if delta.finish_reason:
+                loop.call_soon_threadsafe(is_over.set)
+
+        params = GenerationParams(MAX_TOKENS, 0, 0.0, 0, 1.0, 1.0, 0.0, 0.0, 0, ())
+        self._engine.submit(ids, params, sink)
+        await is_over.wait()
+        yield 1.0
+
+    def close(self) -> None:
+        """End the threads."""
+        self._thread.shutdown()
+        self._engine.close()
 
 
 class SentenceTransformers:
@@ -142,6 +193,13 @@ class BareLlm:
     def close(self) -> None:
         """End the engine's thread."""
         self._engine.close()
+
+
+def _packed(rows: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """Rows of like length together, as our encoders compute them."""
+    lengths = rows["attention_mask"].sum(axis=1)
+    for numbers, length in compute_batches(lengths):
+        yield {name: np.ascontiguousarray(array[numbers, :length]) for name, array in rows.items()}
 
 
 def _array(texts: Any) -> np.ndarray:

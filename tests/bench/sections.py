@@ -21,6 +21,7 @@ from tests.bench.workloads import (
 )
 
 RAG_DOCUMENTS = 10
+GOAL_CLIENTS = 8
 MANY_DOCUMENTS = 1000
 BURST = 16
 SHARES = (0.5, 0.7, 0.9)
@@ -123,10 +124,10 @@ def curve(name: str) -> Callable[[Context], None]:
 
 
 def _side_by_side(context: Context, workload: Workload, clients: int, documents: int) -> None:
-    """Ours at every number of clients, the peers at some; 8, which has a goal, is repeated most."""
+    """Ours at every number of clients, the peers at some; what has a goal is repeated most."""
     services, settings = context.services, context.settings
     variants = services.ours(workload.name)
-    if clients == 1:
+    if clients == 1 or (clients == GOAL_CLIENTS and workload.name == "rag"):
         variants += services.inside(workload.name)
     if clients in settings.peer_clients:
         variants += services.others(workload.name)
@@ -137,21 +138,22 @@ def _side_by_side(context: Context, workload: Workload, clients: int, documents:
         for v in variants
     ]  # fmt: skip
     is_slow = workload.name == "rag" and clients > 32
-    repeats = {8: settings.repeats}.get(clients, 1 if is_slow else max(1, settings.repeats - 1))
+    few = 1 if is_slow else max(1, settings.repeats - 1)
+    repeats = settings.repeats if clients == GOAL_CLIENTS else few
     context.recorder.add(jobs, repeats)
 
 
 def collection(context: Context) -> None:
     """`rag` over the whole sample collection, 8 at a time."""
     count = len(checks.passages(context.services.url))
-    _side_by_side(context, _rag(context, count), 8, count)
+    _side_by_side(context, _rag(context, count), GOAL_CLIENTS, count)
 
 
 def same_documents(context: Context) -> None:
     """`rag` over the whole sample collection, the same in every request, 8 at a time."""
     passages = checks.passages(context.services.url)
     workload = Workload("rag", lambda: rags_over_same(passages), 3.0, 64, 10.0)
-    _side_by_side(context, workload, 8, len(passages))
+    _side_by_side(context, workload, GOAL_CLIENTS, len(passages))
 
 
 def documents(context: Context) -> None:

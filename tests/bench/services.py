@@ -13,7 +13,7 @@ import aiohttp
 from builders.load.records import Send
 from builders.server import TritonServer, free_ports
 from builders.spec import ROOT, load_sku
-from tests.bench.inprocess import BareEncoders, Library, SentenceTransformers
+from tests.bench.inprocess import BareEncoders, BareRag, Library, SentenceTransformers
 from tests.bench.peer_process import (
     LLAMA,
     LLAMA_LAYOUT,
@@ -110,6 +110,13 @@ class Services:
         return BareEncoders()
 
     @cached_property
+    def bare_rag(self) -> BareRag:
+        """The engines in this process, one behind the other."""
+        found = BareRag(self.encoders)
+        self._ended.append(found.close)
+        return found
+
+    @cached_property
     def library(self) -> SentenceTransformers:
         """In this process."""
         return SentenceTransformers()
@@ -146,13 +153,17 @@ class Services:
                 return [Variant(OURS, lambda r: payload(r, workload), self.triton.unary)]
 
     def inside(self, workload: str) -> list[Variant]:
-        """Bare engine and library."""
-        if workload not in ("embed", "rerank"):
-            return []
-        return [
-            Variant(BARE, self.encoders.job, self.thread.send),
-            Variant(LIBRARY, self.library.job, self.thread.send),
-        ]
+        """Bare engines, and the library where it does the work."""
+        match workload:
+            case "rag":
+                return [Variant(BARE, self.bare_rag.job, self.bare_rag.send)]
+            case "embed" | "rerank":
+                return [
+                    Variant(BARE, self.encoders.job, self.thread.send),
+                    Variant(LIBRARY, self.library.job, self.thread.send),
+                ]
+            case _:
+                return []
 
     def others(self, workload: str) -> list[Variant]:
         """Every peer that is running or can be started."""

@@ -17,8 +17,8 @@ from transformers.utils import logging
 
 from python_backends.chat_template import strict_template
 from python_backends.prompt_builder import SYSTEM, USER
+from tests.bench.limits import CANDIDATES, MAX_TOKENS, SOURCES
 
-CANDIDATES, SOURCES, MAX_TOKENS = 16, 3, 64
 MAX_PAIR_TOKENS = 256
 MAX_BATCH_REQUESTS = {"embed": 32, "rerank": 8, "rag": 8}
 """Requests that a batching peer computes together: about 32 to 64 rows."""
