@@ -123,13 +123,10 @@ class TritonServer:
             return 0
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # the session that we started: server and stubs
-            process.wait()
+        self.kill()  # also after a good end: a model process may have outlived the server
         self._process = None
-        self._free_regions()
         return process.returncode
 
     def wait(self) -> int:
