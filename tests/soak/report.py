@@ -23,7 +23,8 @@ Machine: {machine}; commit {commit}.
 {rows}
 
 Slopes leave out the first {warm_up_min:g} minutes of each process, are over means of a minute, and
-are "flat" when the whole interval lies below {flat:g} MiB/h, "grows" when it lies above.
+are "flat" when the whole interval lies below {flat:g} MiB/h, "grows" when it lies above;
+"stepped" when that is so of the whole but the second half alone is flat.
 
 | | after warm-up | at the end |
 |---|---|---|
@@ -56,11 +57,17 @@ class Growth:
     early_mib: float
     late_mib: float
     slope: Slope | None
+    late_slope: Slope | None
+    """Of the second half alone."""
 
     @property
     def verdict(self) -> str:
-        """Of the slope; too short a run has none."""
-        return self.slope.verdict if self.slope else "too short"
+        """Of the slope; too short a run has none, and a step is no slope."""
+        if self.slope is None:
+            return "too short"
+        if self.slope.verdict != "flat" and self.late_slope and self.late_slope.verdict == "flat":
+            return "stepped"
+        return self.slope.verdict
 
 
 def growths(record: Record, warm_up_s: float) -> Iterator[Growth]:
@@ -74,15 +81,17 @@ def growths(record: Record, warm_up_s: float) -> Iterator[Growth]:
 
 def _growth(name: str, points: Sequence[Point], warm_up_s: float) -> Growth:
     warm = [p for p in points if p.time_s >= warm_up_s] or points
-    return Growth(name, warm[0].mib, warm[-1].mib, slope(points, warm_up_s))
+    middle_s = (warm[0].time_s + warm[-1].time_s) / 2
+    late = [p for p in warm if p.time_s >= middle_s]
+    return Growth(name, warm[0].mib, warm[-1].mib, slope(points, warm_up_s), slope(late, 0.0))
 
 
 def page(
     record: Record, faults: Sequence[str], counts: Counter[str], setting: Setting
 ) -> tuple[str, bool]:
-    """The page, and whether the soak passed: nothing unexpected, nothing that isn't flat."""
+    """The page, and whether the soak passed: nothing unexpected, nothing that goes on growing."""
     found = list(growths(record, setting.warm_up_s))
-    has_passed = not faults and all(growth.verdict == "flat" for growth in found)
+    has_passed = not faults and all(growth.verdict in ("flat", "stepped") for growth in found)
     text = PAGE.format(
         minutes=setting.minutes,
         what=setting.what,
