@@ -1,6 +1,7 @@
 """Stages in, `TritonPythonModel` out: where Triton's Python stub meets our code."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -198,6 +199,7 @@ def python_model(load: Callable[[StageContext], Stage | StreamingStage]) -> type
     class TritonPythonModel:
         def initialize(self, args: dict[str, str]) -> None:
             model, version = args["model_name"], args["model_version"]
+            os.nice(_niceness(args))  # before threads are made: they inherit it
             self.meter = TritonMeter({"model": model, "version": version})
             try:
                 stage = load(_context(args, self.meter))
@@ -223,10 +225,18 @@ def python_model(load: Callable[[StageContext], Stage | StreamingStage]) -> type
     return TritonPythonModel
 
 
+def _parameters(args: Mapping[str, str]) -> dict[str, str]:
+    found = json.loads(args["model_config"]).get("parameters", {})
+    return {key: value["string_value"] for key, value in found.items()}
+
+
+def _niceness(args: Mapping[str, str]) -> int:
+    """A placement's `niceness`, 0 to 19: what this model's process leaves to others."""
+    return max(0, int(_parameters(args).get("niceness", "0")))
+
+
 def _context(args: Mapping[str, str], meter: TritonMeter) -> StageContext:
     """From what Triton gives a model to start with."""
-    config = json.loads(args["model_config"])
     folder = Path(args["model_repository"]) / args["model_version"]
-    values = {k: v["string_value"] for k, v in config.get("parameters", {}).items()}
     device = int(args["model_instance_device_id"])
-    return StageContext(folder, values, ServerCaller(), meter, device)
+    return StageContext(folder, _parameters(args), ServerCaller(), meter, device)

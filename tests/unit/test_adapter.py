@@ -529,3 +529,21 @@ def test_a_stage_learns_the_gpu_of_its_instance(pb):
     with pytest.raises(triton_stub.TritonModelException):
         python_model(load)().initialize(ARGS)
     assert seen[0].device_id == 3
+
+
+@pytest.mark.parametrize(("given", "taken"), [({}, 0), ({"niceness": "10"}, 10)])
+def test_a_process_takes_its_placements_niceness_before_it_makes_threads(
+    pb, monkeypatch, given, taken
+):
+    order = []
+    monkeypatch.setattr("python_backends.adapter.os.nice", order.append)
+
+    def load(context):
+        order.append("load")
+        raise ManifestError("enough")
+
+    parameters = {name: {"string_value": value} for name, value in given.items()}
+    args = ARGS | {"model_config": json.dumps({"parameters": parameters})}
+    with pytest.raises(triton_stub.TritonModelException):
+        python_model(load)().initialize(args)
+    assert order == [taken, "load"]
