@@ -187,7 +187,10 @@ def _open(results: Results, plots: set[str]) -> Iterator[str]:
         for m in measured
     ]  # fmt: skip
     yield table(head, rows)
-    yield "The p99 of a few dozen requests is nearly their slowest.\n"
+    yield (
+        "The p99 of a few dozen requests is nearly their slowest. Each variant gets shares of its "
+        "own capacity: who is faster is sent more.\n"
+    )
     yield from _images(plots, "open-loop")
 
 
