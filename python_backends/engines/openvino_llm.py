@@ -104,7 +104,7 @@ class OpenVinoLlm:
 
     def _loop(self) -> None:
         while self._take_orders():
-            self._iterations += 1
+            self._iterations += bool(self._batch)  # a step may only clear away what was stopped
             self._iteration_requests += len(self._batch)
             try:
                 self._pipeline.step()
