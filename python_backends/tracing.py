@@ -139,7 +139,8 @@ def parent_of(request: Any) -> str | None:
     """The traceparent that a request's span belongs under, if one was given.
 
     Triton's own span (`--trace-config mode=opentelemetry`) comes first, unless it belongs to
-    another trace than the client's: Triton 2.51 takes no traceparent from gRPC streams.
+    another trace than the client's: Triton 2.51 takes the traceparent of gRPC from a header only,
+    and one in twenty of those not (docs/traces.md).
     """
     sent = _valid(_sent(request))
     own = _valid(_tritons(request))

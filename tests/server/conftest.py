@@ -65,12 +65,16 @@ def is_final(response: Any) -> bool:
 
 
 class OpenStream:
-    """A gRPC stream with one request on it; responses as they come."""
+    """A gRPC stream with a request on it, or more; responses as they come."""
 
     def __init__(self, url: str, model: str, inputs: list[Any], **options: Any) -> None:
         self._client = grpcclient.InferenceServerClient(url)
         self._queue: queue.Queue[Any] = queue.Queue()
         self._client.start_stream(lambda result, error: self._queue.put((result, error)))
+        self.send(model, inputs, **options)
+
+    def send(self, model: str, inputs: list[Any], **options: Any) -> None:
+        """A request, beside those that are under way."""
         options.setdefault("request_id", uuid.uuid4().hex)
         self._client.async_stream_infer(model, inputs, **options)
 

@@ -131,13 +131,15 @@ def test_tokens_are_those_that_the_responses_told(server):
 def test_requests_beyond_the_batch_wait_in_the_queue_and_not_in_prefill(server):
     """As many streams as run at once and a few more: the latter's wait is told as such."""
     running = int(load_sku("cpu").place("llm").parameters["max_running_requests"])
-    inputs = [*generation(900), tensor("min_tokens", [900], "INT32")]  # long beside the sending
+    inputs = [*generation(900), tensor("min_tokens", [900], "INT32")]
     with Grown(server) as grown:
-        streams = [OpenStream(server.url, "llm", inputs) for _ in range(running + 4)]
-        for stream in streams:
+        stream = OpenStream(server.url, "llm", inputs)
+        for _ in range(running + 3):  # on one connection: sent within a few steps of the engine
+            stream.send("llm", inputs)
+        for _ in range(running + 4):
             _, error = stream.next()
             assert error is None
-            stream.close()
+        stream.close()
     assert grown.of(STAGE_DURATION, "llm", "_count", stage="queue") == running + 4
     waited_s = grown.of(STAGE_DURATION, "llm", "_sum", stage="queue")
     decoded_s = grown.of(STAGE_DURATION, "llm", "_sum", stage="decode") / (running + 4)
