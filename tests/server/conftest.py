@@ -2,8 +2,9 @@
 
 import queue
 import time
+import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import tritonclient.grpc as grpcclient
 
 from builders.server import Ports, TritonServer, free_ports
 from builders.spec import load_sku
+
+BOUND_S = 60.0
+"""For what must come, on a busy machine too."""
 
 NUMPY = {
     "BYTES": np.object_,
@@ -65,13 +69,16 @@ def is_final(response: Any) -> bool:
 
 
 class OpenStream:
-    """A gRPC stream with a request on it, or more; responses as they come."""
+    """A gRPC stream; responses as they come. With a request on it if one is given."""
 
-    def __init__(self, url: str, model: str, inputs: list[Any], **options: Any) -> None:
+    def __init__(
+        self, url: str, model: str = "", inputs: list[Any] | None = None, **options: Any
+    ) -> None:
         self._client = grpcclient.InferenceServerClient(url)
         self._queue: queue.Queue[Any] = queue.Queue()
         self._client.start_stream(lambda result, error: self._queue.put((result, error)))
-        self.send(model, inputs, **options)
+        if inputs is not None:
+            self.send(model, inputs, **options)
 
     def send(self, model: str, inputs: list[Any], **options: Any) -> None:
         """A request, beside those that are under way."""
@@ -127,6 +134,20 @@ class Server:
         """Inferences (rows for batched models) and executions so far."""
         (found,) = self.client.get_inference_statistics(model, as_json=True)["model_stats"]
         return int(found["inference_count"]), int(found["execution_count"])
+
+
+def gauge(server: Server, name: str) -> float:
+    """What the first series of that name is at."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.ports.metrics}/metrics") as page:
+        lines = page.read().decode().splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = BOUND_S) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,8 @@ from triton_rag import (
 from triton_rag.cli import main
 
 from builders.server import Ports
-from tests.server.conftest import Server
-from tests.server.test_llm import gauge, is_idle, wait_for
+from tests.server.conftest import Server, gauge, wait_for
+from tests.server.test_llm import is_idle
 
 QUESTION = "How tall is the tower?"
 DOCUMENTS = ["The tower is 30 m tall.", "Bread is baked in ovens.", "The sky is blue."]
@@ -184,29 +184,34 @@ STREAMS: list[Callable[[Client], Iterable[str]]] = [
 
 @pytest.mark.parametrize("open_stream", STREAMS)
 def test_leaving_the_loop_stops_the_generation(
-    client: Client, server: Server, open_stream: Callable[[Client], Iterable[str]]
+    client: Client,
+    server: Server,
+    soon_s: float,
+    open_stream: Callable[[Client], Iterable[str]],
 ) -> None:
     for _ in open_stream(client):
         wait_for(lambda: gauge(server, "llm_requests_running") == 1)
         break
-    wait_for(lambda: is_idle(server), timeout_s=2)
+    wait_for(lambda: is_idle(server), timeout_s=soon_s)
 
 
-def test_closing_from_another_thread_stops_the_generation(client: Client, server: Server) -> None:
+def test_closing_from_another_thread_stops_the_generation(
+    client: Client, server: Server, soon_s: float
+) -> None:
     stream = client.generate_stream(PROMPT, max_tokens=LONG, min_tokens=LONG)
     threading.Timer(0.1, stream.close).start()
     with pytest.raises(Cancelled):
         stream.read()
-    wait_for(lambda: is_idle(server), timeout_s=2)
+    wait_for(lambda: is_idle(server), timeout_s=soon_s)
 
 
-def test_cancelling_the_task_stops_the_generation(url: str, server: Server) -> None:
+def test_cancelling_the_task_stops_the_generation(url: str, server: Server, soon_s: float) -> None:
     async def ask() -> None:
         async with AsyncClient(url) as client:
             call = client.ask(QUESTION, DOCUMENTS, max_tokens=LONG, min_tokens=LONG)
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(call, 0.3)
-            wait_for(lambda: is_idle(server), timeout_s=2)
+            wait_for(lambda: is_idle(server), timeout_s=soon_s)
 
     asyncio.run(ask())
 
@@ -220,13 +225,13 @@ CALLS: list[Callable[[Client], object]] = [
 
 @pytest.mark.parametrize("call", CALLS)
 def test_deadline_ends_the_call_and_the_generation(
-    client: Client, server: Server, call: Callable[[Client], object]
+    client: Client, server: Server, soon_s: float, call: Callable[[Client], object]
 ) -> None:
     start_s = time.monotonic()
     with pytest.raises(TimedOut):
         call(client)
-    assert time.monotonic() - start_s < 1.0
-    wait_for(lambda: is_idle(server), timeout_s=2)
+    assert time.monotonic() - start_s < 0.2 + soon_s
+    wait_for(lambda: is_idle(server), timeout_s=soon_s)
 
 
 # --- errors ----------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.server.conftest import OpenStream, Server, Streamed, is_final, tensor
-from tests.server.test_llm import gauge, generate, is_idle, wait_for
+from tests.server.conftest import OpenStream, Server, Streamed, gauge, is_final, tensor, wait_for
+from tests.server.test_llm import generate, is_idle
 
 TYPES = {int: "INT32", float: "FP32", bool: "BOOL", str: "BYTES", list: "BYTES"}
 

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from tests.server.checkpoints import checkpoint
-from tests.server.conftest import OpenStream, Server, Streamed, is_final, tensor, text
+from tests.server.conftest import (
+    OpenStream,
+    Server,
+    Streamed,
+    gauge,
+    is_final,
+    tensor,
+    text,
+    wait_for,
+)
 
 WORDS = ["alpha", "beta", "port", "gamma", "8123", "release", "blue", "of", "the", "is", "Vebra"]
 
@@ -35,19 +44,6 @@ def sampling(**inputs: Any) -> list[Any]:
             dtype = "UINT64" if name.endswith("seed") else types[type(value)]
             found.append(tensor(name, [value], dtype))
     return found
-
-
-def gauge(server: Server, name: str) -> float:
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.ports.metrics}/metrics") as page:
-        lines = page.read().decode().splitlines()
-    return next(float(line.split()[-1]) for line in lines if line.startswith(name))
-
-
-def wait_for(condition: Any, timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.02)
 
 
 # --- numbers ---------------------------------------------------------------------------------

@@ -17,13 +17,15 @@ from ensembles.metrics import (
     REQUEST_DURATION,
     REQUESTS,
     ROWS,
+    RUNNING,
     STAGE_DURATION,
     TIME_TO_FIRST_TOKEN,
     TOKENS,
+    WAITING,
     Kind,
     Metric,
 )
-from tests.server.conftest import OpenStream, Server, tensor, text
+from tests.server.conftest import OpenStream, Server, gauge, tensor, text, wait_for
 
 SECRET = "quetzalcoatlus"
 """A word of prompts that may be nowhere on the page."""
@@ -129,21 +131,27 @@ def test_tokens_are_those_that_the_responses_told(server):
 
 
 def test_requests_beyond_the_batch_wait_in_the_queue_and_not_in_prefill(server):
-    """As many streams as run at once and a few more: the latter's wait is told as such."""
-    running = int(load_sku("cpu").place("llm").parameters["max_running_requests"])
+    """As many as run at once, then a few more, held there for a second before there is room."""
+    running, more, held_s = 32, 4, 1.0
+    assert load_sku("cpu").place("llm").parameters["max_running_requests"] == running
     inputs = [*generation(900), tensor("min_tokens", [900], "INT32")]
     with Grown(server) as grown:
-        stream = OpenStream(server.url, "llm", inputs)
-        for _ in range(running + 3):  # on one connection: sent within a few steps of the engine
-            stream.send("llm", inputs)
-        for _ in range(running + 4):
-            _, error = stream.next()
+        batch, behind = (OpenStream(server.url) for _ in range(2))
+        for _ in range(running):
+            batch.send("llm", inputs)
+        wait_for(lambda: gauge(server, RUNNING.name) == running)
+        for _ in range(more):
+            behind.send("llm", inputs)
+        wait_for(lambda: gauge(server, WAITING.name) == more)
+        time.sleep(held_s)
+        batch.cancel()
+        for _ in range(more):
+            _, error = behind.next()
             assert error is None
-        stream.close()
-    assert grown.of(STAGE_DURATION, "llm", "_count", stage="queue") == running + 4
-    waited_s = grown.of(STAGE_DURATION, "llm", "_sum", stage="queue")
-    decoded_s = grown.of(STAGE_DURATION, "llm", "_sum", stage="decode") / (running + 4)
-    assert waited_s > decoded_s / 2, "four waited, each for a good part of an answer"
+        behind.close()
+    assert grown.of(STAGE_DURATION, "llm", "_count", stage="queue") == running + more
+    assert grown.of(STAGE_DURATION, "llm", "_sum", stage="queue") > more * held_s
+    assert grown.of(STAGE_DURATION, "llm", "_count", stage="decode") == running + more
 
 
 def test_rows_of_the_encoder(server):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from builders.spec import BUILDERS
-from tests.server.conftest import OpenStream, Server, Streamed, tensor, text
-from tests.server.test_llm import gauge, is_idle, sampling, wait_for
+from tests.server.conftest import OpenStream, Server, Streamed, gauge, tensor, text, wait_for
+from tests.server.test_llm import is_idle, sampling
 
 COLLECTION = BUILDERS / "reference" / "collection"
 ENTRIES = ("rag", "rag_cancellable")

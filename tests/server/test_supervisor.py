@@ -9,7 +9,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,7 @@ from builders.supervisor import processes
 from builders.supervisor.events import SERVER, Cause
 from builders.supervisor.settings import Settings
 from builders.supervisor.supervisor import Supervisor
-from tests.server.conftest import OpenStream, tensor, text
-
-BOUND_S = 60.0
-"""For anything to come back on a busy machine."""
+from tests.server.conftest import BOUND_S, OpenStream, tensor, text, wait_for
 
 SETTINGS = Settings(canary_interval_s=2.0, backoff_min_s=0.2, drain_s=60.0)
 
@@ -47,13 +45,6 @@ def supervised(log: Path, settings: Settings = SETTINGS) -> Iterator[Supervisor]
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
     with supervised(tmp_path_factory.mktemp("supervisor") / "tritonserver.log") as found:
         yield found
-
-
-def wait_for(what: Callable[[], bool], bound_s: float = BOUND_S) -> None:
-    deadline = time.monotonic() + bound_s
-    while not what():
-        assert time.monotonic() < deadline, f"not within {bound_s} s"
-        time.sleep(0.05)
 
 
 def readyz(running: Supervisor) -> tuple[int, Any]:
@@ -110,7 +101,7 @@ def test_brings_a_model_back(
     wait_for(lambda: running.is_ready)
     pid = pid_of(running, model)
     os.kill(pid, number)
-    wait_for(lambda: readyz(running)[0] == 503, bound_s=10)
+    wait_for(lambda: readyz(running)[0] == 503, timeout_s=10)
     assert readyz(running)[1]["models"][model] != "ok"
     wait_for(lambda: running.is_ready)
     assert happened(running, model, cause, "reloaded")
@@ -139,8 +130,9 @@ def test_a_stream_whose_model_dies_ends_with_an_error(running: Supervisor, model
     assert error is not None and "UNAVAILABLE" in str(error)
     stream.close()
     wait_for(lambda: running.is_ready)
-    assert happened(running, "llm", Cause.DEAD, "reloaded")
-    assert happened(running, "rag_cancellable", Cause.CALLER, "reloaded")
+    if not happened(running, SERVER, Cause.DEAD, "restarted"):  # see `lose_llm`
+        assert happened(running, "llm", Cause.DEAD, "reloaded")
+        assert happened(running, "rag_cancellable", Cause.CALLER, "reloaded")
     ask(running)
 
 
@@ -203,17 +195,28 @@ def test_sigterm_drains(tmp_path: Path) -> None:
         assert "exit status 0" in last.action
 
 
+def lose_llm(running: Supervisor) -> bool:
+    """Kill `llm` under open streams. False: Triton went down with it and was started again, as it
+    must be when a process dies with a lock in the shared memory (docs/operate.md)."""
+    streams = [sse(running, 400) for _ in range(8)]
+    streams[0].getresponse()
+    pid = pid_of(running, "llm")
+    restarts = sum(event.action == "restarted" for event in running.events)
+    os.kill(pid, signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    is_reloaded = partial(happened, running, "llm", Cause.DEAD, "reloaded")
+    wait_for(
+        lambda: is_reloaded() or sum(e.action == "restarted" for e in running.events) > restarts
+    )
+    wait_for(lambda: running.is_ready)
+    ask(running)
+    return is_reloaded()
+
+
 def test_sigterm_after_a_recovery(tmp_path: Path) -> None:
     """Requests that died with their model are held by Triton for ever: they must not hold us."""
     with supervised(tmp_path / "tritonserver.log") as running:
-        streams = [sse(running, 400) for _ in range(8)]
-        streams[0].getresponse()
-        pid = pid_of(running, "llm")
-        os.kill(pid, signal.SIGSTOP)
-        os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: happened(running, "llm", Cause.DEAD, "reloaded"))
-        wait_for(lambda: running.is_ready)
-        ask(running)
+        assert any(lose_llm(running) for _ in range(4))
         start = time.monotonic()
         assert running.stop() == 0
         assert time.monotonic() - start < SETTINGS.drain_s

@@ -22,9 +22,9 @@ from builders.repository import REPOSITORY
 from builders.server import TritonServer, free_ports
 from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, read_manifest
-from tests.server.conftest import OpenStream, Server, is_final, tensor, text
+from tests.server.conftest import OpenStream, Server, gauge, is_final, tensor, text, wait_for
 from tests.server.test_ensemble import inputs
-from tests.server.test_llm import gauge, generate, prompts, sampling, wait_for
+from tests.server.test_llm import generate, prompts, sampling
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 ENGINE = REPOSITORY / "llm" / "1" / "engines" / "cpu"

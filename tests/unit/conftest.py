@@ -1,11 +1,18 @@
 """Fixtures of the unit tests."""
 
+import os
 import sys
 from types import ModuleType
 
 import pytest
 
 from tests.fakes import triton_stub
+
+
+@pytest.fixture(autouse=True)
+def no_niceness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A placement's `niceness` would stay with these tests' process, and all that follow in it."""
+    monkeypatch.setattr(os, "nice", lambda increment: 0)
 
 
 @pytest.fixture
