@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from tests.bench.results import BARE, CANCELLABLE, OURS, Measured, Results, pick
 
+PEER_SHARE = 0.7
+"""Of a variant's own capacity: the load of the open loop that all are measured under."""
+
 NOT_PEERS = (OURS, CANCELLABLE, BARE)
 MODELS = {OURS: "`rag`", CANCELLABLE: "`rag_cancellable`"}
 
@@ -38,6 +41,7 @@ def goals(results: Results) -> list[Goal]:
         *_rag(results, "rag", "10 documents"),
         *_rag(results, "collection", "the sample collection"),
         *(goal for name in ("embed", "rerank", "rag") for goal in _tail(results, name)),
+        *(_slowest(results, name) for name in ("embed", "rerank", "rag")),
         _llm(results, "llm", "llm", "the reference LLM"),
         _llm(results, "llm-large", "llm-large", "85 M parameters"),
     ]
@@ -98,7 +102,7 @@ def _rag(results: Results, section: str, over: str) -> Iterator[Goal]:
 
 def _tail(results: Results, workload: str) -> Iterator[Goal]:
     """Against the fastest peer, and against the one with the shortest tail, fast or slow."""
-    measured = pick(results.measured("open"), workload=workload, load="open", share=0.7)
+    measured = pick(results.measured("open"), workload=workload, load="open", share=PEER_SHARE)
     ours = pick(measured, variant=OURS)
     name = f"`{workload}`, p99 ÷ p50 at 0.7 of its capacity"
     for kind, peer in (("fastest", best_peer(measured)), ("calmest", calmest_peer(measured))):
@@ -107,3 +111,16 @@ def _tail(results: Results, workload: str) -> Iterator[Goal]:
             continue
         what = f"{name}, {kind} peer's ({peer.point.variant})"
         yield Goal(what, tail(peer), tail(ours[0]), "open", is_most=True)
+
+
+def _slowest(results: Results, workload: str) -> Goal:
+    """p99 of both under the very arrivals that the fastest peer was measured with."""
+    measured = pick(results.measured("open"), workload=workload, load="open")
+    peer = best_peer(pick(measured, share=PEER_SHARE))
+    ours = pick(measured, variant=OURS, rate_per_s=peer.point.rate_per_s) if peer else []
+    name = f"`{workload}`, p99 at the fastest peer's arrivals, × its p99"
+    if not peer or not ours:
+        return Goal(name, 1.0, None, "open", is_most=True)
+    found, theirs = ours[0].latency(), peer.latency()
+    ratio = found.p99 / theirs.p99 if found and theirs else None
+    return Goal(f"{name} ({peer.point.variant})", 1.0, ratio, "open", is_most=True)

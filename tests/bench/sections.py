@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from builders.load.arrivals import bursts, poisson
 from builders.load.loops import Window
 from tests.bench import checks, llm
+from tests.bench.goals import PEER_SHARE
 from tests.bench.measure import Job, Load, Recorder
 from tests.bench.peer_process import LAYOUTS, PEERS
 from tests.bench.results import OURS, Measured, Point, pick, read
@@ -25,7 +27,6 @@ GOAL_CLIENTS = 8
 MANY_DOCUMENTS = 1000
 BURST = 16
 SHARES = (0.5, 0.7, 0.9)
-PEER_SHARE = 0.7
 
 
 @dataclass(frozen=True)
@@ -178,23 +179,24 @@ def open_loop(context: Context) -> None:
         workload = workload_of(context, name)
         ours, others = context.services.ours(name), context.services.others(name)
         capacity = {v.name: _capacity(context, workload, v) for v in (*ours, *others)}
+        job = partial(_open_job, context, workload)
         for share in SHARES:
             variants = [*ours, *others] if share == PEER_SHARE else ours[:1]
-            context.recorder.add([
-                _open_job(context, workload, v, "open", share, capacity[v.name]) for v in variants
-            ])  # fmt: skip
-        context.recorder.add(
-            [_open_job(context, workload, ours[0], "burst", PEER_SHARE, capacity[OURS])]
-        )
+            jobs = [job(v, "open", share * capacity[v.name], capacity[v.name]) for v in variants]
+            if share == PEER_SHARE and others:  # ours under the fastest peer's arrivals too
+                fastest = max(capacity[v.name] for v in others)
+                jobs.append(job(ours[0], "open", share * fastest, capacity[OURS]))
+            context.recorder.add(jobs)
+        context.recorder.add([job(ours[0], "burst", PEER_SHARE * capacity[OURS], capacity[OURS])])
 
 
 def _open_job(
-    context: Context, workload: Workload, variant: Variant, kind: str, share: float,
+    context: Context, workload: Workload, variant: Variant, kind: str, rate: float,
     capacity_per_s: float,
 ) -> Job:  # fmt: skip
-    rate = share * capacity_per_s
     lasts_s = workload.open_s * context.settings.pace
     times = poisson(rate, lasts_s, 1) if kind == "open" else bursts(rate, BURST, lasts_s, 1)
+    share = round(rate / capacity_per_s, 2)
     point = Point(variant.name, workload.name, kind, share=share, rate_per_s=rate)
     return Job(point, variant, workload.requests, Load(Window(lasts_s), tuple(times or [0.0])),
                workload.pool)  # fmt: skip

@@ -94,6 +94,19 @@ def test_the_tail_is_held_against_two_peers(found: Results, peer, needed, verdic
     assert tail.verdict == verdict
 
 
+def test_the_slowest_are_compared_under_the_same_arrivals(found: Results) -> None:
+    same = {"load": "open", "rate_per_s": 2.8}
+    opened = section(
+        "open",
+        measured(OURS, 9.0, share=0.7, load="open", rate_per_s=4.2),
+        measured(OURS, 6.0, share=0.47, tail=3.0, **same),
+        measured("bentoml", 4.0, share=0.7, tail=4.0, **same),
+    )
+    slowest = goal(found.with_section(opened), "`rag`, p99 at the fastest peer's arrivals")
+    assert (slowest.needed, slowest.found) == (1.0, pytest.approx(0.5))
+    assert slowest.verdict == "met" and "bentoml" in slowest.what
+
+
 def test_a_peer_that_lost_requests_is_not_calm(found: Results) -> None:
     opened = found.section("open")
     assert opened is not None
