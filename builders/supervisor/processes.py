@@ -14,6 +14,11 @@ from pathlib import Path
 
 PROC = Path("/proc")
 STUB = "triton_python_backend_stub"
+CRASHES = 1 << signal.SIGSEGV - 1 | 1 << signal.SIGABRT - 1
+"""As bits of a thread's blocked signals."""
+
+_BLOCKED = 29
+"""Field 32 of /proc/PID/stat (proc(5)), counted from the state."""
 
 
 class State(StrEnum):
@@ -81,6 +86,20 @@ def state(pid: int, proc: Path = PROC) -> State:
     except OSError:
         return State.GONE
     return {"Z": State.DEAD, "X": State.DEAD, "T": State.STOPPED}.get(letter, State.ALIVE)
+
+
+def crashing(pid: int, proc: Path = PROC) -> frozenset[int]:
+    """Threads of a tritonserver that are in its handler of SIGSEGV or SIGABRT, which blocks the
+    signal while it prints a stack trace. One that crashed inside malloc hangs there for ever, and
+    the server goes on without it until others need what it holds. No thread blocks them else."""
+    tasks = proc / str(pid) / "task"
+    found = set()
+    with contextlib.suppress(OSError):  # the process is gone
+        for thread in os.scandir(tasks):
+            with contextlib.suppress(OSError):  # the thread is
+                if int(_stat(int(thread.name), tasks)[_BLOCKED]) & CRASHES:
+                    found.add(int(thread.name))
+    return frozenset(found)
 
 
 def kill(instance: Instance) -> None:

@@ -12,6 +12,7 @@ from builders.supervisor.journal import Journal
 from builders.supervisor.loads import Loads
 from builders.supervisor.metrics import SupervisorMetrics
 from builders.supervisor.processes import Instance, State
+from builders.supervisor.server_health import ServerHealth
 from builders.supervisor.settings import Settings
 from builders.supervisor.triton_api import BUSY, NoAnswer, TritonApi
 
@@ -41,8 +42,7 @@ class Watch:
         self._canaries = {canary.model: canary for canary in canaries()}
         self._health = {model: ModelHealth(settings) for model in self._canaries}
         self._backoff = {model: Backoff(settings) for model in self._canaries}
-        self._server = ModelHealth(settings)
-        self._server_heard_s = time.monotonic()
+        self._server = ServerHealth(pid, api, settings, journal)
         self._asked: set[str] = set()
         self._finder = processes.Finder(pid)
         self._known: dict[int, Instance] = {}
@@ -65,7 +65,7 @@ class Watch:
 
     def tick(self, now_s: float) -> None:
         """One look at everything."""
-        if cause := self._server.seen(now_s, self.pid, processes.state(self.pid)):
+        if cause := self._server.seen(now_s):
             self.server_problem = cause
             return
         with self._lock:
@@ -175,16 +175,10 @@ class Watch:
             return False
 
     def _ask_server(self) -> None:
-        is_live = self._api.is_live()
+        cause = self._server.ask()
         with self._lock:
             self._asked.discard(SERVER)
-            if is_live:
-                self._server_heard_s = time.monotonic()
-                self._server.answered(self._server_heard_s)
-            elif time.monotonic() - self._server_heard_s > self._settings.canary_timeout_s:
-                self.server_problem = Cause.STUCK
-            else:
-                self._server.due_s = time.monotonic() + self._settings.canary_retry_s
+            self.server_problem = self.server_problem or cause
 
     def _recover(self, model: str, cause: Cause) -> None:
         """Begin to bring back the model, and those that may wait for it for ever.
