@@ -1,5 +1,7 @@
 """The supervisor's own HTTP port: probes that tell the truth, and its metrics."""
 
+import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ from typing import Protocol
 MAX_BODY_BYTES = 64 * 2**20
 IDLE_S = 30.0
 """How long a connection may be silent."""
+
+logger = logging.getLogger("builders.supervisor.endpoint")
 
 
 class Reply(Protocol):
@@ -41,11 +45,21 @@ Handler = Callable[[str, str, Mapping[str, str], bytes], Reply | None]
 """Method, target, headers, body to a reply; None where the target is not its own."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    """Those of open keep-alive connections must not hold the end up."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away is no fault of ours, and no traceback for the terminal."""
+        if not isinstance(sys.exception(), ConnectionError):
+            logger.exception("an answer of the supervisor's own pages failed")
+
+
 class Endpoint:
     """Serves `handlers`, asked in order, on 127.0.0.1 until closed; port 0 takes a free one."""
 
     def __init__(self, port: int, handlers: tuple[Handler, ...]) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), _request_handler(handlers))
+        self._server = _Server(("127.0.0.1", port), _request_handler(handlers))
         self._thread = threading.Thread(target=self._server.serve_forever, name="endpoint")
 
     @property
@@ -104,6 +118,4 @@ def _request_handler(handlers: tuple[Handler, ...]) -> type[BaseHTTPRequestHandl
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
             """Probes come every few seconds: no log."""
 
-    # Threads of open keep-alive connections must not hold the end up.
-    ThreadingHTTPServer.daemon_threads = True
     return RequestHandler

@@ -5,6 +5,8 @@ import http.client
 import json
 import os
 import signal
+import socket
+import struct
 import threading
 import time
 import urllib.error
@@ -20,6 +22,7 @@ import tritonclient.grpc as grpcclient
 from builders.server import free_ports
 from builders.spec import load_sku
 from builders.supervisor import processes
+from builders.supervisor.endpoint import Endpoint
 from builders.supervisor.events import SERVER, Cause
 from builders.supervisor.settings import Settings
 from builders.supervisor.supervisor import Supervisor
@@ -143,6 +146,18 @@ def test_counts_what_it_did(running: Supervisor) -> None:
     done = sum(e.model == "llm" and e.action == "reloaded" for e in running.events)
     assert f'rag_supervisor_recoveries_total{{cause="dead",model="llm"}} {float(done)}' in page
     assert 'rag_supervisor_model_up{model="embedder"} 1.0' in page
+
+
+def test_a_client_that_resets_its_connection_leaves_no_traceback(capfd) -> None:
+    with Endpoint(0, ()) as endpoint:
+        gone = socket.create_connection(("127.0.0.1", endpoint.port))
+        gone.send(b"GET /readyz")
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.close()
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{endpoint.port}/")
+        time.sleep(0.2)
+    assert capfd.readouterr().err == ""
 
 
 def test_starts_a_dead_server_again(running: Supervisor) -> None:
