@@ -28,6 +28,8 @@ CHUNK = 8
 """Steps whose data are made together, so that rows of like length can share a batch."""
 MUON_RATE, ADAM_RATE = 0.003, 0.002
 WARM_UP = 30
+DECAY_FROM = 0.6
+"""Share of the steps after which the learning rate falls, linearly, to nothing."""
 WEIGHTS = {
     "answer": 1.0,
     "copying": 0.5,
@@ -56,7 +58,7 @@ class Stage:
     questions: int = 6
 
 
-_FIRST = (
+STAGES = (
     Stage(0.16, 2000, None),
     Stage(0.34, 3000, Size((1, 1, 2, 2), prose_share=0.1, wear=WEAR), 5),
     Stage(0.92, 6000, Size(wear=WEAR), 8),
@@ -67,7 +69,7 @@ _FIRST = (
 LATER_UNANSWERABLE = 0.22
 """To say that the sources do not tell is learned last, so a later run sees more of it."""
 
-_LATER = (
+LATER = (
     Stage(0.75, 6000, Size(wear=WEAR, unanswerable=LATER_UNANSWERABLE), 8),
     Stage(
         1.0,
@@ -76,36 +78,15 @@ _LATER = (
         8,
     ),
 )
+"""The curriculum of a run that goes on from a checkpoint."""
 
 LATER_STEP = 100_000
-"""Times the number of a run that goes on from a checkpoint, added to its steps: its lessons are
-new."""
+"""Times the number of such a run, added to its steps: its lessons are new."""
 
 
-@dataclass(frozen=True)
-class Course:
-    """What a run is taught, and how fast.
-
-    The learning rates' peak is `rate` of the usual one; after the share `decay_from` of the steps
-    they fall, linearly, to nothing. A run that goes on from a checkpoint ends in a mean of those
-    weights and the ones it reached, `share` of the latter.
-    """
-
-    stages: tuple[Stage, ...]
-    rate: float = 1.0
-    decay_from: float = 0.6
-    share: float = 1.0
-
-
-COURSES = {
-    "first": Course(_FIRST),
-    # The mean keeps what it gained on phrasings it saw and more of what it had on others.
-    "later": Course(_LATER, share=0.8),
-    # What is met when served, nothing worn: small steps to a rest.
-    "clean": Course(
-        (Stage(1.0, 6000, Size(unanswerable=LATER_UNANSWERABLE), 8),), rate=0.35, decay_from=0.0
-    ),
-}
+LATER_SHARE = 0.8
+"""Such a run ends in a mean of the weights it began with and those it reached, this much of the
+latter: that keeps what it gained on phrasings it saw and more of what it had on others."""
 
 
 def _repetitions(step: int, tokens: int) -> list[Batch]:
@@ -124,7 +105,7 @@ def _made(tokenizer: Tokenizer, stage: Stage, step: int) -> list[Batch]:
 
 
 def batches(
-    tokenizer: Tokenizer, steps: int, stages: Sequence[Stage], first: int = 0
+    tokenizer: Tokenizer, steps: int, stages: Sequence[Stage] = STAGES, first: int = 0
 ) -> Iterator[Batch]:
     """`steps` batches, following the curriculum; `first` is the seed of the first."""
     step = 0
@@ -145,10 +126,10 @@ def _optimizers(model: Llama) -> list[torch.optim.Optimizer]:
     return [muon, torch.optim.AdamW(rest, ADAM_RATE, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
-def _rate(course: Course, step: int, steps: int) -> float:
-    """Learning rate as a share of the usual peak: warm-up, level, linear decay."""
-    falling = (steps - step) / (steps * (1 - course.decay_from))
-    return course.rate * min(1.0, (step + 1) / WARM_UP, falling)
+def _rate(step: int, steps: int) -> float:
+    """Learning rate as a share of its peak: warm-up, level, linear decay."""
+    falling = (steps - step) / (steps * (1 - DECAY_FROM))
+    return min(1.0, (step + 1) / WARM_UP, falling)
 
 
 def _learn(model: Llama, batch: Batch, optimizers: list[torch.optim.Optimizer]) -> Losses:
@@ -169,33 +150,30 @@ def _line(step: int, steps: int, seconds: float, losses: Losses) -> str:
 
 
 def train(
-    folder: Path,
-    course: Course,
-    steps: int,
-    save_every: int,
-    resume: Path | None = None,
-    later: int = 0,
+    folder: Path, steps: int, save_every: int, resume: Path | None = None, later: int = 1
 ) -> None:
     """Train for `steps` steps and write the checkpoint and its training.log to `folder`.
 
-    `resume` is a checkpoint to go on from; `later` says the how manieth such run it is.
+    `resume` is a checkpoint to go on from, with the learning rate at its peak again; `later` says
+    the how manieth such run it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
     tokenizer = train_tokenizer()
     model = Llama(Shape())
+    data = batches(tokenizer, steps)
     earlier = ""
     if resume:
         load_weights(model, resume)
+        data = batches(tokenizer, steps, LATER, later * LATER_STEP)
         earlier = (resume / "training.log").read_text() + "resumed\n"
-    data = batches(tokenizer, steps, course.stages, later * LATER_STEP)
     optimizers = _optimizers(model)
     begin = time.monotonic()
     with (folder / "training.log").open("w", buffering=1) as log:
         log.write(earlier)
         for step, batch in enumerate(data, start=1):
             for optimizer, peak in zip(optimizers, (MUON_RATE, ADAM_RATE), strict=True):
-                optimizer.param_groups[0]["lr"] = peak * _rate(course, step - 1, steps)
+                optimizer.param_groups[0]["lr"] = peak * _rate(step - 1, steps)
             losses = _learn(model, batch, optimizers)
             if step % 20 == 0 or step == steps:
                 line = _line(step, steps, time.monotonic() - begin, losses)
@@ -203,10 +181,10 @@ def train(
                 log.write(line + "\n")
             if step % save_every == 0 or step == steps:
                 save_checkpoint(model, tokenizer, folder)
-    if resume and course.share < 1:
-        blend_weights(resume, folder, course.share)
+    if resume:
+        blend_weights(resume, folder, LATER_SHARE)
         with (folder / "training.log").open("a") as log:
-            log.write(f"mean of both runs: {course.share} of this one, the rest of the first\n")
+            log.write(f"mean of both runs: {LATER_SHARE} of this one, the rest of the first\n")
 
 
 def main() -> None:
@@ -223,21 +201,16 @@ def main() -> None:
     parser.add_argument(
         "--later", type=int, default=1, help="number of the resumed run: seeds its lessons"
     )
-    parser.add_argument(
-        "--course", choices=COURSES, help='what is taught (default: "first"; resumed: "later")'
-    )
     parser.add_argument("--save-every", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    resume = arguments.resume
     train(
         arguments.output,
-        COURSES[arguments.course or ("later" if resume else "first")],
         arguments.steps,
         arguments.save_every,
-        resume,
-        arguments.later if resume else 0,
+        arguments.resume,
+        arguments.later,
     )
 
 
