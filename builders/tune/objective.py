@@ -15,7 +15,7 @@ WORKLOADS: tuple[Workload, ...] = get_args(Workload)
 STREAMED: frozenset[Workload] = frozenset({"llm", "rag"})
 """Workloads whose answers come in tokens."""
 
-DEFAULT = "embed:p99<200ms rerank:p99<500ms llm:ttft_p99<500ms rag:p99<5s"
+DEFAULT = "embed:p99<1s rerank:p99<1s llm:ttft_p99<500ms rag:p99<5s"
 
 FORM = "WORKLOAD:[ttft_|itl_]pNN<LIMIT(us|ms|s), as in 'embed:p99<200ms llm:ttft_p99<500ms'"
 
