@@ -1,4 +1,4 @@
-"""Model processes that die or stop, between requests and in the middle of streams."""
+"""Processes that die or stop, between requests and in the middle of streams."""
 
 import os
 import signal
@@ -11,12 +11,14 @@ from typing import Any
 from builders.served import PYTHON_MODELS
 from tests.chaos.judging import Recovery, judge_outage
 from tests.chaos.requests import Ask
+from tests.chaos.resources import SERVER
 from tests.chaos.scenario import HANG_S, RECOVERY_BOUND_S, Finding, Scenario
 from tests.chaos.serving import wait_until
 from tests.chaos.site import Running, Site
 from tests.chaos.traffic import Line, Outcome
 
 _WORDS = {signal.SIGKILL: ("kill", "kill -9"), signal.SIGSTOP: ("stop", "SIGSTOP")}
+_SERVER_WORDS = _WORDS | {signal.SIGABRT: ("abort", "SIGABRT")}
 
 
 def scenarios() -> Iterator[Scenario]:
@@ -29,6 +31,9 @@ def scenarios() -> Iterator[Scenario]:
         for name in ("llm", "rag_cancellable"):
             done = f"`{long}` of `{name}`'s process while streams run"
             yield Scenario(f"{short}-{name}-mid-stream", done, _mid_stream(name, number))
+    for number, (short, long) in _SERVER_WORDS.items():
+        done = f"`{long}` of tritonserver itself while streams run"
+        yield Scenario(f"{short}-{SERVER}", done, _server(number))
     done = "`kill -9` of `tokenizer`'s process, then of the new one while it is being loaded"
     yield Scenario("kill-loading", done, _loading)
 
@@ -48,22 +53,37 @@ def _idle(model: str, number: signal.Signals) -> Callable[[Site], Finding]:
 def _mid_stream(model: str, number: signal.Signals) -> Callable[[Site], Finding]:
     def run(site: Site) -> Finding:
         running = site.shared()
-        before = running.warm_use()
-        asks = running.streams(model)
-        with OpenStreams(running.address, asks) as streams:
-            streams.wait_until_flowing(0.5)  # the first are over soon
-            fault_at = _signal(running, model, number)
-            with Recovery(running, fault_at) as recovery:
-                outcomes = streams.outcomes()
-        found = judge_outage(running, before, outcomes, fault_at, recovery.seconds())
-        cut = sum(outcome.end == "error" for outcome in outcomes)
-        return found if cut else found.with_faults("no stream was cut: the fault came too late")
+        return _cut(running, running.streams(model), model, number)
 
     return run
 
 
-def _signal(running: Running, model: str, number: signal.Signals) -> float:
-    os.kill(running.processes()[model].pid, number)
+def _server(number: signal.Signals) -> Callable[[Site], Finding]:
+    def run(site: Site) -> Finding:
+        site.end_kept()
+        with site.fresh("server-lost") as running:
+            return _cut(running, running.long, SERVER, number)
+
+    return run
+
+
+def _cut(running: Running, asks: Sequence[Ask], process: str, number: signal.Signals) -> Finding:
+    """Streams lose the process in their middle."""
+    before = running.warm_use()
+    with OpenStreams(running.address, asks) as streams:
+        streams.wait_until_flowing(0.5)  # the first are over soon
+        fault_at = _signal(running, process, number)
+        with Recovery(running, fault_at) as recovery:
+            outcomes = streams.outcomes()
+    found = judge_outage(running, before, outcomes, fault_at, recovery.seconds())
+    cut = sum(outcome.end == "error" for outcome in outcomes)
+    return found if cut else found.with_faults("no stream was cut: the fault came too late")
+
+
+def _signal(running: Running, process: str, number: signal.Signals) -> float:
+    """`process` is a model's, or the server."""
+    pid = running.server.pid if process == SERVER else running.processes()[process].pid
+    os.kill(pid, number)
     return time.monotonic()
 
 
