@@ -102,7 +102,9 @@ class Recorder:
             return replace(before, fault=before.fault or "skipped after faults at other points")
         try:
             self._cores = 0.0
-            repeat = Repeat(summarize(run()), self._cores)
+            with self.services.alone(name):
+                records = run()
+            repeat = Repeat(summarize(records), self._cores)
         except Exception as error:  # one variant's fault must not lose the others' figures
             fault = f"{type(error).__name__}: {error}"[:200]
             return self._failed(before, fault)

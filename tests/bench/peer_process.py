@@ -95,16 +95,17 @@ class Peer:
             except subprocess.TimeoutExpired:
                 continue
 
+    def processes(self) -> list[psutil.Process]:
+        """All of its processes."""
+        return tree(self._process.pid)
+
     def resident_mib(self) -> float:
         """All of its processes; pages that they share count once each."""
-        root = psutil.Process(self._process.pid)
-        processes = [root, *root.children(recursive=True)]
-        return float(sum(each.memory_info().rss for each in processes)) / 2**20
+        return float(sum(each.memory_info().rss for each in self.processes())) / 2**20
 
     def cpu_s(self) -> float:
         """Taken so far by all of its processes."""
-        root = psutil.Process(self._process.pid)
-        times = [each.cpu_times() for each in (root, *root.children(recursive=True))]
+        times = [each.cpu_times() for each in self.processes()]
         return float(sum(each.user + each.system for each in times))
 
     def payload(self, request: Request) -> bytes:
@@ -132,6 +133,12 @@ class Peer:
     def _tail(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()
         return " / ".join(line for line in lines[-3:] if line)[-300:]
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """A process and all below it."""
+    root = psutil.Process(pid)
+    return [root, *root.children(recursive=True)]
 
 
 class Http:

@@ -1,14 +1,18 @@
 """What is measured, started when first asked for and stopped together; who can do what."""
 
 import asyncio
+import contextlib
+import itertools
+import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import aiohttp
+import psutil
 
 from builders.load.records import Send
 from builders.server import TritonServer, free_ports
@@ -27,6 +31,7 @@ from tests.bench.peer_process import (
     PeerFault,
     completion,
     session,
+    tree,
 )
 from tests.bench.results import BARE, CANCELLABLE, OURS
 from tests.bench.triton import Triton, payload
@@ -213,10 +218,31 @@ class Services:
         """Those that are up."""
         return {name: peer for name, peer in self._running.items() if peer.is_alive()}
 
+    @contextlib.contextmanager
+    def alone(self, variant: str) -> Iterator[None]:
+        """The others' servers stand still: some take half a core while nobody asks them."""
+        peer = variant.partition(",")[0]  # behind it is its layout
+        found = [one.processes() for name, one in self.running_peers().items() if name != peer]
+        if peer in (*PEERS, LLAMA) and "server" in vars(self):
+            found.append(tree(self.server.pid))
+        others = list(itertools.chain(*found))
+        signal_all(others, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            signal_all(others, signal.SIGCONT)
+
     def stop_peer(self, name: str) -> None:
         """With all of its processes."""
         if peer := self._running.pop(name, None):
             peer.stop()
+
+
+def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    """Those that have ended are left out."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def work_of(request: Request) -> float:

@@ -1,11 +1,13 @@
 """What becomes of figures: goals, page and plots, and that a fault costs nothing else."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+import psutil
 import pytest
 
 from builders.load.loops import Window
@@ -14,9 +16,10 @@ from builders.load.summary import summarize
 from tests.bench import measure, page, results
 from tests.bench.goals import Goal, goals
 from tests.bench.measure import Job, Load, Recorder
+from tests.bench.peer_process import tree
 from tests.bench.plots import draw
 from tests.bench.results import BARE, OURS, Fact, Measured, Point, Repeat, Results, Section
-from tests.bench.services import Variant
+from tests.bench.services import Services, Variant
 from tests.bench.where import Counters, report
 from tests.bench.workloads import Embed, Rag, Request, embeds, prompts, rags, reranks
 
@@ -164,6 +167,40 @@ class FakeServices:
 
     loop: asyncio.Runner = field(default_factory=asyncio.Runner)
     faults: dict[str, str] = field(default_factory=dict)
+
+    def alone(self, variant: str) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
+@dataclass
+class Sleeper:
+    """A peer that does nothing."""
+
+    process: psutil.Popen
+
+    def is_alive(self) -> bool:
+        return True
+
+    def processes(self) -> list[psutil.Process]:
+        return tree(self.process.pid)
+
+
+def test_only_the_variant_that_is_measured_runs() -> None:
+    peers = {name: Sleeper(psutil.Popen(["sleep", "60"])) for name in ("mosec", "bentoml")}
+    services = Services(_running=dict(peers))  # type: ignore[arg-type]
+
+    def stopped() -> set[str]:
+        return {name for name, one in peers.items() if one.process.status() == "stopped"}
+
+    try:
+        with services.alone(OURS):
+            assert stopped() == {"mosec", "bentoml"}
+        with services.alone("mosec, 2 × 1 threads"):
+            assert stopped() == {"bentoml"}
+        assert stopped() == set()
+    finally:
+        for one in peers.values():
+            one.process.kill()
 
 
 async def good(work: float) -> AsyncIterator[float]:
