@@ -21,7 +21,7 @@ from triton_rag import (
 from triton_rag.cli import main
 
 from builders.server import Ports
-from tests.server.conftest import Server, gauge, wait_for
+from tests.server.conftest import Server, eventually, gauge
 from tests.server.test_llm import is_idle
 
 QUESTION = "How tall is the tower?"
@@ -190,9 +190,9 @@ def test_leaving_the_loop_stops_the_generation(
     open_stream: Callable[[Client], Iterable[str]],
 ) -> None:
     for _ in open_stream(client):
-        wait_for(lambda: gauge(server, "llm_requests_running") == 1)
+        assert eventually(lambda: gauge(server, "llm_requests_running") == 1)
         break
-    wait_for(lambda: is_idle(server), timeout_s=soon_s)
+    assert eventually(lambda: is_idle(server), timeout_s=soon_s)
 
 
 def test_closing_from_another_thread_stops_the_generation(
@@ -202,7 +202,7 @@ def test_closing_from_another_thread_stops_the_generation(
     threading.Timer(0.1, stream.close).start()
     with pytest.raises(Cancelled):
         stream.read()
-    wait_for(lambda: is_idle(server), timeout_s=soon_s)
+    assert eventually(lambda: is_idle(server), timeout_s=soon_s)
 
 
 def test_cancelling_the_task_stops_the_generation(url: str, server: Server, soon_s: float) -> None:
@@ -211,7 +211,7 @@ def test_cancelling_the_task_stops_the_generation(url: str, server: Server, soon
             call = client.ask(QUESTION, DOCUMENTS, max_tokens=LONG, min_tokens=LONG)
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(call, 0.3)
-            wait_for(lambda: is_idle(server), timeout_s=soon_s)
+            assert eventually(lambda: is_idle(server), timeout_s=soon_s)
 
     asyncio.run(ask())
 
@@ -231,7 +231,7 @@ def test_deadline_ends_the_call_and_the_generation(
     with pytest.raises(TimedOut):
         call(client)
     assert time.monotonic() - start_s < 0.2 + soon_s
-    wait_for(lambda: is_idle(server), timeout_s=soon_s)
+    assert eventually(lambda: is_idle(server), timeout_s=soon_s)
 
 
 # --- errors ----------------------------------------------------------------------------------

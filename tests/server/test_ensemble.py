@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.conftest import OpenStream, Server, Streamed, gauge, is_final, tensor, wait_for
+from tests.server.conftest import OpenStream, Server, Streamed, eventually, gauge, is_final, tensor
 from tests.server.test_llm import generate, is_idle
 
 TYPES = {int: "INT32", float: "FP32", bool: "BOOL", str: "BYTES", list: "BYTES"}
@@ -106,14 +106,14 @@ def test_generate_and_generate_stream_over_http(server: Server) -> None:
 
 
 def test_client_gone_generation_stops(server: Server, soon_s: float) -> None:
-    wait_for(lambda: is_idle(server))
+    assert eventually(lambda: is_idle(server))
     stream = OpenStream(
         server.url, "ensemble", inputs("hello", max_tokens=2000, min_tokens=2000, stream=True)
     )
     stream.next()
-    wait_for(lambda: gauge(server, "llm_requests_running") == 1)
+    assert eventually(lambda: gauge(server, "llm_requests_running") == 1)
     stream.cancel()
-    wait_for(lambda: is_idle(server), timeout_s=soon_s)
+    assert eventually(lambda: is_idle(server), timeout_s=soon_s)
 
 
 def test_a_deadline_ends_the_generation(server: Server, soon_s: float) -> None:
@@ -123,7 +123,7 @@ def test_a_deadline_ends_the_generation(server: Server, soon_s: float) -> None:
     )
     assert "timeout: 100000 us asked for" in str(found.error)
     assert time.monotonic() - start < 2 * soon_s + 2
-    wait_for(lambda: is_idle(server), timeout_s=soon_s)
+    assert eventually(lambda: is_idle(server), timeout_s=soon_s)
 
 
 def test_many_streams_at_once_keep_to_their_own_text(server: Server) -> None:

@@ -15,11 +15,11 @@ from tests.server.conftest import (
     OpenStream,
     Server,
     Streamed,
+    eventually,
     gauge,
     is_final,
     tensor,
     text,
-    wait_for,
 )
 
 WORDS = ["alpha", "beta", "port", "gamma", "8123", "release", "blue", "of", "the", "is", "Vebra"]
@@ -260,13 +260,13 @@ def is_idle(server: Server) -> bool:
 
 
 def test_client_gone_generation_stops_and_memory_is_free(server: Server, soon_s: float) -> None:
-    wait_for(lambda: is_idle(server))
+    assert eventually(lambda: is_idle(server))
     long = sampling(max_tokens=2000, min_tokens=2000, stream=True)
     stream = OpenStream(server.url, "llm", [text("text_input", "hello"), *long])
     stream.next()
-    wait_for(lambda: gauge(server, "llm_requests_running") == 1)
+    assert eventually(lambda: gauge(server, "llm_requests_running") == 1)
     stream.cancel()
-    wait_for(lambda: is_idle(server), timeout_s=soon_s)
+    assert eventually(lambda: is_idle(server), timeout_s=soon_s)
 
 
 def test_stop_request_with_the_same_id_ends_the_stream(server: Server) -> None:
@@ -299,13 +299,13 @@ def test_server_sent_events_carry_the_same_stream(server: Server) -> None:
 def test_a_browser_that_goes_away_ends_its_server_sent_events(
     server: Server, soon_s: float
 ) -> None:
-    wait_for(lambda: is_idle(server))
+    assert eventually(lambda: is_idle(server))
     body = {"text_input": "hello", "max_tokens": 2000, "min_tokens": 2000, "stream": True}
     connection = http.client.HTTPConnection(server.http_url)
     connection.request("POST", "/v2/models/llm/generate_stream", json.dumps(body))
     answer = connection.getresponse()
     answer.readline()
-    wait_for(lambda: gauge(server, "llm_requests_running") == 1)
+    assert eventually(lambda: gauge(server, "llm_requests_running") == 1)
     answer.close()
     connection.close()
-    wait_for(lambda: is_idle(server), timeout_s=soon_s)
+    assert eventually(lambda: is_idle(server), timeout_s=soon_s)

@@ -25,7 +25,7 @@ from ensembles.metrics import (
     Kind,
     Metric,
 )
-from tests.server.conftest import OpenStream, Server, gauge, tensor, text, wait_for
+from tests.server.conftest import OpenStream, Server, eventually, gauge, tensor, text
 
 SECRET = "quetzalcoatlus"
 """A word of prompts that may be nowhere on the page."""
@@ -139,10 +139,10 @@ def test_requests_beyond_the_batch_wait_in_the_queue_and_not_in_prefill(server):
         batch, behind = (OpenStream(server.url) for _ in range(2))
         for _ in range(running):
             batch.send("llm", inputs)
-        wait_for(lambda: gauge(server, RUNNING.name) == running)
+        assert eventually(lambda: gauge(server, RUNNING.name) == running)
         for _ in range(more):
             behind.send("llm", inputs)
-        wait_for(lambda: gauge(server, WAITING.name) == more)
+        assert eventually(lambda: gauge(server, WAITING.name) == more)
         time.sleep(held_s)
         batch.cancel()
         for _ in range(more):

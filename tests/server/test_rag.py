@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from builders.spec import BUILDERS
-from tests.server.conftest import OpenStream, Server, Streamed, gauge, tensor, text, wait_for
+from tests.server.conftest import OpenStream, Server, Streamed, eventually, gauge, tensor, text
 from tests.server.test_llm import is_idle, sampling
 
 COLLECTION = BUILDERS / "reference" / "collection"
@@ -161,14 +161,14 @@ def test_sources_that_do_not_fit_the_prompt_are_left_out(server: Server, model: 
 
 
 def test_rag_cancellable_stops_with_its_client(server: Server, soon_s: float) -> None:
-    wait_for(lambda: is_idle(server))
+    assert eventually(lambda: is_idle(server))
     options = sampling(max_tokens=1500, min_tokens=1500, stream=True)
     inputs = [text("question", "Which port?"), text("documents", "The port of Zarnu is 4711.")]
     stream = OpenStream(server.url, "rag_cancellable", [*inputs, *options])
     stream.next()
-    wait_for(lambda: gauge(server, "llm_requests_running") == 1)
+    assert eventually(lambda: gauge(server, "llm_requests_running") == 1)
     stream.cancel()
-    wait_for(lambda: is_idle(server), timeout_s=soon_s)
+    assert eventually(lambda: is_idle(server), timeout_s=soon_s)
 
 
 def test_rag_cancellable_keeps_its_deadline(server: Server, soon_s: float) -> None:
@@ -180,4 +180,4 @@ def test_rag_cancellable_keeps_its_deadline(server: Server, soon_s: float) -> No
         timeout=300_000,
     )
     assert "timeout: 300000 us" in str(found.error)
-    wait_for(lambda: is_idle(server), timeout_s=soon_s)
+    assert eventually(lambda: is_idle(server), timeout_s=soon_s)

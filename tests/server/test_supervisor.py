@@ -26,7 +26,7 @@ from builders.supervisor.endpoint import Endpoint
 from builders.supervisor.events import SERVER, Cause
 from builders.supervisor.settings import Settings
 from builders.supervisor.supervisor import Supervisor
-from tests.server.conftest import BOUND_S, OpenStream, tensor, text, wait_for
+from tests.server.conftest import BOUND_S, OpenStream, eventually, tensor, text
 
 SETTINGS = Settings(canary_interval_s=2.0, backoff_min_s=0.2, drain_s=60.0)
 
@@ -85,7 +85,7 @@ def ask(running: Supervisor) -> None:
 
 
 def test_starts_ready_with_every_model(running: Supervisor) -> None:
-    wait_for(lambda: running.is_ready)
+    assert eventually(lambda: running.is_ready)
     status, report = readyz(running)
     assert status == 200 and report["ready"] and set(report["models"].values()) == {"ok"}
 
@@ -101,12 +101,12 @@ def test_starts_ready_with_every_model(running: Supervisor) -> None:
 def test_brings_a_model_back(
     running: Supervisor, model: str, number: signal.Signals, cause: Cause
 ) -> None:
-    wait_for(lambda: running.is_ready)
+    assert eventually(lambda: running.is_ready)
     pid = pid_of(running, model)
     os.kill(pid, number)
-    wait_for(lambda: readyz(running)[0] == 503, timeout_s=10)
+    assert eventually(lambda: readyz(running)[0] == 503, timeout_s=10)
     assert readyz(running)[1]["models"][model] != "ok"
-    wait_for(lambda: running.is_ready)
+    assert eventually(lambda: running.is_ready)
     assert happened(running, model, cause, "reloaded")
     assert pid_of(running, model) != pid
     ask(running)
@@ -115,7 +115,7 @@ def test_brings_a_model_back(
 @pytest.mark.parametrize("model", ["llm", "rag_cancellable"])
 def test_a_stream_whose_model_dies_ends_with_an_error(running: Supervisor, model: str) -> None:
     """SIGSTOP first: the stream must not be over before its model is killed."""
-    wait_for(lambda: running.is_ready)
+    assert eventually(lambda: running.is_ready)
     rag = [text("question", "Which port?"), text("documents", "Vebra listens on 8123."), *LONG[1:]]
     pid = pid_of(running, "llm")
     stream = OpenStream(f"127.0.0.1:{running.ports.grpc}", model, LONG if model == "llm" else rag)
@@ -132,7 +132,7 @@ def test_a_stream_whose_model_dies_ends_with_an_error(running: Supervisor, model
         )
     assert error is not None and "UNAVAILABLE" in str(error)
     stream.close()
-    wait_for(lambda: running.is_ready)
+    assert eventually(lambda: running.is_ready)
     if not happened(running, SERVER, Cause.DEAD, "restarted"):  # see `lose_llm`
         assert happened(running, "llm", Cause.DEAD, "reloaded")
         assert happened(running, "rag_cancellable", Cause.CALLER, "reloaded")
@@ -161,12 +161,12 @@ def test_a_client_that_resets_its_connection_leaves_no_traceback(capfd) -> None:
 
 
 def test_starts_a_dead_server_again(running: Supervisor) -> None:
-    wait_for(lambda: running.is_ready)
+    assert eventually(lambda: running.is_ready)
     pid = running.pid
     left = [one.pid for one in processes.instances(pid)]
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: happened(running, SERVER, Cause.DEAD, "restarted"))
-    wait_for(lambda: running.is_ready)
+    assert eventually(lambda: happened(running, SERVER, Cause.DEAD, "restarted"))
+    assert eventually(lambda: running.is_ready)
     assert running.pid != pid
     assert all(processes.state(one) is not processes.State.ALIVE for one in left)
     ask(running)
@@ -220,10 +220,10 @@ def lose_llm(running: Supervisor) -> bool:
     os.kill(pid, signal.SIGSTOP)
     os.kill(pid, signal.SIGKILL)
     is_reloaded = partial(happened, running, "llm", Cause.DEAD, "reloaded")
-    wait_for(
+    assert eventually(
         lambda: is_reloaded() or sum(e.action == "restarted" for e in running.events) > restarts
     )
-    wait_for(lambda: running.is_ready)
+    assert eventually(lambda: running.is_ready)
     ask(running)
     return is_reloaded()
 

@@ -22,7 +22,7 @@ from builders.repository import REPOSITORY
 from builders.server import TritonServer, free_ports
 from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, read_manifest
-from tests.server.conftest import OpenStream, Server, gauge, is_final, tensor, text, wait_for
+from tests.server.conftest import OpenStream, Server, eventually, gauge, is_final, tensor, text
 from tests.server.test_ensemble import inputs
 from tests.server.test_llm import generate, prompts, sampling
 
@@ -161,14 +161,14 @@ def test_a_late_request_gets_its_first_token_before_an_early_one_ends(server: Se
     assert late.error is None
     assert gauge(server, "stand_in_running") == 1, "the early one goes on"
     early.cancel()
-    wait_for(lambda: is_idle(server))
+    assert eventually(lambda: is_idle(server))
 
 
 def test_a_full_queue_is_refused_and_room_comes_back(server: Server) -> None:
-    wait_for(lambda: is_idle(server))
+    assert eventually(lambda: is_idle(server))
     asked = [text("text_input", PROMPT), *sampling(max_tokens=400, min_tokens=400)]
     streams = [OpenStream(server.url, "llm", asked) for _ in range(RUNNING + WAITING)]
-    wait_for(lambda: gauge(server, "llm_requests_waiting") == WAITING)
+    assert eventually(lambda: gauge(server, "llm_requests_waiting") == WAITING)
     refused = generate(server, PROMPT, max_tokens=4)
     assert f"{RUNNING + WAITING} requests are running or waiting" in str(refused.error)
     for stream in streams:
@@ -181,11 +181,11 @@ def test_a_full_queue_is_refused_and_room_comes_back(server: Server) -> None:
 
 
 def test_a_client_that_goes_stops_its_generation_in_the_backend(server: Server) -> None:
-    wait_for(lambda: is_idle(server))
+    assert eventually(lambda: is_idle(server))
     before = stops(server)
     stream = long_stream(server)
     stream.cancel()
-    wait_for(lambda: is_idle(server), timeout_s=5.0)
+    assert eventually(lambda: is_idle(server), timeout_s=5.0)
     assert stops(server) > before
 
 
@@ -199,7 +199,7 @@ def test_a_stop_request_reaches_the_backend_through_llm(server: Server) -> None:
     assert stops(server) > before
     for each in (stream, other):
         each.cancel()
-    wait_for(lambda: is_idle(server))
+    assert eventually(lambda: is_idle(server))
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -211,7 +211,7 @@ def test_a_stop_word_ends_the_answer_and_the_generation(server: Server, stream: 
     )
     assert found.text == backwards(PROMPT, 12).partition(word)[0]
     assert found.finish_reason == "stop"
-    wait_for(lambda: is_idle(server), timeout_s=5.0)
+    assert eventually(lambda: is_idle(server), timeout_s=5.0)
     assert stops(server) > before
 
 
@@ -222,7 +222,7 @@ def failed(server: Server, prompt: str, says: str) -> None:
     """The client gets one sentence, the log what the backend said."""
     found = generate(server, prompt, max_tokens=4)
     assert "the model failed on this request; see the server's log" in str(found.error)
-    wait_for(lambda: says in server.log.read_text(errors="replace"))
+    assert eventually(lambda: says in server.log.read_text(errors="replace"))
 
 
 def test_an_error_of_the_backend_ends_that_request_alone(server: Server) -> None:
@@ -249,7 +249,7 @@ def test_a_backend_that_is_not_decoupled(server: Server) -> None:
 def test_a_backend_that_is_not_loaded(server: Server) -> None:
     server.client.unload_model("tensorrt_llm")
     try:
-        wait_for(lambda: not server.client.is_model_ready("tensorrt_llm"))
+        assert eventually(lambda: not server.client.is_model_ready("tensorrt_llm"))
         failed(server, PROMPT, "tensorrt_llm")
     finally:
         server.client.load_model("tensorrt_llm")

@@ -156,12 +156,12 @@ def test_async_answer() -> None:
 
 
 def test_async_leaving_the_loop_cancels() -> None:
-    async def ask(call: FakeCall) -> None:
+    async def ask(call: FakeCall) -> bool:
         async for _ in AsyncAnswerStream(call, "host", IDENTITY):
             break
-        await asyncio.wait_for(call.cancelled.wait(), 5)
+        return await asyncio.wait_for(call.cancelled.wait(), 5)
 
-    asyncio.run(ask(FakeCall(ANSWER)))
+    assert asyncio.run(ask(FakeCall(ANSWER)))
 
 
 def test_async_close_from_elsewhere_is_told_from_a_cancelled_task() -> None:

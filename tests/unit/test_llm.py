@@ -295,7 +295,9 @@ def test_figures_are_shown_until_the_engine_is_idle(stage, engine, monkeypatch):
 def test_a_kv_cache_that_holds_every_request_is_accepted(engine, tokenizer, tmp_path, room):
     engine.max_request_tokens = room
     path = folders.make_folder(tmp_path / "cpu", tokenizer, "llm", max_tokens=64)
-    LlmStage(context(path)).close()
+    stage = LlmStage(context(path))
+    assert not engine.is_closed
+    stage.close()
 
 
 def test_a_kv_cache_smaller_than_the_model_does_not_load(engine, tokenizer, tmp_path):
