@@ -14,6 +14,9 @@ class OpenVinoEncoder:
         import openvino
 
         properties: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY"}
+        # Else the engines of all processes tie their threads to the same cores, one another's
+        # (docs/decisions/0020).
+        properties["ENABLE_CPU_PINNING"] = False
         if threads := context.integer("num_threads"):
             properties["INFERENCE_NUM_THREADS"] = threads
         if hint := _PRECISION_HINTS.get(context.parameters["precision"]):

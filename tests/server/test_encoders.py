@@ -1,13 +1,16 @@
 """`embed` and `rerank`: the numbers of the reference implementations, merged or alone."""
 
 import json
+import os
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
+from builders.supervisor import processes
 from tests.server.checkpoints import checkpoint
 from tests.server.conftest import Server, eventually, tensor, text
 
@@ -66,6 +69,21 @@ def test_rows_of_different_requests_merge(server: Server) -> None:
     executions = server.executions("embedder")[1] - executions_before
     assert executions < len(texts) / 2, f"{executions} executions for {len(texts)} requests"
     assert (found * embed(server, *texts)).sum(axis=1).min() > 0.9999
+
+
+@pytest.mark.parametrize("model", ["embedder", "reranker"])
+def test_an_engine_ties_no_thread_to_a_core(server: Server, model: str) -> None:
+    """Engines of several processes would choose the same ones (docs/decisions/0020)."""
+    (pid,) = (one.pid for one in processes.instances(server.pid) if one.model == model)
+    texts = [f"passage {n} " + "word " * 90 for n in range(64)]
+    rerank = [text("query", "q"), text("passages", *texts)]
+    allowed = set()
+    with ThreadPoolExecutor(2) as pool:
+        work = [pool.submit(server.infer, "rerank", *rerank), pool.submit(embed, server, *texts)]
+        while not all(one.done() for one in work):
+            threads = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
+            allowed |= {frozenset(os.sched_getaffinity(one)) for one in threads}
+    assert allowed == {frozenset(os.sched_getaffinity(0))}
 
 
 @pytest.mark.parametrize(
