@@ -105,13 +105,17 @@ class EncoderStage(Stage):
         self, rows: Mapping[str, Sequence[Array]], lengths: Array, chosen: list[int]
     ) -> list[Array]:
         """Results of the chosen rows."""
-        results: dict[int, Array] = {}
+        packed: list[list[int]] = []
+        batches: list[dict[str, Array]] = []
         for places, padded_to in compute_batches(lengths[chosen], self._packing):
             numbers = [chosen[place] for place in places]
             self._batch_rows.observe(len(numbers))
             length = min(padded_to, self._max_tokens)  # the model may end before the next step
-            padded = {name: _stack(rows[name], numbers, length) for name in self._inputs}
-            results.update(zip(numbers, self._engine.encode(padded), strict=True))
+            packed.append(numbers)
+            batches.append({name: _stack(rows[name], numbers, length) for name in self._inputs})
+        results: dict[int, Array] = {}
+        for numbers, found in zip(packed, self._engine.encode(batches), strict=True):
+            results.update(zip(numbers, found, strict=True))
         return [results[number] for number in chosen]
 
 

@@ -31,12 +31,8 @@ class Shape:
     layers: int = 4
     heads: int = 4
     inner: int = 384
+    taught_layer: int = 2
     attributes: int = 64
-
-    @property
-    def taught_layer(self) -> int:
-        """The last but one, so that what a head found there can still be put into words."""
-        return self.layers - 2
 
     @property
     def head_dim(self) -> int:

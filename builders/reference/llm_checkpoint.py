@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from torch import Tensor, nn
 
 from builders.reference.llama import NORM_EPSILON, ROPE_THETA, Llama, Shape
 from builders.reference.llm_tokenizer import BOS, CONTEXT_LENGTH, END, PAD, save_tokenizer
@@ -67,47 +66,17 @@ def save_checkpoint(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
     save_tokenizer(tokenizer, folder)
 
 
-def saved_shape(folder: Path) -> Shape:
-    """The shape of a saved model."""
-    config = json.loads((folder / "config.json").read_text())
-    return Shape(layers=config["num_hidden_layers"], inner=config["intermediate_size"])
-
-
 def load_weights(model: Llama, folder: Path) -> None:
-    """Read back what `save_checkpoint` wrote, into a model of the same shape or a larger one.
-
-    What only teaching uses stays as it is. A larger model has new layers after the first one and
-    wider feed-forward parts; it answers as the saved one until it is trained, since what is new
-    writes nothing yet.
-    """
+    """Read back what `save_checkpoint` wrote; what only teaching uses stays as it is."""
     saved = load_file(folder / "model.safetensors")
-    added = model.shape.layers - saved_shape(folder).layers
-    for number in range(1, added + 1):
-        layer = model.layers[number]
-        nn.init.zeros_(layer.self_attn.o_proj.weight)
-        nn.init.zeros_(layer.mlp.down_proj.weight)
-    own = model.state_dict()
-    for name, tensor in saved.items():
-        _write(own[_renumbered(name.removeprefix("model."), added)], tensor)
+    named = {name.removeprefix("model."): tensor for name, tensor in saved.items()}
+    found = model.load_state_dict(named, strict=False)
+    lacking = [name for name in found.missing_keys if "probe" not in name]
+    assert not lacking and not found.unexpected_keys, (lacking, found.unexpected_keys)
 
 
-def _renumbered(name: str, added: int) -> str:
-    """The name of a weight where `added` layers stand after the first one."""
-    parts = name.split(".")
-    if parts[0] == "layers" and parts[1] != "0":
-        parts[1] = str(int(parts[1]) + added)
-    return ".".join(parts)
-
-
-def _write(target: Tensor, saved: Tensor) -> None:
-    """Copy a weight; where the target has more columns (`down_proj`), these are nothing at first,
-    where it has more rows they stay as they are."""
-    if target.ndim == 2 and target.shape[1] > saved.shape[1]:
-        target[:, saved.shape[1] :] = 0
-    target[tuple(slice(n) for n in saved.shape)] = saved
-
-
-def blend_weights(model: Llama, before: dict[str, Tensor], share: float) -> None:
-    """Make the weights a mean: `share` of the model's own, the rest of those `before`."""
-    for name, tensor in model.state_dict().items():
-        tensor.copy_(torch.lerp(before[name], tensor, share))
+def blend_weights(first: Path, second: Path, share: float) -> None:
+    """Rewrite the weights of `second` as a mean: `share` of its own, the rest of `first`."""
+    before, after = (load_file(folder / "model.safetensors") for folder in (first, second))
+    mean = {name: torch.lerp(before[name], after[name], share).contiguous() for name in after}
+    save_file(mean, second / "model.safetensors", metadata={"format": "pt"})

@@ -7,10 +7,9 @@ the task a model this small stays at a few percent for a quarter of an hour.
 from __future__ import annotations
 
 import argparse
-import copy
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -18,12 +17,7 @@ import torch
 from tokenizers import Tokenizer
 
 from builders.reference.llama import Llama, Losses, Shape
-from builders.reference.llm_checkpoint import (
-    blend_weights,
-    load_weights,
-    save_checkpoint,
-    saved_shape,
-)
+from builders.reference.llm_checkpoint import blend_weights, load_weights, save_checkpoint
 from builders.reference.llm_data import Batch, lesson_batches, repetition, stack
 from builders.reference.llm_text import Size
 from builders.reference.llm_tokenizer import train_tokenizer
@@ -88,10 +82,6 @@ LATER = (
 
 LATER_STEP = 100_000
 """Times the number of such a run, added to its steps: its lessons are new."""
-
-
-GROWN = {"layers": 6, "inner": 640}
-"""What the model is made larger to once its first size has learned what it will."""
 
 
 LATER_SHARE = 0.8
@@ -159,39 +149,24 @@ def _line(step: int, steps: int, seconds: float, losses: Losses) -> str:
     return f"step {step:5}/{steps}  {seconds:6.0f} s  right {losses.accuracy:6.1%}  {parts}"
 
 
-def _begun(resume: Path | None, grow: bool) -> Llama:
-    """The model as a run begins with it."""
-    if resume is None:
-        return Llama(Shape())
-    shape = saved_shape(resume)
-    model = Llama(replace(shape, **GROWN) if grow else shape)
-    load_weights(model, resume)
-    return model
-
-
 def train(
-    folder: Path,
-    steps: int,
-    save_every: int,
-    resume: Path | None = None,
-    later: int = 1,
-    grow: bool = False,
+    folder: Path, steps: int, save_every: int, resume: Path | None = None, later: int = 1
 ) -> None:
     """Train for `steps` steps and write the checkpoint and its training.log to `folder`.
 
     `resume` is a checkpoint to go on from, with the learning rate at its peak again; `later` says
-    the how manieth such run it is, `grow` that the model is first made larger.
+    the how manieth such run it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
     tokenizer = train_tokenizer()
-    model = _begun(resume, grow)
-    before = copy.deepcopy(model.state_dict())
+    model = Llama(Shape())
     data = batches(tokenizer, steps)
     earlier = ""
     if resume:
+        load_weights(model, resume)
         data = batches(tokenizer, steps, LATER, later * LATER_STEP)
-        earlier = (resume / "training.log").read_text() + "grown\n" * grow + "resumed\n"
+        earlier = (resume / "training.log").read_text() + "resumed\n"
     optimizers = _optimizers(model)
     begin = time.monotonic()
     with (folder / "training.log").open("w", buffering=1) as log:
@@ -204,12 +179,12 @@ def train(
                 line = _line(step, steps, time.monotonic() - begin, losses)
                 print(line, flush=True)
                 log.write(line + "\n")
-            if step % save_every == 0:
+            if step % save_every == 0 or step == steps:
                 save_checkpoint(model, tokenizer, folder)
-        if resume:
-            blend_weights(model, before, LATER_SHARE)
+    if resume:
+        blend_weights(resume, folder, LATER_SHARE)
+        with (folder / "training.log").open("a") as log:
             log.write(f"mean of both runs: {LATER_SHARE} of this one, the rest of the first\n")
-    save_checkpoint(model, tokenizer, folder)
 
 
 def main() -> None:
@@ -226,9 +201,6 @@ def main() -> None:
     parser.add_argument(
         "--later", type=int, default=1, help="number of the resumed run: seeds its lessons"
     )
-    parser.add_argument(
-        "--grow", action="store_true", help="make the resumed model larger before it goes on"
-    )
     parser.add_argument("--save-every", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     arguments = parser.parse_args()
@@ -239,7 +211,6 @@ def main() -> None:
         arguments.save_every,
         arguments.resume,
         arguments.later,
-        arguments.grow,
     )
 
 

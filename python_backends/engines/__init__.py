@@ -10,10 +10,11 @@ from python_backends.stage import Array, EngineFolder, Overloaded, StageContext
 
 
 class EncoderEngine(Protocol):
-    """Runs one padded batch of an encoder."""
+    """Runs padded batches of an encoder."""
 
-    def encode(self, inputs: Mapping[str, Array]) -> Array:
-        """INT64 [rows, tokens] inputs by name to FP32 [rows, width]; not thread-safe."""
+    def encode(self, batches: Sequence[Mapping[str, Array]]) -> Sequence[Array]:
+        """INT64 [rows, tokens] inputs by name to FP32 [rows, width], for each batch; its order and
+        whether several run at once is the engine's to choose. Not thread-safe."""
 
 
 @dataclass(frozen=True)

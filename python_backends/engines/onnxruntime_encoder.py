@@ -47,8 +47,11 @@ class OnnxRuntimeEncoder:
         self._names = [node.name for node in self._session.get_inputs()]
         self._output = self._session.get_outputs()[0].name
 
-    def encode(self, inputs: Mapping[str, Array]) -> Array:
-        """INT64 [rows, tokens] inputs by name to FP32 [rows, width]."""
+    def encode(self, batches: Sequence[Mapping[str, Array]]) -> list[Array]:
+        """INT64 [rows, tokens] inputs by name to FP32 [rows, width], for each batch."""
+        return [self._run(inputs) for inputs in batches]
+
+    def _run(self, inputs: Mapping[str, Array]) -> Array:
         binding = self._session.io_binding()
         for name in self._names:
             binding.bind_ortvalue_input(name, self._value_on(inputs[name], *self._device))

@@ -69,7 +69,7 @@ class BareEncoders:
             case other:
                 raise ValueError(f"{type(other).__name__}: an encoder takes Embed or Rerank")
         batches = list(_packed({name: np.asarray(value) for name, value in inputs.items()}))
-        return float(len(texts)), lambda: [engine.encode(batch) for batch in batches]
+        return float(len(texts)), lambda: engine.encode(batches)
 
 
 class BareRag:

@@ -259,7 +259,10 @@ class SumEncoder:
         self.width = width
         self.shapes: list[tuple[int, ...]] = []
 
-    def encode(self, inputs: Mapping[str, Array]) -> Array:
+    def encode(self, batches: Sequence[Mapping[str, Array]]) -> list[Array]:
+        return [self._encode(inputs) for inputs in batches]
+
+    def _encode(self, inputs: Mapping[str, Array]) -> Array:
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
         self.shapes.append(ids.shape)
         columns = np.stack([(ids * mask).sum(1), mask.sum(1)], axis=1)

@@ -28,8 +28,8 @@ def batch(names: list[str]) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 def test_embeddings_are_those_of_the_cpu(sku, gpu, provider):
     inputs = batch(["input_ids", "attention_mask", "token_type_ids"])
-    on_gpu = encoder(sku, "embedder", provider).encode(inputs)
-    on_cpu = encoder(sku, "embedder", "cpu").encode(inputs)
+    (on_gpu,) = encoder(sku, "embedder", provider).encode([inputs])
+    (on_cpu,) = encoder(sku, "embedder", "cpu").encode([inputs])
     cosine = np.sum(on_gpu * on_cpu, axis=1)
     assert cosine.min() > 0.999
 
@@ -37,8 +37,8 @@ def test_embeddings_are_those_of_the_cpu(sku, gpu, provider):
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 def test_logits_are_those_of_the_cpu(sku, gpu, provider):
     inputs = batch(["input_ids", "attention_mask", "token_type_ids"])
-    on_gpu = encoder(sku, "reranker", provider).encode(inputs)
-    on_cpu = encoder(sku, "reranker", "cpu").encode(inputs)
+    (on_gpu,) = encoder(sku, "reranker", provider).encode([inputs])
+    (on_cpu,) = encoder(sku, "reranker", "cpu").encode([inputs])
     assert_allclose(on_gpu, on_cpu, atol=2e-2)
 
 

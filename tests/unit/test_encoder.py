@@ -133,7 +133,7 @@ def test_a_row_without_any_mask_is_still_answered(stage):
 def test_the_reranker_hands_over_segment_ids(engine, tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr(
-        engine, "encode", lambda inputs: seen.update(inputs) or np.ones((1, 1), np.float32)
+        engine, "encode", lambda batches: seen.update(*batches) or [np.ones((1, 1), np.float32)]
     )
     path = folders.make_folder(tmp_path / "cpu", folders.word_level([]))
     request = rows([1, 2, 3])
@@ -189,10 +189,10 @@ def test_the_canary_of_one_token_always_reaches_the_engine(engine, tmp_path):
 def test_a_request_that_breaks_the_engine_fails_alone(stage, engine, monkeypatch):
     encode = engine.encode
 
-    def fail(inputs):
-        if (inputs["input_ids"] == 13).any():
+    def fail(batches):
+        if any((inputs["input_ids"] == 13).any() for inputs in batches):
             raise RuntimeError("engine")
-        return encode(inputs)
+        return encode(batches)
 
     monkeypatch.setattr(engine, "encode", fail)
     good, bad, other = stage.run([rows([1, 2]), rows([13, 2]), rows([3, 4])])
@@ -202,7 +202,7 @@ def test_a_request_that_breaks_the_engine_fails_alone(stage, engine, monkeypatch
 
 
 def test_nan_is_an_error_and_not_an_answer(stage, engine, monkeypatch):
-    monkeypatch.setattr(engine, "encode", lambda inputs: np.array([[1, 1], [np.nan, 1]]))
+    monkeypatch.setattr(engine, "encode", lambda batches: [np.array([[1, 1], [np.nan, 1]])])
     good, bad = stage.run([rows([1, 2, 3]), rows([4, 5])])
     assert isinstance(bad, RuntimeError)
     assert "NaN" in str(bad)

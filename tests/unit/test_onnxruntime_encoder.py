@@ -6,13 +6,11 @@ What needs a GPU was never run; here the CPU's device goes through the same code
 import dataclasses
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 from numpy.testing import assert_array_equal
-from onnx import TensorProto, helper
 
-from ensembles.manifest import MANIFEST_FILE, ManifestError, read_manifest, sha256
+from ensembles.manifest import ManifestError
 from python_backends.engines import onnxruntime_encoder as module
 from python_backends.engines.onnxruntime_encoder import (
     LINES,
@@ -22,42 +20,14 @@ from python_backends.engines.onnxruntime_encoder import (
     profile_shapes,
 )
 from python_backends.stage import MachineError
-from tests.fakes import folders
+from tests.fakes import sum_encoder
 from tests.fakes.serving import context
-
-
-def tiny_model() -> bytes:
-    """Ids under the mask, summed: FP32 [rows, 1]."""
-    names = ("input_ids", "attention_mask")
-    nodes = [
-        helper.make_node("Mul", names, ["shown"]),
-        helper.make_node("Cast", ["shown"], ["floats"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceSum", ["floats", "axis"], ["embedding"], keepdims=1),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "sum",
-        [helper.make_tensor_value_info(n, TensorProto.INT64, ["rows", "tokens"]) for n in names],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["rows", 1])],
-        [helper.make_tensor("axis", TensorProto.INT64, [1], [1])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 10
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
-
-
-def change_manifest(path, **fields):
-    manifest = dataclasses.replace(read_manifest(path), **fields)
-    (path / MANIFEST_FILE).write_text(manifest.to_json())
+from tests.fakes.sum_encoder import batch, change_manifest, tiny_model
 
 
 @pytest.fixture
 def path(tmp_path):
-    folder = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=200)
-    (folder / "model.onnx").write_bytes(tiny_model())
-    change_manifest(folder, files={"model.onnx": sha256(folder / "model.onnx")})
-    return folder
+    return sum_encoder.folder(tmp_path / "cpu")
 
 
 def encoder(path, **parameters) -> OnnxRuntimeEncoder:
@@ -65,21 +35,12 @@ def encoder(path, **parameters) -> OnnxRuntimeEncoder:
     return OnnxRuntimeEncoder(loaded, loaded.engine_folder())
 
 
-def batch(rows: int, tokens: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(rows)
-    return {
-        "input_ids": rng.integers(0, 1000, (rows, tokens)),
-        "attention_mask": rng.integers(0, 2, (rows, tokens)),
-        "token_type_ids": np.zeros((rows, tokens), dtype=np.int64),  # the graph has none: left out
-    }
-
-
 def test_bound_tensors_give_what_a_plain_run_gives(path):
     engine = encoder(path)
     plain = onnxruntime.InferenceSession(path / "model.onnx", providers=["CPUExecutionProvider"])
     names = [node.name for node in plain.get_inputs()]
     batches = [batch(1, 8), batch(32, 128), batch(3, 200)]
-    found = [engine.encode(inputs) for inputs in batches]  # kept: a later run must not change them
+    found = engine.encode(batches)  # a later run must not change an earlier one's
     for inputs, output in zip(batches, found, strict=True):
         (expected,) = plain.run(None, {name: inputs[name] for name in names})
         assert output.dtype == np.float32
@@ -88,7 +49,8 @@ def test_bound_tensors_give_what_a_plain_run_gives(path):
 
 def test_the_cpu_is_the_cpu_whatever_gpu_the_instance_has(path):
     loaded = dataclasses.replace(context(path, num_threads=1, provider="cpu"), device_id=3)
-    assert OnnxRuntimeEncoder(loaded, loaded.engine_folder()).encode(batch(2, 8)).shape == (2, 1)
+    (found,) = OnnxRuntimeEncoder(loaded, loaded.engine_folder()).encode([batch(2, 8)])
+    assert found.shape == (2, 1)
 
 
 def test_a_changed_model_is_refused(path):
