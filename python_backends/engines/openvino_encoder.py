@@ -11,11 +11,15 @@ _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 _STREAMS = 2
 """Batches computed side by side; each has its share of the threads."""
 
+_BESIDE_IDS, _ALONE_IDS, _ALONE_SHARE = 11, 13, 0.53
+"""What a batch takes, in ids of one computed on its share of the threads: its ids and 11 more
+there, 0.53 of them and 13 more on all threads (measured on two cores: docs/decisions/0021)."""
+
 
 class OpenVinoEncoder:
     """Runs model.onnx as it is; `precision` "auto" computes in bf16 where the CPU has it.
 
-    A batch alone gets every thread. Several go side by side, with fewer threads each, which then
+    A batch alone gets every thread. Small ones go side by side, with fewer threads each, which then
     wait less for one another (docs/decisions/0021).
     """
 
@@ -27,7 +31,7 @@ class OpenVinoEncoder:
         alone = core.compile_model(model, "CPU", properties)
         self._names = [port.get_any_name() for port in alone.inputs]
         self._alone = alone.create_infer_request()
-        self._beside = [self._alone]
+        self._beside: list[Any] = []
         if alone.get_property("INFERENCE_NUM_THREADS") >= _STREAMS:
             shared = core.compile_model(model, "CPU", properties | {"NUM_STREAMS": _STREAMS})
             self._beside = [shared.create_infer_request() for _ in range(_STREAMS)]
@@ -35,26 +39,44 @@ class OpenVinoEncoder:
 
     def encode(self, batches: Sequence[Mapping[str, Array]]) -> list[Array]:
         """INT64 [rows, tokens] inputs by name to FP32 [rows, width], for each batch."""
-        if len(batches) == 1:
-            return [self._infer(self._alone, batches[0])]
-        results: dict[int, Array] = {}
+        sizes = [next(iter(inputs.values())).size for inputs in batches]
+        order = sorted(range(len(batches)), key=lambda number: -sizes[number])
+        alone = count_alone([sizes[number] for number in order]) if self._beside else len(order)
+        results = {number: self._infer(self._alone, batches[number]) for number in order[:alone]}
         # Whoever is free takes the next: in turns, one would wait for the other's longer batches.
-        numbers = iter(range(len(batches)))
+        left = iter(order[alone:])
 
         def work(request: Any) -> None:
-            for number in numbers:
+            for number in left:
                 results[number] = self._infer(request, batches[number])
 
-        working = [self._threads.submit(work, request) for request in self._beside]
-        wait(working)
-        for one in working:
-            one.result()
+        if alone < len(order):
+            working = [self._threads.submit(work, request) for request in self._beside]
+            wait(working)
+            for one in working:
+                one.result()
         return [results[number] for number in range(len(batches))]
 
     def _infer(self, request: Any, inputs: Mapping[str, Array]) -> Array:
         named = {name: inputs[name] for name in self._names}
         output: Array = request.infer(named, share_inputs=True)[0]
         return output
+
+
+def count_alone(sizes: Sequence[int]) -> int:
+    """How many batches to compute alone before the others go side by side: what should take least.
+
+    `sizes` are ids (rows x tokens), largest first. Two batches of unlike size side by side leave
+    half of the threads idle when the smaller is done.
+    """
+
+    def cost(count: int) -> float:
+        ends = [0.0] * _STREAMS
+        for size in sizes[count:]:
+            ends[ends.index(min(ends))] += size + _BESIDE_IDS
+        return sum(_ALONE_SHARE * size + _ALONE_IDS for size in sizes[:count]) + max(ends)
+
+    return min(range(len(sizes), -1, -1), key=cost)
 
 
 def _properties(context: StageContext) -> dict[str, object]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from python_backends.engines.openvino_encoder import OpenVinoEncoder
+from python_backends.engines.openvino_encoder import OpenVinoEncoder, count_alone
 from tests.fakes import sum_encoder
 from tests.fakes.serving import context
 from tests.fakes.sum_encoder import batch
@@ -47,3 +47,20 @@ def test_a_batch_that_fails_leaves_the_engine_as_it_was(engine, place):
     batches = [batch(*size) for size in [(9, 24), (2, 32), (5, 56)]]
     for inputs, output in zip(batches, engine.encode(batches), strict=True):
         assert_array_equal(output, expected(inputs))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "alone"),
+    [
+        ([], 0),
+        ([100], 1),
+        ([64, 64], 0),
+        ([64, 16], 2),  # the smaller would leave its threads idle
+        ([64, 32, 32], 0),
+        ([2000, 64, 64], 1),
+        ([2000, 1900], 0),
+        ([2000, 1500], 2),
+    ],
+)
+def test_batches_go_side_by_side_where_that_takes_less(sizes, alone):
+    assert count_alone(sizes) == alone
