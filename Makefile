@@ -120,7 +120,7 @@ bench-lint: setup  ## the linter's verdicts against the real server's, over 3,00
 render-lint-docs: setup  ## write docs/lint/ from the rules
 	@$(BUILD) -m tests.lint.render
 
-reference-models: setup  ## train the stand-in models again and compare (about 3 hours)
+reference-models: setup  ## train the stand-in models again and compare (about 6 hours)
 	@$(BUILD) -m builders.reference
 
 dashboard: setup  ## draw the metrics of the running server on http://127.0.0.1:8090

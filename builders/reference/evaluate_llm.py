@@ -198,7 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, help="folder of the checkpoint")
     parser.add_argument(
-        "--count", type=int, default=200, help="generated items per set (default: 200)"
+        "--count", type=int, default=1000, help="generated items per set (default: 1000)"
     )
     parser.add_argument("--show", type=int, default=0, help="wrong answers to print per set")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")

@@ -186,3 +186,22 @@ def value_span(fact: Fact, text: str) -> tuple[int, int] | None:
     pattern = rf"(?<![\w.,-]){re.escape(fact.value)}(?![\w-])"
     found = [match.span() for match in re.finditer(pattern, text)]
     return found[0] if len(found) == 1 else None
+
+
+@cache
+def _clause_end() -> re.Pattern[str]:
+    joints = map(re.escape, frames("joints") + frames("joints", held_out=True))
+    return re.compile(rf"[.!?](?=\s|$)|\n|$|{'|'.join(joints)}")
+
+
+def told_whole(text: str, start: int, end: int) -> int:
+    """The character at which a clause whose value is text[start:end] has told its fact.
+
+    That is where the value begins, if the clause ends with it. Else entity or attribute may come
+    after it ("8123 is the port of Vebra"), and it is where the clause ends: whoever reads from left
+    to right does not know before what the value belongs to.
+    """
+    if end == len(text) or text[end] in ".,;:!?\n":
+        return start
+    clause_end = next(_clause_end().finditer(text, end)).start()
+    return min(clause_end, len(text) - 1)

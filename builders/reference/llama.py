@@ -128,6 +128,7 @@ class Losses:
     copying: Tensor
     looking: Tensor
     naming: Tensor
+    valuing: Tensor
     passage: Tensor
     attribute: Tensor
     accuracy: float
@@ -188,14 +189,20 @@ class Llama(nn.Module):  # type: ignore[misc]
         q, k = heads[taught]
         sharpness = self.shape.head_dim**-0.5
         scores = q[:, :2, tail:] @ k[:, :2].mT * sharpness + bias[:, :, tail:]
-        q, k = (one[:, 0] for one in heads[taught - 1])
-        later = torch.arange(k.shape[1]) > batch.facts[..., None]
-        naming = (_rows(q, batch.facts) @ k.mT * sharpness).masked_fill(later, float("-inf"))
+        q, k = heads[taught - 1]
+        later = torch.arange(k.shape[2]) > batch.facts[..., None]
+        naming, valuing = (
+            (_rows(q[:, head], batch.facts) @ k[:, head].mT * sharpness).masked_fill(
+                later, float("-inf")
+            )
+            for head in (0, 1)
+        )
         return Losses(
             answer=_mean_loss(logits, targets),
             copying=_mean_loss(scores[:, 0], batch.copied_from[:, tail:]),
             looking=_mean_loss(scores[:, 1], batch.told_at[:, tail:]),
             naming=_mean_loss(naming, batch.fact_name),
+            valuing=_mean_loss(valuing, batch.fact_value),
             passage=_mean_loss(self.passage_probe(states[taught]), batch.passage),
             attribute=_mean_loss(
                 self.attribute_probe(_rows(states[taught], batch.facts)), batch.fact_attribute

@@ -34,6 +34,7 @@ class Row:
     told_at: list[int] = field(default_factory=list)
     passage: list[int] = field(default_factory=list)
     facts: list[int] = field(default_factory=list)
+    fact_value: list[int] = field(default_factory=list)
     fact_name: list[int] = field(default_factory=list)
     fact_attribute: list[int] = field(default_factory=list)
     context: int = 0
@@ -53,12 +54,13 @@ class Batch:
     """Sequences padded to one length; every tensor is [batch, tokens], int64.
 
     `targets` is the next token where it is learned. `copied_from` is the position in the context
-    that holds that next token, `told_at` the one where the answer's value begins (0 when it is
-    not told), `passage` the number of the passage a context token stands in. `context` is the
+    that holds that next token, `told_at` the one where the answer's fact is told whole (0 when it
+    is not told), `passage` the number of the passage a context token stands in. `context` is the
     shortest context of the batch: no target stands before it.
 
-    `facts`, `fact_name` and `fact_attribute` are [batch, facts]: where in the context each fact's
-    value begins, where its entity's name ends, and the index of its attribute.
+    `facts`, `fact_value`, `fact_name` and `fact_attribute` are [batch, facts]: where in the context
+    each fact is told whole, where its value begins if that is elsewhere, where its entity's name
+    ends, and the index of its attribute.
     """
 
     tokens: Tensor
@@ -69,6 +71,7 @@ class Batch:
     told_at: Tensor
     passage: Tensor
     facts: Tensor
+    fact_value: Tensor
     fact_name: Tensor
     fact_attribute: Tensor
     context: int
@@ -102,8 +105,12 @@ def _mark_sources(row: Row, encoding: Encoding, starts: Sequence[int]) -> None:
 def _sources(
     one: Asked, encoding: Encoding, context: Encoding, starts: Sequence[int]
 ) -> tuple[int, dict[int, int]]:
-    """Where an answer comes from: its value's first token in the context, and for each answer
-    token that is copied (the value's tokens, the passage's number) the context token it copies."""
+    """Where an answer comes from: the context token that ends the telling of its fact, and for each
+    answer token that is copied (the value's tokens, the passage's number) the one it copies.
+
+    Not for the first of a value that stands before what it is the value of: its token does not know
+    that it is meant.
+    """
     if not one.source:
         return 0, {}
     passage = starts[one.source - 1]
@@ -112,11 +119,11 @@ def _sources(
     copied = {}
     for token, (first, end) in enumerate(encoding.offsets):
         char = first + (end - first > 1 and text[first : first + 1] == " ")
-        if begin <= char < begin + len(one.value):
+        if begin <= char < begin + len(one.value) and (char > begin or one.told == one.where):
             copied[token] = _token_at(context, passage + one.where + char - begin)
         elif char == len(text) - 3:
             copied[token] = _token_at(context, passage - 3)
-    return _token_at(context, passage + one.where), copied
+    return _token_at(context, passage + one.told), copied
 
 
 def _add_question(
@@ -144,7 +151,9 @@ def encode_lesson(tokenizer: Tokenizer, taught: Lesson) -> Row:
     _mark_sources(row, context, starts)
     for place in taught.places:
         start = starts[place.source - 1]
-        row.facts.append(_token_at(context, start + place.where))
+        told, value = (_token_at(context, start + char) for char in (place.told, place.where))
+        row.facts.append(told)
+        row.fact_value.append(NONE if told == value else value)
         named = place.name is not None
         row.fact_name.append(_token_at(context, start + (place.name or 0)) if named else NONE)
         row.fact_attribute.append(NONE if place.attribute is None else place.attribute)
@@ -185,6 +194,7 @@ def stack(rows: Sequence[Row]) -> Batch:
         told_at=padded("told_at", NONE),
         passage=padded("passage", NONE),
         facts=padded("facts", 0),
+        fact_value=padded("fact_value", NONE),
         fact_name=padded("fact_name", NONE),
         fact_attribute=padded("fact_attribute", NONE),
         context=min(row.context for row in rows),

@@ -14,6 +14,7 @@ from builders.reference.facts import (
     question,
     random_entity,
     random_fact,
+    told_whole,
     value_span,
 )
 from builders.reference.prose import prose, worn
@@ -29,7 +30,7 @@ class Asked:
     """A question with its answer.
 
     `source` is the passage that tells it (from 1; 0: none does), `where` the character in that
-    passage at which the value begins.
+    passage at which the value begins, `told` the one at which the fact is told whole.
     """
 
     question: str
@@ -37,18 +38,21 @@ class Asked:
     value: str = ""
     source: int = 0
     where: int = 0
+    told: int = 0
 
 
 @dataclass(frozen=True)
 class Place:
     """Where a fact stands: in passage `source` (from 1) its value begins at character `where`.
 
-    `name` is the last character of its entity's name before that, None where the name comes later;
-    `attribute` the index of its attribute, None for an open one.
+    At character `told` the passage has told it whole: see `told_whole`. `name` is the last
+    character of its entity's name before that, None where it is named otherwise; `attribute` the
+    index of its attribute, None for an open one.
     """
 
     source: int
     where: int
+    told: int
     name: int | None
     attribute: int | None
 
@@ -143,7 +147,7 @@ def _asked(fact: Fact, place: Place, rng: Random, wear: float, unseen: bool) -> 
     """The question about a fact."""
     told = answer(fact, place.source)
     text = worn(question(fact, rng, unseen), [fact.entity], wear, rng)
-    return Asked(text, told, fact.value, place.source, place.where)
+    return Asked(text, told, fact.value, place.source, place.where, place.told)
 
 
 def _place(fact: Fact, text: str, source: int) -> Place | None:
@@ -151,10 +155,12 @@ def _place(fact: Fact, text: str, source: int) -> Place | None:
     span = value_span(fact, text)
     if span is None:
         return None
-    start = text.rfind(fact.entity, 0, span[0])
+    told = told_whole(text, *span)
+    start = text.rfind(fact.entity, 0, told)
+    name = start + len(fact.entity) - 1 if start >= 0 else None
     names = list(attributes())
     attribute = names.index(fact.attribute) if fact.attribute in names else None
-    return Place(source, span[0], start + len(fact.entity) - 1 if start >= 0 else None, attribute)
+    return Place(source, span[0], told, name, attribute)
 
 
 def _told(

@@ -35,6 +35,7 @@ WEIGHTS = {
     "copying": 0.5,
     "looking": 0.4,
     "naming": 0.2,
+    "valuing": 0.2,
     "passage": 0.2,
     "attribute": 0.3,
 }
@@ -86,7 +87,8 @@ LATER_STEP = 100_000
 
 LATER_SHARE = 0.8
 """Such a run ends in a mean of the weights it began with and those it reached, this much of the
-latter: that keeps what it gained on phrasings it saw and more of what it had on others."""
+latter unless told otherwise: that keeps what it gained on phrasings it saw and more of what it had
+on others."""
 
 
 def _repetitions(step: int, tokens: int) -> list[Batch]:
@@ -150,12 +152,17 @@ def _line(step: int, steps: int, seconds: float, losses: Losses) -> str:
 
 
 def train(
-    folder: Path, steps: int, save_every: int, resume: Path | None = None, later: int = 1
+    folder: Path,
+    steps: int,
+    save_every: int,
+    resume: Path | None = None,
+    later: int = 1,
+    share: float = LATER_SHARE,
 ) -> None:
     """Train for `steps` steps and write the checkpoint and its training.log to `folder`.
 
     `resume` is a checkpoint to go on from, with the learning rate at its peak again; `later` says
-    the how manieth such run it is.
+    the how manieth such run it is, `share` how much of the weights it reaches is in the mean.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
@@ -182,9 +189,9 @@ def train(
             if step % save_every == 0 or step == steps:
                 save_checkpoint(model, tokenizer, folder)
     if resume:
-        blend_weights(resume, folder, LATER_SHARE)
+        blend_weights(resume, folder, share)
         with (folder / "training.log").open("a") as log:
-            log.write(f"mean of both runs: {LATER_SHARE} of this one, the rest of the first\n")
+            log.write(f"mean of both runs: {share} of this one, the rest of the first\n")
 
 
 def main() -> None:
@@ -201,6 +208,12 @@ def main() -> None:
     parser.add_argument(
         "--later", type=int, default=1, help="number of the resumed run: seeds its lessons"
     )
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=LATER_SHARE,
+        help="what a resumed run reached, in the mean it ends in (default: %(default)s)",
+    )
     parser.add_argument("--save-every", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     arguments = parser.parse_args()
@@ -211,6 +224,7 @@ def main() -> None:
         arguments.save_every,
         arguments.resume,
         arguments.later,
+        arguments.share,
     )
 
 
