@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
+import numpy as np
+
 from python_backends.stage import Array, EngineFolder, StageContext
 
 _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -35,6 +37,10 @@ class OpenVinoEncoder:
         if alone.get_property("INFERENCE_NUM_THREADS") >= _STREAMS:
             shared = core.compile_model(model, "CPU", properties | {"NUM_STREAMS": _STREAMS})
             self._beside = [shared.create_infer_request() for _ in range(_STREAMS)]
+        # OpenVINO prepares itself for numpy in the first call of a process. Two threads that do so
+        # at once wait for each other for ever (docs/decisions/0021).
+        for request in (self._alone, *self._beside):
+            self._infer(request, dict.fromkeys(self._names, np.ones((1, 1), np.int64)))
         self._threads = ThreadPoolExecutor(_STREAMS, "openvino-encoder")
 
     def encode(self, batches: Sequence[Mapping[str, Array]]) -> list[Array]:

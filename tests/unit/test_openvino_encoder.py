@@ -1,9 +1,13 @@
 """OpenVINO: batches side by side give what each gives alone, in order, also after one failed."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from builders.spec import ROOT
 from python_backends.engines.openvino_encoder import OpenVinoEncoder, count_alone
 from tests.fakes import sum_encoder
 from tests.fakes.serving import context
@@ -33,6 +37,26 @@ def test_every_batch_has_its_own_answer(engine, count):
     for inputs, output in zip(batches, found, strict=True):
         assert output.dtype == np.float32
         assert_array_equal(output, expected(inputs))
+
+
+FIRST_CALL = """
+import sys
+from pathlib import Path
+from python_backends.engines.openvino_encoder import OpenVinoEncoder
+from tests.fakes import sum_encoder
+from tests.fakes.serving import context
+
+loaded = context(sum_encoder.folder(Path(sys.argv[1]) / "cpu"), num_threads=2, precision="fp32")
+engine = OpenVinoEncoder(loaded, loaded.engine_folder())
+sys.setswitchinterval(1e-6)  # threads interrupt each other wherever they can
+print(len(engine.encode([sum_encoder.batch(1, 8), sum_encoder.batch(1, 8)])))
+"""
+
+
+def test_the_first_batches_of_a_process_may_go_side_by_side(tmp_path):
+    command = [sys.executable, "-c", FIRST_CALL, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert (ran.stdout, ran.returncode) == ("2\n", 0), ran.stderr
 
 
 @pytest.mark.parametrize("engine", [0, 2], indirect=True)  # OpenVINO on one thread lets it pass
