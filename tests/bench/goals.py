@@ -65,6 +65,11 @@ def best_peer(measured: Sequence[Measured]) -> Measured | None:
     return max(peers_of(measured), key=lambda one: one.work_per_s.median, default=None)
 
 
+def busiest_peer(measured: Sequence[Measured]) -> Measured | None:
+    """In the open loop: with the highest capacity, so the one that was sent most."""
+    return max(peers_of(measured), key=lambda one: one.point.rate_per_s, default=None)
+
+
 def calmest_peer(measured: Sequence[Measured]) -> Measured | None:
     """With the lowest p99 / p50, of those that answered every request."""
     calm = [one for one in peers_of(measured) if not one.unanswered and one.latency()]
@@ -105,7 +110,7 @@ def _tail(results: Results, workload: str) -> Iterator[Goal]:
     measured = pick(results.measured("open"), workload=workload, load="open", share=PEER_SHARE)
     ours = pick(measured, variant=OURS)
     name = f"`{workload}`, p99 ÷ p50 at 0.7 of its capacity"
-    for kind, peer in (("fastest", best_peer(measured)), ("calmest", calmest_peer(measured))):
+    for kind, peer in (("fastest", busiest_peer(measured)), ("calmest", calmest_peer(measured))):
         if not ours or peer is None:
             yield Goal(f"{name}, {kind} peer's", 0.0, None, "open", is_most=True)
             continue
@@ -116,7 +121,7 @@ def _tail(results: Results, workload: str) -> Iterator[Goal]:
 def _slowest(results: Results, workload: str) -> Goal:
     """p99 of both under the very arrivals that the fastest peer was measured with."""
     measured = pick(results.measured("open"), workload=workload, load="open")
-    peer = best_peer(pick(measured, share=PEER_SHARE))
+    peer = busiest_peer(pick(measured, share=PEER_SHARE))
     ours = pick(measured, variant=OURS, rate_per_s=peer.point.rate_per_s) if peer else []
     name = f"`{workload}`, p99 at the fastest peer's arrivals, × its p99"
     if not peer or not ours:
