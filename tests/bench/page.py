@@ -7,6 +7,7 @@ from builders.spec import ROOT
 from tests.bench.goals import best_peer, goals, peers_of, ratio, tail
 from tests.bench.peer_process import PEERS
 from tests.bench.plots import draw
+from tests.bench.reasons import reasons
 from tests.bench.results import BARE, CANCELLABLE, OURS, Measured, Results, Section, pick
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -44,7 +45,7 @@ def write(results: Results) -> list[Path]:
 def _page(results: Results, plots: set[str]) -> Iterator[str]:
     yield HEADER
     yield from _goals(results)
-    yield from _limit(results)
+    yield from reasons(results)
     yield from _facts(results, "checks", "The same answers")
     yield from _saturation(results)
     for name, unit in (("embed", "texts/s"), ("rerank", "passages/s"), ("rag", "questions/s")):
@@ -80,26 +81,6 @@ def _goals(results: Results) -> Iterator[str]:
     ]  # fmt: skip
     yield "## Goals\n"
     yield table(["goal", "needed", "found", ""], rows)
-
-
-def _limit(results: Results) -> Iterator[str]:
-    """Why the goal against BentoML can't be met by speed: what the bare engines do of it."""
-    at_goal = pick(results.measured("rag"), workload="rag", clients=8)
-    bare, ours = ratio(at_goal, BARE, "bentoml"), ratio(at_goal, OURS, BARE)
-    if bare is None or ours is None:
-        return
-    yield (
-        f"The bare engines in one process, without any server, do {bare:.2f} × BentoML's questions "
-        f"over 10 documents that nobody has seen: the two encoders are nearly all of the work, on "
-        f"both sides with the same instructions of the same cores. `rag` reaches {ours:.2f} × "
-        "that. More than the engines can do is only to be had by not computing again"
-        f"{_kept(results)}.\n"
-    )
-
-
-def _kept(results: Results) -> str:
-    found = ratio(results.measured("same-documents"), OURS, "bentoml")
-    return f": {found:.2f} × BentoML over documents that come again" if found else ""
 
 
 def _facts(results: Results, name: str, title: str) -> Iterator[str]:
