@@ -118,14 +118,19 @@ def _tail(results: Results, workload: str) -> Iterator[Goal]:
         yield Goal(what, tail(peer), tail(ours[0]), "open", is_most=True)
 
 
-def _slowest(results: Results, workload: str) -> Goal:
-    """p99 of both under the very arrivals that the fastest peer was measured with."""
+def at_same_arrivals(results: Results, workload: str) -> tuple[Measured, Measured] | None:
+    """Ours and the fastest peer, under the very arrivals that the peer was measured with."""
     measured = pick(results.measured("open"), workload=workload, load="open")
     peer = busiest_peer(pick(measured, share=PEER_SHARE))
     ours = pick(measured, variant=OURS, rate_per_s=peer.point.rate_per_s) if peer else []
+    return (ours[0], peer) if peer and ours else None
+
+
+def _slowest(results: Results, workload: str) -> Goal:
     name = f"`{workload}`, p99 at the fastest peer's arrivals, × its p99"
-    if not peer or not ours:
+    pair = at_same_arrivals(results, workload)
+    if pair is None:
         return Goal(name, 1.0, None, "open", is_most=True)
-    found, theirs = ours[0].latency(), peer.latency()
+    found, theirs = (one.latency() for one in pair)
     ratio = found.p99 / theirs.p99 if found and theirs else None
-    return Goal(f"{name} ({peer.point.variant})", 1.0, ratio, "open", is_most=True)
+    return Goal(f"{name} ({pair[1].point.variant})", 1.0, ratio, "open", is_most=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.bench.goals import PEER_SHARE, busiest_peer, ratio
+from tests.bench.goals import at_same_arrivals, ratio
 from tests.bench.results import BARE, OURS, Results, pick
 
 
@@ -37,17 +37,15 @@ def _tails(results: Results) -> Iterator[str]:
     found = [text for name in ("embed", "rerank", "rag") if (text := _same(results, name))]
     if found:
         yield (
-            "p99 ÷ p50 is small where the median is slow too: ours lets a request that finds the "
-            "server idle pass at once, and its p99 are those that found it busy. Sent the very "
-            f"arrivals of the fastest peer, ours had {'; '.join(found)}.\n"
+            "p99 ÷ p50 is small where the median is slow too. Sent the very arrivals of the "
+            f"fastest peer, ours had {'; '.join(found)}.\n"
         )
 
 
 def _same(results: Results, workload: str) -> str:
-    measured = pick(results.measured("open"), workload=workload, load="open")
-    peer = busiest_peer(pick(measured, share=PEER_SHARE))
-    ours = pick(measured, variant=OURS, rate_per_s=peer.point.rate_per_s) if peer else []
-    if not peer or not ours or not (theirs := peer.latency()) or not (own := ours[0].latency()):
+    pair = at_same_arrivals(results, workload)
+    own, theirs = (one.latency() for one in pair) if pair else (None, None)
+    if not pair or not own or not theirs:
         return ""
     p50, p99 = own.p50 / theirs.p50, own.p99 / theirs.p99
-    return f"in `{workload}` {p50:.2f} × the p50 and {p99:.2f} × the p99 of {peer.point.variant}"
+    return f"in `{workload}` {p50:.2f} × the p50 and {p99:.2f} × the p99 of {pair[1].point.variant}"
