@@ -104,11 +104,17 @@ def _rag(context: Context, count: int) -> Workload:
 
 
 def saturation(context: Context) -> None:
-    """Full batches from 4 clients: every variant at its limit."""
+    """Full batches from 4 clients: every variant at its limit.
+
+    A few large requests are under way, so that in short runs a ratio hangs on where they end: these
+    are long, and those that have a goal run twice in each turn.
+    """
     services = context.services
     for name, requests in (("embed", saturating_embeds), ("rerank", saturating_reranks)):
-        load = Load(context.window(4.0))
-        variants = [*services.inside(name), *services.ours(name), *services.others(name)]
+        load = Load(context.window(8.0))
+        bare, *library = services.inside(name)
+        ours = services.ours(name)
+        variants = [bare, *ours, *library, *services.others(name), bare, *ours]
         jobs = [Job(Point(v.name, name, clients=4), v, requests, load, 64) for v in variants]
         context.recorder.add(jobs)
 
@@ -241,7 +247,7 @@ def layouts(context: Context) -> None:
 
 PARTS = (
     Part("checks", "Equality and quality", checks.measure, 60, 50),
-    Part("saturation", "Encoders at saturation", saturation, 220, 50),
+    Part("saturation", "Encoders at saturation", saturation, 780, 160),
     Part("llm", "`llm` against its engine", llm.reference, 70, 20),
     Part("embed", "`embed`", curve("embed"), 240, 30),
     Part("rerank", "`rerank`", curve("rerank"), 300, 40),
