@@ -1,6 +1,7 @@
 """`python -m builders`: what the Makefile calls."""
 
 import argparse
+import ipaddress
 import os
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from builders.errors import BuildError
 from builders.gpu_preflight import gpu_faults, serving_environment
 from builders.interruption import ended_by_sigterm
 from builders.planner import cli as plan_cli
+from builders.ports import EVERY_ADDRESS, LOOPBACK, Ports, free_ports
 from builders.preflight import PreflightError, faults, probe
-from builders.server import ENVIRONMENT, Ports, ServerError, free_ports
+from builders.server import ENVIRONMENT, ServerError
 from builders.spec import ROOT, load_pipeline, load_sku, sku_names
 from builders.supervisor.settings import HEALTH_PORT, Settings
 from builders.supervisor.supervisor import Supervisor
@@ -79,6 +81,21 @@ def _parser() -> argparse.ArgumentParser:
 def _add_ports(command: argparse.ArgumentParser) -> None:
     for port, number in Ports().by_name().items():
         command.add_argument(f"--{port}-port", type=int, default=number, help="default %(default)s")
+    command.add_argument(
+        "--address",
+        type=_ipv4,
+        default=LOOPBACK,
+        help=f"to listen on; {EVERY_ADDRESS} is every one of this machine; default %(default)s",
+    )
+
+
+def _ipv4(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no IPv4 address; give one of this machine, or {EVERY_ADDRESS}"
+        ) from error
 
 
 def build_engines(options: argparse.Namespace) -> int:
@@ -122,12 +139,12 @@ def check_files(options: argparse.Namespace) -> int:
 
 
 def _ports(options: argparse.Namespace) -> Ports:
-    return Ports(options.http_port, options.grpc_port, options.metrics_port)
+    return Ports(options.http_port, options.grpc_port, options.metrics_port, options.address)
 
 
 def preflight(options: argparse.Namespace) -> int:
     """One sentence a fault."""
-    sku, ports = load_sku(options.sku), _ports(options).by_name()
+    sku, ports = load_sku(options.sku), _ports(options)
     if sku.gpu:
         found = list(gpu_faults(sku, ports, serving_environment()))
     else:
@@ -142,13 +159,13 @@ def serve(options: argparse.Namespace) -> int:
     A GPU SKU is served in NVIDIA's container, which has the log, without the supervisor.
     """
     sku = load_sku(options.sku)
-    ports = free_ports() if options.free_ports else _ports(options)
+    ports = free_ports(options.address) if options.free_ports else _ports(options)
     if sku.gpu:
         return serve_gpu.serve(sku, options, ports)
-    health_port = free_ports().http if options.free_ports else options.health_port
+    health_port = free_ports(options.address).http if options.free_ports else options.health_port
     log = ROOT / "build" / "tritonserver.log"
     log.parent.mkdir(exist_ok=True)
-    traces = traced(health_port) if options.traces else UNTRACED
+    traces = traced(health_port, ports.asked_at) if options.traces else UNTRACED
     supervisor = Supervisor(
         sku,
         ports,
@@ -164,9 +181,9 @@ def serve(options: argparse.Namespace) -> int:
     with ended_by_sigterm(), supervisor as running:
         seconds = time.monotonic() - start
         print(
-            f"ready after {seconds:.1f} s: HTTP 127.0.0.1:{ports.http}, "
-            f"gRPC 127.0.0.1:{ports.grpc}, metrics 127.0.0.1:{ports.metrics}, "
-            f"probes 127.0.0.1:{running.health_port}; log {log.relative_to(ROOT)}",
+            f"ready after {seconds:.1f} s: HTTP {ports.address}:{ports.http}, "
+            f"gRPC {ports.address}:{ports.grpc}, metrics {ports.address}:{ports.metrics}, "
+            f"probes {ports.address}:{running.health_port}; log {log.relative_to(ROOT)}",
             flush=True,
         )
         status = 0
@@ -182,8 +199,8 @@ def serve(options: argparse.Namespace) -> int:
 def _run(command: str, ports: Ports) -> int:
     """A command beside the server, which finds it by TRITON_RAG_URL and TRITON_RAG_HTTP_URL."""
     addresses = {
-        "TRITON_RAG_URL": f"127.0.0.1:{ports.grpc}",
-        "TRITON_RAG_HTTP_URL": f"127.0.0.1:{ports.http}",
+        "TRITON_RAG_URL": f"{ports.asked_at}:{ports.grpc}",
+        "TRITON_RAG_HTTP_URL": f"{ports.asked_at}:{ports.http}",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     environment = os.environ | addresses

@@ -16,7 +16,8 @@ from builders.errors import BuildError
 from builders.gpu_machine import device_faults, no_gpu, seen_by_cuda
 from builders.gpu_memory import need
 from builders.nvml import Device, GpuMachine, NoGpuError, this_machine
-from builders.preflight import engine_faults, port_faults
+from builders.ports import Ports, port_faults
+from builders.preflight import engine_faults
 from builders.repository import REPOSITORY, engine_links
 from builders.spec import Sku
 from ensembles.manifest import Manifest, ManifestError, read_manifest
@@ -60,7 +61,7 @@ def serving_environment() -> GpuServing:
 
 def gpu_faults(
     sku: Sku,
-    ports: dict[str, int],
+    ports: Ports,
     serving: GpuServing,
     repository: Path = REPOSITORY,
     ask: Callable[[], GpuMachine] = this_machine,
@@ -70,7 +71,7 @@ def gpu_faults(
     gpus = max([1, *(_gpus(manifest) for _, manifest in engines.values())])
     yield from _device_faults(sku, engines, gpus, ask)
     yield from _server_faults(serving, engines)
-    yield from port_faults(ports)
+    yield from port_faults(ports.by_name(), ports.address)
     yield from _shared_memory_faults(gpus)
     yield from engine_faults(sku, repository)
     for model, (_, manifest) in engines.items():

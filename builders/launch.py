@@ -14,7 +14,7 @@ from typing import Literal
 
 from builders.engine_plan import Flavour
 from builders.errors import BuildError
-from builders.server import Ports
+from builders.ports import EVERY_ADDRESS, Ports
 from builders.spec import ROOT
 
 Mode = Literal["leader", "orchestrator"]
@@ -56,7 +56,6 @@ class Launch:
     llm: ServedLlm
     repository: Path
     ports: Ports
-    address: str = "127.0.0.1"
     mode: Mode = "leader"
 
 
@@ -118,7 +117,7 @@ def _server(launch: Launch, rank: int = 0, options: Sequence[str] = ()) -> tuple
         SERVER,
         *(f"--model-repository={folder}" for folder in _repositories(launch)),
         f"--model-config-name={launch.llm.sku}",
-        *(f"--{name}-address={launch.address}" for name, _ in names),
+        *(f"--{name}-address={launch.ports.address}" for name, _ in names),
         *(f"--{name}-port={port}" for name, port in names),
         *options,
         "--http-header-forward-pattern=(?i)^traceparent$",
@@ -156,18 +155,18 @@ def docker_command(
     Folders are seen inside under their own paths, which an engine's configuration names; `engines`
     can be written, because ONNX Runtime's TensorRT provider keeps its plans there. --init passes
     signals on and reaps what MPI leaves behind. The server listens on all addresses
-    inside; outside, its ports are on 127.0.0.1 alone.
+    inside; outside, its ports are on the address asked for.
     """
-    ports = launch.ports.by_name()
+    address, ports = launch.ports.address, launch.ports.by_name()
     return (
         *("docker", "run", "--rm", "--init", "--gpus", _gpus_option(gpus)),
         f"--shm-size={SHARED_MEMORY}",
         *("--ulimit", "memlock=-1", "--ulimit", "stack=67108864"),
-        *(f"--publish=127.0.0.1:{port}:{port}" for port in ports.values()),
+        *(f"--publish={address}:{port}:{port}" for port in ports.values()),
         *(f"--volume={root}:{root}:ro", f"--volume={engines}:{engines}"),
         *(f"--workdir={root}", image(launch.llm)),
         *("python3", "-m", "builders", "serve", "--sku", launch.llm.sku),
-        *("--address", "0.0.0.0", "--mode", launch.mode),
+        *("--address", EVERY_ADDRESS, "--mode", launch.mode),
         *(word for name, port in ports.items() for word in (f"--{name}-port", str(port))),
     )
 

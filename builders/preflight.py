@@ -7,13 +7,13 @@ ever, a taken port is noticed after all models are loaded (facts: triton-on-cpu)
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from builders.engine import published
+from builders.ports import Ports, port_faults
 from builders.repository import REPOSITORY, engine_links
 from builders.spec import Sku
 from ensembles.manifest import TOKENIZER_FILE, ManifestError, check_file
@@ -80,12 +80,12 @@ def probe(environment: Path) -> ServingEnvironment:
 
 
 def faults(
-    environment: ServingEnvironment, sku: Sku, ports: dict[str, int], repository: Path = REPOSITORY
+    environment: ServingEnvironment, sku: Sku, ports: Ports, repository: Path = REPOSITORY
 ) -> Iterator[str]:
     """Everything that would keep the server from serving."""
     yield from _library_faults(environment)
     yield from _numpy_faults(environment)
-    yield from port_faults(ports)
+    yield from port_faults(ports.by_name(), ports.address)
     yield from _space_faults(repository)
     yield from engine_faults(sku, repository)
 
@@ -116,17 +116,6 @@ def _numpy_faults(environment: ServingEnvironment) -> Iterator[str]:
             f"numpy {environment.numpy or 'missing'} in the serving environment; this Triton "
             "version silently corrupts tensors with numpy 2, numpy 1.26 is needed"
         )
-
-
-def port_faults(ports: dict[str, int]) -> Iterator[str]:
-    """Ports that somebody listens on already."""
-    for name, port in ports.items():
-        with socket.socket() as probe_socket:
-            probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe_socket.bind(("127.0.0.1", port))
-            except OSError:
-                yield f"port {port} ({name}) is taken; choose others with --{name}-port"
 
 
 def _space_faults(repository: Path) -> Iterator[str]:

@@ -19,9 +19,9 @@ from builders.errors import BuildError
 from builders.gpu_machine import VISIBLE
 from builders.gpu_preflight import CONTAINER_PYTHON, gpu_faults, serving_environment
 from builders.launch import ALL_GPUS, Launch, ServedLlm
+from builders.ports import Ports
 from builders.preflight import PreflightError
 from builders.repository import REPOSITORY
-from builders.server import Ports
 from builders.spec import Sku
 from ensembles.contracts import LLM
 from ensembles.manifest import Manifest, ManifestError, read_manifest
@@ -44,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--print", action="store_true", help="print command lines, run nothing")
     group.add_argument("--gpus", help="'all', or indexes or UUIDs by comma; default: the first")
     group.add_argument("--mode", choices=get_args(launch.Mode), default="leader")
-    group.add_argument("--address", default="127.0.0.1", help="to listen on in the container")
 
 
 def serve(sku: Sku, options: argparse.Namespace, ports: Ports) -> int:
@@ -53,7 +52,7 @@ def serve(sku: Sku, options: argparse.Namespace, ports: Ports) -> int:
         raise BuildError("--run is for the cpu SKU; start the server, then what shall use it")
     llm = read_llm(sku, REPOSITORY)
     gpus = launch.chosen_gpus(llm, options.gpus)
-    what = Launch(llm, REPOSITORY, ports, options.address, options.mode)
+    what = Launch(llm, REPOSITORY, ports, options.mode)
     if in_container():
         if gpus != (ALL_GPUS,) and options.gpus:
             os.environ[VISIBLE] = ",".join(gpus)
@@ -137,8 +136,8 @@ def _serve_inside(sku: Sku, what: Launch, print_only: bool) -> int:
 
 
 def _check(sku: Sku, what: Launch) -> None:
-    ports = what.ports.by_name()
-    found = [*gpu_faults(sku, ports, serving_environment(), what.repository), *_image_faults(what)]
+    serving = serving_environment()
+    found = [*gpu_faults(sku, what.ports, serving, what.repository), *_image_faults(what)]
     if found:
         raise PreflightError("\n".join(found))
 

@@ -4,19 +4,19 @@ import contextlib
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from builders.ports import LOOPBACK, Ports
 from builders.preflight import PreflightError, ServingEnvironment, faults, probe
 from builders.repository import REPOSITORY
+from builders.restriction import admin_key, restrictions
 from builders.spec import ROOT, Sku
 
 ENVIRONMENT = ROOT / ".venv-serve"
@@ -27,30 +27,6 @@ SHARED_MEMORY = Path("/dev/shm")
 
 class ServerError(Exception):
     """The server did not come up; the message ends with its log."""
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Where the server listens, on 127.0.0.1."""
-
-    http: int = 8000
-    grpc: int = 8001
-    metrics: int = 8002
-
-    def by_name(self) -> dict[str, int]:
-        """For messages."""
-        return {"http": self.http, "grpc": self.grpc, "metrics": self.metrics}
-
-
-def free_ports() -> Ports:
-    """Ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(3)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = Ports(*(each.getsockname()[1] for each in sockets))
-    for each in sockets:
-        each.close()
-    return ports
 
 
 class TritonServer:
@@ -70,6 +46,8 @@ class TritonServer:
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.ports, self.log = ports, log
+        self.admin_key = admin_key()
+        """Loads and unloads models where `ports.address` is not 127.0.0.1."""
         self._variables = dict(variables or {})
         self._sku, self._repository, self._options = sku, repository, options
         self._runtime = tempfile.TemporaryDirectory(prefix="triton-runtime-")
@@ -97,7 +75,7 @@ class TritonServer:
     def start(self) -> None:
         """Check the machine, start, and wait until every model is ready."""
         environment = probe(ENVIRONMENT)
-        if found := list(faults(environment, self._sku, self.ports.by_name(), self._repository)):
+        if found := list(faults(environment, self._sku, self.ports, self._repository)):
             raise PreflightError("\n".join(found))
         command = self._command(environment)
         with self.log.open("ab" if self._was_started else "wb") as log:
@@ -170,12 +148,9 @@ class TritonServer:
             f"--model-config-name={self._sku.name}",
             f"--backend-directory={backends}",
             f"--cache-directory={environment.triton / 'caches'}",
-            "--http-address=127.0.0.1",
-            "--grpc-address=127.0.0.1",
-            "--metrics-address=127.0.0.1",
-            f"--http-port={self.ports.http}",
-            f"--grpc-port={self.ports.grpc}",
-            f"--metrics-port={self.ports.metrics}",
+            *(f"--{name}-address={self.ports.address}" for name in self.ports.by_name()),
+            *(f"--{name}-port={port}" for name, port in self.ports.by_name().items()),
+            *(restrictions(self.admin_key) if self.ports.address != LOOPBACK else ()),
             # Else the header of a plain client does not reach our models (docs/traces.md).
             "--http-header-forward-pattern=(?i)^traceparent$",
             "--grpc-header-forward-pattern=(?i)^traceparent$",
@@ -201,7 +176,7 @@ class TritonServer:
             time.sleep(0.05)
 
     def _is_ready(self) -> bool:
-        url = f"http://127.0.0.1:{self.ports.http}/v2/health/ready"
+        url = f"http://{self.ports.asked_at}:{self.ports.http}/v2/health/ready"
         try:
             with urllib.request.urlopen(url, timeout=2) as answer:
                 return bool(answer.status == 200)

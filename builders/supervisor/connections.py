@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.server import Ports
+from builders.ports import Ports
 
 PROC = Path("/proc")
 ESTABLISHED = "01"

@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Protocol
 
+from builders.ports import LOOPBACK
+
 MAX_BODY_BYTES = 64 * 2**20
 IDLE_S = 30.0
 """How long a connection may be silent."""
@@ -56,10 +58,10 @@ class _Server(ThreadingHTTPServer):
 
 
 class Endpoint:
-    """Serves `handlers`, asked in order, on 127.0.0.1 until closed; port 0 takes a free one."""
+    """Serves `handlers`, asked in order, until closed; port 0 takes a free one."""
 
-    def __init__(self, port: int, handlers: tuple[Handler, ...]) -> None:
-        self._server = _Server(("127.0.0.1", port), _request_handler(handlers))
+    def __init__(self, port: int, handlers: tuple[Handler, ...], address: str = LOOPBACK) -> None:
+        self._server = _Server((address, port), _request_handler(handlers))
         self._thread = threading.Thread(target=self._server.serve_forever, name="endpoint")
 
     @property

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from builders.preflight import PreflightError, port_faults
+from builders.ports import Ports, port_faults
+from builders.preflight import PreflightError
 from builders.repository import REPOSITORY
-from builders.server import Ports, ServerError, TritonServer
+from builders.server import ServerError, TritonServer
 from builders.spec import Sku
 from builders.supervisor.canary import canaries
 from builders.supervisor.drain import Drain
@@ -20,6 +21,7 @@ from builders.supervisor.events import SERVER, Cause, Event
 from builders.supervisor.health import Backoff
 from builders.supervisor.journal import Journal, print_line
 from builders.supervisor.metrics import CONTENT_TYPE, SupervisorMetrics
+from builders.supervisor.notify import ALIVE, READY, STOPPING, notify
 from builders.supervisor.settings import Settings
 from builders.supervisor.triton_api import TritonApi
 from builders.supervisor.watch import Watch
@@ -56,15 +58,16 @@ class Supervisor:
     ) -> None:
         self.ports, self.log = ports, log
         self._settings = settings or Settings()
-        if health_port and (found := list(port_faults({"health": health_port}))):
+        health = {"health": health_port} if health_port else {}
+        if found := list(port_faults(health, ports.address)):
             raise PreflightError("\n".join(found))
         bound_s = self._settings.drain_s + self._settings.exit_s + 5
         options = (*options, f"--exit-timeout-secs={bound_s:.0f}")  # ours comes first
         self._server = TritonServer(sku, ports, log, repository, options, variables)
-        self._api = TritonApi(ports)
+        self._api = TritonApi(ports, self._server.admin_key)
         self._journal = Journal(report)
         self._metrics = SupervisorMetrics(tuple(canary.model for canary in canaries()))
-        self._endpoint = Endpoint(health_port, (self._own_pages, *handlers))
+        self._endpoint = Endpoint(health_port, (self._own_pages, *handlers), ports.address)
         self._watch: Watch | None = None
         self._stop = threading.Event()
         self._beat_s = time.monotonic()
@@ -119,6 +122,7 @@ class Supervisor:
         except BaseException:  # interrupted: nobody will call `stop`
             self.stop()
             raise
+        notify(READY)
 
     def _wait_for_answers(self) -> None:
         deadline = time.monotonic() + FIRST_ANSWERS_S
@@ -128,6 +132,7 @@ class Supervisor:
     def stop(self) -> int:
         """Drain and end; 0 when all requests in flight were answered within `drain_s`, else 1."""
         self._stop.set()
+        notify(STOPPING)
         if self._watch is None:  # being started again: there is nothing to drain
             with contextlib.suppress(AssertionError):
                 self._server.kill()
@@ -150,6 +155,7 @@ class Supervisor:
         try:
             while not self._stop.wait(self._settings.poll_s):
                 self._beat_s = time.monotonic()
+                notify(ALIVE)
                 try:
                     self._step(backoff)
                 except Exception:  # one fault of ours must not leave the server unwatched

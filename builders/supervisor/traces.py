@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from builders.observability.trace_collector import EXPORT, Reply, handle
 from builders.observability.trace_store import TraceStore
+from builders.ports import LOOPBACK
 from builders.supervisor.endpoint import Handler
 
 
@@ -20,9 +21,9 @@ class Traces:
 UNTRACED = Traces()
 
 
-def traced(port: int) -> Traces:
+def traced(port: int, address: str = LOOPBACK) -> Traces:
     """Every request, collected at `port` of this machine."""
-    store, url = TraceStore(), f"http://127.0.0.1:{port}"
+    store, url = TraceStore(), f"http://{address}:{port}"
 
     def collect(method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply | None:
         return handle(store, method, target, headers, body)

@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 from itertools import count
 
-from builders.server import Ports
+from builders.ports import Ports
+from builders.restriction import HTTP_HEADER
 from builders.supervisor.canary import Canary
 from ensembles.metrics import ITERATIONS, REQUESTS, RUNNING, TOKENS, WAITING
 
@@ -47,8 +48,9 @@ class Answer:
 class TritonApi:
     """The HTTP and metrics ports of one server."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, admin_key: str = "") -> None:
         self.ports = ports
+        self._headers = {"Connection": "close", HTTP_HEADER: admin_key}
         self.own_ports: set[int] = set()
         """Of our side of the connections that are open now: not to be mistaken for clients."""
         self._ids = count()
@@ -113,7 +115,7 @@ class TritonApi:
     ) -> Answer:
         start = time.monotonic()
         connection = http.client.HTTPConnection(
-            "127.0.0.1", port or self.ports.http, timeout=timeout_s
+            self.ports.asked_at, port or self.ports.http, timeout=timeout_s
         )
         own_port = 0
         try:
@@ -121,7 +123,7 @@ class TritonApi:
             own_port = connection.sock.getsockname()[1]
             self.own_ports.add(own_port)
             data = None if body is None else json.dumps(body)
-            connection.request(method, path, data, {"Connection": "close"})
+            connection.request(method, path, data, self._headers)
             response = connection.getresponse()
             return Answer(response.status, response.read(), time.monotonic() - start)
         except (OSError, http.client.HTTPException) as error:

@@ -6,10 +6,11 @@ from pathlib import Path
 from types import TracebackType
 
 from builders.errors import BuildError
+from builders.ports import free_ports
 from builders.preflight import PreflightError
 from builders.render import BASE, render
 from builders.repository import REPOSITORY, engine_links, write
-from builders.server import ServerError, TritonServer, free_ports
+from builders.server import ServerError, TritonServer
 from builders.spec import Sku, load_pipeline, load_sku
 from builders.tune.change import Changes, applied, told
 from builders.tune.objective import Workload

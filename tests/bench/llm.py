@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.load.loops import Window
+from builders.ports import free_ports
 from builders.repository import REPOSITORY
-from builders.server import TritonServer, free_ports
+from builders.server import TritonServer
 from builders.spec import load_sku
 from tests.bench import big_llm
 from tests.bench.inprocess import BareLlm

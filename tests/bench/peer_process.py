@@ -15,7 +15,7 @@ import aiohttp
 import psutil
 
 from builders.load.records import Refused
-from builders.server import free_ports
+from builders.ports import free_ports
 from builders.spec import ROOT
 from tests.bench.workloads import Generate, Rag, Request
 from tests.server.checkpoints import checkpoint

@@ -15,7 +15,8 @@ import aiohttp
 import psutil
 
 from builders.load.records import Send
-from builders.server import TritonServer, free_ports
+from builders.ports import free_ports
+from builders.server import TritonServer
 from builders.spec import ROOT, load_sku
 from tests.bench.inprocess import BareEncoders, BareRag, Library, SentenceTransformers
 from tests.bench.peer_process import (

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from builders.server import Ports
+from builders.ports import Ports
 from builders.supervisor.triton_api import TritonApi
 from tests.chaos import repositories, sockets
 from tests.chaos.judging import judge

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from builders.server import Ports
+from builders.ports import Ports
 from ensembles.metrics import KV_CACHE_USED
 from tests.chaos.namespace import SHARED_MEMORY, used_mib
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from builders.ports import Ports, free_ports
 from builders.repository import REPOSITORY
-from builders.server import Ports, TritonServer, free_ports
+from builders.server import TritonServer
 from builders.spec import load_sku
 
 Starter = Callable[..., Any]

@@ -4,7 +4,7 @@ import json
 import socket
 import struct
 
-from builders.server import Ports
+from builders.ports import Ports
 
 STREAM_TOKENS = 1900
 

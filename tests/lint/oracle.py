@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from builders.ports import free_ports
 from builders.preflight import probe
-from builders.server import ENVIRONMENT, _end_with_parent, _environment, _link_backends, free_ports
+from builders.server import ENVIRONMENT, _end_with_parent, _environment, _link_backends
 
 STAND_INS = (
     "onnxruntime",

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
 
-from builders.server import Ports, TritonServer, free_ports
+from builders.ports import Ports, free_ports
+from builders.server import TritonServer
 from builders.spec import load_sku
 
 BOUND_S = 60.0

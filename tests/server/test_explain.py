@@ -16,7 +16,8 @@ from triton_rag.explain.spans import Span, read_spans
 from triton_rag.explain.tree import Kind
 
 from builders.observability.trace_collector import TraceCollector
-from builders.server import TritonServer, free_ports
+from builders.ports import free_ports
+from builders.server import TritonServer
 from builders.spec import load_sku
 
 QUESTION = "How tall is the tower?"

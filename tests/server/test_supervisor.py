@@ -19,11 +19,12 @@ from typing import Any
 import pytest
 import tritonclient.grpc as grpcclient
 
-from builders.server import free_ports
+from builders.ports import free_ports
 from builders.spec import load_sku
 from builders.supervisor import processes
 from builders.supervisor.endpoint import Endpoint
 from builders.supervisor.events import SERVER, Cause
+from builders.supervisor.notify import ALIVE, READY, STOPPING
 from builders.supervisor.settings import Settings
 from builders.supervisor.supervisor import Supervisor
 from tests.server.conftest import BOUND_S, OpenStream, eventually, tensor, text
@@ -181,9 +182,30 @@ def sse(running: Supervisor, max_tokens: int) -> http.client.HTTPConnection:
     return connection
 
 
-def test_sigterm_drains(tmp_path: Path) -> None:
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What a service of `Type=notify` tells systemd, which reads at once."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    found: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+
+        def read() -> None:
+            while state := systemd.recv(99):
+                found.append(state.decode())
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        yield found
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", str(tmp_path / "notify"))
+        reader.join()
+
+
+def test_sigterm_drains(tmp_path: Path, told: list[str]) -> None:
     """Open streams end well, idle keep-alives, idle channels and abandoned streams hold nothing."""
     with supervised(tmp_path / "tritonserver.log") as running:
+        assert eventually(lambda: {READY, ALIVE} <= set(told)) and STOPPING not in told
         idle = http.client.HTTPConnection("127.0.0.1", running.ports.http)
         idle.request("GET", "/v2/health/live")
         idle.getresponse().read()
@@ -208,6 +230,7 @@ def test_sigterm_drains(tmp_path: Path) -> None:
         assert all(b'"finish_reason":"length"' in body for body in bodies)
         (last,) = (e for e in running.events if e.cause is Cause.STOPPING)
         assert "exit status 0" in last.action
+        assert eventually(lambda: STOPPING in told) and told.count(READY) == 1
 
 
 def lose_llm(running: Supervisor) -> bool:

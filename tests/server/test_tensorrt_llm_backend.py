@@ -18,8 +18,9 @@ from google.protobuf import json_format, text_format
 from tokenizers import Tokenizer
 from tritonclient.grpc import model_config_pb2 as schema
 
+from builders.ports import free_ports
 from builders.repository import REPOSITORY
-from builders.server import TritonServer, free_ports
+from builders.server import TritonServer
 from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, read_manifest
 from tests.server.conftest import OpenStream, Server, eventually, gauge, is_final, tensor, text

@@ -16,7 +16,8 @@ import pytest
 import tritonclient.grpc as grpcclient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from builders.server import TritonServer, free_ports
+from builders.ports import free_ports
+from builders.server import TritonServer
 from builders.spec import load_sku
 from tests.server.conftest import Server, tensor, text
 

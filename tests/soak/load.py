@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from builders.server import Ports
+from builders.ports import Ports
 from builders.supervisor.triton_api import TritonApi
 from tests.chaos import requests
 from tests.chaos.oracle import Oracle

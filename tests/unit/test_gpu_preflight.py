@@ -16,6 +16,7 @@ from builders.errors import BuildError
 from builders.gpu_memory import need
 from builders.gpu_preflight import GpuServing, gpu_faults, serving_environment
 from builders.nvml import Device, GpuMachine, NoGpuError
+from builders.ports import free_ports
 from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE
 from tests.fakes import folders
@@ -77,7 +78,7 @@ def found(place) -> list[str]:
         return place.machine
 
     serving = GpuServing(place.server, place.versions)
-    return list(gpu_faults(place.sku, {}, serving, place.folder.parents[3], ask))
+    return list(gpu_faults(place.sku, free_ports(), serving, place.folder.parents[3], ask))
 
 
 def test_a_machine_that_can_serve_has_no_faults(place):

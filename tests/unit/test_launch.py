@@ -17,8 +17,8 @@ from builders.engine_plan import CONTAINER
 from builders.errors import BuildError
 from builders.gpu_preflight import CONTAINER_PYTHON, CONTAINER_SERVER, REGISTRY
 from builders.launch import Launch, ServedLlm, chosen_gpus, docker_command, tritonserver_command
+from builders.ports import Ports
 from builders.preflight import PreflightError
-from builders.server import Ports
 from builders.spec import ROOT, load_sku
 from ensembles.manifest import MANIFEST_FILE
 from tests.fakes import folders
@@ -296,6 +296,11 @@ class TestServe:
         monkeypatch.setattr("subprocess.run", None)
         assert serve("--print", "--gpus", "all", "--http-port", "9000") == 0
         assert "--publish=127.0.0.1:9000:9000" in capsys.readouterr().out
+
+    def test_the_address_is_the_one_outside_the_container(self, linked, capsys):
+        assert serve("--print", "--address", "10.1.2.3") == 0
+        line = capsys.readouterr().out
+        assert "--publish=10.1.2.3:8000:8000" in line and "--address 0.0.0.0" in line
 
     def test_the_image_is_built_before_it_is_run(self, linked, monkeypatch):
         ran = []

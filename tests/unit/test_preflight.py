@@ -9,15 +9,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from builders import preflight, server
+from builders import ports, preflight, server
+from builders.ports import Ports
 from builders.preflight import PreflightError, ServingEnvironment, faults, probe
 from builders.repository import REPOSITORY
-from builders.server import Ports, TritonServer
+from builders.server import TritonServer
 from builders.spec import Sku
 from tests.fakes import folders
 
 SKU = Sku(name="cpu", placement={})
-PORTS = {"http": 8000, "grpc": 8001}
+PORTS = Ports()
 GOOD = ServingEnvironment(Path("/env/bin/python3"), "3.11", "/lib", "1.26.4", Path("/triton"))
 
 
@@ -58,7 +59,7 @@ def machine(monkeypatch, tmp_path):
     )
     run = SimpleNamespace(run=lambda *_, **__: SimpleNamespace(stdout=state.ldd))
     disk = SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=state.free))
-    monkeypatch.setattr(preflight, "socket", sockets)
+    monkeypatch.setattr(ports, "socket", sockets)
     monkeypatch.setattr(preflight, "subprocess", run)
     monkeypatch.setattr(preflight, "shutil", disk)
     links = {tmp_path: [folder]}

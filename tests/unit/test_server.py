@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from builders import server
-from builders.server import Ports, TritonServer
+from builders.ports import Ports
+from builders.server import TritonServer
 from builders.spec import load_sku
 
 

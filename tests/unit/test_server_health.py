@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from builders.server import Ports
+from builders.ports import Ports
 from builders.supervisor import processes
 from builders.supervisor.events import Cause
 from builders.supervisor.journal import Journal

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.server import Ports
+from builders.ports import Ports
 from builders.supervisor import connections, processes
 from builders.supervisor.canary import Canary, canaries
 from builders.supervisor.drain import Drain

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from builders.server import Ports
+from builders.ports import Ports
 from builders.supervisor import connections, processes
 from builders.supervisor.events import Cause
 from builders.supervisor.journal import Journal

@@ -1,0 +1,53 @@
+"""Where a server listens."""
+
+import errno
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+LOOPBACK = "127.0.0.1"
+EVERY_ADDRESS = "0.0.0.0"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Of tritonserver; `address` is IPv4, 0.0.0.0 for every one that the machine has."""
+
+    http: int = 8000
+    grpc: int = 8001
+    metrics: int = 8002
+    address: str = LOOPBACK
+
+    @property
+    def asked_at(self) -> str:
+        """Address for clients on this machine."""
+        return LOOPBACK if self.address == EVERY_ADDRESS else self.address
+
+    def by_name(self) -> dict[str, int]:
+        """For messages."""
+        return {"http": self.http, "grpc": self.grpc, "metrics": self.metrics}
+
+
+def free_ports(address: str = LOOPBACK) -> Ports:
+    """Ports that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(3)]
+    for each in sockets:
+        each.bind((address, 0))
+    ports = Ports(*(each.getsockname()[1] for each in sockets), address)
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def port_faults(numbers: Mapping[str, int], address: str = LOOPBACK) -> Iterator[str]:
+    """Ports that somebody listens on already, or an address that is not this machine's."""
+    for name, port in numbers.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    yield f"{address} is no address of this machine; {EVERY_ADDRESS} is every one"
+                    return
+                yield f"port {port} ({name}) is taken; choose others with --{name}-port"

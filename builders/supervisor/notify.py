@@ -1,0 +1,19 @@
+"""Tells systemd how we are, where systemd started us as `Type=notify` (sd_notify(3))."""
+
+import contextlib
+import os
+import socket
+
+READY = "READY=1"
+STOPPING = "STOPPING=1"
+ALIVE = "WATCHDOG=1"
+
+
+def notify(state: str) -> None:
+    """A datagram to $NOTIFY_SOCKET; nothing where there is none or nobody reads it."""
+    if not (path := os.environ.get("NOTIFY_SOCKET")):
+        return
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out, contextlib.suppress(OSError):
+        out.setblocking(False)
+        out.sendto(state.encode(), address)

@@ -1,0 +1,69 @@
+"""Where a server listens, and who may change it there."""
+
+from pathlib import Path
+
+import pytest
+
+from builders import cli
+from builders.ports import LOOPBACK, Ports, free_ports, port_faults
+from builders.preflight import PreflightError, ServingEnvironment
+from builders.restriction import KEY_VARIABLE, RESTRICTED, admin_key, restrictions
+from builders.server import TritonServer
+from builders.spec import load_sku
+
+ENVIRONMENT = ServingEnvironment(Path("/e/bin/python3"), "3.11", "/lib", "1.26.4", Path("/triton"))
+OURS = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("address", "asked_at"), [("0.0.0.0", LOOPBACK), ("10.1.2.3", "10.1.2.3"), (LOOPBACK, LOOPBACK)]
+)
+def test_clients_of_this_machine_have_an_address_too(address: str, asked_at: str) -> None:
+    assert Ports(address=address).asked_at == asked_at
+
+
+@pytest.mark.parametrize("command", ["serve", "preflight"])
+def test_the_address_is_asked_for_by_number(command: str, capsys) -> None:
+    given = cli._parser().parse_args([command, "--address", "0.0.0.0"])
+    assert cli._ports(given) == Ports(address="0.0.0.0")
+    for wrong in ("localhost", "::1", "10.0.0.256", ""):
+        with pytest.raises(SystemExit):
+            cli._parser().parse_args([command, "--address", wrong])
+        assert f"{wrong!r} is no IPv4 address; give one of this machine" in capsys.readouterr().err
+
+
+def test_an_address_of_another_machine_is_one_sentence() -> None:
+    found = list(port_faults(free_ports().by_name(), "192.0.2.1"))  # RFC 5737: nobody has it
+    assert found == ["192.0.2.1 is no address of this machine; 0.0.0.0 is every one"]
+
+
+def command(tmp_path: Path, address: str) -> list[str]:
+    server = TritonServer(load_sku("cpu"), Ports(address=address), tmp_path / "log", tmp_path)
+    return server._command(ENVIRONMENT)
+
+
+def test_every_port_is_at_the_address_and_calls_that_change_need_the_key(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, OURS)
+    found = command(tmp_path, "10.1.2.3")
+    assert {f"--{port}-address=10.1.2.3" for port in ("http", "grpc", "metrics")} <= set(found)
+    assert set(restrictions(OURS)) <= set(found)
+    assert all(",".join(RESTRICTED) in option for option in restrictions(OURS))
+
+
+def test_on_127_0_0_1_nothing_needs_a_key(tmp_path: Path) -> None:
+    assert not [option for option in command(tmp_path, LOOPBACK) if "restricted" in option]
+
+
+def test_the_key_is_given_or_made_anew() -> None:
+    assert admin_key({KEY_VARIABLE: OURS}) == OURS
+    made = {admin_key({}) for _ in range(10)}
+    assert len(made) == 10 and {admin_key({KEY_VARIABLE: key}) for key in made} == made
+
+
+@pytest.mark.parametrize("wrong", ["short", "with=equals,0123456789", "white space 0123456789"])
+def test_a_key_that_triton_would_misread_is_refused_and_not_shown(wrong: str) -> None:
+    with pytest.raises(PreflightError, match=f"{KEY_VARIABLE} has {len(wrong)} char") as error:
+        admin_key({KEY_VARIABLE: wrong})
+    assert wrong not in str(error.value)

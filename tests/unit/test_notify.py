@@ -1,0 +1,35 @@
+"""What systemd is told: real datagrams, and nothing where nobody listens."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from builders.supervisor.notify import ALIVE, READY, notify
+
+
+@pytest.mark.parametrize("name", ["{folder}/notify", "@rag-test-{folder}"])
+def test_a_state_is_one_datagram(name: str, tmp_path: Path, monkeypatch) -> None:
+    path = name.format(folder=tmp_path)
+    monkeypatch.setenv("NOTIFY_SOCKET", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(path.replace("@", "\0", 1))
+        notify(READY)
+        notify(ALIVE)
+        assert [systemd.recv(99), systemd.recv(99)] == [b"READY=1", b"WATCHDOG=1"]
+
+
+def test_without_systemd_nothing_happens(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    notify(READY)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    notify(READY)
+
+
+def test_one_that_does_not_read_does_not_hold_us(tmp_path: Path, monkeypatch) -> None:
+    path = str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(path)
+        for _ in range(10_000):
+            notify(ALIVE)
