@@ -33,10 +33,10 @@ def free_ports(address: str = LOOPBACK) -> Ports:
     sockets = [socket.socket() for _ in range(3)]
     for each in sockets:
         each.bind((address, 0))
-    ports = Ports(*(each.getsockname()[1] for each in sockets), address)
+    http, grpc, metrics = (each.getsockname()[1] for each in sockets)
     for each in sockets:
         each.close()
-    return ports
+    return Ports(http, grpc, metrics, address)
 
 
 def port_faults(numbers: Mapping[str, int], address: str = LOOPBACK) -> Iterator[str]:

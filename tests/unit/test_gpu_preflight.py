@@ -16,7 +16,7 @@ from builders.errors import BuildError
 from builders.gpu_memory import need
 from builders.gpu_preflight import GpuServing, gpu_faults, serving_environment
 from builders.nvml import Device, GpuMachine, NoGpuError
-from builders.ports import free_ports
+from builders.ports import Ports
 from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE
 from tests.fakes import folders
@@ -62,6 +62,7 @@ def place(monkeypatch, tmp_path):
         monkeypatch.setattr(f"{module}.engine_links", lambda sku, repository: [folder, encoder])
     usage = SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=state.shared))
     monkeypatch.setattr(gpu_preflight, "shutil", usage)
+    monkeypatch.setattr(gpu_preflight, "port_faults", lambda ports, address: [])
     monkeypatch.delenv(gpu_machine.VISIBLE, raising=False)
     return state
 
@@ -78,7 +79,7 @@ def found(place) -> list[str]:
         return place.machine
 
     serving = GpuServing(place.server, place.versions)
-    return list(gpu_faults(place.sku, free_ports(), serving, place.folder.parents[3], ask))
+    return list(gpu_faults(place.sku, Ports(), serving, place.folder.parents[3], ask))
 
 
 def test_a_machine_that_can_serve_has_no_faults(place):
