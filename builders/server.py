@@ -15,6 +15,7 @@ from types import TracebackType
 
 from builders.ports import LOOPBACK, Ports
 from builders.preflight import PreflightError, ServingEnvironment, faults, probe
+from builders.regions import Regions
 from builders.repository import REPOSITORY
 from builders.restriction import admin_key, restrictions
 from builders.spec import ROOT, Sku
@@ -22,7 +23,6 @@ from builders.spec import ROOT, Sku
 ENVIRONMENT = ROOT / ".venv-serve"
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 15
-SHARED_MEMORY = Path("/dev/shm")
 
 
 class ServerError(Exception):
@@ -50,6 +50,7 @@ class TritonServer:
         """Loads and unloads models where `ports.address` is not 127.0.0.1."""
         self._variables = dict(variables or {})
         self._sku, self._repository, self._options = sku, repository, options
+        self._regions = Regions()
         self._runtime = tempfile.TemporaryDirectory(prefix="triton-runtime-")
         self._process: subprocess.Popen[bytes] | None = None
         self._was_started = False
@@ -78,12 +79,14 @@ class TritonServer:
         if found := list(faults(environment, self._sku, self.ports, self._repository)):
             raise PreflightError("\n".join(found))
         command = self._command(environment)
-        with self.log.open("ab" if self._was_started else "wb") as log:
+        mode = "ab" if self._was_started else "wb"
+        with self._regions.held() as held, self.log.open(mode) as log:
             self._process = subprocess.Popen(
                 command,
                 stdout=log,
                 stderr=log,
                 env=_environment(environment) | self._variables,
+                pass_fds=(held,),
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, no locks
             )
@@ -128,17 +131,7 @@ class TritonServer:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._free_regions()
-
-    @property
-    def _region_prefix(self) -> str:
-        """Begins the names of the server's files in /dev/shm, and no other server's."""
-        return f"rag{os.getpid()}_{self.ports.http}_"
-
-    def _free_regions(self) -> None:
-        """Remove what an ended server left there: it does so itself only when all went well."""
-        for region in SHARED_MEMORY.glob(f"{self._region_prefix}*"):
-            region.unlink(missing_ok=True)
+        self._regions.free()
 
     def _command(self, environment: ServingEnvironment) -> list[str]:
         backends = _link_backends(environment, Path(self._runtime.name))
@@ -159,7 +152,7 @@ class TritonServer:
             "--model-control-mode=explicit",
             "--load-model=*",
             "--exit-timeout-secs=10",
-            f"--backend-config=python,shm-region-prefix-name={self._region_prefix}",
+            f"--backend-config=python,shm-region-prefix-name={self._regions.prefix}",
             *self._options,
         ]
 

@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -16,11 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import tritonclient.grpc as grpcclient
 
+from builders import regions as regions_module
 from builders.ports import free_ports
-from builders.spec import load_sku
+from builders.spec import ROOT, load_sku
 from builders.supervisor import processes
 from builders.supervisor.endpoint import Endpoint
 from builders.supervisor.events import SERVER, Cause
@@ -258,3 +262,36 @@ def test_sigterm_after_a_recovery(tmp_path: Path) -> None:
         start = time.monotonic()
         assert running.stop() == 0
         assert time.monotonic() - start < SETTINGS.drain_s
+
+
+def serve() -> "subprocess.Popen[str]":
+    """`make serve` in a process of its own, ready."""
+    command = [sys.executable, "-m", "builders", "serve", "--free-ports"]
+    found = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert found.stdout is not None
+    assert any(line.startswith("ready") for line in iter(found.stdout.readline, ""))
+    return found
+
+
+def regions() -> set[Path]:
+    return set(regions_module.FOLDER.glob("rag*"))
+
+
+def test_the_next_start_frees_the_memory_of_a_killed_supervisor() -> None:
+    before = regions()
+    first = serve()
+    left = regions() - before
+    (server,) = psutil.Process(first.pid).children()
+    first.kill()
+    first.wait()
+    os.killpg(server.pid, signal.SIGKILL)  # all of it at once, as systemd does
+    psutil.wait_procs([server], BOUND_S)
+    assert len(left) > 10 and left <= regions()
+    second = serve()
+    try:
+        assert eventually(lambda: not left & regions())
+        assert len(regions() - before) > 10
+    finally:
+        second.terminate()
+        assert second.wait(BOUND_S) == 0
+    assert regions() <= before
