@@ -7,9 +7,11 @@ profile or Yama's ptrace_scope forbids.
 """
 
 import ctypes
+import fcntl
 import os
 import socket
 import struct
+import termios
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +69,10 @@ def end(pid: int, connections: frozenset[Connection]) -> int:
 
 @dataclass(frozen=True)
 class Traffic:
-    """For how long no data went either way, and whether the server sent last."""
+    """For how long no data went either way, and whether the server sent last.
+
+    0 seconds while the client has not taken all that was sent to it.
+    """
 
     silent_s: float
     was_answered: bool
@@ -78,8 +83,15 @@ def traffic(pid: int, connection: Connection) -> Traffic | None:
     for borrowed in _borrow(pid, frozenset([connection])):
         info = borrowed.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 60)
         sent_ms, _, received_ms = struct.unpack_from("III", info, 44)  # struct tcp_info
-        return Traffic(min(sent_ms, received_ms) / 1000, sent_ms <= received_ms)
+        silent_s = 0.0 if _unread_bytes(borrowed) else min(sent_ms, received_ms) / 1000
+        return Traffic(silent_s, sent_ms <= received_ms)
     return None
+
+
+def _unread_bytes(borrowed: socket.socket) -> int:
+    """Sent, and not acknowledged by the client's side."""
+    (found,) = struct.unpack("i", fcntl.ioctl(borrowed, termios.TIOCOUTQ, b"\0" * 4))
+    return int(found)
 
 
 def _borrow(pid: int, connections: frozenset[Connection]) -> Iterator[socket.socket]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from builders.server import TritonServer
-from builders.supervisor import connections
+from builders.supervisor import connections, quiet
 from builders.supervisor.connections import Connection, Traffic
 from builders.supervisor.events import SERVER, Cause
 from builders.supervisor.journal import Journal
@@ -50,6 +50,7 @@ class Drain:
         self._has_leaks = has_leaks
         self._pid, self._ended = server.pid, 0
         self._alone_since_s: float | None = None
+        self._quiet = quiet.models_of(self._pid)
 
     def run(self) -> Drained:
         """SIGTERM, patience, then less of it."""
@@ -69,7 +70,7 @@ class Drain:
         return (self._server.ports.http, self._server.ports.grpc)
 
     def _step(self) -> bool:
-        """End idle HTTP connections; whether there is nothing left to wait for."""
+        """End idle connections; whether there is nothing left to wait for."""
         if self._server.status() is not None:
             return True
         if self._is_alone():
@@ -82,10 +83,19 @@ class Drain:
             if traffic and traffic.was_answered and traffic.silent_s > idle_s
         ]
         self._ended += self._end(frozenset(idle))
-        if len(idle) < len(http) or not self._has_leaks:
-            return False
-        grpc = [self._traffic(one) for one in self._open(self._ports[1:])]
-        return all(traffic and traffic.silent_s > idle_s for traffic in grpc)
+        return self._end_silent_grpc(idle_s) and len(idle) == len(http) and self._has_leaks
+
+    def _end_silent_grpc(self, idle_s: float) -> bool:
+        """Whether all gRPC connections are silent; they are ended once no model computes.
+
+        Who sent last says nothing there (HTTP/2 acknowledges), so that silence alone may be a
+        request that takes long. An open stream without a request keeps tritonserver up for ever.
+        """
+        grpc = {one: self._traffic(one) for one in self._open(self._ports[1:])}
+        silent = [one for one, traffic in grpc.items() if traffic and traffic.silent_s > idle_s]
+        if self._quiet.seconds() > idle_s:
+            self._ended += self._end(frozenset(silent))
+        return len(silent) == len(grpc)
 
     def _is_alone(self) -> bool:
         """Whether nobody has been connected for `exit_s`: nobody is left to get an answer.

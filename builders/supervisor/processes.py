@@ -17,8 +17,8 @@ STUB = "triton_python_backend_stub"
 CRASHES = 1 << signal.SIGSEGV - 1 | 1 << signal.SIGABRT - 1
 """As bits of a thread's blocked signals."""
 
-_BLOCKED = 29
-"""Field 32 of /proc/PID/stat (proc(5)), counted from the state."""
+_USER, _SYSTEM, _BLOCKED = 11, 12, 29
+"""Fields 14, 15 and 32 of /proc/PID/stat (proc(5)), counted from the state."""
 
 
 class State(StrEnum):
@@ -86,6 +86,15 @@ def state(pid: int, proc: Path = PROC) -> State:
     except OSError:
         return State.GONE
     return {"Z": State.DEAD, "X": State.DEAD, "T": State.STOPPED}.get(letter, State.ALIVE)
+
+
+def cpu_s(pid: int, proc: Path = PROC) -> float:
+    """Of all threads since its start; 0 when it is gone."""
+    try:
+        fields = _stat(pid, proc)
+    except OSError:
+        return 0.0
+    return (int(fields[_USER]) + int(fields[_SYSTEM])) / os.sysconf("SC_CLK_TCK")
 
 
 def crashing(pid: int, proc: Path = PROC) -> frozenset[int]:

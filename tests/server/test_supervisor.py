@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -14,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from builders.supervisor.events import SERVER, Cause
 from builders.supervisor.notify import ALIVE, READY, STOPPING
 from builders.supervisor.settings import Settings
 from builders.supervisor.supervisor import Supervisor
-from tests.server.conftest import BOUND_S, OpenStream, eventually, tensor, text
+from tests.server.conftest import BOUND_S, OpenStream, eventually, is_final, tensor, text
 
 SETTINGS = Settings(canary_interval_s=2.0, backoff_min_s=0.2, drain_s=60.0)
 
@@ -235,6 +237,43 @@ def test_sigterm_drains(tmp_path: Path, told: list[str]) -> None:
         (last,) = (e for e in running.events if e.cause is Cause.STOPPING)
         assert "exit status 0" in last.action
         assert eventually(lambda: STOPPING in told) and told.count(READY) == 1
+
+
+def test_sigterm_does_not_wait_for_streams_without_a_request(tmp_path: Path) -> None:
+    """tritonclient's users keep a stream open for their next request."""
+    with supervised(tmp_path / "tritonserver.log") as running:
+        stream = OpenStream(f"127.0.0.1:{running.ports.grpc}", "llm", LONG)
+        while not is_final(stream.next(BOUND_S)[0]):
+            pass
+        start = time.monotonic()
+        assert running.stop() == 0
+        assert time.monotonic() - start < SETTINGS.drain_s / 2
+        stream.close()
+
+
+def test_sigterm_waits_for_who_reads_slowly(tmp_path: Path) -> None:
+    """All is computed, and more of it than the kernel keeps for the client is still to be sent."""
+    settings = replace(SETTINGS, idle_s=1.0, idle_generating_s=1.0)
+    texts = [f"text {number}" for number in range(1024)]
+    inputs = [{"name": "input_text", "shape": [1024], "datatype": "BYTES", "data": texts}]
+    body = json.dumps({"inputs": inputs})
+    head = f"POST /v2/models/embed/infer HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
+    with supervised(tmp_path / "tritonserver.log", settings) as running, socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        slow.settimeout(BOUND_S)
+        slow.connect(("127.0.0.1", running.ports.http))
+        slow.sendall(f"{head}{body}".encode())
+        answer = slow.recv(16)
+        stopping = threading.Thread(target=running.stop)
+        stopping.start()
+        time.sleep(6)
+        while part := slow.recv(1 << 20):
+            answer += part
+        stopping.join(BOUND_S)
+        assert running.stop() == 0
+    headers, _, content = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"Content-Length: (\d+)", headers)
+    assert length and len(content) == int(length[1]) > 1 << 22
 
 
 def lose_llm(running: Supervisor) -> bool:

@@ -1,12 +1,13 @@
 """The supervisor's decisions: on states, times and text, without processes or sockets."""
 
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
 from builders.ports import Ports
-from builders.supervisor import connections, processes
+from builders.supervisor import connections, processes, quiet
 from builders.supervisor.canary import Canary, canaries
 from builders.supervisor.drain import Drain
 from builders.supervisor.events import Cause
@@ -326,6 +327,55 @@ def test_drains_by_ending_idle_connections_only(
     assert bool(ended) == is_over == is_ended
     is_over, _ = drain_step(monkeypatch, page, traffic, has_leaks=False)
     assert not is_over  # tritonserver ends by itself
+
+
+@pytest.mark.parametrize(
+    ("quiet_s", "silent_s", "is_ended"),
+    [
+        (4.0, 4.0, True),
+        (1.0, 4.0, False),  # a model computes: perhaps for this one
+        (4.0, 1.0, False),
+    ],
+)
+def test_silent_grpc_connections_are_ended_when_no_model_computes(
+    monkeypatch: pytest.MonkeyPatch, quiet_s: float, silent_s: float, is_ended: bool
+) -> None:
+    one, ended = connections.Connection(5, 4000), set[connections.Connection]()
+    monkeypatch.setattr(quiet.Quiet, "seconds", lambda self: quiet_s)
+    monkeypatch.setattr(
+        connections, "established", lambda pid, ports: [one] * (Ports().grpc in ports)
+    )
+    monkeypatch.setattr(connections, "traffic", lambda *_: connections.Traffic(silent_s, False))
+    monkeypatch.setattr(connections, "end", lambda pid, wanted: ended.update(wanted) or 1)
+    api = RecordedApi({"/metrics": b"llm_requests_running 0\n"})
+    drain = Drain(RunningServer(), api, SETTINGS, Journal(), False)  # type: ignore[arg-type]
+    assert not drain._step()  # tritonserver ends by itself then
+    assert ended == ({one} if is_ended else set())
+
+
+def test_quiet_is_what_computes_next_to_nothing() -> None:
+    now_s, used = 0.0, {1: 5.0, 2: 7.0}
+    found = quiet.Quiet(lambda: dict(used), lambda: now_s)
+    now_s = 1.0
+    used[1] += 0.02  # two counts of Linux's
+    assert found.seconds() == 1.0
+    del used[2]  # ended: what it had used is no work of the others'
+    now_s = 4.0
+    assert found.seconds() == 4.0
+    now_s, used[1] = 4.1, used[1] + 0.1  # at work again
+    assert found.seconds() == 0.0
+    now_s = 5.1
+    assert found.seconds() == 1.0
+    now_s, used[3] = 5.2, 0.5  # a new process
+    assert found.seconds() == 0.0
+
+
+def test_a_process_that_is_gone_has_used_nothing(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    fields = " ".join(["S", "1", *["0"] * 9, "150", "50", *["0"] * 20])
+    (tmp_path / "7" / "stat").write_text(f"7 (a ) name) {fields}")
+    second = 200 / os.sysconf("SC_CLK_TCK")
+    assert processes.cpu_s(7, tmp_path) == second and processes.cpu_s(8, tmp_path) == 0.0
 
 
 @pytest.mark.parametrize(("exit_s", "is_over"), [(0.0, True), (60.0, False)])
