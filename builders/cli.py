@@ -13,7 +13,7 @@ from builders.errors import BuildError
 from builders.gpu_preflight import gpu_faults, serving_environment
 from builders.interruption import ended_by_sigterm
 from builders.planner import cli as plan_cli
-from builders.ports import EVERY_ADDRESS, LOOPBACK, Ports, free_ports
+from builders.ports import EVERY_ADDRESS, LOOPBACK, Ports, free_ports, port_faults
 from builders.preflight import PreflightError, faults, probe
 from builders.server import ENVIRONMENT, ServerError
 from builders.spec import ROOT, load_pipeline, load_sku, sku_names
@@ -142,6 +142,13 @@ def _ports(options: argparse.Namespace) -> Ports:
     return Ports(options.http_port, options.grpc_port, options.metrics_port, options.address)
 
 
+def _free_ports(address: str) -> Ports:
+    """Raises `PreflightError` where this machine does not have the address."""
+    if found := list(port_faults({"any": 0}, address)):
+        raise PreflightError("\n".join(found))
+    return free_ports(address)
+
+
 def preflight(options: argparse.Namespace) -> int:
     """One sentence a fault."""
     sku, ports = load_sku(options.sku), _ports(options)
@@ -159,10 +166,10 @@ def serve(options: argparse.Namespace) -> int:
     A GPU SKU is served in NVIDIA's container, which has the log, without the supervisor.
     """
     sku = load_sku(options.sku)
-    ports = free_ports(options.address) if options.free_ports else _ports(options)
+    ports = _free_ports(options.address) if options.free_ports else _ports(options)
     if sku.gpu:
         return serve_gpu.serve(sku, options, ports)
-    health_port = free_ports(options.address).http if options.free_ports else options.health_port
+    health_port = free_ports(ports.address).http if options.free_ports else options.health_port
     log = ROOT / "build" / "tritonserver.log"
     log.parent.mkdir(exist_ok=True)
     traces = traced(health_port, ports.asked_at) if options.traces else UNTRACED

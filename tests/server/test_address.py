@@ -12,7 +12,8 @@ import pytest
 import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
-from builders.ports import LOOPBACK, free_ports, port_faults
+from builders import cli
+from builders.ports import LOOPBACK, free_ports
 from builders.restriction import GRPC_HEADER, HTTP_HEADER, KEY_VARIABLE
 from builders.spec import load_sku
 from builders.supervisor import processes
@@ -50,9 +51,11 @@ def test_listens_there_alone(running: Supervisor) -> None:
         assert json.load(answer)["ready"]
 
 
-def test_an_address_of_another_machine_is_one_sentence() -> None:
-    found = list(port_faults(free_ports().by_name(), "203.0.113.1"))  # RFC 5737: nobody has it
-    assert found == ["203.0.113.1 is no address of this machine; 0.0.0.0 is every one"]
+@pytest.mark.parametrize("ports", ["--free-ports", "--http-port=64001"])
+def test_an_address_of_another_machine_is_one_sentence(ports: str, capsys) -> None:
+    assert cli.main(["serve", ports, "--address", "203.0.113.1"]) == 1  # RFC 5737: nobody has it
+    said = "203.0.113.1 is no address of this machine; 0.0.0.0 is every one\n"
+    assert capsys.readouterr().err == said
 
 
 def test_anybody_may_ask(client: grpcclient.InferenceServerClient) -> None:
