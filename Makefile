@@ -88,7 +88,7 @@ test: build-engines  ## all tests that need no GPU, against a real tritonserver
 test-gpu: setup  ## tests on the GPU of SKU, whose engines are built (never run yet)
 	@SKU=$(SKU) $(BUILD) -m pytest tests/gpu
 
-bench: build-engines bench-peers  ## against bare engines and other servers, into docs/benchmarks.md (about 35 minutes)
+bench: build-engines bench-peers  ## against bare engines and other servers, into docs/benchmarks.md (about an hour)
 	@$(BUILD) -m tests.bench $(BENCH_FLAGS)
 
 bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .venv-peers (about 2 minutes)

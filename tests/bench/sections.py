@@ -246,17 +246,17 @@ def layouts(context: Context) -> None:
 
 
 PARTS = (
-    Part("checks", "Equality and quality", checks.measure, 60, 50),
-    Part("saturation", "Encoders at saturation", saturation, 780, 160),
-    Part("llm", "`llm` against its engine", llm.reference, 70, 20),
-    Part("embed", "`embed`", curve("embed"), 240, 30),
-    Part("rerank", "`rerank`", curve("rerank"), 300, 40),
-    Part("rag", "`rag`", curve("rag"), 420, 70),
-    Part("collection", "`rag` over the sample collection", collection, 220, 60),
+    Part("checks", "Equality and quality", checks.measure, 120, 50),
+    Part("saturation", "Encoders at saturation", saturation, 650, 160),
+    Part("llm", "`llm` against its engine", llm.reference, 260, 20),
+    Part("embed", "`embed`", curve("embed"), 140, 30),
+    Part("rerank", "`rerank`", curve("rerank"), 280, 40),
+    Part("rag", "`rag`", curve("rag"), 450, 70),
+    Part("collection", "`rag` over the sample collection", collection, 130, 60),
     Part("same-documents", "`rag` over the same documents again", same_documents, 120, 50),
-    Part("documents", "`rag` over more and more documents", documents, 150, 30),
-    Part("open", "Open loop", open_loop, 330, 90),
-    Part("llm-large", "`llm` with 85 M parameters", llm.large, 90, 40),
-    Part("resources", "Start-up and memory", checks.resources, 20, 20),
+    Part("documents", "`rag` over more and more documents", documents, 420, 30),
+    Part("open", "Open loop", open_loop, 760, 90),
+    Part("llm-large", "`llm` with 85 M parameters", llm.large, 140, 40),
+    Part("resources", "Start-up and memory", checks.resources, 60, 20),
     Part("layouts", "Layouts of the peers", layouts, 300, 200, is_default=False),
 )

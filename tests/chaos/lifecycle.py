@@ -21,7 +21,7 @@ from tests.chaos.requests import long_stream, prompt
 from tests.chaos.resources import Use
 from tests.chaos.scenario import HANG_S, Finding, Scenario, brief, tally
 from tests.chaos.site import Running, Site
-from tests.chaos.traffic import Load
+from tests.chaos.traffic import Load, answered_stream
 
 STOP_BOUND_S = 40.0
 """The supervisor drains for 30 s and gives the server 5 s more."""
@@ -54,7 +54,10 @@ def scenarios() -> Iterator[Scenario]:
         )
     yield Scenario("sigterm-streams", f"SIGTERM with {OPEN_STREAMS} open gRPC streams", _sigterm)
     yield Scenario(
-        "sigterm-idle", "SIGTERM with 10 idle keep-alive connections and 10 abandoned SSE", _idle
+        "sigterm-idle",
+        "SIGTERM with 10 idle keep-alive connections, 10 abandoned SSE and 10 gRPC streams that "
+        "had their answer and stay open",
+        _idle,
     )
     yield Scenario("sigterm-failed-load", "SIGTERM after a load was refused", _after_failed_load)
 
@@ -232,6 +235,7 @@ def _idle(site: Site) -> Finding:
         processes = running.processes()
         for number in range(10):
             stack.enter_context(contextlib.closing(_keep_alive(running.ports)))
+            stack.enter_context(answered_stream(running.address, long_stream(number, 4)))
             connection = sockets.connect(running.ports)
             sockets.ask_stream(connection, prompt(number))
             connection.recv(100)

@@ -1,8 +1,10 @@
 """Sending requests and keeping account of how each of them ended."""
 
+import contextlib
+import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -123,6 +125,21 @@ def _read_stream(
     if ends != 1:
         return "faulty", reply, f"{ends} ends in a stream that was closed in good order"
     return ("error" if error else "answer"), reply, error
+
+
+@contextlib.contextmanager
+def answered_stream(address: str, ask: Ask) -> Iterator[None]:
+    """A gRPC stream that had its answer and stays open, as clients keep one for the next."""
+    with grpc.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
+        requests = queue.SimpleQueue[Any]()
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        call = stub.ModelStreamInfer(iter(requests.get, None))
+        requests.put(ask.message())
+        for message in call:
+            if message.infer_response.parameters["triton_final_response"].bool_param:
+                break
+        yield
+        requests.put(None)
 
 
 def _numbers(message: Any) -> Reply:
