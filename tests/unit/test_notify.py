@@ -1,5 +1,6 @@
 """What systemd is told: real datagrams, and nothing where nobody listens."""
 
+import contextlib
 import socket
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def test_without_systemd_nothing_happens(tmp_path: Path, monkeypatch) -> None:
     notify(READY)
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     notify(READY)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_that_does_not_read_does_not_hold_us(tmp_path: Path, monkeypatch) -> None:
@@ -33,3 +35,9 @@ def test_one_that_does_not_read_does_not_hold_us(tmp_path: Path, monkeypatch) ->
         systemd.bind(path)
         for _ in range(10_000):
             notify(ALIVE)
+        systemd.setblocking(False)
+        kept = 0
+        with contextlib.suppress(BlockingIOError):
+            while systemd.recv(99):
+                kept += 1
+    assert 0 < kept < 10_000, "the kernel keeps a few, the rest is dropped"
