@@ -30,13 +30,13 @@ help:  ## list the commands
 
 setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minutes, once)
 
-.venv/.ready: requirements/build.lock requirements/torch-cpu.txt pyproject.toml client/pyproject.toml
+.venv/.ready: requirements/build.lock requirements/torch-cpu.txt pyproject.toml client/pyproject.toml tools/triton_lint/pyproject.toml tools/traces/pyproject.toml
 	@$(PYTHON) -m builders.machine
 	@echo "[setup 1/2] build and test environment: .venv (about 1.5 minutes) …"
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/torch-cpu.txt || { echo "torch+cpu is not on this machine's package indexes: add PyTorch's CPU index (PIP_EXTRA_INDEX_URL, see pytorch.org/get-started)" >&2; exit 1; }
 	@.venv/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/build.lock
-	@.venv/bin/pip install $(PIP_FLAGS) --no-deps -e . -e client
+	@.venv/bin/pip install $(PIP_FLAGS) --no-deps -e . -e client -e tools/triton_lint -e tools/traces
 	@touch $@
 
 .venv-serve/.ready: requirements/serve-cpu.lock pyproject.toml
@@ -57,17 +57,17 @@ engines-gc: setup  ## remove engines of all SKUs that nothing uses
 	@$(BUILD) -m builders engines-gc
 
 demo: build-engines  ## from nothing to streamed, cited answers
-	@$(BUILD) -m builders serve --free-ports --run client/demo.sh
+	@$(BUILD) -m operations serve --free-ports --run client/demo.sh
 
 plan: setup  ## say what a GPU SKU would get, and why
 	@$(BUILD) -m builders plan --sku $(SKU) --models "$(MODELS)" $(PLAN_FLAGS)
 
 # Engines for a GPU are built on it, in the container: their build can't be a step of this.
 serve: $(if $(filter cpu,$(SKU)),build-engines,setup)  ## run tritonserver on 127.0.0.1:8000-8002
-	@$(BUILD) -m builders serve --sku $(SKU) $(SERVE_FLAGS)
+	@$(BUILD) -m operations serve --sku $(SKU) $(SERVE_FLAGS)
 
 preflight: setup  ## say what keeps this machine from serving
-	@$(BUILD) -m builders preflight --sku $(SKU)
+	@$(BUILD) -m operations preflight --sku $(SKU)
 
 render: setup  ## write config.pbtxt (of all SKUs) and model.py of every model
 	@$(BUILD) -m builders render
@@ -78,12 +78,13 @@ check: setup  ## generated files, style, types, import rules
 	@.venv/bin/ruff format -q --check .
 	@.venv/bin/mypy
 	@MYPYPATH=client .venv/bin/mypy --config-file client/pyproject.toml -p triton_rag
-	@$(BUILD) -m tests.lint.render --check
-	@$(BUILD) -m triton_rag lint model_repository --no-files --strict --ignore TRN652 --ignore TRN602 $(patsubst builders/skus/%.toml,--model-config-name %,$(wildcard builders/skus/*.toml))
+	@MYPYPATH=tools/triton_lint:tools/traces .venv/bin/mypy --config-file tools/triton_lint/pyproject.toml -p triton_lint -p triton_traces
+	@$(BUILD) -m tools.triton_lint.tests.render --check
+	@$(BUILD) -m triton_lint model_repository --no-files --strict --ignore TRN652 --ignore TRN602 $(patsubst builders/skus/%.toml,--model-config-name %,$(wildcard builders/skus/*.toml))
 	@PATH=.venv/bin:$$PATH lint-imports
 
 test: build-engines  ## all tests that need no GPU, against a real tritonserver
-	@$(BUILD) -m pytest tests/unit tests/golden tests/server
+	@$(BUILD) -m pytest tests/unit tests/golden tests/server tools/triton_lint/tests/unit
 
 test-gpu: setup  ## tests on the GPU of SKU, whose engines are built (never run yet)
 	@SKU=$(SKU) $(BUILD) -m pytest tests/gpu
@@ -115,19 +116,19 @@ soak: build-engines  ## mixed load for MINUTES (30), is memory flat? into docs/s
 	@$(BUILD) -m tests.soak --minutes $(or $(MINUTES),30)
 
 bench-lint: setup  ## the linter's verdicts against the real server's, over 3,000 repositories (about 8 minutes)
-	@$(BUILD) -m tests.lint
+	@$(BUILD) -m tools.triton_lint.tests
 
-render-lint-docs: setup  ## write docs/lint/ from the rules
-	@$(BUILD) -m tests.lint.render
+render-lint-docs: setup  ## write tools/triton_lint/docs/ from the rules
+	@$(BUILD) -m tools.triton_lint.tests.render
 
 reference-models: setup  ## train the stand-in models again and compare (about 6 hours)
 	@$(BUILD) -m builders.reference
 
 dashboard: setup  ## draw the metrics of the running server on http://127.0.0.1:8090
-	@$(BUILD) -m builders.observability.dashboard $(DASHBOARD_FLAGS)
+	@$(BUILD) -m operations.monitoring.dashboard $(DASHBOARD_FLAGS)
 
 check-rules: setup  ## alerts and metrics by promtool, which it fetches
-	@$(BUILD) -m builders.observability.check_rules $(CHECK_FLAGS)
+	@$(BUILD) -m operations.monitoring.check_rules $(CHECK_FLAGS)
 
 lock: setup  ## resolve requirements/*.in again (needs uv)
 	uv pip compile -q requirements/serve-cpu.in -o requirements/serve-cpu.lock --no-header --no-annotate --python-version 3.11 --universal

@@ -14,12 +14,12 @@ from typing import Any
 
 from builders import build_lock, resources
 from builders.build_log import BuildLog
+from builders.build_steps import Report, Work
 from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.cpu_llm import export_llm
 from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.onnx_export import EncoderPrecision, encoder_precision, export_encoder
 from builders.spec import ROOT, ModelSpec, Sku
-from builders.work import Report, Work
 from ensembles.manifest import (
     MANIFEST_FILE,
     TOKENIZER_FILE,

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from builders import build_lock
 from builders import engine as engines
+from builders.build_steps import Report
 from builders.checkpoint import open_checkpoint
 from builders.errors import BuildError
 from builders.explain import newest_engine
 from builders.repository import REPOSITORY
 from builders.spec import Sku, load_model, model_names
-from builders.work import Report
 
 
 @dataclass(frozen=True)

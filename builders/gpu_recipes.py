@@ -5,6 +5,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+from builders.build_steps import Work
 from builders.checkpoint import Checkpoint
 from builders.commands import Command, check_programs
 from builders.engine import Recipe
@@ -21,7 +22,6 @@ from builders.tensorrt_llm.build_commands import (
 )
 from builders.tensorrt_llm.llm_api import check_checkpoint, model_yaml
 from builders.tensorrt_llm.support import refuse
-from builders.work import Work
 
 CHECKPOINT = "checkpoint"
 """Folder of an LLM API engine that holds the checkpoint."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builders.engine import Engine
-from builders.served import PYTHON_MODELS
+from builders.served_models import PYTHON_MODELS
 from builders.spec import ROOT, Sku
 
 REPOSITORY = ROOT / "model_repository"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `make demo` asks, beside the server that `python -m builders serve --run` started.
+# What `make demo` asks, beside the server that `python -m operations serve --run` started.
 set -euo pipefail
 collection=builders/reference/collection
 echo "asking about $(ls $collection/*.md | wc -l) documents in $collection"

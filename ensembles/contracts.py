@@ -196,7 +196,7 @@ NVIDIA_SAMPLING = (
     optional("decoder_text_input", DType.STRING, 1),
 )
 """The rest of NVIDIA's `ensemble` inputs: declared so that clients that always send them are
-heard. A value that can't be honoured is refused by name (python_backends/sampling.py); `pad_id`
+heard. A value that can't be honoured is refused by name (generation/sampling.py); `pad_id`
 changes nothing, because nothing is padded."""
 
 GENERATION = (

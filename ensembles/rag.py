@@ -2,7 +2,7 @@
 
 Served twice over the same steps. `rag` is a plain Triton ensemble: every step is scheduled by the
 server, but Triton 2.51 does not pass a cancellation on to its steps. `rag_cancellable` is the
-same graph walked by python_backends/graph_runner.py: it stops when the client goes away and keeps
+same graph walked by stages/graph_runner.py: it stops when the client goes away and keeps
 the deadline of the request.
 """
 

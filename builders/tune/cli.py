@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builders.errors import BuildError
-from builders.preflight import PreflightError
 from builders.repository import engine_links
 from builders.spec import ROOT, load_sku
 from builders.tune import objective, report
@@ -25,6 +24,7 @@ from builders.tune.search import Trial
 from builders.tune.space import moves
 from builders.tune.trial_server import TrialServers
 from builders.tune.tuning import tune
+from operations.preflight import PreflightError
 
 FOLDER = ROOT / "build" / "tune"
 DOCUMENTS = ROOT / "docs" / "tuning"

@@ -13,8 +13,8 @@ from functools import cache
 
 from scipy.stats import t as student_t  # type: ignore[import-untyped]
 
-from builders.load.summary import quantile
 from builders.tune.objective import Limit
+from tests.load.summary import quantile
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Any
 from tritonclient.grpc import aio
 from tritonclient.utils import InferenceServerException
 
-from builders.load.loops import Window, closed_loop
-from builders.load.records import Outcome, Record, Refused, Send
-from builders.load.summary import summarize
 from builders.tune.decision import Slice
 from builders.tune.objective import STREAMED, Limit, Timing, Workload
 from builders.tune.order import Clients
 from builders.tune.traffic import Request, requests
+from tests.load.loops import Window, closed_loop
+from tests.load.records import Outcome, Record, Refused, Send
+from tests.load.summary import summarize
 
 ROUNDS = 2
 """Requests of each client in a slice, at least on average: `rag` takes long."""

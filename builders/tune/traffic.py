@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from tritonclient.grpc import InferInput
 
-from builders.load.arrivals import Lengths
 from builders.spec import BUILDERS
 from builders.tune.objective import Workload
+from tests.load.arrivals import Lengths
 
 COLLECTION = BUILDERS / "reference" / "collection"
 

@@ -6,15 +6,15 @@ from pathlib import Path
 from types import TracebackType
 
 from builders.errors import BuildError
-from builders.ports import free_ports
-from builders.preflight import PreflightError
 from builders.render import BASE, render
 from builders.repository import REPOSITORY, engine_links, write
-from builders.server import ServerError, TritonServer
 from builders.spec import Sku, load_pipeline, load_sku
 from builders.tune.change import Changes, applied, told
 from builders.tune.objective import Workload
 from builders.tune.search import ServerFault
+from operations.ports import free_ports
+from operations.preflight import PreflightError
+from operations.server import ServerError, TritonServer
 
 MOST_RUNNING = 2
 """A reference and a candidate: the one that is not measured is idle meanwhile."""

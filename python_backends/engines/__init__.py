@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ensembles.manifest import ManifestError
-from python_backends.sampling import GenerationParams
+from python_backends.generation.sampling import GenerationParams
 from python_backends.stage import Array, EngineFolder, Overloaded, StageContext
 
 

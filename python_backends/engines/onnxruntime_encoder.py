@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from python_backends.batches import LENGTH_STEP, MAX_BATCH_ROWS, padded_length
+from python_backends.engines.batches import LENGTH_STEP, MAX_BATCH_ROWS, padded_length
 from python_backends.stage import Array, EngineFolder, MachineError, StageContext
 
 LINES = {

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from python_backends.engines import CANCELLED, JOINED, Delta, EngineStats, Sink, overloaded
-from python_backends.sampling import GenerationParams
+from python_backends.generation.sampling import GenerationParams
 from python_backends.stage import EngineFolder, StageContext
 
 KV_BLOCK_TOKENS = 32

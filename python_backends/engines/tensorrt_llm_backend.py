@@ -31,7 +31,7 @@ from python_backends.engines import (
     overloaded,
     running_requests,
 )
-from python_backends.sampling import GenerationParams
+from python_backends.generation.sampling import GenerationParams
 from python_backends.stage import Array, EngineFolder, StageContext
 
 TENSORRT_LLM = ModelContract(

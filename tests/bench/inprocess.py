@@ -12,21 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from builders.load.loops import Window
-from builders.load.records import Outcome, Record, Response
 from builders.repository import REPOSITORY
-from python_backends.batches import compute_batches
-from python_backends.chat_template import ChatTemplate, strict_template
 from python_backends.engines import Delta, load_encoder_engine, load_llm_engine
-from python_backends.pair_tokenizer import PairTokenizerStage
-from python_backends.prompt_builder import SYSTEM, USER
-from python_backends.sampling import GenerationParams
+from python_backends.engines.batches import compute_batches
+from python_backends.generation.chat_template import ChatTemplate, strict_template
+from python_backends.generation.sampling import GenerationParams
 from python_backends.stage import Tensors
-from python_backends.text import load_tokenizer
-from python_backends.tokenizer import TokenizerStage
+from python_backends.stages.pair_tokenizer import PairTokenizerStage
+from python_backends.stages.prompt_builder import SYSTEM, USER
+from python_backends.stages.tokenizer import TokenizerStage
+from python_backends.tokenization import load_tokenizer
 from tests.bench.engines import context, folder
 from tests.bench.limits import CANDIDATES, MAX_TOKENS, SOURCES
 from tests.bench.workloads import Embed, Generate, Rag, Request, Rerank
+from tests.load.loops import Window
+from tests.load.records import Outcome, Record, Response
 from tests.server.checkpoints import checkpoint
 
 
@@ -152,7 +152,7 @@ class BareLlm:
     def closed_loop(
         self, requests: Iterator[Generate], clients: int, window: Window
     ) -> list[Record]:
-        """As `builders.load.loops.closed_loop`; the next request is sent on the engine's thread."""
+        """As `tests.load.loops.closed_loop`; the next request is sent on the engine's thread."""
         ready = ((self._tokenizer.encode(r.prompt).ids, r.tokens) for r in requests)
         prepared = itertools.cycle(list(itertools.islice(ready, 256)))
         records: list[Record] = []

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.load.loops import Window
-from builders.ports import free_ports
 from builders.repository import REPOSITORY
-from builders.server import TritonServer
 from builders.spec import load_sku
+from operations.ports import free_ports
+from operations.server import TritonServer
 from tests.bench import big_llm
 from tests.bench.inprocess import BareLlm
 from tests.bench.measure import Job, Load, Run
@@ -16,6 +15,7 @@ from tests.bench.results import BARE, OURS, Point
 from tests.bench.services import Variant
 from tests.bench.triton import Triton, payload
 from tests.bench.workloads import prompts
+from tests.load.loops import Window
 
 if TYPE_CHECKING:
     from tests.bench.sections import Context

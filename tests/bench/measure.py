@@ -7,13 +7,13 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from builders.load.loops import Window, closed_loop, open_loop
-from builders.load.records import Record
-from builders.load.summary import summarize
-from builders.load.turns import turns
 from tests.bench.results import Fact, Measured, Point, Repeat, Results, Section, read, write
 from tests.bench.services import Services, Variant
 from tests.bench.workloads import Request
+from tests.load.loops import Window, closed_loop, open_loop
+from tests.load.records import Record
+from tests.load.summary import summarize
+from tests.load.turns import turns
 
 REQUEST_TIMEOUT_S = 60.0
 _WARM_UP = Window(0.4, rounds=1, most_s=20.0)

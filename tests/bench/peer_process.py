@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 import aiohttp
 import psutil
 
-from builders.load.records import Refused
-from builders.ports import free_ports
 from builders.spec import ROOT
+from operations.ports import free_ports
 from tests.bench.workloads import Generate, Rag, Request
+from tests.load.records import Refused
 from tests.server.checkpoints import checkpoint
 
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from builders.load.summary import Percentiles, Spread, Summary, spread
 from builders.spec import ROOT
+from tests.load.summary import Percentiles, Spread, Summary, spread
 
 FILE = ROOT / "docs" / "benchmarks" / "results.json"
 OURS, CANCELLABLE, BARE = "ours", "ours (rag_cancellable)", "bare engine"

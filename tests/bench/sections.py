@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from builders.load.arrivals import bursts, poisson
-from builders.load.loops import Window
 from tests.bench import checks, llm
 from tests.bench.goals import PEER_SHARE
 from tests.bench.measure import Job, Load, Recorder
@@ -21,6 +19,8 @@ from tests.bench.workloads import (
     saturating_embeds,
     saturating_reranks,
 )
+from tests.load.arrivals import bursts, poisson
+from tests.load.loops import Window
 
 RAG_DOCUMENTS = 10
 GOAL_CLIENTS = 8

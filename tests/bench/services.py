@@ -14,10 +14,9 @@ from typing import Any
 import aiohttp
 import psutil
 
-from builders.load.records import Send
-from builders.ports import free_ports
-from builders.server import TritonServer
 from builders.spec import ROOT, load_sku
+from operations.ports import free_ports
+from operations.server import TritonServer
 from tests.bench.inprocess import BareEncoders, BareRag, Library, SentenceTransformers
 from tests.bench.peer_process import (
     LLAMA,
@@ -37,6 +36,7 @@ from tests.bench.peer_process import (
 from tests.bench.results import BARE, CANCELLABLE, OURS
 from tests.bench.triton import Triton, payload
 from tests.bench.workloads import Embed, Request, Rerank
+from tests.load.records import Send
 
 LIBRARY = "sentence-transformers"
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import psutil
 import tritonclient.grpc as grpcclient
 
-from builders.load.loops import Window
-from builders.load.summary import Summary, summarize
 from tests.bench.measure import Job, Load, Recorder
 from tests.bench.page import table
 from tests.bench.results import Point, Section
 from tests.bench.sections import DEFAULT, RAG_DOCUMENTS, Context, workload_of
 from tests.bench.services import Services
+from tests.load.loops import Window
+from tests.load.summary import Summary, summarize
 
 
 @dataclass(frozen=True)

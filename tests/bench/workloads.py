@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from builders.load.arrivals import Lengths
 from builders.spec import BUILDERS
+from tests.load.arrivals import Lengths
 
 COLLECTION = BUILDERS / "reference" / "collection"
 TEXT_WORDS = Lengths(median=24, sigma=0.8, low=3, high=150)

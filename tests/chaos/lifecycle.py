@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from builders.ports import Ports
-from builders.supervisor.triton_api import TritonApi
+from operations.ports import Ports
+from operations.supervisor.triton_api import TritonApi
 from tests.chaos import repositories, sockets
 from tests.chaos.judging import judge
 from tests.chaos.processes import OpenStreams

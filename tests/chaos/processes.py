@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from builders.served import PYTHON_MODELS
+from builders.served_models import PYTHON_MODELS
 from tests.chaos.judging import Recovery, judge_outage
 from tests.chaos.requests import Ask
 from tests.chaos.resources import SERVER

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 
-from builders.ports import Ports
 from ensembles.metrics import KV_CACHE_USED
+from operations.ports import Ports
 from tests.chaos.namespace import SHARED_MEMORY, used_mib
 
 SERVER = "tritonserver"

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from builders.ports import Ports, free_ports
 from builders.repository import REPOSITORY
-from builders.server import TritonServer
 from builders.spec import load_sku
+from operations.ports import Ports, free_ports
+from operations.server import TritonServer
 
 Starter = Callable[..., Any]
 """Makes a server that is not running yet: `(sku, ports, log, repository=, options=)`."""
@@ -19,7 +19,7 @@ def starter(is_bare: bool) -> Starter:
     """The supervisor's, as `make serve` has it, or tritonserver alone."""
     if is_bare:
         return TritonServer
-    found: Starter = importlib.import_module("builders.supervisor.supervisor").Supervisor
+    found: Starter = importlib.import_module("operations.supervisor.supervisor").Supervisor
     return found
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil
 
-from builders.ports import Ports
 from builders.repository import REPOSITORY
+from operations.ports import Ports
 from tests.chaos import requests
 from tests.chaos.leaks import known_leaks, leaks
 from tests.chaos.namespace import clear_shared_memory

@@ -4,7 +4,7 @@ import json
 import socket
 import struct
 
-from builders.ports import Ports
+from operations.ports import Ports
 
 STREAM_TOKENS = 1900
 

@@ -13,7 +13,7 @@ import numpy as np
 from ensembles.contracts import ModelContract
 from ensembles.metrics import Kind, Metric
 from python_backends.engines import JOINED, Delta, EngineStats, Sink
-from python_backends.sampling import GenerationParams
+from python_backends.generation.sampling import GenerationParams
 from python_backends.stage import Array, Outputs, StageContext, Tensors, outcome_of
 
 WAIT_S = 10

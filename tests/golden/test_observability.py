@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
-from builders.observability.alerts import GROUPS, MAX_WAITING_REQUESTS
-from builders.observability.documents import FOLDER, PAGE, documents
-from builders.observability.panels import COLUMNS, all_panels
-from builders.observability.rows import ROWS
-from builders.observability.rules import all_alerts
-from builders.observability.sources import KNOWN
 from builders.repository import differences
 from builders.spec import ROOT, load_sku
 from ensembles.metrics import MODEL_METRICS, SUPERVISOR_METRICS, Kind
+from operations.monitoring.alerts import GROUPS, MAX_WAITING_REQUESTS
+from operations.monitoring.documents import FOLDER, PAGE, documents
+from operations.monitoring.panels import COLUMNS, all_panels
+from operations.monitoring.rows import ROWS
+from operations.monitoring.rules import all_alerts
+from operations.monitoring.sources import KNOWN
 
 FILES = documents()
 RULES = yaml.safe_load(FILES["observability/rules.yml"])

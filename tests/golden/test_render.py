@@ -10,10 +10,10 @@ from tritonclient.grpc import model_config_pb2 as schema
 from builders.errors import BuildError
 from builders.render import configs, ensemble_config, render
 from builders.repository import REPOSITORY, differences
-from builders.served import ENSEMBLES, PYTHON_MODELS
+from builders.served_models import ENSEMBLES, PYTHON_MODELS
 from builders.spec import Placement, Sku, load_pipeline, load_sku, sku_names
 from ensembles.contracts import EMBEDDER, TOKENIZER, ModelContract, tensor
-from ensembles.generate import GENERATE
+from ensembles.ensemble import ENSEMBLE
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.tensors import DType
 
@@ -179,7 +179,7 @@ BATCHED = EnsembleGraph(
 )
 
 
-@pytest.mark.parametrize("graph", [GENERATE, BATCHED], ids=lambda g: g.name)
+@pytest.mark.parametrize("graph", [ENSEMBLE, BATCHED], ids=lambda g: g.name)
 def test_a_graph_with_a_batch_dimension_is_no_ensemble(graph):
     with pytest.raises(BuildError) as caught:
         ensemble_config(graph)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
 
-from builders.ports import Ports, free_ports
-from builders.server import TritonServer
 from builders.spec import load_sku
+from operations.ports import Ports, free_ports
+from operations.server import TritonServer
 
 BOUND_S = 60.0
 """For what must come, on a busy machine too."""

@@ -12,13 +12,13 @@ import pytest
 import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
-from builders import cli
-from builders.ports import LOOPBACK, free_ports
-from builders.restriction import GRPC_HEADER, HTTP_HEADER, KEY_VARIABLE
 from builders.spec import load_sku
-from builders.supervisor import processes
-from builders.supervisor.settings import Settings
-from builders.supervisor.supervisor import Supervisor
+from operations import cli
+from operations.admin_key import GRPC_HEADER, HTTP_HEADER, KEY_VARIABLE
+from operations.ports import LOOPBACK, free_ports
+from operations.supervisor import processes
+from operations.supervisor.settings import Settings
+from operations.supervisor.supervisor import Supervisor
 from tests.server.conftest import BOUND_S, eventually, text
 
 ADDRESS = "127.0.0.2"

@@ -20,7 +20,7 @@ from triton_rag import (
 )
 from triton_rag.cli import main
 
-from builders.ports import Ports
+from operations.ports import Ports
 from tests.server.conftest import Server, eventually, gauge
 from tests.server.test_llm import is_idle
 

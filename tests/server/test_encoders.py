@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from builders.supervisor import processes
+from operations.supervisor import processes
 from tests.server.checkpoints import checkpoint
 from tests.server.conftest import Server, eventually, tensor, text
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 import pytest
 from triton_rag import Client, InvalidRequest
-from triton_rag.cli import main
-from triton_rag.explain.choice import one_request
-from triton_rag.explain.findings import Findings, explain
-from triton_rag.explain.spans import Span, read_spans
-from triton_rag.explain.tree import Kind
+from triton_traces.choice import one_request
+from triton_traces.command import main
+from triton_traces.findings import Findings, explain
+from triton_traces.spans import Span, read_spans
+from triton_traces.tree import Kind
 
-from builders.observability.trace_collector import TraceCollector
-from builders.ports import free_ports
-from builders.server import TritonServer
 from builders.spec import load_sku
+from operations.monitoring.trace_collector import TraceCollector
+from operations.ports import free_ports
+from operations.server import TritonServer
 
 QUESTION = "How tall is the tower?"
 DOCUMENTS = ["The tower is 30 m tall.", "Bread is baked in ovens."]
@@ -119,7 +119,7 @@ def test_no_text_of_the_request_is_in_its_trace(traced: Traced) -> None:
 def test_the_command_looks_a_request_up(traced: Traced, capsys: pytest.CaptureFixture[str]) -> None:
     traced.client.embed(["a"], request_id="look me up")
     deadline = time.monotonic() + WAIT_S
-    arguments = ["explain", "look me up", "--url", traced.collector.url, "--json"]
+    arguments = ["look me up", "--url", traced.collector.url, "--json"]
     while main(arguments) != 0 and time.monotonic() < deadline:
         time.sleep(EXPORT_DELAY_MS / 1e3)
     assert json.loads(capsys.readouterr().out)["request_id"] == "look me up"

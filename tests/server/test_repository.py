@@ -5,7 +5,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
 from builders.repository import REPOSITORY
-from builders.served import ENSEMBLES, PYTHON_MODELS
+from builders.served_models import ENSEMBLES, PYTHON_MODELS
 from tests.server.conftest import Server
 
 MODELS = [m.contract.name for m in PYTHON_MODELS] + [graph.name for graph in ENSEMBLES]
@@ -29,7 +29,7 @@ def test_live_config_has_every_rendered_field(server: Server, model: str) -> Non
 
 
 def test_serving_environment_has_neither_torch_nor_cuda() -> None:
-    from builders.server import ENVIRONMENT
+    from operations.server import ENVIRONMENT
 
     (site,) = (ENVIRONMENT / "lib").glob("python*/site-packages")
     names = {path.name.lower() for path in site.iterdir()}

@@ -9,12 +9,12 @@ import tritonclient.grpc as grpcclient
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
-from builders.ports import free_ports
 from builders.render import BASE, render
 from builders.repository import REPOSITORY, engine_links, write
-from builders.server import TritonServer
 from builders.spec import Sku, load_pipeline, load_sku
 from ensembles.manifest import MANIFEST_FILE, read_manifest
+from operations.ports import free_ports
+from operations.server import TritonServer
 from tests.server.conftest import Server, text
 
 CPU = load_sku(BASE)

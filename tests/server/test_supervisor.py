@@ -24,15 +24,15 @@ import psutil
 import pytest
 import tritonclient.grpc as grpcclient
 
-from builders import regions as regions_module
-from builders.ports import free_ports
 from builders.spec import ROOT, load_sku
-from builders.supervisor import processes
-from builders.supervisor.endpoint import Endpoint
-from builders.supervisor.events import SERVER, Cause
-from builders.supervisor.notify import ALIVE, READY, STOPPING
-from builders.supervisor.settings import Settings
-from builders.supervisor.supervisor import Supervisor
+from operations import shared_memory as regions_module
+from operations.ports import free_ports
+from operations.supervisor import processes
+from operations.supervisor.endpoint import Endpoint
+from operations.supervisor.events import SERVER, Cause
+from operations.supervisor.notify import ALIVE, READY, STOPPING
+from operations.supervisor.settings import Settings
+from operations.supervisor.supervisor import Supervisor
 from tests.server.conftest import BOUND_S, OpenStream, eventually, is_final, tensor, text
 
 SETTINGS = Settings(canary_interval_s=2.0, backoff_min_s=0.2, drain_s=60.0)

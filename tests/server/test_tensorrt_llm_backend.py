@@ -18,11 +18,11 @@ from google.protobuf import json_format, text_format
 from tokenizers import Tokenizer
 from tritonclient.grpc import model_config_pb2 as schema
 
-from builders.ports import free_ports
 from builders.repository import REPOSITORY
-from builders.server import TritonServer
 from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, read_manifest
+from operations.ports import free_ports
+from operations.server import TritonServer
 from tests.server.conftest import OpenStream, Server, eventually, gauge, is_final, tensor, text
 from tests.server.test_ensemble import inputs
 from tests.server.test_llm import generate, prompts, sampling

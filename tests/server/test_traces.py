@@ -16,9 +16,9 @@ import pytest
 import tritonclient.grpc as grpcclient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from builders.ports import free_ports
-from builders.server import TritonServer
 from builders.spec import load_sku
+from operations.ports import free_ports
+from operations.server import TritonServer
 from tests.server.conftest import Server, tensor, text
 
 SECRET = "quetzalcoatlus"

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from builders.ports import Ports
-from builders.supervisor.triton_api import TritonApi
+from operations.ports import Ports
+from operations.supervisor.triton_api import TritonApi
 from tests.chaos import requests
 from tests.chaos.oracle import Oracle
 from tests.chaos.requests import Ask

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from builders.ports import Ports
+from operations.ports import Ports
 from tests.chaos.resources import SERVER, Use, use
 
 

@@ -8,13 +8,10 @@ import numpy as np
 import pytest
 
 from ensembles.contracts import EMBEDDER, LLM, ModelContract, optional, tensor
-from ensembles.generate import GENERATE
+from ensembles.ensemble import ENSEMBLE
 from ensembles.manifest import ManifestError
 from ensembles.metrics import BATCH_REQUESTS, OUTCOMES, REQUEST_DURATION, REQUESTS
 from ensembles.tensors import DType
-from python_backends.adapter import DecoupledModel, PlainModel, python_model
-from python_backends.bls import IN_BAND_ERRORS, KEPT_S, QUEUE_FULL, TRACEPARENT, ServerCaller
-from python_backends.responses import NUMPY_TYPES, to_array
 from python_backends.stage import (
     Cancelled,
     MachineError,
@@ -23,8 +20,11 @@ from python_backends.stage import (
     Stage,
     StreamingStage,
 )
-from python_backends.telemetry import Telemetry
-from python_backends.tracing import NoTracer
+from python_backends.triton.adapter import DecoupledModel, PlainModel, python_model
+from python_backends.triton.bls import IN_BAND_ERRORS, KEPT_S, QUEUE_FULL, TRACEPARENT, ServerCaller
+from python_backends.triton.responses import NUMPY_TYPES, to_array
+from python_backends.triton.telemetry import Telemetry
+from python_backends.triton.tracing import NoTracer
 from tests.fakes import triton_stub
 from tests.fakes.serving import FakeMeter, strings
 from tests.fakes.triton_stub import InferenceRequest, InferenceResponse, Tensor, TritonError
@@ -271,7 +271,7 @@ def test_a_stream_that_is_refused_ends_with_its_error(pb, text, code, message):
     assert len(parrot.streams) == 1, "its neighbour is served"
 
 
-@pytest.mark.parametrize("contract", [LLM, GENERATE.contract], ids=lambda c: c.name)
+@pytest.mark.parametrize("contract", [LLM, ENSEMBLE.contract], ids=lambda c: c.name)
 def test_inside_the_server_an_error_of_a_stream_is_an_ordinary_last_response(pb, contract):
     shape = (1, 1) if contract.batched else (1,)
     asked = ask("refuse", shape, parameters={IN_BAND_ERRORS: True})
@@ -286,7 +286,7 @@ def test_inside_the_server_an_error_of_a_stream_is_an_ordinary_last_response(pb,
 
 
 def test_a_batch_dimension_is_taken_off_and_put_back(pb):
-    parrot, asked = Parrot(GENERATE.contract), ask("hi", (1, 1))
+    parrot, asked = Parrot(ENSEMBLE.contract), ask("hi", (1, 1))
     decoupled(parrot).execute([asked])
     (stream,) = parrot.streams
     assert stream.tensors.array("text_input").shape == (1,)
@@ -303,7 +303,7 @@ def test_a_batch_dimension_is_taken_off_and_put_back(pb):
 
 
 def test_a_row_that_brings_its_own_batch_dimension_is_not_sent(pb):
-    parrot, asked = Parrot(GENERATE.contract), ask("hi", (1, 1))
+    parrot, asked = Parrot(ENSEMBLE.contract), ask("hi", (1, 1))
     decoupled(parrot).execute([asked])
     with pytest.raises(TypeError, match="output 'num_input_tokens'"):
         parrot.streams[0].send({"num_input_tokens": np.array([[3]], np.int32)})
@@ -409,7 +409,7 @@ class Responses:
 def test_what_a_stream_brought_outlives_it_for_a_while(pb, monkeypatch, is_left_early):
     """Triton must not be the last to let go of it (docs/decisions/0018)."""
     now = [0.0]
-    monkeypatch.setattr("python_backends.bls.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("python_backends.triton.bls.time.monotonic", lambda: now[0])
     made = []
 
     def llm(asked):
@@ -536,7 +536,7 @@ def test_a_process_takes_its_placements_niceness_before_it_makes_threads(
     pb, monkeypatch, given, taken
 ):
     order = []
-    monkeypatch.setattr("python_backends.adapter.os.nice", order.append)
+    monkeypatch.setattr("python_backends.triton.adapter.os.nice", order.append)
 
     def load(context):
         order.append("load")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from builders import cli
-from builders.ports import LOOPBACK, Ports
-from builders.preflight import PreflightError, ServingEnvironment
-from builders.restriction import KEY_VARIABLE, RESTRICTED, admin_key, restrictions
-from builders.server import TritonServer
 from builders.spec import load_sku
+from operations import cli
+from operations.admin_key import KEY_VARIABLE, RESTRICTED, admin_key, restrictions
+from operations.ports import LOOPBACK, Ports
+from operations.preflight import PreflightError, ServingEnvironment
+from operations.server import TritonServer
 
 ENVIRONMENT = ServingEnvironment(Path("/e/bin/python3"), "3.11", "/lib", "1.26.4", Path("/triton"))
 OURS = "0123456789abcdef"

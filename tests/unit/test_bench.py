@@ -11,9 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from builders.load.loops import Window
-from builders.load.records import Outcome, Record, Response
-from builders.load.summary import summarize
 from tests.bench import measure, page, results
 from tests.bench.goals import Goal, goals
 from tests.bench.measure import Job, Load, Recorder
@@ -23,6 +20,9 @@ from tests.bench.results import BARE, OURS, Fact, Measured, Point, Repeat, Resul
 from tests.bench.services import Services, Variant
 from tests.bench.where import Counters, report
 from tests.bench.workloads import Embed, Rag, Request, embeds, prompts, rags, reranks
+from tests.load.loops import Window
+from tests.load.records import Outcome, Record, Response
+from tests.load.summary import summarize
 
 PEERS = {"bentoml": 1.0, "mosec": 2.0}
 

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from builders import build_lock, resources
+from builders import build_steps as works
 from builders import engine as engines
-from builders import work as works
 from builders.build_log import BuildLog
+from builders.build_steps import Work, keeping_time
 from builders.checkpoint import Checkpoint
 from builders.engine import Recipe, build_engine
 from builders.engine_plan import EnginePlan
 from builders.errors import BuildError
 from builders.spec import ROOT, LoraSpec, ModelSpec, Sku, load_sku
-from builders.work import Work, keeping_time
 from ensembles.manifest import MANIFEST_FILE, read_manifest
 from tests.fakes import checkpoints
 

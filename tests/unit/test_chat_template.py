@@ -6,7 +6,7 @@ import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from ensembles.manifest import read_manifest
-from python_backends.chat_template import ChatTemplate, read_messages, strict_template
+from python_backends.generation.chat_template import ChatTemplate, read_messages, strict_template
 from python_backends.stage import EngineFolder, RequestError
 from tests.fakes import folders
 

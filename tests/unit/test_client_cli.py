@@ -171,9 +171,7 @@ def test_interruption_exits_with_130(
     assert "cancelled" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "command", ["ask", "retrieve", "rerank", "embed", "generate", "ready", "explain"]
-)
+@pytest.mark.parametrize("command", ["ask", "retrieve", "rerank", "embed", "generate", "ready"])
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main([command, "--help"])

@@ -23,7 +23,8 @@ from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.rerank import RERANK
 from ensembles.retrieve import RETRIEVE
 from ensembles.tensors import DType, TensorSpec
-from python_backends import bls, stage
+from python_backends import stage
+from python_backends.triton import bls
 
 SEARCH: SearchOptions = {"num_candidates": 9, "num_sources": 3}
 EVERY_SAMPLING: SamplingOptions = {

@@ -13,7 +13,7 @@ from triton_rag.identity import TRACEPARENT, Identity, make_identity
 from triton_rag.wire import Message, make_request
 from tritonclient.grpc import service_pb2 as protocol
 
-from python_backends import bls, tracing
+from python_backends.triton import bls, tracing
 
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from python_backends.detokenizer import REPLACEMENT, IncrementalDetokenizer, StopWords
+from python_backends.generation.detokenizer import REPLACEMENT, IncrementalDetokenizer, StopWords
 from tests.fakes import folders
 
 TOKENIZERS = {

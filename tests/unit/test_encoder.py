@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from ensembles.contracts import EMBEDDER
 from ensembles.metrics import BATCH_ROWS, ROWS
-from python_backends import encoder
-from python_backends.batches import (
+from python_backends.engines.batches import (
     LENGTH_STEP,
     MAX_BATCH_ROWS,
     SHORTEST_SHARE,
@@ -16,8 +15,9 @@ from python_backends.batches import (
     compute_batches,
     padded_length,
 )
-from python_backends.encoder import EmbedderStage, RerankerStage
 from python_backends.stage import RequestError, Tensors
+from python_backends.stages import encoder
+from python_backends.stages.encoder import EmbedderStage, RerankerStage
 from tests.fakes import folders
 from tests.fakes.serving import FakeMeter, SumEncoder, context
 

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from triton_rag.cli import main
-from triton_rag.explain import svg, text
-from triton_rag.explain.choice import one_request
-from triton_rag.explain.critical_path import critical_path, gaps, self_ns
-from triton_rag.explain.findings import explain
-from triton_rag.explain.report import as_object
-from triton_rag.explain.spans import Event, Span, TraceError, read_spans
-from triton_rag.explain.tree import Kind, Node, make_tree
+from triton_traces import svg, text
+from triton_traces.choice import one_request
+from triton_traces.command import main
+from triton_traces.critical_path import critical_path, gaps, self_ns
+from triton_traces.findings import explain
+from triton_traces.report import as_object
+from triton_traces.spans import Event, Span, TraceError, read_spans
+from triton_traces.tree import Kind, Node, make_tree
 
 TRACES = Path(__file__).parent / "traces"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -403,12 +403,12 @@ def test_json_report() -> None:
 def test_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     drawing = tmp_path / "flame.svg"
     file = str(TRACES / "rag_cancellable.json")
-    assert main(["explain", file, "--svg", str(drawing)]) == 0
+    assert main([file, "--svg", str(drawing)]) == 0
     printed = capsys.readouterr()
     assert "critical path" in printed.out
     assert printed.err == f"drawn: {drawing}\n"
     ET.parse(drawing)
-    assert main(["explain", file, "--json"]) == 0
+    assert main([file, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["spans"]["name"] == "rag_cancellable"
 
 
@@ -427,7 +427,7 @@ def test_files_that_cannot_be_explained_exit_with_2(
     file = tmp_path / "trace.json"
     if content is not None:
         file.write_bytes(content)
-    assert main(["explain", str(file)]) == 2
+    assert main([str(file)]) == 2
     error = capsys.readouterr().err
     assert str(file) in error
     assert any(part in error for part in message.split("|")), error
@@ -437,7 +437,7 @@ def test_a_drawing_that_cannot_be_written_exits_with_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, drawing = str(TRACES / "rag_cancellable.json"), tmp_path / "no" / "flame.svg"
-    assert main(["explain", file, "--svg", str(drawing)]) == 2
+    assert main([file, "--svg", str(drawing)]) == 2
     assert str(drawing) in capsys.readouterr().err
 
 
@@ -451,7 +451,7 @@ def test_an_id_is_looked_up(
         return io.BytesIO((TRACES / "rag-with-tritons-own.json").read_bytes())
 
     monkeypatch.setattr(urllib.request, "urlopen", answer)
-    assert main(["explain", "rag-1", "--url", "http://host:1/"]) == 0
+    assert main(["rag-1", "--url", "http://host:1/"]) == 0
     assert asked == ["http://host:1/traces/rag-1"]
     assert capsys.readouterr().out.startswith("request rag-1")
 
@@ -463,7 +463,7 @@ def test_an_unknown_id_exits_with_1(
         raise urllib.error.HTTPError(address, 404, "Not Found", Message(), None)
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    assert main(["explain", "nobody", "--url", "http://host:1"]) == 1
+    assert main(["nobody", "--url", "http://host:1"]) == 1
     assert "no trace of 'nobody' at http://host:1" in capsys.readouterr().err
 
 
@@ -474,7 +474,7 @@ def test_a_collector_that_is_not_there_exits_with_1(
         raise urllib.error.URLError(ConnectionRefusedError(111, "Connection refused"))
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    assert main(["explain", "id", "--url", "http://host:1"]) == 1
+    assert main(["id", "--url", "http://host:1"]) == 1
     assert "no trace collector at http://host:1" in capsys.readouterr().err
-    assert main(["explain", "id", "--url", "host:1"]) == 2
+    assert main(["id", "--url", "host:1"]) == 2
     assert "--url: 'host:1' given" in capsys.readouterr().err

@@ -11,14 +11,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from builders import cli, gpu_machine, gpu_preflight, nvml
+from builders import gpu_machine, nvml
 from builders.errors import BuildError
-from builders.gpu_memory import need
-from builders.gpu_preflight import GpuServing, gpu_faults, serving_environment
 from builders.nvml import Device, GpuMachine, NoGpuError
-from builders.ports import Ports
 from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE
+from operations import cli, gpu_preflight
+from operations.gpu_memory import need
+from operations.gpu_preflight import GpuServing, gpu_faults, serving_environment
+from operations.ports import Ports
 from tests.fakes import folders
 
 H100 = Device(0, "GPU-aa11", "NVIDIA H100 80GB HBM3", "9.0", 79.65, 79.1)
@@ -58,7 +59,7 @@ def place(monkeypatch, tmp_path):
         compute_capability="9.0", gpu="NVIDIA H100 80GB HBM3", container=CONTAINER,
         versions={"tensorrt_llm": "1.2.1", "tensorrt": "10.14.1.48"},
     )  # fmt: skip
-    for module in ("builders.preflight", "builders.gpu_preflight"):
+    for module in ("operations.preflight", "operations.gpu_preflight"):
         monkeypatch.setattr(f"{module}.engine_links", lambda sku, repository: [folder, encoder])
     usage = SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=state.shared))
     monkeypatch.setattr(gpu_preflight, "shutil", usage)

@@ -20,14 +20,14 @@ from ensembles.contracts import (
     tensor,
 )
 from ensembles.embed import EMBED
-from ensembles.generate import GENERATE
+from ensembles.ensemble import ENSEMBLE
 from ensembles.graph import EnsembleGraph, GraphError, Step
 from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.rerank import RERANK
 from ensembles.retrieve import RETRIEVE
 from ensembles.tensors import DType
 
-SHIPPED = (EMBED, RERANK, RETRIEVE, RAG, RAG_CANCELLABLE, GENERATE)
+SHIPPED = (EMBED, RERANK, RETRIEVE, RAG, RAG_CANCELLABLE, ENSEMBLE)
 
 
 def faults(graph: EnsembleGraph, **changes: object) -> list[str]:
@@ -198,7 +198,7 @@ def test_unread_tensors_and_inputs():
     contract = replace(EMBED.contract, inputs=(*EMBED.contract.inputs, *SAMPLING[:1]))
     found = faults(EMBED, contract=contract, steps=with_step(EMBED, 1, inputs={}))
     assert found == ["graph input 'max_tokens': nothing reads it"]
-    found = faults(GENERATE, steps=(Step(LLM),))
+    found = faults(ENSEMBLE, steps=(Step(LLM),))
     assert "step 1 (llm): nothing reads tensor 'citations'" in found
 
 

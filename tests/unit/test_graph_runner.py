@@ -10,13 +10,13 @@ import pytest
 
 from ensembles.contracts import LLM, SOURCES, ModelContract, optional, tensor
 from ensembles.embed import EMBED
-from ensembles.generate import GENERATE
+from ensembles.ensemble import ENSEMBLE
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.rag import RAG_CANCELLABLE
 from ensembles.tensors import DType
-from python_backends import graph_runner
-from python_backends.graph_runner import EnsembleStage, GraphRunnerStage, waves
 from python_backends.stage import Cancelled, Overloaded, RequestError
+from python_backends.stages import graph_runner
+from python_backends.stages.graph_runner import EnsembleStage, GraphRunnerStage, waves
 from tests.fakes.serving import WAIT_S, FakeCaller, FakeStream, context, strings, tensors
 
 FIND = ModelContract(
@@ -332,4 +332,4 @@ def test_the_ensemble_hands_everything_to_llm_and_drops_what_it_does_not_declare
     assert seen.keys() == inputs.keys() or ended(stream)
     assert ended(stream).sent[0].keys() == {"text_output", "finish_reason"}
     assert seen.keys() == inputs.keys()
-    assert GENERATE.contract.output("citations") is None
+    assert ENSEMBLE.contract.output("citations") is None

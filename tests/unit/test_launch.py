@@ -12,15 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from builders import cli, launch, serve_gpu
 from builders.engine_plan import CONTAINER
 from builders.errors import BuildError
-from builders.gpu_preflight import CONTAINER_PYTHON, CONTAINER_SERVER, REGISTRY
-from builders.launch import Launch, ServedLlm, chosen_gpus, docker_command, tritonserver_command
-from builders.ports import Ports
-from builders.preflight import PreflightError
 from builders.spec import ROOT, load_sku
 from ensembles.manifest import MANIFEST_FILE
+from operations import cli, serve_gpu
+from operations import gpu_commands as launch
+from operations.gpu_commands import (
+    Launch,
+    ServedLlm,
+    chosen_gpus,
+    docker_command,
+    tritonserver_command,
+)
+from operations.gpu_preflight import CONTAINER_PYTHON, CONTAINER_SERVER, REGISTRY
+from operations.ports import Ports
+from operations.preflight import PreflightError
 from tests.fakes import folders
 
 SKU = load_sku("h100-sxm-80gb")
@@ -115,13 +122,13 @@ class TestDocker:
             "--ulimit stack=67108864 --publish=127.0.0.1:8000:8000 --publish=127.0.0.1:8001:8001 "
             "--publish=127.0.0.1:8002:8002 --volume=/rag:/rag:ro "
             "--volume=/rag/build/engines:/rag/build/engines --workdir=/rag "
-            f"triton-rag:engine-{CONTAINER} python3 -m builders serve --sku h100-sxm-80gb "
+            f"triton-rag:engine-{CONTAINER} python3 -m operations serve --sku h100-sxm-80gb "
             "--address 0.0.0.0 --mode leader --http-port 8000 --grpc-port 8001 --metrics-port 8002"
         )
 
     def test_what_runs_inside_is_a_command_of_ours(self):
         command = docker_command(of(API), ("0",), Path("/engines"), Path("/rag"))
-        inside = command[command.index("builders") + 1 :]
+        inside = command[command.index("operations") + 1 :]
         options = cli._parser().parse_args(inside)
         assert (options.handler, options.sku) == (cli.serve, SKU.name)
 

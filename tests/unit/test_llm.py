@@ -19,11 +19,11 @@ from ensembles.metrics import (
     TIME_TO_FIRST_TOKEN,
     TOKENS,
 )
-from python_backends import llm
 from python_backends.engines import EngineStats
-from python_backends.llm import LlmStage
+from python_backends.generation import llm
+from python_backends.generation.llm import LlmStage
+from python_backends.generation.timeline import EngineMetrics
 from python_backends.stage import Overloaded, RequestError
-from python_backends.timeline import EngineMetrics
 from tests.fakes import folders
 from tests.fakes.serving import WAIT_S, FakeLlm, FakeMeter, FakeStream, context, tensors
 

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from builders.load.arrivals import Lengths, bursts, poisson
-from builders.load.loops import Window, closed_loop, open_loop
-from builders.load.records import Outcome, Record, Refused, Response
-from builders.load.summary import (
+from tests.load.arrivals import Lengths, bursts, poisson
+from tests.load.loops import Window, closed_loop, open_loop
+from tests.load.records import Outcome, Record, Refused, Response
+from tests.load.summary import (
     median_interval,
     percentiles,
     quantile,
@@ -22,7 +22,7 @@ from builders.load.summary import (
     spread,
     summarize,
 )
-from builders.load.turns import turns
+from tests.load.turns import turns
 
 T = TypeVar("T")
 

@@ -5,7 +5,6 @@ import threading
 
 import pytest
 
-from builders.observability.metrics_page import documents
 from ensembles.metrics import (
     MODEL_METRICS,
     OUTCOMES,
@@ -15,8 +14,9 @@ from ensembles.metrics import (
     SUPERVISOR_METRICS,
     Kind,
 )
-from python_backends import metering
-from python_backends.metering import TritonMeter
+from operations.monitoring.metrics_page import documents
+from python_backends.triton import metering
+from python_backends.triton.metering import TritonMeter
 from tests.fakes import triton_stub
 from tests.fakes.serving import WAIT_S
 

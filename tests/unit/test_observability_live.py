@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from builders.observability import check_rules, dashboard, live, prometheus
-from builders.observability.panels import all_panels
-from builders.observability.prometheus import Api, PrometheusError, Series, binaries
-from builders.observability.rows import ROWS
-from builders.observability.survey import survey, survey_page
+from operations.monitoring import check_rules, dashboard, live, prometheus
+from operations.monitoring.panels import all_panels
+from operations.monitoring.prometheus import Api, PrometheusError, Series, binaries
+from operations.monitoring.rows import ROWS
+from operations.monitoring.survey import survey, survey_page
 
 
 class FakeApi(Api):

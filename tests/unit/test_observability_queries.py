@@ -2,11 +2,6 @@
 
 import pytest
 
-from builders.observability.panels import Curve
-from builders.observability.queries import Query, QueryError, Scope
-from builders.observability.rules import Alert, Case, Severity, sample
-from builders.observability.slo import AVAILABILITY, FAST, SLOS, TTFT, WINDOWS_S, Phase
-from builders.observability.sources import labels_of
 from ensembles.metrics import (
     MODEL_UP,
     REQUEST_DURATION,
@@ -17,6 +12,11 @@ from ensembles.metrics import (
     Kind,
     Metric,
 )
+from operations.monitoring.panels import Curve
+from operations.monitoring.queries import Query, QueryError, Scope
+from operations.monitoring.rules import Alert, Case, Severity, sample
+from operations.monitoring.slo import AVAILABILITY, FAST, SLOS, TTFT, WINDOWS_S, Phase
+from operations.monitoring.sources import labels_of
 
 UP_BY_MODEL = Query(MODEL_UP, by=("model",))
 

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from builders import ports, preflight, server
-from builders.ports import Ports
-from builders.preflight import PreflightError, ServingEnvironment, faults, probe
 from builders.repository import REPOSITORY
-from builders.server import TritonServer
 from builders.spec import Sku
+from operations import ports, preflight, server
+from operations.ports import Ports
+from operations.preflight import PreflightError, ServingEnvironment, faults, probe
+from operations.server import TritonServer
 from tests.fakes import folders
 
 SKU = Sku(name="cpu", placement={})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.regions import Regions, free_abandoned
+from operations.shared_memory import Regions, free_abandoned
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_what_is_not_ours_to_open_is_left(tmp_path: Path, left, monkeypatch) -> 
     def refuse(*_: object) -> int:
         raise PermissionError
 
-    monkeypatch.setattr("builders.regions.os.open", refuse)
+    monkeypatch.setattr("operations.shared_memory.os.open", refuse)
     free_abandoned(tmp_path)
     assert all(file.exists() for file in files)
 

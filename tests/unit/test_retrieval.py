@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from python_backends.passage_selector import PassageSelectorStage
-from python_backends.passage_splitter import PassageSplitterStage, split
-from python_backends.source_ranker import SourceRankerStage
 from python_backends.stage import RequestError
+from python_backends.stages.passage_selector import PassageSelectorStage
+from python_backends.stages.passage_splitter import PassageSplitterStage, split
+from python_backends.stages.source_ranker import SourceRankerStage
 from tests.fakes import folders
 from tests.fakes.serving import context, strings, tensors
 

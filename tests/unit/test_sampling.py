@@ -7,7 +7,7 @@ import pytest
 
 from ensembles.contracts import NVIDIA_SAMPLING, SAMPLING
 from ensembles.manifest import Sampling
-from python_backends.sampling import MAX_STOP_WORDS, is_default, read_params
+from python_backends.generation.sampling import MAX_STOP_WORDS, is_default, read_params
 from python_backends.stage import RequestError
 from tests.fakes.serving import strings, tensors
 

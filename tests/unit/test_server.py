@@ -7,10 +7,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from builders.ports import Ports
-from builders.regions import Regions
-from builders.server import TritonServer
 from builders.spec import load_sku
+from operations.ports import Ports
+from operations.server import TritonServer
+from operations.shared_memory import Regions
 
 
 @pytest.mark.parametrize("end", [TritonServer.stop, TritonServer.kill])

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from builders.ports import Ports
-from builders.supervisor import processes
-from builders.supervisor.events import Cause
-from builders.supervisor.journal import Journal
-from builders.supervisor.server_health import ServerHealth
-from builders.supervisor.settings import Settings
-from builders.supervisor.triton_api import TritonApi
+from operations.ports import Ports
+from operations.supervisor import processes
+from operations.supervisor.events import Cause
+from operations.supervisor.journal import Journal
+from operations.supervisor.server_health import ServerHealth
+from operations.supervisor.settings import Settings
+from operations.supervisor.triton_api import TritonApi
 
 NONE: frozenset[int] = frozenset()
 BLOCKS = """

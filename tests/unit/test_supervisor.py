@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from builders.ports import Ports
-from builders.supervisor import connections, processes, quiet
-from builders.supervisor.canary import Canary, canaries
-from builders.supervisor.drain import Drain
-from builders.supervisor.events import Cause
-from builders.supervisor.health import NOT_ASKED, Backoff, ModelHealth
-from builders.supervisor.journal import Journal
-from builders.supervisor.metrics import SupervisorMetrics
-from builders.supervisor.processes import Found, Instance, State
-from builders.supervisor.settings import Settings
-from builders.supervisor.triton_api import Answer, TritonApi, _is_progress
+from operations.ports import Ports
+from operations.supervisor import connections, processes, quiet
+from operations.supervisor.canary import Canary, canaries
+from operations.supervisor.drain import Drain
+from operations.supervisor.events import Cause
+from operations.supervisor.health import NOT_ASKED, Backoff, ModelHealth
+from operations.supervisor.journal import Journal
+from operations.supervisor.metrics import SupervisorMetrics
+from operations.supervisor.processes import Found, Instance, State
+from operations.supervisor.settings import Settings
+from operations.supervisor.triton_api import Answer, TritonApi, _is_progress
 
 SETTINGS = Settings()
 

@@ -4,15 +4,15 @@ import contextlib
 
 import pytest
 
-from builders.ports import Ports
-from builders.supervisor import connections, processes
-from builders.supervisor.events import Cause
-from builders.supervisor.journal import Journal
-from builders.supervisor.metrics import SupervisorMetrics
-from builders.supervisor.processes import Found, Instance, State
-from builders.supervisor.settings import Settings
-from builders.supervisor.triton_api import NoAnswer, TritonApi
-from builders.supervisor.watch import Watch
+from operations.ports import Ports
+from operations.supervisor import connections, processes
+from operations.supervisor.events import Cause
+from operations.supervisor.journal import Journal
+from operations.supervisor.metrics import SupervisorMetrics
+from operations.supervisor.processes import Found, Instance, State
+from operations.supervisor.settings import Settings
+from operations.supervisor.triton_api import NoAnswer, TritonApi
+from operations.supervisor.watch import Watch
 
 SETTINGS = Settings()
 LLM = Instance("llm", "llm_0_0", 6, "rag_1")

@@ -19,7 +19,7 @@ from python_backends.engines.tensorrt_llm_backend import (
     request_inputs,
     stop_inputs,
 )
-from python_backends.sampling import GenerationParams
+from python_backends.generation.sampling import GenerationParams
 from python_backends.stage import Overloaded
 from tests.fakes import folders
 from tests.fakes.serving import WAIT_S, FakeCaller, FakeSink, context, greedy

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
-from triton_rag.explain.spans import read_spans
+from triton_traces.spans import read_spans
 
-from builders.observability.otlp import JSON, MAX_BODY_BYTES, PROTOBUF, BadExport, decode, to_json
-from builders.observability.trace_collector import Reply, handle
-from builders.observability.trace_store import TraceStore
+from operations.monitoring.otlp import JSON, MAX_BODY_BYTES, PROTOBUF, BadExport, decode, to_json
+from operations.monitoring.trace_collector import Reply, handle
+from operations.monitoring.trace_store import TraceStore
 
 TRACES = Path(__file__).parent / "traces"
 

@@ -14,11 +14,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from ensembles.contracts import LLM, ModelContract, tensor
 from ensembles.tensors import DType
-from python_backends import tracing
-from python_backends.adapter import DecoupledModel, PlainModel
 from python_backends.stage import Cancelled, RequestError, Stage
-from python_backends.telemetry import Telemetry
-from python_backends.tracing import ENDPOINTS, NoTracer, SdkTracer, make_tracer, parent_of
+from python_backends.triton import tracing
+from python_backends.triton.adapter import DecoupledModel, PlainModel
+from python_backends.triton.telemetry import Telemetry
+from python_backends.triton.tracing import ENDPOINTS, NoTracer, SdkTracer, make_tracer, parent_of
 from tests.fakes.serving import FakeMeter, strings
 from tests.fakes.triton_stub import InferenceRequest, Tensor
 
@@ -236,7 +236,8 @@ def test_a_thread_that_lags_behind_costs_spans_and_no_memory(traced, monkeypatch
 def test_without_a_collector_named_the_sdk_is_not_even_imported():
     """In a fresh interpreter, because this one has it."""
     code = (
-        "import sys, python_backends.adapter; from python_backends.tracing import make_tracer;"
+        "import sys, python_backends.triton.adapter\n"
+        "from python_backends.triton.tracing import make_tracer\n"
         "print(type(make_tracer('m', '1', True)).__name__);"
         "assert not any(n.startswith('opentelemetry') for n in sys.modules)"
     )

@@ -11,7 +11,6 @@ import pytest
 
 from builders import spec
 from builders.errors import BuildError
-from builders.load.records import Outcome, Record, Response
 from builders.nvml import Device, GpuMachine, NoGpuError
 from builders.spec import load_sku
 from builders.tune import cli, laboratory, machine, tuning
@@ -20,6 +19,7 @@ from builders.tune.decision import Slice
 from builders.tune.load import slice_of
 from builders.tune.plot import plot
 from builders.tune.traffic import RAG_DOCUMENTS, requests
+from tests.load.records import Outcome, Record, Response
 
 DELAY = Change("embedder", "max_queue_delay_us", 0)
 

@@ -8,8 +8,6 @@ from triton_rag.cli.commands import run
 from triton_rag.cli.documents import DocumentsError
 from triton_rag.cli.parser import make_parser
 from triton_rag.errors import TritonRagError
-from triton_rag.explain.source import FileFault, NoSuchTrace
-from triton_rag.explain.spans import TraceError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -24,10 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(file=sys.stderr)  # leave the line that the answer, or "^C", is on
         return _complain("cancelled", INTERRUPTED)
-    except (DocumentsError, FileFault, TraceError, ValueError) as error:
+    except (DocumentsError, ValueError) as error:
         return _complain(str(error), USAGE)
-    except NoSuchTrace as error:
-        return _complain(str(error), FAILED)
     except TritonRagError as error:
         request = f" (request {error.request_id})" if error.request_id else ""
         return _complain(str(error) + request, FAILED)

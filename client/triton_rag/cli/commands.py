@@ -19,18 +19,12 @@ from triton_rag.cli.text import (
     token_line,
 )
 from triton_rag.client import Client
-from triton_rag.explain import command
-from triton_rag.lint import command as lint_command
 from triton_rag.streams import AnswerStream, CompletionStream
 from triton_rag.terminal import printable
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command of `options`; its exit status, 0 or 1."""
-    if options.command == "explain":
-        return command.run(options)
-    if options.command == "lint":
-        return lint_command.run(options)
     with Client(options.url, timeout_s=options.timeout) as client:
         return COMMANDS[options.command](client, options)
 

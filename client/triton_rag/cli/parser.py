@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triton_rag.connection import DEFAULT_URL
-from triton_rag.explain.source import DEFAULT_URL as TRACES_URL
-from triton_rag.lint.command import add_lint
 
 if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -35,8 +33,6 @@ def make_parser() -> argparse.ArgumentParser:
     _add_embed(commands)
     _add_generate(commands)
     _add(commands, "ready", "say whether the server is ready (exit status 0 or 1)")
-    _add_explain(commands)
-    add_lint(commands)
     return parser
 
 
@@ -99,26 +95,6 @@ def _add_generate(commands: _Commands) -> None:
         "--raw", action="store_true", help="continue the text as it is, without a chat template"
     )
     _add_sampling(generate)
-
-
-def _add_explain(commands: _Commands) -> None:
-    what = "show where a request spent its time, as a flame graph"
-    explain = commands.add_parser("explain", help=what, description=what.capitalize() + ".")
-    explain.add_argument(
-        "target",
-        metavar="TARGET",
-        help="request or trace id, or a file with OTLP JSON (one document, or one on each line)",
-    )
-    explain.add_argument(
-        "--url",
-        default=os.environ.get("TRITON_RAG_TRACES_URL", TRACES_URL),
-        help="http://host:port of the trace collector (%(default)s; TRITON_RAG_TRACES_URL sets it)",
-    )
-    explain.add_argument(
-        "--id", default="", metavar="ID", help="request or trace id to pick out of a file"
-    )
-    explain.add_argument("--svg", type=Path, metavar="FILE", help="also draw the flame graph")
-    explain.add_argument("--json", action="store_true", help="print one JSON object instead")
 
 
 def _add_search(command: argparse.ArgumentParser) -> None:

@@ -15,8 +15,8 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-from python_backends.chat_template import strict_template
-from python_backends.prompt_builder import SYSTEM, USER
+from python_backends.generation.chat_template import strict_template
+from python_backends.stages.prompt_builder import SYSTEM, USER
 from tests.bench.limits import CANDIDATES, MAX_TOKENS, SOURCES
 
 MAX_PAIR_TOKENS = 256

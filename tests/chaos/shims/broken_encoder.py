@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from python_backends.text import load_tokenizer
+from python_backends.tokenization import load_tokenizer
 
 FAULTS = ("quartz", "copper", "marble", "velvet", "walnut")
 """Raise; NaN; a row too few; nothing at all; a second's sleep."""

@@ -2,7 +2,7 @@
 
 from broken_encoder import broken
 
-from python_backends.adapter import python_model
-from python_backends.encoder import EmbedderStage
+from python_backends.stages.encoder import EmbedderStage
+from python_backends.triton.adapter import python_model
 
 TritonPythonModel = python_model(broken(EmbedderStage))

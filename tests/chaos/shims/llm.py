@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from python_backends.adapter import python_model
 from python_backends.engines import Delta
-from python_backends.llm import LlmStage
+from python_backends.generation.llm import LlmStage
+from python_backends.triton.adapter import python_model
 
 AFTER_DELTAS = 3
 

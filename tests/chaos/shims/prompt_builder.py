@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 
-from python_backends.adapter import python_model
-from python_backends.prompt_builder import PromptBuilderStage
+from python_backends.stages.prompt_builder import PromptBuilderStage
+from python_backends.triton.adapter import python_model
 
 
 class Broken(PromptBuilderStage):

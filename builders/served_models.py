@@ -1,0 +1,53 @@
+"""Every model of the repository: its contract or graph, the stage behind it, the engine read."""
+
+from dataclasses import dataclass
+
+from builders.spec import Role
+from ensembles.contracts import (
+    EMBEDDER,
+    LLM,
+    PAIR_TOKENIZER,
+    PASSAGE_SELECTOR,
+    PASSAGE_SPLITTER,
+    PROMPT_BUILDER,
+    RERANKER,
+    SOURCE_RANKER,
+    TOKENIZER,
+    ModelContract,
+)
+from ensembles.embed import EMBED
+from ensembles.ensemble import ENSEMBLE
+from ensembles.graph import EnsembleGraph
+from ensembles.rag import RAG, RAG_CANCELLABLE
+from ensembles.rerank import RERANK
+from ensembles.retrieve import RETRIEVE
+
+
+@dataclass(frozen=True)
+class PythonModel:
+    """A model that runs `stage` (module.Class under python_backends).
+
+    `role` names the engine whose folder it reads; None when it reads none.
+    """
+
+    contract: ModelContract
+    stage: str
+    role: Role | None = None
+
+
+PYTHON_MODELS = (
+    PythonModel(TOKENIZER, "stages.tokenizer.TokenizerStage", "embedder"),
+    PythonModel(EMBEDDER, "stages.encoder.EmbedderStage", "embedder"),
+    PythonModel(PASSAGE_SPLITTER, "stages.passage_splitter.PassageSplitterStage", "embedder"),
+    PythonModel(PASSAGE_SELECTOR, "stages.passage_selector.PassageSelectorStage"),
+    PythonModel(PAIR_TOKENIZER, "stages.pair_tokenizer.PairTokenizerStage", "reranker"),
+    PythonModel(RERANKER, "stages.encoder.RerankerStage", "reranker"),
+    PythonModel(SOURCE_RANKER, "stages.source_ranker.SourceRankerStage"),
+    PythonModel(PROMPT_BUILDER, "stages.prompt_builder.PromptBuilderStage", "llm"),
+    PythonModel(LLM, "generation.llm.LlmStage", "llm"),
+    PythonModel(ENSEMBLE.contract, "stages.graph_runner.EnsembleStage"),
+    PythonModel(RAG_CANCELLABLE.contract, "stages.graph_runner.RagCancellableStage"),
+)
+
+ENSEMBLES: tuple[EnsembleGraph, ...] = (EMBED, RERANK, RETRIEVE, RAG)
+"""Graphs that Triton's own scheduler serves."""

@@ -1,0 +1,1 @@
+"""Keeps the server alive: serve, preflight, supervisor, monitoring, deployment."""

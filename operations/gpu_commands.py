@@ -1,0 +1,200 @@
+"""The command lines that serve a GPU SKU: data, run by operations/serve_gpu.py.
+
+Nothing here has run on a GPU or in NVIDIA's container. Read in stored copies of the sources:
+NVIDIA/TensorRT-LLM triton_backend/scripts/launch_triton_server.py 0a2e2c1f and
+tensorrt_llm/llmapi/trtllm-llmapi-launch 020c89e6, cbe4c0ae; triton-inference-server/
+tensorrtllm_backend docs/README-engine-backend-archive.md f1ae08cc (leader and orchestrator mode,
+`docker run`) and docs/llama_multi_instance.md 05ceae03; tutorials, Qwen2.5-VL guide (26.07).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from builders.engine_plan import Flavour
+from builders.errors import BuildError
+from builders.spec import ROOT
+from operations.ports import EVERY_ADDRESS, Ports
+
+Mode = Literal["leader", "orchestrator"]
+"""How NVIDIA's C++ backend uses several GPUs: a tritonserver for each of them, of which the first
+leads; or one tritonserver that starts a worker for each."""
+
+SERVER = "/opt/tritonserver/bin/tritonserver"
+ENGINE_MODEL = "tensorrt_llm"
+ENGINE_REPOSITORY = "triton"
+"""Folder in an engine's folder that is a model repository with `tensorrt_llm` alone."""
+
+SHARED_MEMORY = "2g"
+"""A limit, not taken before it is used. Docker's 64 MiB are 1 MiB for each Python model to begin
+with and little to grow (python_backend README); NVIDIA's line for 4 GPUs says 2g (archived README),
+for one 1g (server docs/getting_started/llm.md)."""
+
+ALL_GPUS = "all"
+_MIG = "MIG-"
+
+
+@dataclass(frozen=True)
+class ServedLlm:
+    """What a command line must know of a SKU's LLM, as its manifest says.
+
+    `gpus` is tp × pp; `container` a tag of nvcr.io/nvidia/tritonserver; `folder` the engine's.
+    """
+
+    sku: str
+    flavour: Flavour
+    gpus: int
+    container: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One server: what it serves, and where it listens."""
+
+    llm: ServedLlm
+    repository: Path
+    ports: Ports
+    mode: Mode = "leader"
+
+
+def tritonserver_command(launch: Launch) -> tuple[str, ...]:
+    """To be run inside the container."""
+    if launch.llm.flavour == "llm-api":
+        return _llm_api(launch)
+    if launch.mode == "orchestrator":
+        return _orchestrator(launch)
+    return _server(launch) if launch.llm.gpus == 1 else _leader(launch)
+
+
+def _llm_api(launch: Launch) -> tuple[str, ...]:
+    """A rank of MPI for each GPU; the first runs the server, the others wait for its model.
+
+    One GPU too: plain tritonserver fails with MPI_ERR_SPAWN in 26.07 (the tutorial's guide, tp 1),
+    though TensorRT-LLM's own test of one GPU has it. The launcher serves as many GPUs as it has
+    ranks (mgmn_leader_node.py), which is why more need mpirun, as in TensorRT-LLM's test of four.
+    """
+    if launch.mode != "leader":
+        raise BuildError(
+            f"mode '{launch.mode}' asked of SKU '{launch.llm.sku}', whose engine is a checkpoint "
+            "for the LLM API; it is for engines of NVIDIA's C++ backend only: leave --mode out"
+        )
+    command = ("trtllm-llmapi-launch", *_server(launch))
+    if bad := [word for word in command if len(word.split()) != 1]:
+        raise BuildError(
+            f"{bad[0]!r} has a space, at which trtllm-llmapi-launch would part it; move the "
+            "repository to a path without"
+        )
+    return command if launch.llm.gpus == 1 else (*_mpirun(launch.llm.gpus), *command)
+
+
+def _leader(launch: Launch) -> tuple[str, ...]:
+    """Ranks but the first load the engine alone and never listen: they stay in its load call."""
+    engine_only = ("--model-control-mode=explicit", f"--load-model={ENGINE_MODEL}")
+    words = [*_mpirun(1), *_server(launch)]
+    for rank in range(1, launch.llm.gpus):
+        words += [":", "-n", "1", *_server(launch, rank, engine_only)]
+    return tuple(words)
+
+
+def _orchestrator(launch: Launch) -> tuple[str, ...]:
+    """The world of MPI must be one rank; workers are spawned. Triton's own GPU pools are off."""
+    pools = (f"--cuda-memory-pool-byte-size={gpu}:0" for gpu in range(launch.llm.gpus))
+    options = ("--pinned-memory-pool-byte-size=0", "--enable-peer-access=false", *pools)
+    variables = ("TRTLLM_ORCHESTRATOR=1", "TRTLLM_ORCHESTRATOR_SPAWN_PROCESSES=1")
+    return ("env", *variables, *_mpirun(1), *_server(launch, 0, options))
+
+
+def _mpirun(ranks: int) -> tuple[str, ...]:
+    return ("mpirun", "--allow-run-as-root", "-n", str(ranks))
+
+
+def _server(launch: Launch, rank: int = 0, options: Sequence[str] = ()) -> tuple[str, ...]:
+    """The prefix keeps the Python models of two ranks apart in /dev/shm."""
+    names = launch.ports.by_name().items()
+    return (
+        SERVER,
+        *(f"--model-repository={folder}" for folder in _repositories(launch)),
+        f"--model-config-name={launch.llm.sku}",
+        *(f"--{name}-address={launch.ports.address}" for name, _ in names),
+        *(f"--{name}-port={port}" for name, port in names),
+        *options,
+        "--http-header-forward-pattern=(?i)^traceparent$",
+        "--grpc-header-forward-pattern=(?i)^traceparent$",
+        "--disable-auto-complete-config",
+        f"--backend-config=python,shm-region-prefix-name=prefix{rank}_",
+    )
+
+
+def _repositories(launch: Launch) -> Iterator[Path]:
+    yield launch.repository
+    if launch.llm.flavour == "engine":
+        yield launch.llm.folder / ENGINE_REPOSITORY
+
+
+def image(llm: ServedLlm) -> str:
+    """Name of the image with our packages."""
+    return f"triton-rag:{llm.flavour}-{llm.container}"
+
+
+def image_command(llm: ServedLlm, root: Path = ROOT) -> tuple[str, ...]:
+    """Makes the image; a matter of seconds when nothing has changed."""
+    return (
+        *("docker", "build", f"--build-arg=TAG={llm.container}", f"--tag={image(llm)}"),
+        f"--file={root / 'builders' / 'docker' / f'{llm.flavour}.Dockerfile'}",
+        str(root),
+    )
+
+
+def docker_command(
+    launch: Launch, gpus: Sequence[str], engines: Path, root: Path = ROOT
+) -> tuple[str, ...]:
+    """Runs the image on this machine: `python3 -m operations serve` in it checks and starts.
+
+    Folders are seen inside under their own paths, which an engine's configuration names; `engines`
+    can be written, because ONNX Runtime's TensorRT provider keeps its plans there. --init passes
+    signals on and reaps what MPI leaves behind. The server listens on all addresses
+    inside; outside, its ports are on the address asked for.
+    """
+    address, ports = launch.ports.address, launch.ports.by_name()
+    return (
+        *("docker", "run", "--rm", "--init", "--gpus", _gpus_option(gpus)),
+        f"--shm-size={SHARED_MEMORY}",
+        *("--ulimit", "memlock=-1", "--ulimit", "stack=67108864"),
+        *(f"--publish={address}:{port}:{port}" for port in ports.values()),
+        *(f"--volume={root}:{root}:ro", f"--volume={engines}:{engines}"),
+        *(f"--workdir={root}", image(launch.llm)),
+        *("python3", "-m", "operations", "serve", "--sku", launch.llm.sku),
+        *("--address", EVERY_ADDRESS, "--mode", launch.mode),
+        *(word for name, port in ports.items() for word in (f"--{name}-port", str(port))),
+    )
+
+
+def _gpus_option(gpus: Sequence[str]) -> str:
+    """The quotes are part of it: Docker reads comma-separated values."""
+    return ALL_GPUS if tuple(gpus) == (ALL_GPUS,) else f'"device={",".join(gpus)}"'
+
+
+def chosen_gpus(llm: ServedLlm, text: str | None) -> tuple[str, ...]:
+    """Of "all", indexes or UUIDs by comma; the first tp × pp GPUs where None. Raises `BuildError`.
+
+    Slices of MIG have neither CUDA IPC nor NVLink (RAPIDS' MIG page), and before driver R570 a
+    process sees one of them (MIG user guide): no source has TensorRT-LLM on more than one.
+    """
+    if text == ALL_GPUS:
+        return (ALL_GPUS,)
+    found = tuple(text.split(",")) if text else tuple(map(str, range(llm.gpus)))
+    slices = [gpu for gpu in found if gpu.startswith(_MIG)]
+    if slices and (llm.gpus > 1 or len(found) > 1):
+        raise BuildError(
+            f"--gpus {text}: {len(found)} GPUs of which {len(slices)} are MIG slices, for an LLM "
+            f"of SKU '{llm.sku}' on {llm.gpus} (tp × pp); slices can't exchange data directly, so "
+            "one slice serves a model of tp × pp = 1, nothing else: give whole GPUs or one slice"
+        )
+    if len(found) < llm.gpus or "" in found or len(set(found)) < len(found):
+        raise BuildError(
+            f"--gpus {text}: the LLM of SKU '{llm.sku}' is split over {llm.gpus} GPUs (tp × pp); "
+            f"give {llm.gpus} different indexes or UUIDs by comma, or '{ALL_GPUS}'"
+        )
+    return found

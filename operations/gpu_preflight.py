@@ -1,0 +1,209 @@
+"""What keeps a GPU machine from serving, in one sentence a fault, before tritonserver is started.
+
+Where upstream has an error of its own for a fault it is quoted, so that who searches for it finds
+the reason. Sources: TensorRT-LLM issues 222, 1992, 10450; tensorrtllm_backend issues 303, 424, 562,
+568; server issue 2674 and docs/getting_started/llm.md.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from builders.errors import BuildError
+from builders.gpu_machine import device_faults, no_gpu, seen_by_cuda
+from builders.nvml import Device, GpuMachine, NoGpuError, this_machine
+from builders.repository import REPOSITORY, engine_links
+from builders.spec import Sku
+from ensembles.manifest import Manifest, ManifestError, read_manifest
+from operations.gpu_memory import need
+from operations.ports import Ports, port_faults
+from operations.preflight import engine_faults
+
+CONTAINER_PYTHON = Path("/opt/venv-tritonserver/bin/python3")
+CONTAINER_SERVER = Path("/opt/tritonserver/bin/tritonserver")
+REGISTRY = "nvcr.io/nvidia/tritonserver"
+
+SHARED_MEMORY_MIB = {1: 256, 2: 1024}
+"""For one GPU and for several: Docker gives 64 MiB, NVIDIA's containers ask for 1 GiB."""
+
+_BROKEN_OPENAI = (1, 107, 3)
+"""Of the 26.07 container (facts 1.4); its LLM API imports what this version doesn't have."""
+
+_PROBE = """
+import importlib.metadata as metadata, json
+def version(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+print(json.dumps({name: version(name) for name in ("tensorrt_llm", "tensorrt", "openai")}))
+"""
+
+
+@dataclass(frozen=True)
+class GpuServing:
+    """Where a GPU machine serves from: its tritonserver, and versions of the packages beside it."""
+
+    tritonserver: Path | None
+    versions: Mapping[str, str]
+
+
+def serving_environment() -> GpuServing:
+    """Of NVIDIA's container, or of what is on PATH."""
+    server = CONTAINER_SERVER if CONTAINER_SERVER.is_file() else shutil.which("tritonserver")
+    python = CONTAINER_PYTHON if CONTAINER_PYTHON.is_file() else shutil.which("python3")
+    versions = json.loads(subprocess.check_output([str(python), "-c", _PROBE], text=True))
+    return GpuServing(Path(server) if server else None, versions)
+
+
+def gpu_faults(
+    sku: Sku,
+    ports: Ports,
+    serving: GpuServing,
+    repository: Path = REPOSITORY,
+    ask: Callable[[], GpuMachine] = this_machine,
+) -> Iterator[str]:
+    """Everything that would keep a server with this SKU's engines from serving here."""
+    engines = _engines(sku, repository)
+    gpus = max([1, *(_gpus(manifest) for _, manifest in engines.values())])
+    yield from _device_faults(sku, engines, gpus, ask)
+    yield from _server_faults(serving, engines)
+    yield from port_faults(ports.by_name(), ports.address)
+    yield from _shared_memory_faults(gpus)
+    yield from engine_faults(sku, repository)
+    for model, (_, manifest) in engines.items():
+        yield from _version_faults(model, manifest, serving)
+
+
+Engines = Mapping[str, tuple[Path, Manifest]]
+
+
+def _engines(sku: Sku, repository: Path) -> Engines:
+    """By their first model; what can't be read is a fault that `engine_faults` tells."""
+    found: dict[Path, tuple[str, Path, Manifest]] = {}
+    for link in engine_links(sku, repository):
+        try:
+            manifest = read_manifest(link)
+        except ManifestError:
+            continue
+        if manifest.sku == sku.name:
+            found.setdefault(link.resolve(), (link.parents[2].name, link, manifest))
+    return {model: (folder, manifest) for model, folder, manifest in found.values()}
+
+
+def _gpus(manifest: Manifest) -> int:
+    """That the plan splits the model over."""
+    return int(manifest.plan.get("tp", 1)) * int(manifest.plan.get("pp", 1))
+
+
+def _device_faults(
+    sku: Sku, engines: Engines, gpus: int, ask: Callable[[], GpuMachine]
+) -> Iterator[str]:
+    try:
+        devices = seen_by_cuda(sku, ask(), gpus)
+    except NoGpuError as error:
+        yield no_gpu(sku, str(error))
+    except BuildError as error:
+        yield str(error)
+    else:
+        yield from device_faults(sku, devices)
+        for model, (_, manifest) in engines.items():
+            yield from _engine_device_faults(model, manifest, sku, devices)
+        yield from _memory_faults(engines, sku, devices)
+
+
+def _server_faults(serving: GpuServing, engines: Engines) -> Iterator[str]:
+    if serving.tritonserver is None:
+        tags = {manifest.container for _, manifest in engines.values()} - {""}
+        image = f"{REGISTRY}:{min(tags)}" if tags else f"{REGISTRY}'s container"
+        yield (
+            f"no tritonserver in {CONTAINER_SERVER.parent} nor on PATH; GPU SKUs are served "
+            f"inside {image} (the wheel in .venv-serve has no GPU backend)"
+        )
+
+
+def _shared_memory_faults(gpus: int) -> Iterator[str]:
+    needed = SHARED_MEMORY_MIB[min(gpus, 2)]
+    free = shutil.disk_usage("/dev/shm").free / 2**20
+    if free < needed:
+        yield (
+            f"shared memory: {free:.0f} MiB free in /dev/shm, {needed} MiB needed for {gpus} GPU"
+            f"{'s' * (gpus > 1)} (upstream says “Unable to initialize shared memory key”): start "
+            "the container with '--shm-size=1g'; on Kubernetes mount an emptyDir of medium "
+            "Memory on /dev/shm"
+        )
+
+
+def _version_faults(model: str, manifest: Manifest, serving: GpuServing) -> Iterator[str]:
+    """Plans and config.json of an engine are read by the version that wrote them, and no other."""
+    upstream = {
+        "tensorrt_llm": "[json.exception.type_error.302] type must be array, but is number",
+        "tensorrt": "The engine plan file is not compatible with this version of TensorRT",
+    }
+    for package, words in upstream.items():
+        built, found = manifest.versions.get(package), serving.versions.get(package, "")
+        if built and built != found:
+            image = (
+                f"serve in {REGISTRY}:{manifest.container}"
+                if manifest.container
+                else (f"install {package} {built}")
+            )
+            yield (
+                f"model '{model}': its engine was made with {package} {built}, and "
+                f"{found or 'none'} is installed here (upstream says “{words}”): {image}, or run "
+                f"'make build-engines SKU={manifest.sku}' here"
+            )
+    yield from _openai_faults(model, manifest, serving)
+
+
+def _openai_faults(model: str, manifest: Manifest, serving: GpuServing) -> Iterator[str]:
+    found = serving.versions.get("openai", "")
+    if manifest.plan.get("flavour") == "llm-api" and found and _numbers(found) <= _BROKEN_OPENAI:
+        yield (
+            f"model '{model}' runs on TensorRT-LLM's LLM API, which fails with openai {found} "
+            "(upstream says “ImportError: cannot import name 'PartReasoningText'”): "
+            "'pip install -U openai' in the container"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+
+
+def _engine_device_faults(
+    model: str, manifest: Manifest, sku: Sku, devices: tuple[Device, ...]
+) -> Iterator[str]:
+    if manifest.engine != "tensorrtllm-backend":
+        return  # ONNX models and checkpoints for the LLM API are made for a GPU when they load
+    built = manifest.compute_capability
+    for found in sorted({device.compute_capability for device in devices} - {built}):
+        if built:
+            yield (
+                f"model '{model}': its engine was made for compute capability {built}"
+                f"{f' ({manifest.gpu})' if manifest.gpu else ''}, this machine's GPU has {found} "
+                f"(upstream says “The engine plan file is generated on an incompatible device, "
+                f"expecting compute {found} got compute {built}, please rebuild.”): run "
+                f"'make build-engines SKU={sku.name}' on this machine"
+            )
+
+
+def _memory_faults(engines: Engines, sku: Sku, devices: tuple[Device, ...]) -> Iterator[str]:
+    """A model of n GPUs is on the first n; all encoders are on the first."""
+    for number, device in enumerate(devices):
+        here = {m: engine for m, engine in engines.items() if number < _gpus(engine[1])}
+        needs = {m: need(folder, manifest, sku) for m, (folder, manifest) in here.items()}
+        total = sum(sum(parts.values()) for parts in needs.values())
+        if device.free_gib < total:
+            told = "; ".join(f"{model}: {_told(parts)}" for model, parts in needs.items())
+            yield (
+                f"GPU {device.index}: {total:.1f} GiB needed ({told}), {device.free_gib:.1f} of "
+                f"{device.total_gib:.1f} GiB free (upstream says “CUDA runtime error in "
+                "::cudaMallocAsync: out of memory”): 'nvidia-smi' shows who holds the rest"
+            )
+
+
+def _told(parts: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {gib:.1f}" for name, gib in parts.items())

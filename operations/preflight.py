@@ -1,0 +1,152 @@
+"""What a machine lacks, in one sentence a fault, before anything is started that could hang.
+
+Triton's messages for the same faults are missing or late: without libpython the server waits for
+ever, a taken port is noticed after all models are loaded (facts: triton-on-cpu).
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from builders.engine import published
+from builders.repository import REPOSITORY, engine_links
+from builders.spec import Sku
+from ensembles.manifest import TOKENIZER_FILE, ManifestError, check_file
+from operations.ports import Ports, port_faults
+
+PYTHON_VERSIONS = ("3.11", "3.12")
+MIN_DISK_GIB = 1
+MIN_SHARED_MEMORY_MIB = 256
+
+
+@dataclass(frozen=True)
+class ServingEnvironment:
+    """What the serving environment's own Python says of itself."""
+
+    python: Path
+    version: str
+    library_folder: str
+    numpy: str
+    triton: Path
+    """The bundled server's folder."""
+
+    @property
+    def stub(self) -> Path:
+        """The Python backend's stub for this Python version."""
+        return self.triton / "python_backend_stubs" / self.version / "triton_python_backend_stub"
+
+
+_PROBE = """
+import importlib.util, json, sys, sysconfig, pathlib, importlib.metadata as metadata
+spec = importlib.util.find_spec("pytriton")
+def version(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+print(json.dumps({
+    "version": "%d.%d" % sys.version_info[:2],
+    "library_folder": sysconfig.get_config_var("LIBDIR") or "",
+    "numpy": version("numpy"),
+    "triton": str(pathlib.Path(spec.origin).parent / "tritonserver") if spec else "",
+}))
+"""
+
+
+class PreflightError(Exception):
+    """Why the server would not come up; one sentence a line."""
+
+
+def probe(environment: Path) -> ServingEnvironment:
+    """Ask the environment's Python; raises `PreflightError` when it can't serve at all."""
+    python = environment / "bin" / "python3"
+    if not python.is_file():
+        raise PreflightError(f"no serving environment in {environment}: run 'make setup'")
+    answer = json.loads(subprocess.check_output([python, "-c", _PROBE], text=True))
+    if answer["version"] not in PYTHON_VERSIONS:
+        raise PreflightError(
+            f"Python {answer['version']} in {environment}; the Triton wheel serves with "
+            f"{' or '.join(PYTHON_VERSIONS)}"
+        )
+    if not answer["triton"]:
+        raise PreflightError(f"nvidia-pytriton is not installed in {environment}: run 'make setup'")
+    return ServingEnvironment(
+        python, answer["version"], answer["library_folder"], answer["numpy"], Path(answer["triton"])
+    )
+
+
+def faults(
+    environment: ServingEnvironment, sku: Sku, ports: Ports, repository: Path = REPOSITORY
+) -> Iterator[str]:
+    """Everything that would keep the server from serving."""
+    yield from _library_faults(environment)
+    yield from _numpy_faults(environment)
+    yield from port_faults(ports.by_name(), ports.address)
+    yield from _space_faults(repository)
+    yield from engine_faults(sku, repository)
+
+
+def _library_faults(environment: ServingEnvironment) -> Iterator[str]:
+    if not environment.stub.is_file():
+        yield f"no stub for Python {environment.version} in {environment.triton}: run 'make setup'"
+        return
+    search = f"{environment.library_folder}:{os.environ.get('LD_LIBRARY_PATH', '')}"
+    listing = subprocess.run(
+        ["ldd", environment.stub],
+        check=False,
+        env=os.environ | {"LD_LIBRARY_PATH": search},
+        capture_output=True,
+        text=True,
+    ).stdout
+    missing = [line.split()[0] for line in listing.splitlines() if "not found" in line]
+    if missing:
+        yield (
+            f"{', '.join(missing)} not found (the server would hang while loading): on Debian "
+            f"'apt-get install libpython{environment.version}', with pyenv build Python shared"
+        )
+
+
+def _numpy_faults(environment: ServingEnvironment) -> Iterator[str]:
+    if environment.numpy.split(".")[0] != "1":
+        yield (
+            f"numpy {environment.numpy or 'missing'} in the serving environment; this Triton "
+            "version silently corrupts tensors with numpy 2, numpy 1.26 is needed"
+        )
+
+
+def _space_faults(repository: Path) -> Iterator[str]:
+    for folder, need, unit in (
+        (repository, MIN_DISK_GIB * 2**30, "disk"),
+        (Path("/dev/shm"), MIN_SHARED_MEMORY_MIB * 2**20, "shared memory"),
+    ):
+        free = shutil.disk_usage(folder).free
+        if free < need:
+            yield f"{unit}: {free / 2**20:.0f} MiB free in {folder}, {need / 2**20:.0f} MiB needed"
+
+
+def engine_faults(sku: Sku, repository: Path) -> Iterator[str]:
+    """Engines that are missing, damaged, of another SKU, or whose tokenizer has changed."""
+    links = list(engine_links(sku, repository))
+    if len(links) > 1 and not any(link.exists() for link in links):
+        yield (
+            f"no engines for SKU '{sku.name}' in {repository}, and {len(links)} models read one: "
+            f"run 'make build-engines SKU={sku.name}'"
+        )
+        return
+    for link in links:
+        model = link.parent.parent.parent.name
+        try:
+            manifest = published(link)
+            check_file(link, manifest, TOKENIZER_FILE)
+        except ManifestError as error:
+            yield f"model '{model}': {error}"
+            continue
+        if manifest.sku != sku.name:
+            yield (
+                f"model '{model}': its engine was built for '{manifest.sku}', not '{sku.name}'; "
+                f"run 'make build-engines SKU={sku.name}'"
+            )

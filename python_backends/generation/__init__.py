@@ -1,0 +1,1 @@
+"""`llm`: chat template, sampling, generation, detokenizer."""

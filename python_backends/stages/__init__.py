@@ -1,0 +1,1 @@
+"""One file per served model, without Triton: tensors in, tensors out."""

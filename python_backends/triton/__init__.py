@@ -1,0 +1,1 @@
+"""The only code that knows Triton's Python backend."""

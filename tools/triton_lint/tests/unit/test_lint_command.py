@@ -1,0 +1,356 @@
+"""The command line: exit statuses, formats, bad input."""
+
+import json
+import os
+import tempfile
+from itertools import combinations
+from pathlib import Path
+from xml.etree.ElementTree import Element, fromstring
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_lint_parser import messages
+from triton_lint.command import main
+from triton_lint.engine import lint
+from triton_lint.models import MAX_CONFIG_BYTES
+from triton_lint.options import Options
+from triton_lint.rules.ensemble import GOOD as GOOD_ENSEMBLE
+from triton_lint.schema import model_config_type
+
+GOOD = 'backend: "onnxruntime"\n'
+SVG = "{http://www.w3.org/2000/svg}"
+BAD = 'backend: "onnxruntime"\nmax_batch_size: -1\nplatform: "tensorrt_plan"\n'
+
+
+def write(root: Path, name: str, config: str | bytes | None, version: str = "1") -> Path:
+    folder = root / name
+    (folder / version).mkdir(parents=True)
+    (folder / version / "model.onnx").touch()
+    if config is not None:
+        data = config if isinstance(config, bytes) else config.encode()
+        (folder / "config.pbtxt").write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    root = tmp_path / "repository"
+    root.mkdir()
+    return root
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    status = main([*map(str, arguments)])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def rules(output: str) -> list[str]:
+    return [line.rpartition("[")[2].rstrip("]") for line in output.splitlines()[:-1]]
+
+
+def test_clean(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", GOOD)
+    assert run(capsys, repository) == (0, "1 model, 0 errors, 0 warnings\n", "")
+
+
+def test_errors_and_places(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", BAD)
+    status, out, _ = run(capsys, repository)
+    assert status == 1
+    assert f"{repository}/m/config.pbtxt:2:1: error: max_batch_size is -1; 0 means" in out
+    assert out.splitlines()[-1] == "1 model, 2 errors, 0 warnings"
+    assert rules(out) == ["TRN213", "TRN104"]
+
+
+def test_warnings_fail_when_strict(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", 'backend: "mine"\n')
+    assert run(capsys, repository)[0] == 0
+    assert run(capsys, repository, "--strict")[0] == 1
+    assert run(capsys, repository, "--strict", "--backend", "mine")[0] == 0
+    assert run(capsys, repository, "--strict", "--ignore", "TRN106")[0] == 0
+
+
+def test_a_comment_leaves_a_rule_out(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", "# triton-rag: ignore TRN213, TRN104\n" + BAD)
+    write(repository, "n", BAD.replace("max", '# "triton-rag: ignored"\nmax'))
+    _, out, _ = run(capsys, repository)
+    assert rules(out) == ["TRN213", "TRN104"]
+    assert "/m/" not in out
+
+
+def test_json(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", BAD)
+    status, out, _ = run(capsys, repository, "--format", "json")
+    found = json.loads(out)
+    assert (status, found["models"], found["errors"]) == (1, 1, 2)
+    first = found["findings"][0]
+    assert (first["line"], first["column"], first["rule"]) == (2, 1, "TRN213")
+    assert first["docs"] == "tools/triton_lint/docs/TRN213.md"
+
+
+def test_sarif(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", BAD)
+    _, out, _ = run(capsys, repository, "--format", "sarif")
+    (found,) = json.loads(out)["runs"]
+    assert [each["ruleId"] for each in found["results"]] == ["TRN213", "TRN104"]
+    for each in found["results"]:
+        assert found["tool"]["driver"]["rules"][each["ruleIndex"]]["id"] == each["ruleId"]
+    region = found["results"][0]["locations"][0]["physicalLocation"]["region"]
+    assert region["startLine"] == 2
+
+
+def test_github(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", BAD)
+    _, out, _ = run(capsys, repository, "--format", "github")
+    assert out.startswith(f"::error file={repository}/m/config.pbtxt,line=2,col=1,")
+
+
+def test_control_characters_are_not_printed(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(repository, "m", 'name: "\\033[31m"\nbackend: "onnxruntime"\n')
+    for style in ("text", "github", "json", "sarif"):
+        _, out, _ = run(capsys, repository, "--format", style)
+        assert "\x1b" not in out
+
+
+def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "--explain", "trn204")
+    assert status == 0
+    assert "dims: [ 0 ]" in out
+    status, _, err = run(capsys, "--explain", "TRN999")
+    assert status == 2
+    assert "TRN204" in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["/no/such/path"], ["s3://bucket/models"], ["gs://b"]])
+def test_no_repository(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("triton-lint: ")
+
+
+def test_what_is_meant_is_found(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(repository, "m", GOOD)
+    assert f"did you mean {repository}?" in run(capsys, repository.parent)[2]
+    assert f"lint {repository}" in run(capsys, folder)[2]
+    assert "Not a directory" in run(capsys, folder / "config.pbtxt")[2]
+
+
+@pytest.mark.parametrize(
+    ("config", "rule"),
+    [
+        (bytes(range(256)) * 40, "TRN010"),
+        (b"\x7fELF\x02\x01\x01\x00" * 100, "TRN010"),
+        (b"\xef\xbb\xbf" + GOOD.encode(), "TRN010"),
+        (GOOD.encode("utf-16"), "TRN010"),
+        (b"#" * (MAX_CONFIG_BYTES + 1), "TRN012"),
+        (GOOD.encode() + b"# \xe9\n", "TRN013"),
+        (b"input {" * 5000, "TRN009"),
+        (b"foo {" * 5000, "TRN003"),
+        (b'name: "' + b"x" * 100_000, "TRN002"),
+    ],
+)
+def test_junk(
+    config: bytes, rule: str, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(repository, "m", config)
+    status, out, _ = run(capsys, repository)
+    assert rule in rules(out)
+    assert status == (0 if rule in ("TRN012", "TRN013") else 1)
+
+
+def test_links(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, "m", GOOD)
+    (repository / "loop").symlink_to(repository / "loop")
+    (repository / "self").symlink_to(repository)
+    folder = write(repository, "n", GOOD)
+    (folder / "2").symlink_to(folder / "1")
+    (folder / "3").symlink_to(folder / "3")
+    (repository / "p").mkdir()
+    (repository / "p" / "config.pbtxt").symlink_to(repository / "p" / "config.pbtxt")
+    (repository / "p" / "1").mkdir()
+    status, out, _ = run(capsys, repository)
+    assert status == 1
+    assert set(rules(out)) == {"TRN102", "TRN118"}  # of p, and of self
+
+
+def test_names_that_are_no_text(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, os.fsdecode(b"m\xff\x1b"), 'name: "m"\n')
+    status, out, _ = run(capsys, repository)
+    assert status == 1
+    assert "\x1b" not in out
+
+
+def test_two_repositories(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / name, "m", GOOD)
+    status, out, _ = run(capsys, tmp_path / "a", tmp_path / "b")
+    assert (status, rules(out)) == (1, ["TRN117"])
+
+
+def test_config_name_falls_back(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(repository, "m", GOOD)
+    write(repository, "n", GOOD)
+    (folder / "configs").mkdir()
+    (folder / "configs" / "gpu.pbtxt").write_text(BAD)
+    assert run(capsys, repository)[0] == 0
+    status, out, _ = run(capsys, repository, "--model-config-name", "gpu")
+    assert status == 1
+    assert f"{folder}/configs/gpu.pbtxt:2:1" in out
+    assert run(capsys, repository, "--model-config-name", "other")[0] == 0
+    both = run(capsys, repository, "--model-config-name", "other", "--model-config-name", "gpu")
+    assert both[1] == out
+
+
+def test_weights_that_git_does_not_hold(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(repository, "m", GOOD)
+    (folder / "1" / "model.onnx").unlink()
+    assert run(capsys, repository)[0] == 1
+    (folder / "1" / "model.onnx.dvc").touch()
+    status, out, _ = run(capsys, repository)
+    assert (status, rules(out)) == (0, ["TRN114"])
+    (folder / "1" / "model.onnx.dvc").unlink()
+    (repository / ".git").mkdir()
+    (repository / ".git" / "index").write_bytes(b"DIRC m/config.pbtxt\0")
+    assert run(capsys, repository)[0] == 0
+    (folder / "1").rmdir()
+    status, out, _ = run(capsys, repository)
+    assert (status, rules(out)) == (0, ["TRN118", "TRN111"])
+    assert run(capsys, repository, "--no-files", "--strict", "--ignore", "TRN118")[0] == 0
+
+
+def test_order_is_stable(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("c", "a", "b"):
+        write(repository, name, BAD)
+    first = run(capsys, repository)[1]
+    assert first == run(capsys, repository)[1]
+    paths = [line.split(":")[0] for line in first.splitlines()[:-1]]
+    assert paths == sorted(paths)
+
+
+def test_fix_keeps_everything_else(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(
+        repository,
+        "m",
+        'name: "other"  # the name\nbackend: onnxruntime\nmax_batch_sise: "8"\n'
+        "# instances\ninstance_group [ { kind: CPU } ]\n",
+    )
+    _, _, err = run(capsys, repository, "--fix")
+    assert '-max_batch_sise: "8"' in err
+    run(capsys, repository, "--fix")
+    run(capsys, repository, "--fix")
+    assert (folder / "config.pbtxt").read_text() == (
+        'name: "m"  # the name\nbackend: "onnxruntime"\nmax_batch_size: 8\n'
+        "# instances\ninstance_group [ { kind: KIND_CPU } ]\n"
+    )
+    assert run(capsys, repository)[:2] == (0, "1 model, 0 errors, 0 warnings\n")
+
+
+def test_graph(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path, content in GOOD_ENSEMBLE.all_files().items():
+        text = content
+        (repository / path).parent.mkdir(parents=True, exist_ok=True)
+        if path.startswith("second"):
+            text = text.replace('"x" data_type: TYPE_FP32', '"x" data_type: TYPE_FP16')
+        (repository / path).write_text(text)
+    status, out, _ = run(capsys, repository, "--graph", "model")
+    assert status == 0
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines[0] == "flowchart LR"
+    assert 'in_IN -- "IN<br/>FP32 [3]" --> step1' in lines
+    assert 'step1 -- "mid<br/>FP16 [3]" --> step2' in lines
+    assert "step2 --> out_OUT" in lines
+    (second,) = [line for line in lines if line.startswith("step2[")]
+    assert "TRN523" in second
+    assert second.endswith(":::error")
+    status, _, err = run(capsys, repository, "--graph", "first")
+    assert status == 2
+    assert "there is no ensemble 'first': model" in err
+
+
+def _frame(group: Element) -> list[float]:
+    rect = group.find(f"{SVG}rect")
+    assert rect is not None
+    return [float(rect.attrib[name]) for name in ("x", "y", "width", "height")]
+
+
+def test_drawing(repository: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A well-formed SVG with every tensor, in which no two boxes or labels overlap."""
+    more = "".join(
+        f'step {{ model_name: "second" model_version: -1 input_map {{ key: "x" value: "{read}" }} '
+        f'output_map {{ key: "y" value: "o{number}" }} }}\n'
+        for number, read in enumerate(["mid", "o0", "no <&>", "o3"])
+    )
+    for path, content in GOOD_ENSEMBLE.all_files().items():
+        text = content.replace("ensemble_scheduling {\n", "ensemble_scheduling {\n" + more)
+        (repository / path).parent.mkdir(parents=True, exist_ok=True)
+        (repository / path).write_text(text)
+    file = tmp_path / "drawing.svg"
+    status, out, _ = run(capsys, repository, "--graph", "model", "--svg", file)
+    assert (status, out) == (0, "")
+    root = fromstring(file.read_text())
+    texts = [each.text or "" for each in root.iter(f"{SVG}text")]
+    assert {"IN", "mid", "o0", "o3", "OUT", "FP32 [3]", "no <&>", "batch ≤ 8"} <= set(texts)
+    assert [each for each in texts if each.startswith("TRN512")]  # a step that waits for itself
+    frames = [_frame(each) for each in root.findall(f"{SVG}g")]
+    assert len(frames) > 8
+    for (x, y, width, height), (left, top, wide, high) in combinations(frames, 2):
+        assert x + width <= left or left + wide <= x or y + height <= top or top + high <= y
+    left, top, width, height = map(float, root.attrib["viewBox"].split())
+    for x, y, wide, high in frames:
+        assert left <= x
+        assert x + wide <= left + width
+        assert top <= y
+        assert y + high <= top + height
+
+
+def test_drawing_needs_an_ensemble_and_a_place(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path, content in GOOD_ENSEMBLE.all_files().items():
+        (repository / path).parent.mkdir(parents=True, exist_ok=True)
+        (repository / path).write_text(content)
+    status, _, err = run(capsys, repository, "--svg", "x.svg")
+    assert status == 2
+    assert "--graph" in err
+    status, _, err = run(capsys, repository, "--graph", "model", "--svg", repository)
+    assert status == 2
+    assert "is not written" in err
+
+
+def test_ensembles_that_fan_out_are_read_in_time(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Layers that each call the next twice: 2^400 ways through, and deep."""
+    tensors = "".join(
+        f'{side} {{ name: "{name}" data_type: TYPE_FP32 dims: [ 1 ] }}\n'
+        for side, name in (("input", "x"), ("output", "y"))
+    )
+    for layer in range(400):
+        calls = "".join(
+            f'step {{ model_name: "m{layer + 1}" model_version: -1 input_map {{ key: "x" value: '
+            f'"{read}" }} output_map {{ key: "y" value: "{written}" }} }}\n'
+            for read, written in (("x", "mid"), ("mid", "y"))
+        )
+        config = f'platform: "ensemble"\n{tensors}ensemble_scheduling {{\n{calls}}}\n'
+        write(repository, f"m{layer}", config)
+    write(repository, "m400", f'backend: "identity"\n{tensors}')
+    assert run(capsys, repository)[:2] == (0, "401 models, 0 errors, 0 warnings\n")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(messages(model_config_type()), messages(model_config_type()), st.booleans())
+def test_no_configuration_makes_it_fail(one: str, two: str, ensemble: bool) -> None:
+    """Whatever the text, every rule gives findings and no traceback."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        write(root, "one", one + ('\nplatform: "ensemble"' if ensemble else ""))
+        write(root, "two", two)
+        for finding in lint([name], Options(gpus=1)).findings:
+            assert finding.line >= 1
+            assert finding.text

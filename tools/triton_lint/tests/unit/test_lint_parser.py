@@ -1,0 +1,241 @@
+"""The reader of config.pbtxt: places, faults, agreement with protobuf's own parser."""
+
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from triton_lint import reading
+from triton_lint.nodes import Message
+from triton_lint.parser import Parsed, parse
+from triton_lint.schema import Kind, MessageType, model_config_type
+from triton_lint.tokens import Places, comments, tokenize
+from triton_lint.values import MAX_FAULTS
+from triton_lint.versions import NEWEST, UnknownVersion, Version
+from tritonclient.grpc import model_config_pb2
+
+
+def faults(text: str, triton: Version = NEWEST) -> list[tuple[str, int, int]]:
+    places = Places(text)
+    return [(p.rule, *places.line_and_column(p.at.start)) for p in parse(text, triton).problems]
+
+
+def test_values_and_places() -> None:
+    text = '# a model\nname: "m"  # its name\ninput [ { dims: [ 1, -1 ] },\n { dims: 3 } ]\n'
+    root = parse(text, NEWEST).root
+    assert root.text("name") == "m"
+    first, second = root.children("input")
+    assert first.numbers("dims") == [1, -1]
+    assert second.numbers("dims") == [3]
+    places = Places(text)
+    assert places.line_and_column(first.nodes("dims")[1].value_at.start) == (3, 22)
+    assert places.line_and_column(second.nodes("dims")[0].at.start) == (4, 4)
+    assert [comment.text for comment in comments(text)] == ["# a model", "# its name"]
+
+
+def test_comments_are_not_taken_from_strings() -> None:
+    assert not list(comments('name: "a # b"'))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("max_batchsize: 8", [(reading.UNKNOWN_FIELD, 1, 1)]),
+        (
+            "foo { a: 1 b { } }\nbar: 1",
+            [(reading.UNKNOWN_FIELD, 1, 1), (reading.UNKNOWN_FIELD, 2, 1)],
+        ),
+        ("input { data_type: FP32 }", [(reading.ENUMERATOR, 1, 20)]),
+        ('max_batch_size: "8"', [(reading.WRONG_TYPE, 1, 17)]),
+        ("name: model", [(reading.WRONG_TYPE, 1, 7)]),
+        ('name: "a" name: "b"', [(reading.DUPLICATE, 1, 11)]),
+        ("max_batch_size: 0 max_batch_size: 8", []),
+        ("dynamic_batching { } sequence_batching { }", [(reading.ONEOF, 1, 22)]),
+        ("max_batch_size: ${size}", [(reading.PLACEHOLDER, 1, 17)]),
+        ("dynamic_batching {", [(reading.UNCLOSED, 1, 19)]),
+        ("\x00", [(reading.JUNK, 1, 1)]),
+        ("model_metrics { }", []),
+        ("max_batch_size : - 1", []),  # so Triton's C++ parser (2.51); Python's refuses it
+        ("input [ { dims: [ 1, ] } ]", [(reading.WRONG_TYPE, 1, 22)]),
+        ("max_batch_size 8", [(reading.SYNTAX, 1, 16)]),
+        ('name: "a\nb"', [(reading.SYNTAX, 1, 7)]),
+    ],
+)
+def test_faults(text: str, found: list[tuple[str, int, int]]) -> None:
+    assert faults(text) == found
+
+
+def test_all_faults_at_once() -> None:
+    text = "max_batch_size: x\ninput { dims: y data_type: TYPE_Z }\nplatfrom: 1\n}"
+    rules = [rule for rule, _, _ in faults(text)]
+    assert rules == [
+        reading.WRONG_TYPE, reading.WRONG_TYPE, reading.ENUMERATOR, reading.UNKNOWN_FIELD,
+        reading.WRONG_TYPE, reading.SYNTAX,
+    ]  # fmt: skip
+
+
+def test_a_newer_field_is_a_fault_of_an_older_server() -> None:
+    text = "ensemble_scheduling { max_inflight_requests: 4 }"
+    assert faults(text, Version.parse("25.11")) == []
+    assert faults(text, Version.parse("25.10")) == [(reading.NEWER_FIELD, 1, 23)]
+
+
+def test_a_field_that_an_older_tritonclient_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = model_config_type()
+    fields = {name: kind for name, kind in known.fields.items() if name != "model_metrics"}
+    monkeypatch.setattr(
+        "triton_lint.parser.model_config_type", lambda: MessageType("ModelConfig", fields)
+    )
+    text = "model_metrics { metric_control { } }\nmax_batch_size: 8"
+    assert faults(text) == []
+    assert faults(text, Version.parse("2.51")) == [(reading.NEWER_FIELD, 1, 1)]
+
+
+def test_suggestions() -> None:
+    (problem,) = parse("instance_grup { }", NEWEST).problems
+    assert "did you mean 'instance_group'?" in problem.text
+
+
+def test_junk_is_bounded() -> None:
+    assert len(parse("\x01 nothing: 7 }\n" * 10_000, NEWEST).problems) == MAX_FAULTS
+
+
+def test_a_large_file_is_read() -> None:
+    text = 'parameters { key: "k" value { string_value: "v" } }\n' * 4000
+    parsed = parse(text, NEWEST)
+    assert not parsed.problems
+    assert len(parsed.root.nodes("parameters")) == 4000
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("2.51", "2.51"),
+        ("24.10", "2.51"),
+        ("r26.07", "2.71"),
+        ("2.51.0", "2.51"),
+        ("25.07", "2.59"),
+    ],
+)
+def test_versions(text: str, version: str) -> None:
+    assert str(Version.parse(text)) == version
+
+
+@pytest.mark.parametrize("text", ["3.1", "24.13", "latest", "", "2.999"])
+def test_unknown_versions(text: str) -> None:
+    with pytest.raises(UnknownVersion, match=r"21\.02 to"):
+        Version.parse(text)
+
+
+# -- against protobuf's own parser -------------------------------------------------------------
+
+
+def protobuf(text: str) -> Any:
+    """What protobuf reads; None where it refuses."""
+    try:
+        return text_format.Parse(text, model_config_pb2.ModelConfig())
+    except (text_format.ParseError, UnicodeDecodeError):
+        return None
+
+
+def as_text(message: Message) -> str:
+    """Written back, to be compared with what protobuf read."""
+    parts = []
+    for name in message.fields():
+        for node in message.nodes(name):
+            if isinstance(node.value, Message):
+                parts.append(f"{name} {{ {as_text(node.value)} }}")
+            else:
+                parts.append(f"{name}: {_literal(node.value, message.type.fields[name].kind)}")
+    return " ".join(parts)
+
+
+def _literal(value: Any, kind: Kind) -> str:
+    if kind is Kind.STRING:
+        return '"' + text_format.text_encoding.CEscape(value.encode(), as_utf8=False) + '"'
+    if kind is Kind.BOOL:
+        return "true" if value else "false"
+    return str(value)
+
+
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+def scalars(kind: Kind, field: Any) -> st.SearchStrategy[str]:
+    if kind is Kind.STRING:
+        return _TEXTS.map(lambda text: _literal(text, Kind.STRING))
+    if kind is Kind.BOOL:
+        return st.sampled_from(["true", "false", "1", "0", "True", "f"])
+    if kind is Kind.ENUM:
+        return st.sampled_from(sorted(field.enum.numbers))
+    if kind is Kind.INTEGER:
+        return st.integers(*field.bounds).map(str)
+    return st.floats(allow_nan=False, width=32).map(str)
+
+
+@st.composite
+def messages(draw: st.DrawFn, message_type: MessageType, depth: int = 0) -> str:
+    """Text of a message; now and then a field is set in a way that is not allowed."""
+    if not message_type.fields:
+        return ""
+    names = draw(st.lists(st.sampled_from(sorted(message_type.fields)), max_size=4))
+    parts = []
+    for name in names:
+        field = message_type.fields[name]
+        colon = draw(st.sampled_from([": ", ":", " : "]))
+        if field.kind is Kind.MESSAGE:
+            assert field.message is not None
+            inside = draw(messages(field.message, depth + 1)) if depth < 3 else ""
+            open_, close = draw(st.sampled_from(["{}", "<>", "{}"]))
+            parts.append(f"{name}{draw(st.sampled_from([' ', colon]))}{open_} {inside} {close}")
+        elif field.repeated and draw(st.booleans()):
+            values = draw(st.lists(scalars(field.kind, field), max_size=3))
+            parts.append(f"{name}{colon}[{', '.join(values)}]")
+        else:
+            parts.append(f"{name}{colon}{draw(scalars(field.kind, field))}")
+    return draw(st.sampled_from([" ", "\n", ", ", "; ", " # c\n"])).join(parts)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(messages(model_config_type()))
+def test_agrees_with_protobuf_on_configurations(text: str) -> None:
+    theirs, ours = protobuf(text), parse(text, NEWEST)
+    assert (theirs is None) == bool(ours.problems), ours.problems
+    if theirs is not None:
+        assert protobuf(as_text(ours.root)) == theirs
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(messages(model_config_type()), st.data())
+def test_agrees_with_protobuf_on_broken_configurations(text: str, data: st.DataObject) -> None:
+    """One token is removed, doubled or exchanged with another."""
+    tokens = [text[token.start : token.end] for token in tokenize(text)][:-1]
+    if not tokens:
+        return
+    index = data.draw(st.integers(0, len(tokens) - 1))
+    other = data.draw(st.sampled_from([*tokens, "", "{", "}", "[", "]", ":", ",", "-", '"x"', "1"]))
+    changed = [
+        *tokens[:index],
+        other,
+        *data.draw(st.sampled_from([tokens[index:], tokens[index + 1 :]])),
+    ]
+    # Triton's C++ parser takes "- 1" (seen on 2.51), Python's does not.
+    text = " ".join(changed).replace("- ", "-")
+    assert (protobuf(text) is None) == bool(parse(text, NEWEST).problems), text
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.binary(max_size=200)
+    | st.text(st.sampled_from("{}[]<>:,;-#\"'\\ \nname1 dims$"), max_size=80).map(str.encode)
+)
+@example(b'name: "\\')
+@example(b"[" * 200)
+@example(b"input {" * 50)
+@example(b"dims: [ -")
+def test_never_fails(data: bytes) -> None:
+    parsed = parse(data.decode("utf-8", "surrogateescape"), NEWEST)
+    assert isinstance(parsed, Parsed)
+    for problem in parsed.problems:
+        assert 0 <= problem.at.start < problem.at.end <= len(data) + 1

@@ -1,0 +1,77 @@
+"""What the linter says: problems inside a text, findings with their place in the repository."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from triton_lint.nodes import Span
+
+_NOWHERE = Span(0, 0)
+
+
+class Severity(Enum):
+    """How bad it is."""
+
+    ERROR = "error"
+    """Triton refuses the model."""
+    WARNING = "warning"
+    """Triton loads the model, and users regret it."""
+
+
+class Problem(NamedTuple):
+    """What a rule found; `rule` is set where one check serves several rules."""
+
+    at: Span
+    text: str
+    rule: str = ""
+    file: str = ""
+    """The file it is in, relative to the model's folder; "" is the model's configuration."""
+    severity: Severity | None = None
+    """Where it differs from the rule's."""
+    replacement: str | None = None
+    """What to put in place of the text at `at`, where that is certain."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A problem with its place."""
+
+    path: str
+    line: int
+    column: int
+    rule: str
+    severity: Severity
+    model: str
+    text: str
+    end_line: int = 0
+    end_column: int = 0
+    at: Span = _NOWHERE
+    replacement: str | None = None
+
+    @property
+    def order(self) -> tuple[str, int, int, str, str]:
+        """Findings are shown by file and place."""
+        return self.path, self.line, self.column, self.rule, self.text
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many findings there are of each kind, in how many models."""
+
+    errors: int
+    warnings: int
+    models: int
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding], models: int) -> "Summary":
+        """Count."""
+        severities = [finding.severity for finding in findings]
+        errors = severities.count(Severity.ERROR)
+        return cls(errors, len(severities) - errors, models)
+
+    def __str__(self) -> str:
+        parts = [f"{self.models:,} model{'s' * (self.models != 1)}"]
+        parts.append(f"{self.errors:,} error{'s' * (self.errors != 1)}")
+        parts.append(f"{self.warnings:,} warning{'s' * (self.warnings != 1)}")
+        return ", ".join(parts)

@@ -1,0 +1,202 @@
+"""A model as the rules see it: its folder, its configuration, what Triton fills in."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from triton_lint import reading
+from triton_lint.findings import Problem
+from triton_lint.identity import Identity, complete
+from triton_lint.nodes import Message, Node, Span
+from triton_lint.onnx_file import OnnxGraph, read_onnx
+from triton_lint.options import Options
+from triton_lint.parser import parse
+from triton_lint.python_source import PythonSource
+from triton_lint.repository import MAX_VERSION, ModelFolder
+from triton_lint.tokens import Places, comments
+
+MAX_CONFIG_BYTES = 16 * 1024 * 1024
+
+_START = Span(0, 0)
+_IGNORE = "triton-rag: ignore"
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model with its parsed configuration."""
+
+    place: ModelFolder
+    options: Options
+    text: str
+    config: Message
+    reading_problems: tuple[Problem, ...] = ()
+    is_readable: bool = True
+    """Whether the configuration was understood, faults or not: only then do other rules apply."""
+    is_sound: bool = True
+    """Whether it was read without a fault."""
+    python_sources: dict[str, PythonSource] = field(default_factory=dict, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The folder's name, by which Triton loads it."""
+        return self.place.name
+
+    @cached_property
+    def places(self) -> Places:
+        """Lines and columns of the configuration."""
+        return Places(self.text)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Platform, backend and file name as Triton completes them."""
+        return complete(self.place, self.config, self.options.triton)
+
+    @property
+    def backend(self) -> str:
+        """As Triton completes it."""
+        return self.identity.backend
+
+    @cached_property
+    def is_ensemble(self) -> bool:
+        """Whether it is scheduled as an ensemble."""
+        return self.config.has_trace_of("ensemble_scheduling")
+
+    @property
+    def max_batch_size(self) -> int:
+        """As written."""
+        return int(self.config.number("max_batch_size"))
+
+    @cached_property
+    def ignored(self) -> frozenset[str]:
+        """Rules that a comment such as `# triton-rag: ignore TRN652` leaves out of this model."""
+        if _IGNORE not in self.text:
+            return frozenset()
+        found = [each.text.partition(_IGNORE)[2] for each in comments(self.text)]
+        return frozenset(rule for text in found for rule in text.replace(",", " ").split())
+
+    @cached_property
+    def nodes(self) -> list[Node]:
+        """Every value of the configuration."""
+        return self.config.everything()
+
+    @property
+    def checks_files(self) -> bool:
+        """Whether its files are where it will be loaded from: an agent may bring it elsewhere."""
+        return self.options.check_files and "model_repository_agents" not in self.config
+
+    @cached_property
+    def versions(self) -> tuple[int, ...]:
+        """The versions that Triton would load, newest first."""
+        present = sorted(set(self.place.version_folders.values()), reverse=True)
+        policy = self.config.child("version_policy")
+        if policy and (specific := policy.child("specific")):
+            return tuple(number for number in present if number in specific.numbers("versions"))
+        if policy and (latest := policy.child("latest")):
+            return tuple(present[: int(latest.number("num_versions"))])
+        return tuple(present) if policy else tuple(present[:1])
+
+    @cached_property
+    def loaded_folders(self) -> tuple[str, ...]:
+        """The folders of the versions that would be loaded, with names Triton finds again."""
+        names = self.place.version_folders
+        return tuple(str(number) for number in self.versions if str(number) in names)
+
+    @cached_property
+    def python(self) -> PythonSource | None:
+        """The code of the newest loaded version of a Python model; None where there is none."""
+        if self.backend != "python":
+            return None
+        for folder in self.loaded_folders:
+            file = f"{folder}/{self.identity.filename or 'model.py'}"
+            if self.identity.filename in self.place.contents(folder).files:
+                return PythonSource.read(self.place.folder.path / file, file)
+        return None
+
+    @cached_property
+    def onnx(self) -> OnnxGraph | None:
+        """What the ONNX file of the newest version declares; None where there is none."""
+        if self.backend != "onnxruntime" or not self.checks_files:
+            return None
+        for folder in self.loaded_folders[:1]:
+            path = self.place.folder.path / folder / self.identity.filename
+            return read_onnx(path) if path.is_file() else None
+        return None
+
+    @cached_property
+    def may_complete(self) -> bool:
+        """Whether the backend may add tensors, or what they lack, when it loads the model."""
+        if not self.options.auto_complete or self.is_ensemble:
+            return False
+        has_both = "input" in self.config and "output" in self.config
+        if self.backend == "python":
+            return self.python is None or self.python.completes_config
+        if self.backend in ("onnxruntime", "openvino"):
+            return not has_both
+        if self.backend == "pytorch":  # only its Python runtime may
+            return self.config.text("runtime") == "model.py"
+        return self.backend not in ("tensorrtllm", "identity", "repeat", "square")
+
+    @cached_property
+    def tensors_are_final(self) -> bool:
+        """Whether the configuration names every tensor of the model."""
+        has_both = "input" in self.config and "output" in self.config
+        return not self.may_complete or (has_both and self.backend != "python")
+
+    def at(self, message: Message | None, name: str = "") -> Span:
+        """Where a field of `message` stands; the message where it has none."""
+        if message is None:
+            return _START
+        node = message.node(name) if name else None
+        return node.at if node else message.at if message is not self.config else _START
+
+    def tensors(self, side: str) -> Iterator[Message]:
+        """`input` or `output`: of equal names the first, as Triton keeps them."""
+        seen: set[str] = set()
+        for tensor in self.config.children(side):
+            if (name := tensor.text("name")) not in seen:
+                seen.add(name)
+                yield tensor
+
+    @cached_property
+    def has_crashing_version(self) -> bool:
+        """Whether a version's number exceeds 64 bits, which ends the server."""
+        return any(abs(number) > MAX_VERSION for number in self.place.version_folders.values())
+
+
+def read_model(place: ModelFolder, options: Options) -> Model:
+    """Read a model's configuration; its faults are in the result."""
+    path = place.folder.path / place.config_path
+    try:
+        exists = path.exists()
+        data = path.read_bytes() if exists else b""
+    except OSError as error:
+        fault = f"can't be read: {error.strerror or error}"
+        return _unread(place, options, Problem(_START, fault, reading.UNREADABLE))
+    if len(data) > MAX_CONFIG_BYTES:
+        size = f"{len(data) / 2**20:.0f} MiB, more than the {MAX_CONFIG_BYTES // 2**20} MiB"
+        return _unread(place, options, Problem(_START, f"{size} that are read", reading.TOO_LARGE))
+    text = data.decode("utf-8", "surrogateescape")
+    parsed = parse(text, options.triton)
+    problems = (*parsed.problems, *_encoding_problems(text))
+    return Model(
+        place,
+        options,
+        text,
+        parsed.root,
+        problems,
+        is_readable=parsed.is_understood,
+        is_sound=not parsed.problems,
+    )
+
+
+def _unread(place: ModelFolder, options: Options, problem: Problem) -> Model:
+    root = parse("", options.triton).root
+    return Model(place, options, "", root, (problem,), is_readable=False, is_sound=False)
+
+
+def _encoding_problems(text: str) -> Iterator[Problem]:
+    """Triton takes bytes that are no UTF-8 in strings, its APIs then fail to show them."""
+    for offset, character in enumerate(text) if not text.isascii() else ():
+        if "\udc80" <= character <= "\udcff":
+            yield Problem(Span(offset, offset + 1), "a byte that is no UTF-8", reading.ENCODING)
+            return

@@ -1,0 +1,21 @@
+"""What the linter is told about the server that will load the repository."""
+
+from dataclasses import dataclass
+
+from triton_lint.versions import NEWEST, Version
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of the server, by the names of its own options where it has them."""
+
+    triton: Version = NEWEST
+    model_config_name: str = ""
+    auto_complete: bool = True
+    """False stands for --disable-auto-complete-config."""
+    gpus: int | None = None
+    """GPUs of the machine; None is unknown."""
+    backends: tuple[str, ...] = ()
+    """Backends that the server has beside NVIDIA's."""
+    check_files: bool = True
+    """Whether model files and version folders are looked for at all."""

@@ -1,0 +1,164 @@
+"""Engine folders against the manifests that our builder writes (ensembles/manifest.py)."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from triton_lint.findings import Problem
+from triton_lint.models import Model
+from triton_lint.nodes import Message, Node
+from triton_lint.repository import Folder
+from triton_lint.rule import PYTHON_MODEL, WARNING, Example, Repository, Rule
+
+MANIFEST = "manifest.json"
+PARAMETER = "engine_folder"
+ENGINES = "engines"
+
+MAX_MANIFEST_BYTES = 1024 * 1024
+MAX_HASHED_BYTES = 4 * 1024 * 1024
+"""Larger files, such as weights, are only looked for: hashing them would take seconds."""
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """What is compared: the SKU that an engine was made for, and its files' SHA-256."""
+
+    sku: str
+    files: Mapping[str, str]
+
+
+def _mismatch(model: Model, _: Repository) -> Iterator[Problem]:
+    if not model.checks_files or model.is_ensemble:
+        return
+    named, node = _named(model)
+    at = node.at if node else model.at(model.config)
+    for version in model.loaded_folders:
+        root = model.place.folder.path / version
+        if named and (text := _absent(root, named)):
+            yield Problem(at, f"version {version}: {text}")
+        for folder in [named] if named else _candidates(model, version):
+            for text in _contradictions(root / folder, _sku(folder)):
+                yield Problem(at, f"{(PurePosixPath(version) / folder).as_posix()}: {text}")
+
+
+def _named(model: Model) -> tuple[str, Node | None]:
+    """The parameter's value and place; "" where it is not set."""
+    for entry in model.config.entries("parameters"):
+        if entry.key == PARAMETER and isinstance(entry.value, Message):
+            return entry.value.text("string_value"), entry.node
+    return "", None
+
+
+def _candidates(model: Model, version: str) -> Iterator[str]:
+    """Where engines lie that no parameter names: in the version, or in a folder for each SKU."""
+    contents = model.place.contents(version)
+    if MANIFEST in contents.files:
+        yield ""
+    if ENGINES in contents.folders:
+        for name in sorted(Folder.read(contents.path / ENGINES).folders):
+            yield f"{ENGINES}/{name}"
+
+
+def _sku(folder: str) -> str:
+    """By the name of the folder: engines/<sku>."""
+    parts = PurePosixPath(folder).parts
+    return parts[1] if len(parts) == 2 and parts[0] == ENGINES else ""
+
+
+def _absent(root: Path, named: str) -> str:
+    """What is there instead of the engine folder, where other engines lie beside it."""
+    path = root / named
+    if path.is_dir():
+        return ""
+    beside = sorted(Folder.read(path.parent).folders)
+    found = [name for name in beside if (path.parent / name / MANIFEST).is_file()]
+    there = f"; there is {', '.join(found[:5])}" if found else ""
+    return f"{PARAMETER} is '{named}', which is not there{there}" if found else ""
+
+
+def _contradictions(folder: Path, sku: str) -> Iterator[str]:
+    manifest = _read(folder / MANIFEST)
+    if manifest is None:
+        return
+    if sku and manifest.sku != sku:
+        yield f"the folder is that of SKU '{sku}', the engine was made for '{manifest.sku}'"
+    for name, expected in sorted(manifest.files.items()):
+        path = folder / name
+        if not path.is_file():
+            yield f"{MANIFEST} lists '{name}', which is not there"
+        elif (found := _hash(path)) and found != expected:
+            yield (
+                f"'{name}' is not the file that {MANIFEST} lists: its SHA-256 is {found[:12]}…, "
+                f"not {expected[:12]}…"
+            )
+
+
+def _read(path: Path) -> _Manifest | None:
+    """None for what is no manifest of ours: others use the name too."""
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_MANIFEST_BYTES:
+            return None
+        fields = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict) or not isinstance(fields.get("files"), dict):
+        return None
+    files, sku = fields["files"], fields.get("sku")
+    if not isinstance(sku, str) or not all(_is_entry(*entry) for entry in files.items()):
+        return None
+    return _Manifest(sku, files)
+
+
+def _is_entry(name: str, digest: object) -> bool:
+    """A plain file name and a SHA-256."""
+    return name == PurePosixPath(name).name and isinstance(digest, str) and len(digest) == 64
+
+
+def _hash(path: Path) -> str:
+    """SHA-256 in hexadecimal; "" of files that are large or can't be read."""
+    try:
+        if path.stat().st_size > MAX_HASHED_BYTES:
+            return ""
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+_CONFIG = (
+    'backend: "python"\n'
+    'parameters { key: "engine_folder" value { string_value: "engines/l4-24gb" } }\n'
+)
+_EMPTY_OBJECT = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+
+
+def _example(sku: str) -> Example:
+    manifest = {"files": {"tokenizer.json": _EMPTY_OBJECT}, "sku": sku}
+    return Example(
+        _CONFIG,
+        {
+            "model/1/model.py": PYTHON_MODEL,
+            "model/1/engines/l4-24gb/manifest.json": json.dumps(manifest, indent=2) + "\n",
+            "model/1/engines/l4-24gb/tokenizer.json": "{}",
+        },
+    )
+
+
+RULES = (
+    Rule(
+        "TRN608",
+        "an engine that is not what its manifest says",
+        WARNING,
+        "`make build-engines` writes a manifest.json into each engine folder: the SKU that the "
+        "engine was made for, and its files with their SHA-256. Found are missing files, changed "
+        "files (up to 4 MiB: weights are only looked for), an engine of another SKU, and a "
+        "parameter `engine_folder` that names none of the engines that are there. Triton knows "
+        "nothing of this; our models refuse such an engine when they are loaded, others answer "
+        "with the wrong weights. A manifest.json of another form is left alone.",
+        _example("cpu"),
+        _example("l4-24gb"),
+        _mismatch,
+        seen="ensembles/manifest.py; Triton does not look at it",
+    ),
+)

@@ -1,0 +1,241 @@
+"""An ensemble's own configuration: blocks, steps, how its tensors are connected."""
+
+from collections.abc import Iterator
+
+from triton_lint.ensembles import names, ready_tensors, steps
+from triton_lint.findings import Problem
+from triton_lint.identity import ENSEMBLE
+from triton_lint.models import Model
+from triton_lint.rule import ERROR, Example, Repository, Rule
+from triton_lint.spelling import did_you_mean
+
+_FORBIDDEN = ("instance_group", "optimization", "model_warmup")
+
+
+def _scheduling(model: Model, _: Repository) -> Iterator[Problem]:
+    platform = model.identity.platform
+    if model.is_ensemble and platform != ENSEMBLE:
+        yield Problem(
+            model.at(model.config, "ensemble_scheduling"),
+            f"ensemble_scheduling goes with platform: \"ensemble\", not '{platform}'",
+        )
+    elif not model.is_ensemble and platform == ENSEMBLE and not model.backend:
+        yield Problem(
+            model.at(model.config, "platform"), "an ensemble needs ensemble_scheduling with steps"
+        )
+
+
+def _forbidden(model: Model, _: Repository) -> Iterator[Problem]:
+    for name in _FORBIDDEN if model.is_ensemble else ():
+        if name in model.config:
+            yield Problem(
+                model.at(model.config, name),
+                f"an ensemble has no {name}: give it to the models that it calls",
+            )
+
+
+def _no_steps(model: Model, _: Repository) -> Iterator[Problem]:
+    scheduling = model.config.child("ensemble_scheduling")
+    if scheduling is not None and "step" not in scheduling:
+        yield Problem(model.at(model.config, "ensemble_scheduling"), "an ensemble needs a step")
+
+
+def _incomplete_steps(model: Model, repository: Repository) -> Iterator[Problem]:
+    for step in steps(model, repository):
+        for name in ("model_name", "input_map", "output_map"):
+            empty = not step.model_name if name == "model_name" else name not in step.message
+            if empty:
+                yield Problem(step.message.at, f"{step.label} has no {name}")
+
+
+def _unknown_model(model: Model, repository: Repository) -> Iterator[Problem]:
+    for step in steps(model, repository):
+        if step.model_name and step.model_name not in repository.models:
+            hint = did_you_mean(step.model_name, repository.models)
+            yield Problem(
+                model.at(step.message, "model_name"),
+                f"{step.label}: the repository has no model '{step.model_name}'{hint}",
+            )
+
+
+def _circle(model: Model, repository: Repository) -> Iterator[Problem]:
+    if path := _path_to_itself(model, repository):
+        yield Problem(
+            model.at(model.config, "ensemble_scheduling"),
+            f"ensembles call each other in a circle: {' → '.join(path)}",
+        )
+
+
+def _path_to_itself(model: Model, repository: Repository) -> list[str]:
+    """The ensembles from `model` back to it, by the fewest calls; empty where there is no way."""
+    callers: dict[str, str] = {}
+    waiting = [model]
+    while waiting:
+        caller = waiting.pop(0)
+        for step in steps(caller, repository):
+            if step.model and step.model.is_ensemble and step.model_name not in callers:
+                callers[step.model_name] = caller.name
+                waiting.append(step.model)
+    if model.name not in callers:
+        return []
+    path = [model.name]
+    while len(path) == 1 or path[0] != model.name:
+        path.insert(0, callers[path[0]])
+    return path
+
+
+def _written_twice(model: Model, repository: Repository) -> Iterator[Problem]:
+    writers: dict[str, str] = {}
+    for step in steps(model, repository):
+        for entry in step.writes:
+            tensor = str(entry.value)
+            if tensor in writers:
+                yield Problem(
+                    entry.node.at,
+                    f"{step.label}: tensor '{tensor}' is written by {writers[tensor]}",
+                )
+            writers.setdefault(tensor, step.label)
+
+
+def _unused_input(model: Model, repository: Repository) -> Iterator[Problem]:
+    if not model.is_ensemble:
+        return
+    read = {str(entry.value) for step in steps(model, repository) for entry in step.reads}
+    outputs = names(model, "output")
+    for tensor in model.config.children("input"):
+        name = tensor.text("name")
+        if name not in read and name not in outputs:
+            yield Problem(
+                tensor.at, f"no step reads input '{name}'{did_you_mean(name, read - set(outputs))}"
+            )
+
+
+def _unwritten_output(model: Model, repository: Repository) -> Iterator[Problem]:
+    if not model.is_ensemble:
+        return
+    all_steps = steps(model, repository)
+    written = {str(entry.value) for step in all_steps for entry in step.writes}
+    ready = ready_tensors(model, all_steps)
+    for tensor in model.config.children("output"):
+        name = tensor.text("name")
+        if name not in written and name not in names(model, "input"):
+            yield Problem(tensor.at, f"no step writes output '{name}'{did_you_mean(name, written)}")
+        elif name not in ready:
+            yield Problem(
+                tensor.at, f"output '{name}' is never written: a step before it can't run"
+            )
+
+
+def _unwritten_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
+    all_steps = steps(model, repository)
+    written = {str(entry.value) for step in all_steps for entry in step.writes}
+    available = written | set(names(model, "input"))
+    for step in all_steps:
+        for entry in step.reads:
+            if entry.value not in available:
+                hint = did_you_mean(str(entry.value), available)
+                yield Problem(
+                    entry.node.at,
+                    f"{step.label}: nothing gives tensor '{entry.value}' for '{entry.key}'{hint}",
+                )
+
+
+def _unread_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
+    all_steps = steps(model, repository)
+    used = {str(entry.value) for step in all_steps for entry in step.reads}
+    used |= set(names(model, "output"))
+    for step in all_steps:
+        for entry in step.writes:
+            if entry.value not in used:
+                yield Problem(
+                    entry.node.at,
+                    f"{step.label}: nothing reads tensor '{entry.value}'; leave '{entry.key}' "
+                    f"out of "
+                    "the output_map",
+                )
+
+
+def _stuck(model: Model, repository: Repository) -> Iterator[Problem]:
+    all_steps = steps(model, repository)
+    ready = ready_tensors(model, all_steps)
+    written = {str(entry.value) for step in all_steps for entry in step.writes}
+    for step in all_steps:
+        waits = [str(e.value) for e in step.reads if e.value not in ready and e.value in written]
+        if waits:
+            yield Problem(
+                step.message.at,
+                f"{step.label} never runs: '{waits[0]}' is written by a step that waits for it, or "
+                "that can't run",
+            )
+
+
+PART = """backend: "onnxruntime"
+max_batch_size: 8
+input { name: "x" data_type: TYPE_FP32 dims: [ 3 ] }
+output { name: "y" data_type: TYPE_FP32 dims: [ 3 ] }
+"""
+HEAD = """platform: "ensemble"
+max_batch_size: 8
+input { name: "IN" data_type: TYPE_FP32 dims: [ 3 ] }
+output { name: "OUT" data_type: TYPE_FP32 dims: [ 3 ] }
+"""
+
+
+def step(model: str, read: str, written: str) -> str:
+    """The text of a step that maps `x` and `y`."""
+    return (
+        f'  step {{ model_name: "{model}" model_version: -1\n'
+        f'    input_map {{ key: "x" value: "{read}" }}\n'
+        f'    output_map {{ key: "y" value: "{written}" }} }}\n'
+    )
+
+
+def ensemble(*parts: str, head: str = HEAD, more: str = "", **files: str) -> Example:
+    """An ensemble of steps over the models `first` and `second`."""
+    config = f"{head}{more}ensemble_scheduling {{\n{''.join(parts)}}}\n"
+    others = {"first/config.pbtxt": PART, "second/config.pbtxt": PART}
+    return Example(config, others | {f"{name}/config.pbtxt": text for name, text in files.items()})
+
+
+FIRST, SECOND = step("first", "IN", "mid"), step("second", "mid", "OUT")
+GOOD = ensemble(FIRST, SECOND)
+
+RULES = (
+    Rule("TRN501", "platform and scheduling of an ensemble don't agree", ERROR,
+         "`platform: \"ensemble\"` and `ensemble_scheduling` go together.",
+         Example('platform: "ensemble"\n'), GOOD, _scheduling),
+    Rule("TRN502", "a block that ensembles can't have", ERROR,
+         "Instances, optimization and warm-up belong to the models that run.",
+         ensemble(FIRST, SECOND, more="instance_group { count: 1 }\n"), GOOD, _forbidden),
+    Rule("TRN503", "an ensemble without steps", ERROR, "At least one step is needed.",
+         ensemble(), GOOD, _no_steps),
+    Rule("TRN504", "an incomplete step", ERROR,
+         "Each step names its model, at least one input and at least one output.",
+         ensemble(FIRST, '  step { model_name: "second" output_map { key: "y" value: "OUT" } }\n'),
+         GOOD, _incomplete_steps),
+    Rule("TRN505", "a step of a model that is not there", ERROR,
+         "All models of an ensemble are in the same server. Several paths can be linted together.",
+         ensemble(FIRST, step("secnd", "mid", "OUT")), GOOD, _unknown_model),
+    Rule("TRN506", "ensembles in a circle", ERROR,
+         "An ensemble can't call itself, by whatever way.",
+         ensemble(FIRST, step("model", "mid", "OUT")), GOOD, _circle),
+    Rule("TRN507", "a tensor is written twice", ERROR,
+         "A tensor has one writer.",
+         ensemble(step("first", "IN", "OUT"), step("second", "IN", "OUT")),
+         GOOD, _written_twice),
+    Rule("TRN508", "an input that no step reads", ERROR,
+         "Triton refuses an ensemble that declares an input in vain.",
+         ensemble(FIRST, SECOND, more='input { name: "IN2" data_type: TYPE_FP32 dims: [ 3 ] }\n'),
+         GOOD, _unused_input),
+    Rule("TRN509", "an output that is never written", ERROR,
+         "No step writes it, or the step that would can't run.",
+         ensemble(FIRST, step("second", "mid", "OUTPUT")), GOOD, _unwritten_output),
+    Rule("TRN510", "a step reads a tensor that nothing gives", ERROR,
+         "It has to be an input of the ensemble or be written by a step.",
+         ensemble(FIRST, step("second", "middle", "OUT")), GOOD, _unwritten_tensor),
+    Rule("TRN511", "a tensor is written and not read", ERROR,
+         "Triton refuses it. An output of a model that is not wanted is left out of the map.",
+         ensemble(FIRST, SECOND, step("second", "mid", "left over")), GOOD, _unread_tensor),
+    Rule("TRN512", "a step that never runs", ERROR, "Steps that wait for each other.",
+         ensemble(step("first", "OUT", "mid"), SECOND), GOOD, _stuck),
+)  # fmt: skip

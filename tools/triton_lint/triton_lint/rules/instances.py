@@ -1,0 +1,246 @@
+"""Instance groups, warm-up, metrics, parameters of the Python backend."""
+
+import re
+from collections.abc import Iterator
+
+from triton_lint.findings import Problem
+from triton_lint.models import Model
+from triton_lint.nodes import Message
+from triton_lint.rule import ERROR, WARNING, Example, Repository, Rule
+from triton_lint.shapes import BYTES_OF_TYPE, element_count, fits
+
+MOST_WARMUP_BYTES = 2**40
+"""More than any machine that Triton runs on has memory."""
+
+MOST_GPUS = 32
+"""More than any machine that Triton runs on has."""
+
+
+def _groups(model: Model) -> Iterator[tuple[Message, str]]:
+    if not model.is_ensemble:
+        for group in model.config.children("instance_group"):
+            yield group, group.text("kind") or "KIND_AUTO"
+
+
+def _gpus_without_gpu(model: Model, repository: Repository) -> Iterator[Problem]:
+    for group, kind in _groups(model):
+        on_cpu = kind in ("KIND_CPU", "KIND_MODEL")
+        if "gpus" in group and (on_cpu or (kind == "KIND_AUTO" and repository.options.gpus == 0)):
+            why = kind if on_cpu else "the machine has no GPU"
+            at = model.at(group, "gpus")
+            yield Problem(at, f"gpus are given, and {why}", replacement="" if on_cpu else None)
+
+
+def _gpu_number(model: Model, repository: Repository) -> Iterator[Problem]:
+    most = repository.options.gpus if repository.options.gpus is not None else MOST_GPUS
+    for group, kind in _groups(model):
+        if kind == "KIND_GPU" and most == 0:
+            yield Problem(model.at(group, "kind"), "KIND_GPU, and the machine has no GPU")
+        elif kind == "KIND_GPU" and repository.options.model_config_name == "cpu":
+            text = "KIND_GPU in the configuration 'cpu'; --gpus says how many GPUs there are"
+            yield Problem(model.at(group, "kind"), text, severity=WARNING)
+        elif kind == "KIND_GPU":
+            for node in group.nodes("gpus"):
+                if isinstance(node.value, int) and not 0 <= node.value < most:
+                    yield Problem(node.value_at, f"there is no GPU {node.value}")
+
+
+def _profiles(model: Model, _: Repository) -> Iterator[Problem]:
+    for group, _kind in _groups(model):
+        if "profile" not in group:
+            continue
+        if model.identity.platform != "tensorrt_plan":
+            yield Problem(model.at(group, "profile"), "only TensorRT models have profiles")
+            continue
+        for node in group.nodes("profile"):
+            number = re.match(r"\s*([+-]?[0-9]+)", str(node.value))
+            if number is None or int(number[1]) < 0:
+                yield Problem(node.value_at, f"profile '{node.value}': it is a number from \"0\"")
+
+
+def _warmups(model: Model) -> Iterator[Message]:
+    """Samples that are run: those with a batch size."""
+    if not model.is_ensemble:
+        for sample in model.config.children("model_warmup"):
+            if sample.number("batch_size"):
+                yield sample
+
+
+def _warmup_data(model: Model, _: Repository) -> Iterator[Problem]:
+    for sample in _warmups(model):
+        for entry in sample.entries("inputs"):
+            value = entry.value
+            if not isinstance(value, Message):
+                continue
+            if not any(name in value for name in ("zero_data", "random_data", "input_data_file")):
+                yield Problem(
+                    entry.node.at,
+                    f"warm-up of '{entry.key}' needs zero_data, random_data or input_data_file",
+                )
+            dims, kind = value.numbers("dims"), value.text("data_type")
+            if any(size < 0 for size in dims):
+                text = f"warm-up of '{entry.key}' has dims {dims}: sizes have to be given"
+                yield Problem(model.at(value, "dims"), text)
+            elif element_count(dims) * BYTES_OF_TYPE.get(kind, 4) > MOST_WARMUP_BYTES:
+                text = f"warm-up of '{entry.key}' has dims {dims}: the server dies of the memory"
+                yield Problem(model.at(value, "dims"), text)
+
+
+def _warmup_shape(model: Model, _: Repository) -> Iterator[Problem]:
+    inputs = {tensor.text("name"): tensor for tensor in model.tensors("input")}
+    for sample in _warmups(model):
+        for entry in sample.entries("inputs"):
+            tensor = inputs.get(str(entry.key))
+            if tensor is None or not isinstance(value := entry.value, Message):
+                continue
+            kind, wanted = value.text("data_type") or "TYPE_INVALID", tensor.text("data_type")
+            if wanted and kind != wanted:
+                yield Problem(
+                    model.at(value, "data_type"), f"'{entry.key}' is {wanted}, not {kind}"
+                )
+            dims, shape = value.numbers("dims"), tensor.numbers("dims")
+            if "dims" in tensor and min(dims, default=0) >= 0 and not fits(dims, shape):
+                text = f"'{entry.key}' has dims {shape} (the batch is not one of them), not {dims}"
+                yield Problem(model.at(value, "dims"), text)
+
+
+def _warmup_inputs(model: Model, _: Repository) -> Iterator[Problem]:
+    if not model.tensors_are_final:
+        return
+    tensors = model.config.children("input")
+    names = [tensor.text("name") for tensor in tensors]
+    required = sum(not tensor.flag("optional") for tensor in tensors)
+    for sample in _warmups(model):
+        given = [str(entry.key) for entry in sample.entries("inputs") if entry.key in names]
+        if len(given) < required:
+            missing = [name for name in names if name not in given]
+            yield Problem(sample.at, f"this warm-up lacks {', '.join(missing)}")
+
+
+def _warmup_files(model: Model, _: Repository) -> Iterator[Problem]:
+    for sample in _warmups(model) if model.checks_files else ():
+        for entry in sample.entries("inputs"):
+            value = entry.value
+            if not isinstance(value, Message) or "input_data_file" not in value:
+                continue
+            name = value.text("input_data_file")
+            path = model.place.folder.path / "warmup" / name
+            at = model.at(value, "input_data_file")
+            if not path.is_file():
+                yield Problem(at, f"there is no file warmup/{name}")
+                continue
+            kind, size = value.text("data_type"), path.stat().st_size
+            needed = max(element_count(value.numbers("dims")), 0) * BYTES_OF_TYPE.get(kind, 4)
+            if kind != "TYPE_STRING" and size < needed:
+                yield Problem(at, f"warmup/{name} has {size} bytes of {needed}")
+
+
+def _metrics(model: Model, _: Repository) -> Iterator[Problem]:
+    metrics = model.config.child("model_metrics")
+    for control in metrics.children("metric_control") if metrics else []:
+        identifier = control.child("metric_identifier")
+        if identifier is None or not identifier.text("family"):
+            yield Problem(control.at, "metric_control needs a metric_identifier with a family")
+        histogram = control.child("histogram_options")
+        if histogram is None or "buckets" not in histogram:
+            yield Problem(control.at, "metric_control needs histogram_options with buckets")
+
+
+def _metric_tags(model: Model, _: Repository) -> Iterator[Problem]:
+    for entry in model.config.entries("metric_tags"):
+        if not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_]*)?", str(entry.key)):
+            yield Problem(
+                entry.node.at,
+                f"metric tag '{entry.key}' makes no Prometheus label (letters and digits, "
+                f"then also "
+                "_): the server ends with an exception",
+            )
+
+
+def _python_parameters(model: Model, _: Repository) -> Iterator[Problem]:
+    for entry in model.config.entries("parameters") if model.backend == "python" else []:
+        value = entry.value.text("string_value") if isinstance(entry.value, Message) else ""
+        if entry.key == "FORCE_CPU_ONLY_INPUT_TENSORS" and value not in ("yes", "no"):
+            yield Problem(entry.node.at, f'{entry.key} is "yes" or "no", not "{value}"')
+        variable = "$$TRITON_MODEL_DIRECTORY"
+        if entry.key == "EXECUTION_ENV_PATH" and value.startswith(f"{variable}/"):
+            path = model.place.folder.path / value.removeprefix(f"{variable}/")
+            if not path.exists() and model.checks_files and not model.place.is_tracked:
+                yield Problem(entry.node.at, f"there is no {path.name} in {model.place.shown}")
+
+
+def _group(inside: str, backend: str = "onnxruntime", gpus: int | None = None) -> Example:
+    return Example(
+        f'backend: "{backend}"\ninstance_group {{ {inside} }}\n', _FILES[backend], "", gpus
+    )
+
+
+def _warmup(inside: str) -> Example:
+    return Example(
+        'backend: "onnxruntime"\nmax_batch_size: 8\n'
+        'input { name: "x" data_type: TYPE_FP32 dims: [ 3 ] }\n'
+        'output { name: "y" data_type: TYPE_FP32 dims: [ 3 ] }\n'
+        f'model_warmup {{ name: "first" batch_size: 1 {inside} }}\n'
+    )
+
+
+def _input(inside: str) -> Example:
+    return _warmup(f'inputs {{ key: "x" value {{ {inside} }} }}')
+
+
+_FILES = {"onnxruntime": {"model/1/model.onnx": ""}, "tensorrt": {"model/1/model.plan": ""}}
+_GOOD = _input("data_type: TYPE_FP32 dims: [ 3 ] zero_data: true")
+_METRIC = (
+    'backend: "onnxruntime"\nmodel_metrics { metric_control { metric_identifier { family: '
+    '"nv_inference_first_response_histogram_ms" } %s} }\n'
+)
+
+RULES = (
+    Rule("TRN401", "GPUs for instances that use none", ERROR,
+         "`gpus` goes with KIND_GPU, or KIND_AUTO on a machine with GPUs.",
+         _group("kind: KIND_CPU gpus: [ 0 ]"), _group("kind: KIND_CPU count: 2"),
+         _gpus_without_gpu),
+    Rule("TRN402", "a GPU that does not exist", ERROR,
+         "`--gpus N` says how many the machine has; without it only numbers that no machine "
+         "has are "
+         "reported.",
+         _group("kind: KIND_GPU gpus: [ -1 ]"), _group("kind: KIND_GPU gpus: [ 0 ]"), _gpu_number,
+         "2.51 for the bad example; the good one needs a GPU"),
+    Rule("TRN403", "profiles of another backend, or no numbers", ERROR,
+         "`profile` lists optimization profiles of a TensorRT plan, as numbers in quotes.",
+         _group('kind: KIND_CPU profile: [ "0" ]'),
+         _group('kind: KIND_CPU profile: [ "0" ]', "tensorrt"), _profiles),
+    Rule("TRN411", "warm-up without data", ERROR,
+         "Each input needs one of zero_data, random_data and input_data_file, and fixed sizes. "
+         "Samples with a `batch_size` of 0 are not run and not looked at.",
+         _input("data_type: TYPE_FP32 dims: [ 3 ]"), _GOOD, _warmup_data),
+    Rule("TRN412", "warm-up that does not fit the input", ERROR,
+         "Type and dims are those of the input, without the batch dimension.",
+         _input("data_type: TYPE_FP32 dims: [ 1, 3 ] zero_data: true"), _GOOD, _warmup_shape),
+    Rule("TRN413", "warm-up lacks an input", ERROR,
+         "As many inputs as are required have to be given. A name that the model does not have is "
+         "taken for a control tensor.",
+         _warmup(""), _GOOD, _warmup_inputs),
+    Rule("TRN414", "the warm-up file can't be used", ERROR,
+         "`input_data_file` lies in the model's folder `warmup`, and holds the bytes of one row.",
+         _input('data_type: TYPE_FP32 dims: [ 3 ] input_data_file: "x.bin"'),
+         Example(_input('data_type: TYPE_FP32 dims: [ 3 ] input_data_file: "x.bin"').config,
+                 {"model/warmup/x.bin": "012345678901", "model/1/model.onnx": ""}), _warmup_files),
+    Rule("TRN421", "a metric without identifier or buckets", ERROR,
+         "Each `metric_control` names its family and gives at least one bucket (since 24.11).",
+         Example(_METRIC % ""), Example(_METRIC % "histogram_options { buckets: [ 10, 100 ] } "),
+         _metrics, "source: ValidateModelMetrics in triton-inference-server/core"),
+    Rule("TRN423", "a metric tag that is no Prometheus label", ERROR,
+         "Keys of `metric_tags` become labels with an underscore in front: letters and digits, and "
+         "underscores after the first. Others end the server with an uncaught exception.",
+         Example('backend: "onnxruntime"\nmetric_tags { key: "cost-center" value: "7" }\n'),
+         Example('backend: "onnxruntime"\nmetric_tags { key: "cost_center" value: "7" }\n'),
+         _metric_tags),
+    Rule("TRN422", "a parameter that the Python backend refuses", ERROR,
+         "FORCE_CPU_ONLY_INPUT_TENSORS is \"yes\" or \"no\"; an environment below "
+         "$$TRITON_MODEL_DIRECTORY has to be there (not reported in a git checkout).",
+         Example('backend: "python"\nparameters { key: "FORCE_CPU_ONLY_INPUT_TENSORS" value { '
+                 'string_value: "true" } }\n'),
+         Example('backend: "python"\nparameters { key: "FORCE_CPU_ONLY_INPUT_TENSORS" value { '
+                 'string_value: "yes" } }\n'), _python_parameters),
+)  # fmt: skip

@@ -1,0 +1,151 @@
+"""A configuration against the inputs and outputs that its ONNX file declares.
+
+Follows ValidateInputs and ValidateOutputs of triton-inference-server/onnxruntime_backend. Sizes
+that the file leaves open may be known to ONNX Runtime all the same: they are not compared.
+"""
+
+from collections.abc import Iterator
+
+from triton_lint.findings import Problem
+from triton_lint.models import Model
+from triton_lint.nodes import Message
+from triton_lint.onnx_file import OnnxGraph, OnnxTensor
+from triton_lint.rule import ERROR, Example, Repository, Rule
+from triton_lint.spelling import did_you_mean
+
+
+def _sides(graph: OnnxGraph) -> dict[str, tuple[OnnxTensor, ...]]:
+    return {"input": graph.inputs, "output": graph.outputs}
+
+
+def _pairs(model: Model) -> Iterator[tuple[str, Message, OnnxTensor]]:
+    """Each configured tensor with the file's of that name."""
+    for side, tensors in _sides(model.onnx).items() if model.onnx else ():
+        known = {tensor.name: tensor for tensor in tensors}
+        for each in model.config.children(side):
+            if each.text("name") in known:
+                yield side, each, known[each.text("name")]
+
+
+def _names(model: Model, _: Repository) -> Iterator[Problem]:
+    graph = model.onnx
+    for side, tensors in _sides(graph).items() if graph else ():
+        known = [tensor.name for tensor in tensors]
+        allowed = {*known, *(graph.initializers if graph and side == "input" else ())}
+        for each in model.config.children(side):
+            name = each.text("name")
+            if name and name not in allowed:
+                hint = did_you_mean(name, known) or f": {', '.join(known)}"
+                yield Problem(model.at(each, "name"), f"the ONNX file has no {side} '{name}'{hint}")
+    special = "sequence_batching" in model.config or "batch_input" in model.config
+    if graph and "input" in model.config and not special:
+        given = [each.text("name") for each in model.config.children("input")]
+        missing = [tensor.name for tensor in graph.inputs if tensor.name not in given]
+        if missing:
+            text = f"the ONNX file has the inputs {', '.join(missing)} too"
+            yield Problem(model.config.children("input")[0].at, text)
+
+
+def _types(model: Model, _: Repository) -> Iterator[Problem]:
+    for side, each, tensor in _pairs(model):
+        kind = each.text("data_type")
+        if kind and tensor.data_type and kind != tensor.data_type:
+            text = f"{side} '{tensor.name}' is {tensor.data_type} in the ONNX file, not {kind}"
+            yield Problem(model.at(each, "data_type"), text)
+
+
+def _shapes(model: Model, _: Repository) -> Iterator[Problem]:
+    for side, each, tensor in _pairs(model):
+        reshape = each.child("reshape")
+        dims = reshape.numbers("shape") if reshape else each.numbers("dims")
+        if (
+            (side == "input" and each.flag("allow_ragged_batch"))
+            or not tensor.dims
+            or "dims" not in each
+        ):
+            continue
+        full = [-1, *dims] if model.max_batch_size > 0 else dims
+        same = len(full) == len(tensor.dims) and all(
+            size in (-1, wanted) for size, wanted in zip(tensor.dims, full, strict=True)
+        )
+        if not same and "batch_output" not in model.config:
+            batch = ", the batch in front," if model.max_batch_size > 0 else ""
+            text = f"{side} '{tensor.name}' has shape {list(tensor.dims)} in the ONNX file; with "
+            yield Problem(model.at(each, "dims"), f"{text}these dims{batch} it is {full}")
+
+
+def _batching(model: Model, _: Repository) -> Iterator[Problem]:
+    if model.onnx is None or model.max_batch_size <= 0:
+        return
+    for side, tensors in _sides(model.onnx).items():
+        for tensor in tensors if side not in model.config else ():
+            if tensor.dims is not None and (not tensor.dims or tensor.dims[0] != -1):
+                text = f"{side} '{tensor.name}' of the ONNX file has shape {list(tensor.dims)}: "
+                text += "without a first size that varies, max_batch_size has to be 0"
+                yield Problem(model.at(model.config, "max_batch_size"), text)
+
+
+def _optional(model: Model, _: Repository) -> Iterator[Problem]:
+    for each in model.config.children("input") if model.backend == "onnxruntime" else []:
+        if each.flag("optional") and model.max_batch_size > 0:
+            text = (
+                f"'{each.text('name')}': ONNX Runtime's backend has no optional inputs in batches"
+            )
+            yield Problem(model.at(each, "optional"), text)
+
+
+def _message(number: int, content: str) -> str:
+    return chr(number << 3 | 2) + chr(len(content)) + content
+
+
+def _onnx_tensor(number: int, name: str, batch: str) -> str:
+    """FP32 of shape [batch, 3]."""
+    shape = _message(1, batch) + _message(1, chr(8) + chr(3))
+    kind = _message(1, chr(8) + chr(1) + _message(2, shape))
+    return _message(number, _message(1, name) + _message(2, kind))
+
+
+def _file(batch: str) -> str:
+    return _message(7, _onnx_tensor(11, "x", batch) + _onnx_tensor(12, "y", batch))
+
+
+_FILE, _SINGLE = _file(_message(2, "N")), _file(chr(8) + chr(1))
+
+
+def _config(tensor: str) -> Example:
+    config = (
+        f'backend: "onnxruntime"\nmax_batch_size: 8\ninput {{ {tensor} }}\n'
+        'output { name: "y" data_type: TYPE_FP32 dims: [ 3 ] }\n'
+    )
+    return Example(config, {"model/1/model.onnx": _FILE})
+
+
+_GOOD = _config('name: "x" data_type: TYPE_FP32 dims: [ 3 ]')
+_SOURCE = "source: onnxruntime_backend (main, 2026); its cases of server's qa/L0_model_config agree"
+_THE_FILE = "The example's file has an input x and an output y, both FP32 of shape [-1, 3]."
+
+RULES = (
+    Rule("TRN441", "a tensor that the ONNX file does not have", ERROR,
+         f"Names are those of the graph; all its inputs are listed, or none. {_THE_FILE}",
+         _config('name: "z" data_type: TYPE_FP32 dims: [ 3 ]'), _GOOD, _names, _SOURCE),
+    Rule("TRN442", "a type that the ONNX file does not have", ERROR,
+         f"Types are not converted. {_THE_FILE}",
+         _config('name: "x" data_type: TYPE_FP16 dims: [ 3 ]'), _GOOD, _types, _SOURCE),
+    Rule("TRN443", "a shape that the ONNX file does not have", ERROR,
+         "With `max_batch_size` above 0, dims leave out the first size, which has to be "
+         "variable in "
+         f"the file; else dims are the whole shape. {_THE_FILE}",
+         _config('name: "x" data_type: TYPE_FP32 dims: [ 1, 3 ]'), _GOOD, _shapes, _SOURCE),
+    Rule("TRN444", "batching that the ONNX file does not support", ERROR,
+         "Where the backend completes the tensors, the first size of each has to be variable. "
+         "In the "
+         "first example it is 1, in the second -1.",
+         Example('backend: "onnxruntime"\nmax_batch_size: 8\n',
+                 {"model/1/model.onnx": _SINGLE}),
+         Example('backend: "onnxruntime"\nmax_batch_size: 8\n', {"model/1/model.onnx": _FILE}),
+         _batching, _SOURCE),
+    Rule("TRN445", "an optional input of a batching ONNX model", ERROR,
+         "ONNX Runtime's backend takes `optional` only with `max_batch_size` 0.",
+         _config('name: "x" data_type: TYPE_FP32 dims: [ 3 ] optional: true'), _GOOD, _optional,
+         "source: onnxruntime_backend (main, 2026); not run"),
+)  # fmt: skip

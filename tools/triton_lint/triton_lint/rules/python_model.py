@@ -1,0 +1,235 @@
+"""Code of Python models, read as a syntax tree and never run."""
+
+import ast
+from collections.abc import Iterator
+
+from triton_lint.findings import Problem
+from triton_lint.models import Model
+from triton_lint.python_source import PythonSource, called
+from triton_lint.rule import ERROR, WARNING, Example, Repository, Rule
+from triton_lint.spelling import did_you_mean
+from triton_lint.versions import Version
+
+SENDER_FOR_ALL = Version(2, 47)
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def parsed(model: Model) -> Iterator[PythonSource]:
+    """The code, where it could be parsed."""
+    if model.python is not None and model.python.tree is not None:
+        yield model.python
+
+
+def _no_python(model: Model, _: Repository) -> Iterator[Problem]:
+    if model.python is not None and (fault := model.python.syntax_error):
+        yield Problem(fault[1], f"this is no Python: {fault[0]}", file=model.python.file)
+
+
+def _no_class(model: Model, _: Repository) -> Iterator[Problem]:
+    for source in parsed(model):
+        if not source.may_define_class:
+            classes = [node.name for node in source.nodes
+                       if isinstance(node, ast.ClassDef)]  # fmt: skip
+            hint = did_you_mean("TritonPythonModel", classes)
+            text = f"no class TritonPythonModel{hint.replace('did you mean', 'is it')}"
+            yield Problem(source.span(1, 1), text, file=source.file)
+
+
+def _no_execute(model: Model, _: Repository) -> Iterator[Problem]:
+    for source in parsed(model):
+        if source.model_class and "execute" not in source.methods and not source.inherits:
+            yield Problem(
+                source.at(source.model_class),
+                "TritonPythonModel has no execute(self, requests): every request fails",
+                file=source.file,
+            )
+
+
+_DECLARED = {
+    "__init__": "(self)",
+    "initialize": "(self, args)",
+    "auto_complete_config": "@staticmethod, (auto_complete_model_config)",
+}
+_ARGUMENTS = {"__init__": 0, "initialize": 1, "auto_complete_config": 1}
+"""How many arguments Triton gives, besides self."""
+
+
+def _signatures(model: Model, _: Repository) -> Iterator[Problem]:
+    for source in parsed(model):
+        for name, given in _ARGUMENTS.items():
+            method = source.methods.get(name)
+            if method and not _takes(method, given, on_class=name == "auto_complete_config"):
+                text = f"{name} can't be called as Triton does: declare it {_DECLARED[name]}"
+                yield Problem(source.at(method), text, file=source.file)
+
+
+def _takes(method: _Function, given: int, on_class: bool) -> bool:
+    """Whether a method can be called with that many arguments."""
+    decorators = {each.id for each in method.decorator_list if isinstance(each, ast.Name)}
+    if len(decorators) != len(method.decorator_list) or decorators - {
+        "staticmethod",
+        "classmethod",
+    }:
+        return True
+    arguments = method.args
+    bound = "staticmethod" not in decorators and not (on_class and "classmethod" not in decorators)
+    total = len(arguments.posonlyargs) + len(arguments.args) - bound
+    required = total - len(arguments.defaults)
+    keyword_only = sum(default is None for default in arguments.kw_defaults)
+    return required <= given and keyword_only == 0 and (given <= total or bool(arguments.vararg))
+
+
+def _completes_nothing(model: Model, _: Repository) -> Iterator[Problem]:
+    for source in parsed(model):
+        method = source.methods.get("auto_complete_config")
+        if method is None or (method.decorator_list != [] and not _takes(method, 1, on_class=True)):
+            continue
+        returns = [node for node in ast.walk(method) if isinstance(node, ast.Return)]
+        ends = any(isinstance(node, ast.Raise | ast.Yield) for node in ast.walk(method))
+        if not ends and not any(node.value is not None for node in returns):
+            text = "auto_complete_config has to return the configuration it was given"
+            yield Problem(source.at(method), text, file=source.file)
+
+
+def _wrong_policy(model: Model, _: Repository) -> Iterator[Problem]:
+    policy = model.config.child("model_transaction_policy")
+    decoupled = bool(policy and policy.flag("decoupled"))
+    for source in parsed(model):
+        if source.completes_config:
+            continue
+        senders = [call for name, call in source.calls if name == "get_response_sender"]
+        execute = source.methods.get("execute")
+        for node in _outside_try(execute.body) if execute and decoupled else ():
+            if isinstance(node, ast.Return) and isinstance(node.value, ast.List | ast.ListComp):
+                text = "a decoupled model sends by get_response_sender(); execute returns None"
+                yield Problem(source.at(node), text, file=source.file)
+        if senders and not decoupled and model.options.triton < SENDER_FOR_ALL:
+            text = (
+                f"before {SENDER_FOR_ALL.describe()} only decoupled models have a response sender"
+            )
+            yield Problem(source.at(senders[0]), text, file=source.file)
+
+
+def _none_responses(model: Model, _: Repository) -> Iterator[Problem]:
+    policy = model.config.child("model_transaction_policy")
+    decoupled = bool(policy and policy.flag("decoupled"))
+    for source in parsed(model):
+        execute = source.methods.get("execute")
+        if (
+            decoupled
+            or execute is None
+            or any(n == "get_response_sender" for n, _c in source.calls)
+        ):
+            continue
+        for node in ast.walk(execute):
+            appended = isinstance(node, ast.Call) and called(node) == "append" and node.args
+            values = node.args if appended and isinstance(node, ast.Call) else []
+            if isinstance(node, ast.Return) and isinstance(node.value, ast.List):
+                values = node.value.elts
+            for value in values:
+                if _is_none(value) and _is_responses(node):
+                    text = "None in the list of responses: the request hangs for ever"
+                    yield Problem(source.at(value), text, file=source.file)
+
+
+def _is_none(value: ast.AST) -> bool:
+    return isinstance(value, ast.Constant) and value.value is None
+
+
+def _is_responses(node: ast.AST) -> bool:
+    """Whether what is appended to, or returned, is the list of responses by its name."""
+    if isinstance(node, ast.Return):
+        return True
+    function = node.func if isinstance(node, ast.Call) else None
+    target = function.value if isinstance(function, ast.Attribute) else None
+    return isinstance(target, ast.Name) and "response" in target.id.lower()
+
+
+def _raises(model: Model, _: Repository) -> Iterator[Problem]:
+    for source in parsed(model):
+        execute = source.methods.get("execute")
+        for node in _outside_try(execute.body) if execute else ():
+            if isinstance(node, ast.Raise) and node.exc is not None:
+                text = (
+                    "an exception from execute fails the whole batch, and its traceback with file "
+                    "paths goes to the client: answer with InferenceResponse(error=TritonError(…))"
+                )
+                yield Problem(source.at(node), text, file=source.file)
+
+
+def _outside_try(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements that no `try` with handlers surrounds."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.Try) and node.handlers:
+            continue
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        for name in ("body", "orelse", "finalbody"):
+            yield from _outside_try(getattr(node, name, []))
+
+
+_CONFIG = """backend: "python"
+input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] }
+output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] }
+"""
+
+
+def _code(body: str, config: str = _CONFIG) -> Example:
+    return Example(config, {"model/1/model.py": body})
+
+
+def execute(body: str) -> Example:
+    """A Python model with that body of `execute`."""
+    lines = "\n".join(f"        {line}" for line in body.splitlines())
+    head = "import triton_python_backend_utils as pb_utils\n\n\nclass TritonPythonModel:\n"
+    return _code(f"{head}    def execute(self, requests):\n{lines}\n")
+
+
+_GOOD = execute("return [pb_utils.InferenceResponse([]) for _ in requests]")
+_INITIALIZE = (
+    "class TritonPythonModel:\n    def initialize(self%s):\n        pass\n\n"
+    "    def execute(self, requests):\n        return []\n"
+)
+_COMPLETE = (
+    "class TritonPythonModel:\n    @staticmethod\n    def auto_complete_config(config):\n"
+    "        %s\n\n    def execute(self, requests):\n        return []\n"
+)
+
+RULES = (
+    Rule("TRN701", "model.py is no Python", ERROR,
+         "Parsed with the Python that runs the linter; the server may run another version.",
+         _code("class TritonPythonModel\n"), _GOOD, _no_python),
+    Rule("TRN702", "no class TritonPythonModel", ERROR, "Triton makes one object of that class for "
+         "each instance. An import of it from elsewhere is fine.",
+         _code("class Model:\n    pass\n"), _GOOD, _no_class),
+    Rule("TRN703", "no execute", WARNING, "The model loads, and fails every request.",
+         _code("class TritonPythonModel:\n    def initialize(self, args):\n        pass\n"), _GOOD,
+         _no_execute),
+    Rule("TRN704", "a method that Triton can't call", ERROR,
+         "Triton calls `TritonPythonModel()`, `initialize(args)` and, on the class, "
+         "`auto_complete_config(config)`.",
+         _code(_INITIALIZE % ""), _code(_INITIALIZE % ", args"), _signatures),
+    Rule("TRN705", "auto_complete_config returns nothing", ERROR,
+         "It has to return the configuration object it was given.",
+         _code(_COMPLETE % "config.set_max_batch_size(0)"), _code(_COMPLETE % "return config"),
+         _completes_nothing),
+    Rule("TRN713", "code and transaction policy contradict each other", WARNING,
+         "A decoupled model that returns responses, or one that is not decoupled and asks for a "
+         "response sender (which all may do since 24.06): every request fails.",
+         _code(execute("return [None for _ in requests]").files["model/1/model.py"],
+               _CONFIG + "model_transaction_policy { decoupled: true }\n"),
+         _GOOD, _wrong_policy),
+    Rule("TRN714", "None as a response", WARNING,
+         "In a model that is not decoupled a None in the list makes the request hang for ever, and "
+         "holds up the shutdown (seen on 2.51).",
+         execute("responses = []\nfor _ in requests:\n    responses.append(None)\nreturn "
+                  "responses"),
+         _GOOD, _none_responses),
+    Rule("TRN715", "an exception as an answer", WARNING,
+         "What `execute` raises becomes an error of every request of the batch, with the "
+         "traceback. "
+         "A `TritonError` in the response of the one request that is at fault is better.",
+         execute('if not requests:\n    raise ValueError("empty")\nreturn []'), _GOOD, _raises),
+)  # fmt: skip

@@ -1,0 +1,143 @@
+"""Values of single fields: numbers, strings, enumerators, each with its faults."""
+
+from collections.abc import Callable
+
+from triton_lint import reading as rules
+from triton_lint.cursor import Cursor, is_symbol
+from triton_lint.findings import Problem
+from triton_lint.literals import BadLiteral, read_float, read_integer, read_string
+from triton_lint.nodes import Scalar, Span
+from triton_lint.schema import FieldType, Kind
+from triton_lint.spelling import did_you_mean, nearest
+from triton_lint.token_text import quoted, requoted
+from triton_lint.tokens import Token, TokenKind, tokenize
+
+MAX_FAULTS = 50
+"""Of one file: binary junk would otherwise give one a byte."""
+
+_TRUE, _FALSE = ("true", "True", "t"), ("false", "False", "f")
+
+
+class Stop(Exception):
+    """A fault that keeps the rest of this field from being read; it is already reported."""
+
+
+class ValueReader(Cursor):
+    """Reads values and notes faults."""
+
+    def __init__(self, tokens: list[Token]) -> None:
+        super().__init__(tokens)
+        self.problems: list[Problem] = []
+
+    def scalar_value(self, field_type: FieldType) -> tuple[Scalar, Span]:
+        """The next value; one with a single certain repair is read as repaired."""
+        first = self.tokens[self.index]
+        negative = first.text == "-" and is_symbol(first)
+        if negative:
+            self.index += 1
+        token = self.tokens[self.index]
+        try:
+            value = _READERS[field_type.kind](self, field_type, token, negative)
+        except BadLiteral as error:
+            value = self._repaired(field_type, self._bad_value(first, token, field_type, error))
+        return value, Span(first.start, self.tokens[self.index - 1].end)
+
+    def _bad_value(
+        self, first: Token, token: Token, field_type: FieldType, why: BadLiteral
+    ) -> str | None:
+        """Note the fault; what is meant, where that is certain."""
+        meant = None
+        if token.kind == TokenKind.PLACEHOLDER:
+            self.fault(rules.PLACEHOLDER, token, f"{token.text} was not filled in")
+        elif token.kind == TokenKind.OPEN_STRING:
+            self.fault(rules.SYNTAX, token, "this string has no end on its line")
+        elif field_type.kind is Kind.ENUM and token.kind == TokenKind.NAME:
+            assert field_type.enum is not None
+            meant = nearest(token.text, field_type.enum.numbers) if first is token else None
+            self.fault(rules.ENUMERATOR, first, str(why), meant)
+        else:
+            meant = requoted(first, field_type)
+            self.fault(rules.WRONG_TYPE, first, f"'{field_type.name}' {why}", meant)
+        return meant
+
+    def _repaired(self, field_type: FieldType, meant: str | None) -> Scalar:
+        """The value of the text `meant`, which replaces the next token."""
+        if meant is None:
+            raise Stop
+        token = self.tokens[self.index]
+        try:
+            value = self._read_alone(field_type, meant)
+        except BadLiteral:
+            raise Stop from None
+        while self.tokens[self.index].kind == token.kind == TokenKind.STRING:
+            self.index += 1
+        self.index += token.kind != TokenKind.STRING
+        return value
+
+    def _read_alone(self, field_type: FieldType, text: str) -> Scalar:
+        reader = ValueReader(tokenize(text))
+        return _READERS[field_type.kind](reader, field_type, reader.tokens[0], False)
+
+    def _string(self, _: FieldType, token: Token, negative: bool) -> str:
+        if token.kind != TokenKind.STRING or negative:
+            raise BadLiteral(f"takes a string in quotes, not {quoted(token)}")
+        parts = []
+        while self.tokens[self.index].kind == TokenKind.STRING:
+            parts.append(read_string(self.tokens[self.index].text))
+            self.index += 1
+        return "".join(parts)
+
+    def _integer(self, field_type: FieldType, token: Token, negative: bool) -> int:
+        if token.kind != TokenKind.NUMBER:
+            raise BadLiteral(f"takes an integer, not {quoted(token)}")
+        value = read_integer(token.text, negative, field_type.bounds)
+        self.index += 1
+        return value
+
+    def _float(self, _: FieldType, token: Token, negative: bool) -> float:
+        if token.kind not in (TokenKind.NUMBER, TokenKind.NAME):
+            raise BadLiteral(f"takes a number, not {quoted(token)}")
+        value = read_float(token.text)
+        self.index += 1
+        return -value if negative else value
+
+    def _bool(self, _: FieldType, token: Token, negative: bool) -> bool:
+        self.index += 1
+        if not negative and token.kind == TokenKind.NAME and token.text in _TRUE + _FALSE:
+            return token.text in _TRUE
+        if not negative and token.kind == TokenKind.NUMBER and read_integer(token.text) in (0, 1):
+            return read_integer(token.text) == 1
+        self.index -= 1
+        raise BadLiteral(f"takes true or false, not {quoted(token)}")
+
+    def _enumerator(self, field_type: FieldType, token: Token, negative: bool) -> str:
+        enum = field_type.enum
+        assert enum is not None
+        if token.kind == TokenKind.NUMBER:
+            number = read_integer(token.text, negative, (-(2**31), 2**31 - 1))
+            self.index += 1
+            return enum.names.get(number, str(number))
+        if token.kind != TokenKind.NAME or negative:
+            raise BadLiteral(f"takes an enumerator, not {quoted(token)}")
+        if token.text not in enum.numbers:
+            raise BadLiteral(
+                f"{enum.name} has no value '{token.text}'"
+                + (did_you_mean(token.text, enum.numbers) or f": {', '.join(enum.numbers)}")
+            )
+        self.index += 1
+        return token.text
+
+    def fault(self, rule: str, token: Token, text: str, replacement: str | None = None) -> None:
+        """Note what is wrong at a token."""
+        if len(self.problems) < MAX_FAULTS:
+            at = Span(token.start, max(token.end, token.start + 1))
+            self.problems.append(Problem(at, text, rule, replacement=replacement))
+
+
+_READERS: dict[Kind, Callable[[ValueReader, FieldType, Token, bool], Scalar]] = {
+    Kind.STRING: ValueReader._string,
+    Kind.INTEGER: ValueReader._integer,
+    Kind.FLOAT: ValueReader._float,
+    Kind.BOOL: ValueReader._bool,
+    Kind.ENUM: ValueReader._enumerator,
+}
