@@ -80,7 +80,7 @@ check: setup  ## generated files, style, types, import rules
 	@MYPYPATH=client .venv/bin/mypy --config-file client/pyproject.toml -p triton_rag
 	@MYPYPATH=tools/triton_lint:tools/traces .venv/bin/mypy --config-file tools/triton_lint/pyproject.toml -p triton_lint -p triton_traces
 	@$(BUILD) -m tools.triton_lint.tests.render --check
-	@$(BUILD) -m triton_lint model_repository --no-files --strict --ignore TRN652 --ignore TRN602 $(patsubst builders/skus/%.toml,--model-config-name %,$(wildcard builders/skus/*.toml))
+	@$(BUILD) -m triton_lint model_repository --no-files --strict --ignore TRN652 --ignore TRN602 $(patsubst builders/placements/%.toml,--model-config-name %,$(wildcard builders/placements/*.toml))
 	@PATH=.venv/bin:$$PATH lint-imports
 
 test: build-engines  ## all tests that need no GPU, against a real tritonserver
@@ -137,6 +137,6 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 	uv pip compile -q requirements/build.in -o requirements/build.lock --no-header --no-annotate --python-version 3.11 --override requirements/overrides.txt
 
 clean:  ## remove environments and engines
-	rm -rf .venv .venv-serve .venv-peers build model_repository/*/1/engines
+	rm -rf .venv .venv-serve .venv-peers build model_repository/*/1/engine
 
 .PHONY: help setup build-engines explain engines-gc demo plan serve preflight render check test test-gpu bench tune dashboard check-rules reference-models bench-lint render-lint-docs lock chaos soak clean

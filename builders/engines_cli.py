@@ -60,7 +60,7 @@ def build(options: argparse.Namespace) -> int:
         ) from error
     for order, engine in zip(ordered, engines, strict=True):
         order.finish(engine)
-    link_engines(engines, sku)
+    link_engines(engines)
     return 0
 
 

@@ -13,7 +13,7 @@ from builders.checkpoint import open_checkpoint
 from builders.errors import BuildError
 from builders.explain import newest_engine
 from builders.repository import REPOSITORY
-from builders.spec import Sku, load_model, model_names
+from builders.spec import ENGINE_LINK, Sku, load_model, model_names
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def collect(
 
     Of a model of which nothing is used the newest engine stays.
     """
-    linked = {link.resolve() for link in repository.glob("*/1/engines/*")}
+    linked = {link.resolve() for link in repository.glob(f"*/1/{ENGINE_LINK}")}
     for sku in skus:
         for home in sorted((engines.ENGINES / sku.name).glob("[!.]*/")):
             try:

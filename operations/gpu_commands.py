@@ -43,6 +43,7 @@ class ServedLlm:
     """
 
     sku: str
+    config_name: str
     flavour: Flavour
     gpus: int
     container: str
@@ -116,7 +117,7 @@ def _server(launch: Launch, rank: int = 0, options: Sequence[str] = ()) -> tuple
     return (
         SERVER,
         *(f"--model-repository={folder}" for folder in _repositories(launch)),
-        f"--model-config-name={launch.llm.sku}",
+        f"--model-config-name={launch.llm.config_name}",
         *(f"--{name}-address={launch.ports.address}" for name, _ in names),
         *(f"--{name}-port={port}" for name, port in names),
         *options,

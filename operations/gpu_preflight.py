@@ -84,13 +84,13 @@ Engines = Mapping[str, tuple[Path, Manifest]]
 def _engines(sku: Sku, repository: Path) -> Engines:
     """By their first model; what can't be read is a fault that `engine_faults` tells."""
     found: dict[Path, tuple[str, Path, Manifest]] = {}
-    for link in engine_links(sku, repository):
+    for link in engine_links(repository):
         try:
             manifest = read_manifest(link)
         except ManifestError:
             continue
         if manifest.sku == sku.name:
-            found.setdefault(link.resolve(), (link.parents[2].name, link, manifest))
+            found.setdefault(link.resolve(), (link.parents[1].name, link, manifest))
     return {model: (folder, manifest) for model, folder, manifest in found.values()}
 
 

@@ -16,7 +16,7 @@ from builders.engine import ENGINES
 from builders.engine_plan import CONTAINER, Flavour
 from builders.errors import BuildError
 from builders.gpu_machine import VISIBLE
-from builders.repository import REPOSITORY
+from builders.repository import REPOSITORY, engine_link
 from builders.spec import Sku
 from ensembles.contracts import LLM
 from ensembles.manifest import Manifest, ManifestError, read_manifest
@@ -68,7 +68,7 @@ def in_container() -> bool:
 
 def read_llm(sku: Sku, repository: Path) -> ServedLlm:
     """From the manifest of the engine that is linked for the SKU; raises `BuildError`."""
-    link = repository / LLM.name / "1" / "engines" / sku.name
+    link = engine_link(LLM.name, repository)
     try:
         manifest = read_manifest(link)
         flavour = _FLAVOURS[manifest.engine]
@@ -80,7 +80,14 @@ def read_llm(sku: Sku, repository: Path) -> ServedLlm:
         ) from error
     except KeyError as error:
         raise BuildError(_not_for_gpus(sku, manifest)) from error
-    llm = ServedLlm(sku.name, flavour, gpus, manifest.container or CONTAINER, link.resolve())
+    llm = ServedLlm(
+        sku.name,
+        sku.config_name,
+        flavour,
+        gpus,
+        manifest.container or CONTAINER,
+        link.resolve(),
+    )
     if flavour == "engine":
         _check_engine_model(llm)
     return llm

@@ -138,7 +138,7 @@ class TritonServer:
         return [
             str(environment.triton / "bin" / "tritonserver"),
             f"--model-repository={self._repository}",
-            f"--model-config-name={self._sku.name}",
+            f"--model-config-name={self._sku.config_name}",
             f"--backend-directory={backends}",
             f"--cache-directory={environment.triton / 'caches'}",
             *(f"--{name}-address={self.ports.address}" for name in self.ports.by_name()),

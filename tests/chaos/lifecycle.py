@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from builders.repository import engine_link
 from operations.ports import Ports
 from operations.supervisor.triton_api import TritonApi
 from tests.chaos import repositories, sockets
@@ -170,7 +171,7 @@ def _damaged(model: str, file: str) -> Callable[[Site], Finding]:
 @contextlib.contextmanager
 def _damage(repository: Path, model: str, file: str) -> Iterator[None]:
     """The model's engine becomes a damaged copy, and the link again."""
-    link = repository / model / "1" / "engines" / "cpu"
+    link = engine_link(model, repository)
     built = link.resolve()
     damaged = repositories.own_engine(repository, model) / file
     raw = bytearray(damaged.read_bytes())

@@ -18,7 +18,7 @@ from google.protobuf import json_format, text_format
 from tokenizers import Tokenizer
 from tritonclient.grpc import model_config_pb2 as schema
 
-from builders.repository import REPOSITORY
+from builders.repository import REPOSITORY, engine_link
 from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, read_manifest
 from operations.ports import free_ports
@@ -28,7 +28,7 @@ from tests.server.test_ensemble import inputs
 from tests.server.test_llm import generate, prompts, sampling
 
 STAND_INS = Path(__file__).parent / "stand_ins"
-ENGINE = REPOSITORY / "llm" / "1" / "engines" / "cpu"
+ENGINE = engine_link("llm")
 RUNNING, WAITING = 8, 4
 PROMPT = "the release of Vebra is port 8123"
 
@@ -41,7 +41,7 @@ def make_repository(path: Path) -> Path:
     shutil.copytree(STAND_INS / "tensorrt_llm", path / "tensorrt_llm", ignore=skip)
     limits = {"max_running_requests": RUNNING, "max_waiting_requests": WAITING}
     change_parameters(path / "llm" / "config.pbtxt", limits)
-    engine = path / "llm" / "1" / "engines" / "cpu"
+    engine = engine_link("llm", path)
     engine.mkdir(parents=True)
     names = (TOKENIZER_FILE, "tokenizer_config.json", "chat_template.jinja")
     for name in names:

@@ -25,7 +25,7 @@ from builders.spec import ROOT, LoraSpec, ModelSpec, Sku, load_sku
 from ensembles.manifest import MANIFEST_FILE, read_manifest
 from tests.fakes import checkpoints
 
-SKU = Sku(name="cpu", placement={})
+SKU = Sku(name="cpu", config_name="cpu", placement={})
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from builders.spec import ModelSpec, Placement, SamplingSpec, Sku, load_sku
 from ensembles.manifest import read_manifest
 from tests.fakes import folders
 
-SKU = Sku(name="cpu", placement={})
+SKU = Sku(name="cpu", config_name="cpu", placement={})
 
 
 def spec_of(at: object, **changes: object) -> ModelSpec:
@@ -156,7 +156,7 @@ def key(checkpoint: Checkpoint = CHECKPOINT, sku: Sku = SKU, **changes: object) 
         {"name": "other"},
         {"sampling": SamplingSpec(top_k=3)},
         {"checkpoint": Checkpoint(None, "d" * 64)},
-        {"sku": Sku(name="h100", placement={})},
+        {"sku": Sku(name="h100", config_name="h100", placement={})},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -171,7 +171,11 @@ def test_the_key_changes_with_the_tools(monkeypatch):
 
 
 def test_the_key_ignores_where_it_came_from_and_how_it_is_placed():
-    placed = Sku(name="cpu", placement={"embedder": Placement(instances=4, max_batch_size=2)})
+    placed = Sku(
+        name="cpu",
+        config_name="cpu",
+        placement={"embedder": Placement(instances=4, max_batch_size=2)},
+    )
     assert key(source="elsewhere", sku=placed, checkpoint=Checkpoint("there", "c" * 64)) == key()
 
 

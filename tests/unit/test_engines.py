@@ -18,7 +18,7 @@ from builders.spec import ModelSpec, SamplingSpec, Sku
 from ensembles.manifest import MANIFEST_FILE
 from tests.fakes import checkpoints
 
-SKU = Sku(name="cpu", placement={})
+SKU = Sku(name="cpu", config_name="cpu", placement={})
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_damaged_manifests_are_a_reason(checkpoint):
 def repository(tmp_path, monkeypatch):
     monkeypatch.setattr(engines_gc, "model_names", lambda: ["mine"])
     path = tmp_path / "repository"
-    (path / "embedder" / "1" / "engines").mkdir(parents=True)
+    (path / "embedder" / "1").mkdir(parents=True)
     return path
 
 
@@ -123,7 +123,7 @@ def current(monkeypatch, spec: ModelSpec) -> None:
 
 
 def link(repository: Path, folder: Path) -> None:
-    (repository / "embedder" / "1" / "engines" / "cpu").symlink_to(folder)
+    (repository / "embedder" / "1" / "engine").symlink_to(folder)
 
 
 def collected(repository: Path, dry_run: bool = False, said: list[str] | None = None) -> list[Path]:
@@ -190,7 +190,7 @@ def specs(checkpoint, monkeypatch, build_folder):
     monkeypatch.setattr(engines_cli, "load_sku", lambda name: SKU)
     monkeypatch.setattr(engines_cli, "ROOT", build_folder)
     monkeypatch.setattr(clis, "render_files", lambda options: 0)
-    monkeypatch.setattr("builders.repository.link_engines", lambda engines, sku: None)
+    monkeypatch.setattr("builders.repository.link_engines", lambda engines: None)
     return found
 
 

@@ -31,7 +31,10 @@ from operations.preflight import PreflightError
 from tests.fakes import folders
 
 SKU = load_sku("h100-sxm-80gb")
-ENGINE = ServedLlm(SKU.name, "engine", 1, CONTAINER, Path("/rag/build/engines/h100/llama/key"))
+KEY = Path("/rag/build/engines/h100/llama/key")
+ENGINE = ServedLlm(
+    SKU.name, "gpu", "engine", 1, CONTAINER, Path("/rag/build/engines/h100/llama/key")
+)
 API = replace(ENGINE, flavour="llm-api")
 DOCKERFILES = sorted((ROOT / "builders" / "docker").iterdir())
 FLAVOURS = {path.name.removesuffix(".Dockerfile") for path in DOCKERFILES}
@@ -49,7 +52,7 @@ def server(rank: int = 0, *options: str, repositories: int = 2) -> list[str]:
     return [
         "/opt/tritonserver/bin/tritonserver",
         *(f"--model-repository={folder}" for folder in folders_),
-        "--model-config-name=h100-sxm-80gb",
+        "--model-config-name=gpu",
         "--http-address=127.0.0.1",
         "--grpc-address=127.0.0.1",
         "--metrics-address=127.0.0.1",
@@ -228,7 +231,7 @@ def _pins(name: str) -> list[tuple[str, ...]]:
 @pytest.fixture
 def linked(monkeypatch, tmp_path):
     """An LLM on two GPUs, linked for the SKU; a function that changes its manifest."""
-    folder = tmp_path / "repository" / "llm" / "1" / "engines" / SKU.name
+    folder = tmp_path / "repository" / "llm" / "1" / "engine"
     folders.make_folder(folder, folders.word_level(["a"]), role="llm")
     model = folder / "triton" / "tensorrt_llm"
     model.mkdir(parents=True)
@@ -256,12 +259,14 @@ def read() -> ServedLlm:
 
 class TestManifest:
     def test_says_all_that_a_line_needs(self, linked):
-        assert read() == ServedLlm(SKU.name, "engine", 2, "26.06-trtllm-python-py3", linked())
+        assert read() == ServedLlm(
+            SKU.name, "gpu", "engine", 2, "26.06-trtllm-python-py3", linked()
+        )
 
     def test_a_checkpoint_needs_no_repository_of_its_own(self, linked):
         folder = linked(engine="tensorrt-llm", plan={"tp": 2, "pp": 2}, container="")
         (folder / "triton" / "tensorrt_llm" / "config.pbtxt").unlink()
-        assert read() == ServedLlm(SKU.name, "llm-api", 4, CONTAINER, folder)
+        assert read() == ServedLlm(SKU.name, "gpu", "llm-api", 4, CONTAINER, folder)
 
     def test_without_an_engine_it_says_where_one_is_made(self, linked):
         (linked() / MANIFEST_FILE).unlink()

@@ -79,7 +79,7 @@ class Server:
 
     def load(self, shim: Path) -> object:
         name = shim.parent.parent.name
-        folder = self.root / name / "1" / "engines" / "cpu"
+        folder = self.root / name / "1" / "engine"
         tokenizer = folders.word_level(["a", "b", "?", "."])
         folders.make_folder(folder, tokenizer, max_tokens=256)
         spec = spec_from_file_location(f"shim_{name}", shim)
