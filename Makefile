@@ -31,7 +31,7 @@ help:  ## list the commands
 setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minutes, once)
 
 .venv/.ready: requirements/build.lock requirements/torch-cpu.txt pyproject.toml client/pyproject.toml tools/triton_lint/pyproject.toml tools/traces/pyproject.toml
-	@$(PYTHON) -m builders.machine
+	@$(PYTHON) -m builders.setup_check
 	@echo "[setup 1/2] build and test environment: .venv (about 1.5 minutes) …"
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/torch-cpu.txt || { echo "torch+cpu is not on this machine's package indexes: add PyTorch's CPU index (PIP_EXTRA_INDEX_URL, see pytorch.org/get-started)" >&2; exit 1; }
@@ -40,7 +40,7 @@ setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minut
 	@touch $@
 
 .venv-serve/.ready: requirements/serve-cpu.lock pyproject.toml
-	@$(PYTHON) -m builders.machine
+	@$(PYTHON) -m builders.setup_check
 	@echo "[setup 2/2] serving environment, no torch: .venv-serve (about 0.5 minutes) …"
 	@$(PYTHON) -m venv .venv-serve
 	@.venv-serve/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/serve-cpu.lock
@@ -50,8 +50,8 @@ setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minut
 build-engines: setup  ## make the engines of SKU (default cpu) and render model_repository/
 	@$(BUILD) -m builders build-engines --sku $(SKU) $(BUILD_FLAGS) --models "$(MODELS)" --jobs $(JOBS)
 
-explain: setup  ## say why the engines of SKU would be made again
-	@$(BUILD) -m builders explain --sku $(SKU) --models "$(MODELS)"
+rebuild-reasons: setup  ## say why the engines of SKU would be built again
+	@$(BUILD) -m builders rebuild-reasons --sku $(SKU) --models "$(MODELS)"
 
 engines-gc: setup  ## remove engines of all SKUs that nothing uses
 	@$(BUILD) -m builders engines-gc
@@ -139,4 +139,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve .venv-peers build model_repository/*/1/engine
 
-.PHONY: help setup build-engines explain engines-gc demo plan serve preflight render check test test-gpu bench tune dashboard check-rules reference-models bench-lint render-lint-docs lock chaos soak clean
+.PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-gpu bench tune dashboard check-rules reference-models bench-lint render-lint-docs lock chaos soak clean

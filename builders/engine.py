@@ -14,7 +14,7 @@ from typing import Any
 
 from builders import build_lock, resources
 from builders.build_log import BuildLog
-from builders.build_steps import Report, Work
+from builders.build_steps import BuildSteps, Progress
 from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.cpu_llm import export_llm
 from builders.engine_plan import EnginePlan, RuntimePlan
@@ -52,7 +52,7 @@ class Recipe:
 
     engine: str
     tools: tuple[str, ...]
-    make: Callable[[ModelSpec, Checkpoint, Work], Path]
+    make: Callable[[ModelSpec, Checkpoint, BuildSteps], Path]
     plan: EnginePlan | None = None
     gpu: str = ""
     precision: str = ""
@@ -65,16 +65,16 @@ class Recipe:
 
 
 def _make_onnx(
-    precision: EncoderPrecision, spec: ModelSpec, checkpoint: Checkpoint, work: Work
+    precision: EncoderPrecision, spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps
 ) -> Path:
     def export(to: Path) -> None:
         export_encoder(spec, checkpoint, to / "model.onnx", precision)
 
-    return work.step("export", export)
+    return steps.step("export", export)
 
 
-def _make_openvino(spec: ModelSpec, checkpoint: Checkpoint, work: Work) -> Path:
-    return work.step("export", lambda to: export_llm(spec, checkpoint, to, work.log))
+def _make_openvino(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
+    return steps.step("export", lambda to: export_llm(spec, checkpoint, to, steps.log))
 
 
 ONNX = Recipe("onnx", ("torch", "transformers"), partial(_make_onnx, "fp32"))
@@ -144,26 +144,22 @@ def published(folder: Path) -> Manifest:
 def build_engine(
     spec: ModelSpec,
     sku: Sku,
-    report: Report,
-    tick: Report | None = None,
+    progress: Progress,
     recipe: Recipe | None = None,
 ) -> Engine:
-    """The engine of one model: found under its key, or made. Raises `BuildError`.
-
-    `report` gets lines, `tick` the text of a line that is written over (on a terminal).
-    """
+    """The engine of one model: found under its key, or made. Raises `BuildError`."""
     home = ENGINES / sku.name / spec.name
-    with build_lock.held(home, report):
+    with build_lock.held(home, progress):
         _remove_unfinished(home)
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=home) as scratch:
             checkpoint = open_checkpoint(spec, Path(scratch))
-            order = Order(spec, sku, checkpoint, recipe or recipe_for(spec, sku))
-            return _found_or_built(order, home, report, tick)
+            build = _Build(spec, sku, checkpoint, recipe or recipe_for(spec, sku))
+            return _found_or_built(build, home, progress)
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be made, and how."""
+class _Build:
+    """One build with its checkpoint at hand."""
 
     spec: ModelSpec
     sku: Sku
@@ -182,15 +178,15 @@ class Order:
         return plan.precision if plan else self.recipe.precision or self.spec.precision
 
 
-def _found_or_built(order: Order, home: Path, report: Report, tick: Report | None) -> Engine:
-    spec, sku, folder = order.spec, order.sku, home / key_of(order.inputs)
+def _found_or_built(build: _Build, home: Path, progress: Progress) -> Engine:
+    spec, sku, folder = build.spec, build.sku, home / key_of(build.inputs)
     log = BuildLog(LOGS / f"{sku.name}-{spec.name}.log")
-    work = Work(spec.name, WORK / sku.name / spec.name / folder.name, log, report, tick)
-    if _is_published(folder, report):
-        work.remove()
+    steps = BuildSteps(spec.name, WORK / sku.name / spec.name / folder.name, log, progress)
+    if _is_published(folder, progress):
+        steps.remove()
         return Engine(spec, folder, 0.0)
     start = time.monotonic()
-    _build(order, work, folder)
+    _run(build, steps, folder)
     return Engine(spec, folder, time.monotonic() - start)
 
 
@@ -200,30 +196,30 @@ def _remove_unfinished(home: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_published(folder: Path, report: Report) -> bool:
+def _is_published(folder: Path, progress: Progress) -> bool:
     if not folder.exists():
         return False
     try:
         published(folder)
     except ManifestError as error:
-        report(f"found damaged, making it again: {error}")
+        progress(f"found damaged, making it again: {error}")
         shutil.rmtree(folder)
         return False
     return True
 
 
-def _build(order: Order, work: Work, folder: Path) -> None:
-    spec, checkpoint = order.spec, order.checkpoint
-    work.report(f"making {order.precision} engine from {spec.source} …")
+def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
+    spec, checkpoint = build.spec, build.checkpoint
+    steps.progress(f"making {build.precision} engine from {spec.source} …")
     resources.check(spec.name, checkpoint, folder.parent)
-    work.log.begin()
-    made = order.recipe.make(spec, checkpoint, work)
+    steps.log.begin()
+    made = build.recipe.make(spec, checkpoint, steps)
     for name in _TOKENIZER_FILES:
         if (checkpoint.path / name).is_file():
             shutil.copyfile(checkpoint.path / name, made / name)
-    _write_manifest(order, made)
+    _write_manifest(build, made)
     _publish(made, folder)
-    work.remove()
+    steps.remove()
 
 
 def _publish(made: Path, folder: Path) -> None:
@@ -233,25 +229,25 @@ def _publish(made: Path, folder: Path) -> None:
     made.rename(folder)
 
 
-def _write_manifest(order: Order, made: Path) -> None:
+def _write_manifest(build: _Build, made: Path) -> None:
     (made / MANIFEST_FILE).unlink(missing_ok=True)  # of a build that ended just before publishing
-    spec, checkpoint, plan, inputs = order.spec, order.checkpoint, order.recipe.plan, order.inputs
+    spec, checkpoint, plan, inputs = build.spec, build.checkpoint, build.recipe.plan, build.inputs
     manifest = Manifest(
         role=spec.role,
-        engine=order.recipe.engine,
+        engine=build.recipe.engine,
         model=spec.name,
-        sku=order.sku.name,
+        sku=build.sku.name,
         key=key_of(inputs),
-        precision=order.precision,
+        precision=build.precision,
         max_tokens=plan.max_seq_len if plan else spec.max_tokens,
         checkpoint_sha256=checkpoint.sha256,
         files={file.name: sha256(file) for file in sorted(made.iterdir()) if file.is_file()},
-        versions=order.recipe.versions(),
+        versions=build.recipe.versions(),
         eos_token_ids=checkpoint.eos_token_ids() if spec.role == "llm" else (),
         sampling=spec.sampling_defaults,
         inputs=inputs,
-        compute_capability=order.sku.gpu.compute_capability.value if order.sku.gpu else "",
-        gpu=order.recipe.gpu,
+        compute_capability=build.sku.gpu.compute_capability.value if build.sku.gpu else "",
+        gpu=build.recipe.gpu,
         container=plan.container if plan else "",
         plan=plan.to_json() if plan else {},
     )

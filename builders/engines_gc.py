@@ -8,10 +8,10 @@ from pathlib import Path
 
 from builders import build_lock
 from builders import engine as engines
-from builders.build_steps import Report
+from builders.build_steps import Progress
 from builders.checkpoint import open_checkpoint
 from builders.errors import BuildError
-from builders.explain import newest_engine
+from builders.rebuild_reasons import newest_engine
 from builders.repository import REPOSITORY
 from builders.spec import ENGINE_LINK, Sku, load_model, model_names
 
@@ -25,7 +25,7 @@ class Removal:
 
 
 def collect(
-    skus: list[Sku], say: Report, dry_run: bool, repository: Path = REPOSITORY
+    skus: list[Sku], progress: Progress, dry_run: bool, repository: Path = REPOSITORY
 ) -> Iterator[Removal]:
     """Remove what no link of the repository and no spec uses; what is being built is left alone.
 
@@ -36,15 +36,15 @@ def collect(
         for home in sorted((engines.ENGINES / sku.name).glob("[!.]*/")):
             try:
                 with build_lock.held_at_once(home):
-                    yield from _collect_model(home, sku, linked, say, dry_run)
+                    yield from _collect_model(home, sku, linked, progress, dry_run)
             except build_lock.Busy as busy:
-                say(f"{sku.name}/{home.name}: left alone, {busy} builds it")
+                progress(f"{sku.name}/{home.name}: left alone, {busy} builds it")
 
 
 def _collect_model(
-    home: Path, sku: Sku, linked: set[Path], say: Report, dry_run: bool
+    home: Path, sku: Sku, linked: set[Path], progress: Progress, dry_run: bool
 ) -> Iterator[Removal]:
-    key = _current_key(home.name, sku, say)
+    key = _current_key(home.name, sku, progress)
     used = {folder for folder in home.glob("[!.]*/") if folder.resolve() in linked}
     used |= {folder for folder in [home / key] if key and folder.is_dir()}
     newest = newest_engine(home)
@@ -58,7 +58,7 @@ def _collect_model(
             yield _remove(folder, dry_run)
 
 
-def _current_key(model: str, sku: Sku, say: Report) -> str:
+def _current_key(model: str, sku: Sku, progress: Progress) -> str:
     """Of the engine that a build would make now; empty when that can't be told."""
     if model not in model_names():
         return ""
@@ -69,7 +69,9 @@ def _current_key(model: str, sku: Sku, say: Report) -> str:
         with tempfile.TemporaryDirectory() as scratch:
             return engines.engine_key(spec, sku, open_checkpoint(spec, Path(scratch)))
     except BuildError as error:
-        say(f"{sku.name}/{model}: keeping the newest, for its checkpoint can't be read: {error}")
+        progress(
+            f"{sku.name}/{model}: keeping the newest; its checkpoint can't be read: {error}"
+        )
         return ""
 
 

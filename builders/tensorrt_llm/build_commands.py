@@ -12,9 +12,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from builders.commands import Command
 from builders.engine_plan import EnginePlan
 from builders.errors import BuildError
+from builders.external_commands import Command
 from builders.spec import ModelSpec
 from builders.tensorrt_llm.support import FAMILIES, RECIPES, has_paged_context, refuse
 

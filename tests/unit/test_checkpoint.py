@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from builders import checkpoint as checkpoints
 from builders import engine as engines
 from builders import resources
-from builders.build_lock import LOCK_FILE
+from builders.build_lock import HOLDER_FILE, LOCK_FILE
 from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.engine import build_engine, engine_key
 from builders.errors import BuildError
@@ -216,7 +216,7 @@ def test_a_build_that_fails_publishes_nothing(folder, export, monkeypatch, tmp_p
     with pytest.raises(BuildError):
         build_engine(spec_of(folder), SKU, lambda _: None)
     found = [path.name for path in (tmp_path / "engines").rglob("*") if path.is_file()]
-    assert found == [LOCK_FILE]
+    assert sorted(found) == [LOCK_FILE, HOLDER_FILE]
 
 
 def test_a_full_disk_is_found_before_the_export(folder, export, monkeypatch):

@@ -14,7 +14,7 @@ from ensembles.manifest import MANIFEST_FILE, Manifest, ManifestError, read_mani
 _HASH_LENGTH = 64
 
 
-def explain(spec: ModelSpec, sku: Sku, recipe: engines.Recipe | None = None) -> list[str]:
+def rebuild_reasons(spec: ModelSpec, sku: Sku, recipe: engines.Recipe | None = None) -> list[str]:
     """Empty: the engine is up to date. Raises `BuildError` when the checkpoint can't be read."""
     with tempfile.TemporaryDirectory() as scratch:
         inputs = engines.engine_inputs(spec, sku, open_checkpoint(spec, Path(scratch)), recipe)
