@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from builders.repository import REPOSITORY
-from python_backends.engines import Delta, load_encoder_engine, load_llm_engine
-from python_backends.engines.batches import compute_batches
+from python_backends.engines.encoder_engine import compute_batches
+from python_backends.engines.llm_engine import Delta, GenerationParams
+from python_backends.engines.load import load_encoder_engine, load_llm_engine
 from python_backends.generation.chat_template import ChatTemplate, strict_template
-from python_backends.generation.sampling import GenerationParams
-from python_backends.stage import Tensors
 from python_backends.stages.pair_tokenizer import PairTokenizerStage
 from python_backends.stages.prompt_builder import SYSTEM, USER
 from python_backends.stages.tokenizer import TokenizerStage
+from python_backends.tensors import Tensors
 from python_backends.tokenization import load_tokenizer
 from tests.bench.engines import context, folder
 from tests.bench.limits import CANDIDATES, MAX_TOKENS, SOURCES

@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from builders.repository import REPOSITORY
+from python_backends.context import EngineFolder, StageContext
 from python_backends.engines.onnxruntime_encoder import OnnxRuntimeEncoder
-from python_backends.stage import EngineFolder, StageContext
 from tests.fakes.serving import FakeGauge
 
 ROWS, TOKENS = 32, 128

@@ -12,19 +12,18 @@ from ensembles.ensemble import ENSEMBLE
 from ensembles.manifest import ManifestError
 from ensembles.metrics import BATCH_REQUESTS, OUTCOMES, REQUEST_DURATION, REQUESTS
 from ensembles.tensors import DType
-from python_backends.stage import (
-    Cancelled,
-    MachineError,
-    Overloaded,
-    RequestError,
-    Stage,
-    StreamingStage,
-)
+from python_backends.errors import Cancelled, MachineError, Overloaded, RequestError
+from python_backends.stage import Stage, StreamingStage
 from python_backends.triton.adapter import DecoupledModel, PlainModel, python_model
-from python_backends.triton.bls import IN_BAND_ERRORS, KEPT_S, QUEUE_FULL, TRACEPARENT, ServerCaller
+from python_backends.triton.bls import (
+    IN_BAND_ERRORS,
+    QUEUE_FULL,
+    RESPONSES_KEPT_S,
+    TRACEPARENT,
+    ServerCaller,
+)
 from python_backends.triton.responses import NUMPY_TYPES, to_array
 from python_backends.triton.telemetry import Telemetry
-from python_backends.triton.tracing import NoTracer
 from tests.fakes import triton_stub
 from tests.fakes.serving import FakeMeter, strings
 from tests.fakes.triton_stub import InferenceRequest, InferenceResponse, Tensor, TritonError
@@ -38,11 +37,11 @@ NEUTRAL = "the model failed on this request; see the server's log"
 
 
 def plain(stage: Stage, meter: FakeMeter | None = None) -> PlainModel:
-    return PlainModel(stage, Telemetry(meter or FakeMeter(), NoTracer()))
+    return PlainModel(stage, Telemetry(meter or FakeMeter(), None))
 
 
 def decoupled(stage: StreamingStage, meter: FakeMeter | None = None) -> DecoupledModel:
-    return DecoupledModel(stage, Telemetry(meter or FakeMeter(), NoTracer()))
+    return DecoupledModel(stage, Telemetry(meter or FakeMeter(), None))
 
 
 class Upper(Stage):
@@ -426,7 +425,7 @@ def test_what_a_stream_brought_outlives_it_for_a_while(pb, monkeypatch, is_left_
             answers.close()
         else:
             list(answers)
-        now[0] += 0.6 * KEPT_S
+        now[0] += 0.6 * RESPONSES_KEPT_S
     assert [responses() is None for responses in made] == [True, False, False]
 
 

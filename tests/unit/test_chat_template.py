@@ -6,8 +6,9 @@ import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from ensembles.manifest import read_manifest
+from python_backends.context import EngineFolder
+from python_backends.errors import RequestError
 from python_backends.generation.chat_template import ChatTemplate, read_messages, strict_template
-from python_backends.stage import EngineFolder, RequestError
 from tests.fakes import folders
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}

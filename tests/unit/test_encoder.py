@@ -7,17 +7,18 @@ from hypothesis import strategies as st
 
 from ensembles.contracts import EMBEDDER
 from ensembles.metrics import BATCH_ROWS, ROWS
-from python_backends.engines.batches import (
+from python_backends.engines.encoder_engine import (
     LENGTH_STEP,
     MAX_BATCH_ROWS,
-    SHORTEST_SHARE,
+    MIN_FILL,
     Packing,
     compute_batches,
     padded_length,
 )
-from python_backends.stage import RequestError, Tensors
+from python_backends.errors import RequestError
 from python_backends.stages import encoder
 from python_backends.stages.encoder import EmbedderStage, RerankerStage
+from python_backends.tensors import Tensors
 from tests.fakes import folders
 from tests.fakes.serving import FakeMeter, SumEncoder, context
 
@@ -34,7 +35,7 @@ def test_compute_batches_cover_each_row_once_and_fit(lengths, packing):
         assert len(rows) <= packing.max_rows
         assert max(lengths[row] for row in rows) <= padded
         assert padded == padded_length(max(lengths[row] for row in rows), packing.length_step)
-        least = min(SHORTEST_SHARE * padded, padded - packing.length_step + 1)
+        least = min(MIN_FILL * padded, padded - packing.length_step + 1)
         assert all(lengths[row] >= least for row in rows), "no row pays for another"
     assert sorted(seen) == list(range(len(lengths)))
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from python_backends.engines import Delta
+from python_backends.engines.llm_engine import Delta
+from python_backends.errors import Overloaded
 from python_backends.generation import generation
 from python_backends.generation.detokenizer import IncrementalDetokenizer, StopWords
 from python_backends.generation.generation import ChunkPacer, Generation
 from python_backends.generation.timeline import LlmMetrics, Timeline
-from python_backends.stage import Overloaded
 from tests.fakes.serving import FakeMeter, FakeStream, strings, tensors
 
 WORDS = ["See", " [2]", " and", " [1]", " [2]", " [9]", " [0]", " END", " more"]

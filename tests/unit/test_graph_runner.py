@@ -14,9 +14,9 @@ from ensembles.ensemble import ENSEMBLE
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.rag import RAG_CANCELLABLE
 from ensembles.tensors import DType
-from python_backends.stage import Cancelled, Overloaded, RequestError
+from python_backends.errors import Cancelled, Overloaded, RequestError
 from python_backends.stages import graph_runner
-from python_backends.stages.graph_runner import EnsembleStage, GraphRunnerStage, waves
+from python_backends.stages.graph_runner import EnsembleStage, GraphRunnerStage, levels
 from tests.fakes.serving import WAIT_S, FakeCaller, FakeStream, context, strings, tensors
 
 FIND = ModelContract(
@@ -95,16 +95,16 @@ def ended(stream: FakeStream) -> FakeStream:
 
 
 def test_waves_follow_data_not_the_order_of_the_file():
-    assert [[s.model.name for s in wave] for wave in waves(TinyRag.graph)] == [
+    assert [[s.model.name for s in level] for level in levels(TinyRag.graph)] == [
         ["shout", "find"],
         ["llm"],
     ]
-    assert [[s.model.name for s in wave] for wave in waves(RAG_CANCELLABLE)][:3] == [
+    assert [[s.model.name for s in level] for level in levels(RAG_CANCELLABLE)][:3] == [
         ["passage_splitter"],
         ["tokenizer", "tokenizer"],
         ["embedder", "embedder"],
     ]
-    assert [len(wave) for wave in waves(EMBED)] == [1, 1]
+    assert [len(level) for level in levels(EMBED)] == [1, 1]
 
 
 def test_outputs_flow_and_responses_are_passed_on_with_one_final_flag(run):
@@ -146,7 +146,7 @@ def test_each_call_is_a_part_of_its_own_and_hands_on_the_trace(run):
     ended(stream)
     assert sorted(stream.calls) == [("find", "ok"), ("llm", "ok"), ("shout", "ok")]
     assert caller.traceparents == {name: f"parent-of-{name}" for name in ("find", "shout", "llm")}
-    ((name, start_s, end_s),) = stream.parts
+    ((name, start_s, end_s),) = stream.phases
     assert (name, start_s) == ("queue", stream.arrival_s)
     assert end_s >= start_s
 

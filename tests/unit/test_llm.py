@@ -19,11 +19,11 @@ from ensembles.metrics import (
     TIME_TO_FIRST_TOKEN,
     TOKENS,
 )
-from python_backends.engines import EngineStats
-from python_backends.generation import llm
-from python_backends.generation.llm import LlmStage
+from python_backends.engines.llm_engine import EngineStats
+from python_backends.errors import Overloaded, RequestError
 from python_backends.generation.timeline import EngineMetrics
-from python_backends.stage import Overloaded, RequestError
+from python_backends.stages import llm
+from python_backends.stages.llm import LlmStage
 from tests.fakes import folders
 from tests.fakes.serving import WAIT_S, FakeLlm, FakeMeter, FakeStream, context, tensors
 
@@ -54,7 +54,7 @@ def stage(engine, tokenizer, tmp_path, meter):
     stage = LlmStage(context(path, meter=meter))
     yield stage
     stage.close()
-    assert not stage._watch_thread.is_alive()
+    assert not stage._poll_thread.is_alive()
 
 
 def start(stage: LlmStage, request_id: str = "", is_cancelled=None, **inputs) -> FakeStream:
@@ -224,7 +224,7 @@ def test_a_look_at_a_client_that_fails_is_logged_and_repeated(stage, engine, cap
 
     start(stage, text_input="my secret", is_cancelled=is_cancelled)
     assert engine.was_cancelled.wait(WAIT_S)
-    assert "looking after clients failed; trying again" in caplog.text
+    assert "a poll of clients or engine failed; trying again" in caplog.text
     assert "broken pipe" in caplog.text
     assert "secret" not in caplog.text
 
@@ -317,7 +317,7 @@ def test_closing_ends_the_look_after_clients_and_then_the_engine(
 ):
     stage = LlmStage(context(folders.make_folder(tmp_path / "cpu", tokenizer, "llm")))
     watching = []
-    monkeypatch.setattr(engine, "close", lambda: watching.append(stage._watch_thread.is_alive()))
+    monkeypatch.setattr(engine, "close", lambda: watching.append(stage._poll_thread.is_alive()))
     start(stage, text_input="Hi")
     stage.close()
     assert watching == [False]
@@ -326,76 +326,76 @@ def test_closing_ends_the_look_after_clients_and_then_the_engine(
 # --- metrics -----------------------------------------------------------------------------------
 
 
-def parts(stream: FakeStream) -> list[str]:
+def phases(stream: FakeStream) -> list[str]:
     """Their names; checks that they follow each other from the arrival on without a gap."""
     at_s = stream.arrival_s
-    for _, start_s, end_s in stream.parts:
+    for _, start_s, end_s in stream.phases:
         assert start_s == at_s
         assert end_s >= start_s
         at_s = end_s
-    return [name for name, _, _ in stream.parts]
+    return [name for name, _, _ in stream.phases]
 
 
 def test_a_generation_is_told_by_its_parts_tokens_and_first_token(stage, engine, tokenizer, meter):
     stream = start(stage, text_input="Hello", max_tokens=9)
     ids = tokenizer.encode("abcdef").ids
-    assert parts(stream) == ["tokenize"]
-    engine.join(0)
+    assert phases(stream) == ["tokenize"]
+    engine.schedule(0)
     assert meter[TIME_TO_FIRST_TOKEN].values == []
     for token in ids:
         engine.give(0, [token])
     engine.give(0, reason="stop")
-    assert parts(stream) == ["tokenize", "queue", "prefill", "decode"]
+    assert phases(stream) == ["tokenize", "queue", "prefill", "decode"]
     (first_s,) = meter[TIME_TO_FIRST_TOKEN].values
-    assert first_s == pytest.approx(stream.parts[2][2] - stream.arrival_s)
+    assert first_s == pytest.approx(stream.phases[2][2] - stream.arrival_s)
     assert meter[TOKENS, "input"].sum == len(tokenizer.encode("Hello").ids)
     assert meter[TOKENS, "output"].sum == len(ids)
     assert len(meter[TIME_PER_OUTPUT_TOKEN].values) == 1
     assert len(meter[INTER_TOKEN].values) == len(ids) - 1
-    assert stream.described["gen_ai.usage.output_tokens"] == len(ids)
-    assert stream.described["gen_ai.response.finish_reasons"] == ["stop"]
-    assert stream.described["gen_ai.request.max_tokens"] == 9
-    assert "Hello" not in str(stream.described)
+    assert stream.attributes_set["gen_ai.usage.output_tokens"] == len(ids)
+    assert stream.attributes_set["gen_ai.response.finish_reasons"] == ["stop"]
+    assert stream.attributes_set["gen_ai.request.max_tokens"] == 9
+    assert "Hello" not in str(stream.attributes_set)
 
 
 def test_tokens_behind_a_stop_word_are_not_counted(stage, engine, tokenizer, meter):
     stream = start(stage, text_input="Hi", stop_words=["lazy"])
-    engine.join(0)
+    engine.schedule(0)
     engine.give(0, tokenizer.encode("the lazy dog").ids)
     told = sum(int(o["num_output_tokens"][0]) for o in stream.sent)
     assert meter[TOKENS, "output"].sum == told == len(tokenizer.encode("the lazy").ids)
-    assert (stream.outcome, parts(stream)[-1]) == ("ok", "decode")
+    assert (stream.outcome, phases(stream)[-1]) == ("ok", "decode")
 
 
 def test_a_request_that_is_cancelled_while_it_waits_has_only_waited(stage, engine, meter):
     stream = start(stage, text_input="Hi")
     engine.give(0, reason="cancelled")
-    assert (stream.outcome, parts(stream)) == ("cancelled", ["tokenize", "queue"])
+    assert (stream.outcome, phases(stream)) == ("cancelled", ["tokenize", "queue"])
     assert meter[TIME_TO_FIRST_TOKEN].values == meter[TIME_PER_OUTPUT_TOKEN].values == []
     assert meter[TOKENS, "input"].sum == meter[TOKENS, "output"].sum == 0
 
 
 def test_an_error_in_prefill_ends_that_part(stage, engine, meter):
     stream = start(stage, text_input="Hi")
-    engine.join(0)
+    engine.schedule(0)
     engine.give(0, reason="error")
-    assert (stream.outcome, parts(stream)) == ("failed", ["tokenize", "queue", "prefill"])
-    assert stream.described["gen_ai.response.finish_reasons"] == ["failed"]
+    assert (stream.outcome, phases(stream)) == ("failed", ["tokenize", "queue", "prefill"])
+    assert stream.attributes_set["gen_ai.response.finish_reasons"] == ["failed"]
 
 
 def test_a_stream_that_breaks_is_told_once(stage, engine, tokenizer, monkeypatch):
     stream = start(stage, text_input="Hi")
-    engine.join(0)
+    engine.schedule(0)
     monkeypatch.setattr(stream, "send", lambda *_, **__: 1 / 0)
     engine.give(0, tokenizer.encode("a").ids, "stop")
-    assert (stream.outcome, parts(stream)) == (
+    assert (stream.outcome, phases(stream)) == (
         "failed", ["tokenize", "queue", "prefill", "decode"]
     )  # fmt: skip
 
 
 def test_one_response_has_no_time_between_chunks(stage, engine, tokenizer, meter):
     start(stage, text_input="Hi", stream=False)
-    engine.join(0)
+    engine.schedule(0)
     for token in tokenizer.encode("abc").ids:
         engine.give(0, [token])
     engine.give(0, reason="stop")

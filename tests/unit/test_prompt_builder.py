@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from ensembles.manifest import Sampling
-from python_backends.stage import RequestError
+from python_backends.errors import RequestError
 from python_backends.stages.prompt_builder import SYSTEM, PromptBuilderStage
 from tests.fakes import folders
 from tests.fakes.serving import context, strings, tensors

@@ -7,8 +7,8 @@ import pytest
 
 from ensembles.contracts import NVIDIA_SAMPLING, SAMPLING
 from ensembles.manifest import Sampling
-from python_backends.generation.sampling import MAX_STOP_WORDS, is_default, read_params
-from python_backends.stage import RequestError
+from python_backends.errors import RequestError
+from python_backends.generation.sampling import MAX_STOP_WORDS, read_params
 from tests.fakes.serving import strings, tensors
 
 ROOM = 100
@@ -103,8 +103,6 @@ def test_without_inputs_the_defaults_hold():
     assert (found.max_tokens, found.min_tokens, found.top_k) == (32, 2, 7)
     assert (found.temperature, found.top_p) == (0.5, 0.9)
     assert found.stop_words == ()
-    assert is_default(tensors(text_input="hello"))
-    assert not is_default(tensors(top_k=1))
 
 
 def test_default_lengths_shrink_to_the_room_and_asked_ones_do_not():

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from ensembles.manifest import ManifestError
-from python_backends.engines import Delta, load_llm_engine
+from python_backends.engines.llm_engine import Delta, GenerationParams
+from python_backends.engines.load import load_llm_engine
 from python_backends.engines.tensorrt_llm_api import TensorRtLlmApi, sampling_params
-from python_backends.generation.sampling import GenerationParams
-from python_backends.stage import Overloaded, RequestError
+from python_backends.errors import Overloaded, RequestError
 from tests.fakes import folders, tensorrt_llm
 from tests.fakes.serving import WAIT_S, FakeSink, context, greedy
 

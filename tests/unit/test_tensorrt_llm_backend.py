@@ -11,16 +11,16 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
 from builders.tensorrt_llm.backend_tensors import INPUTS, OUTPUTS
-from python_backends.engines import Delta, load_llm_engine
 from python_backends.engines import tensorrt_llm_backend as backend
+from python_backends.engines.llm_engine import Delta, GenerationParams
+from python_backends.engines.load import load_llm_engine
 from python_backends.engines.tensorrt_llm_backend import (
     TENSORRT_LLM,
     TensorRtLlmBackend,
     request_inputs,
     stop_inputs,
 )
-from python_backends.generation.sampling import GenerationParams
-from python_backends.stage import Overloaded
+from python_backends.errors import Overloaded
 from tests.fakes import folders
 from tests.fakes.serving import WAIT_S, FakeCaller, FakeSink, context, greedy
 
@@ -42,7 +42,7 @@ def response(*ids: int) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def load(tmp_path, monkeypatch):
-    monkeypatch.setattr(backend, "STOP_AGAIN_S", 0.01)
+    monkeypatch.setattr(backend, "STOP_INTERVAL_S", 0.01)
     made = []
 
     def start(streaming, running=2, waiting=2, eos=(1,)) -> TensorRtLlmBackend:
@@ -325,7 +325,7 @@ def test_closing_stops_what_runs_and_drops_what_waits(load):
 
 
 def test_a_generation_that_does_not_stop_is_given_up(load, monkeypatch, caplog):
-    monkeypatch.setattr(backend, "GIVE_UP_S", 0.05)
+    monkeypatch.setattr(backend, "STOP_TIMEOUT_S", 0.05)
     model = Backend()
     model.ignored_stops = 10**9
     engine = load(model)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ensembles.manifest import TOKENIZER_FILE, ManifestError
-from python_backends.stage import RequestError
+from python_backends.errors import RequestError
 from python_backends.stages.pair_tokenizer import PairTokenizerStage
 from python_backends.stages.tokenizer import TokenizerStage
 from tests.fakes import folders
