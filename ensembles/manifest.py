@@ -1,6 +1,6 @@
-"""What an engine folder says of itself: written by builders, read and checked by python_backends.
+"""The manifest of an engine folder: written by `builders`, read and checked before serving.
 
-An engine's own files record neither the checkpoint nor the versions that made it, so this does.
+It records what the engine's own files don't: the checkpoint and the versions that made them.
 """
 
 import dataclasses
@@ -15,16 +15,16 @@ MANIFEST_FILE = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 
 _TABLES = {"files", "versions", "inputs", "plan"}
-"""Fields of a manifest that hold other fields."""
+"""Fields whose values are JSON objects."""
 
 
 class ManifestError(ValueError):
-    """An engine folder is missing, incomplete, or not what its manifest says."""
+    """An engine folder is missing, incomplete or different from its manifest."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a model generates when a request doesn't say; identical on every engine."""
+    """A model's defaults for the sampling inputs of a request, the same on every engine."""
 
     max_tokens: int = 256
     min_tokens: int = 0
@@ -38,14 +38,24 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One engine folder.
+    """The fields of manifest.json.
 
-    `engine` is what can run it: `onnx` for encoders; `openvino`, `tensorrt-llm` (a checkpoint for
-    TensorRT-LLM's LLM API) or `tensorrtllm-backend` (an engine for NVIDIA's C++ backend) for LLMs.
-    `max_tokens` is the longest sequence that the model takes (LLM: prompt and answer together).
-    `files` maps each file to its SHA-256; `versions` names the packages that made the engine.
-    `inputs` are the parts that the key is a hash of. Of GPU engines only: `compute_capability` as
-    in "9.0", the product name `gpu`, the `container` it was made in, `plan` (an EnginePlan).
+    role, model, sku      what the folder was built for
+    key                   hash of `inputs`; it names the folder
+    precision             number format of the weights, such as fp32, bf16, fp8
+    max_tokens            longest sequence; for an LLM, prompt and answer together
+    checkpoint_sha256     hash of the checkpoint that the engine was made from
+    files                 SHA-256 of each file by its name
+    versions              versions of the packages that made the engine
+    engine                what can run it: `onnx` for encoders; for LLMs `openvino`, `tensorrt-llm`
+                          (TensorRT-LLM's LLM API) or `tensorrtllm-backend` (NVIDIA's C++ backend)
+    eos_token_ids         ids that end an answer
+    sampling              defaults of a request to an LLM
+    inputs                everything that the engine depends on
+    compute_capability    GPU engines: such as "9.0"
+    gpu                   GPU engines: product name
+    container             GPU engines: image that the engine was made in
+    plan                  GPU engines: fields of the engine plan, such as max_batch_size
     """
 
     role: str
@@ -67,12 +77,11 @@ class Manifest:
     plan: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """The text of manifest.json."""
         return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
-        """Read manifest.json; raises `ManifestError` for anything but a manifest of ours."""
+        """Parse manifest.json; raises `ManifestError` for other fields or types."""
         try:
             fields: dict[str, Any] = json.loads(text)
             fields["sampling"] = Sampling(**fields["sampling"])
@@ -85,13 +94,13 @@ class Manifest:
 
 
 def sha256(path: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of `folder`; raises `ManifestError` when there is none."""
+    """The manifest of `folder`; raises `ManifestError` when it is missing or wrong."""
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise ManifestError(f"no {MANIFEST_FILE} in {folder}: run 'make build-engines'")
@@ -102,7 +111,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def check_file(folder: Path, manifest: Manifest, name: str) -> Path:
-    """The path of `name` in `folder`, after comparing it with the hash pinned at build time."""
+    """Path of a file; raises `ManifestError` unless it has the SHA-256 of the manifest."""
     path = folder / name
     if name not in manifest.files or not path.is_file():
         raise ManifestError(f"no {name} in {folder}: run 'make build-engines'")

@@ -1,9 +1,8 @@
 """`rag`: question and documents to a streamed answer with its sources.
 
-Served twice over the same steps. `rag` is a plain Triton ensemble: every step is scheduled by the
-server, but Triton 2.51 does not pass a cancellation on to its steps. `rag_cancellable` is the
-same graph walked by stages/graph_runner.py: it stops when the client goes away and keeps
-the deadline of the request.
+The graph is served twice. `rag` is an ensemble of Triton's own scheduler; Triton 2.51 does not pass
+a cancellation on to its steps. `rag_cancellable` is run by python_backends/stages/graph_runner.py:
+it stops when the client disconnects and keeps the request's deadline.
 """
 
 from dataclasses import replace
@@ -34,7 +33,9 @@ RAG = EnsembleGraph(
         *RETRIEVAL_STEPS[:-1],
         replace(RETRIEVAL_STEPS[-1], outputs=_RANKED),
         Step(PROMPT_BUILDER, inputs=_RANKED),
-        Step(LLM, inputs={**_SHOWN, "messages": "messages"}),  # named: optional, yet needed here
+        Step(
+            LLM, inputs={**_SHOWN, "messages": "messages"}
+        ),  # named, because `messages` is optional for `llm` but needed here
     ),
 )
 

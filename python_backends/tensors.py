@@ -4,13 +4,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from ensembles.tensors import DType
 from python_backends.errors import RequestError
 
 Array = NDArray[Any]
 Outputs = Mapping[str, Array | Sequence[str]]
 """Output tensors; a one-dimensional STRING tensor may be a sequence of str."""
+
+NUMPY_TYPES: dict[DType, type] = {
+    DType.BOOL: np.bool_,
+    DType.INT32: np.int32,
+    DType.INT64: np.int64,
+    DType.UINT64: np.uint64,
+    DType.FP16: np.float16,
+    DType.FP32: np.float32,
+    DType.STRING: np.object_,
+}
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from python_backends.engines.llm_engine import (
     max_running_requests,
     overloaded,
 )
-from python_backends.tensors import Array
+from python_backends.tensors import NUMPY_TYPES, Array
 
 TENSORRT_LLM = ModelContract(
     name="tensorrt_llm",
@@ -72,13 +72,6 @@ STOP_INTERVAL_S = 0.1
 
 STOP_TIMEOUT_S = 5.0
 """How long the backend may take to end a cancelled generation until it is given up."""
-
-_NUMPY = {
-    DType.INT32: np.int32,
-    DType.FP32: np.float32,
-    DType.UINT64: np.uint64,
-    DType.BOOL: np.bool_,
-}
 
 logger = logging.getLogger("python_backends.tensorrt_llm_backend")
 
@@ -296,5 +289,5 @@ def _sampling(params: GenerationParams) -> dict[str, object]:
 
 
 def _tensors(values: dict[str, object]) -> dict[str, Array]:
-    types = {spec.name: _NUMPY[spec.dtype] for spec in TENSORRT_LLM.inputs}
+    types = {spec.name: NUMPY_TYPES[spec.dtype] for spec in TENSORRT_LLM.inputs}
     return {name: np.array([value], dtype=types[name]) for name, value in values.items()}

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -55,7 +55,7 @@ class GraphRunnerStage(StreamingStage):
     def __init__(self, context: StageContext) -> None:
         self.contract = self.graph.contract
         self._caller = context.caller
-        self._levels = tuple(levels(self.graph))
+        self._levels = tuple(self.graph.levels())
         workers = context.integer("max_running_requests")
         self._max_runs = workers + context.integer("max_waiting_requests")
         self._run_threads = ThreadPoolExecutor(workers, thread_name_prefix="run")
@@ -174,14 +174,3 @@ class RagCancellableStage(GraphRunnerStage):
     """`rag_cancellable`: `rag` with cancellation and deadlines."""
 
     graph = RAG_CANCELLABLE
-
-
-def levels(graph: EnsembleGraph) -> Iterator[list[Step]]:
-    """The steps in an order that their data allows; those of one level can run concurrently."""
-    ready = {spec.name for spec in graph.contract.inputs}
-    waiting = list(graph.steps)
-    while waiting:
-        level = [s for s in waiting if all(name in ready for _, name in graph.reads(s))]
-        ready |= {name for step in level for _, name in step.writes()}
-        waiting = [step for step in waiting if step not in level]
-        yield level

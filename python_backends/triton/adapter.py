@@ -22,7 +22,7 @@ from python_backends.triton.responses import (
     wants_in_band_errors,
 )
 from python_backends.triton.stream import TritonStream
-from python_backends.triton.telemetry import Telemetry
+from python_backends.triton.telemetry import RequestRecord, Telemetry
 from python_backends.triton.tracing import make_tracer
 
 
@@ -37,14 +37,14 @@ class PlainModel:
         """Answer the requests that Triton's scheduler hands over together."""
         pb = stub()
         self._batch_requests.observe(len(requests))
-        records = [self._telemetry.start(request) for request in requests]
+        records = [RequestRecord(self._telemetry, request) for request in requests]
         answers = dict(enumerate(self._read(pb, request) for request in requests))
         readable = {i: read for i, read in answers.items() if isinstance(read, Tensors)}
         answers.update(zip(readable, self._run(list(readable.values())), strict=True))
         responses = [self._respond(pb, request, answers[i]) for i, request in enumerate(requests)]
         end_s = time.perf_counter()
         for record, (_, outcome) in zip(records, responses, strict=True):
-            record.end(outcome, end_s)
+            record.finish(outcome, end_s)
         return [response for response, _ in responses]
 
     def _read(self, pb: Any, request: Any) -> Any:
@@ -85,8 +85,7 @@ class DecoupledModel:
         """Hand each request to the stage."""
         pb = stub()
         for request in requests:
-            record = self._telemetry.start(request)
-            stream = TritonStream(pb, self.stage.contract, request, record)
+            stream = TritonStream(pb, self.stage.contract, request, self._telemetry)
             try:
                 stream.read(request)
                 self.stage.start(stream)

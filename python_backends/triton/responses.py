@@ -12,20 +12,10 @@ import numpy as np
 
 from ensembles.contracts import ModelContract
 from ensembles.graph import fits, full_dims
-from ensembles.tensors import DType, TensorSpec
+from ensembles.tensors import TensorSpec
 from python_backends.errors import RequestError
-from python_backends.tensors import Array, Outputs, Tensors
+from python_backends.tensors import NUMPY_TYPES, Array, Outputs, Tensors
 from python_backends.triton.bls import IN_BAND_ERRORS
-
-NUMPY_TYPES: dict[DType, type] = {
-    DType.BOOL: np.bool_,
-    DType.INT32: np.int32,
-    DType.INT64: np.int64,
-    DType.UINT64: np.uint64,
-    DType.FP16: np.float16,
-    DType.FP32: np.float32,
-    DType.STRING: np.object_,
-}
 
 logger = logging.getLogger("python_backends")
 

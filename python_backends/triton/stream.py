@@ -2,13 +2,11 @@
 
 import threading
 import time
-from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Collection
 from typing import Any
 
 from ensembles.contracts import ModelContract
 from python_backends.errors import outcome_of
-from python_backends.stage import Attribute
 from python_backends.tensors import Outputs, Tensors
 from python_backends.triton.bls import ERROR
 from python_backends.triton.responses import (
@@ -17,19 +15,20 @@ from python_backends.triton.responses import (
     read_inputs,
     wants_in_band_errors,
 )
-from python_backends.triton.telemetry import RequestRecord
+from python_backends.triton.telemetry import RequestRecord, Telemetry
 
 
-class TritonStream:
+class TritonStream(RequestRecord):
     """A decoupled contract with a batch dimension is served one row at a time.
 
     The leading dimension of 1 is taken off the inputs here; `make_response` puts it back.
     """
 
     def __init__(
-        self, pb: Any, contract: ModelContract, request: Any, record: RequestRecord
+        self, pb: Any, contract: ModelContract, request: Any, telemetry: Telemetry
     ) -> None:
-        self._pb, self._contract, self._record = pb, contract, record
+        super().__init__(telemetry, request)
+        self._pb, self._contract = pb, contract
         self._sender = request.get_response_sender()
         self._wanted: Collection[str] = request.requested_output_names()
         self._in_band = wants_in_band_errors(request)
@@ -39,7 +38,6 @@ class TritonStream:
         self._is_open = True
         self.id: str = request.request_id()
         self.timeout_us: int = request.timeout()
-        self.arrival_s = record.arrival_s
         self.tensors = Tensors({})
 
     def read(self, request: Any) -> None:
@@ -71,15 +69,6 @@ class TritonStream:
         with self._lock:
             return self._is_open and bool(self._sender.is_cancelled())
 
-    def record_phase(self, name: str, start_s: float, end_s: float) -> None:
-        self._record.record_phase(name, start_s, end_s)
-
-    def model_call(self, model: str) -> AbstractContextManager[str | None]:
-        return self._record.model_call(model)
-
-    def set_attributes(self, attributes: Mapping[str, Attribute]) -> None:
-        self._record.set_attributes(attributes)
-
     def _end(self, response: Any, outcome: str | None) -> None:
         """Send the last response, once; one that can't be sent counts as failed."""
         end_s = time.perf_counter()  # before the caller can have it: its span ends after this one
@@ -93,4 +82,4 @@ class TritonStream:
                 outcome = outcome and "failed"
                 raise
             finally:
-                self._record.end(outcome, end_s)
+                self.finish(outcome, end_s)

@@ -9,7 +9,7 @@ from ensembles.metrics import OUTCOMES, REQUEST_DURATION, REQUESTS, STAGE_DURATI
 from python_backends.context import Histogram, Meter
 from python_backends.errors import outcome_of
 from python_backends.stage import Attribute
-from python_backends.triton.tracing import Span, Tracer
+from python_backends.triton.tracing import Tracer
 
 
 class Telemetry:
@@ -20,16 +20,10 @@ class Telemetry:
     """
 
     def __init__(self, meter: Meter, tracer: Tracer | None) -> None:
-        self.meter, self._tracer = meter, tracer
+        self.meter, self.tracer = meter, tracer
         self._outcomes = {name: meter.counter(REQUESTS, outcome=name) for name in OUTCOMES}
         self._duration = meter.histogram(REQUEST_DURATION)
         self._phases: dict[str, Histogram] = {}
-
-    def start(self, request: Any) -> "RequestRecord":
-        """The record of a Triton request that has just arrived."""
-        arrival_s = time.perf_counter()
-        span = self._tracer.start(request, arrival_s) if self._tracer else None
-        return RequestRecord(self, span, arrival_s)
 
     def observe_phase(self, name: str, duration_s: float) -> None:
         if name not in self._phases:
@@ -42,11 +36,16 @@ class Telemetry:
 
 
 class RequestRecord:
-    """One request from its arrival to its end; `Stream` says what the methods mean."""
+    """The metrics and the span of one Triton request; made when it arrives.
 
-    def __init__(self, telemetry: Telemetry, span: Span | None, arrival_s: float) -> None:
-        self._telemetry, self._span = telemetry, span
-        self.arrival_s = arrival_s
+    The methods are explained in `python_backends.stage.Stream`.
+    """
+
+    def __init__(self, telemetry: Telemetry, request: Any) -> None:
+        self.arrival_s = time.perf_counter()
+        self._telemetry = telemetry
+        tracer = telemetry.tracer
+        self._span = tracer.start(request, self.arrival_s) if tracer else None
 
     def record_phase(self, name: str, start_s: float, end_s: float) -> None:
         self._telemetry.observe_phase(name, end_s - start_s)
@@ -73,7 +72,7 @@ class RequestRecord:
         if self._span:
             self._span.set_attributes(attributes)
 
-    def end(self, outcome: str | None, end_s: float) -> None:
+    def finish(self, outcome: str | None, end_s: float) -> None:
         """The request is over; with None it is neither counted nor traced."""
         if outcome is None:
             return

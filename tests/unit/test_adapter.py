@@ -14,6 +14,7 @@ from ensembles.metrics import BATCH_REQUESTS, OUTCOMES, REQUEST_DURATION, REQUES
 from ensembles.tensors import DType
 from python_backends.errors import Cancelled, MachineError, Overloaded, RequestError
 from python_backends.stage import Stage, StreamingStage
+from python_backends.tensors import NUMPY_TYPES
 from python_backends.triton.adapter import DecoupledModel, PlainModel, python_model
 from python_backends.triton.bls import (
     IN_BAND_ERRORS,
@@ -22,7 +23,7 @@ from python_backends.triton.bls import (
     TRACEPARENT,
     ServerCaller,
 )
-from python_backends.triton.responses import NUMPY_TYPES, to_array
+from python_backends.triton.responses import to_array
 from python_backends.triton.telemetry import Telemetry
 from tests.fakes import triton_stub
 from tests.fakes.serving import FakeMeter, strings

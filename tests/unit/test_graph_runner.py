@@ -16,7 +16,7 @@ from ensembles.rag import RAG_CANCELLABLE
 from ensembles.tensors import DType
 from python_backends.errors import Cancelled, Overloaded, RequestError
 from python_backends.stages import graph_runner
-from python_backends.stages.graph_runner import EnsembleStage, GraphRunnerStage, levels
+from python_backends.stages.graph_runner import EnsembleStage, GraphRunnerStage
 from tests.fakes.serving import WAIT_S, FakeCaller, FakeStream, context, strings, tensors
 
 FIND = ModelContract(
@@ -95,16 +95,16 @@ def ended(stream: FakeStream) -> FakeStream:
 
 
 def test_waves_follow_data_not_the_order_of_the_file():
-    assert [[s.model.name for s in level] for level in levels(TinyRag.graph)] == [
+    assert [[s.model.name for s in level] for level in TinyRag.graph.levels()] == [
         ["shout", "find"],
         ["llm"],
     ]
-    assert [[s.model.name for s in level] for level in levels(RAG_CANCELLABLE)][:3] == [
+    assert [[s.model.name for s in level] for level in RAG_CANCELLABLE.levels()][:3] == [
         ["passage_splitter"],
         ["tokenizer", "tokenizer"],
         ["embedder", "embedder"],
     ]
-    assert [len(level) for level in levels(EMBED)] == [1, 1]
+    assert [len(level) for level in EMBED.levels()] == [1, 1]
 
 
 def test_outputs_flow_and_responses_are_passed_on_with_one_final_flag(run):

@@ -19,7 +19,7 @@ from python_backends.errors import Cancelled, RequestError
 from python_backends.stage import Stage
 from python_backends.triton import tracing
 from python_backends.triton.adapter import DecoupledModel, PlainModel
-from python_backends.triton.telemetry import Telemetry
+from python_backends.triton.telemetry import RequestRecord, Telemetry
 from python_backends.triton.tracing import ENDPOINTS, Tracer, make_tracer, parent_of
 from tests.fakes.serving import FakeMeter, strings
 from tests.fakes.triton_stub import InferenceRequest, Tensor
@@ -86,14 +86,14 @@ def traced():
 
 
 def test_parts_and_calls_lie_within_the_span_of_their_request(traced):
-    record = traced.telemetry().start(asked(SENT))
+    record = RequestRecord(traced.telemetry(), asked(SENT))
     at_s = record.arrival_s
     record.record_phase("queue", at_s, at_s + 0.001)
     record.record_phase("prefill", at_s + 0.001, at_s + 0.003)
     with record.model_call("embedder") as traceparent:
         pass
     record.set_attributes({"gen_ai.request.max_tokens": 5})
-    record.end("ok", time.perf_counter() + 1.0)
+    record.finish("ok", time.perf_counter() + 1.0)
     queue, prefill, call, top = traced.spans()
     assert [s.name for s in (queue, prefill, call, top)] == [
         "queue", "prefill", "call embedder", "mine"
@@ -118,8 +118,8 @@ def test_parts_and_calls_lie_within_the_span_of_their_request(traced):
 
 def test_times_are_those_of_the_clock_on_the_wall(traced):
     before_ns = time.time_ns()
-    record = traced.telemetry().start(asked())
-    record.end("ok", time.perf_counter())
+    record = RequestRecord(traced.telemetry(), asked())
+    record.finish("ok", time.perf_counter())
     (span,) = traced.spans()
     assert before_ns - 1e6 < span.start_time <= span.end_time < time.time_ns() + 1e6
 
@@ -129,10 +129,10 @@ def test_times_are_those_of_the_clock_on_the_wall(traced):
     [(RequestError("my secret"), "invalid"), (Cancelled("x"), "cancelled"), (KeyError(), "failed")],
 )
 def test_an_error_is_told_by_its_class_and_not_by_its_message(traced, error, kind):
-    record = traced.telemetry().start(asked())
+    record = RequestRecord(traced.telemetry(), asked())
     with pytest.raises(type(error)), record.model_call("llm"):
         raise error
-    record.end(kind, time.perf_counter())
+    record.finish(kind, time.perf_counter())
     for span in traced.spans():
         assert (span.status.is_ok, span.status.description) == (False, None)
         assert span.attributes["error.type"] == kind
@@ -141,15 +141,15 @@ def test_an_error_is_told_by_its_class_and_not_by_its_message(traced, error, kin
 
 
 def test_an_order_that_is_no_request_leaves_no_span(traced):
-    traced.telemetry().start(asked()).end(None, time.perf_counter())
+    RequestRecord(traced.telemetry(), asked()).finish(None, time.perf_counter())
     assert traced.spans() == ()
 
 
 def test_what_the_client_did_not_sample_stays_so_for_those_it_calls(traced):
-    record = traced.telemetry().start(asked(SENT[:-2] + "00"))
+    record = RequestRecord(traced.telemetry(), asked(SENT[:-2] + "00"))
     with record.model_call("llm") as traceparent:
         pass
-    record.end("ok", time.perf_counter())
+    record.finish("ok", time.perf_counter())
     assert traced.spans() == ()
     assert (traceparent[3:35], traceparent[-2:]) == (TRACE, "00")
 
@@ -232,10 +232,10 @@ def test_a_call_that_cannot_be_traced_is_made(pb, traced, caplog):
 def test_a_request_whose_parameters_cannot_be_read_is_served_untraced(traced, caplog):
     request = asked()
     request.parameters = lambda: "{"
-    record = traced.telemetry().start(request)
+    record = RequestRecord(traced.telemetry(), request)
     with record.model_call("llm") as traceparent:
         assert traceparent is None
-    record.end("ok", time.perf_counter())
+    record.finish("ok", time.perf_counter())
     assert traced.spans() == ()
     assert "not traced" in caplog.text
 
