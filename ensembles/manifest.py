@@ -38,43 +38,27 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The fields of manifest.json.
-
-    role, model, sku      what the folder was built for
-    key                   hash of `inputs`; it names the folder
-    precision             number format of the weights, such as fp32, bf16, fp8
-    max_tokens            longest sequence; for an LLM, prompt and answer together
-    checkpoint_sha256     hash of the checkpoint that the engine was made from
-    files                 SHA-256 of each file by its name
-    versions              versions of the packages that made the engine
-    engine                what can run it: `onnx` for encoders; for LLMs `openvino`, `tensorrt-llm`
-                          (TensorRT-LLM's LLM API) or `tensorrtllm-backend` (NVIDIA's C++ backend)
-    eos_token_ids         ids that end an answer
-    sampling              defaults of a request to an LLM
-    inputs                everything that the engine depends on
-    compute_capability    GPU engines: such as "9.0"
-    gpu                   GPU engines: product name
-    container             GPU engines: image that the engine was made in
-    plan                  GPU engines: fields of the engine plan, such as max_batch_size
-    """
+    """The fields of manifest.json; the last four are those of GPU engines."""
 
     role: str
     model: str
     sku: str
-    key: str
-    precision: str
-    max_tokens: int
+    key: str  # hash of `inputs`; the folder's name
+    precision: str  # number format of the weights, such as fp32 or fp8
+    max_tokens: int  # longest sequence; for an LLM, prompt and answer together
     checkpoint_sha256: str
-    files: Mapping[str, str]
-    versions: Mapping[str, str]
+    files: Mapping[str, str]  # SHA-256 by file name
+    versions: Mapping[str, str]  # of the packages that made the engine
     engine: str = "openvino"
-    eos_token_ids: tuple[int, ...] = ()
+    """What can run it: `onnx` for encoders; for LLMs `openvino`, `tensorrt-llm` (TensorRT-LLM's LLM
+    API, over a checkpoint) or `tensorrtllm-backend` (NVIDIA's C++ backend, over a built engine)."""
+    eos_token_ids: tuple[int, ...] = ()  # each of them ends an answer
     sampling: Sampling = field(default_factory=Sampling)
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    compute_capability: str = ""
-    gpu: str = ""
-    container: str = ""
-    plan: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)  # all that the engine depends on
+    compute_capability: str = ""  # such as "9.0"
+    gpu: str = ""  # product name
+    container: str = ""  # image that the engine was made in
+    plan: Mapping[str, Any] = field(default_factory=dict)  # the fields of an EnginePlan
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"

@@ -20,7 +20,7 @@ from ensembles.graph import EnsembleGraph, Step
 from ensembles.retrieve import RETRIEVAL_INPUTS, RETRIEVAL_STEPS
 
 _RANKED = {spec.name: f"ranked_{spec.name}" for spec in SOURCES}
-_SHOWN = {spec.name: f"prompt_{spec.name}" for spec in SOURCES}
+_IN_PROMPT = {spec.name: f"prompt_{spec.name}" for spec in SOURCES}
 
 RAG = EnsembleGraph(
     contract=ModelContract(
@@ -33,9 +33,8 @@ RAG = EnsembleGraph(
         *RETRIEVAL_STEPS[:-1],
         replace(RETRIEVAL_STEPS[-1], outputs=_RANKED),
         Step(PROMPT_BUILDER, inputs=_RANKED),
-        Step(
-            LLM, inputs={**_SHOWN, "messages": "messages"}
-        ),  # named, because `messages` is optional for `llm` but needed here
+        # `messages` is optional for `llm`; named here, it is required.
+        Step(LLM, inputs={**_IN_PROMPT, "messages": "messages"}),
     ),
 )
 
