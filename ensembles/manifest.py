@@ -24,7 +24,10 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True)
 class Sampling:
-    """A model's defaults for the sampling inputs of a request, the same on every engine."""
+    """How an LLM generates, here by default: what a request's sampling inputs replace.
+
+    `temperature` 0 means greedy; `top_k` 0 and `top_p` 1 mean no limit.
+    """
 
     max_tokens: int = 256
     min_tokens: int = 0

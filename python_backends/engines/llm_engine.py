@@ -4,25 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ensembles.manifest import Sampling
 from python_backends.context import EngineFolder, StageContext
 from python_backends.errors import Overloaded
 
 
-@dataclass(frozen=True)
-class GenerationParams:
-    """How one request is generated: checked, complete, the same for every engine.
+@dataclass(frozen=True, kw_only=True)
+class GenerationParams(Sampling):
+    """How one request is generated: checked values, the same for every engine."""
 
-    `temperature` 0 means greedy; `top_k` 0 and `top_p` 1 mean no limit.
-    """
-
-    max_tokens: int
-    min_tokens: int
-    temperature: float
-    top_k: int
-    top_p: float
-    repetition_penalty: float
-    presence_penalty: float
-    frequency_penalty: float
     seed: int
     stop_words: tuple[str, ...]
 

@@ -30,7 +30,7 @@ KV_BLOCK_TOKENS = 32
 
 _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
-logger = logging.getLogger("python_backends.openvino_llm")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)

@@ -43,7 +43,7 @@ _FULL_SAMPLER = "TRTLLMSampler"
 """Only this sampler of 1.2 knows penalties and seeds per request. The default, TorchSampler, has
 one random generator for all requests, and penalties since 1.3."""
 
-logger = logging.getLogger("python_backends.tensorrt_llm_api")
+logger = logging.getLogger(__name__)
 
 
 @dataclass

@@ -73,7 +73,7 @@ STOP_INTERVAL_S = 0.1
 STOP_TIMEOUT_S = 5.0
 """How long the backend may take to end a cancelled generation until it is given up."""
 
-logger = logging.getLogger("python_backends.tensorrt_llm_backend")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)

@@ -27,7 +27,7 @@ from python_backends.tensors import Array
 POLL_S = 0.02
 """Pause between two checks of clients and deadlines."""
 
-logger = logging.getLogger("python_backends.stages.graph_runner")
+logger = logging.getLogger(__name__)
 
 
 class Run:

@@ -32,7 +32,7 @@ by themselves."""
 POLL_STREAM_S = 0.005
 """Least pause per active stream: a check takes 0.04 ms of the engine's time."""
 
-logger = logging.getLogger("python_backends.stages.llm")
+logger = logging.getLogger(__name__)
 
 
 class LlmStage(StreamingStage):

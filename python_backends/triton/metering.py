@@ -25,7 +25,7 @@ MAX_OBSERVATIONS = 20_000
 CLOSE_S = 2.0
 """How long the last flush may take before the process ends without it."""
 
-logger = logging.getLogger("python_backends.triton.metering")
+logger = logging.getLogger(__name__)
 
 
 class Series(ABC):

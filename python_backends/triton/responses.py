@@ -17,7 +17,7 @@ from python_backends.errors import RequestError
 from python_backends.tensors import NUMPY_TYPES, Array, Outputs, Tensors
 from python_backends.triton.bls import IN_BAND_ERRORS
 
-logger = logging.getLogger("python_backends")
+logger = logging.getLogger(__name__)
 
 
 def read_inputs(pb: Any, contract: ModelContract, request: Any) -> Tensors:

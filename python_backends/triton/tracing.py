@@ -43,7 +43,7 @@ CLOSE_S = 3.0
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
-logger = logging.getLogger("python_backends.triton.tracing")
+logger = logging.getLogger(__name__)
 
 
 def make_tracer(model: str, version: str, is_leaf: bool) -> "Tracer | None":

@@ -108,7 +108,7 @@ class BareRag:
             if delta.finish_reason:
                 loop.call_soon_threadsafe(is_over.set)
 
-        params = GenerationParams(MAX_TOKENS, 0, 0.0, 0, 1.0, 1.0, 0.0, 0.0, 0, ())
+        params = GenerationParams(max_tokens=MAX_TOKENS, seed=0, stop_words=())
         self._engine.submit(ids, params, sink)
         await is_over.wait()
         yield 1.0
@@ -173,7 +173,7 @@ class BareLlm:
                     records.append(Record(sent_s, sent_s, now_s, tuple(responses), outcome, fault))
                     after()
 
-            params = GenerationParams(tokens, tokens, 0.0, 0, 1.0, 1.0, 0.0, 0.0, 0, ())
+            params = GenerationParams(max_tokens=tokens, min_tokens=tokens, seed=0, stop_words=())
             self._engine.submit(ids, params, sink)
 
         def after() -> None:

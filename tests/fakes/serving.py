@@ -41,18 +41,7 @@ def _array(value: Any) -> Array:
 
 def greedy(max_tokens: int = 8, seed: int = 7) -> GenerationParams:
     """A request that asks for nothing special, with a stop word that no engine may be sent."""
-    return GenerationParams(
-        max_tokens=max_tokens,
-        min_tokens=0,
-        temperature=0.0,
-        top_k=0,
-        top_p=1.0,
-        repetition_penalty=1.0,
-        presence_penalty=0.0,
-        frequency_penalty=0.0,
-        seed=seed,
-        stop_words=("never sent",),
-    )
+    return GenerationParams(max_tokens=max_tokens, seed=seed, stop_words=("never sent",))
 
 
 class FakeSeries:
