@@ -1,4 +1,4 @@
-"""The small protocols of python_backends, in memory and under the test's control."""
+"""Fakes of the protocols of python_backends, controlled by the test."""
 
 import threading
 import time
@@ -40,12 +40,12 @@ def _array(value: Any) -> Array:
 
 
 def greedy(max_tokens: int = 8, seed: int = 7) -> GenerationParams:
-    """A request that asks for nothing special, with a stop word that no engine may be sent."""
+    """Greedy parameters, with a stop word that no engine may be sent."""
     return GenerationParams(max_tokens=max_tokens, seed=seed, stop_words=("never sent",))
 
 
 class FakeSeries:
-    """Counter, gauge and histogram; `values` holds what came, one by one."""
+    """Counter, gauge and histogram; `values` are all that were written."""
 
     def __init__(self) -> None:
         self.values: list[float] = []
@@ -66,7 +66,7 @@ class FakeSeries:
 
 
 class FakeMeter:
-    """A `Meter` whose series can be looked at: `meter[metric, "label value"]`."""
+    """A `Meter` whose series can be read: `meter[metric, "label value"]`."""
 
     def __init__(self) -> None:
         self.series: dict[tuple[str, ...], FakeSeries] = {}
@@ -115,7 +115,7 @@ class FakeStream:
     outcome: str | None = ""
     phases: list[tuple[str, float, float]] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
-    """Models that were called, with how it ended."""
+    """Models that were called, with the outcome."""
     attributes_set: dict[str, Any] = field(default_factory=dict)
 
     def send(self, outputs: Outputs, final: bool = False, outcome: str | None = "ok") -> None:
@@ -161,7 +161,7 @@ class FakeStream:
 
     @property
     def text(self) -> str:
-        """Of all responses."""
+        """The text of all responses."""
         return "".join(outputs["text_output"][0] for outputs in self.sent)
 
     def last(self, name: str) -> Any:
@@ -170,7 +170,7 @@ class FakeStream:
 
 
 class FakeLlm:
-    """An `LlmEngine` that says what the test tells it to, when it tells it to."""
+    """An `LlmEngine` whose deltas come from the test."""
 
     def __init__(self, max_request_tokens: int = 64) -> None:
         self.max_request_tokens = max_request_tokens
@@ -191,7 +191,7 @@ class FakeLlm:
         return len(self.sinks) - 1
 
     def schedule(self, request: int) -> None:
-        """Take the request into the batch."""
+        """Put the request into the batch."""
         self.sinks[request](SCHEDULED)
 
     def give(self, request: int, ids: Sequence[int] = (), reason: str | None = None) -> None:
@@ -265,13 +265,13 @@ Answers = Callable[[Mapping[str, Array], str], Iterator[dict[str, Array]]]
 
 @dataclass
 class FakeCaller:
-    """Other models as functions: `answers` by model name, and the one that streams."""
+    """Other models as functions: `answers` by model name, and `streaming` for the decoupled one."""
 
     answers: Mapping[str, Answer]
     streaming: Answers
     called: list[str] = field(default_factory=list)
     traceparents: dict[str, str | None] = field(default_factory=dict)
-    """By model, of its first call."""
+    """By model, from its first call."""
 
     def call(
         self, model: ModelContract, inputs: Mapping[str, Array], traceparent: str | None = None

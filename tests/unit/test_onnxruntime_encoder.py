@@ -1,6 +1,6 @@
-"""ONNX Runtime: bound to a device as plain, options as documented, no silent change of provider.
+"""ONNX Runtime: results with I/O binding, options as documented, no silent fallback.
 
-What needs a GPU was never run; here the CPU's device goes through the same code.
+Code that needs a GPU was never run; the CPU runs the same code otherwise.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ def encoder(path, **parameters) -> OnnxRuntimeEncoder:
     return OnnxRuntimeEncoder(loaded, loaded.engine_folder())
 
 
-def test_bound_tensors_give_what_a_plain_run_gives(path):
+def test_io_binding_gives_what_a_plain_run_gives(path):
     engine = encoder(path)
     plain = onnxruntime.InferenceSession(path / "model.onnx", providers=["CPUExecutionProvider"])
     names = [node.name for node in plain.get_inputs()]
@@ -91,7 +91,7 @@ def test_a_provider_that_does_not_load_is_refused(path):
         open_session(path / "model.onnx", "cuda", options, 1)
 
 
-def test_what_onnxruntime_refuses_is_not_tried_on_another_provider(tmp_path, capfd):
+def test_a_model_that_onnxruntime_refuses_is_not_tried_on_another_provider(tmp_path, capfd):
     (tmp_path / "model.onnx").write_bytes(b"no model")
     with pytest.raises(MachineError, match=r"provider 'cpu' asked; onnxruntime refuses: .*INVALID"):
         open_session(tmp_path / "model.onnx", "cpu", {"CPUExecutionProvider": {}}, 1)

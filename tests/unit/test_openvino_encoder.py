@@ -1,4 +1,4 @@
-"""OpenVINO: batches concurrently give what each gives alone, in order, also after one failed."""
+"""OpenVINO: concurrent batches give what each gives alone, in order, also after a failure."""
 
 import subprocess
 import sys
@@ -53,7 +53,7 @@ print(len(engine.encode([sum_encoder.batch(1, 8), sum_encoder.batch(1, 8)])))
 """
 
 
-def test_the_first_batches_of_a_process_may_go_concurrently(tmp_path):
+def test_the_first_batches_of_a_process_may_run_concurrently(tmp_path):
     command = [sys.executable, "-c", FIRST_CALL, str(tmp_path)]
     assert subprocess.check_output(command, timeout=60, cwd=ROOT) == b"2\n"
 
@@ -85,5 +85,5 @@ def test_a_batch_that_fails_leaves_the_engine_as_it_was(engine, place):
         ([2000, 1500], 2),
     ],
 )
-def test_batches_go_concurrently_where_that_takes_less(sizes, sequential):
+def test_batches_run_concurrently_where_that_is_faster(sizes, sequential):
     assert count_sequential(sizes) == sequential

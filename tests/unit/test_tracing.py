@@ -1,4 +1,4 @@
-"""Traces: whose child a span is, what is in it, and that nothing of it can harm a request."""
+"""Traces: parents and content of spans; no fault of a trace harms a request."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def asked(sent=None, tritons=None, name="traceparent", **inputs) -> InferenceReq
         (asked(SENT, "nonsense"), SENT),
     ],
 )
-def test_a_span_belongs_under_tritons_own_or_what_the_client_sent(request_, parent):
+def test_a_spans_parent_is_tritons_span_or_the_clients(request_, parent):
     assert parent_of(request_) == parent
 
 
@@ -85,7 +85,7 @@ def traced():
     return Traced()
 
 
-def test_parts_and_calls_lie_within_the_span_of_their_request(traced):
+def test_phases_and_calls_are_children_of_their_requests_span(traced):
     record = RequestRecord(traced.telemetry(), asked(SENT))
     at_s = record.arrival_s
     record.record_phase("queue", at_s, at_s + 0.001)
@@ -116,7 +116,7 @@ def test_parts_and_calls_lie_within_the_span_of_their_request(traced):
     }
 
 
-def test_times_are_those_of_the_clock_on_the_wall(traced):
+def test_spans_have_wall_clock_times(traced):
     before_ns = time.time_ns()
     record = RequestRecord(traced.telemetry(), asked())
     record.finish("ok", time.perf_counter())
@@ -128,7 +128,7 @@ def test_times_are_those_of_the_clock_on_the_wall(traced):
     ("error", "kind"),
     [(RequestError("my secret"), "invalid"), (Cancelled("x"), "cancelled"), (KeyError(), "failed")],
 )
-def test_an_error_is_told_by_its_class_and_not_by_its_message(traced, error, kind):
+def test_an_error_is_recorded_by_its_class_without_its_message(traced, error, kind):
     record = RequestRecord(traced.telemetry(), asked())
     with pytest.raises(type(error)), record.model_call("llm"):
         raise error
@@ -140,12 +140,12 @@ def test_an_error_is_told_by_its_class_and_not_by_its_message(traced, error, kin
         assert "secret" not in span.to_json()
 
 
-def test_an_order_that_is_no_request_leaves_no_span(traced):
+def test_a_stop_request_has_no_span(traced):
     RequestRecord(traced.telemetry(), asked()).finish(None, time.perf_counter())
     assert traced.spans() == ()
 
 
-def test_what_the_client_did_not_sample_stays_so_for_those_it_calls(traced):
+def test_a_trace_that_the_client_did_not_sample_stays_unsampled_in_calls(traced):
     record = RequestRecord(traced.telemetry(), asked(SENT[:-2] + "00"))
     with record.model_call("llm") as traceparent:
         pass
@@ -240,7 +240,7 @@ def test_a_request_whose_parameters_cannot_be_read_is_served_untraced(traced, ca
     assert "not traced" in caplog.text
 
 
-def test_a_thread_that_lags_behind_costs_spans_and_no_memory(traced, monkeypatch):
+def test_a_slow_tracing_thread_loses_spans_and_keeps_memory_bounded(traced, monkeypatch):
     monkeypatch.setattr(tracing, "MAX_PENDING", 3)
     tracer, go_on = Tracer(traced.provider, "m", "1", is_leaf=True), threading.Event()
     tracer.later(lambda: go_on.wait(10))
@@ -287,14 +287,14 @@ def test_the_environment_names_the_service(monkeypatch):
     tracer.close()
 
 
-def test_settings_that_the_sdk_refuses_mean_no_traces(monkeypatch, caplog):
+def test_an_sdk_that_refuses_its_settings_means_no_traces(monkeypatch, caplog):
     monkeypatch.setenv(ENDPOINTS[0], "http://127.0.0.1:9")
     monkeypatch.setattr(tracing, "_provider", lambda: 1 / 0)
     assert make_tracer("m", "1", is_leaf=True) is None
     assert "no traces" in caplog.text
 
 
-def test_a_last_export_that_hangs_does_not_hold_the_end(traced, monkeypatch):
+def test_a_hanging_last_export_does_not_delay_the_end(traced, monkeypatch):
     monkeypatch.setattr(tracing, "CLOSE_S", 0.01)
     go_on, ended = threading.Event(), threading.Event()
     monkeypatch.setattr(traced.provider, "shutdown", lambda: (go_on.wait(10), ended.set()))
