@@ -59,7 +59,7 @@ class Histogram(Protocol):
 class Meter(Protocol):
     """The metrics of one model.
 
-    The same metric and labels give the same series again. A write takes about a microsecond on
+    The same metric and labels return the same series. A write takes about a microsecond on
     any thread, never waits for the server and never fails.
     """
 

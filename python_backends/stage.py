@@ -63,7 +63,7 @@ class Stream(Protocol):
         """Report a phase of the request, such as its time in a queue, to metrics and traces."""
 
     def model_call(self, model: str) -> AbstractContextManager[str | None]:
-        """Wrap a call to another model as a phase; gives the traceparent to call with."""
+        """Wrap a call to another model as a phase; yields the traceparent to call with."""
 
     def set_attributes(self, attributes: Mapping[str, Attribute]) -> None:
         """Add attributes to the request's span; they must not contain text of the request."""

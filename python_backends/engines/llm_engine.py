@@ -1,4 +1,4 @@
-"""The protocol between the stage `llm` and the library that generates tokens."""
+"""The protocol between the stage `llm` and the inference library that generates tokens."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,9 +1,6 @@
 """The LLM on NVIDIA's C++ `tensorrtllm` backend, in the model `tensorrt_llm` of the same server.
 
 It was not run on a GPU yet: tests use a stand-in with the same tensors (tests/server/stand_ins).
-Names, dtypes and shapes are taken from NVIDIA/TensorRT-LLM, triton_backend: the template
-all_models/inflight_batcher_llm/tensorrt_llm/config.pbtxt, and model_instance_state.cc (c8c6df08)
-and utils.cc (19290813) in inflight_batcher_llm/src.
 
 Triton's Python backend before 25.04 loses an error that comes after the first response of such a
 stream, and the stream never ends (fixed in python_backend 7f21b67). TensorRT-LLM 1.2.1 comes in
@@ -19,10 +16,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from ensembles.contracts import ModelContract, optional, tensor
-from ensembles.tensors import DType
 from python_backends.context import EngineFolder, StageContext
 from python_backends.engines.llm_engine import (
     CANCELLED,
@@ -34,38 +27,7 @@ from python_backends.engines.llm_engine import (
     max_running_requests,
     overloaded,
 )
-from python_backends.tensors import NUMPY_TYPES, Array
-
-TENSORRT_LLM = ModelContract(
-    name="tensorrt_llm",
-    inputs=(
-        tensor("input_ids", DType.INT32, "tokens", ragged=True),
-        tensor("input_lengths", DType.INT32, 1),
-        tensor("request_output_len", DType.INT32, 1),
-        optional("beam_width", DType.INT32, 1),
-        optional("end_id", DType.INT32, 1),
-        optional("pad_id", DType.INT32, 1),
-        optional("stop_words_list", DType.INT32, 2, "ids"),
-        optional("min_tokens", DType.INT32, 1),
-        optional("runtime_top_k", DType.INT32, 1),
-        optional("runtime_top_p", DType.FP32, 1),
-        optional("temperature", DType.FP32, 1),
-        optional("repetition_penalty", DType.FP32, 1),
-        optional("presence_penalty", DType.FP32, 1),
-        optional("frequency_penalty", DType.FP32, 1),
-        optional("seed", DType.UINT64, 1),
-        optional("streaming", DType.BOOL, 1),
-        optional("exclude_input_in_output", DType.BOOL, 1),
-        optional("stop", DType.BOOL, 1),
-    ),
-    outputs=(  # the backend requires a request for both
-        tensor("output_ids", DType.INT32, "beams", "tokens"),
-        tensor("sequence_length", DType.INT32, "beams"),
-    ),
-    batched=True,
-    decoupled=True,
-)
-"""The tensors that this engine uses, of the backend's 62 inputs and 21 outputs."""
+from python_backends.engines.tensorrt_llm_tensors import TENSORRT_LLM, request_inputs, stop_inputs
 
 STOP_INTERVAL_S = 0.1
 """Pause between stop requests for one generation: the first may come before the backend has it."""
@@ -239,55 +201,3 @@ class TensorRtLlmBackend:
                 pass
         except Exception:  # repeated until the generation ends
             logger.exception("a generation could not be stopped; trying again")
-
-
-def request_inputs(
-    prompt_ids: Sequence[int], params: GenerationParams, eos: Sequence[int]
-) -> dict[str, Array]:
-    """The tensors of one request, each with a batch dimension of 1.
-
-    Stop words are left out: the stage finds them in the text. `end_id` takes one end token;
-    `stop_words_list` holds the others, ids in its first row and the end of each in the second.
-    """
-    values: dict[str, object] = {
-        "input_ids": prompt_ids,
-        "input_lengths": [len(prompt_ids)],
-        "request_output_len": [params.max_tokens],
-        "beam_width": [1],
-        "streaming": [True],
-        "exclude_input_in_output": [True],
-    }
-    if eos:
-        values |= {"end_id": [eos[0]], "pad_id": [eos[0]]}
-    if others := eos[1:]:
-        values["stop_words_list"] = [others, range(1, len(others) + 1)]
-    return _tensors(values | _sampling(params))
-
-
-def stop_inputs() -> dict[str, Array]:
-    """A stop request: ends the generation of the same id. The required inputs are needed too."""
-    required: dict[str, object] = {"input_lengths": [0], "request_output_len": [0]}
-    return _tensors({"input_ids": [0], "stop": [True]} | required)
-
-
-def _sampling(params: GenerationParams) -> dict[str, object]:
-    """Greedy is `runtime_top_k` 1. `min_tokens` must be given: the backend's default is 1."""
-    values: dict[str, object] = {
-        "min_tokens": [params.min_tokens],
-        "repetition_penalty": [params.repetition_penalty],
-        "presence_penalty": [params.presence_penalty],
-        "frequency_penalty": [params.frequency_penalty],
-        "seed": [params.seed],
-    }
-    if params.greedy:
-        return values | {"runtime_top_k": [1]}
-    return values | {
-        "runtime_top_k": [params.top_k],
-        "runtime_top_p": [params.top_p],
-        "temperature": [params.temperature],
-    }
-
-
-def _tensors(values: dict[str, object]) -> dict[str, Array]:
-    types = {spec.name: NUMPY_TYPES[spec.dtype] for spec in TENSORRT_LLM.inputs}
-    return {name: np.array([value], dtype=types[name]) for name, value in values.items()}

@@ -74,7 +74,7 @@ class Generation:
         self._last_sent_s = 0.0
 
     def on_delta(self, delta: Delta) -> str | None:
-        """Take new ids; gives the finish reason when the generation is over."""
+        """Take new ids; returns the finish reason when the generation is over."""
         if self.is_over:
             return None
         if delta is SCHEDULED:

@@ -182,11 +182,11 @@ class LlmStage(StreamingStage):
         stream.send(last, final=True, outcome=None)
 
     def _poll(self) -> None:
-        """Cancel for clients that have disconnected, and show the engine's state."""
+        """Cancel the generations of disconnected clients, and report the engine's state."""
         while not self._closing:
             with self._lock:
                 self._lock.wait_for(lambda: self._active or self._is_busy or self._closing)
-                # The pause comes first, so that the last state shown is that of an idle engine.
+                # The pause comes first, so that the last state reported is that of an idle engine.
                 pause_s = max(POLL_S, POLL_STREAM_S * len(self._active))
                 self._lock.wait_for(lambda: self._closing, timeout=pause_s)
                 active = list(self._active.values())

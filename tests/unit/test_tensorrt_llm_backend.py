@@ -14,12 +14,8 @@ from builders.tensorrt_llm.backend_tensors import INPUTS, OUTPUTS
 from python_backends.engines import tensorrt_llm_backend as backend
 from python_backends.engines.llm_engine import Delta, GenerationParams
 from python_backends.engines.load import load_llm_engine
-from python_backends.engines.tensorrt_llm_backend import (
-    TENSORRT_LLM,
-    TensorRtLlmBackend,
-    request_inputs,
-    stop_inputs,
-)
+from python_backends.engines.tensorrt_llm_backend import TensorRtLlmBackend
+from python_backends.engines.tensorrt_llm_tensors import TENSORRT_LLM, request_inputs, stop_inputs
 from python_backends.errors import Overloaded
 from tests.fakes import folders
 from tests.fakes.serving import WAIT_S, FakeCaller, FakeSink, context, greedy
