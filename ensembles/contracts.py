@@ -211,9 +211,9 @@ GENERATION = (
     tensor("text_output", DType.STRING, 1),  # new text
     tensor("finish_reason", DType.STRING, 1),  # in the last response: stop, length or cancelled
     tensor("num_input_tokens", DType.INT32, 1),  # tokens of the prompt
-    tensor("num_output_tokens", DType.INT32, 1),  # tokens of this response's text
+    tensor("num_output_tokens", DType.INT32, 1),  # tokens that this response adds
 )
-"""One response of a generation. Text and output tokens of all responses add up to the answer."""
+"""One response of a generation. The texts of all responses join up to the answer; their tokens add up."""
 
 CITATIONS = tensor("citations", DType.INT32, "citations")
 """The sources that the answer cites as `[n]`, in order, each once; 1 is the first source."""

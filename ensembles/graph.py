@@ -88,6 +88,7 @@ class EnsembleGraph:
         Steps that wait for each other are left out.
         """
         pending = {name for step in self.steps for _, name in step.writes()}
+        pending -= {spec.name for spec in self.contract.inputs}
         waiting = list(self.steps)
         while level := [s for s in waiting if not any(n in pending for _, n in self.reads(s))]:
             pending -= {name for step in level for _, name in step.writes()}
