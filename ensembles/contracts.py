@@ -213,7 +213,7 @@ GENERATION = (
     tensor("num_input_tokens", DType.INT32, 1),  # tokens of the prompt
     tensor("num_output_tokens", DType.INT32, 1),  # tokens that this response adds
 )
-"""One response of a generation. The texts of all responses join up to the answer; their tokens add up."""
+"""One response of a generation; the texts of all responses, joined, are the answer."""
 
 CITATIONS = tensor("citations", DType.INT32, "citations")
 """The sources that the answer cites as `[n]`, in order, each once; 1 is the first source."""
