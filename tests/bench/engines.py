@@ -5,7 +5,7 @@ from pathlib import Path
 from builders.repository import REPOSITORY, engine_link
 from builders.spec import ENGINE_LINK, load_pipeline, load_sku
 from ensembles.manifest import read_manifest
-from python_backends.stage import EngineFolder, StageContext
+from python_backends.context import EngineFolder, StageContext
 
 
 class NoGauge:

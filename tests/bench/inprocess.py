@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from builders.repository import REPOSITORY
-from python_backends.engines import Delta, load_encoder_engine, load_llm_engine
-from python_backends.engines.batches import compute_batches
+from python_backends.engines.encoder_engine import compute_batches
+from python_backends.engines.llm_engine import Delta, GenerationParams
+from python_backends.engines.load import load_encoder_engine, load_llm_engine
 from python_backends.generation.chat_template import ChatTemplate, strict_template
-from python_backends.generation.sampling import GenerationParams
-from python_backends.stage import Tensors
 from python_backends.stages.pair_tokenizer import PairTokenizerStage
 from python_backends.stages.prompt_builder import SYSTEM, USER
 from python_backends.stages.tokenizer import TokenizerStage
+from python_backends.tensors import Tensors
 from python_backends.tokenization import load_tokenizer
 from tests.bench.engines import context, folder
 from tests.bench.limits import CANDIDATES, MAX_TOKENS, SOURCES
@@ -108,7 +108,7 @@ class BareRag:
             if delta.finish_reason:
                 loop.call_soon_threadsafe(is_over.set)
 
-        params = GenerationParams(MAX_TOKENS, 0, 0.0, 0, 1.0, 1.0, 0.0, 0.0, 0, ())
+        params = GenerationParams(max_tokens=MAX_TOKENS, seed=0, stop_words=())
         self._engine.submit(ids, params, sink)
         await is_over.wait()
         yield 1.0
@@ -173,7 +173,7 @@ class BareLlm:
                     records.append(Record(sent_s, sent_s, now_s, tuple(responses), outcome, fault))
                     after()
 
-            params = GenerationParams(tokens, tokens, 0.0, 0, 1.0, 1.0, 0.0, 0.0, 0, ())
+            params = GenerationParams(max_tokens=tokens, min_tokens=tokens, seed=0, stop_words=())
             self._engine.submit(ids, params, sink)
 
         def after() -> None:

@@ -86,7 +86,7 @@ class OpenStream:
         options.setdefault("request_id", uuid.uuid4().hex)
         self._client.async_stream_infer(model, inputs, **options)
 
-    def next(self, timeout_s: float = 60.0) -> tuple[Any, Exception | None]:
+    def next(self, timeout_s: float = 300.0) -> tuple[Any, Exception | None]:
         found: tuple[Any, Exception | None] = self._queue.get(timeout=timeout_s)
         return found
 

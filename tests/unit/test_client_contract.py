@@ -23,7 +23,6 @@ from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.rerank import RERANK
 from ensembles.retrieve import RETRIEVE
 from ensembles.tensors import DType, TensorSpec
-from python_backends import stage
 from python_backends.triton import bls
 
 SEARCH: SearchOptions = {"num_candidates": 9, "num_sources": 3}
@@ -94,7 +93,7 @@ def test_what_is_required_is_sent(contract: ModelContract, request_: Message) ->
 
 
 def test_streams_ask_for_codes_in_the_servers_words() -> None:
-    assert (ERRORS_IN_BAND, ERROR) == (bls.IN_BAND_ERRORS, stage.ERROR)
+    assert (ERRORS_IN_BAND, ERROR) == (bls.IN_BAND_ERRORS, bls.ERROR)
     streamed = [request for contract, request in REQUESTS if contract.decoupled]
     assert len(streamed) == 4
     assert all(request.parameters[ERRORS_IN_BAND].bool_param for request in streamed)

@@ -1,4 +1,4 @@
-"""Who may know whom, and what a stub process must not load."""
+"""The import rules hold, and importing a package loads no heavy library."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def test_the_import_rules_hold():
     assert done.returncode == 0, done.stdout
 
 
-def test_stages_load_without_engines_and_without_triton():
+def test_python_backends_imports_no_engine_and_not_triton():
     found = imported(
         "python_backends",
         *("openvino", "openvino_genai", "onnxruntime", "torch", "transformers", "pydantic"),

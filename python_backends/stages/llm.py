@@ -1,8 +1,8 @@
-"""`llm`: prompt to text in one process: tokenize, generate, detokenize, stream, cancel.
+"""`llm`: tokenizes, generates, detokenizes and streams, in one process.
 
-One decoupled model instead of three steps: measured on Triton 2.51, a stream through an ensemble
-costs twice as much, several post-processing instances reorder chunks, and a cancellation does not
-reach an inner step.
+It is one decoupled model and not three steps of a graph. Measured on Triton 2.51, a stream through
+an ensemble costs twice as much, several postprocessing instances reorder its chunks, and a
+cancellation does not reach an inner step.
 """
 
 import contextlib
@@ -13,25 +13,30 @@ from functools import partial
 
 from ensembles.contracts import LLM
 from ensembles.manifest import ManifestError
-from python_backends.engines import Delta, LlmEngine, load_llm_engine
+from python_backends.context import StageContext
+from python_backends.engines.llm_engine import Delta, GenerationParams, LlmEngine
+from python_backends.engines.load import load_llm_engine
+from python_backends.errors import RequestError
 from python_backends.generation.chat_template import ChatTemplate, read_messages
 from python_backends.generation.detokenizer import IncrementalDetokenizer, StopWords
 from python_backends.generation.generation import ChunkPacer, Generation
-from python_backends.generation.sampling import GenerationParams, read_params
+from python_backends.generation.sampling import read_params
 from python_backends.generation.timeline import EngineMetrics, LlmMetrics, Timeline
-from python_backends.stage import RequestError, StageContext, Stream, StreamingStage
+from python_backends.stage import Stream, StreamingStage
+from python_backends.tensors import Tensors
 from python_backends.tokenization import load_tokenizer
 
 POLL_S = 0.02
-"""How often clients are asked for while nothing is sent to them (waiting, or not streamed)."""
+"""Pause between two checks whether clients have disconnected. Streams that are being sent to check
+by themselves."""
 POLL_STREAM_S = 0.005
-"""The pause is at least this long for each of them: being asked takes 0.04 ms from the engine."""
+"""Least pause per active stream: a check takes 0.04 ms of the engine's time."""
 
-logger = logging.getLogger("python_backends.generation.llm")
+logger = logging.getLogger(__name__)
 
 
 class LlmStage(StreamingStage):
-    """Serves the contract `llm` over any `LlmEngine`."""
+    """Serves `llm` over any `LlmEngine`."""
 
     contract = LLM
 
@@ -51,13 +56,13 @@ class LlmStage(StreamingStage):
         self._active: dict[int, Generation] = {}
         self._lock = threading.Condition()
         self._is_busy = False
-        """Whether the engine was at work when last asked: it may outlive the last stream."""
+        """Whether the engine was working at the last poll: it may outlast the last stream."""
         self._closing = False
-        self._watch_thread = threading.Thread(target=self._watch, name="llm-watch", daemon=True)
-        self._watch_thread.start()
+        self._poll_thread = threading.Thread(target=self._poll, name="llm-poll", daemon=True)
+        self._poll_thread.start()
 
     def _check_engine(self) -> None:
-        """Every request that the model takes must fit the KV memory; raises `ManifestError`."""
+        """Every request that the model accepts must fit the KV cache; raises `ManifestError`."""
         if self._engine.max_request_tokens < self._max_tokens:
             self._engine.close()
             raise ManifestError(
@@ -67,14 +72,14 @@ class LlmStage(StreamingStage):
             )
 
     def start(self, stream: Stream) -> None:
-        """Check the request and queue it; raises `RequestError`."""
+        """Check the request and submit it to the engine; raises `RequestError`."""
         if stream.tensors.scalar("stop"):
             self._stop(stream)
             return
-        prompt_ids = self._prompt_ids(stream)
-        params = read_params(stream.tensors, self._defaults, self._room(prompt_ids))
-        self._check_end_id(stream)
-        self._describe(stream, params)
+        prompt_ids = self._prompt_ids(stream.tensors)
+        params = read_params(stream.tensors, self._defaults, self._room_tokens(prompt_ids))
+        self._check_end_id(stream.tensors)
+        self._set_attributes(stream, params)
         generation = Generation(
             stream,
             prompt_tokens=len(prompt_ids),
@@ -83,32 +88,31 @@ class LlmStage(StreamingStage):
             pacer=self._pacer,
             timeline=Timeline(stream, len(prompt_ids), self._metrics),
         )
-        with self._lock:  # held until the generation is known: its first delta may come at once
-            generation.request = self._engine.submit(
-                prompt_ids, params, lambda delta: self._on_delta(generation, delta)
+        with self._lock:  # the first delta may come before the generation is in `_active`
+            generation.number = self._engine.submit(
+                prompt_ids, params, partial(self._on_delta, generation)
             )
-            self._active[generation.request] = generation
+            self._active[generation.number] = generation
             self._pacer.active = len(self._active)
             self._lock.notify()
 
     def close(self) -> None:
-        """End the watching thread, then the engine, which ends every stream."""
+        """End the polling thread, then the engine, which ends every stream."""
         with self._lock:
             self._closing = True
             self._lock.notify()
-        self._watch_thread.join()
-        self._look(self._show_stats)
+        self._poll_thread.join()
+        self._attempt(self._show_stats)
         self._engine.close()
 
-    def _prompt_ids(self, stream: Stream) -> list[int]:
-        tensors = stream.tensors
+    def _prompt_ids(self, tensors: Tensors) -> list[int]:
         if ("text_input" in tensors) == ("messages" in tensors):
             raise RequestError("text_input, messages: exactly one of them is needed")
         if "messages" in tensors:
             prompt = self._chat_template.render(read_messages(tensors.text("messages")))
         else:
             prompt = tensors.text("text_input")
-        # A template writes its own special tokens; a bare prompt gets the tokenizer's.
+        # A chat template writes its own special tokens; a bare prompt gets the tokenizer's.
         ids: list[int] = self._tokenizer.encode(
             prompt, add_special_tokens="text_input" in tensors
         ).ids
@@ -116,13 +120,28 @@ class LlmStage(StreamingStage):
             raise RequestError("text_input: empty; a text is needed")
         return ids
 
-    def _describe(self, stream: Stream, params: GenerationParams) -> None:
-        """What was asked for, in the words of OpenTelemetry's conventions for generative AI."""
-        stream.describe(
+    def _room_tokens(self, prompt_ids: Sequence[int]) -> int:
+        """How many tokens fit after the prompt; raises `RequestError` for none."""
+        room = self._max_tokens - len(prompt_ids)
+        if room < 1:
+            raise RequestError(
+                f"prompt: {len(prompt_ids)} tokens; at most {self._max_tokens - 1} are possible, "
+                f"prompt and answer share {self._max_tokens}"
+            )
+        return room
+
+    def _check_end_id(self, tensors: Tensors) -> None:
+        """NVIDIA's contract lets a client name the end token; only the model's own is possible."""
+        end_id = tensors.scalar("end_id")
+        if end_id is not None and end_id not in self._eos:
+            raise RequestError(f"end_id: {end_id} given; this model ends with {list(self._eos)}")
+
+    def _set_attributes(self, stream: Stream, params: GenerationParams) -> None:
+        """The request by OpenTelemetry's semantic conventions for generative AI."""
+        operation = "chat" if "messages" in stream.tensors else "text_completion"
+        stream.set_attributes(
             {
-                "gen_ai.operation.name": "chat"
-                if "messages" in stream.tensors
-                else "text_completion",
+                "gen_ai.operation.name": operation,
                 "gen_ai.request.model": self.contract.name,
                 "gen_ai.request.max_tokens": params.max_tokens,
                 "gen_ai.request.temperature": params.temperature,
@@ -134,73 +153,57 @@ class LlmStage(StreamingStage):
             }
         )
 
-    def _check_end_id(self, stream: Stream) -> None:
-        """NVIDIA's contract lets a client name the end token; only the model's own is possible."""
-        end_id = stream.tensors.scalar("end_id")
-        if end_id is not None and end_id not in self._eos:
-            raise RequestError(f"end_id: {end_id} given; this model ends with {list(self._eos)}")
-
-    def _room(self, prompt_ids: Sequence[int]) -> int:
-        """Tokens that fit behind the prompt; raises `RequestError` when there are none."""
-        room = self._max_tokens - len(prompt_ids)
-        if room < 1:
-            raise RequestError(
-                f"prompt: {len(prompt_ids)} tokens; at most {self._max_tokens - 1} are possible, "
-                f"prompt and answer share {self._max_tokens}"
-            )
-        return room
-
     def _on_delta(self, generation: Generation, delta: Delta) -> None:
-        """On the engine's thread: a fault of one stream must not end the others."""
+        """Runs on the engine's thread, so a fault of one stream must not end the others."""
         try:
-            over = generation.on_delta(delta) is not None
+            is_over = generation.on_delta(delta) is not None
         except Exception as error:
             logger.exception("a response could not be sent; its request is ended")
-            over = True
-            with contextlib.suppress(Exception):  # the way to the client may be the broken part
+            is_over = True
+            with contextlib.suppress(Exception):  # the connection itself may be what is broken
                 generation.fail(error)
-        if over:
-            self._forget(generation, engine_goes_on=delta.finish_reason is None)
+        if is_over:
+            self._remove(generation, is_engine_working=delta.finish_reason is None)
 
-    def _forget(self, generation: Generation, engine_goes_on: bool) -> None:
+    def _remove(self, generation: Generation, is_engine_working: bool) -> None:
         with self._lock:
-            self._active.pop(generation.request, None)
+            self._active.pop(generation.number, None)
             self._pacer.active = len(self._active)
-        if engine_goes_on:
-            self._engine.cancel(generation.request)
+        if is_engine_working:
+            self._engine.cancel(generation.number)
 
     def _stop(self, stream: Stream) -> None:
-        """NVIDIA's stop request: ends the requests that have its id."""
+        """NVIDIA's stop request ends the requests that have its id."""
         with self._lock:
-            found = [g for g in self._active.values() if g.stream.id == stream.id != ""]
-        for generation in found:
-            self._engine.cancel(generation.request)
+            stopped = [g for g in self._active.values() if g.stream.id == stream.id != ""]
+        for generation in stopped:
+            self._engine.cancel(generation.number)
         last = {"text_output": [""], "finish_reason": ["cancelled"]}
         stream.send(last, final=True, outcome=None)
 
-    def _watch(self) -> None:
-        """Ask after clients to whom nothing is being sent, and cancel for those that have gone."""
+    def _poll(self) -> None:
+        """Cancel the generations of disconnected clients, and report the engine's state."""
         while not self._closing:
             with self._lock:
                 self._lock.wait_for(lambda: self._active or self._is_busy or self._closing)
-                # Before the look, so that the last figures shown are those of an idle engine.
+                # The pause comes first, so that the last state reported is that of an idle engine.
                 pause_s = max(POLL_S, POLL_STREAM_S * len(self._active))
                 self._lock.wait_for(lambda: self._closing, timeout=pause_s)
                 active = list(self._active.values())
             for generation in active:
-                self._look(partial(self._cancel_if_abandoned, generation))
-            self._look(self._show_stats)
+                self._attempt(partial(self._cancel_if_abandoned, generation))
+            self._attempt(self._show_stats)
 
-    def _look(self, look: Callable[[], None]) -> None:
-        """A look that fails must hide neither the others nor the next ones."""
+    def _attempt(self, action: Callable[[], None]) -> None:
+        """A failure must prevent neither the other actions nor the next poll."""
         try:
-            look()
+            action()
         except Exception:
-            logger.exception("looking after clients failed; trying again")
+            logger.exception("a poll of clients or engine failed; trying again")
 
     def _cancel_if_abandoned(self, generation: Generation) -> None:
         if not generation.is_over and generation.stream.is_cancelled():
-            self._engine.cancel(generation.request)
+            self._engine.cancel(generation.number)
 
     def _show_stats(self) -> None:
         stats = self._engine.stats()
