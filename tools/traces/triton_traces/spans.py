@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _ERROR_STATUS = (2, "STATUS_CODE_ERROR")
+_SERVICE = "service.name"
 
 
 class TraceError(Exception):
-    """The trace can't be read or explained; the message says what was found and what is needed."""
+    """A trace can't be read; the message says what was found and what is needed."""
+
+
+class NoSuchTrace(TraceError):
+    """The document has no trace of the wanted request."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,10 @@ class Event:
 
 @dataclass(frozen=True)
 class Span:
-    """One span of a trace; times are Unix nanoseconds, `end_ns` is 0 where it never ended."""
+    """One span of a trace; times are Unix nanoseconds, `end_ns` is 0 where it never ended.
+
+    `attributes` are the span's own, with the `service.name` of its resource.
+    """
 
     trace_id: str
     span_id: str
@@ -38,7 +46,7 @@ class Span:
 
     @property
     def request_id(self) -> str:
-        """The request it is of, as our models or as Triton's own mode tell it; empty if neither."""
+        """From our models or from Triton's own tracing mode; empty if neither gives one."""
         names = ("triton.request.id", "triton.request_id")
         return next((self.attributes[name] for name in names if name in self.attributes), "")
 
@@ -48,31 +56,28 @@ class Span:
 
 
 def read_spans(text: str) -> list[Span]:
-    """Every span of an OTLP JSON document, or of several, one on each line.
-
-    Raises `TraceError`.
-    """
+    """Every span of an OTLP JSON document, or of several, one a line; raises `TraceError`."""
     found: list[Span] = []
-    for where, document in _documents(text):
+    for place, document in _documents(text):
         if not isinstance(document, dict) or "resourceSpans" not in document:
             shown = ", ".join(document)[:60] if isinstance(document, dict) else repr(document)[:60]
             raise TraceError(
-                f"{where}no OTLP: 'resourceSpans' is needed, found {shown or 'nothing'}"
+                f"{place}no OTLP: 'resourceSpans' is needed, found {shown or 'nothing'}"
             )
         try:
-            found.extend(map(_span, _raw_spans(document)))
+            found.extend(_spans(document))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise TraceError(f"{where}no OTLP: a span can't be read ({error!r:.100})") from error
+            raise TraceError(f"{place}no OTLP: a span can't be read ({error!r:.100})") from error
     return found
 
 
 def _documents(text: str) -> Iterator[tuple[str, Any]]:
-    """Each document, and where it is."""
+    """Each document, and its place in words."""
     try:
         yield "", json.loads(text)
         return
     except (json.JSONDecodeError, RecursionError) as error:
-        lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
         if len(lines) < 2:
             raise TraceError(f"no JSON: {str(error)[:100] if text.strip() else 'empty'}") from error
     for number, line in lines:
@@ -82,13 +87,15 @@ def _documents(text: str) -> Iterator[tuple[str, Any]]:
             raise TraceError(f"line {number}: no JSON: {str(error)[:100]}") from error
 
 
-def _raw_spans(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for resource in document["resourceSpans"]:
-        for scope in resource.get("scopeSpans", ()):
-            yield from scope.get("spans", ())
+def _spans(document: Mapping[str, Any]) -> Iterator[Span]:
+    for group in document["resourceSpans"]:
+        resource = _attributes(group.get("resource", {}))
+        service = {_SERVICE: resource[_SERVICE]} if _SERVICE in resource else {}
+        for scope in group.get("scopeSpans", ()):
+            yield from (_span(raw, service) for raw in scope.get("spans", ()))
 
 
-def _span(raw: Mapping[str, Any]) -> Span:
+def _span(raw: Mapping[str, Any], service: Mapping[str, str]) -> Span:
     return Span(
         trace_id=str(raw["traceId"]).lower(),
         span_id=str(raw["spanId"]).lower(),
@@ -97,7 +104,7 @@ def _span(raw: Mapping[str, Any]) -> Span:
         start_ns=int(raw["startTimeUnixNano"]),
         end_ns=int(raw.get("endTimeUnixNano") or 0),
         has_failed=raw.get("status", {}).get("code") in _ERROR_STATUS,
-        attributes={each["key"]: _value(each["value"]) for each in raw.get("attributes", ())},
+        attributes={**service, **_attributes(raw)},
         events=tuple(
             Event(str(each.get("name")), int(each.get("timeUnixNano") or 0))
             for each in raw.get("events", ())
@@ -105,6 +112,9 @@ def _span(raw: Mapping[str, Any]) -> Span:
     )
 
 
-def _value(raw: Mapping[str, Any]) -> str:
-    """The value whatever its type: `{"intValue": "3"}` to "3"."""
-    return str(next(iter(raw.values()), ""))
+def _attributes(owner: Mapping[str, Any]) -> dict[str, str]:
+    """Values of any type as text: `{"intValue": "3"}` is "3"."""
+    return {
+        each["key"]: str(next(iter(each["value"].values()), ""))
+        for each in owner.get("attributes", ())
+    }
