@@ -88,9 +88,9 @@ def collect(port: int, file: Path) -> None:
     except OSError as error:
         where = error.filename or f"127.0.0.1:{port}"
         raise _CommandError(f"{where}: {error.strerror}", 1) from error
-    click.echo(f"OTEL_EXPORTER_OTLP_ENDPOINT={collector.url}")
-    click.echo(f"appending to {file}", err=True)
     with collector, suppress(KeyboardInterrupt):
+        click.echo(f"OTEL_EXPORTER_OTLP_ENDPOINT={collector.url}")
+        click.echo(f"appending to {file}", err=True)
         collector.serve_forever()
 
 

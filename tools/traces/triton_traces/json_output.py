@@ -46,48 +46,38 @@ def _node(findings: Findings, node: Node) -> dict[str, Any]:
 def trace_events(findings: Findings) -> dict[str, Any]:
     """Chrome's Trace Event Format: one process, the request; one complete event a step.
 
-    Viewers nest the events of a thread by their times, in µs from the start of the request.
-    Steps that overlap without one being inside the other are on threads of their own.
+    Viewers nest the events of a thread by their times, which are in µs from the request's start.
     """
-    events: list[dict[str, Any]] = [
-        {"ph": "M", "name": "process_name", "pid": 1, "tid": 1, "args": {"name": "request"}}
-    ]
+    events = [{"ph": "M", "name": "process_name", "pid": 1, "tid": 1, "args": {"name": "request"}}]
     for node, thread in _threads(findings.root):
-        category = "failed" if node.error else "inner" if node.children else node.kind.value
-        arguments = {
-            **node.attributes,
-            "self ms": str(_ms(node.self_ns)),
-            "on the critical path": "yes" if findings.is_on_path(node) else "no",
-            "error": node.error,
-        }
         events.append(
             {
                 "ph": "X",
-                "name": printable(node.name),
-                "cat": category,
+                "name": printable(f"{node.name} ({node.error})" if node.error else node.name),
+                "cat": "step" if node.children else node.kind.value,
                 "ts": (node.start_ns - findings.root.start_ns) / 1e3,
                 "dur": node.duration_ns / 1e3,
                 "pid": 1,
                 "tid": thread,
-                "args": {printable(k): printable(v) for k, v in arguments.items() if v},
             }
         )
     return {"displayTimeUnit": "ms", "traceEvents": events}
 
 
 def _threads(root: Node) -> Iterator[tuple[Node, int]]:
-    """Each node with the first thread on which it is inside or after all earlier ones, from 1."""
-    open_ends_ns: list[list[int]] = []
-    nodes = [node for node, _ in root.walk()]
-    for node in sorted(nodes, key=lambda node: (node.start_ns, -node.end_ns)):
-        for ends in open_ends_ns:
-            while ends and ends[-1] <= node.start_ns:
-                ends.pop()
-        fitting = (i for i, ends in enumerate(open_ends_ns) if not ends or ends[-1] >= node.end_ns)
-        thread = next(fitting, len(open_ends_ns))
-        if thread == len(open_ends_ns):
-            open_ends_ns.append([])
-        open_ends_ns[thread].append(node.end_ns)
+    """Each node with its thread, from 1: its parent's, or another where a step beside it runs."""
+    parents = {id(child): node for node, _ in root.walk() for child in node.children}
+    open_nodes: list[list[Node]] = []
+    for node in sorted((node for node, _ in root.walk()), key=lambda n: (n.start_ns, -n.end_ns)):
+        for stack in open_nodes:
+            while stack and stack[-1].end_ns <= node.start_ns:
+                stack.pop()
+        parent = parents.get(id(node))
+        free = [i for i, stack in enumerate(open_nodes) if not stack] + [len(open_nodes)]
+        inside = (i for i, stack in enumerate(open_nodes) if stack and stack[-1] is parent)
+        thread = next(inside, free[0])
+        open_nodes.extend([[]] if thread == len(open_nodes) else [])
+        open_nodes[thread].append(node)
         yield node, thread + 1
 
 

@@ -23,7 +23,8 @@ def find_request(target: str, file: Path) -> tuple[list[Span], str]:
             how = "'triton-traces collect' writes it, --file names another"
             raise NoSuchTrace(f"no trace of '{target}': there is no {file}; {how}")
     try:
-        return select_request(read_spans(path.read_text(encoding="utf-8")), wanted)
+        text = path.read_text(encoding="utf-8")
+        return select_request(read_spans(text) if text or not wanted else [], wanted)
     except TraceError as error:
         raise type(error)(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
@@ -44,6 +45,8 @@ def select_request(spans: Sequence[Span], wanted: str = "") -> tuple[list[Span],
     for span in spans:
         traces.setdefault(span.trace_id, []).append(span)
     chosen = [trace for trace in traces.values() if not wanted or _has_id(trace, wanted)]
+    if not chosen and not wanted:
+        raise TraceError("the trace has no spans")
     if not chosen:
         raise NoSuchTrace(f"no request or trace '{wanted}' in it; {_contents(traces)}")
     groups = _overlapping([_of_request(trace, wanted) for trace in chosen])

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _ERROR_STATUS = (2, "STATUS_CODE_ERROR")
-_SERVICE = "service.name"
 
 
 class TraceError(Exception):
@@ -29,10 +28,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Span:
-    """One span of a trace; times are Unix nanoseconds, `end_ns` is 0 where it never ended.
-
-    `attributes` are the span's own, with the `service.name` of its resource.
-    """
+    """One span of a trace; times are Unix nanoseconds, `end_ns` is 0 where it never ended."""
 
     trace_id: str
     span_id: str
@@ -65,7 +61,7 @@ def read_spans(text: str) -> list[Span]:
                 f"{place}no OTLP: 'resourceSpans' is needed, found {shown or 'nothing'}"
             )
         try:
-            found.extend(_spans(document))
+            found.extend(map(_span, _raw_spans(document)))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise TraceError(f"{place}no OTLP: a span can't be read ({error!r:.100})") from error
     return found
@@ -84,18 +80,18 @@ def _documents(text: str) -> Iterator[tuple[str, Any]]:
         try:
             yield f"line {number}: ", json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
+            if (number, line) == lines[-1] and not text.endswith("\n"):
+                return  # a collector is writing it at this moment
             raise TraceError(f"line {number}: no JSON: {str(error)[:100]}") from error
 
 
-def _spans(document: Mapping[str, Any]) -> Iterator[Span]:
-    for group in document["resourceSpans"]:
-        resource = _attributes(group.get("resource", {}))
-        service = {_SERVICE: resource[_SERVICE]} if _SERVICE in resource else {}
-        for scope in group.get("scopeSpans", ()):
-            yield from (_span(raw, service) for raw in scope.get("spans", ()))
+def _raw_spans(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for resource in document["resourceSpans"]:
+        for scope in resource.get("scopeSpans", ()):
+            yield from scope.get("spans", ())
 
 
-def _span(raw: Mapping[str, Any], service: Mapping[str, str]) -> Span:
+def _span(raw: Mapping[str, Any]) -> Span:
     return Span(
         trace_id=str(raw["traceId"]).lower(),
         span_id=str(raw["spanId"]).lower(),
@@ -104,7 +100,7 @@ def _span(raw: Mapping[str, Any], service: Mapping[str, str]) -> Span:
         start_ns=int(raw["startTimeUnixNano"]),
         end_ns=int(raw.get("endTimeUnixNano") or 0),
         has_failed=raw.get("status", {}).get("code") in _ERROR_STATUS,
-        attributes={**service, **_attributes(raw)},
+        attributes={each["key"]: _value(each["value"]) for each in raw.get("attributes", ())},
         events=tuple(
             Event(str(each.get("name")), int(each.get("timeUnixNano") or 0))
             for each in raw.get("events", ())
@@ -112,9 +108,6 @@ def _span(raw: Mapping[str, Any], service: Mapping[str, str]) -> Span:
     )
 
 
-def _attributes(owner: Mapping[str, Any]) -> dict[str, str]:
-    """Values of any type as text: `{"intValue": "3"}` is "3"."""
-    return {
-        each["key"]: str(next(iter(each["value"].values()), ""))
-        for each in owner.get("attributes", ())
-    }
+def _value(raw: Mapping[str, Any]) -> str:
+    """A value of any type as text: `{"intValue": "3"}` is "3"."""
+    return str(next(iter(raw.values()), ""))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 from triton_traces.spans import Span, TraceError
@@ -32,7 +32,6 @@ class Node:
     kind: Kind = Kind.OTHER
     error: str = ""
     children: tuple[Node, ...] = ()
-    attributes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -121,7 +120,7 @@ class _Builder:
         inner = [self._child(child, start_ns, end_ns, path) for child in below]
         inner.extend(_scheduler_queue(span, below, start_ns, end_ns, path))
         children = tuple(sorted(inner, key=lambda node: (node.start_ns, -node.end_ns)))
-        return Node(path, start_ns, end_ns, _kind(span), _error(span), children, span.attributes)
+        return Node(path, start_ns, end_ns, _kind(span), _error(span), children)
 
     def _child(self, span: Span, start_ns: int, end_ns: int, above: tuple[str, ...]) -> Node:
         own_start, own_end = span.start_ns, self._end_ns(span)
