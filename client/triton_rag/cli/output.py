@@ -9,6 +9,7 @@ from typing import Any
 from unicodedata import category
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -63,7 +64,7 @@ def print_sources(
 def source_table(
     sources: Sequence[Source], collection: Collection, citations: Sequence[int]
 ) -> Table:
-    table = Table("", "file", title="Sources", title_justify="left")
+    table = Table("", "file", box=SIMPLE_HEAD)
     for score in ("relevance", "similarity"):
         table.add_column(score, justify="right")
     table.add_column("text", no_wrap=True)
