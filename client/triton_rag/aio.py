@@ -53,7 +53,7 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
         request_id: str | None = None,
     ) -> NDArray[np.float32]:
         """Normalised embeddings, FP32 [texts, dimension]; one string gives one row."""
-        return await self._run(embed_call(texts, self._settings.max_rows), timeout_s, request_id)
+        return await self._run(embed_call(texts, self._max_rows), timeout_s, request_id)
 
     async def rerank(
         self,
@@ -65,7 +65,7 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
         request_id: str | None = None,
     ) -> list[Ranked]:
         """The `top_n` passages (default: all) that fit the query best, most relevant first."""
-        call = rerank_call(query, passages, top_n, self._settings.max_rows)
+        call = rerank_call(query, passages, top_n, self._max_rows)
         return await self._run(call, timeout_s, request_id)
 
     async def retrieve(
@@ -124,12 +124,12 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
         deadline = Deadline(timeout_s)
         while not await self.is_ready(timeout_s=max(POLL_S, deadline.left_s or 0.0)):
             if deadline.has_passed:
-                raise self._settings.not_ready(timeout_s)
+                raise self._not_ready(timeout_s)
             await asyncio.sleep(POLL_S)
 
     async def statistics(self, *, timeout_s: float | None = None) -> dict[str, ModelStatistics]:
         """Counts and times of every model since it was loaded; subtract two to time a call."""
-        left_s = self._settings.deadline(timeout_s).left_s
+        left_s = self._deadline(timeout_s).left_s
         request = protocol.ModelStatisticsRequest()
         return read_statistics(await self._send(self._stub.ModelStatistics, request, left_s))
 
@@ -144,20 +144,18 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
         timeout_s: float | None,
         context: RequestContext | None = None,
     ) -> Message:
-        with translated(self._settings.address):
-            metadata = self._settings.metadata(context)
-            return await method(request, timeout=timeout_s, metadata=metadata)
+        with translated(self._address):
+            return await method(request, timeout=timeout_s, metadata=self._metadata(context))
 
     async def _run(self, call: Call[T], timeout_s: float | None, request_id: str | None) -> T:
-        deadline, context = self._settings.deadline(timeout_s), self._settings.context(request_id)
+        deadline, context = self._deadline(timeout_s), self._context(request_id)
         with context.in_errors():
-            answers = [
-                await self._send(
-                    self._stub.ModelInfer, context.add_to(request), deadline.left_s, context
-                )
-                for request in call.requests
-            ]
-            return call.read([Response(answer) for answer in answers])
+            answers = []
+            for request in call.requests:
+                marked, left_s = context.add_to(request), deadline.left_s
+                answer = await self._send(self._stub.ModelInfer, marked, left_s, context)
+                answers.append(Response(answer))
+            return call.read(answers)
 
     async def __aenter__(self) -> Self:
         return self

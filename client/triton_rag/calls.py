@@ -103,18 +103,9 @@ def ask_request(
 
 def read_sources(response: Response) -> tuple[Source, ...]:
     """Sources in the server's order, most relevant first."""
-    return tuple(
-        starmap(
-            Source,
-            zip(
-                response.texts("sources"),
-                response.array("source_document").tolist(),
-                response.array("source_similarity").tolist(),
-                response.array("source_relevance").tolist(),
-                strict=True,
-            ),
-        )
-    )
+    names = "source_document", "source_similarity", "source_relevance"
+    columns = (response.array(name).tolist() for name in names)
+    return tuple(starmap(Source, zip(response.texts("sources"), *columns, strict=True)))
 
 
 def read_statistics(message: Message) -> dict[str, ModelStatistics]:

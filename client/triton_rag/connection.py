@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -55,45 +54,6 @@ class Deadline:
         return self.left_s == 0.0
 
 
-@dataclass(frozen=True)
-class ClientSettings:
-    """How calls are made; `timeout_s` None means no deadline."""
-
-    address: str = DEFAULT_URL
-    timeout_s: float | None = 60.0
-    max_rows: int = 256
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.address.startswith(("http://", "https://", "grpc://")):
-            raise ValueError(f"url: {self.address!r} given; host:port of the gRPC port is needed")
-        if self.timeout_s is not None and not self.timeout_s > 0:
-            raise ValueError(f"timeout_s: {self.timeout_s} given; more than 0 is needed")
-        if self.max_rows < 1:
-            raise ValueError(f"max_rows: {self.max_rows} given; 1 or more is needed")
-
-    @cached_property
-    def lower_headers(self) -> dict[str, str]:
-        """Headers of every call; gRPC needs their names in lower case."""
-        return {name.lower(): value for name, value in self.headers.items()}
-
-    def context(self, request_id: str | None) -> RequestContext:
-        """The context of a call that starts now, in the trace of the headers if they name one."""
-        return new_context(request_id, self.lower_headers.get(TRACEPARENT))
-
-    def metadata(self, context: RequestContext | None = None) -> tuple[tuple[str, str], ...]:
-        """Headers of a call; `context` is None where it is no request for inference."""
-        own = {} if context is None else {TRACEPARENT: context.traceparent}
-        return tuple((self.lower_headers | own).items())
-
-    def not_ready(self, timeout_s: float) -> TimedOut:
-        return TimedOut(f"the server at {self.address} is not ready after {timeout_s:g} s")
-
-    def deadline(self, timeout_s: float | None) -> Deadline:
-        """The end of a call that starts now; its own `timeout_s` wins over the client's."""
-        return Deadline(self.timeout_s if timeout_s is None else timeout_s)
-
-
 class BaseClient(Generic[CompletionStreamT, AnswerStreamT]):
     """The part of both clients that needs no waiting: settings, and streams, which open at once."""
 
@@ -111,17 +71,23 @@ class BaseClient(Generic[CompletionStreamT, AnswerStreamT]):
         credentials: grpc.ChannelCredentials | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._settings = ClientSettings(url, timeout_s, max_rows, headers or {})
+        if url.startswith(("http://", "https://", "grpc://")):
+            raise ValueError(f"url: {url!r} given; host:port of the gRPC port is needed")
+        if timeout_s is not None and not timeout_s > 0:
+            raise ValueError(f"timeout_s: {timeout_s} given; more than 0 is needed")
+        if max_rows < 1:
+            raise ValueError(f"max_rows: {max_rows} given; 1 or more is needed")
+        self._address, self._timeout_s, self._max_rows = url, timeout_s, max_rows
         self._credentials = credentials
+        self._headers = {name.lower(): value for name, value in (headers or {}).items()}
         if self._grpc is grpc:  # an asyncio channel belongs to the event loop that opens it
             _ = self._stub
 
     @cached_property
     def _channel(self) -> Any:
-        address, credentials = self._settings.address, self._credentials
-        if credentials:
-            return self._grpc.secure_channel(address, credentials, CHANNEL_OPTIONS)
-        return self._grpc.insecure_channel(address, CHANNEL_OPTIONS)
+        if credentials := self._credentials:
+            return self._grpc.secure_channel(self._address, credentials, CHANNEL_OPTIONS)
+        return self._grpc.insecure_channel(self._address, CHANNEL_OPTIONS)
 
     @cached_property
     def _stub(self) -> Any:
@@ -157,11 +123,27 @@ class BaseClient(Generic[CompletionStreamT, AnswerStreamT]):
         self, request: Message, timeout_s: float | None, request_id: str | None
     ) -> tuple[Any, str, RequestContext]:
         """A new stream on the shared connection, the server's address, and its context."""
-        deadline, context = self._settings.deadline(timeout_s), self._settings.context(request_id)
+        deadline, context = self._deadline(timeout_s), self._context(request_id)
         set_timeout(request, deadline.left_s)
         call = self._stub.ModelStreamInfer(
             iter([context.add_to(request)]),
             timeout=deadline.left_s,
-            metadata=self._settings.metadata(context),
+            metadata=self._metadata(context),
         )
-        return call, self._settings.address, context
+        return call, self._address, context
+
+    def _deadline(self, timeout_s: float | None) -> Deadline:
+        """The end of a call that starts now; its own `timeout_s` wins over the client's."""
+        return Deadline(self._timeout_s if timeout_s is None else timeout_s)
+
+    def _context(self, request_id: str | None) -> RequestContext:
+        """The context of a call that starts now, in the trace of the headers if they name one."""
+        return new_context(request_id, self._headers.get(TRACEPARENT))
+
+    def _metadata(self, context: RequestContext | None = None) -> tuple[tuple[str, str], ...]:
+        """Headers of a call; `context` is None where it is no request for inference."""
+        own = {} if context is None else {TRACEPARENT: context.traceparent}
+        return tuple((self._headers | own).items())
+
+    def _not_ready(self, timeout_s: float) -> TimedOut:
+        return TimedOut(f"the server at {self._address} is not ready after {timeout_s:g} s")

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from triton_rag import AsyncClient, Client, TritonRagError, trace_context
-from triton_rag.connection import ClientSettings
 from triton_rag.errors import InvalidRequest
 from triton_rag.trace_context import TRACEPARENT, RequestContext, new_context
 from triton_rag.wire import Message, make_request
@@ -60,12 +59,12 @@ def test_a_request_carries_both() -> None:
 
 
 def test_the_header_says_the_same() -> None:
-    settings = ClientSettings(headers={"X-Tenant": "a", "Traceparent": GIVEN})
-    found = settings.context(None)
+    client = Client(headers={"X-Tenant": "a", "Traceparent": GIVEN})
+    found = client._context(None)
     assert found.traceparent == GIVEN
-    assert settings.metadata(found) == (("x-tenant", "a"), (TRACEPARENT, GIVEN))
-    assert (TRACEPARENT, found.traceparent) in ClientSettings().metadata(found)
-    assert ClientSettings().metadata() == ()
+    assert client._metadata(found) == (("x-tenant", "a"), (TRACEPARENT, GIVEN))
+    assert (TRACEPARENT, found.traceparent) in Client()._metadata(found)
+    assert Client()._metadata() == ()
 
 
 def test_errors_learn_which_request_they_are_of() -> None:

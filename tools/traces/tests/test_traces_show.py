@@ -14,7 +14,7 @@ from triton_traces.command import main
 from triton_traces.findings import analyse, critical_path
 from triton_traces.json_output import as_object, trace_events
 from triton_traces.selection import select_request
-from triton_traces.spans import Event, NoSuchTrace, Span, TraceError, read_spans
+from triton_traces.spans import NoSuchTrace, Span, TraceError, read_spans
 from triton_traces.text import render
 from triton_traces.tree import Kind, Node, make_tree
 
@@ -150,16 +150,16 @@ def test_tritons_moments_become_its_queue() -> None:
         "embedder",
         0,
         10,
-        events=(Event("REQUEST_START", START), Event("QUEUE_START", START + MS)),
+        events={"REQUEST_START": START, "QUEUE_START": START + MS},
     )
-    compute = span("compute", 4, 10, "embedder", events=(Event("COMPUTE_START", START + 4 * MS),))
+    compute = span("compute", 4, 10, "embedder", events={"COMPUTE_START": START + 4 * MS})
     queue, work = make_tree([model, compute]).root.children
     assert (queue.name, queue.kind, queue.duration_ns) == ("queue", Kind.QUEUE, 3 * MS)
     assert work.kind is Kind.COMPUTE
 
 
 def test_tritons_span_of_a_stream_lasts_as_long_as_the_stream() -> None:
-    taken_up = span("llm", 0, 2, events=(Event("REQUEST_START", START),))
+    taken_up = span("llm", 0, 2, events={"REQUEST_START": START})
     tree = make_tree([taken_up, span("decode", 1, 50, "llm")])
     assert (tree.root.duration_ns, tree.notes) == (50 * MS, ())
 

@@ -19,14 +19,6 @@ class NoSuchTrace(TraceError):
 
 
 @dataclass(frozen=True)
-class Event:
-    """A moment inside a span, such as Triton's QUEUE_START."""
-
-    name: str
-    time_ns: int
-
-
-@dataclass(frozen=True)
 class Span:
     """One span of a trace; times are Unix nanoseconds, `end_ns` is 0 where it never ended."""
 
@@ -38,17 +30,14 @@ class Span:
     end_ns: int
     has_failed: bool = False
     attributes: Mapping[str, str] = field(default_factory=dict)
-    events: tuple[Event, ...] = ()
+    events: Mapping[str, int] = field(default_factory=dict)
+    """Moments such as Triton's QUEUE_START, Unix nanoseconds."""
 
     @property
     def request_id(self) -> str:
         """From our models or from Triton's own tracing mode; empty if neither gives one."""
         names = ("triton.request.id", "triton.request_id")
         return next((self.attributes[name] for name in names if name in self.attributes), "")
-
-    def event_ns(self, name: str) -> int | None:
-        """When the event happened; None where it didn't."""
-        return next((event.time_ns for event in self.events if event.name == name), None)
 
 
 def read_spans(text: str) -> list[Span]:
@@ -101,10 +90,10 @@ def _span(raw: Mapping[str, Any]) -> Span:
         end_ns=int(raw.get("endTimeUnixNano") or 0),
         has_failed=raw.get("status", {}).get("code") in _ERROR_STATUS,
         attributes={each["key"]: _value(each["value"]) for each in raw.get("attributes", ())},
-        events=tuple(
-            Event(str(each.get("name")), int(each.get("timeUnixNano") or 0))
-            for each in raw.get("events", ())
-        ),
+        events={
+            str(each.get("name")): int(each.get("timeUnixNano") or 0)
+            for each in reversed(raw.get("events", ()))
+        },
     )
 
 

@@ -159,15 +159,15 @@ class _Builder:
 
 def _is_from_triton(span: Span) -> bool:
     """Whether Triton's own tracing mode made the span, not one of our models."""
-    return any(event.name in ("REQUEST_START", "INFER_RESPONSE_COMPLETE") for event in span.events)
+    return not span.events.keys().isdisjoint(("REQUEST_START", "INFER_RESPONSE_COMPLETE"))
 
 
 def _scheduler_queue(
     span: Span, below: list[Span], start_ns: int, end_ns: int, above: tuple[str, ...]
 ) -> Iterator[Node]:
     """The time in Triton's scheduler, for which Triton has events but no span."""
-    begin = span.event_ns("QUEUE_START")
-    starts = [time for child in below if (time := child.event_ns("COMPUTE_START")) is not None]
+    begin = span.events.get("QUEUE_START")
+    starts = [child.events["COMPUTE_START"] for child in below if "COMPUTE_START" in child.events]
     if begin is not None and starts:
         first, last = max(begin, start_ns), min(*starts, end_ns)
         if last > first:
@@ -178,7 +178,7 @@ def _kind(span: Span) -> Kind:
     kind = span.attributes.get("rag.kind", "")
     if kind in ("queue", "compute"):
         return Kind(kind)
-    return Kind.COMPUTE if span.event_ns("COMPUTE_START") is not None else Kind.OTHER
+    return Kind.COMPUTE if "COMPUTE_START" in span.events else Kind.OTHER
 
 
 def _error(span: Span) -> str:
