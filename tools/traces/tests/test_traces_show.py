@@ -15,7 +15,7 @@ from triton_traces.findings import analyse, critical_path
 from triton_traces.json_output import as_object, trace_events
 from triton_traces.selection import select_request
 from triton_traces.spans import NoSuchTrace, Span, TraceError, read_spans
-from triton_traces.text import render
+from triton_traces.text import encodable, render
 from triton_traces.tree import Kind, Node, make_tree
 
 TRACES = Path(__file__).parent / "traces"
@@ -349,6 +349,14 @@ def test_text_fits_the_width() -> None:
         lines = render(analyse(real("rag_cancellable.json")), width).splitlines()
         flame = [line for line in lines if "━" in line and "steps inside" not in line]
         assert max(map(len, flame)) <= width
+
+
+def test_text_for_a_terminal_without_unicode() -> None:
+    shown = render(analyse([*FAILED, span("größe", 60, 70, "llm")]), 80)
+    assert encodable(shown, "utf-8") == shown
+    assert encodable(shown, "ascii").isascii()
+    assert "....." in encodable(shown, "ascii")
+    assert "llm > gr??e" in encodable(shown, "ascii")
 
 
 def test_names_do_not_steer_terminals() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from triton_traces.findings import analyse
 from triton_traces.json_output import as_object, trace_events
 from triton_traces.selection import find_request
 from triton_traces.spans import NoSuchTrace, TraceError
-from triton_traces.text import printable, render
+from triton_traces.text import encodable, printable, render
 
 _path = click.Path(dir_okay=False, path_type=Path)
 _file_option = click.option(
@@ -61,7 +62,8 @@ def show(target: str, file: Path, output: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(_to_json(as_object(findings)))
     else:
-        click.echo(render(findings, shutil.get_terminal_size((100, 24)).columns))
+        text = render(findings, shutil.get_terminal_size((100, 24)).columns)
+        click.echo(encodable(text, sys.stdout.encoding or "utf-8"))
     if note:
         click.echo(note, err=True)
     if output:

@@ -13,6 +13,7 @@ MIN_WIDTH = 60
 MAX_NAME = 32
 _SMALL = 0.01
 _BARS = {Kind.COMPUTE: "█", Kind.QUEUE: "░", Kind.OTHER: "▒"}
+_ASCII = str.maketrans("━█░▒›…", "=#.%>~")
 _LEGEND = "━ steps inside   █ compute   ░ queue   ▒ other   * on the critical path   ! failed"
 
 
@@ -31,6 +32,15 @@ def render(findings: Findings, width: int) -> str:
 def printable(text: str) -> str:
     """The text without control characters: names in a trace must not steer the terminal."""
     return "".join(char for char in text if char == "\n" or category(char) not in ("Cc", "Cs"))
+
+
+def encodable(text: str, encoding: str) -> str:
+    """The text with ASCII characters for those that the encoding lacks."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_ASCII).encode(encoding, "replace").decode(encoding)
+    return text
 
 
 def _head(findings: Findings) -> Iterator[str]:
