@@ -32,7 +32,7 @@ Chat = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """A call that is answered at once: requests to send one after the other, and their reader."""
+    """A call without a stream: requests to send one after the other, and their reader."""
 
     requests: tuple[Message, ...]
     read: Callable[[list[Response]], T]

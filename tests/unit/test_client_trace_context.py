@@ -17,7 +17,7 @@ from python_backends.triton import bls, tracing
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def test_every_identity_is_new_and_sampled() -> None:
+def test_every_context_is_new_and_sampled() -> None:
     first, second = new_context(), new_context()
     assert first.request_id != second.request_id
     assert first.trace_id != second.trace_id
@@ -67,7 +67,7 @@ def test_the_header_says_the_same() -> None:
     assert Client()._metadata() == ()
 
 
-def test_errors_learn_which_request_they_are_of() -> None:
+def test_errors_learn_the_ids_of_their_request() -> None:
     found = RequestContext("mine", GIVEN)
     with pytest.raises(TritonRagError) as raised, found.in_errors():
         raise InvalidRequest("no")
