@@ -110,9 +110,24 @@ def test_the_table_marks_cited_sources() -> None:
     assert [str(cell) for cell in table.columns[0].cells] == ["*[1]", " [2]"]
 
 
-def test_sources_are_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sources_are_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
     print_sources(SOURCES, COLLECTION, (1,))
     assert capsys.readouterr().out == source_lines(SOURCES, COLLECTION, (1,)) + "\n"
+
+
+def test_sources_are_a_table_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    for name, value in (("TERM", "dumb"), ("COLUMNS", "100")):
+        monkeypatch.setenv(name, value)
+    print_sources(SOURCES, COLLECTION, (1,))
+    header, _, first, *_ = capsys.readouterr().out.strip().splitlines()
+    assert header.split() == ["file", "relevance", "similarity", "text"]
+    assert first.split()[:4] == ["*[1]", "sub/b.txt", "3.21", "0.75"]
 
 
 def test_tokens_and_time() -> None:
@@ -138,7 +153,10 @@ def test_json_has_no_control_characters(capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(printed) == "\x1b\x9b\x7f\udcff é"
 
 
-def test_progress_says_nothing_to_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_says_nothing_to_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
     with progress("waiting") as shown:
         shown.stop()
     assert capsys.readouterr() == ("", "")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -42,10 +43,9 @@ def print_json(value: Any) -> None:
 @contextmanager
 def progress(what: str) -> Iterator[Progress]:
     """Inside, and until its `stop`, a line says what is waited for; only on a terminal."""
-    console = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
-    shown = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with shown:
+    disable = not sys.stderr.isatty()  # rich also asks FORCE_COLOR, which CI systems set
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=disable) as shown:
         shown.add_task(printable(what), total=None)
         yield shown
 
@@ -54,9 +54,8 @@ def print_sources(
     sources: Sequence[Source], collection: Collection, citations: Sequence[int] = ()
 ) -> None:
     """Numbered sources: a table on a terminal, else lines."""
-    console = Console()
-    if console.is_terminal:
-        console.print(source_table(sources, collection, citations))
+    if sys.stdout.isatty():
+        Console().print(source_table(sources, collection, citations))
     else:
         click.echo(source_lines(sources, collection, citations))
 
