@@ -63,10 +63,10 @@ def print_sources(
 def source_table(
     sources: Sequence[Source], collection: Collection, citations: Sequence[int]
 ) -> Table:
-    table = Table("", "file", box=SIMPLE_HEAD)
-    for score in ("relevance", "similarity"):
-        table.add_column(score, justify="right")
-    table.add_column("text", no_wrap=True)
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("", "file", "relevance", "similarity"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("text")
     for number, source in enumerate(sources, start=1):
         cells = (
             f"{'*' if number in citations else ' '}[{number}]",
