@@ -78,13 +78,15 @@ check: setup  ## generated files, style, types, import rules
 	@.venv/bin/ruff format -q --check .
 	@.venv/bin/mypy
 	@MYPYPATH=client .venv/bin/mypy --config-file client/pyproject.toml -p triton_rag
-	@MYPYPATH=tools/triton_lint:tools/traces .venv/bin/mypy --config-file tools/triton_lint/pyproject.toml -p triton_lint -p triton_traces
+	@.venv/bin/mypy --config-file client/pyproject.toml examples/*.py
+	@MYPYPATH=tools/triton_lint .venv/bin/mypy --config-file tools/triton_lint/pyproject.toml -p triton_lint
+	@MYPYPATH=tools/traces .venv/bin/mypy --config-file tools/traces/pyproject.toml -p triton_traces
 	@$(BUILD) -m tools.triton_lint.tests.render --check
 	@$(BUILD) -m triton_lint model_repository --no-files --strict --ignore TRN652 --ignore TRN602 $(patsubst builders/placements/%.toml,--model-config-name %,$(wildcard builders/placements/*.toml))
 	@PATH=.venv/bin:$$PATH lint-imports
 
 test: build-engines  ## all tests that need no GPU, against a real tritonserver
-	@$(BUILD) -m pytest tests/unit tests/golden tests/server tools/triton_lint/tests/unit
+	@$(BUILD) -m pytest tests/unit tests/golden tests/server tools/triton_lint/tests/unit tools/traces/tests
 
 test-gpu: setup  ## tests on the GPU of SKU, whose engines are built (never run yet)
 	@SKU=$(SKU) $(BUILD) -m pytest tests/gpu

@@ -32,7 +32,7 @@ Chat = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """A call that is answered at once: requests to send one after the other, and their reader."""
+    """A call without a stream: requests to send one after the other, and their reader."""
 
     requests: tuple[Message, ...]
     read: Callable[[list[Response]], T]
@@ -103,18 +103,9 @@ def ask_request(
 
 def read_sources(response: Response) -> tuple[Source, ...]:
     """Sources in the server's order, most relevant first."""
-    return tuple(
-        starmap(
-            Source,
-            zip(
-                response.texts("sources"),
-                response.array("source_document").tolist(),
-                response.array("source_similarity").tolist(),
-                response.array("source_relevance").tolist(),
-                strict=True,
-            ),
-        )
-    )
+    names = "source_document", "source_similarity", "source_relevance"
+    columns = (response.array(name).tolist() for name in names)
+    return tuple(starmap(Source, zip(response.texts("sources"), *columns, strict=True)))
 
 
 def read_statistics(message: Message) -> dict[str, ModelStatistics]:

@@ -60,9 +60,8 @@ class Answer(Completion):
 class ModelStatistics:
     """What one served model has done since it was loaded; times are sums over requests.
 
-    Subtract an earlier one from a later one to see what happened in between.
-    Of a streaming model (`llm`, `rag_cancellable`) Triton times only how the request is taken up,
-    not how it is answered.
+    Subtract an earlier one from a later one to see what happened in between. Triton times a
+    streaming model (`llm`, `rag_cancellable`) only until the model has accepted the request.
     """
 
     successes: int = 0

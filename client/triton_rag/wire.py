@@ -53,13 +53,13 @@ def make_request(model: str, tensors: Iterable[Tensor]) -> Message:
 
 
 def set_timeout(request: Message, timeout_s: float | None) -> None:
-    """Tell the server when the request is no longer wanted; None means never."""
+    """Give the server the time after which nobody waits for the answer; None means for ever."""
     if timeout_s is not None:
         request.parameters["timeout"].int64_param = max(1, round(timeout_s * 1e6))
 
 
 def make_stream_request(model: str, tensors: Iterable[Tensor]) -> Message:
-    """A `ModelInferRequest` to a streaming model, which is to tell its errors with their codes."""
+    """A `ModelInferRequest` to a streaming model, whose errors then have codes."""
     request = make_request(model, tensors)
     request.parameters[ERRORS_IN_BAND].bool_param = True
     return request

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from triton_rag import AsyncClient, Client, TritonRagError, identity
-from triton_rag.connection import Settings
+from triton_rag import AsyncClient, Client, TritonRagError, trace_context
 from triton_rag.errors import InvalidRequest
-from triton_rag.identity import TRACEPARENT, Identity, make_identity
+from triton_rag.trace_context import TRACEPARENT, RequestContext, new_context
 from triton_rag.wire import Message, make_request
 from tritonclient.grpc import service_pb2 as protocol
 
@@ -18,8 +17,8 @@ from python_backends.triton import bls, tracing
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def test_every_identity_is_new_and_sampled() -> None:
-    first, second = make_identity(), make_identity()
+def test_every_context_is_new_and_sampled() -> None:
+    first, second = new_context(), new_context()
     assert first.request_id != second.request_id
     assert first.trace_id != second.trace_id
     assert first.traceparent.endswith("-01")
@@ -27,50 +26,50 @@ def test_every_identity_is_new_and_sampled() -> None:
 
 def test_the_server_takes_what_is_sent() -> None:
     assert TRACEPARENT == bls.TRACEPARENT
-    assert tracing._valid(make_identity().traceparent)
+    assert tracing._valid(new_context().traceparent)
 
 
 def test_without_opentelemetry_every_call_is_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "opentelemetry", None)
-    assert tracing._valid(make_identity().traceparent)
+    monkeypatch.setattr(trace_context, "opentelemetry", None)
+    assert tracing._valid(new_context().traceparent)
 
 
 @pytest.mark.parametrize("flags", [0, 1])
 def test_the_active_span_is_the_parent(flags: int) -> None:
     context = trace.SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=trace.TraceFlags(flags))
     with trace.use_span(trace.NonRecordingSpan(context)):
-        assert make_identity().traceparent == f"00-{0xABC:032x}-{0xDEF:016x}-{flags:02x}"
+        assert new_context().traceparent == f"00-{0xABC:032x}-{0xDEF:016x}-{flags:02x}"
 
 
 def test_what_is_given_wins() -> None:
-    found = make_identity("mine", GIVEN)
-    assert found == Identity("mine", GIVEN)
+    found = new_context("mine", GIVEN)
+    assert found == RequestContext("mine", GIVEN)
     assert found.trace_id == "0af7651916cd43dd8448eb211c80319c"
 
 
 @pytest.mark.parametrize("given", ["", "x", GIVEN.upper(), f"00-{'0' * 32}-b7ad6b7169203331-01"])
 def test_a_wrong_traceparent_is_told(given: str) -> None:
     with pytest.raises(ValueError, match=r"traceparent: .* given"):
-        make_identity(None, given)
+        new_context(None, given)
 
 
 def test_a_request_carries_both() -> None:
-    request = Identity("mine", GIVEN).mark(make_request("llm", []))
+    request = RequestContext("mine", GIVEN).add_to(make_request("llm", []))
     assert (request.id, request.parameters[TRACEPARENT].string_param) == ("mine", GIVEN)
 
 
 def test_the_header_says_the_same() -> None:
-    settings = Settings(headers={"X-Tenant": "a", "Traceparent": GIVEN})
-    found = settings.identity(None)
+    client = Client(headers={"X-Tenant": "a", "Traceparent": GIVEN})
+    found = client._context(None)
     assert found.traceparent == GIVEN
-    assert settings.metadata(found) == (("x-tenant", "a"), (TRACEPARENT, GIVEN))
-    assert (TRACEPARENT, found.traceparent) in Settings().metadata(found)
-    assert Settings().metadata() == ()
+    assert client._metadata(found) == (("x-tenant", "a"), (TRACEPARENT, GIVEN))
+    assert (TRACEPARENT, found.traceparent) in Client()._metadata(found)
+    assert Client()._metadata() == ()
 
 
-def test_errors_learn_which_request_they_are_of() -> None:
-    found = Identity("mine", GIVEN)
-    with pytest.raises(TritonRagError) as raised, found.named():
+def test_errors_learn_the_ids_of_their_request() -> None:
+    found = RequestContext("mine", GIVEN)
+    with pytest.raises(TritonRagError) as raised, found.in_errors():
         raise InvalidRequest("no")
     assert (raised.value.request_id, raised.value.trace_id) == ("mine", found.trace_id)
     assert InvalidRequest("no").request_id == ""

@@ -1,41 +1,67 @@
-"""One request out of a document that may hold many."""
+"""One request out of a file that may hold many."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
-from triton_traces.spans import Span, TraceError
+from triton_traces.spans import NoSuchTrace, Span, TraceError, read_spans
+
+_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
-def one_request(spans: Sequence[Span], wanted: str = "") -> tuple[list[Span], str]:
-    """The spans of one request, and a note where there was a choice.
+def find_request(target: str, file: Path) -> tuple[list[Span], str]:
+    """The spans of one request, and a note where several have its id.
 
-    `wanted`: a trace or request id. Of a trace with several requests, such as an application's,
-    only what this one did is kept. Traces with one request id that overlap in time are one request.
-    Raises `TraceError` when nothing fits, or when there are several and none is wanted.
+    `target` is a file with one request, or a request or trace id to find in `file`.
+    Raises `NoSuchTrace` and `TraceError`.
+    """
+    path, wanted = Path(target), ""
+    if not (path.exists() or "/" in target or path.suffix in _SUFFIXES):
+        path, wanted = file, target
+        if not file.exists():
+            how = "'triton-traces collect' writes it, --file names another"
+            raise NoSuchTrace(f"no trace of '{target}': there is no {file}; {how}")
+    try:
+        text = path.read_text(encoding="utf-8")
+        return select_request(read_spans(text) if text or not wanted else [], wanted)
+    except TraceError as error:
+        raise type(error)(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise TraceError(f"{path}: no JSON: not UTF-8 (byte {error.start})") from error
+    except OSError as error:
+        raise TraceError(f"{path}: {error.strerror or 'can not be read'}") from error
+
+
+def select_request(spans: Sequence[Span], wanted: str = "") -> tuple[list[Span], str]:
+    """The spans of one request, and a note where several have its id.
+
+    `wanted` is a trace or request id. A trace may hold several requests, such as an
+    application's: only the wanted request's spans are kept. Traces with one request id that
+    overlap in time are one request.
+    Raises `NoSuchTrace` when nothing fits, `TraceError` when there are several and none is wanted.
     """
     traces: dict[str, list[Span]] = {}
     for span in spans:
         traces.setdefault(span.trace_id, []).append(span)
-    chosen = [trace for trace in traces.values() if not wanted or _is_wanted(trace, wanted)]
+    chosen = [trace for trace in traces.values() if not wanted or _has_id(trace, wanted)]
+    if not chosen and not wanted:
+        raise TraceError("the trace has no spans")
     if not chosen:
-        raise TraceError(f"nothing of '{wanted}' in it; {_contents(traces)}")
+        raise NoSuchTrace(f"no request or trace '{wanted}' in it; {_contents(traces)}")
     groups = _overlapping([_of_request(trace, wanted) for trace in chosen])
     if len(groups) > 1 and not wanted:
-        raise TraceError(f"choose one with --id; {_contents(traces)}")
+        raise TraceError(f"several requests, choose one by its id; {_contents(traces)}")
     note = f"{len(groups)} requests have this id: this is the newest" if len(groups) > 1 else ""
     return groups[-1], note
 
 
-def _is_wanted(trace: list[Span], wanted: str) -> bool:
+def _has_id(trace: list[Span], wanted: str) -> bool:
     return trace[0].trace_id == wanted.lower() or any(s.request_id == wanted for s in trace)
 
 
 def _of_request(trace: list[Span], wanted: str) -> list[Span]:
-    """What only this request did: an application's trace may hold several requests.
-
-    All of the trace where `wanted` is none of its requests.
-    """
+    """The spans that belong to this request alone; all of them where it is a trace's id."""
     by_id = {span.span_id: span for span in trace}
     above_it = _with_ancestors((s for s in trace if s.request_id == wanted), by_id)
     above_others = _with_ancestors((s for s in trace if s.request_id not in ("", wanted)), by_id)
@@ -45,7 +71,7 @@ def _of_request(trace: list[Span], wanted: str) -> list[Span]:
 
 
 def _with_ancestors(spans: Iterable[Span], by_id: Mapping[str, Span]) -> set[str]:
-    """Ids of the spans and of all that they are in."""
+    """Ids of the spans and of all their ancestors."""
     found: set[str] = set()
     for span in spans:
         above: Span | None = span

@@ -1,27 +1,21 @@
-"""Traces to flame graphs: made ones, and ones that the real server sent (tests/unit/traces)."""
+"""`triton-traces show`: made traces, and ones that the real server sent (the folder traces)."""
 
-import io
 import json
-import urllib.error
-import urllib.request
-import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import replace
-from email.message import Message
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
-from triton_traces import svg, text
-from triton_traces.choice import one_request
 from triton_traces.command import main
-from triton_traces.critical_path import critical_path, gaps, self_ns
-from triton_traces.findings import explain
-from triton_traces.report import as_object
-from triton_traces.spans import Event, Span, TraceError, read_spans
+from triton_traces.findings import analyse, critical_path
+from triton_traces.json_output import as_object, trace_events
+from triton_traces.selection import select_request
+from triton_traces.spans import NoSuchTrace, Span, TraceError, read_spans
+from triton_traces.text import encodable, render
 from triton_traces.tree import Kind, Node, make_tree
 
 TRACES = Path(__file__).parent / "traces"
@@ -75,6 +69,7 @@ def test_a_span_is_read() -> None:
 def test_one_document_on_each_line() -> None:
     lines = f"{otlp(raw('a'))}\n\n{otlp(raw('b'))}\n"
     assert [found.name for found in read_spans(lines)] == ["a", "b"]
+    assert [found.name for found in read_spans(lines + otlp(raw())[:50])] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +79,7 @@ def test_one_document_on_each_line() -> None:
         ("{", "no JSON: Expecting"),
         ("[1]", r"'resourceSpans' is needed, found \[1\]"),
         ('{"data": []}', "'resourceSpans' is needed, found data"),
-        (f"{otlp(raw())}\n[", "line 2: no JSON"),
+        (f"{otlp(raw())}\n[\n", "line 2: no JSON"),
         (f"{otlp(raw())}\n7", "line 2: no OTLP"),
         (otlp({"name": "x"}), "a span can't be read .*traceId"),
         (otlp(raw(startTimeUnixNano="soon")), "a span can't be read"),
@@ -127,7 +122,7 @@ def test_a_child_outside_of_its_parent_is_cut_and_told() -> None:
 def test_a_span_that_never_ended_lasts_to_the_end_of_the_trace() -> None:
     tree = make_tree([span("a", 0, 10), replace(span("b", 4, 5, "a"), end_ns=0)])
     assert tree.root.children[0].end_ns == START + 10 * MS
-    assert tree.notes == ("1 without an end: drawn to the end of the trace",)
+    assert tree.notes == ("1 without an end: shown to the end of the trace",)
 
 
 def test_a_span_sent_twice_is_one() -> None:
@@ -155,16 +150,16 @@ def test_tritons_moments_become_its_queue() -> None:
         "embedder",
         0,
         10,
-        events=(Event("REQUEST_START", START), Event("QUEUE_START", START + MS)),
+        events={"REQUEST_START": START, "QUEUE_START": START + MS},
     )
-    compute = span("compute", 4, 10, "embedder", events=(Event("COMPUTE_START", START + 4 * MS),))
+    compute = span("compute", 4, 10, "embedder", events={"COMPUTE_START": START + 4 * MS})
     queue, work = make_tree([model, compute]).root.children
     assert (queue.name, queue.kind, queue.duration_ns) == ("queue", Kind.QUEUE, 3 * MS)
     assert work.kind is Kind.COMPUTE
 
 
 def test_tritons_span_of_a_stream_lasts_as_long_as_the_stream() -> None:
-    taken_up = span("llm", 0, 2, events=(Event("REQUEST_START", START),))
+    taken_up = span("llm", 0, 2, events={"REQUEST_START": START})
     tree = make_tree([taken_up, span("decode", 1, 50, "llm")])
     assert (tree.root.duration_ns, tree.notes) == (50 * MS, ())
 
@@ -192,11 +187,11 @@ def test_path_does_not_blame_a_step_that_ran_beside() -> None:
     assert steps(*spans, span("c", 5, 10, "a")) == [("b", 4), ("a", 1), ("c", 5)]
 
 
-def test_gaps_know_their_neighbours() -> None:
-    root = make_tree([span("a", 0, 10), span("b", 1, 4, "a"), span("c", 6, 10, "a")]).root
-    found = [(gap.after, gap.before, gap.duration_ns / MS) for gap in gaps(root)]
-    assert found == [("b", "c", 2), ("", "b", 1)]
-    assert self_ns(root) == 3 * MS
+def test_self_time_is_what_no_child_covers() -> None:
+    spans = [span("a", 0, 10), span("b", 1, 4, "a"), span("b2", 2, 5, "a"), span("c", 6, 9, "a")]
+    root = make_tree(spans).root
+    assert root.self_ns == 3 * MS
+    assert root.children[0].self_ns == 3 * MS
 
 
 @st.composite
@@ -207,14 +202,12 @@ def nodes(draw: st.DrawFn, start: int = 0, depth: int = 0) -> Node:
         child = draw(nodes(cursor, depth + 1))
         children.append(child)
         cursor = child.end_ns + draw(st.integers(0, 3))
-    return Node("x", start, cursor, children=tuple(children))
+    return Node(("x",), start, cursor, children=tuple(children))
 
 
 @given(nodes())
-def test_sequential_times_add_up(root: Node) -> None:
-    leaves = sum(node.duration_ns for node, _ in root.walk() if not node.children)
-    assert leaves + sum(gap.duration_ns for gap in gaps(root)) == root.duration_ns
-    assert sum(self_ns(node) for node, _ in root.walk()) == root.duration_ns
+def test_own_times_add_up(root: Node) -> None:
+    assert sum(node.self_ns for node, _ in root.walk()) == root.duration_ns
 
 
 @given(
@@ -228,31 +221,31 @@ def test_the_path_covers_the_request_without_overlap(drawn: list[tuple[int, int,
     parts = critical_path(root)
     assert [part.end_ns for part in parts[:-1]] == [part.start_ns for part in parts[1:]]
     assert (parts[0].start_ns, parts[-1].end_ns) == (root.start_ns, root.end_ns)
-    assert ET.fromstring(svg.render(explain(spans))) is not None
+    assert_nested(trace_events(analyse(spans))["traceEvents"])
 
 
 def test_queue_compute_and_the_rest_add_up() -> None:
-    found = explain(
+    found = analyse(
         [
             span("llm", 0, 10),
             span("queue", 0, 3, "llm", kind="queue"),
             span("decode", 4, 10, "llm", kind="compute"),
         ]
     )
-    assert (found.queue_ns, found.compute_ns, found.rest_ns) == (3 * MS, 6 * MS, 1 * MS)
+    assert (found.queue_ns, found.compute_ns, found.other_ns) == (3 * MS, 6 * MS, 1 * MS)
 
 
 def test_the_step_that_failed_is_the_innermost() -> None:
     error = {"error.type": "invalid"}
-    found = explain(
+    found = analyse(
         [
             span("rag", 0, 10, has_failed=True, attributes=error),
             span("call llm", 2, 9, "rag", has_failed=True, attributes=error),
             span("llm", 3, 8, "call llm", has_failed=True, attributes={}),
         ]
     )
-    assert [(step.label, step.node.error) for step in found.failed] == [
-        ("call llm › llm", "error of no class")
+    assert [(node.label, node.error) for node in found.failed] == [
+        ("call llm › llm", "error without a class")
     ]
 
 
@@ -266,30 +259,33 @@ def named(name: str, request: str, start: float, trace: str = TRACE, parent: str
 
 def test_several_requests_need_a_choice() -> None:
     spans = [named("a", "one", 0), named("b", "two", 9, trace="f" * 32)]
-    with pytest.raises(TraceError, match=rf"choose one with --id; it has {TRACE} \(request one\)"):
-        one_request(spans)
-    assert one_request(spans, "two") == ([spans[1]], "")
-    assert one_request(spans, TRACE.upper()) == ([spans[0]], "")
-    with pytest.raises(TraceError, match="nothing of 'three' in it"):
-        one_request(spans, "three")
+    with pytest.raises(TraceError, match=rf"choose one by its id; it has {TRACE} \(request one\)"):
+        select_request(spans)
+    assert select_request(spans, "two") == ([spans[1]], "")
+    assert select_request(spans, TRACE.upper()) == ([spans[0]], "")
+    with pytest.raises(NoSuchTrace, match="no request or trace 'three' in it"):
+        select_request(spans, "three")
 
 
 def test_overlapping_traces_of_one_request_are_one() -> None:
     spans = [named("a", "one", 0), named("b", "one", 2, trace="f" * 32)]
-    assert one_request(spans) == (spans, "")
+    assert select_request(spans) == (spans, "")
 
 
 def test_of_two_requests_with_one_id_the_newest_is_shown() -> None:
     spans = [named("b", "one", 9, trace="f" * 32), named("a", "one", 0)]
-    assert one_request(spans, "one") == ([spans[0]], "2 requests have this id: this is the newest")
+    assert select_request(spans, "one") == (
+        [spans[0]],
+        "2 requests have this id: this is the newest",
+    )
 
 
 def test_one_request_of_an_applications_trace() -> None:
     application, one, two = span("page", 0, 20), named("a", "1", 0), named("b", "2", 9)
     inner = span("decode", 1, 2, "a")
     spans = [application, replace(one, parent_id="page"), replace(two, parent_id="page"), inner]
-    assert one_request(spans, "1")[0] == [spans[1], inner]
-    assert one_request(spans, TRACE)[0] == spans
+    assert select_request(spans, "1")[0] == [spans[1], inner]
+    assert select_request(spans, TRACE)[0] == spans
 
 
 # --- real traces -----------------------------------------------------------------------------
@@ -300,27 +296,27 @@ def real(name: str) -> list[Span]:
 
 
 def test_a_streamed_answer_is_explained_to_the_stage() -> None:
-    found = explain(real("rag_cancellable.json"))
-    path = [step.path[-1] for step in found.steps]
+    found = analyse(real("rag_cancellable.json"))
+    path = [step.node.name for step in found.steps]
     for stage in ("passage_splitter", "embedder", "reranker", "prompt_builder", "prefill"):
         assert stage in path, f"'{stage}' is not among {path}"
     assert path.index("embedder") < path.index("reranker") < path.index("prefill")
-    assert found.queue_ns + found.compute_ns + found.rest_ns == found.root.duration_ns
+    assert found.queue_ns + found.compute_ns + found.other_ns == found.root.duration_ns
     assert found.tree.notes == ()
 
 
 def test_tritons_own_mode_tells_the_queue_of_every_step() -> None:
-    found = explain(real("rag-with-tritons-own.json"))
+    found = analyse(real("rag-with-tritons-own.json"))
     queues = [node for node, _ in found.root.walk() if node.kind is Kind.QUEUE]
     assert len(queues) == 12  # of 11 steps in Triton, and of the engine
     assert all(node.duration_ns > 0 for node in queues)
     assert found.tree.notes == ()
-    assert found.share(found.rest_ns) < 0.1
+    assert found.share(found.other_ns) < 0.1
 
 
 def test_what_triton_sends_by_itself_is_understood() -> None:
-    spans, note = one_request(real("tritons-own-export.json"), "my-id")
-    found = explain(spans)
+    spans, note = select_request(real("tritons-own-export.json"), "my-id")
+    found = analyse(spans)
     assert (found.root.name, note) == ("InferRequest", "")
     assert found.tree.request_id == "my-id"
     assert found.compute_ns > found.queue_ns > 0
@@ -336,80 +332,118 @@ FAILED = [
 
 
 def test_text() -> None:
-    shown = text.render(explain(FAILED), 80)
+    shown = render(analyse(FAILED), 80)
     assert shown.splitlines()[2].startswith("total 100 ms = queue 25.0 ms (25%)")
     assert "failed: rag › llm, cancelled, 100 ms after the request began" in shown
     assert "50.0 ms  50%  rag › llm" in shown
-    assert "25.0 ms  25%  rag: after queue, before llm" in shown
+    assert "25.0 ms  25%  rag itself" in shown
     queue, llm = (
         line for line in shown.splitlines() if line.strip("*! ")[:5] in ("queue", "llm  ")
     )
-    assert llm.index("▒") - queue.index("░") == pytest.approx(26, abs=2)  # half of 52 cells
+    assert llm.index("▒") - queue.index("░") == pytest.approx(26, abs=2)  # half of 52 characters
     assert llm.startswith("!")
 
 
 def test_text_fits_the_width() -> None:
     for width in (60, 80, 200):
-        lines = text.render(explain(real("rag_cancellable.json")), width).splitlines()
+        lines = render(analyse(real("rag_cancellable.json")), width).splitlines()
         flame = [line for line in lines if "━" in line and "steps inside" not in line]
         assert max(map(len, flame)) <= width
 
 
-def test_text_in_ascii() -> None:
-    assert text.render(explain(FAILED), 80, text.PLAIN).isascii()
+def test_text_for_a_terminal_without_unicode() -> None:
+    shown = render(analyse([*FAILED, span("größe", 60, 70, "llm")]), 80)
+    assert encodable(shown, "utf-8") == shown
+    assert encodable(shown, "ascii").isascii()
+    assert "....." in encodable(shown, "ascii")
+    assert "llm > gr??e" in encodable(shown, "ascii")
 
 
-def test_names_do_not_steer_terminals_or_break_drawings() -> None:
-    found = explain([span('<b>\x1b[31m"&\udcff', 0, 1)])
-    assert "\x1b" not in text.render(found, 80)
-    title = ET.fromstring(svg.render(found)).find(".//{*}title")
-    assert title is not None
-    assert (title.text or "").startswith('<b>[31m"&')
+def test_names_do_not_steer_terminals() -> None:
+    found = analyse([span('<b>\x1b[31m\x9b1m"&\udcff', 0, 1)])
+    assert '<b>[31m1m"&' in render(found, 80)
+    event = trace_events(found)["traceEvents"][1]
+    assert event["name"] == '<b>[31m1m"&'
 
 
-def test_drawing() -> None:
-    root = ET.fromstring(svg.render(explain(real("rag_cancellable.json"))))
-    titles = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}title")]
-    assert len(titles) == 28
-    assert any(title.startswith("decode: ") and ", compute" in title for title in titles)
-
-
-def test_parallel_steps_are_drawn_below_each_other() -> None:
-    spans = [span("a", 0, 10), span("b", 0, 6, "a"), span("b1", 1, 2, "b"), span("c", 1, 5, "a")]
-    boxes, rows = svg.layout(make_tree([*spans, span("d", 6, 10, "a")]).root)
-    assert {box.node.name: box.row for box in boxes} == {"a": 0, "b": 1, "b1": 2, "c": 3, "d": 1}
-    assert rows == 4
-
-
-@given(nodes())
-def test_boxes_of_a_row_do_not_overlap(root: Node) -> None:
-    boxes, rows = svg.layout(root)
-    for row in range(rows):
-        own = sorted((b.node.start_ns, b.node.end_ns) for b in boxes if b.row == row)
-        assert all(a[1] <= b[0] for a, b in pairwise(own))
-
-
-def test_json_report() -> None:
-    found = as_object(explain(FAILED))
+def test_json_object() -> None:
+    found = as_object(analyse(FAILED))
     assert (found["request_id"], found["total_ms"], found["queue_ms"]) == ("mine", 100, 25)
-    assert found["failed"] == [{"path": ["rag", "llm"], "own_ms": 50.0, "error": "cancelled"}]
+    assert found["failed"] == [{"path": ["rag", "llm"], "error": "cancelled"}]
     assert [child["name"] for child in found["spans"]["children"]] == ["queue", "llm"]
     json.dumps(found)
+
+
+# --- trace events ----------------------------------------------------------------------------
+
+
+def assert_nested(events: list[dict[str, Any]]) -> None:
+    """On each thread every event is inside another or beside it: viewers need that."""
+    for thread in {event["tid"] for event in events}:
+        open_ends: list[float] = []
+        own = [event for event in events if event["tid"] == thread and event["ph"] == "X"]
+        for event in sorted(own, key=lambda event: (event["ts"], -event["dur"])):
+            while open_ends and open_ends[-1] <= event["ts"]:
+                open_ends.pop()
+            end = event["ts"] + event["dur"]
+            assert not open_ends or end <= open_ends[-1] + 1e-9
+            open_ends.append(end)
+
+
+@pytest.mark.parametrize("name", ["rag_cancellable.json", "rag-with-tritons-own.json"])
+def test_trace_events_of_real_requests(name: str) -> None:
+    found = analyse(real(name))
+    written = json.loads(json.dumps(trace_events(found)))
+    process, *events = written["traceEvents"]
+    assert (process["ph"], process["name"]) == ("M", "process_name")
+    assert all(event["ph"] == "X" and event["pid"] == 1 for event in events)
+    assert sorted(event["name"] for event in events) == sorted(
+        node.name for node, _ in found.root.walk()
+    )
+    assert (events[0]["ts"], events[0]["dur"]) == (0, found.root.duration_ns / 1e3)
+    (decode,) = (event for event in events if event["name"] == "decode")
+    assert decode["cat"] == "compute"
+    assert_nested(events)
+
+
+def test_a_step_is_on_its_parents_thread_and_steps_beside_it_on_another() -> None:
+    spans = [span("a", 0, 10), span("b", 0, 6, "a"), span("b1", 1, 2, "b"), span("c", 1, 5, "a")]
+    spans += [span("c1", 2, 3, "c"), span("d", 6, 10, "a")]
+    events = trace_events(analyse(spans))["traceEvents"][1:]
+    assert {event["name"]: event["tid"] for event in events} == {
+        "a": 1, "b": 1, "b1": 1, "c": 2, "c1": 2, "d": 1
+    }  # fmt: skip
+
+
+def test_a_failed_event_has_its_error_in_its_name() -> None:
+    events = trace_events(analyse(FAILED))["traceEvents"]
+    assert [event["name"] for event in events[1:]] == ["rag", "queue", "llm (cancelled)"]
 
 
 # --- the command -----------------------------------------------------------------------------
 
 
-def test_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    drawing = tmp_path / "flame.svg"
+def show(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["show", *arguments])
+
+
+def test_a_file(tmp_path: Path) -> None:
+    output = tmp_path / "request.trace.json"
     file = str(TRACES / "rag_cancellable.json")
-    assert main([file, "--svg", str(drawing)]) == 0
-    printed = capsys.readouterr()
-    assert "critical path" in printed.out
-    assert printed.err == f"drawn: {drawing}\n"
-    ET.parse(drawing)
-    assert main([file, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["spans"]["name"] == "rag_cancellable"
+    done = show(file, "--output", str(output))
+    assert done.exit_code == 0
+    assert "critical path" in done.stdout
+    assert str(output) in done.stderr
+    assert json.loads(output.read_text())["traceEvents"]
+    assert json.loads(show(file, "--json").stdout)["spans"]["name"] == "rag_cancellable"
+
+
+def test_json_has_no_control_characters(tmp_path: Path) -> None:
+    file = tmp_path / "trace.json"
+    file.write_text(otlp(raw("\x1b[31m\x9b\udcff")))
+    printed = show(str(file), "--json").stdout
+    assert not set(printed) & {"\x1b", "\x9b"}
+    assert json.loads(printed)["spans"]["name"] == "\x1b[31m\x9b\udcff"
 
 
 @pytest.mark.parametrize(
@@ -417,64 +451,47 @@ def test_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (None, "No such file"),
         (b"\xff", "not UTF-8"),
-        (b'{"resourceSpans": []}', "the trace has no spans|it has no spans"),
+        (b'{"resourceSpans": []}', "the trace has no spans"),
         (b"{}", "no OTLP"),
     ],
 )
-def test_files_that_cannot_be_explained_exit_with_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, message: str
-) -> None:
+def test_unreadable_files_exit_with_2(tmp_path: Path, content: bytes | None, message: str) -> None:
     file = tmp_path / "trace.json"
     if content is not None:
         file.write_bytes(content)
-    assert main([str(file)]) == 2
-    error = capsys.readouterr().err
-    assert str(file) in error
-    assert any(part in error for part in message.split("|")), error
+    done = show(str(file))
+    assert done.exit_code == 2
+    assert str(file) in done.stderr
+    assert message in done.stderr
 
 
-def test_a_drawing_that_cannot_be_written_exits_with_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file, drawing = str(TRACES / "rag_cancellable.json"), tmp_path / "no" / "flame.svg"
-    assert main([file, "--svg", str(drawing)]) == 2
-    assert str(drawing) in capsys.readouterr().err
+def test_an_output_that_cannot_be_written_exits_with_2(tmp_path: Path) -> None:
+    output = tmp_path / "no" / "request.trace.json"
+    done = show(str(TRACES / "rag_cancellable.json"), "--output", str(output))
+    assert done.exit_code == 2
+    assert str(output) in done.stderr
 
 
-def test_an_id_is_looked_up(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked: list[str] = []
-
-    def answer(address: str, timeout: float) -> io.BytesIO:
-        asked.append(address)
-        return io.BytesIO((TRACES / "rag-with-tritons-own.json").read_bytes())
-
-    monkeypatch.setattr(urllib.request, "urlopen", answer)
-    assert main(["rag-1", "--url", "http://host:1/"]) == 0
-    assert asked == ["http://host:1/traces/rag-1"]
-    assert capsys.readouterr().out.startswith("request rag-1")
+def test_an_id_is_found_in_the_collectors_file(tmp_path: Path) -> None:
+    file = tmp_path / "traces.jsonl"
+    content = [
+        (TRACES / name).read_text()
+        for name in ("rag-with-tritons-own.json", "rag_cancellable.json")
+    ]
+    file.write_text("\n".join(json.dumps(json.loads(each)) for each in content))
+    done = show("rag-1", "--file", str(file))
+    assert done.stdout.startswith("request rag-1")
+    named = CliRunner().invoke(main, ["show", "rag-1"], env={"TRITON_TRACES_FILE": str(file)})
+    assert named.stdout == done.stdout
 
 
-def test_an_unknown_id_exits_with_1(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse(address: str, timeout: float) -> None:
-        raise urllib.error.HTTPError(address, 404, "Not Found", Message(), None)
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    assert main(["nobody", "--url", "http://host:1"]) == 1
-    assert "no trace of 'nobody' at http://host:1" in capsys.readouterr().err
-
-
-def test_a_collector_that_is_not_there_exits_with_1(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse(address: str, timeout: float) -> None:
-        raise urllib.error.URLError(ConnectionRefusedError(111, "Connection refused"))
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    assert main(["id", "--url", "http://host:1"]) == 1
-    assert "no trace collector at http://host:1" in capsys.readouterr().err
-    assert main(["id", "--url", "host:1"]) == 2
-    assert "--url: 'host:1' given" in capsys.readouterr().err
+def test_an_unknown_id_exits_with_1(tmp_path: Path) -> None:
+    file = tmp_path / "traces.jsonl"
+    missing = show("nobody", "--file", str(file))
+    assert (missing.exit_code, missing.stdout) == (1, "")
+    assert "no trace of 'nobody'" in missing.stderr
+    assert "triton-traces collect" in missing.stderr
+    file.touch()
+    assert show("nobody", "--file", str(file)).exit_code == 1
+    file.write_text(otlp(raw()))
+    assert show("nobody", "--file", str(file)).exit_code == 1

@@ -1,4 +1,4 @@
-"""How a request is found again: its id, and its place in a trace (W3C Trace Context)."""
+"""The ids of a request: its own, and its place in a trace (W3C Trace Context)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ except ImportError:  # an optional package: without it every call begins a trace
     opentelemetry = None
 
 TRACEPARENT = "traceparent"
-"""Name of the header, and of the request parameter that says the same.
+"""Name of the header, and of the request parameter with the same value.
 
-The header is for Triton's own tracing mode, which reads no parameters; the parameter is for our
-models, which see no headers.
+Triton's own tracing mode reads the header only, our models the parameter only.
 """
 
 _FORM = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -28,7 +27,7 @@ _SAMPLED = 1
 
 
 @dataclass(frozen=True)
-class Identity:
+class RequestContext:
     """The id of a request, and the `traceparent` that it carries."""
 
     request_id: str
@@ -39,15 +38,15 @@ class Identity:
         """32 hexadecimal digits."""
         return self.traceparent[3:35]
 
-    def mark(self, request: Message) -> Message:
+    def add_to(self, request: Message) -> Message:
         """The `ModelInferRequest`, with its id and its place in the trace."""
         request.id = self.request_id
         request.parameters[TRACEPARENT].string_param = self.traceparent
         return request
 
     @contextmanager
-    def named(self) -> Iterator[None]:
-        """Inside, a `TritonRagError` learns which request it is of."""
+    def in_errors(self) -> Iterator[None]:
+        """Inside, a `TritonRagError` gets the ids of the request."""
         try:
             yield
         except TritonRagError as error:
@@ -55,21 +54,21 @@ class Identity:
             raise
 
 
-def make_identity(request_id: str | None = None, traceparent: str | None = None) -> Identity:
-    """Of a call that starts now; what is not given is random or the caller's OpenTelemetry span.
+def new_context(request_id: str | None = None, traceparent: str | None = None) -> RequestContext:
+    """The context of a call that starts now.
 
-    Raises ValueError for a `traceparent` that isn't one.
+    The trace is the one given, else that of the active OpenTelemetry span, else a new one.
+    Raises ValueError for a malformed `traceparent`.
     """
     if traceparent is not None and not _FORM.fullmatch(traceparent):
         raise ValueError(
             f"traceparent: {traceparent!r:.70} given; "
             "00-<32 hexadecimal digits, not all 0>-<16, not all 0>-<2> is needed"
         )
-    return Identity(request_id or secrets.token_hex(16), traceparent or _current())
+    return RequestContext(request_id or secrets.token_hex(16), traceparent or _current())
 
 
 def _current() -> str:
-    """The `traceparent` of the span that is active here, else a new one, sampled."""
     if opentelemetry is not None:
         span = opentelemetry.get_current_span().get_span_context()
         if span.is_valid:
