@@ -21,8 +21,7 @@ from triton_rag import (
 from triton_rag.cli import main
 
 from operations.ports import Ports
-from tests.server.conftest import Server, eventually, gauge
-from tests.server.test_llm import is_idle
+from tests.server.conftest import Server, eventually, gauge, is_idle
 
 QUESTION = "How tall is the tower?"
 DOCUMENTS = ["The tower is 30 m tall.", "Bread is baked in ovens.", "The sky is blue."]
