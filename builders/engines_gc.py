@@ -69,9 +69,7 @@ def _current_key(model: str, sku: Sku, progress: Progress) -> str:
         with tempfile.TemporaryDirectory() as scratch:
             return engines.engine_key(spec, sku, open_checkpoint(spec, Path(scratch)))
     except BuildError as error:
-        progress(
-            f"{sku.name}/{model}: keeping the newest; its checkpoint can't be read: {error}"
-        )
+        progress(f"{sku.name}/{model}: keeping the newest; its checkpoint can't be read: {error}")
         return ""
 
 
