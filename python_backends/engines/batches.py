@@ -21,7 +21,7 @@ engines-cpu). Not measured on a GPU."""
 
 @dataclass(frozen=True)
 class Packing:
-    """A placement's `length_step` and `max_compute_rows`, which `make tune` varies.
+    """A placement's `length_step` and `max_compute_rows`.
 
     The profiles of ONNX Runtime's TensorRT provider are made for the defaults.
     """
