@@ -100,7 +100,7 @@ bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .
 	@touch $@
 
 headroom: $(if $(URL),setup,build-engines)  ## the largest load that keeps SLO="rag:p99<5s" (10 minutes; URL= of a running server)
-	@$(BUILD) -m tests.load.headroom "$(or $(SLO),rag:p99<5s)" --minutes $(or $(MINUTES),10) $(if $(URL),--url $(URL))
+	@$(BUILD) -m tests.headroom "$(or $(SLO),rag:p99<5s)" --minutes $(or $(MINUTES),10) $(if $(URL),--url $(URL))
 
 bench-llama: bench-peers  ## llama.cpp for `make bench`: compiles for 10 minutes and more
 	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers-llama.txt

@@ -13,7 +13,7 @@ from tests.bench.machine import resident_mib
 from tests.bench.peer_process import PEERS, post
 from tests.bench.quality import ask
 from tests.bench.results import OURS, Fact
-from tests.bench.workloads import documents, rags
+from tests.load.workloads import documents, rags
 from tests.server.conftest import tensor, text
 
 if TYPE_CHECKING:

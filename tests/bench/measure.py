@@ -9,11 +9,10 @@ from typing import Any
 
 from tests.bench.results import Fact, Measured, Point, Repeat, Results, Section, read, write
 from tests.bench.services import Services, Variant
-from tests.bench.workloads import Request
-from tests.load.loops import Window, closed_loop, open_loop
+from tests.load.workloads import Request
+from tests.load.loops import Window, closed_loop, interleaved, open_loop
 from tests.load.records import Record
 from tests.load.summary import summarize
-from tests.load.turns import turns
 
 REQUEST_TIMEOUT_S = 60.0
 _WARM_UP = Window(0.4, rounds=1, most_s=20.0)
@@ -67,7 +66,7 @@ class Recorder:
     def add_runs(self, runs: Sequence[tuple[Point, Run]], repeats: int = 0) -> list[Measured]:
         """As `add`, for what brings its own load."""
         found = {point: Measured(point, ()) for point, _ in runs}
-        for _, (point, run) in turns(runs, repeats or self.repeats):
+        for _, (point, run) in interleaved(runs, repeats or self.repeats):
             found[point] = self._one(found[point], run)
         self.section = replace(
             self.section,

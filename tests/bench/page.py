@@ -7,7 +7,7 @@ from builders.spec import ROOT
 from tests.bench.goals import best_peer, goals, peers_of, ratio, tail
 from tests.bench.peer_process import PEERS
 from tests.bench.plots import draw
-from tests.bench.reasons import reasons
+from tests.bench.missed_goals import reasons
 from tests.bench.results import BARE, CANCELLABLE, OURS, Measured, Results, Section, pick
 
 PAGE = ROOT / "docs" / "benchmarks.md"

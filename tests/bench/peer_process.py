@@ -16,7 +16,7 @@ import psutil
 
 from builders.spec import ROOT
 from operations.ports import free_ports
-from tests.bench.workloads import Generate, Rag, Request
+from tests.load.workloads import Generate, Rag, Request
 from tests.load.records import Refused
 from tests.server.checkpoints import checkpoint
 

@@ -4,7 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tests.bench.workloads import COLLECTION, documents
+from tests.load.workloads import COLLECTION, documents
 from tests.server.conftest import OpenStream, tensor, text
 
 

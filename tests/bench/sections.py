@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from tests.bench import checks, llm
+from tests.bench import checks, llm_sections
 from tests.bench.goals import PEER_SHARE
 from tests.bench.measure import Job, Load, Recorder
 from tests.bench.peer_process import LAYOUTS, PEERS
 from tests.bench.results import OURS, Measured, Point, pick, read
 from tests.bench.services import Services, Variant
-from tests.bench.workloads import (
+from tests.load.workloads import (
     Request,
     embeds,
     rags,
@@ -248,7 +248,7 @@ def layouts(context: Context) -> None:
 PARTS = (
     Part("checks", "Equality and quality", checks.measure, 120, 50),
     Part("saturation", "Encoders at saturation", saturation, 650, 160),
-    Part("llm", "`llm` against its engine", llm.reference, 260, 20),
+    Part("llm", "`llm` against its engine", llm_sections.reference, 260, 20),
     Part("embed", "`embed`", curve("embed"), 140, 30),
     Part("rerank", "`rerank`", curve("rerank"), 280, 40),
     Part("rag", "`rag`", curve("rag"), 450, 70),
@@ -256,7 +256,7 @@ PARTS = (
     Part("same-documents", "`rag` over the same documents again", same_documents, 120, 50),
     Part("documents", "`rag` over more and more documents", documents, 420, 30),
     Part("open", "Open loop", open_loop, 760, 90),
-    Part("llm-large", "`llm` with 85 M parameters", llm.large, 140, 40),
+    Part("llm-large", "`llm` with 85 M parameters", llm_sections.large, 140, 40),
     Part("resources", "Start-up and memory", checks.resources, 60, 20),
     Part("layouts", "Layouts of the peers", layouts, 300, 200, is_default=False),
 )

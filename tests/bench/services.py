@@ -17,7 +17,7 @@ import psutil
 from builders.spec import ROOT, load_sku
 from operations.ports import free_ports
 from operations.server import TritonServer
-from tests.bench.inprocess import BareEncoders, BareRag, Library, SentenceTransformers
+from tests.bench.bare_engines import BareEncoders, BareRag, Library, SentenceTransformers
 from tests.bench.peer_process import (
     LLAMA,
     LLAMA_LAYOUT,
@@ -34,8 +34,8 @@ from tests.bench.peer_process import (
     tree,
 )
 from tests.bench.results import BARE, CANCELLABLE, OURS
-from tests.bench.triton import Triton, payload
-from tests.bench.workloads import Embed, Request, Rerank
+from tests.load.triton_client import Triton, payload
+from tests.load.workloads import Embed, Request, Rerank
 from tests.load.records import Send
 
 LIBRARY = "sentence-transformers"

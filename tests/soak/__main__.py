@@ -14,10 +14,10 @@ from tests.chaos.oracle import Oracle
 from tests.chaos.requests import of_every_length
 from tests.chaos.serving import grpc_address, start, starter
 from tests.chaos.traffic import send_all
-from tests.soak.load import RELOADED, Soak, mix, reload
+from tests.soak.mixed_load import RELOADED, Soak, mix, reload
 from tests.soak.plot import plot
 from tests.soak.record import Record, Sample
-from tests.soak.report import Setting, page
+from tests.soak.page import Setting, page
 
 WORK = ROOT / "build" / "soak"
 SHM_MIB = 1024

@@ -18,8 +18,8 @@ from tests.bench.peer_process import tree
 from tests.bench.plots import draw
 from tests.bench.results import BARE, OURS, Fact, Measured, Point, Repeat, Results, Section
 from tests.bench.services import Services, Variant
-from tests.bench.where import Counters, report
-from tests.bench.workloads import Embed, Rag, Request, embeds, prompts, rags, reranks
+from tests.bench.time_by_model import Counters, report
+from tests.load.workloads import Embed, Rag, Request, embeds, prompts, rags, reranks
 from tests.load.loops import Window
 from tests.load.records import Outcome, Record, Response
 from tests.load.summary import summarize

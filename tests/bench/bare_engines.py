@@ -23,8 +23,8 @@ from python_backends.stages.prompt_builder import SYSTEM, USER
 from python_backends.stages.tokenizer import TokenizerStage
 from python_backends.tokenization import load_tokenizer
 from tests.bench.engines import context, folder
-from tests.bench.limits import CANDIDATES, MAX_TOKENS, SOURCES
-from tests.bench.workloads import Embed, Generate, Rag, Request, Rerank
+from tests.bench.rag_limits import CANDIDATES, MAX_TOKENS, SOURCES
+from tests.load.workloads import Embed, Generate, Rag, Request, Rerank
 from tests.load.loops import Window
 from tests.load.records import Outcome, Record, Response
 from tests.server.checkpoints import checkpoint

@@ -1,4 +1,4 @@
-"""Where our server spends its time: `python -m tests.bench.where rag --clients 8`.
+"""Where our server spends its time: `python -m tests.bench.time_by_model rag --clients 8`.
 
 By model, of one request of the workload: how often its step ran and in what batches, what it waited
 in Triton's queue, what Triton counts as compute, and the CPU time of the model's process.
@@ -40,7 +40,7 @@ class Counters:
 
 def main() -> None:
     """Load the server, then print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.where", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.time_by_model", description=__doc__)
     parser.add_argument("workload", choices=("embed", "rerank", "rag"))
     parser.add_argument("--clients", type=int, default=8, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=10.0, help="default: %(default)s")
