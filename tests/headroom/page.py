@@ -7,8 +7,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from tests.headroom.search import Found, Step
-from tests.headroom.slo import ENTRIES, Slo, time
+from tests.headroom.search import Kind, Step, largest_kept, lowest_failed
+from tests.headroom.slo import ENTRIES, Slo, duration
 
 SCALING_SHARE = 0.65
 """Of the largest rate: room for a peak while another server starts."""
@@ -16,69 +16,55 @@ SCALING_SHARE = 0.65
 
 def table(slo: Slo, steps: Sequence[Step]) -> Table:
     """A row for each step, in the order in which they were measured."""
-    columns = ("load", "requests", "answered", "answers/s", slo.percentile, "SLO")
-    made = Table(*columns, title=str(slo))
+    made = Table("load", "requests", "answered", "answers/s", slo.percentile, str(slo))
     for step in steps:
-        load = f"{step.load:.0f} clients" if step.kind == "clients" else f"{step.load:.3g}/s"
-        made.add_row(
-            load, str(step.requests), str(step.answered), f"{step.answered_per_s:.1f}",
-            time(step.measured_s), "kept" if step.is_kept else "missed",
-        )  # fmt: skip
+        load = f"{step.load:.3g} {step.kind}"
+        counts = str(step.requests), str(step.answered), f"{step.answered_per_s:.1f}"
+        made.add_row(load, *counts, duration(step.measured_s), verdict(step))
     return made
 
 
-def advice(slo: Slo, clients: Found, rate: Found, running_now: object = None) -> str:
-    """What was found, and what follows for a placement and for scaling."""
-    return "\n".join(_advice(slo, clients, rate, running_now))
+def verdict(step: Step) -> str:
+    return "kept" if step.is_kept else "missed"
 
 
-def _advice(slo: Slo, clients: Found, rate: Found, running_now: object) -> Iterator[str]:
-    yield _said("clients", clients, slo)
-    yield _said("requests/s", rate, slo)
-    model = ENTRIES[slo.entry]
-    if clients.kept and running_now is not None:
+def advice(slo: Slo, steps: Sequence[Step], running_now: object = None) -> Iterator[str]:
+    """What was found and what to set; `running_now` is the cpu placement's max_running_requests."""
+    yield _found(slo, steps, "clients")
+    yield _found(slo, steps, "requests/s")
+    model, clients = ENTRIES[slo.entry], largest_kept(steps, "clients")
+    if clients and running_now is not None:
         yield (
             f"set in builders/placements/: [models.{model}.parameters] max_running_requests = "
-            f"{clients.kept.load:.0f} (cpu.toml has {running_now})"
+            f"{clients.load:.0f} (cpu.toml has {running_now})"
         )
-    elif clients.kept:
+    elif clients:
         yield f"'{model}' has no max_running_requests: limit its clients in front of the server"
-    if rate.kept:
-        yield (
-            f"scale out at {SCALING_SHARE * rate.kept.load:.3g} requests/s a server "
-            f"({SCALING_SHARE:.0%} of the largest rate)"
-        )
+    if rate := largest_kept(steps, "requests/s"):
+        scaling = f"{SCALING_SHARE * rate.load:.3g} requests/s a server"
+        yield f"add a server at {scaling} ({SCALING_SHARE:.0%} of the largest rate)"
 
 
-def _said(unit: str, result: Found, slo: Slo) -> str:
-    if result.kept is None:
-        tried = f"; the lowest tried is {result.failed:.3g}" if result.failed else ""
-        return f"no number of {unit} keeps {slo}{tried}"
-    failed = f"{result.failed:.3g} misses it" if result.failed else "none that misses it was tried"
-    return (
-        f"{slo} is kept at {result.kept.load:.3g} {unit} ({slo.percentile} "
-        f"{time(result.kept.measured_s)} of {result.kept.requests} requests); {failed}"
-    )
+def _found(slo: Slo, steps: Sequence[Step], kind: Kind) -> str:
+    kept, failed = largest_kept(steps, kind), lowest_failed(steps, kind)
+    tried = f"{failed:.3g} {kind} miss it" if failed else "no larger load was tried"
+    if not kept:
+        return f"{slo} is kept at no load that was tried; {tried}"
+    measured = f"{slo.percentile} {duration(kept.measured_s)} of {kept.requests} requests"
+    return f"{slo} is kept at {kept.load:.3g} {kind} ({measured}); {tried}"
 
 
 def plot(slo: Slo, steps: Sequence[Step], target: Path) -> None:
     """An SVG: the percentile over the clients, and over the arrival rate."""
     mpl.rcParams["svg.hashsalt"] = "headroom"
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, kind, label in zip(
-        panels,
-        ("clients", "rate"),
-        ("clients (closed loop)", "arrivals/s (open loop)"),
-        strict=True,
-    ):
-        for is_kept, colour in ((True, "#2ca02c"), (False, "#d62728")):
-            points = [(s.load, s.measured_s) for s in steps
-                      if s.kind == kind and s.is_kept is is_kept]  # fmt: skip
-            axes.plot(*zip(*points, strict=True) if points else ([], []), "o", color=colour,
-                      label="kept" if is_kept else "missed")  # fmt: skip
+    kinds: tuple[Kind, ...] = ("clients", "requests/s")
+    for axes, kind in zip(figure.subplots(1, 2, sharey=True), kinds, strict=True):
+        for label, colour in (("kept", "#2ca02c"), ("missed", "#d62728")):
+            found = [step for step in steps if step.kind == kind and verdict(step) == label]
+            loads, values_s = [s.load for s in found], [s.measured_s for s in found]
+            axes.plot(loads, values_s, "o", color=colour, label=label)
         axes.axhline(slo.limit_s, linestyle="--", color="black", label=str(slo))
-        axes.set(xlabel=label, yscale="log")
-    panels[0].set_ylabel(f"{slo.percentile}, s")
-    panels[1].legend(fontsize=8)
+        axes.set(xlabel=kind, ylabel=f"{slo.percentile}, s", yscale="log")
+        axes.legend(fontsize=8)
     figure.savefig(target, metadata={"Date": None})

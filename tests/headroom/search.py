@@ -1,22 +1,19 @@
-"""The largest load that keeps an SLO: double until a step fails, then halve the gap.
-
-Pure: the caller measures a step and keeps the time.
-"""
+"""The largest load that keeps an SLO: double until a load fails, then halve the gap."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["clients", "rate"]
-"""`clients`: requests in flight in a closed loop; `rate`: Poisson arrivals a second."""
+Kind = Literal["clients", "requests/s"]
+"""`clients`: a closed loop of so many; `requests/s`: an open loop with Poisson arrivals."""
 CLOSE_ENOUGH = 1.1
 """The search ends when the lowest failed load is at most this factor above the largest kept one."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One measured load."""
+    """One measured load; `measured_s` is the SLO's percentile."""
 
     kind: Kind
     load: float
@@ -24,19 +21,7 @@ class Step:
     answered: int
     answered_per_s: float
     measured_s: float
-    """The percentile of the SLO, seconds."""
     is_kept: bool
-
-
-@dataclass(frozen=True)
-class Found:
-    """`kept` is the step of the largest load that kept the SLO; None when no load did.
-
-    `failed` is the lowest load that failed; None when the search ended before one did.
-    """
-
-    kept: Step | None
-    failed: float | None
 
 
 def search(
@@ -46,44 +31,38 @@ def search(
     has_time: Callable[[], bool],
     is_whole: bool = False,
 ) -> Iterator[Step]:
-    """Measured steps in order, from `start` on and never above `most`; 1/64 of it is given up.
+    """Measured steps in order, `start` first, none above `most`; gives up at 1/64 of `start`.
 
-    A step that fails is measured once more: a machine does other things at times. `is_whole` tries
-    whole numbers only.
+    A load that fails is measured once more: a machine does other things at times.
+    `is_whole` tries whole numbers only, from 1 on.
     """
     kept, failed, load = 0.0, math.inf, min(start, most)
-    while has_time() and load >= (1 if is_whole else start / 64):
+    least = 1 if is_whole else start / 64
+    while load >= least and load not in (kept, failed) and has_time():
         step = measure(load)
         yield step
         if not step.is_kept:
             step = measure(load)
             yield step
-        if step.is_kept:
-            kept = load
-        else:
-            failed = load
-        if kept >= most or (kept and failed / kept <= CLOSE_ENOUGH):
+        kept, failed = (load, failed) if step.is_kept else (kept, load)
+        if kept and failed / kept <= CLOSE_ENOUGH:
             return
-        load = _next_load(kept, failed, most, is_whole)
-        if load in (kept, failed):
-            return
+        load = _next_load(kept, failed, most)
+        load = math.floor(load) if is_whole else load
 
 
-def _next_load(kept: float, failed: float, most: float, is_whole: bool) -> float:
+def _next_load(kept: float, failed: float, most: float) -> float:
     if not kept:
-        load = failed / 2
-    elif math.isinf(failed):
-        load = min(2 * kept, most)
-    else:
-        load = math.sqrt(kept * failed)
-    return math.floor(load) if is_whole else load
+        return failed / 2
+    return min(2 * kept, most) if math.isinf(failed) else math.sqrt(kept * failed)
 
 
-def found(steps: Iterable[Step]) -> Found:
-    """A load fails only when none of its measurements kept the SLO."""
-    steps = list(steps)
-    kept = {step.load: step for step in steps if step.is_kept}
-    failed = {step.load for step in steps} - kept.keys()
-    return Found(
-        max(kept.values(), key=lambda step: step.load, default=None), min(failed, default=None)
-    )
+def largest_kept(steps: Sequence[Step], kind: Kind) -> Step | None:
+    kept = (step for step in steps if step.kind == kind and step.is_kept)
+    return max(kept, key=lambda step: step.load, default=None)
+
+
+def lowest_failed(steps: Sequence[Step], kind: Kind) -> float | None:
+    """The lowest load that never kept the SLO."""
+    kept = {step.load for step in steps if step.kind == kind and step.is_kept}
+    return min({step.load for step in steps if step.kind == kind} - kept, default=None)

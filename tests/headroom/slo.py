@@ -1,4 +1,4 @@
-"""The objective: `rag:p99<5s`, `llm:ttft_p99<1s`; whether records keep it, and how many it needs."""
+"""Service level objectives as they are written: `rag:p99<5s`, `llm:ttft_p99<1s`."""
 
 import math
 import re
@@ -11,18 +11,14 @@ from tests.load.summary import quantile
 ENTRIES = {"embed": "embed", "rerank": "rerank", "llm": "llm", "rag": "rag_cancellable"}
 """What an SLO can name, and the model that is called for it."""
 STREAMED = ("llm", "rag")
-FORM = "ENTRY:[ttft_]pNN<LIMIT, as in rag:p99<5s, embed:p95<200ms or llm:ttft_p99<1s"
 
-_PATTERN = re.compile(
-    r"(?P<entry>\w+):(?P<ttft>ttft_)?p(?P<percent>\d+(\.\d+)?)<(?P<limit>\d+(\.\d+)?)(?P<unit>ms|s)"
-)
-_ABOVE = 3
-"""Requests that lie above the percentile in the smallest sample: 300 requests for p99."""
+_FORM = "ENTRY:[ttft_]pNN<LIMIT, as in rag:p99<5s, embed:p95<200ms or llm:ttft_p99<1s"
+_PATTERN = re.compile(r"(\w+):(ttft_)?p(\d+(?:\.\d+)?)<(\d+(?:\.\d+)?)(ms|s)")
 
 
 @dataclass(frozen=True)
 class Slo:
-    """`percent` of all requests take at most `limit_s`; requests without an answer take for ever.
+    """`percent` of all requests take at most `limit_s`; one without an answer takes for ever.
 
     `is_ttft`: the time to the first token counts, not to the whole answer.
     """
@@ -37,42 +33,40 @@ class Slo:
         return f"{'ttft_' if self.is_ttft else ''}p{self.percent:g}"
 
     def __str__(self) -> str:
-        return f"{self.entry}:{self.percentile}<{time(self.limit_s)}"
+        return f"{self.entry}:{self.percentile}<{duration(self.limit_s)}"
 
     @property
     def requests_needed(self) -> int:
-        """The fewest requests that measure the percentile; never below 50."""
-        return max(50, math.ceil(round(_ABOVE / (1 - self.percent / 100), 6)))
+        """So many that three lie above the percentile: 300 for p99; never below 50."""
+        return max(50, math.ceil(round(300 / (100 - self.percent), 6)))
 
     def measured_s(self, records: Sequence[Record]) -> float:
         """The percentile over all requests; infinite when too many have no answer."""
-        times = sorted(map(self._time_s, records))
-        return quantile(times, self.percent / 100) if times else math.inf
+        return quantile(sorted(map(self._time_s, records)), self.percent / 100)
 
     def _time_s(self, record: Record) -> float:
-        if record.outcome is not Outcome.OK:
+        if record.outcome is not Outcome.OK or record.first_response_s is None:
             return math.inf
-        found = record.first_response_s if self.is_ttft else record.latency_s
-        return math.inf if found is None else found
+        return record.first_response_s if self.is_ttft else record.latency_s
 
 
 def parse(text: str) -> Slo:
     """Raises ValueError with what is possible."""
     found = _PATTERN.fullmatch(text.strip())
     if not found:
-        raise ValueError(f"SLO '{text}' can't be read; write {FORM}")
-    entry, is_ttft, percent = found["entry"], bool(found["ttft"]), float(found["percent"])
+        raise ValueError(f"SLO '{text}' can't be read; write {_FORM}")
+    entry, ttft, percent, limit, unit = found.groups()
     if entry not in ENTRIES:
         raise ValueError(f"SLO '{text}': no entry '{entry}'; possible: {', '.join(ENTRIES)}")
-    if is_ttft and entry not in STREAMED:
+    if ttft and entry not in STREAMED:
         raise ValueError(f"SLO '{text}': '{entry}' has no first token; {' and '.join(STREAMED)} do")
-    limit_s = float(found["limit"]) * (0.001 if found["unit"] == "ms" else 1)
-    if not 0 < percent < 100 or limit_s == 0:
+    slo = Slo(entry, float(percent), float(limit) * (0.001 if unit == "ms" else 1), bool(ttft))
+    if not 0 < slo.percent < 100 or slo.limit_s == 0:
         raise ValueError(f"SLO '{text}': a percentile between 0 and 100 and a limit above 0 needed")
-    return Slo(entry, percent, limit_s, is_ttft)
+    return slo
 
 
-def time(value_s: float) -> str:
+def duration(value_s: float) -> str:
     """`1.25s`, `88ms`; `no answer` for what is infinite."""
     if math.isinf(value_s):
         return "no answer"
