@@ -1,4 +1,6 @@
-"""Without a server: the bare engines (the limit), and sentence-transformers as a library."""
+"""Variants without a server: our engine classes called in this process, which is the limit of what
+our server can reach, and sentence-transformers as a library.
+"""
 
 import asyncio
 import itertools
@@ -13,21 +15,44 @@ from typing import Any
 import numpy as np
 
 from builders.repository import REPOSITORY
+from builders.spec import load_pipeline, load_sku
+from ensembles.manifest import read_manifest
 from python_backends.engines import Delta, load_encoder_engine, load_llm_engine
 from python_backends.engines.batches import compute_batches
 from python_backends.generation.chat_template import ChatTemplate, strict_template
 from python_backends.generation.sampling import GenerationParams
-from python_backends.stage import Tensors
+from python_backends.stage import EngineFolder, StageContext, Tensors
 from python_backends.stages.pair_tokenizer import PairTokenizerStage
 from python_backends.stages.prompt_builder import SYSTEM, USER
 from python_backends.stages.tokenizer import TokenizerStage
 from python_backends.tokenization import load_tokenizer
-from tests.bench.engines import context, folder
 from tests.bench.rag_limits import CANDIDATES, MAX_TOKENS, SOURCES
-from tests.load.workloads import Embed, Generate, Rag, Request, Rerank
 from tests.load.loops import Window
 from tests.load.records import Outcome, Record, Response
+from tests.load.workloads import Embed, Generate, Rag, Request, Rerank
 from tests.server.checkpoints import checkpoint
+
+
+class NoGauge:
+    """Metrics belong to the server."""
+
+    def set(self, value: float) -> None:
+        """Nothing to show."""
+
+
+def context(model: str, repository: Path = REPOSITORY) -> StageContext:
+    """What the server loads `model` with on the cpu SKU, without a server to call back."""
+    parameters = load_sku("cpu").place(model).parameters | load_pipeline().stages.get(model, {})
+    values = {key: str(value) for key, value in parameters.items()}
+    values["engine_folder"] = "engines/cpu"
+    folder = repository / model / "1"
+    return StageContext(folder, values, None, lambda name, description: NoGauge())  # type: ignore[arg-type]
+
+
+def folder(model: str, repository: Path = REPOSITORY) -> EngineFolder:
+    """The engine folder that `model` reads."""
+    path = repository / model / "1" / "engines" / "cpu"
+    return EngineFolder(path, read_manifest(path))
 
 
 class Library:
@@ -56,7 +81,7 @@ class BareEncoders:
         self._tokenizer = TokenizerStage(context("tokenizer"))
         self._pair_tokenizer = PairTokenizerStage(context("pair_tokenizer"))
 
-    def job(self, request: Request) -> tuple[float, Callable[[], Any]]:
+    def prepare(self, request: Request) -> tuple[float, Callable[[], Any]]:
         """Of `Embed` or `Rerank`."""
         match request:
             case Embed(texts):
@@ -85,12 +110,12 @@ class BareRag:
         self._user = strict_template(USER)
         self._engine = load_llm_engine(context("llm"), folder("llm"))
 
-    def job(self, request: Request) -> tuple[list[Callable[[], Any]], list[int]]:
+    def prepare(self, request: Request) -> tuple[list[Callable[[], Any]], list[int]]:
         """Calls of the encoders, and ids of the prompt: its first passages stand for the best."""
         assert isinstance(request, Rag)
         question, passages = request.question, request.passages
-        _, embed = self._encoders.job(Embed((question, *passages)))
-        _, rerank = self._encoders.job(Rerank(question, passages[:CANDIDATES]))
+        _, embed = self._encoders.prepare(Embed((question, *passages)))
+        _, rerank = self._encoders.prepare(Rerank(question, passages[:CANDIDATES]))
         sources = [" ".join(passage.split()) for passage in passages[:SOURCES]]
         user = self._user.render(question=question, sources=sources)
         messages = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": user})
@@ -129,7 +154,7 @@ class SentenceTransformers:
 
         self._models = Models(threads=2)
 
-    def job(self, request: Request) -> tuple[float, Callable[[], Any]]:
+    def prepare(self, request: Request) -> tuple[float, Callable[[], Any]]:
         """Of `Embed` or `Rerank`."""
         match request:
             case Embed(texts):

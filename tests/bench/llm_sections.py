@@ -10,12 +10,11 @@ from operations.server import TritonServer
 from tests.bench import random_llama
 from tests.bench.bare_engines import BareLlm
 from tests.bench.measure import Job, Load, Run
-from tests.bench.peer_process import LOGS
-from tests.bench.results import BARE, OURS, Point
+from tests.bench.results import BARE, FOLDER, OURS, Point
 from tests.bench.services import Variant
+from tests.load.loops import Window
 from tests.load.triton_client import Triton, payload
 from tests.load.workloads import prompts
-from tests.load.loops import Window
 
 if TYPE_CHECKING:
     from tests.bench.sections import Context
@@ -37,7 +36,7 @@ def reference(context: "Context") -> None:
 
 def large(context: "Context") -> None:
     """With an engine that takes longer than what is around it."""
-    repository, log = random_llama.repository(), LOGS / "tritonserver-large.log"
+    repository, log = random_llama.repository(), FOLDER / "tritonserver-large.log"
     with TritonServer(load_sku("cpu"), free_ports(), log, repository) as server:
         triton = context.services.client(f"127.0.0.1:{server.ports.grpc}")
         _both(context, repository, triton, GOAL_STREAMS, LARGE_TOKENS, 3.0, workload="llm-large")

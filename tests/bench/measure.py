@@ -7,12 +7,12 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.bench.results import Fact, Measured, Point, Repeat, Results, Section, read, write
+from tests.bench.results import Fact, Measured, Point, Repeat, Results, SectionResult, read, write
 from tests.bench.services import Services, Variant
-from tests.load.workloads import Request
 from tests.load.loops import Window, closed_loop, interleaved, open_loop
 from tests.load.records import Record
 from tests.load.summary import summarize
+from tests.load.workloads import Request
 
 REQUEST_TIMEOUT_S = 60.0
 _WARM_UP = Window(0.4, rounds=1, most_s=20.0)
@@ -48,7 +48,7 @@ Run = Callable[[], list[Record]]
 class Recorder:
     """One section while it is being measured; every group of points is written at once."""
 
-    section: Section
+    section: SectionResult
     repeats: int
     services: Services
     expected_runs: int = 0
@@ -101,7 +101,7 @@ class Recorder:
             return replace(before, fault=before.fault or "skipped after faults at other points")
         try:
             self._cores = 0.0
-            with self.services.alone(name):
+            with self.services.others_stopped(name):
                 records = run()
             repeat = Repeat(summarize(records), self._cores)
         except Exception as error:  # one variant's fault must not lose the others' figures
@@ -131,7 +131,9 @@ class Recorder:
         is_warm = False
 
         def fresh(count: int) -> list[object]:
-            return [job.variant.job(request) for request in itertools.islice(job.requests(), count)]
+            return [
+                job.variant.prepare(request) for request in itertools.islice(job.requests(), count)
+            ]
 
         def run() -> list[Record]:
             nonlocal is_warm
