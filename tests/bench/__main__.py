@@ -15,11 +15,12 @@ from transformers.utils import logging
 
 from builders.spec import ROOT
 from tests.bench import page
+from tests.bench.context import DEFAULT, QUICK, BenchSettings, Context
 from tests.bench.machine import describe
 from tests.bench.measure import Recorder
 from tests.bench.peer_process import LLAMA, PEERS, PYTHON
 from tests.bench.results import FILE, SectionResult, read
-from tests.bench.sections import DEFAULT, QUICK, SECTIONS, BenchSettings, Context, Section
+from tests.bench.sections import SECTIONS, Section
 from tests.bench.services import Services
 
 _OURS = ("openvino", "openvino-genai", "torch", "transformers", "sentence-transformers", "grpcio")

@@ -82,7 +82,7 @@ class BareEncoders:
         self._pair_tokenizer = PairTokenizerStage(context("pair_tokenizer"))
 
     def prepare(self, request: Request) -> tuple[float, Callable[[], Any]]:
-        """Of `Embed` or `Rerank`."""
+        """Rows and the call for `Embed` or `Rerank`."""
         match request:
             case Embed(texts):
                 inputs = self._tokenizer.answer(Tensors({"text": _array(texts)}))
@@ -155,7 +155,7 @@ class SentenceTransformers:
         self._models = Models(threads=2)
 
     def prepare(self, request: Request) -> tuple[float, Callable[[], Any]]:
-        """Of `Embed` or `Rerank`."""
+        """Rows and the call for `Embed` or `Rerank`."""
         match request:
             case Embed(texts):
                 body: dict[str, Any] = {"texts": list(texts)}
@@ -177,7 +177,9 @@ class BareLlm:
     def closed_loop(
         self, requests: Iterator[Generate], clients: int, window: Window
     ) -> list[Record]:
-        """As `tests.load.loops.closed_loop`; the next request is sent on the engine's thread."""
+        """Like `tests.load.loops.closed_loop`, but on the engine's own thread: an event loop
+        between would slow down what is the limit.
+        """
         ready = ((self._tokenizer.encode(r.prompt).ids, r.tokens) for r in requests)
         prepared = itertools.cycle(list(itertools.islice(ready, 256)))
         records: list[Record] = []

@@ -38,3 +38,12 @@ def p50(found: Sequence[Measured]) -> str:
 
 def median(found: Sequence[Measured]) -> str:
     return f"{found[0].work_per_s.median:,.4g}" if found else ""
+
+
+def facts_between(facts: dict[str, float], start: str, end: str) -> dict[str, float]:
+    """The facts whose names begin and end so, by what stands between."""
+    return {
+        what.removeprefix(start).removesuffix(end): value
+        for what, value in facts.items()
+        if what.startswith(start) and what.endswith(end)
+    }

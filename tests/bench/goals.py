@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from tests.bench.results import BARE, CANCELLABLE, OURS, Measured, Results, pick
 
 PEER_SHARE = 0.7
-"""Of a variant's own capacity: the load of the open loop that all are measured under."""
+"""The share of its own capacity at which every variant is measured in the open loop."""
 
 LLM_SHARE = 0.9
-"""Of the bare LLM engine's tokens a second, with 16 streams."""
+"""The share of the bare LLM engine's tokens a second that 16 streams must reach."""
 
 NOT_PEERS = (OURS, CANCELLABLE, BARE)
 MODELS = {OURS: "`rag`", CANCELLABLE: "`rag_cancellable`"}
@@ -56,7 +56,7 @@ def peers_of(measured: Sequence[Measured]) -> list[Measured]:
 
 
 def ratio(measured: Sequence[Measured], variant: str, base: str) -> float | None:
-    """Of median throughputs; None when one of them is missing or has no work."""
+    """The ratio of median throughputs; None when one is missing or has no work."""
     found, bases = pick(measured, variant=variant), pick(measured, variant=base)
     if not found or not bases or not bases[0].work_per_s.median:
         return None

@@ -1,4 +1,4 @@
-"""Runs points in turns, and keeps what was measured when a variant fails or the run is stopped."""
+"""Runs points interleaved; keeps what was measured when a variant fails or the run is stopped."""
 
 import asyncio
 import itertools
@@ -55,16 +55,16 @@ class Recorder:
     _begun_s: float = field(default_factory=time.monotonic)
     _runs: int = 0
     _cores: float = 0.0
-    """Of this process, in the latest run; 0 for runs that brought their own load."""
+    """Cores that this process took in the latest run; 0 for runs that brought their own load."""
     _faults: dict[str, int] = field(default_factory=dict)
 
     def add(self, jobs: Sequence[Job], repeats: int = 0) -> list[Measured]:
-        """Jobs of one load, in turns."""
+        """Measure jobs of one load, interleaved."""
         runs = [(job.point, self.prepared(job)) for job in jobs]
         return self.add_runs(runs, repeats)
 
     def add_runs(self, runs: Sequence[tuple[Point, Run]], repeats: int = 0) -> list[Measured]:
-        """As `add`, for what brings its own load."""
+        """Like `add`, for runs that bring their own load."""
         found = {point: Measured(point, ()) for point, _ in runs}
         for _, (point, run) in interleaved(runs, repeats or self.repeats):
             found[point] = self._one(found[point], run)

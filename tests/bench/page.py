@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.bench.cells import median, number, p50, p50_p99, ranked, table, times
+from tests.bench.cells import facts_between, median, number, p50, p50_p99, ranked, table, times
 from tests.bench.goals import best_peer, goals
 from tests.bench.missed_goals import explanations
 from tests.bench.peer_process import PEERS
@@ -29,7 +29,6 @@ measured, the processes of the others are stopped (SIGSTOP)."""
 
 
 def write(results: Results, folder: Path) -> list[Path]:
-    """`folder`/benchmarks.md and its plots; the files written."""
     plots = draw(results, folder / "benchmarks")
     page = folder / "benchmarks.md"
     page.write_text("\n".join(_page(results, {path.stem for path in plots})))
@@ -82,7 +81,6 @@ def _checks(results: Results) -> Iterator[str]:
 
 
 def _saturation(results: Results) -> Iterator[str]:
-    """Both encoders in one table."""
     found = {name: pick(results.measured("saturation"), workload=name)
              for name in ("embed", "rerank")}  # fmt: skip
     if not (first := found["embed"] or found["rerank"]):
@@ -244,7 +242,10 @@ def _resources(results: Results) -> Iterator[str]:
     if not (section := results.section("resources")):
         return
     facts = {fact.what: fact.value for fact in section.facts}
-    mib, cores = _between(facts, "memory of ", ", MiB"), _between(facts, "cores of ", " while idle")
+    mib, cores = (
+        facts_between(facts, "memory of ", ", MiB"),
+        facts_between(facts, "cores of ", " while idle"),
+    )
     models = {name.strip("`"): value for name, value in mib.items() if name.startswith("`")}
     yield "## Start-up and memory\n"
     rows = [[name, number(value), number(cores[name]) if name in cores else ""]
@@ -253,15 +254,6 @@ def _resources(results: Results) -> Iterator[str]:
     parts = ", ".join(f"`{name}` {number(value)}" for name, value in models.items())
     start_up = [f"{what}: {number(s)}" for what, s in facts.items() if what.startswith("start-up")]
     yield f"Ours, {''.join(start_up)}. Its processes, MiB: {parts}.\n"
-
-
-def _between(facts: dict[str, float], start: str, end: str) -> dict[str, float]:
-    """By what stands between, the facts that begin and end so."""
-    return {
-        what.removeprefix(start).removesuffix(end): value
-        for what, value in facts.items()
-        if what.startswith(start) and what.endswith(end)
-    }
 
 
 def _peers(results: Results) -> Iterator[str]:

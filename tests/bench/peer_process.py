@@ -193,7 +193,7 @@ def completion(request: Request) -> tuple[int, bytes]:
 
 
 def session() -> aiohttp.ClientSession:
-    """As many connections as clients; belongs to the running event loop."""
+    """Has as many connections as clients; belongs to the running event loop."""
     asyncio.get_running_loop()
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.bench import checks, llm_sections
+from tests.bench.context import MANY_DOCUMENTS, Context
 from tests.bench.goals import PEER_SHARE
-from tests.bench.measure import Job, Load, Recorder
+from tests.bench.measure import Job, Load
 from tests.bench.peer_process import LAYOUTS, PEERS
 from tests.bench.results import OURS, Measured, Point, pick, read
-from tests.bench.services import Services, Variant
+from tests.bench.services import Variant
 from tests.load.arrivals import bursts, poisson
 from tests.load.loops import Window
 from tests.load.workloads import (
@@ -24,43 +25,8 @@ from tests.load.workloads import (
 
 RAG_DOCUMENTS = 10
 GOAL_CLIENTS = 8
-MANY_DOCUMENTS = 1000
 BURST = 16
 SHARES = (0.5, 0.7, 0.9)
-
-
-@dataclass(frozen=True)
-class BenchSettings:
-    """How much is measured."""
-
-    repeats: int
-    clients: tuple[int, ...]
-    peer_clients: tuple[int, ...]
-    documents: tuple[int, ...]
-    pace: float
-    """Factor on how long a run lasts."""
-
-    def __str__(self) -> str:
-        return f"{self.repeats} repeats in turns, runs of {self.pace:g} × their length"
-
-
-DEFAULT = BenchSettings(
-    3, (1, 2, 4, 8, 16, 32, 64, 128, 200), (1, 8, 32, 128), (1, 10, 100, MANY_DOCUMENTS), 1.0
-)
-QUICK = BenchSettings(1, (1, 8, 64), (1, 8), (1, 10, 100), 0.5)
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a section has."""
-
-    services: Services
-    recorder: Recorder
-    settings: BenchSettings
-
-    def window(self, measure_s: float, rounds: int = 0) -> Window:
-        """At this run's pace."""
-        return Window(measure_s * self.settings.pace, rounds, 10 * measure_s)
 
 
 @dataclass(frozen=True)
@@ -87,7 +53,7 @@ class Section:
 
 
 def workload_of(context: Context, name: str) -> BenchWorkload:
-    """Of a section of that name."""
+    """The workload of the section `name`."""
     match name:
         case "embed":
             return BenchWorkload(name, embeds, 1.5, 2048, 6.0)

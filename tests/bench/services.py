@@ -59,7 +59,7 @@ class Services:
     faults: dict[str, str] = field(default_factory=dict)
     """Peers that are not to be had, with the reason."""
     start_s: float = 0.0
-    """Of our server, until every model is ready."""
+    """How long our server took until every model was ready."""
     _running: dict[str, Peer] = field(default_factory=dict)
     _ended: list[Callable[[], None]] = field(default_factory=list)
 

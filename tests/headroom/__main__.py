@@ -22,7 +22,7 @@ FOLDER = ROOT / "build" / "headroom"
 FEWEST_STEPS = 6
 """Open-loop steps that a search takes at least: two doublings, two halvings, two repetitions."""
 SHARE_FOR_CLIENTS = 0.4
-"""Of the time; the rest is for the arrival rate."""
+"""Share of the time; the rest is for the arrival rate."""
 WARM_UP_CLIENTS, MOST_CLIENTS, MOST_PER_S = 4, 512, 5000.0
 
 
@@ -37,7 +37,7 @@ def main(context: click.Context, slo: str, minutes: float, url: str | None) -> N
     SLO is ENTRY:[ttft_]pNN<LIMIT, as in rag:p99<5s, embed:p95<200ms or llm:ttft_p99<1s. Entries are
     embed, rerank, llm and rag. The plot goes to build/headroom/.
 
-    Exit status: 0 found, 1 no load keeps the SLO, 2 it can't be measured in this time.
+    Exit status: 0 found, 1 no arrival rate keeps the SLO, 2 it can't be measured in this time.
     """
     try:
         asked = parse(slo)

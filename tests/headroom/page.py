@@ -11,7 +11,7 @@ from tests.headroom.search import Kind, Step, largest_kept, lowest_failed
 from tests.headroom.slo import ENTRIES, Slo, duration
 
 SCALING_SHARE = 0.65
-"""Of the largest rate: room for a peak while another server starts."""
+"""Share of the largest rate; the rest is for a peak while another server starts."""
 
 
 def table(slo: Slo, steps: Sequence[Step]) -> Table:
