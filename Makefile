@@ -15,9 +15,7 @@ BENCH_FLAGS ?=
 DASHBOARD_FLAGS ?=
 CHECK_FLAGS ?=
 SLO ?=
-CLIENTS ?=
-WRITE ?=
-TUNE_FLAGS ?=
+URL ?=
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done || echo python3)
 PIP_FLAGS := -qq --disable-pip-version-check
 
@@ -103,9 +101,8 @@ bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .
 	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers.lock
 	@touch $@
 
-# As `serve`: engines are made here for the cpu SKU alone. Other SKUs are refused, with the reason.
-tune: $(if $(filter cpu,$(SKU)),build-engines,setup)  ## find the placement that serves most within SLO (20 minutes; WRITE=1)
-	@$(BUILD) -m builders.tune --sku $(SKU) $(if $(SLO),--slo "$(SLO)") --clients "$(CLIENTS)" --minutes $(or $(MINUTES),20) $(if $(WRITE),--write) $(TUNE_FLAGS)
+headroom: $(if $(URL),setup,build-engines)  ## the largest load that keeps SLO="rag:p99<5s" (10 minutes; URL= of a running server)
+	@$(BUILD) -m tests.headroom "$(or $(SLO),rag:p99<5s)" --minutes $(or $(MINUTES),10) $(if $(URL),--url $(URL))
 
 bench-llama: bench-peers  ## llama.cpp for `make bench`: compiles for 10 minutes and more
 	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers-llama.txt
@@ -141,4 +138,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve .venv-peers build model_repository/*/1/engine
 
-.PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-gpu bench tune dashboard check-rules reference-models bench-lint render-lint-docs lock chaos soak clean
+.PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-gpu bench headroom dashboard check-rules reference-models bench-lint render-lint-docs lock chaos soak clean

@@ -1,4 +1,4 @@
-"""Why goals are missed where they are, said with the figures of the run."""
+"""Why goals are missed, with the figures of the run."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from tests.bench.goals import LLM_SHARE, at_same_arrivals, ratio
 from tests.bench.results import BARE, OURS, Results, pick
 
 
-def reasons(results: Results) -> Iterator[str]:
+def explanations(results: Results) -> Iterator[str]:
     """A paragraph for each goal that has one."""
     yield from _limit(results)
     yield from _tails(results)
@@ -14,32 +14,31 @@ def reasons(results: Results) -> Iterator[str]:
 
 
 def _limit(results: Results) -> Iterator[str]:
-    """The goal against BentoML can't be met by speed: what the bare engines do of it."""
+    """Against BentoML: what the bare engines reach, which is the most that speed can do."""
     at_goal = pick(results.measured("rag"), workload="rag", clients=8)
     bare, ours = ratio(at_goal, BARE, "bentoml"), ratio(at_goal, OURS, BARE)
     if bare is None or ours is None:
         return
     yield (
-        f"The bare engines in one process, without any server, do {bare:.2f} × BentoML's questions "
-        f"over 10 documents that nobody has seen: the two encoders are nearly all of the work, on "
-        f"both sides with the same instructions of the same cores. `rag` reaches {ours:.2f} × "
-        "that. More than the engines can do is only to be had by not computing again"
-        f"{_kept(results)}.\n"
+        f"The bare engines in one process, without a server, answer {bare:.2f} × BentoML's "
+        "questions over 10 new documents: both encoders are nearly all of the work, and they run "
+        f"the same instructions on the same cores in both. `rag` reaches {ours:.2f} × the bare "
+        f"engines. More is possible only where nothing is computed twice{_kept(results)}.\n"
     )
 
 
 def _kept(results: Results) -> str:
     found = ratio(results.measured("same-documents"), OURS, "bentoml")
-    return f": {found:.2f} × BentoML over documents that come again" if found else ""
+    return f": {found:.2f} × BentoML over the same documents again" if found else ""
 
 
 def _tails(results: Results) -> Iterator[str]:
-    """p99 ÷ p50 flatters who is slow: both percentiles of ours under a peer's arrivals."""
+    """p99 ÷ p50 favours slow servers: so both percentiles of ours under a peer's arrivals."""
     found = [text for name in ("embed", "rerank", "rag") if (text := _same(results, name))]
     if found:
         yield (
-            "p99 ÷ p50 is small where the median is slow too. Sent the very arrivals of the "
-            f"fastest peer, ours had {'; '.join(found)}.\n"
+            "A slow median makes p99 ÷ p50 small. With the same arrivals as the fastest peer, ours "
+            f"has {'; '.join(found)}.\n"
         )
 
 
@@ -53,15 +52,16 @@ def _same(results: Results, workload: str) -> str:
 
 
 def _small_llm(results: Results) -> Iterator[str]:
-    """What is around the engine costs the same by the token, whatever the engine takes for it."""
+    """What surrounds the engine costs the same for a token, whatever the engine takes."""
     small, large = (_at_goal(results, name) for name in ("llm", "llm-large"))
     if small is None or large is None or small[1] / small[0] >= LLM_SHARE:
         return
     alone, served = (1e6 / rate for rate in small)
     yield (
-        f"With 16 streams of the reference LLM a token takes {alone:.0f} µs alone and {served:.0f} "
-        f"µs served: {served - alone:.0f} µs for Triton, streaming and the client, which count "
-        f"beside so small a model. With 85 M parameters a token takes {1e6 / large[0]:,.0f} µs.\n"
+        f"With 16 streams of the reference LLM the bare engine takes {alone:.0f} µs for a token, "
+        f"the server {served:.0f} µs: {served - alone:.0f} µs for Triton, streaming, the client. "
+        "They count beside so small a model; with 85 M parameters a token takes "
+        f"{1e6 / large[0]:,.0f} µs.\n"
     )
 
 

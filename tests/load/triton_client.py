@@ -11,8 +11,8 @@ import grpc
 from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelInferResponse
 from tritonclient.grpc.service_pb2 import ModelStreamInferResponse as StreamResponse
 
-from tests.bench.workloads import Embed, Generate, Rag, Request, Rerank
 from tests.load.records import Refused
+from tests.load.workloads import Embed, Generate, Rag, Request, Rerank
 
 _SERVICE = "/inference.GRPCInferenceService/"
 _CHANNELS = 4

@@ -1,4 +1,6 @@
-"""Without a server: the bare engines (the limit), and sentence-transformers as a library."""
+"""Variants without a server: our engine classes called in this process, which is the limit of what
+our server can reach, and sentence-transformers as a library.
+"""
 
 import asyncio
 import itertools
@@ -12,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from builders.repository import REPOSITORY
+from builders.repository import REPOSITORY, engine_link
+from builders.spec import ENGINE_LINK, load_pipeline, load_sku
+from ensembles.manifest import read_manifest
+from python_backends.context import EngineFolder, StageContext
 from python_backends.engines.encoder_engine import compute_batches
 from python_backends.engines.llm_engine import Delta, GenerationParams
 from python_backends.engines.load import load_encoder_engine, load_llm_engine
@@ -22,12 +27,27 @@ from python_backends.stages.prompt_builder import SYSTEM, USER
 from python_backends.stages.tokenizer import TokenizerStage
 from python_backends.tensors import Tensors
 from python_backends.tokenization import load_tokenizer
-from tests.bench.engines import context, folder
-from tests.bench.limits import CANDIDATES, MAX_TOKENS, SOURCES
-from tests.bench.workloads import Embed, Generate, Rag, Request, Rerank
+from tests.bench.rag_limits import CANDIDATES, MAX_TOKENS, SOURCES
+from tests.fakes.serving import FakeMeter
 from tests.load.loops import Window
 from tests.load.records import Outcome, Record, Response
+from tests.load.workloads import Embed, Generate, Rag, Request, Rerank
 from tests.server.checkpoints import checkpoint
+
+
+def context(model: str, repository: Path = REPOSITORY) -> StageContext:
+    """What the server loads `model` with on the cpu SKU, without a server to call back."""
+    parameters = load_sku("cpu").place(model).parameters | load_pipeline().stages.get(model, {})
+    values = {key: str(value) for key, value in parameters.items()}
+    values["engine_folder"] = ENGINE_LINK
+    folder = repository / model / "1"
+    return StageContext(folder, values, None, FakeMeter())  # type: ignore[arg-type]
+
+
+def folder(model: str, repository: Path = REPOSITORY) -> EngineFolder:
+    """The engine folder that `model` reads."""
+    path = engine_link(model, repository)
+    return EngineFolder(path, read_manifest(path))
 
 
 class Library:
@@ -56,8 +76,8 @@ class BareEncoders:
         self._tokenizer = TokenizerStage(context("tokenizer"))
         self._pair_tokenizer = PairTokenizerStage(context("pair_tokenizer"))
 
-    def job(self, request: Request) -> tuple[float, Callable[[], Any]]:
-        """Of `Embed` or `Rerank`."""
+    def prepare(self, request: Request) -> tuple[float, Callable[[], Any]]:
+        """Rows and the call for `Embed` or `Rerank`."""
         match request:
             case Embed(texts):
                 inputs = self._tokenizer.answer(Tensors({"text": _array(texts)}))
@@ -85,12 +105,12 @@ class BareRag:
         self._user = strict_template(USER)
         self._engine = load_llm_engine(context("llm"), folder("llm"))
 
-    def job(self, request: Request) -> tuple[list[Callable[[], Any]], list[int]]:
+    def prepare(self, request: Request) -> tuple[list[Callable[[], Any]], list[int]]:
         """Calls of the encoders, and ids of the prompt: its first passages stand for the best."""
         assert isinstance(request, Rag)
         question, passages = request.question, request.passages
-        _, embed = self._encoders.job(Embed((question, *passages)))
-        _, rerank = self._encoders.job(Rerank(question, passages[:CANDIDATES]))
+        _, embed = self._encoders.prepare(Embed((question, *passages)))
+        _, rerank = self._encoders.prepare(Rerank(question, passages[:CANDIDATES]))
         sources = [" ".join(passage.split()) for passage in passages[:SOURCES]]
         user = self._user.render(question=question, sources=sources)
         messages = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": user})
@@ -129,8 +149,8 @@ class SentenceTransformers:
 
         self._models = Models(threads=2)
 
-    def job(self, request: Request) -> tuple[float, Callable[[], Any]]:
-        """Of `Embed` or `Rerank`."""
+    def prepare(self, request: Request) -> tuple[float, Callable[[], Any]]:
+        """Rows and the call for `Embed` or `Rerank`."""
         match request:
             case Embed(texts):
                 body: dict[str, Any] = {"texts": list(texts)}
@@ -152,7 +172,9 @@ class BareLlm:
     def closed_loop(
         self, requests: Iterator[Generate], clients: int, window: Window
     ) -> list[Record]:
-        """As `tests.load.loops.closed_loop`; the next request is sent on the engine's thread."""
+        """Like `tests.load.loops.closed_loop`, but on the engine's own thread: an event loop
+        between would slow down what is the limit.
+        """
         ready = ((self._tokenizer.encode(r.prompt).ids, r.tokens) for r in requests)
         prepared = itertools.cycle(list(itertools.islice(ready, 256)))
         records: list[Record] = []

@@ -63,7 +63,7 @@ def documents() -> list[str]:
 
 
 def questions() -> list[str]:
-    """Of the sample collection."""
+    """Questions of the sample collection."""
     return [json.loads(line)["question"] for line in (COLLECTION / "questions.jsonl").open()]
 
 

@@ -1,21 +1,18 @@
-"""Where our server spends its time: `python -m tests.bench.where rag --clients 8`.
+"""Where our server spends its time: `python -m tests.bench.time_by_model rag --clients 8`."""
 
-By model, of one request of the workload: how often its step ran and in what batches, what it waited
-in Triton's queue, what Triton counts as compute, and the CPU time of the model's process.
-"""
-
-import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import psutil
 import tritonclient.grpc as grpcclient
 
+from tests.bench.cells import table
+from tests.bench.context import DEFAULT, Context
 from tests.bench.measure import Job, Load, Recorder
-from tests.bench.page import table
-from tests.bench.results import Point, Section
-from tests.bench.sections import DEFAULT, RAG_DOCUMENTS, Context, workload_of
+from tests.bench.results import Point, SectionResult
+from tests.bench.sections import RAG_DOCUMENTS, workload_of
 from tests.bench.services import Services
 from tests.load.loops import Window
 from tests.load.summary import Summary, summarize
@@ -23,7 +20,7 @@ from tests.load.summary import Summary, summarize
 
 @dataclass(frozen=True)
 class Counters:
-    """Of a model, since the server's start; seconds."""
+    """What a model has done since the server started."""
 
     requests: int = 0
     executions: int = 0
@@ -38,18 +35,20 @@ class Counters:
         return Counters(*(getattr(self, name) - getattr(before, name) for name in names))
 
 
-def main() -> None:
-    """Load the server, then print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.where", description=__doc__)
-    parser.add_argument("workload", choices=("embed", "rerank", "rag"))
-    parser.add_argument("--clients", type=int, default=8, help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=10.0, help="default: %(default)s")
-    parser.add_argument("--variant", type=int, default=0, help="of rag: 1 is rag_cancellable")
-    given = parser.parse_args()
+@click.command()
+@click.argument("model", type=click.Choice(["embed", "rerank", "rag", "rag_cancellable"]))
+@click.option("--clients", type=int, default=8, show_default=True, help="requests in flight")
+@click.option("--seconds", type=float, default=10.0, show_default=True, help="how long to load it")
+def main(model: str, clients: int, seconds: float) -> None:
+    """Load MODEL, then print the milliseconds that each model behind it takes of one request.
+
+    The columns: how often the model's step runs and in what batches, its time in Triton's queue,
+    what Triton counts as compute, and the CPU time of the model's process.
+    """
     with Services() as services:
-        found, before, after = _load(services, given)
+        found, before, after = _load(services, model, clients, seconds)
     rows = {name: after[name] - before.get(name, Counters()) for name in sorted(after)}
-    print(report(found, {name: row for name, row in rows.items() if row.requests or row.cpu_s}))
+    click.echo(report(found, {n: row for n, row in rows.items() if row.requests or row.cpu_s}))
 
 
 def report(found: Summary, rows: Mapping[str, Counters]) -> str:
@@ -72,13 +71,14 @@ def report(found: Summary, rows: Mapping[str, Counters]) -> str:
 
 
 def _load(
-    services: Services, given: argparse.Namespace
+    services: Services, model: str, clients: int, seconds: float
 ) -> tuple[Summary, dict[str, Counters], dict[str, Counters]]:
-    recorder = Recorder(Section("where", "", 0.0, "", "", "", ()), 1, services)
-    workload = workload_of(Context(services, recorder, DEFAULT), given.workload)
-    variant = services.ours(given.workload)[given.variant]
-    point = Point(variant.name, workload.name, clients=given.clients, documents=RAG_DOCUMENTS)
-    load = Load(Window(given.seconds))
+    recorder = Recorder(SectionResult("time by model", "", 0.0, "", "", "", ()), 1, services)
+    name = "rag" if model == "rag_cancellable" else model
+    workload = workload_of(Context(services, recorder, DEFAULT), name)
+    variant = services.ours(name)[-1 if model == "rag_cancellable" else 0]
+    point = Point(variant.name, workload.name, clients=clients, documents=RAG_DOCUMENTS)
+    load = Load(Window(seconds))
     run = recorder.prepared(Job(point, variant, workload.requests, load, workload.pool))
     run()  # warm
     before = counters(services)
@@ -87,7 +87,7 @@ def _load(
 
 
 def counters(services: Services) -> dict[str, Counters]:
-    """Of every model, and of the server's own process."""
+    """Counters of every model, and of the server's own process."""
     cpu_s = _cpu_by_process(services.server.pid)
     client = grpcclient.InferenceServerClient(services.url)
     statistics = client.get_inference_statistics().model_stats
@@ -105,7 +105,7 @@ def counters(services: Services) -> dict[str, Counters]:
 
 
 def _cpu_by_process(server_pid: int) -> dict[str, float]:
-    """Seconds, of the server and of the process of each model."""
+    """CPU seconds of the server and of each model's process."""
     server = psutil.Process(server_pid)
     found = {"tritonserver": _cpu_s(server)}
     for child in server.children(recursive=True):

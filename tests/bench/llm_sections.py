@@ -1,31 +1,27 @@
 """`llm`, streamed, against the bare engine in this process at the same concurrency."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from builders.repository import REPOSITORY
 from builders.spec import load_sku
 from operations.ports import free_ports
 from operations.server import TritonServer
-from tests.bench import big_llm
-from tests.bench.inprocess import BareLlm
+from tests.bench import random_llama
+from tests.bench.bare_engines import BareLlm
+from tests.bench.context import Context
 from tests.bench.measure import Job, Load, Run
-from tests.bench.peer_process import LOGS
-from tests.bench.results import BARE, OURS, Point
+from tests.bench.results import BARE, FOLDER, OURS, Point
 from tests.bench.services import Variant
-from tests.bench.triton import Triton, payload
-from tests.bench.workloads import prompts
 from tests.load.loops import Window
-
-if TYPE_CHECKING:
-    from tests.bench.sections import Context
+from tests.load.triton_client import Triton, payload
+from tests.load.workloads import prompts
 
 GOAL_STREAMS = (1, 4, 16)
 GOAL_TOKENS, CURVE_TOKENS, LARGE_TOKENS = 256, 64, 64
 POOL = 256
 
 
-def reference(context: "Context") -> None:
+def reference(context: Context) -> None:
     """Throughput at 1, 4 and 16 streams of 256 tokens; then first and next tokens of 64 over more
     and more streams.
     """
@@ -35,15 +31,15 @@ def reference(context: "Context") -> None:
           workload="llm-stream")  # fmt: skip
 
 
-def large(context: "Context") -> None:
+def large(context: Context) -> None:
     """With an engine that takes longer than what is around it."""
-    repository, log = big_llm.repository(), LOGS / "tritonserver-large.log"
+    repository, log = random_llama.repository(), FOLDER / "tritonserver-large.log"
     with TritonServer(load_sku("cpu"), free_ports(), log, repository) as server:
         triton = context.services.client(f"127.0.0.1:{server.ports.grpc}")
         _both(context, repository, triton, GOAL_STREAMS, LARGE_TOKENS, 3.0, workload="llm-large")
 
 
-def _peer(context: "Context") -> None:
+def _peer(context: Context) -> None:
     """llama.cpp, after the others: it would take turns with nobody at the same pace."""
     for clients in GOAL_STREAMS:
         load = Load(context.window(3.0))
@@ -54,7 +50,7 @@ def _peer(context: "Context") -> None:
 
 
 def _both(
-    context: "Context", repository: Path, triton: Triton, streams: tuple[int, ...], tokens: int,
+    context: Context, repository: Path, triton: Triton, streams: tuple[int, ...], tokens: int,
     measure_s: float, workload: str = "llm",
 ) -> None:  # fmt: skip
     bare = BareLlm(repository)
