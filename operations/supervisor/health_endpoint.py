@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 
 from operations.ports import LOOPBACK
 
@@ -50,17 +49,8 @@ class HealthEndpoint:
     def port(self) -> int:
         return int(self._server.server_address[1])
 
-    def __enter__(self) -> "HealthEndpoint":
+    def start(self) -> None:
         self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self._server.shutdown()

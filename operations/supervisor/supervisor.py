@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 from operations.ports import port_faults
 from operations.preflight import PreflightError
@@ -88,17 +87,12 @@ class Supervisor:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
         """Start the server and wait until every model has answered."""
-        self._endpoint.__enter__()
+        self._endpoint.start()
         try:
             self._server.start()
         except BaseException:
