@@ -19,7 +19,7 @@ from operations.supervisor.triton_api import NoAnswer, TritonApi
 
 STEP_S = 0.1
 BUSY_SHARE = 0.02
-"""Of a core: what all model processes together may take and still be called idle. An idle `llm`
+"""Share of a core that all model processes together may take and still be idle. An idle `llm`
 took 10 ms in 12 s; one that computes takes all it gets."""
 CPU_GRAIN_S = 0.02
 """Twice the grain in which Linux counts: a single count is no sign of work."""

@@ -98,7 +98,7 @@ def kill(instance: Instance) -> None:
 
 
 def open_connections(pid: int, ports: Ports) -> int:
-    """Of clients to HTTP and gRPC."""
+    """How many connections clients have to HTTP and gRPC."""
     try:
         found = psutil.Process(pid).net_connections("tcp")
     except psutil.Error:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 HEALTH_PORT = 8003
-"""Of /livez, /readyz and /metrics, beside Triton's 8000 to 8002."""
+"""For /livez, /readyz and /metrics, beside Triton's 8000 to 8002."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SupervisorSettings:
     failures: int = 3
     """Canaries in a row that were answered with an error."""
     reloads: int = 3
-    """Of one model within `stable_s`; when it fails once more the server is started again."""
+    """So often a model is reloaded, each time within `stable_s`, before the server is restarted."""
     backoff_min_s: float = 1.0
     backoff_max_s: float = 60.0
     stable_s: float = 60.0

@@ -87,7 +87,7 @@ class Watch:
         """The server has to be started again."""
         if self.server_problem is None and not self._closed.is_set():
             self.server_problem = cause
-            self._log.add(model, cause, f"{reason}: the server is started again", ok=False)
+            self._log.add(model, cause, f"{reason}; the server is started again", ok=False)
 
     # --- processes -----------------------------------------------------------------------------
 
