@@ -202,7 +202,7 @@ def _gpus_option(gpus: Sequence[str]) -> str:
 
 
 def chosen_gpus(llm: ServedLlm, text: str | None) -> tuple[str, ...]:
-    """`text` is "all", or indexes or UUIDs by comma; None takes the first tp × pp. Raises `BuildError`.
+    """`text`: "all", or indexes or UUIDs by comma; None: the first tp × pp. Raises `BuildError`.
 
     Slices of MIG have neither CUDA IPC nor NVLink (RAPIDS' MIG page), and before driver R570 a
     process sees one of them (MIG user guide): no source has TensorRT-LLM on more than one.

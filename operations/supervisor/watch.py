@@ -66,7 +66,10 @@ class Watch:
 
     def tick(self, now_s: float) -> None:
         """One look at everything."""
-        if cause := self._server.seen(now_s, self.pid, processes.state(self.pid)):
+        state = processes.state(self.pid)
+        if state is State.GONE:  # its launcher (mpirun) may live on
+            state = State.DEAD
+        if cause := self._server.seen(now_s, self.pid, state):
             self._give_up(SERVER, cause, self._server.problem)
             return
         found = processes.find(self.pid)

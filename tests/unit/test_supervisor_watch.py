@@ -158,6 +158,14 @@ def test_a_model_that_keeps_dying_costs_the_server(machine: Machine) -> None:
     assert machine.watch.server_problem is Cause.FAILING
 
 
+@pytest.mark.parametrize("state", [State.DEAD, State.GONE])
+def test_a_server_that_is_gone_below_its_launcher_is_dead(machine: Machine, state: State) -> None:
+    machine.states[machine.watch.pid] = state
+    machine.watch.tick(1.0)
+    machine.watch.tick(1.1 + SETTINGS.lasting_s)
+    assert machine.watch.server_problem is Cause.DEAD
+
+
 class FailingApi(LoadingApi):
     """Every canary gets an error; beside the first one, `during` happens."""
 
