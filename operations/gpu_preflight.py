@@ -30,7 +30,7 @@ SHARED_MEMORY_MIB = {1: 256, 2: 1024}
 """For one GPU and for several: Docker gives 64 MiB, NVIDIA's containers ask for 1 GiB."""
 
 _BROKEN_OPENAI = (1, 107, 3)
-"""Of the 26.07 container (facts 1.4); its LLM API imports what this version doesn't have."""
+"""The 26.07 container has this version; its LLM API imports what the version lacks."""
 
 _PROBE = """
 import importlib.metadata as metadata, json
@@ -52,7 +52,7 @@ class GpuServing:
 
 
 def serving_environment() -> GpuServing:
-    """Of NVIDIA's container, or of what is on PATH."""
+    """What NVIDIA's container has, or else what is on PATH."""
     server = CONTAINER_SERVER if CONTAINER_SERVER.is_file() else shutil.which("tritonserver")
     python = CONTAINER_PYTHON if CONTAINER_PYTHON.is_file() else shutil.which("python3")
     versions = json.loads(subprocess.check_output([str(python), "-c", _PROBE], text=True))

@@ -1,7 +1,7 @@
 """What a machine lacks, in one sentence a fault, before anything is started that could hang.
 
 Triton's messages for the same faults are missing or late: without libpython the server waits for
-ever, a taken port is noticed after all models are loaded (facts: triton-on-cpu).
+ever, a taken port is noticed after all models are loaded (measured on Triton 2.51).
 """
 
 import json

@@ -1,21 +1,18 @@
-"""What `serve --traces` sets so that spans reach an OpenTelemetry collector."""
+"""`serve --traces URL`: the spans of tritonserver and of our models go to a collector."""
 
-DEFAULT_URL = "http://127.0.0.1:4318"
-"""OTLP over HTTP; `triton-traces collect` listens there."""
+DEFAULT_COLLECTOR = "http://127.0.0.1:4318"
+"""The port of OTLP over HTTP: `triton-traces collect`, Jaeger or another collector."""
 
 
-def trace_options(url: str = DEFAULT_URL) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Options of tritonserver, for its own spans, and environment variables, for our models'.
-
-    Every request is traced. `url` is the collector's, without a path.
-    """
+def trace_options(url: str = DEFAULT_COLLECTOR) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Options and environment variables of a tritonserver that traces every request to `url`."""
+    url = url.rstrip("/")
     settings = (
         "mode=opentelemetry",
         "rate=1",
         "level=TIMESTAMPS",
         f"opentelemetry,url={url}/v1/traces",
     )
-    return tuple(f"--trace-config={each}" for each in settings), {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
-        "OTEL_BSP_SCHEDULE_DELAY": "500",  # somebody waits for them: half a second, not the usual 5
-    }
+    # Somebody waits for them: sent after half a second, not after the usual five.
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_BSP_SCHEDULE_DELAY": "500"}
+    return tuple(f"--trace-config={setting}" for setting in settings), variables

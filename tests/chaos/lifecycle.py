@@ -25,7 +25,7 @@ from tests.chaos.site import Running, Site
 from tests.chaos.traffic import Load, answered_stream
 
 STOP_BOUND_S = 40.0
-"""The supervisor drains for 30 s and gives the server 5 s more."""
+"""The supervisor drains for 30 s at most."""
 OPEN_STREAMS = 100
 STREAM_TOKENS = 300
 """All streams together take seconds, but fewer than the drain's bound."""

@@ -43,14 +43,19 @@ def lend_engine(source: Path, target: Path) -> None:
     (target / MANIFEST_FILE).write_text(manifest.to_json())
 
 
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("repository")
+def make_repository(folder: Path) -> Path:
+    """Our models for both SKUs, with the engines of the CPU."""
+    folder.mkdir(exist_ok=True)
     write(render([CPU, MADE_UP], load_pipeline()), folder)
     links = zip(engine_links(REPOSITORY), engine_links(folder), strict=True)
     for source, target in links:
         lend_engine(source, target)
     return folder
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_repository(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture(scope="module")
