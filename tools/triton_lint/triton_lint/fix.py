@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
 
-from triton_lint.findings import Finding
-from triton_lint.report import printable
+from triton_lint.findings import Finding, printable
 
 
 @dataclass(frozen=True)

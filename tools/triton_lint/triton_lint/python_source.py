@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from triton_lint.nodes import Span
+from triton_lint.config_tree import Span
 from triton_lint.tokens import Places
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
