@@ -79,7 +79,6 @@ check: setup  ## generated files, style, types, import rules
 	@.venv/bin/mypy
 	@MYPYPATH=client .venv/bin/mypy --config-file client/pyproject.toml -p triton_rag
 	@MYPYPATH=tools/triton_lint:tools/traces .venv/bin/mypy --config-file tools/triton_lint/pyproject.toml -p triton_lint -p triton_traces
-	@$(BUILD) -m tools.triton_lint.tests.render --check
 	@$(BUILD) -m triton_lint model_repository --no-files --strict --ignore TRN652 --ignore TRN602 $(patsubst builders/skus/%.toml,--model-config-name %,$(wildcard builders/skus/*.toml))
 	@PATH=.venv/bin:$$PATH lint-imports
 
@@ -118,9 +117,6 @@ soak: build-engines  ## mixed load for MINUTES (30), is memory flat? into docs/s
 bench-lint: setup  ## the linter's verdicts against the real server's, over 3,000 repositories (about 8 minutes)
 	@$(BUILD) -m tools.triton_lint.tests
 
-render-lint-docs: setup  ## write tools/triton_lint/docs/ from the rules
-	@$(BUILD) -m tools.triton_lint.tests.render
-
 reference-models: setup  ## train the stand-in models again and compare (about 6 hours)
 	@$(BUILD) -m builders.reference
 
@@ -139,4 +135,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve .venv-peers build model_repository/*/1/engines
 
-.PHONY: help setup build-engines explain engines-gc demo plan serve preflight render check test test-gpu bench tune dashboard check-rules reference-models bench-lint render-lint-docs lock chaos soak clean
+.PHONY: help setup build-engines explain engines-gc demo plan serve preflight render check test test-gpu bench tune dashboard check-rules reference-models bench-lint lock chaos soak clean

@@ -75,7 +75,8 @@ def explain(context: click.Context, _: click.Parameter, rule: str | None) -> Non
               "Mermaid chart.")  # fmt: skip
 @click.option("--format", "style", type=click.Choice(tuple(FORMATS)), default="text")
 @click.option("--strict", is_flag=True, help="Fail on warnings too.")
-@click.option("--triton", type=VersionType(), default=NEWEST.describe(), metavar="VERSION",
+@click.option("--triton", type=VersionType(), default=NEWEST, metavar="VERSION",
+              show_default=NEWEST.describe(),
               help="Server version or container release, such as 2.51 or 24.10.")  # fmt: skip
 @click.option("--model-config-name", multiple=True, metavar="NAME", help="As tritonserver's: use "
               "configs/NAME.pbtxt where it exists. Of several names each is checked.")  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -213,8 +214,8 @@ def test_weights_that_git_does_not_hold(
     status, out, _ = run(capsys, repository)
     assert (status, rules(out)) == (0, ["TRN114"])
     (folder / "1" / "model.onnx.dvc").unlink()
-    (repository / ".git").mkdir()
-    (repository / ".git" / "index").write_bytes(b"DIRC m/config.pbtxt\0")
+    subprocess.run(["git", "init", "-q", repository], check=True)
+    subprocess.run(["git", "-C", repository, "add", "m/config.pbtxt"], check=True)
     assert run(capsys, repository)[0] == 0
     (folder / "1").rmdir()
     status, out, _ = run(capsys, repository)
