@@ -57,7 +57,6 @@ class Message:
             self._nodes.setdefault(node.field, []).append(node)
 
     def nodes(self, name: str) -> list[Node]:
-        """Every value of a field."""
         if self._damage is not None:
             self._check(name)
         return self._nodes.get(name, [])
@@ -119,7 +118,6 @@ class Message:
         return found
 
     def fields(self) -> Iterator[str]:
-        """The names of all fields that are set."""
         return iter(self._nodes)
 
     def text(self, name: str) -> str:

@@ -26,7 +26,6 @@ class Report:
 
     @property
     def summary(self) -> Summary:
-        """Counts."""
         return Summary.of(self.findings, len(self.repository.models))
 
     @classmethod
@@ -36,7 +35,6 @@ class Report:
         return cls(reports[0].repository, _sorted(found))
 
     def without(self, rules: Sequence[str]) -> "Report":
-        """Leave the findings of some rules out."""
         kept = tuple(finding for finding in self.findings if finding.rule not in rules)
         return Report(self.repository, kept)
 
@@ -67,7 +65,6 @@ def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _stray(path: str, name: str) -> Finding:
-    """A folder beside the models."""
     rule = BY_ID["TRN118"]
     place = os.path.join(path, name)  # noqa: PTH118 - Path would drop a leading './'
     text = f"'{name}' holds no model; Triton's default mode tries to load it and does not start"

@@ -20,7 +20,6 @@ class Source:
 
     @property
     def full_dims(self) -> tuple[int, ...]:
-        """With the batch dimension."""
         return (-1, *self.dims) if self.batched else self.dims
 
 

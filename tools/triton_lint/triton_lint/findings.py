@@ -11,8 +11,6 @@ _NOWHERE = Span(0, 0)
 
 
 class Severity(Enum):
-    """How bad it is."""
-
     ERROR = "error"
     """Triton refuses the model."""
     WARNING = "warning"
@@ -65,7 +63,6 @@ class Summary:
 
     @classmethod
     def of(cls, findings: Iterable[Finding], models: int) -> "Summary":
-        """Count."""
         severities = [finding.severity for finding in findings]
         errors = severities.count(Severity.ERROR)
         return cls(errors, len(severities) - errors, models)

@@ -18,7 +18,6 @@ class Repair:
 
     @property
     def diff(self) -> str:
-        """As `diff -u` shows it."""
         lines = unified_diff(
             self.before.splitlines(), self.after.splitlines(), self.path, self.path, lineterm=""
         )

@@ -33,7 +33,6 @@ class Folder:
 
     @classmethod
     def read(cls, path: Path) -> "Folder":
-        """List `path`."""
         folders: set[str] = set()
         files: set[str] = set()
         try:
@@ -49,7 +48,6 @@ class Folder:
 
     @property
     def names(self) -> frozenset[str]:
-        """Files and folders."""
         return self.files | self.folders
 
 
@@ -85,7 +83,6 @@ class ModelFolder:
 
     @property
     def has_config(self) -> bool:
-        """Whether there is a configuration to read."""
         return (self.folder.path / self.config_path).exists()
 
     def contents(self, version_folder: str) -> Folder:

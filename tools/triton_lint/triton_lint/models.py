@@ -43,7 +43,6 @@ class Model:
 
     @cached_property
     def places(self) -> Places:
-        """Lines and columns of the configuration."""
         return Places(self.text)
 
     @cached_property
@@ -53,17 +52,14 @@ class Model:
 
     @property
     def backend(self) -> str:
-        """As Triton completes it."""
         return self.names.backend
 
     @cached_property
     def is_ensemble(self) -> bool:
-        """Whether it is scheduled as an ensemble."""
         return self.config.has_trace_of("ensemble_scheduling")
 
     @property
     def max_batch_size(self) -> int:
-        """As written."""
         return int(self.config.number("max_batch_size"))
 
     @cached_property
@@ -76,7 +72,6 @@ class Model:
 
     @cached_property
     def nodes(self) -> list[Node]:
-        """Every value of the configuration."""
         return self.config.everything()
 
     @property

@@ -9,8 +9,6 @@ FOLDER = Path(__file__).parent / "pages"
 
 @dataclass(frozen=True)
 class Page:
-    """The page of one rule."""
-
     text: str
     """The whole page: `# ID: title`, severity and origin, the reason, then the examples."""
 

@@ -22,7 +22,6 @@ def _line(finding: Finding) -> str:
 
 
 def as_json(report: Report) -> str:
-    """One object: findings and counts."""
     found = {
         "findings": [_as_object(finding) for finding in report.findings],
         "models": report.summary.models,

@@ -41,11 +41,9 @@ class Unknown:
         )
 
     def may_be(self, known: FieldType) -> bool:
-        """Whether its value would fit."""
         return known.kind in self.kinds and (known.repeated or not self.is_list)
 
     def resembles(self, name: str) -> bool:
-        """Whether the names are alike."""
         return SequenceMatcher(None, self.name, name).ratio() >= _ALIKE
 
 

@@ -128,7 +128,6 @@ class ValueReader(Cursor):
         return token.text
 
     def fault(self, rule: str, token: Token, text: str, replacement: str | None = None) -> None:
-        """Note what is wrong at a token."""
         if len(self.problems) < MAX_FAULTS:
             at = Span(token.start, max(token.end, token.start + 1))
             self.problems.append(Problem(at, text, rule, replacement=replacement))

@@ -53,13 +53,16 @@ def _named(model: Model) -> tuple[str, Node | None]:
 
 
 def _candidates(model: Model, version: str) -> Iterator[str]:
-    """Where engines lie that no parameter names: in the version, or in a folder for each SKU."""
+    """Where engines lie that no parameter names: in the version, or in a folder below it."""
     contents = model.place.contents(version)
     if MANIFEST in contents.files:
         yield ""
-    if ENGINES in contents.folders:
-        for name in sorted(Folder.read(contents.path / ENGINES).folders):
-            yield f"{ENGINES}/{name}"
+    for name in sorted(contents.folders):
+        folder = Folder.read(contents.path / name)
+        if MANIFEST in folder.files:
+            yield name
+        elif name == ENGINES:  # one folder per SKU
+            yield from (f"{ENGINES}/{sku}" for sku in sorted(folder.folders))
 
 
 def _sku(folder: str) -> str:

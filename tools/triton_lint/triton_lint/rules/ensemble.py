@@ -170,17 +170,6 @@ def _stuck(model: Model, repository: Repository) -> Iterator[Problem]:
             )
 
 
-def step(model: str, read: str, written: str) -> str:
-    """The text of a step that maps `x` and `y`."""
-    return (
-        f'  step {{ model_name: "{model}" model_version: -1\n'
-        f'    input_map {{ key: "x" value: "{read}" }}\n'
-        f'    output_map {{ key: "y" value: "{written}" }} }}\n'
-    )
-
-
-FIRST, SECOND = step("first", "IN", "mid"), step("second", "mid", "OUT")
-
 RULES = (
     Rule("TRN501", ERROR, _scheduling),
     Rule("TRN502", ERROR, _forbidden),

@@ -95,24 +95,6 @@ def _optional(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(model.at(each, "optional"), text)
 
 
-def _message(number: int, content: str) -> str:
-    return chr(number << 3 | 2) + chr(len(content)) + content
-
-
-def _onnx_tensor(number: int, name: str, batch: str) -> str:
-    """FP32 of shape [batch, 3]."""
-    shape = _message(1, batch) + _message(1, chr(8) + chr(3))
-    kind = _message(1, chr(8) + chr(1) + _message(2, shape))
-    return _message(number, _message(1, name) + _message(2, kind))
-
-
-def _file(batch: str) -> str:
-    return _message(7, _onnx_tensor(11, "x", batch) + _onnx_tensor(12, "y", batch))
-
-
-_FILE, _SINGLE = _file(_message(2, "N")), _file(chr(8) + chr(1))
-
-
 RULES = (
     Rule("TRN441", ERROR, _names),
     Rule("TRN442", ERROR, _types),
