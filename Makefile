@@ -79,7 +79,6 @@ check: setup  ## generated files, style, types, import rules
 	@.venv/bin/mypy --config-file client/pyproject.toml examples/*.py
 	@MYPYPATH=tools/triton_lint .venv/bin/mypy --config-file tools/triton_lint/pyproject.toml -p triton_lint
 	@MYPYPATH=tools/traces .venv/bin/mypy --config-file tools/traces/pyproject.toml -p triton_traces
-	@$(BUILD) -m tools.triton_lint.tests.render --check
 	@$(BUILD) -m triton_lint model_repository --no-files --strict --ignore TRN652 --ignore TRN602 $(patsubst builders/placements/%.toml,--model-config-name %,$(wildcard builders/placements/*.toml))
 	@PATH=.venv/bin:$$PATH lint-imports
 
@@ -117,9 +116,6 @@ soak: build-engines  ## mixed load for MINUTES (30), is memory flat? into docs/s
 bench-lint: setup  ## the linter's verdicts against the real server's, over 3,000 repositories (about 8 minutes)
 	@$(BUILD) -m tools.triton_lint.tests
 
-render-lint-docs: setup  ## write tools/triton_lint/docs/ from the rules
-	@$(BUILD) -m tools.triton_lint.tests.render
-
 reference-models: setup  ## train the stand-in models again and compare (about 6 hours)
 	@$(BUILD) -m builders.reference
 
@@ -138,4 +134,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve .venv-peers build model_repository/*/1/engine
 
-.PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-gpu bench headroom dashboard check-rules reference-models bench-lint render-lint-docs lock chaos soak clean
+.PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-gpu bench headroom dashboard check-rules reference-models bench-lint lock chaos soak clean
