@@ -1,4 +1,4 @@
-"""Documentation and Makefile say the same: commands, options, links."""
+"""Documentation and Makefile say the same: commands."""
 
 import importlib
 import re
@@ -45,9 +45,3 @@ def test_the_makefile_calls_commands_that_exist(package):
     called = set(re.findall(rf"-m {package} ([a-z-]+)", MAKEFILE.read_text()))
     assert called
     assert called <= set(importlib.import_module(f"{package}.cli").cli.commands)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_between_files_lead_somewhere(page):
-    links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text())
-    assert [link for link in links if not (page.parent / link).exists()] == []

@@ -1,4 +1,4 @@
-"""The committed model repository is exactly what contracts and placements give."""
+"""What contracts and placements render to (`make check` compares it with the files on disk)."""
 
 import ast
 import re

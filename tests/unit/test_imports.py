@@ -1,4 +1,4 @@
-"""The import rules hold, and importing a package loads no heavy library."""
+"""Importing a package loads no heavy library (`make check` has the import rules)."""
 
 import subprocess
 import sys
@@ -18,12 +18,6 @@ print(" ".join(sorted(set(sys.modules) & set("{forbidden}".split()))))
 def imported(package: str, *forbidden: str) -> str:
     code = _IMPORT_ALL.format(package=package, forbidden=" ".join(forbidden))
     return subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip()
-
-
-def test_the_import_rules_hold():
-    tool = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([tool], check=False, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
 
 
 def test_python_backends_imports_no_engine_and_not_triton():
