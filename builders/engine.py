@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,10 +17,9 @@ from builders import build_lock, resources
 from builders.build_log import BuildLog
 from builders.build_steps import BuildSteps, Progress
 from builders.checkpoint import Checkpoint, open_checkpoint
-from builders.cpu_llm import export_llm
 from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.onnx_export import EncoderPrecision, encoder_precision, export_encoder
-from builders.spec import ROOT, ModelSpec, Sku
+from builders.spec import ROOT, ModelSpec, Precision, Sku
 from ensembles.manifest import (
     MANIFEST_FILE,
     TOKENIZER_FILE,
@@ -59,7 +59,7 @@ class Recipe:
     runtime: RuntimePlan | None = None
 
     def versions(self) -> dict[str, str]:
-        """Of the tools that are installed, and of what the plan pins."""
+        """Versions of the installed tools, and of what the plan pins."""
         installed = {tool: version(tool) for tool in self.tools}
         return installed | ({"tensorrt_llm": self.plan.tensorrt_llm} if self.plan else {})
 
@@ -73,8 +73,27 @@ def _make_onnx(
     return steps.step("export", export)
 
 
+OPENVINO_WEIGHT_FORMATS: dict[Precision, str] = {
+    "fp32": "fp32",
+    "bf16": "fp16",
+    "int8": "int8",
+    "int4": "int4",
+}
+"""optimum-intel's names; weights stored as fp16 are computed in bf16 where the CPU has it."""
+
+
 def _make_openvino(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
-    return steps.step("export", lambda to: export_llm(spec, checkpoint, to, steps.log))
+    def export(to: Path) -> None:
+        weight_format = OPENVINO_WEIGHT_FORMATS[spec.precision]
+        command = [
+            str(Path(sys.executable).parent / "optimum-cli"),
+            *("export", "openvino", "--task", "text-generation-with-past"),
+            *("--model", str(checkpoint.path), "--weight-format", weight_format),
+            *("--disable-convert-tokenizer", str(to)),
+        ]
+        steps.log.run(command, {"HF_HUB_OFFLINE": "1"})
+
+    return steps.step("export", export)
 
 
 ONNX = Recipe("onnx", ("torch", "transformers"), partial(_make_onnx, "fp32"))
@@ -83,7 +102,7 @@ OPENVINO = Recipe("openvino", ("optimum-intel", "openvino", "transformers"), _ma
 
 
 def recipe_for(spec: ModelSpec, sku: Sku) -> Recipe:
-    """Of engines that need no GPU to be made: encoders for every SKU, LLMs for `cpu`."""
+    """How to make an engine that needs no GPU for it: encoders for every SKU, LLMs for `cpu`."""
     if spec.role == "llm":
         return OPENVINO
     return ONNX_FP16 if encoder_precision(sku) == "fp16" else ONNX
@@ -129,7 +148,7 @@ def key_of(inputs: dict[str, Any]) -> str:
 def engine_key(
     spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, recipe: Recipe | None = None
 ) -> str:
-    """Of the engine that is to be made."""
+    """Key of the engine that a build would make."""
     return key_of(engine_inputs(spec, sku, checkpoint, recipe))
 
 

@@ -59,7 +59,7 @@ def _collect_model(
 
 
 def _current_key(model: str, sku: Sku, progress: Progress) -> str:
-    """Of the engine that a build would make now; empty when that can't be told."""
+    """Key of the engine that a build would make now; empty when that can't be told."""
     if model not in model_names():
         return ""
     spec = load_model(model)

@@ -53,7 +53,7 @@ def builds_for_cores(models: int, jobs: int) -> int:
 
 
 def builds_for_memory(needs: Sequence[int], most: int) -> int:
-    """Of `most` builds as many as fit together, the largest counted."""
+    """How many builds, at most `most`, fit in memory together; the largest count."""
     free, largest = available_memory(), sorted(needs, reverse=True)
     while most > 1 and sum(largest[:most]) > free:
         most -= 1

@@ -57,18 +57,17 @@ class Architecture(_File):
 
     @property
     def layer_parameters(self) -> int:
-        """Of one layer's matrices; norms and biases are a thousandth of it."""
+        """Parameters in one layer's matrices; norms and biases are a thousandth of it."""
         attention = 2 * self.hidden * self.head_dim * (self.heads + self.kv_heads)
         return attention + self.mlp_matrices * self.hidden * self.intermediate
 
     @property
     def embedding_parameters(self) -> int:
-        """Of the token embedding, and of the output head when it is not tied."""
+        """The token embedding, and the output head when it is not tied."""
         return self.hidden * self.vocabulary
 
     @property
     def parameters(self) -> int:
-        """Of the whole model."""
         tables = 1 if self.tied_embeddings else 2
         return self.layers * self.layer_parameters + tables * self.embedding_parameters
 
