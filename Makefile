@@ -108,7 +108,7 @@ bench-llama: bench-peers  ## llama.cpp for `make bench`: compiles for 10 minutes
 
 # Both mount a file system of their own over /dev/shm, which takes root or user namespaces.
 chaos: build-engines  ## do faults to the server, into docs/faults.md (about 12 minutes; FAULTS="kill-llm …")
-	@$(BUILD) -m tests.chaos $(if $(FAULTS),--only $(FAULTS))
+	@$(BUILD) -m tests.chaos $(if $(FAULTS),$(FAULTS))
 
 soak: build-engines  ## mixed load for MINUTES (30), is memory flat? into docs/soak.md
 	@$(BUILD) -m tests.soak --minutes $(or $(MINUTES),30)
