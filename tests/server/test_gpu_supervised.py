@@ -51,7 +51,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
     write_script(folder / "server.sh", SERVER_SCRIPT.format(server=server, backends=backends))
     variables = environment_variables(environment)
     variables["PATH"] = f"{folder}:{variables['PATH']}"
-    llm = ServedLlm(MADE_UP.name, "llm-api", 2, "", folder)
+    llm = ServedLlm(MADE_UP.name, MADE_UP.config_name, "llm-api", 2, "", folder)
     launch = Launch(llm, make_repository(folder / "repository"), free_ports())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpu_commands, "SERVER", str(folder / "server.sh"))

@@ -47,7 +47,7 @@ PROMPT = "the release of Vebra is port 8123"
 
 def make_repository(path: Path) -> Path:
     """`ensemble` over `llm` over the stand-in; the engine folder is one for the C++ backend."""
-    skip = shutil.ignore_patterns("engines", "__pycache__")
+    skip = shutil.ignore_patterns("engine", "__pycache__")
     for name in ("llm", "ensemble"):
         shutil.copytree(REPOSITORY / name, path / name, ignore=skip)
     shutil.copytree(STAND_INS / "tensorrt_llm", path / "tensorrt_llm", ignore=skip)
