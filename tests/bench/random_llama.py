@@ -29,8 +29,8 @@ def repository() -> Path:
     engines: list[Engine] = [build_engine(s, sku, print) for s in specs]
     copy = ROOT / "build" / "bench" / "model_repository"
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(REPOSITORY, copy, ignore=shutil.ignore_patterns("engines"))
-    link_engines(engines, sku, copy)
+    shutil.copytree(REPOSITORY, copy, ignore=shutil.ignore_patterns("engine"))
+    link_engines(engines, copy)
     return copy
 
 
