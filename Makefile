@@ -76,7 +76,7 @@ check: setup  ## generated files, style, types, import rules
 	@.venv/bin/ruff format -q --check .
 	@.venv/bin/mypy
 	@MYPYPATH=client .venv/bin/mypy --config-file client/pyproject.toml -p triton_rag
-	@.venv/bin/mypy --config-file client/pyproject.toml examples/*.py
+	@MYPYPATH=client .venv/bin/mypy --config-file client/pyproject.toml examples/*.py
 	@MYPYPATH=tools/triton_lint .venv/bin/mypy --config-file tools/triton_lint/pyproject.toml -p triton_lint
 	@MYPYPATH=tools/traces .venv/bin/mypy --config-file tools/traces/pyproject.toml -p triton_traces
 	@$(BUILD) -m triton_lint model_repository --no-files --strict --ignore TRN652 --ignore TRN602 $(patsubst builders/placements/%.toml,--model-config-name %,$(wildcard builders/placements/*.toml))
