@@ -58,13 +58,11 @@ def _rendered() -> dict[Path, dict[str, str]]:
     """All generated text: folder, path in it, text."""
     from builders.planner.matrix import documents
     from builders.render import render
-    from operations.monitoring.documents import documents as observability_documents
-    from operations.monitoring.metrics_page import documents as metrics_documents
 
     repository = render(map(load_sku, sku_names()), load_pipeline())
     return {
         ROOT / "model_repository": repository,
-        ROOT / "docs": documents() | observability_documents() | metrics_documents(),
+        ROOT / "docs": documents(),
     }
 
 
