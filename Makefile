@@ -12,8 +12,6 @@ BUILD_FLAGS ?=
 PLAN_FLAGS ?=
 SERVE_FLAGS ?=
 BENCH_FLAGS ?=
-DASHBOARD_FLAGS ?=
-CHECK_FLAGS ?=
 SLO ?=
 URL ?=
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done || echo python3)
@@ -119,11 +117,13 @@ bench-lint: setup  ## the linter's verdicts against the real server's, over 3,00
 reference-models: setup  ## train the stand-in models again and compare (about 6 hours)
 	@$(BUILD) -m builders.reference
 
-dashboard: setup  ## draw the metrics of the running server on http://127.0.0.1:8090
-	@$(BUILD) -m operations.monitoring.dashboard $(DASHBOARD_FLAGS)
+monitoring:  ## start Prometheus and Grafana beside a running server (needs docker)
+	@docker compose -f operations/monitoring/compose.yml up
 
-check-rules: setup  ## alerts and metrics by promtool, which it fetches
-	@$(BUILD) -m operations.monitoring.check_rules $(CHECK_FLAGS)
+check-monitoring:  ## check the rules and run their tests (needs promtool: apt-get install prometheus)
+	@command -v promtool >/dev/null || { echo "promtool is not on PATH: install Prometheus (Debian: apt-get install prometheus)" >&2; exit 1; }
+	@promtool check config operations/monitoring/prometheus.yml
+	@promtool test rules operations/monitoring/rules_test.yml
 
 lock: setup  ## resolve requirements/*.in again (needs uv)
 	uv pip compile -q requirements/serve-cpu.in -o requirements/serve-cpu.lock --no-header --no-annotate --python-version 3.11 --universal
@@ -134,4 +134,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve .venv-peers build model_repository/*/1/engine
 
-.PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-gpu bench headroom dashboard check-rules reference-models bench-lint lock chaos soak clean
+.PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-gpu bench headroom monitoring check-monitoring reference-models bench-lint lock chaos soak clean
