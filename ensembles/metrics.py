@@ -47,16 +47,16 @@ OUTCOMES = ("ok", "invalid", "overloaded", "cancelled", "failed")
 its deadline ends it; it fails through a server error."""
 
 
-def _counter(name: str, help: str, *labels: str) -> Metric:
-    return Metric(name, Kind.COUNTER, help, labels)
+def _counter(name: str, what: str, *labels: str) -> Metric:
+    return Metric(name, Kind.COUNTER, what, labels)
 
 
-def _gauge(name: str, help: str) -> Metric:
-    return Metric(name, Kind.GAUGE, help)
+def _gauge(name: str, what: str) -> Metric:
+    return Metric(name, Kind.GAUGE, what)
 
 
-def _histogram(name: str, bounds: tuple[float, ...], help: str, *labels: str) -> Metric:
-    return Metric(name, Kind.HISTOGRAM, help, labels, bounds)
+def _histogram(name: str, bounds: tuple[float, ...], what: str, *labels: str) -> Metric:
+    return Metric(name, Kind.HISTOGRAM, what, labels, bounds)
 
 
 REQUESTS = _counter(
@@ -117,21 +117,9 @@ WAITING = _gauge("llm_requests_waiting", "Requests waiting for the batch")
 KV_CACHE_USED = _gauge("llm_kv_cache_used_ratio", "Share of the KV cache in use, 0 to 1")
 
 MODEL_METRICS = (
-    REQUESTS,
-    REQUEST_DURATION,
-    STAGE_DURATION,
-    BATCH_REQUESTS,
-    BATCH_ROWS,
-    ROWS,
-    TIME_TO_FIRST_TOKEN,
-    TIME_PER_OUTPUT_TOKEN,
-    INTER_TOKEN,
-    TOKENS,
-    ITERATIONS,
-    ITERATION_REQUESTS,
-    RUNNING,
-    WAITING,
-    KV_CACHE_USED,
+    *(REQUESTS, REQUEST_DURATION, STAGE_DURATION, BATCH_REQUESTS, BATCH_ROWS, ROWS),
+    *(TIME_TO_FIRST_TOKEN, TIME_PER_OUTPUT_TOKEN, INTER_TOKEN, TOKENS),
+    *(ITERATIONS, ITERATION_REQUESTS, RUNNING, WAITING, KV_CACHE_USED),
 )
 """The metrics on tritonserver's own metrics page."""
 
@@ -142,7 +130,7 @@ MODEL_UP = _gauge("rag_supervisor_model_up", "1 when the model answers, 0 otherw
 RECOVERIES = _counter(
     "rag_supervisor_recoveries_total",
     "Reloads of a model, or restarts of the server (model tritonserver), by cause: dead, stopped, "
-    "stuck, failing, or caller (it waited for a model that was reloaded)",
+    "stuck or failing",
     "cause",
 )
 CANARY_DURATION = _histogram(
@@ -155,11 +143,5 @@ CONNECTIONS_ENDED = _counter(
     "Client connections that were open when the server was killed to restart it",
 )
 
-SUPERVISOR_METRICS = (
-    SUPERVISOR_READY,
-    MODEL_UP,
-    RECOVERIES,
-    CANARY_DURATION,
-    CONNECTIONS_ENDED,
-)
+SUPERVISOR_METRICS = (SUPERVISOR_READY, MODEL_UP, RECOVERIES, CANARY_DURATION, CONNECTIONS_ENDED)
 """The metrics on the supervisor's own page; they lack the label `version`."""

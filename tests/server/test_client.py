@@ -1,8 +1,6 @@
 """The client against the real server: results, streams, many at once, cancellation, deadlines."""
 
 import asyncio
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
