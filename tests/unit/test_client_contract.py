@@ -13,7 +13,7 @@ from triton_rag.calls import (
 )
 from triton_rag.results import Ranked, Source
 from triton_rag.status import ERRORS_IN_BAND
-from triton_rag.transcript import ERROR, Transcript
+from triton_rag.streams import ERROR, Transcript
 from triton_rag.wire import Message, Response
 from tritonclient.grpc import service_pb2 as protocol
 
