@@ -52,7 +52,6 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
         timeout_s: float | None = None,
         request_id: str | None = None,
     ) -> NDArray[np.float32]:
-        """Normalised embeddings, FP32 [texts, dimension]; one string gives one row."""
         return await self._run(embed_call(texts, self._max_rows), timeout_s, request_id)
 
     async def rerank(
@@ -64,7 +63,6 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
         timeout_s: float | None = None,
         request_id: str | None = None,
     ) -> list[Ranked]:
-        """The `top_n` passages (default: all) that fit the query best, most relevant first."""
         call = rerank_call(query, passages, top_n, self._max_rows)
         return await self._run(call, timeout_s, request_id)
 
@@ -77,7 +75,6 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
         request_id: str | None = None,
         **options: Unpack[SearchOptions],
     ) -> list[Source]:
-        """Passages of the documents that fit the question best, most relevant first."""
         call = retrieve_call(question, documents, options)
         return await self._run(call, timeout_s, request_id)
 
@@ -90,7 +87,6 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
         request_id: str | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Completion:
-        """The whole continuation of a bare prompt, or the reply to chat messages."""
         request = generate_request(prompt, messages, options, stream=False)
         stream = AsyncCompletionStream(*self._open(request, timeout_s, request_id))
         await stream.read()
@@ -105,14 +101,12 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
         request_id: str | None = None,
         **options: Unpack[AskOptions],
     ) -> Answer:
-        """The answer to the question out of the documents, with its sources."""
         request = ask_request(question, documents, options, stream=False)
         stream = AsyncAnswerStream(*self._open(request, timeout_s, request_id))
         await stream.read()
         return stream.answer
 
     async def is_ready(self, *, timeout_s: float = 5.0) -> bool:
-        """Whether the server is there and all its models are loaded."""
         try:
             request = protocol.ServerReadyRequest()
             return bool((await self._send(self._stub.ServerReady, request, timeout_s)).ready)
@@ -120,7 +114,6 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
             return False
 
     async def wait_until_ready(self, timeout_s: float = 60.0) -> None:
-        """Return once `is_ready`; raises `TimedOut`."""
         deadline = Deadline(timeout_s)
         while not await self.is_ready(timeout_s=max(POLL_S, deadline.left_s or 0.0)):
             if deadline.has_passed:
@@ -128,13 +121,11 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
             await asyncio.sleep(POLL_S)
 
     async def statistics(self, *, timeout_s: float | None = None) -> dict[str, ModelStatistics]:
-        """Counts and times of every model since it was loaded; subtract two to time a call."""
         left_s = self._deadline(timeout_s).left_s
         request = protocol.ModelStatisticsRequest()
         return read_statistics(await self._send(self._stub.ModelStatistics, request, left_s))
 
     async def close(self) -> None:
-        """Close the connection, which ends the streams that are open."""
         await self._channel.close()
 
     async def _send(

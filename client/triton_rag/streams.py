@@ -65,7 +65,6 @@ class Transcript:
             raise ServerFailed("the stream ended before its last response; see the server's log")
 
     def completion(self, context: RequestContext) -> Completion:
-        """The whole text; RuntimeError before the last response."""
         if not self.finish_reason:
             raise RuntimeError("the text isn't complete yet: iterate the stream to its end first")
         return Completion(
@@ -78,7 +77,6 @@ class Transcript:
         )
 
     def answer(self, context: RequestContext) -> Answer:
-        """The whole text with its sources; RuntimeError before the last response."""
         whole = vars(self.completion(context))
         return Answer(**whole, sources=self.sources, citations=self.citations)
 

@@ -73,11 +73,9 @@ class Response:
         return array.reshape(tuple(output.shape))
 
     def number(self, name: str) -> int:
-        """The only value of an integer tensor."""
         return int(self.array(name).item())
 
     def texts(self, name: str) -> list[str]:
-        """A BYTES tensor as strings."""
         return [
             text.decode(errors="replace") for text in deserialize_bytes_tensor(self._find(name)[1])
         ]
