@@ -5,8 +5,7 @@ time only; equal names in one contract are equal sizes. `batched` models have on
 front. Contracts are the same on every SKU. Tensors of NVIDIA's LLM ensemble keep its spelling.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ensembles.tensors import Dim, DType, TensorSpec
 
@@ -25,25 +24,14 @@ class ModelContract:
     batched: bool = False
     decoupled: bool = False
 
-    def input(self, name: str) -> TensorSpec | None:
-        return next((spec for spec in self.inputs if spec.name == name), None)
-
-    def output(self, name: str) -> TensorSpec | None:
-        return next((spec for spec in self.outputs if spec.name == name), None)
-
 
 def tensor(name: str, dtype: DType, *dims: Dim, ragged: bool = False) -> TensorSpec:
-    """A required tensor."""
     return TensorSpec(name, dtype, dims, ragged=ragged)
 
 
 def optional(name: str, dtype: DType, *dims: Dim) -> TensorSpec:
     """An input that a request may leave out."""
     return TensorSpec(name, dtype, dims, optional=True)
-
-
-def as_optional(specs: tuple[TensorSpec, ...]) -> Iterator[TensorSpec]:
-    return (optional(spec.name, spec.dtype, *spec.dims) for spec in specs)
 
 
 # --- encoders ------------------------------------------------------------------------------
@@ -226,7 +214,7 @@ LLM = ModelContract(
         *SAMPLING,
         *NVIDIA_SAMPLING,
         optional("stop", DType.BOOL, 1),  # true: end the generations of the same request id
-        *as_optional(SOURCES),  # returned as they are
+        *(replace(spec, optional=True) for spec in SOURCES),  # returned as they are
     ),
     outputs=(*GENERATION, CITATIONS, *SOURCES),
     decoupled=True,

@@ -19,7 +19,6 @@ class EngineFolder:
     manifest: Manifest
 
     def file(self, name: str) -> Path:
-        """Path of a file; raises `ManifestError` unless it has the manifest's SHA-256."""
         return check_file(self.path, self.manifest, name)
 
 
@@ -86,5 +85,4 @@ class StageContext:
         return EngineFolder(path, read_manifest(path))
 
     def integer(self, name: str) -> int:
-        """A whole-number parameter; raises KeyError when the config lacks it."""
         return int(self.parameters[name])

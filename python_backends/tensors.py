@@ -51,7 +51,6 @@ class Tensors:
         return [_decode(name, i, value) for i, value in enumerate(self.values[name].reshape(-1))]
 
     def text(self, name: str) -> str:
-        """The single value of a STRING tensor."""
         texts = self.texts(name)
         if len(texts) != 1:
             raise RequestError(f"{name}: one string expected, {len(texts)} given")

@@ -24,7 +24,6 @@ def load_tokenizer(folder: EngineFolder) -> "Tokenizer":
 
 
 def load_encoder_tokenizer(folder: EngineFolder) -> "Tokenizer":
-    """As `load_tokenizer`, with truncation at the encoder's limit."""
     tokenizer = load_tokenizer(folder)
     tokenizer.enable_truncation(folder.manifest.max_tokens)
     return tokenizer

@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 import grpc
-import numpy as np
-from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as protocol
 
-from triton_rag.arguments import AskOptions, SamplingOptions, SearchOptions
-from triton_rag.calls import (
-    Call,
-    Chat,
-    ask_request,
-    embed_call,
-    generate_request,
-    read_statistics,
-    rerank_call,
-    retrieve_call,
-)
+from triton_rag.calls import Call, read_statistics
+from triton_rag.client import Client
 from triton_rag.connection import POLL_S, BaseClient, Deadline
-from triton_rag.results import Answer, Completion, ModelStatistics, Ranked, Source
+from triton_rag.results import Answer, Completion, ModelStatistics
 from triton_rag.status import NOT_READY, translated
 from triton_rag.streams import AsyncAnswerStream, AsyncCompletionStream
 from triton_rag.trace_context import RequestContext
 from triton_rag.wire import Message, Response
 
 if TYPE_CHECKING:
-    from typing import Self, Unpack
+    from typing import Self
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def _awaited(
+    method: Callable[Concatenate[Client, P], T],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    """A method of `Client` as it is: it makes the request and returns what sends it.
+
+    What sends it (`_run`, `_complete`, `_answer`) is a coroutine here.
+    """
+    return cast("Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]", method)
+
+
 class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
-    """`Client` for asyncio: the same arguments, results and errors.
+    """`Client` for asyncio: the same methods, awaited, with the same arguments and errors.
 
     Streams are opened inside a running event loop, and one client belongs to one loop.
     """
@@ -45,74 +45,13 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
     _answer_stream = AsyncAnswerStream
     _grpc = grpc.aio
 
-    async def embed(
-        self,
-        texts: str | Sequence[str],
-        *,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-    ) -> NDArray[np.float32]:
-        """Normalised embeddings, FP32 [texts, dimension]; one string gives one row."""
-        return await self._run(embed_call(texts, self._max_rows), timeout_s, request_id)
-
-    async def rerank(
-        self,
-        query: str,
-        passages: Sequence[str],
-        top_n: int | None = None,
-        *,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-    ) -> list[Ranked]:
-        """The `top_n` passages (default: all) that fit the query best, most relevant first."""
-        call = rerank_call(query, passages, top_n, self._max_rows)
-        return await self._run(call, timeout_s, request_id)
-
-    async def retrieve(
-        self,
-        question: str,
-        documents: Sequence[str],
-        *,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-        **options: Unpack[SearchOptions],
-    ) -> list[Source]:
-        """Passages of the documents that fit the question best, most relevant first."""
-        call = retrieve_call(question, documents, options)
-        return await self._run(call, timeout_s, request_id)
-
-    async def generate(
-        self,
-        prompt: str | None = None,
-        *,
-        messages: Chat | None = None,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-        **options: Unpack[SamplingOptions],
-    ) -> Completion:
-        """The whole continuation of a bare prompt, or the reply to chat messages."""
-        request = generate_request(prompt, messages, options, stream=False)
-        stream = AsyncCompletionStream(*self._open(request, timeout_s, request_id))
-        await stream.read()
-        return stream.completion
-
-    async def ask(
-        self,
-        question: str,
-        documents: Sequence[str],
-        *,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-        **options: Unpack[AskOptions],
-    ) -> Answer:
-        """The answer to the question out of the documents, with its sources."""
-        request = ask_request(question, documents, options, stream=False)
-        stream = AsyncAnswerStream(*self._open(request, timeout_s, request_id))
-        await stream.read()
-        return stream.answer
+    embed = _awaited(Client.embed)
+    rerank = _awaited(Client.rerank)
+    retrieve = _awaited(Client.retrieve)
+    generate = _awaited(Client.generate)
+    ask = _awaited(Client.ask)
 
     async def is_ready(self, *, timeout_s: float = 5.0) -> bool:
-        """Whether the server is there and all its models are loaded."""
         try:
             request = protocol.ServerReadyRequest()
             return bool((await self._send(self._stub.ServerReady, request, timeout_s)).ready)
@@ -120,7 +59,6 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
             return False
 
     async def wait_until_ready(self, timeout_s: float = 60.0) -> None:
-        """Return once `is_ready`; raises `TimedOut`."""
         deadline = Deadline(timeout_s)
         while not await self.is_ready(timeout_s=max(POLL_S, deadline.left_s or 0.0)):
             if deadline.has_passed:
@@ -128,13 +66,11 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
             await asyncio.sleep(POLL_S)
 
     async def statistics(self, *, timeout_s: float | None = None) -> dict[str, ModelStatistics]:
-        """Counts and times of every model since it was loaded; subtract two to time a call."""
         left_s = self._deadline(timeout_s).left_s
         request = protocol.ModelStatisticsRequest()
         return read_statistics(await self._send(self._stub.ModelStatistics, request, left_s))
 
     async def close(self) -> None:
-        """Close the connection, which ends the streams that are open."""
         await self._channel.close()
 
     async def _send(
@@ -156,6 +92,20 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
                 answer = await self._send(self._stub.ModelInfer, marked, left_s, context)
                 answers.append(Response(answer))
             return call.read(answers)
+
+    async def _complete(
+        self, request: Message, timeout_s: float | None, request_id: str | None
+    ) -> Completion:
+        stream = AsyncCompletionStream(*self._open(request, timeout_s, request_id))
+        await stream.read()
+        return stream.completion
+
+    async def _answer(
+        self, request: Message, timeout_s: float | None, request_id: str | None
+    ) -> Answer:
+        stream = AsyncAnswerStream(*self._open(request, timeout_s, request_id))
+        await stream.read()
+        return stream.answer
 
     async def __aenter__(self) -> Self:
         return self

@@ -39,7 +39,6 @@ class Call(Generic[T]):
 
 
 def embed_call(texts: str | Sequence[str], max_rows: int) -> Call[NDArray[np.float32]]:
-    """Texts to FP32 [texts, dimension]."""
     tensor = texts_tensor("texts", [texts] if isinstance(texts, str) else texts)
     portions = _portions(replace(tensor, name="input_text"), max_rows)
     requests = (make_request("embed", [rows]) for rows in portions)
@@ -49,7 +48,6 @@ def embed_call(texts: str | Sequence[str], max_rows: int) -> Call[NDArray[np.flo
 def rerank_call(
     query: str, passages: Sequence[str], top_n: int | None, max_rows: int
 ) -> Call[list[Ranked]]:
-    """Query and passages to the best `top_n` of them, most relevant first."""
     if top_n is not None and top_n < 1:
         raise ValueError(f"top_n: {top_n} given; 1 or more is possible")
     question, tensor = text_tensor("query", query), texts_tensor("passages", passages)

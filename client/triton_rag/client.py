@@ -97,9 +97,7 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
     ) -> Completion:
         """The whole continuation of a bare prompt, or the reply to chat messages."""
         request = generate_request(prompt, messages, options, stream=False)
-        stream = CompletionStream(*self._open(request, timeout_s, request_id))
-        stream.read()
-        return stream.completion
+        return self._complete(request, timeout_s, request_id)
 
     def ask(
         self,
@@ -112,9 +110,7 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
     ) -> Answer:
         """The answer to the question out of the documents, with its sources."""
         request = ask_request(question, documents, options, stream=False)
-        stream = AnswerStream(*self._open(request, timeout_s, request_id))
-        stream.read()
-        return stream.answer
+        return self._answer(request, timeout_s, request_id)
 
     def is_ready(self, *, timeout_s: float = 5.0) -> bool:
         """Whether the server is there and all its models are loaded."""
@@ -160,6 +156,18 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
                 for request in call.requests
             ]
             return call.read([Response(answer) for answer in answers])
+
+    def _complete(
+        self, request: Message, timeout_s: float | None, request_id: str | None
+    ) -> Completion:
+        stream = CompletionStream(*self._open(request, timeout_s, request_id))
+        stream.read()
+        return stream.completion
+
+    def _answer(self, request: Message, timeout_s: float | None, request_id: str | None) -> Answer:
+        stream = AnswerStream(*self._open(request, timeout_s, request_id))
+        stream.read()
+        return stream.answer
 
     def __enter__(self) -> Self:
         return self

@@ -39,8 +39,6 @@ AnswerStreamT = TypeVar("AnswerStreamT", bound=BaseStream)
 
 
 class Deadline:
-    """A moment, or never."""
-
     def __init__(self, timeout_s: float | None) -> None:
         self._end_s = None if timeout_s is None else time.monotonic() + timeout_s
 

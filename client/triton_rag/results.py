@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Ranked:
-    """One passage after reranking."""
-
     index: int
     """Position of the passage in the list that was sent, from 0."""
     relevance: float

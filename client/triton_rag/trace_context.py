@@ -35,7 +35,6 @@ class RequestContext:
 
     @property
     def trace_id(self) -> str:
-        """32 hexadecimal digits."""
         return self.traceparent[3:35]
 
     def add_to(self, request: Message) -> Message:

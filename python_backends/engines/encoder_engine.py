@@ -45,7 +45,6 @@ class Packing:
 
     @staticmethod
     def read(parameters: Mapping[str, str]) -> "Packing":
-        """Raises `ValueError` for values below 1."""
         step = int(parameters.get("length_step", LENGTH_STEP))
         rows = int(parameters.get("max_compute_rows", MAX_BATCH_ROWS))
         if min(step, rows) < 1:
@@ -59,7 +58,6 @@ _DEFAULT = Packing()
 
 
 def padded_length(length: int, step: int = LENGTH_STEP) -> int:
-    """The next multiple of `step`."""
     return -(-length // step) * step
 
 

@@ -18,7 +18,6 @@ class GenerationParams(Sampling):
 
     @property
     def greedy(self) -> bool:
-        """Whether the likeliest token is taken each time."""
         return self.temperature == 0.0 or self.top_k == 1
 
 
@@ -94,7 +93,6 @@ def max_running_requests(context: StageContext, folder: EngineFolder) -> int:
 
 
 def overloaded(requests: int) -> Overloaded:
-    """The error of `submit` when `requests` are running or waiting already."""
     return Overloaded(
         f"{requests} requests are running or waiting, which is this server's limit; try again later"
     )

@@ -34,8 +34,6 @@ _TYPICAL_TOKENS = 128
 
 
 class OnnxRuntimeEncoder:
-    """Runs model.onnx; raises `MachineError` when this machine lacks the provider."""
-
     def __init__(self, context: StageContext, folder: EngineFolder) -> None:
         import onnxruntime
 
@@ -63,7 +61,6 @@ class OnnxRuntimeEncoder:
 
 
 def check_available(provider: str) -> None:
-    """Raise `MachineError` for a provider that this ONNX Runtime was not built with."""
     import onnxruntime
 
     if provider not in PROVIDERS:
@@ -142,7 +139,6 @@ def _tensorrt_options(device_id: int, folder: EngineFolder) -> dict[str, object]
 
 
 def _input_names(path: Path) -> list[str]:
-    """Input names of a model that has no session yet."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -152,7 +152,6 @@ class OpenVinoLlm:
             self._end(request, Delta((), "error"))
 
     def _deliver(self, request: _Request) -> None:
-        """Give a request's sink the tokens of the step."""
         ids: list[int] = []
         reason: str | None = None
         while request.handle is not None and request.handle.can_read():

@@ -156,7 +156,6 @@ class TensorRtLlmApi:
 
 
 def read_config(folder: EngineFolder) -> dict[str, Any]:
-    """model.yaml with the checkpoint's full path; raises `ManifestError`."""
     path = folder.file(CONFIG_FILE)
     try:
         config: dict[str, Any] = json.loads(path.read_text())

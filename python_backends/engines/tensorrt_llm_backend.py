@@ -120,7 +120,6 @@ class TensorRtLlmBackend:
         self._stopper.join(STOP_TIMEOUT_S)
 
     def _work(self, first: _Request) -> None:
-        """Runs on a thread of its own: one request after the other, until none waits."""
         request: _Request | None = first
         while request:
             self._serve(request)
@@ -139,7 +138,6 @@ class TensorRtLlmBackend:
         self._end(request, CANCELLED if request.is_cancelled else Delta((), "stop"))
 
     def _generate(self, request: _Request) -> None:
-        """Deliver the ids of each response, until the backend ends its stream."""
         if request.is_cancelled:
             return
         request.sink(SCHEDULED)
@@ -175,7 +173,6 @@ class TensorRtLlmBackend:
                 self._lock.wait_for(lambda: self._is_closed, timeout=STOP_INTERVAL_S)
 
     def _cancelled_requests(self) -> list[_Request]:
-        """Wait for cancelled requests; none when the engine has closed."""
 
         def found() -> list[_Request]:
             return [request for request in self._requests.values() if request.is_cancelled]

@@ -75,7 +75,6 @@ class ChatTemplate:
 
     @classmethod
     def load(cls, folder: EngineFolder) -> "ChatTemplate":
-        """From the checkpoint's chat_template.jinja, else from its tokenizer_config.json."""
         config = json.loads(folder.file(TOKENIZER_CONFIG).read_text())
         source = config.get("chat_template")
         if CHAT_TEMPLATE in folder.manifest.files:

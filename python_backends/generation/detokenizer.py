@@ -105,7 +105,6 @@ class StopWords:
         return safe
 
     def flush(self) -> str:
-        """The text that was held back, at the end of the answer."""
         safe, self._held = self._held, ""
         return safe
 

@@ -32,11 +32,9 @@ class ChunkPacer:
         """Streams that are served now."""
 
     def is_due(self, last_sent_s: float) -> bool:
-        """Whether a stream that sent at `last_sent_s` (`time.perf_counter`) may send again."""
         return time.perf_counter() - last_sent_s >= self._cost_s * self.active / self.SHARE
 
     def sent(self, duration_s: float) -> None:
-        """Update the cost of a chunk, as a moving average."""
         self._cost_s += 0.1 * (min(duration_s, 0.01) - self._cost_s)
 
 
@@ -93,7 +91,6 @@ class Generation:
         return reason
 
     def fail(self, error: Exception) -> None:
-        """End the generation with an error."""
         self.is_over = True
         self._timeline.end(outcome_of(error))
         self.stream.fail(error)
@@ -132,7 +129,6 @@ class Generation:
         return None
 
     def _finish(self, reason: str, error: Exception | None = None) -> None:
-        """Send the last response: the rest of the text, the reason and the citations."""
         if reason == "error":
             self.fail(error or RuntimeError("the engine ended the request with an error"))
             return

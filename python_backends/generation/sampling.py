@@ -101,7 +101,6 @@ def _min_tokens(tensors: Tensors, defaults: Sampling, max_tokens: int) -> int:
 
 
 def _seed(tensors: Tensors) -> int:
-    """The request's seed under either of its names, or a random one."""
     seeds = {tensors.scalar(name) for name in ("seed", "random_seed")} - {None}
     if len(seeds) > 1:
         raise RequestError(

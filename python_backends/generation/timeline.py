@@ -23,8 +23,6 @@ from python_backends.stage import Stream
 
 
 class LlmMetrics:
-    """The series that all generations of one `llm` share."""
-
     def __init__(self, meter: Meter) -> None:
         self.first_token = meter.histogram(TIME_TO_FIRST_TOKEN)
         self.per_token = meter.histogram(TIME_PER_OUTPUT_TOKEN)
@@ -35,8 +33,6 @@ class LlmMetrics:
 
 
 class EngineMetrics:
-    """`EngineStats` as metrics."""
-
     def __init__(self, meter: Meter) -> None:
         self._running, self._waiting = meter.gauge(RUNNING), meter.gauge(WAITING)
         self._kv_cache_used = meter.gauge(KV_CACHE_USED)
@@ -67,11 +63,9 @@ class Timeline:
         stream.record_phase("tokenize", stream.arrival_s, self._submitted_s)
 
     def scheduled(self) -> None:
-        """The request joined the engine's batch."""
         self._scheduled_s = time.perf_counter()
 
     def received(self, tokens: int, cached_tokens: int) -> None:
-        """The engine gave new tokens."""
         if not tokens:
             return
         self._last_token_s = time.perf_counter()
@@ -88,7 +82,6 @@ class Timeline:
         self._metrics.output.increment(tokens)
 
     def sending(self, tokens: int) -> None:
-        """A chunk of the stream is about to be sent."""
         now_s = time.perf_counter()
         if tokens and not math.isnan(self._last_chunk_s):
             self._metrics.inter_token.observe((now_s - self._last_chunk_s) / tokens)

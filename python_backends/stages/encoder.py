@@ -25,8 +25,6 @@ supervisor's canary, one token long, always reaches the engine."""
 
 
 class EncoderStage(Stage):
-    """Serves an encoder over any `EncoderEngine`."""
-
     def __init__(self, context: StageContext) -> None:
         self._inputs = [spec.name for spec in self.contract.inputs]
         self._output = self.contract.outputs[0].name

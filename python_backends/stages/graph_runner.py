@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 
 
 class Run:
-    """One request and its state in the graph."""
-
     def __init__(self, stream: Stream, generation_id: str) -> None:
         self.stream = stream
         self.generation_id = generation_id
@@ -68,7 +66,6 @@ class GraphRunnerStage(StreamingStage):
         self._poll_thread.start()
 
     def start(self, stream: Stream) -> None:
-        """Queue the request; raises `Overloaded`."""
         run = Run(stream, f"{self.contract.name}-{os.getpid()}-{next(self._numbers)}")
         with self._lock:
             if len(self._active) >= self._max_runs:
@@ -123,7 +120,6 @@ class GraphRunnerStage(StreamingStage):
         return {name: outputs[spec.name] for spec, name in step.writes()}
 
     def _generate(self, run: Run, step: Step, tensors: Mapping[str, Array]) -> None:
-        """Pass on each response of the decoupled step; its last response is the last one here."""
         run.is_generating, has_ended = True, False
         names = {spec.name: name for spec, name in step.writes()}
         with ExitStack() as call:

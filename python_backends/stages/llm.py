@@ -36,8 +36,6 @@ logger = logging.getLogger(__name__)
 
 
 class LlmStage(StreamingStage):
-    """Serves `llm` over any `LlmEngine`."""
-
     contract = LLM
 
     def __init__(self, context: StageContext) -> None:
@@ -97,7 +95,6 @@ class LlmStage(StreamingStage):
             self._lock.notify()
 
     def close(self) -> None:
-        """End the polling thread, then the engine, which ends every stream."""
         with self._lock:
             self._closing = True
             self._lock.notify()
@@ -121,7 +118,6 @@ class LlmStage(StreamingStage):
         return ids
 
     def _room_tokens(self, prompt_ids: Sequence[int]) -> int:
-        """How many tokens fit after the prompt; raises `RequestError` for none."""
         room = self._max_tokens - len(prompt_ids)
         if room < 1:
             raise RequestError(
@@ -137,7 +133,6 @@ class LlmStage(StreamingStage):
             raise RequestError(f"end_id: {end_id} given; this model ends with {list(self._eos)}")
 
     def _set_attributes(self, stream: Stream, params: GenerationParams) -> None:
-        """The request by OpenTelemetry's semantic conventions for generative AI."""
         operation = "chat" if "messages" in stream.tensors else "text_completion"
         stream.set_attributes(
             {

@@ -27,14 +27,11 @@ from python_backends.triton.tracing import make_tracer
 
 
 class PlainModel:
-    """Serves a `Stage`: one response per request."""
-
     def __init__(self, stage: Stage, telemetry: Telemetry) -> None:
         self.stage, self._telemetry = stage, telemetry
         self._batch_requests = telemetry.meter.histogram(BATCH_REQUESTS)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer the requests that Triton's scheduler hands over together."""
         pb = stub()
         self._batch_requests.observe(len(requests))
         records = [RequestRecord(self._telemetry, request) for request in requests]
@@ -64,7 +61,6 @@ class PlainModel:
             return [error] * len(batch)
 
     def _respond(self, pb: Any, request: Any, answer: Outputs | Exception) -> tuple[Any, str]:
-        """The response and its outcome."""
         try:
             if isinstance(answer, Exception):
                 raise answer
@@ -76,13 +72,10 @@ class PlainModel:
 
 
 class DecoupledModel:
-    """Serves a `StreamingStage`, which answers from its own threads."""
-
     def __init__(self, stage: StreamingStage, telemetry: Telemetry) -> None:
         self.stage, self._telemetry = stage, telemetry
 
     def execute(self, requests: Sequence[Any]) -> None:
-        """Hand each request to the stage."""
         pb = stub()
         for request in requests:
             stream = TritonStream(pb, self.stage.contract, request, self._telemetry)
@@ -94,7 +87,6 @@ class DecoupledModel:
 
 
 def python_model(load: Callable[[StageContext], Stage | StreamingStage]) -> type:
-    """The class `TritonPythonModel` of a model.py, over the stage that `load` makes."""
 
     class TritonPythonModel:
         def initialize(self, args: dict[str, str]) -> None:

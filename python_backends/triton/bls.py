@@ -40,8 +40,6 @@ def stub() -> Any:
 
 
 class ServerCaller:
-    """The `Caller` over BLS."""
-
     def __init__(self) -> None:
         self._ended: deque[tuple[float, Any]] = deque()
         self._lock = threading.Lock()

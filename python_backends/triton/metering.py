@@ -121,7 +121,6 @@ class TritonMeter:
                     self._failed.add(series)
 
     def close(self) -> None:
-        """Flush once more, for at most `CLOSE_S`."""
         self._closing.set()
         self._thread.join(CLOSE_S)
 

@@ -41,7 +41,6 @@ class TritonStream(RequestRecord):
         self.tensors = Tensors({})
 
     def read(self, request: Any) -> None:
-        """Fill `tensors`; raises `RequestError`."""
         tensors = read_inputs(self._pb, self._contract, request)
         if self._contract.batched:
             tensors = Tensors({name: array[0] for name, array in tensors.values.items()})

@@ -105,8 +105,6 @@ def _valid(traceparent: object) -> re.Match[str] | None:
 
 
 class Tracer:
-    """Makes the spans of one model."""
-
     def __init__(self, provider: "TracerProvider", model: str, version: str, is_leaf: bool) -> None:
         self._provider = provider
         self.otel = provider.get_tracer("triton_rag")

@@ -241,17 +241,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         client.close()
 
 
-@pytest.fixture
-def soon_s(server: Server) -> float:
-    """Well below the time that a stream of the tests' 1,500 tokens or more takes to its end, here
-    and now: what is over by then was stopped."""
-    start = time.monotonic()
-    long = [tensor(name, [500], "INT32") for name in ("max_tokens", "min_tokens")]
-    found = server.stream("llm", text("text_input", "hello"), *long)
-    assert found.error is None
-    return max(0.5, time.monotonic() - start)
-
-
 @pytest.fixture(scope="session")
 def server_ports(server: Server) -> Ports:
     return server.ports

@@ -13,7 +13,7 @@ from triton_rag.calls import (
 )
 from triton_rag.results import Ranked, Source
 from triton_rag.status import ERRORS_IN_BAND
-from triton_rag.transcript import ERROR, Transcript
+from triton_rag.streams import ERROR, Transcript
 from triton_rag.wire import Message, Response
 from tritonclient.grpc import service_pb2 as protocol
 
@@ -80,7 +80,7 @@ def test_what_is_sent_is_in_the_contract(contract: ModelContract, request_: Mess
     assert request_.model_name == contract.name
     assert len(request_.raw_input_contents) == len(request_.inputs)
     for sent in request_.inputs:
-        spec = contract.input(sent.name)
+        spec = next((spec for spec in contract.inputs if spec.name == sent.name), None)
         assert spec is not None, f"'{contract.name}' has no input '{sent.name}'"
         assert sent.datatype == spec.dtype.value
         assert fits(list(sent.shape), spec), f"{list(sent.shape)} is not {spec}"

@@ -16,8 +16,6 @@ class DocumentsError(Exception):
 
 @dataclass(frozen=True)
 class Document:
-    """One file: its path inside the folder, and its text."""
-
     name: str
     text: str
 

@@ -29,7 +29,6 @@ def printable(text: str) -> str:
 
 
 def note(text: str) -> None:
-    """Print a remark to standard error."""
     click.echo(printable(text), err=True)
 
 
@@ -93,7 +92,6 @@ def source_lines(
 
 
 def excerpt(text: str) -> str:
-    """The beginning of the text on one line."""
     line = " ".join(printable(text).split())
     if len(line) <= EXCERPT_CHARACTERS:
         return line
@@ -146,6 +144,5 @@ def source_objects(
 
 
 def answer_object(answer: Answer, collection: Collection, seconds: float) -> dict[str, Any]:
-    """An answer for JSON."""
     sources = source_objects(answer.sources, collection, answer.citations)
     return {**asdict(answer), "sources": sources, "seconds": round(seconds, 3)}

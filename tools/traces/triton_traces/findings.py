@@ -59,7 +59,6 @@ class Findings:
 
 
 def analyse(spans: Sequence[Span]) -> Findings:
-    """Where the request of these spans spent its time; raises `TraceError`."""
     tree = make_tree(spans)
     parts = critical_path(tree.root)
     queue_ns, compute_ns = (_spent_ns(parts, kind) for kind in (Kind.QUEUE, Kind.COMPUTE))

@@ -11,7 +11,6 @@ from triton_traces.tree import Node
 
 
 def as_object(findings: Findings) -> dict[str, Any]:
-    """All that the text says; starts are in milliseconds from the start of the request."""
     tree = findings.tree
     return {
         "request_id": tree.request_id,

@@ -71,7 +71,6 @@ def _of_request(trace: list[Span], wanted: str) -> list[Span]:
 
 
 def _with_ancestors(spans: Iterable[Span], by_id: Mapping[str, Span]) -> set[str]:
-    """Ids of the spans and of all their ancestors."""
     found: set[str] = set()
     for span in spans:
         above: Span | None = span
@@ -82,7 +81,6 @@ def _with_ancestors(spans: Iterable[Span], by_id: Mapping[str, Span]) -> set[str
 
 
 def _overlapping(traces: list[list[Span]]) -> list[list[Span]]:
-    """Traces of one request joined, oldest first."""
     groups: list[list[Span]] = []
     for trace in sorted(traces, key=_start_ns):
         ids = {span.request_id for span in trace} - {""}

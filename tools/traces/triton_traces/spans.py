@@ -57,7 +57,6 @@ def read_spans(text: str) -> list[Span]:
 
 
 def _documents(text: str) -> Iterator[tuple[str, Any]]:
-    """Each document, and its place in words."""
     try:
         yield "", json.loads(text)
         return

@@ -14,8 +14,6 @@ REQUEST = "request"
 
 
 class Kind(Enum):
-    """What a step without children does."""
-
     QUEUE = "queue"
     COMPUTE = "compute"
     OTHER = "other"
@@ -73,7 +71,6 @@ class Tree:
 
 
 def make_tree(spans: Sequence[Span]) -> Tree:
-    """The tree of one request's spans; raises `TraceError` where they make none."""
     if not spans:
         raise TraceError("the trace has no spans")
     return _Builder(spans).tree()
