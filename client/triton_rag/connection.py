@@ -1,4 +1,4 @@
-"""What both clients share: the server's address, deadlines, headers, and opening a stream."""
+"""The parts that both clients share: the server's address, deadlines, headers, and opening a stream."""
 
 from __future__ import annotations
 

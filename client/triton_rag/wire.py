@@ -1,4 +1,4 @@
-"""Tensors to and from the bytes of the KServe v2 protocol (gRPC)."""
+"""Packs tensors for the KServe v2 protocol (gRPC) and unpacks them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Sampling inputs of a request to `GenerationParams`; unsupported ones are refused by name."""
+"""Reads the sampling inputs of a request and refuses unsupported ones by name."""
 
 import math
 import secrets

@@ -1,4 +1,4 @@
-"""Results on the terminal: progress, lines or tables to read, JSON to process."""
+"""Prints results: progress, lines or tables for people, JSON for programs."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def progress(what: str) -> Iterator[Progress]:
-    """Inside, and until its `stop`, a line says what is waited for; only on a terminal."""
+    """Shows a line with `what` until the block ends or calls `stop`; only on a terminal."""
     columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
     disable = not sys.stderr.isatty()  # rich also asks FORCE_COLOR, which CI systems set
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=disable) as shown:

@@ -1,4 +1,4 @@
-"""A small trace collector: OTLP over HTTP comes in, one JSON document a line goes into a file."""
+"""A small trace collector: it receives OTLP over HTTP and writes one JSON document a line."""
 
 from __future__ import annotations
 

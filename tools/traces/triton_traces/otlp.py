@@ -1,4 +1,4 @@
-"""Bodies of OTLP over HTTP, in protobuf or JSON, to lines of OTLP JSON."""
+"""Converts bodies of OTLP over HTTP, in protobuf or JSON, to lines of OTLP JSON."""
 
 from __future__ import annotations
 
