@@ -85,7 +85,7 @@ def text_tensor(name: str, value: object) -> Tensor:
 
 
 def texts_tensor(name: str, values: object) -> Tensor:
-    """A BYTES tensor of several strings; a lone string is refused: it would be sent letter by letter.
+    """A BYTES tensor of several strings. A lone string is refused: it would be sent by letters.
 
     Raises TypeError, and ValueError when there are none.
     """

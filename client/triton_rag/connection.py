@@ -1,4 +1,4 @@
-"""The parts that both clients share: the server's address, deadlines, headers, and opening a stream."""
+"""The base of both clients: the server's address, deadlines, headers, and opening a stream."""
 
 from __future__ import annotations
 
