@@ -101,7 +101,7 @@ class EngineRequest:
 R = TypeVar("R", bound=EngineRequest)
 
 
-class RequestLimits(Generic[R]):
+class LimitedEngine(Generic[R]):
     """Base of the engines: their requests by number, up to the placement's two limits.
 
     No more requests run than the engine plan's `max_batch_size`, where it has one.

@@ -21,7 +21,7 @@ from python_backends.engines.llm_engine import (
     EngineRequest,
     EngineStats,
     GenerationParams,
-    RequestLimits,
+    LimitedEngine,
     Sink,
 )
 
@@ -40,7 +40,7 @@ class _Request(EngineRequest):
     handle: Any = None
 
 
-class OpenVinoLlm(RequestLimits[_Request]):
+class OpenVinoLlm(LimitedEngine[_Request]):
     """The placement's `kv_cache_tokens` is a fixed limit of KV memory.
 
     When running requests exceed it, the pipeline preempts the youngest: it computes them again

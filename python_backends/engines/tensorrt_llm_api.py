@@ -22,7 +22,7 @@ from python_backends.engines.llm_engine import (
     EngineRequest,
     EngineStats,
     GenerationParams,
-    RequestLimits,
+    LimitedEngine,
     Sink,
 )
 from python_backends.errors import RequestError
@@ -53,7 +53,7 @@ class _Request(EngineRequest):
     is_cancelled: bool = False
 
 
-class TensorRtLlmApi(RequestLimits[_Request]):
+class TensorRtLlmApi(LimitedEngine[_Request]):
     """One thread runs an event loop with a task per request; the library queues and batches.
 
     `max_running_requests` and `max_waiting_requests` only limit how many requests are accepted.

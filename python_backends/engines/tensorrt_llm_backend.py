@@ -23,7 +23,7 @@ from python_backends.engines.llm_engine import (
     EngineRequest,
     EngineStats,
     GenerationParams,
-    RequestLimits,
+    LimitedEngine,
     Sink,
 )
 from python_backends.engines.tensorrt_llm_tensors import TENSORRT_LLM, request_inputs, stop_inputs
@@ -56,7 +56,7 @@ class _Request(EngineRequest):
         self.cancelled_s = self.cancelled_s or time.monotonic()
 
 
-class TensorRtLlmBackend(RequestLimits[_Request]):
+class TensorRtLlmBackend(LimitedEngine[_Request]):
     """One thread per running request, because a call to another model blocks its thread.
 
     The backend batches the requests that run at the same time. The use of its KV cache is in its
