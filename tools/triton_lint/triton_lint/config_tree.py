@@ -140,6 +140,12 @@ class Message:
         node = self.node(name)
         return node.value if node and isinstance(node.value, Message) else None
 
+    def child_or_empty(self, name: str) -> "Message":
+        """A message; an empty one where it is not set."""
+        message_type = self.type.fields[name].message
+        assert message_type is not None
+        return self.child(name) or Message(message_type, self.at, [])
+
     def children(self, name: str) -> "list[Message]":
         """The messages of a repeated field."""
         return [node.value for node in self.nodes(name) if isinstance(node.value, Message)]

@@ -150,9 +150,8 @@ def _unread_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
             if entry.value not in used:
                 yield Problem(
                     entry.node.at,
-                    f"{step.label}: nothing reads tensor '{entry.value}'; leave '{entry.key}' "
-                    f"out of "
-                    "the output_map",
+                    f"{step.label}: nothing reads tensor '{entry.value}'; leave '{entry.key}' out "
+                    "of the output_map",
                 )
 
 

@@ -129,9 +129,8 @@ def _branches(model: Model, repository: Repository) -> Iterator[Problem]:
 def _mixed(one: Step) -> Problem:
     return Problem(
         one.message.at,
-        f"{one.label} reads tensors of different decoupled steps, or some before and some "
-        f"after one: "
-        "Triton can't tell which responses belong together",
+        f"{one.label} reads tensors of different decoupled steps, or some before and some after "
+        "one: Triton can't tell which responses belong together",
     )
 
 

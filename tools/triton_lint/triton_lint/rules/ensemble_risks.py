@@ -36,8 +36,8 @@ def _reordered(model: Model, repository: Repository) -> Iterator[Problem]:
         for later in _after(decoupled, all_steps):
             if later.model is None or later.model.is_ensemble or instances(later.model) < 2:
                 continue
-            batching = later.model.config.child("dynamic_batching")
-            if batching is None or not batching.flag("preserve_ordering"):
+            batching = later.model.config.child_or_empty("dynamic_batching")
+            if not batching.flag("preserve_ordering"):
                 yield Problem(
                     later.message.at,
                     f"{later.label} has {instances(later.model)} instances and follows decoupled "
@@ -51,9 +51,8 @@ def _not_cancelled(model: Model, repository: Repository) -> Iterator[Problem]:
         if one.model and not one.model.is_ensemble:
             yield Problem(
                 one.message.at,
-                f"{one.label} generates on when the client is gone: Triton does not cancel "
-                f"the steps "
-                "of an ensemble; call the model itself, or cancel by a request of its own",
+                f"{one.label} generates on when the client is gone: Triton does not cancel the "
+                "steps of an ensemble; call the model itself, or cancel by a request of its own",
             )
 
 
@@ -66,9 +65,8 @@ def _no_limit(model: Model, repository: Repository) -> Iterator[Problem]:
         if _after(one, all_steps) and not scheduling.number("max_inflight_requests"):
             yield Problem(
                 model.at(model.config, "ensemble_scheduling"),
-                f"{one.label} may give responses faster than the next step takes them, "
-                f"without bound: "
-                "set max_inflight_requests",
+                f"{one.label} may give responses faster than the next step takes them, without "
+                "bound: set max_inflight_requests",
             )
             return
 
@@ -79,9 +77,9 @@ def _same_model_twice(model: Model, repository: Repository) -> Iterator[Problem]
         called = one.model
         if called is None or called.is_ensemble:
             continue
-        batching = called.config.child("dynamic_batching")
-        policy = batching.child("default_queue_policy") if batching else None
-        timed = policy and policy.number("default_timeout_microseconds")
+        batching = called.config.child_or_empty("dynamic_batching")
+        policy = batching.child_or_empty("default_queue_policy")
+        timed = policy.number("default_timeout_microseconds")
         if one.model_name in seen and timed and instances(called) == 1:
             yield Problem(
                 one.message.at,

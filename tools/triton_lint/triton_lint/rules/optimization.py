@@ -32,13 +32,14 @@ _STRATEGIES = ("STATIC", "ON_PROFILE_CHANGE")
 
 def _accelerators(model: Model, side: str) -> list[Message]:
     """Those that ONNX Runtime's backend would look at."""
-    optimization = model.config.child("optimization")
-    found = optimization.child("execution_accelerators") if optimization else None
-    if found is None or model.backend != "onnxruntime":
+    if model.backend != "onnxruntime":
         return []
     kinds = [group.text("kind") for group in model.config.children("instance_group")]
     on_cpu = model.options.gpus == 0 or (kinds and set(kinds) == {"KIND_CPU"})
-    return [] if on_cpu and side.startswith("gpu") else found.children(side)
+    if on_cpu and side.startswith("gpu"):
+        return []
+    optimization = model.config.child_or_empty("optimization")
+    return optimization.child_or_empty("execution_accelerators").children(side)
 
 
 def _unknown_accelerator(model: Model, _: Repository) -> Iterator[Problem]:

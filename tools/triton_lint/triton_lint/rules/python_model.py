@@ -30,8 +30,7 @@ def _no_python(model: Model, _: Repository) -> Iterator[Problem]:
 def _no_class(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model):
         if not source.may_define_class:
-            classes = [node.name for node in source.nodes
-                       if isinstance(node, ast.ClassDef)]  # fmt: skip
+            classes = [node.name for node in source.nodes if isinstance(node, ast.ClassDef)]
             hint = did_you_mean("TritonPythonModel", classes)
             text = f"no class TritonPythonModel{hint.replace('did you mean', 'is it')}"
             yield Problem(source.span(1, 1), text, file=source.file)
@@ -94,8 +93,7 @@ def _completes_nothing(model: Model, _: Repository) -> Iterator[Problem]:
 
 
 def _wrong_policy(model: Model, _: Repository) -> Iterator[Problem]:
-    policy = model.config.child("model_transaction_policy")
-    decoupled = bool(policy and policy.flag("decoupled"))
+    decoupled = model.config.child_or_empty("model_transaction_policy").flag("decoupled")
     for source in parsed(model):
         if source.completes_config:
             continue
@@ -113,8 +111,7 @@ def _wrong_policy(model: Model, _: Repository) -> Iterator[Problem]:
 
 
 def _none_responses(model: Model, _: Repository) -> Iterator[Problem]:
-    policy = model.config.child("model_transaction_policy")
-    decoupled = bool(policy and policy.flag("decoupled"))
+    decoupled = model.config.child_or_empty("model_transaction_policy").flag("decoupled")
     for source in parsed(model):
         execute = source.methods.get("execute")
         if (

@@ -60,9 +60,9 @@ def _response_tensors(
 
 def _unknown_input(model: Model, _: Repository) -> Iterator[Problem]:
     inputs = names(model, "input")
-    batching = model.config.child("sequence_batching")
-    extra = [each.text("name") for each in batching.children("control_input")] if batching else []
-    extra += [each.text("input_name") for each in batching.children("state")] if batching else []
+    batching = model.config.child_or_empty("sequence_batching")
+    extra = [each.text("name") for each in batching.children("control_input")]
+    extra += [each.text("input_name") for each in batching.children("state")]
     for source in parsed(model):
         for function, call in source.calls if inputs and model.tensors_are_final else ():
             if function != "get_input_tensor_by_name" or len(call.args) < 2:

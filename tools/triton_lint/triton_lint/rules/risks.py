@@ -8,6 +8,7 @@ from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
 from triton_lint.rule import WARNING, Rule
+from triton_lint.rules.common import queue_policies
 from triton_lint.shapes import element_count
 from triton_lint.tokens import TokenKind, tokenize
 
@@ -25,8 +26,7 @@ def instances(model: Model) -> int:
 
 
 def _uncached_sampling(model: Model, _: Repository) -> Iterator[Problem]:
-    cache = model.config.child("response_cache")
-    if cache and cache.flag("enable"):
+    if model.config.child_or_empty("response_cache").flag("enable"):
         inputs = [t.text("name") for t in model.config.children("input")]
         found = [name for name in inputs if _SAMPLING.match(name)]
         if found:
@@ -41,11 +41,8 @@ def _queue(model: Model, _: Repository) -> Iterator[Problem]:
     batching = model.config.child("dynamic_batching")
     if batching is None or model.is_ensemble or not _on_gpu(model):
         return
-    policies = [batching.child("default_queue_policy")]
-    policies += [e.value for e in batching.entries("priority_queue_policy")
-                 if isinstance(e.value, Message)]  # fmt: skip
-    if not any(p and (p.number("max_queue_size") or p.number("default_timeout_microseconds"))
-               for p in policies):  # fmt: skip
+    limits = ("max_queue_size", "default_timeout_microseconds")
+    if not any(policy.number(limit) for policy in queue_policies(batching) for limit in limits):
         yield Problem(
             model.at(model.config, "dynamic_batching"),
             "the queue in front of this GPU model has no bound: give default_queue_policy a "
@@ -77,9 +74,8 @@ def _nothing_merges(model: Model, _: Repository) -> Iterator[Problem]:
                 yield Problem(
                     at,
                     f"input '{tensor.text('name')}' varies in length, and only requests of one "
-                    f"length are merged: the delay of {delay:g} µs is mostly waited in vain "
-                    f"(pad, or "
-                    "allow_ragged_batch)",
+                    f"length are merged: the delay of {delay:g} µs is mostly waited in vain (pad, "
+                    "or allow_ragged_batch)",
                 )
 
 
@@ -120,7 +116,7 @@ def _tensorrt_llm(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(
                 model.at(model.config),
                 f"parameter '{key}' is missing: TensorRT-LLM's C++ backend reads it without a "
-                f"default",
+                "default",
             )
 
 
@@ -133,9 +129,8 @@ def _serial_python(model: Model, _: Repository) -> Iterator[Problem]:
     ):
         yield Problem(
             model.at(model.config, "max_batch_size"),
-            f"max_batch_size is {model.max_batch_size}, and without dynamic_batching each "
-            f"request runs "
-            "alone: concurrent requests queue behind each other",
+            f"max_batch_size is {model.max_batch_size}, and without dynamic_batching each request "
+            "runs alone: concurrent requests queue behind each other",
         )
 
 

@@ -7,6 +7,7 @@ from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, Rule
+from triton_lint.rules.common import repeated
 from triton_lint.shapes import reshape_fault
 from triton_lint.spelling import did_you_mean
 
@@ -107,15 +108,10 @@ def _non_linear(model: Model, _: Repository) -> Iterator[Problem]:
 
 def _twice(model: Model, _: Repository) -> Iterator[Problem]:
     for side in _SIDES:
-        seen = set()
-        for tensor in model.config.children(side):
-            name = tensor.text("name")
-            if name and name in seen:
-                yield Problem(
-                    model.at(tensor, "name"),
-                    f"{side} '{name}' is declared before; the first counts",
-                )
-            seen.add(name)
+        tensors = [each for each in model.config.children(side) if each.text("name")]
+        for tensor, name in repeated(tensors, lambda each: each.text("name")):
+            text = f"{side} '{name}' is declared before; the first counts"
+            yield Problem(model.at(tensor, "name"), text)
 
 
 def _ragged(model: Model, _: Repository) -> Iterator[Problem]:

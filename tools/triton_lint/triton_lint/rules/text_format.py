@@ -8,6 +8,7 @@ from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, Rule
+from triton_lint.rules.common import repeated
 
 
 def _unknown_enumerators(model: Model, _: Repository) -> Iterator[Problem]:
@@ -36,13 +37,8 @@ def _repeated_keys(model: Model, _: Repository) -> Iterator[Problem]:
 
 
 def _repeated(message: Message, name: str) -> Iterator[Problem]:
-    seen = set()
-    for entry in message.written_entries(name):
-        if entry.key in seen:
-            yield Problem(
-                entry.node.at, f"'{name}' has the key '{entry.key}' already; the last one counts"
-            )
-        seen.add(entry.key)
+    for entry, key in repeated(message.written_entries(name), lambda each: each.key):
+        yield Problem(entry.node.at, f"'{name}' has the key '{key}' already; the last one counts")
 
 
 RULES = (
