@@ -24,7 +24,7 @@ def repeated(items: Iterable[Item], key: Callable[[Item], Key]) -> Iterator[tupl
 def data_file_problems(
     model: Model, message: Message, field: str, folder: str
 ) -> Iterator[Problem]:
-    """What is wrong with the file in `folder` that `field` names: absent, or too small for `dims`."""
+    """Whether the file in `folder` that `field` names is absent, or too small for the dims."""
     name, kind = message.text(field), message.text("data_type")
     path = model.place.folder.path / folder / name
     if not path.is_file():

@@ -11,7 +11,7 @@ from triton_lint.findings import Problem
 from triton_lint.folders import Folder
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import WARNING, Rule
+from triton_lint.rule import WARNING, check
 
 MANIFEST = "manifest.json"
 PARAMETER = "engine_folder"
@@ -30,6 +30,7 @@ class _Manifest:
     files: Mapping[str, str]
 
 
+@check("TRN608", WARNING)
 def _mismatch(model: Model, _: Repository) -> Iterator[Problem]:
     if not model.checks_files or model.is_ensemble:
         return
@@ -128,6 +129,3 @@ def _hash(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return ""
-
-
-RULES = (Rule("TRN608", WARNING, _mismatch),)

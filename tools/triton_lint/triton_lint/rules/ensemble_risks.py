@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository, Step
-from triton_lint.rule import WARNING, Rule
+from triton_lint.rule import WARNING, check
 from triton_lint.rules.risks import instances
 from triton_lint.versions import Version
 
@@ -30,6 +30,7 @@ def _after(step_: Step, all_steps: list[Step]) -> list[Step]:
     return found
 
 
+@check("TRN651", WARNING)
 def _reordered(model: Model, repository: Repository) -> Iterator[Problem]:
     all_steps = repository.steps(model)
     for decoupled in _decoupled(all_steps, repository):
@@ -46,6 +47,7 @@ def _reordered(model: Model, repository: Repository) -> Iterator[Problem]:
                 )
 
 
+@check("TRN652", WARNING)
 def _not_cancelled(model: Model, repository: Repository) -> Iterator[Problem]:
     for one in _decoupled(repository.steps(model), repository):
         if one.model and not one.model.is_ensemble:
@@ -56,6 +58,7 @@ def _not_cancelled(model: Model, repository: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN653", WARNING)
 def _no_limit(model: Model, repository: Repository) -> Iterator[Problem]:
     scheduling = model.config.child("ensemble_scheduling")
     if scheduling is None or model.options.triton < INFLIGHT_SINCE:
@@ -71,6 +74,7 @@ def _no_limit(model: Model, repository: Repository) -> Iterator[Problem]:
             return
 
 
+@check("TRN654", WARNING)
 def _same_model_twice(model: Model, repository: Repository) -> Iterator[Problem]:
     seen = set()
     for one in repository.steps(model):
@@ -89,6 +93,7 @@ def _same_model_twice(model: Model, repository: Repository) -> Iterator[Problem]
         seen.add(one.model_name)
 
 
+@check("TRN655", WARNING)
 def _calls_itself(model: Model, _: Repository) -> Iterator[Problem]:
     source = model.python
     if source is None or instances(model) > 1:
@@ -102,12 +107,3 @@ def _calls_itself(model: Model, _: Repository) -> Iterator[Problem]:
         if name == "InferenceRequest" and called == [model.name]:
             text = f"'{model.name}' calls itself, and its one instance waits for itself for ever"
             yield Problem(source.at(call), text, file=source.file)
-
-
-RULES = (
-    Rule("TRN651", WARNING, _reordered),
-    Rule("TRN652", WARNING, _not_cancelled),
-    Rule("TRN653", WARNING, _no_limit),
-    Rule("TRN654", WARNING, _same_model_twice),
-    Rule("TRN655", WARNING, _calls_itself),
-)

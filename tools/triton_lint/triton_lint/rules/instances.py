@@ -7,7 +7,7 @@ from triton_lint.config_tree import Entry, Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, WARNING, Rule
+from triton_lint.rule import ERROR, WARNING, check
 from triton_lint.rules.common import data_file_problems
 from triton_lint.shapes import BYTES_OF_TYPE, element_count, fits
 
@@ -24,6 +24,7 @@ def _groups(model: Model) -> Iterator[tuple[Message, str]]:
             yield group, group.text("kind") or "KIND_AUTO"
 
 
+@check("TRN401", ERROR)
 def _gpus_without_gpu(model: Model, repository: Repository) -> Iterator[Problem]:
     for group, kind in _groups(model):
         on_cpu = kind in ("KIND_CPU", "KIND_MODEL")
@@ -33,6 +34,7 @@ def _gpus_without_gpu(model: Model, repository: Repository) -> Iterator[Problem]
             yield Problem(at, f"gpus are given, and {why}", replacement="" if on_cpu else None)
 
 
+@check("TRN402", ERROR)
 def _gpu_number(model: Model, repository: Repository) -> Iterator[Problem]:
     most = repository.options.gpus if repository.options.gpus is not None else MOST_GPUS
     for group, kind in _groups(model):
@@ -47,6 +49,7 @@ def _gpu_number(model: Model, repository: Repository) -> Iterator[Problem]:
                     yield Problem(node.value_at, f"there is no GPU {node.value}")
 
 
+@check("TRN403", ERROR)
 def _profiles(model: Model, _: Repository) -> Iterator[Problem]:
     for group, _kind in _groups(model):
         if "profile" not in group:
@@ -75,6 +78,7 @@ def _warmup_tensors(model: Model) -> Iterator[tuple[Entry, Message]]:
                 yield entry, entry.value
 
 
+@check("TRN411", ERROR)
 def _warmup_data(model: Model, _: Repository) -> Iterator[Problem]:
     for entry, value in _warmup_tensors(model):
         if not any(name in value for name in ("zero_data", "random_data", "input_data_file")):
@@ -91,6 +95,7 @@ def _warmup_data(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(model.at(value, "dims"), text)
 
 
+@check("TRN412", ERROR)
 def _warmup_shape(model: Model, _: Repository) -> Iterator[Problem]:
     inputs = {tensor.text("name"): tensor for tensor in model.tensors("input")}
     for entry, value in _warmup_tensors(model):
@@ -106,6 +111,7 @@ def _warmup_shape(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(model.at(value, "dims"), text)
 
 
+@check("TRN413", ERROR)
 def _warmup_inputs(model: Model, _: Repository) -> Iterator[Problem]:
     if not model.tensors_are_final:
         return
@@ -119,12 +125,14 @@ def _warmup_inputs(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(sample.at, f"this warm-up lacks {', '.join(missing)}")
 
 
+@check("TRN414", ERROR)
 def _warmup_files(model: Model, _: Repository) -> Iterator[Problem]:
     for _entry, value in _warmup_tensors(model) if model.checks_files else ():
         if "input_data_file" in value:
             yield from data_file_problems(model, value, "input_data_file", "warmup")
 
 
+@check("TRN421", ERROR)
 def _metrics(model: Model, _: Repository) -> Iterator[Problem]:
     for control in model.config.child_or_empty("model_metrics").children("metric_control"):
         if not control.child_or_empty("metric_identifier").text("family"):
@@ -133,6 +141,7 @@ def _metrics(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(control.at, "metric_control needs histogram_options with buckets")
 
 
+@check("TRN423", ERROR)
 def _metric_tags(model: Model, _: Repository) -> Iterator[Problem]:
     for entry in model.config.entries("metric_tags"):
         if not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_]*)?", str(entry.key)):
@@ -143,6 +152,7 @@ def _metric_tags(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN422", ERROR)
 def _python_parameters(model: Model, _: Repository) -> Iterator[Problem]:
     for entry in model.config.entries("parameters") if model.backend == "python" else []:
         value = entry.value.text("string_value") if isinstance(entry.value, Message) else ""
@@ -153,17 +163,3 @@ def _python_parameters(model: Model, _: Repository) -> Iterator[Problem]:
             path = model.place.folder.path / value.removeprefix(f"{variable}/")
             if not path.exists() and model.checks_files and not model.place.is_tracked:
                 yield Problem(entry.node.at, f"there is no {path.name} in {model.place.shown}")
-
-
-RULES = (
-    Rule("TRN401", ERROR, _gpus_without_gpu),
-    Rule("TRN402", ERROR, _gpu_number),
-    Rule("TRN403", ERROR, _profiles),
-    Rule("TRN411", ERROR, _warmup_data),
-    Rule("TRN412", ERROR, _warmup_shape),
-    Rule("TRN413", ERROR, _warmup_inputs),
-    Rule("TRN414", ERROR, _warmup_files),
-    Rule("TRN421", ERROR, _metrics),
-    Rule("TRN423", ERROR, _metric_tags),
-    Rule("TRN422", ERROR, _python_parameters),
-)

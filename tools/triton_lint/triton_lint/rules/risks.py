@@ -7,7 +7,7 @@ from triton_lint.config_tree import Message, Span
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import WARNING, Rule
+from triton_lint.rule import WARNING, check
 from triton_lint.rules.common import queue_policies
 from triton_lint.shapes import element_count
 from triton_lint.tokens import TokenKind, tokenize
@@ -25,6 +25,7 @@ def instances(model: Model) -> int:
     return sum(max(1, int(group.number("count"))) for group in groups) or 1
 
 
+@check("TRN601", WARNING)
 def _uncached_sampling(model: Model, _: Repository) -> Iterator[Problem]:
     if model.config.child_or_empty("response_cache").flag("enable"):
         inputs = [t.text("name") for t in model.config.children("input")]
@@ -36,6 +37,7 @@ def _uncached_sampling(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN602", WARNING)
 def _queue(model: Model, _: Repository) -> Iterator[Problem]:
     """Only where the model says that it batches on a GPU: others are cheap, or queue nothing."""
     batching = model.config.child("dynamic_batching")
@@ -56,6 +58,7 @@ def _on_gpu(model: Model) -> bool:
     return any(group.text("kind") == "KIND_GPU" for group in groups)
 
 
+@check("TRN603", WARNING)
 def _nothing_merges(model: Model, _: Repository) -> Iterator[Problem]:
     batching = model.config.child("dynamic_batching")
     if batching is None:
@@ -85,6 +88,7 @@ def _is_text(tensor: Message) -> bool:
     )
 
 
+@check("TRN604", WARNING)
 def _cold(model: Model, _: Repository) -> Iterator[Problem]:
     if (
         _on_gpu(model)
@@ -98,6 +102,7 @@ def _cold(model: Model, _: Repository) -> Iterator[Problem]:
         )
 
 
+@check("TRN606", WARNING)
 def _left_placeholders(model: Model, _: Repository) -> Iterator[Problem]:
     if "${" not in model.text:
         return
@@ -107,6 +112,7 @@ def _left_placeholders(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(at, f"{match[0]} was not filled in")
 
 
+@check("TRN607", WARNING)
 def _tensorrt_llm(model: Model, _: Repository) -> Iterator[Problem]:
     if model.backend != "tensorrtllm":
         return
@@ -120,6 +126,7 @@ def _tensorrt_llm(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN605", WARNING)
 def _serial_python(model: Model, _: Repository) -> Iterator[Problem]:
     if (
         model.backend == "python"
@@ -132,14 +139,3 @@ def _serial_python(model: Model, _: Repository) -> Iterator[Problem]:
             f"max_batch_size is {model.max_batch_size}, and without dynamic_batching each request "
             "runs alone: concurrent requests queue behind each other",
         )
-
-
-RULES = (
-    Rule("TRN601", WARNING, _uncached_sampling),
-    Rule("TRN602", WARNING, _queue),
-    Rule("TRN603", WARNING, _nothing_merges),
-    Rule("TRN604", WARNING, _cold),
-    Rule("TRN605", WARNING, _serial_python),
-    Rule("TRN606", WARNING, _left_placeholders),
-    Rule("TRN607", WARNING, _tensorrt_llm),
-)

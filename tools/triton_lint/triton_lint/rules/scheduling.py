@@ -6,7 +6,7 @@ from triton_lint.config_tree import Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, Rule
+from triton_lint.rule import ERROR, check
 from triton_lint.rules.common import queue_policies
 from triton_lint.versions import Version
 
@@ -27,10 +27,12 @@ def preferred_sizes(model: Model, scheduler: Message) -> Iterator[Problem]:
             )
 
 
+@check("TRN301", ERROR)
 def _preferred(model: Model, _: Repository) -> Iterator[Problem]:
     yield from preferred_sizes(model, model.config.child_or_empty("dynamic_batching"))
 
 
+@check("TRN302", ERROR)
 def _default_priority(model: Model, _: Repository) -> Iterator[Problem]:
     batching = model.config.child_or_empty("dynamic_batching")
     levels = int(batching.number("priority_levels"))
@@ -42,6 +44,7 @@ def _default_priority(model: Model, _: Repository) -> Iterator[Problem]:
         )
 
 
+@check("TRN303", ERROR)
 def _priority_keys(model: Model, _: Repository) -> Iterator[Problem]:
     batching = model.config.child_or_empty("dynamic_batching")
     levels = int(batching.number("priority_levels"))
@@ -52,6 +55,7 @@ def _priority_keys(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN304", ERROR)
 def _ordering(model: Model, _: Repository) -> Iterator[Problem]:
     batching = model.config.child_or_empty("dynamic_batching")
     if not batching.flag("preserve_ordering"):
@@ -69,6 +73,7 @@ def _ordering(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN305", ERROR)
 def _cache(model: Model, repository: Repository) -> Iterator[Problem]:
     if not model.config.child_or_empty("response_cache").flag("enable"):
         return
@@ -77,12 +82,3 @@ def _cache(model: Model, repository: Repository) -> Iterator[Problem]:
         yield Problem(at, "a decoupled model can't have a response cache")
     if "sequence_batching" in model.config and model.options.triton >= CACHE_OR_SEQUENCE:
         yield Problem(at, "a model with sequence_batching can't have a response cache")
-
-
-RULES = (
-    Rule("TRN301", ERROR, _preferred),
-    Rule("TRN302", ERROR, _default_priority),
-    Rule("TRN303", ERROR, _priority_keys),
-    Rule("TRN304", ERROR, _ordering),
-    Rule("TRN305", ERROR, _cache),
-)

@@ -6,7 +6,7 @@ from triton_lint.config_tree import Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, WARNING, Rule
+from triton_lint.rule import ERROR, WARNING, check
 from triton_lint.rules.common import data_file_problems, repeated
 from triton_lint.rules.scheduling import preferred_sizes
 
@@ -22,6 +22,7 @@ def _controls(model: Model) -> Iterator[tuple[Message, Message, str]]:
             yield tensor, control, control.text("kind") or "CONTROL_SEQUENCE_START"
 
 
+@check("TRN311", ERROR)
 def _control_names(model: Model, _: Repository) -> Iterator[Problem]:
     tensors = model.config.child_or_empty("sequence_batching").children("control_input")
     for tensor in tensors:
@@ -32,11 +33,13 @@ def _control_names(model: Model, _: Repository) -> Iterator[Problem]:
         yield Problem(model.at(tensor, "name"), f"control_input '{name}' is there before")
 
 
+@check("TRN312", ERROR)
 def _control_twice(model: Model, _: Repository) -> Iterator[Problem]:
     for (_tensor, control, _kind), kind in repeated(_controls(model), lambda each: each[2]):
         yield Problem(control.at, f"{kind} has a tensor before")
 
 
+@check("TRN313", ERROR)
 def _control_values(model: Model, _: Repository) -> Iterator[Problem]:
     for _tensor, control, kind in _controls(model):
         given = [name for name in _VALUES if name in control]
@@ -58,11 +61,13 @@ def _control_values(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN314", ERROR)
 def _oldest(model: Model, _: Repository) -> Iterator[Problem]:
     batching = model.config.child_or_empty("sequence_batching")
     yield from preferred_sizes(model, batching.child_or_empty("oldest"))
 
 
+@check("TRN315", ERROR)
 def _utilization(model: Model, _: Repository) -> Iterator[Problem]:
     direct = model.config.child_or_empty("sequence_batching").child_or_empty("direct")
     share = direct.number("minimum_slot_utilization")
@@ -77,6 +82,7 @@ def _states(model: Model) -> list[Message]:
     return model.config.child_or_empty("sequence_batching").children("state")
 
 
+@check("TRN316", ERROR)
 def _initial_states(model: Model, _: Repository) -> Iterator[Problem]:
     with_initial = [state for state in _states(model) if state.children("initial_state")]
     for state in with_initial:
@@ -109,6 +115,7 @@ def _initial_state(model: Model, state: Message, initial: Message) -> Iterator[P
         yield from data_file_problems(model, initial, "data_file", "initial_state")
 
 
+@check("TRN317", WARNING)
 def _growable(model: Model, _: Repository) -> Iterator[Problem]:
     for state in _states(model):
         if state.flag("use_growable_memory") and not state.flag("use_same_buffer_for_input_output"):
@@ -119,21 +126,10 @@ def _growable(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN318", ERROR)
 def _strategy_path(model: Model, _: Repository) -> Iterator[Problem]:
     for entry in model.config.entries("parameters"):
         if entry.key == "TRITON_BATCH_STRATEGY_PATH" and "sequence_batching" in model.config:
             yield Problem(
                 entry.node.at, "a custom batching strategy can't be with sequence_batching"
             )
-
-
-RULES = (
-    Rule("TRN311", ERROR, _control_names),
-    Rule("TRN312", ERROR, _control_twice),
-    Rule("TRN313", ERROR, _control_values),
-    Rule("TRN314", ERROR, _oldest),
-    Rule("TRN315", ERROR, _utilization),
-    Rule("TRN316", ERROR, _initial_states),
-    Rule("TRN317", WARNING, _growable),
-    Rule("TRN318", ERROR, _strategy_path),
-)

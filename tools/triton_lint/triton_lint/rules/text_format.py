@@ -7,10 +7,11 @@ from triton_lint.config_tree import Message, Node
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, WARNING, Rule
+from triton_lint.rule import ERROR, WARNING, Rule, check
 from triton_lint.rules.common import repeated
 
 
+@check("TRN014", WARNING)
 def _unknown_enumerators(model: Model, _: Repository) -> Iterator[Problem]:
     for node in model.nodes:
         if (
@@ -28,6 +29,7 @@ def _is_enum(node: Node, model: Model) -> bool:
     return not text.startswith(('"', "'"))
 
 
+@check("TRN015", WARNING)
 def _repeated_keys(model: Model, _: Repository) -> Iterator[Problem]:
     messages = [node.value for node in model.nodes if isinstance(node.value, Message)]
     for message in (model.config, *messages):
@@ -41,7 +43,7 @@ def _repeated(message: Message, name: str) -> Iterator[Problem]:
         yield Problem(entry.node.at, f"'{name}' has the key '{key}' already; the last one counts")
 
 
-RULES = (
+READING_RULES = (
     Rule(rule_ids.UNREADABLE, ERROR),
     Rule(rule_ids.SYNTAX, ERROR),
     Rule(rule_ids.UNKNOWN_FIELD, ERROR),
@@ -55,6 +57,4 @@ RULES = (
     Rule(rule_ids.NEWER_FIELD, ERROR),
     Rule(rule_ids.TOO_LARGE, WARNING),
     Rule(rule_ids.ENCODING, WARNING),
-    Rule("TRN014", WARNING, _unknown_enumerators),
-    Rule("TRN015", WARNING, _repeated_keys),
 )
