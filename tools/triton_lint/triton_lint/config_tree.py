@@ -43,11 +43,7 @@ class Message:
     __slots__ = ("_damage", "_nodes", "at", "type")
 
     def __init__(
-        self,
-        message_type: MessageType,
-        at: Span,
-        nodes: list[Node],
-        damage: Damage | None = None,
+        self, message_type: MessageType, at: Span, nodes: list[Node], damage: Damage | None = None
     ) -> None:
         self.type = message_type
         self.at = at

@@ -1,4 +1,4 @@
-"""Engine folders against the manifests that our builder writes (ensembles/manifest.py)."""
+"""Engine folders against the manifests that the builders of triton-rag-repository write."""
 
 import hashlib
 import json

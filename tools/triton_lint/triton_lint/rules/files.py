@@ -135,8 +135,7 @@ def _labels(model: Model, _: Repository) -> Iterator[Problem]:
         seen.add(output.text("name"))
         if not (root / name).is_file() and model.checks_files:
             yield Problem(
-                model.at(output, "label_filename"),
-                f"there is no '{name}' in {model.place.shown}",
+                model.at(output, "label_filename"), f"there is no '{name}' in {model.place.shown}"
             )
         elif model.options.triton >= LABELS_STAY_INSIDE and _is_outside(root, name):
             yield Problem(
@@ -156,7 +155,4 @@ def _no_config(model: Model, _: Repository) -> Iterator[Problem]:
         yield Problem(model.at(model.config), text)
 
 
-FOLDER_RULES = (
-    Rule("TRN117", ERROR),
-    Rule("TRN118", WARNING),
-)
+FOLDER_RULES = (Rule("TRN117", ERROR), Rule("TRN118", WARNING))

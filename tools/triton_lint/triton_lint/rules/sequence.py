@@ -50,8 +50,7 @@ def _control_values(model: Model, _: Repository) -> Iterator[Problem]:
                 )
             if control.text("data_type") not in _CORRELATION_TYPES:
                 yield Problem(
-                    model.at(control, "data_type"),
-                    f"{kind} is of {', '.join(_CORRELATION_TYPES)}",
+                    model.at(control, "data_type"), f"{kind} is of {', '.join(_CORRELATION_TYPES)}"
                 )
         elif len(given) != 1:
             yield Problem(control.at, f"{kind} takes one of {', '.join(_VALUES)}, not {len(given)}")
