@@ -125,7 +125,8 @@ class ServerProcess:
 
     def kill(self) -> None:
         """SIGKILL to every process of the server, and free its shared memory."""
-        process = self._running
+        if (process := self._process) is None:
+            return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         for other in psutil.process_iter():  # ranks of MPI have process groups of their own

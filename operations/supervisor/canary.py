@@ -1,26 +1,21 @@
 """The smallest request that each model can answer, made from its contract."""
 
-import itertools
+import math
 from dataclasses import dataclass
 
 from builders.served_models import PYTHON_MODELS
 from ensembles.contracts import LLM, ModelContract
 from ensembles.ensemble import ENSEMBLE
-from ensembles.graph import EnsembleGraph, full_dims
+from ensembles.graph import full_dims
 from ensembles.rag import RAG_CANCELLABLE
 from ensembles.tensors import DType, TensorSpec
+from operations.supervisor.journal import SERVER
 
-GRAPH_RUNNERS: tuple[EnsembleGraph, ...] = (ENSEMBLE, RAG_CANCELLABLE)
-"""Models that call other models."""
-
-_SAMPLES: dict[DType, object] = {
-    DType.STRING: "canary",
-    DType.BOOL: False,
-    DType.FP32: 0.5,
-    DType.FP16: 0.5,
-    DType.INT32: 0,  # an index
-    DType.INT64: 1,  # a token id and its mask
-    DType.UINT64: 1,
+_SAMPLES = {DType.STRING: "canary", DType.BOOL: False, DType.INT32: 0}
+"""INT32 are indexes; others get 1, which is a token id and its mask."""
+_CALLS = {
+    graph.name: frozenset(step.model.name for step in graph.steps)
+    for graph in (ENSEMBLE, RAG_CANCELLABLE)
 }
 
 
@@ -36,38 +31,27 @@ class Canary:
     calls: frozenset[str] = frozenset()
 
 
+SERVER_CANARY = Canary(SERVER, "/v2/health/live", {})
+
+
 def canaries() -> tuple[Canary, ...]:
-    """Canaries of all models with a process, called ones before their callers."""
-    graphs = {graph.name: graph for graph in GRAPH_RUNNERS}
-    found = [_canary(model.contract, graphs) for model in PYTHON_MODELS]
-    return tuple(sorted(found, key=lambda canary: bool(canary.calls)))
+    """For every model that has a process."""
+    return tuple(_canary(model.contract) for model in PYTHON_MODELS)
 
 
-def _canary(contract: ModelContract, graphs: dict[str, EnsembleGraph]) -> Canary:
-    graph = graphs.get(contract.name)
-    calls = frozenset(step.model.name for step in graph.steps) if graph else frozenset[str]()
-    path = f"/v2/models/{contract.name}/" + ("generate" if contract.decoupled else "infer")
-    body = _generate_body(contract) if contract.decoupled else _infer_body(contract)
-    return Canary(contract.name, path, body, contract.decoupled, calls)
-
-
-def _generate_body(contract: ModelContract) -> dict[str, object]:
-    """One token of text; `llm` has no required input, as it takes a prompt or messages."""
+def _canary(contract: ModelContract) -> Canary:
+    name, path = contract.name, f"/v2/models/{contract.name}/"
     required = [spec for spec in contract.inputs if not spec.optional]
-    if contract is LLM:
+    if not contract.decoupled:
+        inputs = [_input(spec, contract.batched) for spec in required]
+        return Canary(name, f"{path}infer", {"inputs": inputs})
+    if contract is LLM:  # takes a prompt or messages, so it requires neither
         required = [spec for spec in contract.inputs if spec.name == "text_input"]
-    return {spec.name: _SAMPLES[spec.dtype] for spec in required} | {"max_tokens": 1}
-
-
-def _infer_body(contract: ModelContract) -> dict[str, object]:
-    inputs = [_input(spec, contract.batched) for spec in contract.inputs if not spec.optional]
-    return {"inputs": inputs}
+    body = {spec.name: _SAMPLES.get(spec.dtype, 1) for spec in required} | {"max_tokens": 1}
+    return Canary(name, f"{path}generate", body, True, _CALLS.get(name, frozenset()))
 
 
 def _input(spec: TensorSpec, batched: bool) -> dict[str, object]:
     shape = [1 if size < 0 else size for size in full_dims(spec, batched)]
-    count = 1
-    for size in shape:
-        count *= size
-    values = list(itertools.repeat(_SAMPLES[spec.dtype], count))
+    values = [_SAMPLES.get(spec.dtype, 1)] * math.prod(shape)
     return {"name": spec.name, "datatype": spec.dtype.value, "shape": shape, "data": values}

@@ -6,14 +6,17 @@ answers. So it is killed as soon as nothing is in flight: nothing computes, no m
 and no client has bytes of an answer still to come.
 """
 
+import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
+
+import psutil
 
 from operations.ports import Ports
 from operations.server_process import ServerProcess
 from operations.supervisor import processes
+from operations.supervisor.processes import Instance
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.triton_api import NoAnswer, TritonApi
 
@@ -26,29 +29,30 @@ CPU_GRAIN_S = 0.02
 _ESTABLISHED = "01"
 
 
-@dataclass(frozen=True)
-class Drained:
-    """Whether all requests were answered, and how the server ended: None means killed by us."""
-
-    complete: bool
-    status: int | None
+def cpu_s(instances: Iterable[Instance]) -> dict[int, float]:
+    """CPU seconds of each since its start, by pid."""
+    found = {}
+    for one in instances:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found[one.pid] = sum(psutil.Process(one.pid).cpu_times()[:2])
+    return found
 
 
 class Activity:
     """Whether a server has anything in flight."""
 
-    def __init__(self, pid: int, ports: Ports, api: TritonApi) -> None:
-        self._pid, self._ports, self._api = pid, ports, api
+    def __init__(self, pid: int, api: TritonApi) -> None:
+        self._api = api
         self._instances = processes.find(pid).living
-        self._used_s = processes.cpu_s(self._instances)
+        self._used_s = cpu_s(self._instances)
         self._since_s = time.monotonic()
 
     def idle_s(self) -> float:
         """For how long nothing has been in flight."""
-        now_s, used_s = time.monotonic(), processes.cpu_s(self._instances)
+        now_s, used_s = time.monotonic(), cpu_s(self._instances)
         spent_s = sum(used - self._used_s.get(pid, 0.0) for pid, used in used_s.items())
         computes = spent_s > BUSY_SHARE * (now_s - self._since_s) + CPU_GRAIN_S
-        if computes or self._has_requests() or unsent_bytes(self._pid, self._ports):
+        if computes or self._has_requests() or any(unsent_bytes(self._api.ports)):
             self._since_s, self._used_s = now_s, used_s
         return now_s - self._since_s
 
@@ -59,39 +63,31 @@ class Activity:
             return False
 
 
-def unsent_bytes(pid: int, ports: Ports, proc: Path = Path("/proc")) -> int:
-    """Bytes that the kernel holds for clients which have not taken them yet (proc(5), net/tcp)."""
-    total = 0
-    for table in ("tcp", "tcp6"):
-        try:
-            rows = (proc / str(pid) / "net" / table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for row in rows:
+def unsent_bytes(ports: Ports, folder: Path = Path("/proc/net")) -> list[int]:
+    """For each connection of a client, the bytes that it has not taken yet (proc(5), net/tcp)."""
+    unsent = []
+    for table in (folder / "tcp", folder / "tcp6"):
+        for row in table.read_text().splitlines()[1:] if table.exists() else ():
             _, local, _, state, queues, *_ = row.split()
             if state == _ESTABLISHED and int(local[-4:], 16) in (ports.http, ports.grpc):
-                total += int(queues.partition(":")[0], 16)
-    return total
+                unsent.append(int(queues.partition(":")[0], 16))
+    return unsent
 
 
-def drain(server: ServerProcess, api: TritonApi, settings: SupervisorSettings) -> Drained:
-    """SIGTERM, wait until nothing is in flight, kill; blocks for little more than `drain_s`."""
-    activity = Activity(server.pid, server.ports, api)
+def drain(
+    server: ServerProcess, api: TritonApi, settings: SupervisorSettings
+) -> tuple[bool, int | None]:
+    """SIGTERM, wait for `drain_s` at most until nothing is in flight, kill.
+
+    Returns whether all requests were answered, and the exit status; None if it had to be killed.
+    """
+    activity = Activity(server.pid, api)
     server.terminate()
-
-    def is_over() -> bool:
-        return server.status() is not None or activity.idle_s() >= settings.idle_s
-
-    complete = _wait(settings.drain_s, is_over)
-    status = server.status()
-    server.kill()
-    return Drained(complete, status)
-
-
-def _wait(bound_s: float, is_over: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + bound_s
-    while not is_over():
-        if time.monotonic() > deadline:
-            return False
+    deadline_s = time.monotonic() + settings.drain_s
+    while (status := server.status()) is None and activity.idle_s() < settings.idle_s:
+        if time.monotonic() > deadline_s:
+            server.kill()
+            return False, None
         time.sleep(STEP_S)
-    return True
+    server.kill()
+    return True, status

@@ -1,22 +1,25 @@
-"""The supervisor's own HTTP port: probes that tell the truth, and its metrics."""
+"""How the supervisor tells that it is well: probes over HTTP, and sd_notify(3) for systemd."""
 
+import contextlib
 import logging
+import os
+import socket
 import sys
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
 
 from operations.ports import LOOPBACK
 
-IDLE_S = 30.0
-"""How long a connection may be silent."""
+READY = "READY=1"
+STOPPING = "STOPPING=1"
+ALIVE = "WATCHDOG=1"
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """What is answered."""
 
     status: int
@@ -24,13 +27,23 @@ class Page:
     content_type: str = "application/json"
 
 
-Pages = Callable[[str], Page | None]
-"""From a path to its page; None where there is none."""
+class HealthEndpoint(ThreadingHTTPServer):
+    """Serves the page of each path until closed; port 0 takes a free one."""
 
+    daemon_threads = True  # those of open keep-alive connections must not hold the end up
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    """Those of open keep-alive connections must not hold the end up."""
+    def __init__(
+        self, port: int, pages: Mapping[str, Callable[[], Page]], address: str = LOOPBACK
+    ) -> None:
+        super().__init__((address, port), _RequestHandler)
+        self.pages = pages
+
+    def start(self) -> None:
+        threading.Thread(target=self.serve_forever, name="endpoint", daemon=True).start()
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is no fault of ours, and no traceback for the terminal."""
@@ -38,41 +51,29 @@ class _Server(ThreadingHTTPServer):
             logger.exception("an answer of the supervisor's own pages failed")
 
 
-class HealthEndpoint:
-    """Serves `pages` until closed; port 0 takes a free one."""
+class _RequestHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 30.0  # how long a connection may be silent
+    server: HealthEndpoint
 
-    def __init__(self, port: int, pages: Pages, address: str = LOOPBACK) -> None:
-        self._server = _Server((address, port), _request_handler(pages))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="endpoint")
+    def do_GET(self) -> None:
+        pages = self.server.pages
+        page = pages.get(self.path.partition("?")[0], lambda: Page(404, " ".join(pages).encode()))()
+        self.send_response(page.status)
+        self.send_header("Content-Type", page.content_type)
+        self.send_header("Content-Length", str(len(page.body)))
+        self.end_headers()
+        self.wfile.write(page.body)
 
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        """Probes come every few seconds: no log."""
 
 
-def _request_handler(pages: Pages) -> type[BaseHTTPRequestHandler]:
-    class RequestHandler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = IDLE_S
-
-        def do_GET(self) -> None:
-            missing = Page(404, b'{"error": "there are /livez, /readyz and /metrics"}')
-            page = pages(self.path.partition("?")[0]) or missing
-            self.send_response(page.status)
-            self.send_header("Content-Type", page.content_type)
-            self.send_header("Content-Length", str(len(page.body)))
-            self.end_headers()
-            self.wfile.write(page.body)
-
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
-            """Probes come every few seconds: no log."""
-
-    return RequestHandler
+def notify(state: str) -> None:
+    """A datagram to $NOTIFY_SOCKET; nothing where there is none or nobody reads it."""
+    if not (path := os.environ.get("NOTIFY_SOCKET")):
+        return
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out, contextlib.suppress(OSError):
+        out.setblocking(False)
+        out.sendto(state.encode(), address)

@@ -5,21 +5,18 @@ one stays behind as a zombie without a command line; the server neither notices 
 """
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
-from operations.ports import Ports
-
 STUB = "triton_python_backend_stub"
-_STATES = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+_DEAD = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
 
 
 class State(StrEnum):
-    """What a process is up to, as far as it matters here."""
+    """What a process is up to; STOPPED is by SIGSTOP, not by a debugger."""
 
     ALIVE = "alive"
     STOPPED = "stopped"
@@ -28,8 +25,7 @@ class State(StrEnum):
     GONE = "gone"
 
 
-@dataclass(frozen=True)
-class Instance:
+class Instance(NamedTuple):
     """One process of a model.
 
     `name` is Triton's own for it (llm_0_0), `region` its file in /dev/shm, which stays when it is
@@ -42,25 +38,24 @@ class Instance:
     region: str
 
 
-@dataclass(frozen=True)
-class Found:
-    """A server's model processes: the living ones, and the pids of the dead ones that it keeps.
-
-    Which model a dead one served can't be told any more.
-    """
+class Found(NamedTuple):
+    """A server's model processes; which model a dead one served can't be told any more."""
 
     living: tuple[Instance, ...]
     dead: frozenset[int] = frozenset()
+    """Pids of zombies."""
 
 
 def find(server_pid: int) -> Found:
     """The model processes that the server and its descendants have now."""
-    living, dead = [], set()
-    for process in _descendants(server_pid):
+    living, dead, descendants = list[Instance](), set[int](), list[psutil.Process]()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        descendants = psutil.Process(server_pid).children(recursive=True)
+    for process in descendants:
         with contextlib.suppress(psutil.NoSuchProcess):  # ZombieProcess is one
-            if process.name() != STUB[:15] and process.name() != STUB:
+            if not process.name().startswith(STUB[:15]):  # what Linux keeps of it
                 continue
-            if process.status() in _STATES:
+            if process.status() in _DEAD:
                 dead.add(process.pid)
             elif found := _instance(process):
                 living.append(found)
@@ -68,24 +63,13 @@ def find(server_pid: int) -> Found:
 
 
 def state(pid: int) -> State:
-    """STOPPED is by SIGSTOP, not by a debugger."""
     try:
         status = psutil.Process(pid).status()
     except psutil.NoSuchProcess:
         return State.GONE
-    if status in _STATES:
+    if status in _DEAD:
         return State.DEAD
     return State.STOPPED if status == psutil.STATUS_STOPPED else State.ALIVE
-
-
-def cpu_s(instances: tuple[Instance, ...]) -> dict[int, float]:
-    """CPU seconds of each since its start."""
-    found = {}
-    for one in instances:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            times = psutil.Process(one.pid).cpu_times()
-            found[one.pid] = times.user + times.system
-    return found
 
 
 def kill(instance: Instance) -> None:
@@ -95,21 +79,6 @@ def kill(instance: Instance) -> None:
         if _instance(process) == instance:
             process.kill()
     (Path("/dev/shm") / instance.region).unlink(missing_ok=True)
-
-
-def open_connections(pid: int, ports: Ports) -> int:
-    """How many connections clients have to HTTP and gRPC."""
-    try:
-        found = psutil.Process(pid).net_connections("tcp")
-    except psutil.Error:
-        return 0
-    served = (ports.http, ports.grpc)
-    return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port in served for one in found)
-
-
-def _descendants(pid: int) -> Iterator[psutil.Process]:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        yield from psutil.Process(pid).children(recursive=True)
 
 
 def _instance(process: psutil.Process) -> Instance | None:

@@ -23,6 +23,8 @@ class SupervisorSettings:
     """Between canaries of a model that does not answer as it should."""
     canary_timeout_s: float = 20.0
     """A model without an answer for so long, and without progress, hangs; so does a server."""
+    asked_again_s: float = 60.0
+    """After a canary whose result was lost by a fault of ours."""
     failures: int = 3
     """Canaries in a row that were answered with an error."""
     reloads: int = 3

@@ -1,6 +1,5 @@
 """tritonserver kept alive: started, watched, brought back, and stopped without losing a request."""
 
-import contextlib
 import json
 import logging
 import threading
@@ -10,14 +9,18 @@ from collections.abc import Callable
 from operations.ports import port_faults
 from operations.preflight import PreflightError
 from operations.server_process import ServerError, ServerProcess
-from operations.supervisor import processes
 from operations.supervisor.canary import canaries
-from operations.supervisor.drain import drain
-from operations.supervisor.events import SERVER, Cause, Event, EventLog, print_line
-from operations.supervisor.health_endpoint import HealthEndpoint, Page
-from operations.supervisor.metrics import CONTENT_TYPE, SupervisorMetrics
+from operations.supervisor.drain import drain, unsent_bytes
+from operations.supervisor.health_endpoint import (
+    ALIVE,
+    READY,
+    STOPPING,
+    HealthEndpoint,
+    Page,
+    notify,
+)
+from operations.supervisor.journal import CONTENT_TYPE, SERVER, Cause, Event, Journal, print_line
 from operations.supervisor.model_health import Backoff
-from operations.supervisor.notify import ALIVE, READY, STOPPING, notify
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.triton_api import TritonApi
 from operations.supervisor.watch import Watch
@@ -53,16 +56,17 @@ class Supervisor:
         server.exit_timeout_s = round(self._settings.drain_s) + 10  # ours comes first
         self._server = server
         self._api = TritonApi(self.ports, server.admin_key)
-        self._log = EventLog(write)
-        self._metrics = SupervisorMetrics(tuple(canary.model for canary in canaries()))
-        self._endpoint = HealthEndpoint(health_port, self._page, self.ports.address)
+        self._models = [canary.model for canary in canaries()]
+        self._journal = Journal(self._models, write)
+        pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics}
+        self._endpoint = HealthEndpoint(health_port, pages, self.ports.address)
         self._watch: Watch | None = None
-        self._stop = threading.Event()
+        """None while the server is being started again."""
+        self._backoff = Backoff(self._settings)
         self._beat_s = self._lost_s = time.monotonic()
         self._cause = Cause.DEAD
-        self._status, self._is_closed = 0, False
-        self._ended = threading.Event()
-        self._watch_thread = threading.Thread(target=self._run, name="supervisor")
+        self._status = 0
+        self._stop, self._ended = threading.Event(), threading.Event()
 
     @property
     def pid(self) -> int:
@@ -71,12 +75,12 @@ class Supervisor:
 
     @property
     def health_port(self) -> int:
-        return self._endpoint.port
+        return self._endpoint.server_port
 
     @property
     def events(self) -> list[Event]:
         """What was done so far, oldest first."""
-        return self._log.events
+        return list(self._journal.events)
 
     @property
     def is_ready(self) -> bool:
@@ -99,57 +103,50 @@ class Supervisor:
             self._endpoint.close()
             raise
         self._watch = self._new_watch()
-        self._watch_thread.start()
+        # The thread that starts the server again must live as long as the server.
+        threading.Thread(target=self._run, name="supervisor").start()
+        deadline_s = time.monotonic() + FIRST_ANSWERS_S
         try:
-            self._wait_for_answers()
+            while not self.is_ready and time.monotonic() < deadline_s:
+                time.sleep(0.05)
         except BaseException:  # interrupted: nobody will call `stop`
             self.stop()
             raise
         notify(READY)
-
-    def _wait_for_answers(self) -> None:
-        deadline = time.monotonic() + FIRST_ANSWERS_S
-        while not self.is_ready and time.monotonic() < deadline:
-            time.sleep(0.05)
 
     def stop(self) -> int:
         """Drain and end; 0 when all requests in flight were answered within `drain_s`, else 1."""
         self._stop.set()
         notify(STOPPING)
         if self._watch is None:  # being started again: there is nothing to drain
-            with contextlib.suppress(AssertionError):
-                self._server.kill()
-        if self._watch_thread.ident is not None and not self._is_closed:
-            self.wait()
-            self._endpoint.close()
-            self._is_closed = True
+            self._server.kill()
+        self.wait()
+        self._endpoint.close()
         return self._status
 
     def wait(self) -> int:
         """Until stopped: a supervisor does not end by itself."""
-        while not self._ended.wait(1.0):  # not join: Python 3.11 forgets threads if interrupted
-            pass
+        self._ended.wait()
         return self._status
 
-    # --- the thread that started the server again must live as long as the server ----------
+    # --- the supervisor's thread ---------------------------------------------------------------
 
     def _run(self) -> None:
-        backoff = Backoff(self._settings)
         try:
             while not self._stop.wait(self._settings.poll_s):
                 self._beat_s = time.monotonic()
                 notify(ALIVE)
                 try:
-                    self._step(backoff)
+                    self._step()
                 except Exception:  # one fault of ours must not leave the server unwatched
                     logger.exception("the supervisor failed at a step; going on")
             self._end()
         finally:
             self._ended.set()
 
-    def _step(self, backoff: Backoff) -> None:
+    def _step(self) -> None:
         if self._watch is None:
-            self._restart(backoff)
+            self._restart()
         elif self._server.status() is not None:
             self._lose_server(self._watch, Cause.DEAD)
         elif cause := self._watch.server_problem:
@@ -163,57 +160,46 @@ class Supervisor:
         self._watch = None
         self._lost_s, self._cause = time.monotonic(), cause
         status = self._server.status()
-        self._metrics.connections_ended(processes.open_connections(watch.pid, self.ports))
+        self._journal.connections_ended.inc(len(unsent_bytes(self.ports)))
         self._server.kill()
         ended = "killed" if status is None else f"ended (status {status})"
-        self._log.add(SERVER, cause, ended, ok=False)
+        self._journal.add(SERVER, cause, ended, ok=False)
 
-    def _restart(self, backoff: Backoff) -> None:
-        if self._stop.wait(backoff.next_s(time.monotonic())):
+    def _restart(self) -> None:
+        if self._stop.wait(self._backoff.next_s(time.monotonic())):
             return
         try:
             self._server.start()
         except (ServerError, PreflightError) as error:
-            reason = str(error).splitlines()[0][:200]
+            action = f"restart failed ({str(error).splitlines()[0][:200]})"
             taken_s = time.monotonic() - self._lost_s
-            self._log.add(SERVER, self._cause, f"restart failed ({reason})", taken_s, ok=False)
+            self._journal.add(SERVER, self._cause, action, taken_s, ok=False)
             return
         self._watch = self._new_watch()
-        self._metrics.recovered(SERVER, self._cause)
-        self._log.add(SERVER, self._cause, "restarted", time.monotonic() - self._lost_s)
+        self._journal.recovered(SERVER, self._cause, "restarted", time.monotonic() - self._lost_s)
 
     def _new_watch(self) -> Watch:
-        return Watch(self._server.pid, self._api, self._settings, self._log, self._metrics)
+        return Watch(self._server.pid, self._api, self._settings, self._journal)
 
     def _end(self) -> None:
         if self._watch is None:
             return
         self._watch.close()
         start_s = time.monotonic()
-        found = drain(self._server, self._api, self._settings)
-        self._status = 0 if found.complete else 1
-        result = "drained" if found.complete else "requests cut"
-        end = "server killed" if found.status is None else f"server's exit status {found.status}"
+        complete, status = drain(self._server, self._api, self._settings)
+        self._status = 0 if complete else 1
+        result = "drained" if complete else "requests cut"
+        end = "server killed" if status is None else f"server's exit status {status}"
         taken_s = time.monotonic() - start_s
-        self._log.add(SERVER, Cause.STOPPING, f"{result}, {end}", taken_s, found.complete)
+        self._journal.add(SERVER, Cause.STOPPING, f"{result}, {end}", taken_s, complete)
 
-    # --- what the probes see ---------------------------------------------------------------
+    # --- what the probes see -------------------------------------------------------------------
 
     def _problems(self) -> dict[str, str]:
-        watch = self._watch
-        if watch is None:
-            return {SERVER: "tritonserver is not running"}
+        """Every model with what is wrong with it; empty text: nothing."""
+        if (watch := self._watch) is None:
+            return dict.fromkeys(self._models, "tritonserver is not running")
         return watch.problems()
-
-    def _page(self, path: str) -> Page | None:
-        if path == "/livez":
-            return self._livez()
-        if path == "/readyz":
-            return self._readyz()
-        if path == "/metrics":
-            up = {model: not problem for model, problem in self._problems().items()}
-            return Page(200, self._metrics.page(self.is_ready, up), CONTENT_TYPE)
-        return None
 
     def _livez(self) -> Page:
         silent_s = time.monotonic() - self._beat_s
@@ -222,9 +208,12 @@ class Supervisor:
         return Page(200, b'{"status": "alive"}')
 
     def _readyz(self) -> Page:
-        problems = self._problems()
-        if self._stop.is_set():
-            problems[SERVER] = "stopping"
+        stopping = {SERVER: "stopping"} if self._stop.is_set() else {}
+        problems = self._problems() | stopping
+        states = {model: problem or "ok" for model, problem in problems.items()}
         ready = not any(problems.values())
-        states = {"ready": ready, "models": {m: p or "ok" for m, p in problems.items()}}
-        return Page(200 if ready else 503, json.dumps(states).encode())
+        return Page(200 if ready else 503, json.dumps({"ready": ready, "models": states}).encode())
+
+    def _metrics(self) -> Page:
+        is_up = {model: not problem for model, problem in self._problems().items()}
+        return Page(200, self._journal.metrics_page(self.is_ready, is_up), CONTENT_TYPE)

@@ -1,10 +1,10 @@
 """What the supervisor asks tritonserver over HTTP; a new connection each time, with a timeout."""
 
 import http.client
+import itertools
 import json
 import time
-from dataclasses import dataclass
-from itertools import count
+from typing import Any, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
@@ -13,6 +13,7 @@ from ensembles.metrics import ITERATIONS, REQUESTS, RUNNING, TOKENS, WAITING
 from operations.admin_key import HTTP_HEADER
 from operations.ports import Ports
 from operations.supervisor.canary import Canary
+from operations.supervisor.journal import SERVER
 
 TIMEOUT_S = 5.0
 BUSY = 503
@@ -24,14 +25,13 @@ _EXECUTIONS = "nv_inference_exec_count"
 class NoAnswer(Exception):
     """The server did not answer in time, or not at all; `is_late` tells which."""
 
-    def __init__(self, reason: str, is_late: bool) -> None:
+    def __init__(self, reason: str, is_late: bool = False) -> None:
         super().__init__(reason)
         self.is_late = is_late
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Status and body of an HTTP response, and how long it took."""
+class Answer(NamedTuple):
+    """An HTTP response, and how long it took."""
 
     status: int
     body: bytes
@@ -54,23 +54,17 @@ class TritonApi:
     def __init__(self, ports: Ports, admin_key: str = "") -> None:
         self.ports = ports
         self._headers = {"Connection": "close", HTTP_HEADER: admin_key}
-        self._ids = count()
+        self._ids = itertools.count()
 
     def ask(self, canary: Canary, timeout_s: float) -> Answer:
-        """The model's answer to its canary."""
+        if canary.model == SERVER:
+            return self._call("GET", canary.path, timeout_s=timeout_s)
         body = canary.body | {"id": f"canary-{canary.model}-{next(self._ids)}"}
         return self._call("POST", canary.path, body, timeout_s)
 
-    def is_live(self) -> bool:
-        """Whether the server itself answers; raises nothing."""
-        try:
-            return self._call("GET", "/v2/health/live").status == 200
-        except NoAnswer:
-            return False
-
     def unloaded_models(self) -> frozenset[str]:
         """Models that somebody unloaded through the repository API."""
-        index = json.loads(self._call("POST", "/v2/repository/index", {}).body)
+        index = self._json("POST", "/v2/repository/index", {})
         loaded = {row["name"] for row in index if row.get("reason") != "unloaded"}
         return frozenset(row["name"] for row in index) - loaded
 
@@ -80,18 +74,21 @@ class TritonApi:
         A load with an unchanged configuration keeps the instances that there are, dead ones too
         (Triton 2.51), so a parameter of it is changed.
         """
-        config = json.loads(self._call("GET", f"/v2/models/{model}/config").body)
-        if "error" in config:  # not loaded at all: the file says what it should be
-            return self._load(model, {}, timeout_s)
-        config.setdefault("parameters", {})["reloaded"] = {"string_value": str(time.time_ns())}
-        return self._load(model, {"parameters": {"config": json.dumps(config)}}, timeout_s)
+        config = self._json("GET", f"/v2/models/{model}/config")
+        body: dict[str, object] = {}
+        if "error" not in config:  # else it is not loaded: the file says what it should be
+            config.setdefault("parameters", {})["reloaded"] = {"string_value": str(time.time_ns())}
+            body = {"parameters": {"config": json.dumps(config)}}
+        return self._call("POST", f"/v2/repository/models/{model}/load", body, timeout_s).error
 
     def progress(self, canary: Canary) -> tuple[Sample, ...]:
         """Counters of finished work of the model, and of tokens of the one that it streams from.
 
-        What moves when a request merely arrives is left out, or canaries of a hanging model would
-        look like progress; Triton's own counters move then for decoupled models.
+        Requests that clients cancelled do not count: those of a hanging model would look like
+        progress. Triton's own counters move then for decoupled models, so they are left out there.
         """
+        if canary.model == SERVER:
+            return ()
         return tuple(sample for sample in self._metrics() if _is_progress(sample, canary))
 
     def in_flight(self) -> float:
@@ -104,8 +101,12 @@ class TritonApi:
         families = text_string_to_metric_families(page)
         return [sample for family in families for sample in family.samples]
 
-    def _load(self, model: str, body: dict[str, object], timeout_s: float) -> str:
-        return self._call("POST", f"/v2/repository/models/{model}/load", body, timeout_s).error
+    def _json(self, method: str, path: str, body: dict[str, object] | None = None) -> Any:
+        answer = self._call(method, path, body)
+        try:
+            return json.loads(answer.body)
+        except ValueError as error:
+            raise NoAnswer(f"{method} {path}: HTTP {answer.status} without JSON") from error
 
     def _call(
         self,
@@ -115,7 +116,7 @@ class TritonApi:
         timeout_s: float = TIMEOUT_S,
         port: int | None = None,
     ) -> Answer:
-        start = time.monotonic()
+        start_s = time.monotonic()
         connection = http.client.HTTPConnection(
             self.ports.asked_at, port or self.ports.http, timeout=timeout_s
         )
@@ -123,7 +124,7 @@ class TritonApi:
             data = None if body is None else json.dumps(body)
             connection.request(method, path, data, self._headers)
             response = connection.getresponse()
-            return Answer(response.status, response.read(), time.monotonic() - start)
+            return Answer(response.status, response.read(), time.monotonic() - start_s)
         except (OSError, http.client.HTTPException) as error:
             reason = f"{method} {path}: {error or type(error).__name__}"
             raise NoAnswer(reason, isinstance(error, TimeoutError)) from error

@@ -18,7 +18,7 @@ from operations.preflight import probe
 from operations.serve_gpu import GpuServer
 from operations.server import ENVIRONMENT, environment_variables, link_backends
 from operations.supervisor import processes
-from operations.supervisor.events import SERVER, Cause
+from operations.supervisor.journal import SERVER, Cause
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
 from tests.server.conftest import BOUND_S, OpenStream, eventually, is_final, tensor, text

@@ -29,9 +29,8 @@ from operations import shared_memory
 from operations.ports import free_ports
 from operations.server import TritonServer
 from operations.supervisor import processes
-from operations.supervisor.events import SERVER, Cause
-from operations.supervisor.health_endpoint import HealthEndpoint
-from operations.supervisor.notify import ALIVE, READY, STOPPING
+from operations.supervisor.health_endpoint import ALIVE, READY, STOPPING, HealthEndpoint
+from operations.supervisor.journal import SERVER, Cause
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
 from tests.server.conftest import BOUND_S, OpenStream, eventually, is_final, tensor, text
@@ -171,15 +170,15 @@ def test_counts_what_it_did(running: Supervisor) -> None:
 
 
 def test_a_client_that_resets_its_connection_leaves_no_traceback(capfd) -> None:
-    endpoint = HealthEndpoint(0, lambda path: None)
+    endpoint = HealthEndpoint(0, {})
     endpoint.start()
     with contextlib.closing(endpoint):
-        gone = socket.create_connection(("127.0.0.1", endpoint.port))
+        gone = socket.create_connection(("127.0.0.1", endpoint.server_port))
         gone.send(b"GET /readyz")
         gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         gone.close()
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(f"http://127.0.0.1:{endpoint.port}/")
+            urllib.request.urlopen(f"http://127.0.0.1:{endpoint.server_port}/")
         time.sleep(0.2)
     assert capfd.readouterr().err == ""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.supervisor.notify import ALIVE, READY, notify
+from operations.supervisor.health_endpoint import ALIVE, READY, notify
 
 
 @pytest.mark.parametrize("name", ["{folder}/notify", "@rag-test-{folder}"])

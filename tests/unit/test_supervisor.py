@@ -16,8 +16,7 @@ from operations.ports import Ports
 from operations.supervisor import drain, processes
 from operations.supervisor.canary import Canary, canaries
 from operations.supervisor.drain import Activity, unsent_bytes
-from operations.supervisor.events import Cause, EventLog
-from operations.supervisor.metrics import SupervisorMetrics
+from operations.supervisor.journal import Cause, Journal
 from operations.supervisor.model_health import NOT_ASKED, Backoff, ModelHealth
 from operations.supervisor.processes import Found, Instance, State
 from operations.supervisor.settings import SupervisorSettings
@@ -33,30 +32,27 @@ def health() -> ModelHealth:
 def test_a_model_is_not_up_before_it_answered() -> None:
     found = health()
     assert found.problem == NOT_ASKED and not found.is_up
-    found.answered(5.0)
+    found.heard(5.0)
     assert found.is_up and found.due_s == 5.0 + SETTINGS.canary_interval_s
 
 
-def test_a_silent_model_is_stuck_only_without_progress() -> None:
+def test_a_stuck_model_is_so_at_once() -> None:
     found = health()
-    found.answered(0.0)
-    assert found.silent(30.0, progressed=True) is None
-    assert found.is_up
-    assert found.silent(60.0, progressed=False) is Cause.STUCK
-    assert not found.is_up
+    assert found.heard(60.0, "no answer", Cause.STUCK) is Cause.STUCK
+    assert not found.is_up and found.due_s == 60.0 + SETTINGS.canary_retry_s
 
 
 def test_errors_in_a_row_are_failing() -> None:
     found = health()
-    causes = [found.refused(float(second), "no") for second in range(SETTINGS.failures)]
+    causes = [found.heard(float(n), "no", Cause.FAILING) for n in range(SETTINGS.failures)]
     assert causes == [None, None, Cause.FAILING]
 
 
 def test_an_answer_between_errors_starts_the_count_again() -> None:
     found = health()
     for second in range(10):
-        assert found.refused(float(second), "no") is None
-        found.answered(second + 0.5)
+        assert found.heard(float(second), "no", Cause.FAILING) is None
+        found.heard(second + 0.5)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +61,7 @@ def test_an_answer_between_errors_starts_the_count_again() -> None:
 def test_a_process_must_be_odd_for_a_while(state: State, cause: Cause) -> None:
     """One that Triton ends itself is a zombie for a moment, too."""
     found = health()
-    found.answered(0.0)
+    found.heard(0.0)
     assert found.seen(1.0, 7, state) is None
     assert found.seen(1.1, 7, State.ALIVE) is None
     assert found.seen(1.2, 7, state) is None
@@ -76,19 +72,10 @@ def test_a_process_must_be_odd_for_a_while(state: State, cause: Cause) -> None:
     assert "process 7" in found.problem
 
 
-def test_errors_of_a_model_that_it_calls_are_not_its_own() -> None:
+def test_errors_without_a_cause_do_not_count() -> None:
     found = health()
-    assert [found.refused(float(n), "no", own=False) for n in range(9)] == [None] * 9
+    assert [found.heard(float(n), "no") for n in range(9)] == [None] * 9
     assert not found.is_up
-
-
-def test_a_recovery_outdates_what_was_asked_before() -> None:
-    found = health()
-    before = found.generation
-    found.begin_recovery(Cause.DEAD)
-    assert found.generation != before and found.recovering and not found.is_up
-    found.end_recovery(9.0)
-    assert not found.recovering and found.is_up
 
 
 def test_waits_double_up_to_a_bound_and_begin_again_after_quiet() -> None:
@@ -103,11 +90,10 @@ def test_waits_double_up_to_a_bound_and_begin_again_after_quiet() -> None:
     assert backoff.next_s(now_s + 61.0) == 0.0 and backoff.count == 1
 
 
-def test_every_python_model_has_a_canary_and_callers_come_last() -> None:
-    found = [canary.model for canary in canaries()]
-    assert {"tokenizer", "embedder", "llm", "ensemble", "rag_cancellable"} <= set(found)
-    for canary in canaries():
-        assert all(found.index(model) < found.index(canary.model) for model in canary.calls)
+def test_every_python_model_has_a_canary() -> None:
+    found = {canary.model for canary in canaries()}
+    assert {"tokenizer", "embedder", "llm", "ensemble", "rag_cancellable"} <= found
+    assert all(canary.calls <= found for canary in canaries())
 
 
 def test_canaries_are_small_and_complete() -> None:
@@ -200,13 +186,13 @@ def test_in_flight_are_requests_that_wait_or_are_generated_for() -> None:
     assert RecordedApi({"/metrics": page.encode()}).in_flight() == 5
 
 
-def test_the_log_keeps_and_writes_events() -> None:
+def test_the_journal_keeps_and_writes_events() -> None:
     lines: list[str] = []
-    log = EventLog(lines.append)
-    log.add("llm", Cause.DEAD, "reloaded", 0.84)
-    log.add("llm", Cause.STUCK, "reload failed", ok=False)
+    journal = Journal((), lines.append)
+    journal.recovered("llm", Cause.DEAD, "reloaded", 0.84)
+    journal.add("llm", Cause.STUCK, "reload failed", ok=False)
     assert len(lines) == 2 and lines[0].endswith("llm dead: reloaded after 0.84 s")
-    assert [event.ok for event in log.events] == [True, False]
+    assert [event.ok for event in journal.events] == [True, False]
 
 
 @pytest.fixture
@@ -239,10 +225,10 @@ def test_finds_model_processes_among_descendants(
     assert processes.state(found.pid) is State.ALIVE
     os.kill(found.pid, signal.SIGSTOP)
     wait_for(lambda: processes.state(found.pid) is State.STOPPED)
-    assert found.pid in processes.cpu_s((found,))
+    assert found.pid in drain.cpu_s((found,))
     processes.kill(found)
     wait_for(lambda: processes.state(found.pid) is State.GONE)
-    assert processes.cpu_s((found,)) == {}
+    assert drain.cpu_s((found,)) == {}
 
 
 def test_reads_a_models_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,23 +253,22 @@ def test_a_zombie_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_counts_bytes_that_clients_have_not_taken(tmp_path: Path) -> None:
-    (tmp_path / "5" / "net").mkdir(parents=True)
+    assert unsent_bytes(Ports(), tmp_path) == []
     rows = [
         "0: 0100007F:1F40 00000000:0000 0A 00000007:00000000 00:00 0 0 0 1",  # listens
         "1: 0100007F:1F40 0100007F:0FA0 01 00000010:00000000 00:00 0 0 0 2",
         "2: 0100007F:1F41 0100007F:0FA1 01 00000001:00000000 00:00 0 0 0 3",
         "3: 0100007F:0FA0 0100007F:1F40 01 00000020:00000000 00:00 0 0 0 4",  # the client's side
     ]
-    (tmp_path / "5" / "net" / "tcp").write_text("\n".join(["header", *rows]))
-    assert unsent_bytes(5, Ports(), tmp_path) == 0x11
-    assert unsent_bytes(6, Ports(), tmp_path) == 0
+    (tmp_path / "tcp").write_text("\n".join(["header", *rows]))
+    assert unsent_bytes(Ports(), tmp_path) == [0x10, 1]
 
 
 def test_metrics_have_a_series_for_every_model_from_the_start() -> None:
-    metrics = SupervisorMetrics(("llm",))
-    metrics.recovered("llm", Cause.STUCK)
-    metrics.canary_answered("llm", 0.003)
-    page = metrics.page(False, {"llm": True}).decode()
+    journal = Journal(("llm",), lambda line: None)
+    journal.recovered("llm", Cause.STUCK, "reloaded", 0.1)
+    journal.canary_s.labels("llm").observe(0.003)
+    page = journal.metrics_page(False, {"llm": True}).decode()
     assert 'rag_supervisor_recoveries_total{cause="dead",model="llm"} 0.0' in page
     assert 'rag_supervisor_recoveries_total{cause="stuck",model="llm"} 1.0' in page
     assert "rag_supervisor_ready 0.0" in page and 'rag_supervisor_model_up{model="llm"} 1.0' in page
@@ -296,12 +281,12 @@ class Idle:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s, self.used_s, self.requests, self.unsent = 0.0, {1: 5.0, 2: 7.0}, 0, 0
         monkeypatch.setattr(drain, "time", SimpleNamespace(monotonic=lambda: self.now_s))
-        monkeypatch.setattr(drain, "unsent_bytes", lambda *_: self.unsent)
+        monkeypatch.setattr(drain, "unsent_bytes", lambda _: [self.unsent])
         monkeypatch.setattr(processes, "find", lambda _: Found(()))
-        monkeypatch.setattr(processes, "cpu_s", lambda _: dict(self.used_s))
+        monkeypatch.setattr(drain, "cpu_s", lambda _: dict(self.used_s))
         api = RecordedApi({})
         monkeypatch.setattr(api, "in_flight", lambda: self.requests)
-        self.activity = Activity(5, Ports(), api)
+        self.activity = Activity(5, api)
 
     def idle_s(self, now_s: float) -> float:
         self.now_s = now_s

@@ -1,5 +1,6 @@
 """What the supervisor concludes from processes, canaries and loads without an end."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -8,8 +9,7 @@ from prometheus_client.samples import Sample
 from operations.ports import Ports
 from operations.supervisor import processes
 from operations.supervisor.canary import Canary
-from operations.supervisor.events import Cause, EventLog
-from operations.supervisor.metrics import SupervisorMetrics
+from operations.supervisor.journal import Cause, Journal
 from operations.supervisor.processes import Found, Instance, State
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.triton_api import Answer, NoAnswer, TritonApi
@@ -36,8 +36,7 @@ class Machine:
         self.living: tuple[Instance, ...] = (TOKENIZER, LLM)
         self.states: dict[int, State] = {}
         self.dead: frozenset[int] = frozenset()
-        metrics = SupervisorMetrics(("tokenizer",))
-        self.watch = Watch(5, LoadingApi(Ports()), settings, EventLog(lambda line: None), metrics)
+        self.watch = Watch(5, LoadingApi(Ports()), settings, Journal((), lambda line: None))
         self.health = self.watch._health["tokenizer"]
         monkeypatch.setattr(processes, "find", lambda pid: Found(self.living, self.dead))
         monkeypatch.setattr(processes, "state", lambda pid: self.states.get(pid, State.ALIVE))
@@ -47,7 +46,6 @@ class Machine:
     def begin_load(self) -> None:
         """As a recovery does."""
         self.health.begin_recovery(Cause.DEAD)
-        self.watch._dead_before_loads |= self.dead
         self.watch._loading.add("tokenizer")
 
     def die(self, instance: Instance = TOKENIZER) -> None:
@@ -120,6 +118,7 @@ def test_one_that_we_ended_is_no_news(machine: Machine) -> None:
     machine.watch._kill("tokenizer")
     machine.watch.tick(2.0)
     machine.die()
+    machine.living += (Instance("tokenizer", "tokenizer_0_0", 7, "rag_3"),)
     for second in range(3, 20):
         machine.watch.tick(float(second))
     assert machine.watch.server_problem is None
@@ -189,12 +188,12 @@ def test_a_model_is_not_to_blame_for_one_that_it_calls(machine: Machine, is_relo
     """Also where that is back when the error comes."""
     watch = machine.watch
     for health in watch._health.values():
-        health.answered(0.0)
+        health.heard(0.0)
 
     def reload() -> None:
         if is_reloaded:
             machine.health.begin_recovery(Cause.DEAD)
-            machine.health.end_recovery(1.0)
+            machine.health.end_recovery(time.monotonic())
 
     watch._api = FailingApi(reload)
     for _ in range(SETTINGS.failures):
