@@ -15,9 +15,9 @@ from typing import Literal
 from builders.engine_plan import Flavour
 from builders.errors import BuildError
 from builders.spec import ROOT
-from operations.admin_key import KEY_VARIABLE, restrictions
-from operations.ports import EVERY_ADDRESS, LOOPBACK, Ports
-from operations.server_process import EXIT_TIMEOUT_S
+from operations.admin_key import KEY_VARIABLE
+from operations.ports import EVERY_ADDRESS, Ports
+from operations.server_process import EXIT_TIMEOUT_S, server_options
 
 Mode = Literal["leader", "orchestrator"]
 """How NVIDIA's C++ backend uses several GPUs: a tritonserver for each of them, of which the first
@@ -123,29 +123,19 @@ def _mpirun(ranks: int) -> tuple[str, ...]:
 
 
 def _server(launch: Launch, rank: int = 0, options: Sequence[str] = ()) -> tuple[str, ...]:
-    """The prefix keeps the Python models of two ranks apart in /dev/shm.
-
-    The first rank takes loads, because the supervisor reloads models.
-    """
-    names = launch.ports.by_name().items()
-    models = ENGINE_MODEL if rank else "*"
-    key = restrictions(launch.admin_key) if launch.ports.address != LOOPBACK else ()
+    """The prefix keeps the Python models of two ranks apart in /dev/shm."""
     return (
         SERVER,
         *(f"--model-repository={folder}" for folder in _repositories(launch)),
-        f"--model-config-name={launch.llm.config_name}",
-        *(f"--{name}-address={launch.ports.address}" for name, _ in names),
-        *(f"--{name}-port={port}" for name, port in names),
-        "--model-control-mode=explicit",
-        f"--load-model={models}",
-        f"--exit-timeout-secs={launch.exit_timeout_s}",
-        *key,
-        *launch.options,
-        *options,
-        "--http-header-forward-pattern=(?i)^traceparent$",
-        "--grpc-header-forward-pattern=(?i)^traceparent$",
-        "--disable-auto-complete-config",
-        f"--backend-config=python,shm-region-prefix-name={launch.shared_memory_prefix}{rank}_",
+        *server_options(
+            launch.ports,
+            launch.llm.config_name,
+            admin_key=launch.admin_key,
+            exit_timeout_s=launch.exit_timeout_s,
+            shared_memory_prefix=f"{launch.shared_memory_prefix}{rank}_",
+            models=ENGINE_MODEL if rank else "*",
+            options=(*launch.options, *options),
+        ),
     )
 
 

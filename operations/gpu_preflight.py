@@ -11,14 +11,17 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, get_args
 
 from builders.errors import BuildError
+from builders.gpu import GpuPrecision
 from builders.gpu_machine import device_faults, no_gpu, seen_by_cuda
 from builders.nvml import Device, GpuMachine, NoGpuError, this_machine
+from builders.planner.llm_cost import GIB, KV_BYTES, Deployment
+from builders.planner.memory import ENCODER_OVERHEAD_GIB, RUNTIME_GIB, activation_bytes
 from builders.repository import REPOSITORY, engine_links
-from builders.spec import Sku
+from builders.spec import Sku, load_model, model_names
 from ensembles.manifest import Manifest, ManifestError, read_manifest
-from operations.gpu_memory import need
 from operations.ports import Ports, port_faults
 from operations.preflight import engine_faults
 
@@ -41,6 +44,14 @@ def version(name):
         return ""
 print(json.dumps({name: version(name) for name in ("tensorrt_llm", "tensorrt", "openai")}))
 """
+
+
+_WEIGHTS = {
+    "onnx": ("*.onnx", "*.onnx_data", "*.onnx.data"),
+    "tensorrt-llm": ("**/*.safetensors",),
+    "tensorrtllm-backend": ("*.engine",),
+}
+"""Files that are loaded into the GPUs' memory, by what runs the engine."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +205,7 @@ def _memory_faults(engines: Engines, sku: Sku, devices: tuple[Device, ...]) -> I
     """A model of n GPUs is on the first n; all encoders are on the first."""
     for number, device in enumerate(devices):
         here = {m: engine for m, engine in engines.items() if number < _gpus(engine[1])}
-        needs = {m: need(folder, manifest, sku) for m, (folder, manifest) in here.items()}
+        needs = {m: memory_gib(folder, manifest, sku) for m, (folder, manifest) in here.items()}
         total = sum(sum(parts.values()) for parts in needs.values())
         if device.free_gib < total:
             told = "; ".join(f"{model}: {_told(parts)}" for model, parts in needs.items())
@@ -207,3 +218,39 @@ def _memory_faults(engines: Engines, sku: Sku, devices: tuple[Device, ...]) -> I
 
 def _told(parts: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {gib:.1f}" for name, gib in parts.items())
+
+
+def memory_gib(folder: Path, manifest: Manifest, sku: Sku) -> dict[str, float]:
+    """GiB of one GPU that an engine takes, by what for; its KV cache holds one longest request.
+
+    TensorRT-LLM takes more where there is more, but less than this can't serve what was planned.
+    """
+    patterns = _WEIGHTS.get(manifest.engine, ())
+    weights = sum(file.stat().st_size for pattern in patterns for file in folder.glob(pattern))
+    parts = {"weights": weights / _gpus(manifest) / GIB}
+    if manifest.role != "llm":
+        return parts | {"runtime": ENCODER_OVERHEAD_GIB}
+    return parts | {"runtime": RUNTIME_GIB} | _request_memory(manifest, sku)
+
+
+def _request_memory(manifest: Manifest, sku: Sku) -> dict[str, float]:
+    """Buffers and KV cache, where the model's sizes are known."""
+    known, plan = manifest.model in model_names(), manifest.plan
+    architecture = load_model(manifest.model).architecture if known else None
+    if architecture is None or sku.gpu is None or not _is_complete(plan):
+        return {}
+    on = Deployment(
+        architecture, sku.gpu, plan["precision"], plan["kv_dtype"], plan["tp"], plan["pp"]
+    )
+    buffers = activation_bytes(on, plan["max_batch_size"], plan["max_num_tokens"])
+    cache = plan["max_seq_len"] * on.gpu_kv_bytes_per_token
+    return {"buffers": buffers / GIB, "KV cache": cache / GIB}
+
+
+def _is_complete(plan: Mapping[str, Any]) -> bool:
+    numbers = ("tp", "pp", "max_batch_size", "max_num_tokens", "max_seq_len")
+    return (
+        all(isinstance(plan.get(name), int) for name in numbers)
+        and plan.get("precision") in get_args(GpuPrecision)
+        and plan.get("kv_dtype") in KV_BYTES
+    )

@@ -19,7 +19,6 @@ from builders.spec import Sku
 from ensembles.contracts import LLM
 from ensembles.manifest import Manifest, ManifestError, read_manifest
 from operations import gpu_commands
-from operations.admin_key import admin_key
 from operations.gpu_commands import ALL_GPUS, Launch, Mode, ServedLlm
 from operations.gpu_preflight import CONTAINER_PYTHON, gpu_faults, serving_environment
 from operations.ports import Ports
@@ -83,7 +82,7 @@ class GpuServer(ServerProcess):
     """
 
     def __init__(self, sku: Sku, launch: Launch, variables: Mapping[str, str]) -> None:
-        super().__init__(launch.ports, None, admin_key(), self._checked_command)
+        super().__init__(launch.ports, None, self._checked_command)
         self._sku, self._launch, self._variables = sku, launch, dict(variables)
 
     def command(self, shown: bool = False) -> tuple[str, ...]:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from builders.repository import REPOSITORY
 from builders.spec import ROOT, Sku
-from operations.admin_key import admin_key, restrictions
-from operations.ports import LOOPBACK, Ports
+from operations.ports import Ports
 from operations.preflight import PreflightError, ServingEnvironment, faults, probe
-from operations.server_process import ServerProcess, StartCommand
+from operations.server_process import ServerProcess, StartCommand, server_options
 
 ENVIRONMENT = ROOT / ".venv-serve"
 
@@ -31,7 +30,7 @@ class TritonServer(ServerProcess):
         options: tuple[str, ...] = (),
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(ports, log, admin_key(), self._checked_command)
+        super().__init__(ports, log, self._checked_command)
         self._variables = dict(variables or {})
         self._sku, self._repository, self._options = sku, repository, options
         self._runtime = tempfile.TemporaryDirectory(prefix="triton-runtime-")
@@ -49,22 +48,17 @@ class TritonServer(ServerProcess):
         return [
             str(environment.triton / "bin" / "tritonserver"),
             f"--model-repository={self._repository}",
-            f"--model-config-name={self._sku.config_name}",
             f"--backend-directory={backends}",
             f"--cache-directory={environment.triton / 'caches'}",
-            *(f"--{name}-address={self.ports.address}" for name in self.ports.by_name()),
-            *(f"--{name}-port={port}" for name, port in self.ports.by_name().items()),
-            *(restrictions(self.admin_key) if self.ports.address != LOOPBACK else ()),
-            # Else the header of a plain client does not reach our models (docs/traces.md).
-            "--http-header-forward-pattern=(?i)^traceparent$",
-            "--grpc-header-forward-pattern=(?i)^traceparent$",
-            "--disable-auto-complete-config",
             "--allow-gpu-metrics=false",
-            "--model-control-mode=explicit",
-            "--load-model=*",
-            f"--exit-timeout-secs={self.exit_timeout_s}",
-            f"--backend-config=python,shm-region-prefix-name={self.shared_memory.prefix}",
-            *self._options,
+            *server_options(
+                self.ports,
+                self._sku.config_name,
+                admin_key=self.admin_key,
+                exit_timeout_s=self.exit_timeout_s,
+                shared_memory_prefix=self.shared_memory.prefix,
+                options=self._options,
+            ),
         ]
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from operations.ports import Ports
+from operations.admin_key import admin_key, restrictions
+from operations.ports import LOOPBACK, Ports
 from operations.shared_memory import SharedMemory
 
 START_TIMEOUT_S = 180
@@ -37,6 +38,35 @@ class StartCommand:
     variables: Mapping[str, str]
 
 
+def server_options(
+    ports: Ports,
+    config_name: str,
+    *,
+    admin_key: str,
+    exit_timeout_s: int,
+    shared_memory_prefix: str,
+    models: str = "*",
+    options: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Options of every tritonserver of ours. The supervisor loads models: explicit control."""
+    names = ports.by_name().items()
+    return (
+        f"--model-config-name={config_name}",
+        *(f"--{name}-address={ports.address}" for name, _ in names),
+        *(f"--{name}-port={port}" for name, port in names),
+        "--model-control-mode=explicit",
+        f"--load-model={models}",
+        f"--exit-timeout-secs={exit_timeout_s}",
+        *(restrictions(admin_key) if ports.address != LOOPBACK else ()),
+        *options,
+        # Else the header of a plain client does not reach our models (docs/traces.md).
+        "--http-header-forward-pattern=(?i)^traceparent$",
+        "--grpc-header-forward-pattern=(?i)^traceparent$",
+        "--disable-auto-complete-config",
+        f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix}",
+    )
+
+
 class ServerProcess:
     """`with ServerProcess(…) as server:` serves until the block ends.
 
@@ -44,10 +74,8 @@ class ServerProcess:
     may be a descendant of that command (mpirun). `log` None leaves the output where ours goes.
     """
 
-    def __init__(
-        self, ports: Ports, log: Path | None, admin_key: str, prepare: Callable[[], StartCommand]
-    ) -> None:
-        self.ports, self.log, self.admin_key = ports, log, admin_key
+    def __init__(self, ports: Ports, log: Path | None, prepare: Callable[[], StartCommand]) -> None:
+        self.ports, self.log, self.admin_key = ports, log, admin_key()
         self.exit_timeout_s = EXIT_TIMEOUT_S
         """After SIGTERM tritonserver waits so long for its requests."""
         self.shared_memory = SharedMemory()

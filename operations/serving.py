@@ -2,19 +2,34 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 
 from builders.spec import ROOT
-from operations.interruption import ended_by_sigterm
 from operations.ports import Ports
 from operations.server_process import ServerProcess
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM is like Ctrl-C inside, so that nothing started there is orphaned."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def serve_supervised(
@@ -27,7 +42,7 @@ def serve_supervised(
     supervisor = Supervisor(server, settings, health_port)
     ports, start = server.ports, time.monotonic()
     waiting = contextlib.ExitStack()
-    with ended_by_sigterm(), waiting:
+    with _ended_by_sigterm(), waiting:
         waiting.enter_context(Console(stderr=True).status("starting tritonserver …"))
         with supervisor as running:
             waiting.close()

@@ -17,8 +17,7 @@ from builders.nvml import Device, GpuMachine, NoGpuError
 from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE
 from operations import cli, gpu_preflight
-from operations.gpu_memory import need
-from operations.gpu_preflight import GpuServing, gpu_faults, serving_environment
+from operations.gpu_preflight import GpuServing, gpu_faults, memory_gib, serving_environment
 from operations.ports import Ports
 from tests.fakes import folders
 
@@ -260,7 +259,7 @@ def test_gpus_that_the_environment_hides(place, monkeypatch):
 def test_memory_that_others_hold(place):
     place.machine = of(H100, free_gib=6.0)
     (line,) = found(place)
-    parts = need(place.folder, gpu_preflight.read_manifest(place.folder), SKU)
+    parts = memory_gib(place.folder, gpu_preflight.read_manifest(place.folder), SKU)
     assert parts.keys() == {"weights", "runtime", "buffers", "KV cache"}
     assert parts["weights"] == pytest.approx(2**-10)
     assert parts["KV cache"] == pytest.approx(2.0)  # 32768 tokens × 64 KiB
@@ -273,7 +272,7 @@ def test_memory_that_others_hold(place):
 @pytest.mark.parametrize("plan", [{}, {"tp": 1, "pp": 1, "max_batch_size": "x"}])
 def test_without_a_whole_plan_the_weights_are_counted(place, plan):
     rewrite(place.folder, plan=plan)
-    parts = need(place.folder, gpu_preflight.read_manifest(place.folder), SKU)
+    parts = memory_gib(place.folder, gpu_preflight.read_manifest(place.folder), SKU)
     assert parts.keys() == {"weights", "runtime"}
 
 
@@ -284,7 +283,7 @@ def test_weights_are_what_the_engine_loads(place, tmp_path):
         file.write_bytes(b"x" * 2**20)
     manifest = gpu_preflight.read_manifest(place.folder)
     for engine in ("tensorrtllm-backend", "tensorrt-llm", "onnx"):
-        of_it = need(place.folder, replace(manifest, engine=engine), SKU)
+        of_it = memory_gib(place.folder, replace(manifest, engine=engine), SKU)
         assert of_it["weights"] == pytest.approx(2**-10), engine
 
 
