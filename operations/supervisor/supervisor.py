@@ -4,7 +4,6 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 from operations.ports import port_faults
 from operations.preflight import PreflightError
@@ -19,7 +18,7 @@ from operations.supervisor.health_endpoint import (
     Page,
     notify,
 )
-from operations.supervisor.journal import CONTENT_TYPE, SERVER, Cause, Event, Journal, print_line
+from operations.supervisor.journal import CONTENT_TYPE, SERVER, Cause, Event, Journal
 from operations.supervisor.model_health import Backoff
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.triton_api import TritonApi
@@ -46,7 +45,6 @@ class Supervisor:
         server: ServerProcess,
         settings: SupervisorSettings | None = None,
         health_port: int = 0,
-        write: Callable[[str], None] = print_line,
     ) -> None:
         self.ports = server.ports
         self._settings = settings or SupervisorSettings()
@@ -57,7 +55,7 @@ class Supervisor:
         self._server = server
         self._api = TritonApi(self.ports, server.admin_key)
         self._models = [canary.model for canary in canaries()]
-        self._journal = Journal(self._models, write)
+        self._journal = Journal(self._models)
         pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics}
         self._endpoint = HealthEndpoint(health_port, pages, self.ports.address)
         self._watch: Watch | None = None
