@@ -13,9 +13,7 @@ PLAN_FLAGS ?=
 SERVE_FLAGS ?=
 BENCH_FLAGS ?=
 SLO ?=
-CLIENTS ?=
-WRITE ?=
-TUNE_FLAGS ?=
+URL ?=
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done || echo python3)
 PIP_FLAGS := -qq --disable-pip-version-check
 
@@ -29,7 +27,7 @@ help:  ## list the commands
 setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minutes, once)
 
 .venv/.ready: requirements/build.lock requirements/torch-cpu.txt pyproject.toml client/pyproject.toml tools/triton_lint/pyproject.toml tools/traces/pyproject.toml
-	@$(PYTHON) -m builders.machine
+	@$(PYTHON) -m builders.setup_check
 	@echo "[setup 1/2] build and test environment: .venv (about 1.5 minutes) …"
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/torch-cpu.txt || { echo "torch+cpu is not on this machine's package indexes: add PyTorch's CPU index (PIP_EXTRA_INDEX_URL, see pytorch.org/get-started)" >&2; exit 1; }
@@ -38,7 +36,7 @@ setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minut
 	@touch $@
 
 .venv-serve/.ready: requirements/serve-cpu.lock pyproject.toml
-	@$(PYTHON) -m builders.machine
+	@$(PYTHON) -m builders.setup_check
 	@echo "[setup 2/2] serving environment, no torch: .venv-serve (about 0.5 minutes) …"
 	@$(PYTHON) -m venv .venv-serve
 	@.venv-serve/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/serve-cpu.lock
@@ -48,8 +46,8 @@ setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minut
 build-engines: setup  ## make the engines of SKU (default cpu) and render model_repository/
 	@$(BUILD) -m builders build-engines --sku $(SKU) $(BUILD_FLAGS) --models "$(MODELS)" --jobs $(JOBS)
 
-explain: setup  ## say why the engines of SKU would be made again
-	@$(BUILD) -m builders explain --sku $(SKU) --models "$(MODELS)"
+rebuild-reasons: setup  ## say why the engines of SKU would be built again
+	@$(BUILD) -m builders rebuild-reasons --sku $(SKU) --models "$(MODELS)"
 
 engines-gc: setup  ## remove engines of all SKUs that nothing uses
 	@$(BUILD) -m builders engines-gc
@@ -76,13 +74,14 @@ check: setup  ## generated files, style, types, import rules
 	@.venv/bin/ruff format -q --check .
 	@.venv/bin/mypy
 	@MYPYPATH=client .venv/bin/mypy --config-file client/pyproject.toml -p triton_rag
-	@MYPYPATH=tools/triton_lint:tools/traces .venv/bin/mypy --config-file tools/triton_lint/pyproject.toml -p triton_lint -p triton_traces
-	@$(BUILD) -m tools.triton_lint.tests.render --check
-	@$(BUILD) -m triton_lint model_repository --no-files --strict --ignore TRN652 --ignore TRN602 $(patsubst builders/skus/%.toml,--model-config-name %,$(wildcard builders/skus/*.toml))
+	@MYPYPATH=client .venv/bin/mypy --config-file client/pyproject.toml examples/*.py
+	@MYPYPATH=tools/triton_lint .venv/bin/mypy --config-file tools/triton_lint/pyproject.toml -p triton_lint
+	@MYPYPATH=tools/traces .venv/bin/mypy --config-file tools/traces/pyproject.toml -p triton_traces
+	@$(BUILD) -m triton_lint model_repository --no-files --strict --ignore TRN652 --ignore TRN602 $(patsubst builders/placements/%.toml,--model-config-name %,$(wildcard builders/placements/*.toml))
 	@PATH=.venv/bin:$$PATH lint-imports
 
 test: build-engines  ## all tests that need no GPU, against a real tritonserver
-	@$(BUILD) -m pytest tests/unit tests/golden tests/server tools/triton_lint/tests/unit
+	@$(BUILD) -m pytest tests/unit tests/golden tests/server tools/triton_lint/tests/unit tools/traces/tests
 
 test-gpu: setup  ## tests on the GPU of SKU, whose engines are built (never run yet)
 	@SKU=$(SKU) $(BUILD) -m pytest tests/gpu
@@ -99,25 +98,21 @@ bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .
 	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers.lock
 	@touch $@
 
-# As `serve`: engines are made here for the cpu SKU alone. Other SKUs are refused, with the reason.
-tune: $(if $(filter cpu,$(SKU)),build-engines,setup)  ## find the placement that serves most within SLO (20 minutes; WRITE=1)
-	@$(BUILD) -m builders.tune --sku $(SKU) $(if $(SLO),--slo "$(SLO)") --clients "$(CLIENTS)" --minutes $(or $(MINUTES),20) $(if $(WRITE),--write) $(TUNE_FLAGS)
+headroom: $(if $(URL),setup,build-engines)  ## the largest load that keeps SLO="rag:p99<5s" (10 minutes; URL= of a running server)
+	@$(BUILD) -m tests.headroom "$(or $(SLO),rag:p99<5s)" --minutes $(or $(MINUTES),10) $(if $(URL),--url $(URL))
 
 bench-llama: bench-peers  ## llama.cpp for `make bench`: compiles for 10 minutes and more
 	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers-llama.txt
 
 # Both mount a file system of their own over /dev/shm, which takes root or user namespaces.
 chaos: build-engines  ## do faults to the server, into docs/faults.md (about 12 minutes; FAULTS="kill-llm …")
-	@$(BUILD) -m tests.chaos $(if $(FAULTS),--only $(FAULTS))
+	@$(BUILD) -m tests.chaos $(if $(FAULTS),$(FAULTS))
 
 soak: build-engines  ## mixed load for MINUTES (30), is memory flat? into docs/soak.md
 	@$(BUILD) -m tests.soak --minutes $(or $(MINUTES),30)
 
 bench-lint: setup  ## the linter's verdicts against the real server's, over 3,000 repositories (about 8 minutes)
 	@$(BUILD) -m tools.triton_lint.tests
-
-render-lint-docs: setup  ## write tools/triton_lint/docs/ from the rules
-	@$(BUILD) -m tools.triton_lint.tests.render
 
 reference-models: setup  ## train the stand-in models again and compare (about 6 hours)
 	@$(BUILD) -m builders.reference
@@ -137,6 +132,6 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 	uv pip compile -q requirements/build.in -o requirements/build.lock --no-header --no-annotate --python-version 3.11 --override requirements/overrides.txt
 
 clean:  ## remove environments and engines
-	rm -rf .venv .venv-serve .venv-peers build model_repository/*/1/engines
+	rm -rf .venv .venv-serve .venv-peers build model_repository/*/1/engine
 
-.PHONY: help setup build-engines explain engines-gc demo plan serve preflight render check test test-gpu bench tune monitoring check-monitoring reference-models bench-lint render-lint-docs lock chaos soak clean
+.PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-gpu bench headroom monitoring check-monitoring reference-models bench-lint lock chaos soak clean

@@ -11,23 +11,19 @@ from pathlib import Path
 from builders.build_log import BuildLog
 
 LINE_EVERY_S = 30.0
-TICK_EVERY_S = 1.0
 
-Report = Callable[[str], None]
+Progress = Callable[[str], None]
+"""Tells the user a line of text."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """Where a build keeps its steps: the folder `<step>/` is there once the step is finished.
-
-    `tick`, where a terminal is there to show it, gets the text of a line that is written over.
-    """
+class BuildSteps:
+    """Where a build keeps its steps: the folder `<step>/` is there once the step is finished."""
 
     model: str
     folder: Path
     log: BuildLog
-    report: Report
-    tick: Report | None = None
+    progress: Progress
 
     def step(self, name: str, make: Callable[[Path], None]) -> Path:
         """The folder that `make` fills; found there if an earlier build finished it.
@@ -36,13 +32,13 @@ class Work:
         """
         finished, making = self.folder / name, self.folder / f"{name}.unfinished"
         if finished.is_dir():
-            self.report(f"{name} was finished by an earlier build")
+            self.progress(f"{name} was finished by an earlier build")
             return finished
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(parents=True)
         self.log.write(f"--- {name}, {time.strftime('%Y-%m-%d %H:%M:%S')}")
         try:
-            with keeping_time(name, self.report, self.tick):
+            with keeping_time(name, self.progress):
                 make(making)
         except Exception as error:
             raise self.log.failure(self.model, name, error) from error
@@ -55,15 +51,14 @@ class Work:
 
 
 @contextlib.contextmanager
-def keeping_time(what: str, report: Report, tick: Report | None) -> Iterator[None]:
-    """While the block runs, say now and then for how long it has."""
+def keeping_time(what: str, progress: Progress) -> Iterator[None]:
+    """While the block runs, say every `LINE_EVERY_S` for how long it has."""
     over = threading.Event()
-    say, every = (tick, TICK_EVERY_S) if tick else (report, LINE_EVERY_S)
 
     def watch() -> None:
         start = time.monotonic()
-        while not over.wait(every):
-            say(f"{what} … {_minutes(time.monotonic() - start)}")
+        while not over.wait(LINE_EVERY_S):
+            progress(f"{what} … {_minutes(time.monotonic() - start)}")
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

@@ -23,7 +23,6 @@ class Checkpoint:
 
     @property
     def size_bytes(self) -> int:
-        """Of all files together."""
         return sum(file.stat().st_size for file in _files(self.path))
 
     def config(self) -> dict[str, object]:

@@ -1,86 +1,159 @@
-"""`python -m builders`: what the Makefile calls."""
+"""`python -m builders`: build engines, render the model repository, plan GPU SKUs."""
 
-import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, get_args
 
-from builders import engines_cli
+import click
+
+from builders.engine_builds import build_all, engine_builds
+from builders.engine_plan import Flavour
+from builders.engines_gc import collect
 from builders.errors import BuildError
-from builders.planner import cli as plan_cli
+from builders.planner import matrix, show
+from builders.planner.candidates import PRECISION_NAMES
+from builders.planner.options import LlmOptions
+from builders.rebuild_reasons import rebuild_reasons
+from builders.render import render as render_repository
+from builders.repository import REPOSITORY, differences, link_engines, write
 from builders.spec import ROOT, load_pipeline, load_sku, sku_names
+
+MIB = 2**20
+Decorated = Callable[..., Any]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 when all is well, 1 with a message when not."""
-    options = _parser().parse_args(arguments)
+    """Run one command; the exit status: 0, 1 (refused or failed, with a message), 2 (usage)."""
     try:
-        return int(options.handler(options))
+        return int(cli.main(arguments, "python -m builders", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
     except BuildError as error:
-        print(error, file=sys.stderr)
+        click.echo(error, err=True)
         return 1
+    except click.Abort:
+        return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m builders", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(
-        name: str, handler: object, help_text: str, of_a_sku: bool = True
-    ) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=help_text, description=help_text)
-        if of_a_sku:
-            command.add_argument("--sku", default="cpu", help="name of a file in builders/skus")
-        command.set_defaults(handler=handler)
-        return command
-
-    engines_cli.add_build_arguments(
-        add("build-engines", build_engines, "make the engines of a SKU and link them in")
-    )
-    engines_cli.add_order_arguments(
-        add("explain", engines_cli.explain, "say why an engine would be made again")
-    )
-    engines_cli.add_gc_arguments(
-        add("engines-gc", engines_cli.collect_engines, "remove engines that nothing uses")
-    )
-    add("render", render_files, "write model.py and configs of all SKUs", of_a_sku=False)
-    add("check", check_files, "fail with a diff where generated files are stale", of_a_sku=False)
-    plan_cli.add_arguments(add("plan", plan_cli.plan, "say what a SKU would get, and why"))
-    return parser
+@click.group(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Build engines, render the model repository, plan GPU SKUs."""
 
 
-def build_engines(options: argparse.Namespace) -> int:
-    """Make and link them, then write what the server reads beside them."""
-    engines_cli.build(options)
-    return render_files(options)
+def sku_option(command: Decorated) -> Decorated:
+    """Adds --sku."""
+    text = "Name of a file in builders/skus."
+    return click.option("--sku", default="cpu", help=text)(command)
 
 
-def _rendered() -> dict[Path, dict[str, str]]:
-    """All generated text: folder, path in it, text."""
-    from builders.planner.matrix import documents
-    from builders.render import render
+def engine_options(command: Decorated) -> Decorated:
+    """Adds --sku, --models, and an `LlmOptions` from the options of an LLM on a GPU SKU."""
+    count = click.IntRange(min=1)
+    options = [
+        click.option("--models", default="", help="Specs that replace the pipeline's, by comma."),
+        click.option("--flavour", type=click.Choice(get_args(Flavour)), default="llm-api"),
+        click.option("--tensorrt-llm", default=LlmOptions.tensorrt_llm, help="Release."),
+        click.option(
+            "--precision", type=click.Choice(list(PRECISION_NAMES)), help="Default: by GPU."
+        ),
+        click.option("--tp", type=count, help="GPUs that share each layer."),
+        click.option("--pp", type=count, help="Groups of layers on GPUs of their own."),
+        click.option("--gpus", type=count, help="Most GPUs to use; default: one machine's."),
+        click.option("--isl", type=count, default=LlmOptions.isl, help="Input tokens."),
+        click.option("--osl", type=count, default=LlmOptions.osl, help="Output tokens."),
+        click.option("--concurrency", type=count, help="Requests in flight to plan for."),
+        click.option("--ttft-ms", type=float, help="Target: time to first token."),
+        click.option("--itl-ms", type=float, help="Target: time between tokens."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return sku_option(command)
 
-    repository = render(map(load_sku, sku_names()), load_pipeline())
-    return {
-        ROOT / "model_repository": repository,
-        ROOT / "docs": documents(),
-    }
+
+def _names(models: str) -> list[str]:
+    return [name for name in models.split(",") if name]
 
 
-def render_files(options: argparse.Namespace) -> int:
-    """Says what changed, if anything."""
-    from builders.repository import write
+@cli.command("build-engines")
+@engine_options
+@click.option("--jobs", default=0, help="Most builds at once; 0: as cores and memory allow.")
+def build_engines(sku: str, models: str, jobs: int, **llm: Any) -> int:
+    """Make the engines of a SKU, link them in and render the model repository."""
+    chosen = load_sku(sku)
+    builds = engine_builds(chosen, _names(models), LlmOptions(**llm), on_this_machine=True)
+    link_engines(build_all(builds, chosen, jobs))
+    return write_rendered()
 
-    for folder, files in _rendered().items():
-        for name in write(files, folder):
-            print(f"wrote {folder.name}/{name}")
+
+@cli.command("rebuild-reasons")
+@engine_options
+def show_rebuild_reasons(sku: str, models: str, **llm: Any) -> int:
+    """Say for each model why its engine would be built again, or that it is up to date."""
+    chosen = load_sku(sku)
+    for build in engine_builds(chosen, _names(models), LlmOptions(**llm), on_this_machine=False):
+        reasons = rebuild_reasons(build.spec, chosen, build.recipe)
+        state = "a build is due" if reasons else "up to date"
+        click.echo(f"{build.spec.role} {build.spec.name}: {state}")
+        for reason in reasons:
+            click.echo(f"  {reason}")
     return 0
 
 
-def check_files(options: argparse.Namespace) -> int:
-    """The diff between what is on disk and what would be rendered."""
-    from builders.repository import differences
+@cli.command("engines-gc")
+@click.option("--sku", default="", help="Default: every SKU.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+def engines_gc(sku: str, dry_run: bool) -> int:
+    """Remove engines that nothing uses."""
+    skus = [load_sku(name) for name in ([sku] if sku else sku_names())]
+    freed_bytes = 0
+    for removal in collect(skus, click.echo, dry_run):
+        freed_bytes += removal.size_bytes
+        verb = "would remove" if dry_run else "removed"
+        size = f"{removal.size_bytes / MIB:.1f} MiB"
+        click.echo(f"{verb} {removal.folder.relative_to(ROOT)} ({size})")
+    click.echo(f"{'would free' if dry_run else 'freed'} {freed_bytes / MIB:.1f} MiB")
+    return 0
 
-    found = [line for folder, files in _rendered().items() for line in differences(files, folder)]
+
+@cli.command()
+@engine_options
+@click.option("--model", default="", help="Plan this spec alone.")
+@click.option("--max-load", is_flag=True, help="As published benchmarks: the LLM alone, full.")
+@click.option("--migrate", is_flag=True, help="What changes from an engine to the LLM API.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each model.")
+def plan(sku: str, models: str, model: str, migrate: bool, as_json: bool, **llm: Any) -> int:
+    """Say what a SKU would get, and why; exit status 1 when a model is refused."""
+    options = LlmOptions(**llm)
+    planned = show.show_plans(load_sku(sku), model, _names(models), options, migrate, as_json)
+    return 0 if planned else 1
+
+
+def rendered() -> dict[Path, dict[str, str]]:
+    """All generated text: folder, path in it, text."""
+    repository = render_repository(map(load_sku, sku_names()), load_pipeline())
+    return {REPOSITORY: repository, ROOT / "docs": matrix.documents()}
+
+
+def write_rendered() -> int:
+    """Write what differs from the files on disk, and say what was written."""
+    for folder, files in rendered().items():
+        for name in write(files, folder):
+            click.echo(f"wrote {folder.name}/{name}")
+    return 0
+
+
+@cli.command()
+def render() -> int:
+    """Write model_repository/ (config.pbtxt of every placement, model.py) and generated docs."""
+    return write_rendered()
+
+
+@cli.command()
+def check() -> int:
+    """Fail with a diff where generated files are stale."""
+    found = [line for folder, files in rendered().items() for line in differences(files, folder)]
     if found:
         print("".join(found) + "\ngenerated files are stale: run 'make render'", file=sys.stderr)
     return 1 if found else 0

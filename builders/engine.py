@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,12 +15,11 @@ from typing import Any
 
 from builders import build_lock, resources
 from builders.build_log import BuildLog
-from builders.build_steps import Report, Work
+from builders.build_steps import BuildSteps, Progress
 from builders.checkpoint import Checkpoint, open_checkpoint
-from builders.cpu_llm import export_llm
 from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.onnx_export import EncoderPrecision, encoder_precision, export_encoder
-from builders.spec import ROOT, ModelSpec, Sku
+from builders.spec import ROOT, ModelSpec, Precision, Sku
 from ensembles.manifest import (
     MANIFEST_FILE,
     TOKENIZER_FILE,
@@ -52,29 +52,48 @@ class Recipe:
 
     engine: str
     tools: tuple[str, ...]
-    make: Callable[[ModelSpec, Checkpoint, Work], Path]
+    make: Callable[[ModelSpec, Checkpoint, BuildSteps], Path]
     plan: EnginePlan | None = None
     gpu: str = ""
     precision: str = ""
     runtime: RuntimePlan | None = None
 
     def versions(self) -> dict[str, str]:
-        """Of the tools that are installed, and of what the plan pins."""
+        """Versions of the installed tools, and of what the plan pins."""
         installed = {tool: version(tool) for tool in self.tools}
         return installed | ({"tensorrt_llm": self.plan.tensorrt_llm} if self.plan else {})
 
 
 def _make_onnx(
-    precision: EncoderPrecision, spec: ModelSpec, checkpoint: Checkpoint, work: Work
+    precision: EncoderPrecision, spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps
 ) -> Path:
     def export(to: Path) -> None:
         export_encoder(spec, checkpoint, to / "model.onnx", precision)
 
-    return work.step("export", export)
+    return steps.step("export", export)
 
 
-def _make_openvino(spec: ModelSpec, checkpoint: Checkpoint, work: Work) -> Path:
-    return work.step("export", lambda to: export_llm(spec, checkpoint, to, work.log))
+OPENVINO_WEIGHT_FORMATS: dict[Precision, str] = {
+    "fp32": "fp32",
+    "bf16": "fp16",
+    "int8": "int8",
+    "int4": "int4",
+}
+"""optimum-intel's names; weights stored as fp16 are computed in bf16 where the CPU has it."""
+
+
+def _make_openvino(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
+    def export(to: Path) -> None:
+        weight_format = OPENVINO_WEIGHT_FORMATS[spec.precision]
+        command = [
+            str(Path(sys.executable).parent / "optimum-cli"),
+            *("export", "openvino", "--task", "text-generation-with-past"),
+            *("--model", str(checkpoint.path), "--weight-format", weight_format),
+            *("--disable-convert-tokenizer", str(to)),
+        ]
+        steps.log.run(command, {"HF_HUB_OFFLINE": "1"})
+
+    return steps.step("export", export)
 
 
 ONNX = Recipe("onnx", ("torch", "transformers"), partial(_make_onnx, "fp32"))
@@ -83,7 +102,7 @@ OPENVINO = Recipe("openvino", ("optimum-intel", "openvino", "transformers"), _ma
 
 
 def recipe_for(spec: ModelSpec, sku: Sku) -> Recipe:
-    """Of engines that need no GPU to be made: encoders for every SKU, LLMs for `cpu`."""
+    """How to make an engine that needs no GPU for it: encoders for every SKU, LLMs for `cpu`."""
     if spec.role == "llm":
         return OPENVINO
     return ONNX_FP16 if encoder_precision(sku) == "fp16" else ONNX
@@ -129,7 +148,7 @@ def key_of(inputs: dict[str, Any]) -> str:
 def engine_key(
     spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, recipe: Recipe | None = None
 ) -> str:
-    """Of the engine that is to be made."""
+    """Key of the engine that a build would make."""
     return key_of(engine_inputs(spec, sku, checkpoint, recipe))
 
 
@@ -144,26 +163,22 @@ def published(folder: Path) -> Manifest:
 def build_engine(
     spec: ModelSpec,
     sku: Sku,
-    report: Report,
-    tick: Report | None = None,
+    progress: Progress,
     recipe: Recipe | None = None,
 ) -> Engine:
-    """The engine of one model: found under its key, or made. Raises `BuildError`.
-
-    `report` gets lines, `tick` the text of a line that is written over (on a terminal).
-    """
+    """The engine of one model: found under its key, or made. Raises `BuildError`."""
     home = ENGINES / sku.name / spec.name
-    with build_lock.held(home, report):
+    with build_lock.held(home, progress):
         _remove_unfinished(home)
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=home) as scratch:
             checkpoint = open_checkpoint(spec, Path(scratch))
-            order = Order(spec, sku, checkpoint, recipe or recipe_for(spec, sku))
-            return _found_or_built(order, home, report, tick)
+            build = _Build(spec, sku, checkpoint, recipe or recipe_for(spec, sku))
+            return _found_or_built(build, home, progress)
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be made, and how."""
+class _Build:
+    """One build with its checkpoint at hand."""
 
     spec: ModelSpec
     sku: Sku
@@ -182,15 +197,15 @@ class Order:
         return plan.precision if plan else self.recipe.precision or self.spec.precision
 
 
-def _found_or_built(order: Order, home: Path, report: Report, tick: Report | None) -> Engine:
-    spec, sku, folder = order.spec, order.sku, home / key_of(order.inputs)
+def _found_or_built(build: _Build, home: Path, progress: Progress) -> Engine:
+    spec, sku, folder = build.spec, build.sku, home / key_of(build.inputs)
     log = BuildLog(LOGS / f"{sku.name}-{spec.name}.log")
-    work = Work(spec.name, WORK / sku.name / spec.name / folder.name, log, report, tick)
-    if _is_published(folder, report):
-        work.remove()
+    steps = BuildSteps(spec.name, WORK / sku.name / spec.name / folder.name, log, progress)
+    if _is_published(folder, progress):
+        steps.remove()
         return Engine(spec, folder, 0.0)
     start = time.monotonic()
-    _build(order, work, folder)
+    _run(build, steps, folder)
     return Engine(spec, folder, time.monotonic() - start)
 
 
@@ -200,30 +215,30 @@ def _remove_unfinished(home: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_published(folder: Path, report: Report) -> bool:
+def _is_published(folder: Path, progress: Progress) -> bool:
     if not folder.exists():
         return False
     try:
         published(folder)
     except ManifestError as error:
-        report(f"found damaged, making it again: {error}")
+        progress(f"found damaged, making it again: {error}")
         shutil.rmtree(folder)
         return False
     return True
 
 
-def _build(order: Order, work: Work, folder: Path) -> None:
-    spec, checkpoint = order.spec, order.checkpoint
-    work.report(f"making {order.precision} engine from {spec.source} …")
+def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
+    spec, checkpoint = build.spec, build.checkpoint
+    steps.progress(f"making {build.precision} engine from {spec.source} …")
     resources.check(spec.name, checkpoint, folder.parent)
-    work.log.begin()
-    made = order.recipe.make(spec, checkpoint, work)
+    steps.log.begin()
+    made = build.recipe.make(spec, checkpoint, steps)
     for name in _TOKENIZER_FILES:
         if (checkpoint.path / name).is_file():
             shutil.copyfile(checkpoint.path / name, made / name)
-    _write_manifest(order, made)
+    _write_manifest(build, made)
     _publish(made, folder)
-    work.remove()
+    steps.remove()
 
 
 def _publish(made: Path, folder: Path) -> None:
@@ -233,25 +248,25 @@ def _publish(made: Path, folder: Path) -> None:
     made.rename(folder)
 
 
-def _write_manifest(order: Order, made: Path) -> None:
+def _write_manifest(build: _Build, made: Path) -> None:
     (made / MANIFEST_FILE).unlink(missing_ok=True)  # of a build that ended just before publishing
-    spec, checkpoint, plan, inputs = order.spec, order.checkpoint, order.recipe.plan, order.inputs
+    spec, checkpoint, plan, inputs = build.spec, build.checkpoint, build.recipe.plan, build.inputs
     manifest = Manifest(
         role=spec.role,
-        engine=order.recipe.engine,
+        engine=build.recipe.engine,
         model=spec.name,
-        sku=order.sku.name,
+        sku=build.sku.name,
         key=key_of(inputs),
-        precision=order.precision,
+        precision=build.precision,
         max_tokens=plan.max_seq_len if plan else spec.max_tokens,
         checkpoint_sha256=checkpoint.sha256,
         files={file.name: sha256(file) for file in sorted(made.iterdir()) if file.is_file()},
-        versions=order.recipe.versions(),
+        versions=build.recipe.versions(),
         eos_token_ids=checkpoint.eos_token_ids() if spec.role == "llm" else (),
         sampling=spec.sampling_defaults,
         inputs=inputs,
-        compute_capability=order.sku.gpu.compute_capability.value if order.sku.gpu else "",
-        gpu=order.recipe.gpu,
+        compute_capability=build.sku.gpu.compute_capability.value if build.sku.gpu else "",
+        gpu=build.recipe.gpu,
         container=plan.container if plan else "",
         plan=plan.to_json() if plan else {},
     )

@@ -15,7 +15,7 @@ LogitsDtype = Literal["float32", "float16"]
 
 TENSORRT_LLM = "1.2.1"
 """Pinned: the last release that builds and runs engines; the containers 26.04 to 26.07 hold it
-(facts: server docs/introduction/compatibility.md)."""
+(Triton's docs/introduction/compatibility.md)."""
 
 CONTAINER = "26.07-trtllm-python-py3"
 """Tag of nvcr.io/nvidia/tritonserver with that release."""

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from builders import build_lock
 from builders import engine as engines
-from builders.build_steps import Report
+from builders.build_steps import Progress
 from builders.checkpoint import open_checkpoint
 from builders.errors import BuildError
-from builders.explain import newest_engine
+from builders.rebuild_reasons import newest_engine
 from builders.repository import REPOSITORY
-from builders.spec import Sku, load_model, model_names
+from builders.spec import ENGINE_LINK, Sku, load_model, model_names
 
 
 @dataclass(frozen=True)
@@ -25,26 +25,26 @@ class Removal:
 
 
 def collect(
-    skus: list[Sku], say: Report, dry_run: bool, repository: Path = REPOSITORY
+    skus: list[Sku], progress: Progress, dry_run: bool, repository: Path = REPOSITORY
 ) -> Iterator[Removal]:
     """Remove what no link of the repository and no spec uses; what is being built is left alone.
 
     Of a model of which nothing is used the newest engine stays.
     """
-    linked = {link.resolve() for link in repository.glob("*/1/engines/*")}
+    linked = {link.resolve() for link in repository.glob(f"*/1/{ENGINE_LINK}")}
     for sku in skus:
         for home in sorted((engines.ENGINES / sku.name).glob("[!.]*/")):
             try:
                 with build_lock.held_at_once(home):
-                    yield from _collect_model(home, sku, linked, say, dry_run)
+                    yield from _collect_model(home, sku, linked, progress, dry_run)
             except build_lock.Busy as busy:
-                say(f"{sku.name}/{home.name}: left alone, {busy} builds it")
+                progress(f"{sku.name}/{home.name}: left alone, {busy} builds it")
 
 
 def _collect_model(
-    home: Path, sku: Sku, linked: set[Path], say: Report, dry_run: bool
+    home: Path, sku: Sku, linked: set[Path], progress: Progress, dry_run: bool
 ) -> Iterator[Removal]:
-    key = _current_key(home.name, sku, say)
+    key = _current_key(home.name, sku, progress)
     used = {folder for folder in home.glob("[!.]*/") if folder.resolve() in linked}
     used |= {folder for folder in [home / key] if key and folder.is_dir()}
     newest = newest_engine(home)
@@ -58,8 +58,8 @@ def _collect_model(
             yield _remove(folder, dry_run)
 
 
-def _current_key(model: str, sku: Sku, say: Report) -> str:
-    """Of the engine that a build would make now; empty when that can't be told."""
+def _current_key(model: str, sku: Sku, progress: Progress) -> str:
+    """Key of the engine that a build would make now; empty when that can't be told."""
     if model not in model_names():
         return ""
     spec = load_model(model)
@@ -69,7 +69,7 @@ def _current_key(model: str, sku: Sku, say: Report) -> str:
         with tempfile.TemporaryDirectory() as scratch:
             return engines.engine_key(spec, sku, open_checkpoint(spec, Path(scratch)))
     except BuildError as error:
-        say(f"{sku.name}/{model}: keeping the newest, for its checkpoint can't be read: {error}")
+        progress(f"{sku.name}/{model}: keeping the newest; its checkpoint can't be read: {error}")
         return ""
 
 

@@ -5,11 +5,11 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from builders.build_steps import Work
+from builders.build_steps import BuildSteps
 from builders.checkpoint import Checkpoint
-from builders.commands import Command, check_programs
 from builders.engine import Recipe
 from builders.errors import BuildError
+from builders.external_commands import Command, check_programs
 from builders.planner.llm_plan import LlmPlan
 from builders.spec import ModelSpec
 from builders.tensorrt_llm.backend_config import NAME, engine_config_text
@@ -62,7 +62,7 @@ def planned_source(plan: LlmPlan) -> ModelSpec:
 
 
 def _make_engine(
-    plan: LlmPlan, examples: Path, spec: ModelSpec, checkpoint: Checkpoint, work: Work
+    plan: LlmPlan, examples: Path, spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps
 ) -> Path:
     architecture, engine, source = read_architecture(checkpoint.path), plan.engine, checkpoint.path
     refuse(engine, architecture)
@@ -71,23 +71,25 @@ def _make_engine(
         return checkpoint_command(engine, architecture, source, to, examples)
 
     def build(to: Path) -> list[Command]:
-        commands = [engine_command(engine, architecture, work.folder / "convert", to)]
+        commands = [engine_command(engine, architecture, steps.folder / "convert", to)]
         if plan.runtime.guided_decoding:
             commands.append(tokenizer_info_command(source, to, examples))
         return commands
 
-    check_programs([convert(work.folder), *build(work.folder)])
-    work.step("convert", lambda to: _run(work, [convert(to)]))
-    return work.step("build", lambda to: _run(work, build(to)))
+    check_programs([convert(steps.folder), *build(steps.folder)])
+    steps.step("convert", lambda to: _run(steps, [convert(to)]))
+    return steps.step("build", lambda to: _run(steps, build(to)))
 
 
-def _run(work: Work, commands: list[Command]) -> None:
+def _run(steps: BuildSteps, commands: list[Command]) -> None:
     for command in commands:
-        work.report(f"{command.what} …")
-        work.log.run(command.argv, {})
+        steps.progress(f"{command.what} …")
+        steps.log.run(command.argv, {})
 
 
-def _make_api_folder(plan: LlmPlan, spec: ModelSpec, checkpoint: Checkpoint, work: Work) -> Path:
+def _make_api_folder(
+    plan: LlmPlan, spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps
+) -> Path:
     """Nothing is compiled: the checkpoint and the arguments that TensorRT-LLM loads it with."""
     check_checkpoint(plan.engine, checkpoint.path)
     arguments = model_yaml(plan.engine, plan.runtime, spec, CHECKPOINT)
@@ -96,7 +98,7 @@ def _make_api_folder(plan: LlmPlan, spec: ModelSpec, checkpoint: Checkpoint, wor
         (to / "model.yaml").write_text(arguments)
         shutil.copytree(checkpoint.path, to / CHECKPOINT, copy_function=_link_or_copy)
 
-    return work.step("checkpoint", fill)
+    return steps.step("checkpoint", fill)
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -34,7 +34,7 @@ def export_encoder(
 ) -> None:
     """Write `target` (model.onnx): INT64 [rows, tokens] inputs to FP32 [rows, width].
 
-    The TorchScript exporter: the dynamo one gives a slower graph (facts: engines-cpu).
+    The TorchScript exporter: the dynamo one gives a slower graph.
     """
     import torch
     from transformers.utils import logging

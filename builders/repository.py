@@ -7,7 +7,7 @@ from pathlib import Path
 
 from builders.engine import Engine
 from builders.served_models import PYTHON_MODELS
-from builders.spec import ROOT, Sku
+from builders.spec import ENGINE_LINK, ROOT
 
 REPOSITORY = ROOT / "model_repository"
 
@@ -56,22 +56,26 @@ def differences(files: dict[str, str], repository: Path = REPOSITORY) -> Iterato
         yield f"stale: {path.relative_to(repository)}\n"
 
 
-def link_engines(engines: list[Engine], sku: Sku, repository: Path = REPOSITORY) -> None:
-    """Point `<model>/1/engines/<sku>` at the engine of the model's role, in one step each."""
+def link_engines(engines: list[Engine], repository: Path = REPOSITORY) -> None:
+    """Point each `<model>/1/engine` at the engine of the model's role, in one step each."""
     folders = {engine.spec.role: engine.folder for engine in engines}
     for model in PYTHON_MODELS:
         if model.role:
-            link = repository / model.contract.name / "1" / "engines" / sku.name
+            link = engine_link(model.contract.name, repository)
             link.parent.mkdir(parents=True, exist_ok=True)
-            fresh = link.with_name(f".{sku.name}.new")
+            fresh = link.with_name(f".{link.name}.new")
             fresh.unlink(missing_ok=True)
             fresh.symlink_to(os.path.relpath(folders[model.role], link.parent))
             fresh.replace(link)
 
 
-def engine_links(sku: Sku, repository: Path = REPOSITORY) -> Iterator[Path]:
+def engine_link(model: str, repository: Path = REPOSITORY) -> Path:
+    """Where a model looks for its engine."""
+    return repository / model / "1" / ENGINE_LINK
+
+
+def engine_links(repository: Path = REPOSITORY) -> Iterator[Path]:
     """Where each model of the repository that reads an engine looks for it."""
     for model in PYTHON_MODELS:
-        folder = repository / model.contract.name
-        if model.role and folder.is_dir():
-            yield folder / "1" / "engines" / sku.name
+        if model.role and (repository / model.contract.name).is_dir():
+            yield engine_link(model.contract.name, repository)

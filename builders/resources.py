@@ -1,33 +1,32 @@
 """Disk and memory that a build needs, and how many builds fit beside each other."""
 
 import os
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+
+import psutil
 
 from builders.checkpoint import Checkpoint
 from builders.errors import BuildError
 
 GIB = 2**30
-MEMINFO = Path("/proc/meminfo")
 
 CORES_PER_BUILD = 4
 """An export keeps about this many cores busy: on fewer, builds side by side only take turns."""
 
 _SPARE_BYTES = 200 * 2**20
-"""Of disk, beside the weights."""
+"""Disk space beside the weights."""
 
 
 def memory_need(checkpoint_bytes: int) -> int:
-    """Of an export: weights as read, as converted and as written, and libraries."""
+    """Bytes that an export takes: weights as read, as converted and as written, and libraries."""
     return 3 * checkpoint_bytes + GIB
 
 
 def available_memory() -> int:
     """Bytes that programs can still get, swap included."""
-    found = dict(re.findall(r"^(\w+):\s+(\d+) kB$", MEMINFO.read_text(), re.MULTILINE))
-    return 1024 * (int(found["MemAvailable"]) + int(found.get("SwapFree", 0)))
+    return int(psutil.virtual_memory().available + psutil.swap_memory().free)
 
 
 def check(model: str, checkpoint: Checkpoint, home: Path) -> None:
@@ -54,7 +53,7 @@ def builds_for_cores(models: int, jobs: int) -> int:
 
 
 def builds_for_memory(needs: Sequence[int], most: int) -> int:
-    """Of `most` builds as many as fit together, the largest counted."""
+    """How many builds, at most `most`, fit in memory together; the largest count."""
     free, largest = available_memory(), sorted(needs, reverse=True)
     while most > 1 and sum(largest[:most]) > free:
         most -= 1

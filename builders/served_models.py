@@ -44,7 +44,7 @@ PYTHON_MODELS = (
     PythonModel(RERANKER, "stages.encoder.RerankerStage", "reranker"),
     PythonModel(SOURCE_RANKER, "stages.source_ranker.SourceRankerStage"),
     PythonModel(PROMPT_BUILDER, "stages.prompt_builder.PromptBuilderStage", "llm"),
-    PythonModel(LLM, "generation.llm.LlmStage", "llm"),
+    PythonModel(LLM, "stages.llm.LlmStage", "llm"),
     PythonModel(ENSEMBLE.contract, "stages.graph_runner.EnsembleStage"),
     PythonModel(RAG_CANCELLABLE.contract, "stages.graph_runner.RagCancellableStage"),
 )

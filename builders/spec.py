@@ -57,18 +57,17 @@ class Architecture(_File):
 
     @property
     def layer_parameters(self) -> int:
-        """Of one layer's matrices; norms and biases are a thousandth of it."""
+        """Parameters in one layer's matrices; norms and biases are a thousandth of it."""
         attention = 2 * self.hidden * self.head_dim * (self.heads + self.kv_heads)
         return attention + self.mlp_matrices * self.hidden * self.intermediate
 
     @property
     def embedding_parameters(self) -> int:
-        """Of the token embedding, and of the output head when it is not tied."""
+        """The token embedding, and the output head when it is not tied."""
         return self.hidden * self.vocabulary
 
     @property
     def parameters(self) -> int:
-        """Of the whole model."""
         tables = 1 if self.tied_embeddings else 2
         return self.layers * self.layer_parameters + tables * self.embedding_parameters
 
@@ -163,6 +162,10 @@ class Placement(_File):
     parameters: dict[str, str | int] = {}
 
 
+ENGINE_LINK = "engine"
+"""The link in a model's version folder to the engine that it loads, whatever the SKU."""
+
+
 class _Placements(_File):
     """placements/<name>.toml: a table per model."""
 
@@ -178,14 +181,18 @@ class _SkuFile(_File):
 
 
 class Sku(_File):
-    """One kind of machine: facts of its GPU (None: it has none), and how it places the models."""
+    """One kind of machine: its GPU (None: it has none) and the placement of its models.
+
+    `config_name` is the placement's name: tritonserver's --model-config-name.
+    """
 
     name: str
     gpu: Gpu | None = None
+    config_name: str
     placement: dict[str, Placement]
 
     def place(self, model: str) -> Placement:
-        """The placement of a model; a plain one where the SKU says nothing."""
+        """The placement of a model; the default one where the file has no table for it."""
         return self.placement.get(model, Placement())
 
 
@@ -219,7 +226,12 @@ def load_sku(name: str) -> Sku:
     """skus/<name>.toml with its placements; raises `BuildError` with the SKUs that exist."""
     file = _read(_SkuFile, _find("skus", "SKU", name))
     placements = _read(_Placements, _find("placements", "placement", file.placement))
-    return Sku(name=file.name, gpu=file.gpu, placement=placements.models)
+    return Sku(
+        name=file.name,
+        gpu=file.gpu,
+        config_name=file.placement,
+        placement=placements.models,
+    )
 
 
 def sku_names() -> list[str]:

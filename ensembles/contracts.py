@@ -1,11 +1,11 @@
 """The contract of every model that a client or a graph can call.
 
-A contract has no sizes and no devices: it is the same on every SKU. Tensor names are the ones
-that clients see; names shared with NVIDIA's LLM ensemble keep NVIDIA's spelling.
+A tensor has a name, a type and dimensions. A dimension with a name is a size that is known at run
+time only; equal names in one contract are equal sizes. `batched` models have one more dimension in
+front. Contracts are the same on every SKU. Tensors of NVIDIA's LLM ensemble keep its spelling.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ensembles.tensors import Dim, DType, TensorSpec
 
@@ -14,8 +14,8 @@ from ensembles.tensors import Dim, DType, TensorSpec
 class ModelContract:
     """Inputs and outputs of one model.
 
-    `batched` models have a leading batch dimension that `dims` leave out, so Triton may merge
-    requests; `decoupled` models answer one request with any number of responses.
+    A `batched` model has a leading batch dimension that `dims` leave out, so that Triton may merge
+    requests. A `decoupled` model answers one request with any number of responses.
     """
 
     name: str
@@ -24,17 +24,8 @@ class ModelContract:
     batched: bool = False
     decoupled: bool = False
 
-    def input(self, name: str) -> TensorSpec | None:
-        """The input called `name`, or None."""
-        return next((spec for spec in self.inputs if spec.name == name), None)
-
-    def output(self, name: str) -> TensorSpec | None:
-        """The output called `name`, or None."""
-        return next((spec for spec in self.outputs if spec.name == name), None)
-
 
 def tensor(name: str, dtype: DType, *dims: Dim, ragged: bool = False) -> TensorSpec:
-    """A required tensor."""
     return TensorSpec(name, dtype, dims, ragged=ragged)
 
 
@@ -43,21 +34,17 @@ def optional(name: str, dtype: DType, *dims: Dim) -> TensorSpec:
     return TensorSpec(name, dtype, dims, optional=True)
 
 
-def as_optional(specs: tuple[TensorSpec, ...]) -> Iterator[TensorSpec]:
-    """The same tensors, none of them required."""
-    return (optional(spec.name, spec.dtype, *spec.dims) for spec in specs)
-
-
 # --- encoders ------------------------------------------------------------------------------
 
 TOKENIZER = ModelContract(
     name="tokenizer",
-    inputs=(tensor("text", DType.STRING, "texts"),),
+    inputs=(tensor("text", DType.STRING, "texts"),),  # at least one; none may be blank
     outputs=(
-        tensor("input_ids", DType.INT64, "texts", "tokens"),
-        tensor("attention_mask", DType.INT64, "texts", "tokens"),
+        tensor("input_ids", DType.INT64, "texts", "tokens"),  # padded with 0 to the longest text
+        tensor("attention_mask", DType.INT64, "texts", "tokens"),  # 1 for a token, 0 for padding
     ),
 )
+"""Texts to token ids of the embedder, truncated at its longest input."""
 
 EMBEDDER = ModelContract(
     name="embedder",
@@ -65,19 +52,21 @@ EMBEDDER = ModelContract(
         tensor("input_ids", DType.INT64, "tokens", ragged=True),
         tensor("attention_mask", DType.INT64, "tokens", ragged=True),
     ),
-    outputs=(tensor("embedding", DType.FP32, "dimension"),),
+    outputs=(tensor("embedding", DType.FP32, "dimension"),),  # normalized to length 1
     batched=True,
 )
+"""Rows of token ids to embeddings. A row's padding does not change its embedding."""
 
 PAIR_TOKENIZER = ModelContract(
     name="pair_tokenizer",
     inputs=(tensor("query", DType.STRING, 1), tensor("passages", DType.STRING, "passages")),
     outputs=(
-        tensor("input_ids", DType.INT64, "passages", "tokens"),
-        tensor("attention_mask", DType.INT64, "passages", "tokens"),
-        tensor("token_type_ids", DType.INT64, "passages", "tokens"),
+        tensor("input_ids", DType.INT64, "passages", "tokens"),  # padded with 0
+        tensor("attention_mask", DType.INT64, "passages", "tokens"),  # 1 for a token
+        tensor("token_type_ids", DType.INT64, "passages", "tokens"),  # 0 query, 1 passage
     ),
 )
+"""The pair of the query and each passage to token ids of the reranker; long passages are cut."""
 
 RERANKER = ModelContract(
     name="reranker",
@@ -86,25 +75,24 @@ RERANKER = ModelContract(
         tensor("attention_mask", DType.INT64, "tokens", ragged=True),
         tensor("token_type_ids", DType.INT64, "tokens", ragged=True),
     ),
-    outputs=(tensor("relevance", DType.FP32, 1),),
+    outputs=(tensor("relevance", DType.FP32, 1),),  # logit: any number, higher is more relevant
     batched=True,
 )
+"""Rows of token ids, each a query with a passage, to relevance."""
 
 # --- retrieval -----------------------------------------------------------------------------
 
 PASSAGE_SPLITTER = ModelContract(
     name="passage_splitter",
-    # The question comes along, so that one step sees all that a client sent before any other runs.
-    inputs=(
-        tensor("question", DType.STRING, 1),
-        tensor("documents", DType.STRING, "documents"),
-    ),
+    # The question is an input so that one step checks the whole request before others run.
+    inputs=(tensor("question", DType.STRING, 1), tensor("documents", DType.STRING, "documents")),
     outputs=(
-        tensor("query", DType.STRING, 1),
-        tensor("passages", DType.STRING, "passages"),
-        tensor("passage_document", DType.INT32, "passages"),
+        tensor("query", DType.STRING, 1),  # the question
+        tensor("passages", DType.STRING, "passages"),  # in order of documents and their text
+        tensor("passage_document", DType.INT32, "passages"),  # index of each passage's document
     ),
 )
+"""Documents to passages; long documents are cut after sentences."""
 
 PASSAGE_SELECTOR = ModelContract(
     name="passage_selector",
@@ -113,22 +101,23 @@ PASSAGE_SELECTOR = ModelContract(
         tensor("passage_embedding", DType.FP32, "passages", "dimension"),
         tensor("passages", DType.STRING, "passages"),
         tensor("passage_document", DType.INT32, "passages"),
-        optional("num_candidates", DType.INT32, 1),
+        optional("num_candidates", DType.INT32, 1),  # at least 1; default from the placement
     ),
     outputs=(
-        tensor("candidates", DType.STRING, "candidates"),
-        tensor("candidate_document", DType.INT32, "candidates"),
-        tensor("candidate_similarity", DType.FP32, "candidates"),
+        tensor("candidates", DType.STRING, "candidates"),  # most similar first
+        tensor("candidate_document", DType.INT32, "candidates"),  # index of the document
+        tensor("candidate_similarity", DType.FP32, "candidates"),  # cosine, -1 to 1
     ),
 )
+"""The passages most similar to the query, as candidates for the reranker."""
 
 SOURCES = (
-    tensor("sources", DType.STRING, "sources"),
-    tensor("source_document", DType.INT32, "sources"),
-    tensor("source_similarity", DType.FP32, "sources"),
-    tensor("source_relevance", DType.FP32, "sources"),
+    tensor("sources", DType.STRING, "sources"),  # text of the passage
+    tensor("source_document", DType.INT32, "sources"),  # index of its document in the request
+    tensor("source_similarity", DType.FP32, "sources"),  # cosine with the question, -1 to 1
+    tensor("source_relevance", DType.FP32, "sources"),  # the reranker's logit
 )
-"""Passages in order of relevance: text, index of the document, cosine, reranker's logit."""
+"""Passages for an answer, most relevant first."""
 
 SOURCE_RANKER = ModelContract(
     name="source_ranker",
@@ -137,37 +126,42 @@ SOURCE_RANKER = ModelContract(
         tensor("candidate_document", DType.INT32, "candidates"),
         tensor("candidate_similarity", DType.FP32, "candidates"),
         tensor("relevance", DType.FP32, "candidates", 1),
-        optional("num_sources", DType.INT32, 1),
+        optional("num_sources", DType.INT32, 1),  # at least 1; default from the placement
     ),
     outputs=SOURCES,
 )
+"""The most relevant candidates, as sources."""
 
 PROMPT_BUILDER = ModelContract(
     name="prompt_builder",
     inputs=(tensor("question", DType.STRING, 1), *SOURCES, optional("max_tokens", DType.INT32, 1)),
     outputs=(
-        tensor("messages", DType.STRING, 1),
+        tensor("messages", DType.STRING, 1),  # JSON: [{"role": "…", "content": "…"}, …]
         *(tensor(f"prompt_{spec.name}", spec.dtype, *spec.dims) for spec in SOURCES),
     ),
 )
+"""Question and sources to chat messages that leave room for `max_tokens` of answer in the context.
+
+The outputs `prompt_…` are the sources that fit into the messages, numbered from 1 there.
+"""
 
 # --- generation ----------------------------------------------------------------------------
 
 SAMPLING = (
-    optional("max_tokens", DType.INT32, 1),
-    optional("min_tokens", DType.INT32, 1),
-    optional("temperature", DType.FP32, 1),
-    optional("top_k", DType.INT32, 1),
-    optional("top_p", DType.FP32, 1),
-    optional("repetition_penalty", DType.FP32, 1),
-    optional("presence_penalty", DType.FP32, 1),
-    optional("frequency_penalty", DType.FP32, 1),
-    optional("seed", DType.UINT64, 1),
-    optional("random_seed", DType.UINT64, 1),
-    optional("stop_words", DType.STRING, "stop_words"),
-    optional("stream", DType.BOOL, 1),
+    optional("max_tokens", DType.INT32, 1),  # most tokens of the answer
+    optional("min_tokens", DType.INT32, 1),  # tokens before the answer may end
+    optional("temperature", DType.FP32, 1),  # 0 to 100; 0 takes the likeliest token
+    optional("top_k", DType.INT32, 1),  # sample from the k likeliest tokens; 0: from all
+    optional("top_p", DType.FP32, 1),  # sample from this share of probability; 0 and 1: from all
+    optional("repetition_penalty", DType.FP32, 1),  # 0.01 to 100; 1: none
+    optional("presence_penalty", DType.FP32, 1),  # -2 to 2; 0: none
+    optional("frequency_penalty", DType.FP32, 1),  # -2 to 2; 0: none
+    optional("seed", DType.UINT64, 1),  # default: a random one
+    optional("random_seed", DType.UINT64, 1),  # older name of `seed`
+    optional("stop_words", DType.STRING, "stop_words"),  # the answer ends before the first of them
+    optional("stream", DType.BOOL, 1),  # many responses or one; default: one
 )
-"""How to generate; `random_seed` is the older name of `seed` that many clients still send."""
+"""How to generate. Defaults are the model's (`sampling` in its manifest) where none is given."""
 
 NVIDIA_SAMPLING = (
     optional("end_id", DType.INT32, 1),
@@ -176,7 +170,7 @@ NVIDIA_SAMPLING = (
     optional("num_return_sequences", DType.INT32, 1),
     optional("length_penalty", DType.FP32, 1),
     optional("bad_words", DType.STRING, "bad_words"),
-    optional("exclude_input_in_output", DType.BOOL, 1),
+    optional("exclude_input_in_output", DType.BOOL, 1),  # false: the prompt, then the answer
     optional("return_log_probs", DType.BOOL, 1),
     optional("return_context_logits", DType.BOOL, 1),
     optional("return_generation_logits", DType.BOOL, 1),
@@ -195,32 +189,37 @@ NVIDIA_SAMPLING = (
     optional("guided_decoding_guide", DType.STRING, 1),
     optional("decoder_text_input", DType.STRING, 1),
 )
-"""The rest of NVIDIA's `ensemble` inputs: declared so that clients that always send them are
-heard. A value that can't be honoured is refused by name (generation/sampling.py); `pad_id`
-changes nothing, because nothing is padded."""
+"""The other inputs of NVIDIA's `ensemble`, for clients that always send them.
+
+A value that asks for something unsupported is refused by name (generation/sampling.py). `pad_id`
+and the two `return_num_…` change nothing: nothing is padded, and the numbers are always returned.
+"""
 
 GENERATION = (
-    tensor("text_output", DType.STRING, 1),
-    tensor("finish_reason", DType.STRING, 1),
-    tensor("num_input_tokens", DType.INT32, 1),
-    tensor("num_output_tokens", DType.INT32, 1),
+    tensor("text_output", DType.STRING, 1),  # new text
+    tensor("finish_reason", DType.STRING, 1),  # in the last response: stop, length or cancelled
+    tensor("num_input_tokens", DType.INT32, 1),  # tokens of the prompt
+    tensor("num_output_tokens", DType.INT32, 1),  # tokens that this response adds
 )
-"""One response: the new text, why it ended (last response only; stop, length or cancelled),
-tokens of the prompt, and tokens that *this* response adds (clients of NVIDIA's contract sum)."""
+"""One response of a generation; the texts of all responses, joined, are the answer."""
 
 CITATIONS = tensor("citations", DType.INT32, "citations")
-"""Numbers `n` of the sources that the answer cites as `[n]` (1 is the first source)."""
+"""The sources that the answer cites as `[n]`, in order, each once; 1 is the first source."""
 
 LLM = ModelContract(
     name="llm",
     inputs=(
-        optional("text_input", DType.STRING, 1),
-        optional("messages", DType.STRING, 1),
+        optional("text_input", DType.STRING, 1),  # a bare prompt
+        optional("messages", DType.STRING, 1),  # JSON, as `prompt_builder` gives it
         *SAMPLING,
         *NVIDIA_SAMPLING,
-        optional("stop", DType.BOOL, 1),
-        *as_optional(SOURCES),
+        optional("stop", DType.BOOL, 1),  # true: end the generations of the same request id
+        *(replace(spec, optional=True) for spec in SOURCES),  # returned as they are
     ),
     outputs=(*GENERATION, CITATIONS, *SOURCES),
     decoupled=True,
 )
+"""A prompt, either `text_input` or `messages`, to an answer.
+
+`sources` come back with the first response, `citations` with the last, if sources were sent.
+"""

@@ -1,7 +1,8 @@
-"""`ensemble`: NVIDIA's de-facto LLM contract (TensorRT-LLM templates up to 1.2.1) over `llm`.
+"""`ensemble`: the contract of NVIDIA's TensorRT-LLM model repository, served by `llm`.
 
-The name, the tensors and the batch dimension of one are what published clients send;
-`text_output` is a delta and the last response that has text carries the final flag.
+NVIDIA's templates (TensorRT-LLM up to 1.2.1) name their LLM model `ensemble`, and published clients
+call it by that name. So this model has the same name, the same tensors and a batch dimension of 1.
+Each `text_output` is new text; the last response that has text is the final one.
 """
 
 from dataclasses import replace
@@ -19,14 +20,12 @@ from ensembles.contracts import (
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.tensors import DType
 
-_REQUIRED = ("max_tokens",)
-
 ENSEMBLE = EnsembleGraph(
     contract=ModelContract(
         name="ensemble",
         inputs=(
             tensor("text_input", DType.STRING, 1),
-            *(replace(spec, optional=spec.name not in _REQUIRED) for spec in SAMPLING),
+            *(replace(spec, optional=spec.name != "max_tokens") for spec in SAMPLING),
             *NVIDIA_SAMPLING,
         ),
         outputs=GENERATION,

@@ -1,4 +1,4 @@
-"""Ensemble graphs: steps wired by tensor name, checked when they are made."""
+"""Graphs: models connected by tensor names, checked when they are made."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -10,16 +10,16 @@ from ensembles.tensors import TensorSpec
 
 
 class GraphError(ValueError):
-    """A graph is wired wrongly; the message lists every fault, one a line."""
+    """The connections of a graph are wrong; the message lists every fault, one per line."""
 
 
 @dataclass(frozen=True)
 class Step:
     """One call of `model`.
 
-    `inputs` and `outputs` map the model's tensor names to the graph's; a name that is not in the
-    map keeps its own. An output that is mapped to None is dropped, and an optional input that is
-    not in the map is left out when the graph has no tensor of its name.
+    `inputs` and `outputs` map the model's tensor names to the graph's; other names stay. An output
+    mapped to None is dropped. An optional input that is not in `inputs` is connected only if the
+    graph has a tensor of its name.
     """
 
     model: ModelContract
@@ -27,7 +27,7 @@ class Step:
     outputs: Mapping[str, str | None] = field(default_factory=dict)
 
     def writes(self) -> Iterator[tuple[TensorSpec, str]]:
-        """Each output that is kept, with the graph tensor that it gives."""
+        """The outputs that are kept, each with its name in the graph."""
         for spec in self.model.outputs:
             name = self.outputs.get(spec.name, spec.name)
             if name is not None:
@@ -36,10 +36,10 @@ class Step:
 
 @dataclass(frozen=True)
 class EnsembleGraph:
-    """Steps that together serve `contract`; wiring follows names, order follows data.
+    """Steps that together serve `contract`; a step runs when its inputs are there.
 
-    Raises `GraphError` with all faults: unknown or unconnected tensors, types and shapes that
-    don't fit, tensors written twice or never read, cycles, and decoupled steps that are not last.
+    Raises `GraphError` for unknown or unconnected tensors, types and shapes that don't fit, tensors
+    that are written twice or never read, cycles, and decoupled steps that are not last.
     """
 
     contract: ModelContract
@@ -55,12 +55,11 @@ class EnsembleGraph:
 
     @property
     def name(self) -> str:
-        """The name under which the graph is served."""
         return self.contract.name
 
     @property
     def splits_rows(self) -> bool:
-        """Whether rows of a batch are served one by one (streams can't share a response).
+        """Whether the rows of a batch are served one by one, because each has its own stream.
 
         Triton's ensemble scheduler can't do this: such a graph needs the graph runner.
         """
@@ -68,7 +67,7 @@ class EnsembleGraph:
 
     @cached_property
     def tensors(self) -> dict[str, tuple[TensorSpec, bool]]:
-        """Every tensor that can be read: its spec and whether it has a batch dimension."""
+        """The graph's inputs and the steps' outputs: spec, and whether it has a batch dimension."""
         batched = self.contract.batched and not self.splits_rows
         found = {spec.name: (spec, batched) for spec in self.contract.inputs}
         for step in self.steps:
@@ -76,12 +75,25 @@ class EnsembleGraph:
         return found
 
     def reads(self, step: Step) -> Iterator[tuple[TensorSpec, str]]:
-        """Each connected input of `step`, with the graph tensor that it takes."""
+        """The connected inputs of `step`, each with its name in the graph."""
         available = self.tensors
         for spec in step.model.inputs:
             name = step.inputs.get(spec.name, spec.name)
             if name in available or spec.name in step.inputs or not spec.optional:
                 yield spec, name
+
+    def levels(self) -> Iterator[list[Step]]:
+        """The steps in an order that their data allows; those of one level can run concurrently.
+
+        Steps that wait for each other are left out.
+        """
+        pending = {name for step in self.steps for _, name in step.writes()}
+        pending -= {spec.name for spec in self.contract.inputs}
+        waiting = list(self.steps)
+        while level := [s for s in waiting if not any(n in pending for _, n in self.reads(s))]:
+            pending -= {name for step in level for _, name in step.writes()}
+            waiting = [step for step in waiting if step not in level]
+            yield level
 
     def label(self, step: Step) -> str:
         """`step 3 (reranker)`: how messages name a step."""
@@ -90,12 +102,12 @@ class EnsembleGraph:
 
 
 def full_dims(spec: TensorSpec, batched: bool) -> tuple[int, ...]:
-    """The shape on the wire: with the batch dimension, where there is one."""
+    """The shape in a request: with the batch dimension, where there is one."""
     return ((-1,) if batched else ()) + spec.shape
 
 
 def fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Triton's rule for shapes: same rank, and every size equal or variable on one side."""
+    """Triton's rule for shapes: same rank, and each size equal or variable on one side."""
     return len(given) == len(wanted) and all(
         a == b or -1 in (a, b) for a, b in zip(given, wanted, strict=True)
     )
@@ -112,7 +124,6 @@ def _faults(graph: EnsembleGraph) -> Iterator[str]:
 
 
 def _name_faults(graph: EnsembleGraph) -> Iterator[str]:
-    """Maps that name a tensor the model doesn't have."""
     for step in graph.steps:
         where = graph.label(step)
         sides = (
@@ -184,17 +195,8 @@ def _unread_faults(graph: EnsembleGraph) -> Iterator[str]:
 
 
 def _cycle_faults(graph: EnsembleGraph) -> Iterator[str]:
-    """Run the graph on names alone: steps that never become ready wait for each other."""
-    written = {name for step in graph.steps for _, name in step.writes()}
-    ready = {spec.name for spec in graph.contract.inputs}
-    waiting = list(graph.steps)
-    while runnable := [
-        step
-        for step in waiting
-        if all(name in ready or name not in written for _, name in graph.reads(step))
-    ]:
-        ready |= {name for step in runnable for _, name in step.writes()}
-        waiting = [step for step in waiting if step not in runnable]
+    ordered = [step for level in graph.levels() for step in level]
+    waiting = [step for step in graph.steps if step not in ordered]
     if waiting:
         yield "cycle: " + ", ".join(graph.label(s) for s in waiting) + " wait for each other"
 
@@ -209,7 +211,7 @@ def _decoupled_faults(graph: EnsembleGraph) -> Iterator[str]:
 
 
 def _after_decoupled(graph: EnsembleGraph, step: Step) -> Iterator[str]:
-    """Triton pairs responses by request: only what descends from the decoupled step may leave."""
+    """Nothing may follow a decoupled step; every response holds its outputs and no others."""
     own = {name for _, name in step.writes()}
     for later in graph.steps:
         for _, name in graph.reads(later):

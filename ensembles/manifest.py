@@ -1,6 +1,6 @@
-"""What an engine folder says of itself: written by builders, read and checked by python_backends.
+"""The manifest of an engine folder: written by `builders`, read and checked before serving.
 
-An engine's own files record neither the checkpoint nor the versions that made it, so this does.
+It records what the engine's own files don't: the checkpoint and the versions that made them.
 """
 
 import dataclasses
@@ -15,16 +15,19 @@ MANIFEST_FILE = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 
 _TABLES = {"files", "versions", "inputs", "plan"}
-"""Fields of a manifest that hold other fields."""
+"""Fields whose values are JSON objects."""
 
 
 class ManifestError(ValueError):
-    """An engine folder is missing, incomplete, or not what its manifest says."""
+    """An engine folder is missing, incomplete or different from its manifest."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a model generates when a request doesn't say; identical on every engine."""
+    """How an LLM generates, here by default: what a request's sampling inputs replace.
+
+    `temperature` 0 means greedy; `top_k` 0 and `top_p` 1 mean no limit.
+    """
 
     max_tokens: int = 256
     min_tokens: int = 0
@@ -38,41 +41,34 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One engine folder.
-
-    `engine` is what can run it: `onnx` for encoders; `openvino`, `tensorrt-llm` (a checkpoint for
-    TensorRT-LLM's LLM API) or `tensorrtllm-backend` (an engine for NVIDIA's C++ backend) for LLMs.
-    `max_tokens` is the longest sequence that the model takes (LLM: prompt and answer together).
-    `files` maps each file to its SHA-256; `versions` names the packages that made the engine.
-    `inputs` are the parts that the key is a hash of. Of GPU engines only: `compute_capability` as
-    in "9.0", the product name `gpu`, the `container` it was made in, `plan` (an EnginePlan).
-    """
+    """The fields of manifest.json; the last four are those of GPU engines."""
 
     role: str
     model: str
     sku: str
-    key: str
-    precision: str
-    max_tokens: int
+    key: str  # hash of `inputs`; the folder's name
+    precision: str  # number format of the weights, such as fp32 or fp8
+    max_tokens: int  # longest sequence; for an LLM, prompt and answer together
     checkpoint_sha256: str
-    files: Mapping[str, str]
-    versions: Mapping[str, str]
+    files: Mapping[str, str]  # SHA-256 by file name
+    versions: Mapping[str, str]  # of the packages that made the engine
     engine: str = "openvino"
-    eos_token_ids: tuple[int, ...] = ()
+    """What can run it: `onnx` for encoders; for LLMs `openvino`, `tensorrt-llm` (TensorRT-LLM's LLM
+    API, over a checkpoint) or `tensorrtllm-backend` (NVIDIA's C++ backend, over a built engine)."""
+    eos_token_ids: tuple[int, ...] = ()  # each of them ends an answer
     sampling: Sampling = field(default_factory=Sampling)
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    compute_capability: str = ""
-    gpu: str = ""
-    container: str = ""
-    plan: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)  # all that the engine depends on
+    compute_capability: str = ""  # such as "9.0"
+    gpu: str = ""  # product name
+    container: str = ""  # image that the engine was made in
+    plan: Mapping[str, Any] = field(default_factory=dict)  # the fields of an EnginePlan
 
     def to_json(self) -> str:
-        """The text of manifest.json."""
         return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
-        """Read manifest.json; raises `ManifestError` for anything but a manifest of ours."""
+        """Parse manifest.json; raises `ManifestError` for other fields or types."""
         try:
             fields: dict[str, Any] = json.loads(text)
             fields["sampling"] = Sampling(**fields["sampling"])
@@ -85,13 +81,12 @@ class Manifest:
 
 
 def sha256(path: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of `folder`; raises `ManifestError` when there is none."""
+    """The manifest of `folder`; raises `ManifestError` when it is missing or wrong."""
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise ManifestError(f"no {MANIFEST_FILE} in {folder}: run 'make build-engines'")
@@ -102,7 +97,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def check_file(folder: Path, manifest: Manifest, name: str) -> Path:
-    """The path of `name` in `folder`, after comparing it with the hash pinned at build time."""
+    """Path of a file; raises `ManifestError` unless it has the SHA-256 of the manifest."""
     path = folder / name
     if name not in manifest.files or not path.is_file():
         raise ManifestError(f"no {name} in {folder}: run 'make build-engines'")

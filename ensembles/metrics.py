@@ -1,9 +1,9 @@
-"""Every metric that we serve: what it counts, in which unit, by which labels.
+"""Every metric that is served: what it counts, in which unit, by which labels.
 
-The one source of truth: the models make their metrics from it, dashboards, alerts and the
-documentation are generated from it. Names follow Prometheus (base units, `_total` on counters) and
-OpenTelemetry's semantic conventions for generative AI where those name the same thing. Histograms
-have fixed bounds, so that they add up over instances, replicas and versions.
+Models, dashboards, alerts and documentation take names and labels from here. Names follow
+Prometheus (base units, `_total` on counters) and OpenTelemetry's semantic conventions for
+generative AI where those name the same thing. Histograms have fixed bounds, so that they add up
+over instances, replicas and versions.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,6 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """How a metric behaves."""
-
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
@@ -20,7 +18,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric family. Every one has the labels `model` and `version`, `labels` come on top.
+    """A metric family. Each has the labels `model` and `version`, and `labels` besides them.
 
     `bounds` are the upper ends of a histogram's buckets, in the unit of the metric.
     """
@@ -36,140 +34,114 @@ DURATION_BOUNDS_S = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
     *(1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 300.0),
 )
-"""Of whole requests and their parts: 1-2-5 from a millisecond, up to the longest stream."""
+"""For requests and their phases: from a millisecond to the longest stream, in steps 1-2-5."""
 
 TOKEN_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""Of one token: from the reference LLM on a CPU to a stalled batch."""
+"""For the time of one token: from the reference LLM on a CPU to a stalled batch."""
 
 COUNT_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
-"""Of rows and requests that share an execution."""
+"""For the numbers of rows and requests that share an execution."""
 
 OUTCOMES = ("ok", "invalid", "overloaded", "cancelled", "failed")
-"""How a request can end: served; at fault itself; refused for lack of room; ended by its client or
-its deadline; failed through a fault of ours."""
+"""How a request can end: it is served; it is wrong itself; there is no room for it; its client or
+its deadline ends it; it fails through a server error."""
 
-REQUESTS = Metric(
+
+def _counter(name: str, what: str, *labels: str) -> Metric:
+    return Metric(name, Kind.COUNTER, what, labels)
+
+
+def _gauge(name: str, what: str) -> Metric:
+    return Metric(name, Kind.GAUGE, what)
+
+
+def _histogram(name: str, bounds: tuple[float, ...], what: str, *labels: str) -> Metric:
+    return Metric(name, Kind.HISTOGRAM, what, labels, bounds)
+
+
+REQUESTS = _counter(
     "rag_requests_total",
-    Kind.COUNTER,
     "Requests that ended, by outcome: ok, invalid, overloaded, cancelled or failed",
-    ("outcome",),
+    "outcome",
 )
-REQUEST_DURATION = Metric(
+REQUEST_DURATION = _histogram(
     "rag_request_duration_seconds",
-    Kind.HISTOGRAM,
-    "From a request's arrival in the model to its last response",
-    bounds=DURATION_BOUNDS_S,
-)
-STAGE_DURATION = Metric(
-    "rag_stage_duration_seconds",
-    Kind.HISTOGRAM,
-    "Parts of a request inside a model: of `llm` tokenize, queue (until the batch takes it), "
-    "prefill (until its first token) and decode; of a graph runner its queue and each of its steps",
-    ("stage",),
     DURATION_BOUNDS_S,
+    "Time from a request's arrival in the model to its last response",
 )
-BATCH_REQUESTS = Metric(
-    "rag_batch_requests",
-    Kind.HISTOGRAM,
-    "Requests that one execution of a model answered together",
-    bounds=COUNT_BOUNDS,
+STAGE_DURATION = _histogram(
+    "rag_stage_duration_seconds",
+    DURATION_BOUNDS_S,
+    "Phases of a request inside a model: in `llm` tokenize, queue (until the batch takes it), "
+    "prefill (until its first token) and decode; in a graph runner queue and each of its steps",
+    "stage",
 )
-BATCH_ROWS = Metric(
-    "rag_batch_rows",
-    Kind.HISTOGRAM,
-    "Rows of one compute batch of an encoder",
-    bounds=COUNT_BOUNDS,
+BATCH_REQUESTS = _histogram(
+    "rag_batch_requests", COUNT_BOUNDS, "Requests that one execution of a model answered together"
 )
-ROWS = Metric(
+BATCH_ROWS = _histogram("rag_batch_rows", COUNT_BOUNDS, "Rows of one compute batch of an encoder")
+ROWS = _counter(
     "rag_rows_total",
-    Kind.COUNTER,
     "Rows that an encoder gave, by source: computed, or cached from an equal row before",
-    ("source",),
+    "source",
 )
-TIME_TO_FIRST_TOKEN = Metric(
+TIME_TO_FIRST_TOKEN = _histogram(
     "gen_ai_server_time_to_first_token_seconds",
-    Kind.HISTOGRAM,
-    "From a request's arrival in `llm` to its first token",
-    bounds=DURATION_BOUNDS_S,
+    DURATION_BOUNDS_S,
+    "Time from a request's arrival in `llm` to its first token",
 )
-TIME_PER_OUTPUT_TOKEN = Metric(
+TIME_PER_OUTPUT_TOKEN = _histogram(
     "gen_ai_server_time_per_output_token_seconds",
-    Kind.HISTOGRAM,
-    "Of one request: the time behind its first token, divided by the tokens behind it",
-    bounds=TOKEN_BOUNDS_S,
+    TOKEN_BOUNDS_S,
+    "Time of a request after its first token, divided by the number of tokens after it",
 )
-INTER_TOKEN = Metric(
+INTER_TOKEN = _histogram(
     "llm_inter_token_latency_seconds",
-    Kind.HISTOGRAM,
-    "Between two chunks of a stream, divided by the later one's tokens",
-    bounds=TOKEN_BOUNDS_S,
+    TOKEN_BOUNDS_S,
+    "Time between two chunks of a stream, divided by the tokens of the later one",
 )
-TOKENS = Metric(
+TOKENS = _counter(
     "llm_tokens_total",
-    Kind.COUNTER,
-    "Tokens by type: input, output, and cached (the part of input whose keys and values were "
+    "Tokens by type: input, output, and cached (the input tokens whose keys and values were "
     "reused, where the engine tells)",
-    ("type",),
+    "type",
 )
-ITERATIONS = Metric("llm_iterations_total", Kind.COUNTER, "Steps of the in-flight batch")
-ITERATION_REQUESTS = Metric(
+ITERATIONS = _counter("llm_iterations_total", "Steps of the in-flight batch")
+ITERATION_REQUESTS = _counter(
     "llm_iteration_requests_total",
-    Kind.COUNTER,
-    "Requests in the batch, summed over its steps: divided by llm_iterations_total, the mean batch",
+    "Requests in the batch, summed over its steps; divided by llm_iterations_total it gives the "
+    "mean batch size",
 )
-RUNNING = Metric("llm_requests_running", Kind.GAUGE, "Requests being decoded")
-WAITING = Metric("llm_requests_waiting", Kind.GAUGE, "Requests waiting for the batch")
-KV_CACHE_USED = Metric(
-    "llm_kv_cache_used_ratio", Kind.GAUGE, "Share of the KV cache in use, 0 to 1"
-)
+RUNNING = _gauge("llm_requests_running", "Requests being decoded")
+WAITING = _gauge("llm_requests_waiting", "Requests waiting for the batch")
+KV_CACHE_USED = _gauge("llm_kv_cache_used_ratio", "Share of the KV cache in use, 0 to 1")
 
 MODEL_METRICS = (
-    REQUESTS,
-    REQUEST_DURATION,
-    STAGE_DURATION,
-    BATCH_REQUESTS,
-    BATCH_ROWS,
-    ROWS,
-    TIME_TO_FIRST_TOKEN,
-    TIME_PER_OUTPUT_TOKEN,
-    INTER_TOKEN,
-    TOKENS,
-    ITERATIONS,
-    ITERATION_REQUESTS,
-    RUNNING,
-    WAITING,
-    KV_CACHE_USED,
+    *(REQUESTS, REQUEST_DURATION, STAGE_DURATION, BATCH_REQUESTS, BATCH_ROWS, ROWS),
+    *(TIME_TO_FIRST_TOKEN, TIME_PER_OUTPUT_TOKEN, INTER_TOKEN, TOKENS),
+    *(ITERATIONS, ITERATION_REQUESTS, RUNNING, WAITING, KV_CACHE_USED),
 )
-"""On the metrics page of tritonserver."""
+"""The metrics on tritonserver's own metrics page."""
 
-SUPERVISOR_READY = Metric(
-    "rag_supervisor_ready", Kind.GAUGE, "1 when every model answers its canary, 0 otherwise"
+SUPERVISOR_READY = _gauge(
+    "rag_supervisor_ready", "1 when every model answers its canary, 0 otherwise"
 )
-MODEL_UP = Metric("rag_supervisor_model_up", Kind.GAUGE, "1 when the model answers, 0 otherwise")
-RECOVERIES = Metric(
+MODEL_UP = _gauge("rag_supervisor_model_up", "1 when the model answers, 0 otherwise")
+RECOVERIES = _counter(
     "rag_supervisor_recoveries_total",
-    Kind.COUNTER,
-    "Reloads of a model by cause: dead, stopped, stuck, failing, or caller (it waited for a model "
-    "that was reloaded)",
-    ("cause",),
+    "Reloads of a model, or restarts of the server (model tritonserver), by cause: dead, stopped, "
+    "stuck or failing",
+    "cause",
 )
-CANARY_DURATION = Metric(
+CANARY_DURATION = _histogram(
     "rag_supervisor_canary_duration_seconds",
-    Kind.HISTOGRAM,
-    "Of the supervisor's own small requests that were answered",
-    bounds=DURATION_BOUNDS_S,
+    DURATION_BOUNDS_S,
+    "Duration of the supervisor's canaries (small requests of its own) that were answered",
 )
-CONNECTIONS_ENDED = Metric(
+CONNECTIONS_ENDED = _counter(
     "rag_supervisor_connections_ended_total",
-    Kind.COUNTER,
-    "Client connections ended because a stream on them could not go on",
+    "Client connections that were open when the server was killed to restart it",
 )
 
-SUPERVISOR_METRICS = (
-    SUPERVISOR_READY,
-    MODEL_UP,
-    RECOVERIES,
-    CANARY_DURATION,
-    CONNECTIONS_ENDED,
-)
-"""On the supervisor's own metrics page; the label `version` is left out there."""
+SUPERVISOR_METRICS = (SUPERVISOR_READY, MODEL_UP, RECOVERIES, CANARY_DURATION, CONNECTIONS_ENDED)
+"""The metrics on the supervisor's own page; they lack the label `version`."""

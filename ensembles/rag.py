@@ -1,9 +1,8 @@
 """`rag`: question and documents to a streamed answer with its sources.
 
-Served twice over the same steps. `rag` is a plain Triton ensemble: every step is scheduled by the
-server, but Triton 2.51 does not pass a cancellation on to its steps. `rag_cancellable` is the
-same graph walked by stages/graph_runner.py: it stops when the client goes away and keeps
-the deadline of the request.
+The graph is served twice. `rag` is an ensemble of Triton's own scheduler; Triton 2.51 does not pass
+a cancellation on to its steps. `rag_cancellable` is run by python_backends/stages/graph_runner.py:
+it stops when the client disconnects and keeps the request's deadline.
 """
 
 from dataclasses import replace
@@ -21,7 +20,7 @@ from ensembles.graph import EnsembleGraph, Step
 from ensembles.retrieve import RETRIEVAL_INPUTS, RETRIEVAL_STEPS
 
 _RANKED = {spec.name: f"ranked_{spec.name}" for spec in SOURCES}
-_SHOWN = {spec.name: f"prompt_{spec.name}" for spec in SOURCES}
+_IN_PROMPT = {spec.name: f"prompt_{spec.name}" for spec in SOURCES}
 
 RAG = EnsembleGraph(
     contract=ModelContract(
@@ -34,7 +33,8 @@ RAG = EnsembleGraph(
         *RETRIEVAL_STEPS[:-1],
         replace(RETRIEVAL_STEPS[-1], outputs=_RANKED),
         Step(PROMPT_BUILDER, inputs=_RANKED),
-        Step(LLM, inputs={**_SHOWN, "messages": "messages"}),  # named: optional, yet needed here
+        # `messages` is optional for `llm`; named here, it is required.
+        Step(LLM, inputs={**_IN_PROMPT, "messages": "messages"}),
     ),
 )
 

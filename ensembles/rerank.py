@@ -1,4 +1,4 @@
-"""`rerank`: how relevant each passage is to a query."""
+"""`rerank`: a query and passages to the relevance of each passage."""
 
 from ensembles.contracts import PAIR_TOKENIZER, RERANKER, ModelContract, tensor
 from ensembles.graph import EnsembleGraph, Step

@@ -1,11 +1,11 @@
-"""Tensor types and shapes, in the words of Triton's model configuration."""
+"""Types and shapes of tensors."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class DType(Enum):
-    """Element types used by the contracts; values are the KServe v2 names that clients send."""
+    """Element types; the values are the names in client requests (KServe v2)."""
 
     BOOL = "BOOL"
     INT32 = "INT32"
@@ -17,20 +17,20 @@ class DType(Enum):
 
     @property
     def config_name(self) -> str:
-        """The `data_type` that config.pbtxt uses for this type, such as `TYPE_INT64`."""
+        """The name in config.pbtxt, such as `TYPE_INT64`."""
         return f"TYPE_{self.name}"
 
 
 Dim = int | str
-"""A fixed size, or the name of a size that is known only at run time (rendered as -1)."""
+"""A fixed size, or the name of a size that is known at run time only (-1 in config.pbtxt)."""
 
 
 @dataclass(frozen=True)
 class TensorSpec:
     """One input or output of a model.
 
-    `dims` leaves out the batch dimension, as Triton's configuration does. `ragged` inputs may
-    differ in shape between requests that the dynamic batcher merges.
+    `dims` leave out the batch dimension, as config.pbtxt does. A `ragged` input may differ in shape
+    between requests that Triton's dynamic batcher merges.
     """
 
     name: str
@@ -41,7 +41,7 @@ class TensorSpec:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """`dims` with every symbolic size replaced by -1."""
+        """`dims` with -1 for each named size."""
         return tuple(dim if isinstance(dim, int) else -1 for dim in self.dims)
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
 """The command lines that serve a GPU SKU: data, run by operations/serve_gpu.py.
 
-Nothing here has run on a GPU or in NVIDIA's container. Read in stored copies of the sources:
+Nothing here has run on a GPU or in NVIDIA's container. It follows these sources:
 NVIDIA/TensorRT-LLM triton_backend/scripts/launch_triton_server.py 0a2e2c1f and
 tensorrt_llm/llmapi/trtllm-llmapi-launch 020c89e6, cbe4c0ae; triton-inference-server/
 tensorrtllm_backend docs/README-engine-backend-archive.md f1ae08cc (leader and orchestrator mode,
@@ -15,7 +15,9 @@ from typing import Literal
 from builders.engine_plan import Flavour
 from builders.errors import BuildError
 from builders.spec import ROOT
-from operations.ports import EVERY_ADDRESS, Ports
+from operations.admin_key import KEY_VARIABLE, restrictions
+from operations.ports import EVERY_ADDRESS, LOOPBACK, Ports
+from operations.server_process import EXIT_TIMEOUT_S
 
 Mode = Literal["leader", "orchestrator"]
 """How NVIDIA's C++ backend uses several GPUs: a tritonserver for each of them, of which the first
@@ -31,6 +33,9 @@ SHARED_MEMORY = "2g"
 with and little to grow (python_backend README); NVIDIA's line for 4 GPUs says 2g (archived README),
 for one 1g (server docs/getting_started/llm.md)."""
 
+STOP_MARGIN_S = 15.0
+"""Docker kills a container that takes so much longer than its drain."""
+
 ALL_GPUS = "all"
 _MIG = "MIG-"
 
@@ -43,6 +48,7 @@ class ServedLlm:
     """
 
     sku: str
+    config_name: str
     flavour: Flavour
     gpus: int
     container: str
@@ -57,6 +63,13 @@ class Launch:
     repository: Path
     ports: Ports
     mode: Mode = "leader"
+    health_port: int = 8003
+    drain_s: float = 30.0
+    traces: str = ""
+    admin_key: str = ""
+    shared_memory_prefix: str = "prefix"
+    exit_timeout_s: int = EXIT_TIMEOUT_S
+    options: tuple[str, ...] = ()
 
 
 def tritonserver_command(launch: Launch) -> tuple[str, ...]:
@@ -91,10 +104,9 @@ def _llm_api(launch: Launch) -> tuple[str, ...]:
 
 def _leader(launch: Launch) -> tuple[str, ...]:
     """Ranks but the first load the engine alone and never listen: they stay in its load call."""
-    engine_only = ("--model-control-mode=explicit", f"--load-model={ENGINE_MODEL}")
     words = [*_mpirun(1), *_server(launch)]
     for rank in range(1, launch.llm.gpus):
-        words += [":", "-n", "1", *_server(launch, rank, engine_only)]
+        words += [":", "-n", "1", *_server(launch, rank)]
     return tuple(words)
 
 
@@ -111,19 +123,29 @@ def _mpirun(ranks: int) -> tuple[str, ...]:
 
 
 def _server(launch: Launch, rank: int = 0, options: Sequence[str] = ()) -> tuple[str, ...]:
-    """The prefix keeps the Python models of two ranks apart in /dev/shm."""
+    """The prefix keeps the Python models of two ranks apart in /dev/shm.
+
+    The first rank takes loads, because the supervisor reloads models.
+    """
     names = launch.ports.by_name().items()
+    models = ENGINE_MODEL if rank else "*"
+    key = restrictions(launch.admin_key) if launch.ports.address != LOOPBACK else ()
     return (
         SERVER,
         *(f"--model-repository={folder}" for folder in _repositories(launch)),
-        f"--model-config-name={launch.llm.sku}",
+        f"--model-config-name={launch.llm.config_name}",
         *(f"--{name}-address={launch.ports.address}" for name, _ in names),
         *(f"--{name}-port={port}" for name, port in names),
+        "--model-control-mode=explicit",
+        f"--load-model={models}",
+        f"--exit-timeout-secs={launch.exit_timeout_s}",
+        *key,
+        *launch.options,
         *options,
         "--http-header-forward-pattern=(?i)^traceparent$",
         "--grpc-header-forward-pattern=(?i)^traceparent$",
         "--disable-auto-complete-config",
-        f"--backend-config=python,shm-region-prefix-name=prefix{rank}_",
+        f"--backend-config=python,shm-region-prefix-name={launch.shared_memory_prefix}{rank}_",
     )
 
 
@@ -150,23 +172,27 @@ def image_command(llm: ServedLlm, root: Path = ROOT) -> tuple[str, ...]:
 def docker_command(
     launch: Launch, gpus: Sequence[str], engines: Path, root: Path = ROOT
 ) -> tuple[str, ...]:
-    """Runs the image on this machine: `python3 -m operations serve` in it checks and starts.
+    """Runs the image on this machine: `operations serve` in it checks, starts and supervises.
 
     Folders are seen inside under their own paths, which an engine's configuration names; `engines`
     can be written, because ONNX Runtime's TensorRT provider keeps its plans there. --init passes
     signals on and reaps what MPI leaves behind. The server listens on all addresses
     inside; outside, its ports are on the address asked for.
     """
-    address, ports = launch.ports.address, launch.ports.by_name()
+    address, ports = launch.ports.address, launch.ports.by_name() | {"health": launch.health_port}
+    python = ("/opt/venv-tritonserver/bin/python3", "-m", "operations", "serve")
     return (
         *("docker", "run", "--rm", "--init", "--gpus", _gpus_option(gpus)),
         f"--shm-size={SHARED_MEMORY}",
+        f"--stop-timeout={launch.drain_s + STOP_MARGIN_S:.0f}",
         *("--ulimit", "memlock=-1", "--ulimit", "stack=67108864"),
+        f"--env={KEY_VARIABLE}",
         *(f"--publish={address}:{port}:{port}" for port in ports.values()),
         *(f"--volume={root}:{root}:ro", f"--volume={engines}:{engines}"),
-        *(f"--workdir={root}", image(launch.llm)),
-        *("python3", "-m", "operations", "serve", "--sku", launch.llm.sku),
+        *(f"--workdir={root}", image(launch.llm), *python, "--sku", launch.llm.sku),
         *("--address", EVERY_ADDRESS, "--mode", launch.mode),
+        *("--drain-s", f"{launch.drain_s:g}"),
+        *(("--traces", launch.traces) if launch.traces else ()),
         *(word for name, port in ports.items() for word in (f"--{name}-port", str(port))),
     )
 
@@ -177,7 +203,7 @@ def _gpus_option(gpus: Sequence[str]) -> str:
 
 
 def chosen_gpus(llm: ServedLlm, text: str | None) -> tuple[str, ...]:
-    """Of "all", indexes or UUIDs by comma; the first tp × pp GPUs where None. Raises `BuildError`.
+    """`text`: "all", or indexes or UUIDs by comma; None: the first tp × pp. Raises `BuildError`.
 
     Slices of MIG have neither CUDA IPC nor NVLink (RAPIDS' MIG page), and before driver R570 a
     process sees one of them (MIG user guide): no source has TensorRT-LLM on more than one.

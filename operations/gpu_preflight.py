@@ -30,7 +30,7 @@ SHARED_MEMORY_MIB = {1: 256, 2: 1024}
 """For one GPU and for several: Docker gives 64 MiB, NVIDIA's containers ask for 1 GiB."""
 
 _BROKEN_OPENAI = (1, 107, 3)
-"""Of the 26.07 container (facts 1.4); its LLM API imports what this version doesn't have."""
+"""The 26.07 container has this version; its LLM API imports what the version lacks."""
 
 _PROBE = """
 import importlib.metadata as metadata, json
@@ -52,7 +52,7 @@ class GpuServing:
 
 
 def serving_environment() -> GpuServing:
-    """Of NVIDIA's container, or of what is on PATH."""
+    """What NVIDIA's container has, or else what is on PATH."""
     server = CONTAINER_SERVER if CONTAINER_SERVER.is_file() else shutil.which("tritonserver")
     python = CONTAINER_PYTHON if CONTAINER_PYTHON.is_file() else shutil.which("python3")
     versions = json.loads(subprocess.check_output([str(python), "-c", _PROBE], text=True))
@@ -84,13 +84,13 @@ Engines = Mapping[str, tuple[Path, Manifest]]
 def _engines(sku: Sku, repository: Path) -> Engines:
     """By their first model; what can't be read is a fault that `engine_faults` tells."""
     found: dict[Path, tuple[str, Path, Manifest]] = {}
-    for link in engine_links(sku, repository):
+    for link in engine_links(repository):
         try:
             manifest = read_manifest(link)
         except ManifestError:
             continue
         if manifest.sku == sku.name:
-            found.setdefault(link.resolve(), (link.parents[2].name, link, manifest))
+            found.setdefault(link.resolve(), (link.parents[1].name, link, manifest))
     return {model: (folder, manifest) for model, folder, manifest in found.values()}
 
 

@@ -11,7 +11,7 @@ EVERY_ADDRESS = "0.0.0.0"
 
 @dataclass(frozen=True)
 class Ports:
-    """Of tritonserver; `address` is IPv4, 0.0.0.0 for every one that the machine has."""
+    """Where tritonserver listens; `address` is IPv4, 0.0.0.0 for every one that the machine has."""
 
     http: int = 8000
     grpc: int = 8001

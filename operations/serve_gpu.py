@@ -1,36 +1,47 @@
-"""`serve` of a GPU SKU: in NVIDIA's container the server itself, elsewhere the container.
+"""`serve` of a GPU SKU: in NVIDIA's container the supervised server, elsewhere the container.
 
 Nothing here has run on a GPU or in NVIDIA's container.
 """
 
-import argparse
-import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 from builders.engine import ENGINES
 from builders.engine_plan import CONTAINER, Flavour
 from builders.errors import BuildError
 from builders.gpu_machine import VISIBLE
-from builders.repository import REPOSITORY
+from builders.repository import REPOSITORY, engine_link
 from builders.spec import Sku
 from ensembles.contracts import LLM
 from ensembles.manifest import Manifest, ManifestError, read_manifest
-from operations import gpu_commands as launch
-from operations.gpu_commands import ALL_GPUS, Launch, ServedLlm
+from operations import gpu_commands
+from operations.admin_key import admin_key
+from operations.gpu_commands import ALL_GPUS, Launch, Mode, ServedLlm
 from operations.gpu_preflight import CONTAINER_PYTHON, gpu_faults, serving_environment
 from operations.ports import Ports
 from operations.preflight import PreflightError
+from operations.server_process import ServerProcess, StartCommand
+from operations.serving import serve_supervised
+from operations.supervisor.settings import SupervisorSettings
+from operations.traces import trace_options
 
 _FLAVOURS: dict[str, Flavour] = {"tensorrt-llm": "llm-api", "tensorrtllm-backend": "engine"}
 """By what the manifest says can run the engine."""
 
-PACKAGES = ("jinja2", "numpy", "onnxruntime", "python_backends", "tensorrt_llm", "tokenizers")
-"""That the models import in the container."""
+PACKAGES = (
+    "jinja2",
+    "numpy",
+    "onnxruntime",
+    "psutil",
+    "python_backends",
+    "tensorrt_llm",
+    "tokenizers",
+)
+"""That the models and the supervisor import in the container."""
 
 _PROBE = """
 import importlib.util, sys
@@ -38,37 +49,73 @@ print(*[name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of `serve`, for GPU SKUs."""
-    group = parser.add_argument_group("GPU SKUs")
-    group.add_argument("--print", action="store_true", help="print command lines, run nothing")
-    group.add_argument("--gpus", help="'all', or indexes or UUIDs by comma; default: the first")
-    group.add_argument("--mode", choices=get_args(launch.Mode), default="leader")
-
-
-def serve(sku: Sku, options: argparse.Namespace, ports: Ports) -> int:
+def serve(
+    sku: Sku,
+    ports: Ports,
+    *,
+    health_port: int,
+    drain_s: float,
+    gpus: str | None = None,
+    mode: Mode = "leader",
+    traces: str = "",
+    print_only: bool = False,
+) -> int:
     """In the foreground; what runs is printed before. Raises `BuildError`, `PreflightError`."""
-    if options.run:
-        raise BuildError("--run is for the cpu SKU; start the server, then what shall use it")
     llm = read_llm(sku, REPOSITORY)
-    gpus = launch.chosen_gpus(llm, options.gpus)
-    what = Launch(llm, REPOSITORY, ports, options.mode)
-    if in_container():
-        if gpus != (ALL_GPUS,) and options.gpus:
-            os.environ[VISIBLE] = ",".join(gpus)
-        return _serve_inside(sku, what, options.print)
-    run = launch.docker_command(what, gpus, ENGINES.resolve())
-    return _serve_outside(what, run, options.print)
+    chosen = gpu_commands.chosen_gpus(llm, gpus)
+    launch = Launch(llm, REPOSITORY, ports, mode, health_port, drain_s, traces)
+    if not in_container():
+        run = gpu_commands.docker_command(launch, chosen, ENGINES.resolve())
+        return _serve_outside(launch, run, print_only)
+    server = GpuServer(
+        sku, launch, {} if gpus is None or chosen == (ALL_GPUS,) else {VISIBLE: ",".join(chosen)}
+    )
+    print(shlex.join(server.command(shown=True)), flush=True)
+    if print_only:
+        return 0
+    return serve_supervised(server, SupervisorSettings(drain_s=drain_s), health_port)
+
+
+class GpuServer(ServerProcess):
+    """tritonserver as a GPU SKU's LLM needs it, perhaps below mpirun; its log goes where ours goes.
+
+    Its start raises `PreflightError`.
+    """
+
+    def __init__(self, sku: Sku, launch: Launch, variables: Mapping[str, str]) -> None:
+        super().__init__(launch.ports, None, admin_key(), self._checked_command)
+        self._sku, self._launch, self._variables = sku, launch, dict(variables)
+
+    def command(self, shown: bool = False) -> tuple[str, ...]:
+        """What is run; without the key if it is to be `shown`."""
+        options, _ = trace_options(self._launch.traces) if self._launch.traces else ((), {})
+        launch = replace(
+            self._launch,
+            admin_key="KEY" if shown else self.admin_key,
+            shared_memory_prefix=self.shared_memory.prefix,
+            exit_timeout_s=self.exit_timeout_s,
+            options=(*self._launch.options, *options),
+        )
+        return gpu_commands.tritonserver_command(launch)
+
+    def _checked_command(self) -> StartCommand:
+        command = self.command()
+        launch, serving = self._launch, serving_environment()
+        found = [*gpu_faults(self._sku, self.ports, serving, launch.repository)]
+        if found := [*found, *_image_faults(launch)]:
+            raise PreflightError("\n".join(found))
+        variables = trace_options(launch.traces)[1] if launch.traces else {}
+        return StartCommand(command, variables | self._variables)
 
 
 def in_container() -> bool:
     """Whether this is NVIDIA's container, or an image made from it."""
-    return Path(launch.SERVER).is_file()
+    return Path(gpu_commands.SERVER).is_file()
 
 
 def read_llm(sku: Sku, repository: Path) -> ServedLlm:
     """From the manifest of the engine that is linked for the SKU; raises `BuildError`."""
-    link = repository / LLM.name / "1" / "engines" / sku.name
+    link = engine_link(LLM.name, repository)
     try:
         manifest = read_manifest(link)
         flavour = _FLAVOURS[manifest.engine]
@@ -80,7 +127,14 @@ def read_llm(sku: Sku, repository: Path) -> ServedLlm:
         ) from error
     except KeyError as error:
         raise BuildError(_not_for_gpus(sku, manifest)) from error
-    llm = ServedLlm(sku.name, flavour, gpus, manifest.container or CONTAINER, link.resolve())
+    llm = ServedLlm(
+        sku.name,
+        sku.config_name,
+        flavour,
+        gpus,
+        manifest.container or CONTAINER,
+        link.resolve(),
+    )
     if flavour == "engine":
         _check_engine_model(llm)
     return llm
@@ -95,8 +149,9 @@ def _not_for_gpus(sku: Sku, manifest: Manifest) -> str:
 
 
 def _check_engine_model(llm: ServedLlm) -> None:
-    """The backend swallows a wrong path and fails with another message (facts 2.1, rule 5)."""
-    config = llm.folder / launch.ENGINE_REPOSITORY / launch.ENGINE_MODEL / "config.pbtxt"
+    """The backend swallows a wrong path and fails with another message."""
+    repository = llm.folder / gpu_commands.ENGINE_REPOSITORY
+    config = repository / gpu_commands.ENGINE_MODEL / "config.pbtxt"
     if not config.is_file():
         raise BuildError(f"no {config}: run 'make build-engines SKU={llm.sku}'")
     if str(llm.folder) not in config.read_text():
@@ -107,15 +162,15 @@ def _check_engine_model(llm: ServedLlm) -> None:
         )
 
 
-def _serve_outside(what: Launch, run: tuple[str, ...], print_only: bool) -> int:
-    build = launch.image_command(what.llm)
+def _serve_outside(launch: Launch, run: tuple[str, ...], print_only: bool) -> int:
+    build = gpu_commands.image_command(launch.llm)
     lines = f"{shlex.join(build)}\n{shlex.join(run)}"
     if print_only:
         print(lines)
         return 0
     if shutil.which("docker") is None:
         raise BuildError(
-            f"no 'docker' on this machine, and SKU '{what.llm.sku}' is served in NVIDIA's "
+            f"no 'docker' on this machine, and SKU '{launch.llm.sku}' is served in NVIDIA's "
             f"container: run these where Docker and the NVIDIA Container Toolkit are:\n{lines}"
         )
     for command in (build, run):
@@ -125,29 +180,13 @@ def _serve_outside(what: Launch, run: tuple[str, ...], print_only: bool) -> int:
     return 0
 
 
-def _serve_inside(sku: Sku, what: Launch, print_only: bool) -> int:
-    """Ends only by an error: the server takes this process's place, so signals reach it."""
-    command = launch.tritonserver_command(what)
-    print(shlex.join(command), flush=True)
-    if not print_only:
-        _check(sku, what)
-        os.execvp(command[0], command)
-    return 0
-
-
-def _check(sku: Sku, what: Launch) -> None:
-    serving = serving_environment()
-    found = [*gpu_faults(sku, what.ports, serving, what.repository), *_image_faults(what)]
-    if found:
-        raise PreflightError("\n".join(found))
-
-
-def _image_faults(what: Launch) -> Iterator[str]:
+def _image_faults(launch: Launch) -> Iterator[str]:
     """Asked outside the repository, whose folders would be found as packages."""
     python = CONTAINER_PYTHON if CONTAINER_PYTHON.is_file() else "python3"
     answer = subprocess.check_output([python, "-c", _PROBE, *PACKAGES], text=True, cwd="/")
     if answer.strip():
+        image = gpu_commands.image(launch.llm)
         yield (
             f"{python} has no {', '.join(answer.split())}, which the models import: serve in the "
-            f"image of builders/docker/{what.llm.flavour}.Dockerfile ({launch.image(what.llm)})"
+            f"image of builders/docker/{launch.llm.flavour}.Dockerfile ({image})"
         )

@@ -1,9 +1,9 @@
-"""A server's regions in /dev/shm, where it shares tensors with its models: freed when it is gone.
+"""A server's files in /dev/shm, where it shares tensors with its models: freed when it is gone.
 
 Triton removes them only when all went well, and a supervisor that was killed removes nothing. So
-the processes of a server inherit a locked file that lies beside its regions; the kernel unlocks it
-when the last of them has ended, and the next start frees what nobody holds. Process ids would not
-do: containers can share /dev/shm, and each counts its own.
+the processes of a server inherit a locked file that lies beside them; the kernel unlocks it when
+the last of them has ended, and the next start frees what nobody holds. Process ids would not do:
+containers can share /dev/shm, and each counts its own.
 """
 
 import contextlib
@@ -17,16 +17,16 @@ FOLDER = Path("/dev/shm")
 _LOCK = "lock"
 
 
-class Regions:
-    """Those of one server: their names begin with `prefix`, and no other server's do."""
+class SharedMemory:
+    """The files of one server: their names begin with `prefix`, and no other server's do."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self.prefix = f"rag{secrets.token_hex(6)}_"
         self._folder = folder
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[int]:
-        """A descriptor for the server: while a process has it, the regions are not abandoned.
+    def locked(self) -> Iterator[int]:
+        """A descriptor for the server: while a process has it, the files are not abandoned.
 
         Frees what other servers left before.
         """
@@ -43,18 +43,18 @@ class Regions:
 
     def free(self) -> None:
         """Remove them; the server has ended."""
-        for region in self._folder.glob(f"{self.prefix}*"):
-            region.unlink(missing_ok=True)
+        for file in self._folder.glob(f"{self.prefix}*"):
+            file.unlink(missing_ok=True)
 
 
 def free_abandoned(folder: Path = FOLDER) -> None:
-    """Remove the regions of servers that have ended with nobody left to do it."""
+    """Remove the files of servers that have ended with nobody left to do it."""
     for lock in folder.glob(f"rag*_{_LOCK}"):
         with contextlib.suppress(OSError):  # held, another user's, or gone by now
             descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for region in folder.glob(f"{lock.name.removesuffix(_LOCK)}*"):
-                    region.unlink(missing_ok=True)
+                for file in folder.glob(f"{lock.name.removesuffix(_LOCK)}*"):
+                    file.unlink(missing_ok=True)
             finally:
                 os.close(descriptor)

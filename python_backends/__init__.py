@@ -1,4 +1,16 @@
-"""What runs inside Triton's Python backend: stages over the contracts in `ensembles`.
+"""How the models run: the code inside Triton's Python backend.
 
-No module here imports an engine or Triton's stub when it is imported; `load` functions do.
+Each layer imports the layers below it only (`tool.importlinter` in pyproject.toml):
+
+    triton/         Triton's Python backend: requests, responses, metrics, traces
+    stages/         one class per served Python model
+    generation/     parts of the stage `llm`: sampling, chat template, detokenizer, responses
+    engines/        the inference libraries behind `embedder`, `reranker` and `llm`
+    tokenization    tokenizers of the checkpoints
+    stage           what the layers above agree on: stages, streams
+    context         … what a stage is loaded with
+    tensors         … its inputs and outputs
+    errors          … its errors
+
+No module imports an inference library or Triton's module at import time.
 """

@@ -1,4 +1,4 @@
-"""How well the roofline foretells published throughput, and the fit of its calibrated parameters.
+"""How well the roofline estimates published throughput, and the fit of its calibrated parameters.
 
 `python -m builders.planner.calibrate`: prints both. Fitted are the tables marked "calibration" (one
 8B model on two SKUs) and, for what passes between GPUs, "links" (one 70B model on one SKU); the
@@ -46,7 +46,7 @@ class Measured:
 
     @property
     def ratio(self) -> float:
-        """Foretold over published; 0.0 where the planner says that it does not fit."""
+        """Estimated over published; 0.0 where the planner says that it does not fit."""
         try:
             return plan_llm(self.request).most.output_tokens_per_s / self.tokens_per_s
         except Refusal:

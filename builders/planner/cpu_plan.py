@@ -8,7 +8,7 @@ from builders.planner.llm_cost import GIB
 from builders.spec import ModelSpec, Precision, Sku
 
 _WEIGHT_BYTES: dict[Precision, float] = {"fp32": 4, "bf16": 2, "int8": 1, "int4": 0.5 + 2 / 128}
-"""Of a weight; optimum-intel's int4 has groups of 128 with an FP16 scale each."""
+"""Bytes per weight; optimum-intel's int4 has groups of 128 with an FP16 scale each."""
 
 _KV_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 1, "int8": 1, "int4": 1}
 """OpenVINO stores the KV cache in 8 bits, but beside FP32 weights we ask for FP32

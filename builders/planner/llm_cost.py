@@ -64,7 +64,7 @@ class Deployment:
 
     @property
     def weight_bytes(self) -> float:
-        """Of all GPUs together."""
+        """Weights of all GPUs together."""
         model = self.architecture
         layers = model.layers * model.layer_parameters * WEIGHT_BYTES[self.precision]
         # A tied table is held twice where the head is multiplied on other GPUs than it is read on.
@@ -73,7 +73,7 @@ class Deployment:
 
     @property
     def gpu_weight_bytes(self) -> float:
-        """Of the GPU that holds most: the first and the last group also hold a table."""
+        """Weights of the GPU that holds most: the first and the last group also hold a table."""
         model = self.architecture
         layers = model.layers * model.layer_parameters * WEIGHT_BYTES[self.precision]
         tables = 1 if self.pp > 1 or model.tied_embeddings else 2
@@ -81,14 +81,13 @@ class Deployment:
 
     @property
     def kv_bytes_per_token(self) -> float:
-        """Of all GPUs together; a KV head that can't be split further is held by several."""
+        """Sum over all GPUs; several hold a KV head that can't be split further."""
         model = self.architecture
         heads = max(model.kv_heads, self.tp)
         return 2 * model.layers * heads * model.head_dim * KV_BYTES[self.kv_dtype]
 
     @property
     def gpu_kv_bytes_per_token(self) -> float:
-        """Of one GPU."""
         return self.kv_bytes_per_token / (self.tp * self.pp)
 
 
@@ -157,7 +156,7 @@ def _matrix_seconds(on: Deployment, sequences: float, tokens: float, layers: flo
 
 
 def _attention_seconds(on: Deployment, load: Load, layers: float) -> float:
-    """Of the prompts, in BF16; that of decoding is reading the KV cache."""
+    """Attention over the prompts, in BF16; decoding reads the KV cache instead."""
     model = on.architecture
     each = 4 * layers * model.heads * model.head_dim * load.prompt_context_tokens
     return load.prompt_tokens * each / on.tp / _bf16_rate(on)
@@ -168,7 +167,7 @@ def _bf16_rate(on: Deployment) -> float:
 
 
 def _activation_bytes(on: Deployment) -> float:
-    """Of one token in one layer, in BF16; query, attention output and MLP are split."""
+    """Bytes for one token in one layer, in BF16; TP splits query, attention output and MLP."""
     model = on.architecture
     split = MLP_PASSES * model.intermediate + 3 * model.heads * model.head_dim
     return 2 * (ACTIVATION_PASSES * model.hidden + split / on.tp)

@@ -37,7 +37,7 @@ class Request:
 
     @property
     def gpu(self) -> Gpu:
-        """Of the SKU; raises `BuildError` where it has none."""
+        """The GPU that the SKU names; raises `BuildError` where it has none."""
         if self.sku.gpu is None:
             raise BuildError(f"SKU '{self.sku.name}' has no GPU to plan TensorRT-LLM for")
         return self.sku.gpu
@@ -49,7 +49,7 @@ class Request:
 
     @property
     def architecture(self) -> Architecture:
-        """Of the LLM; raises `BuildError` where its spec doesn't tell."""
+        """Sizes that the spec gives; raises `BuildError` where its spec doesn't tell."""
         if self.spec.architecture is None:
             raise BuildError(f"builders/models/{self.spec.name}.toml has no [architecture] table")
         return self.spec.architecture

@@ -13,7 +13,7 @@ ENCODER_OVERHEAD_GIB = 1.0
 """An encoder's own CUDA context, workspace and batch, beside its FP16 weights. Assumed."""
 
 MAX_KV_FRACTION = 0.9
-"""Of what is free once the engine is loaded; TensorRT-LLM's default."""
+"""Share of what is free once the engine is loaded; TensorRT-LLM's default."""
 
 BENCHMARK_KV_FRACTION = 0.95
 """What the published benchmarks use (TensorRT-LLM docs, perf-overview)."""

@@ -57,7 +57,7 @@ class Refusal(BuildError):
 
 @dataclass(frozen=True)
 class _Sizes:
-    """Of a candidate whose weights fit."""
+    """Memory and batch sizes for a candidate whose weights fit."""
 
     budget: MemoryBudget
     kv_tokens: int

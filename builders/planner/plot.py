@@ -1,4 +1,4 @@
-"""How far the roofline is off, as a picture: foretold against published throughput."""
+"""How far the roofline is off, as a picture: estimated against published throughput."""
 
 import math
 import statistics
@@ -19,7 +19,7 @@ _LINES = {
 
 
 def plot(figures: Sequence[Measured]) -> str:
-    """Foretold against published tokens a second, both logarithmic."""
+    """Estimated against published tokens a second, both logarithmic."""
     size = _PLOT + 2 * _MARGIN
     middle, style = size / 2, 'font-family="sans-serif" font-size="12"'
     parts = [
@@ -31,7 +31,7 @@ def plot(figures: Sequence[Measured]) -> str:
         *_legend(figures),
         f'<text x="{middle}" y="{size - 14}" text-anchor="middle">published output tokens/s</text>',
         f'<text x="16" y="{middle}" text-anchor="middle" transform="rotate(-90 16 {middle})">'
-        "foretold by the roofline</text>",
+        "estimated by the roofline</text>",
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -42,8 +42,8 @@ def _at(value: float) -> float:
     return share * _PLOT
 
 
-def _point(published_rate: float, foretold: float) -> tuple[float, float]:
-    return _MARGIN + _at(published_rate), _MARGIN + _PLOT - _at(foretold)
+def _point(published_rate: float, estimated: float) -> tuple[float, float]:
+    return _MARGIN + _at(published_rate), _MARGIN + _PLOT - _at(estimated)
 
 
 def _dot(one: Measured) -> str:

@@ -21,7 +21,7 @@ class Workload:
 
     @property
     def tokens(self) -> int:
-        """Of one request."""
+        """Prompt and answer of one request."""
         return self.input_tokens + self.output_tokens
 
 
@@ -47,7 +47,7 @@ def steady_load(on: Deployment, workload: Workload, concurrency: int) -> Load:
 
 
 def steady_time(on: Deployment, workload: Workload, concurrency: int) -> IterationTime:
-    """Of one stage; its parts say what bounds the service."""
+    """Time of an iteration in one stage; its parts say what bounds the service."""
     return iteration_time(on, steady_load(on, workload, concurrency))
 
 

@@ -12,9 +12,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from builders.commands import Command
 from builders.engine_plan import EnginePlan
 from builders.errors import BuildError
+from builders.external_commands import Command
 from builders.spec import ModelSpec
 from builders.tensorrt_llm.support import FAMILIES, RECIPES, has_paged_context, refuse
 
@@ -26,7 +26,7 @@ TOKENIZER_INFO = "xgrammar_tokenizer_info.json"
 
 PYTHON = "python3"
 MODEL_DTYPE = "bfloat16"
-"""Of whatever is not quantized: embedding, head, norms, activations."""
+"""Type of whatever is not quantized: embedding, head, norms, activations."""
 
 AWQ_GROUP = 128
 """Weights that share a scale: quantize.py's default, said because the memory plan counts on it."""
@@ -162,7 +162,7 @@ def _plugins(plan: EnginePlan) -> Flags:
 
 
 def _fusions(plan: EnginePlan, architecture: str) -> Flags:
-    """Of the FP8 recipe. Not with LoRA: no source has adapters and these kernels together.
+    """Fusions for the FP8 recipe. Not with LoRA: no source has adapters and these kernels together.
 
     builder.py keeps `reduce_fusion` for LlamaForCausalLM with TP alone. User buffers only on kinds
     of GPUs that NVLink can link: no source has them over PCIe.

@@ -71,8 +71,8 @@ LORA_MODULES = frozenset(
     {"attn_qkv", "attn_q", "attn_k", "attn_v", "attn_dense"}
     | {"mlp_h_to_4h", "mlp_4h_to_h", "mlp_gate"}
 )
-"""Of dense decoders, out of `LoraManager.LORA_MODULE_IDS` (comment in the backend's config.pbtxt,
-2a9abd95)."""
+"""Modules of dense decoders, out of `LoraManager.LORA_MODULE_IDS` (comment in the backend's
+config.pbtxt, 2a9abd95)."""
 
 LOOKAHEAD_PRECISIONS: tuple[GpuPrecision, ...] = ("bf16", "fp8")
 

@@ -3,164 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 import grpc
-import numpy as np
-from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as protocol
-from tritonclient.grpc import service_pb2_grpc
 
-from triton_rag.arguments import AskOptions, SamplingOptions, SearchOptions
-from triton_rag.calls import (
-    Call,
-    Chat,
-    ask_request,
-    embed_call,
-    generate_request,
-    read_statistics,
-    rerank_call,
-    retrieve_call,
-)
-from triton_rag.connection import CHANNEL_OPTIONS, DEFAULT_URL, POLL_S, Deadline, Settings
-from triton_rag.identity import Identity
-from triton_rag.results import Answer, Completion, ModelStatistics, Ranked, Source
+from triton_rag.calls import Call, read_statistics
+from triton_rag.client import Client
+from triton_rag.connection import POLL_S, BaseClient, Deadline
+from triton_rag.results import Answer, Completion, ModelStatistics
 from triton_rag.status import NOT_READY, translated
 from triton_rag.streams import AsyncAnswerStream, AsyncCompletionStream
+from triton_rag.trace_context import RequestContext
 from triton_rag.wire import Message, Response
 
 if TYPE_CHECKING:
-    from typing import Self, Unpack
+    from typing import Self
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class AsyncClient:
-    """`Client` for asyncio: the same arguments, results and errors.
+def _awaited(
+    method: Callable[Concatenate[Client, P], T],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    """A method of `Client` as it is: it makes the request and returns what sends it.
+
+    What sends it (`_run`, `_complete`, `_answer`) is a coroutine here.
+    """
+    return cast("Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]", method)
+
+
+class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
+    """`Client` for asyncio: the same methods, awaited, with the same arguments and errors.
 
     Streams are opened inside a running event loop, and one client belongs to one loop.
     """
 
-    def __init__(
-        self,
-        url: str = DEFAULT_URL,
-        *,
-        timeout_s: float | None = 60.0,
-        max_rows: int = 256,
-        credentials: grpc.ChannelCredentials | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self._settings = Settings(url, timeout_s, max_rows, headers or {})
-        self._credentials = credentials
+    _completion_stream = AsyncCompletionStream
+    _answer_stream = AsyncAnswerStream
+    _grpc = grpc.aio
 
-    @cached_property
-    def _channel(self) -> Any:
-        """Made on first use: it belongs to the event loop that runs then."""
-        address, credentials = self._settings.address, self._credentials
-        if credentials:
-            return grpc.aio.secure_channel(address, credentials, CHANNEL_OPTIONS)
-        return grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
-
-    @cached_property
-    def _stub(self) -> Any:
-        return service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-
-    async def embed(
-        self,
-        texts: str | Sequence[str],
-        *,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-    ) -> NDArray[np.float32]:
-        """Normalised embeddings, FP32 [texts, dimension]; one string gives one row."""
-        return await self._run(embed_call(texts, self._settings.max_rows), timeout_s, request_id)
-
-    async def rerank(
-        self,
-        query: str,
-        passages: Sequence[str],
-        top_n: int | None = None,
-        *,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-    ) -> list[Ranked]:
-        """The `top_n` passages (default: all) that fit the query best, most relevant first."""
-        call = rerank_call(query, passages, top_n, self._settings.max_rows)
-        return await self._run(call, timeout_s, request_id)
-
-    async def retrieve(
-        self,
-        question: str,
-        documents: Sequence[str],
-        *,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-        **options: Unpack[SearchOptions],
-    ) -> list[Source]:
-        """Passages of the documents that fit the question best, most relevant first."""
-        call = retrieve_call(question, documents, options)
-        return await self._run(call, timeout_s, request_id)
-
-    async def generate(
-        self,
-        prompt: str | None = None,
-        *,
-        messages: Chat | None = None,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-        **options: Unpack[SamplingOptions],
-    ) -> Completion:
-        """The whole continuation of a bare prompt, or the reply to chat messages."""
-        request = generate_request(prompt, messages, options, stream=False)
-        stream = AsyncCompletionStream(*self._open(request, timeout_s, request_id))
-        await stream.read()
-        return stream.completion
-
-    def generate_stream(
-        self,
-        prompt: str | None = None,
-        *,
-        messages: Chat | None = None,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-        **options: Unpack[SamplingOptions],
-    ) -> AsyncCompletionStream:
-        """As `generate`, as an iterator of pieces of text."""
-        request = generate_request(prompt, messages, options, stream=True)
-        return AsyncCompletionStream(*self._open(request, timeout_s, request_id))
-
-    async def ask(
-        self,
-        question: str,
-        documents: Sequence[str],
-        *,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-        **options: Unpack[AskOptions],
-    ) -> Answer:
-        """The answer to the question out of the documents, with its sources."""
-        request = ask_request(question, documents, options, stream=False)
-        stream = AsyncAnswerStream(*self._open(request, timeout_s, request_id))
-        await stream.read()
-        return stream.answer
-
-    def ask_stream(
-        self,
-        question: str,
-        documents: Sequence[str],
-        *,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-        **options: Unpack[AskOptions],
-    ) -> AsyncAnswerStream:
-        """As `ask`, as an iterator of pieces of text."""
-        request = ask_request(question, documents, options, stream=True)
-        return AsyncAnswerStream(*self._open(request, timeout_s, request_id))
+    embed = _awaited(Client.embed)
+    rerank = _awaited(Client.rerank)
+    retrieve = _awaited(Client.retrieve)
+    generate = _awaited(Client.generate)
+    ask = _awaited(Client.ask)
 
     async def is_ready(self, *, timeout_s: float = 5.0) -> bool:
-        """Whether the server is there and all its models are loaded."""
         try:
             request = protocol.ServerReadyRequest()
             return bool((await self._send(self._stub.ServerReady, request, timeout_s)).ready)
@@ -168,53 +59,53 @@ class AsyncClient:
             return False
 
     async def wait_until_ready(self, timeout_s: float = 60.0) -> None:
-        """Return once `is_ready`; raises `TimedOut`."""
         deadline = Deadline(timeout_s)
         while not await self.is_ready(timeout_s=max(POLL_S, deadline.left_s or 0.0)):
             if deadline.has_passed:
-                raise self._settings.not_ready(timeout_s)
+                raise self._not_ready(timeout_s)
             await asyncio.sleep(POLL_S)
 
     async def statistics(self, *, timeout_s: float | None = None) -> dict[str, ModelStatistics]:
-        """Counts and times of every model since it was loaded; subtract two to time a call."""
-        left_s = self._settings.deadline(timeout_s).left_s
+        left_s = self._deadline(timeout_s).left_s
         request = protocol.ModelStatisticsRequest()
         return read_statistics(await self._send(self._stub.ModelStatistics, request, left_s))
 
     async def close(self) -> None:
-        """Close the connection, which ends the streams that are open."""
         await self._channel.close()
 
-    async def _send(self, method: Any, request: Message, timeout_s: float | None) -> Message:
-        with translated(self._settings.address):
-            return await method(request, timeout=timeout_s, metadata=self._settings.metadata())
-
-    async def _infer(self, request: Message, deadline: Deadline, identity: Identity) -> Response:
-        with identity.named(), translated(self._settings.address):
-            answer = await self._stub.ModelInfer(
-                identity.mark(request),
-                timeout=deadline.left_s,
-                metadata=self._settings.metadata(identity),
-            )
-        return Response(answer)
+    async def _send(
+        self,
+        method: Any,
+        request: Message,
+        timeout_s: float | None,
+        context: RequestContext | None = None,
+    ) -> Message:
+        with translated(self._address):
+            return await method(request, timeout=timeout_s, metadata=self._metadata(context))
 
     async def _run(self, call: Call[T], timeout_s: float | None, request_id: str | None) -> T:
-        deadline, identity = self._settings.deadline(timeout_s), self._settings.identity(request_id)
-        answers = [await self._infer(request, deadline, identity) for request in call.requests]
-        with identity.named():
+        deadline, context = self._deadline(timeout_s), self._context(request_id)
+        with context.in_errors():
+            answers = []
+            for request in call.requests:
+                marked, left_s = context.add_to(request), deadline.left_s
+                answer = await self._send(self._stub.ModelInfer, marked, left_s, context)
+                answers.append(Response(answer))
             return call.read(answers)
 
-    def _open(
+    async def _complete(
         self, request: Message, timeout_s: float | None, request_id: str | None
-    ) -> tuple[Any, str, Identity]:
-        """A stream of its own on the shared connection, the server's address, and its identity."""
-        deadline, identity = self._settings.deadline(timeout_s), self._settings.identity(request_id)
-        call = self._stub.ModelStreamInfer(
-            iter([deadline.tell_server(identity.mark(request))]),
-            timeout=deadline.left_s,
-            metadata=self._settings.metadata(identity),
-        )
-        return call, self._settings.address, identity
+    ) -> Completion:
+        stream = AsyncCompletionStream(*self._open(request, timeout_s, request_id))
+        await stream.read()
+        return stream.completion
+
+    async def _answer(
+        self, request: Message, timeout_s: float | None, request_id: str | None
+    ) -> Answer:
+        stream = AsyncAnswerStream(*self._open(request, timeout_s, request_id))
+        await stream.read()
+        return stream.answer
 
     async def __aenter__(self) -> Self:
         return self

@@ -79,7 +79,6 @@ def option_tensors(options: Mapping[str, object], dtypes: Mapping[str, str]) -> 
 
 
 def text_tensor(name: str, value: object) -> Tensor:
-    """A BYTES tensor of one string."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: {_shown(value)} given; one string is needed")
     return Tensor(name, "BYTES", [value])

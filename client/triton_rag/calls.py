@@ -32,14 +32,13 @@ Chat = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """A call that is answered at once: requests to send one after the other, and their reader."""
+    """A call without a stream: requests to send one after the other, and their reader."""
 
     requests: tuple[Message, ...]
     read: Callable[[list[Response]], T]
 
 
 def embed_call(texts: str | Sequence[str], max_rows: int) -> Call[NDArray[np.float32]]:
-    """Texts to FP32 [texts, dimension]."""
     tensor = texts_tensor("texts", [texts] if isinstance(texts, str) else texts)
     portions = _portions(replace(tensor, name="input_text"), max_rows)
     requests = (make_request("embed", [rows]) for rows in portions)
@@ -49,7 +48,6 @@ def embed_call(texts: str | Sequence[str], max_rows: int) -> Call[NDArray[np.flo
 def rerank_call(
     query: str, passages: Sequence[str], top_n: int | None, max_rows: int
 ) -> Call[list[Ranked]]:
-    """Query and passages to the best `top_n` of them, most relevant first."""
     if top_n is not None and top_n < 1:
         raise ValueError(f"top_n: {top_n} given; 1 or more is possible")
     question, tensor = text_tensor("query", query), texts_tensor("passages", passages)
@@ -103,18 +101,9 @@ def ask_request(
 
 def read_sources(response: Response) -> tuple[Source, ...]:
     """Sources in the server's order, most relevant first."""
-    return tuple(
-        starmap(
-            Source,
-            zip(
-                response.texts("sources"),
-                response.array("source_document").tolist(),
-                response.array("source_similarity").tolist(),
-                response.array("source_relevance").tolist(),
-                strict=True,
-            ),
-        )
-    )
+    names = "source_document", "source_similarity", "source_relevance"
+    columns = (response.array(name).tolist() for name in names)
+    return tuple(starmap(Source, zip(response.texts("sources"), *columns, strict=True)))
 
 
 def read_statistics(message: Message) -> dict[str, ModelStatistics]:

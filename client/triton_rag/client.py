@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as protocol
-from tritonclient.grpc import service_pb2_grpc
 
 from triton_rag.arguments import AskOptions, SamplingOptions, SearchOptions
 from triton_rag.calls import (
@@ -23,11 +22,11 @@ from triton_rag.calls import (
     rerank_call,
     retrieve_call,
 )
-from triton_rag.connection import CHANNEL_OPTIONS, DEFAULT_URL, POLL_S, Deadline, Settings
-from triton_rag.identity import Identity
+from triton_rag.connection import POLL_S, BaseClient, Deadline
 from triton_rag.results import Answer, Completion, ModelStatistics, Ranked, Source
 from triton_rag.status import NOT_READY, translated
 from triton_rag.streams import AnswerStream, CompletionStream
+from triton_rag.trace_context import RequestContext
 from triton_rag.wire import Message, Response
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Client:
+class Client(BaseClient[CompletionStream, AnswerStream]):
     """Calls a Triton server that serves this repository; safe to share between threads.
 
     `url` is host:port of its gRPC port. `timeout_s` bounds each call as a whole, streams
@@ -47,22 +46,9 @@ class Client:
     Every method raises `TritonRagError`.
     """
 
-    def __init__(
-        self,
-        url: str = DEFAULT_URL,
-        *,
-        timeout_s: float | None = 60.0,
-        max_rows: int = 256,
-        credentials: grpc.ChannelCredentials | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self._settings = Settings(url, timeout_s, max_rows, headers or {})
-        self._channel = (
-            grpc.secure_channel(url, credentials, CHANNEL_OPTIONS)
-            if credentials
-            else grpc.insecure_channel(url, CHANNEL_OPTIONS)
-        )
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+    _completion_stream = CompletionStream
+    _answer_stream = AnswerStream
+    _grpc = grpc
 
     def embed(
         self,
@@ -72,7 +58,7 @@ class Client:
         request_id: str | None = None,
     ) -> NDArray[np.float32]:
         """Normalised embeddings, FP32 [texts, dimension]; one string gives one row."""
-        return self._run(embed_call(texts, self._settings.max_rows), timeout_s, request_id)
+        return self._run(embed_call(texts, self._max_rows), timeout_s, request_id)
 
     def rerank(
         self,
@@ -84,7 +70,7 @@ class Client:
         request_id: str | None = None,
     ) -> list[Ranked]:
         """The `top_n` passages (default: all) that fit the query best, most relevant first."""
-        call = rerank_call(query, passages, top_n, self._settings.max_rows)
+        call = rerank_call(query, passages, top_n, self._max_rows)
         return self._run(call, timeout_s, request_id)
 
     def retrieve(
@@ -111,22 +97,7 @@ class Client:
     ) -> Completion:
         """The whole continuation of a bare prompt, or the reply to chat messages."""
         request = generate_request(prompt, messages, options, stream=False)
-        stream = CompletionStream(*self._open(request, timeout_s, request_id))
-        stream.read()
-        return stream.completion
-
-    def generate_stream(
-        self,
-        prompt: str | None = None,
-        *,
-        messages: Chat | None = None,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-        **options: Unpack[SamplingOptions],
-    ) -> CompletionStream:
-        """As `generate`, as an iterator of pieces of text."""
-        request = generate_request(prompt, messages, options, stream=True)
-        return CompletionStream(*self._open(request, timeout_s, request_id))
+        return self._complete(request, timeout_s, request_id)
 
     def ask(
         self,
@@ -139,22 +110,7 @@ class Client:
     ) -> Answer:
         """The answer to the question out of the documents, with its sources."""
         request = ask_request(question, documents, options, stream=False)
-        stream = AnswerStream(*self._open(request, timeout_s, request_id))
-        stream.read()
-        return stream.answer
-
-    def ask_stream(
-        self,
-        question: str,
-        documents: Sequence[str],
-        *,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-        **options: Unpack[AskOptions],
-    ) -> AnswerStream:
-        """As `ask`, as an iterator of pieces of text."""
-        request = ask_request(question, documents, options, stream=True)
-        return AnswerStream(*self._open(request, timeout_s, request_id))
+        return self._answer(request, timeout_s, request_id)
 
     def is_ready(self, *, timeout_s: float = 5.0) -> bool:
         """Whether the server is there and all its models are loaded."""
@@ -169,12 +125,12 @@ class Client:
         deadline = Deadline(timeout_s)
         while not self.is_ready(timeout_s=max(POLL_S, deadline.left_s or 0.0)):
             if deadline.has_passed:
-                raise self._settings.not_ready(timeout_s)
+                raise self._not_ready(timeout_s)
             time.sleep(POLL_S)
 
     def statistics(self, *, timeout_s: float | None = None) -> dict[str, ModelStatistics]:
         """Counts and times of every model since it was loaded; subtract two to time a call."""
-        left_s = self._settings.deadline(timeout_s).left_s
+        left_s = self._deadline(timeout_s).left_s
         request = protocol.ModelStatisticsRequest()
         return read_statistics(self._send(self._stub.ModelStatistics, request, left_s))
 
@@ -182,36 +138,36 @@ class Client:
         """Close the connection, which ends the streams that are open."""
         self._channel.close()
 
-    def _send(self, method: Any, request: Message, timeout_s: float | None) -> Message:
-        with translated(self._settings.address):
-            return method(request, timeout=timeout_s, metadata=self._settings.metadata())
-
-    def _infer(self, request: Message, deadline: Deadline, identity: Identity) -> Response:
-        with identity.named(), translated(self._settings.address):
-            answer = self._stub.ModelInfer(
-                identity.mark(request),
-                timeout=deadline.left_s,
-                metadata=self._settings.metadata(identity),
-            )
-        return Response(answer)
+    def _send(
+        self,
+        method: Any,
+        request: Message,
+        timeout_s: float | None,
+        context: RequestContext | None = None,
+    ) -> Message:
+        with translated(self._address):
+            return method(request, timeout=timeout_s, metadata=self._metadata(context))
 
     def _run(self, call: Call[T], timeout_s: float | None, request_id: str | None) -> T:
-        deadline, identity = self._settings.deadline(timeout_s), self._settings.identity(request_id)
-        answers = [self._infer(request, deadline, identity) for request in call.requests]
-        with identity.named():
-            return call.read(answers)
+        deadline, context = self._deadline(timeout_s), self._context(request_id)
+        with context.in_errors():
+            answers = [
+                self._send(self._stub.ModelInfer, context.add_to(request), deadline.left_s, context)
+                for request in call.requests
+            ]
+            return call.read([Response(answer) for answer in answers])
 
-    def _open(
+    def _complete(
         self, request: Message, timeout_s: float | None, request_id: str | None
-    ) -> tuple[Any, str, Identity]:
-        """A stream of its own on the shared connection, the server's address, and its identity."""
-        deadline, identity = self._settings.deadline(timeout_s), self._settings.identity(request_id)
-        call = self._stub.ModelStreamInfer(
-            iter([deadline.tell_server(identity.mark(request))]),
-            timeout=deadline.left_s,
-            metadata=self._settings.metadata(identity),
-        )
-        return call, self._settings.address, identity
+    ) -> Completion:
+        stream = CompletionStream(*self._open(request, timeout_s, request_id))
+        stream.read()
+        return stream.completion
+
+    def _answer(self, request: Message, timeout_s: float | None, request_id: str | None) -> Answer:
+        stream = AnswerStream(*self._open(request, timeout_s, request_id))
+        stream.read()
+        return stream.answer
 
     def __enter__(self) -> Self:
         return self

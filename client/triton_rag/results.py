@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Ranked:
-    """One passage after reranking."""
-
     index: int
     """Position of the passage in the list that was sent, from 0."""
     relevance: float
@@ -60,9 +58,8 @@ class Answer(Completion):
 class ModelStatistics:
     """What one served model has done since it was loaded; times are sums over requests.
 
-    Subtract an earlier one from a later one to see what happened in between.
-    Of a streaming model (`llm`, `rag_cancellable`) Triton times only how the request is taken up,
-    not how it is answered.
+    Subtract an earlier one from a later one to see what happened in between. Triton times a
+    streaming model (`llm`, `rag_cancellable`) only until the model has accepted the request.
     """
 
     successes: int = 0

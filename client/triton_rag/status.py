@@ -1,4 +1,4 @@
-"""From what gRPC, Triton and our models say to the errors that callers see."""
+"""Statuses and messages of gRPC, Triton and our models, as the errors that callers see."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from triton_rag.errors import (
 )
 
 NOT_READY = (ServerUnreachable, TimedOut, Overloaded)
-"""What a server that is starting or stopping may answer when it is asked whether it is ready."""
+"""The errors of `is_ready` while a server starts or stops."""
 
 _KINDS: dict[grpc.StatusCode, type[TritonRagError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
@@ -41,16 +41,16 @@ _BROKEN_CONNECTION = (
     "handshake",
     "broken pipe",
 )
-"""What gRPC itself says under UNAVAILABLE, the code that Triton uses for "no room"."""
+"""gRPC's own messages with UNAVAILABLE, the code that Triton uses for "no room"."""
 
 _SERVER_DEADLINE = "timeout:"
 """How the server's CANCELLED begins when the request's own timeout ended it."""
 
 _CLOSED_HERE = "Locally cancelled by application!"
-"""What gRPC says of a blocking call that this process cancelled."""
+"""gRPC's message for a blocking call that this process cancelled."""
 
 ERRORS_IN_BAND = "errors_in_band"
-"""Request parameter that makes our models put the error's code in front of its text.
+"""Request parameter that makes our models put the error's code before its text.
 
 A stream has no status of its own in Triton, unless the header `triton_grpc_error` asks for one;
 but that header makes tritonserver 2.51 crash (SIGSEGV) when several streams fail at a time.
@@ -66,7 +66,7 @@ _CODES = {
 _CODED = re.compile(rf"(?:in ensemble '[^']*', )?(?P<code>{'|'.join(_CODES)}): (?P<text>.*)", re.S)
 
 _NO_ROOM = ("Exceeds maximum queue size", "Request timeout expired", "no available versions")
-"""What Triton itself says to a stream when it can't take the request now."""
+"""Triton's own messages on a stream when it can't accept the request now."""
 
 
 def from_status(code: grpc.StatusCode, details: str, address: str) -> TritonRagError:
@@ -86,10 +86,9 @@ def from_status(code: grpc.StatusCode, details: str, address: str) -> TritonRagE
 
 
 def from_stream(message: str) -> TritonRagError:
-    """The error for what a stream says instead of a status.
+    """The error for the message of a stream, which has no status.
 
-    Our models put their code in front, because they are asked to (`ERRORS_IN_BAND`); Triton's own
-    refusals have none.
+    Our models begin it with a code, because `ERRORS_IN_BAND` asks them to; Triton does not.
     """
     code, text = grpc.StatusCode.INVALID_ARGUMENT, message
     if found := _CODED.fullmatch(message):

@@ -1,4 +1,4 @@
-"""Text as it comes, and the way to stop it."""
+"""Text as it comes, what is known so far, and the way to stop it."""
 
 from __future__ import annotations
 
@@ -7,34 +7,118 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
-from triton_rag.errors import Cancelled
-from triton_rag.identity import Identity
-from triton_rag.status import translated
-from triton_rag.transcript import Transcript, WithAnswer, WithCompletion
+from triton_rag.calls import read_sources
+from triton_rag.errors import Cancelled, ServerFailed
+from triton_rag.results import Answer, Completion, Source
+from triton_rag.status import from_stream, translated
+from triton_rag.trace_context import RequestContext
+from triton_rag.wire import Message, Response
 
 if TYPE_CHECKING:
     from typing import Self
 
 
-class TextStream:
+ERROR = "error"
+"""`finish_reason` of a response whose text is an error."""
+
+
+class Transcript:
+    """Collects the responses of one generation.
+
+    `finish_reason` is empty until the last response; `num_output_tokens` counts what came.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.finish_reason = ""
+        self.num_input_tokens = 0
+        self.num_output_tokens = 0
+        self.sources: tuple[Source, ...] = ()
+        self.citations: tuple[int, ...] = ()
+
+    def take(self, message: Message) -> str:
+        """The new text in a `ModelStreamInferResponse`, often empty in the last one.
+
+        Raises the `TritonRagError` that it carries instead.
+        """
+        if message.error_message:
+            raise from_stream(message.error_message)
+        response = Response(message.infer_response)
+        delta = response.text("text_output")
+        if response.text("finish_reason") == ERROR:
+            raise from_stream(delta)
+        self.text += delta
+        self.finish_reason = response.text("finish_reason")
+        if "num_input_tokens" in response:
+            self.num_input_tokens = response.number("num_input_tokens")
+        if "num_output_tokens" in response:
+            self.num_output_tokens += response.number("num_output_tokens")
+        if "sources" in response:
+            self.sources = read_sources(response)
+        if "citations" in response:
+            self.citations = tuple(response.array("citations").tolist())
+        return delta
+
+    def require_end(self) -> None:
+        """Raises `ServerFailed` unless the last response came."""
+        if not self.finish_reason:
+            raise ServerFailed("the stream ended before its last response; see the server's log")
+
+    def completion(self, context: RequestContext) -> Completion:
+        if not self.finish_reason:
+            raise RuntimeError("the text isn't complete yet: iterate the stream to its end first")
+        return Completion(
+            self.text,
+            self.finish_reason,
+            self.num_input_tokens,
+            self.num_output_tokens,
+            request_id=context.request_id,
+            trace_id=context.trace_id,
+        )
+
+    def answer(self, context: RequestContext) -> Answer:
+        whole = vars(self.completion(context))
+        return Answer(**whole, sources=self.sources, citations=self.citations)
+
+
+class BaseStream:
+    """The ids of a stream, and the way to stop it."""
+
+    def __init__(self, call: Any, address: str, context: RequestContext) -> None:
+        self._call, self._address, self._context = call, address, context
+        self._transcript = Transcript()
+        self._is_closed = False
+
+    @property
+    def request_id(self) -> str:
+        """The request's id in the server's logs and traces."""
+        return self._context.request_id
+
+    @property
+    def trace_id(self) -> str:
+        """The trace that the request belongs to, 32 hexadecimal digits."""
+        return self._context.trace_id
+
+    def close(self) -> None:
+        """End the generation on the server; nothing happens once it is over."""
+        self._is_closed = True
+        self._call.cancel()
+
+
+class TextStream(BaseStream):
     """Iterate it for pieces of text, once.
 
     Leaving the loop or the `with` block, or calling `close` from any thread, cancels the
     generation on the server. Raises `TritonRagError` while it is iterated.
     """
 
-    def __init__(self, call: Any, address: str, identity: Identity) -> None:
-        self._call, self._address, self._identity = call, address, identity
-        self._transcript = Transcript()
+    def __init__(self, call: Any, address: str, context: RequestContext) -> None:
+        super().__init__(call, address, context)
         self._pieces = self._read()
 
     def __iter__(self) -> Iterator[str]:
         with closing(self._pieces):
             yield from self._pieces
-
-    def close(self) -> None:
-        """End the generation on the server; nothing happens once it is over."""
-        self._call.cancel()
 
     def read(self) -> str:
         """Wait for the rest of the text."""
@@ -42,12 +126,12 @@ class TextStream:
 
     def _read(self) -> Generator[str, None, None]:
         try:
-            with self._identity.named():
+            with self._context.in_errors():
                 with translated(self._address):
                     for message in self._call:
                         if delta := self._transcript.take(message):
                             yield delta
-                self._transcript.end()
+                self._transcript.require_end()
         finally:
             self.close()
 
@@ -58,7 +142,7 @@ class TextStream:
         self.close()
 
 
-class AsyncTextStream:
+class AsyncTextStream(BaseStream):
     """Iterate it with `async for` for pieces of text, once.
 
     Leaving the `async with` block, cancelling the task or calling `close` cancels the generation
@@ -66,10 +150,8 @@ class AsyncTextStream:
     `TritonRagError` while it is iterated.
     """
 
-    def __init__(self, call: Any, address: str, identity: Identity) -> None:
-        self._call, self._address, self._identity = call, address, identity
-        self._transcript = Transcript()
-        self._is_closed = False
+    def __init__(self, call: Any, address: str, context: RequestContext) -> None:
+        super().__init__(call, address, context)
         self._pieces = self._read()
 
     async def __aiter__(self) -> AsyncIterator[str]:
@@ -77,21 +159,16 @@ class AsyncTextStream:
             async for piece in self._pieces:
                 yield piece
 
-    def close(self) -> None:
-        """End the generation on the server; nothing happens once it is over."""
-        self._is_closed = True
-        self._call.cancel()
-
     async def read(self) -> str:
         """Wait for the rest of the text."""
         return "".join([piece async for piece in self])
 
     async def _read(self) -> AsyncGenerator[str, None]:
         try:
-            with self._identity.named():
+            with self._context.in_errors():
                 async for delta in self._deltas():
                     yield delta
-                self._transcript.end()
+                self._transcript.require_end()
         finally:
             self.close()
 
@@ -113,17 +190,36 @@ class AsyncTextStream:
         self.close()
 
 
-class CompletionStream(TextStream, WithCompletion):
+class _WithCompletion(BaseStream):
+    @property
+    def completion(self) -> Completion:
+        """The whole text with its token counts; RuntimeError before the end of the stream."""
+        return self._transcript.completion(self._context)
+
+
+class _WithAnswer(BaseStream):
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The model's sources; there with the first piece of text, empty before it."""
+        return self._transcript.sources
+
+    @property
+    def answer(self) -> Answer:
+        """The whole answer with its citations; RuntimeError before the end of the stream."""
+        return self._transcript.answer(self._context)
+
+
+class CompletionStream(TextStream, _WithCompletion):
     """Generated text; `completion` once it is whole."""
 
 
-class AnswerStream(TextStream, WithAnswer):
+class AnswerStream(TextStream, _WithAnswer):
     """An answer's text; `sources` with its first piece, `answer` once it is whole."""
 
 
-class AsyncCompletionStream(AsyncTextStream, WithCompletion):
+class AsyncCompletionStream(AsyncTextStream, _WithCompletion):
     """Generated text; `completion` once it is whole."""
 
 
-class AsyncAnswerStream(AsyncTextStream, WithAnswer):
+class AsyncAnswerStream(AsyncTextStream, _WithAnswer):
     """An answer's text; `sources` with its first piece, `answer` once it is whole."""

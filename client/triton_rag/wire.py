@@ -1,27 +1,19 @@
 """Tensors to and from the bytes of the KServe v2 protocol (gRPC)."""
 
-import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as protocol
+from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor, triton_to_np_dtype
 
 from triton_rag.errors import ServerFailed
 from triton_rag.status import ERRORS_IN_BAND
 
 Message = Any
 """A protobuf message of the KServe v2 protocol; the generated classes carry no types."""
-
-_NUMPY_TYPES: dict[str, str] = {
-    "BOOL": "?",
-    "INT32": "<i4",
-    "INT64": "<i8",
-    "UINT64": "<u8",
-    "FP32": "<f4",
-}
 
 
 @dataclass(frozen=True)
@@ -34,13 +26,11 @@ class Tensor:
 
     def to_bytes(self) -> bytes:
         """The values as the protocol writes them: little-endian, strings behind their length."""
+        array = np.array(self.values, dtype=triton_to_np_dtype(self.dtype))
         if self.dtype == "BYTES":
-            return b"".join(_prefixed(text.encode()) for text in self.values)
-        return np.asarray(self.values, dtype=_NUMPY_TYPES[self.dtype]).tobytes()
-
-
-def _prefixed(text: bytes) -> bytes:
-    return struct.pack("<I", len(text)) + text
+            array = serialize_byte_tensor(array)  # of dtype object, empty where there are no values
+            return bytes(array.item()) if array.size else b""
+        return array.tobytes()
 
 
 def make_request(model: str, tensors: Iterable[Tensor]) -> Message:
@@ -53,13 +43,13 @@ def make_request(model: str, tensors: Iterable[Tensor]) -> Message:
 
 
 def set_timeout(request: Message, timeout_s: float | None) -> None:
-    """Tell the server when the request is no longer wanted; None means never."""
+    """Give the server the time after which nobody waits for the answer; None means for ever."""
     if timeout_s is not None:
         request.parameters["timeout"].int64_param = max(1, round(timeout_s * 1e6))
 
 
 def make_stream_request(model: str, tensors: Iterable[Tensor]) -> Message:
-    """A `ModelInferRequest` to a streaming model, which is to tell its errors with their codes."""
+    """A `ModelInferRequest` to a streaming model, whose errors then have codes."""
     request = make_request(model, tensors)
     request.parameters[ERRORS_IN_BAND].bool_param = True
     return request
@@ -79,16 +69,16 @@ class Response:
     def array(self, name: str) -> NDArray[Any]:
         """A numeric tensor, read-only, in the shape and dtype that the server gave it."""
         output, raw = self._find(name)
-        array = np.frombuffer(raw, dtype=_NUMPY_TYPES[output.datatype])
+        array = np.frombuffer(raw, dtype=triton_to_np_dtype(output.datatype))
         return array.reshape(tuple(output.shape))
 
     def number(self, name: str) -> int:
-        """The only value of an integer tensor."""
         return int(self.array(name).item())
 
     def texts(self, name: str) -> list[str]:
-        """A BYTES tensor as strings."""
-        return [text.decode(errors="replace") for text in _unprefixed(self._find(name)[1])]
+        return [
+            text.decode(errors="replace") for text in deserialize_bytes_tensor(self._find(name)[1])
+        ]
 
     def text(self, name: str) -> str:
         """The only value of a BYTES tensor; empty where the response lacks the tensor."""
@@ -101,11 +91,3 @@ class Response:
                 f"{', '.join(self._outputs) or 'nothing'}: is this the right server?"
             )
         return self._outputs[name]
-
-
-def _unprefixed(raw: bytes) -> Iterator[bytes]:
-    start = 0
-    while start < len(raw):
-        (size,) = struct.unpack_from("<I", raw, start)
-        yield raw[start + 4 : start + 4 + size]
-        start += 4 + size

@@ -37,7 +37,7 @@ class Canary:
 
 
 def canaries() -> tuple[Canary, ...]:
-    """Of every model with a process of its own, called ones before their callers."""
+    """Canaries of all models with a process, called ones before their callers."""
     graphs = {graph.name: graph for graph in GRAPH_RUNNERS}
     found = [_canary(model.contract, graphs) for model in PYTHON_MODELS]
     return tuple(sorted(found, key=lambda canary: bool(canary.calls)))

@@ -1,143 +1,91 @@
 """Ends a tritonserver so that every request in flight is answered, within a bound.
 
-Triton's own way (2.51) waits for idle HTTP connections, and for requests of models that died,
-until its exit timeout, and then calls it a failure.
+After SIGTERM tritonserver (2.51) takes no new connections and finishes what it has, but waits for
+idle connections, and for streams without a request, until its exit timeout. Its metrics page still
+answers. So it is killed as soon as nothing is in flight: nothing computes, no model has requests,
+and no client has bytes of an answer still to come.
 """
 
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from operations.server import TritonServer
-from operations.supervisor import connections, quiet
-from operations.supervisor.connections import Connection, Traffic
-from operations.supervisor.events import SERVER, Cause
-from operations.supervisor.journal import Journal
-from operations.supervisor.settings import Settings
+from operations.ports import Ports
+from operations.server_process import ServerProcess
+from operations.supervisor import processes
+from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.triton_api import NoAnswer, TritonApi
 
 STEP_S = 0.1
+BUSY_SHARE = 0.02
+"""Share of a core that all model processes together may take and still be idle. An idle `llm`
+took 10 ms in 12 s; one that computes takes all it gets."""
+CPU_GRAIN_S = 0.02
+"""Twice the grain in which Linux counts: a single count is no sign of work."""
+_ESTABLISHED = "01"
 
 
 @dataclass(frozen=True)
 class Drained:
-    """How it went: whether all requests were answered, how many connections were ended, whether
-    the server had to be killed, and its exit status."""
+    """Whether all requests were answered, and how the server ended: None means killed by us."""
 
     complete: bool
-    connections: int
-    killed: bool
-    status: int
+    status: int | None
 
 
-class Drain:
-    """`run` blocks for at most `drain_s` and `exit_s`.
+class Activity:
+    """Whether a server has anything in flight."""
 
-    `has_leaks`: a model died before, so the server may wait for requests that never end.
-    """
+    def __init__(self, pid: int, ports: Ports, api: TritonApi) -> None:
+        self._pid, self._ports, self._api = pid, ports, api
+        self._instances = processes.find(pid).living
+        self._used_s = processes.cpu_s(self._instances)
+        self._since_s = time.monotonic()
 
-    def __init__(
-        self,
-        server: TritonServer,
-        api: TritonApi,
-        settings: Settings,
-        journal: Journal,
-        has_leaks: bool,
-    ) -> None:
-        self._api = api
-        self._server, self._settings, self._journal = server, settings, journal
-        self._has_leaks = has_leaks
-        self._pid, self._ended = server.pid, 0
-        self._alone_since_s: float | None = None
-        self._quiet = quiet.models_of(self._pid)
+    def idle_s(self) -> float:
+        """For how long nothing has been in flight."""
+        now_s, used_s = time.monotonic(), processes.cpu_s(self._instances)
+        spent_s = sum(used - self._used_s.get(pid, 0.0) for pid, used in used_s.items())
+        computes = spent_s > BUSY_SHARE * (now_s - self._since_s) + CPU_GRAIN_S
+        if computes or self._has_requests() or unsent_bytes(self._pid, self._ports):
+            self._since_s, self._used_s = now_s, used_s
+        return now_s - self._since_s
 
-    def run(self) -> Drained:
-        """SIGTERM, patience, then less of it."""
-        self._server.send(signal.SIGTERM)
-        complete = _wait(self._settings.drain_s, self._step)
-        exited = self._server.status() is not None
-        if not exited:
-            self._ended += self._end(frozenset(self._open(self._ports)))
-            if not (complete and self._has_leaks):
-                exited = _wait(self._settings.exit_s, lambda: self._server.status() is not None)
-        self._server.kill()
-        status = self._server.status()
-        return Drained(complete, self._ended, not exited, 0 if status is None else status)
-
-    @property
-    def _ports(self) -> tuple[int, ...]:
-        return (self._server.ports.http, self._server.ports.grpc)
-
-    def _step(self) -> bool:
-        """End idle connections; whether there is nothing left to wait for."""
-        if self._server.status() is not None:
-            return True
-        if self._is_alone():
-            return True
-        idle_s = self._idle_s()
-        http = {one: self._traffic(one) for one in self._open(self._ports[:1])}
-        idle = [
-            one
-            for one, traffic in http.items()
-            if traffic and traffic.was_answered and traffic.silent_s > idle_s
-        ]
-        self._ended += self._end(frozenset(idle))
-        return self._end_silent_grpc(idle_s) and len(idle) == len(http) and self._has_leaks
-
-    def _end_silent_grpc(self, idle_s: float) -> bool:
-        """Whether all gRPC connections are silent; they are ended once no model computes.
-
-        Who sent last says nothing there (HTTP/2 acknowledges), so that silence alone may be a
-        request that takes long. An open stream without a request keeps tritonserver up for ever.
-        """
-        grpc = {one: self._traffic(one) for one in self._open(self._ports[1:])}
-        silent = [one for one, traffic in grpc.items() if traffic and traffic.silent_s > idle_s]
-        if self._quiet.seconds() > idle_s:
-            self._ended += self._end(frozenset(silent))
-        return len(silent) == len(grpc)
-
-    def _is_alone(self) -> bool:
-        """Whether nobody has been connected for `exit_s`: nobody is left to get an answer.
-
-        Triton ends by itself before that, unless a load failed earlier: then it waits for the model
-        until its exit timeout (2.51).
-        """
-        if self._open(self._ports):
-            self._alone_since_s = None
+    def _has_requests(self) -> bool:
+        try:
+            return self._api.in_flight() > 0
+        except NoAnswer:  # it ends: its processes say the rest
             return False
-        now_s = time.monotonic()
-        self._alone_since_s = now_s if self._alone_since_s is None else self._alone_since_s
-        return now_s - self._alone_since_s >= self._settings.exit_s
 
-    def _idle_s(self) -> float:
-        """How long an answered connection must be silent before it is taken for idle."""
+
+def unsent_bytes(pid: int, ports: Ports, proc: Path = Path("/proc")) -> int:
+    """Bytes that the kernel holds for clients which have not taken them yet (proc(5), net/tcp)."""
+    total = 0
+    for table in ("tcp", "tcp6"):
         try:
-            is_generating = self._api.is_generating()
-        except NoAnswer:
-            is_generating = True
-        return self._settings.idle_generating_s if is_generating else self._settings.idle_s
+            rows = (proc / str(pid) / "net" / table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for row in rows:
+            _, local, _, state, queues, *_ = row.split()
+            if state == _ESTABLISHED and int(local[-4:], 16) in (ports.http, ports.grpc):
+                total += int(queues.partition(":")[0], 16)
+    return total
 
-    def _open(self, ports: tuple[int, ...]) -> list[Connection]:
-        return list(connections.established(self._pid, ports))
 
-    def _traffic(self, connection: Connection) -> Traffic | None:
-        try:
-            return connections.traffic(self._pid, connection)
-        except connections.Forbidden as error:
-            self._refused(error)
-            return None
+def drain(server: ServerProcess, api: TritonApi, settings: SupervisorSettings) -> Drained:
+    """SIGTERM, wait until nothing is in flight, kill; blocks for little more than `drain_s`."""
+    activity = Activity(server.pid, server.ports, api)
+    server.terminate()
 
-    def _end(self, wanted: frozenset[Connection]) -> int:
-        try:
-            return connections.end(self._pid, wanted)
-        except connections.Forbidden as error:
-            self._refused(error)
-            return 0
+    def is_over() -> bool:
+        return server.status() is not None or activity.idle_s() >= settings.idle_s
 
-    def _refused(self, error: Exception) -> None:
-        action = f"idle connections can't be told or ended: {error}"
-        self._journal.add_once(SERVER, Cause.REFUSED, action)
+    complete = _wait(settings.drain_s, is_over)
+    status = server.status()
+    server.kill()
+    return Drained(complete, status)
 
 
 def _wait(bound_s: float, is_over: Callable[[], bool]) -> bool:

@@ -1,8 +1,14 @@
-"""What happened, as a record and as a line of log."""
+"""What happened: kept, and printed as one line each."""
 
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+
+MAX_EVENTS = 10_000
+SERVER = "tritonserver"
+"""Stands in the place of a model where the whole server is meant."""
 
 
 class Cause(StrEnum):
@@ -12,21 +18,18 @@ class Cause(StrEnum):
     STOPPED = "stopped"
     STUCK = "stuck"
     FAILING = "failing"
-    CALLER = "caller"
-    """The model waited for another one that had to be brought back."""
     STOPPING = "stopping"
-    REFUSED = "refused"
-    """The system does not let us do something; what follows is less than promised."""
 
 
-SERVER = "tritonserver"
-"""Stands in the place of a model where the whole server is meant."""
+RECOVERY_CAUSES = (Cause.DEAD, Cause.STOPPED, Cause.STUCK, Cause.FAILING)
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that was done: when (Unix time), to which model, why, what, and how long it took
-    from the moment it was noticed; `ok` is false where it did not help."""
+    """What was done at `time_s` (Unix time), to which model and why.
+
+    `seconds` count from the moment it was noticed; `ok` is false where it did not help.
+    """
 
     time_s: float
     model: str
@@ -36,6 +39,36 @@ class Event:
     ok: bool = True
 
     def line(self) -> str:
-        """As logged: `2026-11-21T06:00:00Z llm dead: reloaded after 0.84 s`."""
+        """As logged: `2026-11-21T06:00:00Z tokenizer dead: reloaded after 0.84 s`."""
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.time_s))
-        return f"{when} {self.model} {self.cause}: {self.action} after {self.seconds:.2f} s"
+        taken = f" after {self.seconds:.2f} s" if self.seconds else ""
+        return f"{when} {self.model} {self.cause}: {self.action}{taken}"
+
+
+def print_line(line: str) -> None:
+    """To standard output at once, also where that is a file."""
+    print(line, flush=True)
+
+
+class EventLog:
+    """The newest events; the line of each goes to `write`."""
+
+    def __init__(self, write: Callable[[str], None] = print_line) -> None:
+        self._write = write
+        self._events: list[Event] = []
+        self._lock = threading.Lock()
+
+    @property
+    def events(self) -> list[Event]:
+        """A copy, oldest first."""
+        with self._lock:
+            return list(self._events)
+
+    def add(
+        self, model: str, cause: Cause, action: str, seconds: float = 0.0, ok: bool = True
+    ) -> None:
+        event = Event(time.time(), model, cause, action, seconds, ok)
+        with self._lock:
+            self._events.append(event)
+            del self._events[:-MAX_EVENTS]
+        self._write(event.line())

@@ -10,7 +10,7 @@ from ensembles.metrics import (
     SUPERVISOR_READY,
     Metric,
 )
-from operations.supervisor.events import Cause
+from operations.supervisor.events import RECOVERY_CAUSES, SERVER, Cause
 
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
@@ -38,11 +38,12 @@ class SupervisorMetrics:
         )
         for model in models:  # a series that is there from the start can be alerted on
             self._up.labels(model).set(0)
-            for cause in Cause.DEAD, Cause.STOPPED, Cause.STUCK, Cause.FAILING:
+        for model in (*models, SERVER):
+            for cause in RECOVERY_CAUSES:
                 self._recoveries.labels(model, cause)
 
     def recovered(self, model: str, cause: Cause) -> None:
-        """A model was reloaded."""
+        """A model was reloaded, or the server started again."""
         self._recoveries.labels(model, cause).inc()
 
     def canary_answered(self, model: str, seconds: float) -> None:

@@ -1,24 +1,21 @@
-"""The processes of a tritonserver's Python models, as /proc shows them.
+"""The processes of a tritonserver's Python models.
 
-Each instance of a Python model is a `triton_python_backend_stub` that the server started. A
-killed one stays behind as a zombie without a command line; the server neither notices nor starts
-another.
+Each instance of a Python model is a `triton_python_backend_stub` that the server started. A killed
+one stays behind as a zombie without a command line; the server neither notices nor starts another.
 """
 
 import contextlib
-import os
-import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-PROC = Path("/proc")
-STUB = "triton_python_backend_stub"
-CRASHES = 1 << signal.SIGSEGV - 1 | 1 << signal.SIGABRT - 1
-"""As bits of a thread's blocked signals."""
+import psutil
 
-_USER, _SYSTEM, _BLOCKED = 11, 12, 29
-"""Fields 14, 15 and 32 of /proc/PID/stat (proc(5)), counted from the state."""
+from operations.ports import Ports
+
+STUB = "triton_python_backend_stub"
+_STATES = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
 
 
 class State(StrEnum):
@@ -33,8 +30,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Instance:
-    """One process of a model: `name` is Triton's own for it (llm_0_0), `region` its file in
-    /dev/shm, which stays behind when it is killed."""
+    """One process of a model.
+
+    `name` is Triton's own for it (llm_0_0), `region` its file in /dev/shm, which stays when it is
+    killed.
+    """
 
     model: str
     name: str
@@ -44,7 +44,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Found:
-    """A server's model processes: the living ones, and the numbers of the dead ones that it keeps.
+    """A server's model processes: the living ones, and the pids of the dead ones that it keeps.
 
     Which model a dead one served can't be told any more.
     """
@@ -53,106 +53,69 @@ class Found:
     dead: frozenset[int] = frozenset()
 
 
-class Finder:
-    """Finds a server's model processes again and again; others are looked at only once.
-
-    Linux lists a process's children in a file for each of its threads; tritonserver has hundreds.
-    """
-
-    def __init__(self, server_pid: int, proc: Path = PROC) -> None:
-        self._server_pid, self._proc = server_pid, proc
-        self._strangers: frozenset[int] = frozenset()
-
-    def find(self) -> Found:
-        """Those that there are now."""
-        pids = {int(entry.name) for entry in os.scandir(self._proc) if entry.name.isdecimal()}
-        new = pids - self._strangers
-        children = {pid for pid in new if _parent(pid, self._proc) == self._server_pid}
-        self._strangers = frozenset(pids - children)
-        living = (_instance(pid, self._proc) for pid in sorted(children))
-        dead = frozenset(pid for pid in children if _is_dead_stub(pid, self._proc))
-        return Found(tuple(one for one in living if one), dead)
+def find(server_pid: int) -> Found:
+    """The model processes that the server and its descendants have now."""
+    living, dead = [], set()
+    for process in _descendants(server_pid):
+        with contextlib.suppress(psutil.NoSuchProcess):  # ZombieProcess is one
+            if process.name() != STUB[:15] and process.name() != STUB:
+                continue
+            if process.status() in _STATES:
+                dead.add(process.pid)
+            elif found := _instance(process):
+                living.append(found)
+    return Found(tuple(living), frozenset(dead))
 
 
-def instances(server_pid: int, proc: Path = PROC) -> tuple[Instance, ...]:
-    """The living ones of a server, looked for once."""
-    return Finder(server_pid, proc).find().living
-
-
-def state(pid: int, proc: Path = PROC) -> State:
+def state(pid: int) -> State:
     """STOPPED is by SIGSTOP, not by a debugger."""
     try:
-        letter = _stat(pid, proc)[0]
-    except OSError:
+        status = psutil.Process(pid).status()
+    except psutil.NoSuchProcess:
         return State.GONE
-    return {"Z": State.DEAD, "X": State.DEAD, "T": State.STOPPED}.get(letter, State.ALIVE)
+    if status in _STATES:
+        return State.DEAD
+    return State.STOPPED if status == psutil.STATUS_STOPPED else State.ALIVE
 
 
-def cpu_s(pid: int, proc: Path = PROC) -> float:
-    """Of all threads since its start; 0 when it is gone."""
-    try:
-        fields = _stat(pid, proc)
-    except OSError:
-        return 0.0
-    return (int(fields[_USER]) + int(fields[_SYSTEM])) / os.sysconf("SC_CLK_TCK")
-
-
-def crashing(pid: int, proc: Path = PROC) -> frozenset[int]:
-    """Threads of a tritonserver that are in its handler of SIGSEGV or SIGABRT, which blocks the
-    signal while it prints a stack trace. One that crashed inside malloc hangs there for ever, and
-    the server goes on without it until others need what it holds. No thread blocks them else."""
-    tasks = proc / str(pid) / "task"
-    found = set()
-    with contextlib.suppress(OSError):  # the process is gone
-        for thread in os.scandir(tasks):
-            with contextlib.suppress(OSError):  # the thread is
-                if int(_stat(int(thread.name), tasks)[_BLOCKED]) & CRASHES:
-                    found.add(int(thread.name))
-    return frozenset(found)
+def cpu_s(instances: tuple[Instance, ...]) -> dict[int, float]:
+    """CPU seconds of each since its start."""
+    found = {}
+    for one in instances:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = psutil.Process(one.pid).cpu_times()
+            found[one.pid] = times.user + times.system
+    return found
 
 
 def kill(instance: Instance) -> None:
     """SIGKILL, if the process still is what it was; frees its shared memory by name."""
-    if _instance(instance.pid, PROC) == instance:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(instance.pid, signal.SIGKILL)
-    free(instance)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(instance.pid)
+        if _instance(process) == instance:
+            process.kill()
+    (Path("/dev/shm") / instance.region).unlink(missing_ok=True)
 
 
-def free(instance: Instance) -> None:
-    """Remove what a dead process left in /dev/shm; the server's own mapping stays valid."""
-    with contextlib.suppress(OSError):
-        (Path("/dev/shm") / instance.region).unlink()
-
-
-def _parent(pid: int, proc: Path) -> int | None:
+def open_connections(pid: int, ports: Ports) -> int:
+    """How many connections clients have to HTTP and gRPC."""
     try:
-        return int(_stat(pid, proc)[1])
-    except OSError:  # it has just ended
-        return None
+        found = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return 0
+    served = (ports.http, ports.grpc)
+    return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port in served for one in found)
 
 
-def _is_dead_stub(pid: int, proc: Path) -> bool:
-    """A zombie has kept nothing but its name, of which the kernel has the first 15 characters."""
-    try:
-        name = (proc / str(pid) / "comm").read_text().strip()
-    except OSError:
-        return False
-    return name == STUB[:15] and state(pid, proc) is State.DEAD
+def _descendants(pid: int) -> Iterator[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        yield from psutil.Process(pid).children(recursive=True)
 
 
-def _stat(pid: int, proc: Path) -> list[str]:
-    """State, parent and more; the name before them may contain anything. Raises OSError."""
-    return (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
-
-
-def _instance(pid: int, proc: Path) -> Instance | None:
-    """None for what is no stub: zombies have no arguments."""
-    try:
-        arguments = (proc / str(pid) / "cmdline").read_text().split("\0")
-    except OSError:
-        return None
-    if not arguments[0].endswith(STUB):
+def _instance(process: psutil.Process) -> Instance | None:
+    """None for one that is between fork and exec."""
+    words = process.cmdline()
+    if len(words) < 9 or not words[0].endswith(STUB):
         return None
     # stub, <repository>/<model>/<version>/model.py, region, sizes, parent, backend, offset, name, …
-    return Instance(Path(arguments[1]).parts[-3], arguments[8], pid, arguments[2])
+    return Instance(Path(words[1]).parts[-3], words[8], process.pid, words[2])

@@ -1,44 +1,37 @@
-"""How patient the supervisor is; everything in seconds."""
+"""How patient the supervisor is."""
 
 from dataclasses import dataclass
 
 HEALTH_PORT = 8003
-"""Of /livez, /readyz and /metrics, beside Triton's 8000 to 8002."""
+"""For /livez, /readyz and /metrics, beside Triton's 8000 to 8002."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Times in seconds, `failures` in canaries.
-
-    A model is stuck when a canary had no answer for `canary_timeout_s` and nothing else was
-    finished meanwhile; failing when `failures` canaries in a row were answered with an error.
-    """
+class SupervisorSettings:
+    """Times in seconds; `failures` and `reloads` are counts."""
 
     poll_s: float = 0.2
     """Between two looks at the processes."""
     lasting_s: float = 0.4
     """How long a process must be dead or stopped before something is done."""
     load_lost_s: float = 5.0
-    """The same for a process whose model is being loaded: Triton (2.51) waits for it for ever, so
-    the server is started again."""
+    """The same while a model is being loaded: Triton (2.51) then waits for it for ever."""
+    load_s: float = 180.0
+    """For the repository API to load a model; after it the server is started again."""
     canary_interval_s: float = 10.0
     canary_retry_s: float = 1.0
     """Between canaries of a model that does not answer as it should."""
     canary_timeout_s: float = 20.0
-    suspect_s: float = 5.0
-    """The same for a model that streamed to one that died: it may wait for that for ever."""
+    """A model without an answer for so long, and without progress, hangs; so does a server."""
     failures: int = 3
-    load_s: float = 180.0
-    """For the repository API to load a model; after it the server is started again."""
+    """Canaries in a row that were answered with an error."""
+    reloads: int = 3
+    """So often a model is reloaded, each time within `stable_s`, before the server is restarted."""
     backoff_min_s: float = 1.0
     backoff_max_s: float = 60.0
     stable_s: float = 60.0
-    """A model or server that lived this long begins with the shortest wait again."""
+    """A model or server that lived this long begins with no wait again."""
     drain_s: float = 30.0
-    """For requests in flight at SIGTERM; after it their connections are ended."""
+    """For requests in flight at SIGTERM; after it they are cut."""
     idle_s: float = 3.0
-    """While draining: an answered HTTP connection that was silent for so long has no request."""
-    idle_generating_s: float = 15.0
-    """The same while `llm` has requests, or can't be asked: a stream may pause."""
-    exit_s: float = 5.0
-    """For tritonserver to end once it has no connections or they are ended; after it: SIGKILL."""
+    """While draining: nothing is in flight when nothing was computed or sent for so long."""

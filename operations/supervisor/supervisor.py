@@ -5,24 +5,20 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Callable
 
-from builders.repository import REPOSITORY
-from builders.spec import Sku
-from operations.ports import Ports, port_faults
+from operations.ports import port_faults
 from operations.preflight import PreflightError
-from operations.server import ServerError, TritonServer
+from operations.server_process import ServerError, ServerProcess
+from operations.supervisor import processes
 from operations.supervisor.canary import canaries
-from operations.supervisor.drain import Drain
-from operations.supervisor.endpoint import Endpoint, Handler, Page
-from operations.supervisor.events import SERVER, Cause, Event
-from operations.supervisor.health import Backoff
-from operations.supervisor.journal import Journal, print_line
+from operations.supervisor.drain import drain
+from operations.supervisor.events import SERVER, Cause, Event, EventLog, print_line
+from operations.supervisor.health_endpoint import HealthEndpoint, Page
 from operations.supervisor.metrics import CONTENT_TYPE, SupervisorMetrics
+from operations.supervisor.model_health import Backoff
 from operations.supervisor.notify import ALIVE, READY, STOPPING, notify
-from operations.supervisor.settings import Settings
+from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.triton_api import TritonApi
 from operations.supervisor.watch import Watch
 
@@ -36,41 +32,34 @@ STALLED_S = 300.0
 
 
 class Supervisor:
-    """`with Supervisor(sku, ports, log) as running:` serves until the block ends.
+    """`with Supervisor(server) as running:` serves until the block ends.
 
-    The same as `TritonServer`, whose log goes to `log`, but a model that dies comes back, as does
-    the server. `health_port` 0 takes a free one. `handlers` are asked for paths that are not the
-    supervisor's own. Raises what `TritonServer` raises when the first start fails.
+    `server` is not running yet. `health_port` 0 takes a free one. Raises what the server's start
+    raises when the first one fails.
     """
 
     def __init__(
         self,
-        sku: Sku,
-        ports: Ports,
-        log: Path,
-        repository: Path = REPOSITORY,
-        options: tuple[str, ...] = (),
-        settings: Settings | None = None,
+        server: ServerProcess,
+        settings: SupervisorSettings | None = None,
         health_port: int = 0,
-        handlers: tuple[Handler, ...] = (),
-        variables: Mapping[str, str] | None = None,
-        report: Callable[[str], None] = print_line,
+        write: Callable[[str], None] = print_line,
     ) -> None:
-        self.ports, self.log = ports, log
-        self._settings = settings or Settings()
+        self.ports = server.ports
+        self._settings = settings or SupervisorSettings()
         health = {"health": health_port} if health_port else {}
-        if found := list(port_faults(health, ports.address)):
+        if found := list(port_faults(health, self.ports.address)):
             raise PreflightError("\n".join(found))
-        bound_s = self._settings.drain_s + self._settings.exit_s + 5
-        options = (*options, f"--exit-timeout-secs={bound_s:.0f}")  # ours comes first
-        self._server = TritonServer(sku, ports, log, repository, options, variables)
-        self._api = TritonApi(ports, self._server.admin_key)
-        self._journal = Journal(report)
+        server.exit_timeout_s = round(self._settings.drain_s) + 10  # ours comes first
+        self._server = server
+        self._api = TritonApi(self.ports, server.admin_key)
+        self._log = EventLog(write)
         self._metrics = SupervisorMetrics(tuple(canary.model for canary in canaries()))
-        self._endpoint = Endpoint(health_port, (self._own_pages, *handlers), ports.address)
+        self._endpoint = HealthEndpoint(health_port, self._page, self.ports.address)
         self._watch: Watch | None = None
         self._stop = threading.Event()
-        self._beat_s = time.monotonic()
+        self._beat_s = self._lost_s = time.monotonic()
+        self._cause = Cause.DEAD
         self._status, self._is_closed = 0, False
         self._ended = threading.Event()
         self._watch_thread = threading.Thread(target=self._run, name="supervisor")
@@ -82,13 +71,12 @@ class Supervisor:
 
     @property
     def health_port(self) -> int:
-        """Where /livez, /readyz and /metrics are."""
         return self._endpoint.port
 
     @property
     def events(self) -> list[Event]:
         """What was done so far, oldest first."""
-        return self._journal.events
+        return self._log.events
 
     @property
     def is_ready(self) -> bool:
@@ -99,17 +87,12 @@ class Supervisor:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
         """Start the server and wait until every model has answered."""
-        self._endpoint.__enter__()
+        self._endpoint.start()
         try:
             self._server.start()
         except BaseException:
@@ -167,23 +150,23 @@ class Supervisor:
     def _step(self, backoff: Backoff) -> None:
         if self._watch is None:
             self._restart(backoff)
-        elif cause := self._server_fault(self._watch):
-            self._lose_server(cause)
+        elif self._server.status() is not None:
+            self._lose_server(self._watch, Cause.DEAD)
+        elif cause := self._watch.server_problem:
+            self._lose_server(self._watch, cause)
         else:
             self._watch.tick(self._beat_s)
 
-    def _server_fault(self, watch: Watch) -> Cause | None:
-        return Cause.DEAD if self._server.status() is not None else watch.server_problem
-
-    def _lose_server(self, cause: Cause) -> None:
+    def _lose_server(self, watch: Watch, cause: Cause) -> None:
         """End what is left of it: processes of its models outlive a killed server."""
-        if self._watch is not None:
-            self._watch.close()
+        watch.close()
         self._watch = None
         self._lost_s, self._cause = time.monotonic(), cause
-        self._server.kill()
         status = self._server.status()
-        self._journal.add(SERVER, cause, f"ended (status {status})", ok=False)
+        self._metrics.connections_ended(processes.open_connections(watch.pid, self.ports))
+        self._server.kill()
+        ended = "killed" if status is None else f"ended (status {status})"
+        self._log.add(SERVER, cause, ended, ok=False)
 
     def _restart(self, backoff: Backoff) -> None:
         if self._stop.wait(backoff.next_s(time.monotonic())):
@@ -193,30 +176,26 @@ class Supervisor:
         except (ServerError, PreflightError) as error:
             reason = str(error).splitlines()[0][:200]
             taken_s = time.monotonic() - self._lost_s
-            self._journal.add(SERVER, self._cause, f"restart failed ({reason})", taken_s, ok=False)
+            self._log.add(SERVER, self._cause, f"restart failed ({reason})", taken_s, ok=False)
             return
         self._watch = self._new_watch()
-        self._journal.add(SERVER, self._cause, "restarted", time.monotonic() - self._lost_s)
+        self._metrics.recovered(SERVER, self._cause)
+        self._log.add(SERVER, self._cause, "restarted", time.monotonic() - self._lost_s)
 
     def _new_watch(self) -> Watch:
-        return Watch(self._server.pid, self._api, self._settings, self._journal, self._metrics)
+        return Watch(self._server.pid, self._api, self._settings, self._log, self._metrics)
 
     def _end(self) -> None:
         if self._watch is None:
             return
         self._watch.close()
         start_s = time.monotonic()
-        leaks = self._watch.has_recovered
-        found = Drain(self._server, self._api, self._settings, self._journal, leaks).run()
+        found = drain(self._server, self._api, self._settings)
         self._status = 0 if found.complete else 1
-        self._journal.add(
-            SERVER,
-            Cause.STOPPING,
-            f"{'drained' if found.complete else 'streams cut'}, {found.connections} connections "
-            f"ended, server's exit status {found.status}{', killed' if found.killed else ''}",
-            time.monotonic() - start_s,
-            found.complete,
-        )
+        result = "drained" if found.complete else "requests cut"
+        end = "server killed" if found.status is None else f"server's exit status {found.status}"
+        taken_s = time.monotonic() - start_s
+        self._log.add(SERVER, Cause.STOPPING, f"{result}, {end}", taken_s, found.complete)
 
     # --- what the probes see ---------------------------------------------------------------
 
@@ -226,10 +205,7 @@ class Supervisor:
             return {SERVER: "tritonserver is not running"}
         return watch.problems()
 
-    def _own_pages(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> Page | None:
-        path = target.partition("?")[0]
+    def _page(self, path: str) -> Page | None:
         if path == "/livez":
             return self._livez()
         if path == "/readyz":
@@ -250,5 +226,5 @@ class Supervisor:
         if self._stop.is_set():
             problems[SERVER] = "stopping"
         ready = not any(problems.values())
-        report = {"ready": ready, "models": {m: p or "ok" for m, p in problems.items()}}
-        return Page(200 if ready else 503, json.dumps(report).encode())
+        states = {"ready": ready, "models": {m: p or "ok" for m, p in problems.items()}}
+        return Page(200 if ready else 503, json.dumps(states).encode())

@@ -2,10 +2,12 @@
 
 import http.client
 import json
-import re
 import time
 from dataclasses import dataclass
 from itertools import count
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from ensembles.metrics import ITERATIONS, REQUESTS, RUNNING, TOKENS, WAITING
 from operations.admin_key import HTTP_HEADER
@@ -15,7 +17,8 @@ from operations.supervisor.canary import Canary
 TIMEOUT_S = 5.0
 BUSY = 503
 """A full queue: the model lives."""
-UNKNOWN_MODEL = 404
+_PENDING = "nv_inference_pending_request_count"
+_EXECUTIONS = "nv_inference_exec_count"
 
 
 class NoAnswer(Exception):
@@ -46,29 +49,27 @@ class Answer:
 
 
 class TritonApi:
-    """The HTTP and metrics ports of one server."""
+    """The HTTP and metrics ports of one server. Every call raises `NoAnswer`."""
 
     def __init__(self, ports: Ports, admin_key: str = "") -> None:
         self.ports = ports
         self._headers = {"Connection": "close", HTTP_HEADER: admin_key}
-        self.own_ports: set[int] = set()
-        """Of our side of the connections that are open now: not to be mistaken for clients."""
         self._ids = count()
 
     def ask(self, canary: Canary, timeout_s: float) -> Answer:
-        """The model's answer to its canary; raises `NoAnswer`."""
+        """The model's answer to its canary."""
         body = canary.body | {"id": f"canary-{canary.model}-{next(self._ids)}"}
         return self._call("POST", canary.path, body, timeout_s)
 
     def is_live(self) -> bool:
-        """Whether the server itself answers."""
+        """Whether the server itself answers; raises nothing."""
         try:
             return self._call("GET", "/v2/health/live").status == 200
         except NoAnswer:
             return False
 
     def unloaded_models(self) -> frozenset[str]:
-        """Models that somebody unloaded through the repository API. Raises `NoAnswer`."""
+        """Models that somebody unloaded through the repository API."""
         index = json.loads(self._call("POST", "/v2/repository/index", {}).body)
         loaded = {row["name"] for row in index if row.get("reason") != "unloaded"}
         return frozenset(row["name"] for row in index) - loaded
@@ -77,7 +78,7 @@ class TritonApi:
         """Load the model with new processes; empty when it worked, else Triton's reason.
 
         A load with an unchanged configuration keeps the instances that there are, dead ones too
-        (Triton 2.51), so a parameter of it is changed. Raises `NoAnswer`.
+        (Triton 2.51), so a parameter of it is changed.
         """
         config = json.loads(self._call("GET", f"/v2/models/{model}/config").body)
         if "error" in config:  # not loaded at all: the file says what it should be
@@ -85,22 +86,23 @@ class TritonApi:
         config.setdefault("parameters", {})["reloaded"] = {"string_value": str(time.time_ns())}
         return self._load(model, {"parameters": {"config": json.dumps(config)}}, timeout_s)
 
-    def progress(self, canary: Canary) -> tuple[str, ...]:
+    def progress(self, canary: Canary) -> tuple[Sample, ...]:
         """Counters of finished work of the model, and of tokens of the one that it streams from.
 
-        What moves when a request merely arrives is left out, or canaries of a stuck model would
-        look like progress; Triton's own counters move then for decoupled models. Raises `NoAnswer`.
+        What moves when a request merely arrives is left out, or canaries of a hanging model would
+        look like progress; Triton's own counters move then for decoupled models.
         """
-        page = self._call("GET", "/metrics", port=self.ports.metrics).body.decode()
-        return tuple(line for line in page.splitlines() if _is_progress(line, canary))
+        return tuple(sample for sample in self._metrics() if _is_progress(sample, canary))
 
-    def is_generating(self) -> bool:
-        """Whether `llm` has requests, as far as it says so. Raises `NoAnswer`."""
+    def in_flight(self) -> float:
+        """Requests that wait for a model, or that `llm` generates for."""
+        names = (_PENDING, RUNNING.name, WAITING.name)
+        return sum(sample.value for sample in self._metrics() if sample.name in names)
+
+    def _metrics(self) -> list[Sample]:
         page = self._call("GET", "/metrics", port=self.ports.metrics).body.decode()
-        gauges = [
-            line for line in page.splitlines() if line.startswith((RUNNING.name, WAITING.name))
-        ]
-        return not gauges or any(float(line.split()[-1]) > 0 for line in gauges)
+        families = text_string_to_metric_families(page)
+        return [sample for family in families for sample in family.samples]
 
     def _load(self, model: str, body: dict[str, object], timeout_s: float) -> str:
         return self._call("POST", f"/v2/repository/models/{model}/load", body, timeout_s).error
@@ -109,7 +111,7 @@ class TritonApi:
         self,
         method: str,
         path: str,
-        body: object = None,
+        body: dict[str, object] | None = None,
         timeout_s: float = TIMEOUT_S,
         port: int | None = None,
     ) -> Answer:
@@ -117,34 +119,23 @@ class TritonApi:
         connection = http.client.HTTPConnection(
             self.ports.asked_at, port or self.ports.http, timeout=timeout_s
         )
-        own_port = 0
         try:
-            connection.connect()
-            own_port = connection.sock.getsockname()[1]
-            self.own_ports.add(own_port)
             data = None if body is None else json.dumps(body)
             connection.request(method, path, data, self._headers)
             response = connection.getresponse()
             return Answer(response.status, response.read(), time.monotonic() - start)
         except (OSError, http.client.HTTPException) as error:
-            raise NoAnswer(
-                f"{method} {path}: {error or type(error).__name__}",
-                isinstance(error, TimeoutError),
-            ) from error
+            reason = f"{method} {path}: {error or type(error).__name__}"
+            raise NoAnswer(reason, isinstance(error, TimeoutError)) from error
         finally:
             connection.close()
-            self.own_ports.discard(own_port)
 
 
-_SAMPLE = re.compile(r'^(\w+)\{(?:[^}]*,)?model="([^"]*)"')
-
-
-def _is_progress(line: str, canary: Canary) -> bool:
-    if not (sample := _SAMPLE.match(line)):
-        return False
-    name, model = sample.groups()
-    if name == ITERATIONS.name or (name == TOKENS.name and 'type="output"' in line):
+def _is_progress(sample: Sample, canary: Canary) -> bool:
+    name, labels = sample.name, sample.labels
+    model = labels.get("model")
+    if name == ITERATIONS.name or (name == TOKENS.name and labels.get("type") == "output"):
         return model == canary.model or model in canary.calls
     if name == REQUESTS.name:
-        return model == canary.model and ('outcome="ok"' in line or 'outcome="failed"' in line)
-    return name == "nv_inference_exec_count" and model == canary.model and not canary.decoupled
+        return model == canary.model and labels.get("outcome") in ("ok", "failed")
+    return name == _EXECUTIONS and model == canary.model and not canary.decoupled

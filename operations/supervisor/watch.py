@@ -1,19 +1,20 @@
-"""Watches the models of one running tritonserver and brings them back."""
+"""Watches the models of one running tritonserver, reloads plain ones, gives the server up for more.
+
+A request to a plain model that died gets an error. A stream of a decoupled one gets nothing, not
+even an end (Triton 2.51), and its callers wait for ever: only the server's end ends that.
+"""
 
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from operations.supervisor import connections, processes
+from operations.supervisor import processes
 from operations.supervisor.canary import Canary, canaries
-from operations.supervisor.events import SERVER, Cause
-from operations.supervisor.health import Backoff, ModelHealth
-from operations.supervisor.journal import Journal
-from operations.supervisor.loads import Loads
+from operations.supervisor.events import SERVER, Cause, EventLog
 from operations.supervisor.metrics import SupervisorMetrics
-from operations.supervisor.processes import Instance, State
-from operations.supervisor.server_health import ServerHealth
-from operations.supervisor.settings import Settings
+from operations.supervisor.model_health import Backoff, ModelHealth
+from operations.supervisor.processes import Found, Instance, State
+from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.triton_api import BUSY, NoAnswer, TritonApi
 
 UNLOADED = "unloaded through the repository API"
@@ -22,33 +23,33 @@ UNLOADED = "unloaded through the repository API"
 class Watch:
     """Looks after one server process until closed; `tick` is called every `poll_s`.
 
-    Canaries and recoveries run in threads, so that a model that takes long keeps no other waiting.
+    Canaries and reloads run in threads, so that a model that takes long keeps no other waiting.
     """
 
     def __init__(
         self,
         pid: int,
         api: TritonApi,
-        settings: Settings,
-        journal: Journal,
+        settings: SupervisorSettings,
+        log: EventLog,
         metrics: SupervisorMetrics,
     ) -> None:
         self.pid = pid
         self.server_problem: Cause | None = None
         """Why the server as a whole has to be started again, if it has to."""
-        self.has_recovered = False
-        """Whether a model of this server died: requests to it may be left that never end."""
-        self._api, self._settings, self._journal, self._metrics = api, settings, journal, metrics
+        self._api, self._settings, self._log, self._metrics = api, settings, log, metrics
         self._canaries = {canary.model: canary for canary in canaries()}
         self._health = {model: ModelHealth(settings) for model in self._canaries}
         self._backoff = {model: Backoff(settings) for model in self._canaries}
-        self._server = ServerHealth(pid, api, settings, journal)
+        self._server = ModelHealth(settings)
+        self._server_heard_s = time.monotonic()
         self._asked: set[str] = set()
-        self._finder = processes.Finder(pid)
         self._known: dict[int, Instance] = {}
-        self._loads = Loads(settings.load_lost_s)
-        self._ended: set[Instance] = set()
-        """Ended by us, not gone yet: no longer of interest."""
+        self._killed: set[Instance] = set()
+        """Killed by us, not gone yet: no longer of interest."""
+        self._loading: set[str] = set()
+        self._dead_before_loads: set[int] = set()
+        self._lost_since_s: float | None = None
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._threads = ThreadPoolExecutor(2 * len(self._canaries) + 1, "supervise")
@@ -65,29 +66,45 @@ class Watch:
 
     def tick(self, now_s: float) -> None:
         """One look at everything."""
-        if cause := self._server.seen(now_s):
-            self.server_problem = cause
+        state = processes.state(self.pid)
+        if state is State.GONE:  # its launcher (mpirun) may live on
+            state = State.DEAD
+        if cause := self._server.seen(now_s, self.pid, state):
+            self._give_up(SERVER, cause, self._server.problem)
             return
+        found = processes.find(self.pid)
         with self._lock:
-            self._look_at_processes(now_s)
-            due = [model for model, health in self._health.items() if self._is_due(model, health)]
-            for model in due:
-                self._asked.add(model)
-                self._threads.submit(self._ask, self._canaries[model])
-            if SERVER not in self._asked and self._server.due_s <= now_s:
-                self._asked.add(SERVER)
-                self._threads.submit(self._ask_server)
+            self._look_at_loads(found, now_s)
+            self._look_at_processes(found, now_s)
+            for model, health in self._health.items():
+                if not health.recovering:
+                    self._ask_if_due(model, health, self._ask, self._canaries[model])
+            self._ask_if_due(SERVER, self._server, self._ask_server)
 
-    def _is_due(self, model: str, health: ModelHealth) -> bool:
-        return (
-            not health.recovering and health.due_s <= time.monotonic() and model not in self._asked
-        )
+    def _ask_if_due(self, name: str, health: ModelHealth, ask: object, *arguments: object) -> None:
+        if name not in self._asked and health.due_s <= time.monotonic():
+            self._asked.add(name)
+            self._threads.submit(ask, *arguments)  # type: ignore[arg-type]
 
-    def _look_at_processes(self, now_s: float) -> None:
-        found = self._finder.find()
-        if lost := self._loads.lost(found, now_s):
-            self._lose_load(lost, "a process died that was just started")
-        living = [one for one in found.living if one not in self._ended]
+    def _give_up(self, model: str, cause: Cause, reason: str) -> None:
+        """The server has to be started again."""
+        if self.server_problem is None and not self._closed.is_set():
+            self.server_problem = cause
+            self._log.add(model, cause, f"{reason}; the server is started again", ok=False)
+
+    # --- processes -----------------------------------------------------------------------------
+
+    def _look_at_loads(self, found: Found, now_s: float) -> None:
+        """Triton waits for ever for a process that dies while its model is being loaded."""
+        if not (self._loading and found.dead - self._dead_before_loads):
+            self._lost_since_s = None
+        elif self._lost_since_s is None:
+            self._lost_since_s = now_s
+        elif now_s - self._lost_since_s >= self._settings.load_lost_s:
+            self._give_up(min(self._loading), Cause.STUCK, "its new process died while loading")
+
+    def _look_at_processes(self, found: Found, now_s: float) -> None:
+        living = [one for one in found.living if one not in self._killed]
         self._known.update({one.pid: one for one in living})
         newest = {one.name: one.pid for one in living}
         for pid, instance in list(self._known.items()):
@@ -99,73 +116,86 @@ class Watch:
                 continue
             if not health.recovering:
                 self._recover(instance.model, cause)
-            elif instance.model in self._loads:  # else its canary will tell
-                self._lose_load(instance.model, f"its new process is {state}")
+            elif instance.model in self._loading:  # else its canary will tell
+                self._give_up(instance.model, Cause.STUCK, f"its new process is {state}")
 
-    def _lose_load(self, model: str, reason: str) -> None:
-        """A load that never ends (Triton 2.51) keeps the model away until the server's end."""
-        if self.server_problem is None:
-            self.server_problem = Cause.STUCK
-            self._journal.add(model, Cause.STUCK, f"being loaded, but {reason}", ok=False)
+    # --- canaries ------------------------------------------------------------------------------
+
+    def _ask_server(self) -> None:
+        is_live = self._api.is_live()
+        now_s = time.monotonic()
+        with self._lock:
+            self._asked.discard(SERVER)
+            if is_live:
+                self._server_heard_s = now_s
+                self._server.answered(now_s)
+                return
+            self._server.due_s = now_s + self._settings.canary_retry_s
+        if now_s - self._server_heard_s > self._settings.canary_timeout_s:
+            self._give_up(SERVER, Cause.STUCK, "does not answer its health check")
 
     def _ask(self, canary: Canary) -> None:
-        health = self._health[canary.model]
-        generation = health.generation
-        before: tuple[str, ...] = ()
-        cause: Cause | None = None
+        generation = self._health[canary.model].generation
         try:
-            before = self._api.progress(canary)
-            answer = self._api.ask(canary, self._settings.canary_timeout_s)
-            with self._lock:
-                if health.generation != generation:
-                    return
-                now_s = time.monotonic()
-                if not answer.error or answer.status == BUSY:
-                    health.answered(now_s)
-                else:
-                    cause = health.refused(now_s, answer.error)
-            if not answer.error:
-                self._metrics.canary_answered(canary.model, answer.seconds)
-        except NoAnswer as error:
-            cause = self._silence(canary, generation, before, error)
+            cause = self._cause(canary, generation)
         finally:
             with self._lock:
                 self._asked.discard(canary.model)
         if cause:
-            self._conclude(canary, cause)
+            self._conclude(canary, cause, generation)
 
-    def _silence(
-        self,
-        canary: Canary,
-        generation: int,
-        before: tuple[str, ...],
-        error: NoAnswer,
-    ) -> Cause | None:
+    def _cause(self, canary: Canary, generation: int) -> Cause | None:
+        """Ask, and say what is wrong with the model, if it is time to do something about it."""
         health = self._health[canary.model]
-        progressed = self._has_progressed(canary, before, error)
+        called = self._called(canary)
+        before: object = None
+        try:
+            before = self._api.progress(canary)
+            answer = self._api.ask(canary, self._settings.canary_timeout_s)
+        except NoAnswer as error:
+            progressed = not error.is_late or self._has_progressed(canary, before)
+            with self._lock:
+                if health.generation != generation:
+                    return None
+                return health.silent(time.monotonic(), progressed)
         with self._lock:
             if health.generation != generation:
                 return None
-            return health.silent(time.monotonic(), progressed)
+            if answer.error and answer.status != BUSY:
+                own = called is not None and called == self._called(canary)
+                return health.refused(time.monotonic(), answer.error, own)
+            health.answered(time.monotonic())
+        if not answer.error:
+            self._metrics.canary_answered(canary.model, answer.seconds)
+        return None
 
-    def _has_progressed(self, canary: Canary, before: tuple[str, ...], error: NoAnswer) -> bool:
-        """Also where that can't be told: it is the server's own fault, which `_ask_server` sees."""
+    def _called(self, canary: Canary) -> list[int] | None:
+        """The generations of the models that it calls; None while one of them is down."""
+        with self._lock:
+            called = [self._health[model] for model in canary.calls]
+        return [one.generation for one in called] if all(one.is_up for one in called) else None
+
+    def _has_progressed(self, canary: Canary, before: object) -> bool:
+        """Also where that can't be told: the server's own health check sees that."""
         try:
-            return not error.is_late or self._api.progress(canary) != before
+            return self._api.progress(canary) != before
         except NoAnswer:
             return True
 
-    def _conclude(self, canary: Canary, cause: Cause) -> None:
+    def _conclude(self, canary: Canary, cause: Cause, generation: int) -> None:
         """A model that fails because one that it calls does is not to blame."""
         is_unloaded = self._is_unloaded(canary.model)
         with self._lock:
+            health = self._health[canary.model]
+            if health.generation != generation:
+                return
             if is_unloaded:
-                self._health[canary.model].problem = UNLOADED
+                health.problem = UNLOADED
             elif all(self._health[model].is_up for model in canary.calls):
                 self._recover(canary.model, cause)
 
     def _is_unloaded(self, model: str) -> bool:
-        """What somebody unloaded on purpose is none of ours to load; it has no process left."""
+        """What somebody unloaded on purpose is not ours to load; it has no process left."""
         with self._lock:
             if any(one.model == model for one in self._known.values()):
                 return False
@@ -174,102 +204,47 @@ class Watch:
         except NoAnswer:
             return False
 
-    def _ask_server(self) -> None:
-        cause = self._server.ask()
-        with self._lock:
-            self._asked.discard(SERVER)
-            self.server_problem = self.server_problem or cause
+    # --- recovery ------------------------------------------------------------------------------
 
     def _recover(self, model: str, cause: Cause) -> None:
-        """Begin to bring back the model, and those that may wait for it for ever.
-
-        A call of a model that answers once ends with an error when that dies; a call of a
-        decoupled one never ends (Triton 2.51).
-        """
-        if self._closed.is_set() or self._health[model].recovering:
+        health = self._health[model]
+        if self._closed.is_set() or health.recovering:
             return
-        self.has_recovered = True
+        reason = health.problem
+        health.begin_recovery(cause)
         noticed_s = time.monotonic()
-        self._threads.submit(self._bring_back, self._begin({model: cause}), noticed_s)
+        wait_s = self._backoff[model].next_s(noticed_s)
+        if self._canaries[model].decoupled:
+            self._give_up(model, cause, reason)
+        elif self._backoff[model].count > self._settings.reloads:
+            self._give_up(model, cause, f"{reason}, after {self._settings.reloads} reloads")
+        else:
+            self._threads.submit(self._reload, model, cause, noticed_s, wait_s)
 
-    def _begin(self, causes: dict[str, Cause]) -> dict[str, Cause]:
-        """Begin to recover these and those that call decoupled ones of them; all that do now."""
-        streaming = {model for model in causes if self._canaries[model].decoupled}
-        callers = [one.model for one in self._canaries.values() if one.calls & streaming]
-        causes = dict.fromkeys(callers, Cause.CALLER) | causes
-        with self._lock:
-            idle = [model for model in self._canaries if not self._health[model].recovering]
-            found = {model: causes[model] for model in idle if model in causes}
-            for model, cause in found.items():
-                self._health[model].begin_recovery(cause)
-        return found
-
-    def _bring_back(self, causes: dict[str, Cause], noticed_s: float) -> None:
-        self._clear_away(frozenset(causes))
-        if blocked := self._begin_blocked(frozenset(causes)):
-            self._clear_away(frozenset(blocked))
-        # Once, and not for those that only called or fed what died: it is not they who fail.
-        own = [model for model, cause in causes.items() if cause is not Cause.CALLER]
-        if self._closed.wait(max(map(self._wait_s, own), default=0.0)):
-            return
-        for model, cause in (blocked | causes).items():
-            self._reload(model, cause, noticed_s)
-
-    def _begin_blocked(self, models: frozenset[str]) -> dict[str, Cause]:
-        """Those to bring back too: what streamed to a dead model may wait for it for ever."""
-        called = {each for model in models for each in self._canaries[model].calls}
-        streaming = [self._canaries[each] for each in called if self._canaries[each].decoupled]
-        return self._begin({c.model: Cause.STUCK for c in streaming if self._is_blocked(c)})
-
-    def _is_blocked(self, canary: Canary) -> bool:
-        if self._health[canary.model].recovering:
-            return False
-        before: tuple[str, ...] = ()
-        try:
-            before = self._api.progress(canary)
-            self._api.ask(canary, self._settings.suspect_s)
-            return False
-        except NoAnswer as error:
-            return not self._has_progressed(canary, before, error)
-
-    def _clear_away(self, models: frozenset[str]) -> None:
-        """End what is left of the models' processes, and the streams that wait for them."""
-        with self._lock:
-            doomed = [one for one in self._known.values() if one.model in models]
-            for instance in doomed:
-                processes.kill(instance)
-                self._ended.add(self._known.pop(instance.pid))
-        if streaming := sorted(model for model in models if self._canaries[model].decoupled):
-            self._end_connections(streaming[0])
-
-    def _end_connections(self, model: str) -> None:
-        """Of all clients: which of them wait for the model can't be told from outside."""
-        try:
-            count = connections.end_clients(self.pid, self._api.ports, self._api.own_ports)
-        except (connections.Forbidden, OSError) as error:
-            self._journal.add_once(model, Cause.REFUSED, f"hung streams can't be ended: {error}")
-            return
-        self._metrics.connections_ended(count)
-
-    def _wait_s(self, model: str) -> float:
-        with self._lock:
-            return self._backoff[model].next_s(time.monotonic())
-
-    def _reload(self, model: str, cause: Cause, noticed_s: float) -> None:
+    def _reload(self, model: str, cause: Cause, noticed_s: float, wait_s: float) -> None:
         """Until it answers, each time after a longer wait."""
-        while fault := self._load_and_ask(model):
+        self._kill(model)
+        while not self._closed.wait(wait_s) and (fault := self._load_and_ask(model)):
             taken_s = time.monotonic() - noticed_s
             with self._lock:
                 self._health[model].problem = f"{cause}, reload failed: {fault}"
-            self._journal.add(model, cause, f"reload failed ({fault})", taken_s, ok=False)
-            self._clear_away(frozenset([model]))
-            if self._closed.wait(self._wait_s(model)):
-                return
+            self._log.add(model, cause, f"reload failed ({fault})", taken_s, ok=False)
+            self._kill(model)
+            wait_s = self._backoff[model].next_s(time.monotonic())
+        if self._closed.is_set():
+            return
         with self._lock:
             self._health[model].end_recovery(time.monotonic())
-            self._health[model].answered(time.monotonic())
         self._metrics.recovered(model, cause)
-        self._journal.add(model, cause, "reloaded", time.monotonic() - noticed_s)
+        self._log.add(model, cause, "reloaded", time.monotonic() - noticed_s)
+
+    def _kill(self, model: str) -> None:
+        """End what is left of the model's processes."""
+        with self._lock:
+            for instance in [one for one in self._known.values() if one.model == model]:
+                processes.kill(instance)
+                self._killed.add(self._known.pop(instance.pid))
+                self._dead_before_loads.add(instance.pid)
 
     def _load_and_ask(self, model: str) -> str:
         """Empty when the model is loaded and answers; else what is wrong."""
@@ -282,12 +257,17 @@ class Watch:
             return str(error)
 
     def _load(self, model: str) -> str:
-        """Empty, or the server's refusal. Raises what the API's `reload` raises."""
+        """Empty, or the server's refusal."""
+        with self._lock:
+            self._dead_before_loads |= processes.find(self.pid).dead
+            self._loading.add(model)
         begun_s = time.monotonic()
         try:
-            with self._loads.under_way(model):
-                return self._api.reload(model, self._settings.load_s)
+            return self._api.reload(model, self._settings.load_s)
         except NoAnswer as error:
             if error.is_late and time.monotonic() - begun_s >= self._settings.load_s:
-                self._lose_load(model, f"not loaded after {self._settings.load_s:g} s")
+                self._give_up(model, Cause.STUCK, f"not loaded after {self._settings.load_s:g} s")
             raise
+        finally:
+            with self._lock:
+                self._loading.discard(model)

@@ -1,7 +1,7 @@
 """The LLM on TensorRT-LLM's LLM API (`tensorrt_llm.LLM`, PyTorch backend, 1.2.x), in this process.
 
-Not run on a GPU yet: unit tests drive a fake (tests/fakes/tensorrt_llm.py). Names and behaviour
-are those of NVIDIA/TensorRT-LLM as stored at these commits, none of which is the tag v1.2.1:
+It was not run on a GPU yet: tests use a fake (tests/fakes/tensorrt_llm.py). Names and behaviour are
+taken from NVIDIA/TensorRT-LLM at these commits, none of which is the tag v1.2.1:
 tensorrt_llm/sampling_params.py a98a9061, llmapi/llm.py 4c05a748, executor/result.py a678b91a.
 """
 
@@ -15,20 +15,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensembles.manifest import ManifestError
-from python_backends.engines import (
+from python_backends.context import EngineFolder, StageContext
+from python_backends.engines.llm_engine import (
     CANCELLED,
-    JOINED,
+    SCHEDULED,
     Delta,
     EngineStats,
+    GenerationParams,
     Sink,
+    max_running_requests,
     overloaded,
-    running_requests,
 )
-from python_backends.generation.sampling import GenerationParams
-from python_backends.stage import EngineFolder, RequestError, StageContext
+from python_backends.errors import RequestError
 
 CONFIG_FILE = "model.yaml"
-"""Arguments of `tensorrt_llm.LLM`, written as JSON (which is YAML); `model` is relative to it."""
+"""Arguments of `tensorrt_llm.LLM` as JSON, which is YAML; `model` is relative to the file."""
 
 CLOSE_S = 5.0
 """How long requests may take to end when the engine closes."""
@@ -39,15 +40,15 @@ _NEUTRAL_PENALTIES = {
     "frequency_penalty": 0.0,
 }
 _FULL_SAMPLER = "TRTLLMSampler"
-"""The sampler of 1.2 that knows penalties and seeds of requests; TorchSampler, its default, draws
-from one generator and has no penalties before 1.3."""
+"""Only this sampler of 1.2 knows penalties and seeds per request. The default, TorchSampler, has
+one random generator for all requests, and penalties since 1.3."""
 
-logger = logging.getLogger("python_backends.tensorrt_llm_api")
+logger = logging.getLogger(__name__)
 
 
 @dataclass
-class _Job:
-    """A request between `submit` and its last delta; `output` once the library has it."""
+class _Request:
+    """A request between `submit` and its last delta; `output` is set once the library has it."""
 
     number: int
     prompt_ids: Sequence[int]
@@ -58,10 +59,9 @@ class _Job:
 
 
 class TensorRtLlmApi:
-    """One thread runs an event loop with a task per request; the library batches and queues.
+    """One thread runs an event loop with a task per request; the library queues and batches.
 
-    The plan's `max_batch_size`, at most the placement's `max_running_requests`, only bounds, with
-    `max_waiting_requests`, how many requests are taken.
+    `max_running_requests` and `max_waiting_requests` only limit how many requests are accepted.
     """
 
     def __init__(self, context: StageContext, folder: EngineFolder) -> None:
@@ -69,11 +69,11 @@ class TensorRtLlmApi:
         self.max_request_tokens = int(config["max_seq_len"])
         self._has_full_sampler = config.get("sampler_type") == _FULL_SAMPLER
         self._eos = folder.manifest.eos_token_ids
-        self._max_running = running_requests(context, folder)
-        self._max_jobs = self._max_running + context.integer("max_waiting_requests")
+        self._max_running = max_running_requests(context, folder)
+        self._max_requests = self._max_running + context.integer("max_waiting_requests")
         self._numbers = itertools.count()
         self._lock = threading.Condition()
-        self._jobs: dict[int, _Job] = {}
+        self._requests: dict[int, _Request] = {}
         self._llm = _load(config)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -82,32 +82,29 @@ class TensorRtLlmApi:
         self._thread.start()
 
     def submit(self, prompt_ids: Sequence[int], params: GenerationParams, sink: Sink) -> int:
-        """Queue a request; raises `Overloaded`, or `RequestError` for what the sampler lacks."""
         self._check(params)
         with self._lock:
-            if len(self._jobs) >= self._max_jobs:
-                raise overloaded(len(self._jobs))
-            job = _Job(next(self._numbers), prompt_ids, params, sink)
-            self._jobs[job.number] = job
-        asyncio.run_coroutine_threadsafe(self._serve(job), self._loop)
-        return job.number
+            if len(self._requests) >= self._max_requests:
+                raise overloaded(len(self._requests))
+            request = _Request(next(self._numbers), prompt_ids, params, sink)
+            self._requests[request.number] = request
+        asyncio.run_coroutine_threadsafe(self._serve(request), self._loop)
+        return request.number
 
-    def cancel(self, request: int) -> None:
-        """Abort the request; its sink gets a last delta."""
-        self._loop.call_soon_threadsafe(self._abort, request)
+    def cancel(self, number: int) -> None:
+        self._loop.call_soon_threadsafe(self._abort, number)
 
     def stats(self) -> EngineStats:
-        """Own counts; the use of the KV cache is not asked for."""
-        jobs = len(self._jobs)
-        running = min(jobs, self._max_running)
-        return EngineStats(running, jobs - running, float("nan"))
+        """The library is not asked for the use of its KV cache."""
+        requests = len(self._requests)
+        running = min(requests, self._max_running)
+        return EngineStats(running, requests - running, float("nan"))
 
     def close(self) -> None:
-        """Abort all requests, end the library, then the thread."""
-        for number in list(self._jobs):
+        for number in list(self._requests):
             self.cancel(number)
         with self._lock:
-            self._lock.wait_for(lambda: not self._jobs, timeout=CLOSE_S)
+            self._lock.wait_for(lambda: not self._requests, timeout=CLOSE_S)
         self._llm.shutdown()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CLOSE_S)
@@ -118,48 +115,47 @@ class TensorRtLlmApi:
             if value != neutral and not self._has_full_sampler:
                 raise RequestError(f"{name}: {value} given; this engine offers only {neutral}")
 
-    def _abort(self, request: int) -> None:
-        """On the loop: so it comes before or behind the start of the request, not between."""
-        if job := self._jobs.get(request):
-            job.is_cancelled = True
-            if job.output is not None:
-                job.output.abort()
+    def _abort(self, number: int) -> None:
+        """Runs on the event loop, so not while the request is being started."""
+        if request := self._requests.get(number):
+            request.is_cancelled = True
+            if request.output is not None:
+                request.output.abort()
 
-    async def _serve(self, job: _Job) -> None:
+    async def _serve(self, request: _Request) -> None:
         try:
-            last = await self._generate(job)
+            last = await self._generate(request)
         except Exception as error:
             last = Delta((), "error", error)
         with self._lock:
-            del self._jobs[job.number]
+            del self._requests[request.number]
             self._lock.notify_all()
-        job.sink(last)
+        request.sink(last)
 
-    async def _generate(self, job: _Job) -> Delta:
-        """Hand over new ids; the last delta. Outputs carry all ids so far."""
-        if job.is_cancelled:
+    async def _generate(self, request: _Request) -> Delta:
+        """Deliver new ids; returns the last delta. The library's outputs have all ids so far."""
+        if request.is_cancelled:
             return CANCELLED
-        job.sink(JOINED)
-        job.output = self._llm.generate_async(
-            {"prompt_token_ids": list(job.prompt_ids)},
-            sampling_params=sampling_params(job.params, self._eos),
+        request.sink(SCHEDULED)
+        request.output = self._llm.generate_async(
+            {"prompt_token_ids": list(request.prompt_ids)},
+            sampling_params=sampling_params(request.params, self._eos),
             streaming=True,
         )
-        given = 0
-        async for output in job.output:
+        delivered = 0
+        async for output in request.output:
             (completion,) = output.outputs
-            ids = tuple(completion.token_ids[given:])
-            cached = getattr(output, "cached_tokens", 0) if given == 0 else 0
-            given += len(ids)
+            ids = tuple(completion.token_ids[delivered:])
+            cached = getattr(output, "cached_tokens", 0) if delivered == 0 else 0
+            delivered += len(ids)
             if output.finished:
                 return _last(ids, completion.finish_reason)
-            if ids and not job.is_cancelled:
-                job.sink(Delta(ids, cached_tokens=cached))
+            if ids and not request.is_cancelled:
+                request.sink(Delta(ids, cached_tokens=cached))
         raise RuntimeError("the engine ended a request without its last output")
 
 
 def read_config(folder: EngineFolder) -> dict[str, Any]:
-    """model.yaml with the checkpoint's full path; raises `ManifestError`."""
     path = folder.file(CONFIG_FILE)
     try:
         config: dict[str, Any] = json.loads(path.read_text())
@@ -173,10 +169,10 @@ def read_config(folder: EngineFolder) -> dict[str, Any]:
 
 
 def sampling_params(params: GenerationParams, eos: Sequence[int]) -> Any:
-    """As `tensorrt_llm.SamplingParams`; what asks for nothing is left out.
+    """`params` as `tensorrt_llm.SamplingParams`, without penalties that change nothing.
 
-    Stop words are not among them: the stage looks for them in the text. End tokens stay in the
-    output, as in the other engines. Left out, `min_tokens` would be 1 there, not 0.
+    Stop words are left out: the stage finds them in the text. End tokens stay in the output, as in
+    the other engines. `min_tokens` must be given: the library's default is 1.
     """
     import tensorrt_llm
 
@@ -206,7 +202,7 @@ def _choice(params: GenerationParams) -> dict[str, Any]:
 
 
 def _last(ids: tuple[int, ...], reason: str | None) -> Delta:
-    """Reasons of the library: stop, length, cancelled, timeout."""
+    """The last delta for a finish reason of the library: stop, length, cancelled or timeout."""
     if reason in ("stop", "length"):
         return Delta(ids, reason)
     if reason == "cancelled":

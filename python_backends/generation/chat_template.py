@@ -1,4 +1,4 @@
-"""Chat messages to the prompt that the checkpoint was trained on, by its own template."""
+"""Chat messages to a prompt, by the checkpoint's own chat template."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,8 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from python_backends.stage import EngineFolder, RequestError
+from python_backends.context import EngineFolder
+from python_backends.errors import RequestError
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
@@ -19,7 +20,7 @@ Message = Mapping[str, str]
 
 
 class _Generation(Extension):
-    """transformers' `{% generation %}`: marks the assistant's text for training; shown as it is."""
+    """transformers' `{% generation %}` marks text for training; its content is rendered as is."""
 
     tags = {"generation"}  # noqa: RUF012 - Jinja's own form
 
@@ -29,11 +30,11 @@ class _Generation(Extension):
 
 
 def sandbox(**options: Any) -> Environment:
-    """A Jinja environment for templates that came with a checkpoint: no attribute tricks."""
+    """A Jinja environment like transformers', in which a template can't run code of its own."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation], **options
     )
-    # transformers' filter, unlike Jinja's, does not escape for HTML.
+    # Unlike Jinja's filter, that of transformers does not escape HTML.
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
@@ -41,7 +42,7 @@ def sandbox(**options: Any) -> Environment:
 
 
 def strict_template(source: str) -> Any:
-    """A template of our own: an unknown name is an error, not an empty string."""
+    """A template of this repository: an unknown name is an error."""
     return sandbox(undefined=StrictUndefined).from_string(source)
 
 
@@ -64,8 +65,8 @@ def _raise(message: str) -> NoReturn:
 class ChatTemplate:
     """The checkpoint's chat template, rendered as transformers renders it.
 
-    Templates in the wild test for names that may be absent (`tools`), so here, and only here, an
-    unknown name is false instead of an error.
+    Published templates test for names that may be absent (`tools`), so an unknown name is false
+    here and not an error.
     """
 
     def __init__(self, source: str | None, special_tokens: Mapping[str, str]) -> None:
@@ -74,19 +75,18 @@ class ChatTemplate:
 
     @classmethod
     def load(cls, folder: EngineFolder) -> "ChatTemplate":
-        """From the files that the checkpoint brought: its own file, else the tokenizer's config."""
         config = json.loads(folder.file(TOKENIZER_CONFIG).read_text())
         source = config.get("chat_template")
         if CHAT_TEMPLATE in folder.manifest.files:
             source = folder.file(CHAT_TEMPLATE).read_text()
-        if isinstance(source, list):  # several named templates: the default one
+        if isinstance(source, list):  # several named templates
             named = {entry["name"]: entry["template"] for entry in source}
             source = named.get("default", next(iter(named.values()), None))
         names = ("bos_token", "eos_token", "pad_token", "unk_token")
         return cls(source, {name: _token(config[name]) for name in names if config.get(name)})
 
     def render(self, messages: Sequence[Message]) -> str:
-        """The prompt up to where the assistant speaks; raises `RequestError`."""
+        """The prompt, up to the beginning of the assistant's answer; raises `RequestError`."""
         if self._template is None:
             raise RequestError("messages: this model has no chat template; send text_input")
         try:
@@ -108,7 +108,7 @@ def _token(value: str | Mapping[str, str]) -> str:
 
 
 def read_messages(text: str) -> list[Message]:
-    """Messages from their JSON form; raises `RequestError` for any other shape."""
+    """Parse the input `messages`; raises `RequestError` for any other form."""
     form = 'a JSON list of {"role": "…", "content": "…"} is possible'
     try:
         messages = json.loads(text)

@@ -1,40 +1,42 @@
-"""Token ids to text as they come: no broken characters, no text behind a stop word.
+"""Token ids to text, as they arrive: no broken characters, no text after a stop word.
 
-How ids are grouped into chunks never changes a text that is valid; of bytes that are none, only the
-number of U+FFFD that stand for them can differ.
+The text does not depend on how the ids are grouped. The one exception is invalid UTF-8: the number
+of U+FFFD (replacement characters) for its bytes can differ.
 """
 
 from collections.abc import Callable, Sequence
 
 REPLACEMENT = "\ufffd"
 _LONGEST_CHARACTER = 4
-"""Bytes of the longest UTF-8 character: more ids than this can't all belong to one."""
-_PADDING = 16
-"""Models pad their vocabulary, by less than a sixteenth; what is drawn of that is no text."""
+"""Bytes of the longest UTF-8 character, so the most ids that can belong to one character."""
+_PADDING_DIVISOR = 16
+"""Models pad their vocabulary by less than a sixteenth; ids of the padding decode to no text."""
 
 
 class IncrementalDetokenizer:
-    """Decodes a growing list of ids so that the pieces join up to the decoded whole.
+    """Decodes a growing list of ids; the joined results equal the decoded whole.
 
-    Decoding a token alone is wrong (leading spaces, bytes of one character in several tokens), so
-    each step decodes a window that starts before the last clean cut, and gives what it adds.
-    `decode` turns ids into text and is the tokenizer's own; it drops ids that it doesn't know.
-    Those far above `vocabulary` raise ValueError: an answer with holes is no answer.
+    A token can't be decoded alone: leading spaces depend on the token before, and one character
+    may span several tokens. So each step decodes a window of recent ids that starts before the
+    last clean cut (a place where a character ends), and returns what the new ids add.
+
+    `decode` is the tokenizer's; it drops ids that it doesn't know. `vocabulary` is the number of
+    ids. Ids beyond the vocabulary and its padding raise ValueError: they come from a broken engine.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str], vocabulary: int) -> None:
         self._decode = decode
-        self._end_id = vocabulary + vocabulary // _PADDING
+        self._end_id = vocabulary + vocabulary // _PADDING_DIVISOR
         self._window: list[int] = []
         self._cut = 0
-        """Ids at the start of the window that end in a clean cut: context for the next ones."""
-        self._given = 0
-        """Characters of the window's text that were given already."""
-        self._waiting = 0
+        """Ids of the window before the last clean cut: context for the ids after it."""
+        self._returned = 0
+        """Characters of the window's text that were returned already."""
+        self._pending = 0
         """Ids of the unfinished character at the end."""
 
     def push(self, token_ids: Sequence[int]) -> str:
-        """The text that becomes certain with these ids; empty inside an unfinished character."""
+        """The new text; empty while a character is unfinished."""
         if not token_ids:
             return ""
         if max(token_ids) >= self._end_id:
@@ -42,40 +44,41 @@ class IncrementalDetokenizer:
                 f"token id {max(token_ids)}; the vocabulary ends before {self._end_id}"
             )
         text = self._decode([*self._window, *token_ids])
-        if REPLACEMENT not in text[self._given :]:
+        if REPLACEMENT not in text[self._returned :]:
             self._window += token_ids
-            return self._give(text, is_clean=True)
-        # Unfinished or broken characters: where they end must not depend on the grouping.
+            return self._take(text, is_clean=True)
+        # Unfinished or invalid characters: one by one, so that the grouping makes no difference.
         return "".join(self._push_one(token_id) for token_id in token_ids)
 
     def flush(self) -> str:
-        """What is left at the end, unfinished characters as U+FFFD."""
-        return self._give(self._decode(self._window)) if self._window else ""
+        """The rest of the text, unfinished characters as U+FFFD."""
+        return self._take(self._decode(self._window)) if self._window else ""
 
     def _push_one(self, token_id: int) -> str:
         self._window.append(token_id)
-        self._waiting += 1
+        self._pending += 1
         text = self._decode(self._window)
         if not text.endswith(REPLACEMENT):
-            return self._give(text, is_clean=True)
-        if self._waiting < _LONGEST_CHARACTER:
-            return self._give(text.rstrip(REPLACEMENT))
-        return self._give(text[:-1])  # these bytes are broken; the last may begin a character
+            return self._take(text, is_clean=True)
+        if self._pending < _LONGEST_CHARACTER:
+            return self._take(text.rstrip(REPLACEMENT))
+        return self._take(text[:-1])  # invalid bytes; the last may begin a character
 
-    def _give(self, text: str, is_clean: bool = False) -> str:
-        new = text[self._given :]
+    def _take(self, text: str, is_clean: bool = False) -> str:
+        """The part of the window's text that is new; a clean cut moves the window."""
+        new = text[self._returned :]
         if new or is_clean:
-            self._given, self._waiting = max(self._given, len(text)), 0
+            self._returned, self._pending = max(self._returned, len(text)), 0
         if new and is_clean:
             self._window = self._window[self._cut :]
-            self._cut, self._given = len(self._window), len(self._decode(self._window))
+            self._cut, self._returned = len(self._window), len(self._decode(self._window))
         return new
 
 
 class StopWords:
-    """Cuts a text before the first stop word to be completed, however the text is cut up.
+    """Ends a text before the first complete stop word, however the text is grouped.
 
-    Text that may still turn into a stop word is held back.
+    Text that may be the beginning of a stop word is held back.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -87,26 +90,25 @@ class StopWords:
         return bool(self._words)
 
     def push(self, text: str) -> str:
-        """The part of the text so far that is safe to show; nothing once `found`."""
+        """The text that can't be part of a stop word; nothing once one was `found`."""
         if not self._words or self.found:
             return "" if self.found else text
         self._held += text
         ends = [(start + len(w), start) for w in self._words if (start := self._held.find(w)) >= 0]
         if ends:
             self.found = True
-            shown, self._held = self._held[: min(ends)[1]], ""
-            return shown
+            safe, self._held = self._held[: min(ends)[1]], ""
+            return safe
         keep = max(self._overlap(word) for word in self._words)
         cut = len(self._held) - keep
-        shown, self._held = self._held[:cut], self._held[cut:]
-        return shown
+        safe, self._held = self._held[:cut], self._held[cut:]
+        return safe
 
     def flush(self) -> str:
-        """What was held back and never became a stop word."""
-        shown, self._held = self._held, ""
-        return shown
+        safe, self._held = self._held, ""
+        return safe
 
     def _overlap(self, word: str) -> int:
-        """Length of the longest end of the held text that starts the word."""
+        """Length of the longest suffix of the held text that is a prefix of the word."""
         longest = min(len(word) - 1, len(self._held))
         return next((n for n in range(longest, 0, -1) if word.startswith(self._held[-n:])), 0)

@@ -1,4 +1,4 @@
-"""One generation on its way to one client: ids to text to chunks."""
+"""One generation: token ids from the engine become text, and text becomes responses."""
 
 import re
 import time
@@ -6,20 +6,22 @@ import time
 import numpy as np
 
 from ensembles.contracts import SOURCES
-from python_backends.engines import JOINED, Delta
+from python_backends.engines.llm_engine import SCHEDULED, Delta
+from python_backends.errors import outcome_of
 from python_backends.generation.detokenizer import IncrementalDetokenizer, StopWords
 from python_backends.generation.timeline import Timeline
-from python_backends.stage import Array, Outputs, Stream, outcome_of
+from python_backends.stage import Stream
+from python_backends.tensors import Array, Outputs
 
 _CITATION = re.compile(r"\[(\d{1,4})\]")
 
 
 class ChunkPacer:
-    """Joins tokens into chunks so that sending them takes at most a share of the engine's time.
+    """Limits the time that the engine's thread spends on sending chunks to `SHARE` of all time.
 
-    A chunk costs about 0.4 ms of Triton's Python backend, whatever is in it, and the engine's
-    thread pays for it. A slow model sends every token; a fast one joins a few (never waiting for
-    more to come than the time that sending to all clients costs, divided by the share).
+    A chunk costs about 0.4 ms of Triton's Python backend, however many tokens are in it. So a
+    stream sends again only after `active` x cost / `SHARE`; tokens that come earlier are joined
+    into one chunk. A slow model sends every token at once, a fast one joins a few.
     """
 
     SHARE = 0.05
@@ -27,22 +29,17 @@ class ChunkPacer:
     def __init__(self) -> None:
         self._cost_s = 0.0004
         self.active = 0
-        """Streams being served now."""
+        """Streams that are served now."""
 
-    def is_due(self, last_s: float) -> bool:
-        """Whether a stream that sent at `last_s` (perf_counter) may send again."""
-        return time.perf_counter() - last_s >= self._cost_s * self.active / self.SHARE
+    def is_due(self, last_sent_s: float) -> bool:
+        return time.perf_counter() - last_sent_s >= self._cost_s * self.active / self.SHARE
 
-    def sent(self, seconds: float) -> None:
-        """Learn what a chunk costs at present."""
-        self._cost_s += 0.1 * (min(seconds, 0.01) - self._cost_s)
+    def sent(self, duration_s: float) -> None:
+        self._cost_s += 0.1 * (min(duration_s, 0.01) - self._cost_s)
 
 
 class Generation:
-    """Takes the deltas of one request (`on_delta`) and sends its responses.
-
-    `is_over` tells whether the last response went out; ids that come later are dropped.
-    """
+    """Takes the deltas of one request and sends its responses; deltas after the end are dropped."""
 
     def __init__(
         self,
@@ -54,31 +51,34 @@ class Generation:
         timeline: Timeline,
     ) -> None:
         self.stream = stream
-        self._timeline = timeline
-        self.request = -1
+        self.number = -1
         """Number of the request in the engine, once submitted."""
         self.is_over = False
+        """Whether the last response was sent."""
+        self._timeline = timeline
         self._detokenizer, self._stop_words, self._pacer = detokenizer, stop_words, pacer
         self._prompt_tokens = prompt_tokens
         self._is_streamed = bool(stream.tensors.scalar("stream"))
         self._sources = {
             s.name: stream.tensors.array(s.name) for s in SOURCES if s.name in stream.tensors
         }
-        self._text = self._echo()
-        self._shown = ""
         self._ids: list[int] = []
-        """Ids not turned into text yet: that is done for whole chunks."""
+        """Ids that are not text yet: a whole chunk is detokenized at once."""
+        self._text = self._echoed_prompt()
+        """Text that is not sent yet."""
         self._tokens = 0
+        """Tokens of `_text`."""
+        self._sent_text = ""
         self._last_sent_s = 0.0
 
     def on_delta(self, delta: Delta) -> str | None:
-        """Take new ids; the reason why the generation is over, once it is."""
+        """Take new ids; returns the finish reason when the generation is over."""
         if self.is_over:
             return None
-        if delta is JOINED:
-            self._timeline.joined()
+        if delta is SCHEDULED:
+            self._timeline.scheduled()
             return None
-        self._timeline.computed(len(delta.token_ids), delta.cached_tokens)
+        self._timeline.received(len(delta.token_ids), delta.cached_tokens)
         self._ids += delta.token_ids
         reason = delta.finish_reason
         due = self._is_streamed and self._pacer.is_due(self._last_sent_s)
@@ -91,46 +91,44 @@ class Generation:
         return reason
 
     def fail(self, error: Exception) -> None:
-        """End the generation with an error."""
         self.is_over = True
         self._timeline.end(outcome_of(error))
         self.stream.fail(error)
 
     def _detokenize(self) -> str | None:
-        """Turn waiting ids into text; "stop" when that completes a stop word.
+        """Turn the ids into text; "stop" when a stop word is complete.
 
-        With stop words every id is looked at by itself, so that ids behind one don't count.
+        With stop words, ids are taken one by one: those after a stop word must not be counted.
         """
         groups = [[i] for i in self._ids] if self._stop_words else [self._ids]
         self._ids = []
         for group in groups:
             self._tokens += len(group)
-            self._timeline.counted(len(group))
+            self._timeline.detokenized(len(group))
             self._text += self._stop_words.push(self._detokenizer.push(group))
             if self._stop_words.found:
                 return "stop"
         return None
 
-    def _echo(self) -> str:
-        """NVIDIA's contract can ask for the prompt in front of the answer; by default it is not."""
+    def _echoed_prompt(self) -> str:
+        """NVIDIA's contract can ask for the prompt before the answer; by default it doesn't."""
         tensors = self.stream.tensors
         wanted = tensors.scalar("exclude_input_in_output") is False and "text_input" in tensors
         return tensors.text("text_input") if wanted else ""
 
     def _send_chunk(self) -> str | None:
-        """Send what there is, unless the client has gone: then nothing more is computed for it."""
-        start = time.perf_counter()  # before the question: it takes the engine's time too
+        """Send the text so far, or end the generation if the client has disconnected."""
+        start_s = time.perf_counter()  # is_cancelled() takes the engine's time too
         if self.stream.is_cancelled():
             self._finish("cancelled")
             return "cancelled"
-        self._timeline.chunk(self._tokens)
+        self._timeline.sending(self._tokens)
         self.stream.send(self._outputs())
         self._last_sent_s = time.perf_counter()
-        self._pacer.sent(self._last_sent_s - start)
+        self._pacer.sent(self._last_sent_s - start_s)
         return None
 
     def _finish(self, reason: str, error: Exception | None = None) -> None:
-        """Send the last response: the rest of the text, the reason, the citations."""
         if reason == "error":
             self.fail(error or RuntimeError("the engine ended the request with an error"))
             return
@@ -140,13 +138,13 @@ class Generation:
         if "sources" in self._sources:
             last["citations"] = self._citations()
         if self._is_streamed:
-            self._timeline.chunk(self._tokens)
+            self._timeline.sending(self._tokens)
         self._timeline.end(reason)
         outcome = "cancelled" if reason == "cancelled" else "ok"
         self.stream.send({**self._outputs(), **last}, final=True, outcome=outcome)
 
     def _outputs(self) -> Outputs:
-        """One response; the sources go with the first."""
+        """One response; the first one has the sources."""
         outputs: dict[str, Array | list[str]] = {
             "text_output": [self._text],
             "num_input_tokens": np.array([self._prompt_tokens], dtype=np.int32),
@@ -154,12 +152,12 @@ class Generation:
         }
         if self._last_sent_s == 0.0:
             outputs |= self._sources
-        self._shown += self._text
+        self._sent_text += self._text
         self._text, self._tokens = "", 0
         return outputs
 
     def _citations(self) -> Array:
-        """Numbers in brackets that name a source, in order, each once."""
+        """The sources that the answer cites as `[n]`, in order, each once."""
         count = len(self._sources["sources"])
-        found = (int(number) for number in _CITATION.findall(self._shown + self._text))
-        return np.array(list(dict.fromkeys(n for n in found if 1 <= n <= count)), dtype=np.int32)
+        numbers = (int(number) for number in _CITATION.findall(self._sent_text + self._text))
+        return np.array(list(dict.fromkeys(n for n in numbers if 1 <= n <= count)), dtype=np.int32)

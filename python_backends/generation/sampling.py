@@ -1,12 +1,13 @@
-"""Sampling inputs of a request to checked values; what can't be honoured is refused by name."""
+"""Sampling inputs of a request to `GenerationParams`; unsupported ones are refused by name."""
 
 import math
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-from ensembles.contracts import SAMPLING
 from ensembles.manifest import Sampling
-from python_backends.stage import RequestError, Tensors
+from python_backends.engines.llm_engine import GenerationParams
+from python_backends.errors import RequestError
+from python_backends.tensors import Tensors
 
 MAX_STOP_WORDS = 16
 MAX_STOP_WORD_CHARACTERS = 256
@@ -20,7 +21,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "frequency_penalty": (-2.0, 2.0),
 }
 
-_NEUTRAL: dict[str, tuple[object, ...]] = {
+_INERT: dict[str, tuple[object, ...]] = {
     "beam_width": (0, 1),
     "num_return_sequences": (0, 1),
     "length_penalty": (0.0, 1.0),
@@ -29,9 +30,9 @@ _NEUTRAL: dict[str, tuple[object, ...]] = {
     "return_generation_logits": (False,),
     "return_perf_metrics": (False,),
 }
-"""Inputs of NVIDIA's contract that are accepted only at values that ask for nothing."""
+"""Inputs of NVIDIA's contract that are accepted with values that change nothing."""
 
-_REFUSED = (
+_UNSUPPORTED = (
     "bad_words",
     "prompt_embedding_table",
     "prompt_table_extra_id",
@@ -47,49 +48,20 @@ _REFUSED = (
 )
 
 
-@dataclass(frozen=True)
-class GenerationParams:
-    """How one request is generated: checked, complete, the same for every engine.
-
-    `temperature` 0 means greedy; `top_k` 0 and `top_p` 1 mean no limit.
-    """
-
-    max_tokens: int
-    min_tokens: int
-    temperature: float
-    top_k: int
-    top_p: float
-    repetition_penalty: float
-    presence_penalty: float
-    frequency_penalty: float
-    seed: int
-    stop_words: tuple[str, ...]
-
-    @property
-    def greedy(self) -> bool:
-        """Whether the likeliest token is taken each time."""
-        return self.temperature == 0.0 or self.top_k == 1
-
-
 def read_params(tensors: Tensors, defaults: Sampling, room_tokens: int) -> GenerationParams:
-    """The request's parameters over the model's defaults.
+    """The request's values, and the model's defaults for the rest; raises `RequestError`.
 
-    `room_tokens` is what the context has left behind the prompt: an explicit `max_tokens` beyond
-    it is refused, the default is cut to it. Raises `RequestError`.
+    `room_tokens` is how many tokens fit after the prompt. A request's `max_tokens` beyond it is
+    refused; the default is reduced to it.
     """
     _refuse_unsupported(tensors)
     values = asdict(defaults) | {n: v for n in _RANGES if (v := _number(tensors, n)) is not None}
     if "temperature" not in tensors and _asks_for_sampling(tensors):
         values["temperature"] = values["temperature"] or 1.0
-    values["top_p"] = values["top_p"] or 1.0  # clients of NVIDIA's contract send 0 for "off"
+    values["top_p"] = values["top_p"] or 1.0  # clients of NVIDIA's contract send 0 for no limit
     values["max_tokens"] = _max_tokens(tensors, defaults, room_tokens)
     values["min_tokens"] = _min_tokens(tensors, defaults, values["max_tokens"])
     return GenerationParams(**values, seed=_seed(tensors), stop_words=_stop_words(tensors))
-
-
-def is_default(tensors: Tensors) -> bool:
-    """Whether the request leaves every sampling input out."""
-    return not any(spec.name in tensors for spec in SAMPLING)
 
 
 def _number(tensors: Tensors, name: str) -> float | None:
@@ -103,7 +75,7 @@ def _number(tensors: Tensors, name: str) -> float | None:
 
 
 def _asks_for_sampling(tensors: Tensors) -> bool:
-    """A client that sets top_k > 1 or top_p < 1 and no temperature means to sample."""
+    """Whether top_k > 1 or top_p < 1 is set: without a temperature that still means to sample."""
     top_k, top_p = tensors.scalar("top_k"), tensors.scalar("top_p")
     return top_k != 1 and ((top_k or 0) > 1 or 0.0 < (1.0 if top_p is None else top_p) < 1.0)
 
@@ -129,7 +101,6 @@ def _min_tokens(tensors: Tensors, defaults: Sampling, max_tokens: int) -> int:
 
 
 def _seed(tensors: Tensors) -> int:
-    """The seed asked for under either name, or a fresh one."""
     seeds = {tensors.scalar(name) for name in ("seed", "random_seed")} - {None}
     if len(seeds) > 1:
         raise RequestError(
@@ -154,9 +125,9 @@ def _stop_words(tensors: Tensors) -> tuple[str, ...]:
 
 
 def _refuse_unsupported(tensors: Tensors) -> None:
-    for name, neutral in _NEUTRAL.items():
-        if (value := tensors.scalar(name)) is not None and value not in neutral:
-            raise RequestError(f"{name}: {value} given; this model offers only {neutral[-1]}")
-    for name in _REFUSED:
+    for name, allowed in _INERT.items():
+        if (value := tensors.scalar(name)) is not None and value not in allowed:
+            raise RequestError(f"{name}: {value} given; this model offers only {allowed[-1]}")
+    for name in _UNSUPPORTED:
         if name in tensors and tensors.array(name).size:
             raise RequestError(f"{name}: not offered by this model; leave it out")

@@ -1,8 +1,8 @@
-"""`embedder` and `reranker`: rows of ids through an encoder engine, short rows at short cost.
+"""`embedder` and `reranker`: rows of token ids through an encoder engine.
 
-Triton's dynamic batcher hands over requests of any shapes (ragged batching). Their rows are sorted
-by length and packed into compute batches of like length, so a short text never pays
-for a long neighbour, whether it came in the same request or not.
+Triton's dynamic batcher hands over requests of different shapes together (ragged batching). The
+rows of all of them are packed into compute batches of similar length, so a short text is not padded
+to a long one of another request, or of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,20 @@ import numpy as np
 
 from ensembles.contracts import EMBEDDER, RERANKER
 from ensembles.metrics import BATCH_ROWS, ROWS
-from python_backends.engines import EncoderEngine, load_encoder_engine
-from python_backends.engines.batches import Packing, compute_batches
-from python_backends.stage import Array, Outputs, RequestError, Stage, StageContext, Tensors
+from python_backends.context import StageContext
+from python_backends.engines.encoder_engine import EncoderEngine, Packing, compute_batches
+from python_backends.engines.load import load_encoder_engine
+from python_backends.errors import RequestError
+from python_backends.stage import Stage
 from python_backends.stages.row_cache import RowCache
+from python_backends.tensors import Array, Outputs, Tensors
 
-KEPT_TOKENS = 3
-"""Rows of fewer tokens are not kept: a text has two special ones around it. So the supervisor's
-canary, one token long, always asks the engine and not the memory of it."""
+MIN_CACHED_TOKENS = 3
+"""Rows of fewer tokens hold no text besides the two special tokens and are not cached. So the
+supervisor's canary, one token long, always reaches the engine."""
 
 
 class EncoderStage(Stage):
-    """Serves its contract over any `EncoderEngine`."""
-
     def __init__(self, context: StageContext) -> None:
         self._inputs = [spec.name for spec in self.contract.inputs]
         self._output = self.contract.outputs[0].name
@@ -37,36 +38,35 @@ class EncoderStage(Stage):
         self._engine: EncoderEngine = load_encoder_engine(context, folder)
 
     def run(self, batch: Sequence[Tensors]) -> list[Outputs | Exception]:
-        """All rows of all requests together, then each request's own rows.
+        """Compute the rows of all requests together.
 
-        Where the engine fails on the whole, each request is tried alone, so that one that breaks
-        it doesn't harm its neighbours.
+        If the engine fails on them, each request is computed alone, so that a request that breaks
+        the engine does not fail the others.
         """
-        faults = [self._fault(request) for request in batch]
-        good = [request for request, fault in zip(batch, faults, strict=True) if fault is None]
+        errors = [self._shape_error(request) for request in batch]
+        valid = [request for request, error in zip(batch, errors, strict=True) if error is None]
         try:
-            results = iter(self._encode(good) if good else ())
+            results = iter(self._encode(valid) if valid else ())
         except Exception:
             return [
-                fault or self._answer_or_error(r) for r, fault in zip(batch, faults, strict=True)
+                error or self._answer_or_error(r) for r, error in zip(batch, errors, strict=True)
             ]
-        return [fault or self._finite(next(results)) for fault in faults]
+        return [error or self._outputs(next(results)) for error in errors]
 
     def answer(self, request: Tensors) -> Outputs:
-        """One request alone."""
-        found = self._finite(self._encode([request])[0])
-        if isinstance(found, Exception):
-            raise found
-        return found
+        outputs = self._outputs(self._encode([request])[0])
+        if isinstance(outputs, Exception):
+            raise outputs
+        return outputs
 
-    def _finite(self, rows: Array) -> Outputs | Exception:
-        """The answer; NaN would be ranked like a number, and nobody would know."""
+    def _outputs(self, rows: Array) -> Outputs | Exception:
+        """NaN and infinity are errors: they would be ranked like numbers."""
         if np.isfinite(rows).all():
             return {self._output: rows}
         return RuntimeError(f"the engine gave NaN or infinity in {rows.shape[0]} rows or fewer")
 
-    def _fault(self, request: Tensors) -> RequestError | None:
-        """Shapes that Triton lets through, although the tensors belong together."""
+    def _shape_error(self, request: Tensors) -> RequestError | None:
+        """Triton does not check that the inputs have one shape and a possible length."""
         shapes = {name: list(request.array(name).shape) for name in self._inputs}
         rows, tokens = next(iter(shapes.values()))
         if len({tuple(shape) for shape in shapes.values()}) > 1:
@@ -96,43 +96,42 @@ class EncoderStage(Stage):
         return np.split(np.stack(results), starts)
 
     def _key(self, rows: Mapping[str, Sequence[Array]], number: int, length: int) -> bytes:
-        """Everything that the result of a row depends on."""
-        if length < KEPT_TOKENS:
+        """Cache key of a row: the ids and masks that its result depends on."""
+        if length < MIN_CACHED_TOKENS:
             return b""
         return b"".join(rows[name][number][:length].tobytes() for name in self._inputs)
 
     def _compute(
         self, rows: Mapping[str, Sequence[Array]], lengths: Array, chosen: list[int]
     ) -> list[Array]:
-        """Results of the chosen rows."""
-        packed: list[list[int]] = []
+        numbers_of: list[list[int]] = []
         batches: list[dict[str, Array]] = []
         for places, padded_to in compute_batches(lengths[chosen], self._packing):
             numbers = [chosen[place] for place in places]
             self._batch_rows.observe(len(numbers))
-            length = min(padded_to, self._max_tokens)  # the model may end before the next step
-            packed.append(numbers)
+            length = min(padded_to, self._max_tokens)  # which may be no multiple of the length step
+            numbers_of.append(numbers)
             batches.append({name: _stack(rows[name], numbers, length) for name in self._inputs})
         results: dict[int, Array] = {}
-        for numbers, found in zip(packed, self._engine.encode(batches), strict=True):
-            results.update(zip(numbers, found, strict=True))
+        for numbers, encoded in zip(numbers_of, self._engine.encode(batches), strict=True):
+            results.update(zip(numbers, encoded, strict=True))
         return [results[number] for number in chosen]
 
 
 class EmbedderStage(EncoderStage):
-    """`embedder`: one normalised FP32 vector a row."""
+    """`embedder`: one normalised vector per row."""
 
     contract = EMBEDDER
 
 
 class RerankerStage(EncoderStage):
-    """`reranker`: one logit a row."""
+    """`reranker`: one logit per row."""
 
     contract = RERANKER
 
 
 def _lengths(request: Tensors) -> Array:
-    """Tokens of each row up to the last one that its mask shows; at least one."""
+    """Length of each row up to the last 1 of its mask; at least 1."""
     mask = request.array("attention_mask") != 0
     ends = mask.shape[1] - np.argmax(mask[:, ::-1], axis=1)
     return np.where(mask.any(axis=1), ends, 1)

@@ -1,8 +1,8 @@
-"""Walks an `EnsembleGraph` inside one Python model, where Triton's own scheduler can't serve it.
+"""`ensemble` and `rag_cancellable`: graphs that Triton's ensemble scheduler can't serve.
 
-Triton 2.51 does not pass a client's cancellation or deadline on to the steps of an ensemble, and
-can't serve a stream to a client that sends a batch dimension. This runner calls the same steps of
-the same graph, and ends the generation in `llm` when its client has gone or its time is up.
+Triton 2.51 passes neither a cancellation nor a deadline on to the steps of an ensemble, and can't
+stream to a client that sends a batch dimension. This stage calls the steps of the graph itself,
+and ends the generation in `llm` when the client has disconnected or the deadline is over.
 """
 
 import itertools
@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -19,54 +19,54 @@ import numpy as np
 from ensembles.ensemble import ENSEMBLE
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.rag import RAG_CANCELLABLE
-from python_backends.stage import Array, Cancelled, Overloaded, StageContext, Stream, StreamingStage
+from python_backends.context import StageContext
+from python_backends.errors import Cancelled, Overloaded
+from python_backends.stage import Stream, StreamingStage
+from python_backends.tensors import Array
 
 POLL_S = 0.02
-"""How often clients and deadlines are looked at."""
+"""Pause between two checks of clients and deadlines."""
 
-logger = logging.getLogger("python_backends.stages.graph_runner")
+logger = logging.getLogger(__name__)
 
 
 class Run:
-    """One request on its way through the graph."""
-
-    def __init__(self, stream: Stream, request_id: str) -> None:
+    def __init__(self, stream: Stream, generation_id: str) -> None:
         self.stream = stream
-        self.request_id = request_id
-        """Id of the request that the decoupled step gets, so that it can be stopped."""
+        self.generation_id = generation_id
+        """Request id of the decoupled step, by which it can be stopped."""
         self.is_generating = False
         self._deadline_s = time.monotonic() + stream.timeout_us / 1e6 if stream.timeout_us else None
 
-    def fault(self) -> Cancelled | None:
-        """Why the run must end now, if it must."""
+    def cancellation(self) -> Cancelled | None:
+        """The error to end with, when the deadline is over or the client has disconnected."""
         if self._deadline_s is not None and time.monotonic() > self._deadline_s:
             return Cancelled(f"timeout: {self.stream.timeout_us} us asked for, and they are over")
         return Cancelled("cancelled by the client") if self.stream.is_cancelled() else None
 
 
 class GraphRunnerStage(StreamingStage):
-    """Serves the contract of `graph`; steps that are ready at the same time run side by side."""
+    """Serves the contract of `graph`; independent steps run concurrently."""
 
     graph: EnsembleGraph
 
     def __init__(self, context: StageContext) -> None:
         self.contract = self.graph.contract
         self._caller = context.caller
-        self._waves = tuple(waves(self.graph))
+        self._levels = tuple(self.graph.levels())
         workers = context.integer("max_running_requests")
         self._max_runs = workers + context.integer("max_waiting_requests")
-        self._runs = ThreadPoolExecutor(workers, thread_name_prefix="run")
-        self._calls = ThreadPoolExecutor(workers, thread_name_prefix="call")
-        self._ids = itertools.count()
+        self._run_threads = ThreadPoolExecutor(workers, thread_name_prefix="run")
+        self._call_threads = ThreadPoolExecutor(workers, thread_name_prefix="call")
+        self._numbers = itertools.count()
         self._active: set[Run] = set()
         self._lock = threading.Condition()
         self._closing = False
-        self._watch_thread = threading.Thread(target=self._watch, name="watch", daemon=True)
-        self._watch_thread.start()
+        self._poll_thread = threading.Thread(target=self._poll, name="poll", daemon=True)
+        self._poll_thread.start()
 
     def start(self, stream: Stream) -> None:
-        """Queue the request for a thread of its own."""
-        run = Run(stream, f"{self.contract.name}-{os.getpid()}-{next(self._ids)}")
+        run = Run(stream, f"{self.contract.name}-{os.getpid()}-{next(self._numbers)}")
         with self._lock:
             if len(self._active) >= self._max_runs:
                 raise Overloaded(
@@ -75,38 +75,39 @@ class GraphRunnerStage(StreamingStage):
                 )
             self._active.add(run)
             self._lock.notify()
-        self._runs.submit(self._serve, run)
+        self._run_threads.submit(self._serve, run)
 
     def close(self) -> None:
-        """Let the runs end, refuse those that had not begun, then end the threads."""
-        self._runs.shutdown(wait=True, cancel_futures=True)
+        """Let running requests end, refuse waiting ones, then end the threads."""
+        self._run_threads.shutdown(wait=True, cancel_futures=True)
         for run in list(self._active):
             run.stream.fail(Cancelled("the server is stopping"))
-        self._calls.shutdown()
+        self._call_threads.shutdown()
         with self._lock:
             self._closing = True
             self._lock.notify()
-        self._watch_thread.join()
+        self._poll_thread.join()
 
     def _serve(self, run: Run) -> None:
-        run.stream.part("queue", run.stream.arrival_s, time.perf_counter())
+        run.stream.record_phase("queue", run.stream.arrival_s, time.perf_counter())
         try:
-            self._walk(run)
+            self._run_steps(run)
         except Exception as error:
             run.stream.fail(error)
         finally:
             with self._lock:
                 self._active.discard(run)
 
-    def _walk(self, run: Run) -> None:
+    def _run_steps(self, run: Run) -> None:
         tensors = dict(run.stream.tensors.values)
-        for wave in self._waves:
-            if fault := run.fault():
-                raise fault
-            if wave[0].model.decoupled:
-                self._generate(run, wave[0], tensors)
+        for level in self._levels:
+            if cancellation := run.cancellation():
+                raise cancellation
+            if level[0].model.decoupled:
+                self._generate(run, level[0], tensors)
             else:
-                for outputs in self._calls.map(lambda s: self._call(run, s, tensors), wave):
+                calls = self._call_threads.map(lambda s: self._call(run, s, tensors), level)
+                for outputs in calls:
                     tensors.update(outputs)
 
     def _inputs(self, step: Step, tensors: Mapping[str, Array]) -> dict[str, Array]:
@@ -114,49 +115,48 @@ class GraphRunnerStage(StreamingStage):
         return {spec.name: tensors[name] for spec, name in reads if name in tensors}
 
     def _call(self, run: Run, step: Step, tensors: Mapping[str, Array]) -> dict[str, Array]:
-        with run.stream.calling(step.model.name) as traceparent:
+        with run.stream.model_call(step.model.name) as traceparent:
             outputs = self._caller.call(step.model, self._inputs(step, tensors), traceparent)
         return {name: outputs[spec.name] for spec, name in step.writes()}
 
     def _generate(self, run: Run, step: Step, tensors: Mapping[str, Array]) -> None:
-        """Pass on each response of the decoupled step; its last one is ours too."""
         run.is_generating, has_ended = True, False
         names = {spec.name: name for spec, name in step.writes()}
-        with ExitStack() as calling:
-            traceparent = calling.enter_context(run.stream.calling(step.model.name))
+        with ExitStack() as call:
+            traceparent = call.enter_context(run.stream.model_call(step.model.name))
             for outputs in self._caller.stream(
-                step.model, self._inputs(step, tensors), run.request_id, traceparent
+                step.model, self._inputs(step, tensors), run.generation_id, traceparent
             ):
                 reason = outputs.get("finish_reason")
                 if reason is not None and reason[0] == b"cancelled":
-                    raise run.fault() or Cancelled("the request was cancelled")
+                    raise run.cancellation() or Cancelled("the request was cancelled")
                 has_ended = reason is not None
                 if has_ended:
-                    calling.close()  # a part of the request is over before the request is
+                    call.close()  # a phase must end before its request ends
                 own = {names[name]: array for name, array in outputs.items() if name in names}
                 run.stream.send(own, final=has_ended)
             if not has_ended:
                 raise RuntimeError(f"'{step.model.name}' ended its stream without a last response")
 
-    def _watch(self) -> None:
-        """Stop generations whose client has gone or whose time is up."""
+    def _poll(self) -> None:
+        """Stop the generations of disconnected clients and of requests past their deadline."""
         while not self._closing:
             with self._lock:
                 self._lock.wait_for(lambda: self._active or self._closing)
-                active = [run for run in self._active if run.is_generating]
-            for run in active:
+                generating = [run for run in self._active if run.is_generating]
+            for run in generating:
                 try:
-                    if run.fault():
+                    if run.cancellation():
                         self._stop(run)
-                except Exception:  # one client's fault must not end the watch over the others
+                except Exception:  # a fault of one run must not end the polling for the others
                     logger.exception("a generation could not be stopped; trying again")
             with self._lock:
                 self._lock.wait_for(lambda: self._closing, timeout=POLL_S)
 
     def _stop(self, run: Run) -> None:
-        """Asked again until the run is over: the first time may come before `llm` knows the id."""
-        model = self._waves[-1][0].model
-        for _ in self._caller.stream(model, {"stop": np.array([True])}, run.request_id):
+        """Repeated at each poll: the first stop request may come before `llm` knows the id."""
+        model = self._levels[-1][0].model
+        for _ in self._caller.stream(model, {"stop": np.array([True])}, run.generation_id):
             pass
 
 
@@ -167,17 +167,6 @@ class EnsembleStage(GraphRunnerStage):
 
 
 class RagCancellableStage(GraphRunnerStage):
-    """`rag_cancellable`: `rag` that stops with its client and keeps its deadline."""
+    """`rag_cancellable`: `rag` with cancellation and deadlines."""
 
     graph = RAG_CANCELLABLE
-
-
-def waves(graph: EnsembleGraph) -> Iterator[list[Step]]:
-    """Groups of steps that can run side by side, in an order that data allows."""
-    ready = {spec.name for spec in graph.contract.inputs}
-    waiting = list(graph.steps)
-    while waiting:
-        wave = [s for s in waiting if all(name in ready for _, name in graph.reads(s))]
-        ready |= {name for step in wave for _, name in step.writes()}
-        waiting = [step for step in waiting if step not in wave]
-        yield wave

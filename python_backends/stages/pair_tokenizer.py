@@ -1,27 +1,29 @@
-"""`pair_tokenizer`: one query with each passage, as pairs of the reranker's vocabulary."""
+"""`pair_tokenizer`: pairs of the query and each passage to token ids of the reranker."""
 
 from ensembles.contracts import PAIR_TOKENIZER
-from python_backends.stage import Outputs, RequestError, Stage, StageContext, Tensors
+from python_backends.context import StageContext
+from python_backends.errors import RequestError
+from python_backends.stage import Stage
+from python_backends.tensors import Outputs, Tensors
 from python_backends.tokenization import load_tokenizer, padded, require_text
 
 _MIN_PASSAGE_TOKENS = 16
-"""A query that leaves a passage less than this can't be judged: it is refused."""
+"""A query that leaves less room for a passage is refused."""
 
 
 class PairTokenizerStage(Stage):
-    """A pair that is too long loses the end of its passage, never of its query."""
+    """Truncates the passage of a pair that is too long, never the query."""
 
     contract = PAIR_TOKENIZER
 
     def __init__(self, context: StageContext) -> None:
         folder = context.engine_folder()
         self._tokenizer = load_tokenizer(folder)
-        self._query_tokenizer = load_tokenizer(folder)  # "only_second" can't cut a lone query
+        self._query_tokenizer = load_tokenizer(folder)  # "only_second" can't truncate a single text
         self._room = folder.manifest.max_tokens - self._tokenizer.num_special_tokens_to_add(True)
         self._tokenizer.enable_truncation(folder.manifest.max_tokens, strategy="only_second")
 
     def answer(self, request: Tensors) -> Outputs:
-        """Ids, mask and segment ids, INT64 [passages, longest pair]."""
         query = require_text("query", [request.text("query")])[0]
         passages = require_text("passages", request.texts("passages"))
         self._check_query(query)

@@ -1,13 +1,16 @@
-"""`passage_selector`: the passages nearest to the query, as candidates for the reranker."""
+"""`passage_selector`: the passages most similar to the query, as candidates for the reranker."""
 
 import numpy as np
 
 from ensembles.contracts import PASSAGE_SELECTOR
-from python_backends.stage import Outputs, RequestError, Stage, StageContext, Tensors
+from python_backends.context import StageContext
+from python_backends.errors import RequestError
+from python_backends.stage import Stage
+from python_backends.tensors import Outputs, Tensors
 
 
 def read_count(request: Tensors, name: str, default: int) -> int:
-    """An optional positive count; raises `RequestError`."""
+    """An optional input of at least 1; raises `RequestError`."""
     value = request.scalar(name)
     if value is not None and value < 1:
         raise RequestError(f"{name}: {value} given; 1 or more is possible")
@@ -15,7 +18,7 @@ def read_count(request: Tensors, name: str, default: int) -> int:
 
 
 class PassageSelectorStage(Stage):
-    """Exact search: one matrix product over normalised embeddings, best first, ties by position."""
+    """Exact search: cosine similarity by one matrix product; equal passages stay in order."""
 
     contract = PASSAGE_SELECTOR
 
@@ -23,7 +26,6 @@ class PassageSelectorStage(Stage):
         self._num_candidates = context.integer("num_candidates")
 
     def answer(self, request: Tensors) -> Outputs:
-        """Up to `num_candidates` passages with their cosine similarity."""
         count = read_count(request, "num_candidates", self._num_candidates)
         similarity = request.array("passage_embedding") @ request.array("query_embedding")[0]
         order = np.argsort(-similarity, kind="stable")[:count]

@@ -1,23 +1,27 @@
-"""`passage_splitter`: documents to passages that the encoders and the prompt can hold."""
+"""`passage_splitter`: documents to passages that fit the encoders and the prompt."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ensembles.contracts import PASSAGE_SPLITTER
-from python_backends.stage import Outputs, RequestError, Stage, StageContext, Tensors
+from python_backends.context import StageContext
+from python_backends.errors import RequestError
+from python_backends.stage import Stage
+from python_backends.tensors import Outputs, Tensors
 from python_backends.tokenization import load_tokenizer, require_text
 
 _SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "\n")
 
 Span = tuple[int, int]
+"""Start and end of a slice of a text, in characters."""
 
 
 class PassageSplitterStage(Stage):
-    """A document within `max_passage_tokens` is one passage; a longer one is cut behind sentences.
+    """Cuts documents longer than `max_passage_tokens` after sentences.
 
-    Nothing is lost: passages are slices of the document that follow each other. More than
-    `max_passages` of them are refused (the encoders' batch is bounded).
+    The passages are consecutive slices of their document. A request with more than `max_passages`
+    is refused: they are one batch of the encoders.
     """
 
     contract = PASSAGE_SPLITTER
@@ -28,7 +32,6 @@ class PassageSplitterStage(Stage):
         self._max_passages = context.integer("max_passages")
 
     def answer(self, request: Tensors) -> Outputs:
-        """The question, checked; passages in order, and for each the index of its document."""
         query = require_text("question", [request.text("question")])
         documents = require_text("documents", request.texts("documents"))
         encodings = self._tokenizer.encode_batch(documents, add_special_tokens=False)
@@ -57,9 +60,9 @@ class PassageSplitterStage(Stage):
 
 
 def split(text: str, offsets: Sequence[Span], max_tokens: int) -> Iterator[Span]:
-    """Character spans of the passages: up to `max_tokens` tokens, cut behind a sentence if any.
+    """The passages of a text whose tokens have the spans `offsets`.
 
-    `offsets` are the character spans of the text's tokens.
+    A passage has up to `max_tokens` tokens and ends after a sentence if there is one in it.
     """
     first = 0
     while first < len(offsets):
@@ -67,13 +70,13 @@ def split(text: str, offsets: Sequence[Span], max_tokens: int) -> Iterator[Span]
         if last < len(offsets):
             last = _sentence_end(text, offsets, first, last)
         while first + 1 < last < len(offsets) and offsets[last][0] < offsets[last - 1][1]:
-            last -= 1  # tokens that are bytes of one character stay together
+            last -= 1  # the bytes of one character may be several tokens
         yield offsets[first][0], offsets[last - 1][1]
         first = last
 
 
 def _sentence_end(text: str, offsets: Sequence[Span], first: int, last: int) -> int:
-    """The token behind the last sentence end in the window; else `last`, in mid-sentence."""
+    """The token after the last sentence end between `first` and `last`; `last` if there is none."""
     for token in range(last, first + 1, -1):
         gap = text[offsets[token - 1][1] - 1 : offsets[token][0]]
         if (gap[:1] in _SENTENCE_ENDS and (len(gap) > 1 or gap[:1] > "\x7f")) or "\n" in gap:

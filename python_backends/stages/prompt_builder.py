@@ -1,12 +1,15 @@
-"""`prompt_builder`: question and ranked sources to chat messages that fit the LLM."""
+"""`prompt_builder`: question and sources to chat messages that fit the LLM's context."""
 
 import bisect
 import json
 import re
 
 from ensembles.contracts import PROMPT_BUILDER, SOURCES
+from python_backends.context import StageContext
+from python_backends.errors import RequestError
 from python_backends.generation.chat_template import ChatTemplate, Message, strict_template
-from python_backends.stage import Outputs, RequestError, Stage, StageContext, Tensors
+from python_backends.stage import Stage
+from python_backends.tensors import Outputs, Tensors
 from python_backends.tokenization import load_tokenizer, require_text
 
 SYSTEM = (
@@ -21,10 +24,10 @@ Question: {{ question }}"""
 
 
 class PromptBuilderStage(Stage):
-    """Keeps the most relevant sources that fit into the context beside the answer.
+    """Keeps as many sources, by relevance, as the context holds beside the answer.
 
-    Sources that don't fit are left out of the prompt and of the response alike; if not even the
-    first fits, the request is refused.
+    The rest is left out of the prompt and of the response. If the first source doesn't fit, the
+    request is refused.
     """
 
     contract = PROMPT_BUILDER
@@ -40,11 +43,10 @@ class PromptBuilderStage(Stage):
         self._special = re.compile(special or r"(?!)")
 
     def answer(self, request: Tensors) -> Outputs:
-        """Messages as JSON, and the sources that are in them."""
         question = require_text("question", [request.text("question")])[0]
         sources = request.texts("sources")
         budget = self._budget(request)
-        # The most sources that fit, by bisection: tokens only grow with their number.
+        # Bisection: the number of tokens only grows with the number of sources.
         count = bisect.bisect_right(
             range(min(1, len(sources)), len(sources) + 1),
             budget,
@@ -60,19 +62,19 @@ class PromptBuilderStage(Stage):
         return {"messages": [json.dumps(self._messages(question, sources[:count]))], **kept}
 
     def _budget(self, request: Tensors) -> int:
-        """Tokens for the prompt: the context less the answer that was asked for."""
+        """Tokens for the prompt: the context less the answer's `max_tokens`."""
         asked, context = request.scalar("max_tokens"), self._manifest.max_tokens
         if asked is not None and not 1 <= asked < context:
             raise RequestError(f"max_tokens: {asked} given; from 1 to {context - 1} is possible")
         return context - int(asked or self._manifest.sampling.max_tokens)
 
     def _messages(self, question: str, sources: list[str]) -> list[Message]:
-        lines = [self._defused(" ".join(source.split())) for source in sources]
-        user = self._user.render(question=self._defused(question), sources=lines)
+        lines = [self._escaped(" ".join(source.split())) for source in sources]
+        user = self._user.render(question=self._escaped(question), sources=lines)
         return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}]
 
-    def _defused(self, text: str) -> str:
-        """The text without special tokens: a document must not open a chat turn of its own."""
+    def _escaped(self, text: str) -> str:
+        """The text with special tokens broken up: a document must not begin a chat turn."""
         return self._special.sub(lambda found: f"{found[0][:1]} {found[0][1:]}", text)
 
     def _tokens(self, messages: list[Message]) -> int:

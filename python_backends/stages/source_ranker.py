@@ -1,14 +1,16 @@
-"""`source_ranker`: candidates in order of the reranker's relevance, cut to the sources wanted."""
+"""`source_ranker`: the candidates with the highest relevance, as sources."""
 
 import numpy as np
 
 from ensembles.contracts import SOURCE_RANKER
-from python_backends.stage import Outputs, Stage, StageContext, Tensors
+from python_backends.context import StageContext
+from python_backends.stage import Stage
 from python_backends.stages.passage_selector import read_count
+from python_backends.tensors import Outputs, Tensors
 
 
 class SourceRankerStage(Stage):
-    """Most relevant first; ties keep the order of the embedder."""
+    """Highest relevance first; equal ones stay in order of similarity."""
 
     contract = SOURCE_RANKER
 
@@ -16,7 +18,6 @@ class SourceRankerStage(Stage):
         self._num_sources = context.integer("num_sources")
 
     def answer(self, request: Tensors) -> Outputs:
-        """Up to `num_sources` sources with both scores."""
         count = read_count(request, "num_sources", self._num_sources)
         relevance = request.array("relevance")[:, 0]
         order = np.argsort(-relevance, kind="stable")[:count]

@@ -1,12 +1,14 @@
-"""`tokenizer`: texts to padded ids of the embedder's vocabulary."""
+"""`tokenizer`: texts to padded token ids of the embedder."""
 
 from ensembles.contracts import TOKENIZER
-from python_backends.stage import Outputs, Stage, StageContext, Tensors
+from python_backends.context import StageContext
+from python_backends.stage import Stage
+from python_backends.tensors import Outputs, Tensors
 from python_backends.tokenization import load_encoder_tokenizer, padded, require_text
 
 
 class TokenizerStage(Stage):
-    """Texts longer than the encoder are cut at its limit, as sentence-transformers does."""
+    """Truncates texts at the embedder's limit, as sentence-transformers does."""
 
     contract = TOKENIZER
 
@@ -14,7 +16,6 @@ class TokenizerStage(Stage):
         self._tokenizer = load_encoder_tokenizer(context.engine_folder())
 
     def answer(self, request: Tensors) -> Outputs:
-        """Ids and mask, INT64 [texts, longest text]."""
         rows = self._tokenizer.encode_batch(require_text("text", request.texts("text")))
         return {
             "input_ids": padded(rows, "ids"),

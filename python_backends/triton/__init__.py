@@ -1,1 +1,10 @@
-"""The only code that knows Triton's Python backend."""
+"""The only code that knows Triton's Python backend and OpenTelemetry.
+
+adapter      `TritonPythonModel` from a stage
+stream       `Stream` over Triton's response sender
+responses    tensors and errors between Triton and the contracts
+bls          calls to other models of the server
+metering     `Meter` over Triton's custom metrics
+tracing      OpenTelemetry spans
+telemetry    the metrics and spans that every request has
+"""

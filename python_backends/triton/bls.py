@@ -1,7 +1,4 @@
-"""Business logic scripting: calls from one model to others of the same server.
-
-With adapter.py, responses.py and metering.py the only module that knows Triton's Python stub.
-"""
+"""Calls from one model to others of the same server (Triton's business logic scripting, BLS)."""
 
 import threading
 import time
@@ -10,36 +7,39 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ensembles.contracts import ModelContract
-from python_backends.stage import ERROR, Array, Cancelled, Overloaded, RequestError
+from python_backends.errors import Cancelled, Overloaded, RequestError
+from python_backends.tensors import Array
 
 IN_BAND_ERRORS = "errors_in_band"
-"""Request parameter of callers inside the server. Business logic scripting (BLS) in Triton 2.51
-loses the code of an inner error, and hangs or stays silent on an error of a decoupled model, so
-these callers get the code in the message, and a decoupled error as an ordinary last response."""
+"""Request parameter by which callers inside the server ask for errors as ordinary data.
+
+In Triton 2.51, BLS loses the code of a called model's error, and hangs or stays silent on an error
+of a decoupled model. With this parameter the error's message begins with its code, and a decoupled
+model sends an error as an ordinary last response."""
+
+ERROR = "error"
+"""`finish_reason` of that last response; its `text_output` is the error."""
 
 TRACEPARENT = "traceparent"
-"""Request parameter with the caller's span (W3C Trace Context), where headers don't reach."""
+"""Request parameter with the caller's span (W3C Trace Context); BLS calls have no headers."""
 
 QUEUE_FULL = "Exceeds maximum queue size"
-"""Triton's own words for a request that it did not queue; the code is lost like all inner ones."""
+"""Triton's message for a request that its queue refused; its code is lost like any other's."""
 
-
-KEPT_S = 1.0
-"""How long the responses of a stream outlive it. Triton 2.51 lets go of them in a thread of its own
-that does not hold Python's lock: were it the last to do so, the process's memory would be damaged
-(docs/decisions/0018). It does so within microseconds of the stream's end."""
+RESPONSES_KEPT_S = 1.0
+"""How long the responses of a stream are kept after its end. Triton 2.51 releases them within
+microseconds of the end, on a thread that does not hold Python's lock. If that were the last
+reference, the process's memory would be damaged (docs/decisions/0018)."""
 
 
 def stub() -> Any:
-    """Triton's module of this process."""
-    import triton_python_backend_utils  # only importable inside Triton's stub process
+    """Triton's Python module; it exists inside the stub process only."""
+    import triton_python_backend_utils
 
     return triton_python_backend_utils
 
 
 class ServerCaller:
-    """Calls other models of the same server (business logic scripting)."""
-
     def __init__(self) -> None:
         self._ended: deque[tuple[float, Any]] = deque()
         self._lock = threading.Lock()
@@ -47,7 +47,6 @@ class ServerCaller:
     def call(
         self, model: ModelContract, inputs: Mapping[str, Array], traceparent: str | None = None
     ) -> dict[str, Array]:
-        """Outputs of a model that answers once; raises the inner `RequestError` with its code."""
         return self._outputs(self._request(model, inputs, "", traceparent).exec())
 
     def stream(
@@ -57,24 +56,23 @@ class ServerCaller:
         request_id: str,
         traceparent: str | None = None,
     ) -> Iterator[dict[str, Array]]:
-        """Outputs of each response of a decoupled model; raises `RequestError`."""
         responses = self._request(model, inputs, request_id, traceparent).exec(decoupled=True)
         try:
             for response in responses:
                 outputs = self._outputs(response)
                 if outputs.get("finish_reason", [b""])[0] == ERROR.encode():
-                    raise _inner_error(outputs["text_output"][0].decode())
+                    raise _error_of(outputs["text_output"][0].decode())
                 if outputs:
                     yield outputs
         finally:
-            self._keep(responses)
+            self._keep_for_a_while(responses)
 
-    def _keep(self, responses: Any) -> None:
-        """Hold what a stream brought for `KEPT_S`, and let go of what was held that long."""
+    def _keep_for_a_while(self, responses: Any) -> None:
+        """Keep the responses for `RESPONSES_KEPT_S`, and drop those kept that long."""
         now_s = time.monotonic()
         with self._lock:
             self._ended.append((now_s, responses))
-            while self._ended[0][0] < now_s - KEPT_S:
+            while self._ended[0][0] < now_s - RESPONSES_KEPT_S:
                 self._ended.popleft()
 
     def _request(
@@ -85,23 +83,23 @@ class ServerCaller:
         traceparent: str | None,
     ) -> Any:
         pb = stub()
-        traced = {TRACEPARENT: traceparent} if traceparent else {}
+        trace = {TRACEPARENT: traceparent} if traceparent else {}
         return pb.InferenceRequest(
             model_name=model.name,
             requested_output_names=[spec.name for spec in model.outputs],
             inputs=[pb.Tensor(name, array) for name, array in inputs.items()],
             request_id=request_id,
-            parameters={IN_BAND_ERRORS: True, **traced},
+            parameters={IN_BAND_ERRORS: True, **trace},
         )
 
     def _outputs(self, response: Any) -> dict[str, Array]:
         if response.has_error():
-            raise _inner_error(response.error().message())
+            raise _error_of(response.error().message())
         return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
 
 
-def _inner_error(message: str) -> Exception:
-    """The `RequestError` that an inner model answered, rebuilt from its in-band form."""
+def _error_of(message: str) -> Exception:
+    """The called model's error, rebuilt from its code and message."""
     code, _, text = message.partition(": ")
     kinds = {kind.code: kind for kind in (RequestError, Overloaded, Cancelled)}
     if code in kinds:

@@ -1,6 +1,6 @@
-"""Tensors of Triton's stub to ours and back: contracts decide what is read and what may leave.
+"""Tensors and errors between Triton and the stages; the contract decides what goes in and out.
 
-Triton checks neither that a required input is there nor that an output is what was declared.
+Triton itself checks neither that a required input is there nor that an output is as declared.
 """
 
 import logging
@@ -12,20 +12,12 @@ import numpy as np
 
 from ensembles.contracts import ModelContract
 from ensembles.graph import fits, full_dims
-from ensembles.tensors import DType, TensorSpec
-from python_backends.stage import Array, Outputs, RequestError, Tensors
+from ensembles.tensors import TensorSpec
+from python_backends.errors import RequestError
+from python_backends.tensors import NUMPY_TYPES, Array, Outputs, Tensors
+from python_backends.triton.bls import IN_BAND_ERRORS
 
-NUMPY_TYPES: dict[DType, type] = {
-    DType.BOOL: np.bool_,
-    DType.INT32: np.int32,
-    DType.INT64: np.int64,
-    DType.UINT64: np.uint64,
-    DType.FP16: np.float16,
-    DType.FP32: np.float32,
-    DType.STRING: np.object_,
-}
-
-logger = logging.getLogger("python_backends")
+logger = logging.getLogger(__name__)
 
 
 def read_inputs(pb: Any, contract: ModelContract, request: Any) -> Tensors:
@@ -40,6 +32,11 @@ def read_inputs(pb: Any, contract: ModelContract, request: Any) -> Tensors:
     return Tensors(values)
 
 
+def wants_in_band_errors(request: Any) -> bool:
+    """Whether the caller is a model of the same server (see `IN_BAND_ERRORS`)."""
+    return IN_BAND_ERRORS in (request.parameters() or "")
+
+
 def _as_array(value: Array | Sequence[str]) -> Array:
     if isinstance(value, np.ndarray):
         return value
@@ -47,7 +44,10 @@ def _as_array(value: Array | Sequence[str]) -> Array:
 
 
 def to_array(spec: TensorSpec, value: Array | Sequence[str], batched: bool) -> Array:
-    """The value as Triton wants it: the contract's dtype and rank, UTF-8 bytes for STRING."""
+    """The value with the contract's dtype and rank, as UTF-8 bytes for STRING.
+
+    Raises TypeError for any other dtype or shape.
+    """
     array = np.ascontiguousarray(_as_array(value))
     if array.dtype != NUMPY_TYPES[spec.dtype] or not fits(array.shape, full_dims(spec, batched)):
         raise TypeError(f"output '{spec.name}' is {array.dtype}{list(array.shape)}, not {spec}")
@@ -57,14 +57,14 @@ def to_array(spec: TensorSpec, value: Array | Sequence[str], batched: bool) -> A
 def make_response(
     pb: Any, contract: ModelContract, outputs: Outputs, wanted: Collection[str]
 ) -> Any:
-    """A response whose tensors are checked against the contract; decoupled ones may be partial.
+    """A response with the outputs that the client asked for (`wanted`), checked by the contract.
 
-    Only outputs named in `wanted` go in: those that the client did not ask for, Triton 2.51 drops
-    from a stream's responses without Python's lock, and damages memory (docs/decisions/0018).
+    Triton 2.51 would drop unwanted outputs of a stream without Python's lock, which damages
+    memory (docs/decisions/0018). A response of a decoupled model may lack outputs.
 
-    A batched, decoupled contract is served a row at a time: its batch dimension is put on here,
-    except on `text_output`, which the clients of NVIDIA's contract (facts: langchain-nvidia-trt)
-    read as one-dimensional.
+    A batched and decoupled contract is served one row at a time. Outputs get their batch dimension
+    here, except `text_output`, which published clients of NVIDIA's contract, such as
+    langchain-nvidia-trt, read as one-dimensional.
     """
     specs = {spec.name: spec for spec in contract.outputs}
     wrong = outputs.keys() - specs.keys() or (
@@ -84,7 +84,8 @@ def make_response(
 
 
 def make_error(pb: Any, error: Exception, in_band: bool = False) -> Any:
-    """The error as its audience may read it: client faults verbatim, ours as one sentence."""
+    """The `TritonError` that the client gets: the message of a `RequestError`, else one neutral
+    sentence and a traceback in the log."""
     if isinstance(error, RequestError):
         code, message = error.code, str(error)
     else:

@@ -1,118 +1,81 @@
-"""What is told of every request, whatever the model: how it ended, how long it took, where.
+"""Metrics and spans that every request has, whatever its model: outcome, duration, phases."""
 
-A record takes notes while its request runs. Metrics get theirs at once, which is cheap; a trace
-only when tracing is on.
-"""
-
-import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
-from ensembles.metrics import (
-    BATCH_REQUESTS,
-    OUTCOMES,
-    REQUEST_DURATION,
-    REQUESTS,
-    STAGE_DURATION,
-)
-from python_backends.stage import Attribute, Histogram, Meter, outcome_of
-from python_backends.triton.tracing import NoSpan, Span, Tracer
-
-logger = logging.getLogger("python_backends.triton.telemetry")
-
-
-_T = TypeVar("_T")
+from ensembles.metrics import OUTCOMES, REQUEST_DURATION, REQUESTS, STAGE_DURATION
+from python_backends.context import Histogram, Meter
+from python_backends.errors import outcome_of
+from python_backends.stage import Attribute
+from python_backends.triton.tracing import Tracer
 
 
 class Telemetry:
-    """The metrics that every model has, and its traces.
+    """The request metrics of one model, and its tracer; None means that nothing is traced.
 
-    All outcomes are shown from the start: a rate over a counter that appears late misses its
+    Every outcome is shown from the start: a rate over a counter that appears late misses its
     first increment.
     """
 
-    def __init__(self, meter: Meter, tracer: Tracer) -> None:
-        self.meter, self._tracer = meter, tracer
+    def __init__(self, meter: Meter, tracer: Tracer | None) -> None:
+        self.meter, self.tracer = meter, tracer
         self._outcomes = {name: meter.counter(REQUESTS, outcome=name) for name in OUTCOMES}
         self._duration = meter.histogram(REQUEST_DURATION)
-        self._stages: dict[str, Histogram] = {}
+        self._phases: dict[str, Histogram] = {}
 
-    def record(self, request: Any) -> "Record":
-        """Begin with a request of Triton that has just come."""
-        arrival_s = time.perf_counter()
-        return Record(self, self._tracer.start(request, arrival_s), arrival_s)
+    def observe_phase(self, name: str, duration_s: float) -> None:
+        if name not in self._phases:
+            self._phases[name] = self.meter.histogram(STAGE_DURATION, stage=name)
+        self._phases[name].observe(duration_s)
 
-    def batch(self) -> "BatchTelemetry":
-        """For a model whose requests are answered together."""
-        return BatchTelemetry(self)
-
-    def stage(self, name: str, seconds: float) -> None:
-        """A part of a request took so long."""
-        if name not in self._stages:
-            self._stages[name] = self.meter.histogram(STAGE_DURATION, stage=name)
-        self._stages[name].observe(seconds)
-
-    def ended(self, outcome: str, seconds: float) -> None:
-        """A request ended."""
+    def observe_request(self, outcome: str, duration_s: float) -> None:
         self._outcomes[outcome].increment()
-        self._duration.observe(seconds)
+        self._duration.observe(duration_s)
 
 
-class BatchTelemetry:
-    """Adds how many requests came together."""
+class RequestRecord:
+    """The metrics and the span of one Triton request; made when it arrives.
 
-    def __init__(self, telemetry: Telemetry) -> None:
-        self._requests = telemetry.meter.histogram(BATCH_REQUESTS)
+    The methods are explained in `python_backends.stage.Stream`.
+    """
 
-    def came(self, requests: int) -> None:
-        """An execution has so many requests."""
-        self._requests.observe(requests)
+    def __init__(self, telemetry: Telemetry, request: Any) -> None:
+        self.arrival_s = time.perf_counter()
+        self._telemetry = telemetry
+        tracer = telemetry.tracer
+        self._span = tracer.start(request, self.arrival_s) if tracer else None
 
-
-class Record:
-    """One request from its arrival to its end. A span that fails harms no request."""
-
-    def __init__(self, telemetry: Telemetry, span: Span, arrival_s: float) -> None:
-        self._telemetry, self._span = telemetry, span
-        self.arrival_s = arrival_s
-
-    def part(self, name: str, start_s: float, end_s: float) -> None:
-        """A part of the time, as `Stream.part`."""
-        self._telemetry.stage(name, end_s - start_s)
-        _harmless(lambda: self._span.part(name, start_s, end_s))
+    def record_phase(self, name: str, start_s: float, end_s: float) -> None:
+        self._telemetry.observe_phase(name, end_s - start_s)
+        if self._span:
+            self._span.record_phase(name, start_s, end_s)
 
     @contextmanager
-    def calling(self, model: str) -> Iterator[str | None]:
-        """Around a call to another model, as `Stream.calling`."""
+    def model_call(self, model: str) -> Iterator[str | None]:
         start_s = time.perf_counter()
-        span = _harmless(lambda: self._span.call(model, start_s)) or NoSpan()
+        span = self._span.start_call(model, start_s) if self._span else None
         outcome = "ok"
         try:
-            yield span.traceparent
+            yield span.traceparent if span else None
         except Exception as error:
             outcome = outcome_of(error)
             raise
         finally:
             end_s = time.perf_counter()
-            self._telemetry.stage(model, end_s - start_s)
-            _harmless(lambda: span.end(outcome, end_s))
+            self._telemetry.observe_phase(model, end_s - start_s)
+            if span:
+                span.end(outcome, end_s)
 
-    def describe(self, attributes: Mapping[str, Attribute]) -> None:
-        """Attributes of the span."""
-        _harmless(lambda: self._span.describe(attributes))
+    def set_attributes(self, attributes: Mapping[str, Attribute]) -> None:
+        if self._span:
+            self._span.set_attributes(attributes)
 
-    def end(self, outcome: str | None, end_s: float) -> None:
-        """The request is over; None leaves no trace of it."""
-        if outcome is not None:
-            self._telemetry.ended(outcome, end_s - self.arrival_s)
-            _harmless(lambda: self._span.end(outcome, end_s))
-
-
-def _harmless(act: Callable[[], _T]) -> _T | None:
-    try:
-        return act()
-    except Exception:
-        logger.exception("a span could not be kept; its request goes on")
-        return None
+    def finish(self, outcome: str | None, end_s: float) -> None:
+        """The request is over; with None it is neither counted nor traced."""
+        if outcome is None:
+            return
+        self._telemetry.observe_request(outcome, end_s - self.arrival_s)
+        if self._span:
+            self._span.end(outcome, end_s)

@@ -1,6 +1,5 @@
-"""`python -m tests.bench`: measure, keep every figure in results.json, write page and plots."""
+"""`python -m tests.bench`: measure section by section, keep every figure, write page and plots."""
 
-import argparse
 import signal
 import subprocess
 import sys
@@ -10,100 +9,105 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+import click
+from rich.console import Console
 from transformers.utils import logging
 
 from builders.spec import ROOT
 from tests.bench import page
+from tests.bench.context import DEFAULT, QUICK, BenchSettings, Context
 from tests.bench.machine import describe
 from tests.bench.measure import Recorder
-from tests.bench.peer_process import PYTHON
-from tests.bench.results import FILE, Section, read
-from tests.bench.sections import DEFAULT, PARTS, QUICK, Context, Part, Settings
+from tests.bench.peer_process import LLAMA, PEERS, PYTHON
+from tests.bench.results import FILE, SectionResult, read
+from tests.bench.sections import SECTIONS, Section
 from tests.bench.services import Services
 
 _OURS = ("openvino", "openvino-genai", "torch", "transformers", "sentence-transformers", "grpcio")
 _PEERS = ("fastapi", "uvicorn", "bentoml", "litserve", "ray", "mosec", "torch")
+_BY_NAME = {section.name: section for section in SECTIONS}
+_NOTES = Console(stderr=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 1 when a section failed as a whole."""
-    given = _parser().parse_args(arguments)
+@click.command()
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(list(_BY_NAME)),
+    metavar="SECTION",
+    help=f"measure this section alone; may be repeated; one of {', '.join(_BY_NAME)}",
+)
+@click.option("--repeats", type=int, help="runs of a point  [default: 3; with --quick 1]")
+@click.option("--pace", type=float, help="factor on how long a run lasts  [default: 1; 0.5]")
+@click.option("--quick", is_flag=True, help="fewer points, shorter runs")
+@click.option("--no-peers", is_flag=True, help="leave the other servers out")
+@click.option("--resume", is_flag=True, help="leave out what this commit has measured already")
+@click.option("--page-only", is_flag=True, help="write page and plots from the results there are")
+def main(
+    only: tuple[str, ...],
+    repeats: int | None,
+    pace: float | None,
+    quick: bool,
+    no_peers: bool,
+    resume: bool,
+    page_only: bool,
+) -> None:
+    """Measure our server against bare engines and other servers; about an hour.
+
+    Results go to build/bench/results.json. A whole run writes docs/benchmarks.md and its plots, a
+    run with --only, --quick or --no-peers build/bench/benchmarks.md.
+
+    Exit status: 1 when a section failed as a whole.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and peers are ended too
-    parts = _chosen(given.only)
-    settings = QUICK if given.quick else DEFAULT
-    settings = replace(
-        settings, repeats=given.repeats or settings.repeats, pace=given.pace or settings.pace
-    )
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    if given.page_only:
-        return _write_page()
-    if given.resume:
-        parts = [part for part in parts if not _is_done(part, settings)]
-    about_s = sum(_about_s(part, given.quick) for part in parts)
-    print(f"{', '.join(part.name for part in parts)}: about {about_s / 60:.0f} minutes", flush=True)
-    failed = [part.name for part in _measure_all(parts, settings)]
-    _write_page()
+    settings = QUICK if quick else DEFAULT
+    settings = replace(settings, repeats=repeats or settings.repeats, pace=pace or settings.pace)
+    sections = [_BY_NAME[name] for name in only] or [s for s in SECTIONS if s.is_default]
+    if resume:
+        sections = [section for section in sections if not _is_done(section, settings)]
+    failed = [] if page_only else _measure_all(sections, settings, quick, no_peers)
+    is_partial = bool(only) or quick or no_peers
+    for path in page.write(read(), FILE.parent if is_partial else ROOT / "docs"):
+        click.echo(f"written: {path.relative_to(ROOT)}")
+    click.echo(f"figures: {FILE.relative_to(ROOT)}")
     if failed:
-        print(f"failed: {', '.join(failed)}", file=sys.stderr)
-    return int(bool(failed))
+        raise click.ClickException(f"failed: {', '.join(failed)}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    names = ", ".join(part.name for part in PARTS)
-    parser.add_argument("--only", help=f"sections, separated by commas, of: {names}")
-    parser.add_argument("--repeats", type=int, help="default: 3, of --quick 1")
-    parser.add_argument("--pace", type=float, help="factor on how long a run lasts")
-    parser.add_argument("--quick", action="store_true", help="fewer points, shorter runs")
-    parser.add_argument(
-        "--resume", action="store_true", help="leave out what this commit has measured already"
-    )
-    parser.add_argument("--page-only", action="store_true", help="page and plots from results.json")
-    return parser
-
-
-def _chosen(only: str | None) -> list[Part]:
-    if not only:
-        return [part for part in PARTS if part.is_default]
-    known = {part.name: part for part in PARTS}
-    asked = only.split(",")
-    if unknown := [name for name in asked if name not in known]:
-        raise SystemExit(f"--only: {', '.join(unknown)} asked; {', '.join(known)} are possible")
-    return [known[name] for name in asked]
-
-
-def _is_done(part: Part, settings: Settings) -> bool:
-    found = read().section(part.name)
+def _is_done(section: Section, settings: BenchSettings) -> bool:
+    found = read().section(section.name)
     return bool(
         found and found.is_complete and found.commit == _commit()
         and found.settings == str(settings)
     )  # fmt: skip
 
 
-def _about_s(part: Part, is_quick: bool) -> float:
-    return part.quick_s if is_quick else part.about_s
-
-
-def _measure_all(parts: Sequence[Part], settings: Settings) -> list[Part]:
-    """The parts that failed; the others are in the file."""
+def _measure_all(
+    sections: Sequence[Section], settings: BenchSettings, is_quick: bool, no_peers: bool
+) -> list[str]:
+    """Names of the sections that failed; the figures of the others are in the file."""
     failed = []
-    with Services() as services:
-        for number, part in enumerate(parts, start=1):
-            print(f"[{time.strftime('%H:%M:%S')}] {number}/{len(parts)} {part.name}", flush=True)
-            recorder = Recorder(_section(part, settings), settings.repeats, services)
+    about_s = sum(section.quick_s if is_quick else section.about_s for section in sections)
+    _NOTES.print(f"{len(sections)} sections: about {about_s / 60:.0f} minutes")
+    faults = dict.fromkeys([*PEERS, LLAMA], "left out by --no-peers") if no_peers else {}
+    with Services(faults=faults) as services:
+        for number, section in enumerate(sections, start=1):
+            _NOTES.print(f"{time.strftime('%H:%M:%S')} {number}/{len(sections)} {section.name}")
+            recorder = Recorder(_empty_result(section, settings), settings.repeats, services)
             try:
-                part.measure(Context(services, recorder, settings))
+                section.measure(Context(services, recorder, settings))
                 recorder.finish()
-            except Exception as error:  # the other sections are still to be had
-                print(f"  {part.name} failed: {type(error).__name__}: {error}", flush=True)
-                failed.append(part)
+            except Exception as error:  # the other sections can still be measured
+                _NOTES.print(f"  {section.name} failed: {type(error).__name__}: {error}")
+                failed.append(section.name)
     return failed
 
 
-def _section(part: Part, settings: Settings) -> Section:
-    return Section(
-        name=part.name,
+def _empty_result(section: Section, settings: BenchSettings) -> SectionResult:
+    return SectionResult(
+        name=section.name,
         taken_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
         took_s=0.0,
         machine=describe(),
@@ -116,13 +120,12 @@ def _section(part: Part, settings: Settings) -> Section:
 def _commit() -> str:
     """With a plus sign when files differ from it."""
     command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return found.stdout.strip()
 
 
 def _versions() -> tuple[str, ...]:
-    """Of what is compared."""
+    """Packages that decide the figures, ours and the peers'."""
     ours = [f"{name} {version(name)}" for name in _OURS]
     code = f"from importlib.metadata import version as v; print(*[n+' '+v(n) for n in {_PEERS}], sep=chr(10))"  # noqa: E501
     if not PYTHON.exists():
@@ -131,12 +134,5 @@ def _versions() -> tuple[str, ...]:
     return (*ours, *(f"peers: {line}" for line in found.stdout.split("\n") if line))
 
 
-def _write_page() -> int:
-    for path in page.write(read()):
-        print(f"written: {path.relative_to(ROOT)}")
-    print(f"figures: {FILE.relative_to(ROOT)}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main(prog_name="python -m tests.bench")

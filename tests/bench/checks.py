@@ -4,20 +4,17 @@ import functools
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from tritonclient.grpc import InferenceServerClient
 
 from tests.bench import equality, quality
+from tests.bench.context import Context
 from tests.bench.machine import resident_mib
 from tests.bench.peer_process import PEERS, post
 from tests.bench.quality import ask
 from tests.bench.results import OURS, Fact
-from tests.bench.workloads import documents, rags
+from tests.load.workloads import documents, rags
 from tests.server.conftest import tensor, text
-
-if TYPE_CHECKING:
-    from tests.bench.sections import Context
 
 COMPARED = 24
 IDLE_S = 5.0
@@ -29,15 +26,15 @@ LONGEST_NUMBER = "(99999999.999) "
 
 @functools.cache
 def passages(url: str) -> list[str]:
-    """Of the collection as our splitter cuts it, short enough to stay whole with a number before
-    them: so that every variant does the same work.
+    """Passages of the collection as our splitter cuts it, so short that they stay whole with a
+    number before them: every variant does the same work.
     """
     numbered = [f"{LONGEST_NUMBER}{passage}" for passage in _split(url, documents())[0]]
     whole = _split(url, numbered)[1]
     return [p.removeprefix(LONGEST_NUMBER) for i, p in enumerate(numbered) if whole.count(i) == 1]
 
 
-def measure(context: "Context") -> None:
+def measure(context: Context) -> None:
     """Equality with the reference implementations, quality, and the peers' answers."""
     url = context.services.url
     same = equality.measure(url)
@@ -60,8 +57,8 @@ def measure(context: "Context") -> None:
     )
 
 
-def _equal_answers(context: "Context") -> list[Fact]:
-    """Of each peer to ours."""
+def _equal_answers(context: Context) -> list[Fact]:
+    """How many answers of each peer equal ours."""
     url, services = context.services.url, context.services
     asked = list(islice(rags(passages(url), 10), COMPARED))
     with ThreadPoolExecutor(4) as pool:
@@ -75,7 +72,7 @@ def _equal_answers(context: "Context") -> list[Fact]:
     return facts
 
 
-def resources(context: "Context") -> None:
+def resources(context: Context) -> None:
     """Start-up, memory, and what the peers take while others are measured."""
     services = context.services
     server = services.server

@@ -12,7 +12,7 @@ from transformers import (
 )
 from tritonclient.grpc import InferenceServerClient
 
-from tests.bench.workloads import documents, questions
+from tests.load.workloads import documents, questions
 from tests.server.checkpoints import checkpoint
 from tests.server.conftest import OpenStream, tensor, text
 

@@ -1,4 +1,4 @@
-"""What was aimed at, and whether the figures in results.json reach it."""
+"""The goals of the benchmark, and whether the results reach them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from tests.bench.results import BARE, CANCELLABLE, OURS, Measured, Results, pick
 
 PEER_SHARE = 0.7
-"""Of a variant's own capacity: the load of the open loop that all are measured under."""
+"""The share of its own capacity at which every variant is measured in the open loop."""
 
 LLM_SHARE = 0.9
-"""Of the bare LLM engine's tokens a second, with 16 streams."""
+"""The share of the bare LLM engine's tokens a second that 16 streams must reach."""
 
 NOT_PEERS = (OURS, CANCELLABLE, BARE)
 MODELS = {OURS: "`rag`", CANCELLABLE: "`rag_cancellable`"}
@@ -23,9 +23,9 @@ class Goal:
     needed: float
     found: float | None
     evidence: str
-    """Section of the figures."""
-    is_most: bool = False
-    """`needed` is not to be exceeded; otherwise it is the least."""
+    """The section that the figures come from."""
+    is_upper_limit: bool = False
+    """`needed` is the most that is allowed; otherwise it is the least."""
 
     @property
     def verdict(self) -> str:
@@ -33,12 +33,12 @@ class Goal:
         if self.found is None:
             return "not measured"
         found, needed = round(self.found, 2), round(self.needed, 2)
-        is_met = found <= needed if self.is_most else found >= needed
+        is_met = found <= needed if self.is_upper_limit else found >= needed
         return "met" if is_met else "**missed**"
 
 
 def goals(results: Results) -> list[Goal]:
-    """All of them, also those without figures."""
+    """All goals, also those without figures."""
     return [
         *(_saturation(results, name) for name in ("embed", "rerank")),
         *_rag(results, "rag", "10 documents"),
@@ -56,7 +56,7 @@ def peers_of(measured: Sequence[Measured]) -> list[Measured]:
 
 
 def ratio(measured: Sequence[Measured], variant: str, base: str) -> float | None:
-    """Of median throughputs; None when one of them is missing or has no work."""
+    """The ratio of median throughputs; None when one is missing or has no work."""
     found, bases = pick(measured, variant=variant), pick(measured, variant=base)
     if not found or not bases or not bases[0].work_per_s.median:
         return None
@@ -64,22 +64,22 @@ def ratio(measured: Sequence[Measured], variant: str, base: str) -> float | None
 
 
 def best_peer(measured: Sequence[Measured]) -> Measured | None:
-    """With the highest throughput."""
+    """The peer with the highest throughput."""
     return max(peers_of(measured), key=lambda one: one.work_per_s.median, default=None)
 
 
-def busiest_peer(measured: Sequence[Measured]) -> Measured | None:
-    """In the open loop: with the highest capacity, so the one that was sent most."""
+def fastest_peer(measured: Sequence[Measured]) -> Measured | None:
+    """The peer with the highest capacity: in the open loop it was sent most."""
     return max(peers_of(measured), key=lambda one: one.point.rate_per_s, default=None)
 
 
-def calmest_peer(measured: Sequence[Measured]) -> Measured | None:
-    """With the lowest p99 / p50, of those that answered every request."""
-    calm = [one for one in peers_of(measured) if not one.unanswered and one.latency()]
-    return min(calm, key=tail, default=None)
+def peer_with_shortest_tail(measured: Sequence[Measured]) -> Measured | None:
+    """The peer with the lowest p99 / p50 among those that answered every request."""
+    without_loss = [one for one in peers_of(measured) if not one.unanswered and one.latency()]
+    return min(without_loss, key=tail_ratio, default=None)
 
 
-def tail(one: Measured) -> float:
+def tail_ratio(one: Measured) -> float:
     """p99 / p50 of latency."""
     found = one.latency()
     return found.tail if found else float("inf")
@@ -109,22 +109,25 @@ def _rag(results: Results, section: str, over: str) -> Iterator[Goal]:
 
 
 def _tail(results: Results, workload: str) -> Iterator[Goal]:
-    """Against the fastest peer, and against the one with the shortest tail, fast or slow."""
+    """Against the fastest peer, and against the one with the shortest tail."""
     measured = pick(results.measured("open"), workload=workload, load="open", share=PEER_SHARE)
     ours = pick(measured, variant=OURS)
     name = f"`{workload}`, p99 ÷ p50 at 0.7 of its capacity"
-    for kind, peer in (("fastest", busiest_peer(measured)), ("calmest", calmest_peer(measured))):
+    for kind, peer in (
+        ("fastest", fastest_peer(measured)),
+        ("shortest-tailed", peer_with_shortest_tail(measured)),
+    ):
         if not ours or peer is None:
-            yield Goal(f"{name}, {kind} peer's", 0.0, None, "open", is_most=True)
+            yield Goal(f"{name}, {kind} peer's", 0.0, None, "open", is_upper_limit=True)
             continue
         what = f"{name}, {kind} peer's ({peer.point.variant})"
-        yield Goal(what, tail(peer), tail(ours[0]), "open", is_most=True)
+        yield Goal(what, tail_ratio(peer), tail_ratio(ours[0]), "open", is_upper_limit=True)
 
 
 def at_same_arrivals(results: Results, workload: str) -> tuple[Measured, Measured] | None:
     """Ours and the fastest peer, under the very arrivals that the peer was measured with."""
     measured = pick(results.measured("open"), workload=workload, load="open")
-    peer = busiest_peer(pick(measured, share=PEER_SHARE))
+    peer = fastest_peer(pick(measured, share=PEER_SHARE))
     ours = pick(measured, variant=OURS, rate_per_s=peer.point.rate_per_s) if peer else []
     return (ours[0], peer) if peer and ours else None
 
@@ -133,7 +136,7 @@ def _slowest(results: Results, workload: str) -> Goal:
     name = f"`{workload}`, p99 at the fastest peer's arrivals, × its p99"
     pair = at_same_arrivals(results, workload)
     if pair is None:
-        return Goal(name, 1.0, None, "open", is_most=True)
+        return Goal(name, 1.0, None, "open", is_upper_limit=True)
     found, theirs = (one.latency() for one in pair)
     ratio = found.p99 / theirs.p99 if found and theirs else None
-    return Goal(f"{name} ({pair[1].point.variant})", 1.0, ratio, "open", is_most=True)
+    return Goal(f"{name} ({pair[1].point.variant})", 1.0, ratio, "open", is_upper_limit=True)

@@ -1,4 +1,4 @@
-"""Runs points in turns, and keeps what was measured when a variant fails or the run is stopped."""
+"""Runs points interleaved; keeps what was measured when a variant fails or the run is stopped."""
 
 import asyncio
 import itertools
@@ -7,13 +7,12 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.bench.results import Fact, Measured, Point, Repeat, Results, Section, read, write
+from tests.bench.results import Fact, Measured, Point, Repeat, Results, SectionResult, read, write
 from tests.bench.services import Services, Variant
-from tests.bench.workloads import Request
-from tests.load.loops import Window, closed_loop, open_loop
+from tests.load.loops import Window, closed_loop, interleaved, open_loop
 from tests.load.records import Record
 from tests.load.summary import summarize
-from tests.load.turns import turns
+from tests.load.workloads import Request
 
 REQUEST_TIMEOUT_S = 60.0
 _WARM_UP = Window(0.4, rounds=1, most_s=20.0)
@@ -49,25 +48,25 @@ Run = Callable[[], list[Record]]
 class Recorder:
     """One section while it is being measured; every group of points is written at once."""
 
-    section: Section
+    section: SectionResult
     repeats: int
     services: Services
     expected_runs: int = 0
     _begun_s: float = field(default_factory=time.monotonic)
     _runs: int = 0
     _cores: float = 0.0
-    """Of this process, in the latest run; 0 for runs that brought their own load."""
+    """Cores that this process took in the latest run; 0 for runs that brought their own load."""
     _faults: dict[str, int] = field(default_factory=dict)
 
     def add(self, jobs: Sequence[Job], repeats: int = 0) -> list[Measured]:
-        """Jobs of one load, in turns."""
+        """Measure jobs of one load, interleaved."""
         runs = [(job.point, self.prepared(job)) for job in jobs]
         return self.add_runs(runs, repeats)
 
     def add_runs(self, runs: Sequence[tuple[Point, Run]], repeats: int = 0) -> list[Measured]:
-        """As `add`, for what brings its own load."""
+        """Like `add`, for runs that bring their own load."""
         found = {point: Measured(point, ()) for point, _ in runs}
-        for _, (point, run) in turns(runs, repeats or self.repeats):
+        for _, (point, run) in interleaved(runs, repeats or self.repeats):
             found[point] = self._one(found[point], run)
         self.section = replace(
             self.section,
@@ -102,7 +101,7 @@ class Recorder:
             return replace(before, fault=before.fault or "skipped after faults at other points")
         try:
             self._cores = 0.0
-            with self.services.alone(name):
+            with self.services.others_stopped(name):
                 records = run()
             repeat = Repeat(summarize(records), self._cores)
         except Exception as error:  # one variant's fault must not lose the others' figures
@@ -132,7 +131,9 @@ class Recorder:
         is_warm = False
 
         def fresh(count: int) -> list[object]:
-            return [job.variant.job(request) for request in itertools.islice(job.requests(), count)]
+            return [
+                job.variant.prepare(request) for request in itertools.islice(job.requests(), count)
+            ]
 
         def run() -> list[Record]:
             nonlocal is_warm

@@ -16,12 +16,12 @@ import psutil
 
 from builders.spec import ROOT
 from operations.ports import free_ports
-from tests.bench.workloads import Generate, Rag, Request
+from tests.bench.results import FOLDER
 from tests.load.records import Refused
+from tests.load.workloads import Generate, Rag, Request
 from tests.server.checkpoints import checkpoint
 
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"
-LOGS = ROOT / "build" / "bench"
 START_TIMEOUT_S = 180
 _OVERLOADED = (429, 503)
 
@@ -58,7 +58,7 @@ class Peer:
     """A running peer. Raises `PeerFault` when it does not answer in time."""
 
     def __init__(self, name: str, layout: Layout) -> None:
-        self.name, self._log = name, LOGS / f"{name}.log"
+        self.name, self._log = name, FOLDER / f"{name}.log"
         self._url = f"http://127.0.0.1:{(port := free_ports().http)}"
         arguments = [str(port), str(layout.workers), str(layout.threads)]
         self._log.parent.mkdir(parents=True, exist_ok=True)
@@ -193,7 +193,7 @@ def completion(request: Request) -> tuple[int, bytes]:
 
 
 def session() -> aiohttp.ClientSession:
-    """As many connections as clients; belongs to the running event loop."""
+    """Has as many connections as clients; belongs to the running event loop."""
     asyncio.get_running_loop()
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)

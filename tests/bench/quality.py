@@ -4,22 +4,22 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tests.bench.workloads import COLLECTION, documents
+from tests.load.workloads import COLLECTION, documents
 from tests.server.conftest import OpenStream, tensor, text
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Over the sample collection's questions."""
+    """Counts over the sample collection's questions."""
 
     told: int
     found: int
-    """Of the told ones: a source with the answer is first."""
+    """Told questions whose first source has the answer."""
     right: int
-    """Of the told ones: the answer holds the exact value."""
+    """Told questions whose answer holds the exact value."""
     not_told: int
     refused: int
-    """Of those that the collection doesn't tell: the LLM says so."""
+    """Questions that the collection doesn't tell, where the LLM says so."""
 
 
 def measure(url: str) -> Quality:

@@ -1,4 +1,7 @@
-"""The result file: sections that carry when, where and from which commit they were measured."""
+"""The result file. Each section says when, where and from which commit it was measured.
+
+It lies in build/: figures of a run do not enter git, the page that shows them does.
+"""
 
 import json
 import statistics
@@ -11,26 +14,27 @@ from pydantic import TypeAdapter
 from builders.spec import ROOT
 from tests.load.summary import Percentiles, Spread, Summary, spread
 
-FILE = ROOT / "docs" / "benchmarks" / "results.json"
+FOLDER = ROOT / "build" / "bench"
+FILE = FOLDER / "results.json"
 OURS, CANCELLABLE, BARE = "ours", "ours (rag_cancellable)", "bare engine"
 
 
 @dataclass(frozen=True)
 class Point:
-    """What one figure is of: a variant under a load."""
+    """What was measured: a variant under a load."""
 
     variant: str
     workload: str
     load: str = "closed"
     """closed, open or burst."""
     clients: int = 0
-    """Of a closed loop."""
+    """In a closed loop."""
     share: float = 0.0
-    """Of an open loop: of the variant's own throughput in the closed loop."""
+    """In an open loop: the share of the variant's own throughput in the closed loop."""
     rate_per_s: float = 0.0
-    """Of an open loop: requests."""
+    """In an open loop: arrivals."""
     documents: int = 0
-    """Passages of a `rag` request."""
+    """Passages in a `rag` request."""
 
     def __str__(self) -> str:
         load = f"{self.clients} clients" if self.load == "closed" else f"{self.load} {self.share:g}"
@@ -79,16 +83,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Fact:
-    """A figure that is no load: an equality, a memory, a start-up time."""
+    """A figure without load: an equality, a memory, a start-up time."""
 
     what: str
     value: float
     of: float = 0.0
-    """With it, the value is that many of these."""
+    """How many were compared, where the value counts something."""
 
 
 @dataclass(frozen=True)
-class Section:
+class SectionResult:
     """One run of one section."""
 
     name: str
@@ -109,13 +113,13 @@ class Section:
 class Results:
     """All sections, each by its latest run."""
 
-    sections: tuple[Section, ...] = ()
+    sections: tuple[SectionResult, ...] = ()
 
-    def section(self, name: str) -> Section | None:
+    def section(self, name: str) -> SectionResult | None:
         """The latest run of it."""
         return next((section for section in self.sections if section.name == name), None)
 
-    def with_section(self, section: Section) -> "Results":
+    def with_section(self, section: SectionResult) -> "Results":
         """The section instead of an older run of it."""
         others = [each for each in self.sections if each.name != section.name]
         return replace(self, sections=(*others, section))

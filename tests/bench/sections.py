@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from tests.bench import checks, llm
+from tests.bench import checks, llm_sections
+from tests.bench.context import MANY_DOCUMENTS, Context
 from tests.bench.goals import PEER_SHARE
-from tests.bench.measure import Job, Load, Recorder
+from tests.bench.measure import Job, Load
 from tests.bench.peer_process import LAYOUTS, PEERS
 from tests.bench.results import OURS, Measured, Point, pick, read
-from tests.bench.services import Services, Variant
-from tests.bench.workloads import (
+from tests.bench.services import Variant
+from tests.load.arrivals import bursts, poisson
+from tests.load.loops import Window
+from tests.load.workloads import (
     Request,
     embeds,
     rags,
@@ -19,52 +22,15 @@ from tests.bench.workloads import (
     saturating_embeds,
     saturating_reranks,
 )
-from tests.load.arrivals import bursts, poisson
-from tests.load.loops import Window
 
 RAG_DOCUMENTS = 10
 GOAL_CLIENTS = 8
-MANY_DOCUMENTS = 1000
 BURST = 16
 SHARES = (0.5, 0.7, 0.9)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How much is measured."""
-
-    repeats: int
-    clients: tuple[int, ...]
-    peer_clients: tuple[int, ...]
-    documents: tuple[int, ...]
-    pace: float
-    """Factor on how long a run lasts."""
-
-    def __str__(self) -> str:
-        return f"{self.repeats} repeats in turns, runs of {self.pace:g} × their length"
-
-
-DEFAULT = Settings(
-    3, (1, 2, 4, 8, 16, 32, 64, 128, 200), (1, 8, 32, 128), (1, 10, 100, MANY_DOCUMENTS), 1.0
-)
-QUICK = Settings(1, (1, 8, 64), (1, 8), (1, 10, 100), 0.5)
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a section has."""
-
-    services: Services
-    recorder: Recorder
-    settings: Settings
-
-    def window(self, measure_s: float, rounds: int = 0) -> Window:
-        """At this run's pace."""
-        return Window(measure_s * self.settings.pace, rounds, 10 * measure_s)
-
-
-@dataclass(frozen=True)
-class Workload:
+class BenchWorkload:
     """A kind of request, and how long a run of it lasts."""
 
     name: str
@@ -75,7 +41,7 @@ class Workload:
 
 
 @dataclass(frozen=True)
-class Part:
+class Section:
     """A section: its name, what it is, how it is measured, and about how long that takes."""
 
     name: str
@@ -86,21 +52,21 @@ class Part:
     is_default: bool = True
 
 
-def workload_of(context: Context, name: str) -> Workload:
-    """Of a section of that name."""
+def workload_of(context: Context, name: str) -> BenchWorkload:
+    """The workload of the section `name`."""
     match name:
         case "embed":
-            return Workload(name, embeds, 1.5, 2048, 6.0)
+            return BenchWorkload(name, embeds, 1.5, 2048, 6.0)
         case "rerank":
-            return Workload(name, reranks, 2.0, 512, 6.0)
+            return BenchWorkload(name, reranks, 2.0, 512, 6.0)
         case _:
             return _rag(context, RAG_DOCUMENTS)
 
 
-def _rag(context: Context, count: int) -> Workload:
+def _rag(context: Context, count: int) -> BenchWorkload:
     passages = checks.passages(context.services.url)
     pool = max(8, 4000 // count)
-    return Workload("rag", lambda: rags(passages, count), 3.0, pool, 10.0)
+    return BenchWorkload("rag", lambda: rags(passages, count), 3.0, pool, 10.0)
 
 
 def saturation(context: Context) -> None:
@@ -112,9 +78,9 @@ def saturation(context: Context) -> None:
     services = context.services
     for name, requests in (("embed", saturating_embeds), ("rerank", saturating_reranks)):
         load = Load(context.window(8.0))
-        bare, *library = services.inside(name)
+        bare, *library = services.in_process(name)
         ours = services.ours(name)
-        variants = [bare, *ours, *library, *services.others(name), bare, *ours]
+        variants = [bare, *ours, *library, *services.peers(name), bare, *ours]
         jobs = [Job(Point(v.name, name, clients=4), v, requests, load, 64) for v in variants]
         context.recorder.add(jobs)
 
@@ -130,14 +96,14 @@ def curve(name: str) -> Callable[[Context], None]:
     return measure
 
 
-def _side_by_side(context: Context, workload: Workload, clients: int, documents: int) -> None:
+def _side_by_side(context: Context, workload: BenchWorkload, clients: int, documents: int) -> None:
     """Ours at every number of clients, the peers at some; what has a goal is repeated most."""
     services, settings = context.services, context.settings
     variants = services.ours(workload.name)
     if clients == 1 or (clients == GOAL_CLIENTS and workload.name == "rag"):
-        variants += services.inside(workload.name)
+        variants += services.in_process(workload.name)
     if clients in settings.peer_clients:
-        variants += services.others(workload.name)
+        variants += services.peers(workload.name)
     load = Load(context.window(workload.measure_s, rounds=2 if clients <= 8 else 0))
     jobs = [
         Job(Point(v.name, workload.name, clients=clients, documents=documents), v,
@@ -159,7 +125,7 @@ def collection(context: Context) -> None:
 def same_documents(context: Context) -> None:
     """`rag` over the whole sample collection, the same in every request, 8 at a time."""
     passages = checks.passages(context.services.url)
-    workload = Workload("rag", lambda: rags_over_same(passages), 3.0, 64, 10.0)
+    workload = BenchWorkload("rag", lambda: rags_over_same(passages), 3.0, 64, 10.0)
     _side_by_side(context, workload, GOAL_CLIENTS, len(passages))
 
 
@@ -169,7 +135,7 @@ def documents(context: Context) -> None:
     for count in context.settings.documents:
         workload = _rag(context, count)
         load = Load(context.window(1.5, rounds=2))
-        variants = [*services.ours("rag"), *services.others("rag")]
+        variants = [*services.ours("rag"), *services.peers("rag")]
         jobs = [
             Job(Point(v.name, "rag", clients=1, documents=count), v, workload.requests, load,
                 workload.pool)
@@ -183,7 +149,7 @@ def open_loop(context: Context) -> None:
     """Requests that come by themselves, at shares of what each variant can do."""
     for name in ("embed", "rerank", "rag"):
         workload = workload_of(context, name)
-        ours, others = context.services.ours(name), context.services.others(name)
+        ours, others = context.services.ours(name), context.services.peers(name)
         capacity = {v.name: _capacity(context, workload, v) for v in (*ours, *others)}
         job = partial(_open_job, context, workload)
         for share in SHARES:
@@ -197,7 +163,7 @@ def open_loop(context: Context) -> None:
 
 
 def _open_job(
-    context: Context, workload: Workload, variant: Variant, kind: str, rate: float,
+    context: Context, workload: BenchWorkload, variant: Variant, kind: str, rate: float,
     capacity_per_s: float,
 ) -> Job:  # fmt: skip
     lasts_s = workload.open_s * context.settings.pace
@@ -208,7 +174,7 @@ def _open_job(
                workload.pool)  # fmt: skip
 
 
-def _capacity(context: Context, workload: Workload, variant: Variant) -> float:
+def _capacity(context: Context, workload: BenchWorkload, variant: Variant) -> float:
     """Requests a second of the closed loop: as measured from this commit, else measured now."""
     section = read().section(workload.name)
     if section and section.commit == context.recorder.section.commit:
@@ -245,18 +211,18 @@ def layouts(context: Context) -> None:
         context.services.layouts[name] = PEERS[name]
 
 
-PARTS = (
-    Part("checks", "Equality and quality", checks.measure, 120, 50),
-    Part("saturation", "Encoders at saturation", saturation, 650, 160),
-    Part("llm", "`llm` against its engine", llm.reference, 260, 20),
-    Part("embed", "`embed`", curve("embed"), 140, 30),
-    Part("rerank", "`rerank`", curve("rerank"), 280, 40),
-    Part("rag", "`rag`", curve("rag"), 450, 70),
-    Part("collection", "`rag` over the sample collection", collection, 130, 60),
-    Part("same-documents", "`rag` over the same documents again", same_documents, 120, 50),
-    Part("documents", "`rag` over more and more documents", documents, 420, 30),
-    Part("open", "Open loop", open_loop, 760, 90),
-    Part("llm-large", "`llm` with 85 M parameters", llm.large, 140, 40),
-    Part("resources", "Start-up and memory", checks.resources, 60, 20),
-    Part("layouts", "Layouts of the peers", layouts, 300, 200, is_default=False),
+SECTIONS = (
+    Section("checks", "Equality and quality", checks.measure, 120, 50),
+    Section("saturation", "Encoders at saturation", saturation, 650, 160),
+    Section("llm", "`llm` against its engine", llm_sections.reference, 260, 20),
+    Section("embed", "`embed`", curve("embed"), 140, 30),
+    Section("rerank", "`rerank`", curve("rerank"), 280, 40),
+    Section("rag", "`rag`", curve("rag"), 450, 70),
+    Section("collection", "`rag` over the sample collection", collection, 130, 60),
+    Section("same-documents", "`rag` over the same documents again", same_documents, 120, 50),
+    Section("documents", "`rag` over more and more documents", documents, 420, 30),
+    Section("open", "Open loop", open_loop, 760, 90),
+    Section("llm-large", "`llm` with 85 M parameters", llm_sections.large, 140, 40),
+    Section("resources", "Start-up and memory", checks.resources, 60, 20),
+    Section("layouts", "Layouts of the peers", layouts, 300, 200, is_default=False),
 )

@@ -17,11 +17,10 @@ import psutil
 from builders.spec import ROOT, load_sku
 from operations.ports import free_ports
 from operations.server import TritonServer
-from tests.bench.inprocess import BareEncoders, BareRag, Library, SentenceTransformers
+from tests.bench.bare_engines import BareEncoders, BareRag, Library, SentenceTransformers
 from tests.bench.peer_process import (
     LLAMA,
     LLAMA_LAYOUT,
-    LOGS,
     PEERS,
     PYTHON,
     Completions,
@@ -33,10 +32,10 @@ from tests.bench.peer_process import (
     session,
     tree,
 )
-from tests.bench.results import BARE, CANCELLABLE, OURS
-from tests.bench.triton import Triton, payload
-from tests.bench.workloads import Embed, Request, Rerank
+from tests.bench.results import BARE, CANCELLABLE, FOLDER, OURS
 from tests.load.records import Send
+from tests.load.triton_client import Triton, payload
+from tests.load.workloads import Embed, Request, Rerank
 
 LIBRARY = "sentence-transformers"
 
@@ -46,7 +45,7 @@ class Variant:
     """Something that does a workload."""
 
     name: str
-    job: Callable[[Request], Any]
+    prepare: Callable[[Request], Any]
     """Makes what `send` takes; not timed."""
     send: Send[Any]
 
@@ -60,7 +59,7 @@ class Services:
     faults: dict[str, str] = field(default_factory=dict)
     """Peers that are not to be had, with the reason."""
     start_s: float = 0.0
-    """Of our server, until every model is ready."""
+    """How long our server took until every model was ready."""
     _running: dict[str, Peer] = field(default_factory=dict)
     _ended: list[Callable[[], None]] = field(default_factory=list)
 
@@ -82,9 +81,9 @@ class Services:
     @cached_property
     def server(self) -> TritonServer:
         """Ours."""
-        LOGS.mkdir(parents=True, exist_ok=True)
+        FOLDER.mkdir(parents=True, exist_ok=True)
         begun = time.perf_counter()
-        server = TritonServer(load_sku("cpu"), free_ports(), LOGS / "tritonserver.log")
+        server = TritonServer(load_sku("cpu"), free_ports(), FOLDER / "tritonserver.log")
         server.start()
         self.start_s = time.perf_counter() - begun
         self._ended.append(lambda: print(f"our server ended: {server.stop()}"))
@@ -158,20 +157,20 @@ class Services:
             case _:
                 return [Variant(OURS, lambda r: payload(r, workload), self.triton.unary)]
 
-    def inside(self, workload: str) -> list[Variant]:
+    def in_process(self, workload: str) -> list[Variant]:
         """Bare engines, and the library where it does the work."""
         match workload:
             case "rag":
-                return [Variant(BARE, self.bare_rag.job, self.bare_rag.send)]
+                return [Variant(BARE, self.bare_rag.prepare, self.bare_rag.send)]
             case "embed" | "rerank":
                 return [
-                    Variant(BARE, self.encoders.job, self.thread.send),
-                    Variant(LIBRARY, self.library.job, self.thread.send),
+                    Variant(BARE, self.encoders.prepare, self.thread.send),
+                    Variant(LIBRARY, self.library.prepare, self.thread.send),
                 ]
             case _:
                 return []
 
-    def others(self, workload: str) -> list[Variant]:
+    def peers(self, workload: str) -> list[Variant]:
         """Every peer that is running or can be started."""
         return [v for name in PEERS if (v := self.peer(name, workload))]
 
@@ -190,10 +189,10 @@ class Services:
             return None
         url = peer.path(workload)
 
-        def job(request: Request) -> tuple[float, bytes]:
+        def prepare(request: Request) -> tuple[float, bytes]:
             return work_of(request), peer.payload(request)
 
-        return Variant(name, job, Http(self.http, url).send)
+        return Variant(name, prepare, Http(self.http, url).send)
 
     def started_peer(self, name: str) -> Peer | None:
         """Started once; what died since is started once more."""
@@ -220,7 +219,7 @@ class Services:
         return {name: peer for name, peer in self._running.items() if peer.is_alive()}
 
     @contextlib.contextmanager
-    def alone(self, variant: str) -> Iterator[None]:
+    def others_stopped(self, variant: str) -> Iterator[None]:
         """The others' servers stand still: some take half a core while nobody asks them."""
         peer = variant.partition(",")[0]  # behind it is its layout
         found = [one.processes() for name, one in self.running_peers().items() if name != peer]

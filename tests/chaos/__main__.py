@@ -1,11 +1,12 @@
 """`python -m tests.chaos`: do each fault to the server, write docs/faults.md."""
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import click
 
 from builders.spec import ROOT
 from tests.bench.machine import describe
@@ -35,29 +36,45 @@ TIMES = 6
 PARTS = (inputs, clients, processes, stages, exhaustion, lifecycle, endurance)
 
 
-def main() -> int:
-    """0 when no scenario failed."""
-    given = arguments()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--list", "only_list", is_flag=True, help="Name the faults and stop.")
+@click.option("--bare", is_flag=True, help="tritonserver without the supervisor.")
+@click.option("--committed", is_flag=True, help="Models as last committed.")
+@click.option("--update", is_flag=True, help="Keep the other rows of the last run.")
+@click.option("--page", "target", type=click.Path(path_type=Path), help="File to write.")
+def main(
+    names: tuple[str, ...],
+    only_list: bool,
+    bare: bool,
+    committed: bool,
+    update: bool,
+    target: Path | None,
+) -> None:
+    """Do each fault to the server, or those whose names begin with NAME; write docs/faults.md.
+
+    Exit status 1 when a fault failed. A run of some faults writes build/…/faults.md.
+    """
     every = [s for part in PARTS for s in part.scenarios()]
-    chosen = [s for s in every if is_chosen(s, given.only)]
-    if given.list:
-        print("\n".join(f"{s.name:32}{s.done}" for s in chosen))
-        return 0
+    chosen = [s for s in every if is_chosen(s, names)]
+    if only_list:
+        click.echo("\n".join(f"{s.name:32}{s.done}" for s in chosen))
+        return
     if not chosen:
-        raise SystemExit(f"--only {' '.join(given.only)}: no such fault; --list names them")
-    commit = provenance.commit(given.committed)
-    namespace.enter("tests.chaos", SHM_MIB, WORK / "snapshot", given.committed)
+        raise click.UsageError(f"{' '.join(names)}: no such fault; --list names them")
+    commit = provenance.commit(committed)
+    namespace.enter("tests.chaos", SHM_MIB, WORK / "snapshot", committed)
     begun = time.monotonic()
-    with Site(starter(given.bare)) as site:
+    with Site(starter(bare)) as site:
         found = [(scenario, run(scenario, site)) for scenario in chosen]
     minutes = (time.monotonic() - begun) / 60
-    what = "tritonserver without the supervisor" if given.bare else "the supervised server"
+    what = "tritonserver without the supervisor" if bare else "the supervised server"
     where = Provenance(what, describe(), commit, minutes)
-    target = given.page or (PAGE if given.update or not given.only else WORK / "faults.md")
-    write(target, found, every, where, given)
+    target = target or (PAGE if update or not names else WORK / "faults.md")
+    write(target, found, every, where, update)
     failed = [scenario.name for scenario, finding in found if finding.verdict == "FAILED"]
-    print(f"{len(found)} faults in {minutes:.1f} minutes, {len(failed)} failed: {target}")
-    return 1 if failed else 0
+    click.echo(f"{len(found)} faults in {minutes:.1f} minutes, {len(failed)} failed: {target}")
+    sys.exit(1 if failed else 0)
 
 
 def write(
@@ -65,27 +82,15 @@ def write(
     found: results.Found,
     every: Sequence[Scenario],
     where: Provenance,
-    given: argparse.Namespace,
+    update: bool,
 ) -> None:
     """The page; with --update the last run's rows stay where a fault was not done again."""
-    old = results.load(RESULTS) if given.update else {}
+    old = results.load(RESULTS) if update else {}
     rows = results.merged(found, old, every)
     if target == PAGE:
         results.save(RESULTS, {scenario.name: finding for scenario, finding in rows})
     done_again = [scenario.name for scenario, _ in found] if old else []
     target.write_text(page(rows, where, done_again))
-
-
-def arguments() -> argparse.Namespace:
-    """Of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--list", action="store_true", help="name the faults")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="name or beginning")
-    parser.add_argument("--bare", action="store_true", help="tritonserver without the supervisor")
-    parser.add_argument("--committed", action="store_true", help="models as last committed")
-    parser.add_argument("--update", action="store_true", help="keep other rows of the last run")
-    parser.add_argument("--page", type=Path, help="written there (default: docs/faults.md)")
-    return parser.parse_args()
 
 
 def is_chosen(scenario: Scenario, only: Sequence[str]) -> bool:
@@ -123,4 +128,4 @@ def run(scenario: Scenario, site: Site) -> Finding:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

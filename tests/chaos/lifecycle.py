@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from builders.repository import engine_link
 from operations.ports import Ports
 from operations.supervisor.triton_api import TritonApi
 from tests.chaos import repositories, sockets
@@ -24,7 +25,7 @@ from tests.chaos.site import Running, Site
 from tests.chaos.traffic import Load, answered_stream
 
 STOP_BOUND_S = 40.0
-"""The supervisor drains for 30 s and gives the server 5 s more."""
+"""The supervisor drains for 30 s at most."""
 OPEN_STREAMS = 100
 STREAM_TOKENS = 300
 """All streams together take seconds, but fewer than the drain's bound."""
@@ -170,7 +171,7 @@ def _damaged(model: str, file: str) -> Callable[[Site], Finding]:
 @contextlib.contextmanager
 def _damage(repository: Path, model: str, file: str) -> Iterator[None]:
     """The model's engine becomes a damaged copy, and the link again."""
-    link = repository / model / "1" / "engines" / "cpu"
+    link = engine_link(model, repository)
     built = link.resolve()
     damaged = repositories.own_engine(repository, model) / file
     raw = bytearray(damaged.read_bytes())

@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from builders.repository import REPOSITORY
+from builders.repository import REPOSITORY, engine_link
 from builders.spec import ROOT
 
 WORK = ROOT / "build" / "chaos"
@@ -15,9 +15,9 @@ def copy(name: str) -> Path:
     """A copy to change; its engines are links to the built ones."""
     target = WORK / "repositories" / name
     shutil.rmtree(target, ignore_errors=True)
-    ignored = shutil.ignore_patterns("engines", "__pycache__")
+    ignored = shutil.ignore_patterns("engine", "__pycache__")
     shutil.copytree(REPOSITORY, target, ignore=ignored)
-    for link in REPOSITORY.glob("*/1/engines/cpu"):
+    for link in REPOSITORY.glob("*/1/engine"):
         copied = target / link.relative_to(REPOSITORY)
         copied.parent.mkdir()
         copied.symlink_to(link.resolve())
@@ -49,7 +49,7 @@ def break_stage(repository: Path, model: str) -> None:
 
 def own_engine(repository: Path, model: str) -> Path:
     """Make the model's engine folder a real copy, and return it."""
-    link = repository / model / "1" / "engines" / "cpu"
+    link = engine_link(model, repository)
     source = link.resolve()
     link.unlink()
     shutil.copytree(source, link)

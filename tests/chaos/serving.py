@@ -19,8 +19,8 @@ def starter(is_bare: bool) -> Starter:
     """The supervisor's, as `make serve` has it, or tritonserver alone."""
     if is_bare:
         return TritonServer
-    found: Starter = importlib.import_module("operations.supervisor.supervisor").Supervisor
-    return found
+    supervisor = importlib.import_module("operations.supervisor.supervisor").Supervisor
+    return lambda *arguments, **options: supervisor(TritonServer(*arguments, **options))
 
 
 def start(

@@ -1,4 +1,4 @@
-"""The small protocols of python_backends, in memory and under the test's control."""
+"""Fakes of the protocols of python_backends, controlled by the test."""
 
 import threading
 import time
@@ -12,9 +12,10 @@ import numpy as np
 
 from ensembles.contracts import ModelContract
 from ensembles.metrics import Kind, Metric
-from python_backends.engines import JOINED, Delta, EngineStats, Sink
-from python_backends.generation.sampling import GenerationParams
-from python_backends.stage import Array, Outputs, StageContext, Tensors, outcome_of
+from python_backends.context import StageContext
+from python_backends.engines.llm_engine import SCHEDULED, Delta, EngineStats, GenerationParams, Sink
+from python_backends.errors import outcome_of
+from python_backends.tensors import Array, Outputs, Tensors
 
 WAIT_S = 10
 """Longest wait for another thread; only a failing test waits that long."""
@@ -39,23 +40,12 @@ def _array(value: Any) -> Array:
 
 
 def greedy(max_tokens: int = 8, seed: int = 7) -> GenerationParams:
-    """A request that asks for nothing special, with a stop word that no engine may be sent."""
-    return GenerationParams(
-        max_tokens=max_tokens,
-        min_tokens=0,
-        temperature=0.0,
-        top_k=0,
-        top_p=1.0,
-        repetition_penalty=1.0,
-        presence_penalty=0.0,
-        frequency_penalty=0.0,
-        seed=seed,
-        stop_words=("never sent",),
-    )
+    """Greedy parameters, with a stop word that no engine may be sent."""
+    return GenerationParams(max_tokens=max_tokens, seed=seed, stop_words=("never sent",))
 
 
 class FakeSeries:
-    """Counter, gauge and histogram; `values` holds what came, one by one."""
+    """Counter, gauge and histogram; `values` are all that were written."""
 
     def __init__(self) -> None:
         self.values: list[float] = []
@@ -76,7 +66,7 @@ class FakeSeries:
 
 
 class FakeMeter:
-    """A `Meter` whose series can be looked at: `meter[metric, "label value"]`."""
+    """A `Meter` whose series can be read: `meter[metric, "label value"]`."""
 
     def __init__(self) -> None:
         self.series: dict[tuple[str, ...], FakeSeries] = {}
@@ -123,20 +113,20 @@ class FakeStream:
     closed: threading.Event = field(default_factory=threading.Event)
     arrival_s: float = field(default_factory=time.perf_counter)
     outcome: str | None = ""
-    parts: list[tuple[str, float, float]] = field(default_factory=list)
+    phases: list[tuple[str, float, float]] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
-    """Models that were called, with how it ended."""
-    described: dict[str, Any] = field(default_factory=dict)
+    """Models that were called, with the outcome."""
+    attributes_set: dict[str, Any] = field(default_factory=dict)
 
     def send(self, outputs: Outputs, final: bool = False, outcome: str | None = "ok") -> None:
-        assert not self.finals, "sent behind the final response"
+        assert not self.finals, "sent after the final response"
         self.sent.append(outputs)
         if final:
             self.outcome = outcome
         self._end(final)
 
     def fail(self, error: Exception) -> None:
-        assert not self.finals, "failed behind the final response"
+        assert not self.finals, "failed after the final response"
         self.error = error
         self.outcome = outcome_of(error)
         self._end(True)
@@ -144,12 +134,12 @@ class FakeStream:
     def is_cancelled(self) -> bool:
         return self.cancelled
 
-    def part(self, name: str, start_s: float, end_s: float) -> None:
-        assert not self.finals, "a part behind the final response"
-        self.parts.append((name, start_s, end_s))
+    def record_phase(self, name: str, start_s: float, end_s: float) -> None:
+        assert not self.finals, "a phase after the final response"
+        self.phases.append((name, start_s, end_s))
 
     @contextmanager
-    def calling(self, model: str) -> Iterator[str | None]:
+    def model_call(self, model: str) -> Iterator[str | None]:
         outcome = "ok"
         try:
             yield f"parent-of-{model}"
@@ -157,12 +147,12 @@ class FakeStream:
             outcome = outcome_of(error)
             raise
         finally:
-            assert not self.finals, "a call that ends behind the final response"
+            assert not self.finals, "a call that ends after the final response"
             self.calls.append((model, outcome))
 
-    def describe(self, attributes: Mapping[str, Any]) -> None:
-        assert not self.finals, "described behind the final response"
-        self.described |= attributes
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        assert not self.finals, "attributes after the final response"
+        self.attributes_set |= attributes
 
     def _end(self, final: bool) -> None:
         if final:
@@ -171,7 +161,7 @@ class FakeStream:
 
     @property
     def text(self) -> str:
-        """Of all responses."""
+        """The text of all responses."""
         return "".join(outputs["text_output"][0] for outputs in self.sent)
 
     def last(self, name: str) -> Any:
@@ -180,7 +170,7 @@ class FakeStream:
 
 
 class FakeLlm:
-    """An `LlmEngine` that says what the test tells it to, when it tells it to."""
+    """An `LlmEngine` whose deltas come from the test."""
 
     def __init__(self, max_request_tokens: int = 64) -> None:
         self.max_request_tokens = max_request_tokens
@@ -200,16 +190,16 @@ class FakeLlm:
         self.sinks.append(sink)
         return len(self.sinks) - 1
 
-    def join(self, request: int) -> None:
-        """Take the request into the batch."""
-        self.sinks[request](JOINED)
+    def schedule(self, request: int) -> None:
+        """Put the request into the batch."""
+        self.sinks[request](SCHEDULED)
 
     def give(self, request: int, ids: Sequence[int] = (), reason: str | None = None) -> None:
         """Let the engine deliver ids."""
         self.sinks[request](Delta(tuple(ids), reason))
 
-    def cancel(self, request: int) -> None:
-        self.cancelled.append(request)
+    def cancel(self, number: int) -> None:
+        self.cancelled.append(number)
         self.was_cancelled.set()
 
     def stats(self) -> EngineStats:
@@ -224,15 +214,15 @@ class FakeSink:
     """Takes the deltas of one request; `ended` is set with the last one."""
 
     deltas: list[Delta] = field(default_factory=list)
-    joined: int = 0
+    scheduled: int = 0
     started: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, delta: Delta) -> None:
-        assert not self.ended.is_set(), "a delta behind the last one"
-        if delta is JOINED:
-            assert not self.deltas, "joined late"
-            self.joined += 1
+        assert not self.ended.is_set(), "a delta after the last one"
+        if delta is SCHEDULED:
+            assert not self.deltas, "scheduled late"
+            self.scheduled += 1
             return
         self.deltas.append(delta)
         self.started.set()
@@ -275,13 +265,13 @@ Answers = Callable[[Mapping[str, Array], str], Iterator[dict[str, Array]]]
 
 @dataclass
 class FakeCaller:
-    """Other models as functions: `answers` by model name, and the one that streams."""
+    """Other models as functions: `answers` by model name, and `streaming` for the decoupled one."""
 
     answers: Mapping[str, Answer]
     streaming: Answers
     called: list[str] = field(default_factory=list)
     traceparents: dict[str, str | None] = field(default_factory=dict)
-    """By model, of its first call."""
+    """By model, from its first call."""
 
     def call(
         self, model: ModelContract, inputs: Mapping[str, Array], traceparent: str | None = None

@@ -1,4 +1,4 @@
-"""An encoder as small as can be, as an engine folder."""
+"""An engine folder with a tiny encoder."""
 
 import dataclasses
 from pathlib import Path

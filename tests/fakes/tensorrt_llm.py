@@ -1,9 +1,8 @@
-"""A small working `tensorrt_llm`: what our engine uses of its LLM API, with the library's rules.
+"""A fake of `tensorrt_llm`: the parts of its LLM API that the engine uses.
 
-Written from NVIDIA/TensorRT-LLM as stored: tensorrt_llm/sampling_params.py (a98a9061),
-llmapi/llm.py (4c05a748), executor/result.py (a678b91a); arguments of `LLM` from
-facts/tensorrt-llm.md 5 for 1.2. Nothing of it was compared with the library on a GPU. The model
-behind it is `LLM.answer`, a function of the test.
+Written from NVIDIA/TensorRT-LLM: tensorrt_llm/sampling_params.py (a98a9061), llmapi/llm.py
+(4c05a748), executor/result.py (a678b91a), and the arguments of `LLM` in 1.2. It was not compared
+with the library on a GPU. Answers come from `LLM.answer`, a function of the test.
 """
 
 import asyncio

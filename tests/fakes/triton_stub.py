@@ -1,7 +1,7 @@
-"""A small working `triton_python_backend_utils`: what our adapter uses, with the stub's rules.
+"""A fake of `triton_python_backend_utils`: the parts that python_backends uses.
 
-The names, the call signatures and the refusals are those of Triton 2.51's Python backend; the
-server behind it (business logic scripting) is `models`, a table of callables.
+Names, signatures and errors are those of Triton 2.51's Python backend. Calls to other models (BLS)
+go to the functions in `models`.
 """
 
 import json
@@ -26,7 +26,7 @@ _TYPES = (
 
 
 class TritonModelException(Exception):
-    """What the stub raises, and lets models raise from `initialize`."""
+    """Raised by the stub, and by models from `initialize`."""
 
 
 class TritonError:
@@ -87,7 +87,7 @@ class InferenceResponse:
 
 
 class ResponseSender:
-    """Records what is sent; like the real one it refuses anything behind the final flag."""
+    """Records responses; like the real one, it refuses any after the final flag."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[InferenceResponse, int]] = []
@@ -129,7 +129,7 @@ class AllNames(list[str]):
 
 
 class InferenceRequest:
-    """Both what a model is given and what it sends to other models (`exec`)."""
+    """A request that a model gets, or one that it sends to another model (`exec`)."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class InferenceRequest:
         return self._inputs
 
     def requested_output_names(self) -> list[str]:
-        """All of the model's outputs where the client named none, as the server fills them in."""
+        """The server fills in all outputs where the client named none."""
         return AllNames() if self._wanted is None else list(self._wanted)
 
     def request_id(self) -> str:
@@ -180,7 +180,7 @@ def get_input_tensor_by_name(request: InferenceRequest, name: str) -> Tensor | N
 
 
 class Metric:
-    """`fails` lets a test break the server; like the real one it takes no foreign operation."""
+    """Refuses other kinds' operations like the real one; fails with `fails` if that is set."""
 
     fails: Exception | None = None
 
@@ -214,7 +214,7 @@ class Metric:
 
 class MetricFamily:
     COUNTER, GAUGE, HISTOGRAM = 0, 1, 2
-    metrics: list[Metric] = []  # noqa: RUF012 - the test's way to what the model made
+    metrics: list[Metric] = []  # noqa: RUF012 - all metrics, for tests to read
 
     def __init__(self, name: str, description: str, kind: int) -> None:
         self.name, self.description, self.kind = name, description, kind
@@ -234,7 +234,7 @@ models: dict[str, Callable[[InferenceRequest], list[InferenceResponse]]] = {}
 
 
 def as_module() -> ModuleType:
-    """The module that `import triton_python_backend_utils` shall find."""
+    """The module for `import triton_python_backend_utils`."""
     module = ModuleType("triton_python_backend_utils")
     for name, value in globals().items():
         if not name.startswith("_"):

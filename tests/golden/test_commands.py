@@ -1,13 +1,12 @@
-"""Documentation and Makefile say the same: commands, options, links."""
+"""Documentation and Makefile say the same: commands."""
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
-from builders.cli import _parser as builders_parser
 from builders.spec import ROOT
-from operations.cli import _parser as operations_parser
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MAKEFILE = ROOT / "Makefile"
@@ -41,17 +40,8 @@ def test_every_target_is_explained():
     assert [name for name, rest in public if "## " not in rest] == []
 
 
-@pytest.mark.parametrize(
-    "package, parser", [("builders", builders_parser), ("operations", operations_parser)]
-)
-def test_the_makefile_calls_commands_that_exist(package, parser):
+@pytest.mark.parametrize("package", ["builders", "operations"])
+def test_the_makefile_calls_commands_that_exist(package):
     called = set(re.findall(rf"-m {package} ([a-z-]+)", MAKEFILE.read_text()))
-    (choices,) = (a.choices for a in parser()._actions if a.choices)
     assert called
-    assert called <= set(choices)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_between_files_lead_somewhere(page):
-    links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text())
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    assert called <= set(importlib.import_module(f"{package}.cli").cli.commands)

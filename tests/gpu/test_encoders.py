@@ -5,17 +5,18 @@ import pytest
 from numpy.testing import assert_allclose
 
 from builders.repository import REPOSITORY
+from builders.spec import ENGINE_LINK
+from python_backends.context import EngineFolder, StageContext
 from python_backends.engines.onnxruntime_encoder import OnnxRuntimeEncoder
-from python_backends.stage import EngineFolder, StageContext
-from tests.fakes.serving import FakeGauge
+from tests.fakes.serving import FakeMeter
 
 ROWS, TOKENS = 32, 128
 
 
 def encoder(sku, model: str, provider: str) -> OnnxRuntimeEncoder:
-    values = {"engine_folder": f"engines/{sku.name}", "provider": provider, "num_threads": "1"}
+    values = {"engine_folder": ENGINE_LINK, "provider": provider, "num_threads": "1"}
     folder = REPOSITORY / model / "1"
-    context = StageContext(folder, values, None, lambda *_: FakeGauge())
+    context = StageContext(folder, values, None, FakeMeter())
     return OnnxRuntimeEncoder(context, context.engine_folder())
 
 
@@ -44,7 +45,7 @@ def test_logits_are_those_of_the_cpu(sku, gpu, provider):
 
 def test_the_engine_folder_is_of_this_gpu(sku, gpu):
     context = StageContext(
-        REPOSITORY / "llm" / "1", {"engine_folder": f"engines/{sku.name}"}, None, lambda *_: None
+        REPOSITORY / "llm" / "1", {"engine_folder": ENGINE_LINK}, None, FakeMeter()
     )
     folder: EngineFolder = context.engine_folder()
     assert folder.manifest.compute_capability == gpu.compute_capability

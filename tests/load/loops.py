@@ -1,17 +1,23 @@
 """Closed loop: clients that wait for their answer. Open loop: users who don't wait for each other.
 
-Both run in one event loop, so that 200 clients don't cost 200 threads on the server's own cores.
+Both run in one event loop: 200 clients must not cost 200 threads on the cores that the server uses.
 """
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from tests.load.records import Outcome, Record, Refused, Response, Send
 
 T = TypeVar("T")
+OnRecord = Callable[[Record], object]
+"""Sees each record as soon as its request has ended."""
+
+
+def _ignore(_: Record) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,12 @@ class Window:
 
 
 async def closed_loop(
-    send: Send[T], requests: Iterator[T], clients: int, window: Window, timeout_s: float = 60.0
+    send: Send[T],
+    requests: Iterator[T],
+    clients: int,
+    window: Window,
+    timeout_s: float = 60.0,
+    on_record: OnRecord = _ignore,
 ) -> list[Record]:
     """`clients` at a time, each sending its next request when it has its answer."""
     clock = asyncio.get_running_loop().time
@@ -42,6 +53,7 @@ async def closed_loop(
     async def client() -> None:
         while not window.is_over(clock() - start_s, len(records), clients):
             records.append(await _exchange(send, next(requests), clock(), timeout_s))
+            on_record(records[-1])
 
     await asyncio.gather(*(client() for _ in range(clients)))
     return records
@@ -53,6 +65,7 @@ async def open_loop(
     arrivals_s: Sequence[float],
     timeout_s: float = 60.0,
     most_in_flight: int = 2000,
+    on_record: OnRecord = _ignore,
 ) -> list[Record]:
     """A request at each of `arrivals_s` (from now), whether the ones before are answered or not.
 
@@ -65,7 +78,9 @@ async def open_loop(
     async def user(request: T, due_s: float) -> Record:
         await asyncio.sleep(max(0.0, due_s - clock()))
         async with room:
-            return await _exchange(send, request, due_s, timeout_s)
+            record = await _exchange(send, request, due_s, timeout_s)
+        on_record(record)
+        return record
 
     given = itertools.islice(requests, len(arrivals_s))
     users = [user(r, start_s + at) for r, at in zip(given, arrivals_s, strict=True)]
@@ -91,3 +106,13 @@ async def _exchange(send: Send[T], request: T, due_s: float, timeout_s: float) -
     except Exception as error:
         outcome, fault = Outcome.ERROR, type(error).__name__
     return Record(due_s, sent_s, clock(), tuple(responses), outcome, fault)
+
+
+def interleaved(variants: Sequence[T], repeats: int) -> Iterator[tuple[int, T]]:
+    """(repeat, variant): a noisy machine is noisy for every variant.
+
+    Every other repeat goes backwards, so that no variant always follows the same one.
+    """
+    for repeat in range(repeats):
+        for variant in variants if repeat % 2 == 0 else reversed(variants):
+            yield repeat, variant

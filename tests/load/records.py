@@ -64,7 +64,7 @@ class Record:
 
     @property
     def work(self) -> float:
-        """Of all responses."""
+        """The work of all responses."""
         return sum(response.work for response in self.responses)
 
     def gaps_s(self) -> list[float]:

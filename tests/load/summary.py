@@ -14,7 +14,7 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Of one quantity, in its unit."""
+    """Percentiles of one quantity, in its unit."""
 
     p50: float
     p90: float
@@ -117,7 +117,7 @@ def quantile(ordered: Sequence[float], q: float) -> float:
 def quantile_interval(
     values: Sequence[float], q: float, confidence: float = 0.95
 ) -> Interval | None:
-    """Of the quantile, from order statistics (binomial, no assumption about the distribution).
+    """The quantile's interval, from order statistics (binomial: any distribution of the values).
 
     None when so few values say nothing: p99 at 95 % needs some 370.
     """
@@ -135,18 +135,18 @@ def quantile_interval(
 
 
 def _binomial(n: int, k: int, q: float) -> float:
-    """By logarithms: the coefficient alone is beyond a float from n = 1030 on."""
+    """Computed with logarithms: the coefficient alone is beyond a float from n = 1030 on."""
     ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
     return math.exp(ways + k * math.log(q) + (n - k) * math.log1p(-q))
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Of one figure over repeats."""
+    """The spread of one figure over repeats."""
     return Spread(statistics.median(values), min(values), max(values))
 
 
 def median_interval(values: Sequence[float], confidence: float = 0.95, seed: int = 0) -> Interval:
-    """Of the median of repeats, by bootstrap."""
+    """The interval of the median of repeats, by bootstrap."""
 
     def median(draw: Sequence[int]) -> float:
         return statistics.median(values[i] for i in draw)
@@ -157,8 +157,8 @@ def median_interval(values: Sequence[float], confidence: float = 0.95, seed: int
 def ratio_interval(
     values: Sequence[float], base: Sequence[float], confidence: float = 0.95, seed: int = 0
 ) -> Interval:
-    """Of the ratio of medians, by bootstrap over interleaved repeats: those of one turn stay
-    together, so that what slows the machine for both does not count.
+    """The interval of the ratio of medians, by bootstrap over interleaved repeats. Those of one
+    round stay together, so that what slows the machine for both does not count.
     """
     if len(values) != len(base):
         raise ValueError(f"repeats: {len(values)} and {len(base)} given; they come in pairs")

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from builders.checkpoint import open_checkpoint
-from builders.repository import REPOSITORY
+from builders.repository import engine_link
 from builders.spec import load_model
 from ensembles.manifest import read_manifest
 
@@ -13,7 +13,7 @@ from ensembles.manifest import read_manifest
 @functools.cache
 def checkpoint(role: str) -> Path:
     """The Hugging Face folder of the model that plays `role` on the server."""
-    manifest = read_manifest(REPOSITORY / role / "1" / "engines" / "cpu")
+    manifest = read_manifest(engine_link(role))
     scratch = Path(tempfile.mkdtemp(prefix="checkpoint-"))
     found = open_checkpoint(load_model(manifest.model), scratch)
     assert found.sha256 == manifest.checkpoint_sha256, (

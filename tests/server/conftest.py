@@ -1,19 +1,21 @@
 """One real tritonserver for all tests of this folder, on free ports, with the built engines."""
 
+import contextlib
 import queue
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
 
 from builders.spec import load_sku
+from ensembles.metrics import ITERATIONS, KV_CACHE_USED, REQUESTS, RUNNING
 from operations.ports import Ports, free_ports
 from operations.server import TritonServer
 
@@ -75,9 +77,13 @@ class OpenStream:
     def __init__(
         self, url: str, model: str = "", inputs: list[Any] | None = None, **options: Any
     ) -> None:
+        self.arrived_s = 0.0
+        """When the response that `next` returned last had come (perf_counter)."""
         self._client = grpcclient.InferenceServerClient(url)
         self._queue: queue.Queue[Any] = queue.Queue()
-        self._client.start_stream(lambda result, error: self._queue.put((result, error)))
+        self._client.start_stream(
+            lambda result, error: self._queue.put((time.perf_counter(), result, error))
+        )
         if inputs is not None:
             self.send(model, inputs, **options)
 
@@ -86,9 +92,17 @@ class OpenStream:
         options.setdefault("request_id", uuid.uuid4().hex)
         self._client.async_stream_infer(model, inputs, **options)
 
-    def next(self, timeout_s: float = 60.0) -> tuple[Any, Exception | None]:
-        found: tuple[Any, Exception | None] = self._queue.get(timeout=timeout_s)
-        return found
+    def next(self, timeout_s: float = 300.0) -> tuple[Any, Exception | None]:
+        self.arrived_s, result, error = self._queue.get(timeout=timeout_s)
+        return result, error
+
+    def last(self) -> Any:
+        """The final response; those before it are dropped."""
+        response, error = self.next()
+        while error is None and not is_final(response):
+            response, error = self.next()
+        assert error is None
+        return response
 
     def cancel(self) -> None:
         self._client.stop_stream(cancel_requests=True)
@@ -137,11 +151,36 @@ class Server:
         return int(found["inference_count"]), int(found["execution_count"])
 
 
-def gauge(server: Server, name: str) -> float:
-    """What the first series of that name is at."""
+@dataclass(frozen=True)
+class Page:
+    """One answer of /metrics: what it shows belongs together."""
+
+    series: Mapping[str, float]
+
+    def total(self, name: str, **labels: str) -> float:
+        """The sum of the series of that name that have these labels; 0 without one."""
+        return sum(value for _, value in self.matching(name, **labels))
+
+    def matching(self, name: str, **labels: str) -> Iterator[tuple[str, float]]:
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        for series, value in self.series.items():
+            if series.partition("{")[0] == name and all(part in series for part in wanted):
+                yield series, value
+
+
+def read_metrics(server: Server) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{server.ports.metrics}/metrics") as page:
-        lines = page.read().decode().splitlines()
-    return next(float(line.split()[-1]) for line in lines if line.startswith(name))
+        return str(page.read().decode())
+
+
+def metrics_page(server: Server) -> Page:
+    lines = [line for line in read_metrics(server).splitlines() if not line.startswith("#")]
+    return Page({name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)})
+
+
+def gauge(server: Server, name: str) -> float:
+    """What the series of that name are at, on a page of their own."""
+    return metrics_page(server).total(name)
 
 
 def eventually(condition: Callable[[], bool], timeout_s: float = BOUND_S) -> bool:
@@ -154,6 +193,45 @@ def eventually(condition: Callable[[], bool], timeout_s: float = BOUND_S) -> boo
     return True
 
 
+_Seen = TypeVar("_Seen")
+
+
+def seen(look: Callable[[], _Seen], wanted: Callable[[_Seen], bool]) -> _Seen:
+    """The first look that is as wanted, to assert the rest on; fails with the last one."""
+    looks: list[_Seen] = []
+
+    def is_as_wanted() -> bool:
+        looks[:] = [look()]
+        return wanted(looks[0])
+
+    assert eventually(is_as_wanted), f"not seen in {BOUND_S} s; the last look: {looks[0]}"
+    return looks[0]
+
+
+def is_idle_on(page: Page) -> bool:
+    """`llm` decodes nothing and holds no KV memory."""
+    return page.total(RUNNING.name) == 0 and page.total(KV_CACHE_USED.name) == 0
+
+
+def is_idle(server: Server) -> bool:
+    return is_idle_on(metrics_page(server))
+
+
+@contextlib.contextmanager
+def stopped_early(server: Server, tokens: int) -> Iterator[None]:
+    """The block cancels one generation of `tokens` tokens: `llm` counts it as cancelled, and its
+    engine has made less than half of the steps when it is idle again."""
+    cancelled = {"model": "llm", "outcome": "cancelled"}
+    before = seen(lambda: metrics_page(server), is_idle_on)
+    count = before.total(REQUESTS.name, **cancelled)
+    yield
+    after = seen(
+        lambda: metrics_page(server),
+        lambda page: is_idle_on(page) and page.total(REQUESTS.name, **cancelled) > count,
+    )
+    assert after.total(ITERATIONS.name) - before.total(ITERATIONS.name) < tokens / 2
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("server") / "tritonserver.log"
@@ -161,17 +239,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         yield Server(running.ports, client, log, running.pid)
         client.close()
-
-
-@pytest.fixture
-def soon_s(server: Server) -> float:
-    """Well below the time that a stream of the tests' 1,500 tokens or more takes to its end, here
-    and now: what is over by then was stopped."""
-    start = time.monotonic()
-    long = [tensor(name, [500], "INT32") for name in ("max_tokens", "min_tokens")]
-    found = server.stream("llm", text("text_input", "hello"), *long)
-    assert found.error is None
-    return max(0.5, time.monotonic() - start)
 
 
 @pytest.fixture(scope="session")

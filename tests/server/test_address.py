@@ -16,8 +16,9 @@ from builders.spec import load_sku
 from operations import cli
 from operations.admin_key import GRPC_HEADER, HTTP_HEADER, KEY_VARIABLE
 from operations.ports import LOOPBACK, free_ports
+from operations.server import TritonServer
 from operations.supervisor import processes
-from operations.supervisor.settings import Settings
+from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
 from tests.server.conftest import BOUND_S, eventually, text
 
@@ -28,10 +29,10 @@ KEY = "the-key-of-this-test"
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
     log = tmp_path_factory.mktemp("address") / "tritonserver.log"
-    settings = Settings(canary_interval_s=2.0, backoff_min_s=0.2)
+    settings = SupervisorSettings(canary_interval_s=2.0, backoff_min_s=0.2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(KEY_VARIABLE, KEY)
-        with Supervisor(load_sku("cpu"), free_ports(ADDRESS), log, settings=settings) as found:
+        with Supervisor(TritonServer(load_sku("cpu"), free_ports(ADDRESS), log), settings) as found:
             yield found
 
 
@@ -108,7 +109,7 @@ def test_what_changes_the_server_needs_the_key_over_grpc(
 
 def test_the_supervisor_has_the_key(running: Supervisor) -> None:
     assert eventually(lambda: running.is_ready)
-    (pid,) = (one.pid for one in processes.instances(running.pid) if one.model == "tokenizer")
+    (pid,) = (one.pid for one in processes.find(running.pid).living if one.model == "tokenizer")
     os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: [e.action for e in running.events] == ["reloaded"])
     assert eventually(lambda: running.is_ready)

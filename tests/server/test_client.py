@@ -1,8 +1,6 @@
 """The client against the real server: results, streams, many at once, cancellation, deadlines."""
 
 import asyncio
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,9 +18,17 @@ from triton_rag import (
 )
 from triton_rag.cli import main
 
+from ensembles.metrics import ITERATIONS
 from operations.ports import Ports
-from tests.server.conftest import Server, eventually, gauge
-from tests.server.test_llm import is_idle
+from tests.server.conftest import (
+    Server,
+    eventually,
+    gauge,
+    is_idle_on,
+    metrics_page,
+    seen,
+    stopped_early,
+)
 
 QUESTION = "How tall is the tower?"
 DOCUMENTS = ["The tower is 30 m tall.", "Bread is baked in ovens.", "The sky is blue."]
@@ -186,34 +192,39 @@ STREAMS: list[Callable[[Client], Iterable[str]]] = [
 def test_leaving_the_loop_stops_the_generation(
     client: Client,
     server: Server,
-    soon_s: float,
     open_stream: Callable[[Client], Iterable[str]],
 ) -> None:
-    for _ in open_stream(client):
-        assert eventually(lambda: gauge(server, "llm_requests_running") == 1)
-        break
-    assert eventually(lambda: is_idle(server), timeout_s=soon_s)
+    with stopped_early(server, LONG):
+        for _ in open_stream(client):
+            break
 
 
-def test_closing_from_another_thread_stops_the_generation(
-    client: Client, server: Server, soon_s: float
-) -> None:
-    stream = client.generate_stream(PROMPT, max_tokens=LONG, min_tokens=LONG)
-    threading.Timer(0.1, stream.close).start()
-    with pytest.raises(Cancelled):
-        stream.read()
-    assert eventually(lambda: is_idle(server), timeout_s=soon_s)
+def test_closing_from_another_thread_stops_the_generation(client: Client, server: Server) -> None:
+    with stopped_early(server, LONG), ThreadPoolExecutor() as threads:
+        stream = client.generate_stream(PROMPT, max_tokens=LONG, min_tokens=LONG)
+        text = threads.submit(stream.read)
+        assert eventually(lambda: is_running(server))
+        stream.close()
+        with pytest.raises(Cancelled):
+            text.result()
 
 
-def test_cancelling_the_task_stops_the_generation(url: str, server: Server, soon_s: float) -> None:
+def test_cancelling_the_task_stops_the_generation(url: str, server: Server) -> None:
     async def ask() -> None:
         async with AsyncClient(url) as client:
             call = client.ask(QUESTION, DOCUMENTS, max_tokens=LONG, min_tokens=LONG)
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(call, 0.3)
-            assert eventually(lambda: is_idle(server), timeout_s=soon_s)
+            task = asyncio.create_task(call)
+            assert await asyncio.to_thread(eventually, lambda: is_running(server))
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
 
-    asyncio.run(ask())
+    with stopped_early(server, LONG):
+        asyncio.run(ask())
+
+
+def is_running(server: Server) -> bool:
+    return gauge(server, "llm_requests_running") == 1
 
 
 CALLS: list[Callable[[Client], object]] = [
@@ -225,13 +236,13 @@ CALLS: list[Callable[[Client], object]] = [
 
 @pytest.mark.parametrize("call", CALLS)
 def test_deadline_ends_the_call_and_the_generation(
-    client: Client, server: Server, soon_s: float, call: Callable[[Client], object]
+    client: Client, server: Server, call: Callable[[Client], object]
 ) -> None:
-    start_s = time.monotonic()
+    before = seen(lambda: metrics_page(server), is_idle_on)
     with pytest.raises(TimedOut):
         call(client)
-    assert time.monotonic() - start_s < 0.2 + soon_s
-    assert eventually(lambda: is_idle(server), timeout_s=soon_s)
+    after = seen(lambda: metrics_page(server), is_idle_on)
+    assert after.total(ITERATIONS.name) - before.total(ITERATIONS.name) < LONG / 2
 
 
 # --- errors ----------------------------------------------------------------------------------

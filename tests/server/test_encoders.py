@@ -1,5 +1,6 @@
 """`embed` and `rerank`: the numbers of the reference implementations, merged or alone."""
 
+import contextlib
 import json
 import os
 import urllib.request
@@ -12,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from operations.supervisor import processes
 from tests.server.checkpoints import checkpoint
-from tests.server.conftest import Server, eventually, tensor, text
+from tests.server.conftest import Server, seen, tensor, text
 
 TEXTS = (
     "Vebra listens on port 8123.",
@@ -65,8 +66,10 @@ def test_rows_of_different_requests_merge(server: Server) -> None:
     with ThreadPoolExecutor(len(texts)) as pool:
         found = np.concatenate(list(pool.map(lambda t: embed(server, t), texts)))
     # Triton counts an execution after it has answered.
-    assert eventually(lambda: server.executions("embedder")[0] == rows_before + len(texts))
-    executions = server.executions("embedder")[1] - executions_before
+    _, executions_after = seen(
+        lambda: server.executions("embedder"), lambda now: now[0] >= rows_before + len(texts)
+    )
+    executions = executions_after - executions_before
     assert executions < len(texts) / 2, f"{executions} executions for {len(texts)} requests"
     assert (found * embed(server, *texts)).sum(axis=1).min() > 0.9999
 
@@ -74,15 +77,18 @@ def test_rows_of_different_requests_merge(server: Server) -> None:
 @pytest.mark.parametrize("model", ["embedder", "reranker"])
 def test_an_engine_ties_no_thread_to_a_core(server: Server, model: str) -> None:
     """Engines of several processes would choose the same ones (docs/decisions/0020)."""
-    (pid,) = (one.pid for one in processes.instances(server.pid) if one.model == model)
+    (pid,) = (one.pid for one in processes.find(server.pid).living if one.model == model)
     texts = [f"passage {n} " + "word " * 90 for n in range(64)]
     rerank = [text("query", "q"), text("passages", *texts)]
     allowed = set()
     with ThreadPoolExecutor(2) as pool:
         work = [pool.submit(server.infer, "rerank", *rerank), pool.submit(embed, server, *texts)]
-        while not all(one.done() for one in work):
-            threads = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
-            allowed |= {frozenset(os.sched_getaffinity(one)) for one in threads}
+        is_over = False
+        while not is_over:
+            is_over = all(one.done() for one in work)  # so that there is a look in any case
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                with contextlib.suppress(ProcessLookupError):  # it ended since it was listed
+                    allowed.add(frozenset(os.sched_getaffinity(int(thread.name))))
     assert allowed == {frozenset(os.sched_getaffinity(0))}
 
 
@@ -131,7 +137,7 @@ def test_bad_input_is_refused_for_that_request_alone(
 
 
 def test_litellm_embeds_over_http(server: Server) -> None:
-    """What LiteLLM's triton provider sends and reads (shared facts, clients.md C)."""
+    """What LiteLLM's triton provider sends and reads."""
     tensors = {"name": "input_text", "shape": [2], "datatype": "BYTES", "data": ["one", "two"]}
     request = urllib.request.Request(
         f"http://{server.http_url}/v2/models/embed/infer",

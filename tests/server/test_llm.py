@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,9 +14,8 @@ from tests.server.conftest import (
     OpenStream,
     Server,
     Streamed,
-    eventually,
-    gauge,
     is_final,
+    stopped_early,
     tensor,
     text,
 )
@@ -136,16 +134,10 @@ def test_a_late_request_gets_its_first_token_before_the_early_ones_end(server: S
         server.url, "llm", [text("text_input", "late"), *sampling(max_tokens=8, stream=True)]
     )
     assert late.next()[1] is None
-    first_of_late = time.perf_counter()
-    ends = []
+    first_of_late_s = late.arrived_s
     for stream in early:
-        response, error = stream.next()
-        while error is None and not is_final(response):
-            response, error = stream.next()
-        assert error is None
-        ends.append(time.perf_counter())
-        assert response.as_numpy("finish_reason")[0] == b"length"
-    assert first_of_late < min(ends)
+        assert stream.last().as_numpy("finish_reason")[0] == b"length"
+        assert first_of_late_s < stream.arrived_s
     for stream in (*early, late):
         stream.close()
 
@@ -253,20 +245,12 @@ def test_more_than_the_kv_cache_holds_is_recomputed_not_lost(server: Server) -> 
 # --- cancellation ----------------------------------------------------------------------------
 
 
-def is_idle(server: Server) -> bool:
-    return (
-        gauge(server, "llm_requests_running") == 0 and gauge(server, "llm_kv_cache_used_ratio") == 0
-    )
-
-
-def test_client_gone_generation_stops_and_memory_is_free(server: Server, soon_s: float) -> None:
-    assert eventually(lambda: is_idle(server))
+def test_client_gone_generation_stops_and_memory_is_free(server: Server) -> None:
     long = sampling(max_tokens=2000, min_tokens=2000, stream=True)
-    stream = OpenStream(server.url, "llm", [text("text_input", "hello"), *long])
-    stream.next()
-    assert eventually(lambda: gauge(server, "llm_requests_running") == 1)
-    stream.cancel()
-    assert eventually(lambda: is_idle(server), timeout_s=soon_s)
+    with stopped_early(server, tokens=2000):
+        stream = OpenStream(server.url, "llm", [text("text_input", "hello"), *long])
+        stream.next()
+        stream.cancel()
 
 
 def test_stop_request_with_the_same_id_ends_the_stream(server: Server) -> None:
@@ -275,10 +259,7 @@ def test_stop_request_with_the_same_id_ends_the_stream(server: Server) -> None:
     stream.next()
     stopped = server.stream("llm", tensor("stop", [True], "BOOL"), request_id="77")
     assert stopped.finish_reason == "cancelled"
-    response, error = stream.next()
-    while error is None and not is_final(response):
-        response, error = stream.next()
-    assert response.as_numpy("finish_reason")[0] == b"cancelled"
+    assert stream.last().as_numpy("finish_reason")[0] == b"cancelled"
     stream.close()
 
 
@@ -296,16 +277,12 @@ def test_server_sent_events_carry_the_same_stream(server: Server) -> None:
     assert events[-1]["finish_reason"] == "length"
 
 
-def test_a_browser_that_goes_away_ends_its_server_sent_events(
-    server: Server, soon_s: float
-) -> None:
-    assert eventually(lambda: is_idle(server))
+def test_a_browser_that_goes_away_ends_its_server_sent_events(server: Server) -> None:
     body = {"text_input": "hello", "max_tokens": 2000, "min_tokens": 2000, "stream": True}
-    connection = http.client.HTTPConnection(server.http_url)
-    connection.request("POST", "/v2/models/llm/generate_stream", json.dumps(body))
-    answer = connection.getresponse()
-    answer.readline()
-    assert eventually(lambda: gauge(server, "llm_requests_running") == 1)
-    answer.close()
-    connection.close()
-    assert eventually(lambda: is_idle(server), timeout_s=soon_s)
+    with stopped_early(server, tokens=2000):
+        connection = http.client.HTTPConnection(server.http_url)
+        connection.request("POST", "/v2/models/llm/generate_stream", json.dumps(body))
+        answer = connection.getresponse()
+        answer.readline()
+        answer.close()
+        connection.close()

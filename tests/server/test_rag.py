@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from builders.spec import BUILDERS
-from tests.server.conftest import OpenStream, Server, Streamed, eventually, gauge, tensor, text
-from tests.server.test_llm import is_idle, sampling
+from tests.server.conftest import OpenStream, Server, Streamed, stopped_early, tensor, text
+from tests.server.test_llm import sampling
 
 COLLECTION = BUILDERS / "reference" / "collection"
 ENTRIES = ("rag", "rag_cancellable")
@@ -160,24 +160,19 @@ def test_sources_that_do_not_fit_the_prompt_are_left_out(server: Server, model: 
     assert "fit beside the answer" in str(found.error)
 
 
-def test_rag_cancellable_stops_with_its_client(server: Server, soon_s: float) -> None:
-    assert eventually(lambda: is_idle(server))
-    options = sampling(max_tokens=1500, min_tokens=1500, stream=True)
-    inputs = [text("question", "Which port?"), text("documents", "The port of Zarnu is 4711.")]
-    stream = OpenStream(server.url, "rag_cancellable", [*inputs, *options])
-    stream.next()
-    assert eventually(lambda: gauge(server, "llm_requests_running") == 1)
-    stream.cancel()
-    assert eventually(lambda: is_idle(server), timeout_s=soon_s)
+def long_question() -> list[Any]:
+    asked = [text("question", "Which port?"), text("documents", "The port of Zarnu is 4711.")]
+    return asked + sampling(max_tokens=1500, min_tokens=1500, stream=True)
 
 
-def test_rag_cancellable_keeps_its_deadline(server: Server, soon_s: float) -> None:
-    found = server.stream(
-        "rag_cancellable",
-        text("question", "Which port?"),
-        text("documents", "The port of Zarnu is 4711."),
-        *sampling(max_tokens=1500, min_tokens=1500, stream=True),
-        timeout=300_000,
-    )
+def test_rag_cancellable_stops_with_its_client(server: Server) -> None:
+    with stopped_early(server, tokens=1500):
+        stream = OpenStream(server.url, "rag_cancellable", long_question())
+        stream.next()
+        stream.cancel()
+
+
+def test_rag_cancellable_keeps_its_deadline(server: Server) -> None:
+    with stopped_early(server, tokens=1500):
+        found = server.stream("rag_cancellable", *long_question(), timeout=300_000)
     assert "timeout: 300000 us" in str(found.error)
-    assert eventually(lambda: is_idle(server), timeout_s=soon_s)

@@ -25,7 +25,11 @@ ON_ONNXRUNTIME = EMBEDDER.model_copy(
         "parameters": EMBEDDER.parameters | {"engine": "onnxruntime", "provider": "cpu"},
     }
 )
-MADE_UP = Sku(name="made-up", placement=CPU.placement | {"embedder": ON_ONNXRUNTIME})
+MADE_UP = Sku(
+    name="made-up",
+    config_name="made-up",
+    placement=CPU.placement | {"embedder": ON_ONNXRUNTIME},
+)
 """The embedder as GPU SKUs have it, on the device that is here."""
 
 
@@ -39,14 +43,19 @@ def lend_engine(source: Path, target: Path) -> None:
     (target / MANIFEST_FILE).write_text(manifest.to_json())
 
 
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("repository")
+def make_repository(folder: Path) -> Path:
+    """Our models for both SKUs, with the engines of the CPU."""
+    folder.mkdir(exist_ok=True)
     write(render([CPU, MADE_UP], load_pipeline()), folder)
-    links = zip(engine_links(CPU, REPOSITORY), engine_links(MADE_UP, folder), strict=True)
+    links = zip(engine_links(REPOSITORY), engine_links(folder), strict=True)
     for source, target in links:
         lend_engine(source, target)
     return folder
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_repository(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture(scope="module")
@@ -62,17 +71,16 @@ def made_up(
 
 
 def configs(folder: Path) -> dict[str, str]:
-    """Of each model: whose config there is for the made-up SKU."""
+    """For each model whose config the made-up SKU takes."""
     return {
         path.name: MADE_UP.name if (path / f"configs/{MADE_UP.name}.pbtxt").is_file() else BASE
         for path in folder.iterdir()
     }
 
 
-def test_models_without_an_engine_need_no_config_of_their_own(repository: Path) -> None:
+def test_a_model_has_a_config_of_its_own_only_where_it_differs(repository: Path) -> None:
     found = configs(repository)
-    assert found["embedder"] == found["llm"] == MADE_UP.name
-    assert found["embed"] == found["rag"] == found["passage_selector"] == BASE
+    assert [name for name, owner in found.items() if owner == MADE_UP.name] == ["embedder"]
 
 
 def test_triton_takes_the_config_of_the_sku_or_else_the_first(
@@ -92,7 +100,7 @@ def test_triton_takes_the_config_of_the_sku_or_else_the_first(
         )
     live = made_up.get_model_config("embedder").config
     assert live.dynamic_batching.default_queue_policy.max_queue_size == 7
-    assert live.parameters["engine_folder"].string_value == "engines/made-up"
+    assert live.parameters["engine"].string_value == "onnxruntime"
 
 
 def test_a_graph_runs_on_either(made_up: grpcclient.InferenceServerClient, server: Server) -> None:

@@ -3,6 +3,7 @@
 The stand-in says the prompt backwards, an id every 2 ms. What a GPU would do was not run.
 """
 
+import contextlib
 import dataclasses
 import functools
 import shutil
@@ -18,30 +19,41 @@ from google.protobuf import json_format, text_format
 from tokenizers import Tokenizer
 from tritonclient.grpc import model_config_pb2 as schema
 
-from builders.repository import REPOSITORY
+from builders.repository import REPOSITORY, engine_link
 from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, read_manifest
 from operations.ports import free_ports
 from operations.server import TritonServer
-from tests.server.conftest import OpenStream, Server, eventually, gauge, is_final, tensor, text
+from tests.server.conftest import (
+    OpenStream,
+    Page,
+    Server,
+    eventually,
+    gauge,
+    is_final,
+    metrics_page,
+    seen,
+    tensor,
+    text,
+)
 from tests.server.test_ensemble import inputs
 from tests.server.test_llm import generate, prompts, sampling
 
 STAND_INS = Path(__file__).parent / "stand_ins"
-ENGINE = REPOSITORY / "llm" / "1" / "engines" / "cpu"
+ENGINE = engine_link("llm")
 RUNNING, WAITING = 8, 4
 PROMPT = "the release of Vebra is port 8123"
 
 
 def make_repository(path: Path) -> Path:
     """`ensemble` over `llm` over the stand-in; the engine folder is one for the C++ backend."""
-    skip = shutil.ignore_patterns("engines", "__pycache__")
+    skip = shutil.ignore_patterns("engine", "__pycache__")
     for name in ("llm", "ensemble"):
         shutil.copytree(REPOSITORY / name, path / name, ignore=skip)
     shutil.copytree(STAND_INS / "tensorrt_llm", path / "tensorrt_llm", ignore=skip)
     limits = {"max_running_requests": RUNNING, "max_waiting_requests": WAITING}
     change_parameters(path / "llm" / "config.pbtxt", limits)
-    engine = path / "llm" / "1" / "engines" / "cpu"
+    engine = engine_link("llm", path)
     engine.mkdir(parents=True)
     names = (TOKENIZER_FILE, "tokenizer_config.json", "chat_template.jinja")
     for name in names:
@@ -82,32 +94,43 @@ def backwards(prompt: str, count: int) -> str:
     return str(tokenizer().decode([ids[-1 - i % len(ids)] for i in range(count)]))
 
 
-def long_stream(server: Server, prompt: str = PROMPT, **options: Any) -> OpenStream:
-    """A stream of up to 3 s, of which the first response has come."""
-    asked = sampling(max_tokens=1500, min_tokens=1500, stream=True)
-    stream = OpenStream(server.url, "llm", [text("text_input", prompt), *asked], **options)
+LONG = 1500
+"""Tokens that take the stand-in 3 s."""
+
+
+def long_stream(server: Server, tokens: int = LONG, **options: Any) -> OpenStream:
+    """A stream of which the first response has come."""
+    asked = sampling(max_tokens=tokens, min_tokens=tokens, stream=True)
+    stream = OpenStream(server.url, "llm", [text("text_input", PROMPT), *asked], **options)
     assert stream.next()[1] is None
     return stream
 
 
-def last_of(stream: OpenStream) -> Any:
-    response, error = stream.next()
-    while error is None and not is_final(response):
-        response, error = stream.next()
-    assert error is None
-    return response
-
-
 def reason_of(stream: OpenStream) -> str:
-    return str(last_of(stream).as_numpy("finish_reason")[0].decode())
+    return str(stream.last().as_numpy("finish_reason")[0].decode())
 
 
-def is_idle(server: Server) -> bool:
-    return gauge(server, "stand_in_running") == 0 and gauge(server, "llm_requests_running") == 0
+def is_idle_on(page: Page) -> bool:
+    return page.total("stand_in_running") == page.total("llm_requests_running") == 0
 
 
-def stops(server: Server) -> float:
-    return gauge(server, "stand_in_stop_requests")
+def idle_page(server: Server) -> Page:
+    return seen(lambda: metrics_page(server), is_idle_on)
+
+
+@contextlib.contextmanager
+def stopped_in_the_backend(server: Server) -> Iterator[None]:
+    """The block ends one generation of `LONG` tokens: the backend is told so, and makes less than
+    half of them."""
+    before = idle_page(server)
+    stops, made = (before.total(f"stand_in_{name}") for name in ("stop_requests", "tokens"))
+    yield
+    after = seen(
+        lambda: metrics_page(server),
+        lambda page: is_idle_on(page) and page.total("stand_in_tokens") > made,
+    )
+    assert after.total("stand_in_stop_requests") > stops
+    assert after.total("stand_in_tokens") - made < LONG / 2
 
 
 # --- answers ---------------------------------------------------------------------------------
@@ -151,23 +174,24 @@ def test_ensemble_hands_the_same_answer_on(server: Server) -> None:
 def test_requests_run_side_by_side(server: Server) -> None:
     asked = prompts(RUNNING)
     with ThreadPoolExecutor(RUNNING) as pool:
-        found = list(pool.map(lambda p: generate(server, p, max_tokens=100, min_tokens=100), asked))
-    assert [f.text for f in found] == [backwards(prompt, 100) for prompt in asked]
+        found = list(pool.map(lambda p: generate(server, p, max_tokens=400, min_tokens=400), asked))
+    assert [f.text for f in found] == [backwards(prompt, 400) for prompt in asked]
     assert gauge(server, "stand_in_most_running") == RUNNING
 
 
 def test_a_late_request_gets_its_first_token_before_an_early_one_ends(server: Server) -> None:
-    early = long_stream(server)
-    late = generate(server, "late", max_tokens=4)
-    assert late.error is None
-    assert gauge(server, "stand_in_running") == 1, "the early one goes on"
-    early.cancel()
-    assert eventually(lambda: is_idle(server))
+    early = long_stream(server, tokens=600)
+    late = OpenStream(server.url, "llm", [text("text_input", "late"), *sampling(max_tokens=4)])
+    late.last()
+    assert reason_of(early) == "length"
+    assert late.arrived_s < early.arrived_s
+    for stream in (early, late):
+        stream.close()
 
 
 def test_a_full_queue_is_refused_and_room_comes_back(server: Server) -> None:
-    assert eventually(lambda: is_idle(server))
-    asked = [text("text_input", PROMPT), *sampling(max_tokens=400, min_tokens=400)]
+    idle_page(server)
+    asked = [text("text_input", PROMPT), *sampling(max_tokens=900, min_tokens=900)]
     streams = [OpenStream(server.url, "llm", asked) for _ in range(RUNNING + WAITING)]
     assert eventually(lambda: gauge(server, "llm_requests_waiting") == WAITING)
     refused = generate(server, PROMPT, max_tokens=4)
@@ -182,38 +206,32 @@ def test_a_full_queue_is_refused_and_room_comes_back(server: Server) -> None:
 
 
 def test_a_client_that_goes_stops_its_generation_in_the_backend(server: Server) -> None:
-    assert eventually(lambda: is_idle(server))
-    before = stops(server)
-    stream = long_stream(server)
-    stream.cancel()
-    assert eventually(lambda: is_idle(server), timeout_s=5.0)
-    assert stops(server) > before
+    with stopped_in_the_backend(server):
+        long_stream(server).cancel()
 
 
 def test_a_stop_request_reaches_the_backend_through_llm(server: Server) -> None:
-    before = stops(server)
-    stream, other = long_stream(server, request_id="77"), long_stream(server, request_id="78")
+    before = idle_page(server).total("stand_in_stop_requests")
+    other = long_stream(server, tokens=600, request_id="78")
+    stream = long_stream(server, request_id="77")
     stopped = server.stream("llm", tensor("stop", [True], "BOOL"), request_id="77")
     assert stopped.finish_reason == "cancelled"
     assert reason_of(stream) == "cancelled"
-    assert gauge(server, "stand_in_running") == 1, "the other one goes on"
-    assert stops(server) > before
+    assert reason_of(other) == "length"
+    assert idle_page(server).total("stand_in_stop_requests") > before
     for each in (stream, other):
-        each.cancel()
-    assert eventually(lambda: is_idle(server))
+        each.close()
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_stop_word_ends_the_answer_and_the_generation(server: Server, stream: bool) -> None:
-    before = stops(server)
     word = backwards(PROMPT, 12)[4:12]
-    found = generate(
-        server, PROMPT, max_tokens=1500, min_tokens=1500, stream=stream, stop_words=[word]
-    )
+    with stopped_in_the_backend(server):
+        found = generate(
+            server, PROMPT, max_tokens=LONG, min_tokens=LONG, stream=stream, stop_words=[word]
+        )
     assert found.text == backwards(PROMPT, 12).partition(word)[0]
     assert found.finish_reason == "stop"
-    assert eventually(lambda: is_idle(server), timeout_s=5.0)
-    assert stops(server) > before
 
 
 # --- faults ----------------------------------------------------------------------------------

@@ -294,8 +294,10 @@ def test_a_malformed_traceparent_harms_nothing(server, value):
 def test_no_text_leaves_with_the_spans(server, collector):
     """Behind the others: whatever they sent and got is in the bodies, if it is anywhere."""
     lengths = [tensor(name, [60], "INT32") for name in ("max_tokens", "min_tokens")]
-    answer = server.stream("llm", text("text_input", SECRET), *lengths)
-    time.sleep(1.0)
+    trace = Trace()
+    asked = text("text_input", SECRET), *lengths
+    answer = server.stream("llm", *asked, parameters=trace.parameters)
+    collector.wait(trace.id, "llm", "decode")
     exported = b"".join(collector.bodies)
     assert len(exported) > 1000
     assert SECRET.encode() not in exported

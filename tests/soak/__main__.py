@@ -1,11 +1,13 @@
 """`python -m tests.soak`: load the server for a while, write docs/soak.md and its plot."""
 
-import argparse
+import asyncio
 import itertools
 import os
-import sys
-import time
 from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
 
 from builders.spec import ROOT
 from tests.bench.machine import describe
@@ -14,91 +16,117 @@ from tests.chaos.oracle import Oracle
 from tests.chaos.requests import of_every_length
 from tests.chaos.serving import grpc_address, start, starter
 from tests.chaos.traffic import send_all
-from tests.soak.load import RELOADED, Soak, mix, reload
+from tests.soak.mixed_load import RELOADED, MixedLoad, healthy_requests, reload
+from tests.soak.page import SoakSetting, page
 from tests.soak.plot import plot
 from tests.soak.record import Record, Sample
-from tests.soak.report import Setting, page
 
-WORK = ROOT / "build" / "soak"
+FOLDER = ROOT / "build" / "soak"
 SHM_MIB = 1024
 QUESTIONS = 24
 SAMPLE_S = 5.0
-LONGEST_S = 60.0
+LONGEST_REQUEST_S = 60.0
+_NOTES = Console(stderr=True)
 
 
-def main() -> int:
-    """0 when memory is flat and every request ended as it must."""
-    given = arguments()
-    commit = provenance.commit(given.committed)
-    namespace.enter("tests.soak", SHM_MIB, given.folder / "snapshot", given.committed)
-    os.nice(given.nice)
-    setting = Setting(
-        given.minutes,
-        min(300.0, given.minutes * 60 / 4),
-        given.reload_minutes * 60,
-        given.workers,
-        "tritonserver without the supervisor" if given.bare else "the supervised server",
+@click.command()
+@click.option("--minutes", type=float, default=30, show_default=True, help="how long to load it")
+@click.option("--clients", type=int, default=4, show_default=True, help="requests in flight")
+@click.option("--pause-ms", type=float, default=100, show_default=True, help="after each request")
+@click.option(
+    "--reload-minutes",
+    type=float,
+    default=10,
+    show_default=True,
+    help="time between two reloads of a model",
+)
+@click.option("--nice", type=int, default=0, show_default=True, help="priority to give up")
+@click.option("--bare", is_flag=True, help="tritonserver without the supervisor")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=FOLDER,
+    help="for log, page and plot  [default: build/soak, page and plot in docs]",
+)
+@click.option("--committed", is_flag=True, help="models' code as last committed")
+@click.pass_context
+def main(
+    context: click.Context,
+    minutes: float,
+    clients: int,
+    pause_ms: float,
+    reload_minutes: float,
+    nice: int,
+    bare: bool,
+    folder: Path,
+    committed: bool,
+) -> None:
+    """Load the server with every entry and watch its memory.
+
+    Exit status: 0 when memory is flat and every request ended as it must, 1 otherwise.
+    """
+    commit = provenance.commit(committed)
+    namespace.enter("tests.soak", SHM_MIB, folder / "snapshot", committed)
+    os.nice(nice)
+    setting = SoakSetting(
+        minutes,
+        min(300.0, minutes * 60 / 4),
+        reload_minutes * 60,
+        clients,
+        "tritonserver without the supervisor" if bare else "the supervised server",
         describe(),
         commit,
     )
-    with start(starter(given.bare), given.folder / "tritonserver.log") as server:
-        record, load = soak(server, setting, given.pause_ms / 1000)
+    with start(starter(bare), folder / "tritonserver.log") as server:
+        record, load = _soak(server, setting, pause_ms / 1000)
     text, has_passed = page(record, load.faults, load.counts, setting)
-    target = ROOT / "docs" if given.folder == WORK else given.folder
+    target = ROOT / "docs" if folder == FOLDER else folder
     (target / "soak.md").write_text(text)
     plot(record, target / "soak.svg")
-    print(text)
-    return 0 if has_passed else 1
+    click.echo(text)
+    context.exit(0 if has_passed else 1)
 
 
-def arguments() -> argparse.Namespace:
-    """Of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30, help="default: %(default)s")
-    parser.add_argument("--workers", type=int, default=4, help="clients (%(default)s)")
-    parser.add_argument("--pause-ms", type=float, default=100, help="of each client (%(default)s)")
-    parser.add_argument("--reload-minutes", type=float, default=10, help="default: %(default)s")
-    parser.add_argument("--nice", type=int, default=0, help="priority to give up (%(default)s)")
-    parser.add_argument("--bare", action="store_true", help="tritonserver without the supervisor")
-    parser.add_argument("--folder", type=Path, default=WORK, help="other than this: not to docs/")
-    parser.add_argument("--committed", action="store_true", help="models as last committed")
-    return parser.parse_args()
+def _soak(server: Any, setting: SoakSetting, pause_s: float) -> tuple[Record, MixedLoad]:
+    """Learn the answers of the idle server, then load it and take samples."""
+    address, oracle = grpc_address(server.ports), Oracle()
+    asks = oracle.learn(address, healthy_requests(range(QUESTIONS)))
+    send_all(address, list(of_every_length()), LONGEST_REQUEST_S, 1)
+    _NOTES.print(f"{len(asks)} different requests; {setting.minutes:g} minutes begin")
+    record = Record(server.pid, server.ports)
+    load = MixedLoad(address, asks, oracle, setting.clients, pause_s)
 
+    async def run() -> None:
+        await asyncio.gather(load.run(setting.minutes * 60), _watch(server, record, load, setting))
 
-def soak(server: object, setting: Setting, pause_s: float) -> tuple[Record, Soak]:
-    """Learn the answers, then load and look."""
-    ports, pid = server.ports, server.pid  # type: ignore[attr-defined]
-    oracle = Oracle()
-    asks = oracle.learn(grpc_address(ports), mix(range(QUESTIONS)))
-    send_all(grpc_address(ports), list(of_every_length()), LONGEST_S, 1)
-    print(f"{len(asks)} different requests; {setting.minutes:g} minutes begin", flush=True)
-    record = Record(pid, ports)
-    with Soak(ports, asks, oracle, setting.workers, pause_s) as load:
-        models = itertools.cycle(RELOADED)
-        next_reload_s = setting.warm_up_s + setting.reload_s / 2
-        while record.time_s < setting.minutes * 60:
-            say(record.look(load.counts))
-            if record.time_s > next_reload_s:
-                reload(ports, next(models))
-                load.counts["reload"] += 1
-                next_reload_s += setting.reload_s
-            time.sleep(SAMPLE_S)
-    time.sleep(2)  # until nothing is in flight
+    asyncio.run(run())
     record.look(load.counts)
     return record, load
 
 
-def say(sample: Sample) -> None:
+async def _watch(server: Any, record: Record, load: MixedLoad, setting: SoakSetting) -> None:
+    """A sample every few seconds, and now and then a model loaded again."""
+    models = itertools.cycle(RELOADED)
+    next_reload_s = setting.warm_up_s + setting.reload_s / 2
+    while record.time_s < setting.minutes * 60:
+        _show(await asyncio.to_thread(record.look, load.counts))
+        if record.time_s > next_reload_s:
+            await asyncio.to_thread(reload, server.ports, next(models))
+            load.counts["reload"] += 1
+            next_reload_s += setting.reload_s
+        await asyncio.sleep(SAMPLE_S)
+
+
+def _show(sample: Sample) -> None:
     """A line of progress each minute."""
     if int(sample.time_s / 60) != int((sample.time_s - SAMPLE_S - 0.5) / 60):
         total = sum(process.rss_mib for process in sample.use.processes)
-        print(
-            f"[{sample.time_s / 60:5.1f} min] {sample.requests:,} requests, {sample.errors} "
-            f"errors, {sample.unexpected} unexpected, {total:.0f} MiB resident, "
-            f"{sample.use.shm_mib:.0f} MiB shared, KV {sample.use.kv_used:.0%}",
-            flush=True,
+        _NOTES.print(
+            f"{sample.time_s / 60:5.1f} min: {sample.requests:,} requests, {sample.errors} errors, "
+            f"{sample.unexpected} unexpected, {total:.0f} MiB resident, "
+            f"{sample.use.shm_mib:.0f} MiB shared, KV {sample.use.kv_used:.0%}"
         )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(prog_name="python -m tests.soak")

@@ -41,7 +41,7 @@ class Slope:
 
 
 def slope(points: Sequence[Point], warm_up_s: float) -> Slope | None:
-    """Of all processes that the model had, each with a level of its own; None for too few minutes.
+    """The common slope of all processes that the model had; None for too few minutes.
 
     A process that was loaded again warms up again: its first `warm_up_s` are left out too.
     """

@@ -1,4 +1,4 @@
-"""The adapter between stages and Triton's stub: contracts enforced, errors for their audience."""
+"""Stages behind Triton's Python backend: contracts, errors, streams, calls and request metrics."""
 
 import json
 import logging
@@ -12,19 +12,19 @@ from ensembles.ensemble import ENSEMBLE
 from ensembles.manifest import ManifestError
 from ensembles.metrics import BATCH_REQUESTS, OUTCOMES, REQUEST_DURATION, REQUESTS
 from ensembles.tensors import DType
-from python_backends.stage import (
-    Cancelled,
-    MachineError,
-    Overloaded,
-    RequestError,
-    Stage,
-    StreamingStage,
-)
+from python_backends.errors import Cancelled, MachineError, Overloaded, RequestError
+from python_backends.stage import Stage, StreamingStage
+from python_backends.tensors import NUMPY_TYPES
 from python_backends.triton.adapter import DecoupledModel, PlainModel, python_model
-from python_backends.triton.bls import IN_BAND_ERRORS, KEPT_S, QUEUE_FULL, TRACEPARENT, ServerCaller
-from python_backends.triton.responses import NUMPY_TYPES, to_array
+from python_backends.triton.bls import (
+    IN_BAND_ERRORS,
+    QUEUE_FULL,
+    RESPONSES_KEPT_S,
+    TRACEPARENT,
+    ServerCaller,
+)
+from python_backends.triton.responses import to_array
 from python_backends.triton.telemetry import Telemetry
-from python_backends.triton.tracing import NoTracer
 from tests.fakes import triton_stub
 from tests.fakes.serving import FakeMeter, strings
 from tests.fakes.triton_stub import InferenceRequest, InferenceResponse, Tensor, TritonError
@@ -38,11 +38,11 @@ NEUTRAL = "the model failed on this request; see the server's log"
 
 
 def plain(stage: Stage, meter: FakeMeter | None = None) -> PlainModel:
-    return PlainModel(stage, Telemetry(meter or FakeMeter(), NoTracer()))
+    return PlainModel(stage, Telemetry(meter or FakeMeter(), None))
 
 
 def decoupled(stage: StreamingStage, meter: FakeMeter | None = None) -> DecoupledModel:
-    return DecoupledModel(stage, Telemetry(meter or FakeMeter(), NoTracer()))
+    return DecoupledModel(stage, Telemetry(meter or FakeMeter(), None))
 
 
 class Upper(Stage):
@@ -87,7 +87,7 @@ def test_tensors_go_in_and_come_out(pb):
     assert response.outputs()["length"].tolist() == [2]
 
 
-def test_a_missing_required_input_is_named_with_what_it_should_be(pb):
+def test_a_missing_input_is_refused_with_its_name_type_and_shape(pb):
     (response,) = execute(request(None))
     assert response.error().message() == "input 'text' is missing (text STRING[1])"
     assert response.error().code() == TritonError.INVALID_ARG
@@ -96,7 +96,7 @@ def test_a_missing_required_input_is_named_with_what_it_should_be(pb):
 @pytest.mark.parametrize(
     "fault", ["refuse", "full", "bug", "lacking", "surplus", "mistyped", "misshaped", None]
 )
-def test_a_fault_answers_its_own_request_only(pb, fault):
+def test_an_error_fails_its_own_request_only(pb, fault):
     before, bad, after = execute(request("a"), request(fault), request("b"))
     assert bad.has_error()
     assert before.outputs()["loud"].tolist() == [b"A"]
@@ -115,7 +115,7 @@ def test_a_fault_answers_its_own_request_only(pb, fault):
         ("misshaped", "INTERNAL", NEUTRAL),
     ],
 )
-def test_clients_read_their_faults_verbatim_and_ours_as_one_sentence(pb, fault, code, message):
+def test_clients_read_request_errors_and_one_sentence_for_server_errors(pb, fault, code, message):
     (response,) = execute(request(fault))
     assert response.error().message() == message
     assert response.error().code() == getattr(TritonError, code)
@@ -123,7 +123,7 @@ def test_clients_read_their_faults_verbatim_and_ours_as_one_sentence(pb, fault, 
     assert in_band.error().message() == f"{code}: {message}", "callers inside get the code too"
 
 
-def test_our_faults_are_in_the_log_and_client_faults_are_not(pb, caplog):
+def test_server_errors_are_logged_and_request_errors_are_not(pb, caplog):
     with caplog.at_level(logging.INFO):
         execute(request("bug"))
         assert "KeyError: '/secret/path'" in caplog.text
@@ -133,7 +133,7 @@ def test_our_faults_are_in_the_log_and_client_faults_are_not(pb, caplog):
     assert caplog.text == ""
 
 
-def test_the_log_does_not_repeat_what_clients_wrote(pb, caplog):
+def test_the_log_holds_no_text_of_requests(pb, caplog):
     class Forgetful(Upper):
         def answer(self, request):
             text = request.text("text")
@@ -144,7 +144,7 @@ def test_the_log_does_not_repeat_what_clients_wrote(pb, caplog):
     assert "secret" not in caplog.text
 
 
-def test_a_stage_that_fails_on_the_whole_batch_answers_all_of_it(pb):
+def test_a_stage_that_fails_on_a_batch_fails_each_request(pb):
     class Broken(Upper):
         def run(self, batch):
             raise MemoryError
@@ -200,7 +200,7 @@ def test_an_output_has_the_rank_and_the_fixed_sizes_of_its_contract(batched, sha
     ("batched", "shape"),
     [(False, (3,)), (False, (2, 4)), (False, (1, 2, 3)), (False, ()), (True, (2, 3))],
 )
-def test_an_output_of_another_shape_is_a_fault_of_ours(batched, shape):
+def test_an_output_of_another_shape_is_an_error(batched, shape):
     with pytest.raises(TypeError, match=r"output 'v' is float32\[.*\], not v FP32\[n, 3\]"):
         to_array(VECTORS, np.zeros(shape, np.float32), batched)
 
@@ -235,7 +235,7 @@ def ask(text: str, shape=(1,), **fields) -> InferenceRequest:
     return InferenceRequest(inputs, **fields)
 
 
-def test_responses_of_a_stream_may_be_partial_and_end_once(pb):
+def test_responses_of_a_stream_may_lack_outputs_and_end_once(pb):
     parrot, asked = Parrot(), ask("hi", request_id="r1", timeout=7)
     assert decoupled(parrot).execute([asked]) is None
     (stream,) = parrot.streams
@@ -246,7 +246,7 @@ def test_responses_of_a_stream_may_be_partial_and_end_once(pb):
     assert [r.outputs()["text_output"][0] for r, _ in asked.sender.sent] == [b"a", b"b"]
 
 
-def test_after_the_final_response_the_server_is_left_alone(pb):
+def test_nothing_is_sent_or_asked_after_the_final_response(pb):
     parrot, asked = Parrot(), ask("hi")
     decoupled(parrot).execute([asked])
     (stream,) = parrot.streams
@@ -272,7 +272,7 @@ def test_a_stream_that_is_refused_ends_with_its_error(pb, text, code, message):
 
 
 @pytest.mark.parametrize("contract", [LLM, ENSEMBLE.contract], ids=lambda c: c.name)
-def test_inside_the_server_an_error_of_a_stream_is_an_ordinary_last_response(pb, contract):
+def test_callers_inside_the_server_get_a_streams_error_as_its_last_response(pb, contract):
     shape = (1, 1) if contract.batched else (1,)
     asked = ask("refuse", shape, parameters={IN_BAND_ERRORS: True})
     decoupled(Parrot(contract)).execute([asked])
@@ -302,7 +302,7 @@ def test_a_batch_dimension_is_taken_off_and_put_back(pb):
     assert shapes == {"text_output": (1,), "finish_reason": (1, 1), "num_input_tokens": (1, 1)}
 
 
-def test_a_row_that_brings_its_own_batch_dimension_is_not_sent(pb):
+def test_a_row_with_a_batch_dimension_of_its_own_is_not_sent(pb):
     parrot, asked = Parrot(ENSEMBLE.contract), ask("hi", (1, 1))
     decoupled(parrot).execute([asked])
     with pytest.raises(TypeError, match="output 'num_input_tokens'"):
@@ -318,7 +318,7 @@ def test_a_stream_without_a_batch_dimension_gets_none(pb):
     assert shapes == {"text_output": (1,), "num_input_tokens": (1,)}
 
 
-def test_outputs_that_were_not_asked_for_stay_out_of_streamed_and_plain_responses(pb):
+def test_responses_hold_only_outputs_that_were_asked_for(pb):
     """Triton drops them from a stream's responses in a way that damages memory (0018)."""
     parrot = Parrot()
     asked = InferenceRequest(ask("hi").inputs(), requested_output_names=["text_output"])
@@ -346,7 +346,7 @@ def test_a_call_gives_tensors_by_name_and_asks_for_all_outputs(pb):
 
 
 @pytest.mark.parametrize("error", [RequestError("a: b: c"), Overloaded("x"), Cancelled("y")])
-def test_an_error_of_a_called_model_arrives_as_it_was_raised(pb, error):
+def test_an_error_of_a_called_model_is_raised_again(pb, error):
     class Refusing(Upper):
         def answer(self, request):
             raise error
@@ -358,14 +358,14 @@ def test_an_error_of_a_called_model_arrives_as_it_was_raised(pb, error):
     assert str(caught.value) == str(error)
 
 
-def test_a_fault_inside_a_called_model_is_not_the_clients(pb):
+def test_a_server_error_of_a_called_model_is_no_request_error(pb):
     triton_stub.models["upper"] = lambda asked: plain(Upper()).execute([asked])
     with pytest.raises(RuntimeError, match="INTERNAL"):
         ServerCaller().call(UPPER, {"text": strings("bug")})
 
 
 @pytest.mark.parametrize("message", [QUEUE_FULL, f"[request id: <id_unknown>] {QUEUE_FULL}"])
-def test_a_queue_of_triton_that_is_full_is_no_fault_of_ours(pb, message):
+def test_a_full_queue_of_triton_is_overload(pb, message):
     full = InferenceResponse(error=TritonError(message, TritonError.INTERNAL))
     triton_stub.models |= {"embedder": lambda _: [full], "llm": lambda _: [full]}
     with pytest.raises(Overloaded, match="Exceeds maximum queue size"):
@@ -374,7 +374,7 @@ def test_a_queue_of_triton_that_is_full_is_no_fault_of_ours(pb, message):
         next(ServerCaller().stream(LLM, {"text_input": strings("hi")}, "id-7"))
 
 
-def test_a_streamed_call_gives_each_response_and_raises_the_last_ones_error(pb):
+def test_a_streamed_call_gives_each_response_and_raises_its_error(pb):
     def llm(asked):
         parrot = Parrot()
         decoupled(parrot).execute([asked])
@@ -406,7 +406,7 @@ class Responses:
 
 
 @pytest.mark.parametrize("is_left_early", [False, True])
-def test_what_a_stream_brought_outlives_it_for_a_while(pb, monkeypatch, is_left_early):
+def test_responses_of_a_stream_are_kept_for_a_while_after_its_end(pb, monkeypatch, is_left_early):
     """Triton must not be the last to let go of it (docs/decisions/0018)."""
     now = [0.0]
     monkeypatch.setattr("python_backends.triton.bls.time.monotonic", lambda: now[0])
@@ -426,11 +426,11 @@ def test_what_a_stream_brought_outlives_it_for_a_while(pb, monkeypatch, is_left_
             answers.close()
         else:
             list(answers)
-        now[0] += 0.6 * KEPT_S
+        now[0] += 0.6 * RESPONSES_KEPT_S
     assert [responses() is None for responses in made] == [True, False, False]
 
 
-def test_calls_carry_the_span_that_they_belong_to(pb):
+def test_calls_carry_the_traceparent(pb):
     seen = []
 
     def embedder(asked):
@@ -455,7 +455,7 @@ def counts(meter: FakeMeter) -> dict[str, float]:
     return {outcome: count for outcome, count in found.items() if count}
 
 
-def test_requests_that_came_together_are_counted_each_by_its_end(pb):
+def test_requests_of_a_batch_are_counted_by_outcome(pb):
     meter = FakeMeter()
     words = ("a", "b", "refuse", "full", "bug", "lacking", None)
     plain(Upper(), meter).execute([request(word) for word in words])
@@ -532,9 +532,7 @@ def test_a_stage_learns_the_gpu_of_its_instance(pb):
 
 
 @pytest.mark.parametrize(("given", "taken"), [({}, 0), ({"niceness": "10"}, 10)])
-def test_a_process_takes_its_placements_niceness_before_it_makes_threads(
-    pb, monkeypatch, given, taken
-):
+def test_niceness_is_set_before_threads_are_made(pb, monkeypatch, given, taken):
     order = []
     monkeypatch.setattr("python_backends.triton.adapter.os.nice", order.append)
 

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from builders import build_lock, resources
-from builders import build_steps as works
+from builders import build_lock, build_steps, resources
 from builders import engine as engines
 from builders.build_log import BuildLog
-from builders.build_steps import Work, keeping_time
+from builders.build_steps import BuildSteps, keeping_time
 from builders.checkpoint import Checkpoint
 from builders.engine import Recipe, build_engine
 from builders.engine_plan import EnginePlan
@@ -25,7 +24,7 @@ from builders.spec import ROOT, LoraSpec, ModelSpec, Sku, load_sku
 from ensembles.manifest import MANIFEST_FILE, read_manifest
 from tests.fakes import checkpoints
 
-SKU = Sku(name="cpu", placement={})
+SKU = Sku(name="cpu", config_name="cpu", placement={})
 
 
 @pytest.fixture
@@ -50,10 +49,10 @@ class Recipes:
         self.fails_in = ""
         self.error: BaseException = BuildError("no")
 
-    def make(self, spec: ModelSpec, checkpoint: Checkpoint, work: Work) -> Path:
-        converted = work.step("convert", lambda to: self._fill("convert", to))
+    def make(self, spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
+        converted = steps.step("convert", lambda to: self._fill("convert", to))
         assert (converted / "convert.bin").is_file()
-        return work.step("build", lambda to: self._fill("build", to))
+        return steps.step("build", lambda to: self._fill("build", to))
 
     def _fill(self, name: str, to: Path) -> None:
         self.ran.append(name)
@@ -77,7 +76,7 @@ def test_an_interrupted_build_goes_on_with_the_first_unfinished_step(spec, home,
     recipes.fails_in, recipes.error = "build", error
     with pytest.raises((BuildError, KeyboardInterrupt)):
         build(spec, recipes)
-    assert [path.name for path in home.iterdir()] == [build_lock.LOCK_FILE]
+    assert {path.name for path in home.iterdir()} == {build_lock.LOCK_FILE, build_lock.HOLDER_FILE}
     recipes.fails_in = ""
     engine = build(spec, recipes, said)
     assert recipes.ran == ["convert", "build", "build"]
@@ -197,7 +196,7 @@ def test_a_killed_holder_leaves_no_lock(home, other_process):
 
 
 def test_a_lock_that_is_not_signed_yet_has_a_holder_too(home, other_process):
-    (home / build_lock.LOCK_FILE).write_text("")
+    (home / build_lock.HOLDER_FILE).unlink()
     with pytest.raises(build_lock.Busy, match="another process"):
         build_lock.held_at_once(home).__enter__()
 
@@ -213,10 +212,10 @@ def log_of(tmp_path: Path) -> BuildLog:
 
 def test_a_failing_command_is_told_with_the_end_of_the_log(tmp_path):
     log = log_of(tmp_path)
-    work = Work("mine", tmp_path / "work", log, lambda _: None)
+    steps = BuildSteps("mine", tmp_path / "work", log, lambda _: None)
     code = "print(*range(100), sep='\\n'); import os; print(os.environ['SAYS']); exit(3)"
     with pytest.raises(BuildError) as caught:
-        work.step("export", lambda to: log.run([sys.executable, "-c", code], {"SAYS": "bad"}))
+        steps.step("export", lambda to: log.run([sys.executable, "-c", code], {"SAYS": "bad"}))
     first, second, *tail = str(caught.value).splitlines()
     assert first == f"model 'mine': export failed: {Path(sys.executable).name} ended with status 3"
     assert second == f"{log.path} ends with:"
@@ -241,33 +240,25 @@ def test_an_exception_is_a_sentence_and_its_traceback_is_logged(tmp_path):
         raise ValueError("no such layer")
 
     with pytest.raises(BuildError, match="export failed: ValueError: no such layer"):
-        Work("mine", tmp_path / "work", log, lambda _: None).step("export", fail)
+        BuildSteps("mine", tmp_path / "work", log, lambda _: None).step("export", fail)
     assert "Traceback (most recent call last)" in log.path.read_text()
 
 
 def test_time_is_told_while_a_step_runs(monkeypatch):
-    monkeypatch.setattr(works, "LINE_EVERY_S", 0.01)
-    monkeypatch.setattr(works, "TICK_EVERY_S", 0.01)
-    lines, ticks = [], []
-    for tick in (None, ticks.append):
-        with keeping_time("export", lines.append, tick):
-            while not (ticks if tick else lines):
-                time.sleep(0.005)
-    assert lines[0] == ticks[0] == "export … 0:00"
-    count = len(ticks)
-    time.sleep(0.05)
-    assert len(ticks) == count, "the block is over"
-    assert works._minutes(125.9) == "2:05"
+    monkeypatch.setattr(build_steps, "LINE_EVERY_S", 0.01)
+    lines: list[str] = []
+    with keeping_time("export", lines.append):
+        while not lines:
+            time.sleep(0.005)
+    assert lines[0] == "export … 0:00"
+    assert build_steps._minutes(125.9) == "2:05"
 
 
 # --- disk and memory ---------------------------------------------------------------------------
 
 
 def test_too_little_memory_says_how_much(spec, monkeypatch, tmp_path):
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal: 9 kB\nMemAvailable:  524288 kB\nSwapFree:      262144 kB\n")
-    monkeypatch.setattr(resources, "MEMINFO", meminfo)
-    assert resources.available_memory() == 768 * 2**20
+    monkeypatch.setattr(resources, "available_memory", lambda: 768 * 2**20)
     recipes = Recipes()
     with pytest.raises(BuildError) as caught:
         build(spec, recipes)

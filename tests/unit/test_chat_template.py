@@ -1,4 +1,4 @@
-"""Chat templates render as transformers renders them, and can't leave their sandbox."""
+"""Chat templates give transformers' prompts and run in a sandbox."""
 
 import json
 
@@ -6,8 +6,9 @@ import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from ensembles.manifest import read_manifest
+from python_backends.context import EngineFolder
+from python_backends.errors import RequestError
 from python_backends.generation.chat_template import ChatTemplate, read_messages, strict_template
-from python_backends.stage import EngineFolder, RequestError
 from tests.fakes import folders
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -88,7 +89,7 @@ def test_prompts_equal_those_of_transformers(template, conversation):
     assert ChatTemplate(source, SPECIAL).render(messages) == expected
 
 
-def test_what_the_template_refuses_is_told_to_the_client():
+def test_the_client_reads_what_the_template_refuses():
     with pytest.raises(RequestError, match="chat template refuses them: Unknown role pirate"):
         ChatTemplate(TEMPLATES["llama 3"], SPECIAL).render([{"role": "pirate", "content": "Arr"}])
 
@@ -113,7 +114,7 @@ def test_without_a_template_messages_are_refused():
         ChatTemplate(None, {}).render(CONVERSATIONS["question"])
 
 
-def test_our_own_templates_know_no_missing_names():
+def test_strict_templates_refuse_missing_names():
     with pytest.raises(Exception, match="'qestion' is undefined"):
         strict_template("{{ qestion }}").render(question="?")
 
@@ -136,7 +137,7 @@ FORM = 'a JSON list of {"role": "…", "content": "…"} is possible'
         ('[{"role": "user", "content": "\\ud800"}]', "messages[0]: half of a surrogate pair"),
     ],
 )
-def test_messages_of_another_shape_are_refused_with_the_right_one(text, says):
+def test_messages_of_another_form_are_refused_with_the_right_form(text, says):
     with pytest.raises(RequestError) as caught:
         read_messages(text)
     assert str(caught.value) == f"{says}; {FORM}" or str(caught.value).startswith(says)

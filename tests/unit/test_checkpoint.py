@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from builders import checkpoint as checkpoints
 from builders import engine as engines
 from builders import resources
-from builders.build_lock import LOCK_FILE
+from builders.build_lock import HOLDER_FILE, LOCK_FILE
 from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.engine import build_engine, engine_key
 from builders.errors import BuildError
@@ -18,7 +18,7 @@ from builders.spec import ModelSpec, Placement, SamplingSpec, Sku, load_sku
 from ensembles.manifest import read_manifest
 from tests.fakes import folders
 
-SKU = Sku(name="cpu", placement={})
+SKU = Sku(name="cpu", config_name="cpu", placement={})
 
 
 def spec_of(at: object, **changes: object) -> ModelSpec:
@@ -156,7 +156,7 @@ def key(checkpoint: Checkpoint = CHECKPOINT, sku: Sku = SKU, **changes: object) 
         {"name": "other"},
         {"sampling": SamplingSpec(top_k=3)},
         {"checkpoint": Checkpoint(None, "d" * 64)},
-        {"sku": Sku(name="h100", placement={})},
+        {"sku": Sku(name="h100", config_name="h100", placement={})},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -171,7 +171,11 @@ def test_the_key_changes_with_the_tools(monkeypatch):
 
 
 def test_the_key_ignores_where_it_came_from_and_how_it_is_placed():
-    placed = Sku(name="cpu", placement={"embedder": Placement(instances=4, max_batch_size=2)})
+    placed = Sku(
+        name="cpu",
+        config_name="cpu",
+        placement={"embedder": Placement(instances=4, max_batch_size=2)},
+    )
     assert key(source="elsewhere", sku=placed, checkpoint=Checkpoint("there", "c" * 64)) == key()
 
 
@@ -212,7 +216,7 @@ def test_a_build_that_fails_publishes_nothing(folder, export, monkeypatch, tmp_p
     with pytest.raises(BuildError):
         build_engine(spec_of(folder), SKU, lambda _: None)
     found = [path.name for path in (tmp_path / "engines").rglob("*") if path.is_file()]
-    assert found == [LOCK_FILE]
+    assert sorted(found) == [LOCK_FILE, HOLDER_FILE]
 
 
 def test_a_full_disk_is_found_before_the_export(folder, export, monkeypatch):

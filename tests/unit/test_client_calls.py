@@ -31,7 +31,7 @@ from triton_rag.calls import (
     rerank_call,
     retrieve_call,
 )
-from triton_rag.connection import Deadline, Settings
+from triton_rag.connection import Deadline
 from triton_rag.status import from_status, from_stream
 from triton_rag.wire import Message, Response, Tensor, make_request, set_timeout
 from tritonclient.grpc import service_pb2 as protocol
@@ -172,10 +172,10 @@ def test_wrong_settings(client: Any, settings: dict[str, Any]) -> None:
 
 
 def test_a_calls_own_timeout_wins() -> None:
-    settings = Settings(timeout_s=100.0)
-    assert 99 < (settings.deadline(None).left_s or 0) <= 100
-    assert (settings.deadline(1.0).left_s or 9) <= 1
-    assert Settings(timeout_s=None).deadline(None).left_s is None
+    client = Client(timeout_s=100.0)
+    assert 99 < (client._deadline(None).left_s or 0) <= 100
+    assert (client._deadline(1.0).left_s or 9) <= 1
+    assert Client(timeout_s=None)._deadline(None).left_s is None
     assert Deadline(-1.0).has_passed
 
 

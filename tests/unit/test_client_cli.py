@@ -6,8 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from triton_rag import Answer, Source
+from click.testing import CliRunner
+from rich.console import Console
+from triton_rag import Answer, Client, Source
 from triton_rag.cli import main
+from triton_rag.cli.commands import triton_rag
 from triton_rag.cli.documents import (
     MAX_DOCUMENTS,
     Collection,
@@ -15,14 +18,15 @@ from triton_rag.cli.documents import (
     DocumentsError,
     read_documents,
 )
-from triton_rag.cli.parser import make_parser
-from triton_rag.cli.progress import Progress
-from triton_rag.cli.text import (
+from triton_rag.cli.output import (
     answer_object,
     excerpt,
+    print_json,
+    print_sources,
     printable,
+    progress,
     source_lines,
-    to_json,
+    source_table,
     token_line,
 )
 
@@ -87,7 +91,42 @@ def test_excerpt_is_one_line_of_bounded_length() -> None:
 
 
 def test_terminals_are_not_steered() -> None:
-    assert printable("\x1b[31mred\a\u009b\n\tnext\u00a0é") == "[31mred\n\tnext\u00a0é"
+    assert printable("\x1b[31mred\a\u009b\n\tnext\u00a0é\udcff") == "[31mred\n\tnext\u00a0é"
+
+
+def test_markup_of_documents_stays_text_in_the_table() -> None:
+    output = io.StringIO()
+    named = Collection((Document("[bold]\x1b[7ma.md[/bold]", "x"),), ())
+    sources = (Source("[red]text[/red] :smile: [link=x]", 0, 0.5, 1.0),)
+    Console(file=output, force_terminal=True, width=120, no_color=True).print(
+        source_table(sources, named, ())
+    )
+    assert "[bold][7ma.md[/bold]" in output.getvalue()
+    assert "[red]text[/red] :smile: [link=x]" in output.getvalue()
+
+
+def test_the_table_marks_cited_sources() -> None:
+    table = source_table(SOURCES, COLLECTION, (1,))
+    assert [str(cell) for cell in table.columns[0].cells] == ["*[1]", " [2]"]
+
+
+def test_sources_are_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    print_sources(SOURCES, COLLECTION, (1,))
+    assert capsys.readouterr().out == source_lines(SOURCES, COLLECTION, (1,)) + "\n"
+
+
+def test_sources_are_a_table_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")  # no colours, 80 columns
+    print_sources(SOURCES, COLLECTION, (1,))
+    header, _, first, *_ = capsys.readouterr().out.strip().splitlines()
+    assert header.split() == ["file", "relevance", "similarity", "text"]
+    assert first.split()[:4] == ["*[1]", "sub/b.txt", "3.21", "0.75"]
 
 
 def test_tokens_and_time() -> None:
@@ -95,8 +134,9 @@ def test_tokens_and_time() -> None:
     assert line == "1,200 tokens read, 8 written (cut at max_tokens) in 2.0 s (4.0 a second)"
 
 
-def test_json_answer() -> None:
-    found = json.loads(to_json(answer_object(ANSWER, COLLECTION, 1.23456)))
+def test_json_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json(answer_object(ANSWER, COLLECTION, 1.23456))
+    found = json.loads(capsys.readouterr().out)
     assert found["text"] == "30 m [1]"
     assert found["seconds"] == 1.235
     assert [(s["number"], s["file"], s["cited"]) for s in found["sources"]] == [
@@ -105,23 +145,45 @@ def test_json_answer() -> None:
     ]
 
 
-def test_progress_says_nothing_to_a_file() -> None:
-    output = io.StringIO()
-    with Progress("waiting", output):
-        pass
-    assert output.getvalue() == ""
+def test_json_has_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json("\x1b\x9b\x7f\udcff é")
+    printed = capsys.readouterr().out
+    assert printed == '"\\u001b\\u009b\\u007f\\udcff é"\n'
+    assert json.loads(printed) == "\x1b\x9b\x7f\udcff é"
+
+
+def test_progress_says_nothing_to_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress("waiting") as shown:
+        shown.stop()
+    assert capsys.readouterr() == ("", "")
 
 
 # --- options and exit statuses ---------------------------------------------------------------
 
 
-def test_options_of_ask() -> None:
-    options = make_parser().parse_args(
-        ["ask", "Why?", "--documents", "docs", "--max-tokens", "9", "--model", "rag", "--json"]
-    )
-    assert (options.question, options.documents) == ("Why?", Path("docs"))
-    assert (options.max_tokens, options.model, options.json) == (9, "rag", True)
-    assert options.num_sources is None
+def test_options_of_ask_are_arguments_of_the_call(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, list[str], dict[str, object]]] = []
+
+    def ask_stream(self: Client, question: str, documents: list[str], **options: object) -> None:
+        asked.append((question, documents, options))
+        raise ValueError("seen")
+
+    monkeypatch.setattr(Client, "ask_stream", ask_stream)
+    (tmp_path / "a.md").write_text("text")
+    options = ["--max-tokens", "9", "--model", "rag", "--temperature", "0.5", "--json"]
+    assert main(["ask", "Why?", "--documents", str(tmp_path), *options]) == 2
+    ((question, documents, given),) = asked
+    assert (question, documents) == ("Why?", ["text"])
+    assert {name: value for name, value in given.items() if value is not None} == {
+        "max_tokens": 9,
+        "model": "rag",
+        "temperature": 0.5,
+    }
 
 
 @pytest.mark.parametrize(
@@ -131,13 +193,18 @@ def test_options_of_ask() -> None:
         ["ask", "Why?"],
         ["ask", "Why?", "--documents", "d", "--max-tokens", "0"],
         ["ready", "--timeout", "-1"],
+        ["ready", "--timeout", "inf"],
+        ["ready", "--timeout", "nan"],
+        ["embed"],
+        ["embed", "--wrong"],
         ["ready", "--timeout", "soon"],
     ],
 )
-def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    assert exit_.value.code == 2
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    output, error = capsys.readouterr()
+    assert output == ""
+    assert error
 
 
 def test_missing_folder_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,7 +240,15 @@ def test_interruption_exits_with_130(
 
 @pytest.mark.parametrize("command", ["ask", "retrieve", "rerank", "embed", "generate", "ready"])
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main([command, "--help"])
-    assert exit_.value.code == 0
-    assert "--url" in capsys.readouterr().out
+    assert main([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--url" in shown
+    assert "127.0.0.1:8001" in shown
+
+
+def test_the_variable_names_the_server() -> None:
+    done = CliRunner().invoke(
+        triton_rag, ["ready"], env={"TRITON_RAG_URL": "unix:/nowhere/x"}, standalone_mode=False
+    )
+    assert done.output == "unix:/nowhere/x is not ready\n"
+    assert done.return_value == 1

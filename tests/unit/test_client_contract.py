@@ -13,7 +13,7 @@ from triton_rag.calls import (
 )
 from triton_rag.results import Ranked, Source
 from triton_rag.status import ERRORS_IN_BAND
-from triton_rag.transcript import ERROR, Transcript
+from triton_rag.streams import ERROR, Transcript
 from triton_rag.wire import Message, Response
 from tritonclient.grpc import service_pb2 as protocol
 
@@ -23,7 +23,6 @@ from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.rerank import RERANK
 from ensembles.retrieve import RETRIEVE
 from ensembles.tensors import DType, TensorSpec
-from python_backends import stage
 from python_backends.triton import bls
 
 SEARCH: SearchOptions = {"num_candidates": 9, "num_sources": 3}
@@ -81,7 +80,7 @@ def test_what_is_sent_is_in_the_contract(contract: ModelContract, request_: Mess
     assert request_.model_name == contract.name
     assert len(request_.raw_input_contents) == len(request_.inputs)
     for sent in request_.inputs:
-        spec = contract.input(sent.name)
+        spec = next((spec for spec in contract.inputs if spec.name == sent.name), None)
         assert spec is not None, f"'{contract.name}' has no input '{sent.name}'"
         assert sent.datatype == spec.dtype.value
         assert fits(list(sent.shape), spec), f"{list(sent.shape)} is not {spec}"
@@ -94,7 +93,7 @@ def test_what_is_required_is_sent(contract: ModelContract, request_: Message) ->
 
 
 def test_streams_ask_for_codes_in_the_servers_words() -> None:
-    assert (ERRORS_IN_BAND, ERROR) == (bls.IN_BAND_ERRORS, stage.ERROR)
+    assert (ERRORS_IN_BAND, ERROR) == (bls.IN_BAND_ERRORS, bls.ERROR)
     streamed = [request for contract, request in REQUESTS if contract.decoupled]
     assert len(streamed) == 4
     assert all(request.parameters[ERRORS_IN_BAND].bool_param for request in streamed)

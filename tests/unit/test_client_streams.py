@@ -16,11 +16,11 @@ from triton_rag import (
     Source,
     TritonRagError,
 )
-from triton_rag.identity import make_identity
+from triton_rag.trace_context import new_context
 from triton_rag.wire import Message, Tensor
 from tritonclient.grpc import service_pb2 as protocol
 
-IDENTITY = make_identity("my request")
+CONTEXT = new_context("my request")
 SOURCES = [
     Tensor("sources", "BYTES", ["a", "b"]),
     Tensor("source_document", "INT32", [1, 0]),
@@ -73,7 +73,7 @@ class FakeCall:
 
 def test_pieces_then_the_whole() -> None:
     stream = CompletionStream(
-        FakeCall([chunk("a"), chunk("b"), last("c", tokens=2)]), "host", IDENTITY
+        FakeCall([chunk("a"), chunk("b"), last("c", tokens=2)]), "host", CONTEXT
     )
     assert list(stream) == ["a", "b", "c"]
     assert (stream.completion.text, stream.completion.finish_reason) == ("abc", "stop")
@@ -82,7 +82,7 @@ def test_pieces_then_the_whole() -> None:
 
 
 def test_sources_come_with_the_first_piece() -> None:
-    stream = AnswerStream(FakeCall(ANSWER), "host", IDENTITY)
+    stream = AnswerStream(FakeCall(ANSWER), "host", CONTEXT)
     assert len(stream.sources) == 0
     for piece in stream:
         assert piece == "Hello "
@@ -91,21 +91,21 @@ def test_sources_come_with_the_first_piece() -> None:
 
 
 def test_answer_knows_what_it_cites() -> None:
-    stream = AnswerStream(FakeCall(ANSWER), "host", IDENTITY)
+    stream = AnswerStream(FakeCall(ANSWER), "host", CONTEXT)
     assert stream.read() == "Hello [2]"
     assert stream.answer.citations == (2,)
     assert [source.text for source in stream.answer.cited] == ["b"]
 
 
 def test_result_needs_the_end() -> None:
-    stream = AnswerStream(FakeCall(ANSWER), "host", IDENTITY)
+    stream = AnswerStream(FakeCall(ANSWER), "host", CONTEXT)
     with pytest.raises(RuntimeError, match="to its end"):
         _ = stream.answer
 
 
 def test_leaving_the_loop_cancels() -> None:
     call = FakeCall(ANSWER)
-    stream = AnswerStream(call, "host", IDENTITY)
+    stream = AnswerStream(call, "host", CONTEXT)
     for _ in stream:
         assert not call.cancelled.is_set()
         break
@@ -115,7 +115,7 @@ def test_leaving_the_loop_cancels() -> None:
 
 def test_leaving_the_with_block_cancels() -> None:
     call = FakeCall(ANSWER)
-    with AnswerStream(call, "host", IDENTITY):
+    with AnswerStream(call, "host", CONTEXT):
         assert not call.cancelled.is_set()
     assert call.cancelled.is_set()
 
@@ -123,32 +123,32 @@ def test_leaving_the_with_block_cancels() -> None:
 def test_error_in_the_stream_is_raised() -> None:
     refused = protocol.ModelStreamInferResponse(error_message="unknown model")
     with pytest.raises(InvalidRequest, match="unknown model"):
-        CompletionStream(FakeCall([refused]), "host", IDENTITY).read()
+        CompletionStream(FakeCall([refused]), "host", CONTEXT).read()
     failed = chunk("UNAVAILABLE: no room", Tensor("finish_reason", "BYTES", ["error"]))
     with pytest.raises(Overloaded, match=r"^no room$"):
-        CompletionStream(FakeCall([failed]), "host", IDENTITY).read()
+        CompletionStream(FakeCall([failed]), "host", CONTEXT).read()
 
 
 def test_results_and_errors_say_which_request_they_are_of() -> None:
-    stream = AnswerStream(FakeCall(ANSWER), "host", IDENTITY)
-    assert (stream.request_id, stream.trace_id) == ("my request", IDENTITY.trace_id)
+    stream = AnswerStream(FakeCall(ANSWER), "host", CONTEXT)
+    assert (stream.request_id, stream.trace_id) == ("my request", CONTEXT.trace_id)
     stream.read()
-    assert (stream.answer.request_id, stream.answer.trace_id) == ("my request", IDENTITY.trace_id)
+    assert (stream.answer.request_id, stream.answer.trace_id) == ("my request", CONTEXT.trace_id)
     for messages in ([protocol.ModelStreamInferResponse(error_message="no")], [chunk("a")]):
         with pytest.raises(TritonRagError) as raised:
-            CompletionStream(FakeCall(messages), "host", IDENTITY).read()
+            CompletionStream(FakeCall(messages), "host", CONTEXT).read()
         assert raised.value.request_id == "my request"
-        assert raised.value.trace_id == IDENTITY.trace_id
+        assert raised.value.trace_id == CONTEXT.trace_id
 
 
 def test_stream_without_a_last_response_is_the_servers_fault() -> None:
     with pytest.raises(ServerFailed, match="before its last response"):
-        CompletionStream(FakeCall([chunk("a")]), "host", IDENTITY).read()
+        CompletionStream(FakeCall([chunk("a")]), "host", CONTEXT).read()
 
 
 def test_async_answer() -> None:
     async def ask() -> AsyncAnswerStream:
-        async with AsyncAnswerStream(FakeCall(ANSWER), "host", IDENTITY) as stream:
+        async with AsyncAnswerStream(FakeCall(ANSWER), "host", CONTEXT) as stream:
             assert [piece async for piece in stream] == ["Hello ", "[2]"]
         return stream
 
@@ -157,7 +157,7 @@ def test_async_answer() -> None:
 
 def test_async_leaving_the_loop_cancels() -> None:
     async def ask(call: FakeCall) -> bool:
-        async for _ in AsyncAnswerStream(call, "host", IDENTITY):
+        async for _ in AsyncAnswerStream(call, "host", CONTEXT):
             break
         return await asyncio.wait_for(call.cancelled.wait(), 5)
 
@@ -167,7 +167,7 @@ def test_async_leaving_the_loop_cancels() -> None:
 def test_async_close_from_elsewhere_is_told_from_a_cancelled_task() -> None:
     async def ask(stop: Any) -> None:
         call = FakeCall([])
-        stream = AsyncAnswerStream(call, "host", IDENTITY)
+        stream = AsyncAnswerStream(call, "host", CONTEXT)
         task = asyncio.create_task(stream.read())
         await asyncio.sleep(0)
         stop(stream, task)

@@ -1,4 +1,4 @@
-"""Ids to text, and stop words: the same text however ids and characters are grouped."""
+"""Token ids to text, and stop words: the text does not depend on the grouping."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ def ids_of(tokenizer: Tokenizer, text: str) -> list[int]:
 @every_tokenizer
 @given(data=st.data(), text=TEXTS)
 @often
-def test_pieces_of_a_text_join_up_to_it(name, data, text):
+def test_ids_of_a_text_in_any_groups_give_the_text(name, data, text):
     tokenizer = TOKENIZERS[name]
     ids = ids_of(tokenizer, text)
     whole = tokenizer.decode(ids)
@@ -66,7 +66,7 @@ def test_pieces_of_a_text_join_up_to_it(name, data, text):
 @every_tokenizer
 @given(data=st.data())
 @settings(max_examples=80, deadline=None)
-def test_any_ids_join_up_to_what_they_decode_to(name, data):
+def test_any_ids_in_any_groups_give_what_they_decode_to(name, data):
     tokenizer = TOKENIZERS[name]
     ids = data.draw(st.lists(st.integers(0, tokenizer.get_vocab_size() - 1), max_size=12))
     whole = tokenizer.decode(ids)
@@ -85,32 +85,32 @@ def test_an_unfinished_character_is_held_until_it_is_whole():
     assert pieces(tokenizer, [[i] for i in ids]) == ["", "", "", "😀", ""]
 
 
-def test_a_character_that_never_ends_is_shown_at_the_end():
+def test_an_unfinished_character_is_given_at_the_end():
     tokenizer = TOKENIZERS["byte-level"]
     half = [tokenizer.token_to_id(c) for c in "ðŁ"]
     assert pieces(tokenizer, [half]) == ["", REPLACEMENT]
 
 
-def test_broken_bytes_do_not_hold_the_stream_back():
+def test_invalid_bytes_do_not_delay_the_text():
     tokenizer = TOKENIZERS["byte-level"]
     broken = [tokenizer.token_to_id("ÿ")] * 10
     detokenizer = IncrementalDetokenizer(tokenizer.decode, tokenizer.get_vocab_size())
     assert "".join(detokenizer.push([i]) for i in broken).count(REPLACEMENT) >= 6
 
 
-def test_a_character_behind_broken_bytes_is_not_lost():
+def test_a_character_after_invalid_bytes_is_not_lost():
     tokenizer = TOKENIZERS["byte-level"]
     ids = [tokenizer.token_to_id(c) for c in "ÿÿÿä½ł"]  # three broken bytes, then those of 你
     assert "".join(pieces(tokenizer, [[i] for i in ids])) == 3 * REPLACEMENT + "你"
 
 
-def test_special_tokens_in_mid_text_keep_the_space_behind_them():
+def test_special_tokens_within_a_text_keep_the_space_after_them():
     tokenizer = TOKENIZERS["sentence-piece"]
     ids = [*ids_of(tokenizer, "a"), 1, *ids_of(tokenizer, "the")]
     assert "".join(pieces(tokenizer, [[i] for i in ids])) == tokenizer.decode(ids) == "a the"
 
 
-def test_tokens_across_characters_never_reach_a_clean_cut_and_are_still_shown():
+def test_text_without_any_clean_cut_is_still_given():
     """Five tokens, each the end of a character and the start of the next."""
     characters = "你好吗我很"
     parts = [
@@ -125,7 +125,7 @@ def test_tokens_across_characters_never_reach_a_clean_cut_and_are_still_shown():
     assert shown == ["", "你", "好", "吗", "我", "很"]
 
 
-def test_ids_far_above_the_vocabulary_are_an_engines_fault_and_padding_is_not():
+def test_ids_beyond_the_vocabulary_and_its_padding_are_an_error():
     """The tokenizer drops both."""
     tokenizer = TOKENIZERS["byte-level"]
     size = tokenizer.get_vocab_size()
@@ -156,7 +156,7 @@ def cut_up(text: str, size: int) -> Iterator[str]:
 @given(text=st.text("abc", max_size=20), words=WORDS, size=st.integers(1, 20))
 @example(text="ab</s", words=["</s>", "s"], size=2)
 @settings(max_examples=150, deadline=None)
-def test_stop_words_cut_at_the_first_complete_one_however_text_arrives(text, words, size):
+def test_text_ends_before_the_first_complete_stop_word_in_any_grouping(text, words, size):
     stop = StopWords(words)
     shown = [stop.push(piece) for piece in cut_up(text, size)]
     assert "".join([*shown, stop.flush()]) == expected_cut(text, words)
@@ -165,7 +165,7 @@ def test_stop_words_cut_at_the_first_complete_one_however_text_arrives(text, wor
 
 @given(text=st.text("abc", max_size=20), words=WORDS, size=st.integers(1, 4))
 @settings(max_examples=80, deadline=None)
-def test_what_is_shown_is_never_taken_back(text, words, size):
+def test_text_that_was_given_is_a_prefix_of_the_result(text, words, size):
     stop = StopWords(words)
     shown = ""
     for piece in cut_up(text, size):
@@ -186,7 +186,7 @@ def test_stop_words_that_begin_alike():
     assert stop.found
 
 
-def test_text_held_back_comes_out_when_it_ends_otherwise():
+def test_text_held_back_is_given_when_no_stop_word_follows():
     stop = StopWords(["STOP"])
     assert (stop.push("we ST"), stop.flush(), stop.found) == ("we ", "ST", False)
 

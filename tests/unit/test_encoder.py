@@ -7,17 +7,18 @@ from hypothesis import strategies as st
 
 from ensembles.contracts import EMBEDDER
 from ensembles.metrics import BATCH_ROWS, ROWS
-from python_backends.engines.batches import (
+from python_backends.engines.encoder_engine import (
     LENGTH_STEP,
     MAX_BATCH_ROWS,
-    SHORTEST_SHARE,
+    MIN_FILL,
     Packing,
     compute_batches,
     padded_length,
 )
-from python_backends.stage import RequestError, Tensors
+from python_backends.errors import RequestError
 from python_backends.stages import encoder
 from python_backends.stages.encoder import EmbedderStage, RerankerStage
+from python_backends.tensors import Tensors
 from tests.fakes import folders
 from tests.fakes.serving import FakeMeter, SumEncoder, context
 
@@ -34,19 +35,19 @@ def test_compute_batches_cover_each_row_once_and_fit(lengths, packing):
         assert len(rows) <= packing.max_rows
         assert max(lengths[row] for row in rows) <= padded
         assert padded == padded_length(max(lengths[row] for row in rows), packing.length_step)
-        least = min(SHORTEST_SHARE * padded, padded - packing.length_step + 1)
+        least = min(MIN_FILL * padded, padded - packing.length_step + 1)
         assert all(lengths[row] >= least for row in rows), "no row pays for another"
     assert sorted(seen) == list(range(len(lengths)))
 
 
-def test_a_placement_says_how_rows_are_packed():
+def test_packing_is_read_from_the_placement():
     assert Packing.read({}) == Packing(LENGTH_STEP, MAX_BATCH_ROWS)
     assert Packing.read({"length_step": "16", "max_compute_rows": "8"}) == Packing(16, 8)
     with pytest.raises(ValueError, match="max_compute_rows 0; both must be at least 1"):
         Packing.read({"max_compute_rows": "0"})
 
 
-def test_a_stage_packs_as_its_placement_says(engine, tmp_path):
+def test_a_stage_packs_rows_as_its_placement_says(engine, tmp_path):
     path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
     stage = EmbedderStage(context(path, cached_rows=0, max_compute_rows=2, length_step=16))
     stage.answer(rows(*[[n] * 10 for n in range(1, 6)]))
@@ -57,7 +58,7 @@ def test_padded_lengths():
     assert [padded_length(n) for n in (1, 8, 9, 102, 513)] == [8, 8, 16, 104, 520]
 
 
-def test_rows_of_like_length_share_a_batch():
+def test_rows_of_similar_length_share_a_compute_batch():
     found = [
         (rows.tolist(), padded) for rows, padded in compute_batches(np.array([3, 100, 90, 1, 60]))
     ]
@@ -95,7 +96,7 @@ def test_a_row_gives_the_same_alone_and_merged(stage, engine):
     np.testing.assert_array_equal(stage.answer(requests[0])["embedding"], merged[0])
 
 
-def test_padding_of_the_request_costs_nothing(stage, engine):
+def test_padding_of_a_request_is_not_computed(stage, engine):
     stage.run([rows([1, 2], width=39), rows([3], [4] * 9)])
     assert engine.shapes == [(1, 16), (2, 8)]
 
@@ -130,7 +131,7 @@ def test_a_row_without_any_mask_is_still_answered(stage):
     np.testing.assert_array_equal(stage.run([blank])[0]["embedding"], [[0, 0]])
 
 
-def test_the_reranker_hands_over_segment_ids(engine, tmp_path, monkeypatch):
+def test_the_reranker_passes_on_token_type_ids(engine, tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr(
         engine, "encode", lambda batches: seen.update(*batches) or [np.ones((1, 1), np.float32)]
@@ -169,7 +170,7 @@ def test_rows_seen_before_are_not_computed_again(engine, tmp_path):
     assert (meter[ROWS, "computed"].sum, meter[ROWS, "cached"].sum) == (3, 2)
 
 
-def test_the_mask_is_part_of_what_a_row_is_known_by(engine, tmp_path):
+def test_the_mask_is_part_of_a_rows_cache_key(engine, tmp_path):
     path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
     stage = EmbedderStage(context(path, cached_rows=8))
     ids = np.array([[1, 2, 3, 4]])

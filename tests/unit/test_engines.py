@@ -2,23 +2,25 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from builders import build_lock, engines_cli, engines_gc, orders, resources
+from builders import build_lock, engine_builds, engines_gc, resources
 from builders import cli as clis
 from builders import engine as engines
 from builders.engine import build_engine, recipe_for
+from builders.engine_builds import EngineBuild
 from builders.engines_gc import collect
 from builders.errors import BuildError
-from builders.explain import explain
-from builders.orders import EngineOrder
+from builders.rebuild_reasons import rebuild_reasons
 from builders.spec import ModelSpec, SamplingSpec, Sku
 from ensembles.manifest import MANIFEST_FILE
 from tests.fakes import checkpoints
 
-SKU = Sku(name="cpu", placement={})
+SKU = Sku(name="cpu", config_name="cpu", placement={})
 
 
 @pytest.fixture
@@ -45,16 +47,16 @@ def build(spec: ModelSpec, sku: Sku = SKU) -> Path:
     return build_engine(spec, sku, lambda _: None).folder
 
 
-# --- explain -----------------------------------------------------------------------------------
+# --- rebuild reasons ----------------------------------------------------------------------------
 
 
 def test_a_model_that_was_never_built(checkpoint):
-    assert explain(spec_of(checkpoint), SKU) == ["no engine of it for SKU 'cpu'"]
+    assert rebuild_reasons(spec_of(checkpoint), SKU) == ["no engine of it for SKU 'cpu'"]
 
 
 def test_what_is_up_to_date_has_no_reasons(checkpoint):
     build(spec_of(checkpoint))
-    assert explain(spec_of(checkpoint, source=str(checkpoint)), SKU) == []
+    assert rebuild_reasons(spec_of(checkpoint, source=str(checkpoint)), SKU) == []
 
 
 def test_every_part_of_the_key_that_differs_is_told_old_and_new(checkpoint, monkeypatch):
@@ -63,7 +65,7 @@ def test_every_part_of_the_key_that_differs_is_told_old_and_new(checkpoint, monk
     monkeypatch.setattr(engines, "version", lambda tool: "2.0" if tool == "torch" else "1.0")
     monkeypatch.setattr(engines, "_FORMAT", 99)
     changed = spec_of(checkpoint, precision="bf16", sampling=SamplingSpec(top_k=3))
-    hashes, form, *rest = explain(changed, SKU)
+    hashes, form, *rest = rebuild_reasons(changed, SKU)
     assert hashes.startswith("checkpoint: ")
     assert len(hashes) == len("checkpoint: ") + 2 * 13 + 3
     assert form.endswith(" → 99")
@@ -75,7 +77,10 @@ def test_tools_that_come_and_go_are_told(checkpoint):
     spec = spec_of(checkpoint)
     build(spec)
     recipe = engines.Recipe("onnx", ("torch", "olive"), engines.ONNX.make)
-    assert explain(spec, SKU, recipe) == ["tools.transformers: 1.0 → gone", "tools.olive: new, 1.0"]
+    assert rebuild_reasons(spec, SKU, recipe) == [
+        "tools.transformers: 1.0 → gone",
+        "tools.olive: new, 1.0",
+    ]
 
 
 def rewrite(folder: Path, **changes: object) -> None:
@@ -86,8 +91,10 @@ def rewrite(folder: Path, **changes: object) -> None:
 def test_manifests_from_before_inputs_were_kept_tell_what_they_can(checkpoint):
     folder = build(spec_of(checkpoint))
     rewrite(folder, inputs={})
-    assert explain(spec_of(checkpoint, precision="bf16"), SKU) == ["spec.precision: fp32 → bf16"]
-    (line,) = explain(spec_of(checkpoint, sampling=SamplingSpec(top_k=3)), SKU)
+    assert rebuild_reasons(spec_of(checkpoint, precision="bf16"), SKU) == [
+        "spec.precision: fp32 → bf16"
+    ]
+    (line,) = rebuild_reasons(spec_of(checkpoint, sampling=SamplingSpec(top_k=3)), SKU)
     assert line == f"{folder} was made before manifests told their inputs"
 
 
@@ -95,15 +102,15 @@ def test_the_newest_engine_is_compared_with(checkpoint):
     older = build(spec_of(checkpoint, max_tokens=32))
     build(spec_of(checkpoint, max_tokens=48))
     os.utime(older / MANIFEST_FILE, (1, 1))
-    assert explain(spec_of(checkpoint), SKU) == ["spec.max_tokens: 48 → 64"]
+    assert rebuild_reasons(spec_of(checkpoint), SKU) == ["spec.max_tokens: 48 → 64"]
 
 
 def test_damaged_manifests_are_a_reason(checkpoint):
     folder = build(spec_of(checkpoint))
     (folder / MANIFEST_FILE).write_text("{")
-    (line,) = explain(spec_of(checkpoint), SKU)
+    (line,) = rebuild_reasons(spec_of(checkpoint), SKU)
     assert line.startswith(f"its engine can't be used: {folder}/{MANIFEST_FILE}: not a manifest")
-    (line,) = explain(spec_of(checkpoint, precision="bf16"), SKU)
+    (line,) = rebuild_reasons(spec_of(checkpoint, precision="bf16"), SKU)
     assert line.startswith("its newest engine can't be used: ")
 
 
@@ -114,7 +121,7 @@ def test_damaged_manifests_are_a_reason(checkpoint):
 def repository(tmp_path, monkeypatch):
     monkeypatch.setattr(engines_gc, "model_names", lambda: ["mine"])
     path = tmp_path / "repository"
-    (path / "embedder" / "1" / "engines").mkdir(parents=True)
+    (path / "embedder" / "1").mkdir(parents=True)
     return path
 
 
@@ -123,7 +130,7 @@ def current(monkeypatch, spec: ModelSpec) -> None:
 
 
 def link(repository: Path, folder: Path) -> None:
-    (repository / "embedder" / "1" / "engines" / "cpu").symlink_to(folder)
+    (repository / "embedder" / "1" / "engine").symlink_to(folder)
 
 
 def collected(repository: Path, dry_run: bool = False, said: list[str] | None = None) -> list[Path]:
@@ -167,7 +174,7 @@ def test_without_its_checkpoint_the_newest_stays_and_it_is_said(
     current(monkeypatch, spec_of(checkpoint / "gone"))
     said: list[str] = []
     assert collected(repository, said=said) == [older]
-    assert said[0].startswith("cpu/mine: keeping the newest, for its checkpoint can't be read")
+    assert said[0].startswith("cpu/mine: keeping the newest; its checkpoint can't be read")
 
 
 def test_what_is_being_built_is_left_alone(checkpoint, repository, monkeypatch):
@@ -186,16 +193,17 @@ def test_what_is_being_built_is_left_alone(checkpoint, repository, monkeypatch):
 @pytest.fixture
 def specs(checkpoint, monkeypatch, build_folder):
     found = [spec_of(checkpoint, name=name) for name in ("one", "two")]
-    monkeypatch.setattr(orders, "chosen_models", lambda names, sku: found)
-    monkeypatch.setattr(engines_cli, "load_sku", lambda name: SKU)
-    monkeypatch.setattr(engines_cli, "ROOT", build_folder)
-    monkeypatch.setattr(clis, "render_files", lambda options: 0)
-    monkeypatch.setattr("builders.repository.link_engines", lambda engines, sku: None)
+    monkeypatch.setattr(engine_builds, "chosen_models", lambda names, sku: found)
+    monkeypatch.setattr(clis, "load_sku", lambda name: SKU)
+    monkeypatch.setattr(engine_builds, "ROOT", build_folder)
+    monkeypatch.setattr(clis, "ROOT", build_folder)
+    monkeypatch.setattr(clis, "write_rendered", lambda: 0)
+    monkeypatch.setattr(clis, "link_engines", lambda engines: None)
     return found
 
 
 def test_builds_and_explanations_are_a_line_a_model(specs, capsys):
-    assert clis.main(["explain"]) == 0
+    assert clis.main(["rebuild-reasons"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "embedder one: a build is due", "  no engine of it for SKU 'cpu'",
         "embedder two: a build is due", "  no engine of it for SKU 'cpu'",
@@ -204,14 +212,19 @@ def test_builds_and_explanations_are_a_line_a_model(specs, capsys):
     first, made, *_ = capsys.readouterr().out.splitlines()
     assert first == f"[1/2] embedder one: making fp32 engine from {specs[0].source} …"
     assert made.startswith("[1/2] embedder one: made in 0.")
-    assert clis.main(["explain"]) == 0
+    assert clis.main(["rebuild-reasons"]) == 0
     assert capsys.readouterr().out == "embedder one: up to date\nembedder two: up to date\n"
 
 
-def test_a_terminal_gets_one_line_that_is_written_over(specs, capsys, monkeypatch):
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    engines_cli._built(EngineOrder(specs[0], recipe_for(specs[0], SKU)), SKU, "one", live=True)
-    assert capsys.readouterr().out.startswith("\r\033[Kone: making")
+def test_a_terminal_shows_what_runs_and_keeps_the_lines(specs, capsys, monkeypatch):
+    terminal = Console(force_terminal=True, width=200, file=sys.stdout)
+    monkeypatch.setattr(engine_builds, "Console", lambda: terminal)
+    build = EngineBuild(specs[0], recipe_for(specs[0], SKU))
+    engine_builds.build_one(build, SKU, "one", live=True)
+    shown = capsys.readouterr().out
+    assert "one: making" in shown
+    assert "one: made in" in shown
+    assert "0:00:0" in shown, "the time that has passed"
 
 
 def test_collecting_tells_what_was_freed(specs, capsys, monkeypatch):
@@ -221,7 +234,7 @@ def test_collecting_tells_what_was_freed(specs, capsys, monkeypatch):
     monkeypatch.setattr(
         engines_gc, "load_model", lambda name: next(s for s in specs if s.name == name)
     )
-    monkeypatch.setattr(engines_cli, "sku_names", lambda: ["cpu"])
+    monkeypatch.setattr(clis, "sku_names", lambda: ["cpu"])
     capsys.readouterr()
     assert clis.main(["engines-gc", "--dry-run"]) == 0
     planned = capsys.readouterr().out
@@ -237,9 +250,9 @@ def test_builds_side_by_side_are_processes(tmp_path):
     """They import everything anew: nothing that is replaced above is replaced in them."""
     homes = [str(tmp_path / name) for name in ("one", "two")]  # absolute: not below build/engines
     specs = [spec_of(Path("/nowhere"), name=home) for home in homes]
-    gone = [EngineOrder(spec, recipe_for(spec, SKU)) for spec in specs]
+    gone = [EngineBuild(spec, recipe_for(spec, SKU)) for spec in specs]
     with pytest.raises(BuildError, match=f"model '{homes[0]}': no folder /nowhere"):
-        engines_cli._built_side_by_side(gone, SKU, ["one", "two"], 2)
+        engine_builds._side_by_side(gone, SKU, ["one", "two"], 2)
 
 
 def test_an_interrupted_build_says_how_to_go_on(specs, capsys, monkeypatch):

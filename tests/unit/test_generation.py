@@ -1,14 +1,14 @@
-"""One generation: what goes into which response."""
+"""What each response of a generation contains."""
 
 import numpy as np
 import pytest
 
-from python_backends.engines import Delta
+from python_backends.engines.llm_engine import Delta
+from python_backends.errors import Overloaded
 from python_backends.generation import generation
 from python_backends.generation.detokenizer import IncrementalDetokenizer, StopWords
 from python_backends.generation.generation import ChunkPacer, Generation
 from python_backends.generation.timeline import LlmMetrics, Timeline
-from python_backends.stage import Overloaded
 from tests.fakes.serving import FakeMeter, FakeStream, strings, tensors
 
 WORDS = ["See", " [2]", " and", " [1]", " [2]", " [9]", " [0]", " END", " more"]
@@ -37,7 +37,7 @@ def start(stop_words: tuple[str, ...] = (), pacer: ChunkPacer | None = None, **i
     return stream, Generation(stream, 7, detokenizer, stops, pacer or Eager(), timeline)
 
 
-def test_chunks_come_in_order_and_the_last_one_says_why():
+def test_chunks_come_in_order_and_the_last_one_has_the_reason():
     stream, run = start()
     reasons = [run.on_delta(d) for d in (Delta((0,)), Delta((1, 2)), Delta((3,), "length"))]
     assert reasons == [None, None, "length"]
@@ -81,7 +81,7 @@ def test_without_sources_there_are_no_citations():
     assert "citations" not in stream.sent[0]
 
 
-def test_scores_without_texts_do_no_harm():
+def test_scores_without_texts_give_no_citations():
     stream, run = start(source_document=SOURCES["source_document"])
     run.on_delta(Delta((1,), "stop"))
     assert (stream.finals, "citations" in stream.sent[0]) == (1, False)
@@ -103,7 +103,7 @@ def test_text_held_for_a_stop_word_is_given_at_the_end():
     assert [o["text_output"] for o in stream.sent] == [["See"], [" END"]]
 
 
-def test_a_client_that_has_gone_gets_nothing_more():
+def test_a_disconnected_client_is_sent_nothing_more():
     stream, run = start()
     run.on_delta(Delta((0,)))
     stream.cancelled = True
@@ -113,7 +113,7 @@ def test_a_client_that_has_gone_gets_nothing_more():
     assert stream.finals == 1
 
 
-def test_an_error_that_the_engine_names_is_handed_on():
+def test_the_engines_request_error_reaches_the_client():
     stream, run = start()
     refused = Overloaded("the backend's queue is full")
     assert run.on_delta(Delta((0,), "error", refused)) == "error"
@@ -121,7 +121,7 @@ def test_an_error_that_the_engine_names_is_handed_on():
     assert (stream.sent, stream.finals) == ([], 1)
 
 
-def test_an_error_of_the_engine_is_ours_not_the_clients():
+def test_an_engine_error_without_a_reason_is_a_server_error():
     stream, run = start()
     run.on_delta(Delta((0,)))
     assert run.on_delta(Delta((), "error")) == "error"
@@ -165,7 +165,7 @@ def test_sending_takes_at_most_a_share_of_the_time(monkeypatch, active):
     assert not pacer.is_due(100.0 - gap * 1.01), "sending got dearer: fewer chunks"
 
 
-def test_asking_for_the_client_counts_as_sending(monkeypatch):
+def test_the_check_for_a_disconnected_client_counts_as_sending(monkeypatch):
     clock = [100.0]
     monkeypatch.setattr(generation.time, "perf_counter", lambda: clock[0])
     pacer, costs = Eager(), []

@@ -44,10 +44,10 @@ def of(device: Device, count: int = 1, **changes: object) -> GpuMachine:
 @pytest.fixture
 def place(monkeypatch, tmp_path):
     """A GPU machine where all is well; tests break one thing by setting a field."""
-    folder = tmp_path / "llm" / "1" / "engines" / SKU.name
+    folder = tmp_path / "llm" / "1" / "engine"
     folders.make_folder(folder, folders.word_level(["a"]), role="llm")
     (folder / "rank0.engine").write_bytes(b"x" * 2**20)
-    encoder = tmp_path / "embedder" / "1" / "engines" / SKU.name
+    encoder = tmp_path / "embedder" / "1" / "engine"
     folders.make_folder(encoder, folders.word_level(["a"]))
     state = SimpleNamespace(
         folder=folder, encoder=encoder, machine=of(H100), versions=dict(VERSIONS),
@@ -60,7 +60,7 @@ def place(monkeypatch, tmp_path):
         versions={"tensorrt_llm": "1.2.1", "tensorrt": "10.14.1.48"},
     )  # fmt: skip
     for module in ("operations.preflight", "operations.gpu_preflight"):
-        monkeypatch.setattr(f"{module}.engine_links", lambda sku, repository: [folder, encoder])
+        monkeypatch.setattr(f"{module}.engine_links", lambda repository: [folder, encoder])
     usage = SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=state.shared))
     monkeypatch.setattr(gpu_preflight, "shutil", usage)
     monkeypatch.setattr(gpu_preflight, "port_faults", lambda ports, address: [])

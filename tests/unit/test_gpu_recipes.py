@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 from builders import engine as engines
-from builders import orders, resources
+from builders import engine_builds, resources
 from builders.cli import main
 from builders.engine import build_engine
 from builders.errors import BuildError
-from builders.explain import explain
 from builders.gpu_recipes import llm_recipe, planned_source, write_backend_repository
 from builders.nvml import Device, GpuMachine
 from builders.planner.llm_plan import LlmPlan, Request
+from builders.planner.options import LlmOptions
 from builders.planner.plan import plan_llm
 from builders.planner.throughput import Workload
+from builders.rebuild_reasons import rebuild_reasons
 from builders.spec import GpuOptions, ModelSpec, load_model, load_sku
 from ensembles.manifest import read_manifest
 from tests.fakes import trtllm
@@ -91,7 +92,7 @@ def test_the_same_plan_is_not_built_twice_and_another_says_why(checkpoint, build
     first = build(plan_of(spec, "engine"))
     assert build(plan_of(spec, "engine")).seconds == 0.0
     other = llm_recipe(plan_of(spec, "engine", precision="bf16"), H100.name)
-    assert "plan.precision: fp8 → bf16" in explain(spec, SKU, other)
+    assert "plan.precision: fp8 → bf16" in rebuild_reasons(spec, SKU, other)
     assert programs(build_machine) == ["quantize.py", "trtllm-build"]
     assert build(plan_of(spec, "engine", precision="bf16")).folder != first.folder
 
@@ -169,13 +170,11 @@ def test_building_without_a_gpu_is_refused_before_anything_is_fetched(capsys):
     assert "an engine is built on its own kind of GPU: no NVIDIA driver found" in said
 
 
-def test_orders_of_a_gpu_sku_plan_the_llm_beside_its_encoders(monkeypatch):
+def test_builds_for_a_gpu_sku_plan_the_llm_beside_its_encoders(monkeypatch):
     machine = GpuMachine("590.44", (H100,))
-    monkeypatch.setattr(orders, "check_build_machine", lambda sku, gpus: machine)
-    from builders.cli import _parser
-
-    options = _parser().parse_args(["build-engines", "--sku", SKU.name])
-    found = {order.spec.role: order for order in orders.orders(SKU, options, True)}
+    monkeypatch.setattr(engine_builds, "check_build_machine", lambda sku, gpus: machine)
+    builds = engine_builds.engine_builds(SKU, [], LlmOptions(), on_this_machine=True)
+    found = {build.spec.role: build for build in builds}
     assert found["llm"].spec.source.startswith("hf://nvidia/Llama-3.1-8B-Instruct-FP8@")
     assert found["llm"].recipe.gpu == H100.name
     assert found["llm"].plan.budget.encoders > 3

@@ -1,4 +1,4 @@
-"""The shipped graphs are clean, and each kind of wrong wiring is named: step and tensor."""
+"""The served graphs are right, and each wrong connection is named by step and tensor."""
 
 import re
 from dataclasses import replace
@@ -75,7 +75,7 @@ def test_a_dropped_step_leaves_a_gap_or_an_unread_tensor(dropped):
     )
 )
 @settings(max_examples=60, deadline=None)
-def test_a_renamed_output_is_unread_and_missed(choice):
+def test_a_renamed_output_is_unread_and_missing(choice):
     index, name = choice
     step = RAG.steps[index]
     found = faults(RAG, steps=with_step(RAG, index, outputs={**step.outputs, name: "elsewhere"}))
@@ -128,7 +128,7 @@ def test_a_forgotten_batch_dimension_is_a_wrong_shape():
     )
 
 
-def test_two_writers_of_one_tensor_are_both_named():
+def test_both_writers_of_a_tensor_are_named():
     steps = with_step(RETRIEVE, 3, outputs=RETRIEVE.steps[1].outputs)
     found = faults(RETRIEVE, steps=steps)
     assert "step 2 (tokenizer): tensor 'question_ids' is written 2 times" in found
@@ -219,7 +219,7 @@ def test_an_optional_input_that_is_mapped_must_exist():
     assert replace(RETRIEVE, contract=replace(RETRIEVE.contract, inputs=inputs))
 
 
-def test_a_graph_output_that_nobody_gives():
+def test_a_graph_output_that_no_step_gives():
     outputs = (*EMBED.contract.outputs, *GENERATION[:1])
     assert faults(EMBED, contract=replace(EMBED.contract, outputs=outputs)) == [
         "graph output 'text_output': no step gives it"

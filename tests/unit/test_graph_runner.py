@@ -1,4 +1,4 @@
-"""The graph runner over models that are functions: order, errors, cancellation, deadlines."""
+"""The graph runner with fake models: order, errors, cancellation, deadlines."""
 
 import contextlib
 import threading
@@ -14,9 +14,9 @@ from ensembles.ensemble import ENSEMBLE
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.rag import RAG_CANCELLABLE
 from ensembles.tensors import DType
-from python_backends.stage import Cancelled, Overloaded, RequestError
+from python_backends.errors import Cancelled, Overloaded, RequestError
 from python_backends.stages import graph_runner
-from python_backends.stages.graph_runner import EnsembleStage, GraphRunnerStage, waves
+from python_backends.stages.graph_runner import EnsembleStage, GraphRunnerStage
 from tests.fakes.serving import WAIT_S, FakeCaller, FakeStream, context, strings, tensors
 
 FIND = ModelContract(
@@ -94,20 +94,20 @@ def ended(stream: FakeStream) -> FakeStream:
     return stream
 
 
-def test_waves_follow_data_not_the_order_of_the_file():
-    assert [[s.model.name for s in wave] for wave in waves(TinyRag.graph)] == [
+def test_levels_follow_data_and_not_the_order_of_steps():
+    assert [[s.model.name for s in level] for level in TinyRag.graph.levels()] == [
         ["shout", "find"],
         ["llm"],
     ]
-    assert [[s.model.name for s in wave] for wave in waves(RAG_CANCELLABLE)][:3] == [
+    assert [[s.model.name for s in level] for level in RAG_CANCELLABLE.levels()][:3] == [
         ["passage_splitter"],
         ["tokenizer", "tokenizer"],
         ["embedder", "embedder"],
     ]
-    assert [len(wave) for wave in waves(EMBED)] == [1, 1]
+    assert [len(level) for level in EMBED.levels()] == [1, 1]
 
 
-def test_outputs_flow_and_responses_are_passed_on_with_one_final_flag(run):
+def test_responses_of_the_generation_are_passed_on_with_one_final_flag(run):
     seen = {}
 
     def streaming(inputs, request_id):
@@ -125,7 +125,7 @@ def test_outputs_flow_and_responses_are_passed_on_with_one_final_flag(run):
     assert seen["id"].startswith("tiny-"), "an id of ours, so that it can be stopped"
 
 
-def test_steps_of_one_wave_run_side_by_side(run):
+def test_steps_of_one_level_run_concurrently(run):
     together = threading.Barrier(2, timeout=WAIT_S)
 
     def meet(name):
@@ -141,17 +141,17 @@ def test_steps_of_one_wave_run_side_by_side(run):
     assert ended(stream).error is None
 
 
-def test_each_call_is_a_part_of_its_own_and_hands_on_the_trace(run):
+def test_each_call_is_a_phase_and_carries_the_traceparent(run):
     caller, stream = run(lambda *_: iter([response("ok", "stop")]))
     ended(stream)
     assert sorted(stream.calls) == [("find", "ok"), ("llm", "ok"), ("shout", "ok")]
     assert caller.traceparents == {name: f"parent-of-{name}" for name in ("find", "shout", "llm")}
-    ((name, start_s, end_s),) = stream.parts
+    ((name, start_s, end_s),) = stream.phases
     assert (name, start_s) == ("queue", stream.arrival_s)
     assert end_s >= start_s
 
 
-def test_a_call_that_fails_is_told_as_such(run):
+def test_a_failed_call_has_its_outcome(run):
     def refuse(_):
         raise Overloaded("later")
 
@@ -183,7 +183,7 @@ def test_an_error_of_the_generation_passes_through(run):
     assert (len(stream.sent), stream.finals) == (1, 1)
 
 
-def test_a_generation_that_breaks_off_is_an_error_not_a_hanging_client(run):
+def test_a_generation_without_a_last_response_is_an_error(run):
     _, stream = run(lambda *_: iter([response("Hel")]))
     assert "without a last response" in str(ended(stream).error)
 
@@ -209,7 +209,7 @@ class Stoppable:
         yield response("", "cancelled")
 
 
-def test_a_client_that_goes_ends_its_generation(run):
+def test_a_disconnected_client_ends_its_generation(run):
     generation = Stoppable()
     _, stream = run(generation)
     assert generation.running.wait(WAIT_S)
@@ -231,7 +231,7 @@ def test_a_deadline_ends_the_generation(run, monkeypatch):
     assert str(stream.error) == "timeout: 1500000 us asked for, and they are over"
 
 
-def test_a_stop_that_fails_is_tried_again(run):
+def test_a_failed_stop_request_is_repeated(run):
     generation = Stoppable()
     calls = []
 
@@ -249,13 +249,13 @@ def test_a_stop_that_fails_is_tried_again(run):
     assert len(calls) >= 2
 
 
-def test_a_client_that_is_gone_before_the_generation_starts_none(run):
+def test_no_generation_is_started_for_a_disconnected_client(run):
     caller, stream = run(lambda *_: iter(()), cancelled=True)
     assert isinstance(ended(stream).error, Cancelled)
     assert caller.called == []
 
 
-def test_a_full_queue_refuses_and_closing_ends_what_has_not_begun():
+def test_a_full_queue_refuses_and_closing_ends_waiting_requests():
     running, go_on = threading.Event(), threading.Event()
 
     def streaming(inputs, request_id):
@@ -287,7 +287,7 @@ def test_a_full_queue_refuses_and_closing_ends_what_has_not_begun():
 
 
 @pytest.mark.parametrize(("running", "waiting"), [(1, 0), (2, 0), (1, 3)])
-def test_what_may_run_and_wait_is_bounded_and_room_comes_back(running, waiting):
+def test_running_and_waiting_requests_are_limited(running, waiting):
     go_on = threading.Event()
 
     def streaming(inputs, request_id):
@@ -320,7 +320,7 @@ def test_what_may_run_and_wait_is_bounded_and_room_comes_back(running, waiting):
     assert not refused.sent
 
 
-def test_the_ensemble_hands_everything_to_llm_and_drops_what_it_does_not_declare(run):
+def test_the_ensemble_passes_all_inputs_to_llm_and_drops_undeclared_outputs(run):
     seen = {}
 
     def streaming(inputs, request_id):
@@ -332,4 +332,4 @@ def test_the_ensemble_hands_everything_to_llm_and_drops_what_it_does_not_declare
     assert seen.keys() == inputs.keys() or ended(stream)
     assert ended(stream).sent[0].keys() == {"text_output", "finish_reason"}
     assert seen.keys() == inputs.keys()
-    assert ENSEMBLE.contract.output("citations") is None
+    assert "citations" not in [spec.name for spec in ENSEMBLE.contract.outputs]

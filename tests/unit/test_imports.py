@@ -1,4 +1,4 @@
-"""Who may know whom, and what a stub process must not load."""
+"""Importing a package loads no heavy library (`make check` has the import rules)."""
 
 import subprocess
 import sys
@@ -20,13 +20,7 @@ def imported(package: str, *forbidden: str) -> str:
     return subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip()
 
 
-def test_the_import_rules_hold():
-    tool = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([tool], check=False, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
-
-
-def test_stages_load_without_engines_and_without_triton():
+def test_python_backends_imports_no_engine_and_not_triton():
     found = imported(
         "python_backends",
         *("openvino", "openvino_genai", "onnxruntime", "torch", "transformers", "pydantic"),

@@ -1,8 +1,6 @@
 """Command lines of GPU SKUs, as data; none of them was ever run on a GPU or in the container."""
 
-import argparse
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -18,6 +16,7 @@ from builders.spec import ROOT, load_sku
 from ensembles.manifest import MANIFEST_FILE
 from operations import cli, serve_gpu
 from operations import gpu_commands as launch
+from operations.admin_key import KEY_VARIABLE, restrictions
 from operations.gpu_commands import (
     Launch,
     ServedLlm,
@@ -28,10 +27,14 @@ from operations.gpu_commands import (
 from operations.gpu_preflight import CONTAINER_PYTHON, CONTAINER_SERVER, REGISTRY
 from operations.ports import Ports
 from operations.preflight import PreflightError
+from operations.server_process import StartCommand
 from tests.fakes import folders
 
 SKU = load_sku("h100-sxm-80gb")
-ENGINE = ServedLlm(SKU.name, "engine", 1, CONTAINER, Path("/rag/build/engines/h100/llama/key"))
+KEY = Path("/rag/build/engines/h100/llama/key")
+ENGINE = ServedLlm(
+    SKU.name, "gpu", "engine", 1, CONTAINER, Path("/rag/build/engines/h100/llama/key")
+)
 API = replace(ENGINE, flavour="llm-api")
 DOCKERFILES = sorted((ROOT / "builders" / "docker").iterdir())
 FLAVOURS = {path.name.removesuffix(".Dockerfile") for path in DOCKERFILES}
@@ -43,19 +46,22 @@ def of(llm: ServedLlm, gpus: int = 1, **changes: object) -> Launch:
     )
 
 
-def server(rank: int = 0, *options: str, repositories: int = 2) -> list[str]:
-    """What upstream's launcher gives each rank, with our repositories, name and addresses."""
+def server(rank: int = 0, *options: str, repositories: int = 2, models: str = "*") -> list[str]:
+    """What upstream's launcher gives each rank, and what the supervisor needs of it."""
     folders_ = ["/rag/model_repository", f"{ENGINE.folder}/triton"][:repositories]
     return [
         "/opt/tritonserver/bin/tritonserver",
         *(f"--model-repository={folder}" for folder in folders_),
-        "--model-config-name=h100-sxm-80gb",
+        "--model-config-name=gpu",
         "--http-address=127.0.0.1",
         "--grpc-address=127.0.0.1",
         "--metrics-address=127.0.0.1",
         "--http-port=8000",
         "--grpc-port=8001",
         "--metrics-port=8002",
+        "--model-control-mode=explicit",
+        f"--load-model={models}",
+        "--exit-timeout-secs=10",
         *options,
         "--http-header-forward-pattern=(?i)^traceparent$",
         "--grpc-header-forward-pattern=(?i)^traceparent$",
@@ -69,11 +75,10 @@ class TestTritonserver:
         assert list(tritonserver_command(of(ENGINE))) == server()
 
     def test_leader_mode_has_a_rank_for_each_gpu_and_one_that_serves(self):
-        worker = ("--model-control-mode=explicit", "--load-model=tensorrt_llm")
         assert list(tritonserver_command(of(ENGINE, 3))) == [
             *("mpirun", "--allow-run-as-root", "-n", "1", *server()),
-            *(":", "-n", "1", *server(1, *worker)),
-            *(":", "-n", "1", *server(2, *worker)),
+            *(":", "-n", "1", *server(1, models="tensorrt_llm")),
+            *(":", "-n", "1", *server(2, models="tensorrt_llm")),
         ]
 
     def test_an_orchestrator_is_one_rank_that_starts_its_workers(self):
@@ -118,19 +123,25 @@ class TestDocker:
         engines = Path("/rag/build/engines")
         command = docker_command(of(ENGINE, 2), ("0", "1"), engines, Path("/rag"))
         assert shlex.join(command) == (
-            "docker run --rm --init --gpus '\"device=0,1\"' --shm-size=2g --ulimit memlock=-1 "
-            "--ulimit stack=67108864 --publish=127.0.0.1:8000:8000 --publish=127.0.0.1:8001:8001 "
-            "--publish=127.0.0.1:8002:8002 --volume=/rag:/rag:ro "
+            "docker run --rm --init --gpus '\"device=0,1\"' --shm-size=2g --stop-timeout=45 "
+            "--ulimit memlock=-1 --ulimit stack=67108864 --env=TRITON_RAG_ADMIN_KEY "
+            "--publish=127.0.0.1:8000:8000 --publish=127.0.0.1:8001:8001 "
+            "--publish=127.0.0.1:8002:8002 --publish=127.0.0.1:8003:8003 --volume=/rag:/rag:ro "
             "--volume=/rag/build/engines:/rag/build/engines --workdir=/rag "
-            f"triton-rag:engine-{CONTAINER} python3 -m operations serve --sku h100-sxm-80gb "
-            "--address 0.0.0.0 --mode leader --http-port 8000 --grpc-port 8001 --metrics-port 8002"
+            f"triton-rag:engine-{CONTAINER} {CONTAINER_PYTHON} -m operations serve "
+            "--sku h100-sxm-80gb --address 0.0.0.0 --mode leader --drain-s 30 --http-port 8000 "
+            "--grpc-port 8001 --metrics-port 8002 --health-port 8003"
         )
 
     def test_what_runs_inside_is_a_command_of_ours(self):
         command = docker_command(of(API), ("0",), Path("/engines"), Path("/rag"))
-        inside = command[command.index("operations") + 1 :]
-        options = cli._parser().parse_args(inside)
-        assert (options.handler, options.sku) == (cli.serve, SKU.name)
+        name, *inside = command[command.index("operations") + 1 :]
+        assert name == "serve"
+        assert cli.serve.make_context(name, list(inside)).params["sku"] == SKU.name
+
+    def test_traces_are_asked_for_inside_too(self):
+        command = docker_command(of(API, traces="http://10.1.2.3:4318"), ("0",), Path("/engines"))
+        assert command[command.index("--traces") + 1] == "http://10.1.2.3:4318"
 
     def test_all_gpus_have_no_list(self):
         command = docker_command(of(ENGINE), ("all",), Path("/engines"))
@@ -208,6 +219,8 @@ class TestImages:
         (lock,) = re.findall(r"COPY (requirements/\S+)", text)
         names = {line.split("==")[0] for line in (ROOT / lock).read_text().split()}
         own = {"jinja2", "onnxruntime-gpu", "tokenizers"}
+        supervisor = {"click", "prometheus-client", "psutil", "rich"}
+        own |= supervisor | {"markdown-it-py", "mdurl", "pygments"}
         assert names - own == ({"openai"} if path.name.startswith("llm-api") else set())
         assert text.count(" install ") == text.count("--no-deps -r")
 
@@ -228,7 +241,7 @@ def _pins(name: str) -> list[tuple[str, ...]]:
 @pytest.fixture
 def linked(monkeypatch, tmp_path):
     """An LLM on two GPUs, linked for the SKU; a function that changes its manifest."""
-    folder = tmp_path / "repository" / "llm" / "1" / "engines" / SKU.name
+    folder = tmp_path / "repository" / "llm" / "1" / "engine"
     folders.make_folder(folder, folders.word_level(["a"]), role="llm")
     model = folder / "triton" / "tensorrt_llm"
     model.mkdir(parents=True)
@@ -256,12 +269,14 @@ def read() -> ServedLlm:
 
 class TestManifest:
     def test_says_all_that_a_line_needs(self, linked):
-        assert read() == ServedLlm(SKU.name, "engine", 2, "26.06-trtllm-python-py3", linked())
+        assert read() == ServedLlm(
+            SKU.name, "gpu", "engine", 2, "26.06-trtllm-python-py3", linked()
+        )
 
     def test_a_checkpoint_needs_no_repository_of_its_own(self, linked):
         folder = linked(engine="tensorrt-llm", plan={"tp": 2, "pp": 2}, container="")
         (folder / "triton" / "tensorrt_llm" / "config.pbtxt").unlink()
-        assert read() == ServedLlm(SKU.name, "llm-api", 4, CONTAINER, folder)
+        assert read() == ServedLlm(SKU.name, "gpu", "llm-api", 4, CONTAINER, folder)
 
     def test_without_an_engine_it_says_where_one_is_made(self, linked):
         (linked() / MANIFEST_FILE).unlink()
@@ -285,8 +300,9 @@ class TestManifest:
 
 
 def serve(*words: str) -> int:
-    options: argparse.Namespace = cli._parser().parse_args(["serve", "--sku", SKU.name, *words])
-    return int(options.handler(options))
+    """Raises what the command raises."""
+    arguments = ["serve", "--sku", SKU.name, *words]
+    return int(cli.cli.main(arguments, standalone_mode=False))
 
 
 class TestServe:
@@ -329,42 +345,64 @@ class TestServe:
 class TestServeInside:
     @pytest.fixture(autouse=True)
     def container(self, linked, monkeypatch):
-        """A machine with the server, that has nothing to object and replaces no process."""
+        """A machine with the server, that has nothing to object and starts no process."""
         Path(launch.SERVER).touch()
-        self.ran = []
-        monkeypatch.setattr(os, "execvp", lambda file, words: self.ran.append((file, words)))
+        self.served = []
+        monkeypatch.setattr(
+            serve_gpu, "serve_supervised", lambda *words: self.served.append(words) or 3
+        )
         monkeypatch.setattr(serve_gpu, "serving_environment", lambda: None)
         monkeypatch.setattr(serve_gpu, "gpu_faults", lambda *_: iter(()))
         monkeypatch.setattr(serve_gpu, "CONTAINER_PYTHON", Path(sys.executable))
         monkeypatch.setattr(serve_gpu, "PACKAGES", ("json",))
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
 
-    def test_the_printed_line_takes_this_processs_place(self, capsys):
-        serve()
-        ((file, words),) = self.ran
-        assert file == words[0] == "mpirun"
+    def prepared(self) -> StartCommand:
+        ((server, _settings, _port),) = self.served
+        return server._checked_command()
+
+    def test_the_printed_line_is_supervised(self, capsys):
+        assert serve("--drain-s", "9", "--health-port", "9003") == 3
+        ((server, settings, port),) = self.served
+        assert (settings.drain_s, port) == (9.0, 9003)
+        words = self.prepared().words
+        assert words[
+            0
+        ] == "mpirun" and f"prefix-name={server.shared_memory.prefix}0_" in shlex.join(words)
         assert capsys.readouterr().out == shlex.join(words) + "\n"
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
+        assert "CUDA_VISIBLE_DEVICES" not in self.prepared().variables
 
     def test_gpus_become_those_that_cuda_sees(self):
         serve("--gpus", "2,3", "--mode", "orchestrator")
-        assert self.ran[0][0] == "env"
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,3"
+        assert self.prepared().words[0] == "env"
+        assert self.prepared().variables["CUDA_VISIBLE_DEVICES"] == "2,3"
+
+    def test_traces_go_to_the_collector(self):
+        serve("--traces")
+        found = self.prepared()
+        assert "--trace-config=opentelemetry,url=http://127.0.0.1:4318/v1/traces" in found.words
+        assert found.variables["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4318"
+
+    def test_loads_need_the_key_beyond_127_0_0_1_and_it_is_not_printed(self, capsys, monkeypatch):
+        monkeypatch.setenv(KEY_VARIABLE, "0123456789abcdef")
+        serve("--address", "0.0.0.0")
+        assert set(restrictions("0123456789abcdef")) <= set(self.prepared().words)
+        assert "0123456789abcdef" not in capsys.readouterr().out
 
     def test_print_runs_and_checks_nothing(self, monkeypatch):
         monkeypatch.setattr(serve_gpu, "gpu_faults", None)
         assert serve("--print") == 0
-        assert self.ran == []
+        assert self.served == []
 
     def test_faults_come_before_the_server(self, monkeypatch):
         monkeypatch.setattr(serve_gpu, "gpu_faults", lambda *_: iter(["no GPU"]))
         monkeypatch.setattr(serve_gpu, "PACKAGES", ("json", "no_such_package", "nor_this"))
+        serve()
         with pytest.raises(PreflightError) as error:
-            serve()
+            self.prepared()
         first, second = str(error.value).splitlines()
         assert first == "no GPU"
         assert "has no no_such_package, nor_this, which the models import" in second
         assert second.endswith(
             "builders/docker/engine.Dockerfile (triton-rag:engine-26.06-trtllm-python-py3)"
         )
-        assert self.ran == []

@@ -1,4 +1,4 @@
-"""`llm` over an engine under the test's control: prompts, limits, stopping, gone clients."""
+"""`llm` with a fake engine: prompts, limits, stop requests, disconnected clients, metrics."""
 
 import itertools
 import json
@@ -19,11 +19,11 @@ from ensembles.metrics import (
     TIME_TO_FIRST_TOKEN,
     TOKENS,
 )
-from python_backends.engines import EngineStats
-from python_backends.generation import llm
-from python_backends.generation.llm import LlmStage
+from python_backends.engines.llm_engine import EngineStats
+from python_backends.errors import Overloaded, RequestError
 from python_backends.generation.timeline import EngineMetrics
-from python_backends.stage import Overloaded, RequestError
+from python_backends.stages import llm
+from python_backends.stages.llm import LlmStage
 from tests.fakes import folders
 from tests.fakes.serving import WAIT_S, FakeLlm, FakeMeter, FakeStream, context, tensors
 
@@ -54,7 +54,7 @@ def stage(engine, tokenizer, tmp_path, meter):
     stage = LlmStage(context(path, meter=meter))
     yield stage
     stage.close()
-    assert not stage._watch_thread.is_alive()
+    assert not stage._poll_thread.is_alive()
 
 
 def start(stage: LlmStage, request_id: str = "", is_cancelled=None, **inputs) -> FakeStream:
@@ -104,7 +104,7 @@ def test_a_prompt_beyond_the_model_is_refused_with_the_limit(stage):
     )
 
 
-def test_room_behind_the_prompt_bounds_the_answer(stage, engine):
+def test_the_room_after_the_prompt_limits_the_answer(stage, engine):
     start(stage, text_input="\x00" * 54)
     assert engine.params[0].max_tokens == 10, "the default is cut"
     with pytest.raises(RequestError, match="from 1 to 10 fit behind this prompt"):
@@ -141,7 +141,7 @@ def test_a_generation_that_ends_by_itself_is_not_cancelled(stage, engine, tokeni
     assert engine.cancelled == []
 
 
-def test_a_client_that_goes_while_it_waits_is_noticed(stage, engine):
+def test_a_client_that_disconnects_while_waiting_is_cancelled(stage, engine):
     stream = start(stage, text_input="Hi")
     stream.cancelled = True
     assert engine.was_cancelled.wait(WAIT_S)
@@ -149,7 +149,7 @@ def test_a_client_that_goes_while_it_waits_is_noticed(stage, engine):
     assert stream.last("finish_reason") == ["cancelled"]
 
 
-def test_a_client_that_goes_while_it_reads_gets_no_more(stage, engine, tokenizer):
+def test_a_client_that_disconnects_while_reading_is_sent_no_more(stage, engine, tokenizer):
     stream = start(stage, text_input="Hi")
     ids = tokenizer.encode("one two").ids
     engine.give(0, ids[:1])
@@ -160,7 +160,7 @@ def test_a_client_that_goes_while_it_reads_gets_no_more(stage, engine, tokenizer
     assert (len(stream.sent), stream.finals) == (2, 1)
 
 
-def test_an_error_of_the_engine_ends_the_stream_neutrally(stage, engine, caplog):
+def test_an_engine_error_ends_the_stream_as_a_server_error(stage, engine, caplog):
     stream = start(stage, text_input="my secret")
     engine.give(0, reason="error")
     assert isinstance(stream.error, RuntimeError)
@@ -214,7 +214,7 @@ def test_a_stop_request_for_an_answer_that_is_over_does_nothing(stage, engine):
     assert engine.cancelled == []
 
 
-def test_a_look_at_a_client_that_fails_is_logged_and_repeated(stage, engine, caplog):
+def test_a_failed_check_of_a_client_is_logged_and_repeated(stage, engine, caplog):
     looks = iter([OSError("broken pipe")])
 
     def is_cancelled():
@@ -224,12 +224,12 @@ def test_a_look_at_a_client_that_fails_is_logged_and_repeated(stage, engine, cap
 
     start(stage, text_input="my secret", is_cancelled=is_cancelled)
     assert engine.was_cancelled.wait(WAIT_S)
-    assert "looking after clients failed; trying again" in caplog.text
+    assert "a poll of clients or engine failed; trying again" in caplog.text
     assert "broken pipe" in caplog.text
     assert "secret" not in caplog.text
 
 
-def test_figures_that_cannot_be_had_do_not_end_the_look_after_clients(stage, engine, monkeypatch):
+def test_failing_engine_stats_do_not_end_the_checks_of_clients(stage, engine, monkeypatch):
     asked = threading.Event()
 
     def stats():
@@ -243,7 +243,7 @@ def test_figures_that_cannot_be_had_do_not_end_the_look_after_clients(stage, eng
     assert engine.was_cancelled.wait(WAIT_S)
 
 
-def test_a_look_that_fails_each_time_is_not_repeated_without_a_pause(stage, monkeypatch):
+def test_failing_checks_are_repeated_with_a_pause(stage, monkeypatch):
     monkeypatch.setattr(llm, "POLL_S", 0.01)
     looks, enough = [], threading.Event()
 
@@ -258,7 +258,7 @@ def test_a_look_that_fails_each_time_is_not_repeated_without_a_pause(stage, monk
     assert looks[5] - looks[0] >= 4 * 0.01
 
 
-def test_many_clients_are_asked_for_less_often(stage, monkeypatch):
+def test_many_clients_are_checked_less_often(stage, monkeypatch):
     monkeypatch.setattr(llm, "POLL_STREAM_S", 0.05)
     looks, enough = [], threading.Event()
 
@@ -275,7 +275,7 @@ def test_many_clients_are_asked_for_less_often(stage, monkeypatch):
     assert looks[2] - looks[1] >= 4 * 0.05
 
 
-def test_figures_are_shown_until_the_engine_is_idle(stage, engine, monkeypatch):
+def test_engine_stats_are_shown_until_the_engine_is_idle(stage, engine, monkeypatch):
     """An engine may be at work for a little longer than the last stream that it served."""
     looks, looked, idle = itertools.count(), threading.Event(), threading.Event()
 
@@ -312,12 +312,10 @@ def test_a_kv_cache_smaller_than_the_model_does_not_load(engine, tokenizer, tmp_
     assert engine.is_closed
 
 
-def test_closing_ends_the_look_after_clients_and_then_the_engine(
-    engine, tokenizer, tmp_path, monkeypatch
-):
+def test_closing_ends_the_polling_and_then_the_engine(engine, tokenizer, tmp_path, monkeypatch):
     stage = LlmStage(context(folders.make_folder(tmp_path / "cpu", tokenizer, "llm")))
     watching = []
-    monkeypatch.setattr(engine, "close", lambda: watching.append(stage._watch_thread.is_alive()))
+    monkeypatch.setattr(engine, "close", lambda: watching.append(stage._poll_thread.is_alive()))
     start(stage, text_input="Hi")
     stage.close()
     assert watching == [False]
@@ -326,76 +324,76 @@ def test_closing_ends_the_look_after_clients_and_then_the_engine(
 # --- metrics -----------------------------------------------------------------------------------
 
 
-def parts(stream: FakeStream) -> list[str]:
+def phases(stream: FakeStream) -> list[str]:
     """Their names; checks that they follow each other from the arrival on without a gap."""
     at_s = stream.arrival_s
-    for _, start_s, end_s in stream.parts:
+    for _, start_s, end_s in stream.phases:
         assert start_s == at_s
         assert end_s >= start_s
         at_s = end_s
-    return [name for name, _, _ in stream.parts]
+    return [name for name, _, _ in stream.phases]
 
 
-def test_a_generation_is_told_by_its_parts_tokens_and_first_token(stage, engine, tokenizer, meter):
+def test_a_generation_reports_its_phases_tokens_and_first_token(stage, engine, tokenizer, meter):
     stream = start(stage, text_input="Hello", max_tokens=9)
     ids = tokenizer.encode("abcdef").ids
-    assert parts(stream) == ["tokenize"]
-    engine.join(0)
+    assert phases(stream) == ["tokenize"]
+    engine.schedule(0)
     assert meter[TIME_TO_FIRST_TOKEN].values == []
     for token in ids:
         engine.give(0, [token])
     engine.give(0, reason="stop")
-    assert parts(stream) == ["tokenize", "queue", "prefill", "decode"]
+    assert phases(stream) == ["tokenize", "queue", "prefill", "decode"]
     (first_s,) = meter[TIME_TO_FIRST_TOKEN].values
-    assert first_s == pytest.approx(stream.parts[2][2] - stream.arrival_s)
+    assert first_s == pytest.approx(stream.phases[2][2] - stream.arrival_s)
     assert meter[TOKENS, "input"].sum == len(tokenizer.encode("Hello").ids)
     assert meter[TOKENS, "output"].sum == len(ids)
     assert len(meter[TIME_PER_OUTPUT_TOKEN].values) == 1
     assert len(meter[INTER_TOKEN].values) == len(ids) - 1
-    assert stream.described["gen_ai.usage.output_tokens"] == len(ids)
-    assert stream.described["gen_ai.response.finish_reasons"] == ["stop"]
-    assert stream.described["gen_ai.request.max_tokens"] == 9
-    assert "Hello" not in str(stream.described)
+    assert stream.attributes_set["gen_ai.usage.output_tokens"] == len(ids)
+    assert stream.attributes_set["gen_ai.response.finish_reasons"] == ["stop"]
+    assert stream.attributes_set["gen_ai.request.max_tokens"] == 9
+    assert "Hello" not in str(stream.attributes_set)
 
 
-def test_tokens_behind_a_stop_word_are_not_counted(stage, engine, tokenizer, meter):
+def test_tokens_after_a_stop_word_are_not_counted(stage, engine, tokenizer, meter):
     stream = start(stage, text_input="Hi", stop_words=["lazy"])
-    engine.join(0)
+    engine.schedule(0)
     engine.give(0, tokenizer.encode("the lazy dog").ids)
     told = sum(int(o["num_output_tokens"][0]) for o in stream.sent)
     assert meter[TOKENS, "output"].sum == told == len(tokenizer.encode("the lazy").ids)
-    assert (stream.outcome, parts(stream)[-1]) == ("ok", "decode")
+    assert (stream.outcome, phases(stream)[-1]) == ("ok", "decode")
 
 
-def test_a_request_that_is_cancelled_while_it_waits_has_only_waited(stage, engine, meter):
+def test_a_request_that_is_cancelled_while_waiting_has_no_later_phase(stage, engine, meter):
     stream = start(stage, text_input="Hi")
     engine.give(0, reason="cancelled")
-    assert (stream.outcome, parts(stream)) == ("cancelled", ["tokenize", "queue"])
+    assert (stream.outcome, phases(stream)) == ("cancelled", ["tokenize", "queue"])
     assert meter[TIME_TO_FIRST_TOKEN].values == meter[TIME_PER_OUTPUT_TOKEN].values == []
     assert meter[TOKENS, "input"].sum == meter[TOKENS, "output"].sum == 0
 
 
-def test_an_error_in_prefill_ends_that_part(stage, engine, meter):
+def test_an_error_in_prefill_ends_that_phase(stage, engine, meter):
     stream = start(stage, text_input="Hi")
-    engine.join(0)
+    engine.schedule(0)
     engine.give(0, reason="error")
-    assert (stream.outcome, parts(stream)) == ("failed", ["tokenize", "queue", "prefill"])
-    assert stream.described["gen_ai.response.finish_reasons"] == ["failed"]
+    assert (stream.outcome, phases(stream)) == ("failed", ["tokenize", "queue", "prefill"])
+    assert stream.attributes_set["gen_ai.response.finish_reasons"] == ["failed"]
 
 
-def test_a_stream_that_breaks_is_told_once(stage, engine, tokenizer, monkeypatch):
+def test_a_broken_stream_reports_its_phases_once(stage, engine, tokenizer, monkeypatch):
     stream = start(stage, text_input="Hi")
-    engine.join(0)
+    engine.schedule(0)
     monkeypatch.setattr(stream, "send", lambda *_, **__: 1 / 0)
     engine.give(0, tokenizer.encode("a").ids, "stop")
-    assert (stream.outcome, parts(stream)) == (
+    assert (stream.outcome, phases(stream)) == (
         "failed", ["tokenize", "queue", "prefill", "decode"]
     )  # fmt: skip
 
 
 def test_one_response_has_no_time_between_chunks(stage, engine, tokenizer, meter):
     start(stage, text_input="Hi", stream=False)
-    engine.join(0)
+    engine.schedule(0)
     for token in tokenizer.encode("abc").ids:
         engine.give(0, [token])
     engine.give(0, reason="stop")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.load.arrivals import Lengths, bursts, poisson
-from tests.load.loops import Window, closed_loop, open_loop
+from tests.load.loops import Window, closed_loop, interleaved, open_loop
 from tests.load.records import Outcome, Record, Refused, Response
 from tests.load.summary import (
     median_interval,
@@ -22,7 +22,6 @@ from tests.load.summary import (
     spread,
     summarize,
 )
-from tests.load.turns import turns
 
 T = TypeVar("T")
 
@@ -228,9 +227,9 @@ def test_a_ratio_of_repeats_in_turns_does_not_see_a_slow_machine() -> None:
         ratio_interval([1.0], base)
 
 
-def test_spread_and_turns() -> None:
+def test_spread_and_interleaved_repeats() -> None:
     assert str(spread([3.0, 1.0, 2.0])) == "2 (1 to 3)"
-    assert list(turns("ab", 2)) == [(0, "a"), (0, "b"), (1, "b"), (1, "a")]
+    assert list(interleaved("ab", 2)) == [(0, "a"), (0, "b"), (1, "b"), (1, "a")]
 
 
 def test_nothing_has_no_summary() -> None:

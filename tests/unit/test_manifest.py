@@ -1,4 +1,4 @@
-"""Manifests: what is written is read, and anything else is refused with what to do."""
+"""Manifests are read as they were written; anything else is refused with what to do."""
 
 import json
 
@@ -36,7 +36,7 @@ MANIFESTS = st.builds(
 
 
 @given(manifest=MANIFESTS)
-def test_what_is_written_is_read(manifest):
+def test_a_manifest_survives_writing_and_reading(manifest):
     assert Manifest.from_json(manifest.to_json()) == manifest
 
 
@@ -63,7 +63,7 @@ def test_another_version_of_the_manifest_asks_for_a_rebuild(folder, change):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", "3"])
-def test_no_manifest_at_all(text):
+def test_other_json_is_no_manifest(text):
     with pytest.raises(ManifestError, match="not a manifest"):
         Manifest.from_json(text)
 
@@ -74,7 +74,7 @@ def test_a_folder_without_a_manifest(tmp_path):
     assert str(caught.value) == f"no {MANIFEST_FILE} in {tmp_path}: run 'make build-engines'"
 
 
-def test_a_file_as_it_was_built(folder):
+def test_an_unchanged_file_is_accepted(folder):
     manifest = read_manifest(folder)
     assert check_file(folder, manifest, "tokenizer.json") == folder / "tokenizer.json"
 

@@ -1,4 +1,4 @@
-"""Metrics: notes are taken at once, handed to the server by a thread, and harm nobody."""
+"""Metrics are stored at once, flushed to the server by a thread, and never harm a request."""
 
 import re
 import threading
@@ -39,7 +39,7 @@ def meter(metrics):
     found.close()
 
 
-def test_each_kind_reaches_the_server_with_its_labels_by_one_round(meter, metrics):
+def test_each_kind_reaches_the_server_with_its_labels_by_one_flush(meter, metrics):
     meter.counter(REQUESTS, outcome="ok").increment()
     meter.counter(REQUESTS, outcome="ok").increment(2)
     meter.gauge(RUNNING).set(4)
@@ -62,7 +62,7 @@ def test_a_counter_is_on_the_page_before_it_counts(meter, metrics):
     assert [(m.family.name, m.number) for m in metrics] == [("rag_requests_total", 0)]
 
 
-def test_what_the_server_does_not_take_is_kept_and_logged_once(meter, metrics, caplog):
+def test_values_that_the_server_refuses_are_kept_and_logged_once(meter, metrics, caplog):
     counter, histogram = meter.counter(REQUESTS, outcome="ok"), meter.histogram(REQUEST_DURATION)
     meter.flush()
     triton_stub.Metric.fails = RuntimeError("the server is going down")
@@ -78,7 +78,7 @@ def test_what_the_server_does_not_take_is_kept_and_logged_once(meter, metrics, c
     assert metrics[1].observed == [1.0]
 
 
-def test_values_that_nobody_takes_are_bounded(metrics, monkeypatch):
+def test_stored_values_are_bounded(metrics, monkeypatch):
     monkeypatch.setattr(metering, "MAX_OBSERVATIONS", 10)
     meter = TritonMeter(LABELS)
     for value in range(25):
@@ -103,7 +103,7 @@ def test_increments_of_many_threads_add_up(meter, metrics):
     assert metrics[0].number == 8000
 
 
-def test_the_thread_hands_on_by_itself_and_once_more_at_the_end(metrics, monkeypatch):
+def test_the_thread_flushes_regularly_and_at_the_end(metrics, monkeypatch):
     monkeypatch.setattr(metering, "FLUSH_S", 0.001)
     meter, seen = TritonMeter(LABELS), threading.Event()
     monkeypatch.setattr(triton_stub.Metric, "observe", lambda *_: seen.set())
@@ -114,7 +114,7 @@ def test_the_thread_hands_on_by_itself_and_once_more_at_the_end(metrics, monkeyp
     assert [m.number for m in metrics if m.family.kind == triton_stub.MetricFamily.COUNTER] == [1]
 
 
-def test_a_server_that_hangs_does_not_hold_the_end(metrics, monkeypatch):
+def test_a_hanging_server_does_not_delay_the_end(metrics, monkeypatch):
     monkeypatch.setattr(metering, "CLOSE_S", 0.01)
     go_on = threading.Event()
     monkeypatch.setattr(triton_stub.Metric, "increment", lambda *_: go_on.wait(WAIT_S))

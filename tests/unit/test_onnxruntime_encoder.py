@@ -1,6 +1,6 @@
-"""ONNX Runtime: bound to a device as plain, options as documented, no silent change of provider.
+"""ONNX Runtime: results with I/O binding, options as documented, no silent fallback.
 
-What needs a GPU was never run; here the CPU's device goes through the same code.
+Code that needs a GPU was never run; the CPU runs the same code otherwise.
 """
 
 import dataclasses
@@ -13,13 +13,13 @@ from numpy.testing import assert_array_equal
 from ensembles.manifest import ManifestError
 from python_backends.engines import onnxruntime_encoder as module
 from python_backends.engines.onnxruntime_encoder import (
-    LINES,
+    PROVIDERS,
     OnnxRuntimeEncoder,
     check_available,
     open_session,
     profile_shapes,
 )
-from python_backends.stage import MachineError
+from python_backends.errors import MachineError
 from tests.fakes import sum_encoder
 from tests.fakes.serving import context
 from tests.fakes.sum_encoder import batch, change_manifest, tiny_model
@@ -35,7 +35,7 @@ def encoder(path, **parameters) -> OnnxRuntimeEncoder:
     return OnnxRuntimeEncoder(loaded, loaded.engine_folder())
 
 
-def test_bound_tensors_give_what_a_plain_run_gives(path):
+def test_io_binding_gives_what_a_plain_run_gives(path):
     engine = encoder(path)
     plain = onnxruntime.InferenceSession(path / "model.onnx", providers=["CPUExecutionProvider"])
     names = [node.name for node in plain.get_inputs()]
@@ -83,28 +83,28 @@ def test_an_unknown_provider_is_refused():
 
 def test_a_provider_that_does_not_load_is_refused(path):
     """ONNX Runtime only warns, and would compute on the CPU: here for want of the provider."""
-    line = [(name, {}) for name in LINES["cuda"]]
+    options = {name: {} for name in PROVIDERS["cuda"]}
     with (
         pytest.warns(UserWarning, match="'CUDAExecutionProvider' is not in available"),
         pytest.raises(MachineError, match="CUDAExecutionProvider did not load and the session has"),
     ):
-        open_session(path / "model.onnx", "cuda", line, 1)
+        open_session(path / "model.onnx", "cuda", options, 1)
 
 
-def test_what_onnxruntime_refuses_is_not_tried_on_another_provider(tmp_path, capfd):
+def test_a_model_that_onnxruntime_refuses_is_not_tried_on_another_provider(tmp_path, capfd):
     (tmp_path / "model.onnx").write_bytes(b"no model")
     with pytest.raises(MachineError, match=r"provider 'cpu' asked; onnxruntime refuses: .*INVALID"):
-        open_session(tmp_path / "model.onnx", "cpu", [("CPUExecutionProvider", {})], 1)
+        open_session(tmp_path / "model.onnx", "cpu", {"CPUExecutionProvider": {}}, 1)
     assert "Falling back" not in capfd.readouterr().out
 
 
-def test_lines_end_on_the_cpu_and_begin_with_what_was_asked():
-    assert {name: line[0] for name, line in LINES.items()} == {
+def test_providers_begin_with_the_one_asked_for_and_end_with_the_cpu():
+    assert {name: providers[0] for name, providers in PROVIDERS.items()} == {
         "cpu": "CPUExecutionProvider",
         "cuda": "CUDAExecutionProvider",
         "tensorrt": "TensorrtExecutionProvider",
     }
-    assert all(line[-1] == "CPUExecutionProvider" for line in LINES.values())
+    assert all(providers[-1] == "CPUExecutionProvider" for providers in PROVIDERS.values())
 
 
 def test_shapes_as_tensorrt_reads_them():

@@ -1,4 +1,4 @@
-"""OpenVINO: batches side by side give what each gives alone, in order, also after one failed."""
+"""OpenVINO: concurrent batches give what each gives alone, in order, also after a failure."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from builders.spec import ROOT
-from python_backends.engines.openvino_encoder import OpenVinoEncoder, count_alone
+from python_backends.engines.openvino_encoder import OpenVinoEncoder, count_sequential
 from tests.fakes import sum_encoder
 from tests.fakes.serving import context
 from tests.fakes.sum_encoder import batch
@@ -53,7 +53,7 @@ print(len(engine.encode([sum_encoder.batch(1, 8), sum_encoder.batch(1, 8)])))
 """
 
 
-def test_the_first_batches_of_a_process_may_go_side_by_side(tmp_path):
+def test_the_first_batches_of_a_process_may_run_concurrently(tmp_path):
     command = [sys.executable, "-c", FIRST_CALL, str(tmp_path)]
     assert subprocess.check_output(command, timeout=60, cwd=ROOT) == b"2\n"
 
@@ -73,7 +73,7 @@ def test_a_batch_that_fails_leaves_the_engine_as_it_was(engine, place):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "alone"),
+    ("sizes", "sequential"),
     [
         ([], 0),
         ([100], 1),
@@ -85,5 +85,5 @@ def test_a_batch_that_fails_leaves_the_engine_as_it_was(engine, place):
         ([2000, 1500], 2),
     ],
 )
-def test_batches_go_side_by_side_where_that_takes_less(sizes, alone):
-    assert count_alone(sizes) == alone
+def test_batches_run_concurrently_where_that_is_faster(sizes, sequential):
+    assert count_sequential(sizes) == sequential

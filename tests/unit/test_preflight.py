@@ -17,7 +17,7 @@ from operations.preflight import PreflightError, ServingEnvironment, faults, pro
 from operations.server import TritonServer
 from tests.fakes import folders
 
-SKU = Sku(name="cpu", placement={})
+SKU = Sku(name="cpu", config_name="cpu", placement={})
 PORTS = Ports()
 GOOD = ServingEnvironment(Path("/env/bin/python3"), "3.11", "/lib", "1.26.4", Path("/triton"))
 
@@ -25,7 +25,7 @@ GOOD = ServingEnvironment(Path("/env/bin/python3"), "3.11", "/lib", "1.26.4", Pa
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     """A machine where all is well; tests break one thing by setting a field."""
-    folder = tmp_path / "llm" / "1" / "engines" / "cpu"
+    folder = tmp_path / "llm" / "1" / "engine"
     folders.make_folder(folder, folders.word_level(["a"]))
     environment = replace(GOOD, triton=tmp_path / "triton")
     environment.stub.parent.mkdir(parents=True)
@@ -63,7 +63,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(preflight, "subprocess", run)
     monkeypatch.setattr(preflight, "shutil", disk)
     links = {tmp_path: [folder]}
-    monkeypatch.setattr(preflight, "engine_links", lambda _, repository: links[repository])
+    monkeypatch.setattr(preflight, "engine_links", lambda repository: links[repository])
     return state
 
 
@@ -130,7 +130,7 @@ def test_a_changed_tokenizer_is_found(machine):
 
 
 def test_an_engine_of_another_sku_is_refused(machine):
-    machine.sku = Sku(name="h100", placement={})
+    machine.sku = Sku(name="h100", config_name="h100", placement={})
     assert found(machine) == [
         "model 'llm': its engine was built for 'cpu', not 'h100'; run 'make build-engines SKU=h100'"
     ]
@@ -156,7 +156,7 @@ def test_all_faults_come_at_once(machine):
 def test_engines_are_looked_for_in_the_repository_that_is_served(machine, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        preflight, "engine_links", lambda _, repository: asked.append(repository) or []
+        preflight, "engine_links", lambda repository: asked.append(repository) or []
     )
     list(faults(machine.environment, SKU, PORTS))
     list(faults(machine.environment, SKU, PORTS, tmp_path))

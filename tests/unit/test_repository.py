@@ -9,7 +9,7 @@ from builders.repository import differences, engine_links, link_engines, stale, 
 from builders.spec import ModelSpec, Sku
 
 FILES = {"a/config.pbtxt": "name: a\n", "a/1/model.py": "x\n", "a/1/.gitkeep": ""}
-SKU = Sku(name="cpu", placement={})
+SKU = Sku(name="cpu", config_name="cpu", placement={})
 
 
 def test_files_are_written_once(tmp_path):
@@ -59,14 +59,14 @@ def engines(tmp_path):
 
 def test_each_model_gets_a_relative_link_to_the_engine_of_its_role(tmp_path, engines):
     repository = tmp_path / "repository"
-    link_engines(engines, SKU, repository)
-    link_engines(engines, SKU, repository)  # again, over what is there
+    link_engines(engines, repository)
+    link_engines(engines, repository)  # again, over what is there
     for model, role in (("tokenizer", "embedder"), ("pair_tokenizer", "reranker"), ("llm", "llm")):
-        link = repository / model / "1" / "engines" / "cpu"
+        link = repository / model / "1" / "engine"
         assert link.resolve() == tmp_path / "build" / role
         assert not Path(link.readlink()).is_absolute(), "the folder may be moved as a whole"
-    links = list(engine_links(SKU, repository))
+    links = list(engine_links(repository))
     assert len(links) == 7
     assert all(link.is_symlink() for link in links)
     assert [p for p in repository.rglob(".cpu.new") if p.is_symlink()] == []
-    assert list(engine_links(SKU, tmp_path)) == [], "no model of ours, so no engine is missed"
+    assert list(engine_links(tmp_path)) == [], "no model of ours, so no engine is missed"

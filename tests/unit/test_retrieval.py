@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from python_backends.stage import RequestError
+from python_backends.errors import RequestError
 from python_backends.stages.passage_selector import PassageSelectorStage
 from python_backends.stages.passage_splitter import PassageSplitterStage, split
 from python_backends.stages.source_ranker import SourceRankerStage
@@ -27,7 +27,7 @@ TEXT = st.text(st.sampled_from("ab .!?。\n é"), max_size=80)
 
 @given(text=TEXT, max_tokens=st.integers(1, 7))
 @settings(max_examples=150, deadline=None)
-def test_passages_follow_each_other_and_lose_only_whitespace(text, max_tokens):
+def test_passages_are_consecutive_and_lose_only_whitespace(text, max_tokens):
     spans = list(split(text, words(text), max_tokens))
     assert all(start < end for start, end in spans)
     assert all(a[1] <= b[0] for a, b in pairwise(spans))
@@ -57,7 +57,7 @@ def test_characters_of_several_tokens_are_not_repeated(text, max_tokens):
         ("Is it? Yes! It is so.", 6, ["Is it? Yes!", "It is so."]),
     ],
 )
-def test_cuts_come_behind_sentences(text, max_tokens, passages):
+def test_cuts_come_after_sentences(text, max_tokens, passages):
     spans = split(text, words(text), max_tokens)
     assert [text[start:end] for start, end in spans] == passages
 
@@ -68,7 +68,7 @@ def splitter(tmp_path):
     return PassageSplitterStage(context(path, max_passage_tokens=4, max_passages=3))
 
 
-def test_documents_become_passages_with_their_owners(splitter):
+def test_documents_become_passages_with_their_documents(splitter):
     answer = splitter.answer(tensors(question="q", documents=["a b a. b a", "  b  "]))
     assert answer["passages"] == ["a b a.", "b a", "b"]
     assert answer["passage_document"].tolist() == [0, 0, 1]
@@ -127,7 +127,7 @@ def context_with(**parameters):
     return context(Path("nowhere/cpu"), **parameters)
 
 
-def test_candidates_are_the_nearest_first_ties_in_order():
+def test_candidates_are_the_most_similar_first_equal_ones_in_order():
     answer = selected()
     assert answer["candidates"].tolist() == [b"p1", b"p3", b"p2"]
     assert answer["candidate_document"].tolist() == [0, 2, 1]
@@ -135,7 +135,7 @@ def test_candidates_are_the_nearest_first_ties_in_order():
     assert answer["candidate_similarity"].dtype == np.float32
 
 
-def test_counts_of_the_request_win_and_may_exceed_what_there_is():
+def test_a_requests_count_wins_and_may_exceed_the_passages():
     assert len(selected(num_candidates=1)["candidates"]) == 1
     assert len(selected(num_candidates=99)["candidates"]) == 4
     with pytest.raises(RequestError, match="num_candidates: 0 given; 1 or more is possible"):

@@ -36,7 +36,7 @@ def test_equal_rows_of_one_batch_are_computed_once() -> None:
     assert sorted(asked) == [b"a", b"bb"]
 
 
-def test_the_row_not_used_for_longest_goes_first() -> None:
+def test_the_least_recently_used_row_is_dropped_first() -> None:
     cache = RowCache(2)
     ask(cache, b"a", b"bb")
     ask(cache, b"a")
@@ -61,7 +61,7 @@ def test_a_row_without_a_key_is_always_computed() -> None:
         assert ask(cache, b"", b"", b"a")[1].count(b"") == 2
 
 
-def test_what_is_not_finite_is_not_kept() -> None:
+def test_rows_with_nan_are_not_kept() -> None:
     cache = RowCache(8)
     cache.results([b"a"], lambda numbers: [np.array([np.nan])])
     assert ask(cache, b"a") == ([1], [b"a"])
@@ -77,7 +77,7 @@ def test_a_failed_computation_leaves_nothing_behind() -> None:
     assert ask(cache, b"a")[1] == [b"a"]
 
 
-def test_a_kept_row_does_not_hold_its_batch() -> None:
+def test_a_kept_row_does_not_keep_its_batch_in_memory() -> None:
     cache, batch = RowCache(8), np.zeros((1000, 4), dtype=np.float32)
     cache.results([b"a"], lambda numbers: [batch[0]])
     (row,) = cache.results([b"a"], lambda numbers: [])

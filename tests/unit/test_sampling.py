@@ -1,4 +1,4 @@
-"""Sampling inputs: what is accepted, what it means, and what a refusal says."""
+"""Sampling inputs: accepted values, their meaning, and the messages of refusals."""
 
 import math
 
@@ -7,8 +7,8 @@ import pytest
 
 from ensembles.contracts import NVIDIA_SAMPLING, SAMPLING
 from ensembles.manifest import Sampling
-from python_backends.generation.sampling import MAX_STOP_WORDS, is_default, read_params
-from python_backends.stage import RequestError
+from python_backends.errors import RequestError
+from python_backends.generation.sampling import MAX_STOP_WORDS, read_params
 from tests.fakes.serving import strings, tensors
 
 ROOM = 100
@@ -71,7 +71,7 @@ def test_a_refusal_names_the_input_the_value_and_what_is_possible(name, value, s
     assert str(caught.value).startswith(name)
 
 
-def test_every_input_of_nvidias_contract_is_refused_or_known_to_be_harmless():
+def test_every_input_of_nvidias_contract_is_refused_or_inert():
     harmless = {"end_id", "pad_id", "exclude_input_in_output"} | {
         f"return_num_{side}_tokens" for side in ("input", "output")
     }
@@ -89,7 +89,7 @@ def test_the_largest_seed_passes():
     assert read(seed=largest).seed == 2**64 - 1
 
 
-def test_no_seed_is_a_fresh_one():
+def test_without_a_seed_a_random_one_is_used():
     assert read().seed != read().seed
 
 
@@ -103,11 +103,9 @@ def test_without_inputs_the_defaults_hold():
     assert (found.max_tokens, found.min_tokens, found.top_k) == (32, 2, 7)
     assert (found.temperature, found.top_p) == (0.5, 0.9)
     assert found.stop_words == ()
-    assert is_default(tensors(text_input="hello"))
-    assert not is_default(tensors(top_k=1))
 
 
-def test_default_lengths_shrink_to_the_room_and_asked_ones_do_not():
+def test_default_lengths_shrink_to_the_room_and_requested_ones_are_refused():
     assert (read(room=1).max_tokens, read(room=1).min_tokens) == (1, 1)
     with pytest.raises(RequestError, match="from 1 to 10 fit behind this prompt"):
         read(room=10, max_tokens=11)
@@ -126,13 +124,13 @@ def test_values_of_the_request_win():
     assert (found.temperature, found.top_p, found.stop_words) == (0.25, 0.75, ("a", "b"))
 
 
-def test_nvidias_neutral_values_change_nothing():
+def test_inert_values_of_nvidias_inputs_are_accepted():
     neutral = {"beam_width": 1, "length_penalty": 1.0, "return_log_probs": False}
     empty = {"bad_words": strings(), "lora_config": np.empty((0, 3), np.int32)}
     assert read(seed=1, **neutral, **empty) == read(seed=1)
 
 
-def test_top_p_zero_means_off():
+def test_top_p_zero_means_no_limit():
     assert read(top_p=f32(0.0)).top_p == 1.0
 
 

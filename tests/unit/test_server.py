@@ -10,14 +10,14 @@ import pytest
 from builders.spec import load_sku
 from operations.ports import Ports
 from operations.server import TritonServer
-from operations.shared_memory import Regions
+from operations.shared_memory import SharedMemory
 
 
 @pytest.mark.parametrize("end", [TritonServer.stop, TritonServer.kill])
 def test_an_ended_server_leaves_no_shared_memory(end, tmp_path: Path) -> None:
     found = TritonServer(load_sku("cpu"), Ports(), tmp_path / "log")
-    found._regions = Regions(tmp_path)
-    ours, others = tmp_path / f"{found._regions.prefix}0b1c", tmp_path / "rag0b1c_0b1c"
+    found.shared_memory = SharedMemory(tmp_path)
+    ours, others = tmp_path / f"{found.shared_memory.prefix}0b1c", tmp_path / "rag0b1c_0b1c"
     for region in (ours, others):
         region.touch()
     found._process = subprocess.Popen(["sleep", "60"], start_new_session=True)

@@ -12,8 +12,7 @@ from tritonclient.grpc import model_config_pb2 as schema
 from builders.repository import REPOSITORY
 from builders.served_models import PYTHON_MODELS
 from ensembles.contracts import SOURCES
-from python_backends.generation import llm
-from python_backends.stages import encoder
+from python_backends.stages import encoder, llm
 from tests.fakes import folders, triton_stub
 from tests.fakes.serving import WAIT_S, FakeLlm, SumEncoder, strings
 from tests.fakes.triton_stub import InferenceRequest, InferenceResponse, Tensor
@@ -79,7 +78,7 @@ class Server:
 
     def load(self, shim: Path) -> object:
         name = shim.parent.parent.name
-        folder = self.root / name / "1" / "engines" / "cpu"
+        folder = self.root / name / "1" / "engine"
         tokenizer = folders.word_level(["a", "b", "?", "."])
         folders.make_folder(folder, tokenizer, max_tokens=256)
         spec = spec_from_file_location(f"shim_{name}", shim)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.soak.report import _growth
+from tests.soak.page import _growth
 from tests.soak.trend import Point
 
 HALF_HOUR_S = 1800

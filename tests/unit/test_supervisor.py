@@ -1,24 +1,29 @@
 """The supervisor's decisions: on states, times and text, without processes or sockets."""
 
 import os
-import socket
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from operations.ports import Ports
-from operations.supervisor import connections, processes, quiet
+from operations.supervisor import drain, processes
 from operations.supervisor.canary import Canary, canaries
-from operations.supervisor.drain import Drain
-from operations.supervisor.events import Cause
-from operations.supervisor.health import NOT_ASKED, Backoff, ModelHealth
-from operations.supervisor.journal import Journal
+from operations.supervisor.drain import Activity, unsent_bytes
+from operations.supervisor.events import Cause, EventLog
 from operations.supervisor.metrics import SupervisorMetrics
+from operations.supervisor.model_health import NOT_ASKED, Backoff, ModelHealth
 from operations.supervisor.processes import Found, Instance, State
-from operations.supervisor.settings import Settings
-from operations.supervisor.triton_api import Answer, TritonApi, _is_progress
+from operations.supervisor.settings import SupervisorSettings
+from operations.supervisor.triton_api import Answer, TritonApi
 
-SETTINGS = Settings()
+SETTINGS = SupervisorSettings()
 
 
 def health() -> ModelHealth:
@@ -71,24 +76,31 @@ def test_a_process_must_be_odd_for_a_while(state: State, cause: Cause) -> None:
     assert "process 7" in found.problem
 
 
+def test_errors_of_a_model_that_it_calls_are_not_its_own() -> None:
+    found = health()
+    assert [found.refused(float(n), "no", own=False) for n in range(9)] == [None] * 9
+    assert not found.is_up
+
+
 def test_a_recovery_outdates_what_was_asked_before() -> None:
     found = health()
     before = found.generation
     found.begin_recovery(Cause.DEAD)
     assert found.generation != before and found.recovering and not found.is_up
     found.end_recovery(9.0)
-    assert not found.recovering and found.due_s == 9.0
+    assert not found.recovering and found.is_up
 
 
 def test_waits_double_up_to_a_bound_and_begin_again_after_quiet() -> None:
-    settings = Settings(backoff_min_s=1.0, backoff_max_s=8.0, stable_s=60.0)
+    settings = SupervisorSettings(backoff_min_s=1.0, backoff_max_s=8.0, stable_s=60.0)
     backoff = Backoff(settings)
     now_s, waits = 0.0, []
     for _ in range(7):
         waits.append(backoff.next_s(now_s))
         now_s += waits[-1] + 1.0
     assert waits == [0.0, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
-    assert backoff.next_s(now_s + 61.0) == 0.0
+    assert backoff.count == 7
+    assert backoff.next_s(now_s + 61.0) == 0.0 and backoff.count == 1
 
 
 def test_every_python_model_has_a_canary_and_callers_come_last() -> None:
@@ -119,8 +131,8 @@ rag_requests_total{model="llm",outcome="ok",version="1"} 4
 
 
 def progress(model: str, decoupled: bool, calls: frozenset[str] = frozenset()) -> list[str]:
-    canary = Canary(model, "", {}, decoupled, calls)
-    return [line.split("{")[0] for line in PAGE.splitlines() if _is_progress(line, canary)]
+    api = RecordedApi({"/metrics": PAGE.encode()})
+    return [sample.name for sample in api.progress(Canary(model, "", {}, decoupled, calls))]
 
 
 def test_progress_is_finished_work_only() -> None:
@@ -183,87 +195,88 @@ def test_unloaded_is_what_somebody_unloaded() -> None:
     assert RecordedApi({"/v2/repository/index": rows}).unloaded_models() == {"b"}
 
 
-def make_process(proc: Path, pid: int, parent: int, state: str, *arguments: str) -> None:
-    folder = proc / str(pid)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "stat").write_text(f"{pid} (a name) with) {state} {parent} 2 3")
-    (folder / "comm").write_text("triton_python_b\n")
-    (folder / "cmdline").write_text("\0".join(arguments))
+def test_in_flight_are_requests_that_wait_or_are_generated_for() -> None:
+    page = PAGE + 'nv_inference_pending_request_count{model="embedder",version="1"} 2\n'
+    assert RecordedApi({"/metrics": page.encode()}).in_flight() == 5
 
 
-STUB = (
-    "/r/triton_python_backend_stub",
-    "/m/llm/1/model.py",
-    "rag_1",
-    "1",
-    "1",
-    "5",
-    "/r",
-    "3",
-    "llm_0_0",
-)
+def test_the_log_keeps_and_writes_events() -> None:
+    lines: list[str] = []
+    log = EventLog(lines.append)
+    log.add("llm", Cause.DEAD, "reloaded", 0.84)
+    log.add("llm", Cause.STUCK, "reload failed", ok=False)
+    assert len(lines) == 2 and lines[0].endswith("llm dead: reloaded after 0.84 s")
+    assert [event.ok for event in log.events] == [True, False]
 
 
-LLM_6 = Instance("llm", "llm_0_0", 6, "rag_1")
+@pytest.fixture
+def stub(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process with the name and arguments of a model's, below a shell as below mpirun."""
+    link = tmp_path / processes.STUB
+    shutil.copy("/bin/sleep", link)
+    with subprocess.Popen(["sh", "-c", '"$@" & wait', "sh", str(link), "60"]) as shell:
+        yield shell
+        for child in psutil.Process(shell.pid).children():
+            child.kill()
 
 
-def test_reads_the_models_of_a_servers_children(tmp_path: Path) -> None:
-    make_process(tmp_path, 5, 1, "S", "tritonserver")
-    make_process(tmp_path, 6, 5, "S", *STUB, "DEFAULT")
-    make_process(tmp_path, 7, 5, "Z")
-    make_process(tmp_path, 8, 5, "T", "sh")
-    make_process(tmp_path, 10, 4, "S", *STUB, "DEFAULT")  # of another server
-    assert processes.Finder(5, tmp_path).find() == Found((LLM_6,), frozenset([7]))
-    states = [processes.state(pid, tmp_path) for pid in (6, 7, 8, 9)]
-    assert states == [State.ALIVE, State.DEAD, State.STOPPED, State.GONE]
+def wait_for(condition: Callable[[], object]) -> None:
+    while not condition():
+        time.sleep(0.01)
 
 
-def test_finds_a_process_that_is_new_or_becomes_a_models(tmp_path: Path) -> None:
-    """Between fork and exec it still has the server's arguments."""
-    make_process(tmp_path, 5, 1, "S", "tritonserver")
-    make_process(tmp_path, 6, 5, "S", "tritonserver")
-    finder = processes.Finder(5, tmp_path)
-    assert finder.find() == Found(())
-    make_process(tmp_path, 6, 5, "S", *STUB)
-    make_process(tmp_path, 7, 5, "S", *STUB)
-    assert [one.pid for one in finder.find().living] == [6, 7]
+def instance_of(pid: int) -> Instance:
+    return Instance("", "60", pid, "0")
 
 
-def test_finds_clients_connections_and_no_listeners(tmp_path: Path) -> None:
+def test_finds_model_processes_among_descendants(
+    stub: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_instance", lambda process: instance_of(process.pid))
+    wait_for(lambda: processes.find(stub.pid).living)
+    (found,) = processes.find(os.getpid()).living
+    assert processes.find(stub.pid) == Found((found,))
+    assert processes.state(found.pid) is State.ALIVE
+    os.kill(found.pid, signal.SIGSTOP)
+    wait_for(lambda: processes.state(found.pid) is State.STOPPED)
+    assert found.pid in processes.cpu_s((found,))
+    processes.kill(found)
+    wait_for(lambda: processes.state(found.pid) is State.GONE)
+    assert processes.cpu_s((found,)) == {}
+
+
+def test_reads_a_models_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [
+        *("/r/triton_python_backend_stub", "/m/llm/1/model.py", "rag_1", "1", "1", "5", "/r", "3"),
+        *("llm_0_0", "DEFAULT"),
+    ]
+    process = psutil.Process()
+    monkeypatch.setattr(process, "cmdline", lambda: words)
+    assert processes._instance(process) == Instance("llm", "llm_0_0", process.pid, "rag_1")
+    monkeypatch.setattr(process, "cmdline", lambda: ["tritonserver"])  # between fork and exec
+    assert processes._instance(process) is None
+
+
+def test_a_zombie_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = subprocess.Popen(["true"])
+    wait_for(lambda: processes.state(child.pid) is State.DEAD)
+    monkeypatch.setattr(processes, "STUB", "true")
+    assert processes.find(os.getpid()).dead >= {child.pid}
+    child.wait()
+    assert processes.state(child.pid) is State.GONE
+
+
+def test_counts_bytes_that_clients_have_not_taken(tmp_path: Path) -> None:
     (tmp_path / "5" / "net").mkdir(parents=True)
-    row = "{n}: 0100007F:{local:04X} 0100007F:{peer:04X} {state} 0:0 0:0 0 0 0 {inode} 1"
     rows = [
-        row.format(n=0, local=8000, peer=0, state="0A", inode=1),  # listens
-        row.format(n=1, local=8000, peer=4000, state="01", inode=2),
-        row.format(n=2, local=4000, peer=8000, state="01", inode=3),  # the client's side of it
-        row.format(n=3, local=8001, peer=4001, state="06", inode=0),  # closed, still counted
-        row.format(n=4, local=8001, peer=4002, state="01", inode=5),
+        "0: 0100007F:1F40 00000000:0000 0A 00000007:00000000 00:00 0 0 0 1",  # listens
+        "1: 0100007F:1F40 0100007F:0FA0 01 00000010:00000000 00:00 0 0 0 2",
+        "2: 0100007F:1F41 0100007F:0FA1 01 00000001:00000000 00:00 0 0 0 3",
+        "3: 0100007F:0FA0 0100007F:1F40 01 00000020:00000000 00:00 0 0 0 4",  # the client's side
     ]
     (tmp_path / "5" / "net" / "tcp").write_text("\n".join(["header", *rows]))
-    found = list(connections.established(5, (8000, 8001), tmp_path))
-    assert [(one.inode, one.peer_port) for one in found] == [(2, 4000), (5, 4002)]
-
-
-def test_nothing_to_end_asks_the_system_for_nothing() -> None:
-    assert connections.end(-1, frozenset()) == 0
-
-
-def test_shuts_a_socket_down_once() -> None:
-    ours, theirs = socket.socketpair()
-    assert connections._shut_down(ours)
-    assert theirs.recv(1) == b""
-    ours.close()
-    theirs.close()
-
-
-def test_the_journal_keeps_and_reports() -> None:
-    lines: list[str] = []
-    journal = Journal(lines.append)
-    journal.add("llm", Cause.DEAD, "reloaded", 0.84)
-    journal.add_once("llm", Cause.REFUSED, "no right")
-    journal.add_once("llm", Cause.REFUSED, "no right")
-    assert len(lines) == 2 and lines[0].endswith("llm dead: reloaded after 0.84 s")
-    assert [event.ok for event in journal.events] == [True, False]
+    assert unsent_bytes(5, Ports(), tmp_path) == 0x11
+    assert unsent_bytes(6, Ports(), tmp_path) == 0
 
 
 def test_metrics_have_a_series_for_every_model_from_the_start() -> None:
@@ -277,113 +290,43 @@ def test_metrics_have_a_series_for_every_model_from_the_start() -> None:
     assert 'rag_supervisor_canary_duration_seconds_bucket{le="0.005",model="llm"} 1.0' in page
 
 
-def drain_step(
-    monkeypatch: pytest.MonkeyPatch, page: bytes, traffic: connections.Traffic, has_leaks: bool
-) -> tuple[bool, frozenset[connections.Connection]]:
-    """One step of a drain with one open HTTP connection: is it over, what was ended."""
-    one, ended = connections.Connection(5, 4000), set[connections.Connection]()
+class Idle:
+    """A server whose clock, CPU times, requests and unsent bytes a test sets."""
 
-    def end(pid: int, wanted: frozenset[connections.Connection]) -> int:
-        ended.update(wanted)
-        return len(wanted)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s, self.used_s, self.requests, self.unsent = 0.0, {1: 5.0, 2: 7.0}, 0, 0
+        monkeypatch.setattr(drain, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        monkeypatch.setattr(drain, "unsent_bytes", lambda *_: self.unsent)
+        monkeypatch.setattr(processes, "find", lambda _: Found(()))
+        monkeypatch.setattr(processes, "cpu_s", lambda _: dict(self.used_s))
+        api = RecordedApi({})
+        monkeypatch.setattr(api, "in_flight", lambda: self.requests)
+        self.activity = Activity(5, Ports(), api)
 
-    def established(pid: int, ports: tuple[int, ...]) -> list[connections.Connection]:
-        return [one] if Ports().http in ports else []
-
-    monkeypatch.setattr(connections, "established", established)
-    monkeypatch.setattr(connections, "traffic", lambda pid, connection: traffic)
-    monkeypatch.setattr(connections, "end", end)
-    drain = Drain(RunningServer(), RecordedApi({"/metrics": page}), SETTINGS, Journal(), has_leaks)  # type: ignore[arg-type]
-    return drain._step(), frozenset(ended)
+    def idle_s(self, now_s: float) -> float:
+        self.now_s = now_s
+        return self.activity.idle_s()
 
 
-class RunningServer:
-    pid, ports = 1, Ports()
-
-    def status(self) -> None:
-        return None
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> Idle:
+    return Idle(monkeypatch)
 
 
-@pytest.mark.parametrize(
-    ("waiting", "silent_s", "was_answered", "is_ended"),
-    [
-        (0, 4.0, True, True),
-        (0, 1.0, True, False),
-        (0, 100.0, False, False),  # a request that was not answered yet
-        (1, 4.0, True, False),  # perhaps a stream that pauses
-        (1, 16.0, True, True),
-    ],
-)
-def test_drains_by_ending_idle_connections_only(
-    monkeypatch: pytest.MonkeyPatch,
-    waiting: int,
-    silent_s: float,
-    was_answered: bool,
-    is_ended: bool,
-) -> None:
-    page = f"llm_requests_running 0\nllm_requests_waiting {waiting}\n".encode()
-    traffic = connections.Traffic(silent_s, was_answered)
-    is_over, ended = drain_step(monkeypatch, page, traffic, has_leaks=True)
-    assert bool(ended) == is_over == is_ended
-    is_over, _ = drain_step(monkeypatch, page, traffic, has_leaks=False)
-    assert not is_over  # tritonserver ends by itself
+def test_idle_models_compute_next_to_nothing(idle: Idle) -> None:
+    idle.used_s[1] += 0.02  # two counts of Linux's
+    assert idle.idle_s(1.0) == 1.0
+    del idle.used_s[2]  # it has ended: what it had used is no work of the others
+    assert idle.idle_s(4.0) == 4.0
+    idle.used_s[1] += 0.2
+    assert idle.idle_s(4.1) == 0.0
+    assert idle.idle_s(5.1) == 1.0
 
 
-@pytest.mark.parametrize(
-    ("quiet_s", "silent_s", "is_ended"),
-    [
-        (4.0, 4.0, True),
-        (1.0, 4.0, False),  # a model computes: perhaps for this one
-        (4.0, 1.0, False),
-    ],
-)
-def test_silent_grpc_connections_are_ended_when_no_model_computes(
-    monkeypatch: pytest.MonkeyPatch, quiet_s: float, silent_s: float, is_ended: bool
-) -> None:
-    one, ended = connections.Connection(5, 4000), set[connections.Connection]()
-    monkeypatch.setattr(quiet.Quiet, "seconds", lambda self: quiet_s)
-    monkeypatch.setattr(
-        connections, "established", lambda pid, ports: [one] * (Ports().grpc in ports)
-    )
-    monkeypatch.setattr(connections, "traffic", lambda *_: connections.Traffic(silent_s, False))
-    monkeypatch.setattr(connections, "end", lambda pid, wanted: ended.update(wanted) or 1)
-    api = RecordedApi({"/metrics": b"llm_requests_running 0\n"})
-    drain = Drain(RunningServer(), api, SETTINGS, Journal(), False)  # type: ignore[arg-type]
-    assert not drain._step()  # tritonserver ends by itself then
-    assert ended == ({one} if is_ended else set())
-
-
-def test_quiet_is_what_computes_next_to_nothing() -> None:
-    now_s, used = 0.0, {1: 5.0, 2: 7.0}
-    found = quiet.Quiet(lambda: dict(used), lambda: now_s)
-    now_s = 1.0
-    used[1] += 0.02  # two counts of Linux's
-    assert found.seconds() == 1.0
-    del used[2]  # ended: what it had used is no work of the others'
-    now_s = 4.0
-    assert found.seconds() == 4.0
-    now_s, used[1] = 4.1, used[1] + 0.1  # at work again
-    assert found.seconds() == 0.0
-    now_s = 5.1
-    assert found.seconds() == 1.0
-    now_s, used[3] = 5.2, 0.5  # a new process
-    assert found.seconds() == 0.0
-
-
-def test_a_process_that_is_gone_has_used_nothing(tmp_path: Path) -> None:
-    (tmp_path / "7").mkdir()
-    fields = " ".join(["S", "1", *["0"] * 9, "150", "50", *["0"] * 20])
-    (tmp_path / "7" / "stat").write_text(f"7 (a ) name) {fields}")
-    second = 200 / os.sysconf("SC_CLK_TCK")
-    assert processes.cpu_s(7, tmp_path) == second and processes.cpu_s(8, tmp_path) == 0.0
-
-
-@pytest.mark.parametrize(("exit_s", "is_over"), [(0.0, True), (60.0, False)])
-def test_a_server_without_connections_is_not_waited_for_long(
-    monkeypatch: pytest.MonkeyPatch, exit_s: float, is_over: bool
-) -> None:
-    """Triton stays until its exit timeout where a load failed before."""
-    monkeypatch.setattr(connections, "established", lambda pid, ports: [])
-    api = RecordedApi({"/metrics": b""})
-    drain = Drain(RunningServer(), api, Settings(exit_s=exit_s), Journal(), has_leaks=False)  # type: ignore[arg-type]
-    assert drain._step() is is_over
+@pytest.mark.parametrize("what", ["requests", "unsent"])
+def test_requests_and_unsent_bytes_are_in_flight(idle: Idle, what: str) -> None:
+    assert idle.idle_s(1.0) == 1.0
+    setattr(idle, what, 1)
+    assert idle.idle_s(9.0) == 0.0
+    setattr(idle, what, 0)
+    assert idle.idle_s(11.0) == 2.0

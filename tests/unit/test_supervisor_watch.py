@@ -1,21 +1,23 @@
-"""What the supervisor concludes from the processes that it sees, and from loads without an end."""
+"""What the supervisor concludes from processes, canaries and loads without an end."""
 
-import contextlib
+from collections.abc import Callable
 
 import pytest
+from prometheus_client.samples import Sample
 
 from operations.ports import Ports
-from operations.supervisor import connections, processes
-from operations.supervisor.events import Cause
-from operations.supervisor.journal import Journal
+from operations.supervisor import processes
+from operations.supervisor.canary import Canary
+from operations.supervisor.events import Cause, EventLog
 from operations.supervisor.metrics import SupervisorMetrics
 from operations.supervisor.processes import Found, Instance, State
-from operations.supervisor.settings import Settings
-from operations.supervisor.triton_api import NoAnswer, TritonApi
+from operations.supervisor.settings import SupervisorSettings
+from operations.supervisor.triton_api import Answer, NoAnswer, TritonApi
 from operations.supervisor.watch import Watch
 
-SETTINGS = Settings()
-LLM = Instance("llm", "llm_0_0", 6, "rag_1")
+SETTINGS = SupervisorSettings()
+TOKENIZER = Instance("tokenizer", "tokenizer_0_0", 6, "rag_1")
+LLM = Instance("llm", "llm_0_0", 8, "rag_2")
 
 
 class LoadingApi(TritonApi):
@@ -28,26 +30,27 @@ class LoadingApi(TritonApi):
 class Machine:
     """The processes that there are, and a watch over them; no thread of it runs."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, settings: Settings = SETTINGS) -> None:
-        self.living: tuple[Instance, ...] = (LLM,)
-        self._open = contextlib.ExitStack()
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, settings: SupervisorSettings = SETTINGS
+    ) -> None:
+        self.living: tuple[Instance, ...] = (TOKENIZER, LLM)
         self.states: dict[int, State] = {}
         self.dead: frozenset[int] = frozenset()
-        metrics = SupervisorMetrics(("llm",))
-        self.watch = Watch(5, LoadingApi(Ports()), settings, Journal(lambda line: None), metrics)
-        self.health = self.watch._health["llm"]
-        monkeypatch.setattr(self.watch._finder, "find", lambda: Found(self.living, self.dead))
+        metrics = SupervisorMetrics(("tokenizer",))
+        self.watch = Watch(5, LoadingApi(Ports()), settings, EventLog(lambda line: None), metrics)
+        self.health = self.watch._health["tokenizer"]
+        monkeypatch.setattr(processes, "find", lambda pid: Found(self.living, self.dead))
         monkeypatch.setattr(processes, "state", lambda pid: self.states.get(pid, State.ALIVE))
         monkeypatch.setattr(processes, "kill", lambda instance: None)
-        monkeypatch.setattr(connections, "end_clients", lambda *_: 0)
         monkeypatch.setattr(self.watch._threads, "submit", lambda *_: None)
 
     def begin_load(self) -> None:
         """As a recovery does."""
         self.health.begin_recovery(Cause.DEAD)
-        self._open.enter_context(self.watch._loads.under_way("llm"))
+        self.watch._dead_before_loads |= self.dead
+        self.watch._loading.add("tokenizer")
 
-    def die(self, instance: Instance = LLM) -> None:
+    def die(self, instance: Instance = TOKENIZER) -> None:
         """As a zombie: without arguments, so not found any more."""
         self.states[instance.pid] = State.DEAD
         self.living = tuple(one for one in self.living if one != instance)
@@ -71,7 +74,7 @@ def test_a_dead_process_is_brought_back(machine: Machine) -> None:
 def test_one_that_triton_replaced_is_not(machine: Machine) -> None:
     """Somebody loads the model again: the old process may take its time to end."""
     machine.watch.tick(1.0)
-    machine.living += (Instance("llm", "llm_0_0", 7, "rag_2"),)
+    machine.living += (Instance("tokenizer", "tokenizer_0_0", 7, "rag_3"),)
     machine.watch.tick(2.0)
     machine.die()
     for second in range(3, 9):
@@ -114,7 +117,7 @@ def test_one_that_we_ended_is_no_news(machine: Machine) -> None:
     """It may take its time to end, and then be a zombie for as long as the server lives."""
     machine.watch.tick(1.0)
     machine.health.begin_recovery(Cause.STUCK)
-    machine.watch._clear_away(frozenset(["llm"]))
+    machine.watch._kill("tokenizer")
     machine.watch.tick(2.0)
     machine.die()
     for second in range(3, 20):
@@ -135,29 +138,68 @@ def test_one_that_dies_behind_its_load_is_left_to_its_canary(machine: Machine) -
     assert machine.watch.server_problem is None
 
 
-@pytest.mark.parametrize(
-    ("counters", "expected"),
-    [
-        (["1", "1"], {"llm": Cause.STUCK, "ensemble": Cause.CALLER}),
-        (["1", "2"], {}),  # busy with others
-    ],
-)
-def test_what_streamed_to_a_dead_model_may_be_blocked(
-    machine: Machine,
-    monkeypatch: pytest.MonkeyPatch,
-    counters: list[str],
-    expected: dict[str, Cause],
-) -> None:
-    api = machine.watch._api
+@pytest.mark.parametrize("state", [State.DEAD, State.STOPPED])
+def test_a_decoupled_model_costs_the_server(machine: Machine, state: State) -> None:
+    """Its streams, and models that wait for it, would hang for ever."""
+    machine.watch.tick(1.0)
+    machine.states[LLM.pid] = state
+    machine.watch.tick(2.0)
+    assert machine.watch.server_problem is None
+    machine.watch.tick(2.1 + SETTINGS.lasting_s)
+    assert machine.watch.server_problem is Cause(state.value)
 
-    def silent(canary: object, timeout_s: float) -> None:
-        raise NoAnswer("timed out", is_late=True)
 
-    monkeypatch.setattr(api, "ask", silent)
-    monkeypatch.setattr(api, "progress", lambda canary: (counters.pop(0),))
-    machine.watch._health["rag_cancellable"].begin_recovery(Cause.DEAD)
-    assert machine.watch._begin_blocked(frozenset(["rag_cancellable"])) == expected
-    assert machine.health.recovering == bool(expected)
+def test_a_model_that_keeps_dying_costs_the_server(machine: Machine) -> None:
+    for _ in range(SETTINGS.reloads):
+        machine.watch._recover("tokenizer", Cause.FAILING)
+        machine.health.end_recovery(1.0)
+    assert machine.watch.server_problem is None
+    machine.watch._recover("tokenizer", Cause.FAILING)
+    assert machine.watch.server_problem is Cause.FAILING
+
+
+@pytest.mark.parametrize("state", [State.DEAD, State.GONE])
+def test_a_server_that_is_gone_below_its_launcher_is_dead(machine: Machine, state: State) -> None:
+    machine.states[machine.watch.pid] = state
+    machine.watch.tick(1.0)
+    machine.watch.tick(1.1 + SETTINGS.lasting_s)
+    assert machine.watch.server_problem is Cause.DEAD
+
+
+class FailingApi(LoadingApi):
+    """Every canary gets an error; beside the first one, `during` happens."""
+
+    def __init__(self, during: Callable[[], None] = lambda: None) -> None:
+        super().__init__(Ports())
+        self.during = during
+
+    def progress(self, canary: Canary) -> tuple[Sample, ...]:
+        return ()
+
+    def ask(self, canary: Canary, timeout_s: float) -> Answer:
+        self.during()
+        return Answer(500, b'{"error": "no"}', 0.1)
+
+    def unloaded_models(self) -> frozenset[str]:
+        return frozenset()
+
+
+@pytest.mark.parametrize("is_reloaded", [False, True])
+def test_a_model_is_not_to_blame_for_one_that_it_calls(machine: Machine, is_reloaded: bool) -> None:
+    """Also where that is back when the error comes."""
+    watch = machine.watch
+    for health in watch._health.values():
+        health.answered(0.0)
+
+    def reload() -> None:
+        if is_reloaded:
+            machine.health.begin_recovery(Cause.DEAD)
+            machine.health.end_recovery(1.0)
+
+    watch._api = FailingApi(reload)
+    for _ in range(SETTINGS.failures):
+        watch._ask(watch._canaries["rag_cancellable"])
+    assert (watch.server_problem is None) == is_reloaded
 
 
 @pytest.mark.parametrize(("load_s", "problem"), [(0.0, Cause.STUCK), (60.0, None)])
@@ -165,6 +207,6 @@ def test_a_load_without_an_end_costs_the_server(
     monkeypatch: pytest.MonkeyPatch, load_s: float, problem: Cause | None
 ) -> None:
     """Not so a late answer to what is asked before it."""
-    watch = Machine(monkeypatch, Settings(load_s=load_s)).watch
-    assert watch._load_and_ask("llm") == "no answer"
+    watch = Machine(monkeypatch, SupervisorSettings(load_s=load_s)).watch
+    assert watch._load_and_ask("tokenizer") == "no answer"
     assert watch.server_problem is problem

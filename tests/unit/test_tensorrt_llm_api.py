@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from ensembles.manifest import ManifestError
-from python_backends.engines import Delta, load_llm_engine
+from python_backends.engines.llm_engine import Delta, GenerationParams
+from python_backends.engines.load import load_llm_engine
 from python_backends.engines.tensorrt_llm_api import TensorRtLlmApi, sampling_params
-from python_backends.generation.sampling import GenerationParams
-from python_backends.stage import Overloaded, RequestError
+from python_backends.errors import Overloaded, RequestError
 from tests.fakes import folders, tensorrt_llm
 from tests.fakes.serving import WAIT_S, FakeSink, context, greedy
 
@@ -88,7 +88,7 @@ def test_an_argument_that_the_library_does_not_know_fails_load(load):
 
 
 @pytest.mark.parametrize("text", ["model: x", "[]", '{"model": "x"}', '{"max_seq_len": 64}'])
-def test_a_config_that_is_not_ours_asks_for_a_rebuild(load, text):
+def test_another_config_asks_for_a_rebuild(load, text):
     with pytest.raises(ManifestError, match=r"model\.yaml: a JSON object with .*; rebuild"):
         load(text=text)
 
@@ -113,7 +113,7 @@ def test_an_unknown_engine_says_which_are_known(tmp_path):
 
 
 @pytest.mark.parametrize("step", [1, 3])
-def test_deltas_are_what_is_new_in_outputs_that_carry_all(load, step):
+def test_deltas_hold_only_the_new_ids_of_cumulative_outputs(load, step):
     engine = load()
     library = library_of(engine)
     library.answer, library.ids_per_step = lambda _: itertools.count(100), step
@@ -133,7 +133,7 @@ def test_any_end_token_stops_and_stays_among_the_ids(load, end):
     assert sink.ids == [40, 41, end]
 
 
-def test_requests_run_side_by_side(load):
+def test_requests_run_concurrently(load):
     engine = load()
     library_of(engine).go_on.clear()
     sinks = [ask(engine, (i, i + 1)) for i in range(2, 6)]
@@ -164,7 +164,7 @@ def test_cancelling_before_the_start_never_reaches_the_library(load):
     assert library_of(engine).requests == []
 
 
-def test_cancelling_what_is_over_does_nothing(load):
+def test_cancelling_an_ended_request_does_nothing(load):
     engine = load()
     sink = ask(engine, max_tokens=1)
     sink.wait()
@@ -189,14 +189,14 @@ def test_an_error_of_the_library_ends_that_request_alone(load):
     assert good.wait() == Delta((57,), "length")
 
 
-def test_a_refused_request_ends_with_the_librarys_words(load):
+def test_a_refused_request_ends_with_the_librarys_error(load):
     engine = load(eos=())
     last = ask(engine).wait()
     assert last.finish_reason == "error"
     assert "end_id" in str(last.error)
 
 
-def test_an_end_that_nobody_asked_for_is_an_error(load, monkeypatch):
+def test_an_unknown_finish_reason_is_an_error(load, monkeypatch):
     engine = load()
     monkeypatch.setattr(
         tensorrt_llm.RequestOutput, "_step", lambda output: output._finish("timeout")
@@ -207,7 +207,7 @@ def test_an_end_that_nobody_asked_for_is_an_error(load, monkeypatch):
 # --- limits ----------------------------------------------------------------------------------
 
 
-def test_what_may_run_and_wait_is_bounded_and_room_comes_back(load):
+def test_running_and_waiting_requests_are_limited(load):
     engine = load(running=1, waiting=1)
     library_of(engine).go_on.clear()
     taken = [ask(engine), ask(engine)]
@@ -220,7 +220,7 @@ def test_what_may_run_and_wait_is_bounded_and_room_comes_back(load):
     assert ask(engine).wait().finish_reason
 
 
-def test_the_plans_batch_bounds_what_runs(load):
+def test_the_plans_batch_size_limits_running_requests(load):
     engine = load(plan={"max_batch_size": 3}, running=4, waiting=2)
     library_of(engine).go_on.clear()
     for _ in range(5):
@@ -230,7 +230,7 @@ def test_the_plans_batch_bounds_what_runs(load):
         ask(engine)
 
 
-def test_closing_ends_what_runs(load):
+def test_closing_ends_running_requests(load):
     engine = load()
     library_of(engine).go_on.clear()
     sinks = [ask(engine) for _ in range(3)]
@@ -266,13 +266,13 @@ def test_greedy_asks_for_the_likeliest_token():
     assert fields(temperature=0.7, top_k=1) == COMMON | {"top_k": 1}
 
 
-def test_sampling_hands_over_what_limits_it():
+def test_sampling_passes_on_its_limits():
     drawn = {"temperature": 0.7, "top_p": 0.9}
     assert fields(**drawn) == COMMON | drawn, "top_k 0 is no limit"
     assert fields(**drawn, top_k=5, min_tokens=3) == COMMON | drawn | {"top_k": 5, "min_tokens": 3}
 
 
-def test_penalties_are_handed_over_where_they_do_something():
+def test_only_penalties_that_change_something_are_passed_on():
     asked = {"repetition_penalty": 1.2, "presence_penalty": 0.5, "frequency_penalty": -0.5}
     assert fields(**asked) == COMMON | {"top_k": 1} | asked
 

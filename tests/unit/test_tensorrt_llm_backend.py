@@ -11,16 +11,12 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
 from builders.tensorrt_llm.backend_tensors import INPUTS, OUTPUTS
-from python_backends.engines import Delta, load_llm_engine
 from python_backends.engines import tensorrt_llm_backend as backend
-from python_backends.engines.tensorrt_llm_backend import (
-    TENSORRT_LLM,
-    TensorRtLlmBackend,
-    request_inputs,
-    stop_inputs,
-)
-from python_backends.generation.sampling import GenerationParams
-from python_backends.stage import Overloaded
+from python_backends.engines.llm_engine import Delta, GenerationParams
+from python_backends.engines.load import load_llm_engine
+from python_backends.engines.tensorrt_llm_backend import TensorRtLlmBackend
+from python_backends.engines.tensorrt_llm_tensors import TENSORRT_LLM, request_inputs, stop_inputs
+from python_backends.errors import Overloaded
 from tests.fakes import folders
 from tests.fakes.serving import WAIT_S, FakeCaller, FakeSink, context, greedy
 
@@ -42,7 +38,7 @@ def response(*ids: int) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def load(tmp_path, monkeypatch):
-    monkeypatch.setattr(backend, "STOP_AGAIN_S", 0.01)
+    monkeypatch.setattr(backend, "STOP_INTERVAL_S", 0.01)
     made = []
 
     def start(streaming, running=2, waiting=2, eos=(1,)) -> TensorRtLlmBackend:
@@ -97,7 +93,7 @@ def ask(engine, prompt=(5, 6, 7), **changes) -> FakeSink:
 # --- what is sent ----------------------------------------------------------------------------
 
 
-def test_every_tensor_is_declared_so_by_the_backend():
+def test_every_tensor_is_declared_alike_by_the_backend():
     config = text_format.Parse(STAND_IN.read_text(), schema.ModelConfig())
     declared = {t.name: (schema.DataType.Name(t.data_type), list(t.dims)) for t in config.input}
     outputs = {t.name: (schema.DataType.Name(t.data_type), list(t.dims)) for t in config.output}
@@ -166,7 +162,7 @@ def test_a_stop_request():
 # --- what comes back -------------------------------------------------------------------------
 
 
-def test_responses_are_deltas_and_the_number_of_ids_tells_the_end(load):
+def test_responses_are_deltas_until_max_tokens(load):
     engine = load(lambda *_: iter([response(50), response(51, 52), response(), response(53)]))
     sink = ask(engine)
     assert sink.wait() == Delta((53,), "length")
@@ -179,7 +175,7 @@ def test_an_end_token_among_the_ids_is_the_end(load, end):
     assert ask(engine).wait() == Delta((end,), "stop")
 
 
-def test_an_answer_that_ends_early_has_come_upon_the_end_token(load):
+def test_an_answer_that_ends_early_ended_with_the_end_token(load):
     engine = load(lambda *_: iter([response(50), response()]))
     sink = ask(engine)
     assert sink.wait() == Delta((), "stop")
@@ -200,7 +196,7 @@ def test_an_error_ends_that_request_alone(load):
     assert good.wait() == Delta((51, 52, 53), "length")
 
 
-def test_a_full_queue_of_the_backend_is_told_as_such(load):
+def test_a_full_queue_of_the_backend_is_overload(load):
     def streaming(inputs, request_id):
         raise Overloaded("Exceeds maximum queue size")
         yield
@@ -211,7 +207,7 @@ def test_a_full_queue_of_the_backend_is_told_as_such(load):
 # --- many at a time --------------------------------------------------------------------------
 
 
-def test_what_may_run_and_wait_is_bounded_and_room_comes_back(load):
+def test_running_and_waiting_requests_are_limited(load):
     model = Backend()
     engine = load(model, running=2, waiting=1)
     sinks = [ask(engine) for _ in range(3)]
@@ -289,7 +285,7 @@ def test_a_sink_may_cancel_from_within(load):
     assert sink.ids == [50]
 
 
-def test_a_stop_that_fails_is_tried_again(load, caplog):
+def test_a_failed_stop_request_is_repeated(load, caplog):
     model, failures = Backend(), itertools.count()
 
     def streaming(inputs, request_id):
@@ -305,7 +301,7 @@ def test_a_stop_that_fails_is_tried_again(load, caplog):
     assert "could not be stopped; trying again" in caplog.text
 
 
-def test_cancelling_what_is_over_does_nothing(load):
+def test_cancelling_an_ended_request_does_nothing(load):
     engine = load(lambda *_: iter([response(1)]))
     sink = ask(engine)
     sink.wait()
@@ -314,7 +310,7 @@ def test_cancelling_what_is_over_does_nothing(load):
     assert ask(engine).wait().finish_reason == "stop"
 
 
-def test_closing_stops_what_runs_and_drops_what_waits(load):
+def test_closing_stops_running_requests_and_drops_waiting_ones(load):
     model = Backend()
     engine = load(model, running=1, waiting=2)
     sinks = [ask(engine) for _ in range(3)]
@@ -324,8 +320,8 @@ def test_closing_stops_what_runs_and_drops_what_waits(load):
     assert len(model.stopped) == 1
 
 
-def test_a_generation_that_does_not_stop_is_given_up(load, monkeypatch, caplog):
-    monkeypatch.setattr(backend, "GIVE_UP_S", 0.05)
+def test_a_generation_that_does_not_stop_is_ended_without_the_backend(load, monkeypatch, caplog):
+    monkeypatch.setattr(backend, "STOP_TIMEOUT_S", 0.05)
     model = Backend()
     model.ignored_stops = 10**9
     engine = load(model)

@@ -11,7 +11,7 @@ from builders.errors import BuildError
 from builders.spec import LookaheadSpec, LoraSpec
 from builders.tensorrt_llm.backend_config import LEFT_OUT, engine_config_text, parameters
 from builders.tensorrt_llm.backend_tensors import INPUTS, OUTPUTS
-from python_backends.engines.tensorrt_llm_backend import TENSORRT_LLM
+from python_backends.engines.tensorrt_llm_tensors import TENSORRT_LLM
 from tests.fakes.plans import RECOMMENDED_KV, RUNTIME, engine_plan
 
 ENGINE = Path("/models/engines/my-llm")

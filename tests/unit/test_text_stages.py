@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ensembles.manifest import TOKENIZER_FILE, ManifestError
-from python_backends.stage import RequestError
+from python_backends.errors import RequestError
 from python_backends.stages.pair_tokenizer import PairTokenizerStage
 from python_backends.stages.tokenizer import TokenizerStage
 from tests.fakes import folders
@@ -25,7 +25,7 @@ def test_texts_become_padded_rows(folder):
     assert answer["input_ids"].dtype == answer["attention_mask"].dtype == np.int64
 
 
-def test_a_long_text_is_cut_at_the_encoders_limit(folder):
+def test_a_long_text_is_truncated_at_the_encoders_limit(folder):
     answer = TokenizerStage(context(folder)).answer(tensors(text="a " * 100))
     assert answer["input_ids"].tolist() == [[CLS, *[A] * 30, SEP]]
 
@@ -38,13 +38,13 @@ def test_a_long_text_is_cut_at_the_encoders_limit(folder):
         (np.empty(0, object), "text: none given"),
     ],
 )
-def test_texts_that_are_none_are_refused(folder, value, says):
+def test_missing_and_blank_texts_are_refused(folder, value, says):
     with pytest.raises(RequestError) as caught:
         TokenizerStage(context(folder)).answer(tensors(text=value))
     assert str(caught.value).startswith(says)
 
 
-def test_a_faulty_request_leaves_its_neighbours_alone(folder):
+def test_an_invalid_request_fails_alone(folder):
     stage = TokenizerStage(context(folder))
     good, bad, also_good = stage.run([tensors(text=t) for t in ("a", "", "b")])
     assert isinstance(bad, RequestError)

@@ -1,4 +1,4 @@
-"""Traces: whose child a span is, what is in it, and that nothing of it can harm a request."""
+"""Traces: parents and content of spans; no fault of a trace harms a request."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -14,11 +15,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from ensembles.contracts import LLM, ModelContract, tensor
 from ensembles.tensors import DType
-from python_backends.stage import Cancelled, RequestError, Stage
+from python_backends.errors import Cancelled, RequestError
+from python_backends.stage import Stage
 from python_backends.triton import tracing
 from python_backends.triton.adapter import DecoupledModel, PlainModel
-from python_backends.triton.telemetry import Telemetry
-from python_backends.triton.tracing import ENDPOINTS, NoTracer, SdkTracer, make_tracer, parent_of
+from python_backends.triton.telemetry import RequestRecord, Telemetry
+from python_backends.triton.tracing import ENDPOINTS, Tracer, make_tracer, parent_of
 from tests.fakes.serving import FakeMeter, strings
 from tests.fakes.triton_stub import InferenceRequest, Tensor
 
@@ -52,7 +54,7 @@ def asked(sent=None, tritons=None, name="traceparent", **inputs) -> InferenceReq
         (asked(SENT, "nonsense"), SENT),
     ],
 )
-def test_a_span_belongs_under_tritons_own_or_what_the_client_sent(request_, parent):
+def test_a_spans_parent_is_tritons_span_or_the_clients(request_, parent):
     assert parent_of(request_) == parent
 
 
@@ -65,11 +67,11 @@ class Traced:
             InMemorySpanExporter(),
         )
         self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.tracer = SdkTracer(self.provider, "mine", "3", is_leaf=False)
+        self.tracer = Tracer(self.provider, "mine", "3", is_leaf=False)
 
     def telemetry(self, is_leaf=False) -> Telemetry:
         if is_leaf:
-            self.tracer = SdkTracer(self.provider, "mine", "3", is_leaf=True)
+            self.tracer = Tracer(self.provider, "mine", "3", is_leaf=True)
         return Telemetry(FakeMeter(), self.tracer)
 
     def spans(self):
@@ -83,15 +85,15 @@ def traced():
     return Traced()
 
 
-def test_parts_and_calls_lie_within_the_span_of_their_request(traced):
-    record = traced.telemetry().record(asked(SENT))
+def test_phases_and_calls_are_children_of_their_requests_span(traced):
+    record = RequestRecord(traced.telemetry(), asked(SENT))
     at_s = record.arrival_s
-    record.part("queue", at_s, at_s + 0.001)
-    record.part("prefill", at_s + 0.001, at_s + 0.003)
-    with record.calling("embedder") as traceparent:
+    record.record_phase("queue", at_s, at_s + 0.001)
+    record.record_phase("prefill", at_s + 0.001, at_s + 0.003)
+    with record.model_call("embedder") as traceparent:
         pass
-    record.describe({"gen_ai.request.max_tokens": 5})
-    record.end("ok", time.perf_counter() + 1.0)
+    record.set_attributes({"gen_ai.request.max_tokens": 5})
+    record.finish("ok", time.perf_counter() + 1.0)
     queue, prefill, call, top = traced.spans()
     assert [s.name for s in (queue, prefill, call, top)] == [
         "queue", "prefill", "call embedder", "mine"
@@ -114,10 +116,10 @@ def test_parts_and_calls_lie_within_the_span_of_their_request(traced):
     }
 
 
-def test_times_are_those_of_the_clock_on_the_wall(traced):
+def test_spans_have_wall_clock_times(traced):
     before_ns = time.time_ns()
-    record = traced.telemetry().record(asked())
-    record.end("ok", time.perf_counter())
+    record = RequestRecord(traced.telemetry(), asked())
+    record.finish("ok", time.perf_counter())
     (span,) = traced.spans()
     assert before_ns - 1e6 < span.start_time <= span.end_time < time.time_ns() + 1e6
 
@@ -126,11 +128,11 @@ def test_times_are_those_of_the_clock_on_the_wall(traced):
     ("error", "kind"),
     [(RequestError("my secret"), "invalid"), (Cancelled("x"), "cancelled"), (KeyError(), "failed")],
 )
-def test_an_error_is_told_by_its_class_and_not_by_its_message(traced, error, kind):
-    record = traced.telemetry().record(asked())
-    with pytest.raises(type(error)), record.calling("llm"):
+def test_an_error_is_recorded_by_its_class_without_its_message(traced, error, kind):
+    record = RequestRecord(traced.telemetry(), asked())
+    with pytest.raises(type(error)), record.model_call("llm"):
         raise error
-    record.end(kind, time.perf_counter())
+    record.finish(kind, time.perf_counter())
     for span in traced.spans():
         assert (span.status.is_ok, span.status.description) == (False, None)
         assert span.attributes["error.type"] == kind
@@ -138,16 +140,16 @@ def test_an_error_is_told_by_its_class_and_not_by_its_message(traced, error, kin
         assert "secret" not in span.to_json()
 
 
-def test_an_order_that_is_no_request_leaves_no_span(traced):
-    traced.telemetry().record(asked()).end(None, time.perf_counter())
+def test_a_stop_request_has_no_span(traced):
+    RequestRecord(traced.telemetry(), asked()).finish(None, time.perf_counter())
     assert traced.spans() == ()
 
 
-def test_what_the_client_did_not_sample_stays_so_for_those_it_calls(traced):
-    record = traced.telemetry().record(asked(SENT[:-2] + "00"))
-    with record.calling("llm") as traceparent:
+def test_a_trace_that_the_client_did_not_sample_stays_unsampled_in_calls(traced):
+    record = RequestRecord(traced.telemetry(), asked(SENT[:-2] + "00"))
+    with record.model_call("llm") as traceparent:
         pass
-    record.end("ok", time.perf_counter())
+    record.finish("ok", time.perf_counter())
     assert traced.spans() == ()
     assert (traceparent[3:35], traceparent[-2:]) == (TRACE, "00")
 
@@ -175,53 +177,72 @@ def test_requests_of_one_batch_have_a_span_each_without_their_text(pb, traced):
     assert "secret" not in first.to_json()
 
 
-class Breaking:
-    """A tracer whose spans fail at everything."""
+class BrokenSpan:
+    """A span of the SDK that fails at everything but its ids."""
 
-    traceparent = None
-
-    def start(self, request, arrival_s):
-        return self
+    def __init__(self, span):
+        self.get_span_context = span.get_span_context
 
     def __getattr__(self, name):
         raise RuntimeError(f"no {name}")
 
 
-def test_spans_that_fail_harm_no_request(pb, caplog):
-    model = PlainModel(Upper(), Telemetry(FakeMeter(), Breaking()))
+def break_spans(tracer: Tracer, whole: int) -> None:
+    """After `whole` spans, none can be started; those that were fail at everything else."""
+    start_span, started = tracer.otel.start_span, []
+
+    def start_or_fail(*args, **options):
+        started.append(args)
+        if len(started) > whole:
+            raise RuntimeError("no more spans")
+        return BrokenSpan(start_span(*args, **options))
+
+    tracer.otel = SimpleNamespace(start_span=start_or_fail)
+
+
+@pytest.mark.parametrize("whole", [0, 1])
+def test_spans_that_fail_harm_no_request(pb, traced, caplog, whole):
+    break_spans(traced.tracer, whole)
+    model = PlainModel(Upper(), traced.telemetry())
     (response,) = model.execute([asked(text=strings("a"))])
     assert response.outputs()["loud"].tolist() == [b"A"]
-    assert "its request goes on" in caplog.text
+    assert traced.spans() == ()
+    assert ("a span is incomplete" if whole else "a request is not traced") in caplog.text
+
+
+def test_a_call_that_cannot_be_traced_is_made(pb, traced, caplog):
+    break_spans(traced.tracer, 1)
 
     class Steps:
         contract = LLM
 
         def start(self, stream):
-            stream.part("queue", 0.0, 1.0)
-            stream.describe({"a": 1})
-            with stream.calling("llm") as traceparent:
+            stream.record_phase("queue", 0.0, 1.0)
+            stream.set_attributes({"a": 1})
+            with stream.model_call("llm") as traceparent:
                 assert traceparent is None
             stream.send({"text_output": ["a"]}, final=True)
 
     request = asked(text_input=strings("a"))
-    DecoupledModel(Steps(), Telemetry(FakeMeter(), Breaking())).execute([request])
+    DecoupledModel(Steps(), traced.telemetry()).execute([request])
     assert [r.has_error() for r, _ in request.sender.sent] == [False]
+    assert "a call is not traced" in caplog.text
 
 
 def test_a_request_whose_parameters_cannot_be_read_is_served_untraced(traced, caplog):
     request = asked()
     request.parameters = lambda: "{"
-    record = traced.telemetry().record(request)
-    with record.calling("llm") as traceparent:
+    record = RequestRecord(traced.telemetry(), request)
+    with record.model_call("llm") as traceparent:
         assert traceparent is None
-    record.end("ok", time.perf_counter())
+    record.finish("ok", time.perf_counter())
     assert traced.spans() == ()
     assert "not traced" in caplog.text
 
 
-def test_a_thread_that_lags_behind_costs_spans_and_no_memory(traced, monkeypatch):
-    monkeypatch.setattr(tracing, "MAX_NOTES", 3)
-    tracer, go_on = SdkTracer(traced.provider, "m", "1", is_leaf=True), threading.Event()
+def test_a_slow_tracing_thread_loses_spans_and_keeps_memory_bounded(traced, monkeypatch):
+    monkeypatch.setattr(tracing, "MAX_PENDING", 3)
+    tracer, go_on = Tracer(traced.provider, "m", "1", is_leaf=True), threading.Event()
     tracer.later(lambda: go_on.wait(10))
     for _ in range(100):
         tracer.start(asked(), time.perf_counter()).end("ok", time.perf_counter())
@@ -244,7 +265,7 @@ def test_without_a_collector_named_the_sdk_is_not_even_imported():
     env = {name: value for name, value in os.environ.items() if name not in ENDPOINTS}
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
-    assert found.stdout.strip() == "NoTracer"
+    assert found.stdout.strip() == "NoneType"
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -252,7 +273,7 @@ def test_either_variable_turns_it_on_and_the_service_has_a_name(monkeypatch, nam
     monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test")
     tracer = make_tracer("m", "1", is_leaf=True)
-    assert isinstance(tracer, SdkTracer)
+    assert isinstance(tracer, Tracer)
     told = tracer._provider.resource.attributes
     assert (told["service.name"], told["deployment.environment"]) == ("triton-rag", "test")
     tracer.close()
@@ -266,14 +287,14 @@ def test_the_environment_names_the_service(monkeypatch):
     tracer.close()
 
 
-def test_settings_that_the_sdk_refuses_mean_no_traces(monkeypatch, caplog):
+def test_an_sdk_that_refuses_its_settings_means_no_traces(monkeypatch, caplog):
     monkeypatch.setenv(ENDPOINTS[0], "http://127.0.0.1:9")
     monkeypatch.setattr(tracing, "_provider", lambda: 1 / 0)
-    assert isinstance(make_tracer("m", "1", is_leaf=True), NoTracer)
+    assert make_tracer("m", "1", is_leaf=True) is None
     assert "no traces" in caplog.text
 
 
-def test_a_last_export_that_hangs_does_not_hold_the_end(traced, monkeypatch):
+def test_a_hanging_last_export_does_not_delay_the_end(traced, monkeypatch):
     monkeypatch.setattr(tracing, "CLOSE_S", 0.01)
     go_on, ended = threading.Event(), threading.Event()
     monkeypatch.setattr(traced.provider, "shutdown", lambda: (go_on.wait(10), ended.set()))

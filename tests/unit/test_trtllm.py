@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from builders.commands import Command, check_programs
 from builders.errors import BuildError
+from builders.external_commands import Command, check_programs
 from builders.gpu import GpuPrecision
 from builders.spec import LookaheadSpec, LoraSpec
 from builders.tensorrt_llm.build_commands import build_commands

@@ -16,22 +16,19 @@ class DocumentsError(Exception):
 
 @dataclass(frozen=True)
 class Document:
-    """One file: its path inside the folder, and its text."""
-
     name: str
     text: str
 
 
 @dataclass(frozen=True)
 class Collection:
-    """What a folder holds; `skipped` says of each file that was left out why."""
+    """The documents of a folder; `skipped` says for each other file why it was left out."""
 
     documents: tuple[Document, ...]
     skipped: tuple[str, ...]
 
     @property
     def texts(self) -> list[str]:
-        """The documents' texts, in order."""
         return [document.text for document in self.documents]
 
     def __str__(self) -> str:
@@ -52,7 +49,14 @@ def read_documents(folder: Path) -> Collection:
             skipped.append(f"{name}: {fault}")
         else:
             documents.append(Document(name, text))
-    _check(folder, len(documents), len(skipped))
+    if not documents:
+        rest = f" ({len(skipped)} skipped)" if skipped else ""
+        raise DocumentsError(f"{folder}: no readable {', '.join(SUFFIXES)} files{rest}")
+    if len(documents) > MAX_DOCUMENTS:
+        raise DocumentsError(
+            f"{folder}: {len(documents):,} documents; at most {MAX_DOCUMENTS:,} fit one request: "
+            "choose a subfolder"
+        )
     return Collection(tuple(documents), tuple(skipped))
 
 
@@ -78,14 +82,3 @@ def _read(path: Path) -> tuple[str, str]:
     except OSError as error:
         return "", error.strerror or "can't be read"
     return text, "" if text.strip() else "empty"
-
-
-def _check(folder: Path, count: int, skipped: int) -> None:
-    if count == 0:
-        rest = f" ({skipped} skipped)" if skipped else ""
-        raise DocumentsError(f"{folder}: no readable {', '.join(SUFFIXES)} files{rest}")
-    if count > MAX_DOCUMENTS:
-        raise DocumentsError(
-            f"{folder}: {count:,} documents; at most {MAX_DOCUMENTS:,} fit one request: "
-            "choose a subfolder"
-        )

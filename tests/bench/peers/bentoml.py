@@ -17,20 +17,20 @@ MAX_LATENCY_MS = 120_000
 
 
 class Texts(BaseModel):
-    """Of one request."""
+    """One `embed` request."""
 
     texts: list[str]
 
 
 class Query(BaseModel):
-    """Of one request."""
+    """One `rerank` request."""
 
     query: str
     passages: list[str]
 
 
 class Question(BaseModel):
-    """Of one request."""
+    """One `rag` request."""
 
     question: str
     passages: list[str]

@@ -23,7 +23,7 @@ class Api(litserve.LitAPI):
         self._models = Models(self._threads)
 
     def batch(self, inputs: list[Any]) -> list[Any]:
-        """As a list: there is nothing to stack."""
+        """Keeps the list: there is nothing to stack."""
         return inputs
 
     def predict(self, x: list[Any]) -> list[Any]:
@@ -31,7 +31,7 @@ class Api(litserve.LitAPI):
         return self._models.answer(self._kind, x)
 
     def unbatch(self, output: list[Any]) -> list[Any]:
-        """As it is."""
+        """Returns it unchanged."""
         return output
 
 

@@ -17,7 +17,7 @@ from transformers.utils import logging
 
 from python_backends.generation.chat_template import strict_template
 from python_backends.stages.prompt_builder import SYSTEM, USER
-from tests.bench.limits import CANDIDATES, MAX_TOKENS, SOURCES
+from tests.bench.rag_limits import CANDIDATES, MAX_TOKENS, SOURCES
 
 MAX_PAIR_TOKENS = 256
 MAX_BATCH_REQUESTS = {"embed": 32, "rerank": 8, "rag": 8}

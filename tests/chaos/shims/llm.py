@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from python_backends.engines import Delta
-from python_backends.generation.llm import LlmStage
+from python_backends.engines.llm_engine import Delta
+from python_backends.stages.llm import LlmStage
 from python_backends.triton.adapter import python_model
 
 AFTER_DELTAS = 3

@@ -1,1 +1,1 @@
-"""A request's flame graph out of its OpenTelemetry trace: where its time went, and what failed."""
+"""Reads the OpenTelemetry trace of a request: where its time went, and what failed."""

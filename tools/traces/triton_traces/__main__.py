@@ -1,7 +1,5 @@
 """`python -m triton_traces`."""
 
-import sys
-
 from triton_traces.command import main
 
-sys.exit(main())
+main()

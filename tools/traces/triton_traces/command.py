@@ -1,89 +1,110 @@
 """`triton-traces`: where a request spent its time."""
 
-import argparse
+from __future__ import annotations
+
 import json
-import os
+import re
 import shutil
 import sys
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from triton_traces import report, svg, text
-from triton_traces.findings import Findings, explain
-from triton_traces.source import DEFAULT_URL, FileFault, NoSuchTrace, load
-from triton_traces.spans import TraceError
+import click
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+from triton_traces.findings import analyse
+from triton_traces.json_output import as_object, trace_events
+from triton_traces.selection import find_request
+from triton_traces.spans import NoSuchTrace, TraceError
+from triton_traces.text import encodable, printable, render
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status: 0, 1 (no such trace), 2 (usage), 130 (Ctrl-C)."""
-    options = _parser().parse_args(arguments)
-    try:
-        return run(options)
-    except KeyboardInterrupt:
-        return _complain("cancelled", INTERRUPTED)
-    except (FileFault, TraceError, ValueError) as error:
-        return _complain(str(error), USAGE)
-    except NoSuchTrace as error:
-        return _complain(str(error), FAILED)
+_path = click.Path(dir_okay=False, path_type=Path)
+_file_option = click.option(
+    "--file",
+    type=_path,
+    default=Path("traces.jsonl"),
+    envvar="TRITON_TRACES_FILE",
+    show_envvar=True,
+    help="The collector's file, one OTLP JSON document a line.",
+)
 
 
-def _complain(message: str, status: int) -> int:
-    print(f"triton-traces: {message}", file=sys.stderr)
-    return status
+class _CommandError(click.ClickException):
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(printable(message))
+        self.exit_code: int = status  # type: ignore[misc]  # click reads it of the instance
 
 
-def _parser() -> argparse.ArgumentParser:
-    what = "show where a request spent its time, as a flame graph"
-    parser = argparse.ArgumentParser(prog="triton-traces", description=what.capitalize() + ".")
-    parser.add_argument(
-        "target",
-        metavar="TARGET",
-        help="request or trace id, or a file with OTLP JSON (one document, or one on each line)",
-    )
-    parser.add_argument(
-        "--url",
-        default=os.environ.get("TRITON_RAG_TRACES_URL", DEFAULT_URL),
-        help="http://host:port of the trace collector (%(default)s; TRITON_RAG_TRACES_URL sets it)",
-    )
-    parser.add_argument(
-        "--id", default="", metavar="ID", help="request or trace id to pick out of a file"
-    )
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="also draw the flame graph")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
-    return parser
+@click.group(context_settings={"show_default": True})
+def main() -> None:
+    """Say where a request spent its time, from its OpenTelemetry trace.
 
-
-def run(options: argparse.Namespace) -> int:
-    """Print the findings of `options.target`, draw them into `options.svg`; 0, or it raises.
-
-    Raises `FileFault`, `NoSuchTrace`, `TraceError` and ValueError.
+    Exit status: 0 done, 1 no such trace or no free port, 2 wrong usage or an unreadable file.
     """
-    found = load(options.target, options.url, options.id)
-    findings = explain(found.spans)
-    if options.json:
-        print(json.dumps(report.as_object(findings), ensure_ascii=False, indent=2))
-    else:
-        print(_text(findings))
-    for remark in filter(None, (found.note, _draw(findings, options.svg))):
-        print(remark, file=sys.stderr)
-    return 0
 
 
-def _text(findings: Findings) -> str:
-    width = shutil.get_terminal_size((100, 24)).columns
-    encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
-    fine = encoding.replace("-", "") == "utf8"
-    return text.render(findings, width, text.FINE if fine else text.PLAIN)
+@main.command()
+@click.argument("target")
+@_file_option
+@click.option("--output", type=_path, help="Also write trace events for Perfetto and speedscope.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+def show(target: str, file: Path, output: Path | None, as_json: bool) -> None:
+    """Show one request: its steps, the critical path, queue against compute, what failed.
 
-
-def _draw(findings: Findings, file: Path | None) -> str:
-    """Write the SVG; what was written, in words."""
-    if file is None:
-        return ""
+    TARGET is a request or trace id to find in --file, or a file of OTLP JSON with one request.
+    """
     try:
-        file.write_text(svg.render(findings), encoding="utf-8")
+        spans, note = find_request(target, file)
+        findings = analyse(spans)
+    except NoSuchTrace as error:
+        raise _CommandError(str(error), 1) from error
+    except TraceError as error:
+        raise _CommandError(str(error), 2) from error
+    if as_json:
+        click.echo(_to_json(as_object(findings)))
+    else:
+        text = render(findings, shutil.get_terminal_size((100, 24)).columns)
+        click.echo(encodable(text, sys.stdout.encoding or "utf-8"))
+    if note:
+        click.echo(note, err=True)
+    if output:
+        _write(output, json.dumps(trace_events(findings)))
+
+
+@main.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=4318,
+    help="Port on 127.0.0.1; 0 takes a free one.",
+)
+@_file_option
+def collect(port: int, file: Path) -> None:
+    """Receive OTLP over HTTP and append it to --file, until Ctrl-C.
+
+    It takes JSON and protobuf, plain or with gzip. The file only grows: delete it after use.
+    """
+    from triton_traces.collector import Collector
+
+    try:
+        collector = Collector(port, file)
     except OSError as error:
-        raise FileFault(f"{file}: {error.strerror or 'can not be written'}") from error
-    return f"drawn: {file}"
+        where = error.filename or f"127.0.0.1:{port}"
+        raise _CommandError(f"{where}: {error.strerror}", 1) from error
+    with collector, suppress(KeyboardInterrupt):
+        click.echo(f"OTEL_EXPORTER_OTLP_ENDPOINT={collector.url}")
+        click.echo(f"appending to {file}", err=True)
+        collector.serve_forever()
+
+
+def _write(file: Path, content: str) -> None:
+    try:
+        file.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise _CommandError(f"{file}: {error.strerror}", 2) from error
+    click.echo(f"written: {file}; open it at ui.perfetto.dev or speedscope.app", err=True)
+
+
+def _to_json(value: object) -> str:
+    """JSON for people and programs, with all control characters escaped."""
+    shown = json.dumps(value, ensure_ascii=False, indent=2)
+    return re.sub(r"[\x7f-\x9f\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", shown)

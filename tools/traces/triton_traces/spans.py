@@ -11,15 +11,11 @@ _ERROR_STATUS = (2, "STATUS_CODE_ERROR")
 
 
 class TraceError(Exception):
-    """The trace can't be read or explained; the message says what was found and what is needed."""
+    """A trace can't be read; the message says what was found and what is needed."""
 
 
-@dataclass(frozen=True)
-class Event:
-    """A moment inside a span, such as Triton's QUEUE_START."""
-
-    name: str
-    time_ns: int
+class NoSuchTrace(TraceError):
+    """The document has no trace of the wanted request."""
 
 
 @dataclass(frozen=True)
@@ -34,51 +30,46 @@ class Span:
     end_ns: int
     has_failed: bool = False
     attributes: Mapping[str, str] = field(default_factory=dict)
-    events: tuple[Event, ...] = ()
+    events: Mapping[str, int] = field(default_factory=dict)
+    """Moments such as Triton's QUEUE_START, Unix nanoseconds."""
 
     @property
     def request_id(self) -> str:
-        """The request it is of, as our models or as Triton's own mode tell it; empty if neither."""
+        """From our models or from Triton's own tracing mode; empty if neither gives one."""
         names = ("triton.request.id", "triton.request_id")
         return next((self.attributes[name] for name in names if name in self.attributes), "")
 
-    def event_ns(self, name: str) -> int | None:
-        """When the event happened; None where it didn't."""
-        return next((event.time_ns for event in self.events if event.name == name), None)
-
 
 def read_spans(text: str) -> list[Span]:
-    """Every span of an OTLP JSON document, or of several, one on each line.
-
-    Raises `TraceError`.
-    """
+    """Every span of an OTLP JSON document, or of several, one a line; raises `TraceError`."""
     found: list[Span] = []
-    for where, document in _documents(text):
+    for place, document in _documents(text):
         if not isinstance(document, dict) or "resourceSpans" not in document:
             shown = ", ".join(document)[:60] if isinstance(document, dict) else repr(document)[:60]
             raise TraceError(
-                f"{where}no OTLP: 'resourceSpans' is needed, found {shown or 'nothing'}"
+                f"{place}no OTLP: 'resourceSpans' is needed, found {shown or 'nothing'}"
             )
         try:
             found.extend(map(_span, _raw_spans(document)))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise TraceError(f"{where}no OTLP: a span can't be read ({error!r:.100})") from error
+            raise TraceError(f"{place}no OTLP: a span can't be read ({error!r:.100})") from error
     return found
 
 
 def _documents(text: str) -> Iterator[tuple[str, Any]]:
-    """Each document, and where it is."""
     try:
         yield "", json.loads(text)
         return
     except (json.JSONDecodeError, RecursionError) as error:
-        lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
         if len(lines) < 2:
             raise TraceError(f"no JSON: {str(error)[:100] if text.strip() else 'empty'}") from error
     for number, line in lines:
         try:
             yield f"line {number}: ", json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
+            if (number, line) == lines[-1] and not text.endswith("\n"):
+                return  # a collector is writing it at this moment
             raise TraceError(f"line {number}: no JSON: {str(error)[:100]}") from error
 
 
@@ -98,13 +89,13 @@ def _span(raw: Mapping[str, Any]) -> Span:
         end_ns=int(raw.get("endTimeUnixNano") or 0),
         has_failed=raw.get("status", {}).get("code") in _ERROR_STATUS,
         attributes={each["key"]: _value(each["value"]) for each in raw.get("attributes", ())},
-        events=tuple(
-            Event(str(each.get("name")), int(each.get("timeUnixNano") or 0))
-            for each in raw.get("events", ())
-        ),
+        events={
+            str(each.get("name")): int(each.get("timeUnixNano") or 0)
+            for each in reversed(raw.get("events", ()))
+        },
     )
 
 
 def _value(raw: Mapping[str, Any]) -> str:
-    """The value whatever its type: `{"intValue": "3"}` to "3"."""
+    """A value of any type as text: `{"intValue": "3"}` is "3"."""
     return str(next(iter(raw.values()), ""))

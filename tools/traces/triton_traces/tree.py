@@ -1,4 +1,4 @@
-"""Spans to one tree, with what is missing or wrong in them said in words."""
+"""Spans to one tree; notes say what was missing or wrong in them."""
 
 from __future__ import annotations
 
@@ -10,33 +10,48 @@ from triton_traces.spans import Span, TraceError
 
 MAX_DEPTH = 100
 REQUEST = "request"
-"""Name of the root that is made up where a trace has several."""
+"""Name of the root that is added where a trace has several."""
 
 
 class Kind(Enum):
-    """What a step without steps inside does."""
-
     QUEUE = "queue"
     COMPUTE = "compute"
-    UNTOLD = "untold"
+    OTHER = "other"
 
 
 @dataclass(frozen=True)
 class Node:
-    """A span in its place: inside its parent's time; `error` is its class, empty without one."""
+    """A span inside its parent's time; `error` is the class of its error, empty without one."""
 
-    name: str
+    path: tuple[str, ...]
+    """The names of its ancestors from the root, and its own."""
     start_ns: int
     end_ns: int
-    kind: Kind = Kind.UNTOLD
+    kind: Kind = Kind.OTHER
     error: str = ""
-    is_unfinished: bool = False
     children: tuple[Node, ...] = ()
 
     @property
+    def name(self) -> str:
+        return self.path[-1]
+
+    @property
+    def label(self) -> str:
+        """Its parent's name and its own: many steps are called `queue`."""
+        return " › ".join(self.path[-2:])
+
+    @property
     def duration_ns(self) -> int:
-        """From its start to its end."""
         return self.end_ns - self.start_ns
+
+    @property
+    def self_ns(self) -> int:
+        """Time in which none of its children ran."""
+        covered_ns, own_ns = self.start_ns, 0
+        for child in self.children:
+            own_ns += max(0, child.start_ns - covered_ns)
+            covered_ns = max(covered_ns, child.end_ns)
+        return own_ns + self.end_ns - covered_ns
 
     def walk(self, depth: int = 0) -> Iterator[tuple[Node, int]]:
         """This node and all below it in order of time, each with its depth."""
@@ -47,7 +62,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Tree:
-    """One request: its ids, its spans as a tree, and notes on what had to be mended."""
+    """One request: its ids, its spans as a tree, and notes on what had to be corrected."""
 
     root: Node
     trace_ids: tuple[str, ...]
@@ -56,7 +71,6 @@ class Tree:
 
 
 def make_tree(spans: Sequence[Span]) -> Tree:
-    """The tree of spans of one request; raises `TraceError` without any."""
     if not spans:
         raise TraceError("the trace has no spans")
     return _Builder(spans).tree()
@@ -85,44 +99,42 @@ class _Builder:
         return Tree(root, tuple(ids), request_id, tuple(self._notes()))
 
     def _root(self) -> Node:
+        above = (REQUEST,) if len(self._roots) > 1 else ()
         ends = [self._end_ns(span) for span in self._roots]
         nodes = [
-            self._node(span, span.start_ns, end_ns, 1)
+            self._node(span, span.start_ns, end_ns, above)
             for span, end_ns in zip(self._roots, ends, strict=True)
         ]
-        if len(nodes) == 1:
+        if not above:
             return nodes[0]
-        return Node(REQUEST, nodes[0].start_ns, max(ends), children=tuple(nodes))
+        return Node(above, nodes[0].start_ns, max(ends), children=tuple(nodes))
 
-    def _node(self, span: Span, start_ns: int, end_ns: int, depth: int) -> Node:
-        if depth > MAX_DEPTH:
+    def _node(self, span: Span, start_ns: int, end_ns: int, above: tuple[str, ...]) -> Node:
+        if len(above) >= MAX_DEPTH:
             raise TraceError(f"the trace has more than {MAX_DEPTH} spans inside each other")
         self._placed += 1
-        inner = [self._child(child, start_ns, end_ns, depth) for child in self._below(span)]
-        inner.extend(_waiting(span, self._below(span), start_ns, end_ns))
-        return Node(
-            span.name,
-            start_ns,
-            end_ns,
-            _kind(span),
-            _error(span),
-            not span.end_ns,
-            tuple(sorted(inner, key=lambda node: (node.start_ns, -node.end_ns))),
-        )
+        path, below = (*above, span.name), self._below(span)
+        inner = [self._child(child, start_ns, end_ns, path) for child in below]
+        inner.extend(_scheduler_queue(span, below, start_ns, end_ns, path))
+        children = tuple(sorted(inner, key=lambda node: (node.start_ns, -node.end_ns)))
+        return Node(path, start_ns, end_ns, _kind(span), _error(span), children)
 
-    def _child(self, span: Span, start_ns: int, end_ns: int, depth: int) -> Node:
+    def _child(self, span: Span, start_ns: int, end_ns: int, above: tuple[str, ...]) -> Node:
         own_start, own_end = span.start_ns, self._end_ns(span)
         first = min(max(own_start, start_ns), end_ns)
         last = max(min(own_end, end_ns), first)
         if outside_ns := max(first - own_start, own_end - last):
             self._clipped.append(f"{span.name} by {outside_ns / 1e6:.3g} ms")
-        return self._node(span, first, last, depth + 1)
+        return self._node(span, first, last, above)
 
     def _end_ns(self, span: Span, depth: int = 0) -> int:
-        """When it is over. Triton ends its own span of a streaming model when the model has taken
-        the request up, long before the work inside it is done."""
+        """The end of a span, for Triton's own spans the end of all inside them.
+
+        Triton ends its span of a streaming model when the model has accepted the request, long
+        before the work inside it is done.
+        """
         own = max(span.start_ns, span.end_ns or self._last_ns)
-        if depth > MAX_DEPTH or not _is_tritons(span):
+        if depth > MAX_DEPTH or not _is_from_triton(span):
             return own
         return max([own, *(self._end_ns(child, depth + 1) for child in self._below(span))])
 
@@ -136,37 +148,37 @@ class _Builder:
             yield f"{lost} spans left out: they are their own ancestors"
         if self._clipped:
             more = f" and {len(self._clipped) - 3} more" if len(self._clipped) > 3 else ""
-            yield (
-                "outside of its parent, clock skew or a wrong parent; cut to it: "
-                f"{', '.join(self._clipped[:3])}{more}"
-            )
+            shown = ", ".join(self._clipped[:3])
+            yield f"outside their parent (clock skew or a wrong parent), cut to it: {shown}{more}"
         if count := sum(not span.end_ns for span in self._spans):
-            yield f"{count} without an end: drawn to the end of the trace"
+            yield f"{count} without an end: shown to the end of the trace"
 
 
-def _is_tritons(span: Span) -> bool:
-    """Whether Triton's own tracing mode made it, not one of our models."""
-    return any(event.name in ("REQUEST_START", "INFER_RESPONSE_COMPLETE") for event in span.events)
+def _is_from_triton(span: Span) -> bool:
+    """Whether Triton's own tracing mode made the span, not one of our models."""
+    return not span.events.keys().isdisjoint(("REQUEST_START", "INFER_RESPONSE_COMPLETE"))
 
 
-def _waiting(span: Span, below: list[Span], start_ns: int, end_ns: int) -> Iterator[Node]:
-    """The time in Triton's scheduler, of which its spans tell only the moments."""
-    begin = span.event_ns("QUEUE_START")
-    starts = [time for child in below if (time := child.event_ns("COMPUTE_START")) is not None]
+def _scheduler_queue(
+    span: Span, below: list[Span], start_ns: int, end_ns: int, above: tuple[str, ...]
+) -> Iterator[Node]:
+    """The time in Triton's scheduler, for which Triton has events but no span."""
+    begin = span.events.get("QUEUE_START")
+    starts = [child.events["COMPUTE_START"] for child in below if "COMPUTE_START" in child.events]
     if begin is not None and starts:
         first, last = max(begin, start_ns), min(*starts, end_ns)
         if last > first:
-            yield Node("queue", first, last, Kind.QUEUE)
+            yield Node((*above, "queue"), first, last, Kind.QUEUE)
 
 
 def _kind(span: Span) -> Kind:
-    told = span.attributes.get("rag.kind", "")
-    if told in ("queue", "compute"):
-        return Kind(told)
-    return Kind.COMPUTE if span.event_ns("COMPUTE_START") is not None else Kind.UNTOLD
+    kind = span.attributes.get("rag.kind", "")
+    if kind in ("queue", "compute"):
+        return Kind(kind)
+    return Kind.COMPUTE if "COMPUTE_START" in span.events else Kind.OTHER
 
 
 def _error(span: Span) -> str:
     if not span.has_failed:
         return ""
-    return span.attributes.get("error.type", "") or "error of no class"
+    return span.attributes.get("error.type", "") or "error without a class"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from triton_lint.engine import lint
 from triton_lint.findings import Finding, Severity
+from triton_lint.folders import NotARepository
 from triton_lint.options import Options
-from triton_lint.repository import NotARepository
 
 from tools.triton_lint.tests.corpus import TRITON, Case, all_cases
 from tools.triton_lint.tests.oracle import Oracle, Verdict

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triton_lint.catalogue import RULES
-from triton_lint.nodes import Message, Node
+from triton_lint.config_tree import Message, Node
 from triton_lint.parser import parse
 from triton_lint.schema import FieldType, Kind
 from triton_lint.versions import Version
 
 from tools.triton_lint.tests.bases import BASES
 from tools.triton_lint.tests.by_hand import BY_HAND
+from tools.triton_lint.tests.examples import examples
 
 TRITON = Version(2, 51)
 """The server at hand."""
@@ -41,21 +42,21 @@ class Case:
 
 def all_cases() -> Iterator[Case]:
     """The corpus."""
-    yield from examples()
+    yield from page_examples()
     yield from (Case(f"by hand: {label}", files) for label, files in BY_HAND.items())
     for name, files in BASES.items():
         yield Case(f"base: {name}", files)
         yield from mutations(name, files)
 
 
-def examples() -> Iterator[Case]:
+def page_examples() -> Iterator[Case]:
     """What the rules' pages show; those that the server at hand can't show are left out."""
     for rule in RULES:
-        if rule.seen.startswith("source:"):
+        if "Seen on Triton" not in rule.page.origin:
             continue
-        for label, example in (("bad", rule.bad), ("good", rule.good)):
-            if example.auto_complete:  # the server of the harness completes
-                yield Case(f"{rule.id} {label}", example.all_files())
+        for label, example in zip(("bad", "good"), examples(rule.id), strict=True):
+            if example.options.auto_complete:  # the server of the harness completes
+                yield Case(f"{rule.id} {label}", example.files)
 
 
 def mutations(name: str, files: Mapping[str, str | None]) -> Iterator[Case]:

@@ -17,7 +17,8 @@ from types import TracebackType
 
 from operations.ports import free_ports
 from operations.preflight import probe
-from operations.server import ENVIRONMENT, _end_with_parent, _environment, _link_backends
+from operations.server import ENVIRONMENT, environment_variables, link_backends
+from operations.server_process import end_with_parent
 
 STAND_INS = (
     "onnxruntime",
@@ -118,7 +119,7 @@ class Oracle:
 
     def _start(self) -> None:
         environment = probe(ENVIRONMENT)
-        backends = _link_backends(environment, self._folder)
+        backends = link_backends(environment, self._folder)
         _compile_stand_ins(backends)
         command = [
             str(environment.triton / "bin" / "tritonserver"),
@@ -141,9 +142,9 @@ class Oracle:
                 command,
                 stdout=log,
                 stderr=log,
-                env=_environment(environment),
+                env=os.environ | environment_variables(environment),
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, no locks
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no locks
             )
         self._wait()
 

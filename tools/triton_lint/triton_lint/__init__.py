@@ -1,1 +1,1 @@
-"""A linter for Triton model repositories: `python -m triton_rag lint PATH`."""
+"""A linter for Triton model repositories."""

@@ -1,7 +1,5 @@
 """`python -m triton_lint`."""
 
-import sys
-
 from triton_lint.command import main
 
-sys.exit(main())
+main(prog_name="triton-lint")

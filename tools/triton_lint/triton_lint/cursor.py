@@ -53,5 +53,4 @@ class Cursor:
 
 
 def is_symbol(token: Token) -> bool:
-    """Whether a token is a bracket or a separator."""
     return token.kind == TokenKind.SYMBOL

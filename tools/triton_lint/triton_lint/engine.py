@@ -6,14 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from triton_lint.catalogue import BY_ID, RULES
-from triton_lint.damage import Doubtful
 from triton_lint.findings import Finding, Problem, Summary
+from triton_lint.folders import model_folders, other_folders
 from triton_lint.models import Model, read_model
 from triton_lint.options import Options
-from triton_lint.repository import model_folders, other_folders
-from triton_lint.rule import Repository, Rule, no_check
+from triton_lint.repository import Repository
+from triton_lint.rule import Rule
+from triton_lint.unknown_fields import Doubtful
 
-_ACTIVE = tuple(rule for rule in RULES if rule.check is not no_check)
+_ACTIVE = tuple(rule for rule in RULES if rule.check is not None)
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,6 @@ class Report:
 
     @property
     def summary(self) -> Summary:
-        """Counts."""
         return Summary.of(self.findings, len(self.repository.models))
 
     @classmethod
@@ -35,7 +35,6 @@ class Report:
         return cls(reports[0].repository, _sorted(found))
 
     def without(self, rules: Sequence[str]) -> "Report":
-        """Leave the findings of some rules out."""
         kept = tuple(finding for finding in self.findings if finding.rule not in rules)
         return Report(self.repository, kept)
 
@@ -66,7 +65,6 @@ def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _stray(path: str, name: str) -> Finding:
-    """A folder beside the models."""
     rule = BY_ID["TRN118"]
     place = os.path.join(path, name)  # noqa: PTH118 - Path would drop a leading './'
     text = f"'{name}' holds no model; Triton's default mode tries to load it and does not start"
@@ -89,6 +87,7 @@ def _apply(rule: Rule, model: Model, repository: Repository) -> Iterator[Problem
     Where that is in another model, or in a tensor that is judged by itself, the rule is tried again
     without such models or tensors.
     """
+    assert rule.check is not None
     try:
         yield from rule.check(model, repository)
     except Doubtful:

@@ -2,42 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
+from triton_lint.config_tree import Message, Span
 from triton_lint.models import Model
-from triton_lint.nodes import Entry, Message, Span
-from triton_lint.rule import Repository
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of an ensemble."""
-
-    number: int
-    """From 1."""
-    message: Message
-    model: Model | None
-    """What it calls; None where there is none, or where its configuration has faults."""
-
-    @property
-    def model_name(self) -> str:
-        """The name of what it calls."""
-        return self.message.text("model_name")
-
-    @cached_property
-    def reads(self) -> list[Entry]:
-        """Input of the model to tensor of the ensemble."""
-        return self.message.entries("input_map")
-
-    @cached_property
-    def writes(self) -> list[Entry]:
-        """Output of the model to tensor of the ensemble."""
-        return self.message.entries("output_map")
-
-    @property
-    def label(self) -> str:
-        """`step 2 (encoder)`."""
-        return f"step {self.number} ({self.model_name or 'no model'})"
+from triton_lint.repository import Step
 
 
 @dataclass(frozen=True)
@@ -52,22 +20,7 @@ class Source:
 
     @property
     def full_dims(self) -> tuple[int, ...]:
-        """With the batch dimension."""
         return (-1, *self.dims) if self.batched else self.dims
-
-
-def steps(ensemble: Model, repository: Repository) -> list[Step]:
-    """The steps of an ensemble, in order."""
-    if not ensemble.is_ensemble:
-        return []
-    if ensemble.name not in repository.steps:
-        scheduling = ensemble.config.child("ensemble_scheduling")
-        messages = scheduling.children("step") if scheduling else []
-        repository.steps[ensemble.name] = [
-            Step(number, message, repository.of_step(message.text("model_name")))
-            for number, message in enumerate(messages, start=1)
-        ]
-    return repository.steps[ensemble.name]
 
 
 def names(ensemble: Model, side: str) -> list[str]:
@@ -85,22 +38,6 @@ def ready_tensors(ensemble: Model, all_steps: list[Step]) -> set[str]:
             return ready
         ready |= {str(entry.value) for step in runnable for entry in step.writes}
         waiting = [step for step in waiting if step not in runnable]
-
-
-def is_decoupled(model: Model, repository: Repository) -> bool:
-    """Whether a model may give any number of responses; an ensemble does if a step does."""
-    known = repository.decoupled
-    if model.name not in known:
-        reached, waiting, found = {model.name}, [model], False
-        while waiting and not found:
-            each = waiting.pop()
-            policy = None if each.is_ensemble else each.config.child("model_transaction_policy")
-            found = bool(known.get(each.name) or (policy and policy.flag("decoupled")))
-            fresh = [step.model for step in steps(each, repository) if step.model]
-            waiting += [one for one in fresh if one.name not in reached]
-            reached |= {one.name for one in fresh}
-        known[model.name] = found
-    return known[model.name]
 
 
 def declared(model: Model, side: str, name: str) -> Message | None:

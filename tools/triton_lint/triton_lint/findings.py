@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from triton_lint.nodes import Span
+from triton_lint.config_tree import Span
 
 _NOWHERE = Span(0, 0)
 
 
 class Severity(Enum):
-    """How bad it is."""
-
     ERROR = "error"
     """Triton refuses the model."""
     WARNING = "warning"
@@ -65,7 +63,6 @@ class Summary:
 
     @classmethod
     def of(cls, findings: Iterable[Finding], models: int) -> "Summary":
-        """Count."""
         severities = [finding.severity for finding in findings]
         errors = severities.count(Severity.ERROR)
         return cls(errors, len(severities) - errors, models)
@@ -75,3 +72,13 @@ class Summary:
         parts.append(f"{self.errors:,} error{'s' * (self.errors != 1)}")
         parts.append(f"{self.warnings:,} warning{'s' * (self.warnings != 1)}")
         return ", ".join(parts)
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Without control characters, which could trick a terminal, and without broken UTF-8."""
+    return "".join(
+        each
+        if (each.isprintable() or each in keep)
+        else each.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for each in text
+    )

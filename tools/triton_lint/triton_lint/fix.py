@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
 
-from triton_lint.findings import Finding
-from triton_lint.report import printable
+from triton_lint.findings import Finding, printable
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,6 @@ class Repair:
 
     @property
     def diff(self) -> str:
-        """As `diff -u` shows it."""
         lines = unified_diff(
             self.before.splitlines(), self.after.splitlines(), self.path, self.path, lineterm=""
         )

@@ -1,45 +1,34 @@
-"""What git holds of a repository, read from its index without running git."""
+"""What git tracks of a model repository."""
 
+import subprocess
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 
 
 @dataclass(frozen=True)
 class TrackedFiles:
-    """The index of the work tree around a folder.
+    """The tracked files below a folder.
 
     Git keeps no empty folders, and weights are seldom in it: what a checkout lacks of these may
     well be put there before the server starts.
     """
 
-    root: Path
-    index: bytes
+    folder: Path
 
-    @classmethod
-    def around(cls, path: Path) -> "TrackedFiles | None":
-        """Of the work tree that `path` lies in; None outside of one."""
-        path = path.absolute()
-        for folder in (path, *path.parents):
-            if (folder / ".git").exists():
-                return _read(folder)
-        return None
+    def __contains__(self, name: str) -> bool:
+        """Whether `name` in the folder is a tracked file, or a folder with some."""
+        return name in self._names
 
-    def holds(self, path: Path) -> bool:
-        """Whether `path` is a tracked file, or a folder with some."""
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        root = self.folder.absolute()
+        if not any((each / ".git").exists() for each in (root, *root.parents)):
+            return frozenset()
+        command = ["git", "-C", str(root), "ls-files", "-z"]
         try:
-            name = path.absolute().relative_to(self.root).as_posix().encode()
-        except ValueError:
-            return False
-        return name + b"\0" in self.index or name + b"/" in self.index
-
-
-@lru_cache(maxsize=8)
-def _read(root: Path) -> TrackedFiles | None:
-    folder = root / ".git"
-    try:
-        if folder.is_file():  # a worktree or submodule: the file names the real folder
-            folder = root / folder.read_text().removeprefix("gitdir:").strip()
-        return TrackedFiles(root, (folder / "index").read_bytes())
-    except (OSError, UnicodeDecodeError):
-        return None
+            listed = subprocess.run(command, capture_output=True, check=True).stdout
+        except (OSError, subprocess.CalledProcessError):  # no git, or a folder it does not trust
+            return frozenset()
+        paths = listed.decode("utf-8", "surrogateescape").split("\0")
+        return frozenset(PurePosixPath(path).parts[0] for path in paths if path)

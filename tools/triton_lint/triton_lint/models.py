@@ -4,21 +4,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from triton_lint import reading
+from triton_lint import rule_ids
+from triton_lint.config_tree import Message, Node, Span
 from triton_lint.findings import Problem
-from triton_lint.identity import Identity, complete
-from triton_lint.nodes import Message, Node, Span
+from triton_lint.folders import MAX_VERSION, ModelFolder
+from triton_lint.model_names import ModelNames, complete
 from triton_lint.onnx_file import OnnxGraph, read_onnx
 from triton_lint.options import Options
 from triton_lint.parser import parse
 from triton_lint.python_source import PythonSource
-from triton_lint.repository import MAX_VERSION, ModelFolder
 from triton_lint.tokens import Places, comments
 
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
 
 _START = Span(0, 0)
-_IGNORE = "triton-rag: ignore"
+_IGNORE = "triton-lint: ignore"
 
 
 @dataclass(frozen=True)
@@ -43,32 +43,28 @@ class Model:
 
     @cached_property
     def places(self) -> Places:
-        """Lines and columns of the configuration."""
         return Places(self.text)
 
     @cached_property
-    def identity(self) -> Identity:
+    def names(self) -> ModelNames:
         """Platform, backend and file name as Triton completes them."""
         return complete(self.place, self.config, self.options.triton)
 
     @property
     def backend(self) -> str:
-        """As Triton completes it."""
-        return self.identity.backend
+        return self.names.backend
 
     @cached_property
     def is_ensemble(self) -> bool:
-        """Whether it is scheduled as an ensemble."""
         return self.config.has_trace_of("ensemble_scheduling")
 
     @property
     def max_batch_size(self) -> int:
-        """As written."""
         return int(self.config.number("max_batch_size"))
 
     @cached_property
     def ignored(self) -> frozenset[str]:
-        """Rules that a comment such as `# triton-rag: ignore TRN652` leaves out of this model."""
+        """Rules that a comment such as `# triton-lint: ignore TRN652` leaves out of this model."""
         if _IGNORE not in self.text:
             return frozenset()
         found = [each.text.partition(_IGNORE)[2] for each in comments(self.text)]
@@ -76,7 +72,6 @@ class Model:
 
     @cached_property
     def nodes(self) -> list[Node]:
-        """Every value of the configuration."""
         return self.config.everything()
 
     @property
@@ -107,8 +102,8 @@ class Model:
         if self.backend != "python":
             return None
         for folder in self.loaded_folders:
-            file = f"{folder}/{self.identity.filename or 'model.py'}"
-            if self.identity.filename in self.place.contents(folder).files:
+            file = f"{folder}/{self.names.filename or 'model.py'}"
+            if self.names.filename in self.place.contents(folder).files:
                 return PythonSource.read(self.place.folder.path / file, file)
         return None
 
@@ -118,7 +113,7 @@ class Model:
         if self.backend != "onnxruntime" or not self.checks_files:
             return None
         for folder in self.loaded_folders[:1]:
-            path = self.place.folder.path / folder / self.identity.filename
+            path = self.place.folder.path / folder / self.names.filename
             return read_onnx(path) if path.is_file() else None
         return None
 
@@ -171,10 +166,10 @@ def read_model(place: ModelFolder, options: Options) -> Model:
         data = path.read_bytes() if exists else b""
     except OSError as error:
         fault = f"can't be read: {error.strerror or error}"
-        return _unread(place, options, Problem(_START, fault, reading.UNREADABLE))
+        return _unread(place, options, Problem(_START, fault, rule_ids.UNREADABLE))
     if len(data) > MAX_CONFIG_BYTES:
         size = f"{len(data) / 2**20:.0f} MiB, more than the {MAX_CONFIG_BYTES // 2**20} MiB"
-        return _unread(place, options, Problem(_START, f"{size} that are read", reading.TOO_LARGE))
+        return _unread(place, options, Problem(_START, f"{size} that are read", rule_ids.TOO_LARGE))
     text = data.decode("utf-8", "surrogateescape")
     parsed = parse(text, options.triton)
     problems = (*parsed.problems, *_encoding_problems(text))
@@ -198,5 +193,5 @@ def _encoding_problems(text: str) -> Iterator[Problem]:
     """Triton takes bytes that are no UTF-8 in strings, its APIs then fail to show them."""
     for offset, character in enumerate(text) if not text.isascii() else ():
         if "\udc80" <= character <= "\udcff":
-            yield Problem(Span(offset, offset + 1), "a byte that is no UTF-8", reading.ENCODING)
+            yield Problem(Span(offset, offset + 1), "a byte that is no UTF-8", rule_ids.ENCODING)
             return

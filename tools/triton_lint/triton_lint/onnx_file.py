@@ -110,7 +110,6 @@ def _text(data: mmap.mmap, message: _Part, number: int) -> str:
 
 
 def _parts(data: mmap.mmap, start: int, end: int) -> Iterator[_Part]:
-    """The fields of a message."""
     for _ in range(MOST_FIELDS):
         if start >= end:
             return

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from triton_lint import reading as rules
+from triton_lint import rule_ids
+from triton_lint.config_tree import Message, Node, Scalar, Span
 from triton_lint.cursor import is_symbol
-from triton_lint.damage import Damage, Unknown
 from triton_lint.findings import Problem
-from triton_lint.nodes import Message, Node, Scalar, Span
 from triton_lint.schema import FieldType, Kind, MessageType, model_config_type
 from triton_lint.spelling import did_you_mean, nearest
 from triton_lint.token_text import character, quoted
 from triton_lint.tokens import Token, TokenKind, tokenize
+from triton_lint.unknown_fields import Damage, Unknown
 from triton_lint.values import MAX_FAULTS, Stop, ValueReader
 from triton_lint.versions import FIRST_VERSION, Version
 
@@ -29,7 +29,7 @@ class Parsed:
     @property
     def is_understood(self) -> bool:
         """Whether it is known which message each field belongs to."""
-        is_open = any(problem.rule == rules.UNCLOSED for problem in self.problems)
+        is_open = any(problem.rule == rule_ids.UNCLOSED for problem in self.problems)
         return not is_open and len(self.problems) < MAX_FAULTS
 
 
@@ -80,7 +80,7 @@ class _Reader(ValueReader):
 
     def _close(self, token: Token, closing: str, message_type: MessageType) -> None:
         if token.kind == TokenKind.END:
-            self.fault(rules.UNCLOSED, token, f"'{closing}' of {message_type.name} is missing")
+            self.fault(rule_ids.UNCLOSED, token, f"'{closing}' of {message_type.name} is missing")
         else:
             self.index += 1
 
@@ -111,12 +111,14 @@ class _Reader(ValueReader):
 
     def _no_field_name(self, token: Token, draft: _Draft) -> None:
         if token.kind == TokenKind.PLACEHOLDER:
-            self.fault(rules.PLACEHOLDER, token, f"{token.text} was not filled in")
+            self.fault(rule_ids.PLACEHOLDER, token, f"{token.text} was not filled in")
         elif token.kind == TokenKind.JUNK and (token.text < " " or token.text > "~"):
-            self.fault(rules.JUNK, token, f"{character(token.text)} is no text of a configuration")
+            self.fault(
+                rule_ids.JUNK, token, f"{character(token.text)} is no text of a configuration"
+            )
         else:
             self.fault(
-                rules.SYNTAX, token, f"{quoted(token)} where a field of {draft.type.name} begins"
+                rule_ids.SYNTAX, token, f"{quoted(token)} where a field of {draft.type.name} begins"
             )
         if token.text != _BYTE_ORDER_MARK:
             draft.harmed().is_partial = True
@@ -134,7 +136,7 @@ class _Reader(ValueReader):
             return
         text = f"{draft.type.name} has no field '{token.text}'{did_you_mean(token.text, fields)}"
         meant = nearest(token.text, fields)
-        self.fault(rules.UNKNOWN_FIELD, token, text, meant)
+        self.fault(rule_ids.UNKNOWN_FIELD, token, text, meant)
         unknown = Unknown.of(token.text, self.tokens[self.index : self.index + 3])
         if meant is None or not unknown.has_form_of(fields[meant]):
             draft.harmed().unknown.append(unknown)
@@ -161,7 +163,7 @@ class _Reader(ValueReader):
         if token.text == ":" and is_symbol(token):
             self.index += 1
         elif field_type.kind is not Kind.MESSAGE:
-            self.fault(rules.SYNTAX, token, f"':' is missing after '{name.text}'")
+            self.fault(rule_ids.SYNTAX, token, f"':' is missing after '{name.text}'")
             raise Stop
         for value, at in self._values(field_type, read):
             nodes.append(Node(field_type.name, Span(name.start, at.end), value, at))
@@ -169,7 +171,7 @@ class _Reader(ValueReader):
     def _check_version(self, name: Token, since: Version) -> None:
         if since > self.triton:
             text = f"'{name.text}' came with Triton {since.describe()}; {self.triton.describe()}"
-            self.fault(rules.NEWER_FIELD, name, f"{text} refuses the file")
+            self.fault(rule_ids.NEWER_FIELD, name, f"{text} refuses the file")
 
     def _check_unique(self, name: Token, field_type: FieldType, draft: _Draft) -> None:
         if field_type.repeated:
@@ -180,14 +182,14 @@ class _Reader(ValueReader):
                 field_type.has_presence or not _is_default(node.value, field_type)
             ):
                 text = f"'{field_type.name}' is already set; it takes one value"
-                self.fault(rules.DUPLICATE, name, text)
+                self.fault(rule_ids.DUPLICATE, name, text)
                 draft.harmed().fields.add(field_type.name)
                 return
             if field_type.oneof and other.oneof == field_type.oneof and other is not field_type:
                 fields = draft.type.fields.values()
                 choice = [each.name for each in fields if each.oneof == other.oneof]
                 text = f"'{field_type.name}' beside '{node.field}': only one of"
-                self.fault(rules.ONEOF, name, f"{text} {', '.join(choice)} can be set")
+                self.fault(rule_ids.ONEOF, name, f"{text} {', '.join(choice)} can be set")
                 draft.harmed().fields.update(choice)
                 return
 
@@ -212,7 +214,7 @@ class _Reader(ValueReader):
             if token.text != ",":
                 self.index -= 1
                 self.fault(
-                    rules.SYNTAX,
+                    rule_ids.SYNTAX,
                     token,
                     f"{quoted(token)} in the list of '{field_type.name}', where ',' or ']' is due",
                 )
@@ -223,7 +225,7 @@ class _Reader(ValueReader):
         closing = _CLOSING.get(token.text)
         if closing is None:
             self.fault(
-                rules.SYNTAX, token, f"{quoted(token)} where '{{' of '{field_type.name}' is due"
+                rule_ids.SYNTAX, token, f"{quoted(token)} where '{{' of '{field_type.name}' is due"
             )
             raise Stop
         self.index += 1

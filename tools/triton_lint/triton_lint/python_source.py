@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from triton_lint.nodes import Span
+from triton_lint.config_tree import Span
 from triton_lint.tokens import Places
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
@@ -63,7 +63,6 @@ class PythonSource:
 
     @cached_property
     def places(self) -> Places:
-        """Lines and columns of the code."""
         return Places(self.text)
 
     def span(self, line: int, column: int) -> Span:
@@ -73,7 +72,6 @@ class PythonSource:
         return Span(start, start + 1)
 
     def at(self, node: ast.AST) -> Span:
-        """Where a part of the tree stands."""
         return self.span(getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1)
 
     @cached_property
@@ -100,7 +98,6 @@ class PythonSource:
 
     @cached_property
     def methods(self) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
-        """The methods that the class itself defines."""
         found = {}
         for node in self.model_class.body if self.model_class else []:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -118,7 +115,6 @@ class PythonSource:
 
     @cached_property
     def completes_config(self) -> bool:
-        """Whether the code may complete the configuration."""
         return self.tree is None or "auto_complete_config" in self.methods or self.inherits
 
     @cached_property

@@ -1,12 +1,12 @@
 """Findings as text, JSON, SARIF and GitHub annotations."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from triton_lint.catalogue import BY_ID, RULES
+from triton_lint.catalogue import BY_ID
 from triton_lint.engine import Report
-from triton_lint.findings import Finding, Severity
+from triton_lint.findings import Finding, printable
 
 
 def as_text(report: Report) -> str:
@@ -22,7 +22,6 @@ def _line(finding: Finding) -> str:
 
 
 def as_json(report: Report) -> str:
-    """One object: findings and counts."""
     found = {
         "findings": [_as_object(finding) for finding in report.findings],
         "models": report.summary.models,
@@ -43,7 +42,6 @@ def _as_object(finding: Finding) -> dict[str, Any]:
         "end_line": finding.end_line,
         "end_column": finding.end_column,
         "message": printable(finding.text),
-        "docs": BY_ID[finding.rule].url,
     }
 
 
@@ -57,8 +55,7 @@ def _command(finding: Finding) -> str:
         f"file={_property(finding.path)},line={finding.line},col={finding.column},"
         f"endLine={finding.end_line},title={finding.rule}"
     )
-    text = f"{finding.text} ({BY_ID[finding.rule].url})"
-    return f"::{finding.severity.value} {place}::{_escaped(text)}"
+    return f"::{finding.severity.value} {place}::{_escaped(finding.text)}"
 
 
 def _escaped(text: str) -> str:
@@ -74,7 +71,7 @@ def as_sarif(report: Report) -> str:
     """SARIF 2.1.0, which code scanning tools read."""
     used = sorted({finding.rule for finding in report.findings})
     driver = {
-        "name": "triton_rag lint",
+        "name": "triton-lint",
         "rules": [_sarif_rule(name) for name in used],
     }
     run = {
@@ -90,9 +87,9 @@ def _sarif_rule(name: str) -> dict[str, Any]:
     rule = BY_ID[name]
     return {
         "id": rule.id,
-        "shortDescription": {"text": rule.title},
-        "fullDescription": {"text": rule.why},
-        "help": {"text": f"{rule.why}\n\n{rule.url}, or: triton-rag lint --explain {rule.id}"},
+        "shortDescription": {"text": rule.page.title},
+        "fullDescription": {"text": rule.page.why},
+        "help": {"text": rule.page.text, "markdown": rule.page.text},
         "defaultConfiguration": {"level": rule.severity.value},
     }
 
@@ -123,41 +120,3 @@ FORMATS: dict[str, Callable[[Report], str]] = {
     "sarif": as_sarif,
     "github": as_github,
 }
-
-
-def explain(name: str) -> str:
-    """A rule's page as text; raises `KeyError` with what is possible."""
-    rule = BY_ID.get(name.upper())
-    if rule is None:
-        raise KeyError(f"there is no rule {name}: {', '.join(rule.id for rule in RULES)}")
-    return "\n".join(_page(rule.id))
-
-
-def _page(name: str) -> Iterator[str]:
-    rule = BY_ID[name]
-    refused = "Triton refuses the model" if rule.severity is Severity.ERROR else "Triton loads it"
-    yield f"{rule.id}: {rule.title} ({rule.severity.value}: {refused})"
-    yield ""
-    yield rule.why
-    for label, example in (("bad", rule.bad), ("good", rule.good)):
-        yield ""
-        yield f"{label}:"
-        for path, content in sorted(example.all_files().items()):
-            if content and path.endswith((".pbtxt", ".py", "manifest.json")):
-                yield f"  # {path}"
-                yield from (f"  {printable(line)}" for line in content.splitlines())
-    yield ""
-    yield (
-        f"known from: Triton {rule.seen}" if rule.seen[0].isdigit() else f"known from: {rule.seen}"
-    )
-    yield rule.url
-
-
-def printable(text: str, keep: str = "") -> str:
-    """Without control characters, which could trick a terminal, and without broken UTF-8."""
-    return "".join(
-        each
-        if (each.isprintable() or each in keep)
-        else each.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for each in text
-    )

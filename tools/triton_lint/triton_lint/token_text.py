@@ -18,7 +18,6 @@ def requoted(token: Token, field_type: FieldType) -> str | None:
 
 
 def quoted(token: Token) -> str:
-    """A token as messages show it."""
     if token.kind == TokenKind.END:
         return "the end of the file"
     text = token.text if len(token.text) <= 40 else f"{token.text[:40]}…"

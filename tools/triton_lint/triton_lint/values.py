@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from triton_lint import reading as rules
+from triton_lint import rule_ids
+from triton_lint.config_tree import Scalar, Span
 from triton_lint.cursor import Cursor, is_symbol
 from triton_lint.findings import Problem
 from triton_lint.literals import BadLiteral, read_float, read_integer, read_string
-from triton_lint.nodes import Scalar, Span
 from triton_lint.schema import FieldType, Kind
 from triton_lint.spelling import did_you_mean, nearest
 from triton_lint.token_text import quoted, requoted
@@ -48,16 +48,16 @@ class ValueReader(Cursor):
         """Note the fault; what is meant, where that is certain."""
         meant = None
         if token.kind == TokenKind.PLACEHOLDER:
-            self.fault(rules.PLACEHOLDER, token, f"{token.text} was not filled in")
+            self.fault(rule_ids.PLACEHOLDER, token, f"{token.text} was not filled in")
         elif token.kind == TokenKind.OPEN_STRING:
-            self.fault(rules.SYNTAX, token, "this string has no end on its line")
+            self.fault(rule_ids.SYNTAX, token, "this string has no end on its line")
         elif field_type.kind is Kind.ENUM and token.kind == TokenKind.NAME:
             assert field_type.enum is not None
             meant = nearest(token.text, field_type.enum.numbers) if first is token else None
-            self.fault(rules.ENUMERATOR, first, str(why), meant)
+            self.fault(rule_ids.ENUMERATOR, first, str(why), meant)
         else:
             meant = requoted(first, field_type)
-            self.fault(rules.WRONG_TYPE, first, f"'{field_type.name}' {why}", meant)
+            self.fault(rule_ids.WRONG_TYPE, first, f"'{field_type.name}' {why}", meant)
         return meant
 
     def _repaired(self, field_type: FieldType, meant: str | None) -> Scalar:
@@ -128,7 +128,6 @@ class ValueReader(Cursor):
         return token.text
 
     def fault(self, rule: str, token: Token, text: str, replacement: str | None = None) -> None:
-        """Note what is wrong at a token."""
         if len(self.problems) < MAX_FAULTS:
             at = Span(token.start, max(token.end, token.start + 1))
             self.problems.append(Problem(at, text, rule, replacement=replacement))

@@ -45,6 +45,15 @@ def texts(version: Path, check_files: bool = True) -> list[str]:
     return [each.text for each in findings]
 
 
+@pytest.mark.parametrize("named", ["engine", ""])
+def test_an_engine_folder_of_any_name(version: Path, named: str) -> None:
+    configure(version, named)
+    folder = engine(version / "engine")
+    assert texts(version) == []
+    (folder / "model.onnx").unlink()
+    assert texts(version) == ["1/engine: manifest.json lists 'model.onnx', which is not there"]
+
+
 @pytest.mark.parametrize("named", ["engines/cpu", ""])
 def test_a_whole_engine(version: Path, named: str) -> None:
     configure(version, named)

@@ -6,8 +6,8 @@ import pytest
 from google.protobuf import text_format
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from triton_lint import reading
-from triton_lint.nodes import Message
+from triton_lint import rule_ids
+from triton_lint.config_tree import Message
 from triton_lint.parser import Parsed, parse
 from triton_lint.schema import Kind, MessageType, model_config_type
 from triton_lint.tokens import Places, comments, tokenize
@@ -41,25 +41,25 @@ def test_comments_are_not_taken_from_strings() -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("max_batchsize: 8", [(reading.UNKNOWN_FIELD, 1, 1)]),
+        ("max_batchsize: 8", [(rule_ids.UNKNOWN_FIELD, 1, 1)]),
         (
             "foo { a: 1 b { } }\nbar: 1",
-            [(reading.UNKNOWN_FIELD, 1, 1), (reading.UNKNOWN_FIELD, 2, 1)],
+            [(rule_ids.UNKNOWN_FIELD, 1, 1), (rule_ids.UNKNOWN_FIELD, 2, 1)],
         ),
-        ("input { data_type: FP32 }", [(reading.ENUMERATOR, 1, 20)]),
-        ('max_batch_size: "8"', [(reading.WRONG_TYPE, 1, 17)]),
-        ("name: model", [(reading.WRONG_TYPE, 1, 7)]),
-        ('name: "a" name: "b"', [(reading.DUPLICATE, 1, 11)]),
+        ("input { data_type: FP32 }", [(rule_ids.ENUMERATOR, 1, 20)]),
+        ('max_batch_size: "8"', [(rule_ids.WRONG_TYPE, 1, 17)]),
+        ("name: model", [(rule_ids.WRONG_TYPE, 1, 7)]),
+        ('name: "a" name: "b"', [(rule_ids.DUPLICATE, 1, 11)]),
         ("max_batch_size: 0 max_batch_size: 8", []),
-        ("dynamic_batching { } sequence_batching { }", [(reading.ONEOF, 1, 22)]),
-        ("max_batch_size: ${size}", [(reading.PLACEHOLDER, 1, 17)]),
-        ("dynamic_batching {", [(reading.UNCLOSED, 1, 19)]),
-        ("\x00", [(reading.JUNK, 1, 1)]),
+        ("dynamic_batching { } sequence_batching { }", [(rule_ids.ONEOF, 1, 22)]),
+        ("max_batch_size: ${size}", [(rule_ids.PLACEHOLDER, 1, 17)]),
+        ("dynamic_batching {", [(rule_ids.UNCLOSED, 1, 19)]),
+        ("\x00", [(rule_ids.JUNK, 1, 1)]),
         ("model_metrics { }", []),
         ("max_batch_size : - 1", []),  # so Triton's C++ parser (2.51); Python's refuses it
-        ("input [ { dims: [ 1, ] } ]", [(reading.WRONG_TYPE, 1, 22)]),
-        ("max_batch_size 8", [(reading.SYNTAX, 1, 16)]),
-        ('name: "a\nb"', [(reading.SYNTAX, 1, 7)]),
+        ("input [ { dims: [ 1, ] } ]", [(rule_ids.WRONG_TYPE, 1, 22)]),
+        ("max_batch_size 8", [(rule_ids.SYNTAX, 1, 16)]),
+        ('name: "a\nb"', [(rule_ids.SYNTAX, 1, 7)]),
     ],
 )
 def test_faults(text: str, found: list[tuple[str, int, int]]) -> None:
@@ -70,15 +70,15 @@ def test_all_faults_at_once() -> None:
     text = "max_batch_size: x\ninput { dims: y data_type: TYPE_Z }\nplatfrom: 1\n}"
     rules = [rule for rule, _, _ in faults(text)]
     assert rules == [
-        reading.WRONG_TYPE, reading.WRONG_TYPE, reading.ENUMERATOR, reading.UNKNOWN_FIELD,
-        reading.WRONG_TYPE, reading.SYNTAX,
+        rule_ids.WRONG_TYPE, rule_ids.WRONG_TYPE, rule_ids.ENUMERATOR, rule_ids.UNKNOWN_FIELD,
+        rule_ids.WRONG_TYPE, rule_ids.SYNTAX,
     ]  # fmt: skip
 
 
 def test_a_newer_field_is_a_fault_of_an_older_server() -> None:
     text = "ensemble_scheduling { max_inflight_requests: 4 }"
     assert faults(text, Version.parse("25.11")) == []
-    assert faults(text, Version.parse("25.10")) == [(reading.NEWER_FIELD, 1, 23)]
+    assert faults(text, Version.parse("25.10")) == [(rule_ids.NEWER_FIELD, 1, 23)]
 
 
 def test_a_field_that_an_older_tritonclient_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_a_field_that_an_older_tritonclient_lacks(monkeypatch: pytest.MonkeyPatc
     )
     text = "model_metrics { metric_control { } }\nmax_batch_size: 8"
     assert faults(text) == []
-    assert faults(text, Version.parse("2.51")) == [(reading.NEWER_FIELD, 1, 1)]
+    assert faults(text, Version.parse("2.51")) == [(rule_ids.NEWER_FIELD, 1, 1)]
 
 
 def test_suggestions() -> None:

@@ -1,19 +1,21 @@
 """Every rule against its own examples; our repository against every rule."""
 
+import re
 from pathlib import Path
 
 import pytest
-from triton_lint.catalogue import RULES
+from triton_lint.catalogue import BY_ID, RULES
 from triton_lint.engine import lint
 from triton_lint.findings import Finding, Severity
 from triton_lint.options import Options
-from triton_lint.rule import Example, Rule, no_check
-from triton_lint.versions import NEWEST, Version
+from triton_lint.pages import FOLDER
+from triton_lint.rule import Rule
+from triton_lint.versions import Version
 
 from builders.repository import REPOSITORY
 from builders.spec import ROOT
 from tools.triton_lint.tests.corpus import Case
-from tools.triton_lint.tests.render import stale
+from tools.triton_lint.tests.examples import Example, examples
 
 ELSEWHERE = ("TRN012", "TRN117", "TRN118")
 """A large file, two repositories, a folder without a model: tested in test_lint_command."""
@@ -26,18 +28,15 @@ SKUS = sorted(path.stem for path in (ROOT / "builders" / "skus").glob("*.toml"))
 
 
 def findings(example: Example, folder: Path) -> tuple[Finding, ...]:
-    Case("", example.all_files()).write(folder)
-    triton = Version.parse(example.triton) if example.triton else NEWEST
-    options = Options(triton=triton, gpus=example.gpus, auto_complete=example.auto_complete)
-    return lint([str(folder)], options).findings
+    Case("", example.files).write(folder)
+    return lint([str(folder)], example.options).findings
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
-def test_bad_example_is_reported(rule: Rule, tmp_path: Path) -> None:
+def test_reported_example(rule: Rule, tmp_path: Path) -> None:
     if rule.id in ELSEWHERE:
         return
-    (tmp_path / "r").mkdir()
-    found = [each for each in findings(rule.bad, tmp_path / "r") if each.rule == rule.id]
+    found = [each for each in findings(examples(rule.id)[0], tmp_path) if each.rule == rule.id]
     assert found, rule.id
     for finding in found:
         assert finding.severity is rule.severity
@@ -47,26 +46,38 @@ def test_bad_example_is_reported(rule: Rule, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
-def test_good_example_has_no_errors(rule: Rule, tmp_path: Path) -> None:
-    (tmp_path / "r").mkdir()
-    found = findings(rule.good, tmp_path / "r")
+def test_example_that_is_not_reported(rule: Rule, tmp_path: Path) -> None:
+    found = findings(examples(rule.id)[1], tmp_path)
     assert not [each for each in found if each.rule == rule.id]
     assert not [each for each in found if each.severity is Severity.ERROR]
 
 
-def test_rules_are_documented_and_distinct() -> None:
-    ids = [rule.id for rule in RULES]
-    assert len(set(ids)) == len(ids)
-    for rule in RULES:
-        assert rule.why.strip()
-        assert rule.title[0].islower() or rule.title[0].isupper()
-        assert not rule.title.endswith(".")
-    checks = [rule.check for rule in RULES if rule.check is not no_check]
+def test_every_rule_has_a_page_and_every_page_a_rule() -> None:
+    assert len(BY_ID) == len(RULES)
+    assert {path.stem for path in FOLDER.glob("*.md")} == {*BY_ID, "README"}
+
+
+def test_the_index_lists_every_rule() -> None:
+    rows = [line for line in (FOLDER / "README.md").read_text().splitlines() if "](" in line]
+    wanted = [f"| [{r.id}]({r.id}.md) | {r.severity.value} | {r.page.title} |" for r in RULES]
+    assert sorted(rows) == sorted(wanted)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_page(rule: Rule) -> None:
+    page = rule.page
+    assert page.text.startswith(f"# {rule.id}: {page.title}\n")
+    is_error = rule.severity is Severity.ERROR
+    said = "Error: Triton refuses the model." if is_error else "Warning: Triton loads the model."
+    assert re.fullmatch(re.escape(said) + r" (Seen on Triton|Source:) [^\n]+\.", page.origin)
+    assert page.why
+    used = set(re.findall(r"^`([^`]+)`(?:, with escapes)?$", page.text, re.MULTILINE))
+    assert used <= {path for example in examples(rule.id) for path in example.files}
+
+
+def test_checks_are_distinct() -> None:
+    checks = [rule.check for rule in RULES if rule.check is not None]
     assert len(set(checks)) == len(checks)
-
-
-def test_pages_are_fresh() -> None:
-    assert stale() == []
 
 
 @pytest.mark.parametrize("sku", SKUS)

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 
-from triton_lint.ensembles import names, ready_tensors, steps
+from triton_lint.ensembles import names, ready_tensors
 from triton_lint.findings import Problem
-from triton_lint.identity import ENSEMBLE
+from triton_lint.model_names import ENSEMBLE
 from triton_lint.models import Model
-from triton_lint.rule import ERROR, Example, Repository, Rule
+from triton_lint.repository import Repository
+from triton_lint.rule import ERROR, Rule
 from triton_lint.spelling import did_you_mean
 
 _FORBIDDEN = ("instance_group", "optimization", "model_warmup")
 
 
 def _scheduling(model: Model, _: Repository) -> Iterator[Problem]:
-    platform = model.identity.platform
+    platform = model.names.platform
     if model.is_ensemble and platform != ENSEMBLE:
         yield Problem(
             model.at(model.config, "ensemble_scheduling"),
@@ -41,7 +42,7 @@ def _no_steps(model: Model, _: Repository) -> Iterator[Problem]:
 
 
 def _incomplete_steps(model: Model, repository: Repository) -> Iterator[Problem]:
-    for step in steps(model, repository):
+    for step in repository.steps(model):
         for name in ("model_name", "input_map", "output_map"):
             empty = not step.model_name if name == "model_name" else name not in step.message
             if empty:
@@ -49,7 +50,7 @@ def _incomplete_steps(model: Model, repository: Repository) -> Iterator[Problem]
 
 
 def _unknown_model(model: Model, repository: Repository) -> Iterator[Problem]:
-    for step in steps(model, repository):
+    for step in repository.steps(model):
         if step.model_name and step.model_name not in repository.models:
             hint = did_you_mean(step.model_name, repository.models)
             yield Problem(
@@ -72,7 +73,7 @@ def _path_to_itself(model: Model, repository: Repository) -> list[str]:
     waiting = [model]
     while waiting:
         caller = waiting.pop(0)
-        for step in steps(caller, repository):
+        for step in repository.steps(caller):
             if step.model and step.model.is_ensemble and step.model_name not in callers:
                 callers[step.model_name] = caller.name
                 waiting.append(step.model)
@@ -86,7 +87,7 @@ def _path_to_itself(model: Model, repository: Repository) -> list[str]:
 
 def _written_twice(model: Model, repository: Repository) -> Iterator[Problem]:
     writers: dict[str, str] = {}
-    for step in steps(model, repository):
+    for step in repository.steps(model):
         for entry in step.writes:
             tensor = str(entry.value)
             if tensor in writers:
@@ -100,7 +101,7 @@ def _written_twice(model: Model, repository: Repository) -> Iterator[Problem]:
 def _unused_input(model: Model, repository: Repository) -> Iterator[Problem]:
     if not model.is_ensemble:
         return
-    read = {str(entry.value) for step in steps(model, repository) for entry in step.reads}
+    read = {str(entry.value) for step in repository.steps(model) for entry in step.reads}
     outputs = names(model, "output")
     for tensor in model.config.children("input"):
         name = tensor.text("name")
@@ -113,7 +114,7 @@ def _unused_input(model: Model, repository: Repository) -> Iterator[Problem]:
 def _unwritten_output(model: Model, repository: Repository) -> Iterator[Problem]:
     if not model.is_ensemble:
         return
-    all_steps = steps(model, repository)
+    all_steps = repository.steps(model)
     written = {str(entry.value) for step in all_steps for entry in step.writes}
     ready = ready_tensors(model, all_steps)
     for tensor in model.config.children("output"):
@@ -127,7 +128,7 @@ def _unwritten_output(model: Model, repository: Repository) -> Iterator[Problem]
 
 
 def _unwritten_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
-    all_steps = steps(model, repository)
+    all_steps = repository.steps(model)
     written = {str(entry.value) for step in all_steps for entry in step.writes}
     available = written | set(names(model, "input"))
     for step in all_steps:
@@ -141,7 +142,7 @@ def _unwritten_tensor(model: Model, repository: Repository) -> Iterator[Problem]
 
 
 def _unread_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
-    all_steps = steps(model, repository)
+    all_steps = repository.steps(model)
     used = {str(entry.value) for step in all_steps for entry in step.reads}
     used |= set(names(model, "output"))
     for step in all_steps:
@@ -156,7 +157,7 @@ def _unread_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
 
 
 def _stuck(model: Model, repository: Repository) -> Iterator[Problem]:
-    all_steps = steps(model, repository)
+    all_steps = repository.steps(model)
     ready = ready_tensors(model, all_steps)
     written = {str(entry.value) for step in all_steps for entry in step.writes}
     for step in all_steps:
@@ -169,73 +170,17 @@ def _stuck(model: Model, repository: Repository) -> Iterator[Problem]:
             )
 
 
-PART = """backend: "onnxruntime"
-max_batch_size: 8
-input { name: "x" data_type: TYPE_FP32 dims: [ 3 ] }
-output { name: "y" data_type: TYPE_FP32 dims: [ 3 ] }
-"""
-HEAD = """platform: "ensemble"
-max_batch_size: 8
-input { name: "IN" data_type: TYPE_FP32 dims: [ 3 ] }
-output { name: "OUT" data_type: TYPE_FP32 dims: [ 3 ] }
-"""
-
-
-def step(model: str, read: str, written: str) -> str:
-    """The text of a step that maps `x` and `y`."""
-    return (
-        f'  step {{ model_name: "{model}" model_version: -1\n'
-        f'    input_map {{ key: "x" value: "{read}" }}\n'
-        f'    output_map {{ key: "y" value: "{written}" }} }}\n'
-    )
-
-
-def ensemble(*parts: str, head: str = HEAD, more: str = "", **files: str) -> Example:
-    """An ensemble of steps over the models `first` and `second`."""
-    config = f"{head}{more}ensemble_scheduling {{\n{''.join(parts)}}}\n"
-    others = {"first/config.pbtxt": PART, "second/config.pbtxt": PART}
-    return Example(config, others | {f"{name}/config.pbtxt": text for name, text in files.items()})
-
-
-FIRST, SECOND = step("first", "IN", "mid"), step("second", "mid", "OUT")
-GOOD = ensemble(FIRST, SECOND)
-
 RULES = (
-    Rule("TRN501", "platform and scheduling of an ensemble don't agree", ERROR,
-         "`platform: \"ensemble\"` and `ensemble_scheduling` go together.",
-         Example('platform: "ensemble"\n'), GOOD, _scheduling),
-    Rule("TRN502", "a block that ensembles can't have", ERROR,
-         "Instances, optimization and warm-up belong to the models that run.",
-         ensemble(FIRST, SECOND, more="instance_group { count: 1 }\n"), GOOD, _forbidden),
-    Rule("TRN503", "an ensemble without steps", ERROR, "At least one step is needed.",
-         ensemble(), GOOD, _no_steps),
-    Rule("TRN504", "an incomplete step", ERROR,
-         "Each step names its model, at least one input and at least one output.",
-         ensemble(FIRST, '  step { model_name: "second" output_map { key: "y" value: "OUT" } }\n'),
-         GOOD, _incomplete_steps),
-    Rule("TRN505", "a step of a model that is not there", ERROR,
-         "All models of an ensemble are in the same server. Several paths can be linted together.",
-         ensemble(FIRST, step("secnd", "mid", "OUT")), GOOD, _unknown_model),
-    Rule("TRN506", "ensembles in a circle", ERROR,
-         "An ensemble can't call itself, by whatever way.",
-         ensemble(FIRST, step("model", "mid", "OUT")), GOOD, _circle),
-    Rule("TRN507", "a tensor is written twice", ERROR,
-         "A tensor has one writer.",
-         ensemble(step("first", "IN", "OUT"), step("second", "IN", "OUT")),
-         GOOD, _written_twice),
-    Rule("TRN508", "an input that no step reads", ERROR,
-         "Triton refuses an ensemble that declares an input in vain.",
-         ensemble(FIRST, SECOND, more='input { name: "IN2" data_type: TYPE_FP32 dims: [ 3 ] }\n'),
-         GOOD, _unused_input),
-    Rule("TRN509", "an output that is never written", ERROR,
-         "No step writes it, or the step that would can't run.",
-         ensemble(FIRST, step("second", "mid", "OUTPUT")), GOOD, _unwritten_output),
-    Rule("TRN510", "a step reads a tensor that nothing gives", ERROR,
-         "It has to be an input of the ensemble or be written by a step.",
-         ensemble(FIRST, step("second", "middle", "OUT")), GOOD, _unwritten_tensor),
-    Rule("TRN511", "a tensor is written and not read", ERROR,
-         "Triton refuses it. An output of a model that is not wanted is left out of the map.",
-         ensemble(FIRST, SECOND, step("second", "mid", "left over")), GOOD, _unread_tensor),
-    Rule("TRN512", "a step that never runs", ERROR, "Steps that wait for each other.",
-         ensemble(step("first", "OUT", "mid"), SECOND), GOOD, _stuck),
-)  # fmt: skip
+    Rule("TRN501", ERROR, _scheduling),
+    Rule("TRN502", ERROR, _forbidden),
+    Rule("TRN503", ERROR, _no_steps),
+    Rule("TRN504", ERROR, _incomplete_steps),
+    Rule("TRN505", ERROR, _unknown_model),
+    Rule("TRN506", ERROR, _circle),
+    Rule("TRN507", ERROR, _written_twice),
+    Rule("TRN508", ERROR, _unused_input),
+    Rule("TRN509", ERROR, _unwritten_output),
+    Rule("TRN510", ERROR, _unwritten_tensor),
+    Rule("TRN511", ERROR, _unread_tensor),
+    Rule("TRN512", ERROR, _stuck),
+)

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from triton_lint.findings import Problem
+from triton_lint.folders import MAX_VERSION, Folder
 from triton_lint.models import Model
-from triton_lint.repository import MAX_VERSION, Folder
-from triton_lint.rule import ERROR, PYTHON_MODEL, WARNING, Example, Repository, Rule
+from triton_lint.repository import Repository
+from triton_lint.rule import ERROR, WARNING, Rule
 from triton_lint.versions import Version
 
 NEEDS_FILE = ("onnxruntime", "tensorrt", "pytorch", "openvino", "tensorflow", "python")
@@ -82,7 +83,7 @@ def _ignored_version(model: Model, _: Repository) -> Iterator[Problem]:
 
 
 def _no_model_file(model: Model, repository: Repository) -> Iterator[Problem]:
-    filename = model.identity.filename
+    filename = model.names.filename
     if not model.checks_files or model.backend not in NEEDS_FILE or not filename:
         return
     if model.config.text("runtime") == "model.py" and model.backend != "python":
@@ -149,93 +150,13 @@ def _no_config(model: Model, _: Repository) -> Iterator[Problem]:
         yield Problem(model.at(model.config), text)
 
 
-_ONE = {"model/1/model.onnx": ""}
-_LABELLED = 'output { name: "y" data_type: TYPE_FP32 dims: [ 3 ] label_filename: "labels.txt" }\n'
-
 RULES = (
-    Rule(
-        "TRN111",
-        "no version to load",
-        ERROR,
-        "At least one folder named by a number has to be there that the version policy picks; "
-        "ensembles need one too, and it may be empty. `latest` without `num_versions` picks none. "
-        "Numbers with a leading 0 are ignored. In a git checkout this is a warning, as git keeps "
-        "no empty folders; Python models need their code, so for them it stays an error.",
-        Example('backend: "onnxruntime"\nversion_policy { specific { versions: [ 2 ] } }\n', _ONE),
-        Example('backend: "onnxruntime"\nversion_policy { specific { versions: [ 1 ] } }\n', _ONE),
-        _no_version,
-    ),
-    Rule(
-        "TRN112",
-        "the policy names a version that is not there",
-        WARNING,
-        "Triton logs an error and serves the versions that it finds.",
-        Example(
-            'backend: "onnxruntime"\nversion_policy { specific { versions: [ 1, 2 ] } }\n', _ONE
-        ),
-        Example('backend: "onnxruntime"\nversion_policy { specific { versions: [ 1 ] } }\n', _ONE),
-        _absent_version,
-    ),
-    Rule(
-        "TRN113",
-        "a version folder that Triton does not read as it looks",
-        WARNING,
-        "`01` is ignored, `2nd` counts as version 2, and a number of more than 64 bits ends the "
-        "server with an uncaught exception (which makes it an error).",
-        Example('backend: "onnxruntime"\n', _ONE | {"model/01/model.onnx": ""}),
-        Example('backend: "onnxruntime"\n', _ONE | {"model/2/model.onnx": ""}),
-        _ignored_version,
-    ),
-    Rule(
-        "TRN114",
-        "the model file is missing",
-        ERROR,
-        "Each version that is loaded needs the file that its backend looks for: "
-        "`default_model_filename`, or model.onnx, model.plan, model.pt, model.xml, "
-        "model.savedmodel, model.graphdef, model.py. Weights that git does not hold, or in whose "
-        "place stands a pointer or note (.gitkeep, *.dvc, README), are a warning. `--no-files` "
-        "leaves this out.",
-        Example('backend: "python"\n', {"model/1/main.py": ""}),
-        Example('backend: "python"\n'),
-        _no_model_file,
-    ),
-    Rule(
-        "TRN115",
-        "the label file can't be used",
-        ERROR,
-        "`label_filename` is read from the model's folder (not the version's) when the model is "
-        "loaded; since 26.02 it may not lie outside of it.",
-        Example('backend: "identity"\n' + _LABELLED),
-        Example('backend: "identity"\n' + _LABELLED, {"model/labels.txt": "a\nb\nc\n"}),
-        _labels,
-    ),
-    Rule(
-        "TRN116",
-        "no configuration",
-        ERROR,
-        "With --disable-auto-complete-config each model needs a config.pbtxt. Else its backend "
-        "completes what is missing, if it can.",
-        Example(None, {"model/1/model.py": PYTHON_MODEL}, auto_complete=False),
-        Example(None, {"model/1/model.py": PYTHON_MODEL}),
-        _no_config,
-    ),
-    Rule(
-        "TRN117",
-        "two repositories have a model of the same name",
-        ERROR,
-        "A server that is given several repositories refuses a model that is in more than one.",
-        Example('backend: "onnxruntime"\n'),
-        Example('backend: "onnxruntime"\n'),
-        seen="source: ModelRepositoryManager::Poll in triton-inference-server/core",
-    ),
-    Rule(
-        "TRN118",
-        "a folder that is no model",
-        WARNING,
-        "In its default mode Triton takes every folder of a repository for a model, hidden ones "
-        "too, and does not start when one can't be loaded. With --model-control-mode=explicit, or "
-        "--exit-on-error=false, such a folder does no harm.",
-        Example('backend: "onnxruntime"\n', {"notes/readme.md": "", "model/1/model.onnx": ""}),
-        Example('backend: "onnxruntime"\n'),
-    ),
+    Rule("TRN111", ERROR, _no_version),
+    Rule("TRN112", WARNING, _absent_version),
+    Rule("TRN113", WARNING, _ignored_version),
+    Rule("TRN114", ERROR, _no_model_file),
+    Rule("TRN115", ERROR, _labels),
+    Rule("TRN116", ERROR, _no_config),
+    Rule("TRN117", ERROR),
+    Rule("TRN118", WARNING),
 )

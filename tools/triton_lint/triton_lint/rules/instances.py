@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 
+from triton_lint.config_tree import Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
-from triton_lint.nodes import Message
-from triton_lint.rule import ERROR, WARNING, Example, Repository, Rule
+from triton_lint.repository import Repository
+from triton_lint.rule import ERROR, WARNING, Rule
 from triton_lint.shapes import BYTES_OF_TYPE, element_count, fits
 
 MOST_WARMUP_BYTES = 2**40
@@ -49,7 +50,7 @@ def _profiles(model: Model, _: Repository) -> Iterator[Problem]:
     for group, _kind in _groups(model):
         if "profile" not in group:
             continue
-        if model.identity.platform != "tensorrt_plan":
+        if model.names.platform != "tensorrt_plan":
             yield Problem(model.at(group, "profile"), "only TensorRT models have profiles")
             continue
         for node in group.nodes("profile"):
@@ -169,78 +170,15 @@ def _python_parameters(model: Model, _: Repository) -> Iterator[Problem]:
                 yield Problem(entry.node.at, f"there is no {path.name} in {model.place.shown}")
 
 
-def _group(inside: str, backend: str = "onnxruntime", gpus: int | None = None) -> Example:
-    return Example(
-        f'backend: "{backend}"\ninstance_group {{ {inside} }}\n', _FILES[backend], "", gpus
-    )
-
-
-def _warmup(inside: str) -> Example:
-    return Example(
-        'backend: "onnxruntime"\nmax_batch_size: 8\n'
-        'input { name: "x" data_type: TYPE_FP32 dims: [ 3 ] }\n'
-        'output { name: "y" data_type: TYPE_FP32 dims: [ 3 ] }\n'
-        f'model_warmup {{ name: "first" batch_size: 1 {inside} }}\n'
-    )
-
-
-def _input(inside: str) -> Example:
-    return _warmup(f'inputs {{ key: "x" value {{ {inside} }} }}')
-
-
-_FILES = {"onnxruntime": {"model/1/model.onnx": ""}, "tensorrt": {"model/1/model.plan": ""}}
-_GOOD = _input("data_type: TYPE_FP32 dims: [ 3 ] zero_data: true")
-_METRIC = (
-    'backend: "onnxruntime"\nmodel_metrics { metric_control { metric_identifier { family: '
-    '"nv_inference_first_response_histogram_ms" } %s} }\n'
-)
-
 RULES = (
-    Rule("TRN401", "GPUs for instances that use none", ERROR,
-         "`gpus` goes with KIND_GPU, or KIND_AUTO on a machine with GPUs.",
-         _group("kind: KIND_CPU gpus: [ 0 ]"), _group("kind: KIND_CPU count: 2"),
-         _gpus_without_gpu),
-    Rule("TRN402", "a GPU that does not exist", ERROR,
-         "`--gpus N` says how many the machine has; without it only numbers that no machine "
-         "has are "
-         "reported.",
-         _group("kind: KIND_GPU gpus: [ -1 ]"), _group("kind: KIND_GPU gpus: [ 0 ]"), _gpu_number,
-         "2.51 for the bad example; the good one needs a GPU"),
-    Rule("TRN403", "profiles of another backend, or no numbers", ERROR,
-         "`profile` lists optimization profiles of a TensorRT plan, as numbers in quotes.",
-         _group('kind: KIND_CPU profile: [ "0" ]'),
-         _group('kind: KIND_CPU profile: [ "0" ]', "tensorrt"), _profiles),
-    Rule("TRN411", "warm-up without data", ERROR,
-         "Each input needs one of zero_data, random_data and input_data_file, and fixed sizes. "
-         "Samples with a `batch_size` of 0 are not run and not looked at.",
-         _input("data_type: TYPE_FP32 dims: [ 3 ]"), _GOOD, _warmup_data),
-    Rule("TRN412", "warm-up that does not fit the input", ERROR,
-         "Type and dims are those of the input, without the batch dimension.",
-         _input("data_type: TYPE_FP32 dims: [ 1, 3 ] zero_data: true"), _GOOD, _warmup_shape),
-    Rule("TRN413", "warm-up lacks an input", ERROR,
-         "As many inputs as are required have to be given. A name that the model does not have is "
-         "taken for a control tensor.",
-         _warmup(""), _GOOD, _warmup_inputs),
-    Rule("TRN414", "the warm-up file can't be used", ERROR,
-         "`input_data_file` lies in the model's folder `warmup`, and holds the bytes of one row.",
-         _input('data_type: TYPE_FP32 dims: [ 3 ] input_data_file: "x.bin"'),
-         Example(_input('data_type: TYPE_FP32 dims: [ 3 ] input_data_file: "x.bin"').config,
-                 {"model/warmup/x.bin": "012345678901", "model/1/model.onnx": ""}), _warmup_files),
-    Rule("TRN421", "a metric without identifier or buckets", ERROR,
-         "Each `metric_control` names its family and gives at least one bucket (since 24.11).",
-         Example(_METRIC % ""), Example(_METRIC % "histogram_options { buckets: [ 10, 100 ] } "),
-         _metrics, "source: ValidateModelMetrics in triton-inference-server/core"),
-    Rule("TRN423", "a metric tag that is no Prometheus label", ERROR,
-         "Keys of `metric_tags` become labels with an underscore in front: letters and digits, and "
-         "underscores after the first. Others end the server with an uncaught exception.",
-         Example('backend: "onnxruntime"\nmetric_tags { key: "cost-center" value: "7" }\n'),
-         Example('backend: "onnxruntime"\nmetric_tags { key: "cost_center" value: "7" }\n'),
-         _metric_tags),
-    Rule("TRN422", "a parameter that the Python backend refuses", ERROR,
-         "FORCE_CPU_ONLY_INPUT_TENSORS is \"yes\" or \"no\"; an environment below "
-         "$$TRITON_MODEL_DIRECTORY has to be there (not reported in a git checkout).",
-         Example('backend: "python"\nparameters { key: "FORCE_CPU_ONLY_INPUT_TENSORS" value { '
-                 'string_value: "true" } }\n'),
-         Example('backend: "python"\nparameters { key: "FORCE_CPU_ONLY_INPUT_TENSORS" value { '
-                 'string_value: "yes" } }\n'), _python_parameters),
-)  # fmt: skip
+    Rule("TRN401", ERROR, _gpus_without_gpu),
+    Rule("TRN402", ERROR, _gpu_number),
+    Rule("TRN403", ERROR, _profiles),
+    Rule("TRN411", ERROR, _warmup_data),
+    Rule("TRN412", ERROR, _warmup_shape),
+    Rule("TRN413", ERROR, _warmup_inputs),
+    Rule("TRN414", ERROR, _warmup_files),
+    Rule("TRN421", ERROR, _metrics),
+    Rule("TRN423", ERROR, _metric_tags),
+    Rule("TRN422", ERROR, _python_parameters),
+)

@@ -6,11 +6,12 @@ that the file leaves open may be known to ONNX Runtime all the same: they are no
 
 from collections.abc import Iterator
 
+from triton_lint.config_tree import Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
-from triton_lint.nodes import Message
 from triton_lint.onnx_file import OnnxGraph, OnnxTensor
-from triton_lint.rule import ERROR, Example, Repository, Rule
+from triton_lint.repository import Repository
+from triton_lint.rule import ERROR, Rule
 from triton_lint.spelling import did_you_mean
 
 
@@ -94,58 +95,10 @@ def _optional(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(model.at(each, "optional"), text)
 
 
-def _message(number: int, content: str) -> str:
-    return chr(number << 3 | 2) + chr(len(content)) + content
-
-
-def _onnx_tensor(number: int, name: str, batch: str) -> str:
-    """FP32 of shape [batch, 3]."""
-    shape = _message(1, batch) + _message(1, chr(8) + chr(3))
-    kind = _message(1, chr(8) + chr(1) + _message(2, shape))
-    return _message(number, _message(1, name) + _message(2, kind))
-
-
-def _file(batch: str) -> str:
-    return _message(7, _onnx_tensor(11, "x", batch) + _onnx_tensor(12, "y", batch))
-
-
-_FILE, _SINGLE = _file(_message(2, "N")), _file(chr(8) + chr(1))
-
-
-def _config(tensor: str) -> Example:
-    config = (
-        f'backend: "onnxruntime"\nmax_batch_size: 8\ninput {{ {tensor} }}\n'
-        'output { name: "y" data_type: TYPE_FP32 dims: [ 3 ] }\n'
-    )
-    return Example(config, {"model/1/model.onnx": _FILE})
-
-
-_GOOD = _config('name: "x" data_type: TYPE_FP32 dims: [ 3 ]')
-_SOURCE = "source: onnxruntime_backend (main, 2026); its cases of server's qa/L0_model_config agree"
-_THE_FILE = "The example's file has an input x and an output y, both FP32 of shape [-1, 3]."
-
 RULES = (
-    Rule("TRN441", "a tensor that the ONNX file does not have", ERROR,
-         f"Names are those of the graph; all its inputs are listed, or none. {_THE_FILE}",
-         _config('name: "z" data_type: TYPE_FP32 dims: [ 3 ]'), _GOOD, _names, _SOURCE),
-    Rule("TRN442", "a type that the ONNX file does not have", ERROR,
-         f"Types are not converted. {_THE_FILE}",
-         _config('name: "x" data_type: TYPE_FP16 dims: [ 3 ]'), _GOOD, _types, _SOURCE),
-    Rule("TRN443", "a shape that the ONNX file does not have", ERROR,
-         "With `max_batch_size` above 0, dims leave out the first size, which has to be "
-         "variable in "
-         f"the file; else dims are the whole shape. {_THE_FILE}",
-         _config('name: "x" data_type: TYPE_FP32 dims: [ 1, 3 ]'), _GOOD, _shapes, _SOURCE),
-    Rule("TRN444", "batching that the ONNX file does not support", ERROR,
-         "Where the backend completes the tensors, the first size of each has to be variable. "
-         "In the "
-         "first example it is 1, in the second -1.",
-         Example('backend: "onnxruntime"\nmax_batch_size: 8\n',
-                 {"model/1/model.onnx": _SINGLE}),
-         Example('backend: "onnxruntime"\nmax_batch_size: 8\n', {"model/1/model.onnx": _FILE}),
-         _batching, _SOURCE),
-    Rule("TRN445", "an optional input of a batching ONNX model", ERROR,
-         "ONNX Runtime's backend takes `optional` only with `max_batch_size` 0.",
-         _config('name: "x" data_type: TYPE_FP32 dims: [ 3 ] optional: true'), _GOOD, _optional,
-         "source: onnxruntime_backend (main, 2026); not run"),
-)  # fmt: skip
+    Rule("TRN441", ERROR, _names),
+    Rule("TRN442", ERROR, _types),
+    Rule("TRN443", ERROR, _shapes),
+    Rule("TRN444", ERROR, _batching),
+    Rule("TRN445", ERROR, _optional),
+)

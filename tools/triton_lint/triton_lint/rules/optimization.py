@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from triton_lint.config_tree import Entry, Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
-from triton_lint.nodes import Entry, Message
-from triton_lint.rule import ERROR, Example, Repository, Rule
+from triton_lint.repository import Repository
+from triton_lint.rule import ERROR, Rule
 from triton_lint.spelling import did_you_mean
 
 _ACCELERATORS = {
@@ -73,37 +74,8 @@ def _strategy(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(entry.node.at, f"{entry.key} '{value}': it is {' or '.join(_STRATEGIES)}")
 
 
-def _config(inside: str) -> Example:
-    return Example(
-        f'backend: "onnxruntime"\noptimization {{ execution_accelerators {{\n  {inside}\n}} }}\n'
-    )
-
-
-_SOURCE = "source: onnxruntime_backend (r26.06); not run"
-_PLAN = {"model/1/model.plan": ""}
-_PARAMETER = (
-    'backend: "tensorrt"\nparameters { key: "execution_context_allocation_strategy" value { '
-    'string_value: "%s" } }\n'
-)
-
 RULES = (
-    Rule("TRN431", "an execution accelerator that ONNX Runtime's backend does not have", ERROR,
-         "On GPU there are tensorrt and cuda, on CPU openvino. Those for GPUs are not looked "
-         "at where "
-         "all instances are on the CPU.",
-         _config('cpu_execution_accelerator [ { name: "tensorrt" } ]'),
-         _config('cpu_execution_accelerator [ { name: "openvino" } ]'), _unknown_accelerator,
-         _SOURCE),
-    Rule("TRN432", "a parameter that the TensorRT accelerator does not have", ERROR,
-         "ONNX Runtime's backend refuses unknown keys, and precisions other than FP32, FP16, "
-         "INT8 and "
-         "BF16.",
-         _config('gpu_execution_accelerator [ { name: "tensorrt" parameters { key: '
-                 '"precision_mode" value: "FP8" } } ]'),
-         _config('gpu_execution_accelerator [ { name: "tensorrt" parameters { key: '
-                 '"precision_mode" value: "FP16" } } ]'), _tensorrt_parameters, _SOURCE),
-    Rule("TRN433", "an allocation strategy that TensorRT's backend does not have", ERROR,
-         "`execution_context_allocation_strategy` is STATIC or ON_PROFILE_CHANGE.",
-         Example(_PARAMETER % "DYNAMIC", _PLAN), Example(_PARAMETER % "STATIC", _PLAN), _strategy,
-         "source: server's qa/L0_model_config/custom_parameters; not run"),
-)  # fmt: skip
+    Rule("TRN431", ERROR, _unknown_accelerator),
+    Rule("TRN432", ERROR, _tensorrt_parameters),
+    Rule("TRN433", ERROR, _strategy),
+)

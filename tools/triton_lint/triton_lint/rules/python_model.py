@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.python_source import PythonSource, called
-from triton_lint.rule import ERROR, WARNING, Example, Repository, Rule
+from triton_lint.repository import Repository
+from triton_lint.rule import ERROR, WARNING, Rule
 from triton_lint.spelling import did_you_mean
 from triton_lint.versions import Version
 
@@ -170,66 +171,13 @@ def _outside_try(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield from _outside_try(getattr(node, name, []))
 
 
-_CONFIG = """backend: "python"
-input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] }
-output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] }
-"""
-
-
-def _code(body: str, config: str = _CONFIG) -> Example:
-    return Example(config, {"model/1/model.py": body})
-
-
-def execute(body: str) -> Example:
-    """A Python model with that body of `execute`."""
-    lines = "\n".join(f"        {line}" for line in body.splitlines())
-    head = "import triton_python_backend_utils as pb_utils\n\n\nclass TritonPythonModel:\n"
-    return _code(f"{head}    def execute(self, requests):\n{lines}\n")
-
-
-_GOOD = execute("return [pb_utils.InferenceResponse([]) for _ in requests]")
-_INITIALIZE = (
-    "class TritonPythonModel:\n    def initialize(self%s):\n        pass\n\n"
-    "    def execute(self, requests):\n        return []\n"
-)
-_COMPLETE = (
-    "class TritonPythonModel:\n    @staticmethod\n    def auto_complete_config(config):\n"
-    "        %s\n\n    def execute(self, requests):\n        return []\n"
-)
-
 RULES = (
-    Rule("TRN701", "model.py is no Python", ERROR,
-         "Parsed with the Python that runs the linter; the server may run another version.",
-         _code("class TritonPythonModel\n"), _GOOD, _no_python),
-    Rule("TRN702", "no class TritonPythonModel", ERROR, "Triton makes one object of that class for "
-         "each instance. An import of it from elsewhere is fine.",
-         _code("class Model:\n    pass\n"), _GOOD, _no_class),
-    Rule("TRN703", "no execute", WARNING, "The model loads, and fails every request.",
-         _code("class TritonPythonModel:\n    def initialize(self, args):\n        pass\n"), _GOOD,
-         _no_execute),
-    Rule("TRN704", "a method that Triton can't call", ERROR,
-         "Triton calls `TritonPythonModel()`, `initialize(args)` and, on the class, "
-         "`auto_complete_config(config)`.",
-         _code(_INITIALIZE % ""), _code(_INITIALIZE % ", args"), _signatures),
-    Rule("TRN705", "auto_complete_config returns nothing", ERROR,
-         "It has to return the configuration object it was given.",
-         _code(_COMPLETE % "config.set_max_batch_size(0)"), _code(_COMPLETE % "return config"),
-         _completes_nothing),
-    Rule("TRN713", "code and transaction policy contradict each other", WARNING,
-         "A decoupled model that returns responses, or one that is not decoupled and asks for a "
-         "response sender (which all may do since 24.06): every request fails.",
-         _code(execute("return [None for _ in requests]").files["model/1/model.py"],
-               _CONFIG + "model_transaction_policy { decoupled: true }\n"),
-         _GOOD, _wrong_policy),
-    Rule("TRN714", "None as a response", WARNING,
-         "In a model that is not decoupled a None in the list makes the request hang for ever, and "
-         "holds up the shutdown (seen on 2.51).",
-         execute("responses = []\nfor _ in requests:\n    responses.append(None)\nreturn "
-                  "responses"),
-         _GOOD, _none_responses),
-    Rule("TRN715", "an exception as an answer", WARNING,
-         "What `execute` raises becomes an error of every request of the batch, with the "
-         "traceback. "
-         "A `TritonError` in the response of the one request that is at fault is better.",
-         execute('if not requests:\n    raise ValueError("empty")\nreturn []'), _GOOD, _raises),
-)  # fmt: skip
+    Rule("TRN701", ERROR, _no_python),
+    Rule("TRN702", ERROR, _no_class),
+    Rule("TRN703", WARNING, _no_execute),
+    Rule("TRN704", ERROR, _signatures),
+    Rule("TRN705", ERROR, _completes_nothing),
+    Rule("TRN713", WARNING, _wrong_policy),
+    Rule("TRN714", WARNING, _none_responses),
+    Rule("TRN715", WARNING, _raises),
+)

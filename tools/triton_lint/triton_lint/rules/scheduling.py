@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from triton_lint.ensembles import is_decoupled
+from triton_lint.config_tree import Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
-from triton_lint.nodes import Message
-from triton_lint.rule import ERROR, Example, Repository, Rule
+from triton_lint.repository import Repository
+from triton_lint.rule import ERROR, Rule
 from triton_lint.versions import Version
 
 CACHE_OR_SEQUENCE = Version(2, 39)
@@ -84,44 +84,16 @@ def _cache(model: Model, repository: Repository) -> Iterator[Problem]:
     if cache is None or not cache.flag("enable"):
         return
     at = model.at(model.config, "response_cache")
-    if is_decoupled(model, repository):
+    if repository.is_decoupled(model):
         yield Problem(at, "a decoupled model can't have a response cache")
     if "sequence_batching" in model.config and model.options.triton >= CACHE_OR_SEQUENCE:
         yield Problem(at, "a model with sequence_batching can't have a response cache")
 
 
-def _config(inside: str) -> Example:
-    return Example(f'backend: "onnxruntime"\nmax_batch_size: 8\ndynamic_batching {{ {inside} }}\n')
-
-
-_POLICY = "default_queue_policy { timeout_action: %s default_timeout_microseconds: 100 }"
-
 RULES = (
-    Rule("TRN301", "a preferred batch size that can't be", ERROR,
-         "Preferred sizes are from 1 to `max_batch_size`. Triton refuses others even when "
-         "`max_batch_size` is 0 and batching is off.",
-         _config("preferred_batch_size: [ 4, 16 ]"), _config("preferred_batch_size: [ 4, 8 ]"),
-         _preferred),
-    Rule("TRN302", "the default priority is not a level", ERROR,
-         "With `priority_levels` set, `default_priority_level` has to be from 1 to it; 1 is the "
-         "highest.",
-         _config("priority_levels: 2"), _config("priority_levels: 2 default_priority_level: 1"),
-         _default_priority),
-    Rule("TRN303", "a queue policy for a priority that does not exist", ERROR,
-         "Keys of `priority_queue_policy` are from 1 to `priority_levels`.",
-         _config("priority_levels: 2 default_priority_level: 1 priority_queue_policy { key: 3 "
-                 "value { max_queue_size: 4 } }"),
-         _config("priority_levels: 2 default_priority_level: 1 priority_queue_policy { key: 2 "
-                 "value { max_queue_size: 4 } }"), _priority_keys),
-    Rule("TRN304", "what preserve_ordering forbids", ERROR,
-         "Order can be kept within one priority level only, and not when timed-out requests are "
-         "delayed behind others.",
-         _config(f"preserve_ordering: true {_POLICY % 'DELAY'}"),
-         _config(f"preserve_ordering: true {_POLICY % 'REJECT'}"), _ordering),
-    Rule("TRN305", "a response cache that can't be", ERROR,
-         "Triton caches neither decoupled models (or ensembles over one) nor (since 23.10) "
-         "models with sequence batching.",
-         Example('backend: "onnxruntime"\nmodel_transaction_policy { decoupled: true }\n'
-                 "response_cache { enable: true }\n"),
-         Example('backend: "onnxruntime"\nresponse_cache { enable: true }\n'), _cache),
-)  # fmt: skip
+    Rule("TRN301", ERROR, _preferred),
+    Rule("TRN302", ERROR, _default_priority),
+    Rule("TRN303", ERROR, _priority_keys),
+    Rule("TRN304", ERROR, _ordering),
+    Rule("TRN305", ERROR, _cache),
+)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from triton_lint.config_tree import Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
-from triton_lint.nodes import Message
-from triton_lint.rule import ERROR, WARNING, Example, Repository, Rule
+from triton_lint.repository import Repository
+from triton_lint.rule import ERROR, WARNING, Rule
 from triton_lint.rules.scheduling import preferred_sizes
 from triton_lint.shapes import BYTES_OF_TYPE, element_count
 
@@ -153,55 +154,13 @@ def _strategy_path(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
-def _config(inside: str) -> Example:
-    return Example(
-        f'backend: "onnxruntime"\nmax_batch_size: 8\nsequence_batching {{\n  {inside}\n}}\n'
-    )
-
-
-_START = 'control_input { name: "START" control { kind: CONTROL_SEQUENCE_START %s } }'
-_GOOD = _config(_START % "int32_false_true: [ 0, 1 ]")
-_STATE = (
-    'state { input_name: "s" output_name: "t" data_type: TYPE_FP32 dims: [ 4 ] '
-    'initial_state { data_type: %s dims: [ 4 ] zero_data: true name: "zero" } }'
-)
-
 RULES = (
-    Rule("TRN311", "control tensors need distinct names", ERROR,
-         "Each `control_input` names the tensor it fills.",
-         _config('control_input { control { fp32_false_true: [ 0, 1 ] } }'), _GOOD, _control_names),
-    Rule("TRN312", "a control has two tensors", ERROR,
-         "START, END, READY and CORRID are each given to one tensor at most.",
-         _config(_START % "int32_false_true: [ 0, 1 ]" + " " +
-                 (_START % "int32_false_true: [ 0, 1 ]").replace('"START"', '"ALSO"')),
-         _GOOD, _control_twice),
-    Rule("TRN313", "a control has the wrong values", ERROR,
-         "START, END and READY take exactly one of int32_false_true, fp32_false_true and "
-         "bool_false_true, with two values. CORRID takes a `data_type`: 32 or 64 bit integers or a "
-         "string.",
-         _config(_START % ""), _GOOD, _control_values),
-    Rule("TRN314", "a preferred batch size that can't be", ERROR,
-         "As TRN301, for the strategy `oldest`.",
-         _config("oldest { preferred_batch_size: [ 16 ] }"),
-         _config("oldest { preferred_batch_size: [ 8 ] }"), _oldest),
-    Rule("TRN315", "slot utilization out of range", ERROR,
-         "`minimum_slot_utilization` is a share, from 0 to 1.",
-         _config("direct { minimum_slot_utilization: 1.5 }"),
-         _config("direct { minimum_slot_utilization: 0.5 }"), _utilization),
-    Rule("TRN316", "an initial state that does not fit its state", ERROR,
-         "Same type and dims as the state, no variable sizes, a name, and data: `zero_data` or a "
-         "file in `initial_state/`.",
-         _config(_STATE % "TYPE_INT32"), _config(_STATE % "TYPE_FP32"), _initial_states),
-    Rule("TRN317", "growable memory without one buffer", WARNING,
-         "The model loads, each request then fails.",
-         _config('state { input_name: "s" output_name: "t" data_type: TYPE_FP32 dims: [ -1 ] '
-                 "use_growable_memory: true }"),
-         _config('state { input_name: "s" output_name: "t" data_type: TYPE_FP32 dims: [ -1 ] '
-                 "use_growable_memory: true use_same_buffer_for_input_output: true }"), _growable),
-    Rule("TRN318", "a custom batching strategy with sequences", ERROR,
-         "`TRITON_BATCH_STRATEGY_PATH` works with dynamic batching only.",
-         Example('backend: "onnxruntime"\nmax_batch_size: 8\nsequence_batching { }\nparameters { '
-                 'key: "TRITON_BATCH_STRATEGY_PATH" value { string_value: "/b.so" } }\n'),
-         Example('backend: "onnxruntime"\nmax_batch_size: 8\nsequence_batching { }\n'),
-         _strategy_path),
-)  # fmt: skip
+    Rule("TRN311", ERROR, _control_names),
+    Rule("TRN312", ERROR, _control_twice),
+    Rule("TRN313", ERROR, _control_values),
+    Rule("TRN314", ERROR, _oldest),
+    Rule("TRN315", ERROR, _utilization),
+    Rule("TRN316", ERROR, _initial_states),
+    Rule("TRN317", WARNING, _growable),
+    Rule("TRN318", ERROR, _strategy_path),
+)

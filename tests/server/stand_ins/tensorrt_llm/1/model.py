@@ -95,6 +95,7 @@ class TritonPythonModel:
         self.stops = self.metric("stand_in_stop_requests", pb.MetricFamily.COUNTER)
         self.running = self.metric("stand_in_running", pb.MetricFamily.GAUGE)
         self.most = self.metric("stand_in_most_running", pb.MetricFamily.GAUGE)
+        self.made = self.metric("stand_in_tokens", pb.MetricFamily.COUNTER)
 
     def metric(self, name, kind):
         self.families.append(pb.MetricFamily(name=name, description=name, kind=kind))
@@ -152,7 +153,9 @@ class TritonPythonModel:
     def generate(self, request_id, generation, sender):
         """A response per id, the last one with the final flag; or one with all."""
         held = [] if generation.streaming else list(generation.echo)
+        made = 0
         for token in generation.ids():
+            made += 1
             if generation.streaming and held:
                 sender.send(response(held))
                 held = []
@@ -160,5 +163,6 @@ class TritonPythonModel:
             time.sleep(self.delay_s)
         with self.lock:
             del self.active[request_id]
+            self.made.increment(made)
             self.running.set(len(self.active))
         sender.send(response(held), flags=FINAL)

@@ -1,0 +1,55 @@
+"""A protobuf message in protobuf's text format, one line for everything that fits on a line."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf import text_format
+
+WIDTH = 100
+INDENT = "  "
+
+
+def message_lines(message: Any, indent: str = "") -> Iterator[str]:
+    """The fields of `message` in the schema's order; `text_format` prints every value.
+
+    A nested message takes one line where that fits in `WIDTH` columns, else one line for each of
+    its fields.
+    """
+    for field, value in message.ListFields():
+        for element in _elements(field, value):
+            if field.message_type is None:
+                yield indent + _scalar(field, element)
+                continue
+            line = f"{indent}{field.name} {{ {_one_line(element)} }}"
+            if len(line) <= WIDTH:
+                yield line
+            else:
+                yield f"{indent}{field.name} {{"
+                yield from message_lines(element, indent + INDENT)
+                yield f"{indent}}}"
+
+
+def _elements(field: Any, value: Any) -> Iterator[Any]:
+    """The values of a field that may be repeated or a map, whose entries are sorted."""
+    if field.message_type and field.message_type.GetOptions().map_entry:
+        entry = value.GetEntryClass()
+        for key in sorted(value):
+            yield entry(key=key, value=value[key])
+    elif field.is_repeated:
+        yield from value
+    else:
+        yield value
+
+
+def _one_line(message: Any) -> str:
+    text: str = text_format.MessageToString(
+        message, as_one_line=True, use_short_repeated_primitives=True
+    )
+    return text
+
+
+def _scalar(field: Any, value: Any) -> str:
+    out = io.StringIO()
+    text_format.PrintField(field, value, out, as_one_line=True)
+    return out.getvalue().rstrip()

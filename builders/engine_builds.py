@@ -1,0 +1,131 @@
+"""The engines that a command is about, and their builds, one after the other or side by side."""
+
+import multiprocessing
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from builders import resources
+from builders.checkpoint import checkpoint_bytes
+from builders.engine import Engine, Recipe, build_engine, recipe_for
+from builders.errors import BuildError
+from builders.gpu_machine import check_build_machine, seen_by_cuda
+from builders.gpu_recipes import llm_recipe, planned_source, write_backend_repository
+from builders.planner.llm_plan import LlmPlan
+from builders.planner.options import LlmOptions, llm_plan
+from builders.spec import ROOT, ModelSpec, Sku, chosen_models
+
+
+@dataclass(frozen=True)
+class EngineBuild:
+    """One engine to build; `plan` is there for an LLM on a GPU SKU."""
+
+    spec: ModelSpec
+    recipe: Recipe
+    plan: LlmPlan | None = None
+
+    def finish(self, engine: Engine) -> None:
+        """Write what lies beside a published engine, from the plan as it is now."""
+        if self.plan and self.plan.engine.flavour == "engine":
+            write_backend_repository(self.plan, engine.folder)
+
+
+def engine_builds(
+    sku: Sku, models: list[str], options: LlmOptions, on_this_machine: bool
+) -> list[EngineBuild]:
+    """The builds for the pipeline's specs, with `models` in place of those of their roles.
+
+    `on_this_machine`: they will run here, so its GPUs must be the SKU's. Raises `BuildError`.
+    """
+    options.check(sku)
+    specs = chosen_models(models, sku)
+    encoders = tuple(spec for spec in specs if spec.role != "llm")
+    return [
+        _gpu_llm(llm_plan(sku, spec, encoders, options), on_this_machine)
+        if spec.role == "llm" and sku.gpu
+        else EngineBuild(spec, recipe_for(spec, sku))
+        for spec in specs
+    ]
+
+
+def _gpu_llm(plan: LlmPlan, on_this_machine: bool) -> EngineBuild:
+    sku, gpus, product = plan.request.sku, plan.candidate.gpus, ""
+    if on_this_machine:
+        product = seen_by_cuda(sku, check_build_machine(sku, gpus), gpus)[0].name
+    return EngineBuild(planned_source(plan), llm_recipe(plan, product), plan)
+
+
+def build_all(builds: list[EngineBuild], sku: Sku, jobs: int) -> list[Engine]:
+    """The engines of `builds`, found or made; at most `jobs` at once (0: what the machine allows).
+
+    Prints a line for each model. Raises `BuildError`.
+    """
+    labels = [f"[{n}/{len(builds)}] {b.spec.role} {b.spec.name}" for n, b in enumerate(builds, 1)]
+    at_once = _builds_at_once([build.spec for build in builds], jobs)
+    try:
+        if at_once > 1:
+            engines = _side_by_side(builds, sku, labels, at_once)
+        else:
+            live = sys.stdout.isatty()
+            engines = [
+                build_one(b, sku, label, live) for b, label in zip(builds, labels, strict=True)
+            ]
+    except KeyboardInterrupt as error:
+        raise BuildError(
+            "interrupted: what was finished is kept; the same command goes on from there"
+        ) from error
+    for build, engine in zip(builds, engines, strict=True):
+        build.finish(engine)
+    return engines
+
+
+def _builds_at_once(specs: list[ModelSpec], jobs: int) -> int:
+    most = resources.builds_for_cores(len(specs), jobs)
+    if most == 1:
+        return 1
+    with tempfile.TemporaryDirectory() as scratch:
+        sizes = [checkpoint_bytes(spec, Path(scratch)) for spec in specs]
+    return resources.builds_for_memory([resources.memory_need(size) for size in sizes], most)
+
+
+def _side_by_side(
+    builds: list[EngineBuild], sku: Sku, labels: list[str], at_once: int
+) -> list[Engine]:
+    """Processes, not threads: torch's ONNX exporter has global state."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(at_once, context) as pool:
+        running = [
+            pool.submit(build_one, build, sku, label, False)
+            for build, label in zip(builds, labels, strict=True)
+        ]
+        try:
+            return [build.result() for build in running]
+        except BrokenProcessPool as error:
+            raise BuildError(
+                "a build was killed, as the kernel does when memory runs out: build one after "
+                "the other with --jobs 1; what was finished is kept"
+            ) from error
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def build_one(build: EngineBuild, sku: Sku, label: str, live: bool) -> Engine:
+    """Build one engine; prints what it does, and on a terminal (`live`) for how long."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(), transient=True, disable=not live) as bar:
+        bar.add_task(label)
+
+        def say(text: str) -> None:
+            bar.console.print(f"{label}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+        engine = build_engine(build.spec, sku, say, build.recipe)
+        how = f"made in {engine.seconds:.1f} s" if engine.seconds else "up to date"
+        say(f"{how} ({engine.folder.relative_to(ROOT)})")
+        return engine

@@ -1,0 +1,81 @@
+"""Why a build is due: what differs between an engine's inputs now and when the newest was made."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from builders import engine as engines
+from builders.checkpoint import open_checkpoint
+from builders.spec import ModelSpec, Sku
+from ensembles.manifest import MANIFEST_FILE, Manifest, ManifestError, read_manifest
+
+_HASH_LENGTH = 64
+
+
+def rebuild_reasons(spec: ModelSpec, sku: Sku, recipe: engines.Recipe | None = None) -> list[str]:
+    """Empty: the engine is up to date. Raises `BuildError` when the checkpoint can't be read."""
+    with tempfile.TemporaryDirectory() as scratch:
+        inputs = engines.engine_inputs(spec, sku, open_checkpoint(spec, Path(scratch)), recipe)
+    home = engines.ENGINES / sku.name / spec.name
+    folder = home / engines.key_of(inputs)
+    if folder.exists():
+        return _damage(folder)
+    newest = newest_engine(home)
+    if newest is None:
+        return [f"no engine of it for SKU '{sku.name}'"]
+    return _differences(newest, inputs)
+
+
+def newest_engine(home: Path) -> Path | None:
+    """The folder in a model's home that was published last."""
+    manifests = list(home.glob(f"[!.]*/{MANIFEST_FILE}"))
+    return max(manifests, key=lambda path: path.stat().st_mtime).parent if manifests else None
+
+
+def _damage(folder: Path) -> list[str]:
+    try:
+        engines.published(folder)
+    except ManifestError as error:
+        return [f"its engine can't be used: {error}"]
+    return []
+
+
+def _differences(newest: Path, inputs: Mapping[str, Any]) -> list[str]:
+    try:
+        manifest = read_manifest(newest)
+    except ManifestError as error:
+        return [f"its newest engine can't be used: {error}"]
+    before, now = dict(_leaves(inputs_of(manifest))), dict(_leaves(json.loads(json.dumps(inputs))))
+    names = sorted(before.keys() | now.keys())
+    changed = [n for n in names if n in before and before[n] != now.get(n, "gone")]
+    added = [n for n in names if n not in before] if manifest.inputs else []
+    lines = [f"{n}: {_short(before[n])} → {_short(now.get(n, 'gone'))}" for n in changed]
+    lines += [f"{n}: new, {_short(now[n])}" for n in added]
+    return lines or [f"{newest} was made before manifests told their inputs"]
+
+
+def inputs_of(manifest: Manifest) -> Mapping[str, Any]:
+    """What was hashed; of manifests from before it was kept, what else they tell of it."""
+    if manifest.inputs:
+        return manifest.inputs
+    return {
+        "checkpoint": manifest.checkpoint_sha256,
+        "spec": {"precision": manifest.precision, "max_tokens": manifest.max_tokens},
+        "tools": manifest.versions,
+    }
+
+
+def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested tables as dotted names with their values."""
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _leaves(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(inner)
+
+
+def _short(text: str) -> str:
+    """Hashes are told by their beginnings."""
+    return f"{text[:12]}…" if len(text) == _HASH_LENGTH else text

@@ -1,0 +1,53 @@
+"""What this machine lacks for setting up, in one sentence a fault; standard library only.
+
+Run by any Python before an environment exists: `python3 -m builders.setup_check`.
+"""
+
+import ctypes.util
+import importlib.util
+import platform
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+MIN_DISK_GIB = 5
+"""Both environments and the reference engines take 3.3 GiB."""
+
+
+def faults(folder: Path) -> "list[str]":
+    """Everything that would stop `make setup` halfway or hang the server later."""
+    found = []
+    version = sys.version_info[:2]
+    package = f"{version[0]}.{version[1]}"
+    if version not in ((3, 11), (3, 12)):
+        found.append(
+            f"Python {package} found; 3.11 or 3.12 is needed (make PYTHON=/path/to/python3.11)"
+        )
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        found.append(
+            f"{sys.platform} on {platform.machine()} found; the Triton wheel is for Linux on x86_64"
+        )
+    if importlib.util.find_spec("ensurepip") is None:
+        found.append(f"Python's venv module lacks ensurepip: apt-get install python{package}-venv")
+    if not _has_libpython():
+        found.append(
+            f"libpython{package}.so.1.0 not found, without which Triton hangs while loading: "
+            f"apt-get install libpython{package}"
+        )
+    free_gib = shutil.disk_usage(folder).free / 2**30
+    if free_gib < MIN_DISK_GIB:
+        found.append(f"{free_gib:.1f} GiB free in {folder}; {MIN_DISK_GIB} GiB are needed")
+    return found
+
+
+def _has_libpython() -> bool:
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    library = Path(sysconfig.get_config_var("LIBDIR") or "/") / f"lib{name}.so.1.0"
+    return library.is_file() or ctypes.util.find_library(name) is not None
+
+
+if __name__ == "__main__":
+    lines = faults(Path.cwd())
+    print("\n".join(lines), end="\n" if lines else "", file=sys.stderr)
+    sys.exit(1 if lines else 0)

@@ -1,1 +1,0 @@
-"""`make tune`: finds the placement that serves most within a service-level objective."""

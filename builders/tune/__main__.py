@@ -1,8 +1,0 @@
-"""`python -m builders.tune`."""
-
-import sys
-
-from builders.tune.cli import main
-
-if __name__ == "__main__":
-    sys.exit(main())

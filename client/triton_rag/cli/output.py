@@ -1,0 +1,148 @@
+"""Results on the terminal: progress, lines or tables to read, JSON to process."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+from unicodedata import category
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from triton_rag.cli.documents import Collection
+from triton_rag.results import Answer, Completion, ModelStatistics, Source
+
+EXCERPT_CHARACTERS = 100
+_STREAMED = ("llm", "rag", "rag_cancellable", "ensemble")
+
+
+def printable(text: str) -> str:
+    """The text without control characters: documents and models must not steer a terminal."""
+    return "".join(char for char in text if char in "\n\t" or category(char) not in ("Cc", "Cs"))
+
+
+def note(text: str) -> None:
+    click.echo(printable(text), err=True)
+
+
+def print_json(value: Any) -> None:
+    """JSON for people and programs, with all control characters escaped."""
+    shown = json.dumps(value, ensure_ascii=False, indent=2)
+    escaped = re.sub(r"[\x7f-\x9f\ud800-\udfff]", lambda char: f"\\u{ord(char[0]):04x}", shown)
+    click.echo(escaped)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Progress]:
+    """Inside, and until its `stop`, a line says what is waited for; only on a terminal."""
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+    disable = not sys.stderr.isatty()  # rich also asks FORCE_COLOR, which CI systems set
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=disable) as shown:
+        shown.add_task(printable(what), total=None)
+        yield shown
+
+
+def print_sources(
+    sources: Sequence[Source], collection: Collection, citations: Sequence[int] = ()
+) -> None:
+    """Numbered sources: a table on a terminal, else lines."""
+    if sys.stdout.isatty():
+        Console().print(source_table(sources, collection, citations))
+    else:
+        click.echo(source_lines(sources, collection, citations))
+
+
+def source_table(
+    sources: Sequence[Source], collection: Collection, citations: Sequence[int]
+) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("", "file", "relevance", "similarity"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("text")
+    for number, source in enumerate(sources, start=1):
+        cells = (
+            f"{'*' if number in citations else ' '}[{number}]",
+            printable(collection.documents[source.document].name),
+            f"{source.relevance:.2f}",
+            f"{source.similarity:.2f}",
+            excerpt(source.text),
+        )
+        table.add_row(*map(Text, cells))  # not strings, which rich searches for markup
+    return table
+
+
+def source_lines(
+    sources: Sequence[Source], collection: Collection, citations: Sequence[int] = ()
+) -> str:
+    """Two lines a source; `*` marks the cited ones."""
+    lines = []
+    for number, source in enumerate(sources, start=1):
+        mark = "*" if number in citations else " "
+        name = printable(collection.documents[source.document].name)
+        scores = f"relevance {source.relevance:.2f}, similarity {source.similarity:.2f}"
+        lines.append(f"{mark}[{number}] {name}  ({scores})\n      {excerpt(source.text)}")
+    return "\n".join(lines)
+
+
+def excerpt(text: str) -> str:
+    line = " ".join(printable(text).split())
+    if len(line) <= EXCERPT_CHARACTERS:
+        return line
+    return line[: EXCERPT_CHARACTERS - 1].rstrip() + "…"
+
+
+def token_line(completion: Completion, seconds: float) -> str:
+    rate = completion.num_output_tokens / seconds if seconds else 0.0
+    ending = " (cut at max_tokens)" if completion.finish_reason == "length" else ""
+    return (
+        f"{completion.num_input_tokens:,} tokens read, {completion.num_output_tokens:,} written"
+        f"{ending} in {seconds:.1f} s ({rate:.1f} a second)"
+    )
+
+
+def stage_lines(
+    before: Mapping[str, ModelStatistics],
+    after: Mapping[str, ModelStatistics],
+    first_s: float,
+    seconds: float,
+) -> str:
+    """One line a stage: what it did between two looks at the server's statistics.
+
+    The times include other clients' requests. The LLM's times are the client's own, because
+    Triton does not time streams.
+    """
+    lines = [f"{'stage':18}{'runs':>5}{'rows':>6}{'queue ms':>10}{'compute ms':>12}"]
+    for name, now in sorted(after.items()):
+        spent = now - before.get(name, ModelStatistics())
+        if spent.executions and spent.compute_ns and name not in _STREAMED:
+            times = f"{spent.queue_ns / 1e6:>10.1f}{spent.compute_ns / 1e6:>12.1f}"
+            lines.append(f"{name:18}{spent.executions:>5}{spent.inferences:>6}{times}")
+    lines.append(f"first token after {first_s * 1e3:.0f} ms, last after {seconds * 1e3:.0f} ms")
+    return "\n".join(lines)
+
+
+def source_objects(
+    sources: Sequence[Source], collection: Collection, citations: Sequence[int] = ()
+) -> list[dict[str, Any]]:
+    """Sources for JSON: their fields with number, file and whether they are cited."""
+    return [
+        {
+            "number": number,
+            "file": collection.documents[source.document].name,
+            "cited": number in citations,
+            **asdict(source),
+        }
+        for number, source in enumerate(sources, start=1)
+    ]
+
+
+def answer_object(answer: Answer, collection: Collection, seconds: float) -> dict[str, Any]:
+    sources = source_objects(answer.sources, collection, answer.citations)
+    return {**asdict(answer), "sources": sources, "seconds": round(seconds, 3)}

@@ -1,1 +1,0 @@
-"""What operators look at: dashboards, alerts, traces, generated from ensembles/metrics.py."""

@@ -1,0 +1,178 @@
+"""A tritonserver that is started, waited for, signalled and stopped, whatever its command line."""
+
+import contextlib
+import ctypes
+import os
+import secrets
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from operations.ports import Ports
+from operations.shared_memory import SharedMemory
+
+START_TIMEOUT_S = 180
+STOP_TIMEOUT_S = 15
+EXIT_TIMEOUT_S = 10
+NAME = "tritonserver"
+MARK = "TRITON_RAG_SERVER"
+"""Environment variable that every process of a server inherits, with a value of its own."""
+
+
+class ServerError(Exception):
+    """The server did not come up; the message ends with its log."""
+
+
+@dataclass(frozen=True)
+class StartCommand:
+    """What is run, and the environment variables that it gets on top of ours."""
+
+    words: Sequence[str]
+    variables: Mapping[str, str]
+
+
+class ServerProcess:
+    """`with ServerProcess(…) as server:` serves until the block ends.
+
+    `prepare` checks the machine and says what to run; it may raise `PreflightError`. tritonserver
+    may be a descendant of that command (mpirun). `log` None leaves the output where ours goes.
+    """
+
+    def __init__(
+        self, ports: Ports, log: Path | None, admin_key: str, prepare: Callable[[], StartCommand]
+    ) -> None:
+        self.ports, self.log, self.admin_key = ports, log, admin_key
+        self.exit_timeout_s = EXIT_TIMEOUT_S
+        """After SIGTERM tritonserver waits so long for its requests."""
+        self.shared_memory = SharedMemory()
+        self._prepare = prepare
+        self._mark = secrets.token_hex(8)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._was_started = False
+
+    @property
+    def pid(self) -> int:
+        """Process id of tritonserver; of the command that starts it until that has done so."""
+        process = self._running
+        with contextlib.suppress(psutil.Error):
+            command = psutil.Process(process.pid)
+            if command.name() != NAME:
+                servers = [p.pid for p in command.children(recursive=True) if _is_server(p)]
+                return min(servers, default=process.pid)  # the first rank is the one that listens
+        return process.pid
+
+    def __enter__(self) -> "ServerProcess":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Check the machine, start, and wait until every model is ready. Raises `ServerError`."""
+        command = self._prepare()
+        mode = "ab" if self._was_started else "wb"
+        with contextlib.ExitStack() as stack:
+            lock = stack.enter_context(self.shared_memory.locked())
+            log = stack.enter_context(self.log.open(mode)) if self.log else None
+            self._process = subprocess.Popen(
+                command.words,
+                stdout=log,
+                stderr=log,
+                env=os.environ | command.variables | {MARK: self._mark},
+                pass_fds=(lock,),
+                start_new_session=True,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no locks
+            )
+        self._was_started = True
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> int:
+        """End the server with its own patience; its exit status."""
+        process = self._process
+        if process is None:
+            return 0
+        self.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT_S)
+        self.kill()  # also after a good end: a model process may have outlived the server
+        self._process = None
+        return process.returncode
+
+    def wait(self) -> int:
+        """Until the server ends by itself; its exit status."""
+        return self._running.wait()
+
+    def status(self) -> int | None:
+        """The exit status, None while it runs."""
+        return self._running.poll()
+
+    def terminate(self) -> None:
+        """SIGTERM to tritonserver alone: mpirun would kill it a second after passing that on."""
+        if self._running.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL to every process of the server, and free its shared memory."""
+        process = self._running
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        for other in psutil.process_iter():  # ranks of MPI have process groups of their own
+            with contextlib.suppress(psutil.Error):
+                if other.environ().get(MARK) == self._mark:
+                    other.kill()
+        process.wait()
+        self.shared_memory.free()
+
+    @property
+    def _running(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, "the server is not running"
+        return self._process
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._is_ready():
+            if (status := self.status()) is not None:
+                raise ServerError(f"tritonserver ended ({status}):\n{self._tail()}")
+            if time.monotonic() > deadline:
+                raise ServerError(f"not ready after {START_TIMEOUT_S} s:\n{self._tail()}")
+            time.sleep(0.05)
+
+    def _is_ready(self) -> bool:
+        url = f"http://{self.ports.asked_at}:{self.ports.http}/v2/health/ready"
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:  # URLError is one
+            return False
+
+    def _tail(self) -> str:
+        """Why models were not loaded, which the end may hide behind tables, and the end."""
+        if self.log is None:
+            return "its log is above"
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join([*(line for line in lines if "failed to load" in line), *lines[-40:]])
+
+
+def end_with_parent() -> None:
+    """Ask Linux to end the server when whoever started it is gone, however that came about."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def _is_server(process: psutil.Process) -> bool:
+    try:
+        return str(process.name()) == NAME
+    except psutil.Error:
+        return False

@@ -1,0 +1,98 @@
+"""The protocol between the stage `llm` and the inference library that generates tokens."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ensembles.manifest import Sampling
+from python_backends.context import EngineFolder, StageContext
+from python_backends.errors import Overloaded
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationParams(Sampling):
+    """How one request is generated: checked values, the same for every engine."""
+
+    seed: int
+    stop_words: tuple[str, ...]
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0.0 or self.top_k == 1
+
+
+@dataclass(frozen=True)
+class Delta:
+    """New token ids of one request.
+
+    The last delta of a request has a `finish_reason`: stop, length, cancelled or error. With
+    "error", a `RequestError` in `error` goes to the client and any other exception to the log. The
+    end token may be among the ids. `cached_tokens` counts the prompt tokens that were taken from
+    the KV cache; it stays 0 where the engine doesn't say.
+    """
+
+    token_ids: tuple[int, ...]
+    finish_reason: str | None = None
+    error: Exception | None = None
+    cached_tokens: int = 0
+
+
+SCHEDULED = Delta(())
+"""First delta of a request: it left the engine's waiting queue for the batch. TensorRT-LLM has a
+queue of its own after that; the time in it counts as prefill."""
+
+CANCELLED = Delta((), "cancelled")
+"""Last delta of a request that `cancel` ended."""
+
+Sink = Callable[[Delta], None]
+"""Takes the deltas of one request, in order, on the engine's thread."""
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """State of an engine now, and its work since it was loaded.
+
+    `iterations` are the steps of the in-flight batch, `iteration_requests` the requests in it
+    summed over the steps. An engine that doesn't know the use of its KV cache gives NaN for
+    `kv_cache_used` (0 to 1) and leaves the counts at 0.
+    """
+
+    running: int
+    waiting: int
+    kv_cache_used: float
+    iterations: int = 0
+    iteration_requests: int = 0
+
+
+class LlmEngine(Protocol):
+    """Generates token ids for many requests at a time (in-flight batching)."""
+
+    max_request_tokens: int
+    """Most tokens of one request, prompt and answer together."""
+
+    def submit(self, prompt_ids: Sequence[int], params: GenerationParams, sink: Sink) -> int:
+        """Queue a request and return its number.
+
+        Raises `Overloaded` when the queue is full, `RequestError` for an unsupported parameter.
+        """
+
+    def cancel(self, number: int) -> None:
+        """End a request soon; its last delta is `CANCELLED`. Unknown numbers are ignored."""
+
+    def stats(self) -> EngineStats:
+        """Cheap enough to call at any time."""
+
+    def close(self) -> None:
+        """End all requests and the engine's threads."""
+
+
+def max_running_requests(context: StageContext, folder: EngineFolder) -> int:
+    """The placement's `max_running_requests`, at most the engine plan's `max_batch_size`."""
+    limit = context.integer("max_running_requests")
+    return min(limit, int(folder.manifest.plan.get("max_batch_size", limit)))
+
+
+def overloaded(requests: int) -> Overloaded:
+    return Overloaded(
+        f"{requests} requests are running or waiting, which is this server's limit; try again later"
+    )

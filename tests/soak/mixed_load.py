@@ -1,0 +1,135 @@
+"""The load of a soak: every entry, streamed and not, faulty requests, clients that go away."""
+
+import asyncio
+import queue
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from operations.ports import Ports
+from operations.supervisor.triton_api import TritonApi
+from tests.chaos import requests
+from tests.chaos.oracle import Oracle
+from tests.chaos.requests import Ask
+from tests.chaos.traffic import End, Line, Outcome
+from tests.load.loops import Window, closed_loop
+
+LONGEST_REQUEST_S = 60.0
+RELOADED = ("tokenizer", "source_ranker", "reranker")
+"""Models that are loaded again now and then; their processes begin anew with it."""
+CANCELLED_AFTER_PIECES = 3
+REQUESTS_OF_A_CONNECTION = 20
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A request, and how it must end; one that must be cancelled cancels itself."""
+
+    ask: Ask
+    end: End
+
+
+def healthy_requests(numbers: Sequence[int]) -> Iterator[Ask]:
+    """Requests that a healthy server answers."""
+    for number in numbers:
+        yield from requests.one_of_each(number)
+        yield requests.rag(number, stream=False)
+        yield requests.llm(requests.prompt(number), 200)
+        yield requests.llm(requests.prompt(number), 40, stream=False)
+
+
+def faulty() -> tuple[Ask, ...]:
+    """Requests that must be refused."""
+    return (
+        requests.llm("", 8),
+        Ask("embed", (requests.text("input_text", b"\xff\xfe"),)),
+        Ask("rerank", (requests.text("query", ""), requests.text("passages", "a"))),
+        Ask("llm", (requests.text("text_input", "a"), requests.number("max_tokens", -1))),
+    )
+
+
+class MixedLoad:
+    """`await load.run(duration_s)` keeps `clients` requests in flight.
+
+    `counts` says how requests ended; `faults` names each end that must not be.
+    """
+
+    def __init__(
+        self, address: str, asks: Sequence[Ask], oracle: Oracle, clients: int, pause_s: float
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self.faults: list[str] = []
+        self._address, self._asks, self._oracle = address, asks, oracle
+        self._clients, self._pause_s = clients, pause_s
+        self._threads = ThreadPoolExecutor(clients)
+        self._idle: queue.SimpleQueue[tuple[Line, int]] = queue.SimpleQueue()
+        """Open connections, each with the requests that it has carried."""
+
+    async def run(self, duration_s: float) -> None:
+        window = Window(duration_s, most_s=duration_s)
+        timeout_s = 2 * LONGEST_REQUEST_S
+        await closed_loop(self._send, self._planned(), self._clients, window, timeout_s)
+        while not self._idle.empty():
+            self._idle.get()[0].__exit__()
+
+    def _planned(self) -> Iterator[Planned]:
+        chance = random.Random(0)
+        while True:
+            kind = chance.random()
+            if kind < 0.04:
+                yield Planned(chance.choice(faulty()), "error")
+            elif kind < 0.10:
+                prompt = requests.prompt(chance.randrange(10**6))
+                yield Planned(requests.llm(prompt, 1000), "cancelled")
+            else:
+                yield Planned(chance.choice(self._asks), "answer")
+
+    async def _send(self, planned: Planned) -> AsyncIterator[float]:
+        loop = asyncio.get_running_loop()
+        outcome = await loop.run_in_executor(self._threads, self._exchange, planned)
+        self._judge(outcome, planned.end)
+        await asyncio.sleep(self._pause_s)
+        yield 1.0
+
+    def _exchange(self, planned: Planned) -> Outcome:
+        """On an idle connection; now and then on a new one, as clients come and go."""
+        try:
+            line, carried = self._idle.get_nowait()
+        except queue.Empty:
+            line, carried = Line(self._address), 0
+        on_piece = _cancel_after(CANCELLED_AFTER_PIECES) if planned.end == "cancelled" else None
+        outcome = line.send(planned.ask, LONGEST_REQUEST_S, on_piece)
+        if carried + 1 < REQUESTS_OF_A_CONNECTION:
+            self._idle.put((line, carried + 1))
+        else:
+            line.__exit__()
+        return outcome
+
+    def _judge(self, outcome: Outcome, end: End) -> None:
+        self.counts[outcome.end] += 1
+        if outcome.end != end:
+            self.counts["unexpected"] += 1
+            self.faults.append(f"{outcome.ask.model}: {outcome.end} ({outcome.error}), not {end}")
+        if end == "answer":
+            self.faults += self._oracle.faults([outcome])
+
+
+def _cancel_after(pieces: int) -> Any:
+    seen = 0
+
+    def on_piece(call: Any, _piece: str) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == pieces:
+            call.cancel()
+
+    return on_piece
+
+
+def reload(ports: Ports, model: str) -> None:
+    """Load the model anew: Triton gives it another process only where something changed."""
+    refusal = TritonApi(ports).reload(model, 60)
+    assert not refusal, refusal

@@ -1,0 +1,65 @@
+"""The examples on the rules' pages, as repositories that can be written and linted.
+
+A file is a line with its path and a fenced block. After "with escapes" the block is one line, in
+which `\n` or `\x00` stand for characters. "In both examples" lists files that both share.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from triton_lint.options import Options
+from triton_lint.pages import read_page
+from triton_lint.versions import NEWEST, Version
+
+FILE = re.compile(r"^`([^`\n]+)`(, with escapes)?\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EMPTY = re.compile(r"^Empty files?: (.*)$", re.MULTILINE)
+OPTIONS = re.compile(r"^Options: `([^`]*)`$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A repository, as path to content, and the server that it is checked for."""
+
+    files: Mapping[str, str]
+    options: Options
+
+
+@cache
+def examples(rule_id: str) -> tuple[Example, Example]:
+    """The reported and the other example of a rule."""
+    parts = re.split(r"^## (.*)\n", read_page(rule_id).text, flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    shared = _files(sections.get("In both examples", ""))
+    bad, good = (
+        Example(_files(sections[title]) | shared, _options(sections[title]))
+        for title in ("Reported", "Not reported")
+    )
+    return bad, good
+
+
+def _files(section: str) -> dict[str, str]:
+    found = {
+        path: _unescaped(content) if escaped else content
+        for path, escaped, content in FILE.findall(section)
+    }
+    for line in EMPTY.findall(section):
+        found |= dict.fromkeys(re.findall(r"`([^`]+)`", line), "")
+    return found
+
+
+def _unescaped(line: str) -> str:
+    return line.removesuffix("\n").encode("ascii").decode("unicode_escape")
+
+
+def _options(section: str) -> Options:
+    match = OPTIONS.search(section)
+    words = shlex.split(match[1]) if match else []
+    given = dict(zip(words, [*words[1:], ""], strict=False))
+    return Options(
+        triton=Version.parse(given["--triton"]) if "--triton" in given else NEWEST,
+        gpus=int(given["--gpus"]) if "--gpus" in given else None,
+        auto_complete="--disable-auto-complete-config" not in given,
+    )

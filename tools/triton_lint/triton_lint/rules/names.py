@@ -1,0 +1,144 @@
+"""Names, platforms and backends."""
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from triton_lint.findings import Problem
+from triton_lint.model_names import BACKEND_OF_PLATFORM, ENSEMBLE, PLATFORMS
+from triton_lint.models import Model
+from triton_lint.repository import Repository
+from triton_lint.rule import ERROR, WARNING, Rule
+from triton_lint.spelling import did_you_mean
+
+BACKENDS = (
+    "python", "onnxruntime", "tensorrt", "pytorch", "tensorflow", "openvino", "dali", "fil",
+    "tensorrtllm", "vllm", "identity", "repeat", "square", "sequence", "query", "implicit_state",
+    "dyna_sequence", "distributed_addsub", "iterative_sequence", "armnn_tflite", "paddle", "mpi",
+    "minimal", "recommended", "bls", "rapids_identity", "rapids-identity", "hugectr", "hps",
+    "nvtabular", "caffe2_netdef", "redis", "test_lib",
+)  # fmt: skip
+"""Those of NVIDIA's containers, examples and tests, and the better known ones of others."""
+
+MISNOMERS = {
+    name: f"; did you mean '{meant}'?"
+    for meant, names in {
+        "onnxruntime": ("onnx", "ort", "onnxruntime_onnx", "onnx_runtime"),
+        "tensorrt": ("trt", "tensorrt_plan", "tensor_rt"),
+        "pytorch": ("torch", "libtorch", "pytorch_libtorch", "torchscript"),
+        "tensorflow": ("tf", "tensorflow_savedmodel", "tensorflow_graphdef", "keras"),
+        "python": ("py", "python3"),
+        "tensorrtllm": ("trtllm", "tensorrt_llm", "tensorrt-llm"),
+    }.items()
+    for name in names
+} | {ENSEMBLE: ': write platform: "ensemble"'}
+
+
+def _name_mismatch(model: Model, _: Repository) -> Iterator[Problem]:
+    name = model.config.text("name")
+    node = model.config.node("name")
+    if node and name and name != model.name:
+        yield Problem(
+            node.value_at,
+            f"the model is named '{name}', its folder '{model.name}': make them equal, or leave "
+            "the name out",
+            replacement=f'"{model.name}"' if re.fullmatch(r"[\w.-]+", model.name) else None,
+        )
+
+
+def _no_backend(model: Model, _: Repository) -> Iterator[Problem]:
+    found = model.names
+    if not found.backend and not found.platform and not _is_moved(model):
+        yield Problem(
+            model.at(model.config),
+            "neither 'backend' nor 'platform' is set, and no version folder holds a file that "
+            "tells: model.plan, model.onnx, model.xml, model.pt, model.py",
+        )
+
+
+def _is_moved(model: Model) -> bool:
+    """Whether an agent may bring the model from elsewhere, with a file that tells."""
+    return "model_repository_agents" in model.config
+
+
+def _unknown_platform(model: Model, _: Repository) -> Iterator[Problem]:
+    platform = model.names.platform
+    if platform and not model.backend and platform != ENSEMBLE:
+        hint = did_you_mean(platform, PLATFORMS)
+        if platform in BACKENDS:
+            hint = f': that is a backend, write backend: "{platform}"'
+        yield Problem(
+            model.at(model.config, "platform"),
+            f"'{platform}' is no platform{hint or ': ' + ', '.join(PLATFORMS)}",
+        )
+
+
+def _pair(model: Model, _: Repository) -> Iterator[Problem]:
+    platform, backend = model.names.platform, model.backend
+    if platform == ENSEMBLE or backend not in BACKEND_OF_PLATFORM.values():
+        return
+    if platform == "torch_aoti" and backend == "pytorch" and model.options.triton.minor >= 67:
+        return
+    if BACKEND_OF_PLATFORM.get(platform) != backend:
+        fitting = [name for name, owner in BACKEND_OF_PLATFORM.items() if owner == backend]
+        yield Problem(
+            model.at(model.config, "platform" if platform else "backend"),
+            f"backend '{backend}' with platform '{platform}': it takes {' or '.join(fitting)}"
+            + ("" if backend == "tensorflow" else ", or leave the platform out"),
+        )
+
+
+def _ensemble_backend(model: Model, _: Repository) -> Iterator[Problem]:
+    if model.names.platform == ENSEMBLE and model.backend:
+        yield Problem(
+            model.at(model.config, "backend"),
+            f"an ensemble has no backend: remove '{model.backend}'",
+        )
+
+
+def _unknown_backend(model: Model, repository: Repository) -> Iterator[Problem]:
+    backend = model.backend
+    if not backend or model.names.platform == ENSEMBLE:
+        return
+    if backend in BACKENDS or backend in repository.options.backends or _has_library(model):
+        return
+    hint = MISNOMERS.get(backend) or did_you_mean(backend, BACKENDS, cutoff=0.75)
+    is_name = re.fullmatch(r"[A-Za-z0-9_.+-]+", backend) is not None
+    certain = bool(hint) or not model.config.text("backend") or not is_name
+    yield Problem(
+        model.at(model.config, "backend"),
+        f"no known backend is named '{backend}'{hint}; if your server has it, say "
+        f"--backend {backend}",
+        severity=None if certain else WARNING,
+    )
+
+
+def _has_library(model: Model) -> bool:
+    """A backend's library may lie in the model's or a version's folder."""
+    library = model.config.text("runtime") or f"libtriton_{model.backend}.so"
+    folders = [model.place.folder, *map(model.place.contents, model.loaded_folders)]
+    return any(library in folder.files for folder in folders)
+
+
+def _runtime(model: Model, _: Repository) -> Iterator[Problem]:
+    runtime = model.config.text("runtime")
+    if not runtime or runtime == "model.py" or _has_library(model):
+        return
+    wanted = f"libtriton_{model.backend}.so"
+    if runtime != wanted and PurePosixPath(runtime).name != wanted:
+        text = f"'{runtime}' is no runtime: {wanted} or model.py"
+        yield Problem(model.at(model.config, "runtime"), text)
+    elif runtime.startswith("../") and PurePosixPath(runtime).parts[1] != model.backend:
+        text = f"'{runtime}' leaves the backend's folder: give a file name"
+        yield Problem(model.at(model.config, "runtime"), text)
+
+
+RULES = (
+    Rule("TRN101", ERROR, _name_mismatch),
+    Rule("TRN102", ERROR, _no_backend),
+    Rule("TRN103", ERROR, _unknown_platform),
+    Rule("TRN104", ERROR, _pair),
+    Rule("TRN105", ERROR, _ensemble_backend),
+    Rule("TRN106", ERROR, _unknown_backend),
+    Rule("TRN107", ERROR, _runtime),
+)

@@ -1,0 +1,150 @@
+"""What Triton loads and users regret: scheduling of single models."""
+
+import re
+from collections.abc import Iterator
+
+from triton_lint.config_tree import Message, Span
+from triton_lint.findings import Problem
+from triton_lint.models import Model
+from triton_lint.repository import Repository
+from triton_lint.rule import WARNING, Rule
+from triton_lint.shapes import element_count
+from triton_lint.tokens import TokenKind, tokenize
+
+_SAMPLING = re.compile(
+    r"^(temperature|top_?[kp]|(random_)?seed|runtime_top_[kp]|sampling_.*)$", re.I
+)
+_PLACEHOLDER = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+TRT_LLM_REQUIRED = ("gpt_model_type", "gpt_model_path", "max_beam_width", "batching_type")
+
+
+def instances(model: Model) -> int:
+    """Instances on one device; groups without a count have one."""
+    groups = model.config.children("instance_group")
+    return sum(max(1, int(group.number("count"))) for group in groups) or 1
+
+
+def _uncached_sampling(model: Model, _: Repository) -> Iterator[Problem]:
+    cache = model.config.child("response_cache")
+    if cache and cache.flag("enable"):
+        inputs = [t.text("name") for t in model.config.children("input")]
+        found = [name for name in inputs if _SAMPLING.match(name)]
+        if found:
+            yield Problem(
+                model.at(model.config, "response_cache"),
+                f"the cache answers equal requests with one sample: inputs {', '.join(found)}",
+            )
+
+
+def _queue(model: Model, _: Repository) -> Iterator[Problem]:
+    """Only where the model says that it batches on a GPU: others are cheap, or queue nothing."""
+    batching = model.config.child("dynamic_batching")
+    if batching is None or model.is_ensemble or not _on_gpu(model):
+        return
+    policies = [batching.child("default_queue_policy")]
+    policies += [e.value for e in batching.entries("priority_queue_policy")
+                 if isinstance(e.value, Message)]  # fmt: skip
+    if not any(p and (p.number("max_queue_size") or p.number("default_timeout_microseconds"))
+               for p in policies):  # fmt: skip
+        yield Problem(
+            model.at(model.config, "dynamic_batching"),
+            "the queue in front of this GPU model has no bound: give default_queue_policy a "
+            "max_queue_size or a default_timeout_microseconds, or overload becomes waiting "
+            "without end",
+        )
+
+
+def _on_gpu(model: Model) -> bool:
+    groups = model.config.children("instance_group")
+    return any(group.text("kind") == "KIND_GPU" for group in groups)
+
+
+def _nothing_merges(model: Model, _: Repository) -> Iterator[Problem]:
+    batching = model.config.child("dynamic_batching")
+    if batching is None:
+        return
+    at = model.at(model.config, "dynamic_batching")
+    if model.max_batch_size <= 1 and not model.may_complete:
+        yield Problem(
+            at, f"dynamic batching with max_batch_size {model.max_batch_size} merges nothing"
+        )
+        return
+    for tensor in model.config.children("input"):
+        dims = tensor.numbers("dims")
+        if element_count(dims) == -1 and not tensor.flag("allow_ragged_batch") and _is_text(tensor):
+            delay = batching.number("max_queue_delay_microseconds")
+            if delay:
+                yield Problem(
+                    at,
+                    f"input '{tensor.text('name')}' varies in length, and only requests of one "
+                    f"length are merged: the delay of {delay:g} µs is mostly waited in vain "
+                    f"(pad, or "
+                    "allow_ragged_batch)",
+                )
+
+
+def _is_text(tensor: Message) -> bool:
+    return (
+        tensor.text("data_type") in ("TYPE_INT32", "TYPE_INT64") and len(tensor.nodes("dims")) == 1
+    )
+
+
+def _cold(model: Model, _: Repository) -> Iterator[Problem]:
+    if (
+        _on_gpu(model)
+        and model.backend in ("onnxruntime", "pytorch", "tensorflow")
+        and ("model_warmup" not in model.config)
+    ):
+        yield Problem(
+            model.at(model.config, "instance_group"),
+            f"no model_warmup: the first requests of a GPU model of '{model.backend}' wait for "
+            "kernels to be chosen and memory to be taken",
+        )
+
+
+def _left_placeholders(model: Model, _: Repository) -> Iterator[Problem]:
+    if "${" not in model.text:
+        return
+    for token in tokenize(model.text):
+        for match in _PLACEHOLDER.finditer(token.text) if token.kind == TokenKind.STRING else ():
+            at = Span(token.start + match.start(), token.start + match.end())
+            yield Problem(at, f"{match[0]} was not filled in")
+
+
+def _tensorrt_llm(model: Model, _: Repository) -> Iterator[Problem]:
+    if model.backend != "tensorrtllm":
+        return
+    keys = {str(entry.key) for entry in model.config.entries("parameters")}
+    for key in TRT_LLM_REQUIRED:
+        if key not in keys:
+            yield Problem(
+                model.at(model.config),
+                f"parameter '{key}' is missing: TensorRT-LLM's C++ backend reads it without a "
+                f"default",
+            )
+
+
+def _serial_python(model: Model, _: Repository) -> Iterator[Problem]:
+    if (
+        model.backend == "python"
+        and model.max_batch_size > 1
+        and not model.may_complete
+        and not any(name in model.config for name in ("dynamic_batching", "sequence_batching"))
+    ):
+        yield Problem(
+            model.at(model.config, "max_batch_size"),
+            f"max_batch_size is {model.max_batch_size}, and without dynamic_batching each "
+            f"request runs "
+            "alone: concurrent requests queue behind each other",
+        )
+
+
+RULES = (
+    Rule("TRN601", WARNING, _uncached_sampling),
+    Rule("TRN602", WARNING, _queue),
+    Rule("TRN603", WARNING, _nothing_merges),
+    Rule("TRN604", WARNING, _cold),
+    Rule("TRN605", WARNING, _serial_python),
+    Rule("TRN606", WARNING, _left_placeholders),
+    Rule("TRN607", WARNING, _tensorrt_llm),
+)

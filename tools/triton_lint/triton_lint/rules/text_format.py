@@ -1,0 +1,64 @@
+"""Faults of the text itself, found while it is read."""
+
+from collections.abc import Iterator
+
+from triton_lint import rule_ids
+from triton_lint.config_tree import Message, Node
+from triton_lint.findings import Problem
+from triton_lint.models import Model
+from triton_lint.repository import Repository
+from triton_lint.rule import ERROR, WARNING, Rule
+
+
+def _unknown_enumerators(model: Model, _: Repository) -> Iterator[Problem]:
+    for node in model.nodes:
+        if (
+            isinstance(node.value, str)
+            and node.value.lstrip("-").isdecimal()
+            and _is_enum(node, model)
+        ):
+            yield Problem(
+                node.value_at, f"'{node.field}' has no value with the number {node.value}"
+            )
+
+
+def _is_enum(node: Node, model: Model) -> bool:
+    text = model.text[node.value_at.start : node.value_at.end]
+    return not text.startswith(('"', "'"))
+
+
+def _repeated_keys(model: Model, _: Repository) -> Iterator[Problem]:
+    messages = [node.value for node in model.nodes if isinstance(node.value, Message)]
+    for message in (model.config, *messages):
+        for name in message.fields():
+            if message.type.fields[name].is_map:
+                yield from _repeated(message, name)
+
+
+def _repeated(message: Message, name: str) -> Iterator[Problem]:
+    seen = set()
+    for entry in message.written_entries(name):
+        if entry.key in seen:
+            yield Problem(
+                entry.node.at, f"'{name}' has the key '{entry.key}' already; the last one counts"
+            )
+        seen.add(entry.key)
+
+
+RULES = (
+    Rule(rule_ids.UNREADABLE, ERROR),
+    Rule(rule_ids.SYNTAX, ERROR),
+    Rule(rule_ids.UNKNOWN_FIELD, ERROR),
+    Rule(rule_ids.ENUMERATOR, ERROR),
+    Rule(rule_ids.WRONG_TYPE, ERROR),
+    Rule(rule_ids.DUPLICATE, ERROR),
+    Rule(rule_ids.ONEOF, ERROR),
+    Rule(rule_ids.PLACEHOLDER, ERROR),
+    Rule(rule_ids.UNCLOSED, ERROR),
+    Rule(rule_ids.JUNK, ERROR),
+    Rule(rule_ids.NEWER_FIELD, ERROR),
+    Rule(rule_ids.TOO_LARGE, WARNING),
+    Rule(rule_ids.ENCODING, WARNING),
+    Rule("TRN014", WARNING, _unknown_enumerators),
+    Rule("TRN015", WARNING, _repeated_keys),
+)
