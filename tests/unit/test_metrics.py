@@ -14,7 +14,6 @@ from ensembles.metrics import (
     SUPERVISOR_METRICS,
     Kind,
 )
-from operations.monitoring.metrics_page import documents
 from python_backends.triton import metering
 from python_backends.triton.metering import TritonMeter
 from tests.fakes import triton_stub
@@ -137,13 +136,6 @@ def test_definitions_keep_the_rules_of_prometheus(metric):
     assert list(metric.bounds) == sorted(set(metric.bounds))
     assert not {"model", "version", "le"} & set(metric.labels)
     assert "\n" not in metric.help
-
-
-def test_every_metric_is_on_the_page_with_its_meaning():
-    page = documents()["metrics.md"]
-    for metric in (*MODEL_METRICS, *SUPERVISOR_METRICS):
-        assert f"| `{metric.name}` | {metric.kind} |" in page
-        assert metric.help in page
 
 
 def test_every_outcome_is_named_in_the_help():
