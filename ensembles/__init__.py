@@ -7,7 +7,7 @@
     rag         question and documents → streamed answer
     ensemble    NVIDIA's contract for LLMs
 
-This package needs the standard library only. Words that it and `python_backends` use in one sense:
+This package needs the standard library only. Terms of this package and `python_backends`:
 
     contract     names, types and shapes of a model's tensors
     graph, step  models connected by tensors; one call of a model in it

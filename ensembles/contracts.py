@@ -44,7 +44,7 @@ TOKENIZER = ModelContract(
         tensor("attention_mask", DType.INT64, "texts", "tokens"),  # 1 for a token, 0 for padding
     ),
 )
-"""Texts to token ids of the embedder, truncated at its longest input."""
+"""Turns texts into token ids of the embedder, truncated at its longest input."""
 
 EMBEDDER = ModelContract(
     name="embedder",
@@ -55,7 +55,7 @@ EMBEDDER = ModelContract(
     outputs=(tensor("embedding", DType.FP32, "dimension"),),  # normalized to length 1
     batched=True,
 )
-"""Rows of token ids to embeddings. A row's padding does not change its embedding."""
+"""Turns rows of token ids into embeddings. A row's padding does not change its embedding."""
 
 PAIR_TOKENIZER = ModelContract(
     name="pair_tokenizer",
@@ -66,7 +66,7 @@ PAIR_TOKENIZER = ModelContract(
         tensor("token_type_ids", DType.INT64, "passages", "tokens"),  # 0 query, 1 passage
     ),
 )
-"""The pair of the query and each passage to token ids of the reranker; long passages are cut."""
+"""Turns each pair of query and passage into token ids of the reranker; cuts long passages."""
 
 RERANKER = ModelContract(
     name="reranker",
@@ -78,7 +78,7 @@ RERANKER = ModelContract(
     outputs=(tensor("relevance", DType.FP32, 1),),  # logit: any number, higher is more relevant
     batched=True,
 )
-"""Rows of token ids, each a query with a passage, to relevance."""
+"""Scores rows of token ids, each a query with a passage, by relevance."""
 
 # --- retrieval -----------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ PASSAGE_SPLITTER = ModelContract(
         tensor("passage_document", DType.INT32, "passages"),  # index of each passage's document
     ),
 )
-"""Documents to passages; long documents are cut after sentences."""
+"""Cuts documents into passages, long documents after sentences."""
 
 PASSAGE_SELECTOR = ModelContract(
     name="passage_selector",
@@ -109,7 +109,7 @@ PASSAGE_SELECTOR = ModelContract(
         tensor("candidate_similarity", DType.FP32, "candidates"),  # cosine, -1 to 1
     ),
 )
-"""The passages most similar to the query, as candidates for the reranker."""
+"""Chooses the passages most similar to the query as candidates for the reranker."""
 
 SOURCES = (
     tensor("sources", DType.STRING, "sources"),  # text of the passage
@@ -130,7 +130,7 @@ SOURCE_RANKER = ModelContract(
     ),
     outputs=SOURCES,
 )
-"""The most relevant candidates, as sources."""
+"""Chooses the most relevant candidates as sources."""
 
 PROMPT_BUILDER = ModelContract(
     name="prompt_builder",
@@ -140,7 +140,7 @@ PROMPT_BUILDER = ModelContract(
         *(tensor(f"prompt_{spec.name}", spec.dtype, *spec.dims) for spec in SOURCES),
     ),
 )
-"""Question and sources to chat messages that leave room for `max_tokens` of answer in the context.
+"""Writes question and sources as chat messages that leave room for `max_tokens` of answer.
 
 The outputs `prompt_…` are the sources that fit into the messages, numbered from 1 there.
 """
@@ -219,7 +219,7 @@ LLM = ModelContract(
     outputs=(*GENERATION, CITATIONS, *SOURCES),
     decoupled=True,
 )
-"""A prompt, either `text_input` or `messages`, to an answer.
+"""Generates an answer from a prompt, either `text_input` or `messages`.
 
 `sources` come back with the first response, `citations` with the last, if sources were sent.
 """

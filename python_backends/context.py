@@ -1,4 +1,4 @@
-"""What a stage is loaded with: parameters, engine folder, metrics, and calls to other models."""
+"""The context of a stage: parameters, engine folder, metrics, and calls to other models."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

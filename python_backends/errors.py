@@ -5,7 +5,7 @@
     └── Cancelled         the client or its deadline ended the request
     MachineError          the machine lacks what the placement needs; the operator reads the message
 
-Any other exception is a fault of the server: the client reads one neutral sentence, the log has
+Any other exception is a server error: the client reads one neutral sentence, the log has
 the traceback.
 """
 

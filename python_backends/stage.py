@@ -36,7 +36,7 @@ class Stage(ABC):
 
 
 class Stream(Protocol):
-    """One request to a decoupled model, and the way back to its client.
+    """One request to a decoupled model, and the channel for its responses.
 
     Times are those of `time.perf_counter`.
     """

@@ -1,4 +1,4 @@
-"""Arguments of calls to tensors, types checked early; ranges are for the server to judge."""
+"""Turns arguments of calls into tensors; types are checked here, ranges by the server."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def text_tensor(name: str, value: object) -> Tensor:
 
 
 def texts_tensor(name: str, values: object) -> Tensor:
-    """A BYTES tensor of several strings; a lone string is refused, it would count as letters.
+    """A BYTES tensor of several strings. A lone string is refused: it would be sent by letters.
 
     Raises TypeError, and ValueError when there are none.
     """

@@ -1,4 +1,4 @@
-"""Every call as data: the requests that go out, and how what comes back is read.
+"""Describes every call as data: its requests, and the function that reads the responses.
 
 Pure functions that both clients share; nothing here touches the network.
 """

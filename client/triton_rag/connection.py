@@ -1,4 +1,4 @@
-"""What both clients share: the server's address, deadlines, headers, and opening a stream."""
+"""The base of both clients: the server's address, deadlines, headers, and opening a stream."""
 
 from __future__ import annotations
 
@@ -120,7 +120,6 @@ class BaseClient(Generic[CompletionStreamT, AnswerStreamT]):
     def _open(
         self, request: Message, timeout_s: float | None, request_id: str | None
     ) -> tuple[Any, str, RequestContext]:
-        """A new stream on the shared connection, the server's address, and its context."""
         deadline, context = self._deadline(timeout_s), self._context(request_id)
         set_timeout(request, deadline.left_s)
         call = self._stub.ModelStreamInfer(
@@ -139,7 +138,6 @@ class BaseClient(Generic[CompletionStreamT, AnswerStreamT]):
         return new_context(request_id, self._headers.get(TRACEPARENT))
 
     def _metadata(self, context: RequestContext | None = None) -> tuple[tuple[str, str], ...]:
-        """Headers of a call; `context` is None where it is no request for inference."""
         own = {} if context is None else {TRACEPARENT: context.traceparent}
         return tuple((self._headers | own).items())
 

@@ -1,4 +1,4 @@
-"""What can go wrong, told apart by what the caller can do about it.
+"""Errors of calls, by what the caller can do about them.
 
     TritonRagError
     ├── InvalidRequest      the server refuses this request: change it

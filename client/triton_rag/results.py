@@ -1,4 +1,4 @@
-"""What the calls return."""
+"""The results of calls."""
 
 from dataclasses import dataclass, field
 
@@ -26,7 +26,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Completion:
-    """Generated text and what it took."""
+    """Generated text and its token counts."""
 
     text: str
     finish_reason: str

@@ -1,4 +1,4 @@
-"""Text as it comes, what is known so far, and the way to stop it."""
+"""Streams: text as it arrives, the result once it is complete, and cancellation."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Transcript:
 
 
 class BaseStream:
-    """The ids of a stream, and the way to stop it."""
+    """The ids of a stream, and its cancellation."""
 
     def __init__(self, call: Any, address: str, context: RequestContext) -> None:
         self._call, self._address, self._context = call, address, context
@@ -100,7 +100,7 @@ class BaseStream:
         return self._context.trace_id
 
     def close(self) -> None:
-        """End the generation on the server; nothing happens once it is over."""
+        """End the generation on the server, unless it is over."""
         self._is_closed = True
         self._call.cancel()
 
@@ -200,7 +200,7 @@ class _WithCompletion(BaseStream):
 class _WithAnswer(BaseStream):
     @property
     def sources(self) -> tuple[Source, ...]:
-        """The model's sources; there with the first piece of text, empty before it."""
+        """The model's sources; empty before the first piece of text."""
         return self._transcript.sources
 
     @property

@@ -1,4 +1,4 @@
-"""Tensors to and from the bytes of the KServe v2 protocol (gRPC)."""
+"""Packs tensors for the KServe v2 protocol (gRPC) and unpacks them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def make_request(model: str, tensors: Iterable[Tensor]) -> Message:
 
 
 def set_timeout(request: Message, timeout_s: float | None) -> None:
-    """Give the server the time after which nobody waits for the answer; None means for ever."""
+    """Tell the server after which time the client stops waiting; None means no limit."""
     if timeout_s is not None:
         request.parameters["timeout"].int64_param = max(1, round(timeout_s * 1e6))
 

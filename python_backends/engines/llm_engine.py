@@ -1,8 +1,10 @@
 """The protocol between the stage `llm` and the inference library that generates tokens."""
 
+import itertools
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from ensembles.manifest import Sampling
 from python_backends.context import EngineFolder, StageContext
@@ -86,13 +88,41 @@ class LlmEngine(Protocol):
         """End all requests and the engine's threads."""
 
 
-def max_running_requests(context: StageContext, folder: EngineFolder) -> int:
-    """The placement's `max_running_requests`, at most the engine plan's `max_batch_size`."""
-    limit = context.integer("max_running_requests")
-    return min(limit, int(folder.manifest.plan.get("max_batch_size", limit)))
+@dataclass(eq=False)
+class EngineRequest:
+    """A request between `submit` and its last delta."""
+
+    number: int
+    prompt_ids: Sequence[int]
+    params: GenerationParams
+    sink: Sink
 
 
-def overloaded(requests: int) -> Overloaded:
-    return Overloaded(
-        f"{requests} requests are running or waiting, which is this server's limit; try again later"
-    )
+R = TypeVar("R", bound=EngineRequest)
+
+
+class LimitedEngine(Generic[R]):
+    """Base of the engines: their requests by number, up to the placement's two limits.
+
+    No more requests run than the engine plan's `max_batch_size`, where it has one.
+    """
+
+    def __init__(self, request_type: type[R], context: StageContext, folder: EngineFolder) -> None:
+        limit = context.integer("max_running_requests")
+        self._max_running = min(limit, int(folder.manifest.plan.get("max_batch_size", limit)))
+        self._max_requests = self._max_running + context.integer("max_waiting_requests")
+        self._request_type = request_type
+        self._numbers = itertools.count()
+        self._requests: dict[int, R] = {}
+        self._lock = threading.Condition()
+
+    def _accept(self, prompt_ids: Sequence[int], params: GenerationParams, sink: Sink) -> R:
+        """Needs the lock; raises `Overloaded`."""
+        if len(self._requests) >= self._max_requests:
+            raise Overloaded(
+                f"{len(self._requests)} requests are running or waiting, which is this server's "
+                "limit; try again later"
+            )
+        request = self._request_type(next(self._numbers), prompt_ids, params, sink)
+        self._requests[request.number] = request
+        return request

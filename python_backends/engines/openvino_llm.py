@@ -4,7 +4,6 @@ One thread owns the pipeline: it adds requests, runs steps and delivers tokens. 
 Python's global lock, so all else in this process happens between two steps.
 """
 
-import itertools
 import logging
 import threading
 from collections import deque
@@ -19,10 +18,11 @@ from python_backends.engines.llm_engine import (
     CANCELLED,
     SCHEDULED,
     Delta,
+    EngineRequest,
     EngineStats,
     GenerationParams,
+    LimitedEngine,
     Sink,
-    overloaded,
 )
 
 KV_BLOCK_TOKENS = 32
@@ -34,17 +34,13 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class _Request:
-    """A request between `submit` and its last delta; `handle` is set once it is in the batch."""
+class _Request(EngineRequest):
+    """`handle` is set once the request is in the batch."""
 
-    number: int
-    prompt_ids: Sequence[int]
-    params: GenerationParams
-    sink: Sink
     handle: Any = None
 
 
-class OpenVinoLlm:
+class OpenVinoLlm(LimitedEngine[_Request]):
     """The placement's `kv_cache_tokens` is a fixed limit of KV memory.
 
     When running requests exceed it, the pipeline preempts the youngest: it computes them again
@@ -54,40 +50,33 @@ class OpenVinoLlm:
     """
 
     def __init__(self, context: StageContext, folder: EngineFolder) -> None:
+        super().__init__(_Request, context, folder)
         blocks = context.integer("kv_cache_tokens") // KV_BLOCK_TOKENS
         # The scheduler needs one free block to extend a request that fills the rest.
         self.max_request_tokens = (blocks - 1) * KV_BLOCK_TOKENS
-        self._max_running = context.integer("max_running_requests")
-        self._max_requests = self._max_running + context.integer("max_waiting_requests")
         self._eos = folder.manifest.eos_token_ids
         self._pipeline = _load(context, folder, blocks)
-        self._numbers = itertools.count()
-        self._wake = threading.Condition()
         self._incoming: deque[_Request] = deque()
         self._batch: set[int] = set()
         """Numbers of the requests in the pipeline. They are never more than it can run at once, so
         that metrics can tell waiting requests from running ones."""
         self._iterations = self._iteration_requests = 0
         self._cancelled: set[int] = set()
-        self._requests: dict[int, _Request] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._loop, name="openvino-llm", daemon=True)
         self._thread.start()
 
     def submit(self, prompt_ids: Sequence[int], params: GenerationParams, sink: Sink) -> int:
-        with self._wake:
-            if len(self._requests) >= self._max_requests:
-                raise overloaded(len(self._requests))
-            request = _Request(next(self._numbers), prompt_ids, params, sink)
-            self._requests[request.number] = request
+        with self._lock:
+            request = self._accept(prompt_ids, params, sink)
             self._incoming.append(request)
-            self._wake.notify()
+            self._lock.notify()
         return request.number
 
     def cancel(self, number: int) -> None:
-        with self._wake:
+        with self._lock:
             self._cancelled.add(number)
-            self._wake.notify()
+            self._lock.notify()
 
     def stats(self) -> EngineStats:
         metrics = self._pipeline.get_metrics()
@@ -101,9 +90,9 @@ class OpenVinoLlm:
         )
 
     def close(self) -> None:
-        with self._wake:
+        with self._lock:
             self._closing = True
-            self._wake.notify()
+            self._lock.notify()
         self._thread.join()
 
     def _loop(self) -> None:
@@ -128,8 +117,8 @@ class OpenVinoLlm:
 
     def _update_batch(self) -> bool:
         """Wait for requests; cancel and add some. False when the engine closes."""
-        with self._wake:
-            self._wake.wait_for(lambda: self._requests or self._closing)
+        with self._lock:
+            self._lock.wait_for(lambda: self._requests or self._closing)
             cancelled, self._cancelled = self._cancelled, set()
         for number in cancelled & self._requests.keys():
             self._end(self._requests[number], CANCELLED)
@@ -164,7 +153,7 @@ class OpenVinoLlm:
             request.sink(Delta(tuple(ids)))
 
     def _end(self, request: _Request, last: Delta) -> None:
-        with self._wake:
+        with self._lock:
             del self._requests[request.number]
             if request in self._incoming:  # it is still waiting
                 self._incoming.remove(request)

@@ -6,7 +6,6 @@ tensorrt_llm/sampling_params.py a98a9061, llmapi/llm.py 4c05a748, executor/resul
 """
 
 import asyncio
-import itertools
 import json
 import logging
 import threading
@@ -20,11 +19,11 @@ from python_backends.engines.llm_engine import (
     CANCELLED,
     SCHEDULED,
     Delta,
+    EngineRequest,
     EngineStats,
     GenerationParams,
+    LimitedEngine,
     Sink,
-    max_running_requests,
-    overloaded,
 )
 from python_backends.errors import RequestError
 
@@ -46,34 +45,26 @@ one random generator for all requests, and penalties since 1.3."""
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class _Request:
-    """A request between `submit` and its last delta; `output` is set once the library has it."""
+@dataclass(eq=False)
+class _Request(EngineRequest):
+    """`output` is set once the library has the request."""
 
-    number: int
-    prompt_ids: Sequence[int]
-    params: GenerationParams
-    sink: Sink
     output: Any = None
     is_cancelled: bool = False
 
 
-class TensorRtLlmApi:
+class TensorRtLlmApi(LimitedEngine[_Request]):
     """One thread runs an event loop with a task per request; the library queues and batches.
 
     `max_running_requests` and `max_waiting_requests` only limit how many requests are accepted.
     """
 
     def __init__(self, context: StageContext, folder: EngineFolder) -> None:
+        super().__init__(_Request, context, folder)
         config = read_config(folder)
         self.max_request_tokens = int(config["max_seq_len"])
         self._has_full_sampler = config.get("sampler_type") == _FULL_SAMPLER
         self._eos = folder.manifest.eos_token_ids
-        self._max_running = max_running_requests(context, folder)
-        self._max_requests = self._max_running + context.integer("max_waiting_requests")
-        self._numbers = itertools.count()
-        self._lock = threading.Condition()
-        self._requests: dict[int, _Request] = {}
         self._llm = _load(config)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -84,10 +75,7 @@ class TensorRtLlmApi:
     def submit(self, prompt_ids: Sequence[int], params: GenerationParams, sink: Sink) -> int:
         self._check(params)
         with self._lock:
-            if len(self._requests) >= self._max_requests:
-                raise overloaded(len(self._requests))
-            request = _Request(next(self._numbers), prompt_ids, params, sink)
-            self._requests[request.number] = request
+            request = self._accept(prompt_ids, params, sink)
         asyncio.run_coroutine_threadsafe(self._serve(request), self._loop)
         return request.number
 

@@ -7,7 +7,6 @@ stream, and the stream never ends (fixed in python_backend 7f21b67). TensorRT-LL
 newer containers only.
 """
 
-import itertools
 import logging
 import os
 import threading
@@ -21,11 +20,11 @@ from python_backends.engines.llm_engine import (
     CANCELLED,
     SCHEDULED,
     Delta,
+    EngineRequest,
     EngineStats,
     GenerationParams,
+    LimitedEngine,
     Sink,
-    max_running_requests,
-    overloaded,
 )
 from python_backends.engines.tensorrt_llm_tensors import TENSORRT_LLM, request_inputs, stop_inputs
 
@@ -39,17 +38,15 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class _Request:
-    """A request between `submit` and its last delta; `id` is its request id at the backend."""
-
-    number: int
-    id: str
-    prompt_ids: Sequence[int]
-    params: GenerationParams
-    sink: Sink
+class _Request(EngineRequest):
     tokens: int = 0
     cancelled_s: float = 0.0
     """`time.monotonic` of its cancellation; 0 before."""
+
+    @property
+    def id(self) -> str:
+        """The id at the backend, which would read one that begins with digits as a number."""
+        return f"llm-{os.getpid()}-{self.number}"
 
     @property
     def is_cancelled(self) -> bool:
@@ -59,7 +56,7 @@ class _Request:
         self.cancelled_s = self.cancelled_s or time.monotonic()
 
 
-class TensorRtLlmBackend:
+class TensorRtLlmBackend(LimitedEngine[_Request]):
     """One thread per running request, because a call to another model blocks its thread.
 
     The backend batches the requests that run at the same time. The use of its KV cache is in its
@@ -67,14 +64,10 @@ class TensorRtLlmBackend:
     """
 
     def __init__(self, context: StageContext, folder: EngineFolder) -> None:
+        super().__init__(_Request, context, folder)
         self.max_request_tokens = folder.manifest.max_tokens
         self._eos = folder.manifest.eos_token_ids
         self._caller = context.caller
-        self._max_running = max_running_requests(context, folder)
-        self._max_requests = self._max_running + context.integer("max_waiting_requests")
-        self._numbers = itertools.count()
-        self._lock = threading.Condition()
-        self._requests: dict[int, _Request] = {}
         self._waiting: deque[_Request] = deque()
         self._running = 0
         self._is_closed = False
@@ -83,12 +76,7 @@ class TensorRtLlmBackend:
 
     def submit(self, prompt_ids: Sequence[int], params: GenerationParams, sink: Sink) -> int:
         with self._lock:
-            if len(self._requests) >= self._max_requests:
-                raise overloaded(len(self._requests))
-            number = next(self._numbers)
-            # An id that begins with digits would be read as that number by the backend.
-            request = _Request(number, f"llm-{os.getpid()}-{number}", prompt_ids, params, sink)
-            self._requests[number] = request
+            request = self._accept(prompt_ids, params, sink)
             if self._running < self._max_running:
                 self._running += 1
                 threading.Thread(
@@ -96,7 +84,7 @@ class TensorRtLlmBackend:
                 ).start()
             else:
                 self._waiting.append(request)
-        return number
+        return request.number
 
     def cancel(self, number: int) -> None:
         with self._lock:

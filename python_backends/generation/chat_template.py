@@ -1,4 +1,4 @@
-"""Chat messages to a prompt, by the checkpoint's own chat template."""
+"""Renders chat messages to a prompt with the checkpoint's own chat template."""
 
 import json
 from collections.abc import Mapping, Sequence

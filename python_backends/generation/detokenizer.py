@@ -1,4 +1,4 @@
-"""Token ids to text, as they arrive: no broken characters, no text after a stop word.
+"""Decodes token ids as they arrive: no broken characters, no text after a stop word.
 
 The text does not depend on how the ids are grouped. The one exception is invalid UTF-8: the number
 of U+FFFD (replacement characters) for its bytes can differ.

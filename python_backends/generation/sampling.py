@@ -1,9 +1,10 @@
-"""Sampling inputs of a request to `GenerationParams`; unsupported ones are refused by name."""
+"""Reads the sampling inputs of a request and refuses unsupported ones by name."""
 
 import math
 import secrets
 from dataclasses import asdict
 
+from ensembles.contracts import NVIDIA_SAMPLING
 from ensembles.manifest import Sampling
 from python_backends.engines.llm_engine import GenerationParams
 from python_backends.errors import RequestError
@@ -32,19 +33,12 @@ _INERT: dict[str, tuple[object, ...]] = {
 }
 """Inputs of NVIDIA's contract that are accepted with values that change nothing."""
 
-_UNSUPPORTED = (
-    "bad_words",
-    "prompt_embedding_table",
-    "prompt_table_extra_id",
-    "prompt_vocab_size",
-    "embedding_bias_words",
-    "embedding_bias_weights",
-    "lora_task_id",
-    "lora_weights",
-    "lora_config",
-    "guided_decoding_guide_type",
-    "guided_decoding_guide",
-    "decoder_text_input",
+_SUPPORTED = {
+    *("end_id", "pad_id", "exclude_input_in_output"),
+    *("return_num_input_tokens", "return_num_output_tokens"),
+}
+_UNSUPPORTED = tuple(
+    spec.name for spec in NVIDIA_SAMPLING if spec.name not in _SUPPORTED | _INERT.keys()
 )
 
 

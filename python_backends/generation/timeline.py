@@ -51,7 +51,7 @@ class EngineMetrics:
 
 
 class Timeline:
-    """One generation: its phases tokenize, queue, prefill and decode; NaN marks what is to come."""
+    """The phases tokenize, queue, prefill and decode of a generation; NaN marks times to come."""
 
     def __init__(self, stream: Stream, prompt_tokens: int, metrics: LlmMetrics) -> None:
         self._stream, self._metrics = stream, metrics

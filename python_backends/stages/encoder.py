@@ -5,7 +5,8 @@ rows of all of them are packed into compute batches of similar length, so a shor
 to a long one of another request, or of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,12 +17,54 @@ from python_backends.engines.encoder_engine import EncoderEngine, Packing, compu
 from python_backends.engines.load import load_encoder_engine
 from python_backends.errors import RequestError
 from python_backends.stage import Stage
-from python_backends.stages.row_cache import RowCache
 from python_backends.tensors import Array, Outputs, Tensors
 
 MIN_CACHED_TOKENS = 3
 """Rows of fewer tokens hold no text besides the two special tokens and are not cached. So the
 supervisor's canary, one token long, always reaches the engine."""
+
+Compute = Callable[[list[int]], Sequence[Array]]
+"""Row numbers to the results of these rows, in order."""
+
+
+class RowCache:
+    """A least-recently-used cache of at most `capacity` computed rows. Not thread-safe.
+
+    Users ask many questions about the same documents and send the documents each time. Triton's own
+    response cache does not help: it stores whole requests, and errors too, which it then returns as
+    empty successes (docs/decisions/0016).
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._rows: OrderedDict[bytes | int, Array] = OrderedDict()
+
+    def results(self, keys: Sequence[bytes], compute: Compute) -> list[Array]:
+        """One result per key; `compute` is called for the unknown keys only, once per key.
+
+        A row with an empty key is always computed and never stored.
+        """
+        names = [key or number for number, key in enumerate(keys)]
+        missing = {name: n for n, name in enumerate(names) if name not in self._rows}
+        computed = compute(list(missing.values())) if missing else ()
+        new = dict(zip(missing, computed, strict=True))
+        found = [new[name] if name in new else self._get(name) for name in names]
+        for name, result in new.items():
+            self._put(name, result)
+        return found
+
+    def _get(self, name: bytes | int) -> Array:
+        self._rows.move_to_end(name)
+        return self._rows[name]
+
+    def _put(self, name: bytes | int, result: Array) -> None:
+        # NaN and infinity come from a faulty engine: the next request may get a right result.
+        if not self._capacity or isinstance(name, int) or not np.isfinite(result).all():
+            return
+        # A copy, because the row is a view and would keep the whole batch's memory.
+        self._rows[name] = np.array(result)
+        if len(self._rows) > self._capacity:
+            self._rows.popitem(last=False)
 
 
 class EncoderStage(Stage):

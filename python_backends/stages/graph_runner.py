@@ -148,7 +148,7 @@ class GraphRunnerStage(StreamingStage):
                 try:
                     if run.cancellation():
                         self._stop(run)
-                except Exception:  # a fault of one run must not end the polling for the others
+                except Exception:  # an error of one run must not end the polling for the others
                     logger.exception("a generation could not be stopped; trying again")
             with self._lock:
                 self._lock.wait_for(lambda: self._closing, timeout=POLL_S)

@@ -149,7 +149,7 @@ class LlmStage(StreamingStage):
         )
 
     def _on_delta(self, generation: Generation, delta: Delta) -> None:
-        """Runs on the engine's thread, so a fault of one stream must not end the others."""
+        """Runs on the engine's thread, so an error of one stream must not end the others."""
         try:
             is_over = generation.on_delta(delta) is not None
         except Exception as error:

@@ -2,7 +2,7 @@
 
 One write to a Triton metric takes 18 to 180 us and waits for the server (measured on Triton 2.51,
 CPU). So a series only stores values, and one thread per process writes them to Triton. A fault of
-Triton's metrics is logged once and harms no request.
+Triton's metrics is logged once and affects no request.
 """
 
 import ctypes
@@ -115,7 +115,7 @@ class TritonMeter:
         for series in list(self._series.values()):
             try:
                 series.flush()
-            except Exception:  # the server may be going down; a request must not notice
+            except Exception:  # the server may be going down; requests go on
                 if series not in self._failed:
                     logger.exception("metric %s can't be written; retrying", series.metric.name)
                     self._failed.add(series)

@@ -1,216 +1,201 @@
-"""The monitoring files name only metrics, labels and limits that exist."""
+"""The files of operations/monitoring name what the server has, and agree with each other."""
 
+import itertools
 import json
 import re
 import shutil
 import subprocess
-from itertools import combinations
+from pathlib import Path
 
 import pytest
 import yaml
 
-from builders.spec import ROOT, load_sku
+from builders.spec import ROOT, load_sku, sku_names
 from ensembles.metrics import (
+    CONNECTIONS_ENDED,
     MODEL_METRICS,
-    MODEL_UP,
     OUTCOMES,
     SUPERVISOR_METRICS,
-    TIME_TO_FIRST_TOKEN,
+    SUPERVISOR_READY,
     Kind,
-    Metric,
 )
 
-FOLDER = ROOT / "operations/monitoring"
-README = (FOLDER / "README.md").read_text()
-RULES_TEXT = (FOLDER / "rules.yml").read_text()
-RULES = [rule for group in yaml.safe_load(RULES_TEXT)["groups"] for rule in group["rules"]]
-ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
-TESTS = yaml.safe_load((FOLDER / "rules_test.yml").read_text())["tests"]
-SCRAPES = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
-GRAFANA = json.loads((FOLDER / "grafana.json").read_text())
-ROWS = [panel for panel in GRAFANA["panels"] if panel["type"] == "row"]
-PANELS = [panel for panel in GRAFANA["panels"] if panel["type"] != "row"]
+FOLDER = ROOT / "operations" / "monitoring"
+RULES = yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"]
+RULE_TESTS = yaml.safe_load((FOLDER / "rules_test.yml").read_text())["tests"]
+DASHBOARD = json.loads((FOLDER / "grafana.json").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+ALERTS = [rule for group in RULES for rule in group["rules"] if "alert" in rule]
+RECORDED = {rule["record"] for group in RULES for rule in group["rules"] if "record" in rule}
 
-TARGET = {"job", "instance"}  # Prometheus adds them
-OTHERS = {
-    "nv_inference_pending_request_count": {"model", "version"},  # Triton's own
-    "up": set(),
-    "ALERTS": {"alertname", "alertstate", "model"},
-}
-RECORDED_LABELS = {"model", "slo"}
-UNLABELLED = {m.name for m in SUPERVISOR_METRICS if m is not MODEL_UP and m.kind is Kind.GAUGE}
+OF_PROMETHEUS = {"up": {"job", "instance"}, "ALERTS": {"alertname", "alertstate"}}
+OF_TRITON = {"nv_inference_pending_request_count": {"model", "version"}}
+WITHOUT_MODEL = (SUPERVISOR_READY, CONNECTIONS_ENDED)
+EVERYWHERE = {"job", "instance"}
 FUNCTIONS = {
-    *("sum", "min", "max", "count", "by", "rate", "increase", "and", "or", "on", "unless"),
-    *("absent", "scalar", "vector", "group_left", "histogram_quantile", "predict_linear"),
-    *("sum_over_time", "min_over_time", "avg_over_time", "label_values"),
+    *("sum", "avg", "min", "max", "count", "rate", "increase", "histogram_quantile", "absent"),
+    *("vector", "scalar", "predict_linear", "avg_over_time", "min_over_time", "sum_over_time"),
+    *("max_over_time", "by", "on", "or", "and", "unless", "group_left", "label_values"),
 }
+OF_RECORDINGS = {"model", "slo"}
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_SELECTOR = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{([^}]*)\}")
+_LABEL = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
 
 
-def _series_of(metric: Metric) -> dict[str, set[str]]:
-    own = {"model"} | set(metric.labels)
-    if metric in MODEL_METRICS:
-        own.add("version")
-    if metric.name in UNLABELLED:
-        own = set()
-    if metric.kind is not Kind.HISTOGRAM:
-        return {metric.name: own}
-    bucket = {metric.name + "_bucket": own | {"le"}}
-    return bucket | {metric.name + suffix: own for suffix in ("_sum", "_count")}
+def series() -> dict[str, set[str]]:
+    """Every series that exists, with its labels."""
+    found = {**OF_PROMETHEUS, **OF_TRITON}
+    for metric in (*MODEL_METRICS, *SUPERVISOR_METRICS):
+        labels = set(metric.labels) | (set() if metric in WITHOUT_MODEL else {"model"})
+        labels |= {"version"} if metric in MODEL_METRICS else set()
+        if metric.kind is Kind.HISTOGRAM:
+            found |= {f"{metric.name}_{part}": labels for part in ("sum", "count")}
+            found[f"{metric.name}_bucket"] = labels | {"le"}
+        else:
+            found[metric.name] = labels
+    return found | dict.fromkeys(RECORDED, OF_RECORDINGS)
 
 
-SERIES = {
-    name: labels | TARGET
-    for known in (
-        OTHERS,
-        *map(_series_of, (*MODEL_METRICS, *SUPERVISOR_METRICS)),
-        {rule["record"]: RECORDED_LABELS for rule in RULES if "record" in rule},
-    )
-    for name, labels in known.items()
-}
+SERIES = series()
 
 
-def unknown_in(expr: str) -> set[str]:
-    """Series that nobody serves, and labels that a series has not, in a PromQL expression."""
-    bare = re.sub(r"\b(by|on|group_left) *\([^)]*\)|\[[^]]*\]", "", expr)
-    selected = re.findall(r"([a-zA-Z_:][\w:]*) *\{([^}]*)\}", bare)
-    names = re.sub(r"\{[^}]*\}", "", re.sub(r'"[^"]*"(?![^{]*\})', "", bare))
-    named = set(re.findall(r"(?<![\w.$])[a-zA-Z_:][\w:]*", names)) - FUNCTIONS
-    found = {name for name in named if name not in SERIES}
-    for name, matchers in selected:
-        labels = set(re.findall(r"(\w+) *(?:=~|!~|!=|=)", matchers))
-        found |= {f"{name}{{{label}}}" for label in labels - SERIES.get(name, labels)}
-    grouped = {
-        label.strip()
-        for labels in re.findall(r"\bby *\(([^)]*)\)", expr)
-        for label in labels.split(",")
-    }
-    possible = set().union(*(SERIES[name] for name in named if name in SERIES))
-    return found | {f"by ({label})" for label in grouped - possible}
+def names(expression: str) -> set[str]:
+    """The names of series in a PromQL expression."""
+    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^]]*\]', " ", expression)
+    bare = re.sub(r"\b(by|on|group_left)\s*\([^)]*\)", " ", bare)
+    found = {name for name in _NAME.findall(bare) if not re.fullmatch(r"\d.*|[smhd]", name)}
+    return found - FUNCTIONS
 
 
-def test_wrong_names_and_labels_are_found():
-    assert unknown_in("sum by (model) (rate(rag_request_totals[5m]))") >= {"rag_request_totals"}
-    assert unknown_in('rag_requests_total{result="ok"}') == {"rag_requests_total{result}"}
-    assert unknown_in("sum by (shape) (llm_requests_waiting)") == {"by (shape)"}
-    assert unknown_in("rag_supervisor_ready{instance='a'} == 0") == set()
+EXPRESSIONS = [
+    *((rule.get("alert") or rule["record"], rule["expr"]) for g in RULES for rule in g["rules"]),
+    *((panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]),
+    *(
+        (test["name"], given["series"])
+        for test in RULE_TESTS
+        for given in test.get("input_series", ())
+    ),
+]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
-def test_rules_read_metrics_that_exist(rule):
-    assert unknown_in(rule["expr"]) == set()
+@pytest.mark.parametrize(("where", "expression"), EXPRESSIONS)
+def test_expressions_name_series_that_the_server_has(where: str, expression: str) -> None:
+    assert names(expression) <= SERIES.keys(), where
+    for name, selector in _SELECTOR.findall(expression):
+        labels = {label for label, _ in _LABEL.findall(selector)}
+        assert labels <= SERIES[name] | EVERYWHERE, f"{where}: {name}"
+    possible = set().union(EVERYWHERE, *(SERIES[name] for name in names(expression)))
+    for labels in re.findall(r"\bby\s*\(([^)]*)\)", expression):
+        assert {label.strip() for label in labels.split(",")} <= possible, where
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-def test_panels_read_metrics_that_exist(panel):
-    assert [unknown_in(target["expr"]) for target in panel["targets"]] == [
-        set() for _ in panel["targets"]
-    ]
-
-
-def test_made_up_series_are_of_metrics_that_exist():
-    for test in TESTS:
-        for series in test["input_series"]:
-            assert unknown_in(series["series"]) == set(), test["name"]
-
-
-def test_outcomes_of_queries_exist():
-    text = RULES_TEXT + json.dumps(GRAFANA).replace('\\"', '"')
-    found = {o for found in re.findall(r'outcome=~?"([^"]+)"', text) for o in found.split("|")}
-    assert found
-    assert found <= set(OUTCOMES)
-
-
-def test_recorded_series_come_before_the_rules_that_read_them():
+def test_recorded_series_stand_before_the_rules_that_read_them() -> None:
     seen: set[str] = set()
-    recorded = {rule["record"] for rule in RULES if "record" in rule}
-    for rule in RULES:
-        assert set(re.findall(r"[a-z]+:\w+:\w+", rule["expr"])) <= seen, rule
-        seen |= {rule.get("record", "")} & recorded
+    for group in RULES:
+        for rule in group["rules"]:
+            assert names(rule["expr"]) & RECORDED <= seen, rule
+            seen.add(rule.get("record", ""))
 
 
-@pytest.mark.parametrize("sku", ["cpu", "h100-sxm-80gb"])
-def test_the_limit_of_the_queue_is_that_of_the_placements(sku):
-    (limit,) = (r["expr"] for r in RULES if r.get("record") == "llm:requests_waiting:limit")
-    assert limit == f"vector({load_sku(sku).place('llm').parameters['max_waiting_requests']})"
+def test_values_of_labels_exist() -> None:
+    """An outcome that nobody counts would keep a panel empty for ever."""
+    known = {"outcome": set(OUTCOMES)}
+    for where, expression in EXPRESSIONS:
+        for label, value in _LABEL.findall(expression):
+            if label in known:
+                assert set(value.split("|")) <= known[label], where
 
 
-def test_the_objective_of_the_first_token_is_a_bucket():
-    assert 1.0 in TIME_TO_FIRST_TOKEN.bounds
+def test_every_alert_has_a_test_that_fires_and_one_that_does_not() -> None:
+    checks = [check for test in RULE_TESTS for check in test.get("alert_rule_test", ())]
+    for alert in ALERTS:
+        own = [check for check in checks if check["alertname"] == alert["alert"]]
+        assert any(check.get("exp_alerts") for check in own), alert["alert"]
+        assert any(not check.get("exp_alerts") for check in own), alert["alert"]
 
 
-@pytest.mark.parametrize("name", ALERTS)
-def test_an_alert_has_a_severity_a_runbook_and_tests_of_both_outcomes(name):
-    alert = ALERTS[name]
-    assert alert["labels"]["severity"] in ("page", "ticket")
-    assert alert["annotations"]["summary"]
-    path, _, anchor = alert["annotations"]["runbook_url"].partition("#")
-    assert (ROOT / path, anchor) == (FOLDER / "README.md", name.lower())
-    assert f"\n### {name}\n{alert['labels']['severity'].title()}." in README
-    checks = [check for test in TESTS for check in test["alert_rule_test"]]
-    outcomes = {bool(check["exp_alerts"]) for check in checks if check["alertname"] == name}
-    assert outcomes == {True, False}
+def test_the_readme_says_what_to_do_about_every_alert() -> None:
+    page = (FOLDER / "README.md").read_text()
+    headings = re.findall(r"^### (\w+)$", page, re.MULTILINE)
+    assert headings == [alert["alert"] for alert in ALERTS]
+    for alert in ALERTS:
+        link = f"operations/monitoring/README.md#{alert['alert'].lower()}"
+        assert alert["annotations"]["runbook_url"] == link
+        assert alert["labels"]["severity"] in ("page", "ticket")
+        assert f"### {alert['alert']}\n{alert['labels']['severity'].title()}." in page
 
 
-def test_the_runbook_has_no_other_alerts():
-    assert set(re.findall(r"^### (\w+)$", README, re.MULTILINE)) == set(ALERTS)
+def test_limits_equal_the_placements() -> None:
+    (limit,) = (
+        rule["expr"]
+        for group in RULES
+        for rule in group["rules"]
+        if rule.get("record") == "llm:requests_waiting:limit"
+    )
+    placed = {load_sku(n).place("llm").parameters["max_waiting_requests"] for n in sku_names()}
+    assert {f"vector({value})" for value in placed} == {limit}
 
 
-def test_the_alert_on_missing_targets_looks_for_the_jobs_that_are_scraped():
-    jobs = {job["job_name"] for job in SCRAPES["scrape_configs"]}
-    assert set(re.findall(r'job="(\w+)"', ALERTS["TargetMissing"]["expr"])) == jobs
-    assert SCRAPES["rule_files"] == ["rules.yml"]
+def test_limits_stand_in_one_place() -> None:
+    (limits, *others) = RULES
+    assert limits["name"] == "limits"
+    assert "256" not in json.dumps(others)
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-def test_a_panel_is_whole(panel):
-    assert panel["type"] in ("timeseries", "stat")
+def test_panels_are_complete(panel: dict[str, object]) -> None:
+    assert panel["type"] in ("stat", "timeseries")
     assert panel["description"]
     assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
     assert panel["fieldConfig"]["defaults"]["unit"]
-    assert all(target["legendFormat"] for target in panel["targets"])
     references = [target["refId"] for target in panel["targets"]]
-    assert len(references) == len(set(references)) > 0
+    assert references
+    assert len(set(references)) == len(references)
 
 
-def test_the_dashboard_defines_its_variables():
-    defined = {variable["name"] for variable in GRAFANA["templating"]["list"]}
-    used = set(re.findall(r"\$\{?([a-z]\w*)", json.dumps(GRAFANA))) | {"datasource"}
-    assert used == defined
-
-
-def test_titles_differ_and_panels_do_not_overlap():
-    titles = [panel["title"] for panel in GRAFANA["panels"]]
-    assert len(titles) == len(set(titles))
-    for one, other in combinations([panel["gridPos"] for panel in GRAFANA["panels"]], 2):
+def test_panels_do_not_overlap() -> None:
+    places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
+    assert all(place["x"] + place["w"] <= 24 for place in places)
+    for one, other in itertools.combinations(places, 2):
         beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
-        above = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
-        assert beside or above, (one, other)
-    assert all(p["gridPos"]["x"] + p["gridPos"]["w"] <= 24 for p in GRAFANA["panels"])
+        below = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+        assert beside or below, (one, other)
 
 
-def test_the_page_lists_the_rows_of_the_dashboard():
-    listed = re.findall(r"^\| ([\w' ]+) \| .*\? ?", README, re.MULTILINE)
-    assert [row for row in listed if row != "row"] == [row["title"] for row in ROWS]
-
-
-def test_the_compose_file_mounts_files_that_exist():
+def test_the_compose_file_mounts_files_that_exist() -> None:
     services = yaml.safe_load((FOLDER / "compose.yml").read_text())["services"]
     for service in services.values():
-        assert re.search(r":v?\d+\.\d+\.\d+$", service["image"])
-        assert all((FOLDER / mount.split(":")[0]).exists() for mount in service["volumes"])
+        assert re.fullmatch(r"[\w/-]+:v?\d+\.\d+\.\d+", service["image"])
+        for volume in service["volumes"]:
+            assert (FOLDER / Path(volume.split(":")[0])).exists()
 
 
-def test_the_page_of_metrics_has_every_metric_with_kind_and_labels():
-    page = (ROOT / "docs/metrics.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.+?) \|", page, re.MULTILINE)
+def test_prometheus_scrapes_the_ports_of_serve_and_loads_the_rules() -> None:
+    config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    targets = {
+        job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]
+    }
+    assert targets == {"tritonserver": ["127.0.0.1:8002"], "supervisor": ["127.0.0.1:8003"]}
+    assert config["rule_files"] == ["rules.yml"]
+
+
+def test_the_page_of_metrics_lists_every_metric_with_its_kind_and_labels() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", page, re.MULTILINE)
     assert rows == [
-        (m.name, str(m.kind), ", ".join(f"`{label}`" for label in m.labels) or "–")
+        (m.name, m.kind.value, ", ".join(f"`{label}`" for label in m.labels) or "–")
         for m in (*MODEL_METRICS, *SUPERVISOR_METRICS)
     ]
 
 
+def test_wrong_names_are_found() -> None:
+    found = names('sum by (model) (rate(rag_request_totals{a="b"}[5m])) / slo:burn:1h')
+    assert found == {"rag_request_totals", "slo:burn:1h"}
+
+
 @pytest.mark.skipif(not shutil.which("promtool"), reason="`make check-monitoring` needs promtool")
-def test_promtool_accepts_the_rules_and_runs_their_tests():
+def test_promtool_accepts_the_rules_and_runs_their_tests() -> None:
     for arguments in (["check", "config", "prometheus.yml"], ["test", "rules", "rules_test.yml"]):
         done = subprocess.run(
             ["promtool", *arguments], cwd=FOLDER, capture_output=True, text=True, check=False

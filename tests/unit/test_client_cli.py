@@ -14,7 +14,6 @@ from triton_rag.cli.commands import triton_rag
 from triton_rag.cli.documents import (
     MAX_DOCUMENTS,
     Collection,
-    Document,
     DocumentsError,
     read_documents,
 )
@@ -32,7 +31,7 @@ from triton_rag.cli.output import (
 
 SOURCES = (Source("The tower\nis 30 m tall.", 1, 0.75, 3.21), Source("x" * 200, 0, 0.5, -1.0))
 ANSWER = Answer("30 m [1]", "length", 1200, 8, sources=SOURCES, citations=(1,))
-COLLECTION = Collection((Document("a.md", "x" * 200), Document("sub/b.txt", "The tower")), ())
+COLLECTION = Collection(("a.md", "sub/b.txt"), ("x" * 200, "The tower"))
 
 
 # --- folders ---------------------------------------------------------------------------------
@@ -44,7 +43,7 @@ def test_texts_are_found_below_the_folder_in_order(tmp_path: Path) -> None:
     for name in ("b.md", "a.TXT", "sub/c.rst", ".git/d.md", ".hidden.md", "e.pdf"):
         (tmp_path / name).write_text(name)
     found = read_documents(tmp_path)
-    assert [document.name for document in found.documents] == ["a.TXT", "b.md", "sub/c.rst"]
+    assert list(found.names) == ["a.TXT", "b.md", "sub/c.rst"]
     assert str(found) == "3 documents, 18 characters"
 
 
@@ -53,13 +52,13 @@ def test_what_cannot_be_used_is_skipped_and_named(tmp_path: Path) -> None:
     (tmp_path / "latin.md").write_bytes("grün".encode("latin-1"))
     (tmp_path / "blank.md").write_text(" \n")
     found = read_documents(tmp_path)
-    assert found.texts == ["grün"]
+    assert found.texts == ("grün",)
     assert found.skipped == ("blank.md: empty", "latin.md: not UTF-8 (byte 2)")
 
 
 def test_one_file_is_a_collection(tmp_path: Path) -> None:
     (tmp_path / "notes.org").write_text("text")
-    assert [d.name for d in read_documents(tmp_path / "notes.org").documents] == ["notes.org"]
+    assert list(read_documents(tmp_path / "notes.org").names) == ["notes.org"]
 
 
 def test_too_many_documents(tmp_path: Path) -> None:
@@ -96,7 +95,7 @@ def test_terminals_are_not_steered() -> None:
 
 def test_markup_of_documents_stays_text_in_the_table() -> None:
     output = io.StringIO()
-    named = Collection((Document("[bold]\x1b[7ma.md[/bold]", "x"),), ())
+    named = Collection(("[bold]\x1b[7ma.md[/bold]",), ("x",))
     sources = (Source("[red]text[/red] :smile: [link=x]", 0, 0.5, 1.0),)
     Console(file=output, force_terminal=True, width=120, no_color=True).print(
         source_table(sources, named, ())
@@ -178,7 +177,7 @@ def test_options_of_ask_are_arguments_of_the_call(
     options = ["--max-tokens", "9", "--model", "rag", "--temperature", "0.5", "--json"]
     assert main(["ask", "Why?", "--documents", str(tmp_path), *options]) == 2
     ((question, documents, given),) = asked
-    assert (question, documents) == ("Why?", ["text"])
+    assert (question, documents) == ("Why?", ("text",))
     assert {name: value for name, value in given.items() if value is not None} == {
         "max_tokens": 9,
         "model": "rag",

@@ -8,6 +8,7 @@ import pytest
 from triton_rag import (
     AnswerStream,
     AsyncAnswerStream,
+    AsyncClient,
     Cancelled,
     CompletionStream,
     InvalidRequest,
@@ -181,3 +182,10 @@ def test_async_close_from_elsewhere_is_told_from_a_cancelled_task() -> None:
     assert raised.value.request_id == "my request"
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(ask(lambda stream, task: task.cancel()))
+
+
+def test_an_asyncio_call_begins_when_it_is_awaited() -> None:
+    client = AsyncClient()
+    for call in (client.generate("hello"), client.ask("q", ["d"]), client.embed("text")):
+        call.close()
+    assert "_channel" not in vars(client)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from python_backends.stages.row_cache import RowCache
+from python_backends.stages.encoder import RowCache
 
 
 class Computed:

@@ -15,24 +15,18 @@ class DocumentsError(Exception):
 
 
 @dataclass(frozen=True)
-class Document:
-    name: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Collection:
-    """The documents of a folder; `skipped` says for each other file why it was left out."""
+    """The documents of a folder: their paths inside it, and their texts.
 
-    documents: tuple[Document, ...]
-    skipped: tuple[str, ...]
+    `skipped` says for each other file why it was left out.
+    """
 
-    @property
-    def texts(self) -> list[str]:
-        return [document.text for document in self.documents]
+    names: tuple[str, ...]
+    texts: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        count, characters = len(self.documents), sum(map(len, self.texts))
+        count, characters = len(self.texts), sum(map(len, self.texts))
         return f"{count:,} document{'s' if count != 1 else ''}, {characters:,} characters"
 
 
@@ -41,23 +35,23 @@ def read_documents(folder: Path) -> Collection:
 
     Raises `DocumentsError` when there are none, or more than fit one request.
     """
-    documents: list[Document] = []
+    found: dict[str, str] = {}
     skipped: list[str] = []
     for path, name in _files(folder):
         text, fault = _read(path)
         if fault:
             skipped.append(f"{name}: {fault}")
         else:
-            documents.append(Document(name, text))
-    if not documents:
+            found[name] = text
+    if not found:
         rest = f" ({len(skipped)} skipped)" if skipped else ""
         raise DocumentsError(f"{folder}: no readable {', '.join(SUFFIXES)} files{rest}")
-    if len(documents) > MAX_DOCUMENTS:
+    if len(found) > MAX_DOCUMENTS:
         raise DocumentsError(
-            f"{folder}: {len(documents):,} documents; at most {MAX_DOCUMENTS:,} fit one request: "
+            f"{folder}: {len(found):,} documents; at most {MAX_DOCUMENTS:,} fit one request: "
             "choose a subfolder"
         )
-    return Collection(tuple(documents), tuple(skipped))
+    return Collection(tuple(found), tuple(found.values()), tuple(skipped))
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, str]]:

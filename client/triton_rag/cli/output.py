@@ -1,4 +1,4 @@
-"""Results on the terminal: progress, lines or tables to read, JSON to process."""
+"""Prints results: progress, lines or tables for people, JSON for programs."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def progress(what: str) -> Iterator[Progress]:
-    """Inside, and until its `stop`, a line says what is waited for; only on a terminal."""
+    """Shows a line with `what` until the block ends or calls `stop`; only on a terminal."""
     columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
     disable = not sys.stderr.isatty()  # rich also asks FORCE_COLOR, which CI systems set
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=disable) as shown:
@@ -69,7 +69,7 @@ def source_table(
     for number, source in enumerate(sources, start=1):
         cells = (
             f"{'*' if number in citations else ' '}[{number}]",
-            printable(collection.documents[source.document].name),
+            printable(collection.names[source.document]),
             f"{source.relevance:.2f}",
             f"{source.similarity:.2f}",
             excerpt(source.text),
@@ -85,7 +85,7 @@ def source_lines(
     lines = []
     for number, source in enumerate(sources, start=1):
         mark = "*" if number in citations else " "
-        name = printable(collection.documents[source.document].name)
+        name = printable(collection.names[source.document])
         scores = f"relevance {source.relevance:.2f}, similarity {source.similarity:.2f}"
         lines.append(f"{mark}[{number}] {name}  ({scores})\n      {excerpt(source.text)}")
     return "\n".join(lines)
@@ -135,7 +135,7 @@ def source_objects(
     return [
         {
             "number": number,
-            "file": collection.documents[source.document].name,
+            "file": collection.names[source.document],
             "cited": number in citations,
             **asdict(source),
         }

@@ -16,9 +16,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
-from triton_traces.collector import Collector
+from triton_traces.collector import JSON, MAX_BODY_BYTES, PROTOBUF, BadExport, Collector, to_line
 from triton_traces.command import main
-from triton_traces.otlp import JSON, MAX_BODY_BYTES, PROTOBUF, BadExport, to_line
 from triton_traces.spans import read_spans
 
 TRACES = Path(__file__).parent / "traces"

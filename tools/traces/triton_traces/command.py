@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 from contextlib import suppress
@@ -60,7 +59,7 @@ def show(target: str, file: Path, output: Path | None, as_json: bool) -> None:
     except TraceError as error:
         raise _CommandError(str(error), 2) from error
     if as_json:
-        click.echo(_to_json(as_object(findings)))
+        click.echo(json.dumps(as_object(findings), indent=2))
     else:
         text = render(findings, shutil.get_terminal_size((100, 24)).columns)
         click.echo(encodable(text, sys.stdout.encoding or "utf-8"))
@@ -102,9 +101,3 @@ def _write(file: Path, content: str) -> None:
     except OSError as error:
         raise _CommandError(f"{file}: {error.strerror}", 2) from error
     click.echo(f"written: {file}; open it at ui.perfetto.dev or speedscope.app", err=True)
-
-
-def _to_json(value: object) -> str:
-    """JSON for people and programs, with all control characters escaped."""
-    shown = json.dumps(value, ensure_ascii=False, indent=2)
-    return re.sub(r"[\x7f-\x9f\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", shown)

@@ -1,4 +1,4 @@
-"""What a trace says, in numbers: for the text, JSON and trace events alike."""
+"""Analyses a trace: its critical path, time in queues and in compute, and failures."""
 
 from __future__ import annotations
 

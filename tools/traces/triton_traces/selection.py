@@ -1,4 +1,4 @@
-"""One request out of a file that may hold many."""
+"""Finds one request in a file that may hold many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OTLP JSON, as exporters and collectors write it, to spans."""
+"""Parses OTLP JSON, as exporters and collectors write it, into spans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spans to one tree; notes say what was missing or wrong in them."""
+"""Builds one tree from spans; its notes say what was missing or wrong in them."""
 
 from __future__ import annotations
 

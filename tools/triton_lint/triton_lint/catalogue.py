@@ -1,5 +1,7 @@
 """All rules."""
 
+from collections.abc import Iterator
+
 from triton_lint.rule import Rule
 from triton_lint.rules import (
     engine_folder,
@@ -21,24 +23,21 @@ from triton_lint.rules import (
     text_format,
 )
 
-RULES: tuple[Rule, ...] = (
-    *text_format.RULES,
-    *names.RULES,
-    *files.RULES,
-    *tensors.RULES,
-    *scheduling.RULES,
-    *sequence.RULES,
-    *instances.RULES,
-    *optimization.RULES,
-    *onnx_model.RULES,
-    *ensemble.RULES,
-    *ensemble_models.RULES,
-    *risks.RULES,
-    *engine_folder.RULES,
-    *ensemble_risks.RULES,
-    *python_model.RULES,
-    *python_tensors.RULES,
-    *python_completion.RULES,
-)
+_MODULES = (
+    engine_folder, ensemble, ensemble_models, ensemble_risks, files, instances, names, onnx_model,
+    optimization, python_completion, python_model, python_tensors, risks, scheduling, sequence,
+    tensors, text_format,
+)  # fmt: skip
+
+
+def _rules() -> Iterator[Rule]:
+    """Rules made by `@check`, and those that are found while files and folders are read."""
+    for module in _MODULES:
+        yield from (each for each in vars(module).values() if isinstance(each, Rule))
+    yield from text_format.READING_RULES
+    yield from files.FOLDER_RULES
+
+
+RULES = tuple(sorted(_rules(), key=lambda rule: rule.id))
 
 BY_ID = {rule.id: rule for rule in RULES}

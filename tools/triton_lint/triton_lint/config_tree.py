@@ -43,11 +43,7 @@ class Message:
     __slots__ = ("_damage", "_nodes", "at", "type")
 
     def __init__(
-        self,
-        message_type: MessageType,
-        at: Span,
-        nodes: list[Node],
-        damage: Damage | None = None,
+        self, message_type: MessageType, at: Span, nodes: list[Node], damage: Damage | None = None
     ) -> None:
         self.type = message_type
         self.at = at
@@ -139,6 +135,12 @@ class Message:
         """A message; None where it is not set."""
         node = self.node(name)
         return node.value if node and isinstance(node.value, Message) else None
+
+    def child_or_empty(self, name: str) -> "Message":
+        """A message; an empty one where it is not set."""
+        message_type = self.type.fields[name].message
+        assert message_type is not None
+        return self.child(name) or Message(message_type, self.at, [])
 
     def children(self, name: str) -> "list[Message]":
         """The messages of a repeated field."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MOST_FIELDS = 500_000
-"""Of one message; a file with more is not looked at."""
+"""Limit for one message; a file with more is not looked at."""
 
 TYPES = {
     1: "TYPE_FP32", 2: "TYPE_UINT8", 3: "TYPE_INT8", 4: "TYPE_UINT16", 5: "TYPE_INT16",

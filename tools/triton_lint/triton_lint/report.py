@@ -70,10 +70,7 @@ def _property(text: str) -> str:
 def as_sarif(report: Report) -> str:
     """SARIF 2.1.0, which code scanning tools read."""
     used = sorted({finding.rule for finding in report.findings})
-    driver = {
-        "name": "triton-lint",
-        "rules": [_sarif_rule(name) for name in used],
-    }
+    driver = {"name": "triton-lint", "rules": [_sarif_rule(name) for name in used]}
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",

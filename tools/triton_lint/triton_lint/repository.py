@@ -80,8 +80,7 @@ class Repository:
         if not ensemble.is_ensemble:
             return []
         if ensemble.name not in self._steps:
-            scheduling = ensemble.config.child("ensemble_scheduling")
-            messages = scheduling.children("step") if scheduling else []
+            messages = ensemble.config.child_or_empty("ensemble_scheduling").children("step")
             self._steps[ensemble.name] = [
                 Step(number, message, self.called(message.text("model_name")))
                 for number, message in enumerate(messages, start=1)
@@ -95,10 +94,14 @@ class Repository:
             reached, waiting, found = {model.name}, [model], False
             while waiting and not found:
                 each = waiting.pop()
-                policy = None if each.is_ensemble else each.config.child("model_transaction_policy")
-                found = bool(known.get(each.name) or (policy and policy.flag("decoupled")))
+                found = known.get(each.name, False) or _says_decoupled(each)
                 fresh = [step.model for step in self.steps(each) if step.model]
                 waiting += [one for one in fresh if one.name not in reached]
                 reached |= {one.name for one in fresh}
             known[model.name] = found
         return known[model.name]
+
+
+def _says_decoupled(model: Model) -> bool:
+    policy = model.config.child_or_empty("model_transaction_policy")
+    return not model.is_ensemble and policy.flag("decoupled")

@@ -27,3 +27,12 @@ class Rule:
     @property
     def page(self) -> Page:
         return read_page(self.id)
+
+
+def check(rule_id: str, severity: Severity, each_alone: bool = False) -> Callable[[Check], Rule]:
+    """Make a function the check of a rule."""
+
+    def rule(function: Check) -> Rule:
+        return Rule(rule_id, severity, function, each_alone)
+
+    return rule

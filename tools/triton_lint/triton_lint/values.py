@@ -13,7 +13,7 @@ from triton_lint.token_text import quoted, requoted
 from triton_lint.tokens import Token, TokenKind, tokenize
 
 MAX_FAULTS = 50
-"""Of one file: binary junk would otherwise give one a byte."""
+"""Limit for one file: binary junk would otherwise give one a byte."""
 
 _TRUE, _FALSE = ("true", "True", "t"), ("false", "False", "f")
 

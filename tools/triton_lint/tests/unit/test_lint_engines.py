@@ -22,7 +22,7 @@ def version(tmp_path: Path) -> Path:
     return folder
 
 
-def configure(version: Path, named: str = "engines/cpu") -> None:
+def configure(version: Path, named: str = "engine") -> None:
     text = 'backend: "python"\n' + (PARAMETER % named if named else "")
     (version.parent / "config.pbtxt").write_text(text)
 
@@ -54,13 +54,6 @@ def test_an_engine_folder_of_any_name(version: Path, named: str) -> None:
     assert texts(version) == ["1/engine: manifest.json lists 'model.onnx', which is not there"]
 
 
-@pytest.mark.parametrize("named", ["engines/cpu", ""])
-def test_a_whole_engine(version: Path, named: str) -> None:
-    configure(version, named)
-    engine(version / "engines" / "cpu")
-    assert texts(version) == []
-
-
 def test_a_version_that_is_an_engine(version: Path) -> None:
     configure(version, "")
     engine(version / "engine")
@@ -71,30 +64,29 @@ def test_a_version_that_is_an_engine(version: Path) -> None:
     assert texts(version) == ["1: manifest.json lists 'tokenizer.json', which is not there"]
 
 
-@pytest.mark.parametrize("named", ["engines/cpu", ""])
-def test_files_and_sku(version: Path, named: str) -> None:
+@pytest.mark.parametrize("named", ["engine", ""])
+def test_missing_and_changed_files(version: Path, named: str) -> None:
     configure(version, named)
-    folder = engine(version / "engines" / "cpu", sku="l4-24gb")
+    folder = engine(version / "engine")
     (folder / "model.onnx").unlink()
     (folder / "tokenizer.json").write_text("{ }")
     found = hashlib.sha256(b"{ }").hexdigest()[:12]
-    sku, missing, changed = sorted(texts(version), key=lambda text: "SKU" not in text)
-    assert sku.endswith("that of SKU 'cpu', the engine was made for 'l4-24gb'")
-    assert sorted([missing, changed])[1].startswith("1/engines/cpu: manifest.json lists 'model.o")
-    assert f"its SHA-256 is {found}…" in sorted([missing, changed])[0]
+    changed, missing = sorted(texts(version))
+    assert missing.startswith("1/engine: manifest.json lists 'model.onnx'")
+    assert f"its SHA-256 is {found}…" in changed
     assert texts(version, check_files=False) == []
 
 
 def test_a_large_file_is_not_hashed(version: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     configure(version)
-    folder = engine(version / "engines" / "cpu")
+    folder = engine(version / "engine")
     (folder / "model.onnx").write_bytes(b"other weights")
     assert len(texts(version)) == 1
     monkeypatch.setattr(engine_folder, "MAX_HASHED_BYTES", 4)
     assert texts(version) == []
 
 
-def test_the_parameter_names_another_sku(version: Path) -> None:
+def test_the_parameter_names_another_engine(version: Path) -> None:
     configure(version, "engines/l4-24gb")
     assert texts(version) == []  # nothing is built yet
     engine(version / "engines" / "cpu")
@@ -117,7 +109,7 @@ def test_the_parameter_names_another_sku(version: Path) -> None:
 )
 def test_manifests_of_others_are_left_alone(version: Path, content: bytes) -> None:
     configure(version)
-    folder = version / "engines" / "cpu"
+    folder = version / "engine"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_bytes(content)
     assert texts(version) == []

@@ -1,9 +1,8 @@
-"""Engine folders against the manifests that our builder writes (ensembles/manifest.py)."""
+"""Engine folders against the manifests that the builders of triton-rag-repository write."""
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from triton_lint.config_tree import Message, Node
@@ -11,25 +10,17 @@ from triton_lint.findings import Problem
 from triton_lint.folders import Folder
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import WARNING, Rule
+from triton_lint.rule import WARNING, check
 
 MANIFEST = "manifest.json"
 PARAMETER = "engine_folder"
-ENGINES = "engines"
 
 MAX_MANIFEST_BYTES = 1024 * 1024
 MAX_HASHED_BYTES = 4 * 1024 * 1024
 """Larger files, such as weights, are only looked for: hashing them would take seconds."""
 
 
-@dataclass(frozen=True)
-class _Manifest:
-    """What is compared: the SKU that an engine was made for, and its files' SHA-256."""
-
-    sku: str
-    files: Mapping[str, str]
-
-
+@check("TRN608", WARNING)
 def _mismatch(model: Model, _: Repository) -> Iterator[Problem]:
     if not model.checks_files or model.is_ensemble:
         return
@@ -40,7 +31,7 @@ def _mismatch(model: Model, _: Repository) -> Iterator[Problem]:
         if named and (text := _absent(root, named)):
             yield Problem(at, f"version {version}: {text}")
         for folder in [named] if named else _candidates(model, version):
-            for text in _contradictions(root / folder, _sku(folder)):
+            for text in _contradictions(root / folder):
                 yield Problem(at, f"{(PurePosixPath(version) / folder).as_posix()}: {text}")
 
 
@@ -58,17 +49,8 @@ def _candidates(model: Model, version: str) -> Iterator[str]:
     if MANIFEST in contents.files:
         yield ""
     for name in sorted(contents.folders):
-        folder = Folder.read(contents.path / name)
-        if MANIFEST in folder.files:
+        if MANIFEST in Folder.read(contents.path / name).files:
             yield name
-        elif name == ENGINES:  # one folder per SKU
-            yield from (f"{ENGINES}/{sku}" for sku in sorted(folder.folders))
-
-
-def _sku(folder: str) -> str:
-    """By the name of the folder: engines/<sku>."""
-    parts = PurePosixPath(folder).parts
-    return parts[1] if len(parts) == 2 and parts[0] == ENGINES else ""
 
 
 def _absent(root: Path, named: str) -> str:
@@ -82,13 +64,8 @@ def _absent(root: Path, named: str) -> str:
     return f"{PARAMETER} is '{named}', which is not there{there}" if found else ""
 
 
-def _contradictions(folder: Path, sku: str) -> Iterator[str]:
-    manifest = _read(folder / MANIFEST)
-    if manifest is None:
-        return
-    if sku and manifest.sku != sku:
-        yield f"the folder is that of SKU '{sku}', the engine was made for '{manifest.sku}'"
-    for name, expected in sorted(manifest.files.items()):
+def _contradictions(folder: Path) -> Iterator[str]:
+    for name, expected in sorted(_files(folder / MANIFEST).items()):
         path = folder / name
         if not path.is_file():
             yield f"{MANIFEST} lists '{name}', which is not there"
@@ -99,20 +76,18 @@ def _contradictions(folder: Path, sku: str) -> Iterator[str]:
             )
 
 
-def _read(path: Path) -> _Manifest | None:
-    """None for what is no manifest of ours: others use the name too."""
+def _files(path: Path) -> Mapping[str, str]:
+    """The SHA-256 of each file of an engine; empty for a manifest of another form."""
     try:
         if not path.is_file() or path.stat().st_size > MAX_MANIFEST_BYTES:
-            return None
+            return {}
         fields = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(fields, dict) or not isinstance(fields.get("files"), dict):
-        return None
-    files, sku = fields["files"], fields.get("sku")
-    if not isinstance(sku, str) or not all(_is_entry(*entry) for entry in files.items()):
-        return None
-    return _Manifest(sku, files)
+        return {}
+    files = fields.get("files") if isinstance(fields, dict) else None
+    if not isinstance(files, dict) or not isinstance(fields.get("sku"), str):
+        return {}
+    return files if all(_is_entry(*entry) for entry in files.items()) else {}
 
 
 def _is_entry(name: str, digest: object) -> bool:
@@ -128,6 +103,3 @@ def _hash(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return ""
-
-
-RULES = (Rule("TRN608", WARNING, _mismatch),)

@@ -7,12 +7,13 @@ from triton_lint.findings import Problem
 from triton_lint.model_names import ENSEMBLE
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, Rule
+from triton_lint.rule import ERROR, check
 from triton_lint.spelling import did_you_mean
 
 _FORBIDDEN = ("instance_group", "optimization", "model_warmup")
 
 
+@check("TRN501", ERROR)
 def _scheduling(model: Model, _: Repository) -> Iterator[Problem]:
     platform = model.names.platform
     if model.is_ensemble and platform != ENSEMBLE:
@@ -26,6 +27,7 @@ def _scheduling(model: Model, _: Repository) -> Iterator[Problem]:
         )
 
 
+@check("TRN502", ERROR)
 def _forbidden(model: Model, _: Repository) -> Iterator[Problem]:
     for name in _FORBIDDEN if model.is_ensemble else ():
         if name in model.config:
@@ -35,12 +37,14 @@ def _forbidden(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN503", ERROR)
 def _no_steps(model: Model, _: Repository) -> Iterator[Problem]:
     scheduling = model.config.child("ensemble_scheduling")
     if scheduling is not None and "step" not in scheduling:
         yield Problem(model.at(model.config, "ensemble_scheduling"), "an ensemble needs a step")
 
 
+@check("TRN504", ERROR)
 def _incomplete_steps(model: Model, repository: Repository) -> Iterator[Problem]:
     for step in repository.steps(model):
         for name in ("model_name", "input_map", "output_map"):
@@ -49,6 +53,7 @@ def _incomplete_steps(model: Model, repository: Repository) -> Iterator[Problem]
                 yield Problem(step.message.at, f"{step.label} has no {name}")
 
 
+@check("TRN505", ERROR)
 def _unknown_model(model: Model, repository: Repository) -> Iterator[Problem]:
     for step in repository.steps(model):
         if step.model_name and step.model_name not in repository.models:
@@ -59,6 +64,7 @@ def _unknown_model(model: Model, repository: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN506", ERROR)
 def _circle(model: Model, repository: Repository) -> Iterator[Problem]:
     if path := _path_to_itself(model, repository):
         yield Problem(
@@ -85,6 +91,7 @@ def _path_to_itself(model: Model, repository: Repository) -> list[str]:
     return path
 
 
+@check("TRN507", ERROR)
 def _written_twice(model: Model, repository: Repository) -> Iterator[Problem]:
     writers: dict[str, str] = {}
     for step in repository.steps(model):
@@ -98,6 +105,7 @@ def _written_twice(model: Model, repository: Repository) -> Iterator[Problem]:
             writers.setdefault(tensor, step.label)
 
 
+@check("TRN508", ERROR)
 def _unused_input(model: Model, repository: Repository) -> Iterator[Problem]:
     if not model.is_ensemble:
         return
@@ -111,6 +119,7 @@ def _unused_input(model: Model, repository: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN509", ERROR)
 def _unwritten_output(model: Model, repository: Repository) -> Iterator[Problem]:
     if not model.is_ensemble:
         return
@@ -127,6 +136,7 @@ def _unwritten_output(model: Model, repository: Repository) -> Iterator[Problem]
             )
 
 
+@check("TRN510", ERROR)
 def _unwritten_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
     all_steps = repository.steps(model)
     written = {str(entry.value) for step in all_steps for entry in step.writes}
@@ -141,6 +151,7 @@ def _unwritten_tensor(model: Model, repository: Repository) -> Iterator[Problem]
                 )
 
 
+@check("TRN511", ERROR)
 def _unread_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
     all_steps = repository.steps(model)
     used = {str(entry.value) for step in all_steps for entry in step.reads}
@@ -150,12 +161,12 @@ def _unread_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
             if entry.value not in used:
                 yield Problem(
                     entry.node.at,
-                    f"{step.label}: nothing reads tensor '{entry.value}'; leave '{entry.key}' "
-                    f"out of "
-                    "the output_map",
+                    f"{step.label}: nothing reads tensor '{entry.value}'; leave '{entry.key}' out "
+                    "of the output_map",
                 )
 
 
+@check("TRN512", ERROR)
 def _stuck(model: Model, repository: Repository) -> Iterator[Problem]:
     all_steps = repository.steps(model)
     ready = ready_tensors(model, all_steps)
@@ -168,19 +179,3 @@ def _stuck(model: Model, repository: Repository) -> Iterator[Problem]:
                 f"{step.label} never runs: '{waits[0]}' is written by a step that waits for it, or "
                 "that can't run",
             )
-
-
-RULES = (
-    Rule("TRN501", ERROR, _scheduling),
-    Rule("TRN502", ERROR, _forbidden),
-    Rule("TRN503", ERROR, _no_steps),
-    Rule("TRN504", ERROR, _incomplete_steps),
-    Rule("TRN505", ERROR, _unknown_model),
-    Rule("TRN506", ERROR, _circle),
-    Rule("TRN507", ERROR, _written_twice),
-    Rule("TRN508", ERROR, _unused_input),
-    Rule("TRN509", ERROR, _unwritten_output),
-    Rule("TRN510", ERROR, _unwritten_tensor),
-    Rule("TRN511", ERROR, _unread_tensor),
-    Rule("TRN512", ERROR, _stuck),
-)

@@ -6,7 +6,7 @@ from triton_lint.ensembles import Source, declared, names, sources
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository, Step
-from triton_lint.rule import ERROR, WARNING, Rule
+from triton_lint.rule import ERROR, WARNING, check
 from triton_lint.shapes import fits
 from triton_lint.spelling import did_you_mean
 from triton_lint.versions import Version
@@ -14,6 +14,7 @@ from triton_lint.versions import Version
 BRANCHES_CHECKED = Version(2, 21)
 
 
+@check("TRN521", ERROR)
 def _unknown_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
     for each in repository.steps(model):
         if each.model is None or not each.model.tensors_are_final:
@@ -26,6 +27,7 @@ def _unknown_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
                     yield Problem(entry.node.at, f"{each.label} has no {side} '{entry.key}'{hint}")
 
 
+@check("TRN522", ERROR)
 def _unmapped(model: Model, repository: Repository) -> Iterator[Problem]:
     for each in repository.steps(model):
         mapped = {entry.key for entry in each.reads}
@@ -47,6 +49,7 @@ def _pairs(model: Model, repository: Repository) -> Iterator[tuple[str, Source, 
             first.setdefault(tensor, source)
 
 
+@check("TRN529", ERROR)
 def _output_twice(model: Model, repository: Repository) -> Iterator[Problem]:
     for each in repository.steps(model):
         known = names(each.model, "output") if each.model else []
@@ -57,6 +60,7 @@ def _output_twice(model: Model, repository: Repository) -> Iterator[Problem]:
                 )
 
 
+@check("TRN523", ERROR)
 def _type(model: Model, repository: Repository) -> Iterator[Problem]:
     for tensor, left, right in _pairs(model, repository):
         if left.data_type and right.data_type and left.data_type != right.data_type:
@@ -67,6 +71,7 @@ def _type(model: Model, repository: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN524", ERROR)
 def _shape(model: Model, repository: Repository) -> Iterator[Problem]:
     for tensor, left, right in _pairs(model, repository):
         if not fits(left.dims, right.dims) and not fits(left.full_dims, right.full_dims):
@@ -77,6 +82,7 @@ def _shape(model: Model, repository: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN525", ERROR)
 def _batch(model: Model, repository: Repository) -> Iterator[Problem]:
     for each in repository.steps(model):
         most = each.model.max_batch_size if each.model else 0
@@ -87,6 +93,7 @@ def _batch(model: Model, repository: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN526", ERROR)
 def _version(model: Model, repository: Repository) -> Iterator[Problem]:
     for each in repository.steps(model):
         wanted = int(each.message.number("model_version"))
@@ -101,6 +108,7 @@ def _version(model: Model, repository: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN527", ERROR)
 def _branches(model: Model, repository: Repository) -> Iterator[Problem]:
     """Follows the labels that Triton gives to what descends from one decoupled step."""
     if model.options.triton < BRANCHES_CHECKED or not model.is_ensemble:
@@ -129,12 +137,12 @@ def _branches(model: Model, repository: Repository) -> Iterator[Problem]:
 def _mixed(one: Step) -> Problem:
     return Problem(
         one.message.at,
-        f"{one.label} reads tensors of different decoupled steps, or some before and some "
-        f"after one: "
-        "Triton can't tell which responses belong together",
+        f"{one.label} reads tensors of different decoupled steps, or some before and some after "
+        "one: Triton can't tell which responses belong together",
     )
 
 
+@check("TRN528", WARNING)
 def _declared_optional(model: Model, repository: Repository) -> Iterator[Problem]:
     optional = {t.text("name") for t in model.config.children("input") if t.flag("optional")}
     for each in repository.steps(model):
@@ -146,16 +154,3 @@ def _declared_optional(model: Model, repository: Repository) -> Iterator[Problem
                     f"{each.label} requires '{entry.key}', and ensemble input '{entry.value}' is "
                     "optional: requests without it fail",
                 )
-
-
-RULES = (
-    Rule("TRN521", ERROR, _unknown_tensor),
-    Rule("TRN522", ERROR, _unmapped),
-    Rule("TRN529", ERROR, _output_twice),
-    Rule("TRN523", ERROR, _type),
-    Rule("TRN524", ERROR, _shape),
-    Rule("TRN525", ERROR, _batch),
-    Rule("TRN526", ERROR, _version),
-    Rule("TRN527", ERROR, _branches),
-    Rule("TRN528", WARNING, _declared_optional),
-)

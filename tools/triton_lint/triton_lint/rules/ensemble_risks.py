@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository, Step
-from triton_lint.rule import WARNING, Rule
+from triton_lint.rule import WARNING, check
 from triton_lint.rules.risks import instances
 from triton_lint.versions import Version
 
@@ -30,14 +30,15 @@ def _after(step_: Step, all_steps: list[Step]) -> list[Step]:
     return found
 
 
+@check("TRN651", WARNING)
 def _reordered(model: Model, repository: Repository) -> Iterator[Problem]:
     all_steps = repository.steps(model)
     for decoupled in _decoupled(all_steps, repository):
         for later in _after(decoupled, all_steps):
             if later.model is None or later.model.is_ensemble or instances(later.model) < 2:
                 continue
-            batching = later.model.config.child("dynamic_batching")
-            if batching is None or not batching.flag("preserve_ordering"):
+            batching = later.model.config.child_or_empty("dynamic_batching")
+            if not batching.flag("preserve_ordering"):
                 yield Problem(
                     later.message.at,
                     f"{later.label} has {instances(later.model)} instances and follows decoupled "
@@ -46,17 +47,18 @@ def _reordered(model: Model, repository: Repository) -> Iterator[Problem]:
                 )
 
 
+@check("TRN652", WARNING)
 def _not_cancelled(model: Model, repository: Repository) -> Iterator[Problem]:
     for one in _decoupled(repository.steps(model), repository):
         if one.model and not one.model.is_ensemble:
             yield Problem(
                 one.message.at,
-                f"{one.label} generates on when the client is gone: Triton does not cancel "
-                f"the steps "
-                "of an ensemble; call the model itself, or cancel by a request of its own",
+                f"{one.label} generates on when the client is gone: Triton does not cancel the "
+                "steps of an ensemble; call the model itself, or cancel by a request of its own",
             )
 
 
+@check("TRN653", WARNING)
 def _no_limit(model: Model, repository: Repository) -> Iterator[Problem]:
     scheduling = model.config.child("ensemble_scheduling")
     if scheduling is None or model.options.triton < INFLIGHT_SINCE:
@@ -66,22 +68,22 @@ def _no_limit(model: Model, repository: Repository) -> Iterator[Problem]:
         if _after(one, all_steps) and not scheduling.number("max_inflight_requests"):
             yield Problem(
                 model.at(model.config, "ensemble_scheduling"),
-                f"{one.label} may give responses faster than the next step takes them, "
-                f"without bound: "
-                "set max_inflight_requests",
+                f"{one.label} may give responses faster than the next step takes them, without "
+                "bound: set max_inflight_requests",
             )
             return
 
 
+@check("TRN654", WARNING)
 def _same_model_twice(model: Model, repository: Repository) -> Iterator[Problem]:
     seen = set()
     for one in repository.steps(model):
         called = one.model
         if called is None or called.is_ensemble:
             continue
-        batching = called.config.child("dynamic_batching")
-        policy = batching.child("default_queue_policy") if batching else None
-        timed = policy and policy.number("default_timeout_microseconds")
+        batching = called.config.child_or_empty("dynamic_batching")
+        policy = batching.child_or_empty("default_queue_policy")
+        timed = policy.number("default_timeout_microseconds")
         if one.model_name in seen and timed and instances(called) == 1:
             yield Problem(
                 one.message.at,
@@ -91,6 +93,7 @@ def _same_model_twice(model: Model, repository: Repository) -> Iterator[Problem]
         seen.add(one.model_name)
 
 
+@check("TRN655", WARNING)
 def _calls_itself(model: Model, _: Repository) -> Iterator[Problem]:
     source = model.python
     if source is None or instances(model) > 1:
@@ -104,12 +107,3 @@ def _calls_itself(model: Model, _: Repository) -> Iterator[Problem]:
         if name == "InferenceRequest" and called == [model.name]:
             text = f"'{model.name}' calls itself, and its one instance waits for itself for ever"
             yield Problem(source.at(call), text, file=source.file)
-
-
-RULES = (
-    Rule("TRN651", WARNING, _reordered),
-    Rule("TRN652", WARNING, _not_cancelled),
-    Rule("TRN653", WARNING, _no_limit),
-    Rule("TRN654", WARNING, _same_model_twice),
-    Rule("TRN655", WARNING, _calls_itself),
-)

@@ -8,7 +8,7 @@ from triton_lint.findings import Problem
 from triton_lint.folders import MAX_VERSION, Folder
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, WARNING, Rule
+from triton_lint.rule import ERROR, WARNING, Rule, check
 from triton_lint.versions import Version
 
 NEEDS_FILE = ("onnxruntime", "tensorrt", "pytorch", "openvino", "tensorflow", "python")
@@ -27,6 +27,7 @@ _PLACEHOLDERS = (
 )
 
 
+@check("TRN111", ERROR)
 def _no_version(model: Model, _: Repository) -> Iterator[Problem]:
     if model.versions or not model.checks_files or model.has_crashing_version:
         return
@@ -49,6 +50,7 @@ def _no_version(model: Model, _: Repository) -> Iterator[Problem]:
     yield Problem(model.at(model.config), text, severity=weight)
 
 
+@check("TRN112", WARNING)
 def _absent_version(model: Model, _: Repository) -> Iterator[Problem]:
     policy = model.config.child("version_policy")
     specific = policy.child("specific") if policy else None
@@ -61,6 +63,7 @@ def _absent_version(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN113", WARNING)
 def _ignored_version(model: Model, _: Repository) -> Iterator[Problem]:
     for name in sorted(model.place.folder.folders):
         number = model.place.version_folders.get(name)
@@ -82,6 +85,7 @@ def _ignored_version(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN114", ERROR)
 def _no_model_file(model: Model, repository: Repository) -> Iterator[Problem]:
     filename = model.names.filename
     if not model.checks_files or model.backend not in NEEDS_FILE or not filename:
@@ -115,6 +119,7 @@ def _may_come_later(model: Model, contents: Folder) -> bool:
     )
 
 
+@check("TRN115", ERROR)
 def _labels(model: Model, _: Repository) -> Iterator[Problem]:
     seen = set()
     root = model.place.folder.path
@@ -130,8 +135,7 @@ def _labels(model: Model, _: Repository) -> Iterator[Problem]:
         seen.add(output.text("name"))
         if not (root / name).is_file() and model.checks_files:
             yield Problem(
-                model.at(output, "label_filename"),
-                f"there is no '{name}' in {model.place.shown}",
+                model.at(output, "label_filename"), f"there is no '{name}' in {model.place.shown}"
             )
         elif model.options.triton >= LABELS_STAY_INSIDE and _is_outside(root, name):
             yield Problem(
@@ -144,19 +148,11 @@ def _is_outside(root: Path, name: str) -> bool:
     return path.exists() and not path.resolve().is_relative_to(root.resolve())
 
 
+@check("TRN116", ERROR)
 def _no_config(model: Model, _: Repository) -> Iterator[Problem]:
     if not model.place.has_config and not model.options.auto_complete:
         text = f"{model.place.config_path} is missing, and auto-complete is off"
         yield Problem(model.at(model.config), text)
 
 
-RULES = (
-    Rule("TRN111", ERROR, _no_version),
-    Rule("TRN112", WARNING, _absent_version),
-    Rule("TRN113", WARNING, _ignored_version),
-    Rule("TRN114", ERROR, _no_model_file),
-    Rule("TRN115", ERROR, _labels),
-    Rule("TRN116", ERROR, _no_config),
-    Rule("TRN117", ERROR),
-    Rule("TRN118", WARNING),
-)
+FOLDER_RULES = (Rule("TRN117", ERROR), Rule("TRN118", WARNING))

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from triton_lint.config_tree import Message
+from triton_lint.config_tree import Entry, Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, WARNING, Rule
+from triton_lint.rule import ERROR, WARNING, check
+from triton_lint.rules.common import data_file_problems
 from triton_lint.shapes import BYTES_OF_TYPE, element_count, fits
 
 MOST_WARMUP_BYTES = 2**40
@@ -23,6 +24,7 @@ def _groups(model: Model) -> Iterator[tuple[Message, str]]:
             yield group, group.text("kind") or "KIND_AUTO"
 
 
+@check("TRN401", ERROR)
 def _gpus_without_gpu(model: Model, repository: Repository) -> Iterator[Problem]:
     for group, kind in _groups(model):
         on_cpu = kind in ("KIND_CPU", "KIND_MODEL")
@@ -32,6 +34,7 @@ def _gpus_without_gpu(model: Model, repository: Repository) -> Iterator[Problem]
             yield Problem(at, f"gpus are given, and {why}", replacement="" if on_cpu else None)
 
 
+@check("TRN402", ERROR)
 def _gpu_number(model: Model, repository: Repository) -> Iterator[Problem]:
     most = repository.options.gpus if repository.options.gpus is not None else MOST_GPUS
     for group, kind in _groups(model):
@@ -46,6 +49,7 @@ def _gpu_number(model: Model, repository: Repository) -> Iterator[Problem]:
                     yield Problem(node.value_at, f"there is no GPU {node.value}")
 
 
+@check("TRN403", ERROR)
 def _profiles(model: Model, _: Repository) -> Iterator[Problem]:
     for group, _kind in _groups(model):
         if "profile" not in group:
@@ -67,44 +71,47 @@ def _warmups(model: Model) -> Iterator[Message]:
                 yield sample
 
 
-def _warmup_data(model: Model, _: Repository) -> Iterator[Problem]:
+def _warmup_tensors(model: Model) -> Iterator[tuple[Entry, Message]]:
     for sample in _warmups(model):
         for entry in sample.entries("inputs"):
-            value = entry.value
-            if not isinstance(value, Message):
-                continue
-            if not any(name in value for name in ("zero_data", "random_data", "input_data_file")):
-                yield Problem(
-                    entry.node.at,
-                    f"warm-up of '{entry.key}' needs zero_data, random_data or input_data_file",
-                )
-            dims, kind = value.numbers("dims"), value.text("data_type")
-            if any(size < 0 for size in dims):
-                text = f"warm-up of '{entry.key}' has dims {dims}: sizes have to be given"
-                yield Problem(model.at(value, "dims"), text)
-            elif element_count(dims) * BYTES_OF_TYPE.get(kind, 4) > MOST_WARMUP_BYTES:
-                text = f"warm-up of '{entry.key}' has dims {dims}: the server dies of the memory"
-                yield Problem(model.at(value, "dims"), text)
+            if isinstance(entry.value, Message):
+                yield entry, entry.value
 
 
+@check("TRN411", ERROR)
+def _warmup_data(model: Model, _: Repository) -> Iterator[Problem]:
+    for entry, value in _warmup_tensors(model):
+        if not any(name in value for name in ("zero_data", "random_data", "input_data_file")):
+            yield Problem(
+                entry.node.at,
+                f"warm-up of '{entry.key}' needs zero_data, random_data or input_data_file",
+            )
+        dims, kind = value.numbers("dims"), value.text("data_type")
+        if any(size < 0 for size in dims):
+            text = f"warm-up of '{entry.key}' has dims {dims}: sizes have to be given"
+            yield Problem(model.at(value, "dims"), text)
+        elif element_count(dims) * BYTES_OF_TYPE.get(kind, 4) > MOST_WARMUP_BYTES:
+            text = f"warm-up of '{entry.key}' has dims {dims}: the server dies of the memory"
+            yield Problem(model.at(value, "dims"), text)
+
+
+@check("TRN412", ERROR)
 def _warmup_shape(model: Model, _: Repository) -> Iterator[Problem]:
     inputs = {tensor.text("name"): tensor for tensor in model.tensors("input")}
-    for sample in _warmups(model):
-        for entry in sample.entries("inputs"):
-            tensor = inputs.get(str(entry.key))
-            if tensor is None or not isinstance(value := entry.value, Message):
-                continue
-            kind, wanted = value.text("data_type") or "TYPE_INVALID", tensor.text("data_type")
-            if wanted and kind != wanted:
-                yield Problem(
-                    model.at(value, "data_type"), f"'{entry.key}' is {wanted}, not {kind}"
-                )
-            dims, shape = value.numbers("dims"), tensor.numbers("dims")
-            if "dims" in tensor and min(dims, default=0) >= 0 and not fits(dims, shape):
-                text = f"'{entry.key}' has dims {shape} (the batch is not one of them), not {dims}"
-                yield Problem(model.at(value, "dims"), text)
+    for entry, value in _warmup_tensors(model):
+        tensor = inputs.get(str(entry.key))
+        if tensor is None:
+            continue
+        kind, wanted = value.text("data_type") or "TYPE_INVALID", tensor.text("data_type")
+        if wanted and kind != wanted:
+            yield Problem(model.at(value, "data_type"), f"'{entry.key}' is {wanted}, not {kind}")
+        dims, shape = value.numbers("dims"), tensor.numbers("dims")
+        if "dims" in tensor and min(dims, default=0) >= 0 and not fits(dims, shape):
+            text = f"'{entry.key}' has dims {shape} (the batch is not one of them), not {dims}"
+            yield Problem(model.at(value, "dims"), text)
 
 
+@check("TRN413", ERROR)
 def _warmup_inputs(model: Model, _: Repository) -> Iterator[Problem]:
     if not model.tensors_are_final:
         return
@@ -118,46 +125,34 @@ def _warmup_inputs(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(sample.at, f"this warm-up lacks {', '.join(missing)}")
 
 
+@check("TRN414", ERROR)
 def _warmup_files(model: Model, _: Repository) -> Iterator[Problem]:
-    for sample in _warmups(model) if model.checks_files else ():
-        for entry in sample.entries("inputs"):
-            value = entry.value
-            if not isinstance(value, Message) or "input_data_file" not in value:
-                continue
-            name = value.text("input_data_file")
-            path = model.place.folder.path / "warmup" / name
-            at = model.at(value, "input_data_file")
-            if not path.is_file():
-                yield Problem(at, f"there is no file warmup/{name}")
-                continue
-            kind, size = value.text("data_type"), path.stat().st_size
-            needed = max(element_count(value.numbers("dims")), 0) * BYTES_OF_TYPE.get(kind, 4)
-            if kind != "TYPE_STRING" and size < needed:
-                yield Problem(at, f"warmup/{name} has {size} bytes of {needed}")
+    for _entry, value in _warmup_tensors(model) if model.checks_files else ():
+        if "input_data_file" in value:
+            yield from data_file_problems(model, value, "input_data_file", "warmup")
 
 
+@check("TRN421", ERROR)
 def _metrics(model: Model, _: Repository) -> Iterator[Problem]:
-    metrics = model.config.child("model_metrics")
-    for control in metrics.children("metric_control") if metrics else []:
-        identifier = control.child("metric_identifier")
-        if identifier is None or not identifier.text("family"):
+    for control in model.config.child_or_empty("model_metrics").children("metric_control"):
+        if not control.child_or_empty("metric_identifier").text("family"):
             yield Problem(control.at, "metric_control needs a metric_identifier with a family")
-        histogram = control.child("histogram_options")
-        if histogram is None or "buckets" not in histogram:
+        if "buckets" not in control.child_or_empty("histogram_options"):
             yield Problem(control.at, "metric_control needs histogram_options with buckets")
 
 
+@check("TRN423", ERROR)
 def _metric_tags(model: Model, _: Repository) -> Iterator[Problem]:
     for entry in model.config.entries("metric_tags"):
         if not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_]*)?", str(entry.key)):
             yield Problem(
                 entry.node.at,
-                f"metric tag '{entry.key}' makes no Prometheus label (letters and digits, "
-                f"then also "
-                "_): the server ends with an exception",
+                f"metric tag '{entry.key}' makes no Prometheus label (letters and digits, then "
+                "also _): the server ends with an exception",
             )
 
 
+@check("TRN422", ERROR)
 def _python_parameters(model: Model, _: Repository) -> Iterator[Problem]:
     for entry in model.config.entries("parameters") if model.backend == "python" else []:
         value = entry.value.text("string_value") if isinstance(entry.value, Message) else ""
@@ -168,17 +163,3 @@ def _python_parameters(model: Model, _: Repository) -> Iterator[Problem]:
             path = model.place.folder.path / value.removeprefix(f"{variable}/")
             if not path.exists() and model.checks_files and not model.place.is_tracked:
                 yield Problem(entry.node.at, f"there is no {path.name} in {model.place.shown}")
-
-
-RULES = (
-    Rule("TRN401", ERROR, _gpus_without_gpu),
-    Rule("TRN402", ERROR, _gpu_number),
-    Rule("TRN403", ERROR, _profiles),
-    Rule("TRN411", ERROR, _warmup_data),
-    Rule("TRN412", ERROR, _warmup_shape),
-    Rule("TRN413", ERROR, _warmup_inputs),
-    Rule("TRN414", ERROR, _warmup_files),
-    Rule("TRN421", ERROR, _metrics),
-    Rule("TRN423", ERROR, _metric_tags),
-    Rule("TRN422", ERROR, _python_parameters),
-)

@@ -8,7 +8,7 @@ from triton_lint.findings import Problem
 from triton_lint.model_names import BACKEND_OF_PLATFORM, ENSEMBLE, PLATFORMS
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, WARNING, Rule
+from triton_lint.rule import ERROR, WARNING, check
 from triton_lint.spelling import did_you_mean
 
 BACKENDS = (
@@ -34,6 +34,7 @@ MISNOMERS = {
 } | {ENSEMBLE: ': write platform: "ensemble"'}
 
 
+@check("TRN101", ERROR)
 def _name_mismatch(model: Model, _: Repository) -> Iterator[Problem]:
     name = model.config.text("name")
     node = model.config.node("name")
@@ -46,6 +47,7 @@ def _name_mismatch(model: Model, _: Repository) -> Iterator[Problem]:
         )
 
 
+@check("TRN102", ERROR)
 def _no_backend(model: Model, _: Repository) -> Iterator[Problem]:
     found = model.names
     if not found.backend and not found.platform and not _is_moved(model):
@@ -61,6 +63,7 @@ def _is_moved(model: Model) -> bool:
     return "model_repository_agents" in model.config
 
 
+@check("TRN103", ERROR)
 def _unknown_platform(model: Model, _: Repository) -> Iterator[Problem]:
     platform = model.names.platform
     if platform and not model.backend and platform != ENSEMBLE:
@@ -73,6 +76,7 @@ def _unknown_platform(model: Model, _: Repository) -> Iterator[Problem]:
         )
 
 
+@check("TRN104", ERROR)
 def _pair(model: Model, _: Repository) -> Iterator[Problem]:
     platform, backend = model.names.platform, model.backend
     if platform == ENSEMBLE or backend not in BACKEND_OF_PLATFORM.values():
@@ -88,6 +92,7 @@ def _pair(model: Model, _: Repository) -> Iterator[Problem]:
         )
 
 
+@check("TRN105", ERROR)
 def _ensemble_backend(model: Model, _: Repository) -> Iterator[Problem]:
     if model.names.platform == ENSEMBLE and model.backend:
         yield Problem(
@@ -96,6 +101,7 @@ def _ensemble_backend(model: Model, _: Repository) -> Iterator[Problem]:
         )
 
 
+@check("TRN106", ERROR)
 def _unknown_backend(model: Model, repository: Repository) -> Iterator[Problem]:
     backend = model.backend
     if not backend or model.names.platform == ENSEMBLE:
@@ -120,6 +126,7 @@ def _has_library(model: Model) -> bool:
     return any(library in folder.files for folder in folders)
 
 
+@check("TRN107", ERROR)
 def _runtime(model: Model, _: Repository) -> Iterator[Problem]:
     runtime = model.config.text("runtime")
     if not runtime or runtime == "model.py" or _has_library(model):
@@ -131,14 +138,3 @@ def _runtime(model: Model, _: Repository) -> Iterator[Problem]:
     elif runtime.startswith("../") and PurePosixPath(runtime).parts[1] != model.backend:
         text = f"'{runtime}' leaves the backend's folder: give a file name"
         yield Problem(model.at(model.config, "runtime"), text)
-
-
-RULES = (
-    Rule("TRN101", ERROR, _name_mismatch),
-    Rule("TRN102", ERROR, _no_backend),
-    Rule("TRN103", ERROR, _unknown_platform),
-    Rule("TRN104", ERROR, _pair),
-    Rule("TRN105", ERROR, _ensemble_backend),
-    Rule("TRN106", ERROR, _unknown_backend),
-    Rule("TRN107", ERROR, _runtime),
-)

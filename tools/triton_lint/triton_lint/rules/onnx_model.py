@@ -11,7 +11,7 @@ from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.onnx_file import OnnxGraph, OnnxTensor
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, Rule
+from triton_lint.rule import ERROR, check
 from triton_lint.spelling import did_you_mean
 
 
@@ -28,6 +28,7 @@ def _pairs(model: Model) -> Iterator[tuple[str, Message, OnnxTensor]]:
                 yield side, each, known[each.text("name")]
 
 
+@check("TRN441", ERROR)
 def _names(model: Model, _: Repository) -> Iterator[Problem]:
     graph = model.onnx
     for side, tensors in _sides(graph).items() if graph else ():
@@ -47,6 +48,7 @@ def _names(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(model.config.children("input")[0].at, text)
 
 
+@check("TRN442", ERROR)
 def _types(model: Model, _: Repository) -> Iterator[Problem]:
     for side, each, tensor in _pairs(model):
         kind = each.text("data_type")
@@ -55,6 +57,7 @@ def _types(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(model.at(each, "data_type"), text)
 
 
+@check("TRN443", ERROR)
 def _shapes(model: Model, _: Repository) -> Iterator[Problem]:
     for side, each, tensor in _pairs(model):
         reshape = each.child("reshape")
@@ -75,6 +78,7 @@ def _shapes(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(model.at(each, "dims"), f"{text}these dims{batch} it is {full}")
 
 
+@check("TRN444", ERROR)
 def _batching(model: Model, _: Repository) -> Iterator[Problem]:
     if model.onnx is None or model.max_batch_size <= 0:
         return
@@ -86,6 +90,7 @@ def _batching(model: Model, _: Repository) -> Iterator[Problem]:
                 yield Problem(model.at(model.config, "max_batch_size"), text)
 
 
+@check("TRN445", ERROR)
 def _optional(model: Model, _: Repository) -> Iterator[Problem]:
     for each in model.config.children("input") if model.backend == "onnxruntime" else []:
         if each.flag("optional") and model.max_batch_size > 0:
@@ -93,12 +98,3 @@ def _optional(model: Model, _: Repository) -> Iterator[Problem]:
                 f"'{each.text('name')}': ONNX Runtime's backend has no optional inputs in batches"
             )
             yield Problem(model.at(each, "optional"), text)
-
-
-RULES = (
-    Rule("TRN441", ERROR, _names),
-    Rule("TRN442", ERROR, _types),
-    Rule("TRN443", ERROR, _shapes),
-    Rule("TRN444", ERROR, _batching),
-    Rule("TRN445", ERROR, _optional),
-)

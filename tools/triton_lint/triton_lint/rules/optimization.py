@@ -6,7 +6,7 @@ from triton_lint.config_tree import Entry, Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, Rule
+from triton_lint.rule import ERROR, check
 from triton_lint.spelling import did_you_mean
 
 _ACCELERATORS = {
@@ -32,15 +32,17 @@ _STRATEGIES = ("STATIC", "ON_PROFILE_CHANGE")
 
 def _accelerators(model: Model, side: str) -> list[Message]:
     """Those that ONNX Runtime's backend would look at."""
-    optimization = model.config.child("optimization")
-    found = optimization.child("execution_accelerators") if optimization else None
-    if found is None or model.backend != "onnxruntime":
+    if model.backend != "onnxruntime":
         return []
     kinds = [group.text("kind") for group in model.config.children("instance_group")]
     on_cpu = model.options.gpus == 0 or (kinds and set(kinds) == {"KIND_CPU"})
-    return [] if on_cpu and side.startswith("gpu") else found.children(side)
+    if on_cpu and side.startswith("gpu"):
+        return []
+    optimization = model.config.child_or_empty("optimization")
+    return optimization.child_or_empty("execution_accelerators").children(side)
 
 
+@check("TRN431", ERROR)
 def _unknown_accelerator(model: Model, _: Repository) -> Iterator[Problem]:
     for side, known in _ACCELERATORS.items():
         for each in _accelerators(model, side):
@@ -51,6 +53,7 @@ def _unknown_accelerator(model: Model, _: Repository) -> Iterator[Problem]:
                 yield Problem(model.at(each, "name"), text)
 
 
+@check("TRN432", ERROR)
 def _tensorrt_parameters(model: Model, _: Repository) -> Iterator[Problem]:
     for each in _accelerators(model, "gpu_execution_accelerator"):
         for entry in each.entries("parameters") if each.text("name") == "tensorrt" else []:
@@ -67,15 +70,9 @@ def _tensorrt_fault(entry: Entry) -> str:
     return ""
 
 
+@check("TRN433", ERROR)
 def _strategy(model: Model, _: Repository) -> Iterator[Problem]:
     for entry in model.config.entries("parameters") if model.backend == "tensorrt" else []:
         value = entry.value.text("string_value") if isinstance(entry.value, Message) else ""
         if entry.key == "execution_context_allocation_strategy" and value not in _STRATEGIES:
             yield Problem(entry.node.at, f"{entry.key} '{value}': it is {' or '.join(_STRATEGIES)}")
-
-
-RULES = (
-    Rule("TRN431", ERROR, _unknown_accelerator),
-    Rule("TRN432", ERROR, _tensorrt_parameters),
-    Rule("TRN433", ERROR, _strategy),
-)

@@ -13,7 +13,7 @@ from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.python_source import PythonSource, called
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, Rule
+from triton_lint.rule import ERROR, check
 
 _NEEDED = ("name", "data_type", "dims")
 _ALLOWED = {"input": (*_NEEDED, "optional"), "output": _NEEDED}
@@ -66,6 +66,7 @@ def _constant(value: ast.expr | None) -> object:
         return ...
 
 
+@check("TRN706", ERROR)
 def _bad_properties(model: Model, _: Repository) -> Iterator[Problem]:
     source = model.python
     for each in _added(source) if source else ():
@@ -85,6 +86,7 @@ def _bad_properties(model: Model, _: Repository) -> Iterator[Problem]:
             yield _problem(source, each, "a transaction policy has only 'decoupled'")
 
 
+@check("TRN707", ERROR)
 def _contradictions(model: Model, _: Repository) -> Iterator[Problem]:
     source = model.python
     for each in _added(source) if source else ():
@@ -128,9 +130,3 @@ def _tensor(model: Model, source: PythonSource, each: Added) -> Iterator[Problem
 
 def _problem(source: PythonSource, each: Added, text: str) -> Problem:
     return Problem(source.at(each.node), f"auto_complete_config: {text}", file=source.file)
-
-
-RULES = (
-    Rule("TRN706", ERROR, _bad_properties),
-    Rule("TRN707", ERROR, _contradictions),
-)

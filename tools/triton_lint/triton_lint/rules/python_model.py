@@ -7,7 +7,7 @@ from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.python_source import PythonSource, called
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, WARNING, Rule
+from triton_lint.rule import ERROR, WARNING, check
 from triton_lint.spelling import did_you_mean
 from triton_lint.versions import Version
 
@@ -22,21 +22,23 @@ def parsed(model: Model) -> Iterator[PythonSource]:
         yield model.python
 
 
+@check("TRN701", ERROR)
 def _no_python(model: Model, _: Repository) -> Iterator[Problem]:
     if model.python is not None and (fault := model.python.syntax_error):
         yield Problem(fault[1], f"this is no Python: {fault[0]}", file=model.python.file)
 
 
+@check("TRN702", ERROR)
 def _no_class(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model):
         if not source.may_define_class:
-            classes = [node.name for node in source.nodes
-                       if isinstance(node, ast.ClassDef)]  # fmt: skip
+            classes = [node.name for node in source.nodes if isinstance(node, ast.ClassDef)]
             hint = did_you_mean("TritonPythonModel", classes)
             text = f"no class TritonPythonModel{hint.replace('did you mean', 'is it')}"
             yield Problem(source.span(1, 1), text, file=source.file)
 
 
+@check("TRN703", WARNING)
 def _no_execute(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model):
         if source.model_class and "execute" not in source.methods and not source.inherits:
@@ -56,6 +58,7 @@ _ARGUMENTS = {"__init__": 0, "initialize": 1, "auto_complete_config": 1}
 """How many arguments Triton gives, besides self."""
 
 
+@check("TRN704", ERROR)
 def _signatures(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model):
         for name, given in _ARGUMENTS.items():
@@ -81,6 +84,7 @@ def _takes(method: _Function, given: int, on_class: bool) -> bool:
     return required <= given and keyword_only == 0 and (given <= total or bool(arguments.vararg))
 
 
+@check("TRN705", ERROR)
 def _completes_nothing(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model):
         method = source.methods.get("auto_complete_config")
@@ -93,9 +97,9 @@ def _completes_nothing(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(source.at(method), text, file=source.file)
 
 
+@check("TRN713", WARNING)
 def _wrong_policy(model: Model, _: Repository) -> Iterator[Problem]:
-    policy = model.config.child("model_transaction_policy")
-    decoupled = bool(policy and policy.flag("decoupled"))
+    decoupled = model.config.child_or_empty("model_transaction_policy").flag("decoupled")
     for source in parsed(model):
         if source.completes_config:
             continue
@@ -112,9 +116,9 @@ def _wrong_policy(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(source.at(senders[0]), text, file=source.file)
 
 
+@check("TRN714", WARNING)
 def _none_responses(model: Model, _: Repository) -> Iterator[Problem]:
-    policy = model.config.child("model_transaction_policy")
-    decoupled = bool(policy and policy.flag("decoupled"))
+    decoupled = model.config.child_or_empty("model_transaction_policy").flag("decoupled")
     for source in parsed(model):
         execute = source.methods.get("execute")
         if (
@@ -147,6 +151,7 @@ def _is_responses(node: ast.AST) -> bool:
     return isinstance(target, ast.Name) and "response" in target.id.lower()
 
 
+@check("TRN715", WARNING)
 def _raises(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model):
         execute = source.methods.get("execute")
@@ -169,15 +174,3 @@ def _outside_try(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             continue
         for name in ("body", "orelse", "finalbody"):
             yield from _outside_try(getattr(node, name, []))
-
-
-RULES = (
-    Rule("TRN701", ERROR, _no_python),
-    Rule("TRN702", ERROR, _no_class),
-    Rule("TRN703", WARNING, _no_execute),
-    Rule("TRN704", ERROR, _signatures),
-    Rule("TRN705", ERROR, _completes_nothing),
-    Rule("TRN713", WARNING, _wrong_policy),
-    Rule("TRN714", WARNING, _none_responses),
-    Rule("TRN715", WARNING, _raises),
-)

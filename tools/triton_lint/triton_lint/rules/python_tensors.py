@@ -8,11 +8,12 @@ from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.python_source import PythonSource, called
 from triton_lint.repository import Repository
-from triton_lint.rule import WARNING, Rule
+from triton_lint.rule import WARNING, check
 from triton_lint.rules.python_model import parsed
 from triton_lint.spelling import did_you_mean
 
 
+@check("TRN711", WARNING)
 def _undeclared_output(model: Model, _: Repository) -> Iterator[Problem]:
     """Names given as text to `Tensor(…)` inside a list of `output_tensors`."""
     outputs = names(model, "output")
@@ -58,11 +59,12 @@ def _response_tensors(
                 yield name.value, name
 
 
+@check("TRN712", WARNING)
 def _unknown_input(model: Model, _: Repository) -> Iterator[Problem]:
     inputs = names(model, "input")
-    batching = model.config.child("sequence_batching")
-    extra = [each.text("name") for each in batching.children("control_input")] if batching else []
-    extra += [each.text("input_name") for each in batching.children("state")] if batching else []
+    batching = model.config.child_or_empty("sequence_batching")
+    extra = [each.text("name") for each in batching.children("control_input")]
+    extra += [each.text("input_name") for each in batching.children("state")]
     for source in parsed(model):
         for function, call in source.calls if inputs and model.tensors_are_final else ():
             if function != "get_input_tensor_by_name" or len(call.args) < 2:
@@ -72,9 +74,3 @@ def _unknown_input(model: Model, _: Repository) -> Iterator[Problem]:
                 hint = did_you_mean(str(name.value), inputs) or f": {', '.join(inputs)}"
                 text = f"the configuration has no input '{name.value!s}'{hint}; this is None"
                 yield Problem(source.at(name), text, file=source.file)
-
-
-RULES = (
-    Rule("TRN711", WARNING, _undeclared_output),
-    Rule("TRN712", WARNING, _unknown_input),
-)

@@ -7,7 +7,8 @@ from triton_lint.config_tree import Message, Span
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import WARNING, Rule
+from triton_lint.rule import WARNING, check
+from triton_lint.rules.common import queue_policies
 from triton_lint.shapes import element_count
 from triton_lint.tokens import TokenKind, tokenize
 
@@ -24,9 +25,9 @@ def instances(model: Model) -> int:
     return sum(max(1, int(group.number("count"))) for group in groups) or 1
 
 
+@check("TRN601", WARNING)
 def _uncached_sampling(model: Model, _: Repository) -> Iterator[Problem]:
-    cache = model.config.child("response_cache")
-    if cache and cache.flag("enable"):
+    if model.config.child_or_empty("response_cache").flag("enable"):
         inputs = [t.text("name") for t in model.config.children("input")]
         found = [name for name in inputs if _SAMPLING.match(name)]
         if found:
@@ -36,16 +37,14 @@ def _uncached_sampling(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN602", WARNING)
 def _queue(model: Model, _: Repository) -> Iterator[Problem]:
     """Only where the model says that it batches on a GPU: others are cheap, or queue nothing."""
     batching = model.config.child("dynamic_batching")
     if batching is None or model.is_ensemble or not _on_gpu(model):
         return
-    policies = [batching.child("default_queue_policy")]
-    policies += [e.value for e in batching.entries("priority_queue_policy")
-                 if isinstance(e.value, Message)]  # fmt: skip
-    if not any(p and (p.number("max_queue_size") or p.number("default_timeout_microseconds"))
-               for p in policies):  # fmt: skip
+    limits = ("max_queue_size", "default_timeout_microseconds")
+    if not any(policy.number(limit) for policy in queue_policies(batching) for limit in limits):
         yield Problem(
             model.at(model.config, "dynamic_batching"),
             "the queue in front of this GPU model has no bound: give default_queue_policy a "
@@ -59,6 +58,7 @@ def _on_gpu(model: Model) -> bool:
     return any(group.text("kind") == "KIND_GPU" for group in groups)
 
 
+@check("TRN603", WARNING)
 def _nothing_merges(model: Model, _: Repository) -> Iterator[Problem]:
     batching = model.config.child("dynamic_batching")
     if batching is None:
@@ -77,9 +77,8 @@ def _nothing_merges(model: Model, _: Repository) -> Iterator[Problem]:
                 yield Problem(
                     at,
                     f"input '{tensor.text('name')}' varies in length, and only requests of one "
-                    f"length are merged: the delay of {delay:g} µs is mostly waited in vain "
-                    f"(pad, or "
-                    "allow_ragged_batch)",
+                    f"length are merged: the delay of {delay:g} µs is mostly waited in vain (pad, "
+                    "or allow_ragged_batch)",
                 )
 
 
@@ -89,6 +88,7 @@ def _is_text(tensor: Message) -> bool:
     )
 
 
+@check("TRN604", WARNING)
 def _cold(model: Model, _: Repository) -> Iterator[Problem]:
     if (
         _on_gpu(model)
@@ -102,6 +102,7 @@ def _cold(model: Model, _: Repository) -> Iterator[Problem]:
         )
 
 
+@check("TRN606", WARNING)
 def _left_placeholders(model: Model, _: Repository) -> Iterator[Problem]:
     if "${" not in model.text:
         return
@@ -111,6 +112,7 @@ def _left_placeholders(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(at, f"{match[0]} was not filled in")
 
 
+@check("TRN607", WARNING)
 def _tensorrt_llm(model: Model, _: Repository) -> Iterator[Problem]:
     if model.backend != "tensorrtllm":
         return
@@ -120,10 +122,11 @@ def _tensorrt_llm(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(
                 model.at(model.config),
                 f"parameter '{key}' is missing: TensorRT-LLM's C++ backend reads it without a "
-                f"default",
+                "default",
             )
 
 
+@check("TRN605", WARNING)
 def _serial_python(model: Model, _: Repository) -> Iterator[Problem]:
     if (
         model.backend == "python"
@@ -133,18 +136,6 @@ def _serial_python(model: Model, _: Repository) -> Iterator[Problem]:
     ):
         yield Problem(
             model.at(model.config, "max_batch_size"),
-            f"max_batch_size is {model.max_batch_size}, and without dynamic_batching each "
-            f"request runs "
-            "alone: concurrent requests queue behind each other",
+            f"max_batch_size is {model.max_batch_size}, and without dynamic_batching each request "
+            "runs alone: concurrent requests queue behind each other",
         )
-
-
-RULES = (
-    Rule("TRN601", WARNING, _uncached_sampling),
-    Rule("TRN602", WARNING, _queue),
-    Rule("TRN603", WARNING, _nothing_merges),
-    Rule("TRN604", WARNING, _cold),
-    Rule("TRN605", WARNING, _serial_python),
-    Rule("TRN606", WARNING, _left_placeholders),
-    Rule("TRN607", WARNING, _tensorrt_llm),
-)

@@ -6,7 +6,8 @@ from triton_lint.config_tree import Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, WARNING, Rule
+from triton_lint.rule import ERROR, WARNING, check
+from triton_lint.rules.common import repeated
 from triton_lint.shapes import reshape_fault
 from triton_lint.spelling import did_you_mean
 
@@ -19,12 +20,14 @@ def _tensors(model: Model) -> Iterator[tuple[str, Message]]:
             yield f"{side} '{tensor.text('name')}'" if tensor.text("name") else side, tensor
 
 
+@check("TRN201", ERROR, each_alone=True)
 def _no_name(model: Model, _: Repository) -> Iterator[Problem]:
     for label, tensor in _tensors(model):
         if not tensor.text("name"):
             yield Problem(tensor.at, f"this {label} has no name")
 
 
+@check("TRN202", ERROR, each_alone=True)
 def _no_type(model: Model, _: Repository) -> Iterator[Problem]:
     if model.may_complete:
         return
@@ -33,6 +36,7 @@ def _no_type(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(model.at(tensor, "data_type"), f"{label} has no data_type")
 
 
+@check("TRN203", ERROR, each_alone=True)
 def _no_dims(model: Model, _: Repository) -> Iterator[Problem]:
     if model.may_complete:
         return
@@ -43,6 +47,7 @@ def _no_dims(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN204", ERROR, each_alone=True)
 def _bad_dims(model: Model, _: Repository) -> Iterator[Problem]:
     for label, tensor in _tensors(model):
         reshape = tensor.child("reshape")
@@ -54,6 +59,7 @@ def _bad_dims(model: Model, _: Repository) -> Iterator[Problem]:
                 )
 
 
+@check("TRN205", ERROR, each_alone=True)
 def _reshape(model: Model, _: Repository) -> Iterator[Problem]:
     for label, tensor in _tensors(model):
         reshape = tensor.child("reshape")
@@ -73,6 +79,7 @@ def _has_not_three(model: Model, tensor: Message) -> bool:
     return known and len(tensor.nodes("dims")) != 3
 
 
+@check("TRN206", ERROR, each_alone=True)
 def _format(model: Model, _: Repository) -> Iterator[Problem]:
     for tensor in model.config.children("input"):
         wanted = tensor.text("format")
@@ -85,6 +92,7 @@ def _format(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN207", ERROR, each_alone=True)
 def _tensorrt_only(model: Model, _: Repository) -> Iterator[Problem]:
     if model.names.platform == "tensorrt_plan":
         return
@@ -94,6 +102,7 @@ def _tensorrt_only(model: Model, _: Repository) -> Iterator[Problem]:
                 yield Problem(model.at(tensor, flag), f"{label}: {flag} is for TensorRT only")
 
 
+@check("TRN208", ERROR, each_alone=True)
 def _non_linear(model: Model, _: Repository) -> Iterator[Problem]:
     if model.names.platform != "tensorrt_plan":
         return
@@ -105,19 +114,16 @@ def _non_linear(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN209", WARNING)
 def _twice(model: Model, _: Repository) -> Iterator[Problem]:
     for side in _SIDES:
-        seen = set()
-        for tensor in model.config.children(side):
-            name = tensor.text("name")
-            if name and name in seen:
-                yield Problem(
-                    model.at(tensor, "name"),
-                    f"{side} '{name}' is declared before; the first counts",
-                )
-            seen.add(name)
+        tensors = [each for each in model.config.children(side) if each.text("name")]
+        for tensor, name in repeated(tensors, lambda each: each.text("name")):
+            text = f"{side} '{name}' is declared before; the first counts"
+            yield Problem(model.at(tensor, "name"), text)
 
 
+@check("TRN210", WARNING, each_alone=True)
 def _ragged(model: Model, _: Repository) -> Iterator[Problem]:
     for tensor in model.config.children("input"):
         if tensor.flag("allow_ragged_batch") and model.max_batch_size == 0:
@@ -127,6 +133,7 @@ def _ragged(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
+@check("TRN211", ERROR)
 def _batch_tensors(model: Model, _: Repository) -> Iterator[Problem]:
     for side in ("batch_input", "batch_output"):
         for message in model.config.children(side):
@@ -146,6 +153,7 @@ def _batch_tensors(model: Model, _: Repository) -> Iterator[Problem]:
                 )
 
 
+@check("TRN212", ERROR)
 def _batch_names(model: Model, _: Repository) -> Iterator[Problem]:
     if not model.tensors_are_final:
         return
@@ -167,6 +175,7 @@ def _batch_names(model: Model, _: Repository) -> Iterator[Problem]:
                 yield Problem(node.value_at, f"'{node.value}' is a target before")
 
 
+@check("TRN213", ERROR)
 def _negative_batch(model: Model, _: Repository) -> Iterator[Problem]:
     if model.max_batch_size < 0:
         yield Problem(
@@ -175,6 +184,7 @@ def _negative_batch(model: Model, _: Repository) -> Iterator[Problem]:
         )
 
 
+@check("TRN214", ERROR)
 def _no_tensors(model: Model, _: Repository) -> Iterator[Problem]:
     if model.backend != "pytorch" or model.may_complete:
         return
@@ -182,21 +192,3 @@ def _no_tensors(model: Model, _: Repository) -> Iterator[Problem]:
         if side not in model.config:
             text = f"no {side} is declared, and PyTorch's backend completes none"
             yield Problem(model.at(model.config), text)
-
-
-RULES = (
-    Rule("TRN201", ERROR, _no_name, each_alone=True),
-    Rule("TRN202", ERROR, _no_type, each_alone=True),
-    Rule("TRN203", ERROR, _no_dims, each_alone=True),
-    Rule("TRN204", ERROR, _bad_dims, each_alone=True),
-    Rule("TRN205", ERROR, _reshape, each_alone=True),
-    Rule("TRN206", ERROR, _format, each_alone=True),
-    Rule("TRN207", ERROR, _tensorrt_only, each_alone=True),
-    Rule("TRN208", ERROR, _non_linear, each_alone=True),
-    Rule("TRN209", WARNING, _twice),
-    Rule("TRN210", WARNING, _ragged, each_alone=True),
-    Rule("TRN211", ERROR, _batch_tensors),
-    Rule("TRN212", ERROR, _batch_names),
-    Rule("TRN213", ERROR, _negative_batch),
-    Rule("TRN214", ERROR, _no_tensors),
-)

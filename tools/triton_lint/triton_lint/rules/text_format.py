@@ -7,9 +7,11 @@ from triton_lint.config_tree import Message, Node
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, WARNING, Rule
+from triton_lint.rule import ERROR, WARNING, Rule, check
+from triton_lint.rules.common import repeated
 
 
+@check("TRN014", WARNING)
 def _unknown_enumerators(model: Model, _: Repository) -> Iterator[Problem]:
     for node in model.nodes:
         if (
@@ -27,6 +29,7 @@ def _is_enum(node: Node, model: Model) -> bool:
     return not text.startswith(('"', "'"))
 
 
+@check("TRN015", WARNING)
 def _repeated_keys(model: Model, _: Repository) -> Iterator[Problem]:
     messages = [node.value for node in model.nodes if isinstance(node.value, Message)]
     for message in (model.config, *messages):
@@ -36,16 +39,11 @@ def _repeated_keys(model: Model, _: Repository) -> Iterator[Problem]:
 
 
 def _repeated(message: Message, name: str) -> Iterator[Problem]:
-    seen = set()
-    for entry in message.written_entries(name):
-        if entry.key in seen:
-            yield Problem(
-                entry.node.at, f"'{name}' has the key '{entry.key}' already; the last one counts"
-            )
-        seen.add(entry.key)
+    for entry, key in repeated(message.written_entries(name), lambda each: each.key):
+        yield Problem(entry.node.at, f"'{name}' has the key '{key}' already; the last one counts")
 
 
-RULES = (
+READING_RULES = (
     Rule(rule_ids.UNREADABLE, ERROR),
     Rule(rule_ids.SYNTAX, ERROR),
     Rule(rule_ids.UNKNOWN_FIELD, ERROR),
@@ -59,6 +57,4 @@ RULES = (
     Rule(rule_ids.NEWER_FIELD, ERROR),
     Rule(rule_ids.TOO_LARGE, WARNING),
     Rule(rule_ids.ENCODING, WARNING),
-    Rule("TRN014", WARNING, _unknown_enumerators),
-    Rule("TRN015", WARNING, _repeated_keys),
 )
