@@ -15,7 +15,7 @@ from operations.supervisor.metrics import SupervisorMetrics
 from operations.supervisor.model_health import Backoff, ModelHealth
 from operations.supervisor.processes import Found, Instance, State
 from operations.supervisor.settings import SupervisorSettings
-from operations.supervisor.triton_api import BUSY, NoAnswer, TritonApi
+from operations.supervisor.triton_api import NoAnswer, TritonApi
 
 UNLOADED = "unloaded through the repository API"
 
@@ -161,7 +161,7 @@ class Watch:
         with self._lock:
             if health.generation != generation:
                 return None
-            if answer.error and answer.status != BUSY:
+            if answer.error and not answer.is_busy:
                 own = called is not None and called == self._called(canary)
                 return health.refused(time.monotonic(), answer.error, own)
             health.answered(time.monotonic())
@@ -252,7 +252,7 @@ class Watch:
             if fault := self._load(model):
                 return fault.splitlines()[0][:200]
             answer = self._api.ask(self._canaries[model], self._settings.canary_timeout_s)
-            return "" if answer.status == BUSY else answer.error
+            return "" if answer.is_busy else answer.error
         except (NoAnswer, ValueError, KeyError, TypeError) as error:  # or it stays away for ever
             return str(error)
 
