@@ -9,6 +9,12 @@ from dataclasses import dataclass, replace
 
 from ensembles.tensors import Dim, DType, TensorSpec
 
+OVERLOADED = "try again later"
+"""The end of every message that refuses a request because a queue is full.
+
+Triton 2.51 answers HTTP `/generate` with 400 for every error of a model, so the code does not tell.
+"""
+
 
 @dataclass(frozen=True)
 class ModelContract:

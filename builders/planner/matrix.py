@@ -1,4 +1,4 @@
-"""The documents that the planner writes of itself: what every SKU gives, and how far it is off.
+"""The page that shows what every SKU gives.
 
 Part of `make render`; `make check` fails when they are stale.
 """
@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 from builders.engine_plan import Flavour
 from builders.errors import BuildError
 from builders.gpu import GpuPrecision
-from builders.planner.calibrate import published
 from builders.planner.candidates import PRECISION_NAMES, preferred
 from builders.planner.llm_plan import Request
 from builders.planner.plan import plan_llm
-from builders.planner.plot import plot
 from builders.planner.throughput import Workload
 from builders.spec import ModelSpec, Sku, load_model, load_sku, model_names, sku_names
 
@@ -31,7 +29,7 @@ on one machine. Estimates of a roofline ([planner.md](planner.md)), **not measur
 
 def documents() -> dict[str, str]:
     """Text by path in docs/."""
-    return {"plan-matrix.md": _matrix(), "planner-error.svg": plot(published())}
+    return {"plan-matrix.md": _matrix()}
 
 
 def _matrix() -> str:

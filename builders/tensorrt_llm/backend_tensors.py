@@ -9,7 +9,7 @@ latter are FP16 but for two multimodal models (tensorrtllm_backend 0b9d7d5, docs
 from dataclasses import dataclass
 
 LOGITS = "LOGITS"
-"""FP32 or FP16: the engine's `logits_dtype`, which the backend asserts (facts 2.1, rule 7)."""
+"""FP32 or FP16: the engine's `logits_dtype`, which the backend asserts."""
 
 MODEL = "MODEL"
 """The dtype of the model. The template has FP16 for `lora_weights`, which fits FP16 engines: "float

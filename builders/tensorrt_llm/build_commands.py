@@ -19,7 +19,7 @@ from builders.spec import ModelSpec
 from builders.tensorrt_llm.support import FAMILIES, RECIPES, has_paged_context, refuse
 
 EXAMPLES = Path("/app/examples")
-"""Where the containers have TensorRT-LLM's examples (facts 1.4)."""
+"""Where the containers have TensorRT-LLM's examples."""
 
 TOKENIZER_INFO = "xgrammar_tokenizer_info.json"
 """What guided decoding reads in an engine folder; the script fixes the name."""
@@ -137,7 +137,7 @@ def _quantization(plan: EnginePlan, calibration: Path | None) -> Flags:
 
 
 def _limits(plan: EnginePlan) -> Flags:
-    """No max_input_len: with packed input and context FMHA it is ignored (facts 4.1)."""
+    """No max_input_len: with packed input and context FMHA it is ignored."""
     return {
         "max_batch_size": plan.max_batch_size,
         "max_beam_width": 1,

@@ -20,7 +20,7 @@ _CUDA_GRAPH_BATCH = 128
 _NEWER = "quantization_config"
 
 QUANTIZED: dict[GpuPrecision, str] = {"fp8": "FP8", "nvfp4": "NVFP4", "w4a16-awq": "W4A16_AWQ"}
-"""quant_algo of the checkpoints that the PyTorch backend takes (facts 4.2 and 6: no SmoothQuant).
+"""quant_algo of the checkpoints that the PyTorch backend takes; no SmoothQuant.
 The precision is the checkpoint's, not an argument."""
 
 

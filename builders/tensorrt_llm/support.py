@@ -17,7 +17,7 @@ from builders.spec import LookaheadSpec
 
 RELEASE = (1, 2)
 """The only release whose flags are known here, and the last that builds engines: 1.3 removed
-`trtllm-build` and every convert_checkpoint.py (facts 1.1)."""
+`trtllm-build` and every convert_checkpoint.py."""
 
 _AMPERE, _ADA, _HOPPER = ("8.0", "8.6"), ("8.9",), ("9.0",)
 _BLACKWELL, _RTX_BLACKWELL = ("10.0", "10.3"), ("12.0",)

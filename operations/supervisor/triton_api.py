@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from ensembles.contracts import OVERLOADED
 from ensembles.metrics import ITERATIONS, REQUESTS, RUNNING, TOKENS, WAITING
 from operations.admin_key import HTTP_HEADER
 from operations.ports import Ports
@@ -17,7 +18,6 @@ from operations.supervisor.journal import SERVER
 
 TIMEOUT_S = 5.0
 BUSY = 503
-"""A full queue: the model lives."""
 _PENDING = "nv_inference_pending_request_count"
 _EXECUTIONS = "nv_inference_exec_count"
 
@@ -46,6 +46,11 @@ class Answer(NamedTuple):
             return str(json.loads(self.body)["error"])
         except (ValueError, KeyError, TypeError):
             return f"HTTP {self.status}"
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a queue is full: the model lives."""
+        return self.status == BUSY or self.error.endswith(OVERLOADED)
 
 
 class TritonApi:

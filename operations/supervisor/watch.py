@@ -14,7 +14,7 @@ from operations.supervisor.journal import SERVER, Cause, Journal
 from operations.supervisor.model_health import Backoff, ModelHealth
 from operations.supervisor.processes import Instance, State
 from operations.supervisor.settings import SupervisorSettings
-from operations.supervisor.triton_api import BUSY, NoAnswer, TritonApi
+from operations.supervisor.triton_api import NoAnswer, TritonApi
 
 UNLOADED = "unloaded through the repository API"
 
@@ -133,7 +133,7 @@ class Watch:
                 return str(error), Cause.FAILING if canary.model == SERVER else None
             is_busy = self._has_progressed(canary, progress)
             return ("", None) if is_busy else ("no answer to its canary, no progress", Cause.STUCK)
-        if answer.error and answer.status != BUSY:
+        if answer.error and not answer.is_busy:
             return f"answers its canary with an error: {answer.error}", Cause.FAILING
         if not answer.error and canary.model != SERVER:
             self._journal.canary_s.labels(canary.model).observe(answer.seconds)

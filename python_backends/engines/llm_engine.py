@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from ensembles.contracts import OVERLOADED
 from ensembles.manifest import Sampling
 from python_backends.context import EngineFolder, StageContext
 from python_backends.errors import Overloaded
@@ -121,7 +122,7 @@ class LimitedEngine(Generic[R]):
         if len(self._requests) >= self._max_requests:
             raise Overloaded(
                 f"{len(self._requests)} requests are running or waiting, which is this server's "
-                "limit; try again later"
+                f"limit; {OVERLOADED}"
             )
         request = self._request_type(next(self._numbers), prompt_ids, params, sink)
         self._requests[request.number] = request

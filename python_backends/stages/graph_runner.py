@@ -16,6 +16,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from ensembles.contracts import OVERLOADED
 from ensembles.ensemble import ENSEMBLE
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.rag import RAG_CANCELLABLE
@@ -71,7 +72,7 @@ class GraphRunnerStage(StreamingStage):
             if len(self._active) >= self._max_runs:
                 raise Overloaded(
                     f"{len(self._active)} requests are running or waiting, which is this model's "
-                    "limit; try again later"
+                    f"limit; {OVERLOADED}"
                 )
             self._active.add(run)
             self._lock.notify()

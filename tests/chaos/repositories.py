@@ -19,7 +19,6 @@ def copy(name: str) -> Path:
     shutil.copytree(REPOSITORY, target, ignore=ignored)
     for link in REPOSITORY.glob("*/1/engine"):
         copied = target / link.relative_to(REPOSITORY)
-        copied.parent.mkdir()
         copied.symlink_to(link.resolve())
     return target
 

@@ -15,7 +15,7 @@ _LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")
 _PATH = re.compile(rf"`([\w.-]+(?:/[\w.-]+)+\.(?:{SUFFIXES}))`")
 _FENCE = re.compile(r"```.*?```", re.DOTALL)
 _NOTES = re.compile(
-    r"\(facts:\s+(clients|ecosystem|engines-cpu|reference-llm|server|tensorrt-llm|triton-on-cpu)"
+    r"\(facts:? (\d|clients|ecosystem|engines-cpu|reference-llm|server|tensorrt-llm|triton-on-cpu)"
     r"|shared facts|(?<![\w/])design\.md"
 )
 

@@ -3,13 +3,22 @@
 import itertools
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from builders.spec import ROOT, load_sku, sku_names
-from ensembles.metrics import MODEL_METRICS, SUPERVISOR_METRICS, Kind
+from ensembles.metrics import (
+    CONNECTIONS_ENDED,
+    MODEL_METRICS,
+    OUTCOMES,
+    SUPERVISOR_METRICS,
+    SUPERVISOR_READY,
+    Kind,
+)
 
 FOLDER = ROOT / "operations" / "monitoring"
 RULES = yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"]
@@ -21,15 +30,14 @@ RECORDED = {rule["record"] for group in RULES for rule in group["rules"] if "rec
 
 OF_PROMETHEUS = {"up": {"job", "instance"}, "ALERTS": {"alertname", "alertstate"}}
 OF_TRITON = {"nv_inference_pending_request_count": {"model", "version"}}
+WITHOUT_MODEL = (SUPERVISOR_READY, CONNECTIONS_ENDED)
 EVERYWHERE = {"job", "instance"}
 FUNCTIONS = {
     *("sum", "avg", "min", "max", "count", "rate", "increase", "histogram_quantile", "absent"),
     *("vector", "scalar", "predict_linear", "avg_over_time", "min_over_time", "sum_over_time"),
     *("max_over_time", "by", "on", "or", "and", "unless", "group_left", "label_values"),
 }
-LABEL_NAMES = {"model", "version", "instance", "job", "le", "slo", "cause", "stage", "source"} | {
-    *("outcome", "type", "alertname", "alertstate"),
-}
+OF_RECORDINGS = {"model", "slo"}
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _SELECTOR = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{([^}]*)\}")
 _LABEL = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
@@ -39,13 +47,14 @@ def series() -> dict[str, set[str]]:
     """Every series that exists, with its labels."""
     found = {**OF_PROMETHEUS, **OF_TRITON}
     for metric in (*MODEL_METRICS, *SUPERVISOR_METRICS):
-        labels = {"model", "version", *metric.labels}
+        labels = set(metric.labels) | (set() if metric in WITHOUT_MODEL else {"model"})
+        labels |= {"version"} if metric in MODEL_METRICS else set()
         if metric.kind is Kind.HISTOGRAM:
             found |= {f"{metric.name}_{part}": labels for part in ("sum", "count")}
             found[f"{metric.name}_bucket"] = labels | {"le"}
         else:
             found[metric.name] = labels
-    return found | dict.fromkeys(RECORDED, LABEL_NAMES)
+    return found | dict.fromkeys(RECORDED, OF_RECORDINGS)
 
 
 SERIES = series()
@@ -76,11 +85,22 @@ def test_expressions_name_series_that_the_server_has(where: str, expression: str
     for name, selector in _SELECTOR.findall(expression):
         labels = {label for label, _ in _LABEL.findall(selector)}
         assert labels <= SERIES[name] | EVERYWHERE, f"{where}: {name}"
+    possible = set().union(EVERYWHERE, *(SERIES[name] for name in names(expression)))
+    for labels in re.findall(r"\bby\s*\(([^)]*)\)", expression):
+        assert {label.strip() for label in labels.split(",")} <= possible, where
+
+
+def test_recorded_series_stand_before_the_rules_that_read_them() -> None:
+    seen: set[str] = set()
+    for group in RULES:
+        for rule in group["rules"]:
+            assert names(rule["expr"]) & RECORDED <= seen, rule
+            seen.add(rule.get("record", ""))
 
 
 def test_values_of_labels_exist() -> None:
-    """An outcome, a stage or a cause that nobody counts would keep a panel empty for ever."""
-    known = {"outcome": {"ok", "invalid", "overloaded", "cancelled", "failed"}}
+    """An outcome that nobody counts would keep a panel empty for ever."""
+    known = {"outcome": set(OUTCOMES)}
     for where, expression in EXPRESSIONS:
         for label, value in _LABEL.findall(expression):
             if label in known:
@@ -103,6 +123,7 @@ def test_the_readme_says_what_to_do_about_every_alert() -> None:
         link = f"operations/monitoring/README.md#{alert['alert'].lower()}"
         assert alert["annotations"]["runbook_url"] == link
         assert alert["labels"]["severity"] in ("page", "ticket")
+        assert f"### {alert['alert']}\n{alert['labels']['severity'].title()}." in page
 
 
 def test_limits_equal_the_placements() -> None:
@@ -166,3 +187,17 @@ def test_the_page_of_metrics_lists_every_metric_with_its_kind_and_labels() -> No
         (m.name, m.kind.value, ", ".join(f"`{label}`" for label in m.labels) or "–")
         for m in (*MODEL_METRICS, *SUPERVISOR_METRICS)
     ]
+
+
+def test_wrong_names_are_found() -> None:
+    found = names('sum by (model) (rate(rag_request_totals{a="b"}[5m])) / slo:burn:1h')
+    assert found == {"rag_request_totals", "slo:burn:1h"}
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="`make check-monitoring` needs promtool")
+def test_promtool_accepts_the_rules_and_runs_their_tests() -> None:
+    for arguments in (["check", "config", "prometheus.yml"], ["test", "rules", "rules_test.yml"]):
+        done = subprocess.run(
+            ["promtool", *arguments], cwd=FOLDER, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr

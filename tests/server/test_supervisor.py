@@ -33,7 +33,7 @@ from operations.supervisor.health_endpoint import ALIVE, READY, STOPPING, Health
 from operations.supervisor.journal import SERVER, Cause
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
-from tests.server.conftest import BOUND_S, OpenStream, eventually, is_final, tensor, text
+from tests.server.conftest import BOUND_S, OpenStream, eventually, is_final, seen, tensor, text
 
 SETTINGS = SupervisorSettings(canary_interval_s=2.0, backoff_min_s=0.2, drain_s=60.0)
 
@@ -100,9 +100,8 @@ def ask(running: Supervisor) -> None:
 
 
 def test_starts_ready_with_every_model(running: Supervisor) -> None:
-    assert eventually(lambda: running.is_ready)
-    status, report = readyz(running)
-    assert status == 200 and report["ready"] and set(report["models"].values()) == {"ok"}
+    _, report = seen(lambda: readyz(running), lambda found: found[0] == 200)
+    assert report["ready"] and set(report["models"].values()) == {"ok"}
 
 
 @pytest.mark.parametrize(
@@ -120,13 +119,10 @@ def test_reloads_a_plain_model(
     pid, server = pid_of(running, model), running.pid
     stream = OpenStream(f"127.0.0.1:{running.ports.grpc}", "llm", LONG)
     os.kill(pid, number)
-    seen: list[tuple[int, Any]] = []
-
-    def is_named() -> bool:
-        seen.append(readyz(running))
-        return seen[-1][0] == 503 and seen[-1][1]["models"][model] != "ok"
-
-    assert eventually(is_named, timeout_s=10)
+    _, report = seen(
+        lambda: readyz(running), lambda found: found[0] == 503 and found[1]["models"][model] != "ok"
+    )
+    assert not report["ready"]
     assert eventually(lambda: happened(running, model, cause, "reloaded"))
     assert eventually(lambda: running.is_ready)
     assert pid_of(running, model) != pid and running.pid == server

@@ -10,7 +10,6 @@ import pytest
 from builders.cli import main
 from builders.errors import BuildError
 from builders.planner import llm_cost
-from builders.planner.calibrate import fit, published
 from builders.planner.encoder_plan import EncoderPlan, plan_encoder
 from builders.planner.llm_cost import GIB, Deployment
 from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmPlan, Request
@@ -27,6 +26,7 @@ from builders.spec import (
     model_names,
     sku_names,
 )
+from tests.calibration.fit import fit, published
 
 GPU_SKUS = [name for name in sku_names() if load_sku(name).gpu]
 RAG = Workload(1000, 250)

@@ -1,11 +1,13 @@
 """What the supervisor concludes from processes, canaries and loads without an end."""
 
+import json
 import time
 from collections.abc import Callable
 
 import pytest
 from prometheus_client.samples import Sample
 
+from ensembles.contracts import OVERLOADED
 from operations.ports import Ports
 from operations.supervisor import processes
 from operations.supervisor.canary import Canary
@@ -199,6 +201,21 @@ def test_a_model_is_not_to_blame_for_one_that_it_calls(machine: Machine, is_relo
     for _ in range(SETTINGS.failures):
         watch._ask(watch._canaries["rag_cancellable"])
     assert (watch.server_problem is None) == is_reloaded
+
+
+@pytest.mark.parametrize(("status", "error"), [(503, "full"), (400, f"limit; {OVERLOADED}")])
+def test_a_full_queue_is_no_fault(machine: Machine, status: int, error: str) -> None:
+    """Triton's HTTP /generate answers 400 for what the model calls UNAVAILABLE."""
+
+    class BusyApi(FailingApi):
+        def ask(self, canary: Canary, timeout_s: float) -> Answer:
+            return Answer(status, json.dumps({"error": error}).encode(), 0.1)
+
+    machine.watch._api = BusyApi()
+    for _ in range(SETTINGS.failures):
+        machine.watch._ask(machine.watch._canaries["llm"])
+    assert machine.watch.server_problem is None
+    assert machine.watch.problems()["llm"] == ""
 
 
 @pytest.mark.parametrize(("load_s", "problem"), [(0.0, Cause.STUCK), (60.0, None)])

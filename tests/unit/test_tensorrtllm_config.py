@@ -33,7 +33,7 @@ TEMPLATE_KEYS = {
     *("cuda_graph_mode", "cuda_graph_cache_size", "speculative_decoding_fast_logits"),
     *("tokenizer_dir", "guided_decoding_backend", "xgrammar_tokenizer_info_path"),
 }
-"""Of NVIDIA's template (facts 2.1)."""
+"""The parameters of NVIDIA's template."""
 
 
 def parsed(plan, runtime=RUNTIME) -> schema.ModelConfig:

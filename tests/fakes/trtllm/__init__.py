@@ -36,7 +36,7 @@ def write_ranks(folder: Path, config: dict[str, object], ranks: int, suffix: str
 def write_checkpoint(
     folder: Path, model_dir: str, tp: int, pp: int, algorithm: str | None, cache: str | None
 ) -> None:
-    """As convert_checkpoint.py and quantize.py leave it (facts 4.2)."""
+    """As convert_checkpoint.py and quantize.py leave it."""
     source = json.loads((Path(model_dir) / "config.json").read_text())
     config: dict[str, object] = {
         "architecture": source["architectures"][0],

@@ -1,7 +1,5 @@
 """`make bench-lint`: the linter's verdicts against the real server's, over the corpus."""
 
-import argparse
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -9,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 from triton_lint.engine import lint
 from triton_lint.findings import Finding, Severity
 from triton_lint.folders import NotARepository
@@ -33,18 +32,20 @@ class Comparison:
         return self.server.accepted == (not self.errors)
 
 
-def main() -> int:
-    """Print precision, recall and every disagreement; 1 when agreement is below the target."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="cases whose label contains this")
-    parser.add_argument("--target", type=float, default=0.98, help="agreement (%(default)s)")
-    options = parser.parse_args()
-    cases = [case for case in all_cases() if options.only in case.label]
+@click.command(context_settings={"show_default": True})
+@click.option("--only", default="", help="Cases whose label contains this.")
+@click.option("--target", type=click.FloatRange(0, 1), default=0.98, help="Agreement to reach.")
+def main(only: str, target: float) -> None:
+    """Print precision, recall and every disagreement of the linter and the server.
+
+    Exit status: 0 the agreement is reached, 1 it is not, 2 wrong usage.
+    """
+    cases = [case for case in all_cases() if only in case.label]
     start_s = time.monotonic()
     with Oracle() as oracle:
         found = [_compare(case, oracle) for case in cases]
     agreement = _print(found, time.monotonic() - start_s)
-    return 0 if agreement >= options.target else 1
+    raise click.exceptions.Exit(0 if agreement >= target else 1)
 
 
 def _compare(case: Case, oracle: Oracle) -> Comparison:
@@ -92,4 +93,4 @@ def _print_one(kind: str, label: str, said: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,6 +1,6 @@
 """How well the roofline estimates published throughput, and the fit of its calibrated parameters.
 
-`python -m builders.planner.calibrate`: prints both. Fitted are the tables marked "calibration" (one
+Fitted are the tables marked "calibration" (one
 8B model on two SKUs) and, for what passes between GPUs, "links" (one 70B model on one SKU); the
 others show the error on models, SKUs and splits never fitted.
 """
@@ -123,33 +123,3 @@ def _around(bounds: Range, value: float, step: float) -> list[float]:
 def _error_at(name: str, value: float, measured: Sequence[Measured]) -> float:
     setattr(llm_cost, name, value)
     return error(measured)
-
-
-def main() -> None:
-    """Print the fit and the ratios."""
-    figures = published()
-    fitted = fit(figures)
-    for name, value in fitted.items():
-        print(f"{name:24}{getattr(llm_cost, name):8.3f}   fitted now {value:8.3f}")
-    for use in (*FITTED, "validation"):
-        ratios = [one.ratio for one in figures if one.use == use]
-        off = statistics.median(abs(r - 1) for r in ratios)
-        spread = f"ratios {min(ratios):.2f} to {max(ratios):.2f}"
-        print(f"{use}: {len(ratios)} figures, median error {off:.1%}, {spread}")
-    for line in _by_table(figures):
-        print(line)
-
-
-def _by_table(figures: Sequence[Measured]) -> Iterator[str]:
-    groups: dict[str, list[Measured]] = {}
-    for one in figures:
-        request = one.request
-        split = f"{request.precision} TP{request.tp} PP{request.pp}"
-        name = f"{request.spec.name} {split} {request.sku.name}"
-        groups.setdefault(f"{one.use:12}{name}", []).append(one)
-    for name, group in groups.items():
-        yield f"{name:70}" + " ".join(f"{one.ratio:.2f}" for one in group)
-
-
-if __name__ == "__main__":
-    main()

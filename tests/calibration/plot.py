@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 
-from builders.planner.calibrate import Measured
+from tests.calibration.fit import Measured
 
 _PLOT, _MARGIN, _LOW, _HIGH = 460, 60, 100.0, 40_000.0
 _COLOURS = {"calibration": "#1f77b4", "links": "#2ca02c", "validation": "#d62728"}

@@ -1,0 +1,1 @@
+"""How far the planner's cost model is off on published throughput."""
