@@ -36,8 +36,7 @@ class SupervisorMetrics:
         self._connections = prometheus.Counter(
             CONNECTIONS_ENDED.name, CONNECTIONS_ENDED.help, registry=self._registry
         )
-        for model in models:  # a series that is there from the start can be alerted on
-            self._up.labels(model).set(0)
+        self._models = models
         for model in (*models, SERVER):
             for cause in RECOVERY_CAUSES:
                 self._recoveries.labels(model, cause)
@@ -55,10 +54,10 @@ class SupervisorMetrics:
         self._connections.inc(count)
 
     def page(self, ready: bool, up: dict[str, bool]) -> bytes:
-        """Prometheus' text format."""
+        """Prometheus' text format; a model that `up` lacks is down, as with the server."""
         self._ready.set(ready)
-        for model, is_up in up.items():
-            self._up.labels(model).set(is_up)
+        for model in self._models:  # no other series: one that is never set again would stay at 0
+            self._up.labels(model).set(up.get(model, False))
         return prometheus.generate_latest(self._registry)
 
     def _gauge(self, metric: Metric, *labels: str) -> prometheus.Gauge:
