@@ -74,7 +74,8 @@ class Journal:
             canary.name, canary.help, by, buckets=canary.bounds, registry=registry
         )
         self.connections_ended = prometheus.Counter(ended.name, ended.help, registry=registry)
-        for model in (*models, SERVER):  # a series that is there from the start can be alerted on
+        self._models = tuple(models)
+        for model in (*self._models, SERVER):  # a series that is there from the start can be alerted on
             for cause in set(Cause) - {Cause.STOPPING}:
                 self._recoveries.labels(model, cause)
 
@@ -93,7 +94,8 @@ class Journal:
         self.add(model, cause, action, seconds)
 
     def metrics_page(self, is_ready: bool, is_up: Mapping[str, bool]) -> bytes:
+        """Prometheus' text format; a model that `is_up` lacks is down, as with the server."""
         self._ready.set(is_ready)
-        for model, value in is_up.items():
-            self._up.labels(model).set(value)
+        for model in self._models:  # no other series: one that is never set again would stay at 0
+            self._up.labels(model).set(is_up.get(model, False))
         return prometheus.generate_latest(self._registry)

@@ -72,10 +72,9 @@ def test_links_lead_somewhere(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name != "CHANGELOG.md"], ids=_name)
 def test_pages_name_paths_that_exist(page):
-    if page.name == "CHANGELOG.md":
-        pytest.skip("tells of files that are gone")
+    """The changelog tells of files that are gone."""
     assert list(_missing_paths(_FENCE.sub("", page.read_text()))) == []
 
 

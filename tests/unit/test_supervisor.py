@@ -16,7 +16,7 @@ from operations.ports import Ports
 from operations.supervisor import drain, processes
 from operations.supervisor.canary import Canary, canaries
 from operations.supervisor.drain import Activity, unsent_bytes
-from operations.supervisor.journal import Cause, Journal
+from operations.supervisor.journal import SERVER, Cause, Journal
 from operations.supervisor.model_health import NOT_ASKED, Backoff, ModelHealth
 from operations.supervisor.processes import Found, Instance, State
 from operations.supervisor.settings import SupervisorSettings
@@ -262,6 +262,16 @@ def test_counts_bytes_that_clients_have_not_taken(tmp_path: Path) -> None:
     ]
     (tmp_path / "tcp").write_text("\n".join(["header", *rows]))
     assert unsent_bytes(Ports(), tmp_path) == [0x10, 1]
+
+
+def test_models_are_down_with_the_server_and_up_again_with_it() -> None:
+    """A series of the server itself would stay at 0 after a restart, and page for ever."""
+    journal = Journal(("llm",), lambda line: None)
+    down = journal.metrics_page(False, {SERVER: False}).decode()
+    assert 'rag_supervisor_model_up{model="llm"} 0.0' in down
+    up = journal.metrics_page(True, {"llm": True}).decode()
+    values = [line for line in up.splitlines() if line.startswith("rag_supervisor_model_up{")]
+    assert values == ['rag_supervisor_model_up{model="llm"} 1.0']
 
 
 def test_metrics_have_a_series_for_every_model_from_the_start() -> None:
