@@ -75,7 +75,10 @@ class Journal:
         )
         self.connections_ended = prometheus.Counter(ended.name, ended.help, registry=registry)
         self._models = tuple(models)
-        for model in (*self._models, SERVER):  # a series that is there from the start can be alerted on
+        for model in (
+            *self._models,
+            SERVER,
+        ):  # a series there from the start can be alerted on
             for cause in set(Cause) - {Cause.STOPPING}:
                 self._recoveries.labels(model, cause)
 
