@@ -55,7 +55,7 @@ def engine_options(command: Decorated) -> Decorated:
         click.option(
             "--models",
             default="",
-            help="Specs that replace the pipeline's: names in builders/models or .toml files, by comma.",
+            help="Replace the pipeline's: names of builders/models or .toml files, by comma.",
         ),
         click.option("--flavour", type=click.Choice(get_args(Flavour)), default="llm-api"),
         click.option("--tensorrt-llm", default=LlmOptions.tensorrt_llm, help="Release."),
