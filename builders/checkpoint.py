@@ -121,11 +121,14 @@ def _download(rest: str) -> Path:
 
 def _in_wheel(spec: ModelSpec, rest: str) -> Path:
     package, _, path = rest.partition("/")
-    found = importlib.util.find_spec(package)
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # no name of a package
+        found = None
     if found is None or found.origin is None:
         raise BuildError(
             f"model '{spec.name}': Python package '{package}' is not installed in this "
-            "environment; 'make build-engines' installs it"
+            "environment; 'make setup' installs those of requirements/build.lock"
         )
     return Path(found.origin).parent / path
 
