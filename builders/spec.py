@@ -209,7 +209,7 @@ _T = TypeVar("_T", bound=_File)
 
 def _read(kind: type[_T], path: Path, **extra: str) -> _T:
     try:
-        return kind.model_validate(tomllib.loads(path.read_text()) | extra)
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")) | extra)
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise BuildError(f"{path.relative_to(ROOT)}: {error}") from error
 

@@ -91,7 +91,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise ManifestError(f"no {MANIFEST_FILE} in {folder}: run 'make build-engines'")
     try:
-        return Manifest.from_json(path.read_text(errors="replace"))
+        return Manifest.from_json(path.read_text(errors="replace", encoding="utf-8"))
     except ManifestError as error:
         raise ManifestError(f"{path}: {error}") from error
 

@@ -59,7 +59,11 @@ def compare(model: str) -> None:
     """Both evaluations, as they are."""
     for name, folder in (("shipped", SHIPPED / model), ("retrained", TARGET / model)):
         print(f"--- {model}, {name}: {folder.relative_to(ROOT)}/evaluation.json")
-        print(json.dumps(json.loads((folder / "evaluation.json").read_text()), indent=1))
+        print(
+            json.dumps(
+                json.loads((folder / "evaluation.json").read_text(encoding="utf-8")), indent=1
+            )
+        )
 
 
 def _run(module: str, *arguments: str) -> None:

@@ -68,9 +68,12 @@ def generated_items(
 def collection_items(questions: Path, seed: int = 5) -> list[Item]:
     """The collection's questions: the right document among three or four random others."""
     rng = Random(seed)
-    documents = {path.name: path.read_text().strip() for path in sorted(COLLECTION.glob("*.md"))}
+    documents = {
+        path.name: path.read_text(encoding="utf-8").strip()
+        for path in sorted(COLLECTION.glob("*.md"))
+    }
     items = []
-    for line in questions.read_text().splitlines():
+    for line in questions.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         others = [name for name in documents if name != row["document"]]
         names = [*rng.sample(others, rng.choice((3, 4))), row["document"]]
@@ -206,7 +209,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     scores = evaluate(arguments.folder, arguments.count, arguments.show)
     report = {name: asdict(one) for name, one in scores.items()}
-    (arguments.folder / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n")
+    (arguments.folder / "evaluation.json").write_text(
+        json.dumps(report, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def save_checkpoint(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
         ("config.json", _config(model.shape, tokenizer)),
         ("generation_config.json", _generation(tokenizer)),
     ):
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n")
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     save_tokenizer(tokenizer, folder)
 
 

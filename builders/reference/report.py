@@ -20,7 +20,9 @@ def llm_table() -> str:
 
 
 def _evaluation(model: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads((CHECKPOINTS / model / "evaluation.json").read_text())
+    found: Mapping[str, Any] = json.loads(
+        (CHECKPOINTS / model / "evaluation.json").read_text(encoding="utf-8")
+    )
     return found
 
 

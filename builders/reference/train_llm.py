@@ -173,10 +173,10 @@ def train(
     if resume:
         load_weights(model, resume)
         data = batches(tokenizer, steps, LATER, later * LATER_STEP)
-        earlier = (resume / "training.log").read_text() + "resumed\n"
+        earlier = (resume / "training.log").read_text(encoding="utf-8") + "resumed\n"
     optimizers = _optimizers(model)
     begin = time.monotonic()
-    with (folder / "training.log").open("w", buffering=1) as log:
+    with (folder / "training.log").open("w", buffering=1, encoding="utf-8") as log:
         log.write(earlier)
         for step, batch in enumerate(data, start=1):
             for optimizer, peak in zip(optimizers, (MUON_RATE, ADAM_RATE), strict=True):
@@ -190,7 +190,7 @@ def train(
                 save_checkpoint(model, tokenizer, folder)
     if resume:
         blend_weights(resume, folder, share)
-        with (folder / "training.log").open("a") as log:
+        with (folder / "training.log").open("a", encoding="utf-8") as log:
             log.write(f"mean of both runs: {share} of this one, the rest of the first\n")
 
 

@@ -75,10 +75,10 @@ class ChatTemplate:
 
     @classmethod
     def load(cls, folder: EngineFolder) -> "ChatTemplate":
-        config = json.loads(folder.file(TOKENIZER_CONFIG).read_text())
+        config = json.loads(folder.file(TOKENIZER_CONFIG).read_text(encoding="utf-8"))
         source = config.get("chat_template")
         if CHAT_TEMPLATE in folder.manifest.files:
-            source = folder.file(CHAT_TEMPLATE).read_text()
+            source = folder.file(CHAT_TEMPLATE).read_text(encoding="utf-8")
         if isinstance(source, list):  # several named templates
             named = {entry["name"]: entry["template"] for entry in source}
             source = named.get("default", next(iter(named.values()), None))

@@ -137,7 +137,7 @@ class Models:
 
 
 def _has_bf16() -> bool:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     flags = next(line for line in lines if line.startswith("flags")).split()
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
