@@ -105,7 +105,8 @@ class Generation:
         for group in groups:
             self._tokens += len(group)
             self._timeline.detokenized(len(group))
-            self._text += self._stop_words.push(self._detokenizer.push(group))
+            text = self._detokenizer.push(group) + "".join(map(self._stop_words.mark, group))
+            self._text += self._stop_words.push(text)
             if self._stop_words.found:
                 return "stop"
         return None
