@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from builders.errors import BuildError
 from builders.spec import ROOT, ModelSpec
@@ -25,20 +26,20 @@ class Checkpoint:
     def size_bytes(self) -> int:
         return sum(file.stat().st_size for file in _files(self.path))
 
-    def config(self) -> dict[str, object]:
+    def config(self) -> dict[str, Any]:
         """config.json."""
-        config: dict[str, object] = json.loads(
-            (self.path / "config.json").read_text(encoding="utf-8")
-        )
-        return config
+        return self.table("config.json")
 
-    def eos_token_ids(self) -> tuple[int, ...]:
-        """Where generation ends: of generation_config.json, else of config.json."""
-        generation = self.path / "generation_config.json"
-        found = json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {}
-        value = found.get("eos_token_id", self.config().get("eos_token_id"))
-        ids = value if isinstance(value, list) else [] if value is None else [value]
-        return tuple(int(i) for i in ids)
+    def table(self, name: str) -> dict[str, Any]:
+        """A JSON object of the folder; empty where the file is missing. Raises `BuildError`."""
+        path = self.path / name
+        try:
+            found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        except ValueError as error:
+            raise BuildError(f"{path} is no JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise BuildError(f"{path} is no JSON object")
+        return found
 
 
 def open_checkpoint(spec: ModelSpec, scratch: Path) -> Checkpoint:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from builders.errors import BuildError
 from builders.gpu import Gpu, GpuPrecision
-from ensembles.manifest import Sampling
+from ensembles.manifest import Prompt, Sampling
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILDERS = ROOT / "builders"
@@ -33,6 +33,24 @@ class SamplingSpec(_File):
     repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
+
+
+StopWord = Annotated[str, Field(min_length=1, max_length=256)]
+JinjaFile = Annotated[str, Field(pattern=r"^[^/]+\.jinja$")]
+"""Name of a file beside the spec."""
+
+
+class PromptSpec(_File):
+    """How `rag` asks an LLM (`ensembles.manifest.Prompt`); what is left out is as there.
+
+    `user_template` has `question` and `sources`. `chat_template` replaces the checkpoint's.
+    """
+
+    system: str = Prompt.system
+    user_template: JinjaFile | None = None
+    chat_template: JinjaFile | None = None
+    num_sources: Annotated[int, Field(ge=1)] | None = None
+    stop_words: Annotated[tuple[StopWord, ...], Field(max_length=16)] = ()
 
 
 class Architecture(_File):
@@ -121,6 +139,7 @@ class ModelSpec(_File):
     precision: Precision = "fp32"
     max_tokens: Annotated[int, Field(ge=32)]
     sampling: SamplingSpec = SamplingSpec()
+    prompt: PromptSpec = PromptSpec()
     architecture: Architecture | None = None
     gpu: GpuOptions = GpuOptions()
 

@@ -17,9 +17,10 @@ from builders import engine as engines
 from builders.build_log import BuildLog
 from builders.build_steps import BuildSteps, keeping_time
 from builders.checkpoint import Checkpoint
-from builders.engine import Recipe, build_engine
+from builders.engine import build_engine
 from builders.engine_plan import EnginePlan
 from builders.errors import BuildError
+from builders.recipe import Recipe
 from builders.spec import ROOT, LoraSpec, ModelSpec, Sku, load_sku
 from ensembles.manifest import MANIFEST_FILE, read_manifest
 from tests.fakes import checkpoints

@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from builders import checkpoint as checkpoints
 from builders import engine as engines
-from builders import resources
+from builders import recipe, resources
 from builders.build_lock import HOLDER_FILE, LOCK_FILE
 from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.engine import build_engine, engine_key
@@ -122,22 +122,6 @@ def test_a_wheel_that_is_not_installed_is_named(tmp_path):
     assert "'no_such_package' is not installed" in message
 
 
-@pytest.mark.parametrize(
-    ("generation", "config", "ids"),
-    [
-        ({"eos_token_id": [1, 2]}, {"eos_token_id": 3}, (1, 2)),
-        ({}, {"eos_token_id": 3}, (3,)),
-        (None, {"eos_token_id": [4]}, (4,)),
-        (None, {}, ()),
-    ],
-)
-def test_where_generation_ends(folder, generation, config, ids):
-    (folder / "config.json").write_text(json.dumps(config))
-    if generation is not None:
-        (folder / "generation_config.json").write_text(json.dumps(generation))
-    assert Checkpoint(folder, "").eos_token_ids() == ids
-
-
 # --- keys --------------------------------------------------------------------------------------
 
 CHECKPOINT = Checkpoint(None, "c" * 64)
@@ -166,7 +150,7 @@ def test_the_key_changes_with_what_decides_the_engine(changes):
 
 def test_the_key_changes_with_the_tools(monkeypatch):
     before = key()
-    monkeypatch.setattr(engines, "version", lambda tool: "0.0.1")
+    monkeypatch.setattr(recipe, "version", lambda tool: "0.0.1")
     assert key() != before
 
 
