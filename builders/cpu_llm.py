@@ -23,7 +23,7 @@ WEIGHT_FORMATS: dict[Precision, str] = {
 """optimum-intel's names; weights stored as fp16 are computed in bf16 where the CPU has it."""
 
 KV_BLOCK_TOKENS = 32
-"""Of OpenVINO's KV cache: python_backends/engines/openvino_llm.py keeps one block free."""
+"""The engine keeps one block of OpenVINO's KV cache free (python_backends.engines.openvino_llm)."""
 
 TASK = "text-generation-with-past"
 

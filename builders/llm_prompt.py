@@ -23,7 +23,7 @@ def prompt_of(spec: ModelSpec) -> Prompt:
 
 
 def prompt_hash(spec: ModelSpec) -> str:
-    """Of all that the spec says of its prompt, files included."""
+    """A hash of all that the spec says of its prompt, files included."""
     template = _own_template(spec)
     text = json.dumps([asdict(prompt_of(spec)), template], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builders.checkpoint import Checkpoint
-from builders.errors import BuildError
+from builders.errors import BuildError, Refusal
 from builders.llm_checkpoint import read_tokenizer
 from builders.spec import ModelSpec, Precision
 
@@ -44,7 +44,7 @@ _LONG = "Pump P{n} of hall {m} has a limit of {n}.{m} bar and is checked every {
 
 
 def write_reference(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None:
-    """Greedy ids and logits behind some prompts; raises `BuildError` when weights are missing."""
+    """Greedy ids and logits behind some prompts; raises `Refusal` for weights that are missing."""
     prompts = _prompts(spec, checkpoint)
     model = _load(spec, checkpoint)
     answers = [_greedy(model, prompt) for prompt in prompts]
@@ -69,15 +69,33 @@ def _load(spec: ModelSpec, checkpoint: Checkpoint) -> Any:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     model, found = AutoModelForCausalLM.from_pretrained(
-        checkpoint.path, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        checkpoint.path,
+        dtype=torch.float32,
+        trust_remote_code=False,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
     )
-    if missing := sorted(found["missing_keys"]):
-        unknown = sorted(found["unexpected_keys"])
-        raise BuildError(
-            f"model '{spec.name}': the checkpoint lacks {_some(missing)}, which its config.json "
-            f"asks for{f'; it has unknown ones: {_some(unknown)}' if unknown else ''}"
-        )
+    check_weights(spec, found)
     return model.eval()
+
+
+def check_weights(spec: ModelSpec, found: Mapping[str, Any]) -> None:
+    """Raises `Refusal` for weights that transformers would replace by random ones.
+
+    `found` is the loading info of transformers' `from_pretrained`.
+    """
+    unknown = sorted(found["unexpected_keys"])
+    more = f"; it has unknown ones: {_some(unknown)}" if unknown else ""
+    if missing := sorted(found["missing_keys"]):
+        raise Refusal(
+            f"model '{spec.name}': the checkpoint lacks {_some(missing)}, which the model of its "
+            f"config.json needs{more}"
+        )
+    if other := sorted(key if isinstance(key, str) else key[0] for key in found["mismatched_keys"]):
+        raise Refusal(
+            f"model '{spec.name}': {_some(other)} of the checkpoint have another shape than its "
+            "config.json says"
+        )
 
 
 def _some(names: Sequence[str]) -> str:
