@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builders.build_log import BuildLog
+from builders.errors import Refusal
 
 LINE_EVERY_S = 30.0
 
@@ -28,7 +29,7 @@ class BuildSteps:
     def step(self, name: str, make: Callable[[Path], None]) -> Path:
         """The folder that `make` fills; found there if an earlier build finished it.
 
-        Raises `BuildError` with the end of the log.
+        Raises `BuildError` with the end of the log, and a `Refusal` as it is.
         """
         finished, making = self.folder / name, self.folder / f"{name}.unfinished"
         if finished.is_dir():
@@ -40,6 +41,8 @@ class BuildSteps:
         try:
             with keeping_time(name, self.progress):
                 make(making)
+        except Refusal:
+            raise
         except Exception as error:
             raise self.log.failure(self.model, name, error) from error
         making.rename(finished)

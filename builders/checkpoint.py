@@ -4,13 +4,16 @@ import hashlib
 import importlib.util
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from builders.errors import BuildError
 from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, sha256
 
+WEIGHTS_INDEX = "model.safetensors.index.json"
 SCHEMES = (
     "a folder, a .gguf file, hf://org/name@revision, wheel://package/folder, "
     "gguf://package/file, reference://reranker"
@@ -28,20 +31,20 @@ class Checkpoint:
     def size_bytes(self) -> int:
         return sum(file.stat().st_size for file in _files(self.path))
 
-    def config(self) -> dict[str, object]:
+    def config(self) -> dict[str, Any]:
         """config.json."""
-        config: dict[str, object] = json.loads(
-            (self.path / "config.json").read_text(encoding="utf-8")
-        )
-        return config
+        return self.table("config.json")
 
-    def eos_token_ids(self) -> tuple[int, ...]:
-        """Where generation ends: of generation_config.json, else of config.json."""
-        generation = self.path / "generation_config.json"
-        found = json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {}
-        value = found.get("eos_token_id", self.config().get("eos_token_id"))
-        ids = value if isinstance(value, list) else [] if value is None else [value]
-        return tuple(int(i) for i in ids)
+    def table(self, name: str) -> dict[str, Any]:
+        """A JSON object of the folder; empty where the file is missing. Raises `BuildError`."""
+        path = self.path / name
+        try:
+            found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        except ValueError as error:
+            raise BuildError(f"{path} is no JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise BuildError(f"{path} is no JSON object")
+        return found
 
 
 def open_checkpoint(spec: ModelSpec, scratch: Path) -> Checkpoint:
@@ -146,6 +149,12 @@ def _assemble_reranker(scratch: Path) -> Path:
 
 
 def _check(spec: ModelSpec, path: Path) -> None:
+    if snapshots := sorted(path.glob("snapshots/*/")):
+        raise BuildError(
+            f"model '{spec.name}': {path} is the hub's cache of a model; possible sources: "
+            f"{', '.join(map(str, snapshots))}"
+        )
+    _check_lfs(spec, path)
     if not (path / TOKENIZER_FILE).is_file():
         raise BuildError(
             f"model '{spec.name}': {path} has no {TOKENIZER_FILE}; save one with "
@@ -153,16 +162,49 @@ def _check(spec: ModelSpec, path: Path) -> None:
         )
     weights = sorted(path.glob("*.safetensors"))
     if not weights or not (path / "config.json").is_file():
-        raise BuildError(f"model '{spec.name}': {path} has no config.json with *.safetensors")
+        raise BuildError(
+            f"model '{spec.name}': {path} has no config.json with *.safetensors; save weights of "
+            "another format with AutoModel.from_pretrained(…).save_pretrained(…)"
+        )
+    if not any((path / name).is_file() for name in ("model.safetensors", WEIGHTS_INDEX)):
+        raise BuildError(
+            f"model '{spec.name}': {path} has {', '.join(file.name for file in weights)}, and "
+            f"neither model.safetensors nor {WEIGHTS_INDEX}, which transformers reads"
+        )
+    _check_own_code(spec, Checkpoint(path, "").config())
     if missing := sorted(_shards(spec, path) - {file.name for file in weights}):
         raise BuildError(f"model '{spec.name}': {path} lacks {', '.join(missing)} of its weights")
     for file in weights:
         _check_weights(spec, file)
 
 
+def _check_lfs(spec: ModelSpec, path: Path) -> None:
+    small = [file for file in _files(path) if file.stat().st_size < 1024]
+    begin = b"version https://git-lfs.github.com/spec/"
+    if found := [file.name for file in small if file.read_bytes().startswith(begin)]:
+        raise BuildError(
+            f"model '{spec.name}': {', '.join(found)} in {path}: a Git LFS pointer each, not the "
+            "file itself; 'git lfs pull' there fetches them"
+        )
+
+
+def _check_own_code(spec: ModelSpec, config: Mapping[str, Any]) -> None:
+    """transformers would ask at the terminal whether to run it, in the middle of a build."""
+    if "auto_map" not in config:
+        return
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    kind = config.get("model_type")
+    if kind not in CONFIG_MAPPING_NAMES:
+        raise BuildError(
+            f"model '{spec.name}': config.json brings code of its own (auto_map), which a build "
+            f"never runs, and transformers has none for model_type '{kind}'"
+        )
+
+
 def _shards(spec: ModelSpec, path: Path) -> set[str]:
     """The files that the checkpoint says its weights are in."""
-    index = path / "model.safetensors.index.json"
+    index = path / WEIGHTS_INDEX
     if not index.is_file():
         return set()
     try:

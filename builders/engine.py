@@ -1,25 +1,26 @@
 """Engines: built once per content, published whole or not at all."""
 
-import hashlib
+import contextlib
 import json
+import os
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from builders import build_lock, resources
+from builders import build_lock, cpu_llm, resources
 from builders.build_log import BuildLog
-from builders.build_steps import BuildSteps, Progress
+from builders.build_steps import BuildSteps, Progress, keeping_time
 from builders.checkpoint import Checkpoint, open_checkpoint
-from builders.engine_plan import EnginePlan, RuntimePlan
+from builders.llm_facts import LlmFacts, read_facts
+from builders.llm_reference import REFERENCE, Reference, compare
+from builders.llm_trial import generate, try_prompt
 from builders.onnx_export import EncoderPrecision, encoder_precision, export_encoder
-from builders.spec import ROOT, ModelSpec, Precision, Sku
+from builders.recipe import Recipe, bytes_decided_by, engine_inputs, key_of
+from builders.spec import ROOT, ModelSpec, Sku
 from ensembles.manifest import (
     MANIFEST_FILE,
     TOKENIZER_FILE,
@@ -37,31 +38,6 @@ UNFINISHED = ".making-"
 """Begins the names of folders in a model's home that whoever holds its lock may remove."""
 
 _TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json", "chat_template.jinja")
-_FORMAT = 2
-"""Part of every key: raise it when this code makes different bytes from the same input."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a kind of engine is made. `make` gives the folder that its last step filled.
-
-    `tools` are packages whose versions decide the bytes. `precision` is the spec's unless it is
-    named here. `plan` and `gpu`, the product that it is made on, are of GPU engines; `runtime` of
-    those that hold their settings.
-    """
-
-    engine: str
-    tools: tuple[str, ...]
-    make: Callable[[ModelSpec, Checkpoint, BuildSteps], Path]
-    plan: EnginePlan | None = None
-    gpu: str = ""
-    precision: str = ""
-    runtime: RuntimePlan | None = None
-
-    def versions(self) -> dict[str, str]:
-        """Versions of the installed tools, and of what the plan pins."""
-        installed = {tool: version(tool) for tool in self.tools}
-        return installed | ({"tensorrt_llm": self.plan.tensorrt_llm} if self.plan else {})
 
 
 def _make_onnx(
@@ -73,32 +49,9 @@ def _make_onnx(
     return steps.step("export", export)
 
 
-OPENVINO_WEIGHT_FORMATS: dict[Precision, str] = {
-    "fp32": "fp32",
-    "bf16": "fp16",
-    "int8": "int8",
-    "int4": "int4",
-}
-"""optimum-intel's names; weights stored as fp16 are computed in bf16 where the CPU has it."""
-
-
-def _make_openvino(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
-    def export(to: Path) -> None:
-        weight_format = OPENVINO_WEIGHT_FORMATS[spec.precision]
-        command = [
-            str(Path(sys.executable).parent / "optimum-cli"),
-            *("export", "openvino", "--task", "text-generation-with-past"),
-            *("--model", str(checkpoint.path), "--weight-format", weight_format),
-            *("--disable-convert-tokenizer", str(to)),
-        ]
-        steps.log.run(command, {"HF_HUB_OFFLINE": "1"})
-
-    return steps.step("export", export)
-
-
 ONNX = Recipe("onnx", ("torch", "transformers"), partial(_make_onnx, "fp32"))
 ONNX_FP16 = Recipe("onnx", ("torch", "transformers"), partial(_make_onnx, "fp16"), precision="fp16")
-OPENVINO = Recipe("openvino", ("optimum-intel", "openvino", "transformers"), _make_openvino)
+OPENVINO = Recipe("openvino", cpu_llm.TOOLS, cpu_llm.make)
 
 
 def recipe_for(spec: ModelSpec, sku: Sku) -> Recipe:
@@ -117,39 +70,11 @@ class Engine:
     seconds: float
 
 
-def engine_inputs(
-    spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, recipe: Recipe | None = None
-) -> dict[str, Any]:
-    """Everything that decides the engine's bytes and its manifest.
-
-    Of a spec: not where its checkpoint lies, nor what only the planner reads.
-    """
-    recipe = recipe or recipe_for(spec, sku)
-    inputs = {
-        "format": _FORMAT,
-        "spec": spec.model_dump(exclude={"source", "architecture", "gpu"}),
-        "sku": sku.name,
-        "checkpoint": checkpoint.sha256,
-        "tools": recipe.versions(),
-    }
-    own = {
-        "precision": recipe.precision,
-        "plan": recipe.plan and recipe.plan.to_json(),
-        "runtime": recipe.runtime and vars(recipe.runtime),
-    }
-    return inputs | {name: value for name, value in own.items() if value}
-
-
-def key_of(inputs: dict[str, Any]) -> str:
-    """The name of an engine's folder: a hash of its inputs."""
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def engine_key(
     spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, recipe: Recipe | None = None
 ) -> str:
     """Key of the engine that a build would make."""
-    return key_of(engine_inputs(spec, sku, checkpoint, recipe))
+    return key_of(engine_inputs(spec, sku, checkpoint, recipe or recipe_for(spec, sku)))
 
 
 def published(folder: Path) -> Manifest:
@@ -184,6 +109,7 @@ class _Build:
     sku: Sku
     checkpoint: Checkpoint
     recipe: Recipe
+    facts: LlmFacts = field(default_factory=LlmFacts)
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -228,17 +154,82 @@ def _is_published(folder: Path, progress: Progress) -> bool:
 
 
 def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
-    spec, checkpoint = build.spec, build.checkpoint
-    steps.progress(f"making {build.precision} engine from {spec.source} …")
-    resources.check(spec.name, checkpoint, folder.parent)
     steps.log.begin()
-    made = build.recipe.make(spec, checkpoint, steps)
-    for name in _TOKENIZER_FILES:
-        if (checkpoint.path / name).is_file():
-            shutil.copyfile(checkpoint.path / name, made / name)
-    _write_manifest(build, made)
+    if build.spec.role == "llm":
+        build = _tried(build, steps)
+    if twin := _twin(build, folder.parent):
+        made, said = _taken_over(twin, steps), published(twin).comparison
+        build = replace(build, facts=replace(build.facts, comparison=said))
+    else:
+        made = _made(build, steps, folder)
+    _fill(build, made)
+    if (steps.folder / REFERENCE).is_dir():
+        build = _compared(build, made, steps)
+        _fill(build, made)
     _publish(made, folder)
     steps.remove()
+
+
+def _made(build: _Build, steps: BuildSteps, folder: Path) -> Path:
+    steps.progress(f"making {build.precision} engine from {build.spec.source} …")
+    resources.check(build.spec.name, build.checkpoint, folder.parent)
+    return build.recipe.make(build.spec, build.checkpoint, steps)
+
+
+def _tried(build: _Build, steps: BuildSteps) -> _Build:
+    """With what the checkpoint says, once the prompt of a sample question was rendered."""
+    spec = build.spec
+    facts = read_facts(spec, build.sku, build.checkpoint, steps.progress)
+    build = replace(build, facts=facts)
+    with tempfile.TemporaryDirectory(prefix="trial-") as scratch:
+        _fill(build, Path(scratch))
+        ends = try_prompt(spec.name, Path(scratch), steps.log)
+    return replace(build, facts=facts.with_ends(ends))
+
+
+def _compared(build: _Build, made: Path, steps: BuildSteps) -> _Build:
+    """With the result of the comparison with transformers; raises `BuildError`."""
+    reference = Reference.read(steps.folder / REFERENCE)
+    with keeping_time("comparison with transformers", steps.progress):
+        found = generate(build.spec.name, build.sku, made, reference.prompts, steps.log)
+    said = compare(build.spec, reference, found, build.facts.eos_token_ids)
+    steps.progress(said)
+    return replace(build, facts=replace(build.facts, comparison=said))
+
+
+def _twin(build: _Build, home: Path) -> Path | None:
+    """A published engine of an LLM with the same bytes, which other settings were written for."""
+    if build.spec.role != "llm":
+        return None
+    wanted = bytes_decided_by(json.loads(json.dumps(build.inputs)))
+    for path in home.glob(f"[!.]*/{MANIFEST_FILE}"):
+        with contextlib.suppress(ManifestError):
+            inputs = published(path.parent).inputs
+            if inputs and bytes_decided_by(inputs) == wanted:
+                return path.parent
+    return None
+
+
+def _taken_over(twin: Path, steps: BuildSteps) -> Path:
+    """The files of an engine under second names, less those that `_fill` writes."""
+    ours = shutil.ignore_patterns(MANIFEST_FILE, *_TOKENIZER_FILES)
+    steps.progress("only settings have changed: nothing is exported")
+
+    def link(to: Path) -> None:
+        shutil.copytree(twin, to, copy_function=os.link, ignore=ours, dirs_exist_ok=True)
+
+    return steps.step("settings", link)
+
+
+def _fill(build: _Build, made: Path) -> None:
+    """Write what lies beside an engine's own files: tokenizer, chat template, manifest."""
+    for name in _TOKENIZER_FILES:
+        (made / name).unlink(missing_ok=True)
+        if (build.checkpoint.path / name).is_file():
+            shutil.copyfile(build.checkpoint.path / name, made / name)
+    for name, text in build.facts.texts.items():
+        (made / name).write_text(text, encoding="utf-8")
+    _write_manifest(build, made)
 
 
 def _publish(made: Path, folder: Path) -> None:
@@ -262,9 +253,12 @@ def _write_manifest(build: _Build, made: Path) -> None:
         checkpoint_sha256=checkpoint.sha256,
         files={file.name: sha256(file) for file in sorted(made.iterdir()) if file.is_file()},
         versions=build.recipe.versions(),
-        eos_token_ids=checkpoint.eos_token_ids() if spec.role == "llm" else (),
+        eos_token_ids=build.facts.eos_token_ids,
         sampling=spec.sampling_defaults,
         answer=spec.answer_policy,
+        prompt=build.facts.prompt,
+        vocabulary=build.facts.vocabulary,
+        comparison=build.facts.comparison,
         inputs=inputs,
         compute_capability=build.sku.gpu.compute_capability.value if build.sku.gpu else "",
         gpu=build.recipe.gpu,

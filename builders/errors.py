@@ -3,3 +3,7 @@
 
 class BuildError(Exception):
     """What was asked, what was found, what is possible."""
+
+
+class Refusal(BuildError):
+    """Raised within a step: the checkpoint can't be served. It says all, so no log is shown."""

@@ -8,18 +8,20 @@ from typing import Any
 
 from builders import engine as engines
 from builders.checkpoint import open_checkpoint
+from builders.recipe import Recipe, engine_inputs, key_of
 from builders.spec import ModelSpec, Sku
 from ensembles.manifest import MANIFEST_FILE, Manifest, ManifestError, read_manifest
 
 _HASH_LENGTH = 64
 
 
-def rebuild_reasons(spec: ModelSpec, sku: Sku, recipe: engines.Recipe | None = None) -> list[str]:
+def rebuild_reasons(spec: ModelSpec, sku: Sku, recipe: Recipe | None = None) -> list[str]:
     """Empty: the engine is up to date. Raises `BuildError` when the checkpoint can't be read."""
     with tempfile.TemporaryDirectory() as scratch:
-        inputs = engines.engine_inputs(spec, sku, open_checkpoint(spec, Path(scratch)), recipe)
+        checkpoint = open_checkpoint(spec, Path(scratch))
+    inputs = engine_inputs(spec, sku, checkpoint, recipe or engines.recipe_for(spec, sku))
     home = engines.ENGINES / sku.name / spec.name
-    folder = home / engines.key_of(inputs)
+    folder = home / key_of(inputs)
     if folder.exists():
         return _damage(folder)
     newest = newest_engine(home)

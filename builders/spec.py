@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from builders.errors import BuildError
 from builders.gpu import Gpu, GpuPrecision
-from ensembles.manifest import AnswerPolicy, Sampling
+from ensembles.manifest import AnswerPolicy, Prompt, Sampling
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILDERS = ROOT / "builders"
@@ -44,6 +44,24 @@ class AnswerSpec(_File):
     min_similarity: Annotated[float, Field(ge=-1, le=1)] = -1.0
     ungrounded: Literal["answer", "quote", "refuse"] = "answer"
     refusal: Annotated[str, Field(min_length=1)] = AnswerPolicy.refusal
+
+
+StopWord = Annotated[str, Field(min_length=1, max_length=256)]
+JinjaFile = Annotated[str, Field(pattern=r"^[^/]+\.jinja$")]
+"""Name of a file beside the spec."""
+
+
+class PromptSpec(_File):
+    """How `rag` asks an LLM (`ensembles.manifest.Prompt`); what is left out is as there.
+
+    `user_template` has `question` and `sources`. `chat_template` replaces the checkpoint's.
+    """
+
+    system: str = Prompt.system
+    user_template: JinjaFile | None = None
+    chat_template: JinjaFile | None = None
+    num_sources: Annotated[int, Field(ge=1)] | None = None
+    stop_words: Annotated[tuple[StopWord, ...], Field(max_length=16)] = ()
 
 
 class Architecture(_File):
@@ -133,6 +151,8 @@ class ModelSpec(_File):
     max_tokens: Annotated[int, Field(ge=32)]
     sampling: SamplingSpec = SamplingSpec()
     answer: AnswerSpec = AnswerSpec()
+
+    prompt: PromptSpec = PromptSpec()
     architecture: Architecture | None = None
     gpu: GpuOptions = GpuOptions()
 

@@ -2,6 +2,7 @@
 
 Each layer imports the layers below it only (`tool.importlinter` in pyproject.toml):
 
+    trial           an engine folder tried without Triton, by the build that made it
     triton/         Triton's Python backend: requests, responses, metrics, traces
     stages/         one class per served Python model
     generation/     parts of the stage `llm`: sampling, chat template, detokenizer, responses

@@ -3,8 +3,12 @@
 import bisect
 import json
 import re
+from typing import Any
+
+from jinja2 import TemplateSyntaxError
 
 from ensembles.contracts import PROMPT_BUILDER, SOURCES
+from ensembles.manifest import ManifestError
 from python_backends.context import StageContext
 from python_backends.errors import RequestError
 from python_backends.generation.chat_template import ChatTemplate, Message, strict_template
@@ -27,7 +31,7 @@ class PromptBuilderStage(Stage):
         self._tokenizer = load_tokenizer(folder)
         self._chat_template = ChatTemplate.load(folder)
         self._manifest, self._prompt = folder.manifest, folder.manifest.prompt
-        self._user = strict_template(self._prompt.user)
+        self._user = _user_template(self._prompt.user)
         added = [token.content for token in self._tokenizer.get_added_tokens_decoder().values()]
         special = "|".join(re.escape(text) for text in added if not text.isspace())
         self._special = re.compile(special or r"(?!)")
@@ -60,7 +64,12 @@ class PromptBuilderStage(Stage):
 
     def _messages(self, question: str, sources: list[str]) -> list[Message]:
         lines = [self._escaped(" ".join(source.split())) for source in sources]
-        user = self._user.render(question=self._escaped(question), sources=lines)
+        try:
+            user = self._user.render(question=self._escaped(question), sources=lines)
+        except Exception as error:  # a template is a program: it fails in any way
+            raise ManifestError(
+                f"the prompt's user template fails: {error}; it has question and sources"
+            ) from error
         system = self._prompt.system
         turns = [{"role": "system", "content": system}] if system else []
         return [*turns, {"role": "user", "content": user}]
@@ -72,3 +81,12 @@ class PromptBuilderStage(Stage):
     def _tokens(self, messages: list[Message]) -> int:
         prompt = self._chat_template.render(messages)
         return len(self._tokenizer.encode(prompt, add_special_tokens=False))
+
+
+def _user_template(source: str) -> Any:
+    try:
+        return strict_template(source)
+    except TemplateSyntaxError as error:
+        raise ManifestError(
+            f"the prompt's user template is no Jinja: line {error.lineno}: {error}"
+        ) from error

@@ -17,9 +17,10 @@ from builders import engine as engines
 from builders.build_log import BuildLog
 from builders.build_steps import BuildSteps, keeping_time
 from builders.checkpoint import Checkpoint
-from builders.engine import Recipe, build_engine
+from builders.engine import build_engine
 from builders.engine_plan import EnginePlan
-from builders.errors import BuildError
+from builders.errors import BuildError, Refusal
+from builders.recipe import Recipe
 from builders.spec import ROOT, LoraSpec, ModelSpec, Sku, load_sku
 from ensembles.manifest import MANIFEST_FILE, read_manifest
 from tests.fakes import checkpoints
@@ -242,6 +243,14 @@ def test_an_exception_is_a_sentence_and_its_traceback_is_logged(tmp_path):
     with pytest.raises(BuildError, match="export failed: ValueError: no such layer"):
         BuildSteps("mine", tmp_path / "work", log, lambda _: None).step("export", fail)
     assert "Traceback (most recent call last)" in log.path.read_text()
+
+
+def test_a_refusal_within_a_step_is_told_without_the_log(spec):
+    recipes = Recipes()
+    recipes.fails_in, recipes.error = "convert", Refusal("the checkpoint lacks lm_head.weight")
+    with pytest.raises(BuildError) as caught:
+        build(spec, recipes)
+    assert str(caught.value) == "the checkpoint lacks lm_head.weight"
 
 
 def test_time_is_told_while_a_step_runs(monkeypatch):

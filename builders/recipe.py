@@ -1,0 +1,76 @@
+"""How a kind of engine is made, and the inputs that decide its bytes: its key is their hash."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from builders.build_steps import BuildSteps
+from builders.checkpoint import Checkpoint
+from builders.engine_plan import EnginePlan, RuntimePlan
+from builders.llm_prompt import prompt_hash
+from builders.spec import ModelSpec, Sku
+
+_FORMAT = 3
+"""Part of every key: raise it when the code makes different bytes from the same input."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a kind of engine is made. `make` gives the folder that its last step filled.
+
+    `tools` are packages whose versions decide the bytes. `precision` is the spec's unless it is
+    named here. `plan` and `gpu`, the product that it is made on, are of GPU engines; `runtime` of
+    those that hold their settings.
+    """
+
+    engine: str
+    tools: tuple[str, ...]
+    make: Callable[[ModelSpec, Checkpoint, BuildSteps], Path]
+    plan: EnginePlan | None = None
+    gpu: str = ""
+    precision: str = ""
+    runtime: RuntimePlan | None = None
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the installed tools, and of what the plan pins."""
+        installed = {tool: version(tool) for tool in self.tools}
+        return installed | ({"tensorrt_llm": self.plan.tensorrt_llm} if self.plan else {})
+
+
+def engine_inputs(
+    spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, recipe: Recipe
+) -> dict[str, Any]:
+    """Everything that decides the engine's bytes and its manifest.
+
+    Of a spec: not where its checkpoint lies, nor what only the planner reads.
+    """
+    inputs = {
+        "format": _FORMAT,
+        "spec": spec.model_dump(exclude={"source", "architecture", "gpu", "prompt"}),
+        "sku": sku.name,
+        "checkpoint": checkpoint.sha256,
+        "tools": recipe.versions(),
+    }
+    if spec.role == "llm":
+        inputs["prompt"] = prompt_hash(spec)
+    own = {
+        "precision": recipe.precision,
+        "plan": recipe.plan and recipe.plan.to_json(),
+        "runtime": recipe.runtime and vars(recipe.runtime),
+    }
+    return inputs | {name: value for name, value in own.items() if value}
+
+
+def bytes_decided_by(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs of an LLM's engine less those that only its manifest holds."""
+    spec = {n: v for n, v in inputs["spec"].items() if n not in ("max_tokens", "sampling")}
+    return {**inputs, "spec": spec, "prompt": None}
+
+
+def key_of(inputs: dict[str, Any]) -> str:
+    """The name of an engine's folder: a hash of its inputs."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]

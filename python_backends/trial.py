@@ -1,0 +1,130 @@
+"""Tries an engine folder with the code that will serve it; a build runs it, without Triton.
+
+    python -m python_backends.trial prompt   question.json answer.json
+    python -m python_backends.trial generate question.json answer.json
+
+The question holds the arguments of `try_prompt` or `generate`. The answer is what that returns, or
+{"error": "…"} where the folder can't be served as it is.
+"""
+
+import json
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensembles.contracts import PROMPT_BUILDER, SOURCES
+from ensembles.manifest import ManifestError, read_manifest
+from python_backends.context import EngineFolder, StageContext
+from python_backends.engines.llm_engine import Delta, GenerationParams, LlmEngine
+from python_backends.engines.load import load_llm_engine
+from python_backends.errors import MachineError, RequestError
+from python_backends.generation.chat_template import ChatTemplate
+from python_backends.stages.prompt_builder import PromptBuilderStage
+from python_backends.tensors import Tensors
+from python_backends.tokenization import load_tokenizer
+
+QUESTION = "Which port does the gateway listen on?"
+SAMPLE_SOURCES = (
+    "The gateway listens on port 8123 and answers within 250 ms.",
+    "A log of every request is kept for thirty days.",
+    "The pump of the second hall has a limit of 4.2 bar.",
+)
+
+
+def try_prompt(folder: str) -> dict[str, Any]:
+    """The prompt of a sample question, and the ids that end an answer in the chat template."""
+    opened = EngineFolder(Path(folder), read_manifest(Path(folder)))
+    tokenizer = load_tokenizer(opened)
+    template = ChatTemplate.load(opened)
+    prompt = template.render(json.loads(_sample_messages(opened)))
+    for text in (QUESTION, SAMPLE_SOURCES[0]):
+        if text not in prompt:
+            raise ManifestError(f"the prompt of a sample question leaves out '{text}'")
+    added = {t.content for t in tokenizer.get_added_tokens_decoder().values() if t.content.strip()}
+    tail = tokenizer.encode(template.after_answer(), add_special_tokens=False)
+    ends = [i for i, token in zip(tail.ids, tail.tokens, strict=True) if token in added]
+    ids = tokenizer.encode(prompt, add_special_tokens=False).ids
+    return {"prompt_ids": ids, "end_of_turn": ends[:1]}
+
+
+def _sample_messages(folder: EngineFolder) -> str:
+    stage = PromptBuilderStage(_context(folder.path, {}))
+    scores = np.linspace(1, 0, len(SAMPLE_SOURCES), dtype=np.float32)
+    values = {s.name: scores for s in SOURCES} | {"sources": _strings(*SAMPLE_SOURCES)}
+    values["source_document"] = np.arange(len(SAMPLE_SOURCES), dtype=np.int32)
+    answer = stage.answer(Tensors({"question": _strings(QUESTION)} | values))
+    return str(answer[PROMPT_BUILDER.outputs[0].name][0])
+
+
+def _strings(*texts: str) -> Any:
+    return np.array([text.encode() for text in texts], dtype=np.object_)
+
+
+def generate(
+    folder: str, parameters: Mapping[str, str], prompts: Sequence[Sequence[int]], max_tokens: int
+) -> dict[str, Any]:
+    """The greedy ids behind each prompt, computed alone and all together."""
+    context = _context(Path(folder), parameters)
+    engine = load_llm_engine(context, context.engine_folder())
+    try:
+        alone = [_generate(engine, [prompt], max_tokens)[0] for prompt in prompts]
+        return {"alone": alone, "together": _generate(engine, prompts, max_tokens)}
+    finally:
+        engine.close()
+
+
+def _generate(
+    engine: LlmEngine, prompts: Sequence[Sequence[int]], max_tokens: int
+) -> list[list[int]]:
+    params = GenerationParams(max_tokens=max_tokens, seed=0, stop_words=())
+    answers = [_Answer() for _ in prompts]
+    for prompt, answer in zip(prompts, answers, strict=True):
+        engine.submit(prompt, params, answer.take)
+    return [answer.wait() for answer in answers]
+
+
+class _Answer:
+    """Collects the ids of one request."""
+
+    def __init__(self) -> None:
+        self._ids: list[int] = []
+        self._over = threading.Event()
+        self._reason = ""
+
+    def take(self, delta: Delta) -> None:
+        self._ids += delta.token_ids
+        if delta.finish_reason:
+            self._reason = delta.finish_reason
+            self._over.set()
+
+    def wait(self) -> list[int]:
+        self._over.wait()
+        if self._reason == "error":
+            raise ManifestError("the engine ended a request with an error")
+        return self._ids
+
+
+def _context(folder: Path, parameters: Mapping[str, str]) -> StageContext:
+    """Without Triton there are no other models to call, and nobody reads metrics."""
+    nobody: Any = None
+    return StageContext(
+        folder.parent, {"engine_folder": folder.name} | dict(parameters), nobody, nobody
+    )
+
+
+def main(kind: str, question: str, answer: str) -> None:
+    """Write the answer to a question; errors that a person can act on are answers too."""
+    asked = json.loads(Path(question).read_text(encoding="utf-8"))
+    try:
+        found = try_prompt(**asked) if kind == "prompt" else generate(**asked)
+    except (ManifestError, MachineError, RequestError) as error:
+        found = {"error": str(error)}
+    Path(answer).write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,267 @@
+"""What an LLM's checkpoint says: ends of sequence, positions, chat template, kinds to refuse."""
+
+import json
+
+import pytest
+
+from builders import cpu_llm, llm_prompt, spec
+from builders.checkpoint import Checkpoint
+from builders.cpu_llm import check_family, check_kv_cache
+from builders.errors import BuildError
+from builders.llm_checkpoint import check_positions, eos_token_ids, read_tokenizer, vocabulary
+from builders.llm_prompt import added_template, prompt_hash, prompt_of
+from builders.spec import ModelSpec, Placement, PromptSpec, SamplingSpec, Sku, load_model, load_sku
+from ensembles.manifest import Prompt
+from tests.fakes import folders
+
+CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
+SPECIAL_MAP = "special_tokens_map.json"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folders.chat_tokenizer().save(str(tmp_path / "tokenizer.json"))
+    return tmp_path
+
+
+def checkpoint(folder, **files) -> Checkpoint:
+    for name, table in files.items():
+        (folder / name.replace("__", ".")).write_text(json.dumps(table), encoding="utf-8")
+    return Checkpoint(folder, "")
+
+
+def llm(max_tokens: int = 64, **fields) -> ModelSpec:
+    values = {"name": "mine", "role": "llm", "source": "x", "sampling": SamplingSpec(max_tokens=8)}
+    return ModelSpec(max_tokens=max_tokens, **values | fields)
+
+
+END = 323
+"""The id of <|end|> in `folders.chat_tokenizer`."""
+
+
+@pytest.mark.parametrize(
+    ("files", "ids"),
+    [
+        ({}, ()),
+        ({CONFIG: {"eos_token_id": 3}}, (3,)),
+        ({CONFIG: {"eos_token_id": [4, 5]}}, (4, 5)),
+        ({CONFIG: {"text_config": {"eos_token_id": 7}}}, (7,)),
+        ({CONFIG: {"eos_token_id": 3}, GENERATION: {"eos_token_id": [1, 2]}}, (1, 2, 3)),
+        ({CONFIG: {"eos_token_id": 0}, TOKENIZER: {"eos_token": "<|end|>"}}, (0, END)),
+        ({TOKENIZER: {"eos_token": {"content": "<|end|>", "lstrip": False}}}, (END,)),
+        ({SPECIAL_MAP: {"eos_token": "</s>"}, TOKENIZER: {"eos_token": "<|end|>"}}, (1, END)),
+        ({TOKENIZER: {"eos_token": "<never>"}}, ()),
+        ({TOKENIZER: {"eos_token": None}, GENERATION: {"eos_token_id": None}}, ()),
+    ],
+)
+def test_an_answer_ends_at_all_that_the_checkpoint_names(folder, files, ids):
+    assert folders.chat_tokenizer().token_to_id("<|end|>") == END
+    assert eos_token_ids(checkpoint(folder, **{CONFIG: {}} | files)) == ids
+
+
+@pytest.mark.parametrize("text", ["version https://git-lfs.github.com/spec/v1\n", "{", "{}"])
+def test_a_damaged_tokenizer_is_named(folder, text):
+    (folder / "tokenizer.json").write_text(text, encoding="utf-8")
+    with pytest.raises(BuildError, match=r"tokenizer\.json is no tokenizer, or damaged"):
+        read_tokenizer(Checkpoint(folder, ""))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "version https://git-lfs"])
+def test_a_damaged_table_is_named(folder, text):
+    (folder / GENERATION).write_text(text, encoding="utf-8")
+    with pytest.raises(BuildError, match=r"generation_config\.json is no JSON"):
+        eos_token_ids(checkpoint(folder, config__json={}))
+
+
+@pytest.mark.parametrize(
+    ("config", "positions"),
+    [
+        ({"max_position_embeddings": 128}, 128),
+        ({"n_positions": 128}, 128),
+        ({"max_seq_len": 128}, 128),
+        ({"text_config": {"max_position_embeddings": 128}}, 128),
+        ({"max_position_embeddings": 128, "rope_scaling": {"type": "dynamic", "factor": 4}}, 128),
+        (
+            {
+                "max_position_embeddings": 128,
+                "rope_parameters": {"rope_type": "dynamic", "factor": 4.0},
+            },
+            128,
+        ),
+        (  # as Qwen 2.5 writes it
+            {
+                "max_position_embeddings": 32,
+                "rope_scaling": {
+                    "type": "yarn",
+                    "factor": 4.0,
+                    "original_max_position_embeddings": 32,
+                },
+            },
+            128,
+        ),
+        (  # as Llama 3.1 writes it
+            {
+                "max_position_embeddings": 128,
+                "rope_scaling": {
+                    "rope_type": "llama3",
+                    "factor": 8.0,
+                    "original_max_position_embeddings": 16,
+                },
+            },
+            128,
+        ),
+    ],
+)
+def test_a_model_has_as_many_positions_as_its_config_says(folder, config, positions):
+    found = checkpoint(folder, config__json=config)
+    check_positions(llm(positions), found)
+    with pytest.raises(BuildError) as caught:
+        check_positions(llm(positions + 1), found)
+    assert str(caught.value).startswith(
+        f"model 'mine': max_tokens {positions + 1} in its spec, and its config.json has "
+        f"{positions} positions"
+    )
+    assert ("RoPE is dynamic" in str(caught.value)) == ("dynamic" in str(config))
+
+
+def test_a_model_without_positions_takes_any_length(folder):
+    check_positions(llm(100_000), checkpoint(folder, config__json={"alibi": True}))
+
+
+def test_the_vocabulary_is_the_configs(folder):
+    assert vocabulary(checkpoint(folder, config__json={"vocab_size": 300})) == 300
+    assert vocabulary(checkpoint(folder, config__json={"text_config": {"vocab_size": 7}})) == 7
+    assert vocabulary(checkpoint(folder, config__json={})) == 0
+
+
+# --- what the export would fail on --------------------------------------------------------------
+
+
+def cpu(kv_cache_tokens: int) -> Sku:
+    return Sku(
+        name="cpu",
+        config_name="cpu",
+        placement={"llm": Placement(parameters={"kv_cache_tokens": kv_cache_tokens})},
+    )
+
+
+@pytest.mark.parametrize("tokens", [128, 159])
+def test_kv_memory_that_no_longest_request_fits_is_refused_with_the_file(tokens):
+    check_kv_cache(llm(96), cpu(tokens))
+    with pytest.raises(BuildError) as caught:
+        check_kv_cache(llm(97), cpu(tokens))
+    assert str(caught.value) == (
+        f"model 'mine': max_tokens 97 in its spec, and kv_cache_tokens {tokens} in "
+        "builders/placements/cpu.toml hold a request of 96: raise kv_cache_tokens to 160, or "
+        "lower max_tokens"
+    )
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "qwen3-8b", "reference-llm"])
+def test_the_shipped_models_fit_the_cpus_kv_memory(name):
+    check_kv_cache(load_model(name), load_sku("cpu"))
+
+
+@pytest.fixture
+def families(monkeypatch):
+    known = {"llama": "", "gemma2": "up to 5.0", "chatglm": "up to 4.55.4"}
+    monkeypatch.setattr(cpu_llm, "_tested_with", lambda: known)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (
+            {"model_type": "llama", "quantization_config": {"quant_method": "awq"}},
+            "quantized (awq)",
+        ),
+        (
+            {
+                "model_type": "gemma3",
+                "text_config": {"quantization_config": {"quant_method": "gptq"}},
+            },
+            "quantized (gptq)",
+        ),
+        ({"model_type": "gemma3"}, "model_type 'gemma3' in config.json is none that"),
+        ({"model_type": "chatglm"}, "exports 'chatglm' with transformers up to 4.55.4, and"),
+        ({}, "model_type 'None' in config.json is none"),
+    ],
+)
+def test_what_the_export_does_not_take_is_refused_before_it(folder, families, config, says):
+    with pytest.raises(BuildError) as caught:
+        check_family(llm(), checkpoint(folder, config__json=config))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma2"])
+def test_families_that_were_built_and_compared_are_taken(folder, families, kind):
+    check_family(llm(), checkpoint(folder, config__json={"model_type": kind}))
+
+
+# --- prompt ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def specs(tmp_path, monkeypatch):
+    """builders/models in a folder of the test."""
+    monkeypatch.setattr(llm_prompt, "BUILDERS", tmp_path)
+    path = tmp_path / "models"
+    path.mkdir()
+    (path / "plain-chat.jinja").write_text("PLAIN", encoding="utf-8")
+    return path
+
+
+def test_a_prompt_is_todays_where_the_spec_says_nothing():
+    assert prompt_of(llm()) == Prompt()
+    assert PromptSpec().system == Prompt().system
+
+
+def test_a_prompt_has_the_texts_of_the_files_beside_its_spec(specs):
+    (specs / "mine.jinja").write_text("{{ question }} – {{ sources }}", encoding="utf-8")
+    said = PromptSpec(system="", user_template="mine.jinja", num_sources=1, stop_words=("\n",))
+    asking = llm(prompt=said)
+    assert prompt_of(asking) == Prompt("", "{{ question }} – {{ sources }}", 1, ("\n",))
+    before = prompt_hash(asking)
+    assert prompt_hash(llm()) != before
+    (specs / "mine.jinja").write_text("{{ question }}", encoding="utf-8")
+    assert prompt_hash(asking) != before
+
+
+@pytest.mark.parametrize("field", ["user_template", "chat_template"])
+def test_a_missing_file_is_named_with_the_spec_that_wants_it(specs, field):
+    with pytest.raises(BuildError) as caught:
+        prompt_hash(llm(prompt=PromptSpec(**{field: "none.jinja"})))
+    assert str(caught.value).startswith(
+        f"builders/models/mine.toml: prompt.{field}: none.jinja can't be read beside it"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ['user_template = "../x.jinja"', 'chat_template = "x.txt"', "num_sources = 0", "x = 1",
+             'stop_words = [""]']
+)  # fmt: skip
+def test_a_faulty_prompt_names_file_and_key(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(spec, "BUILDERS", tmp_path)
+    monkeypatch.setattr(spec, "ROOT", tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/mine.toml").write_text(
+        f'role = "llm"\nsource = "x"\nmax_tokens = 512\n[prompt]\n{text}\n', encoding="utf-8"
+    )
+    with pytest.raises(BuildError, match=rf"models/mine\.toml: .*\nprompt\.{text.split()[0]}"):
+        load_model("mine")
+
+
+def test_the_chat_template_is_the_specs_then_the_checkpoints_then_the_plain_one(folder, specs):
+    (specs / "own.jinja").write_text("OWN", encoding="utf-8")
+    own = llm(prompt=PromptSpec(chat_template="own.jinja"))
+    bare = checkpoint(folder)
+    text, said = added_template(llm(), bare)
+    assert (text, "no chat template" in said) == ("PLAIN", True)
+    processor = checkpoint(folder, chat_template__json={"chat_template": "V"})
+    assert added_template(llm(), processor) == ("V", "")
+    with_one = checkpoint(folder, tokenizer_config__json={"chat_template": "T"})
+    assert added_template(llm(), with_one) == ("", "")
+    (folder / "chat_template.jinja").write_text("F", encoding="utf-8")
+    assert added_template(llm(), with_one) == ("", "")
+    assert added_template(own, with_one) == ("OWN", "chat template: builders/models/own.jinja")

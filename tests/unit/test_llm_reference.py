@@ -1,0 +1,95 @@
+"""Which answers of an engine agree with transformers' logits."""
+
+import re
+
+import numpy as np
+import pytest
+
+from builders.errors import BuildError, Refusal
+from builders.llm_reference import TOLERANCES, Reference, check_weights, compare, distance
+from builders.spec import ModelSpec, SamplingSpec
+
+LOGITS = np.array([[0, 9, 8.99, -3], [9, 0, 0, -3], [0, 0, 9, -3], [0, 0, 9, -3]], np.float32)
+GREEDY = [1, 0, 2, 2]
+
+
+def test_greedy_tokens_have_no_distance():
+    assert distance(LOGITS, GREEDY, ends={3}) == 0.0
+
+
+def test_what_follows_the_first_other_token_is_not_judged():
+    near = distance(LOGITS, [2, 3, 3, 3], ends={3})
+    assert near == pytest.approx(0.01 / (9 - LOGITS[0].mean()), rel=0.01)
+
+
+def test_a_worse_choice_is_farther_than_the_mean():
+    assert distance(LOGITS, [1, 3, 2, 2], ends={3}) > 1.0
+
+
+def test_an_answer_ends_where_an_end_token_is_the_best():
+    assert distance(LOGITS, [1, 0], ends={2}) == 0.0, "the engine leaves the end token out"
+    assert distance(LOGITS, [1, 0, 2], ends={2}) == 0.0, "or gives it"
+
+
+@pytest.mark.parametrize("answer", [[], [1], [1, 0, 2]])
+def test_an_answer_that_ends_early_is_wrong(answer):
+    assert distance(LOGITS, answer, ends={3}) == 1.0
+
+
+def loaded(**found: object) -> dict[str, object]:
+    return {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()} | found
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ({"missing_keys": {"lm_head.weight"}}, "lacks lm_head.weight, which the model of its"),
+        (
+            {"missing_keys": set("abcde"), "unexpected_keys": {"_orig_mod.a"}},
+            "lacks a, b, c and 2 more, which the model of its config.json needs; it has unknown "
+            "ones: _orig_mod.a",
+        ),
+        ({"mismatched_keys": {("w", (5, 5), (6, 6))}}, "w of the checkpoint have another shape"),
+    ],
+)
+def test_weights_that_would_be_random_are_named(found, says):
+    with pytest.raises(Refusal, match=re.escape(says)):
+        check_weights(spec("fp32"), loaded(**found))
+
+
+def test_weights_that_the_model_does_not_need_are_no_fault():
+    check_weights(spec("fp32"), loaded(unexpected_keys={"rotary.inv_freq"}))
+
+
+def spec(precision: str) -> ModelSpec:
+    sampling = SamplingSpec(max_tokens=8)
+    return ModelSpec(
+        name="mine", role="llm", source="x", max_tokens=64, precision=precision, sampling=sampling
+    )
+
+
+REFERENCE = Reference([[5, 6], [7]], [LOGITS, LOGITS])
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_agreement_is_told_with_its_tolerance(precision):
+    found = {"alone": [GREEDY, GREEDY], "together": [GREEDY, [2, 0, 0, 0]]}
+    assert compare(spec(precision), REFERENCE, found, {3}) == (
+        "greedy tokens of 2 prompts of up to 2 tokens, alone and together, as transformers' within "
+        f"0.0019 ({TOLERANCES[precision]} allowed)"
+    )
+
+
+@pytest.mark.parametrize("how", ["alone", "together"])
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_another_answer_is_refused_however_it_was_computed(how, precision):
+    found = {"alone": [GREEDY, GREEDY], "together": [GREEDY, GREEDY]}
+    found[how] = [GREEDY, [1, 3, 2, 2]]
+    with pytest.raises(BuildError, match=f"prompts computed {how} are not those of transformers"):
+        compare(spec(precision), REFERENCE, found, {3})
+
+
+def test_a_logit_that_is_no_number_does_not_agree():
+    broken = Reference([[5]], [np.full((2, 4), np.nan, np.float32)])
+    with pytest.raises(BuildError):
+        compare(spec("int4"), broken, {"alone": [[1, 1]], "together": [[1, 1]]}, {3})

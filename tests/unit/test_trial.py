@@ -1,0 +1,99 @@
+"""A build's trial of an engine folder: the sample prompt, and answers alone and together."""
+
+import json
+
+import pytest
+
+from ensembles.manifest import Prompt, Sampling
+from python_backends import trial
+from python_backends.engines.llm_engine import Delta
+from tests.fakes import folders
+from tests.fakes.serving import FakeLlm
+
+
+def folder(path, max_tokens: int = 2000, **options):
+    sampling = Sampling(max_tokens=10)
+    return folders.make_folder(
+        path / "cpu", folders.chat_tokenizer(), "llm", max_tokens, sampling, **options
+    )
+
+
+def ask(tmp_path, kind: str, **question):
+    asked, answered = tmp_path / "question.json", tmp_path / "answer.json"
+    asked.write_text(json.dumps(question), encoding="utf-8")
+    trial.main(kind, str(asked), str(answered))
+    return json.loads(answered.read_text(encoding="utf-8"))
+
+
+def test_the_prompt_of_a_sample_question_is_rendered_and_its_end_of_turn_found(tmp_path):
+    tokenizer = folders.chat_tokenizer()
+    answer = ask(tmp_path, "prompt", folder=str(folder(tmp_path)))
+    prompt = tokenizer.decode(answer["prompt_ids"])
+    assert trial.QUESTION in prompt
+    assert all(source in prompt for source in trial.SAMPLE_SOURCES)
+    assert answer["end_of_turn"] == [tokenizer.token_to_id("<|end|>")]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"max_tokens": 64}, "tokens of prompt with one source or none; 54 fit beside the answer"),
+        ({"chat_template": "{{ f() }}"}, "template refuses them: 'f' is undefined"),
+        ({"chat_template": "{% for"}, "the chat template is no Jinja: line 1"),
+        ({"chat_template": "{{ 1 + 'a' }}"}, "template fails on them: TypeError"),
+        ({"chat_template": "{{ messages[0].role }}"}, "leaves out 'Which port"),
+        ({"chat_template": None}, "no chat template"),
+        ({"prompt": Prompt(user="{{ qestion }}")}, "user template fails: 'qestion' is undefined"),
+        ({"prompt": Prompt(user="{% if %}")}, "user template is no Jinja: line 1"),
+        ({"prompt": Prompt(user="{{ question }}")}, "leaves out 'The gateway listens"),
+        ({"prompt": Prompt(user="{{ sources[0] }}")}, "leaves out 'Which port"),
+    ],
+)
+def test_what_would_fail_at_the_first_question_is_said(tmp_path, options, says):
+    answer = ask(tmp_path, "prompt", folder=str(folder(tmp_path, **options)))
+    assert says in answer["error"]
+    assert "\n" not in answer["error"]
+
+
+def test_an_answer_has_an_end_only_where_the_template_writes_one(tmp_path):
+    template = "{% for m in messages %}{{ m.content }}\n\n{% endfor %}"
+    answer = ask(tmp_path, "prompt", folder=str(folder(tmp_path, chat_template=template)))
+    assert answer["end_of_turn"] == []
+
+
+class Reciting(FakeLlm):
+    """Answers each prompt with its ids, one more each, in two deltas."""
+
+    def submit(self, prompt_ids, params, sink):
+        number = super().submit(prompt_ids, params, sink)
+        assert params.greedy and params.max_tokens == 3
+        sink(Delta(tuple(i + 1 for i in prompt_ids)))
+        sink(Delta((9,), "length"))
+        return number
+
+
+def test_prompts_are_answered_alone_and_together(tmp_path, monkeypatch):
+    engine = Reciting()
+    monkeypatch.setattr(trial, "load_llm_engine", lambda *_: engine)
+    answer = ask(
+        tmp_path,
+        "generate",
+        folder=str(folder(tmp_path)),
+        parameters={"num_threads": "1"},
+        prompts=[[1, 2], [5]],
+        max_tokens=3,
+    )
+    assert answer == {"alone": [[2, 3, 9], [6, 9]], "together": [[2, 3, 9], [6, 9]]}
+    assert engine.is_closed
+
+
+def test_an_engine_that_fails_is_said_to(tmp_path, monkeypatch):
+    engine = FakeLlm()
+    monkeypatch.setattr(engine, "submit", lambda ids, params, sink: sink(Delta((), "error")))
+    monkeypatch.setattr(trial, "load_llm_engine", lambda *_: engine)
+    answer = ask(
+        tmp_path, "generate", folder=str(folder(tmp_path)), parameters={}, prompts=[[1]],
+        max_tokens=3,
+    )  # fmt: skip
+    assert answer == {"error": "the engine ended a request with an error"}
+    assert engine.is_closed
