@@ -65,9 +65,13 @@ def engine_inputs(
     return inputs | {name: value for name, value in own.items() if value}
 
 
+_SETTINGS = ("max_tokens", "sampling", "answer")
+"""Fields of an LLM's spec that only the manifest holds."""
+
+
 def bytes_decided_by(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs of an LLM's engine less those that only its manifest holds."""
-    spec = {n: v for n, v in inputs["spec"].items() if n not in ("max_tokens", "sampling")}
+    spec = {n: v for n, v in inputs["spec"].items() if n not in _SETTINGS}
     return {**inputs, "spec": spec, "prompt": None}
 
 
