@@ -100,22 +100,31 @@ PASSAGE_SPLITTER = ModelContract(
 )
 """Cuts documents into passages, long documents after sentences."""
 
+BM25 = ModelContract(
+    name="bm25",
+    inputs=(tensor("query", DType.STRING, 1), tensor("passages", DType.STRING, "passages")),
+    outputs=(tensor("word_score", DType.FP32, "passages"),),  # 0 without a word in common
+)
+"""Scores passages by the words that they share with the query (BM25)."""
+
 PASSAGE_SELECTOR = ModelContract(
     name="passage_selector",
     inputs=(
         tensor("query_embedding", DType.FP32, 1, "dimension"),
         tensor("passage_embedding", DType.FP32, "passages", "dimension"),
+        tensor("word_score", DType.FP32, "passages"),
         tensor("passages", DType.STRING, "passages"),
         tensor("passage_document", DType.INT32, "passages"),
         optional("num_candidates", DType.INT32, 1),  # at least 1; default from the placement
     ),
     outputs=(
-        tensor("candidates", DType.STRING, "candidates"),  # most similar first
+        tensor("candidates", DType.STRING, "candidates"),  # best first
         tensor("candidate_document", DType.INT32, "candidates"),  # index of the document
         tensor("candidate_similarity", DType.FP32, "candidates"),  # cosine, -1 to 1
+        tensor("candidate_word_score", DType.FP32, "candidates"),
     ),
 )
-"""Chooses the passages most similar to the query as candidates for the reranker."""
+"""Chooses candidates for the reranker by two rankings: of similarity and of words."""
 
 SOURCES = (
     tensor("sources", DType.STRING, "sources"),  # text of the passage
@@ -123,7 +132,7 @@ SOURCES = (
     tensor("source_similarity", DType.FP32, "sources"),  # cosine with the question, -1 to 1
     tensor("source_relevance", DType.FP32, "sources"),  # the reranker's logit
 )
-"""Passages for an answer, most relevant first."""
+"""Passages for an answer, best first by three rankings; see `source_ranker`."""
 
 SOURCE_RANKER = ModelContract(
     name="source_ranker",
@@ -131,12 +140,13 @@ SOURCE_RANKER = ModelContract(
         tensor("candidates", DType.STRING, "candidates"),
         tensor("candidate_document", DType.INT32, "candidates"),
         tensor("candidate_similarity", DType.FP32, "candidates"),
+        tensor("candidate_word_score", DType.FP32, "candidates"),
         tensor("relevance", DType.FP32, "candidates", 1),
         optional("num_sources", DType.INT32, 1),  # at least 1; default from the placement
     ),
     outputs=SOURCES,
 )
-"""Chooses the most relevant candidates as sources."""
+"""Chooses sources by three rankings of the candidates: similarity, words and relevance."""
 
 PROMPT_BUILDER = ModelContract(
     name="prompt_builder",

@@ -116,6 +116,7 @@ def selected(**values):
     inputs = {
         "query_embedding": np.array([[1.0, 0.0]], np.float32),
         "passage_embedding": np.array([[0, 1], [1, 0], [0.6, 0.8], [1, 0]], np.float32),
+        "word_score": np.zeros(4, np.float32),
         "passages": strings("p0", "p1", "p2", "p3"),
         "passage_document": np.array([0, 0, 1, 2], np.int32),
     }
@@ -135,6 +136,13 @@ def test_candidates_are_the_most_similar_first_equal_ones_in_order():
     assert answer["candidate_similarity"].dtype == np.float32
 
 
+def test_a_passage_that_only_words_find_is_a_candidate():
+    answer = selected(word_score=np.array([3.5, 0, 0, 0], np.float32))
+    assert answer["candidates"].tolist() == [b"p1", b"p3", b"p0"]
+    assert answer["candidate_word_score"].tolist() == [0, 0, 3.5]
+    np.testing.assert_allclose(answer["candidate_similarity"], [1, 1, 0])
+
+
 def test_a_requests_count_wins_and_may_exceed_the_passages():
     assert len(selected(num_candidates=1)["candidates"]) == 1
     assert len(selected(num_candidates=99)["candidates"]) == 4
@@ -146,18 +154,30 @@ def ranked(**values):
     inputs = {
         "candidates": strings("c0", "c1", "c2"),
         "candidate_document": np.array([5, 6, 7], np.int32),
-        "candidate_similarity": np.array([0.9, 0.8, 0.7], np.float32),
+        "candidate_similarity": np.array([0.9, 0.9, 0.9], np.float32),
+        "candidate_word_score": np.zeros(3, np.float32),
         "relevance": np.array([[-1.0], [2.5], [2.5]], np.float32),
     }
     return SourceRankerStage(context_with(num_sources=2)).answer(tensors(**(inputs | values)))
 
 
-def test_sources_are_the_most_relevant_first_with_both_scores():
+def test_sources_are_the_most_relevant_first_where_nothing_else_tells():
     answer = ranked()
     assert answer["sources"].tolist() == [b"c1", b"c2"]
     assert answer["source_document"].tolist() == [6, 7]
     assert answer["source_relevance"].tolist() == [2.5, 2.5]
-    np.testing.assert_allclose(answer["source_similarity"], [0.8, 0.7])
+    np.testing.assert_allclose(answer["source_similarity"], [0.9, 0.9])
+
+
+def test_two_rankings_outvote_the_reranker_and_scores_stay_their_own():
+    answer = ranked(
+        candidate_similarity=np.array([0.9, 0.8, 0.1], np.float32),
+        candidate_word_score=np.array([4.0, 1.0, 0.0], np.float32),
+        relevance=np.array([[2.0], [-9.0], [2.5]], np.float32),
+    )
+    assert answer["sources"].tolist() == [b"c0", b"c2"]
+    np.testing.assert_allclose(answer["source_relevance"], [2.0, 2.5])
+    np.testing.assert_allclose(answer["source_similarity"], [0.9, 0.1])
 
 
 def test_the_number_of_sources_is_the_requests():

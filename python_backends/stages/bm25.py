@@ -1,0 +1,153 @@
+"""`bm25`: how well the words of each passage match those of the query.
+
+BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009) over
+the passages of one request. It finds names, numbers and identifiers that an embedding blurs.
+
+A word is a run of letters, marks and digits, compared without case and in Unicode's form NFKC.
+Words that one of `-._/:@` connects, such as `E-1042`, `foo_bar` and `4.2`, count as a whole too.
+Scripts that write no spaces count by pairs of characters.
+"""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ensembles.contracts import BM25
+from python_backends.context import StageContext
+from python_backends.stage import Stage
+from python_backends.tensors import Array, Outputs, Tensors
+from python_backends.tokenization import require_text
+
+K1 = 1.2
+"""How slowly repetitions of a word stop to count; the usual value."""
+B = 0.75
+"""How much a passage's length counts, 0 to 1; the usual value."""
+
+SEPARATOR, WORD, UNSPACED, JOINER, INVISIBLE = range(5)
+"""Kinds of characters."""
+
+_JOINERS = "-._/:@"
+_UNSPACED_SCRIPTS = (  # how the Unicode names of their characters begin
+    *("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "YI "),
+    *("THAI", "LAO", "KHMER", "MYANMAR", "TAI ", "NEW TAI ", "JAVANESE", "BALINESE"),
+)
+_END_OF_LETTERS = 0x33480  # Unicode 17 has no letters and digits beyond it
+
+
+class Words(NamedTuple):
+    """Where the words of a text are: INT64 [words] each."""
+
+    starts: Array
+    lengths: Array
+
+
+class Bm25Stage(Stage):
+    """Passages without a word of the query have a score of 0."""
+
+    contract = BM25
+
+    def __init__(self, _: StageContext) -> None:
+        character_kinds()  # takes 0.2 s, once
+
+    def answer(self, request: Tensors) -> Outputs:
+        query = require_text("query", [request.text("query")])[0]
+        passages = require_text("passages", request.texts("passages"))
+        return {"word_score": word_scores(query, passages)}
+
+
+def word_scores(query: str, passages: Sequence[str]) -> Array:
+    """BM25 of each passage, FP32 [passages]."""
+    codes, bounds = code_points(passages)
+    words = find_words(codes)
+    lengths = _per_passage(np.sort(words.starts, kind="stable"), bounds)
+    damping = K1 * (1 - B + B * lengths / max(1.0, lengths.mean()))
+    scores = np.zeros(len(passages))
+    for starts in occurrences(codes, words, query_terms(query)):
+        count = _per_passage(starts, bounds)
+        having = np.count_nonzero(count)
+        rarity = np.log1p((len(passages) - having + 0.5) / (having + 0.5))
+        scores += rarity * count * (K1 + 1) / (count + damping)
+    return scores.astype(np.float32)
+
+
+def query_terms(query: str) -> list[str]:
+    """The different words of the query, always in the same order."""
+    codes, _ = code_points([query])
+    spans = zip(*find_words(codes), strict=True)
+    return sorted({"".join(map(chr, codes[start : start + length])) for start, length in spans})
+
+
+def code_points(texts: Sequence[str]) -> tuple[Array, Array]:
+    """All texts, normalized, with a separator around each, and where each text begins and ends.
+
+    Normalized is NFKC without case and without invisible characters, such as soft hyphens. The
+    arrays are UINT32 [characters] and INT64 [texts + 1].
+    """
+    folded = [unicodedata.normalize("NFKC", text).casefold() for text in texts]
+    bounds = np.cumsum([1, *(len(text) + 1 for text in folded)])
+    codes = np.frombuffer("\n".join(["", *folded, ""]).encode("utf-32-le"), np.uint32)
+    invisible = np.flatnonzero(character_kinds()[codes] == INVISIBLE)
+    return np.delete(codes, invisible), bounds - np.searchsorted(invisible, bounds)
+
+
+def find_words(codes: Array) -> Words:
+    """Words, connected words, and characters of scripts without spaces, each kind in order."""
+    kinds = character_kinds()[codes]
+    is_word, is_joiner = kinds == WORD, kinds == JOINER
+    is_joiner[1:-1] &= is_word[:-2] & is_word[2:]
+    joined = _runs(is_word | is_joiner)
+    has_joiner = np.unique(np.searchsorted(joined.starts, np.flatnonzero(is_joiner), "right") - 1)
+    connected = Words(joined.starts[has_joiner], joined.lengths[has_joiner])
+    found = _runs(is_word), connected, *_characters(kinds == UNSPACED)
+    return Words(*map(np.concatenate, zip(*found, strict=True)))
+
+
+def occurrences(codes: Array, words: Words, terms: Sequence[str]) -> Iterator[Array]:
+    """Where each term is a word, in order, because all of its words are of one kind."""
+    by_length = {n: words.starts[words.lengths == n] for n in set(map(len, terms))}
+    for term in terms:
+        starts = by_length[len(term)]
+        for offset, character in enumerate(term):
+            starts = starts[codes[starts + offset] == ord(character)]
+        yield starts
+
+
+@cache
+def character_kinds() -> Array:
+    """The kind of every code point: UINT8 [code points]."""
+    kinds = np.full(0x110000, SEPARATOR, np.uint8)
+    kinds[:_END_OF_LETTERS] = [_kind(chr(code)) for code in range(_END_OF_LETTERS)]
+    return kinds
+
+
+def _kind(character: str) -> int:
+    category, name = unicodedata.category(character), unicodedata.name(character, "")
+    if character in _JOINERS:
+        return JOINER
+    if category == "Cf" or name.startswith("VARIATION SELECTOR"):
+        return INVISIBLE
+    if category[0] in "LMN":  # letters, marks, numbers
+        return UNSPACED if name.startswith(_UNSPACED_SCRIPTS) else WORD
+    return SEPARATOR
+
+
+def _runs(mask: Array) -> Words:
+    edges = np.flatnonzero(mask[1:] != mask[:-1]) + 1
+    return Words(edges[::2], edges[1::2] - edges[::2])
+
+
+def _characters(mask: Array) -> Iterator[Words]:
+    """Characters without a neighbour, and every two neighbours."""
+    runs = _runs(mask)
+    lone = runs.lengths == 1
+    yield Words(runs.starts[lone], runs.lengths[lone])
+    pairs = np.flatnonzero(mask[1:] & mask[:-1])
+    yield Words(pairs, np.full(len(pairs), 2))
+
+
+def _per_passage(starts: Array, bounds: Array) -> Array:
+    """How many of `starts`, in order, lie between each two `bounds`."""
+    return np.diff(np.searchsorted(starts, bounds))

@@ -1,0 +1,152 @@
+"""`bm25` and the fusion of rankings."""
+
+import math
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from python_backends.errors import RequestError
+from python_backends.stages.bm25 import K1, B, Bm25Stage, query_terms, word_scores
+from python_backends.stages.fusion import fused_order, ranks
+from tests.fakes.serving import context, tensors
+
+
+def expected(query: str, passages: list[str]) -> list[float]:
+    """BM25 in plain Python, over words that only letters, digits and spaces make."""
+    words = [Counter(passage.casefold().split()) for passage in passages]
+    sizes = [counts.total() for counts in words]
+    mean = max(1, sum(sizes) / len(sizes))
+    scores = [0.0] * len(passages)
+    for term in set(query.casefold().split()):
+        having = sum(term in counts for counts in words)
+        rarity = math.log(1 + (len(passages) - having + 0.5) / (having + 0.5))
+        for i, counts in enumerate(words):
+            damping = K1 * (1 - B + B * sizes[i] / mean)
+            scores[i] += rarity * counts[term] * (K1 + 1) / (counts[term] + damping)
+    return scores
+
+
+TEXT = st.text(st.sampled_from("ab1é ε"), max_size=30)
+
+
+@given(query=TEXT, passages=st.lists(TEXT, min_size=1, max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_scores_are_bm25(query, passages):
+    found = word_scores(query, passages)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected(query, passages), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("query", "terms"),
+    [
+        ("What is E-1042?", ["1042", "e", "e-1042", "is", "what"]),
+        ("call foo_bar(x)", ["bar", "call", "foo", "foo_bar", "x"]),
+        ("version 4.2.", ["2", "4", "4.2", "version"]),
+        ("STRASSE Straße", ["strasse"]),
+        ("ｆｕｌｌ ① ﬁle", ["1", "file", "full"]),
+        ("cafe\u0301 CAFÉ", ["café"]),
+        ("soft\u00adhyphen", ["softhyphen"]),
+        ("हिन्दी में", ["में", "हिन्दी"]),
+        ("Привет, МИР", ["мир", "привет"]),
+        ("النص العربي", ["العربي", "النص"]),
+        ("日本語 版", ["日本", "本語", "版"]),
+        ("Windows版の設定", ["windows", "の設", "版の", "設定"]),
+        ("ภาษา", ["ภา", "ษา", "าษ"]),
+        ("한국어", ["국어", "한국"]),
+        ("- ... ?! 😀 ❤\ufe0f", []),
+        ("-a- _b_ c. /d", ["a", "b", "c", "d"]),
+        ("a a a", ["a"]),
+        ("\0\n", []),
+    ],
+)
+def test_words_of_every_script(query, terms):
+    assert query_terms(query) == terms
+
+
+@pytest.mark.parametrize(
+    ("query", "right"),
+    [
+        ("What does E-1042 mean?", "Fault e-1042: the fan stands still."),
+        ("who calls foo_bar", "Only main() uses FOO_BAR."),
+        ("What came with 4.2?", "In 4.2, sockets are closed."),
+        ("東京の天気は", "今日、東京は晴れです。"),
+        ("อากาศกรุงเทพ", "วันนี้ที่กรุงเทพฝนตก"),
+        ("서울 날씨", "오늘 서울은 맑다."),
+        ("погода в МОСКВЕ", "В Москве дождь."),
+    ],
+)
+def test_the_passage_that_has_the_word_is_first(query, right):
+    others = ["Fault E-1043, 1042", "foo bar, 42, 2.4", "大阪は雨。", "วันนี้", "부산 비", "?!"]
+    for place in (0, 3, len(others)):
+        passages = [*others[:place], right, *others[place:]]
+        assert np.argmax(word_scores(query, passages)) == place
+
+
+def test_words_do_not_run_across_passages():
+    assert word_scores("foo_bar 東京", ["foo_", "bar", "東", "京"]).tolist() == [
+        *word_scores("foo bar", ["foo", "bar", "c", "d"])[:2],
+        *(0, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "passages"),
+    [
+        ("?!", ["a", "b"]),
+        ("a", ["...", "—"]),
+        ("a", ["b"]),
+        ("a", ["\u00ad"]),
+    ],
+)
+def test_nothing_in_common_scores_zero(query, passages):
+    assert word_scores(query, passages).tolist() == [0] * len(passages)
+
+
+@given(passages=st.lists(TEXT, min_size=1, max_size=5), query=TEXT)
+@settings(max_examples=50, deadline=None)
+def test_equal_passages_score_the_same_and_order_does_not_matter(query, passages):
+    once = word_scores(query, passages)
+    assert word_scores(query, passages[::-1]).tolist() == once[::-1].tolist()
+    twice = word_scores(query, passages * 2)
+    assert twice[: len(passages)].tolist() == twice[len(passages) :].tolist()
+
+
+def test_forms_of_the_same_text_score_the_same():
+    passages = ["Über den Café-Besuch", "ﬁn"]
+    decomposed = [unicodedata.normalize("NFD", passage).upper() for passage in passages]
+    scores = word_scores("über café-besuch FIN", passages)
+    assert word_scores("u\u0308ber CAFE\u0301-Besuch ﬁn", decomposed).tolist() == scores.tolist()
+    assert (scores > 0).all()
+
+
+def test_the_stage_refuses_what_has_no_text():
+    stage = Bm25Stage(context(Path("nowhere/cpu")))
+    answer = stage.answer(tensors(query="b", passages=["a", "b"]))["word_score"]
+    assert answer[0] == 0 < answer[1]
+    with pytest.raises(RequestError, match="passages: none given"):
+        stage.answer(tensors(query="b", passages=np.empty(0, object)))
+    with pytest.raises(RequestError, match=r"query\[0\]: empty"):
+        stage.answer(tensors(query=" ", passages=["a"]))
+
+
+def test_equal_scores_share_a_rank():
+    assert ranks(np.array([0.5, 2.0, 0.5, 0.0])).tolist() == [2, 1, 2, 4]
+
+
+def test_a_ranking_that_tells_nothing_changes_nothing():
+    scores = np.array([0.1, 0.7, 0.3])
+    assert fused_order(scores, np.zeros(3)).tolist() == [1, 2, 0]
+    assert fused_order(np.zeros(3), np.zeros(3)).tolist() == [0, 1, 2]
+
+
+@given(st.permutations(range(3)), st.permutations(range(3)))
+def test_equal_sums_keep_the_order_given(one, other):
+    """Three passages that three rankings put into three different places have equal sums."""
+    places = np.array([[1, 2, 3], [2, 3, 1], [3, 1, 2]])[list(one)][:, list(other)]
+    assert fused_order(*-places).tolist() == [0, 1, 2]
