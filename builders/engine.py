@@ -6,21 +6,21 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from builders import build_lock, cpu_llm, resources
+from builders import build_lock, cpu_llm, encoder_reference, resources
 from builders.build_log import BuildLog
 from builders.build_steps import BuildSteps, Progress, keeping_time
 from builders.checkpoint import Checkpoint, open_checkpoint
-from builders.llm_facts import LlmFacts, read_facts
+from builders.facts import Facts, read_facts
 from builders.llm_reference import REFERENCE, Reference, compare
-from builders.llm_trial import generate, try_prompt
 from builders.onnx_export import EncoderPrecision, encoder_precision, export_encoder
 from builders.recipe import Recipe, bytes_decided_by, engine_inputs, key_of
 from builders.spec import ROOT, ModelSpec, Sku
+from builders.trial import encode, generate, try_prompt
 from ensembles.manifest import (
     MANIFEST_FILE,
     TOKENIZER_FILE,
@@ -97,7 +97,8 @@ def build_engine(
         _remove_unfinished(home)
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=home) as scratch:
             checkpoint = open_checkpoint(spec, Path(scratch))
-            build = _Build(spec, sku, checkpoint, recipe or recipe_for(spec, sku))
+            facts = Facts(spec.max_tokens)
+            build = _Build(spec, sku, checkpoint, recipe or recipe_for(spec, sku), facts)
             return _found_or_built(build, home, progress)
 
 
@@ -109,7 +110,7 @@ class _Build:
     sku: Sku
     checkpoint: Checkpoint
     recipe: Recipe
-    facts: LlmFacts = field(default_factory=LlmFacts)
+    facts: Facts
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -155,6 +156,8 @@ def _is_published(folder: Path, progress: Progress) -> bool:
 
 def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
     steps.log.begin()
+    facts = read_facts(build.spec, build.sku, build.checkpoint, steps.progress)
+    build = replace(build, facts=facts)
     if build.spec.role == "llm":
         build = _tried(build, steps)
     if twin := _twin(build, folder.parent):
@@ -173,28 +176,43 @@ def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
 def _made(build: _Build, steps: BuildSteps, folder: Path) -> Path:
     steps.progress(f"making {build.precision} engine from {build.spec.source} …")
     resources.check(build.spec.name, build.checkpoint, folder.parent)
+    if build.spec.role != "llm":
+        write = partial(
+            encoder_reference.write_reference, build.spec, build.checkpoint, build.facts
+        )
+        steps.step(REFERENCE, write)
     return build.recipe.make(build.spec, build.checkpoint, steps)
 
 
 def _tried(build: _Build, steps: BuildSteps) -> _Build:
     """With what the checkpoint says, once the prompt of a sample question was rendered."""
-    spec = build.spec
-    facts = read_facts(spec, build.sku, build.checkpoint, steps.progress)
-    build = replace(build, facts=facts)
     with tempfile.TemporaryDirectory(prefix="trial-") as scratch:
         _fill(build, Path(scratch))
-        ends = try_prompt(spec.name, Path(scratch), steps.log)
-    return replace(build, facts=facts.with_ends(ends))
+        ends = try_prompt(build.spec.name, Path(scratch), steps.log)
+    return replace(build, facts=build.facts.with_ends(ends))
 
 
 def _compared(build: _Build, made: Path, steps: BuildSteps) -> _Build:
     """With the result of the comparison with transformers; raises `BuildError`."""
-    reference = Reference.read(steps.folder / REFERENCE)
-    with keeping_time("comparison with transformers", steps.progress):
-        found = generate(build.spec.name, build.sku, made, reference.prompts, steps.log)
-    said = compare(build.spec, reference, found, build.facts.eos_token_ids)
+    with keeping_time("comparison with the reference implementation", steps.progress):
+        said = (_compared_llm if build.spec.role == "llm" else _compared_encoder)(
+            build, made, steps
+        )
     steps.progress(said)
     return replace(build, facts=replace(build.facts, comparison=said))
+
+
+def _compared_llm(build: _Build, made: Path, steps: BuildSteps) -> str:
+    reference = Reference.read(steps.folder / REFERENCE)
+    found = generate(build.spec.name, build.sku, made, reference.prompts, steps.log)
+    return compare(build.spec, reference, found, build.facts.eos_token_ids)
+
+
+def _compared_encoder(build: _Build, made: Path, steps: BuildSteps) -> str:
+    reference = steps.folder / REFERENCE
+    texts = json.loads((reference / "texts.json").read_text(encoding="utf-8"))
+    found = encode(build.spec, build.sku, made, encoder_reference.QUERY, texts, steps.log)
+    return encoder_reference.compare(build.spec, reference, found, build.precision)
 
 
 def _twin(build: _Build, home: Path) -> Path | None:
@@ -249,7 +267,7 @@ def _write_manifest(build: _Build, made: Path) -> None:
         sku=build.sku.name,
         key=key_of(inputs),
         precision=build.precision,
-        max_tokens=plan.max_seq_len if plan else spec.max_tokens,
+        max_tokens=plan.max_seq_len if plan else build.facts.max_tokens,
         checkpoint_sha256=checkpoint.sha256,
         files={file.name: sha256(file) for file in sorted(made.iterdir()) if file.is_file()},
         versions=build.recipe.versions(),
@@ -257,6 +275,7 @@ def _write_manifest(build: _Build, made: Path) -> None:
         sampling=spec.sampling_defaults,
         answer=spec.answer_policy,
         prompt=build.facts.prompt,
+        prefixes=build.facts.prefixes,
         vocabulary=build.facts.vocabulary,
         comparison=build.facts.comparison,
         inputs=inputs,

@@ -1,5 +1,9 @@
 """Encoders to ONNX: one artefact each, with pooling inside the graph; FP32 for CPUs, FP16 for GPUs.
 
+The graph is the reference implementation, traced: sentence-transformers' modules for an embedder,
+transformers' classifier for a reranker. Only the masks are made here, since transformers' own can't
+be traced.
+
 FP16 is the checkpoint cast by torch before the export: no converter, and no list of operators to
 keep in FP32. What could overflow or lose digits over many tokens stays FP32: pooling, the length
 of the vector, the output, and the statistics of LayerNormalization (ONNX operator 17: stash_type
@@ -7,14 +11,15 @@ of the vector, the output, and the statistics of LayerNormalization (ONNX operat
 GPU.
 """
 
-import json
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from builders.checkpoint import Checkpoint
-from builders.errors import BuildError
+from builders.encoder_checkpoint import load_classifier, load_embedder
 from builders.spec import ModelSpec, Sku
-from ensembles.contracts import RERANKER
+from ensembles.contracts import EMBEDDER, RERANKER
 
 if TYPE_CHECKING:
     import torch
@@ -37,15 +42,12 @@ def export_encoder(
     The TorchScript exporter: the dynamo one gives a slower graph.
     """
     import torch
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     dtype = torch.float16 if precision == "fp16" else torch.float32
     model, names, output = _encoder(spec, checkpoint, dtype)
     example = tuple(torch.ones((2, 8), dtype=torch.int64) for _ in names)
     axes = {name: {0: "rows", 1: "tokens"} for name in names} | {output: {0: "rows"}}
-    with torch.no_grad():
+    with torch.no_grad(), _traceable_masks():
         torch.onnx.export(
             model.eval(),
             example,
@@ -61,44 +63,37 @@ def export_encoder(
 def _encoder(
     spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype"
 ) -> "tuple[torch.nn.Module, list[str], str]":
-    has_types = int(str(checkpoint.config().get("type_vocab_size", 0))) > 1
+    has_types = int(checkpoint.config().get("type_vocab_size") or 0) > 1
     if spec.role == "embedder":
-        return _embedder(checkpoint, has_types, dtype), ["input_ids", "attention_mask"], "embedding"
+        names = [s.name for s in EMBEDDER.inputs]
+        return _embedder(spec, checkpoint, has_types, dtype), names, EMBEDDER.outputs[0].name
     names = [s.name for s in RERANKER.inputs if has_types or s.name != "token_type_ids"]
     return _reranker(spec, checkpoint, names, dtype), names, RERANKER.outputs[0].name
 
 
-def _embedder(checkpoint: Checkpoint, has_types: bool, dtype: "torch.dtype") -> "torch.nn.Module":
+def _embedder(
+    spec: ModelSpec, checkpoint: Checkpoint, has_types: bool, dtype: "torch.dtype"
+) -> "torch.nn.Module":
     import torch
-    from transformers import AutoModel
 
-    encoder = AutoModel.from_pretrained(checkpoint.path, attn_implementation="eager", dtype=dtype)
-    mode, normalised = pooling(checkpoint.path)
+    transformer, *rest = load_embedder(spec, checkpoint, dtype)
 
     class Embedder(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.encoder = encoder
+            self.modules_in_order = torch.nn.ModuleList([transformer, *rest])
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            types = {"token_type_ids": torch.zeros_like(input_ids)} if has_types else {}
-            mask = _additive(attention_mask, dtype)
-            hidden = _fp32(self.encoder(input_ids, attention_mask=mask, **types)[0])
-            pooled = hidden[:, 0] if mode == "cls" else _mean(hidden, attention_mask)
-            return torch.nn.functional.normalize(pooled, dim=1) if normalised else pooled
+            features = {"input_ids": input_ids, "attention_mask": attention_mask}
+            if has_types:
+                features["token_type_ids"] = torch.zeros_like(input_ids)
+            features = transformer(features)
+            features["token_embeddings"] = _fp32(features["token_embeddings"])
+            for module in rest:
+                features = module(features)
+            return features["sentence_embedding"]
 
     return Embedder()
-
-
-def _additive(attention_mask: Any, dtype: "torch.dtype") -> Any:
-    """The mask as transformers would expand it, [rows, 1, 1, tokens]: 0, or the lowest float.
-
-    Given a mask of four dimensions it takes it as it is; its own expansion can't be traced (5.5).
-    """
-    import torch
-
-    hidden = (1 - attention_mask[:, None, None, :]).to(dtype)
-    return hidden * torch.finfo(dtype).min
 
 
 def _fp32(values: Any) -> Any:
@@ -108,24 +103,13 @@ def _fp32(values: Any) -> Any:
     return values if values.dtype == torch.float32 else values.to(torch.float32)
 
 
-def _mean(hidden: Any, attention_mask: Any) -> Any:
-    weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
-
-
 def _reranker(
     spec: ModelSpec, checkpoint: Checkpoint, names: list[str], dtype: "torch.dtype"
 ) -> "torch.nn.Module":
     import torch
-    from transformers import AutoModelForSequenceClassification
 
-    classifier = AutoModelForSequenceClassification.from_pretrained(
-        checkpoint.path, attn_implementation="eager", dtype=dtype
-    )
-    if classifier.config.num_labels != 1:
-        raise BuildError(
-            f"model '{spec.name}': {classifier.config.num_labels} labels; a reranker has 1"
-        )
+    classifier = load_classifier(spec, checkpoint, dtype)
+    padding = classifier.config.pad_token_id
 
     class Reranker(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -134,26 +118,52 @@ def _reranker(
 
         def forward(self, *inputs: Any) -> Any:
             named = dict(zip(names, inputs, strict=True))
-            named["attention_mask"] = _additive(named["attention_mask"], dtype)
+            # A decoder judges the last token that isn't padding, and finds it by its id. Rows come
+            # padded with 0, whatever the checkpoint's id is.
+            ids, mask = named["input_ids"], named["attention_mask"]
+            named["input_ids"] = ids * mask + padding * (1 - mask)
             return _fp32(self.classifier(**named).logits)
 
     return Reranker()
 
 
-def pooling(path: Path) -> tuple[str, bool]:
-    """`mean` or `cls`, and whether vectors are normalised: what sentence-transformers would do.
+@contextlib.contextmanager
+def _traceable_masks() -> Iterator[None]:
+    """transformers' masks for eager attention, by broadcasting alone.
 
-    A checkpoint that doesn't say gets mean and normalised. Raises `BuildError` for other modes.
+    Its own decide by the mask's values what they can leave out, which a trace would freeze
+    (masking_utils.py, transformers 5.5).
     """
-    modules = path / "modules.json"
-    if not modules.is_file():
-        return "mean", True
-    normalised = any(
-        "Normalize" in module["type"] for module in json.loads(modules.read_text(encoding="utf-8"))
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+    masks = ALL_MASK_ATTENTION_FUNCTIONS
+    own = masks["eager"]
+    masks["eager"] = _eager_mask
+    try:
+        yield
+    finally:
+        masks["eager"] = own
+
+
+def _eager_mask(
+    *,
+    q_length: int,
+    kv_length: int,
+    mask_function: Callable[..., Any],
+    attention_mask: Any,
+    dtype: "torch.dtype",
+    **_: Any,
+) -> Any:
+    """[rows, 1, queries, keys]: 0 where `mask_function` and the padding allow it, else the lowest
+    float. `mask_function` takes indices of row, head, query and key."""
+    import torch
+
+    queries = torch.arange(q_length)[None, None, :, None]
+    keys = torch.arange(kv_length)[None, None, None, :]
+    row = torch.zeros((1, 1, 1, 1), dtype=torch.int64)
+    allowed = torch.logical_and(
+        mask_function(row, row, queries, keys), attention_mask[:, None, None, :].bool()
     )
-    config = json.loads((path / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
-    if config.get("pooling_mode_mean_tokens") or config.get("pooling_mode") == "mean":
-        return "mean", normalised
-    if config.get("pooling_mode_cls_token") or config.get("pooling_mode") == "cls":
-        return "cls", normalised
-    raise BuildError(f"{path.name}: pooling other than mean or cls: {config}")
+    lowest = torch.tensor(torch.finfo(dtype).min, dtype=dtype)
+    mask = torch.where(allowed, torch.zeros((), dtype=dtype), lowest)
+    return mask.expand(attention_mask.shape[0], 1, q_length, kv_length)

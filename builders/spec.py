@@ -149,6 +149,8 @@ class ModelSpec(_File):
     source: str
     precision: Precision = "fp32"
     max_tokens: Annotated[int, Field(ge=32)]
+    query_prefix: str | None = None
+    passage_prefix: str | None = None
     sampling: SamplingSpec = SamplingSpec()
     answer: AnswerSpec = AnswerSpec()
 

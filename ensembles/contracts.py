@@ -42,9 +42,15 @@ def optional(name: str, dtype: DType, *dims: Dim) -> TensorSpec:
 
 # --- encoders ------------------------------------------------------------------------------
 
+INPUT_TYPE = optional("input_type", DType.STRING, 1)
+"""What the texts are: `query`, `passage` or `text`, the default; some embedders want a prefix."""
+
 TOKENIZER = ModelContract(
     name="tokenizer",
-    inputs=(tensor("text", DType.STRING, "texts"),),  # at least one; none may be blank
+    inputs=(
+        tensor("text", DType.STRING, "texts"),  # at least one; none may be blank
+        INPUT_TYPE,
+    ),
     outputs=(
         tensor("input_ids", DType.INT64, "texts", "tokens"),  # padded with 0 to the longest text
         tensor("attention_mask", DType.INT64, "texts", "tokens"),  # 1 for a token, 0 for padding
@@ -58,7 +64,7 @@ EMBEDDER = ModelContract(
         tensor("input_ids", DType.INT64, "tokens", ragged=True),
         tensor("attention_mask", DType.INT64, "tokens", ragged=True),
     ),
-    outputs=(tensor("embedding", DType.FP32, "dimension"),),  # normalized to length 1
+    outputs=(tensor("embedding", DType.FP32, "dimension"),),  # normalized if the checkpoint is so
     batched=True,
 )
 """Turns rows of token ids into embeddings. A row's padding does not change its embedding."""
@@ -94,7 +100,9 @@ PASSAGE_SPLITTER = ModelContract(
     inputs=(tensor("question", DType.STRING, 1), tensor("documents", DType.STRING, "documents")),
     outputs=(
         tensor("query", DType.STRING, 1),  # the question
+        tensor("query_type", DType.STRING, 1),  # "query", the tokenizer's `input_type`
         tensor("passages", DType.STRING, "passages"),  # in order of documents and their text
+        tensor("passage_type", DType.STRING, 1),  # "passage"
         tensor("passage_document", DType.INT32, "passages"),  # index of each passage's document
     ),
 )

@@ -84,6 +84,15 @@ Question: {{ question }}"""
 
 
 @dataclass(frozen=True)
+class Prefixes:
+    """What an embedder wants before a query, before a passage, and before any other text."""
+
+    query: str = ""
+    passage: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The fields of manifest.json; the last four are those of GPU engines."""
 
@@ -103,6 +112,7 @@ class Manifest:
     sampling: Sampling = field(default_factory=Sampling)
     answer: AnswerPolicy = field(default_factory=AnswerPolicy)
     prompt: Prompt = field(default_factory=Prompt)
+    prefixes: Prefixes = field(default_factory=Prefixes)
     vocabulary: int = 0  # ids that an LLM has embeddings for; 0: not known
     comparison: str = ""  # with the reference implementation: what was compared, or why not
     inputs: Mapping[str, Any] = field(default_factory=dict)  # all that the engine depends on
@@ -120,6 +130,7 @@ class Manifest:
         try:
             fields: dict[str, Any] = json.loads(text)
             fields["sampling"] = Sampling(**fields["sampling"])
+            fields["prefixes"] = Prefixes(**fields.get("prefixes", {}))
             fields["answer"] = AnswerPolicy(**fields.get("answer", {}))
             fields["eos_token_ids"] = tuple(fields["eos_token_ids"])
             if prompt := fields.get("prompt"):

@@ -2,15 +2,17 @@
 
     python -m python_backends.trial prompt   question.json answer.json
     python -m python_backends.trial generate question.json answer.json
+    python -m python_backends.trial encode   question.json answer.json
 
-The question holds the arguments of `try_prompt` or `generate`. The answer is what that returns, or
-{"error": "…"} where the folder can't be served as it is.
+The question holds the arguments of `try_prompt`, `generate` or `encode`. The answer is what that
+returns, or {"error": "…"} where the folder can't be served as it is.
 """
 
 import json
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,11 @@ from python_backends.engines.llm_engine import Delta, GenerationParams, LlmEngin
 from python_backends.engines.load import load_llm_engine
 from python_backends.errors import MachineError, RequestError
 from python_backends.generation.chat_template import ChatTemplate
+from python_backends.stage import Stage
+from python_backends.stages.encoder import EmbedderStage, RerankerStage
+from python_backends.stages.pair_tokenizer import PairTokenizerStage
 from python_backends.stages.prompt_builder import PromptBuilderStage
+from python_backends.stages.tokenizer import TokenizerStage
 from python_backends.tensors import Tensors
 from python_backends.tokenization import load_tokenizer
 
@@ -108,19 +114,77 @@ class _Answer:
         return self._ids
 
 
+def encode(
+    folder: str, parameters: Mapping[str, str], query: str, texts: Sequence[str]
+) -> dict[str, Any]:
+    """The rows of an encoder for each text, computed alone and all together."""
+    context = _context(Path(folder), parameters)
+    is_embedder = context.engine_folder().manifest.role == "embedder"
+    stage = EmbedderStage(context) if is_embedder else RerankerStage(context)
+    ask = partial(_embedder_rows if is_embedder else _reranker_rows, context, query)
+    requests = [ask([text]) for text in texts]
+    alone = [stage.run([request])[0] for group in zip(*requests, strict=True) for request in group]
+    together = [stage.run(list(ask(texts)))]
+    output = stage.contract.outputs[0].name
+    return {"alone": _rows(alone, output), "together": _rows(together[0], output)}
+
+
+def _embedder_rows(context: StageContext, query: str, texts: Sequence[str]) -> list[Tensors]:
+    """The texts as texts, as queries and as passages."""
+    tokenizer = TokenizerStage(context)
+    values = {"text": _strings(*texts)}
+    kinds: tuple[dict[str, Any], ...] = (
+        {},
+        {"input_type": _strings("query")},
+        {"input_type": _strings("passage")},
+    )
+    return [_asked(tokenizer, values | kind) for kind in kinds]
+
+
+def _reranker_rows(context: StageContext, query: str, texts: Sequence[str]) -> list[Tensors]:
+    values = {"query": _strings(query), "passages": _strings(*texts)}
+    return [_asked(PairTokenizerStage(context), values)]
+
+
+def _asked(stage: Stage, values: Mapping[str, Any]) -> Tensors:
+    return Tensors({n: np.asarray(v) for n, v in stage.answer(Tensors(values)).items()})
+
+
+def _rows(answers: Sequence[Any], output: str) -> list[list[float]]:
+    """Raises the error of an answer that is one."""
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return [row for answer in answers for row in np.asarray(answer[output]).tolist()]
+
+
+class _Unread:
+    """Stands for metrics that nobody reads."""
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda *values, **labels: self
+
+
 def _context(folder: Path, parameters: Mapping[str, str]) -> StageContext:
-    """Without Triton there are no other models to call, and nobody reads metrics."""
+    """Without Triton there are no other models to call."""
     nobody: Any = None
     return StageContext(
-        folder.parent, {"engine_folder": folder.name} | dict(parameters), nobody, nobody
+        folder.parent, {"engine_folder": folder.name} | dict(parameters), nobody, _Unread()
     )
+
+
+_TRIALS: dict[str, Callable[..., dict[str, Any]]] = {
+    "prompt": try_prompt,
+    "generate": generate,
+    "encode": encode,
+}
 
 
 def main(kind: str, question: str, answer: str) -> None:
     """Write the answer to a question; errors that a person can act on are answers too."""
     asked = json.loads(Path(question).read_text(encoding="utf-8"))
     try:
-        found = try_prompt(**asked) if kind == "prompt" else generate(**asked)
+        found = _TRIALS[kind](**asked)
     except (ManifestError, MachineError, RequestError) as error:
         found = {"error": str(error)}
     Path(answer).write_text(json.dumps(found), encoding="utf-8")

@@ -1,10 +1,12 @@
 """`passage_selector`: the passages that the reranker judges."""
 
+import numpy as np
+
 from ensembles.contracts import PASSAGE_SELECTOR
 from python_backends.context import StageContext
 from python_backends.stage import Stage
 from python_backends.stages.fusion import fused_order, read_count
-from python_backends.tensors import Outputs, Tensors
+from python_backends.tensors import Array, Outputs, Tensors
 
 
 class PassageSelectorStage(Stage):
@@ -17,7 +19,9 @@ class PassageSelectorStage(Stage):
 
     def answer(self, request: Tensors) -> Outputs:
         count = read_count(request, "num_candidates", self._num_candidates)
-        similarity = request.array("passage_embedding") @ request.array("query_embedding")[0]
+        similarity = cosines(
+            request.array("passage_embedding"), request.array("query_embedding")[0]
+        )
         word_score = request.array("word_score")
         order = fused_order(similarity, word_score)[:count]
         return {
@@ -26,3 +30,10 @@ class PassageSelectorStage(Stage):
             "candidate_similarity": similarity[order],
             "candidate_word_score": word_score[order],
         }
+
+
+def cosines(rows: Array, row: Array) -> Array:
+    """The cosine of each row [rows, width] with `row`; not every embedder normalizes its rows."""
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(row)
+    cosine: Array = rows @ row / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return cosine

@@ -45,7 +45,9 @@ class PassageSplitterStage(Stage):
         self._check(len(documents), len(passages))
         return {
             "query": query,
+            "query_type": ["query"],
             "passages": passages,
+            "passage_type": ["passage"],
             "passage_document": np.array(owners, dtype=np.int32),
         }
 

@@ -1,4 +1,4 @@
-"""Tries an LLM's engine folder before it is published: `python -m python_backends.trial`."""
+"""Tries an engine folder before it is published: `python -m python_backends.trial`."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 from builders.build_log import BuildLog
 from builders.errors import BuildError
 from builders.llm_reference import NEW_TOKENS
-from builders.spec import Sku
+from builders.spec import ModelSpec, Sku
 
 
 def try_prompt(model: str, folder: Path, log: BuildLog) -> tuple[int, ...]:
@@ -29,6 +29,23 @@ def generate(
     parameters = {name: str(value) for name, value in sku.place("llm").parameters.items()}
     question = {"folder": str(folder), "prompts": prompts, "max_tokens": NEW_TOKENS}
     return _ask(model, "generate", question | {"parameters": parameters}, log)
+
+
+def encode(
+    spec: ModelSpec, sku: Sku, folder: Path, query: str, texts: Sequence[str], log: BuildLog
+) -> dict[str, Any]:
+    """The engine's rows for the texts, `alone` and `together`, in FP32 where it has a choice.
+
+    An embedder's texts count as texts, as queries and as passages; a reranker's belong to `query`.
+    """
+    placed = sku.place(spec.role).parameters | {"precision": "fp32"}
+    question = {
+        "folder": str(folder),
+        "parameters": {name: str(value) for name, value in placed.items()},
+        "query": query,
+        "texts": texts,
+    }
+    return _ask(spec.name, "encode", question, log)
 
 
 def _ask(model: str, kind: str, question: dict[str, Any], log: BuildLog) -> dict[str, Any]:

@@ -1,0 +1,178 @@
+"""What an encoder's checkpoint says beside its weights, and its reference implementation.
+
+What can't be honoured is refused by name before the export: a build never drops a module.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builders.checkpoint import Checkpoint
+from builders.errors import Refusal
+from builders.llm_checkpoint import most_positions, text_config
+from builders.llm_reference import check_weights
+from builders.spec import ModelSpec
+from ensembles.manifest import TOKENIZER_FILE, Prefixes
+
+if TYPE_CHECKING:
+    import torch
+
+MODULES = "modules.json"
+PROMPTS = "config_sentence_transformers.json"
+_SETTINGS = ("sentence_bert_config.json", "sentence_roberta_config.json")
+"""Of the module Transformer, under its present and an older name."""
+
+_KNOWN_MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "LayerNorm", "Dropout")
+_COUNT_BEHIND_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet")
+_QUERY, _PASSAGE = ("query",), ("document", "passage", "corpus")
+"""Names of prompts, as sentence-transformers' encode_query and encode_document look for them."""
+
+
+def check_modules(spec: ModelSpec, path: Path) -> None:
+    """Raises `Refusal` for a module that the export does not know, or one that is not there."""
+    for module in _table(spec, path, MODULES, []):
+        kind = str(module.get("type", "")).rpartition(".")[2]
+        if kind not in _KNOWN_MODULES:
+            raise Refusal(
+                f"model '{spec.name}': {MODULES}: module '{module.get('type')}'; possible are "
+                f"{', '.join(_KNOWN_MODULES)} of sentence-transformers"
+            )
+        folder = path / str(module.get("path", ""))
+        if kind in ("Pooling", "Dense") and not (folder / "config.json").is_file():
+            raise Refusal(
+                f"model '{spec.name}': {MODULES} names {folder}/config.json: no such file"
+            )
+        if kind == "Pooling":
+            _check_pooling(spec, folder)
+
+
+def _check_pooling(spec: ModelSpec, folder: Path) -> None:
+    config = _table(spec, folder, "config.json", {})
+    if config.get("include_prompt") is False:
+        raise Refusal(
+            f"model '{spec.name}': {folder.name}/config.json: include_prompt false, which leaves "
+            "the prompt's tokens out of the pooling, is not supported"
+        )
+
+
+def prefixes(spec: ModelSpec, path: Path) -> Prefixes:
+    """What is put before queries, passages and other texts; the spec's win over the checkpoint's.
+
+    Raises `Refusal` for a default prompt that is not there.
+    """
+    config = _table(spec, path, PROMPTS, {})
+    prompts: dict[str, str] = config.get("prompts") or {}
+    default = config.get("default_prompt_name")
+    if default is not None and default not in prompts:
+        raise Refusal(
+            f"model '{spec.name}': {PROMPTS}: default_prompt_name '{default}'; its prompts are "
+            f"{', '.join(prompts) or 'none'}"
+        )
+    text = prompts.get(default, "") if default else ""
+
+    def named(own: str | None, names: tuple[str, ...]) -> str:
+        found = next((prompts[name] for name in names if name in prompts), text)
+        return found if own is None else own
+
+    return Prefixes(
+        query=named(spec.query_prefix, _QUERY),
+        passage=named(spec.passage_prefix, _PASSAGE),
+        text=text,
+    )
+
+
+def lowered_tokenizer(spec: ModelSpec, path: Path) -> str:
+    """tokenizer.json that lowers texts, where `do_lower_case` asks for it; else empty.
+
+    As sentence-transformers 6.2 does it (base/modules/transformer.py).
+    """
+    if not any(_table(spec, path, name, {}).get("do_lower_case") for name in _SETTINGS):
+        return ""
+    tokenizer = json.loads((path / TOKENIZER_FILE).read_text(encoding="utf-8"))
+    own = tokenizer.get("normalizer")
+    steps = own["normalizers"] if own and own["type"] == "Sequence" else [own] if own else []
+    tokenizer["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *steps]}
+    return json.dumps(tokenizer, ensure_ascii=False)
+
+
+def positions(config: dict[str, Any]) -> int:
+    """Tokens that the model can tell apart; 0 where config.json doesn't limit them.
+
+    RoBERTa and its kin begin to count behind the padding id (`create_position_ids_from_input_ids`).
+    """
+    most, _ = most_positions(text_config(config))
+    begins = int(config.get("pad_token_id", 1) or 0) + 1
+    return most - begins if most and config.get("model_type") in _COUNT_BEHIND_PADDING else most
+
+
+def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype") -> Any:
+    """sentence-transformers' model: a transformer, then its other modules, in FP32.
+
+    Without modules.json it pools the mean. Raises `Refusal` for weights that are missing.
+    """
+    from sentence_transformers import SentenceTransformer
+    from transformers import AutoModel
+
+    _quiet()
+    check_modules(spec, checkpoint.path)
+    _, found = AutoModel.from_pretrained(checkpoint.path, **_LOADING, output_loading_info=True)
+    unused = [key for key in found["missing_keys"] if key.startswith("pooler.")]
+    check_weights(spec, {**found, "missing_keys": set(found["missing_keys"]) - set(unused)})
+    return SentenceTransformer(
+        str(checkpoint.path),
+        device="cpu",
+        local_files_only=True,
+        model_kwargs={"attn_implementation": "eager", "dtype": dtype},
+    ).eval()
+
+
+def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype") -> Any:
+    """transformers' classifier with one label. Raises `Refusal` for other ones."""
+    from transformers import AutoModelForSequenceClassification
+
+    _quiet()
+    classifier, found = AutoModelForSequenceClassification.from_pretrained(
+        checkpoint.path,
+        **_LOADING,
+        output_loading_info=True,
+        attn_implementation="eager",
+        dtype=dtype,
+    )
+    check_weights(spec, found)
+    if classifier.config.num_labels != 1:
+        raise Refusal(
+            f"model '{spec.name}': {classifier.config.num_labels} labels; a reranker has 1"
+        )
+    if classifier.config.pad_token_id is None:
+        classifier.config.pad_token_id = _unused_id(classifier.config, checkpoint)
+    return classifier.eval()
+
+
+_LOADING: dict[str, Any] = {"trust_remote_code": False, "ignore_mismatched_sizes": True}
+"""Other shapes are refused by name, not by transformers' traceback."""
+
+
+def _unused_id(config: Any, checkpoint: Checkpoint) -> int:
+    """An id to pad with that no text has: a padding token, or else the vocabulary's last id."""
+    pad = checkpoint.table("tokenizer_config.json").get("pad_token")
+    token = pad.get("content") if isinstance(pad, dict) else pad
+    added = checkpoint.table(TOKENIZER_FILE).get("added_tokens") or []
+    found = [entry["id"] for entry in added if entry["content"] == token]
+    return int(found[0]) if found else int(config.vocab_size) - 1
+
+
+def _table(spec: ModelSpec, folder: Path, name: str, default: Any) -> Any:
+    path = folder / name
+    if not path.is_file():
+        return default
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise Refusal(f"model '{spec.name}': {path}: not JSON ({error})") from error
+
+
+def _quiet() -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

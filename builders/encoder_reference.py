@@ -1,0 +1,118 @@
+"""What the reference implementation computes from an encoder, and whether an engine agrees.
+
+Embedders are compared with sentence-transformers, rerankers with transformers, both in FP32 and row
+by row, so that padding can't play a part. The engine computes the same rows alone and together.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from builders.checkpoint import Checkpoint
+from builders.encoder_checkpoint import load_classifier, load_embedder
+from builders.errors import BuildError
+from builders.facts import Facts
+from builders.spec import ModelSpec
+
+Rows = npt.NDArray[np.float32]
+
+QUERY = "Which port does the gateway listen on?"
+_SENTENCE = "Pump P{n} of hall {m} has a limit of {n}.{m} bar and is checked every {n} days."
+
+LEAST_COSINE = {"fp32": 0.9999, "fp16": 0.999}
+MOST_LOGIT = {"fp32": 0.001, "fp16": 0.02}
+"""By precision of the weights: a logit's distance as a share of the largest one, at least of 1."""
+
+
+def sample_texts(max_tokens: int) -> list[str]:
+    """Texts of several scripts and lengths; the last one is longer than `max_tokens`."""
+    long = " ".join(_SENTENCE.format(n=n, m=n % 9) for n in range(max(4, max_tokens // 8)))
+    return [
+        "hello",
+        "The gateway LISTENS on port 8123.",
+        "東京の天気は晴れです。 Le navire part à midi.",
+        " ".join(_SENTENCE.format(n=n, m=n) for n in range(3)),
+        long,
+    ]
+
+
+def write_reference(spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, to: Path) -> None:
+    """Texts and the rows that belong to them; raises `Refusal` for weights that are missing."""
+    texts = sample_texts(facts.max_tokens)
+    compute = _embeddings if spec.role == "embedder" else _logits
+    (to / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
+    np.save(to / "rows.npy", compute(spec, checkpoint, facts, texts))
+
+
+def _embeddings(
+    spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, texts: Sequence[str]
+) -> Rows:
+    """Each text as a text, then as a query, then as a passage."""
+    import torch
+
+    model = load_embedder(spec, checkpoint, torch.float32)
+    model.max_seq_length = facts.max_tokens
+    said = facts.prefixes
+    parts = [
+        model.encode(list(texts), batch_size=1, prompt=prefix, show_progress_bar=False)
+        for prefix in (said.text, said.query, said.passage)
+    ]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _logits(spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, texts: Sequence[str]) -> Rows:
+    import torch
+    from tokenizers import Tokenizer
+
+    classifier = load_classifier(spec, checkpoint, torch.float32)
+    tokenizer = Tokenizer.from_file(str(checkpoint.path / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(facts.max_tokens, strategy="only_second")
+    has_types = int(checkpoint.config().get("type_vocab_size") or 0) > 1
+    rows = []
+    for text in texts:
+        pair = tokenizer.encode(QUERY, text)
+        named = {"input_ids": torch.tensor([pair.ids])}
+        if has_types:
+            named["token_type_ids"] = torch.tensor([pair.type_ids])
+        with torch.no_grad():
+            logits = classifier(attention_mask=torch.ones_like(named["input_ids"]), **named).logits
+        rows.append(logits[0].float().numpy())
+    return np.stack(rows).astype(np.float32)
+
+
+def compare(spec: ModelSpec, folder: Path, found: Mapping[str, Any], precision: str) -> str:
+    """What was compared, for the manifest; raises `BuildError` when the engine disagrees."""
+    wanted: Rows = np.load(folder / "rows.npy")
+    far = _cosine_distance if spec.role == "embedder" else _logit_distance
+    most = 1 - LEAST_COSINE[precision] if spec.role == "embedder" else MOST_LOGIT[precision]
+    measured = {how: far(wanted, np.array(found[how], np.float32)) for how in ("alone", "together")}
+    measure = "1 - cosine, and its length" if spec.role == "embedder" else "logit"
+    for how, distance in measured.items():
+        if not distance <= most:
+            raise BuildError(
+                f"model '{spec.name}': what the engine computes {how} is not what the reference "
+                f"implementation does: off by {distance:.2g} ({measure}; {most:.2g} is allowed)"
+            )
+    return (
+        f"{len(wanted)} rows, alone and together, as the reference implementation's within "
+        f"{max(measured.values()):.2g} ({measure}; {most:.2g} allowed)"
+    )
+
+
+def _cosine_distance(wanted: Rows, found: Rows) -> float:
+    if wanted.shape != found.shape or not np.isfinite(found).all():
+        return float("inf")
+    lengths = np.linalg.norm(wanted, axis=1), np.linalg.norm(found, axis=1)
+    cosines = (wanted * found).sum(1) / (lengths[0] * lengths[1])
+    return float(max((1 - cosines).max(), np.abs(lengths[1] / lengths[0] - 1).max() / 10))
+
+
+def _logit_distance(wanted: Rows, found: Rows) -> float:
+    if wanted.shape != found.shape or not np.isfinite(found).all():
+        return float("inf")
+    return float(np.abs(wanted - found).max() / max(1.0, float(np.abs(wanted).max())))

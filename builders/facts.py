@@ -1,0 +1,69 @@
+"""What manifest and engine folder hold beyond the files that a build makes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from builders.build_steps import Progress
+from builders.checkpoint import Checkpoint
+from builders.cpu_llm import check_kv_cache
+from builders.encoder_checkpoint import check_modules, lowered_tokenizer, positions, prefixes
+from builders.llm_checkpoint import check_positions, eos_token_ids, vocabulary
+from builders.llm_prompt import CHAT_TEMPLATE, added_template, prompt_of
+from builders.spec import ModelSpec, Sku
+from ensembles.manifest import TOKENIZER_FILE, Prefixes, Prompt
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`texts` are files by name; `comparison` says how near the engine is to the reference
+    implementation."""
+
+    max_tokens: int
+    eos_token_ids: tuple[int, ...] = ()
+    vocabulary: int = 0
+    prompt: Prompt = field(default_factory=Prompt)
+    prefixes: Prefixes = field(default_factory=Prefixes)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    comparison: str = ""
+
+    def with_ends(self, ids: tuple[int, ...]) -> "Facts":
+        """With more ids that end an answer."""
+        return replace(self, eos_token_ids=tuple(sorted({*self.eos_token_ids, *ids})))
+
+
+def read_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:
+    """From spec and checkpoint; raises `BuildError` for what model or machine lack."""
+    if spec.role == "llm":
+        return _llm_facts(spec, sku, checkpoint, progress)
+    return _encoder_facts(spec, checkpoint, progress)
+
+
+def _llm_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:
+    check_positions(spec, checkpoint)
+    check_kv_cache(spec, sku)
+    template, sentence = added_template(spec, checkpoint)
+    if sentence:
+        progress(sentence)
+    return Facts(
+        spec.max_tokens,
+        eos_token_ids(checkpoint),
+        vocabulary(checkpoint),
+        prompt_of(spec),
+        texts={CHAT_TEMPLATE: template} if template else {},
+    )
+
+
+def _encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) -> Facts:
+    """An encoder truncates, so a spec that allows more than the model has is cut, not refused."""
+    most = positions(checkpoint.config()) or spec.max_tokens
+    if most < spec.max_tokens:
+        progress(f"max_tokens {spec.max_tokens} is more than its {most} positions: {most} it is")
+    if spec.role == "reranker":
+        return Facts(min(most, spec.max_tokens))
+    check_modules(spec, checkpoint.path)
+    lowered = lowered_tokenizer(spec, checkpoint.path)
+    return Facts(
+        min(most, spec.max_tokens),
+        prefixes=prefixes(spec, checkpoint.path),
+        texts={TOKENIZER_FILE: lowered} if lowered else {},
+    )
