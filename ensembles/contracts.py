@@ -48,7 +48,7 @@ INPUT_TYPE = optional("input_type", DType.STRING, 1)
 TOKENIZER = ModelContract(
     name="tokenizer",
     inputs=(
-        tensor("text", DType.STRING, "texts"),  # at least one; none may be blank
+        tensor("input_text", DType.STRING, "texts"),  # at least one; none may be blank
         INPUT_TYPE,
     ),
     outputs=(

@@ -11,5 +11,5 @@ EMBED = EnsembleGraph(
         inputs=(tensor("input_text", DType.STRING, "texts"), INPUT_TYPE),
         outputs=(tensor("embedding", DType.FP32, "texts", "dimension"),),
     ),
-    steps=(Step(TOKENIZER, inputs={"text": "input_text"}), Step(EMBEDDER)),
+    steps=(Step(TOKENIZER), Step(EMBEDDER)),
 )

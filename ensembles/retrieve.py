@@ -28,7 +28,7 @@ RETRIEVAL_STEPS = (
     Step(PASSAGE_SPLITTER),
     Step(
         TOKENIZER,
-        inputs={"text": "query", "input_type": "query_type"},
+        inputs={"input_text": "query", "input_type": "query_type"},
         outputs={"input_ids": "question_ids", "attention_mask": "question_mask"},
     ),
     Step(
@@ -38,7 +38,7 @@ RETRIEVAL_STEPS = (
     ),
     Step(
         TOKENIZER,
-        inputs={"text": "passages", "input_type": "passage_type"},
+        inputs={"input_text": "passages", "input_type": "passage_type"},
         outputs={"input_ids": "passage_ids", "attention_mask": "passage_mask"},
     ),
     Step(

@@ -13,6 +13,34 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 
+CHARACTERS_PER_TOKEN = 32
+"""No text has more on average: words of all scripts take 1 to 6. It bounds what is tokenized."""
+
+
+def most_characters(tokens: int) -> int:
+    """The longest text that is tokenized where `tokens` of it are kept."""
+    return tokens * CHARACTERS_PER_TOKEN
+
+
+def require_length(name: str, characters: int, tokens: int, escape: int = 1) -> None:
+    """Raises `RequestError` for a text that can't fit, before any work on it.
+
+    `escape` is how many characters may stand for one.
+    """
+    most = most_characters(tokens) * escape
+    if characters > most:
+        raise RequestError(
+            f"{name}: {characters:,} characters; at most {most:,} are possible where "
+            f"{tokens:,} tokens are"
+        )
+
+
+def token_ids(tokenizer: "Tokenizer", text: str, add_special_tokens: bool = False) -> list[int]:
+    """The ids of one text. `encode` would hold the interpreter, so that no stream could go on."""
+    ids: list[int] = tokenizer.encode_batch([text], add_special_tokens=add_special_tokens)[0].ids
+    return ids
+
+
 def load_tokenizer(folder: EngineFolder) -> "Tokenizer":
     """The tokenizer without truncation and padding; raises `ManifestError` if its file changed."""
     from tokenizers import Tokenizer

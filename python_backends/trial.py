@@ -132,7 +132,7 @@ def encode(
 def _embedder_rows(context: StageContext, query: str, texts: Sequence[str]) -> list[Tensors]:
     """The texts as texts, as queries and as passages."""
     tokenizer = TokenizerStage(context)
-    values = {"text": _strings(*texts)}
+    values = {"input_text": _strings(*texts)}
     kinds: tuple[dict[str, Any], ...] = (
         {},
         {"input_type": _strings("query")},

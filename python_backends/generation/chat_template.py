@@ -14,11 +14,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from ensembles.manifest import ManifestError
 from python_backends.context import EngineFolder
 from python_backends.errors import RequestError
+from python_backends.generation.messages import Message
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
-
-Message = Mapping[str, str]
 
 
 class _Generation(Extension):
@@ -161,24 +160,3 @@ def _folded(messages: Sequence[Message]) -> list[Message]:
 
 def _token(value: str | Mapping[str, str]) -> str:
     return value if isinstance(value, str) else value["content"]
-
-
-def read_messages(text: str) -> list[Message]:
-    """Parse the input `messages`; raises `RequestError` for any other form."""
-    form = 'a JSON list of {"role": "…", "content": "…"} is possible'
-    try:
-        messages = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"messages: not JSON; {form}") from error
-    if not isinstance(messages, list) or not messages:
-        raise RequestError(f"messages: not a list with elements; {form}")
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict) or set(message) != {"role", "content"}:
-            raise RequestError(f"messages[{index}]: not a role and a content; {form}")
-        if not all(isinstance(value, str) for value in message.values()):
-            raise RequestError(f"messages[{index}]: role and content must be strings; {form}")
-        if any(
-            "\ud800" <= character <= "\udfff" for text in message.values() for character in text
-        ):
-            raise RequestError(f"messages[{index}]: half of a surrogate pair; {form}")
-    return messages

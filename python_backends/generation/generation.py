@@ -116,10 +116,10 @@ class Generation:
         return None
 
     def _echoed_prompt(self) -> str:
-        """NVIDIA's contract can ask for the prompt before the answer; by default it doesn't."""
+        """NVIDIA's contract can ask for the prompt before an answer that is not streamed."""
         tensors = self.stream.tensors
-        wanted = tensors.scalar("exclude_input_in_output") is False and "text_input" in tensors
-        return tensors.text("text_input") if wanted else ""
+        wanted = tensors.scalar("exclude_input_in_output") is False and not self._is_streamed
+        return tensors.text("text_input") if wanted and "text_input" in tensors else ""
 
     def _send_chunk(self) -> str | None:
         """Send the text so far, or end the generation if the client has disconnected."""

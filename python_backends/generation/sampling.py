@@ -4,11 +4,13 @@ import math
 import secrets
 from dataclasses import asdict
 
+import numpy as np
+
 from ensembles.contracts import NVIDIA_SAMPLING
 from ensembles.manifest import Sampling
 from python_backends.engines.llm_engine import GenerationParams
 from python_backends.errors import RequestError
-from python_backends.tensors import Tensors
+from python_backends.tensors import Array, Tensors
 
 MAX_STOP_WORDS = 16
 MAX_STOP_WORD_CHARACTERS = 256
@@ -52,7 +54,9 @@ def read_params(tensors: Tensors, defaults: Sampling, room_tokens: int) -> Gener
     values = asdict(defaults) | {n: v for n in _RANGES if (v := _number(tensors, n)) is not None}
     if "temperature" not in tensors and _asks_for_sampling(tensors):
         values["temperature"] = values["temperature"] or 1.0
-    values["top_p"] = values["top_p"] or 1.0  # clients of NVIDIA's contract send 0 for no limit
+    if values["top_p"] == 0.0:  # in NVIDIA's contract: no limit beside a top_k, greedy without
+        values["top_p"] = 1.0
+        values["temperature"] = values["temperature"] if values["top_k"] else 0.0
     values["max_tokens"] = _max_tokens(tensors, defaults, room_tokens)
     values["min_tokens"] = _min_tokens(tensors, defaults, values["max_tokens"])
     return GenerationParams(**values, seed=_seed(tensors), stop_words=_stop_words(tensors))
@@ -64,7 +68,7 @@ def _number(tensors: Tensors, name: str) -> float | None:
         return None
     low, high = _RANGES[name]
     if not math.isfinite(value) or not low <= value <= high:
-        raise RequestError(f"{name}: {value} given; from {low:g} to {high:g} is possible")
+        raise RequestError(f"{name}: {value} given; from {low} to {high} is possible")
     return float(value) if isinstance(low, float) else int(value)
 
 
@@ -110,12 +114,12 @@ def _stop_words(tensors: Tensors) -> tuple[str, ...]:
     if len(words) > MAX_STOP_WORDS:
         raise RequestError(f"stop_words: {len(words)} given; at most {MAX_STOP_WORDS} are possible")
     for index, word in enumerate(words):
-        if not 1 <= len(word) <= MAX_STOP_WORD_CHARACTERS:
+        if len(word) > MAX_STOP_WORD_CHARACTERS:
             raise RequestError(
-                f"stop_words[{index}]: {len(word)} characters; a plain string of 1 to "
+                f"stop_words[{index}]: {len(word)} characters; a plain string of up to "
                 f"{MAX_STOP_WORD_CHARACTERS} is possible"
             )
-    return tuple(words)
+    return tuple(filter(None, words))  # NVIDIA's examples send ""
 
 
 def _refuse_unsupported(tensors: Tensors) -> None:
@@ -123,5 +127,10 @@ def _refuse_unsupported(tensors: Tensors) -> None:
         if (value := tensors.scalar(name)) is not None and value not in allowed:
             raise RequestError(f"{name}: {value} given; this model offers only {allowed[-1]}")
     for name in _UNSUPPORTED:
-        if name in tensors and tensors.array(name).size:
+        if name in tensors and not _asks_for_nothing(tensors.array(name)):
             raise RequestError(f"{name}: not offered by this model; leave it out")
+
+
+def _asks_for_nothing(array: Array) -> bool:
+    """No values, or empty strings only, which NVIDIA's own examples send."""
+    return not array.size or (array.dtype == np.object_ and not any(array.reshape(-1)))

@@ -18,14 +18,15 @@ from python_backends.engines.llm_engine import Delta, GenerationParams, LlmEngin
 from python_backends.engines.load import load_llm_engine
 from python_backends.errors import RequestError
 from python_backends.generation.answer import GroundedAnswer, PlainAnswer
-from python_backends.generation.chat_template import ChatTemplate, read_messages
+from python_backends.generation.chat_template import ChatTemplate
 from python_backends.generation.detokenizer import IncrementalDetokenizer, StopWords
 from python_backends.generation.generation import ChunkPacer, Generation
+from python_backends.generation.messages import JSON_ESCAPE, Message, read_messages
 from python_backends.generation.sampling import read_params
 from python_backends.generation.timeline import EngineMetrics, LlmMetrics, Timeline
 from python_backends.stage import Stream, StreamingStage
 from python_backends.tensors import Tensors
-from python_backends.tokenization import load_tokenizer
+from python_backends.tokenization import load_tokenizer, require_length, token_ids
 
 POLL_S = 0.02
 """Pause between two checks whether clients have disconnected. Streams that are being sent to check
@@ -119,19 +120,25 @@ class LlmStage(StreamingStage):
         if ("text_input" in tensors) == ("messages" in tensors):
             raise RequestError("text_input, messages: exactly one of them is needed")
         if "messages" in tensors:
-            prompt = self._chat_template.render(read_messages(tensors.text("messages")))
+            prompt = self._chat_template.render(self._messages(tensors.text("messages")))
         else:
             prompt = tensors.text("text_input")
+            require_length("text_input", len(prompt), self._max_tokens)
         # A chat template writes its own special tokens; a bare prompt gets the tokenizer's.
-        ids: list[int] = self._tokenizer.encode(
-            prompt, add_special_tokens="text_input" in tensors
-        ).ids
+        ids = token_ids(self._tokenizer, prompt, add_special_tokens="text_input" in tensors)
         if self._first_ids and ids[:2] == 2 * self._first_ids:  # the prompt wrote it too
             ids = ids[1:]
         if not ids:
             raise RequestError("text_input: empty; a text is needed")
         self._check_ids(ids, "text_input" if "text_input" in tensors else "messages")
         return ids
+
+    def _messages(self, text: str) -> list[Message]:
+        require_length("messages", len(text), self._max_tokens, JSON_ESCAPE)
+        messages = read_messages(text)
+        characters = sum(len(message["content"]) for message in messages)
+        require_length("messages", characters, self._max_tokens)
+        return messages
 
     def _answer(self, tensors: Tensors) -> PlainAnswer:
         if "sources" not in tensors:

@@ -5,7 +5,14 @@ from python_backends.context import StageContext
 from python_backends.errors import RequestError
 from python_backends.stage import Stage
 from python_backends.tensors import Outputs, Tensors
-from python_backends.tokenization import load_tokenizer, padded, require_text
+from python_backends.tokenization import (
+    load_tokenizer,
+    most_characters,
+    padded,
+    require_length,
+    require_text,
+    token_ids,
+)
 
 _MIN_PASSAGE_TOKENS = 16
 """A query that leaves less room for a passage is refused."""
@@ -21,13 +28,20 @@ class PairTokenizerStage(Stage):
         self._tokenizer = load_tokenizer(folder)
         self._query_tokenizer = load_tokenizer(folder)  # "only_second" can't truncate a single text
         self._room = folder.manifest.max_tokens - self._tokenizer.num_special_tokens_to_add(True)
+        self._most_characters = most_characters(folder.manifest.max_tokens)
+        self._max_passages = context.integer("max_passages")
         self._tokenizer.enable_truncation(folder.manifest.max_tokens, strategy="only_second")
 
     def answer(self, request: Tensors) -> Outputs:
         query = require_text("query", [request.text("query")])[0]
-        passages = require_text("passages", request.texts("passages"))
+        passages = request.texts("passages")
+        if len(passages) > self._max_passages:
+            raise RequestError(
+                f"passages: {len(passages):,} given; at most {self._max_passages:,} are possible"
+            )
         self._check_query(query)
-        rows = self._tokenizer.encode_batch([(query, passage) for passage in passages])
+        begins = [text[: self._most_characters] for text in require_text("passages", passages)]
+        rows = self._tokenizer.encode_batch([(query, passage) for passage in begins])
         return {
             "input_ids": padded(rows, "ids"),
             "attention_mask": padded(rows, "attention_mask"),
@@ -35,7 +49,8 @@ class PairTokenizerStage(Stage):
         }
 
     def _check_query(self, query: str) -> None:
-        tokens = len(self._query_tokenizer.encode(query, add_special_tokens=False))
+        require_length("query", len(query), self._room)
+        tokens = len(token_ids(self._query_tokenizer, query))
         if tokens > self._room - _MIN_PASSAGE_TOKENS:
             raise RequestError(
                 f"query: {tokens} tokens; at most {self._room - _MIN_PASSAGE_TOKENS} leave room "

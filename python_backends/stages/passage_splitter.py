@@ -9,9 +9,14 @@ from python_backends.context import StageContext
 from python_backends.errors import RequestError
 from python_backends.stage import Stage
 from python_backends.tensors import Outputs, Tensors
-from python_backends.tokenization import load_tokenizer, require_text
+from python_backends.tokenization import load_tokenizer, require_length, require_text, token_ids
 
 _SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "\n")
+
+_LONGEST_TOKEN_CHARACTERS = 24
+"""Vocabularies have few longer words."""
+_PART_CHARACTERS = 3
+"""Of base64, keys and URLs an LLM makes a token of 1.5 to 3 characters."""
 
 Span = tuple[int, int]
 """Start and end of a slice of a text, in characters."""
@@ -30,15 +35,20 @@ class PassageSplitterStage(Stage):
         self._tokenizer = load_tokenizer(context.engine_folder())
         self._max_tokens = context.integer("max_passage_tokens")
         self._max_passages = context.integer("max_passages")
+        self._max_question_tokens = context.integer("max_question_tokens")
 
     def answer(self, request: Tensors) -> Outputs:
         query = require_text("question", [request.text("question")])
-        documents = require_text("documents", request.texts("documents"))
+        self._check_question(query[0])
+        documents = request.texts("documents")
+        require_length("documents", sum(map(len, documents)), self._max_passages * self._max_tokens)
+        require_text("documents", documents)
         encodings = self._tokenizer.encode_batch(documents, add_special_tokens=False)
         passages: list[str] = []
         owners: list[int] = []
         for index, (document, encoding) in enumerate(zip(documents, encodings, strict=True)):
-            for start, end in split(document, encoding.offsets, self._max_tokens):
+            spans = list(short_spans(encoding.offsets))
+            for start, end in split(document, spans, self._max_tokens):
                 if passage := document[start:end].strip():
                     passages.append(passage)
                     owners.append(index)
@@ -51,6 +61,15 @@ class PassageSplitterStage(Stage):
             "passage_document": np.array(owners, dtype=np.int32),
         }
 
+    def _check_question(self, question: str) -> None:
+        """So long that it leaves room for a passage beside it, in the reranker and in the LLM."""
+        require_length("question", len(question), self._max_question_tokens)
+        tokens = len(token_ids(self._tokenizer, question))
+        if tokens > self._max_question_tokens:
+            raise RequestError(
+                f"question: {tokens} tokens; at most {self._max_question_tokens} are possible"
+            )
+
     def _check(self, documents: int, passages: int) -> None:
         if not passages:
             raise RequestError(f"documents: {documents} given, none has text that can be read")
@@ -59,6 +78,20 @@ class PassageSplitterStage(Stage):
                 f"documents: {documents} given, which make {passages} passages of up to "
                 f"{self._max_tokens} tokens; at most {self._max_passages} passages are possible"
             )
+
+
+def short_spans(offsets: Sequence[Span]) -> Iterator[Span]:
+    """The spans of tokens, long ones in parts.
+
+    A run without spaces, such as base64, is one unknown token of an embedder, and hundreds of an
+    LLM. So it counts as what an LLM would make of it.
+    """
+    for start, end in offsets:
+        if end - start <= _LONGEST_TOKEN_CHARACTERS:
+            yield start, end
+        else:
+            starts = range(start, end, _PART_CHARACTERS)
+            yield from ((at, min(at + _PART_CHARACTERS, end)) for at in starts)
 
 
 def split(text: str, offsets: Sequence[Span], max_tokens: int) -> Iterator[Span]:

@@ -11,10 +11,11 @@ from ensembles.contracts import PROMPT_BUILDER, SOURCES
 from ensembles.manifest import ManifestError
 from python_backends.context import StageContext
 from python_backends.errors import RequestError
-from python_backends.generation.chat_template import ChatTemplate, Message, strict_template
+from python_backends.generation.chat_template import ChatTemplate, strict_template
+from python_backends.generation.messages import Message
 from python_backends.stage import Stage
 from python_backends.tensors import Outputs, Tensors
-from python_backends.tokenization import load_tokenizer, require_text
+from python_backends.tokenization import load_tokenizer, require_length, require_text, token_ids
 
 
 class PromptBuilderStage(Stage):
@@ -39,6 +40,9 @@ class PromptBuilderStage(Stage):
     def answer(self, request: Tensors) -> Outputs:
         question = require_text("question", [request.text("question")])[0]
         sources = request.texts("sources")[: self._prompt.num_sources]
+        require_length("question", len(question), self._manifest.max_tokens)
+        for index, source in enumerate(sources):
+            require_length(f"sources[{index}]", len(source), self._manifest.max_tokens)
         budget = self._budget(request)
         # Bisection: the number of tokens only grows with the number of sources.
         count = bisect.bisect_right(
@@ -47,11 +51,7 @@ class PromptBuilderStage(Stage):
             key=lambda n: self._tokens(self._messages(question, sources[:n])),
         )
         if count == 0:
-            tokens = self._tokens(self._messages(question, sources[:1]))
-            raise RequestError(
-                f"question: {tokens} tokens of prompt with one source or none; {budget} fit beside "
-                f"the answer in {self._manifest.max_tokens}"
-            )
+            raise self._too_long(request, question, sources, budget)
         kept = {f"prompt_{s.name}": request.array(s.name)[:count] for s in SOURCES}
         return {"messages": [json.dumps(self._messages(question, sources[:count]))], **kept}
 
@@ -61,6 +61,28 @@ class PromptBuilderStage(Stage):
         if asked is not None and not 1 <= asked < context:
             raise RequestError(f"max_tokens: {asked} given; from 1 to {context - 1} is possible")
         return context - int(asked or self._manifest.sampling.max_tokens)
+
+    def _too_long(
+        self, request: Tensors, question: str, sources: list[str], budget: int
+    ) -> RequestError:
+        """Names the input without which the prompt would fit."""
+        alone = self._tokens(self._messages(question, []))
+        least = self._tokens(self._messages(question, sources[:1]))
+        context = self._manifest.max_tokens
+        if "max_tokens" in request and least < context:
+            return RequestError(
+                f"max_tokens: {request.scalar('max_tokens')} given; the question and one source "
+                f"take {least} tokens of the {context} that prompt and answer share"
+            )
+        if alone > budget:
+            return RequestError(
+                f"question: its prompt has {alone} tokens; {budget} fit beside the answer in "
+                f"{context}"
+            )
+        return RequestError(
+            f"sources[0]: {least - alone} tokens; {budget - alone} fit beside question and answer "
+            f"in {context}"
+        )
 
     def _messages(self, question: str, sources: list[str]) -> list[Message]:
         lines = [self._escaped(" ".join(source.split())) for source in sources]
@@ -80,7 +102,7 @@ class PromptBuilderStage(Stage):
 
     def _tokens(self, messages: list[Message]) -> int:
         prompt = self._chat_template.render(messages)
-        return len(self._tokenizer.encode(prompt, add_special_tokens=False))
+        return len(token_ids(self._tokenizer, prompt))
 
 
 def _user_template(source: str) -> Any:

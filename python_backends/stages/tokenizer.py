@@ -7,11 +7,19 @@ from python_backends.context import StageContext
 from python_backends.errors import RequestError
 from python_backends.stage import Stage
 from python_backends.tensors import Outputs, Tensors
-from python_backends.tokenization import load_encoder_tokenizer, padded, require_text
+from python_backends.tokenization import (
+    load_encoder_tokenizer,
+    most_characters,
+    padded,
+    require_text,
+)
 
 
 class TokenizerStage(Stage):
-    """Puts the embedder's prefix before each text, and truncates as sentence-transformers does."""
+    """Puts the embedder's prefix before each text, and truncates as sentence-transformers does.
+
+    Only the beginning of a long text is looked at, so its length costs nothing.
+    """
 
     contract = TOKENIZER
 
@@ -19,11 +27,18 @@ class TokenizerStage(Stage):
         folder = context.engine_folder()
         self._tokenizer = load_encoder_tokenizer(folder)
         self._prefixes: dict[str, str] = asdict(folder.manifest.prefixes)
+        self._most_characters = most_characters(folder.manifest.max_tokens)
+        self._max_texts = context.integer("max_texts")
 
     def answer(self, request: Tensors) -> Outputs:
         prefix = self._prefix(request)
-        texts = require_text("text", request.texts("text"))
-        rows = self._tokenizer.encode_batch([prefix + text for text in texts])
+        texts = request.texts("input_text")
+        if len(texts) > self._max_texts:
+            raise RequestError(
+                f"input_text: {len(texts):,} texts; at most {self._max_texts:,} are possible"
+            )
+        begins = [text[: self._most_characters] for text in require_text("input_text", texts)]
+        rows = self._tokenizer.encode_batch([prefix + text for text in begins])
         return {
             "input_ids": padded(rows, "ids"),
             "attention_mask": padded(rows, "attention_mask"),

@@ -9,7 +9,8 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from ensembles.manifest import ManifestError, read_manifest
 from python_backends.context import EngineFolder
 from python_backends.errors import RequestError
-from python_backends.generation.chat_template import ChatTemplate, read_messages, strict_template
+from python_backends.generation.chat_template import ChatTemplate, strict_template
+from python_backends.generation.messages import read_messages
 from tests.fakes import folders
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -191,17 +192,20 @@ FORM = 'a JSON list of {"role": "…", "content": "…"} is possible'
         ("[]", "messages: not a list with elements"),
         ('["hi"]', "messages[0]: not a role and a content"),
         ('[{"role": "user"}]', "messages[0]: not a role and a content"),
-        ('[{"role": "user", "content": "x", "name": "y"}]', "messages[0]: not a role and"),
-        ('[{"role": "user", "content": ["x"]}]', "messages[0]: role and content must be strings"),
-        ('[{"role": "user", "content": null}]', "messages[0]: role and content must be strings"),
-        ('[{"role": "user", "content": "\\ud800"}]', "messages[0]: half of a surrogate pair"),
+        ('[{"role": "user", "content": "x", "tool_calls": [1]}]', "messages[0].tool_calls: not"),
+        ('[{"role": "tool", "content": "x"}]', "messages[0].role: tool; this model calls no tools"),
+        ('[{"role": "user", "content": "x", "name": 1}]', "messages[0].name: a string is needed"),
+        ('[{"role": "user", "content": ["x"]}]', "messages[0].content[0]: "),
+        ('[{"role": "user", "content": [{"type": "image_url"}]}]', "messages[0].content[0]: "),
+        ('[{"role": "user", "content": [{"type": "text", "text": 1}]}]', "content[0].text: a str"),
+        ('[{"role": "user", "content": null}]', "messages[0].content: a string is needed"),
+        ('[{"role": "user", "content": "\\ud800"}]', "messages[0].content: half of a surrogate"),
     ],
 )
 def test_messages_of_another_form_are_refused_with_the_right_form(text, says):
     with pytest.raises(RequestError) as caught:
         read_messages(text)
-    assert str(caught.value) == f"{says}; {FORM}" or str(caught.value).startswith(says)
-    assert FORM in str(caught.value)
+    assert says in str(caught.value)
 
 
 def test_messages_pass_as_they_are():
