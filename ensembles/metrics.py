@@ -130,7 +130,7 @@ MODEL_UP = _gauge("rag_supervisor_model_up", "1 when the model answers, 0 otherw
 RECOVERIES = _counter(
     "rag_supervisor_recoveries_total",
     "Reloads of a model, or restarts of the server (model tritonserver), by cause: dead, stopped, "
-    "stuck or failing",
+    "stuck, failing or full",
     "cause",
 )
 CANARY_DURATION = _histogram(

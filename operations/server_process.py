@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import resource
 import secrets
 import signal
 import subprocess
@@ -22,6 +23,14 @@ START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 15
 EXIT_TIMEOUT_S = 10
 NAME = "tritonserver"
+MAX_OPEN_FILES = 65536
+KEEPALIVE = (
+    "--grpc-keepalive-time=60000",
+    "--grpc-keepalive-timeout=20000",
+    "--grpc-keepalive-permit-without-calls=1",
+    "--grpc-http2-max-pings-without-data=0",
+)
+"""A gRPC client that no longer answers loses its connection after 80 s; Triton's default is 2 h."""
 MARK = "TRITON_RAG_SERVER"
 """Environment variable that every process of a server inherits, with a value of its own."""
 
@@ -58,6 +67,7 @@ def server_options(
         f"--load-model={models}",
         f"--exit-timeout-secs={exit_timeout_s}",
         *(restrictions(admin_key) if ports.address != LOOPBACK else ()),
+        *KEEPALIVE,
         *options,
         # Else the header of a plain client does not reach our models (docs/traces.md).
         "--http-header-forward-pattern=(?i)^traceparent$",
@@ -116,7 +126,7 @@ class ServerProcess:
                 env=os.environ | command.variables | {MARK: self._mark},
                 pass_fds=(lock,),
                 start_new_session=True,
-                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no locks
+                preexec_fn=_prepare_process,  # noqa: PLW1509 - system calls, no locks
             )
         self._was_started = True
         try:
@@ -192,6 +202,13 @@ class ServerProcess:
             return "its log is above"
         lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join([*(line for line in lines if "failed to load" in line), *lines[-40:]])
+
+
+def _prepare_process() -> None:
+    """Each client is an open file, and shells allow 1,024."""
+    end_with_parent()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MAX_OPEN_FILES)), hard))
 
 
 def end_with_parent() -> None:

@@ -155,12 +155,16 @@ class Supervisor:
     def _lose_server(self, watch: Watch, cause: Cause) -> None:
         """End what is left of it: processes of its models outlive a killed server."""
         watch.close()
-        self._watch = None
         self._lost_s, self._cause = time.monotonic(), cause
         status = self._server.status()
         self._journal.connections_ended.inc(len(unsent_bytes(self.ports)))
+        if cause is Cause.FULL:  # it still works
+            complete, _ = drain(self._server, self._api, self._settings)
+            ended = "drained" if complete else "requests cut"
+        else:
+            ended = "killed" if status is None else f"ended (status {status})"
+        self._watch = None
         self._server.kill()
-        ended = "killed" if status is None else f"ended (status {status})"
         self._journal.add(SERVER, cause, ended, ok=False)
 
     def _restart(self) -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from operations.supervisor import processes
 from operations.supervisor.canary import SERVER_CANARY, Canary, canaries
+from operations.supervisor.drain import unsent_bytes
 from operations.supervisor.journal import SERVER, Cause, Journal
 from operations.supervisor.model_health import Backoff, ModelHealth
 from operations.supervisor.processes import Instance, State
@@ -41,6 +42,8 @@ class Watch:
         self._loading: set[str] = set()
         self._dead_before_loads: set[int] = set()
         self._lost_since_s: float | None = None
+        self._no_room = ""
+        """Why no client can connect, while that is so."""
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._threads = ThreadPoolExecutor(2 * len(self._canaries), "supervise")
@@ -48,7 +51,8 @@ class Watch:
     def problems(self) -> dict[str, str]:
         """Every model with what is wrong with it; empty text: nothing."""
         health = self._health.items()
-        return {model: one.problem for model, one in health if model != SERVER}
+        server = self._no_room or ("tritonserver is started again" if self.server_problem else "")
+        return {model: server or one.problem for model, one in health if model != SERVER}
 
     def close(self) -> None:
         """Let go; what is under way ends by itself."""
@@ -59,6 +63,7 @@ class Watch:
         """One look at everything."""
         found = processes.find(self.pid)
         with self._lock:
+            self._look_at_files()
             self._look_at_loads(found.dead, now_s)
             self._newest |= {one.name: one for one in found.living}
             for instance in list(self._newest.values()):
@@ -75,6 +80,19 @@ class Watch:
             self._journal.add(model, cause, f"{reason}; the server is started again", ok=False)
 
     # --- processes -----------------------------------------------------------------------------
+
+    def _look_at_files(self) -> None:
+        """Triton (2.51) keeps the connection of a client that cancelled, or died, after a request
+        on its stream was refused by Triton itself: a wrong type, shape or missing input.
+        """
+        used, limit = processes.open_files(self.pid)
+        room = limit - used
+        full = room < self._settings.spare_files
+        self._no_room = f"tritonserver has {used} of {limit} files open" if full else ""
+        most = limit * self._settings.lost_share
+        if used > most and (lost := used - len(unsent_bytes(self._api.ports))) > most:
+            reason = f"{lost} of {limit} open files, more than its clients hold"
+            self._give_up(SERVER, Cause.FULL, reason)
 
     def _look_at_loads(self, dead: frozenset[int], now_s: float) -> None:
         """Triton waits for ever for a process that dies while its model is being loaded.
@@ -125,6 +143,8 @@ class Watch:
     def _fault(self, canary: Canary) -> tuple[str, Cause | None]:
         """Ask, and say what is wrong; a full queue is not, nor is a late answer of a busy model."""
         progress: object = None
+        if self._no_room:
+            return self._no_room, None
         try:
             progress = self._api.progress(canary)
             answer = self._api.ask(canary, self._settings.canary_timeout_s)

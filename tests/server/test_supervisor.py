@@ -33,6 +33,9 @@ from operations.supervisor.health_endpoint import ALIVE, READY, STOPPING, Health
 from operations.supervisor.journal import SERVER, Cause
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
+from tests.chaos.requests import Ask
+from tests.chaos.traffic import cut_stream
+from tests.chaos.wire import Tensor
 from tests.server.conftest import BOUND_S, OpenStream, eventually, is_final, seen, tensor, text
 
 SETTINGS = SupervisorSettings(canary_interval_s=2.0, backoff_min_s=0.2, drain_s=60.0)
@@ -150,6 +153,20 @@ def test_a_stream_whose_model_dies_ends_with_an_error(running: Supervisor, model
     assert error is not None and "UNAVAILABLE" in str(error)
     stream.close()
     assert eventually(lambda: is_back(running, before))
+    ask(running)
+
+
+def test_a_server_is_started_again_before_lost_connections_fill_it(running: Supervisor) -> None:
+    """Triton keeps those of clients that go after it has refused a request on their stream."""
+    assert eventually(lambda: running.is_ready)
+    files, before = processes.open_files(running.pid), restarts(running)
+    limit = 2 * files.used + 40
+    psutil.Process(running.pid).rlimit(psutil.RLIMIT_NOFILE, (limit, limit))
+    wrong = Ask("llm", (Tensor("text_input", "INT32", (1,)),))
+    for _ in range(30):
+        assert "data-type" in cut_stream(f"127.0.0.1:{running.ports.grpc}", wrong)
+    assert eventually(lambda: is_back(running, before))
+    assert happened(running, SERVER, Cause.FULL, "drained")
     ask(running)
 
 

@@ -10,6 +10,7 @@ from operations.admin_key import KEY_VARIABLE, RESTRICTED, admin_key, restrictio
 from operations.ports import LOOPBACK, Ports
 from operations.preflight import PreflightError, ServingEnvironment
 from operations.server import TritonServer
+from operations.server_process import KEEPALIVE
 
 ENVIRONMENT = ServingEnvironment(Path("/e/bin/python3"), "3.11", "/lib", "1.26.4", Path("/triton"))
 OURS = "0123456789abcdef"
@@ -44,6 +45,10 @@ def test_every_port_is_at_the_address_and_calls_that_change_need_the_key(
     assert {f"--{port}-address=10.1.2.3" for port in ("http", "grpc", "metrics")} <= set(found)
     assert set(restrictions(OURS)) <= set(found)
     assert all(",".join(RESTRICTED) in option for option in restrictions(OURS))
+
+
+def test_clients_that_vanish_are_noticed(tmp_path: Path) -> None:
+    assert set(KEEPALIVE) <= set(command(tmp_path, LOOPBACK))
 
 
 def test_on_127_0_0_1_nothing_needs_a_key(tmp_path: Path) -> None:

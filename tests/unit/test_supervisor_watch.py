@@ -9,10 +9,11 @@ from prometheus_client.samples import Sample
 
 from ensembles.contracts import OVERLOADED
 from operations.ports import Ports
-from operations.supervisor import processes
+from operations.supervisor import processes, watch
 from operations.supervisor.canary import Canary
 from operations.supervisor.journal import Cause, Journal
-from operations.supervisor.processes import Found, Instance, State
+from operations.supervisor.model_health import NOT_ASKED
+from operations.supervisor.processes import Found, Instance, OpenFiles, State
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.triton_api import Answer, NoAnswer, TritonApi
 from operations.supervisor.watch import Watch
@@ -165,6 +166,39 @@ def test_a_server_that_is_gone_below_its_launcher_is_dead(machine: Machine, stat
     machine.watch.tick(1.0)
     machine.watch.tick(1.1 + SETTINGS.lasting_s)
     assert machine.watch.server_problem is Cause.DEAD
+
+
+@pytest.mark.parametrize(("clients", "problem"), [(10, Cause.FULL), (590, None)])
+def test_a_server_that_keeps_lost_connections_is_started_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, clients: int, problem: Cause | None
+) -> None:
+    """Those of living clients are no reason."""
+    monkeypatch.setattr(processes, "open_files", lambda pid: OpenFiles(600, 1000))
+    monkeypatch.setattr(watch, "unsent_bytes", lambda ports: [0] * clients)
+    machine.watch.tick(1.0)
+    assert machine.watch.server_problem is problem
+    says = "tritonserver is started again" if problem else NOT_ASKED
+    assert set(machine.watch.problems().values()) == {says}
+
+
+def test_nothing_is_ready_while_nobody_can_connect(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is a model to blame whose canary can't connect either."""
+    machine.watch._api = FailingApi()
+    for health in machine.watch._health.values():
+        health.heard(0.0)
+    monkeypatch.setattr(processes, "open_files", lambda pid: OpenFiles(990, 1000))
+    monkeypatch.setattr(watch, "unsent_bytes", lambda ports: [0] * 900)
+    machine.watch.tick(1.0)
+    assert set(machine.watch.problems().values()) == {"tritonserver has 990 of 1000 files open"}
+    for _ in range(SETTINGS.failures):
+        machine.watch._ask(machine.watch._canaries["tokenizer"])
+    assert machine.watch.server_problem is None and not machine.health.recovering
+    monkeypatch.setattr(processes, "open_files", lambda pid: OpenFiles(80, 1000))
+    machine.health.heard(2.0)
+    machine.watch.tick(2.0)
+    assert machine.watch.problems()["tokenizer"] == ""
 
 
 class FailingApi(LoadingApi):
