@@ -123,9 +123,7 @@ MODEL_METRICS = (
 )
 """The metrics on tritonserver's own metrics page."""
 
-SUPERVISOR_READY = _gauge(
-    "rag_supervisor_ready", "1 when every model answers its canary, 0 otherwise"
-)
+SUPERVISOR_READY = _gauge("rag_supervisor_ready", "1 while /readyz is 200, 0 otherwise")
 MODEL_UP = _gauge("rag_supervisor_model_up", "1 when the model answers, 0 otherwise")
 RECOVERIES = _counter(
     "rag_supervisor_recoveries_total",

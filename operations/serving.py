@@ -53,6 +53,9 @@ def serve_supervised(
                 f"probes {ports.address}:{running.health_port}{_log_note(server.log)}",
                 flush=True,
             )
+            for model, problem in running.problems().items():
+                if problem:
+                    print(f"not ready: {model}: {problem}", flush=True)
             status = 0
             try:
                 status = _run_beside(run, ports) if run else running.wait()
