@@ -117,6 +117,9 @@ def _library_faults(environment: ServingEnvironment) -> Iterator[str]:
     if not environment.stub.is_file():
         yield f"no stub for Python {environment.version} in {environment.triton}: run 'make setup'"
         return
+    if not os.access(environment.stub, os.R_OK):  # a Triton that used it itself took that away
+        yield f"{environment.stub}: user id {os.geteuid()} can't read it; its owner: chmod 755 it"
+        return
     search = f"{environment.library_folder}:{os.environ.get('LD_LIBRARY_PATH', '')}"
     variables = {"LD_LIBRARY_PATH": search, "PATH": with_system_folders()}
     listing = subprocess.run(
@@ -153,21 +156,24 @@ def _folder_faults(work_folder: Path) -> Iterator[str]:
         (work_folder, MIN_DISK_MIB, "disk", "name another with --work-folder"),
         (SHARED_MEMORY, MIN_SHARED_MEMORY_MIB, "shared memory", "models share tensors there"),
     ):
-        if reason := _not_writable(folder):
-            yield f"{folder}: user id {os.geteuid()} can't write there ({reason}); {hint}"
+        if reason := _unusable(folder):
+            yield f"{folder}: user id {os.geteuid()} can't use it ({reason}); {hint}"
         elif (free_mib := shutil.disk_usage(folder).free / 2**20) < need_mib:
             yield f"{unit}: {free_mib:.0f} MiB free in {folder}, {need_mib} MiB needed; {hint}"
 
 
-def _not_writable(folder: Path) -> str:
-    """The system's reason, tried; empty where all is well. Makes the folder."""
+def _unusable(folder: Path) -> str:
+    """The reason, found by trying; empty where all is well. Makes the work folder."""
+    is_work = folder != SHARED_MEMORY
     try:
-        if folder != SHARED_MEMORY:
+        if is_work:
             folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
-            return ""
+        with tempfile.NamedTemporaryFile(dir=folder) as file:
+            os.fchmod(file.fileno(), 0o700)
+            runs = os.access(file.name, os.X_OK)
     except OSError as error:
         return error.strerror or str(error)
+    return "mounted noexec, and Triton's stub is run there" if is_work and not runs else ""
 
 
 def engine_faults(sku: Sku, repository: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,7 +54,8 @@ class TritonServer(ServerProcess):
 
     def _command(self, environment: ServingEnvironment) -> list[str]:
         links = self.shared_memory.link_folder()
-        backends = link_backends(environment, links)
+        assert self.log is not None
+        backends = link_backends(environment, links, self.log.parent)
         return [
             str(environment.triton / "bin" / "tritonserver"),
             f"--model-repository={plain_path(self._repository, links)}",
@@ -81,16 +83,19 @@ def plain_path(path: Path, links: Path) -> Path:
     return link
 
 
-def link_backends(environment: ServingEnvironment, runtime: Path) -> Path:
-    """A backend directory of links: the wheel ships the stub apart from the backend."""
-    folder = runtime / "backends" / "python"
+def link_backends(environment: ServingEnvironment, links: Path, work_folder: Path) -> Path:
+    """A backend directory of links: the wheel ships the stub apart from the backend.
+
+    The stub is a copy in the work folder. Triton (2.51) sets its mode to 0100 before each start of
+    it: nobody else could use the wheel's after that, and on a read-only file system it would fail.
+    """
+    folder = links / "backends" / "python"
     folder.mkdir(parents=True, exist_ok=True)
+    stub, new = work_folder / environment.stub.name, work_folder / f".stub-{os.getpid()}"
+    shutil.copy(environment.stub, new)
+    new.replace(stub)  # one that runs can't be overwritten
     source = environment.triton / "backends" / "python"
-    for path in (
-        source / "libtriton_python.so",
-        source / "triton_python_backend_utils.py",
-        environment.stub,
-    ):
+    for path in (source / "libtriton_python.so", source / "triton_python_backend_utils.py", stub):
         link = folder / path.name
         link.unlink(missing_ok=True)
         link.symlink_to(path)
@@ -100,5 +105,6 @@ def link_backends(environment: ServingEnvironment, runtime: Path) -> Path:
 def environment_variables(environment: ServingEnvironment) -> dict[str, str]:
     """The stub takes its packages from the first python3 on PATH, and is started by bash."""
     path = f"{environment.python.parent}:{with_system_folders()}"
-    libraries = f"{environment.library_folder}:{os.environ.get('LD_LIBRARY_PATH', '')}"
+    of_wheel = environment.triton.parents[1] / "nvidia_pytriton.libs"  # the stub's, if it is moved
+    libraries = f"{environment.library_folder}:{of_wheel}:{os.environ.get('LD_LIBRARY_PATH', '')}"
     return {"PATH": path, "LD_LIBRARY_PATH": libraries}

@@ -1,5 +1,6 @@
 """Where a server listens, and who may change it there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from operations.ports import LOOPBACK, Ports
 from operations.preflight import PreflightError, ServingEnvironment
 from operations.server import TritonServer
 from operations.server_process import KEEPALIVE
+from operations.shared_memory import SharedMemory
 
 ENVIRONMENT = ServingEnvironment(Path("/e/bin/python3"), "3.11", "/lib", "1.26.4", Path("/triton"))
 OURS = "0123456789abcdef"
@@ -34,7 +36,11 @@ def test_the_address_is_asked_for_by_number(command: str, capsys) -> None:
 
 def command(tmp_path: Path, address: str) -> list[str]:
     server = TritonServer(load_sku("cpu"), Ports(address=address), tmp_path / "log", tmp_path)
-    return server._command(ENVIRONMENT)
+    server.shared_memory = SharedMemory(tmp_path)
+    environment = replace(ENVIRONMENT, triton=tmp_path)
+    environment.stub.parent.mkdir(parents=True)
+    environment.stub.touch()
+    return server._command(environment)
 
 
 def test_every_port_is_at_the_address_and_calls_that_change_need_the_key(

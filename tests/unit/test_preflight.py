@@ -116,7 +116,7 @@ def test_too_little_space_names_both_places(machine):
 
 def test_folders_that_cannot_be_written_say_why(machine, monkeypatch):
     """/proc takes no folders of anybody, root included."""
-    user, nowhere = f"user id {os.geteuid()} can't write there", Path("/proc/nowhere")
+    user, nowhere = f"user id {os.geteuid()} can't use it", Path("/proc/nowhere")
     monkeypatch.setattr(preflight, "SHARED_MEMORY", nowhere)
     work, memory = faults(machine.environment, SKU, PORTS, machine.repository, nowhere / "work")
     assert work.startswith(f"/proc/nowhere/work: {user} (No such file or directory); name another")

@@ -9,7 +9,8 @@ import pytest
 
 from builders.spec import load_sku
 from operations.ports import Ports, without_proxy
-from operations.server import TritonServer, plain_path
+from operations.preflight import ServingEnvironment
+from operations.server import TritonServer, link_backends, plain_path
 from operations.server_process import ServerError, ServerProcess, StartCommand, last_error
 from operations.shared_memory import SharedMemory
 
@@ -77,6 +78,19 @@ def test_a_path_that_bash_would_split_becomes_a_link(tmp_path: Path) -> None:
         repository.mkdir(parents=True)
         link = plain_path(repository, tmp_path)
         assert link == tmp_path / "models" and link.resolve() == repository
+
+
+def test_the_stub_is_a_copy_of_ours(tmp_path: Path) -> None:
+    """Triton changes its mode, so that no other account could use the wheel's."""
+    environment = ServingEnvironment(Path("/p"), "3.11", "/lib", "1.26.4", tmp_path / "wheel")
+    environment.stub.parent.mkdir(parents=True)
+    environment.stub.write_text("stub")
+    for _ in range(2):  # once more after a restart, with what Triton left
+        backends = link_backends(environment, tmp_path, tmp_path)
+        linked = backends / "python" / environment.stub.name
+        linked.chmod(0o100)
+    assert linked.resolve() == tmp_path / environment.stub.name
+    assert environment.stub.stat().st_mode & 0o777 != 0o100
 
 
 def test_a_second_server_does_not_empty_the_log_of_the_first(tmp_path: Path) -> None:
