@@ -245,7 +245,7 @@ def test_reads_a_models_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_counts_open_files() -> None:
     before = processes.open_files(os.getpid())
-    with Path(os.devnull).open():
+    with Path(os.devnull).open("rb"):
         assert processes.open_files(os.getpid()) == (before.used + 1, before.limit)
     assert processes.open_files(2**22 + 1).used == 0, "nobody has this number"
 
