@@ -21,6 +21,9 @@ PIP_FLAGS := -qq --disable-pip-version-check
 BUILD := .venv/bin/python
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= true
+# What runs here asks servers of this machine, which a proxy would look for on itself.
+comma := ,
+export no_proxy := localhost,127.0.0.1$(addprefix $(comma),$(or $(no_proxy),$(NO_PROXY)))
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -41,7 +44,7 @@ setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minut
 	@echo "[setup 2/2] serving environment, no torch: .venv-serve (about 0.5 minutes) …"
 	@$(PYTHON) -m venv .venv-serve
 	@.venv-serve/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/serve-cpu.lock
-	@.venv-serve/bin/pip install $(PIP_FLAGS) --no-deps -e .
+	@echo ../../../.. > "$$(echo .venv-serve/lib/python3.*/site-packages)/triton-rag.pth"  # relative: Triton's Python reads no letters outside ASCII
 	@touch $@
 
 build-engines: setup  ## make the engines of SKU (default cpu) and render model_repository/

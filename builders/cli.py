@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import click
 
+from builders.engine import ENGINES
 from builders.engine_builds import build_all, engine_builds
 from builders.engine_plan import Flavour
 from builders.engines_gc import collect
@@ -16,7 +17,7 @@ from builders.planner.candidates import PRECISION_NAMES
 from builders.planner.options import LlmOptions
 from builders.rebuild_reasons import rebuild_reasons
 from builders.render import render as render_repository
-from builders.repository import REPOSITORY, differences, link_engines, write
+from builders.repository import REPOSITORY, check_writable, differences, link_engines, write
 from builders.spec import ROOT, load_pipeline, load_sku, sku_names
 
 MIB = 2**20
@@ -85,6 +86,7 @@ def _names(models: str) -> list[str]:
 @click.option("--jobs", default=0, help="Most builds at once; 0: as cores and memory allow.")
 def build_engines(sku: str, models: str, jobs: int, **llm: Any) -> int:
     """Make the engines of a SKU, link them in and render the model repository."""
+    check_writable(REPOSITORY, ENGINES)
     chosen = load_sku(sku)
     builds = engine_builds(chosen, _names(models), LlmOptions(**llm), on_this_machine=True)
     link_engines(build_all(builds, chosen, jobs))

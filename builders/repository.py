@@ -2,10 +2,12 @@
 
 import difflib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from builders.engine import Engine
+from builders.errors import BuildError
 from builders.served_models import PYTHON_MODELS
 from builders.spec import ENGINE_LINK, ROOT
 
@@ -26,6 +28,21 @@ def write(files: dict[str, str], repository: Path = REPOSITORY) -> list[str]:
         path.unlink()
         changed.append(str(path.relative_to(repository)))
     return changed
+
+
+def check_writable(*folders: Path) -> None:
+    """Raises `BuildError`, before anything is begun, where this account may not write."""
+    for folder in folders:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        try:
+            with tempfile.NamedTemporaryFile(dir=there):
+                pass
+        except OSError as error:
+            raise BuildError(
+                f"{there}: user id {os.geteuid()} can't write there ({error.strerror}); its owner "
+                f"is user id {there.stat().st_uid}: build as that account or in a clone of your "
+                "own. To serve what is built: .venv/bin/python -m operations serve --work-folder …"
+            ) from error
 
 
 def stale(files: dict[str, str], repository: Path = REPOSITORY) -> Iterator[Path]:

@@ -5,10 +5,12 @@ Run by any Python before an environment exists: `python3 -m builders.setup_check
 
 import ctypes.util
 import importlib.util
+import os
 import platform
 import shutil
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 MIN_DISK_GIB = 5
@@ -34,6 +36,14 @@ def faults(folder: Path) -> "list[str]":
         found.append(
             f"libpython{package}.so.1.0 not found, without which Triton hangs while loading: "
             f"apt-get install libpython{package}"
+        )
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        found.append(
+            f"{folder}: user id {os.geteuid()} can't write there ({error.strerror}); its owner is "
+            f"user id {folder.stat().st_uid}: set up as that account, or in a clone of your own"
         )
     free_gib = shutil.disk_usage(folder).free / 2**30
     if free_gib < MIN_DISK_GIB:

@@ -123,14 +123,12 @@ MODEL_METRICS = (
 )
 """The metrics on tritonserver's own metrics page."""
 
-SUPERVISOR_READY = _gauge(
-    "rag_supervisor_ready", "1 when every model answers its canary, 0 otherwise"
-)
+SUPERVISOR_READY = _gauge("rag_supervisor_ready", "1 while /readyz is 200, 0 otherwise")
 MODEL_UP = _gauge("rag_supervisor_model_up", "1 when the model answers, 0 otherwise")
 RECOVERIES = _counter(
     "rag_supervisor_recoveries_total",
     "Reloads of a model, or restarts of the server (model tritonserver), by cause: dead, stopped, "
-    "stuck or failing",
+    "stuck, failing or full",
     "cause",
 )
 CANARY_DURATION = _histogram(

@@ -3,24 +3,25 @@
 import ipaddress
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from builders.errors import BuildError
-from builders.spec import ROOT, load_sku
+from builders.spec import load_sku
 from operations import serve_gpu
 from operations.gpu_commands import Mode
 from operations.gpu_preflight import gpu_faults, serving_environment
 from operations.ports import EVERY_ADDRESS, LOOPBACK, Ports, free_ports, port_faults
-from operations.preflight import PreflightError, faults, probe
+from operations.preflight import WORK_FOLDER, PreflightError, faults, probe
 from operations.server import ENVIRONMENT, TritonServer
 from operations.server_process import ServerError
 from operations.serving import serve_supervised
 from operations.supervisor.settings import HEALTH_PORT, SupervisorSettings
 from operations.traces import DEFAULT_COLLECTOR, trace_options
 
-LOG = ROOT / "build" / "tritonserver.log"
+LOG_NAME = "tritonserver.log"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except (BuildError, PreflightError, ServerError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:  # a file that this account may not read, a disk that is gone
+        print(f"{error.filename or 'the machine'}: {error.strerror or error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, click.Abort):  # before the server was up
         return 130
@@ -60,6 +64,13 @@ def _shared_options(command: Callable[..., int]) -> Callable[..., int]:
             callback=_ipv4,
             help=f"IPv4 address to listen on; {EVERY_ADDRESS} is every one of this machine.",
         ),
+        click.option(
+            "--work-folder",
+            type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
+            default=WORK_FOLDER,
+            show_default="build",
+            help="cpu SKU: the folder that is written to, for the log.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -73,7 +84,14 @@ def cli() -> None:
 
 @cli.command()
 @_shared_options
-def preflight(sku: str, http_port: int, grpc_port: int, metrics_port: int, address: str) -> int:
+def preflight(
+    sku: str,
+    http_port: int,
+    grpc_port: int,
+    metrics_port: int,
+    address: str,
+    work_folder: Path,
+) -> int:
     """Say what keeps this machine from serving, one sentence a fault.
 
     Exit status: 0 ready to serve, 1 not.
@@ -82,7 +100,7 @@ def preflight(sku: str, http_port: int, grpc_port: int, metrics_port: int, addre
     if asked.gpu:
         found = list(gpu_faults(asked, ports, serving_environment()))
     else:
-        found = list(faults(probe(ENVIRONMENT), asked, ports))
+        found = list(faults(probe(ENVIRONMENT), asked, ports, folder=work_folder))
     print("\n".join(found) or "ready to serve")
     return 1 if found else 0
 
@@ -117,6 +135,7 @@ def serve(
     grpc_port: int,
     metrics_port: int,
     address: str,
+    work_folder: Path,
     free: bool,
     health_port: int,
     drain_s: float,
@@ -126,7 +145,8 @@ def serve(
 ) -> int:
     """Run tritonserver under its supervisor until interrupted.
 
-    The log of the cpu SKU is build/tritonserver.log. A GPU SKU is served in NVIDIA's container.
+    The log of the cpu SKU is tritonserver.log in the work folder. A GPU SKU is served in NVIDIA's
+    container.
 
     Exit status: 0 when every request was answered before the end (and --run ended with 0), else 1.
     """
@@ -139,9 +159,9 @@ def serve(
         return serve_gpu.serve(
             asked, ports, health_port=health_port, drain_s=drain_s, traces=traces, **gpu_options
         )
-    LOG.parent.mkdir(exist_ok=True)
     options, variables = trace_options(traces) if traces else ((), {})
-    server = TritonServer(asked, ports, LOG, options=options, variables=variables)
+    log = work_folder / LOG_NAME
+    server = TritonServer(asked, ports, log, options=options, variables=variables)
     return serve_supervised(server, SupervisorSettings(drain_s=drain_s), health_port, run)
 
 

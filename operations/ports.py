@@ -1,6 +1,7 @@
 """Where a server listens."""
 
 import errno
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,12 @@ class Ports:
     def by_name(self) -> dict[str, int]:
         """For messages."""
         return {"http": self.http, "grpc": self.grpc, "metrics": self.metrics}
+
+
+def without_proxy(address: str) -> dict[str, str]:
+    """Variables for programs that talk to this machine: a proxy would ask itself (gRPC, curl)."""
+    direct = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "localhost", address]
+    return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(filter(None, direct)))
 
 
 def free_ports(address: str = LOOPBACK) -> Ports:

@@ -8,18 +8,23 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from builders.engine import published
 from builders.repository import REPOSITORY, engine_links
-from builders.spec import Sku
+from builders.spec import ROOT, Sku
 from ensembles.manifest import TOKENIZER_FILE, ManifestError, check_file
 from operations.ports import Ports, port_faults
+from operations.shared_memory import FOLDER as SHARED_MEMORY
 
 PYTHON_VERSIONS = ("3.11", "3.12")
-MIN_DISK_GIB = 1
+WORK_FOLDER = ROOT / "build"
+"""Where the log is, unless told otherwise."""
+MIN_DISK_MIB = 64
+"""For the log."""
 MIN_SHARED_MEMORY_MIB = 256
 
 
@@ -57,6 +62,10 @@ print(json.dumps({
 """
 
 
+_STUB_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+"""The stub's Python takes no other: of a path it may read no letters outside ASCII."""
+
+
 class PreflightError(Exception):
     """Why the server would not come up; one sentence a line."""
 
@@ -66,7 +75,13 @@ def probe(environment: Path) -> ServingEnvironment:
     python = environment / "bin" / "python3"
     if not python.is_file():
         raise PreflightError(f"no serving environment in {environment}: run 'make setup'")
-    answer = json.loads(subprocess.check_output([python, "-c", _PROBE], text=True))
+    asked = subprocess.run(
+        [python, "-c", _PROBE], check=False, env=os.environ | _STUB_LOCALE, capture_output=True
+    )
+    if asked.returncode:
+        last = asked.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise PreflightError(f"{python} does not run as Triton runs it ({last}): run 'make setup'")
+    answer = json.loads(asked.stdout)
     if answer["version"] not in PYTHON_VERSIONS:
         raise PreflightError(
             f"Python {answer['version']} in {environment}; the Triton wheel serves with "
@@ -74,19 +89,27 @@ def probe(environment: Path) -> ServingEnvironment:
         )
     if not answer["triton"]:
         raise PreflightError(f"nvidia-pytriton is not installed in {environment}: run 'make setup'")
-    return ServingEnvironment(
-        python, answer["version"], answer["library_folder"], answer["numpy"], Path(answer["triton"])
-    )
+    version, libraries, numpy = (answer[key] for key in ("version", "library_folder", "numpy"))
+    return ServingEnvironment(python, version, libraries, numpy, _path(answer["triton"]))
+
+
+def _path(text: str) -> Path:
+    """A path as a Python without UTF-8 tells it."""
+    return Path(os.fsencode(text).decode(errors="replace"))
 
 
 def faults(
-    environment: ServingEnvironment, sku: Sku, ports: Ports, repository: Path = REPOSITORY
+    environment: ServingEnvironment,
+    sku: Sku,
+    ports: Ports,
+    repository: Path = REPOSITORY,
+    folder: Path = WORK_FOLDER,
 ) -> Iterator[str]:
-    """Everything that would keep the server from serving."""
+    """Everything that would keep the server from serving; `folder` is for its log."""
+    yield from _folder_faults(folder)
     yield from _library_faults(environment)
     yield from _numpy_faults(environment)
     yield from port_faults(ports.by_name(), ports.address)
-    yield from _space_faults(repository)
     yield from engine_faults(sku, repository)
 
 
@@ -94,11 +117,15 @@ def _library_faults(environment: ServingEnvironment) -> Iterator[str]:
     if not environment.stub.is_file():
         yield f"no stub for Python {environment.version} in {environment.triton}: run 'make setup'"
         return
+    if not os.access(environment.stub, os.R_OK):  # a Triton that used it itself took that away
+        yield f"{environment.stub}: user id {os.geteuid()} can't read it; its owner: chmod 755 it"
+        return
     search = f"{environment.library_folder}:{os.environ.get('LD_LIBRARY_PATH', '')}"
+    variables = {"LD_LIBRARY_PATH": search, "PATH": with_system_folders()}
     listing = subprocess.run(
         ["ldd", environment.stub],
         check=False,
-        env=os.environ | {"LD_LIBRARY_PATH": search},
+        env=os.environ | variables,
         capture_output=True,
         text=True,
     ).stdout
@@ -118,14 +145,35 @@ def _numpy_faults(environment: ServingEnvironment) -> Iterator[str]:
         )
 
 
-def _space_faults(repository: Path) -> Iterator[str]:
-    for folder, need, unit in (
-        (repository, MIN_DISK_GIB * 2**30, "disk"),
-        (Path("/dev/shm"), MIN_SHARED_MEMORY_MIB * 2**20, "shared memory"),
+def with_system_folders() -> str:
+    """PATH, with the folders of bash and ldd, which a service manager may leave out."""
+    return f"{os.environ.get('PATH', '')}:/usr/local/bin:/usr/bin:/bin"
+
+
+def _folder_faults(work_folder: Path) -> Iterator[str]:
+    """The two folders that are written to."""
+    for folder, need_mib, unit, hint in (
+        (work_folder, MIN_DISK_MIB, "disk", "name another with --work-folder"),
+        (SHARED_MEMORY, MIN_SHARED_MEMORY_MIB, "shared memory", "models share tensors there"),
     ):
-        free = shutil.disk_usage(folder).free
-        if free < need:
-            yield f"{unit}: {free / 2**20:.0f} MiB free in {folder}, {need / 2**20:.0f} MiB needed"
+        if reason := _unusable(folder):
+            yield f"{folder}: user id {os.geteuid()} can't use it ({reason}); {hint}"
+        elif (free_mib := shutil.disk_usage(folder).free / 2**20) < need_mib:
+            yield f"{unit}: {free_mib:.0f} MiB free in {folder}, {need_mib} MiB needed; {hint}"
+
+
+def _unusable(folder: Path) -> str:
+    """The reason, found by trying; empty where all is well. Makes the work folder."""
+    is_work = folder != SHARED_MEMORY
+    try:
+        if is_work:
+            folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder) as file:
+            os.fchmod(file.fileno(), 0o700)
+            runs = os.access(file.name, os.X_OK)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "mounted noexec, and Triton's stub is run there" if is_work and not runs else ""
 
 
 def engine_faults(sku: Sku, repository: Path) -> Iterator[str]:

@@ -1,24 +1,33 @@
 """The tritonserver of the wheel in .venv-serve, which serves the cpu SKU."""
 
 import os
-import tempfile
+import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from builders.repository import REPOSITORY
 from builders.spec import ROOT, Sku
 from operations.ports import Ports
-from operations.preflight import PreflightError, ServingEnvironment, faults, probe
+from operations.preflight import (
+    PreflightError,
+    ServingEnvironment,
+    faults,
+    probe,
+    with_system_folders,
+)
 from operations.server_process import ServerProcess, StartCommand, server_options
 
 ENVIRONMENT = ROOT / ".venv-serve"
+_PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
 
 
 class TritonServer(ServerProcess):
     """`with TritonServer(sku, ports, log) as server:` serves `repository` until the block ends.
 
     Its start raises `PreflightError` for what the machine lacks, `ServerError` when the server
-    ends or is not ready in time. `variables` come on top of the environment.
+    ends or is not ready in time. `variables` come on top of the environment. The log's folder is
+    the only one that is written to, beside /dev/shm.
     """
 
     def __init__(
@@ -33,21 +42,23 @@ class TritonServer(ServerProcess):
         super().__init__(ports, log, self._checked_command)
         self._variables = dict(variables or {})
         self._sku, self._repository, self._options = sku, repository, options
-        self._runtime = tempfile.TemporaryDirectory(prefix="triton-runtime-")
 
     def _checked_command(self) -> StartCommand:
         environment = probe(ENVIRONMENT)
-        if found := list(faults(environment, self._sku, self.ports, self._repository)):
+        assert self.log is not None
+        folder = self.log.parent
+        if found := list(faults(environment, self._sku, self.ports, self._repository, folder)):
             raise PreflightError("\n".join(found))
-        return StartCommand(
-            self._command(environment), environment_variables(environment) | self._variables
-        )
+        variables = environment_variables(environment) | {"TMPDIR": str(folder)}
+        return StartCommand(self._command(environment), variables | self._variables)
 
     def _command(self, environment: ServingEnvironment) -> list[str]:
-        backends = link_backends(environment, Path(self._runtime.name))
+        links = self.shared_memory.link_folder()
+        assert self.log is not None
+        backends = link_backends(environment, links, self.log.parent)
         return [
             str(environment.triton / "bin" / "tritonserver"),
-            f"--model-repository={self._repository}",
+            f"--model-repository={plain_path(self._repository, links)}",
             f"--backend-directory={backends}",
             f"--cache-directory={environment.triton / 'caches'}",
             "--allow-gpu-metrics=false",
@@ -62,16 +73,29 @@ class TritonServer(ServerProcess):
         ]
 
 
-def link_backends(environment: ServingEnvironment, runtime: Path) -> Path:
-    """A backend directory of links: the wheel ships the stub apart from the backend."""
-    folder = runtime / "backends" / "python"
+def plain_path(path: Path, links: Path) -> Path:
+    """The path, or a link to it: the stub is started by a line of bash without quotes."""
+    if _PLAIN_PATH.fullmatch(str(path)):
+        return path
+    link = links / "models"
+    link.unlink(missing_ok=True)
+    link.symlink_to(path)
+    return link
+
+
+def link_backends(environment: ServingEnvironment, links: Path, work_folder: Path) -> Path:
+    """A backend directory of links: the wheel ships the stub apart from the backend.
+
+    The stub is a copy in the work folder. Triton (2.51) sets its mode to 0100 before each start of
+    it: nobody else could use the wheel's after that, and on a read-only file system it would fail.
+    """
+    folder = links / "backends" / "python"
     folder.mkdir(parents=True, exist_ok=True)
+    stub, new = work_folder / environment.stub.name, work_folder / f".stub-{os.getpid()}"
+    shutil.copy(environment.stub, new)
+    new.replace(stub)  # one that runs can't be overwritten
     source = environment.triton / "backends" / "python"
-    for path in (
-        source / "libtriton_python.so",
-        source / "triton_python_backend_utils.py",
-        environment.stub,
-    ):
+    for path in (source / "libtriton_python.so", source / "triton_python_backend_utils.py", stub):
         link = folder / path.name
         link.unlink(missing_ok=True)
         link.symlink_to(path)
@@ -79,7 +103,8 @@ def link_backends(environment: ServingEnvironment, runtime: Path) -> Path:
 
 
 def environment_variables(environment: ServingEnvironment) -> dict[str, str]:
-    """The stub takes its packages from the first python3 on PATH."""
-    path = f"{environment.python.parent}:{os.environ.get('PATH', '')}"
-    libraries = f"{environment.library_folder}:{os.environ.get('LD_LIBRARY_PATH', '')}"
+    """The stub takes its packages from the first python3 on PATH, and is started by bash."""
+    path = f"{environment.python.parent}:{with_system_folders()}"
+    of_wheel = environment.triton.parents[1] / "nvidia_pytriton.libs"  # the stub's, if it is moved
+    libraries = f"{environment.library_folder}:{of_wheel}:{os.environ.get('LD_LIBRARY_PATH', '')}"
     return {"PATH": path, "LD_LIBRARY_PATH": libraries}

@@ -2,32 +2,48 @@
 
 import contextlib
 import ctypes
+import fcntl
+import http.client
 import os
+import re
+import resource
 import secrets
 import signal
 import subprocess
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 from operations.admin_key import admin_key, restrictions
-from operations.ports import LOOPBACK, Ports
+from operations.ports import LOOPBACK, Ports, without_proxy
 from operations.shared_memory import SharedMemory
 
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 15
 EXIT_TIMEOUT_S = 10
 NAME = "tritonserver"
+MAX_OPEN_FILES = 65536
+KEEPALIVE = (
+    "--grpc-keepalive-time=60000",
+    "--grpc-keepalive-timeout=20000",
+    "--grpc-keepalive-permit-without-calls=1",
+    "--grpc-http2-max-pings-without-data=0",
+)
+"""A gRPC client that no longer answers loses its connection after 80 s; Triton's default is 2 h."""
 MARK = "TRITON_RAG_SERVER"
 """Environment variable that every process of a server inherits, with a value of its own."""
 
 
+_PREFIX = re.compile(r"^[IWEF]\d{4} [\d:.]+ \d+ \S+\] ")
+_ERROR = re.compile(r"^[EF]\d{4} |^bash: |[a-z]Error: |Permission denied|No such file")
+
+
 class ServerError(Exception):
-    """The server did not come up; the message ends with its log."""
+    """The server did not come up; the message begins with its last error and ends with its log."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +74,7 @@ def server_options(
         f"--load-model={models}",
         f"--exit-timeout-secs={exit_timeout_s}",
         *(restrictions(admin_key) if ports.address != LOOPBACK else ()),
+        *KEEPALIVE,
         *options,
         # Else the header of a plain client does not reach our models (docs/traces.md).
         "--http-header-forward-pattern=(?i)^traceparent$",
@@ -105,18 +122,17 @@ class ServerProcess:
     def start(self) -> None:
         """Check the machine, start, and wait until every model is ready. Raises `ServerError`."""
         command = self._prepare()
-        mode = "ab" if self._was_started else "wb"
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(self.shared_memory.locked())
-            log = stack.enter_context(self.log.open(mode)) if self.log else None
+            log = stack.enter_context(self._open_log(self.log)) if self.log else None
             self._process = subprocess.Popen(
                 command.words,
                 stdout=log,
                 stderr=log,
-                env=os.environ | command.variables | {MARK: self._mark},
+                env=self._environment(command),
                 pass_fds=(lock,),
                 start_new_session=True,
-                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no locks
+                preexec_fn=_prepare_process,  # noqa: PLW1509 - system calls, no locks
             )
         self._was_started = True
         try:
@@ -169,29 +185,65 @@ class ServerProcess:
         assert self._process is not None, "the server is not running"
         return self._process
 
+    def _environment(self, command: StartCommand) -> dict[str, str]:
+        proxy = without_proxy(self.ports.asked_at)
+        return {**os.environ, **proxy, **command.variables, MARK: self._mark}
+
+    def _open_log(self, log: Path) -> IO[bytes]:
+        """Emptied at the first start; another one where a running server writes to it."""
+        file = log.open("ab")
+        if self._was_started:
+            return file
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            self.log = log.with_stem(f"{log.stem}-{self.ports.http}")
+            file = self.log.open("ab")
+        file.truncate(0)
+        return file
+
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._is_ready():
             if (status := self.status()) is not None:
-                raise ServerError(f"tritonserver ended ({status}):\n{self._tail()}")
+                raise ServerError(f"tritonserver ended ({status}): {self._tail()}")
             if time.monotonic() > deadline:
-                raise ServerError(f"not ready after {START_TIMEOUT_S} s:\n{self._tail()}")
+                raise ServerError(f"not ready after {START_TIMEOUT_S} s: {self._tail()}")
             time.sleep(0.05)
 
     def _is_ready(self) -> bool:
-        url = f"http://{self.ports.asked_at}:{self.ports.http}/v2/health/ready"
+        """Asked without the proxy that http_proxy names: it would ask itself."""
+        at = http.client.HTTPConnection(self.ports.asked_at, self.ports.http, timeout=2)
         try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:  # URLError is one
+            at.request("GET", "/v2/health/ready")
+            return at.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
             return False
+        finally:
+            at.close()
 
     def _tail(self) -> str:
-        """Why models were not loaded, which the end may hide behind tables, and the end."""
+        """Its last error; then why models were not loaded, which the end may hide, and the end."""
         if self.log is None:
             return "its log is above"
-        lines = self.log.read_text(errors="replace", encoding="utf-8").splitlines()
-        return "\n".join([*(line for line in lines if "failed to load" in line), *lines[-40:]])
+        lines = self.log.read_text("utf-8", errors="replace").splitlines()
+        failed = [line for line in lines if "failed to load" in line]
+        return "\n".join([last_error(lines), *failed, *lines[-40:]])
+
+
+def last_error(log: Sequence[str]) -> str:
+    """The last line that tells of one, without Triton's time and place; else the last line."""
+    errors = [line for line in log if _ERROR.search(line)]
+    last = (errors or list(log) or ["its log is empty"])[-1]
+    return _PREFIX.sub("", last).strip('" ')
+
+
+def _prepare_process() -> None:
+    """Each client is an open file, and shells allow 1,024."""
+    end_with_parent()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MAX_OPEN_FILES)), hard))
 
 
 def end_with_parent() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from builders.spec import ROOT
-from operations.ports import Ports
+from operations.ports import Ports, without_proxy
 from operations.server_process import ServerProcess
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
@@ -53,6 +53,9 @@ def serve_supervised(
                 f"probes {ports.address}:{running.health_port}{_log_note(server.log)}",
                 flush=True,
             )
+            for model, problem in running.problems().items():
+                if problem:
+                    print(f"not ready: {model}: {problem}", flush=True)
             status = 0
             try:
                 status = _run_beside(run, ports) if run else running.wait()
@@ -64,14 +67,16 @@ def serve_supervised(
 
 
 def _log_note(log: Path | None) -> str:
-    return f"; log {log.relative_to(ROOT)}" if log else ""
+    if log is None:
+        return ""
+    return f"; log {log.relative_to(ROOT) if log.is_relative_to(ROOT) else log}"
 
 
 def _run_beside(command: str, ports: Ports) -> int:
     variables = {
         "TRITON_RAG_URL": f"{ports.asked_at}:{ports.grpc}",
         "TRITON_RAG_HTTP_URL": f"{ports.asked_at}:{ports.http}",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
     }
-    environment = os.environ | variables
+    environment = os.environ | variables | without_proxy(ports.asked_at)
     return subprocess.run(command, shell=True, check=False, cwd=ROOT, env=environment).returncode

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,10 +42,15 @@ class SharedMemory:
         finally:
             os.close(descriptor)
 
+    def link_folder(self) -> Path:
+        """For links of the server, whose path needs no quotes; freed with the files."""
+        found = self._folder / f"{self.prefix}links"
+        found.mkdir(mode=0o700, exist_ok=True)
+        return found
+
     def free(self) -> None:
         """Remove them; the server has ended."""
-        for file in self._folder.glob(f"{self.prefix}*"):
-            file.unlink(missing_ok=True)
+        _remove(self._folder, self.prefix)
 
 
 def free_abandoned(folder: Path = FOLDER) -> None:
@@ -54,7 +60,12 @@ def free_abandoned(folder: Path = FOLDER) -> None:
             descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for file in folder.glob(f"{lock.name.removesuffix(_LOCK)}*"):
-                    file.unlink(missing_ok=True)
+                _remove(folder, lock.name.removesuffix(_LOCK))
             finally:
                 os.close(descriptor)
+
+
+def _remove(folder: Path, prefix: str) -> None:
+    shutil.rmtree(folder / f"{prefix}links", ignore_errors=True)
+    for file in folder.glob(f"{prefix}*"):
+        file.unlink(missing_ok=True)

@@ -34,6 +34,15 @@ CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1000),
 )
 
+_THIS_MACHINE = ("127.", "localhost:", "[::1]:")
+
+
+def channel_options(address: str) -> list[tuple[str, int]]:
+    """A proxy of the network (http_proxy) would look for this machine's servers on itself."""
+    direct = [("grpc.enable_http_proxy", 0)] if address.startswith(_THIS_MACHINE) else []
+    return [*CHANNEL_OPTIONS, *direct]
+
+
 CompletionStreamT = TypeVar("CompletionStreamT", bound=BaseStream)
 AnswerStreamT = TypeVar("AnswerStreamT", bound=BaseStream)
 
@@ -83,9 +92,10 @@ class BaseClient(Generic[CompletionStreamT, AnswerStreamT]):
 
     @cached_property
     def _channel(self) -> Any:
+        options = channel_options(self._address)
         if credentials := self._credentials:
-            return self._grpc.secure_channel(self._address, credentials, CHANNEL_OPTIONS)
-        return self._grpc.insecure_channel(self._address, CHANNEL_OPTIONS)
+            return self._grpc.secure_channel(self._address, credentials, options)
+        return self._grpc.insecure_channel(self._address, options)
 
     @cached_property
     def _stub(self) -> Any:

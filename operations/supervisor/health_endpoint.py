@@ -58,7 +58,8 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         pages = self.server.pages
-        page = pages.get(self.path.partition("?")[0], lambda: Page(404, " ".join(pages).encode()))()
+        make = pages.get(self.path.partition("?")[0])
+        page = make() if make else Page(404, "\n".join(pages).encode(), "text/plain")
         self.send_response(page.status)
         self.send_header("Content-Type", page.content_type)
         self.send_header("Content-Length", str(len(page.body)))

@@ -30,6 +30,7 @@ class Cause(StrEnum):
     STOPPED = "stopped"
     STUCK = "stuck"
     FAILING = "failing"
+    FULL = "full"
     STOPPING = "stopping"
 
 

@@ -37,6 +37,8 @@ class ModelHealth:
     """When its next canary is due."""
     problem: str = NOT_ASKED
     recovering: bool = False
+    is_broken: bool = False
+    """Nothing that is done about it helps, so the server is ready without it."""
     recovered_s: float = float("-inf")
     """When the last recovery ended: what was asked before says nothing after it."""
     _failures: int = 0
@@ -48,9 +50,11 @@ class ModelHealth:
 
     def heard(self, now_s: float, problem: str = "", cause: Cause | None = None) -> Cause | None:
         """Its canary's result. Returns `cause`, once it is time to do something about it."""
-        self.problem = problem
-        wait_s = self.settings.canary_retry_s if problem else self.settings.canary_interval_s
-        self.due_s = now_s + wait_s
+        self.problem, self.is_broken = problem, self.is_broken and bool(problem)
+        soon = problem and not self.is_broken
+        self.due_s = now_s + (
+            self.settings.canary_retry_s if soon else self.settings.canary_interval_s
+        )
         if not problem:
             self._failures = 0
         elif cause is Cause.FAILING:
@@ -71,9 +75,10 @@ class ModelHealth:
         self.problem = f"process {pid} is {state}"
         return Cause(state.value)
 
-    def begin_recovery(self, cause: Cause) -> None:
+    def begin_recovery(self, cause: Cause, is_broken: bool = False) -> None:
         """From here to `end_recovery` nothing else is asked of it."""
         self.recovering, self.problem = True, f"{cause}, being brought back"
+        self.is_broken = is_broken
         self._failures = 0
         self._bad_since_s.clear()
 

@@ -72,6 +72,21 @@ def state(pid: int) -> State:
     return State.STOPPED if status == psutil.STATUS_STOPPED else State.ALIVE
 
 
+class OpenFiles(NamedTuple):
+    """How many files and connections a process has open, and may have."""
+
+    used: int
+    limit: int
+
+
+def open_files(pid: int) -> OpenFiles:
+    """None used where it is gone, or not ours to look at."""
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return OpenFiles(process.num_fds(), process.rlimit(psutil.RLIMIT_NOFILE)[0])
+    return OpenFiles(0, 1)
+
+
 def kill(instance: Instance) -> None:
     """SIGKILL, if the process still is what it was; frees its shared memory by name."""
     with contextlib.suppress(psutil.NoSuchProcess):

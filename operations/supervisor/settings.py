@@ -33,6 +33,11 @@ class SupervisorSettings:
     backoff_max_s: float = 60.0
     stable_s: float = 60.0
     """A model or server that lived this long begins with no wait again."""
+    lost_share: float = 0.5
+    """When clients that are gone hold this share of the files that tritonserver may have open, it
+    is drained and started again."""
+    spare_files: int = 16
+    """With fewer files left, tritonserver soon takes no connections."""
     drain_s: float = 30.0
     """For requests in flight at SIGTERM; after it they are cut."""
     idle_s: float = 3.0

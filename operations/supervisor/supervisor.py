@@ -1,10 +1,12 @@
 """tritonserver kept alive: started, watched, brought back, and stopped without losing a request."""
 
+import functools
 import json
 import logging
 import threading
 import time
 
+from builders.served_models import ENSEMBLES
 from operations.ports import port_faults
 from operations.preflight import PreflightError
 from operations.server_process import ServerError, ServerProcess
@@ -57,9 +59,13 @@ class Supervisor:
         self._models = [canary.model for canary in canaries()]
         self._journal = Journal(self._models)
         pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics}
+        entries = [graph.name for graph in ENSEMBLES]
+        for model in (*self._models, *entries):
+            pages[f"/readyz/{model}"] = functools.partial(self._model_readyz, model)
         self._endpoint = HealthEndpoint(health_port, pages, self.ports.address)
         self._watch: Watch | None = None
         """None while the server is being started again."""
+        self._tried = set[str]()
         self._backoff = Backoff(self._settings)
         self._beat_s = self._lost_s = time.monotonic()
         self._cause = Cause.DEAD
@@ -82,8 +88,11 @@ class Supervisor:
 
     @property
     def is_ready(self) -> bool:
-        """Whether every model answers."""
-        return not self._stop.is_set() and not any(self._problems().values())
+        """Whether every model answers, but for those that nothing helps; not without any."""
+        problems, watch = self._model_problems(), self._watch
+        broken = watch.broken() if watch else frozenset()
+        away = [model for model, problem in problems.items() if problem and model not in broken]
+        return not (self._stop.is_set() or away or all(problems.values()))
 
     def __enter__(self) -> "Supervisor":
         self.start()
@@ -155,12 +164,16 @@ class Supervisor:
     def _lose_server(self, watch: Watch, cause: Cause) -> None:
         """End what is left of it: processes of its models outlive a killed server."""
         watch.close()
-        self._watch = None
         self._lost_s, self._cause = time.monotonic(), cause
         status = self._server.status()
         self._journal.connections_ended.inc(len(unsent_bytes(self.ports)))
+        if cause is Cause.FULL:  # it still works
+            complete, _ = drain(self._server, self._api, self._settings)
+            ended = "drained" if complete else "requests cut"
+        else:
+            ended = "killed" if status is None else f"ended (status {status})"
+        self._watch = None
         self._server.kill()
-        ended = "killed" if status is None else f"ended (status {status})"
         self._journal.add(SERVER, cause, ended, ok=False)
 
     def _restart(self) -> None:
@@ -177,7 +190,8 @@ class Supervisor:
         self._journal.recovered(SERVER, self._cause, "restarted", time.monotonic() - self._lost_s)
 
     def _new_watch(self) -> Watch:
-        return Watch(self._server.pid, self._api, self._settings, self._journal)
+        pid = self._server.pid
+        return Watch(pid, self._api, self._settings, self._journal, self._tried)
 
     def _end(self) -> None:
         if self._watch is None:
@@ -193,8 +207,17 @@ class Supervisor:
 
     # --- what the probes see -------------------------------------------------------------------
 
-    def _problems(self) -> dict[str, str]:
-        """Every model with what is wrong with it; empty text: nothing."""
+    def problems(self) -> dict[str, str]:
+        """Every model and graph with what is wrong with it; empty text: nothing."""
+        found = self._model_problems()
+        for graph in ENSEMBLES:
+            names = dict.fromkeys(step.model.name for step in graph.steps)
+            away = [name for name in names if found.get(name)]
+            found[graph.name] = f"calls {', '.join(away)}" if away else ""
+        return found
+
+    def _model_problems(self) -> dict[str, str]:
+        """Those of models that have processes."""
         if (watch := self._watch) is None:
             return dict.fromkeys(self._models, "tritonserver is not running")
         return watch.problems()
@@ -207,11 +230,16 @@ class Supervisor:
 
     def _readyz(self) -> Page:
         stopping = {SERVER: "stopping"} if self._stop.is_set() else {}
-        problems = self._problems() | stopping
+        problems = self.problems() | stopping
         states = {model: problem or "ok" for model, problem in problems.items()}
-        ready = not any(problems.values())
+        ready = self.is_ready
         return Page(200 if ready else 503, json.dumps({"ready": ready, "models": states}).encode())
 
+    def _model_readyz(self, model: str) -> Page:
+        problem = "stopping" if self._stop.is_set() else self.problems()[model]
+        body = {"ready": not problem, "model": problem or "ok"}
+        return Page(503 if problem else 200, json.dumps(body).encode())
+
     def _metrics(self) -> Page:
-        is_up = {model: not problem for model, problem in self._problems().items()}
+        is_up = {model: not problem for model, problem in self.problems().items()}
         return Page(200, self._journal.metrics_page(self.is_ready, is_up), CONTENT_TYPE)

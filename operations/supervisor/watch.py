@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from operations.supervisor import processes
 from operations.supervisor.canary import SERVER_CANARY, Canary, canaries
+from operations.supervisor.drain import unsent_bytes
 from operations.supervisor.journal import SERVER, Cause, Journal
 from operations.supervisor.model_health import Backoff, ModelHealth
 from operations.supervisor.processes import Instance, State
@@ -27,20 +28,32 @@ class Watch:
     """
 
     def __init__(
-        self, pid: int, api: TritonApi, settings: SupervisorSettings, journal: Journal
+        self,
+        pid: int,
+        api: TritonApi,
+        settings: SupervisorSettings,
+        journal: Journal,
+        tried: set[str],
     ) -> None:
+        """`tried` are models that were brought back and did not stay well since; the caller's, as
+        it outlives the server."""
         self.pid = pid
         self.server_problem: Cause | None = None
         """Why the server as a whole has to be started again, if it has to."""
         self._api, self._settings, self._journal = api, settings, journal
+        self._tried = tried
         self._canaries = {canary.model: canary for canary in (*canaries(), SERVER_CANARY)}
-        self._health = {model: ModelHealth(settings) for model in self._canaries}
+        self._health = {
+            model: ModelHealth(settings, recovered_s=time.monotonic()) for model in self._canaries
+        }
         self._backoff = {model: Backoff(settings) for model in self._canaries}
         self._newest = {SERVER: Instance(SERVER, SERVER, pid, "")}
         """By name: Triton gives a new process the name of the one that it replaces."""
         self._loading: set[str] = set()
         self._dead_before_loads: set[int] = set()
         self._lost_since_s: float | None = None
+        self._no_room = ""
+        """Why no client can connect, while that is so."""
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._threads = ThreadPoolExecutor(2 * len(self._canaries), "supervise")
@@ -48,7 +61,12 @@ class Watch:
     def problems(self) -> dict[str, str]:
         """Every model with what is wrong with it; empty text: nothing."""
         health = self._health.items()
-        return {model: one.problem for model, one in health if model != SERVER}
+        server = self._no_room or ("tritonserver is started again" if self.server_problem else "")
+        return {model: server or one.problem for model, one in health if model != SERVER}
+
+    def broken(self) -> frozenset[str]:
+        """Models that are left as they are, and the graphs that call them."""
+        return frozenset(model for model, health in self._health.items() if health.is_broken)
 
     def close(self) -> None:
         """Let go; what is under way ends by itself."""
@@ -59,6 +77,7 @@ class Watch:
         """One look at everything."""
         found = processes.find(self.pid)
         with self._lock:
+            self._look_at_files()
             self._look_at_loads(found.dead, now_s)
             self._newest |= {one.name: one for one in found.living}
             for instance in list(self._newest.values()):
@@ -75,6 +94,19 @@ class Watch:
             self._journal.add(model, cause, f"{reason}; the server is started again", ok=False)
 
     # --- processes -----------------------------------------------------------------------------
+
+    def _look_at_files(self) -> None:
+        """Triton (2.51) keeps the connection of a client that cancelled, or died, after a request
+        on its stream was refused by Triton itself: a wrong type, shape or missing input.
+        """
+        used, limit = processes.open_files(self.pid)
+        room = limit - used
+        full = room < self._settings.spare_files
+        self._no_room = f"tritonserver has {used} of {limit} files open" if full else ""
+        most = limit * self._settings.lost_share
+        if used > most and (lost := used - len(unsent_bytes(self._api.ports))) > most:
+            reason = f"{lost} of {limit} open files, more than its clients hold"
+            self._give_up(SERVER, Cause.FULL, reason)
 
     def _look_at_loads(self, dead: frozenset[int], now_s: float) -> None:
         """Triton waits for ever for a process that dies while its model is being loaded.
@@ -115,16 +147,29 @@ class Watch:
             if health.recovering or health.recovered_s > asked_s:
                 return
             is_own &= all(one.is_up and one.recovered_s <= asked_s for one in called)
+            was_broken = health.is_broken
             cause = health.heard(time.monotonic(), problem, cause if is_own else None)
+            if problem and (broken := self.broken() & canary.calls):
+                health.problem, health.is_broken = f"calls {', '.join(sorted(broken))}", True
         if cause is Cause.FAILING and self._is_unloaded(canary.model):
-            health.problem = UNLOADED  # on purpose: not ours to load
+            health.problem, health.is_broken = UNLOADED, True  # on purpose: not ours to load
         elif cause:
             with self._lock:
                 self._recover(canary.model, cause)
+        elif not problem:
+            self._hear_well(canary.model, was_broken)
+
+    def _hear_well(self, model: str, was_broken: bool) -> None:
+        if was_broken:
+            self._journal.add(model, Cause.FAILING, "answers again")
+        if time.monotonic() - self._health[model].recovered_s > self._settings.stable_s:
+            self._tried.discard(model)
 
     def _fault(self, canary: Canary) -> tuple[str, Cause | None]:
         """Ask, and say what is wrong; a full queue is not, nor is a late answer of a busy model."""
         progress: object = None
+        if self._no_room:
+            return self._no_room, None
         try:
             progress = self._api.progress(canary)
             answer = self._api.ask(canary, self._settings.canary_timeout_s)
@@ -155,35 +200,62 @@ class Watch:
     # --- recovery ------------------------------------------------------------------------------
 
     def _recover(self, model: str, cause: Cause) -> None:
-        health, backoff, reloads = self._health[model], self._backoff[model], self._settings.reloads
+        """Reload a plain model, start the server again for another; a model that still answers
+        with errors after that is left: it has them from its files, which stay as they are.
+        """
+        health, backoff = self._health[model], self._backoff[model]
         if self._closed.is_set() or health.recovering:
             return
-        reason = health.problem
-        health.begin_recovery(cause)
-        noticed_s = time.monotonic()
+        was_tried = model in self._tried
+        if cause is Cause.FAILING and was_tried and model != SERVER:
+            self._leave(model, health.problem)
+            return
+        reason, noticed_s = health.problem, time.monotonic()
         wait_s = backoff.next_s(noticed_s)
+        is_often = backoff.count > self._settings.reloads
+        health.begin_recovery(cause, is_broken=is_often)
+        if cause is Cause.FAILING or is_often:
+            self._tried.add(model)
         if model == SERVER or self._canaries[model].decoupled:
             self._give_up(model, cause, reason)
-        elif backoff.count > reloads:
-            self._give_up(model, cause, f"{reason}, after {reloads} reloads")
+        elif is_often and not was_tried:
+            self._give_up(model, cause, f"{reason}, after {self._settings.reloads} reloads")
         else:
             self._threads.submit(self._reload, model, cause, noticed_s, wait_s)
 
-    def _reload(self, model: str, cause: Cause, noticed_s: float, wait_s: float) -> None:
-        """Until it answers, each time after a longer wait."""
+    def _leave(self, model: str, problem: str) -> None:
+        """Said once; its canary goes on."""
         health = self._health[model]
+        if not health.is_broken:
+            said = f"{problem}, also after it was brought back; left as it is"
+            self._journal.add(model, Cause.FAILING, said, ok=False)
+        health.problem, health.is_broken = problem, True
+
+    def _reload(self, model: str, cause: Cause, noticed_s: float, wait_s: float) -> None:
+        """Until it can be loaded and asked, each time after a longer wait."""
+        health, said = self._health[model], ""
         self._kill(model)
-        while not self._closed.wait(wait_s) and (fault := self._load_and_ask(model)):
-            health.problem = f"{cause}, reload failed: {fault}"
-            taken_s = time.monotonic() - noticed_s
-            self._journal.add(model, cause, f"reload failed ({fault})", taken_s, ok=False)
+        while not self._closed.wait(wait_s):
+            problem, kind = self._load_and_ask(model)
+            if not problem or kind is Cause.FAILING:
+                self._end_reload(model, cause, noticed_s, problem)
+                return
+            health.problem = f"{cause}, reload failed: {problem}"
+            health.is_broken = self._backoff[model].count >= self._settings.reloads
+            if problem != said:
+                taken_s = time.monotonic() - noticed_s
+                self._journal.add(model, cause, f"reload failed ({problem})", taken_s, ok=False)
+            said = problem
             self._kill(model)
             wait_s = self._backoff[model].next_s(time.monotonic())
-        if self._closed.is_set():
-            return
+
+    def _end_reload(self, model: str, cause: Cause, noticed_s: float, problem: str) -> None:
         with self._lock:
-            health.end_recovery(time.monotonic())
-        self._journal.recovered(model, cause, "reloaded", time.monotonic() - noticed_s)
+            self._health[model].end_recovery(time.monotonic())
+            if problem:
+                self._leave(model, problem)
+        if not problem:
+            self._journal.recovered(model, cause, "reloaded", time.monotonic() - noticed_s)
 
     def _kill(self, model: str) -> None:
         """End what is left of the model's processes."""
@@ -192,13 +264,15 @@ class Watch:
                 processes.kill(instance)
                 self._dead_before_loads.add(self._newest.pop(instance.name).pid)
 
-    def _load_and_ask(self, model: str) -> str:
-        """Empty when the model is loaded and answers; else what is wrong."""
+    def _load_and_ask(self, model: str) -> tuple[str, Cause | None]:
+        """Nothing when the model is loaded and answers; else what is wrong, and what that is."""
         try:
-            fault = self._load(model)
+            refusal = self._load(model)
         except NoAnswer as error:
-            return str(error)
-        return fault.splitlines()[0][:200] if fault else self._fault(self._canaries[model])[0]
+            return str(error), None
+        if refusal:
+            return refusal.splitlines()[0][:200], None
+        return self._fault(self._canaries[model])
 
     def _load(self, model: str) -> str:
         """Empty, or the server's refusal."""

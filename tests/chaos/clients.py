@@ -8,17 +8,26 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import psutil
+
+from operations.supervisor.journal import Cause
 from tests.chaos import sockets
-from tests.chaos.judging import judge
+from tests.chaos.judging import judge, judge_outage
 from tests.chaos.requests import Ask, ensemble, prompt
 from tests.chaos.resources import Use, kv_used
 from tests.chaos.scenario import Finding, Scenario
 from tests.chaos.serving import wait_until
 from tests.chaos.site import Running, Site
-from tests.chaos.traffic import Line, Outcome
+from tests.chaos.traffic import Line, Outcome, cut_stream
+from tests.chaos.wire import Tensor
 
 CLIENTS = 20
 PARTIAL_STREAMS = 4000
+OPEN_FILES = 400
+LOST = 300
+"""Connections, more than half of the files."""
+RESTART_BOUND_S = 60.0
+"""From their loss until the server has been drained and started again."""
 FREED_S = 10.0
 """From a client's going until its KV memory is free."""
 
@@ -39,6 +48,8 @@ def scenarios() -> Iterator[Scenario]:
     )
     asked = f"about {PARTIAL_STREAMS:,} short streams of which one output is asked for"
     yield Scenario("one-output", asked, _part)
+    lost = f"{LOST} gRPC streams are cut after Triton refused their request, of {OPEN_FILES} files"
+    yield Scenario("lost-connections", lost, _lost)
 
 
 def _reset(site: Site) -> Finding:
@@ -118,6 +129,25 @@ def _part(site: Site) -> Finding:
     before, fault_at = running.warm_use(), time.monotonic()
     outcomes = running.send(asks * (PARTIAL_STREAMS // len(asks)), 12)
     return _settled(running, before, fault_at, outcomes)
+
+
+def _lost(site: Site) -> Finding:
+    """tritonserver keeps such connections: it is drained and started again before it is full."""
+    site.end_kept()
+    with site.fresh("lost-connections") as running:
+        limits = (OPEN_FILES, OPEN_FILES)
+        psutil.Process(running.server.pid).rlimit(psutil.RLIMIT_NOFILE, limits)
+        before, fault_at = running.warm_use(), time.monotonic()
+        wrong = Ask("llm", (Tensor("text_input", "INT32", (1,)),))
+        errors = [cut_stream(running.address, wrong) for _ in range(LOST)]
+        outcomes = running.send(list(running.small[:14]))
+        wait_until(lambda: _was_restarted(running), RESTART_BOUND_S)
+        found = judge_outage(running, before, outcomes, fault_at, running.recover(fault_at))
+        return found if all(errors) else found.with_faults("the wrong type was not refused")
+
+
+def _was_restarted(running: Running) -> bool:
+    return any(e.cause is Cause.FULL and e.action == "restarted" for e in running.server.events)
 
 
 def _settled(running: Running, before: Use, fault_at: float, outcomes: list[Outcome]) -> Finding:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from operations.preflight import MIN_DISK_MIB
 from tests.chaos import namespace, repositories, requests
 from tests.chaos.judging import judge, judge_outage
 from tests.chaos.repositories import WORK
@@ -68,7 +69,7 @@ def _disk_full(site: Site) -> Finding:
     site.end_kept()
     folder = WORK / "disk"
     folder.mkdir(parents=True, exist_ok=True)
-    namespace.mount_tmpfs(folder, 1)
+    namespace.mount_tmpfs(folder, 2 * MIN_DISK_MIB)
     try:
         with site.fresh("disk-full", log=folder / "tritonserver.log", temporary=folder) as running:
             before, fault_at = running.warm_use(), time.monotonic()

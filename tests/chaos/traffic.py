@@ -142,6 +142,18 @@ def answered_stream(address: str, ask: Ask) -> Iterator[None]:
         requests.put(None)
 
 
+def cut_stream(address: str, ask: Ask) -> str:
+    """Send on a gRPC stream, and cut the connection behind its first answer; that one's error."""
+    requests = queue.SimpleQueue[Any]()
+    with grpc.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        call = stub.ModelStreamInfer(iter(requests.get, None))
+        requests.put(ask.message())
+        error = str(next(call).error_message)
+    requests.put(None)  # ends the thread that waits for the next request
+    return error
+
+
 def _numbers(message: Any) -> Reply:
     return Reply(numbers=tuple(map(float, Response(message).numbers())))
 

@@ -56,6 +56,15 @@ def test_ready(client: Client) -> None:
     assert client.is_ready()
 
 
+def test_a_proxy_is_not_asked_for_this_machine(url: str, monkeypatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody is there
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with Client(url) as client:
+        client.wait_until_ready(5)
+        assert client.embed(["a"]).shape[0] == 1
+
+
 def test_embeddings_are_unit_vectors_however_the_list_is_cut(client: Client, url: str) -> None:
     texts = [f"{document} {i}" for i in range(3) for document in DOCUMENTS]
     whole = client.embed(texts)

@@ -44,7 +44,7 @@ def write_script(path: Path, text: str) -> None:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
     folder, environment = tmp_path_factory.mktemp("gpu"), probe(ENVIRONMENT)
-    backends = link_backends(environment, folder)
+    backends = link_backends(environment, folder, folder)
     server = environment.triton / "bin" / "tritonserver"
     write_script(folder / "mpirun", MPIRUN)
     write_script(folder / "trtllm-llmapi-launch", LAUNCHER)

@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -24,6 +25,7 @@ import psutil
 import pytest
 import tritonclient.grpc as grpcclient
 
+from builders.repository import REPOSITORY
 from builders.spec import ROOT, load_sku
 from operations import shared_memory
 from operations.ports import free_ports
@@ -33,6 +35,9 @@ from operations.supervisor.health_endpoint import ALIVE, READY, STOPPING, Health
 from operations.supervisor.journal import SERVER, Cause
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
+from tests.chaos.requests import Ask
+from tests.chaos.traffic import cut_stream
+from tests.chaos.wire import Tensor
 from tests.server.conftest import BOUND_S, OpenStream, eventually, is_final, seen, tensor, text
 
 SETTINGS = SupervisorSettings(canary_interval_s=2.0, backoff_min_s=0.2, drain_s=60.0)
@@ -57,9 +62,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
         yield found
 
 
-def readyz(running: Supervisor) -> tuple[int, Any]:
+def readyz(running: Supervisor, model: str = "") -> tuple[int, Any]:
+    url = f"http://127.0.0.1:{running.health_port}/readyz{model}"
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{running.health_port}/readyz") as answer:
+        with urllib.request.urlopen(url) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -150,6 +156,20 @@ def test_a_stream_whose_model_dies_ends_with_an_error(running: Supervisor, model
     assert error is not None and "UNAVAILABLE" in str(error)
     stream.close()
     assert eventually(lambda: is_back(running, before))
+    ask(running)
+
+
+def test_a_server_is_started_again_before_lost_connections_fill_it(running: Supervisor) -> None:
+    """Triton keeps those of clients that go after it has refused a request on their stream."""
+    assert eventually(lambda: running.is_ready)
+    files, before = processes.open_files(running.pid), restarts(running)
+    limit = 2 * files.used + 40
+    psutil.Process(running.pid).rlimit(psutil.RLIMIT_NOFILE, (limit, limit))
+    wrong = Ask("llm", (Tensor("text_input", "INT32", (1,)),))
+    for _ in range(30):
+        assert "data-type" in cut_stream(f"127.0.0.1:{running.ports.grpc}", wrong)
+    assert eventually(lambda: is_back(running, before))
+    assert happened(running, SERVER, Cause.FULL, "drained")
     ask(running)
 
 
@@ -248,6 +268,50 @@ def test_sigterm_drains(tmp_path: Path, told: list[str]) -> None:
         (last,) = (e for e in running.events if e.cause is Cause.STOPPING)
         assert last.ok and last.action.startswith("drained")
         assert eventually(lambda: STOPPING in told) and told.count(READY) == 1
+
+
+BROKEN = """
+from python_backends.stages.prompt_builder import PromptBuilderStage
+from python_backends.triton.adapter import python_model
+
+class Broken(PromptBuilderStage):
+    def answer(self, request):
+        raise RuntimeError("the template can't be rendered")
+
+TritonPythonModel = python_model(Broken)
+"""
+
+
+def test_a_model_that_no_reload_cures_is_left_and_the_others_serve(tmp_path: Path) -> None:
+    repository = tmp_path / "models"
+    shutil.copytree(REPOSITORY, repository, ignore=shutil.ignore_patterns("engine"))
+    for link in REPOSITORY.glob("*/1/engine"):
+        (repository / link.relative_to(REPOSITORY)).symlink_to(link.resolve())
+    (repository / "prompt_builder" / "1" / "model.py").write_text(BROKEN)
+    server = TritonServer(load_sku("cpu"), free_ports(), tmp_path / "log", repository)
+    with Supervisor(server, replace(SETTINGS, canary_interval_s=0.5)) as running:
+        status, report = readyz(running)
+        assert (status, report["ready"]) == (200, True)
+        reasons = {model: said for model, said in report["models"].items() if said != "ok"}
+        assert "answers its canary with an error" in reasons["prompt_builder"]
+        assert reasons["rag"] == reasons["rag_cancellable"] == "calls prompt_builder"
+        assert len(reasons) == 3
+        assert readyz(running, "/embed")[0] == 200 and readyz(running, "/rag")[0] == 503
+        pid = pid_of(running, "prompt_builder")
+        with grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}") as client:
+            client.infer("embed", [text("input_text", "a")], client_timeout=BOUND_S)
+        canaries = asked(running, "prompt_builder")
+        assert eventually(lambda: asked(running, "prompt_builder") > canaries + 2)
+        (event,) = running.events
+        assert (event.model, event.cause) == ("prompt_builder", Cause.FAILING)
+        assert pid_of(running, "prompt_builder") == pid
+
+
+def asked(running: Supervisor, model: str) -> int:
+    """How often it was asked."""
+    with grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}") as client:
+        (found,) = client.get_inference_statistics(model, as_json=True)["model_stats"]
+    return int(found["execution_count"])
 
 
 def test_sigterm_does_not_wait_for_streams_without_a_request(tmp_path: Path) -> None:

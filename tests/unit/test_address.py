@@ -1,5 +1,6 @@
 """Where a server listens, and who may change it there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from operations.admin_key import KEY_VARIABLE, RESTRICTED, admin_key, restrictio
 from operations.ports import LOOPBACK, Ports
 from operations.preflight import PreflightError, ServingEnvironment
 from operations.server import TritonServer
+from operations.server_process import KEEPALIVE
+from operations.shared_memory import SharedMemory
 
 ENVIRONMENT = ServingEnvironment(Path("/e/bin/python3"), "3.11", "/lib", "1.26.4", Path("/triton"))
 OURS = "0123456789abcdef"
@@ -33,7 +36,11 @@ def test_the_address_is_asked_for_by_number(command: str, capsys) -> None:
 
 def command(tmp_path: Path, address: str) -> list[str]:
     server = TritonServer(load_sku("cpu"), Ports(address=address), tmp_path / "log", tmp_path)
-    return server._command(ENVIRONMENT)
+    server.shared_memory = SharedMemory(tmp_path)
+    environment = replace(ENVIRONMENT, triton=tmp_path)
+    environment.stub.parent.mkdir(parents=True)
+    environment.stub.touch()
+    return server._command(environment)
 
 
 def test_every_port_is_at_the_address_and_calls_that_change_need_the_key(
@@ -44,6 +51,10 @@ def test_every_port_is_at_the_address_and_calls_that_change_need_the_key(
     assert {f"--{port}-address=10.1.2.3" for port in ("http", "grpc", "metrics")} <= set(found)
     assert set(restrictions(OURS)) <= set(found)
     assert all(",".join(RESTRICTED) in option for option in restrictions(OURS))
+
+
+def test_clients_that_vanish_are_noticed(tmp_path: Path) -> None:
+    assert set(KEEPALIVE) <= set(command(tmp_path, LOOPBACK))
 
 
 def test_on_127_0_0_1_nothing_needs_a_key(tmp_path: Path) -> None:

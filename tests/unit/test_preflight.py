@@ -1,8 +1,10 @@
 """Preflight: each thing that would keep the server from serving is one sentence."""
 
 import json
+import os
 import shutil
 import socket
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,13 +64,16 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(ports, "socket", sockets)
     monkeypatch.setattr(preflight, "subprocess", run)
     monkeypatch.setattr(preflight, "shutil", disk)
+    monkeypatch.setattr(preflight, "SHARED_MEMORY", tmp_path / "shm")
+    (tmp_path / "shm").mkdir()
     links = {tmp_path: [folder]}
     monkeypatch.setattr(preflight, "engine_links", lambda repository: links[repository])
     return state
 
 
 def found(machine) -> list[str]:
-    return list(faults(machine.environment, machine.sku, PORTS, machine.repository))
+    work = machine.repository / "work"
+    return list(faults(machine.environment, machine.sku, PORTS, machine.repository, work))
 
 
 def test_a_machine_that_can_serve_has_no_faults(machine):
@@ -102,10 +107,32 @@ def test_a_taken_port_says_which_option_chooses_another(machine):
 
 
 def test_too_little_space_names_both_places(machine):
-    machine.free = 100 * 2**20
+    machine.free = 10 * 2**20
     disk, memory = found(machine)
-    assert disk == f"disk: 100 MiB free in {machine.repository}, 1024 MiB needed"
-    assert memory == "shared memory: 100 MiB free in /dev/shm, 256 MiB needed"
+    folder = machine.repository
+    assert disk.startswith(f"disk: 10 MiB free in {folder / 'work'}, 64 MiB needed; name another")
+    assert memory.startswith(f"shared memory: 10 MiB free in {folder / 'shm'}, 256 MiB needed")
+
+
+def test_folders_that_cannot_be_written_say_why(machine, monkeypatch):
+    """/proc takes no folders of anybody, root included."""
+    user, nowhere = f"user id {os.geteuid()} can't use it", Path("/proc/nowhere")
+    monkeypatch.setattr(preflight, "SHARED_MEMORY", nowhere)
+    work, memory = faults(machine.environment, SKU, PORTS, machine.repository, nowhere / "work")
+    assert work.startswith(f"/proc/nowhere/work: {user} (No such file or directory); name another")
+    assert work.endswith("with --work-folder")
+    assert memory.startswith(f"/proc/nowhere: {user} (No such file or directory); models share")
+
+
+def test_a_work_folder_is_made(machine):
+    assert found(machine) == [] and (machine.repository / "work").is_dir()
+
+
+def test_ldd_is_found_without_a_path(machine, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert preflight.with_system_folders() == "/nowhere:/usr/local/bin:/usr/bin:/bin"
+    monkeypatch.delenv("PATH")
+    assert preflight.with_system_folders().endswith(":/usr/bin:/bin")
 
 
 def test_a_missing_engine_says_how_to_make_it(machine):
@@ -180,12 +207,29 @@ def test_a_server_checks_its_own_repository(machine, tmp_path, monkeypatch):
 )
 def test_an_environment_that_cannot_serve_at_all(tmp_path, answer, says):
     fields = {"version": "3.11", "library_folder": "", "numpy": "1.26.4", "triton": "/t"} | answer
-    python = tmp_path / "bin" / "python3"
-    python.parent.mkdir()
-    python.write_text(f"#!/bin/sh\necho '{json.dumps(fields)}'\n")
-    python.chmod(0o755)
     with pytest.raises(PreflightError, match=says):
-        probe(tmp_path)
+        probe(environment_whose_python(tmp_path, f"echo '{json.dumps(fields)}'"))
+
+
+def environment_whose_python(tmp_path, does: str) -> Path:
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\n{does}\n")
+    python.chmod(0o755)
+    return tmp_path
+
+
+def test_a_python_that_does_not_start_is_no_traceback(tmp_path):
+    environment = environment_whose_python(tmp_path, "echo 'no module site' >&2; exit 1")
+    with pytest.raises(PreflightError, match=r"does not run as Triton runs it \(no module site\)"):
+        probe(environment)
+
+
+def test_paths_outside_ascii_are_read_in_the_locale_of_the_stub(tmp_path):
+    environment = environment_whose_python(tmp_path / "räg", f'exec {sys.executable} "$@"')
+    with pytest.raises(PreflightError, match=r"nvidia-pytriton is not installed in .*räg: run"):
+        probe(environment)
+    assert preflight._path("/r\udcc3\udca4g") == Path("/räg")
 
 
 def test_no_environment_at_all(tmp_path):

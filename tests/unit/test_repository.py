@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from builders.engine import Engine
-from builders.repository import differences, engine_links, link_engines, stale, write
+from builders.errors import BuildError
+from builders.repository import (
+    check_writable,
+    differences,
+    engine_links,
+    link_engines,
+    stale,
+    write,
+)
 from builders.spec import ModelSpec, Sku
 
 FILES = {"a/config.pbtxt": "name: a\n", "a/1/model.py": "x\n", "a/1/.gitkeep": ""}
@@ -17,6 +25,14 @@ def test_files_are_written_once(tmp_path):
     assert {name: (tmp_path / name).read_text() for name in FILES} == FILES
     assert write(FILES, tmp_path) == []
     assert list(differences(FILES, tmp_path)) == []
+
+
+def test_a_checkout_that_cannot_be_written_is_said_first(tmp_path):
+    """/proc takes no files of anybody, root included."""
+    check_writable(tmp_path, tmp_path / "engines" / "not there yet")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(BuildError, match=r"^/proc: user id \d+ can't write there \(.*its owner is"):
+        check_writable(Path("/proc/build/engines"))
 
 
 def test_only_what_differs_is_written_again(tmp_path):

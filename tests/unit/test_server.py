@@ -8,8 +8,10 @@ import psutil
 import pytest
 
 from builders.spec import load_sku
-from operations.ports import Ports
-from operations.server import TritonServer
+from operations.ports import Ports, without_proxy
+from operations.preflight import ServingEnvironment
+from operations.server import TritonServer, link_backends, plain_path
+from operations.server_process import ServerError, ServerProcess, StartCommand, last_error
 from operations.shared_memory import SharedMemory
 
 
@@ -39,6 +41,79 @@ def test_model_processes_that_outlive_their_server_are_ended_with_it(tmp_path: P
     while is_running(child) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not is_running(child)
+
+
+@pytest.mark.parametrize(
+    ("log", "says"),
+    [
+        (['E1128 07:09:41.24 14892 model.cc:36] "no engine"', "I1128 07:09:42.1 1 a.cc:1] bye"],
+         "no engine"),
+        (["I1128 1:1 2 pb_stub.cc:366]  Failed: UnicodeEncodeError: 'ascii'", "ends"],
+         "Failed: UnicodeEncodeError: 'ascii'"),
+        (["bash: line 1: /tmp/with: No such file or directory", "I1128 1:1 2 a.cc:1] waits"],
+         "bash: line 1: /tmp/with: No such file or directory"),
+        (["one", "two"], "two"),
+        ([], "its log is empty"),
+    ],
+)  # fmt: skip
+def test_a_failed_start_names_the_last_error(log: list[str], says: str) -> None:
+    assert last_error(log) == says
+
+
+def test_a_start_that_fails_begins_with_its_last_error(tmp_path: Path, monkeypatch) -> None:
+    script = (
+        "echo 'E1128 07:09:41.24 1 model.cc:36] \"no engine\"'; echo 'failed to load all'; exit 3"
+    )
+    command = StartCommand(["sh", "-c", script], {})
+    server = ServerProcess(Ports(), tmp_path / "log", lambda: command)
+    monkeypatch.setattr(server, "_is_ready", lambda: False)
+    with pytest.raises(ServerError, match=r"^tritonserver ended \(3\): no engine\nfailed to load"):
+        server.start()
+
+
+def test_a_path_that_bash_would_split_becomes_a_link(tmp_path: Path) -> None:
+    assert plain_path(Path("/srv/rag-1.0/models"), tmp_path) == Path("/srv/rag-1.0/models")
+    for odd in ("with space", "räg", "q'uo\"te", "$HOME", "a;b"):
+        repository = tmp_path / odd / "model_repository"
+        repository.mkdir(parents=True)
+        link = plain_path(repository, tmp_path)
+        assert link == tmp_path / "models" and link.resolve() == repository
+
+
+def test_the_stub_is_a_copy_of_ours(tmp_path: Path) -> None:
+    """Triton changes its mode, so that no other account could use the wheel's."""
+    environment = ServingEnvironment(Path("/p"), "3.11", "/lib", "1.26.4", tmp_path / "wheel")
+    environment.stub.parent.mkdir(parents=True)
+    environment.stub.write_text("stub")
+    for _ in range(2):  # once more after a restart, with what Triton left
+        backends = link_backends(environment, tmp_path, tmp_path)
+        linked = backends / "python" / environment.stub.name
+        linked.chmod(0o100)
+    assert linked.resolve() == tmp_path / environment.stub.name
+    assert environment.stub.stat().st_mode & 0o777 != 0o100
+
+
+def test_a_second_server_does_not_empty_the_log_of_the_first(tmp_path: Path) -> None:
+    log = tmp_path / "tritonserver.log"
+    log.write_text("of yesterday")
+    first, second = (
+        ServerProcess(Ports(http=port), log, lambda: StartCommand([], {})) for port in (8000, 9000)
+    )
+    with first._open_log(log) as ours, second._open_log(log) as other:
+        ours.write(b"first")
+        other.write(b"second")
+    assert log.read_text() == "first" and first.log == log
+    assert second.log == tmp_path / "tritonserver-9000.log" and second.log.read_text() == "second"
+
+
+def test_what_asks_this_machine_asks_no_proxy(monkeypatch) -> None:
+    monkeypatch.setenv("no_proxy", "intern.example")
+    assert without_proxy("127.0.0.1")["no_proxy"] == "intern.example,localhost,127.0.0.1"
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert without_proxy("10.0.0.1") == dict.fromkeys(
+        ("no_proxy", "NO_PROXY"), "localhost,10.0.0.1"
+    )
 
 
 def is_running(pid: int) -> bool:

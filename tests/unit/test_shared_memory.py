@@ -47,6 +47,16 @@ def test_a_server_that_starts_is_not_taken_for_an_abandoned_one(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_links_are_freed_with_the_files(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    memory = SharedMemory(tmp_path)
+    (memory.link_folder() / "backends").mkdir()
+    (memory.link_folder() / "models").symlink_to(target)
+    memory.free()
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_what_is_not_ours_to_open_is_left(tmp_path: Path, left, monkeypatch) -> None:
     files, last = left
     last.kill()

@@ -243,6 +243,13 @@ def test_reads_a_models_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert processes._instance(process) is None
 
 
+def test_counts_open_files() -> None:
+    before = processes.open_files(os.getpid())
+    with Path(os.devnull).open("rb"):
+        assert processes.open_files(os.getpid()) == (before.used + 1, before.limit)
+    assert processes.open_files(2**22 + 1).used == 0, "nobody has this number"
+
+
 def test_a_zombie_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     child = subprocess.Popen(["true"])
     wait_for(lambda: processes.state(child.pid) is State.DEAD)

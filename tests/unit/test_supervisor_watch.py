@@ -9,10 +9,11 @@ from prometheus_client.samples import Sample
 
 from ensembles.contracts import OVERLOADED
 from operations.ports import Ports
-from operations.supervisor import processes
+from operations.supervisor import processes, watch
 from operations.supervisor.canary import Canary
 from operations.supervisor.journal import Cause, Journal
-from operations.supervisor.processes import Found, Instance, State
+from operations.supervisor.model_health import NOT_ASKED, ModelHealth
+from operations.supervisor.processes import Found, Instance, OpenFiles, State
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.triton_api import Answer, NoAnswer, TritonApi
 from operations.supervisor.watch import Watch
@@ -33,16 +34,24 @@ class Machine:
     """The processes that there are, and a watch over them; no thread of it runs."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, settings: SupervisorSettings = SETTINGS
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        settings: SupervisorSettings = SETTINGS,
+        tried: set[str] | None = None,
     ) -> None:
+        self.tried = tried if tried is not None else set()
+        self.ended: list[Instance] = []
+        self.lines: list[str] = []
         self.living: tuple[Instance, ...] = (TOKENIZER, LLM)
         self.states: dict[int, State] = {}
         self.dead: frozenset[int] = frozenset()
-        self.watch = Watch(5, LoadingApi(Ports()), settings, Journal((), lambda line: None))
+        self.watch = Watch(
+            5, LoadingApi(Ports()), settings, Journal((), self.lines.append), self.tried
+        )
         self.health = self.watch._health["tokenizer"]
         monkeypatch.setattr(processes, "find", lambda pid: Found(self.living, self.dead))
         monkeypatch.setattr(processes, "state", lambda pid: self.states.get(pid, State.ALIVE))
-        monkeypatch.setattr(processes, "kill", lambda instance: None)
+        monkeypatch.setattr(processes, "kill", self.ended.append)
         monkeypatch.setattr(self.watch._threads, "submit", lambda *_: None)
 
     def begin_load(self) -> None:
@@ -152,11 +161,91 @@ def test_a_decoupled_model_costs_the_server(machine: Machine, state: State) -> N
 
 def test_a_model_that_keeps_dying_costs_the_server(machine: Machine) -> None:
     for _ in range(SETTINGS.reloads):
-        machine.watch._recover("tokenizer", Cause.FAILING)
+        machine.watch._recover("tokenizer", Cause.DEAD)
         machine.health.end_recovery(1.0)
     assert machine.watch.server_problem is None
-    machine.watch._recover("tokenizer", Cause.FAILING)
-    assert machine.watch.server_problem is Cause.FAILING
+    machine.watch._recover("tokenizer", Cause.DEAD)
+    assert machine.watch.server_problem is Cause.DEAD
+
+
+def test_one_that_keeps_dying_after_that_too_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others would lose the server again and again, for nothing."""
+    machine = Machine(monkeypatch, tried={"tokenizer"})
+    for _ in range(3 * SETTINGS.reloads):
+        machine.watch._recover("tokenizer", Cause.DEAD)
+        machine.health.end_recovery(1.0)
+    machine.watch._recover("tokenizer", Cause.DEAD)
+    assert machine.watch.server_problem is None
+    assert machine.watch.broken() == {"tokenizer"}, "the server is ready without it"
+
+
+def test_a_fault_that_a_reload_does_not_cure_is_said_once_and_left(machine: Machine) -> None:
+    watch, ended = machine.watch, machine.ended
+    for health in watch._health.values():
+        health.heard(0.0)
+    watch._newest = {TOKENIZER.name: TOKENIZER}
+    watch._api = FailingApi()
+    for _ in range(SETTINGS.failures):
+        watch._ask(watch._canaries["tokenizer"])
+    assert machine.health.recovering and not machine.lines
+    watch._reload("tokenizer", Cause.FAILING, time.monotonic(), 0.0)
+    assert ended == [TOKENIZER] and watch.broken() == {"tokenizer"}
+    for _ in range(3 * SETTINGS.failures):
+        watch._ask(watch._canaries["tokenizer"])
+    (line,) = machine.lines
+    said = "tokenizer failing: answers its canary with an error: no, also after it was brought back"
+    assert f"{said}; left as it is" in line
+    assert ended == [TOKENIZER] and watch.server_problem is None
+    assert watch.problems()["tokenizer"] == "answers its canary with an error: no"
+
+
+def test_a_model_that_was_left_answers_again(machine: Machine) -> None:
+    watch = machine.watch
+    machine.health.problem, machine.health.is_broken = "answers its canary with an error", True
+    watch._api = FailingApi(error="")
+    watch._ask(watch._canaries["tokenizer"])
+    assert watch.broken() == frozenset() and watch.problems()["tokenizer"] == ""
+    assert machine.lines[-1].endswith("tokenizer failing: answers again")
+
+
+def test_a_graph_that_calls_a_broken_model_is_not_to_blame(machine: Machine) -> None:
+    watch = machine.watch
+    machine.health.problem, machine.health.is_broken = "answers its canary with an error", True
+    watch._api = FailingApi()
+    for _ in range(2 * SETTINGS.failures):
+        watch._ask(watch._canaries["rag_cancellable"])
+    assert watch.problems()["rag_cancellable"] == "calls tokenizer"
+    assert watch.broken() == {"tokenizer", "rag_cancellable"} and watch.server_problem is None
+
+
+@pytest.mark.parametrize(("tried", "problem"), [(set(), Cause.FAILING), ({"llm"}, None)])
+def test_a_decoupled_model_that_fails_costs_the_server_once(
+    monkeypatch: pytest.MonkeyPatch, tried: set[str], problem: Cause | None
+) -> None:
+    machine = Machine(monkeypatch, tried=set(tried))
+    machine.watch._api = FailingApi()
+    for _ in range(2 * SETTINGS.failures):
+        machine.watch._ask(machine.watch._canaries["llm"])
+    assert machine.watch.server_problem is problem and machine.tried == {"llm"}
+    assert machine.watch.broken() == (frozenset() if problem else {"llm"})
+
+
+def test_peace_is_forgetting(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, SupervisorSettings(stable_s=0.0), {"tokenizer"})
+    machine.watch._api = FailingApi(error="")
+    machine.watch._ask(machine.watch._canaries["tokenizer"])
+    assert machine.tried == set()
+
+
+def test_a_refused_load_is_said_once_and_tried_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, SupervisorSettings(backoff_min_s=0.0, backoff_max_s=0.0))
+    machine.watch._api = api = RefusingApi(9, machine.health)
+    machine.watch._recover("tokenizer", Cause.DEAD)
+    machine.watch._reload("tokenizer", Cause.DEAD, time.monotonic(), 0.0)
+    first, last = machine.lines
+    assert "reload failed (no such file)" in first and "tokenizer dead: reloaded" in last
+    assert api.broken == 3 * [False] + 7 * [True], "ready without it while it can't be loaded"
+    assert machine.watch.broken() == frozenset()
 
 
 @pytest.mark.parametrize("state", [State.DEAD, State.GONE])
@@ -167,22 +256,72 @@ def test_a_server_that_is_gone_below_its_launcher_is_dead(machine: Machine, stat
     assert machine.watch.server_problem is Cause.DEAD
 
 
-class FailingApi(LoadingApi):
-    """Every canary gets an error; beside the first one, `during` happens."""
+@pytest.mark.parametrize(("clients", "problem"), [(10, Cause.FULL), (590, None)])
+def test_a_server_that_keeps_lost_connections_is_started_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, clients: int, problem: Cause | None
+) -> None:
+    """Those of living clients are no reason."""
+    monkeypatch.setattr(processes, "open_files", lambda pid: OpenFiles(600, 1000))
+    monkeypatch.setattr(watch, "unsent_bytes", lambda ports: [0] * clients)
+    machine.watch.tick(1.0)
+    assert machine.watch.server_problem is problem
+    says = "tritonserver is started again" if problem else NOT_ASKED
+    assert set(machine.watch.problems().values()) == {says}
 
-    def __init__(self, during: Callable[[], None] = lambda: None) -> None:
+
+def test_nothing_is_ready_while_nobody_can_connect(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is a model to blame whose canary can't connect either."""
+    machine.watch._api = FailingApi()
+    for health in machine.watch._health.values():
+        health.heard(0.0)
+    monkeypatch.setattr(processes, "open_files", lambda pid: OpenFiles(990, 1000))
+    monkeypatch.setattr(watch, "unsent_bytes", lambda ports: [0] * 900)
+    machine.watch.tick(1.0)
+    assert set(machine.watch.problems().values()) == {"tritonserver has 990 of 1000 files open"}
+    for _ in range(SETTINGS.failures):
+        machine.watch._ask(machine.watch._canaries["tokenizer"])
+    assert machine.watch.server_problem is None and not machine.health.recovering
+    monkeypatch.setattr(processes, "open_files", lambda pid: OpenFiles(80, 1000))
+    machine.health.heard(2.0)
+    machine.watch.tick(2.0)
+    assert machine.watch.problems()["tokenizer"] == ""
+
+
+class FailingApi(LoadingApi):
+    """Every canary gets an error; beside the first one, `during` happens. Loads work."""
+
+    def __init__(self, during: Callable[[], None] = lambda: None, error: str = "no") -> None:
         super().__init__(Ports())
-        self.during = during
+        self.during, self.error = during, error
+
+    def reload(self, model: str, timeout_s: float) -> str:
+        return ""
 
     def progress(self, canary: Canary) -> tuple[Sample, ...]:
         return ()
 
     def ask(self, canary: Canary, timeout_s: float) -> Answer:
         self.during()
-        return Answer(500, b'{"error": "no"}', 0.1)
+        status = 500 if self.error else 200
+        return Answer(status, json.dumps({"error": self.error}).encode(), 0.1)
 
     def unloaded_models(self) -> frozenset[str]:
         return frozenset()
+
+
+class RefusingApi(FailingApi):
+    """Loads are refused at first; `broken` is what was thought of the model before each."""
+
+    def __init__(self, refusals: int, health: ModelHealth) -> None:
+        super().__init__(error="")
+        self.refusals, self.broken, self.health = refusals, list[bool](), health
+
+    def reload(self, model: str, timeout_s: float) -> str:
+        self.refusals -= 1
+        self.broken.append(self.health.is_broken)
+        return "no such file" if self.refusals >= 0 else ""
 
 
 @pytest.mark.parametrize("is_reloaded", [False, True])
@@ -224,5 +363,5 @@ def test_a_load_without_an_end_costs_the_server(
 ) -> None:
     """Not so a late answer to what is asked before it."""
     watch = Machine(monkeypatch, SupervisorSettings(load_s=load_s)).watch
-    assert watch._load_and_ask("tokenizer") == "no answer"
+    assert watch._load_and_ask("tokenizer") == ("no answer", None)
     assert watch.server_problem is problem

@@ -1,0 +1,54 @@
+"""Machines that are not as usual: paths, variables, a second server, another work folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builders.repository import REPOSITORY
+from builders.spec import ROOT, load_sku
+from operations.ports import free_ports
+from operations.server import TritonServer
+from tests.server.conftest import Server
+
+GONE = "/nowhere"
+
+
+def serve(work_folder: Path, variables: dict[str, str], *without: str) -> str:
+    """What `serve` says; it must come up, answer our client over gRPC, and end well."""
+    kept = {name: value for name, value in os.environ.items() if name not in without}
+    ask = "python -m triton_rag generate hello --max-tokens 3"
+    command = (sys.executable, "-m", "operations", "serve", "--free-ports", "--run", ask)
+    done = subprocess.run(
+        [*command, "--work-folder", str(work_folder)],
+        cwd=ROOT,
+        env=kept | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_serves_in_a_company_network_beside_another_server(server: Server, tmp_path: Path) -> None:
+    """Proxies for everything, no HOME, no usual PATH, a TMPDIR that is not there."""
+    names = ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    variables = dict.fromkeys(names, "http://127.0.0.1:9") | {"PATH": GONE, "TMPDIR": GONE}
+    work = tmp_path / "wörk folder"
+    said = serve(work, variables, "HOME", "LANG", "LC_ALL", "no_proxy", "NO_PROXY")
+    assert f"log {work / 'tritonserver.log'}" in said and server.client.is_server_ready()
+
+
+@pytest.mark.parametrize("name", ["with space", "räg", "q'uo\"te"])
+def test_serves_a_repository_at_any_path(name: str, tmp_path: Path) -> None:
+    """One model is enough: that its process starts, and finds its engine."""
+    repository = tmp_path / name / "models"
+    (repository / "tokenizer" / "1").mkdir(parents=True)
+    for file in ("config.pbtxt", "1/model.py", "1/engine"):
+        source = REPOSITORY / "tokenizer" / file
+        (repository / "tokenizer" / file).symlink_to(source.resolve())
+    with TritonServer(load_sku("cpu"), free_ports(), tmp_path / "log", repository) as running:
+        assert running.status() is None

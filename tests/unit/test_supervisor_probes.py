@@ -1,0 +1,84 @@
+"""What the probes say, of models that are well, away, and broken."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from operations.ports import Ports
+from operations.supervisor import supervisor as module
+from operations.supervisor.health_endpoint import Page
+from operations.supervisor.supervisor import Supervisor
+
+WELL = {"embedder": "", "tokenizer": "", "prompt_builder": "", "llm": ""}
+
+
+class Endpoint:
+    """Without a socket."""
+
+    server_port = 1
+
+    def __init__(self, port: int, pages: dict[str, Any], address: str) -> None:
+        self.pages = pages
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    monkeypatch.setattr(module, "HealthEndpoint", Endpoint)
+    server: Any = SimpleNamespace(ports=Ports(), admin_key="", exit_timeout_s=0)
+    return Supervisor(server)
+
+
+def ask(
+    running: Supervisor, path: str = "/readyz", broken: tuple[str, ...] = (), **away: str
+) -> Any:
+    """The status and the body, where these models have a problem."""
+    found: Any = SimpleNamespace(problems=lambda: WELL | away, broken=lambda: frozenset(broken))
+    running._watch = found
+    page: Page = running._endpoint.pages[path]()
+    return page.status, json.loads(page.body)
+
+
+def test_all_is_well(running: Supervisor) -> None:
+    status, body = ask(running)
+    assert status == 200 and body["ready"] and set(body["models"].values()) == {"ok"}
+    assert {"embed", "rerank", "retrieve", "rag"} <= set(body["models"])
+
+
+def test_a_model_that_is_being_brought_back_takes_the_server_away(running: Supervisor) -> None:
+    status, body = ask(running, embedder="dead, being brought back")
+    assert status == 503 and not body["ready"]
+    assert body["models"]["embedder"] == "dead, being brought back"
+    assert body["models"]["embed"] == "calls embedder" and body["models"]["llm"] == "ok"
+
+
+def test_the_server_is_ready_without_what_nothing_helps(running: Supervisor) -> None:
+    status, body = ask(running, broken=("prompt_builder",), prompt_builder="answers with an error")
+    assert status == 200 and body["ready"]
+    assert body["models"]["prompt_builder"] == "answers with an error"
+    assert body["models"]["rag"] == "calls prompt_builder" and body["models"]["embed"] == "ok"
+    assert b"rag_supervisor_ready 1.0" in running._metrics().body
+    assert b'rag_supervisor_model_up{model="prompt_builder"} 0.0' in running._metrics().body
+
+
+def test_not_without_any(running: Supervisor) -> None:
+    assert ask(running, broken=tuple(WELL), **dict.fromkeys(WELL, "no"))[0] == 503
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "says"),
+    [("embed", 200, "ok"), ("prompt_builder", 503, "no"), ("rag", 503, "calls prompt_builder")],
+)
+def test_each_model_has_a_probe(running: Supervisor, model: str, status: int, says: str) -> None:
+    found = ask(running, f"/readyz/{model}", broken=("prompt_builder",), prompt_builder="no")
+    assert found == (status, {"ready": status == 200, "model": says})
+
+
+def test_nothing_is_ready_without_the_server_and_while_it_stops(running: Supervisor) -> None:
+    assert not running.is_ready and set(running.problems().values()) >= {
+        "tritonserver is not running"
+    }
+    running._stop.set()
+    assert ask(running)[0] == 503
+    assert ask(running, "/readyz/embed") == (503, {"ready": False, "model": "stopping"})
