@@ -1,5 +1,6 @@
 """A model as the rules see it: its folder, its configuration, what Triton fills in."""
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,7 @@ from triton_lint.onnx_file import OnnxGraph, read_onnx
 from triton_lint.options import Options
 from triton_lint.parser import parse
 from triton_lint.python_source import PythonSource
+from triton_lint.reading import is_file, read_file
 from triton_lint.tokens import Places, comments
 
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
@@ -114,7 +116,7 @@ class Model:
             return None
         for folder in self.loaded_folders[:1]:
             path = self.place.folder.path / folder / self.names.filename
-            return read_onnx(path) if path.is_file() else None
+            return read_onnx(path) if is_file(path) else None
         return None
 
     @cached_property
@@ -158,19 +160,18 @@ class Model:
         return any(abs(number) > MAX_VERSION for number in self.place.version_folders.values())
 
 
-def read_model(place: ModelFolder, options: Options) -> Model:
-    """Read a model's configuration; its faults are in the result."""
-    path = place.folder.path / place.config_path
-    try:
-        exists = path.exists()
-        data = path.read_bytes() if exists else b""
-    except OSError as error:
-        fault = f"can't be read: {error.strerror or error}"
-        return _unread(place, options, Problem(_START, fault, rule_ids.UNREADABLE))
-    if len(data) > MAX_CONFIG_BYTES:
-        size = f"{len(data) / 2**20:.0f} MiB, more than the {MAX_CONFIG_BYTES // 2**20} MiB"
-        return _unread(place, options, Problem(_START, f"{size} that are read", rule_ids.TOO_LARGE))
-    text = data.decode("utf-8", "surrogateescape")
+def read_model(place: ModelFolder, options: Options, text: str | None = None) -> Model:
+    """Read a model's configuration, or take `text` for it; its faults are in the result."""
+    if text is None:
+        try:
+            data = _read_config(place)
+        except OSError as error:
+            fault = f"can't be read: {error.strerror or error}"
+            return _unread(place, options, Problem(_START, fault, rule_ids.UNREADABLE))
+        if len(data) > MAX_CONFIG_BYTES:
+            fault = f"more than the {MAX_CONFIG_BYTES // 2**20} MiB that are read"
+            return _unread(place, options, Problem(_START, fault, rule_ids.TOO_LARGE))
+        text = data.decode("utf-8", "surrogateescape")
     parsed = parse(text, options.triton)
     problems = (*parsed.problems, *_encoding_problems(text))
     return Model(
@@ -182,6 +183,18 @@ def read_model(place: ModelFolder, options: Options) -> Model:
         is_readable=parsed.is_understood,
         is_sound=not parsed.problems,
     )
+
+
+def _read_config(place: ModelFolder) -> bytes:
+    """What the file holds; nothing where there is none. Raises `OSError`."""
+    if place.folder.fault:
+        raise OSError(0, f"{place.folder.fault} (the model's folder)")
+    try:
+        return read_file(place.folder.path / place.config_path, MAX_CONFIG_BYTES)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):  # then Triton sees none either
+            return b""
+        raise
 
 
 def _unread(place: ModelFolder, options: Options, problem: Problem) -> Model:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository, Step
-from triton_lint.rule import WARNING, check
+from triton_lint.rule import WARNING, check, opinion
 from triton_lint.rules.risks import instances
 from triton_lint.versions import Version
 
@@ -47,7 +47,7 @@ def _reordered(model: Model, repository: Repository) -> Iterator[Problem]:
                 )
 
 
-@check("TRN652", WARNING)
+@opinion("TRN652")
 def _not_cancelled(model: Model, repository: Repository) -> Iterator[Problem]:
     for one in _decoupled(repository.steps(model), repository):
         if one.model and not one.model.is_ensemble:
@@ -58,7 +58,7 @@ def _not_cancelled(model: Model, repository: Repository) -> Iterator[Problem]:
             )
 
 
-@check("TRN653", WARNING)
+@opinion("TRN653")
 def _no_limit(model: Model, repository: Repository) -> Iterator[Problem]:
     scheduling = model.config.child("ensemble_scheduling")
     if scheduling is None or model.options.triton < INFLIGHT_SINCE:

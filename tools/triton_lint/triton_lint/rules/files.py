@@ -7,6 +7,7 @@ from pathlib import Path
 from triton_lint.findings import Problem
 from triton_lint.folders import MAX_VERSION, Folder
 from triton_lint.models import Model
+from triton_lint.reading import exists, is_file
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, Rule, check
 from triton_lint.versions import Version
@@ -96,7 +97,7 @@ def _no_model_file(model: Model, repository: Repository) -> Iterator[Problem]:
         return
     for folder in model.loaded_folders:
         contents = model.place.contents(folder)
-        if filename in contents or (model.place.folder.path / folder / filename).exists():
+        if filename in contents or exists(model.place.folder.path / folder / filename):
             continue
         weight = WARNING if _may_come_later(model, contents) else None
         found = ", ".join(sorted(contents.names)[:5]) or "nothing"
@@ -133,7 +134,7 @@ def _labels(model: Model, _: Repository) -> Iterator[Problem]:
                 f"output '{output.text('name')}' has a label file already",
             )
         seen.add(output.text("name"))
-        if not (root / name).is_file() and model.checks_files:
+        if not is_file(root / name) and model.checks_files:
             yield Problem(
                 model.at(output, "label_filename"), f"there is no '{name}' in {model.place.shown}"
             )
@@ -145,7 +146,7 @@ def _labels(model: Model, _: Repository) -> Iterator[Problem]:
 
 def _is_outside(root: Path, name: str) -> bool:
     path = root / name
-    return path.exists() and not path.resolve().is_relative_to(root.resolve())
+    return exists(path) and not path.resolve().is_relative_to(root.resolve())
 
 
 @check("TRN116", ERROR)

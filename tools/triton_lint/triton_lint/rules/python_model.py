@@ -7,7 +7,7 @@ from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.python_source import PythonSource, called
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, WARNING, check
+from triton_lint.rule import ERROR, WARNING, check, opinion
 from triton_lint.spelling import did_you_mean
 from triton_lint.versions import Version
 
@@ -151,7 +151,7 @@ def _is_responses(node: ast.AST) -> bool:
     return isinstance(target, ast.Name) and "response" in target.id.lower()
 
 
-@check("TRN715", WARNING)
+@opinion("TRN715")
 def _raises(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model):
         execute = source.methods.get("execute")
