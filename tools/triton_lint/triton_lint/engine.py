@@ -65,10 +65,11 @@ def lint(
             models.setdefault(place.name, model)
             meant |= {place.name} if target.means(place.name) else set()
         if not target.models:
-            found |= {_stray(target.repository, name) for name in strays}
+            found |= {_stray(target.repository, *each) for each in strays}
     repository = Repository(models, options)
     for model in models.values():
-        called = {step.model_name for step in repository.as_read.steps(model)}
+        as_read = repository.as_read
+        called = {step.model_name for step in as_read.steps(as_read.models[model.name])}
         if meant & {model.name, *called}:
             found |= set(_check(model, repository))
     return Report(repository, _sorted(found))
@@ -78,11 +79,10 @@ def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: finding.order))
 
 
-def _stray(path: str, name: str) -> Finding:
+def _stray(path: str, name: str, why: str) -> Finding:
     rule = BY_ID["TRN118"]
     place = os.path.join(path, name)  # noqa: PTH118 - Path would drop a leading './'
-    text = f"'{name}' holds no model; Triton's default mode tries to load it and does not start"
-    return Finding(place, 1, 1, rule.id, rule.severity, name, text, 1, 1)
+    return Finding(place, 1, 1, rule.id, rule.severity, name, f"'{name}' {why}", 1, 1)
 
 
 def _check(model: Model, repository: Repository) -> Iterator[Finding]:
@@ -113,8 +113,8 @@ def _apply(rule: Rule, model: Model, repository: Repository) -> Iterator[Problem
 
 def _finding(model: Model, rule: Rule, problem: Problem) -> Finding:
     places = model.places
-    if problem.file and model.python is not None:
-        places = model.python.places
+    for source in model.pythons if problem.file else ():
+        places = source.places if source.file == problem.file else places
     line, column = places.line_and_column(problem.at.start)
     end_line, end_column = places.line_and_column(problem.at.end)
     return Finding(

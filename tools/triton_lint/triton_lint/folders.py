@@ -15,6 +15,7 @@ NO_VERSIONS = ("configs", "warmup", "initial_state")
 """Folders of a model that Triton knows not to be versions."""
 
 MAX_VERSION = 2**63 - 1
+_DANGLING = "is a link to nothing, and Triton does not start"
 _CLOUD = re.compile(r"^(s3|gs|as|abfss?|https?|hdfs)://")
 
 
@@ -29,19 +30,25 @@ class Folder:
     path: Path
     folders: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
+    dangling: frozenset[str] = frozenset()
+    """Those of the files that are links to nothing."""
     fault: str = ""
 
     @classmethod
     def read(cls, path: Path) -> "Folder":
-        folders: set[str] = set()
-        files: set[str] = set()
         try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    (folders if _is_folder(entry) else files).add(entry.name)
+            with os.scandir(path) as found:
+                entries = list(found)
         except OSError as error:
             return cls(path, fault=error.strerror or str(error))
-        return cls(path, frozenset(folders), frozenset(files))
+        folders = frozenset(each.name for each in entries if _is_folder(each))
+        links = (each.name for each in entries if each.is_symlink())
+        return cls(
+            path,
+            folders,
+            frozenset(each.name for each in entries) - folders,
+            frozenset(name for name in links if not exists(path / name)),
+        )
 
     def __contains__(self, name: str) -> bool:
         return name in self.files or name in self.folders
@@ -179,20 +186,23 @@ def _holds_models(root: Folder) -> bool:
     return any(looks_like_model(Folder.read(root.path / name)) for name in root.folders)
 
 
-def models_and_strays(target: Target, config_name: str) -> tuple[list[ModelFolder], list[str]]:
-    """The models of a repository, and its folders that hold none."""
+def models_and_strays(
+    target: Target, config_name: str
+) -> tuple[list[ModelFolder], list[tuple[str, str]]]:
+    """The models of a repository, and what keeps Triton from starting there, with the reason."""
     root = Folder.read(Path(target.repository))
     tracked = TrackedFiles(root.path)
-    models, strays = [], []
+    models, strays = [], [(name, _DANGLING) for name in sorted(root.dangling)]
     for name in sorted(root.folders):
         folder = Folder.read(root.path / name)
         if looks_like_model(folder) or folder.fault:
+            strays += [(f"{name}/{link}", _DANGLING) for link in sorted(folder.dangling)]
             shown = os.path.join(target.repository, name)  # noqa: PTH118 - keeps a leading './'
             models.append(
                 ModelFolder(name, folder, shown, config_path(folder, config_name), tracked)
             )
         else:
-            strays.append(name)
+            strays.append((name, "holds no model; Triton tries to load it and does not start"))
     return models, strays
 
 

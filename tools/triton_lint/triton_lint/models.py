@@ -10,7 +10,8 @@ from triton_lint.config_tree import Message, Node, Span
 from triton_lint.findings import Problem
 from triton_lint.folders import MAX_VERSION, ModelFolder
 from triton_lint.model_names import ModelNames, complete
-from triton_lint.onnx_file import OnnxGraph, read_onnx
+from triton_lint.onnx_file import ModelFile, read_onnx
+from triton_lint.openvino_file import read_openvino
 from triton_lint.options import Options
 from triton_lint.parser import parse
 from triton_lint.python_source import PythonSource
@@ -96,28 +97,29 @@ class Model:
     def loaded_folders(self) -> tuple[str, ...]:
         """The folders of the versions that would be loaded, with names Triton finds again."""
         names = self.place.version_folders
-        return tuple(str(number) for number in self.versions if str(number) in names)
+        return tuple(str(each) for each in self.versions if each >= 0 and str(each) in names)
 
     @cached_property
-    def python(self) -> PythonSource | None:
-        """The code of the newest loaded version of a Python model; None where there is none."""
-        if self.backend != "python":
-            return None
-        for folder in self.loaded_folders:
-            file = f"{folder}/{self.names.filename or 'model.py'}"
-            if self.names.filename in self.place.contents(folder).files:
-                return PythonSource.read(self.place.folder.path / file, file)
-        return None
+    def pythons(self) -> tuple[PythonSource, ...]:
+        """The code of each version of a Python model that would be loaded, newest first."""
+        files = self._version_files("python")
+        return tuple(PythonSource.read(self.place.folder.path / file, file) for file in files)
 
     @cached_property
-    def onnx(self) -> OnnxGraph | None:
-        """What the ONNX file of the newest version declares; None where there is none."""
-        if self.backend != "onnxruntime" or not self.checks_files:
-            return None
-        for folder in self.loaded_folders[:1]:
-            path = self.place.folder.path / folder / self.names.filename
-            return read_onnx(path) if is_file(path) else None
-        return None
+    def model_files(self) -> tuple[ModelFile, ...]:
+        """What the ONNX or OpenVINO file of each version that would be loaded declares."""
+        read = {"onnxruntime": read_onnx, "openvino": read_openvino}.get(self.backend)
+        if read is None or not self.checks_files:
+            return ()
+        paths = (self.place.folder.path / file for file in self._version_files(self.backend))
+        return tuple(found for path in paths if (found := read(path)) is not None)
+
+    def _version_files(self, backend: str) -> Iterator[str]:
+        """The model file of each version, relative to the model's folder."""
+        for folder in self.loaded_folders if self.backend == backend else ():
+            file = f"{folder}/{self.names.filename}"
+            if is_file(self.place.folder.path / file):
+                yield file
 
     @cached_property
     def may_complete(self) -> bool:
@@ -126,7 +128,7 @@ class Model:
             return False
         has_both = "input" in self.config and "output" in self.config
         if self.backend == "python":
-            return self.python is None or self.python.completes_config
+            return not self.pythons or self.pythons[0].completes_config
         if self.backend in ("onnxruntime", "openvino"):
             return not has_both
         if self.backend == "pytorch":  # only its Python runtime may

@@ -50,7 +50,7 @@ class ValueReader(Cursor):
         if token.kind == TokenKind.PLACEHOLDER:
             self.fault(rule_ids.PLACEHOLDER, token, f"{token.text} was not filled in")
         elif token.kind == TokenKind.OPEN_STRING:
-            self.fault(rule_ids.SYNTAX, token, "this string has no end on its line")
+            self.fault(rule_ids.SYNTAX, token, "this string has no end on its line, or holds a NUL")
         elif field_type.kind is Kind.ENUM and token.kind == TokenKind.NAME:
             assert field_type.enum is not None
             meant = meant_enumerator(token.text, field_type.enum) if first is token else None

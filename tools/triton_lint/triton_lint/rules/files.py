@@ -68,6 +68,7 @@ def _absent_version(model: Model, _: Repository) -> Iterator[Problem]:
 def _ignored_version(model: Model, _: Repository) -> Iterator[Problem]:
     for name in sorted(model.place.folder.folders):
         number = model.place.version_folders.get(name)
+        is_lost = number in model.versions and str(number) not in model.loaded_folders
         if number is not None and abs(number) > MAX_VERSION:
             yield Problem(
                 model.at(model.config),
@@ -83,6 +84,13 @@ def _ignored_version(model: Model, _: Repository) -> Iterator[Problem]:
                 model.at(model.config),
                 f"folder '{name}' is taken for version {number}, whose files are then looked for "
                 f"in '{number}'",
+                severity=ERROR if is_lost and model.backend in NEEDS_FILE else None,
+            )
+        elif is_lost and model.backend in NEEDS_FILE:
+            yield Problem(
+                model.at(model.config),
+                f"folder '{name}' is taken for a version, whose files Triton then doesn't find",
+                severity=ERROR,
             )
 
 
@@ -156,4 +164,4 @@ def _no_config(model: Model, _: Repository) -> Iterator[Problem]:
         yield Problem(model.at(model.config), text)
 
 
-FOLDER_RULES = (Rule("TRN117", ERROR), Rule("TRN118", WARNING))
+FOLDER_RULES = (Rule("TRN117", ERROR), Rule("TRN118", ERROR))
