@@ -81,7 +81,7 @@ check: setup  ## generated files, style, types, import rules
 	@MYPYPATH=client .venv/bin/mypy --config-file client/pyproject.toml examples/*.py
 	@MYPYPATH=tools/triton_lint .venv/bin/mypy --config-file tools/triton_lint/pyproject.toml -p triton_lint
 	@MYPYPATH=tools/traces .venv/bin/mypy --config-file tools/traces/pyproject.toml -p triton_traces
-	@$(BUILD) -m triton_lint model_repository --no-files --strict --ignore TRN652 --ignore TRN602 $(patsubst builders/placements/%.toml,--model-config-name %,$(wildcard builders/placements/*.toml))
+	@$(BUILD) -m triton_lint model_repository --no-files --strict
 	@PATH=.venv/bin:$$PATH lint-imports
 
 test-models: setup  ## make the engines of the models that tests name, in build/tests

@@ -1,17 +1,20 @@
 """The command `triton-lint`: options, output, exit status."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import click
 
-from triton_lint.catalogue import BY_ID
+from triton_lint.catalogue import BY_ID, OPINIONS
 from triton_lint.engine import Report, lint
 from triton_lint.findings import printable
-from triton_lint.fix import repairs
-from triton_lint.folders import NotARepository
+from triton_lint.fix import Repair, repairs
+from triton_lint.folders import NotARepository, config_names, targets
 from triton_lint.mermaid import NoEnsemble, mermaid
 from triton_lint.options import Options
 from triton_lint.report import FORMATS
+from triton_lint.settings import use_settings
 from triton_lint.versions import NEWEST, UnknownVersion, Version
 
 EPILOG = """\b
@@ -20,129 +23,167 @@ Examples:
   triton-lint model_repository --triton 24.10 --gpus 0 --format github
   triton-lint --explain TRN204
 
-Exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 wrong usage or no repository.
+Options may also stand in the table [tool.triton-lint] of pyproject.toml.
+\b
+Exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 wrong usage or no repository,
+3 a fault of triton-lint itself.
 """
-
-
-class VersionType(click.ParamType[Version]):
-    """A server version or container release."""
-
-    name = "version"
-
-    def convert(
-        self, value: str | Version, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Version:
-        try:
-            return value if isinstance(value, Version) else Version.parse(value)
-        except UnknownVersion as error:
-            self.fail(str(error), param, ctx)
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which repositories are checked, and for which servers."""
+    """Which repositories are checked, for which servers, without which rules."""
 
     paths: tuple[str, ...]
     servers: tuple[Options, ...]
-    ignore: tuple[str, ...]
+    without: frozenset[str]
 
-    def report(self) -> Report:
-        """Check them; a path without a repository is wrong usage."""
-        try:
-            reports = [lint(self.paths, server) for server in self.servers]
-        except NotARepository as error:
-            raise click.UsageError(str(error)) from None
-        return Report.merged(reports).without(self.ignore)
+    def report(self, texts: Mapping[str, str] | None = None) -> Report:
+        """Check them, with `texts` in place of files."""
+        reports = [lint(self.paths, server, texts) for server in self.servers]
+        return Report.merged(reports).without(self.without)
 
 
-def explain(context: click.Context, _: click.Parameter, rule: str | None) -> None:
+def read_version(_: click.Context, __: click.Parameter, text: str) -> Version:
+    """A server version or container release."""
+    try:
+        return Version.parse(text)
+    except UnknownVersion as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def read_rules(_: click.Context, __: click.Parameter, ids: Iterable[str]) -> frozenset[str]:
+    """Ids of rules; `opinions` are all of these."""
+    found: set[str] = set()
+    for each in ids:
+        if each.upper() not in (*BY_ID, "OPINIONS"):
+            raise click.BadParameter(f"there is no rule {each}: {', '.join(BY_ID)}")
+        found |= OPINIONS if each.upper() == "OPINIONS" else {each.upper()}
+    return frozenset(found)
+
+
+def explain(context: click.Context, parameter: click.Parameter, rule: str | None) -> None:
     """Print a rule's page and stop."""
-    if rule is None or context.resilient_parsing:
-        return
-    if rule.upper() not in BY_ID:
-        raise click.BadParameter(f"there is no rule {rule}: {', '.join(BY_ID)}")
-    click.echo(BY_ID[rule.upper()].page.text.rstrip())
-    context.exit()
+    if rule is not None and not context.resilient_parsing:
+        for each in read_rules(context, parameter, [rule]):
+            click.echo(BY_ID[each].page.text.rstrip())
+        context.exit()
 
 
 @click.command(epilog=EPILOG, context_settings={"show_default": True})
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", is_eager=True,
+                callback=use_settings)  # fmt: skip
 @click.option("--explain", metavar="RULE", callback=explain, is_eager=True, expose_value=False,
               help="Print a rule's page and stop.")  # fmt: skip
-@click.option("--fix", is_flag=True, help="Repair what has one certain repair: write the files "
-              "and show the diff on stderr.")  # fmt: skip
+@click.option("--fix", is_flag=True, help="Repair what has one repair, where that leaves fewer "
+              "findings and no new one; show the diff on stderr.")  # fmt: skip
+@click.option("--diff", is_flag=True, help="Print what --fix would change, and write nothing.")
+@click.option("--unsafe-fix", multiple=True, metavar="RULE", callback=read_rules, help="Of this "
+              "rule also make repairs that may not be what was meant.")  # fmt: skip
 @click.option("--graph", metavar="ENSEMBLE", help="Print an ensemble with its findings as a "
               "Mermaid chart.")  # fmt: skip
 @click.option("--format", "style", type=click.Choice(tuple(FORMATS)), default="text")
 @click.option("--strict", is_flag=True, help="Fail on warnings too.")
-@click.option("--triton", type=VersionType(), default=NEWEST, metavar="VERSION",
+@click.option("--select", multiple=True, metavar="RULE", callback=read_rules,
+              help="Report an opinion too; 'opinions' are all of them.")  # fmt: skip
+@click.option("--ignore", multiple=True, metavar="RULE", callback=read_rules,
+              help="Leave a rule out.")  # fmt: skip
+@click.option("--triton", callback=read_version, default=str(NEWEST), metavar="VERSION",
               show_default=NEWEST.describe(),
               help="Server version or container release, such as 2.51 or 24.10.")  # fmt: skip
 @click.option("--model-config-name", multiple=True, metavar="NAME", help="As tritonserver's: use "
-              "configs/NAME.pbtxt where it exists. Of several names each is checked.")  # fmt: skip
+              "configs/NAME.pbtxt where it exists. Several are checked one by one. If not given, "
+              "config.pbtxt and every configs/NAME.pbtxt are.")  # fmt: skip
 @click.option("--disable-auto-complete-config", is_flag=True, help="As tritonserver's.")
 @click.option("--gpus", type=click.IntRange(min=0), metavar="N",
               help="GPUs of the machine; unknown if not given.")  # fmt: skip
 @click.option("--backend", multiple=True, metavar="NAME",
               help="A backend that the server has beside NVIDIA's.")  # fmt: skip
 @click.option("--no-files", is_flag=True, help="Don't look for model files and version folders.")
-@click.option("--ignore", multiple=True, metavar="RULE", help="Leave a rule out.")
 def main(
     paths: tuple[str, ...],
     fix: bool,
+    diff: bool,
+    unsafe_fix: frozenset[str],
     graph: str | None,
     style: str,
     strict: bool,
+    select: frozenset[str],
+    ignore: frozenset[str],
     triton: Version,
     model_config_name: tuple[str, ...],
     disable_auto_complete_config: bool,
     gpus: int | None,
     backend: tuple[str, ...],
     no_files: bool,
-    ignore: tuple[str, ...],
 ) -> None:
     """Check Triton model repositories without a server.
 
-    Several PATHs are checked together, as one server would serve them.
+    PATH is a repository, or a model or a file in one. Several repositories are checked together, as
+    one server would serve them.
     """
-    servers = tuple(
-        Options(
-            triton=triton,
-            model_config_name=name,
-            auto_complete=not disable_auto_complete_config,
-            gpus=gpus,
-            backends=backend,
-            check_files=not no_files,
-        )
-        for name in model_config_name or ("",)
+    server = partial(
+        Options,
+        triton=triton,
+        auto_complete=not disable_auto_complete_config,
+        gpus=gpus,
+        backends=backend,
+        check_files=not no_files,
     )
-    request = Request(paths, servers, ignore)
+    without = (OPINIONS - select) | ignore
+    try:
+        servers = tuple(
+            server(model_config_name=name) for name in _config_names(paths, model_config_name)
+        )
+        status = _run(Request(paths, servers, without), fix, diff, unsafe_fix, graph, style, strict)
+    except (NotARepository, NoEnsemble) as error:
+        raise click.UsageError(str(error)) from None
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        fault = printable(f"{type(error).__name__}: {error}")
+        click.echo(f"Error: a fault of triton-lint itself, please report it: {fault}", err=True)
+        status = 3
+    raise click.exceptions.Exit(status)
+
+
+def _config_names(paths: Iterable[str], given: tuple[str, ...]) -> tuple[str, ...]:
+    """The names to check; raises `NotARepository` for one that no model has."""
+    known = config_names(targets(paths))
+    for name in given:
+        if name not in known:
+            found = ", ".join(known) or "none at all"
+            raise NotARepository(f"no model has configs/{name}.pbtxt; there is: {found}")
+    return given or ("", *known)
+
+
+def _run(
+    request: Request,
+    fix: bool,
+    diff: bool,
+    unsafe: frozenset[str],
+    graph: str | None,
+    style: str,
+    strict: bool,
+) -> int:
+    """Print what is asked for; the exit status."""
+    if fix or diff:
+        for repair in repairs(request.report, unsafe):
+            click.echo(repair.diff, err=not diff)
+            if not diff:
+                _write(repair)
     report = request.report()
     if graph:
-        _print_graph(report, graph)
-        return
-    if fix and _repair(report):
-        report = request.report()
-    click.echo(FORMATS[style](report))
-    failed = report.summary.errors or (strict and report.summary.warnings)
-    raise click.exceptions.Exit(1 if failed else 0)
+        click.echo(mermaid(report, graph))
+        return 0
+    if not diff:
+        click.echo(FORMATS[style](report))
+    return int(bool(report.summary.errors or (strict and report.summary.warnings)))
 
 
-def _print_graph(report: Report, ensemble: str) -> None:
+def _write(repair: Repair) -> None:
     try:
-        click.echo(mermaid(report, ensemble))
-    except NoEnsemble as error:
-        raise click.UsageError(str(error)) from None
-
-
-def _repair(report: Report) -> bool:
-    """Write the repairs and show them; whether there are any."""
-    found = repairs(report.findings)
-    for repair in found:
-        click.echo(repair.diff, err=True)
-        try:
-            repair.write()
-        except OSError as error:
-            reason = error.strerror or error
-            click.echo(f"{printable(repair.path)} is not repaired: {reason}", err=True)
-    return bool(found)
+        repair.write()
+    except OSError as error:
+        reason = error.strerror or error
+        click.echo(f"{printable(repair.path)} is not repaired: {reason}", err=True)

@@ -21,7 +21,7 @@ class Node(NamedTuple):
 
     field: str
     at: Span
-    """From the field's name to the end of the value."""
+    """From the field's name to the end of its value, or of the list that the value is in."""
     value: "Scalar | Message"
     value_at: Span
 

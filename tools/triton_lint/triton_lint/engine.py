@@ -1,13 +1,13 @@
 """The linter: reads a repository, applies every rule, sorts what they find."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from triton_lint.catalogue import BY_ID, RULES
 from triton_lint.findings import Finding, Problem, Summary
-from triton_lint.folders import model_folders, other_folders
+from triton_lint.folders import models_and_strays, targets
 from triton_lint.models import Model, read_model
 from triton_lint.options import Options
 from triton_lint.repository import Repository
@@ -34,41 +34,55 @@ class Report:
         found = {finding for report in reports for finding in report.findings}
         return cls(reports[0].repository, _sorted(found))
 
-    def without(self, rules: Sequence[str]) -> "Report":
+    def without(self, rules: Collection[str]) -> "Report":
         kept = tuple(finding for finding in self.findings if finding.rule not in rules)
         return Report(self.repository, kept)
 
 
-def lint(paths: Sequence[str], options: Options | None = None) -> Report:
-    """Check the model repositories at `paths` together, as one server would serve them.
+def lint(
+    paths: Sequence[str], options: Options | None = None, texts: Mapping[str, str] | None = None
+) -> Report:
+    """Check the repositories, models or files at `paths` together, as one server would serve them.
 
-    Raises `NotARepository` for a path that is none.
+    Of models and files, what is found in these models and in ensembles that call them is reported.
+    `texts` takes the place of configurations on disk, by their path. Raises `NotARepository` for a
+    path that is none.
     """
     options = options or Options()
     models: dict[str, Model] = {}
-    misplaced: list[Finding] = []
-    for place in model_folders(list(paths), options):
-        model = read_model(place, options)
-        if place.name in models:
-            first = models[place.name].place.shown
-            problem = Problem(model.at(model.config), f"'{place.name}' is in {first} too", "TRN117")
-            misplaced.append(_finding(model, BY_ID["TRN117"], problem))
-        models.setdefault(place.name, model)
+    found: set[Finding] = set()
+    meant: set[str] = set()
+    for target in targets(paths):
+        places, strays = models_and_strays(target, options.model_config_name)
+        for place in places:
+            model = read_model(
+                place, options, (texts or {}).get(place.shown_path(place.config_path))
+            )
+            if place.name in models:
+                first = models[place.name].place.shown
+                problem = Problem(model.at(model.config), f"'{place.name}' is in {first} too")
+                found.add(_finding(model, BY_ID["TRN117"], problem))
+            models.setdefault(place.name, model)
+            meant |= {place.name} if target.means(place.name) else set()
+        if not target.models:
+            found |= {_stray(target.repository, *each) for each in strays}
     repository = Repository(models, options)
-    misplaced += [_stray(path, name) for path, name in other_folders(list(paths))]
-    findings = {finding for model in models.values() for finding in _check(model, repository)}
-    return Report(repository, _sorted(findings | set(misplaced)))
+    for model in models.values():
+        as_read = repository.as_read
+        called = {step.model_name for step in as_read.steps(as_read.models[model.name])}
+        if meant & {model.name, *called}:
+            found |= set(_check(model, repository))
+    return Report(repository, _sorted(found))
 
 
 def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: finding.order))
 
 
-def _stray(path: str, name: str) -> Finding:
+def _stray(path: str, name: str, why: str) -> Finding:
     rule = BY_ID["TRN118"]
     place = os.path.join(path, name)  # noqa: PTH118 - Path would drop a leading './'
-    text = f"'{name}' holds no model; Triton's default mode tries to load it and does not start"
-    return Finding(place, 1, 1, rule.id, rule.severity, name, text, 1, 1)
+    return Finding(place, 1, 1, rule.id, rule.severity, name, f"'{name}' {why}", 1, 1)
 
 
 def _check(model: Model, repository: Repository) -> Iterator[Finding]:
@@ -99,12 +113,12 @@ def _apply(rule: Rule, model: Model, repository: Repository) -> Iterator[Problem
 
 def _finding(model: Model, rule: Rule, problem: Problem) -> Finding:
     places = model.places
-    if problem.file and model.python is not None:
-        places = model.python.places
+    for source in model.pythons if problem.file else ():
+        places = source.places if source.file == problem.file else places
     line, column = places.line_and_column(problem.at.start)
     end_line, end_column = places.line_and_column(problem.at.end)
     return Finding(
-        path=os.path.join(model.place.shown, problem.file or model.place.config_path),  # noqa: PTH118
+        path=model.place.shown_path(problem.file or model.place.config_path),
         line=line,
         column=column,
         rule=rule.id,
@@ -115,4 +129,5 @@ def _finding(model: Model, rule: Rule, problem: Problem) -> Finding:
         end_column=end_column,
         at=problem.at,
         replacement=problem.replacement,
+        is_safe=problem.is_safe,
     )

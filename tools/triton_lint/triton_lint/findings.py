@@ -28,7 +28,9 @@ class Problem(NamedTuple):
     severity: Severity | None = None
     """Where it differs from the rule's."""
     replacement: str | None = None
-    """What to put in place of the text at `at`, where that is certain."""
+    """What to put in place of the text at `at`, if there is one repair."""
+    is_safe: bool = True
+    """Whether nothing else can have been meant."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Finding:
     end_column: int = 0
     at: Span = _NOWHERE
     replacement: str | None = None
+    is_safe: bool = True
 
     @property
     def order(self) -> tuple[str, int, int, str, str]:

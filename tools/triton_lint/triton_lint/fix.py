@@ -1,11 +1,21 @@
-"""Faults with one certain repair: the diff, and the repaired files."""
+"""Faults with one repair: each is tried on a copy, and kept where it makes the findings fewer."""
 
-from collections.abc import Iterable
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
 
+from triton_lint.engine import Report
 from triton_lint.findings import Finding, printable
+from triton_lint.models import MAX_CONFIG_BYTES
+from triton_lint.reading import read_file
+
+Lint = Callable[[Mapping[str, str]], Report]
+"""Checks everything, with texts in place of files."""
 
 
 @dataclass(frozen=True)
@@ -24,24 +34,81 @@ class Repair:
         return "\n".join(map(printable, lines))
 
     def write(self) -> None:
-        """Put the repaired text in place; raises `OSError`."""
-        Path(self.path).write_bytes(self.after.encode("utf-8", "surrogateescape"))
+        """Put the repaired text in place, whole or not at all; raises `OSError`."""
+        path = Path(self.path).resolve()
+        if read_file(path, MAX_CONFIG_BYTES) != _bytes(self.before):
+            raise OSError(0, "it has changed in the meantime")
+        new = path.with_name(f".{path.name[:200]}.{os.getpid()}")
+        try:
+            new.write_bytes(_bytes(self.after))
+            shutil.copymode(path, new)
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
 
 
-def repairs(findings: Iterable[Finding]) -> list[Repair]:
-    """What can be repaired, by file; all else in a file, comments too, stays as it is."""
-    by_path: dict[str, list[Finding]] = {}
-    for finding in findings:
-        if finding.replacement is not None:
-            by_path.setdefault(finding.path, []).append(finding)
-    return [_repair(path, found) for path, found in sorted(by_path.items())]
+def repairs(lint: Lint, unsafe: Collection[str] = ()) -> list[Repair]:
+    """What can be repaired, by file; all else in a file, comments too, stays as it is.
+
+    `unsafe` names rules whose repairs are wanted although something else may have been meant.
+    """
+    texts: dict[str, str] = {}
+    report, refused = lint(texts), set[tuple[str, ...]]()
+    while faults := _repairable(report, unsafe, refused):
+        path = faults[0].path
+        text = texts.get(path) or _read(path)
+        for some in (faults, faults[:1]):
+            changed = texts | {path: _changed(text, some)}
+            after = lint(changed)
+            if _is_better(report, after):
+                texts, report = changed, after
+                break
+        else:
+            refused.add(_key(faults[0]))
+    return [Repair(path, _read(path), text) for path, text in sorted(texts.items())]
 
 
-def _repair(path: str, findings: list[Finding]) -> Repair:
-    before = Path(path).read_bytes().decode("utf-8", "surrogateescape")
-    text, limit = before, len(before)
-    for finding in sorted(findings, key=lambda each: each.at, reverse=True):
-        if finding.at.end <= limit:  # overlapping repairs: the last one only
-            text = text[: finding.at.start] + (finding.replacement or "") + text[finding.at.end :]
-            limit = finding.at.start
-    return Repair(path, before, text)
+def _repairable(
+    report: Report, unsafe: Collection[str], refused: set[tuple[str, ...]]
+) -> list[Finding]:
+    """The faults of one file of which no repair was refused before."""
+    found = [
+        each
+        for each in report.findings
+        if each.replacement is not None
+        and (each.is_safe or each.rule in unsafe)
+        and _key(each) not in refused
+    ]
+    return [each for each in found if each.path == found[0].path]
+
+
+def _key(finding: Finding) -> tuple[str, ...]:
+    """A finding wherever it stands, as repairs move what follows them."""
+    return finding.path, finding.rule, finding.text
+
+
+def _is_better(before: Report, after: Report) -> bool:
+    """Whether some findings are gone and none is new."""
+    old, new = (Counter(map(_key, report.findings)) for report in (before, after))
+    return new < old
+
+
+def _changed(text: str, faults: Iterable[Finding]) -> str:
+    """With the repairs made from the end to the beginning; of two that overlap, only the later."""
+    limit = len(text)
+    for each in sorted(faults, key=lambda each: each.at, reverse=True):
+        if each.at.end <= limit:
+            rest = text[each.at.end :]
+            if each.replacement == "":  # a field goes with the comma or semicolon after it
+                rest = re.sub(r"^[ \t]*[,;]", "", rest)
+            text = text[: each.at.start] + (each.replacement or "") + rest
+            limit = each.at.start
+    return text
+
+
+def _read(path: str) -> str:
+    return read_file(Path(path), MAX_CONFIG_BYTES).decode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -2,19 +2,20 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from triton_lint.git import TrackedFiles
-from triton_lint.options import Options
+from triton_lint.reading import exists, is_folder
 
 CONFIG = "config.pbtxt"
 NO_VERSIONS = ("configs", "warmup", "initial_state")
 """Folders of a model that Triton knows not to be versions."""
 
 MAX_VERSION = 2**63 - 1
+_DANGLING = "is a link to nothing, and Triton does not start"
 _CLOUD = re.compile(r"^(s3|gs|as|abfss?|https?|hdfs)://")
 
 
@@ -29,19 +30,25 @@ class Folder:
     path: Path
     folders: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
+    dangling: frozenset[str] = frozenset()
+    """Those of the files that are links to nothing."""
     fault: str = ""
 
     @classmethod
     def read(cls, path: Path) -> "Folder":
-        folders: set[str] = set()
-        files: set[str] = set()
         try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    (folders if _is_folder(entry) else files).add(entry.name)
+            with os.scandir(path) as found:
+                entries = list(found)
         except OSError as error:
             return cls(path, fault=error.strerror or str(error))
-        return cls(path, frozenset(folders), frozenset(files))
+        folders = frozenset(each.name for each in entries if _is_folder(each))
+        links = (each.name for each in entries if each.is_symlink())
+        return cls(
+            path,
+            folders,
+            frozenset(each.name for each in entries) - folders,
+            frozenset(name for name in links if not exists(path / name)),
+        )
 
     def __contains__(self, name: str) -> bool:
         return name in self.files or name in self.folders
@@ -70,6 +77,10 @@ class ModelFolder:
     """The configuration that Triton would read, relative to the folder."""
     tracked: TrackedFiles | None = field(default=None, compare=False)
 
+    def shown_path(self, file: str) -> str:
+        """The path of a file in the model, as a user may give it."""
+        return os.path.join(self.shown, file)  # noqa: PTH118 - keeps a leading './'
+
     @cached_property
     def version_folders(self) -> Mapping[str, int]:
         """Folder names that Triton takes for versions, with the number it reads."""
@@ -83,7 +94,7 @@ class ModelFolder:
 
     @property
     def has_config(self) -> bool:
-        return (self.folder.path / self.config_path).exists()
+        return exists(self.folder.path / self.config_path)
 
     def contents(self, version_folder: str) -> Folder:
         """What a version holds."""
@@ -104,74 +115,126 @@ def version_number(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def model_folders(paths: list[str], options: Options) -> list[ModelFolder]:
-    """The models below `paths`; raises `NotARepository`."""
-    return [model for path in paths for model in _read(path, options)]
+@dataclass(frozen=True)
+class Target:
+    """A model repository, and which of its models are meant; no names are all."""
+
+    repository: str
+    models: frozenset[str] = frozenset()
+
+    def means(self, model: str) -> bool:
+        return not self.models or model in self.models
 
 
-def other_folders(paths: list[str]) -> Iterator[tuple[str, str]]:
-    """Folders of a repository that hold no model: the repository and the name."""
+def targets(paths: Iterable[str]) -> list[Target]:
+    """The repositories of `paths`, which are repositories, models or files inside models.
+
+    Raises `NotARepository`.
+    """
+    found: dict[str, Target] = {}
     for path in paths:
-        for name in sorted(Folder.read(Path(path)).folders):
-            if not _looks_like_model(Folder.read(Path(path) / name)):
-                yield path, name
+        target = _target(path)
+        key = str(Path(target.repository).absolute())
+        before = found.get(key, target)
+        models = before.models | target.models if before.models and target.models else frozenset()
+        found[key] = Target(before.repository, models)
+    return list(found.values())
 
 
-def _read(path: str, options: Options) -> Iterator[ModelFolder]:
+def _target(path: str) -> Target:
     if _CLOUD.match(path):
         raise NotARepository(
             f"{path} is a cloud path, which is not read: copy it first, such as with "
             "'aws s3 sync', 'gsutil rsync' or 'azcopy', and lint the copy"
         )
-    root = Folder.read(Path(path))
-    if root.fault:
-        raise NotARepository(f"{path}: {root.fault}")
-    if CONFIG in root.files:
-        raise NotARepository(
-            f"{path} is a model, not a model repository: lint {Path(path).absolute().parent}"
-        )
-    tracked = TrackedFiles(Path(path))
-    found = 0
+    here = Folder.read(Path(path))
+    if here.fault and not exists(Path(path)):
+        raise NotARepository(f"{path}: {here.fault}")
+    if CONFIG not in here.files and _holds_models(here):
+        return Target(path)
+    if is_folder(Path(path)) and here.fault:
+        raise NotARepository(f"{path}: {here.fault}")
+    if (model := _model_around(path)) is not None:
+        parents = Path(path).parents
+        up = len(Path(os.path.abspath(path)).relative_to(model).parts)  # noqa: PTH100
+        is_plain = up < len(parents) and ".." not in Path(path).parts
+        return Target(_shown(parents[up] if is_plain else model.parent), frozenset({model.name}))
+    if is_folder(Path(path)):
+        raise NotARepository(f"{path} holds no models: {_expected(Path(path), here)}")
+    raise NotARepository(f"{path} is in no model: no folder above it has a config.pbtxt")
+
+
+def _model_around(path: str) -> Path | None:
+    """The model's folder that `path` is, or is in: of a folder only where that is a version."""
+    here = Path(os.path.abspath(path))  # noqa: PTH100 - without '..', and links as they are
+    if is_folder(here) and looks_like_model(Folder.read(here)):
+        return here
+    above = list(zip(here.parents, (here, *here.parents), strict=False))
+    for folder, child in above[:1] if is_folder(here) else above:
+        found = Folder.read(folder)
+        is_inside = child.name == "configs" or child.name.isdecimal()
+        if CONFIG in found.files or (is_inside and is_folder(child)):
+            return folder
+    return None
+
+
+def _shown(folder: Path) -> str:
+    return "" if folder == Path() else str(folder)
+
+
+def _holds_models(root: Folder) -> bool:
+    return any(looks_like_model(Folder.read(root.path / name)) for name in root.folders)
+
+
+def models_and_strays(
+    target: Target, config_name: str
+) -> tuple[list[ModelFolder], list[tuple[str, str]]]:
+    """The models of a repository, and what keeps Triton from starting there, with the reason."""
+    root = Folder.read(Path(target.repository))
+    tracked = TrackedFiles(root.path)
+    models, strays = [], [(name, _DANGLING) for name in sorted(root.dangling)]
     for name in sorted(root.folders):
-        folder = Folder.read(Path(path) / name)
-        if _looks_like_model(folder):
-            found += 1
-            shown = os.path.join(path, name)  # noqa: PTH118 - Path would drop a leading './'
-            yield ModelFolder(name, folder, shown, _config_path(folder, options), tracked)
-    if not found:
-        raise NotARepository(f"{path} holds no models: {_expected(Path(path), root)}")
+        folder = Folder.read(root.path / name)
+        if looks_like_model(folder) or folder.fault:
+            strays += [(f"{name}/{link}", _DANGLING) for link in sorted(folder.dangling)]
+            shown = os.path.join(target.repository, name)  # noqa: PTH118 - keeps a leading './'
+            models.append(
+                ModelFolder(name, folder, shown, config_path(folder, config_name), tracked)
+            )
+        else:
+            strays.append((name, "holds no model; Triton tries to load it and does not start"))
+    return models, strays
 
 
-def _looks_like_model(folder: Folder) -> bool:
+def config_names(found: Iterable[Target]) -> list[str]:
+    """The names that `--model-config-name` can have: each configs/NAME.pbtxt of a meant model."""
+    names: set[str] = set()
+    for target in found:
+        root = Path(target.repository)
+        for model in filter(target.means, Folder.read(root).folders):
+            files = Folder.read(root / model / "configs").files
+            names |= {name.removesuffix(".pbtxt") for name in files if name.endswith(".pbtxt")}
+    return sorted(names)
+
+
+def looks_like_model(folder: Folder) -> bool:
     return (
         CONFIG in folder.files
         or any(name.isdecimal() for name in folder.folders)
-        or ("configs" in folder.folders and _has_configs(folder.path / "configs"))
+        or any(name.endswith(".pbtxt") for name in Folder.read(folder.path / "configs").files)
     )
 
 
-def _has_configs(path: Path) -> bool:
-    return any(name.endswith(".pbtxt") for name in Folder.read(path).files)
-
-
-def _config_path(folder: Folder, options: Options) -> str:
+def config_path(folder: Folder, config_name: str) -> str:
     """Triton takes configs/NAME.pbtxt where it exists, else config.pbtxt."""
-    if options.model_config_name:
-        custom = f"configs/{options.model_config_name}.pbtxt"
-        if (folder.path / custom).exists():
-            return custom
-    return CONFIG
+    custom = f"configs/{config_name}.pbtxt"
+    return custom if config_name and exists(folder.path / custom) else CONFIG
 
 
 def _expected(path: Path, root: Folder) -> str:
     """What a repository looks like, or where below there is one."""
     below = [
-        str(path / name)
-        for name in sorted(root.folders)
-        if any(
-            _looks_like_model(Folder.read(path / name / inner))
-            for inner in sorted(Folder.read(path / name).folders)[:50]
-        )
+        str(path / name) for name in sorted(root.folders) if _holds_models(Folder.read(path / name))
     ]
     if below:
         return f"did you mean {' or '.join(below[:3])}?"

@@ -1,5 +1,6 @@
 """A model as the rules see it: its folder, its configuration, what Triton fills in."""
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,10 +10,12 @@ from triton_lint.config_tree import Message, Node, Span
 from triton_lint.findings import Problem
 from triton_lint.folders import MAX_VERSION, ModelFolder
 from triton_lint.model_names import ModelNames, complete
-from triton_lint.onnx_file import OnnxGraph, read_onnx
+from triton_lint.onnx_file import ModelFile, read_onnx
+from triton_lint.openvino_file import read_openvino
 from triton_lint.options import Options
 from triton_lint.parser import parse
 from triton_lint.python_source import PythonSource
+from triton_lint.reading import is_file, read_file
 from triton_lint.tokens import Places, comments
 
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
@@ -94,28 +97,29 @@ class Model:
     def loaded_folders(self) -> tuple[str, ...]:
         """The folders of the versions that would be loaded, with names Triton finds again."""
         names = self.place.version_folders
-        return tuple(str(number) for number in self.versions if str(number) in names)
+        return tuple(str(each) for each in self.versions if each >= 0 and str(each) in names)
 
     @cached_property
-    def python(self) -> PythonSource | None:
-        """The code of the newest loaded version of a Python model; None where there is none."""
-        if self.backend != "python":
-            return None
-        for folder in self.loaded_folders:
-            file = f"{folder}/{self.names.filename or 'model.py'}"
-            if self.names.filename in self.place.contents(folder).files:
-                return PythonSource.read(self.place.folder.path / file, file)
-        return None
+    def pythons(self) -> tuple[PythonSource, ...]:
+        """The code of each version of a Python model that would be loaded, newest first."""
+        files = self._version_files("python")
+        return tuple(PythonSource.read(self.place.folder.path / file, file) for file in files)
 
     @cached_property
-    def onnx(self) -> OnnxGraph | None:
-        """What the ONNX file of the newest version declares; None where there is none."""
-        if self.backend != "onnxruntime" or not self.checks_files:
-            return None
-        for folder in self.loaded_folders[:1]:
-            path = self.place.folder.path / folder / self.names.filename
-            return read_onnx(path) if path.is_file() else None
-        return None
+    def model_files(self) -> tuple[ModelFile, ...]:
+        """What the ONNX or OpenVINO file of each version that would be loaded declares."""
+        read = {"onnxruntime": read_onnx, "openvino": read_openvino}.get(self.backend)
+        if read is None or not self.checks_files:
+            return ()
+        paths = (self.place.folder.path / file for file in self._version_files(self.backend))
+        return tuple(found for path in paths if (found := read(path)) is not None)
+
+    def _version_files(self, backend: str) -> Iterator[str]:
+        """The model file of each version, relative to the model's folder."""
+        for folder in self.loaded_folders if self.backend == backend else ():
+            file = f"{folder}/{self.names.filename}"
+            if is_file(self.place.folder.path / file):
+                yield file
 
     @cached_property
     def may_complete(self) -> bool:
@@ -124,7 +128,7 @@ class Model:
             return False
         has_both = "input" in self.config and "output" in self.config
         if self.backend == "python":
-            return self.python is None or self.python.completes_config
+            return not self.pythons or self.pythons[0].completes_config
         if self.backend in ("onnxruntime", "openvino"):
             return not has_both
         if self.backend == "pytorch":  # only its Python runtime may
@@ -158,19 +162,18 @@ class Model:
         return any(abs(number) > MAX_VERSION for number in self.place.version_folders.values())
 
 
-def read_model(place: ModelFolder, options: Options) -> Model:
-    """Read a model's configuration; its faults are in the result."""
-    path = place.folder.path / place.config_path
-    try:
-        exists = path.exists()
-        data = path.read_bytes() if exists else b""
-    except OSError as error:
-        fault = f"can't be read: {error.strerror or error}"
-        return _unread(place, options, Problem(_START, fault, rule_ids.UNREADABLE))
-    if len(data) > MAX_CONFIG_BYTES:
-        size = f"{len(data) / 2**20:.0f} MiB, more than the {MAX_CONFIG_BYTES // 2**20} MiB"
-        return _unread(place, options, Problem(_START, f"{size} that are read", rule_ids.TOO_LARGE))
-    text = data.decode("utf-8", "surrogateescape")
+def read_model(place: ModelFolder, options: Options, text: str | None = None) -> Model:
+    """Read a model's configuration, or take `text` for it; its faults are in the result."""
+    if text is None:
+        try:
+            data = _read_config(place)
+        except OSError as error:
+            fault = f"can't be read: {error.strerror or error}"
+            return _unread(place, options, Problem(_START, fault, rule_ids.UNREADABLE))
+        if len(data) > MAX_CONFIG_BYTES:
+            fault = f"more than the {MAX_CONFIG_BYTES // 2**20} MiB that are read"
+            return _unread(place, options, Problem(_START, fault, rule_ids.TOO_LARGE))
+        text = data.decode("utf-8", "surrogateescape")
     parsed = parse(text, options.triton)
     problems = (*parsed.problems, *_encoding_problems(text))
     return Model(
@@ -182,6 +185,18 @@ def read_model(place: ModelFolder, options: Options) -> Model:
         is_readable=parsed.is_understood,
         is_sound=not parsed.problems,
     )
+
+
+def _read_config(place: ModelFolder) -> bytes:
+    """What the file holds; nothing where there is none. Raises `OSError`."""
+    if place.folder.fault:
+        raise OSError(0, f"{place.folder.fault} (the model's folder)")
+    try:
+        return read_file(place.folder.path / place.config_path, MAX_CONFIG_BYTES)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):  # then Triton sees none either
+            return b""
+        raise
 
 
 def _unread(place: ModelFolder, options: Options, problem: Problem) -> Model:

@@ -24,7 +24,7 @@ class _Malformed(Exception):
 
 
 @dataclass(frozen=True)
-class OnnxTensor:
+class FileTensor:
     """An input or output; a size that varies is -1."""
 
     name: str
@@ -34,12 +34,13 @@ class OnnxTensor:
 
 
 @dataclass(frozen=True)
-class OnnxGraph:
+class ModelFile:
     """What a file declares."""
 
-    inputs: tuple[OnnxTensor, ...]
-    outputs: tuple[OnnxTensor, ...]
-    initializers: frozenset[str]
+    inputs: tuple[FileTensor, ...]
+    outputs: tuple[FileTensor, ...]
+    others: frozenset[str]
+    """Further names that a configuration may use, such as initializers."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class _Part:
     value: int = 0
 
 
-def read_onnx(path: Path) -> OnnxGraph | None:
+def read_onnx(path: Path) -> ModelFile | None:
     """The graph's ends; None where the file can't be read as ONNX."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -64,9 +65,9 @@ def read_onnx(path: Path) -> OnnxGraph | None:
     return None
 
 
-def _graph(data: mmap.mmap, graph: _Part) -> OnnxGraph | None:
-    inputs: list[OnnxTensor] = []
-    outputs: list[OnnxTensor] = []
+def _graph(data: mmap.mmap, graph: _Part) -> ModelFile | None:
+    inputs: list[FileTensor] = []
+    outputs: list[FileTensor] = []
     initializers: set[str] = set()
     for part in _parts(data, graph.start, graph.end):
         if part.number == _INPUT:
@@ -78,10 +79,10 @@ def _graph(data: mmap.mmap, graph: _Part) -> OnnxGraph | None:
     if not outputs:
         return None
     real = tuple(tensor for tensor in inputs if tensor.name not in initializers)
-    return OnnxGraph(real, tuple(outputs), frozenset(initializers))
+    return ModelFile(real, tuple(outputs), frozenset(initializers))
 
 
-def _tensor(data: mmap.mmap, value: _Part) -> OnnxTensor:
+def _tensor(data: mmap.mmap, value: _Part) -> FileTensor:
     kind, dims = "", None
     for outer in _parts(data, value.start, value.end):
         for tensor in _parts(data, outer.start, outer.end) if outer.number == _TYPE else ():
@@ -92,7 +93,7 @@ def _tensor(data: mmap.mmap, value: _Part) -> OnnxTensor:
                     kind = TYPES.get(part.value, "")
                 elif part.number == _SHAPE:
                     dims = tuple(_size(data, dim) for dim in _parts(data, part.start, part.end))
-    return OnnxTensor(_text(data, value, _NAME), kind, dims)
+    return FileTensor(_text(data, value, _NAME), kind, dims)
 
 
 def _size(data: mmap.mmap, dim: _Part) -> int:

@@ -1,7 +1,7 @@
 """`config.pbtxt` read with Triton's schema; every fault is reported, reading goes on after it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from triton_lint import rule_ids
 from triton_lint.config_tree import Message, Node, Scalar, Span
@@ -47,6 +47,11 @@ class _Draft:
     type: MessageType
     nodes: list[Node]
     damage: Damage | None = None
+    guessed: dict[str, int] = field(default_factory=dict)
+    """Fields that were read in place of a misspelt one, with the number of that fault."""
+
+    def has(self, name: str) -> bool:
+        return any(node.field == name for node in self.nodes)
 
     def harmed(self) -> Damage:
         """What is wrong with it; from now on, something is."""
@@ -90,6 +95,7 @@ class _Reader(ValueReader):
         try:
             if token.kind != TokenKind.NAME:
                 self._no_field_name(token, draft)
+            self._check_space(token)
             field_type = draft.type.fields.get(token.text)
             if field_type is None:
                 self._unknown(token, draft)
@@ -100,6 +106,12 @@ class _Reader(ValueReader):
             self._skip_damaged(draft, closing)
         if self.tokens[self.index].text in (";", ",") and is_symbol(self.tokens[self.index]):
             self.index += 1
+
+    def _check_space(self, name: Token) -> None:
+        before = self.tokens[self.index - 1] if self.index else name
+        if before.kind == TokenKind.NUMBER and before.end == name.start:
+            text = f"a space is due between {before.text} and '{name.text}'"
+            self.fault(rule_ids.SYNTAX, name, text, f" {name.text}")
 
     def _skip_damaged(self, draft: _Draft, closing: str) -> None:
         """To the next field; where others may have been passed, all that isn't seen is doubted."""
@@ -129,27 +141,33 @@ class _Reader(ValueReader):
         """A field that the schema lacks; one that is misspelt for certain is read as meant."""
         fields = draft.type.fields
         self.index += 1
-        since = Version.of_field(draft.type.name, token.text)
-        if since is not FIRST_VERSION:  # newer than the installed tritonclient's schema
-            self._check_version(token, since)
-            self.skip_value()
-            return
         text = f"{draft.type.name} has no field '{token.text}'{did_you_mean(token.text, fields)}"
         meant = nearest(token.text, fields)
-        self.fault(rule_ids.UNKNOWN_FIELD, token, text, meant)
+        is_second = meant is not None and not _takes_more(fields[meant]) and draft.has(meant)
+        self.fault(rule_ids.UNKNOWN_FIELD, token, text, None if is_second else meant)
         unknown = Unknown.of(token.text, self.tokens[self.index : self.index + 3])
         if meant is None or not unknown.has_form_of(fields[meant]):
             draft.harmed().unknown.append(unknown)
             self.skip_value()
-        elif not fields[meant].repeated and any(node.field == meant for node in draft.nodes):
+        elif is_second:
             draft.harmed().fields.add(meant)
             self.skip_value()
         else:
+            fault = len(self.problems) - 1
             self._known(token, fields[meant], draft)
+            draft.guessed[meant] = fault
+
+    def _withdraw_guess(self, name: str, draft: _Draft) -> None:
+        """The right field is there beside a misspelt one: that one stands for something else."""
+        number = draft.guessed.pop(name)
+        self.problems[number] = self.problems[number]._replace(replacement=None)
+        draft.nodes[:] = [node for node in draft.nodes if node.field != name]
 
     def _known(self, name: Token, field_type: FieldType, draft: _Draft) -> None:
         if field_type.since is not FIRST_VERSION:
             self._check_version(name, field_type.since)
+        if field_type.name in draft.guessed and not _takes_more(field_type):
+            self._withdraw_guess(field_type.name, draft)
         self._check_unique(name, field_type, draft)
         try:
             self._read_values(name, field_type, draft.nodes)
@@ -165,8 +183,11 @@ class _Reader(ValueReader):
         elif field_type.kind is not Kind.MESSAGE:
             self.fault(rule_ids.SYNTAX, token, f"':' is missing after '{name.text}'")
             raise Stop
+        before = len(nodes)
         for value, at in self._values(field_type, read):
-            nodes.append(Node(field_type.name, Span(name.start, at.end), value, at))
+            nodes.append(Node(field_type.name, at, value, at))
+        whole = Span(name.start, self.tokens[self.index - 1].end)
+        nodes[before:] = [node._replace(at=whole) for node in nodes[before:]]
 
     def _check_version(self, name: Token, since: Version) -> None:
         if since > self.triton:
@@ -232,6 +253,11 @@ class _Reader(ValueReader):
         assert field_type.message is not None
         message = self.message(field_type.message, closing)
         return message, Span(token.start, self.tokens[self.index - 1].end)
+
+
+def _takes_more(field_type: FieldType) -> bool:
+    """Whether one more value beside others is nothing unusual."""
+    return field_type.repeated and field_type.kind is Kind.MESSAGE
 
 
 def _is_default(value: "Scalar | Message", field_type: FieldType) -> bool:

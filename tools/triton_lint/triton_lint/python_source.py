@@ -1,16 +1,38 @@
 """What a Python model's code says of itself; it is parsed, never run."""
 
 import ast
+import io
+import re
+import sys
+import tokenize
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from triton_lint.config_tree import Span
+from triton_lint.reading import read_file
 from triton_lint.tokens import Places
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
 _CLASS = "TritonPythonModel"
+_SINCE_3_12 = re.compile(
+    r"^\s*type\s+\w+\s*[\[=]|^\s*(async\s+def|def|class)\s+\w+\s*\[|\b([rR]?[fF]|[fF][rR])['\"]"
+)
+"""Lines that Python 3.12 may read and earlier ones may not."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why code can't be read."""
+
+    text: str
+    at: Span
+    is_certain: bool = True
+    """Whether it can't be read by another release of Python either."""
 
 
 @dataclass(frozen=True)
@@ -20,59 +42,37 @@ class PythonSource:
     file: str
     """Relative to the model's folder."""
     text: str
-    fault: str = ""
-    """Why it can't be read."""
+    tree: ast.Module | None = None
+    """None where the code could not be read."""
+    fault: Fault | None = None
 
     @classmethod
     def read(cls, path: Path, file: str) -> "PythonSource":
         """Read the file; what keeps it from being parsed is in `fault`."""
         try:
-            data = path.read_bytes()
+            data = read_file(path, MAX_SOURCE_BYTES)
         except OSError as error:
-            return cls(file, "", f"can't be read: {error.strerror or error}")
+            return cls(file, "", None, Fault(f"can't be read: {error.strerror or error}", _START))
         if len(data) > MAX_SOURCE_BYTES:
-            return cls(file, "", f"is larger than {MAX_SOURCE_BYTES // 2**20} MiB")
-        text = data.decode("utf-8", "replace")
-        return cls(file, text)
-
-    @cached_property
-    def tree(self) -> ast.Module | None:
-        """The syntax tree; None where the code is no Python."""
+            text = f"is larger than {MAX_SOURCE_BYTES // 2**20} MiB and was not looked at"
+            return cls(file, "", None, Fault(text, _START, is_certain=False))
+        text = _decoded(data)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the code's own string escapes
-                return ast.parse(self.text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
-
-    @cached_property
-    def syntax_error(self) -> tuple[str, Span] | None:
-        """What Python says of the code, where it is no Python."""
-        if self.fault:
-            return self.fault, Span(0, 0)
-        if self.tree is not None:
-            return None
-        try:
-            compile(self.text, self.file, "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
+                return cls(file, text, ast.parse(data))
         except SyntaxError as error:
-            line, column = error.lineno or 1, error.offset or 1
-            return error.msg or "invalid syntax", self.span(line, column)
+            return cls(file, text, None, _syntax_fault(text, error))
         except (ValueError, RecursionError, MemoryError) as error:
-            return str(error) or type(error).__name__, Span(0, 0)
-        return None
+            fault = f"is no Python: {error or type(error).__name__}"
+            return cls(file, text, None, Fault(fault, _START))
 
     @cached_property
     def places(self) -> Places:
         return Places(self.text)
 
-    def span(self, line: int, column: int) -> Span:
-        """A place given as line and column, both from 1."""
-        starts = self.places.starts
-        start = starts[min(line, len(starts)) - 1] + max(column, 1) - 1
-        return Span(start, start + 1)
-
     def at(self, node: ast.AST) -> Span:
-        return self.span(getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1)
+        return _span(self.places, getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1)
 
     @cached_property
     def model_class(self) -> ast.ClassDef | None:
@@ -85,24 +85,16 @@ class PythonSource:
     @cached_property
     def may_define_class(self) -> bool:
         """Whether `TritonPythonModel` exists after import, as far as can be seen."""
-        if self.tree is None or self.model_class is not None:
-            return True
         for node in self.nodes:
-            if isinstance(node, ast.alias) and (node.asname or node.name) in (_CLASS, "*"):
+            named = {getattr(node, key, None) for key in ("asname", "name", "id", "value")}
+            if _CLASS in named or (isinstance(node, ast.alias) and node.name == "*"):
                 return True
-            if isinstance(node, ast.Name) and node.id == _CLASS:
-                return True
-            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == _CLASS:
-                return True
-        return False
+        return self.tree is None or bool({"exec", "globals"} & {name for name, _ in self.calls})
 
     @cached_property
-    def methods(self) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
-        found = {}
-        for node in self.model_class.body if self.model_class else []:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                found[node.name] = node
-        return found
+    def methods(self) -> dict[str, Function]:
+        body = self.model_class.body if self.model_class else []
+        return {node.name: node for node in body if isinstance(node, Function)}
 
     @cached_property
     def inherits(self) -> bool:
@@ -110,8 +102,14 @@ class PythonSource:
         model = self.model_class
         if model is None:
             return True
-        bases = [base for base in model.bases if not _is_object(base)]
-        return bool(bases or model.keywords or model.decorator_list or _assigned(model))
+        bases = [base for base in model.bases if not is_name(base, "object")]
+        return bool(bases or model.keywords or model.decorator_list) or any(
+            is_name(target, name)
+            for node in model.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            for name in ("execute", "auto_complete_config")
+        )
 
     @cached_property
     def completes_config(self) -> bool:
@@ -127,26 +125,48 @@ class PythonSource:
         """Every call, with the last part of what is called."""
         return tuple((called(node), node) for node in self.nodes if isinstance(node, ast.Call))
 
+    def calls_of(self, name: str) -> Iterator[ast.Call]:
+        return (call for function, call in self.calls if function == name)
 
-def called(call: ast.Call) -> str:
-    """`Tensor` of `pb_utils.Tensor(…)`."""
-    function = call.func
+
+_START = Span(0, 0)
+
+
+def called(node: ast.AST | None) -> str:
+    """`Tensor` of `pb_utils.Tensor(…)`; "" of what is no call."""
+    function = node.func if isinstance(node, ast.Call) else None
     if isinstance(function, ast.Attribute):
         return function.attr
     return function.id if isinstance(function, ast.Name) else ""
 
 
-def _assigned(model: ast.ClassDef) -> set[str]:
-    """Names of methods that are set by assignment."""
-    targets = [
-        target
-        for node in model.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    ]
-    return {target.id for target in targets} & {"execute", "auto_complete_config"}
+def is_name(node: ast.AST | None, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
 
 
-def _is_object(base: ast.expr) -> bool:
-    return isinstance(base, ast.Name) and base.id == "object"
+def _decoded(data: bytes) -> str:
+    """The text, by its byte order mark or its coding comment, as Python reads it."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    except SyntaxError:
+        encoding = "utf-8"
+    return data.decode(encoding, "replace")
+
+
+def _span(places: Places, line: int, column: int) -> Span:
+    """A place given as line and column, both from 1."""
+    start = places.starts[min(line, len(places.starts)) - 1] + max(column, 1) - 1
+    return Span(start, start + 1)
+
+
+def _syntax_fault(text: str, error: SyntaxError) -> Fault:
+    line, why = error.lineno or 1, error.msg or "invalid syntax"
+    near = text.splitlines()[max(line - 2, 0) : max(error.end_lineno or 0, line)]
+    at = _span(Places(text), line, error.offset or 1)
+    is_newer = why.startswith("f-string") or any(map(_SINCE_3_12.search, near))
+    if sys.version_info < (3, 12) and is_newer:
+        release = f"{sys.version_info.major}.{sys.version_info.minor}"
+        return Fault(
+            f"may be no Python: {why} (by Python {release}, later ones may read it)", at, False
+        )
+    return Fault(f"is no Python: {why}", at)

@@ -21,6 +21,8 @@ class Rule:
     severity: Severity
     check: Check | None = None
     """None where the fault is found elsewhere, such as while the file is read."""
+    is_opinion: bool = False
+    """Whether one may well see it otherwise: it is reported only when it is asked for."""
     each_alone: bool = False
     """Whether each input and output is judged by itself, so that a fault in one hides no other."""
 
@@ -31,8 +33,9 @@ class Rule:
 
 def check(rule_id: str, severity: Severity, each_alone: bool = False) -> Callable[[Check], Rule]:
     """Make a function the check of a rule."""
+    return lambda function: Rule(rule_id, severity, function, each_alone=each_alone)
 
-    def rule(function: Check) -> Rule:
-        return Rule(rule_id, severity, function, each_alone)
 
-    return rule
+def opinion(rule_id: str) -> Callable[[Check], Rule]:
+    """Make a function the check of a rule that has to be asked for."""
+    return lambda function: Rule(rule_id, WARNING, function, is_opinion=True)

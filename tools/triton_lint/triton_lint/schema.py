@@ -1,14 +1,10 @@
-"""Triton's model configuration schema, taken from the protobuf descriptors of tritonclient."""
+"""Triton's model configuration schema, read from `schema.txt`."""
 
-import importlib.util
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 from triton_lint.versions import FIRST_VERSION, Version
 
@@ -24,14 +20,14 @@ class Kind(IntEnum):
     INTEGER = 6
 
 
-_FLOATS = {1, 2}
+_SCALARS = {"string": Kind.STRING, "bool": Kind.BOOL, "float": Kind.FLOAT, "double": Kind.FLOAT}
 _RANGES = {
-    3: (-(2**63), 2**63 - 1),
-    4: (0, 2**64 - 1),
-    5: (-(2**31), 2**31 - 1),
-    13: (0, 2**32 - 1),
+    "int64": (-(2**63), 2**63 - 1),
+    "uint64": (0, 2**64 - 1),
+    "int32": (-(2**31), 2**31 - 1),
+    "uint32": (0, 2**32 - 1),
 }
-"""Smallest and largest value by protobuf's type number: int64, uint64, int32, uint32."""
+"""Smallest and largest value."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,10 @@ class EnumType:
 
     name: str
     numbers: Mapping[str, int]
-    names: Mapping[int, str]
+
+    @property
+    def names(self) -> Mapping[int, str]:
+        return {number: name for name, number in self.numbers.items()}
 
 
 @dataclass(frozen=True)
@@ -51,14 +50,17 @@ class FieldType:
     kind: Kind
     repeated: bool = False
     is_map: bool = False
-    has_presence: bool = False
-    """Whether protobuf can tell an unset field from its default; if not, a first value that equals
-    the default may be given again."""
     oneof: str = ""
     bounds: tuple[int, int] = (0, 0)
     enum: EnumType | None = None
     message: "MessageType | None" = None
     since: Version = FIRST_VERSION
+
+    @property
+    def has_presence(self) -> bool:
+        """Whether protobuf can tell an unset field from its default; if not, a first value that
+        equals the default may be given again."""
+        return bool((self.message and not self.repeated) or self.oneof)
 
 
 @dataclass(frozen=True)
@@ -66,82 +68,53 @@ class MessageType:
     """A message: its fields by name."""
 
     name: str
-    fields: Mapping[str, FieldType] = field(default_factory=dict)
+    fields: dict[str, FieldType] = field(default_factory=dict)
 
 
 @cache
 def model_config_type() -> MessageType:
     """The schema of `config.pbtxt`."""
-    return _message(_descriptors().ModelConfig.DESCRIPTOR, {})
+    text = Path(__file__).with_name("schema.txt").read_text(encoding="utf-8")
+    blocks = [block.splitlines() for block in text.partition("\n\n")[2].strip().split("\n\n")]
+    found: dict[str, dict[str, list[list[str]]]] = {"message": {}, "enum": {}}
+    for head, *lines in blocks:
+        what, _, name = head.partition(" ")
+        found[what][name] = [line.split() for line in lines]
+    enums = {name: _enum(name, values) for name, values in found["enum"].items()}
+    messages = {name: MessageType(name) for name in found["message"]}
+    for name, fields in found["message"].items():
+        known = (_field(words, enums, messages) for words in fields)
+        messages[name].fields.update({each.name: each for each in known})
+    return messages["ModelConfig"]
 
 
-def _descriptors() -> Any:
-    """The generated module alone: importing its package would import gRPC, which costs 0.4 s."""
-    name = "tritonclient.grpc.model_config_pb2"
-    if name in sys.modules:
-        return sys.modules[name]
-    package = importlib.util.find_spec("tritonclient")
-    for folder in (package.submodule_search_locations or []) if package else []:
-        path = Path(folder) / "grpc" / "model_config_pb2.py"
-        if path.is_file():
-            return _load(path)
-    return importlib.import_module(name)
+def _enum(name: str, values: list[list[str]]) -> EnumType:
+    return EnumType(name, {word: int(number) for word, number in values})
 
 
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("_triton_model_config_pb2", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _message(descriptor: Any, known: dict[str, MessageType]) -> MessageType:
-    name = descriptor.full_name.removeprefix("inference.")
-    if name not in known:
-        fields: dict[str, FieldType] = {}
-        known[name] = MessageType(name, fields)
-        for each in descriptor.fields:
-            fields[each.name] = _field(each, name, known)
-    return known[name]
-
-
-def _field(descriptor: Any, parent: str, known: dict[str, MessageType]) -> FieldType:
-    message = descriptor.message_type
+def _field(
+    words: list[str], enums: Mapping[str, EnumType], messages: Mapping[str, MessageType]
+) -> FieldType:
+    """`[oneof GROUP] [repeated] TYPE NAME [since RELEASE]`, or `map KEY VALUE NAME`."""
+    words, since = (words[:-2], words[-1]) if "since" in words else (words, "")
+    oneof, words = (words[1], words[2:]) if words[0] == "oneof" else ("", words)
+    *before, kind, name = words
+    message = messages.get(kind)
+    if before[:1] == ["map"]:
+        sides = (
+            _field([before[1], "key"], enums, messages),
+            _field([kind, "value"], enums, messages),
+        )
+        message = MessageType(f"{name} entry", {side.name: side for side in sides})
+    default = Kind.MESSAGE if message else Kind.ENUM if kind in enums else Kind.INTEGER
     return FieldType(
-        name=descriptor.name,
-        kind=_kind(descriptor),
-        repeated=_is_repeated(descriptor),
-        is_map=bool(message and message.GetOptions().map_entry),
-        has_presence=bool(descriptor.has_presence),
-        oneof=descriptor.containing_oneof.name if descriptor.containing_oneof else "",
-        bounds=_RANGES.get(descriptor.type, (0, 0)),
-        enum=_enum(descriptor.enum_type) if descriptor.enum_type else None,
-        message=_message(message, known) if message else None,
-        since=Version.of_field(parent, descriptor.name),
+        name=name,
+        kind=default if message else _SCALARS.get(kind, default),
+        repeated=bool(before),
+        is_map=before[:1] == ["map"],
+        oneof=oneof,
+        bounds=_RANGES.get(kind, (0, 0)),
+        enum=enums.get(kind),
+        message=message,
+        since=Version.parse(since) if since else FIRST_VERSION,
     )
-
-
-def _is_repeated(descriptor: Any) -> bool:
-    """`label` is deprecated in newer protobuf releases, its successor is missing in older ones."""
-    if hasattr(descriptor, "is_repeated"):
-        return bool(descriptor.is_repeated)
-    return bool(descriptor.label == descriptor.LABEL_REPEATED)
-
-
-def _kind(descriptor: Any) -> Kind:
-    if descriptor.message_type:
-        return Kind.MESSAGE
-    if descriptor.enum_type:
-        return Kind.ENUM
-    if descriptor.type == descriptor.TYPE_STRING:
-        return Kind.STRING
-    if descriptor.type == descriptor.TYPE_BOOL:
-        return Kind.BOOL
-    return Kind.FLOAT if descriptor.type in _FLOATS else Kind.INTEGER
-
-
-def _enum(descriptor: Any) -> EnumType:
-    numbers = {value.name: value.number for value in descriptor.values}
-    names = {number: name for name, number in numbers.items()}
-    return EnumType(descriptor.full_name.removeprefix("inference."), numbers, names)

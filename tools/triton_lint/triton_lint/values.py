@@ -8,7 +8,7 @@ from triton_lint.cursor import Cursor, is_symbol
 from triton_lint.findings import Problem
 from triton_lint.literals import BadLiteral, read_float, read_integer, read_string
 from triton_lint.schema import FieldType, Kind
-from triton_lint.spelling import did_you_mean, nearest
+from triton_lint.spelling import ends_with, hint, meant_enumerator
 from triton_lint.token_text import quoted, requoted
 from triton_lint.tokens import Token, TokenKind, tokenize
 
@@ -50,11 +50,12 @@ class ValueReader(Cursor):
         if token.kind == TokenKind.PLACEHOLDER:
             self.fault(rule_ids.PLACEHOLDER, token, f"{token.text} was not filled in")
         elif token.kind == TokenKind.OPEN_STRING:
-            self.fault(rule_ids.SYNTAX, token, "this string has no end on its line")
+            self.fault(rule_ids.SYNTAX, token, "this string has no end on its line, or holds a NUL")
         elif field_type.kind is Kind.ENUM and token.kind == TokenKind.NAME:
             assert field_type.enum is not None
-            meant = nearest(token.text, field_type.enum.numbers) if first is token else None
-            self.fault(rule_ids.ENUMERATOR, first, str(why), meant)
+            meant = meant_enumerator(token.text, field_type.enum) if first is token else None
+            is_safe = meant is not None and ends_with(meant, token.text)
+            self.fault(rule_ids.ENUMERATOR, first, str(why), meant, is_safe)
         else:
             meant = requoted(first, field_type)
             self.fault(rule_ids.WRONG_TYPE, first, f"'{field_type.name}' {why}", meant)
@@ -90,6 +91,8 @@ class ValueReader(Cursor):
     def _integer(self, field_type: FieldType, token: Token, negative: bool) -> int:
         if token.kind != TokenKind.NUMBER:
             raise BadLiteral(f"takes an integer, not {quoted(token)}")
+        if negative and field_type.bounds[0] == 0:
+            raise BadLiteral(f"takes no sign, and this is -{token.text}")
         value = read_integer(token.text, negative, field_type.bounds)
         self.index += 1
         return value
@@ -122,15 +125,22 @@ class ValueReader(Cursor):
         if token.text not in enum.numbers:
             raise BadLiteral(
                 f"{enum.name} has no value '{token.text}'"
-                + (did_you_mean(token.text, enum.numbers) or f": {', '.join(enum.numbers)}")
+                + (hint(token.text, enum) or f": {', '.join(enum.numbers)}")
             )
         self.index += 1
         return token.text
 
-    def fault(self, rule: str, token: Token, text: str, replacement: str | None = None) -> None:
+    def fault(
+        self,
+        rule: str,
+        token: Token,
+        text: str,
+        replacement: str | None = None,
+        is_safe: bool = True,
+    ) -> None:
         if len(self.problems) < MAX_FAULTS:
             at = Span(token.start, max(token.end, token.start + 1))
-            self.problems.append(Problem(at, text, rule, replacement=replacement))
+            self.problems.append(Problem(at, text, rule, replacement=replacement, is_safe=is_safe))
 
 
 _READERS: dict[Kind, Callable[[ValueReader, FieldType, Token, bool], Scalar]] = {

@@ -1,8 +1,7 @@
-"""Server versions and container releases, and which fields came with which.
+"""Server versions and container releases.
 
-Both tables are read off NVIDIA's release branches: TRITON_VERSION of `server`
-(r21.02 to r26.08, and main for 26.09) and protobuf/model_config.proto of `common` (r21.05 to
-r26.07), by comparing each branch with the one before.
+Read off NVIDIA's release branches: TRITON_VERSION of `server` (r21.02 to r26.08, and main for
+26.09).
 """
 
 import re
@@ -46,12 +45,6 @@ class Version:
             f"container releases {first} to {last}"
         )
 
-    @classmethod
-    def of_field(cls, message: str, field: str) -> "Version":
-        """The version that brought a field of a message."""
-        release = _FIELDS.get(f"{message}.{field}") or _FIELDS.get(f"{message}.*")
-        return cls(2, _RELEASES[release]) if release else FIRST_VERSION
-
 
 def _releases() -> dict[str, int]:
     """Release by minor version: they count up together, but for 25.07, which was 2.59.1."""
@@ -74,26 +67,3 @@ NEWEST = Version(2, _RELEASES["26.09"])
 
 FIRST_VERSION = Version(2, 7)
 """Stands for "always there"."""
-
-_FIELDS = {
-    "ModelInstanceGroup.host_policy": "21.06",
-    "ModelInstanceGroup.passive": "21.06",
-    "ModelInstanceGroup.secondary_devices": "21.06",
-    "ModelSequenceBatching.Control.bool_false_true": "21.09",
-    "ModelConfig.response_cache": "21.10",
-    "ModelSequenceBatching.state": "21.11",
-    "ModelInput.optional": "22.01",
-    "ModelSequenceBatching.State.initial_state": "22.01",
-    "ModelWarmup.count": "22.07",
-    "ModelEnsembling.Step.model_namespace": "23.03",
-    "ModelSequenceBatching.StrategyOldest.preserve_ordering": "23.08",
-    "ModelSequenceBatching.State.use_growable_memory": "23.11",
-    "ModelSequenceBatching.State.use_same_buffer_for_input_output": "23.11",
-    "ModelSequenceBatching.iterative_sequence": "23.11",
-    "ModelConfig.runtime": "24.01",
-    "ModelInput.is_non_linear_format_io": "24.08",
-    "ModelOutput.is_non_linear_format_io": "24.08",
-    "ModelConfig.model_metrics": "24.11",
-    "ModelEnsembling.max_inflight_requests": "25.11",
-}
-"""Fields by the first container release whose schema has them; others are older than 21.05."""

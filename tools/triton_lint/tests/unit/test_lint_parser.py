@@ -15,6 +15,9 @@ from triton_lint.values import MAX_FAULTS
 from triton_lint.versions import NEWEST, UnknownVersion, Version
 from tritonclient.grpc import model_config_pb2
 
+INTEGERS = {3: (64, 1), 4: (64, 0), 5: (32, 1), 13: (32, 0)}
+"""Bits, and whether it is signed, by protobuf's number of the type."""
+
 
 def faults(text: str, triton: Version = NEWEST) -> list[tuple[str, int, int]]:
     places = Places(text)
@@ -81,15 +84,28 @@ def test_a_newer_field_is_a_fault_of_an_older_server() -> None:
     assert faults(text, Version.parse("25.10")) == [(rule_ids.NEWER_FIELD, 1, 23)]
 
 
-def test_a_field_that_an_older_tritonclient_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = model_config_type()
-    fields = {name: kind for name, kind in known.fields.items() if name != "model_metrics"}
-    monkeypatch.setattr(
-        "triton_lint.parser.model_config_type", lambda: MessageType("ModelConfig", fields)
-    )
-    text = "model_metrics { metric_control { } }\nmax_batch_size: 8"
-    assert faults(text) == []
-    assert faults(text, Version.parse("2.51")) == [(rule_ids.NEWER_FIELD, 1, 1)]
+def test_the_schema_is_that_of_tritonclient() -> None:
+    seen: set[str] = set()
+
+    def compare(ours: MessageType, theirs: Any) -> None:
+        assert list(ours.fields) == [each.name for each in theirs.fields]
+        for each in theirs.fields:
+            field = ours.fields[each.name]
+            assert field.repeated == each.is_repeated
+            assert field.has_presence == each.has_presence
+            assert field.oneof == (each.containing_oneof.name if each.containing_oneof else "")
+            assert (field.message is None) == (each.message_type is None)
+            if field.kind is Kind.INTEGER:
+                bits, is_signed = INTEGERS[each.type]
+                assert field.bounds == (-is_signed << bits - 1, (1 << bits - is_signed) - 1)
+            if field.enum is not None:
+                assert dict(field.enum.numbers) == {v.name: v.number for v in each.enum_type.values}
+            if field.message and each.message_type.full_name not in seen:
+                seen.add(each.message_type.full_name)
+                compare(field.message, each.message_type)
+
+    compare(model_config_type(), model_config_pb2.ModelConfig.DESCRIPTOR)
+    assert len(seen) > 50
 
 
 def test_suggestions() -> None:

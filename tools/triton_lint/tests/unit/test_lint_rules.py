@@ -59,16 +59,20 @@ def test_every_rule_has_a_page_and_every_page_a_rule() -> None:
 
 def test_the_index_lists_every_rule() -> None:
     rows = [line for line in (FOLDER / "README.md").read_text().splitlines() if "](" in line]
-    wanted = [f"| [{r.id}]({r.id}.md) | {r.severity.value} | {r.page.title} |" for r in RULES]
+    wanted = [f"| [{r.id}]({r.id}.md) | {weight(r)} | {r.page.title} |" for r in RULES]
     assert sorted(rows) == sorted(wanted)
+
+
+def weight(rule: Rule) -> str:
+    return "opinion" if rule.is_opinion else rule.severity.value
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 def test_page(rule: Rule) -> None:
     page = rule.page
     assert page.text.startswith(f"# {rule.id}: {page.title}\n")
-    is_error = rule.severity is Severity.ERROR
-    said = "Error: Triton refuses the model." if is_error else "Warning: Triton loads the model."
+    does = "refuses" if rule.severity is Severity.ERROR else "loads"
+    said = f"{weight(rule).capitalize()}: Triton {does} the model."
     assert re.fullmatch(re.escape(said) + r" (Seen on Triton|Source:) [^\n]+\.", page.origin)
     assert page.why
     used = set(re.findall(r"^`([^`]+)`(?:, with escapes)?$", page.text, re.MULTILINE))

@@ -6,6 +6,7 @@ from typing import TypeVar
 from triton_lint.config_tree import Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
+from triton_lint.reading import is_file, is_pointer, size_bytes
 from triton_lint.shapes import BYTES_OF_TYPE, element_count
 
 Item = TypeVar("Item")
@@ -27,12 +28,12 @@ def data_file_problems(
     """Whether the file in `folder` that `field` names is absent, or too small for the dims."""
     name, kind = message.text(field), message.text("data_type")
     path = model.place.folder.path / folder / name
-    if not path.is_file():
+    if not is_file(path):
         yield Problem(model.at(message, field), f"there is no file {folder}/{name}")
         return
-    size = path.stat().st_size
+    size = size_bytes(path)
     needed = max(element_count(message.numbers("dims")), 0) * BYTES_OF_TYPE.get(kind, 4)
-    if kind != "TYPE_STRING" and size < needed:
+    if kind != "TYPE_STRING" and size < needed and not is_pointer(path):
         yield Problem(model.at(message, field), f"{folder}/{name} has {size} bytes of {needed}")
 
 

@@ -9,6 +9,7 @@ from triton_lint.config_tree import Message, Node
 from triton_lint.findings import Problem
 from triton_lint.folders import Folder
 from triton_lint.models import Model
+from triton_lint.reading import is_file, is_folder, read_file
 from triton_lint.repository import Repository
 from triton_lint.rule import WARNING, check
 
@@ -56,10 +57,10 @@ def _candidates(model: Model, version: str) -> Iterator[str]:
 def _absent(root: Path, named: str) -> str:
     """What is there instead of the engine folder, where other engines lie beside it."""
     path = root / named
-    if path.is_dir():
+    if is_folder(path):
         return ""
     beside = sorted(Folder.read(path.parent).folders)
-    found = [name for name in beside if (path.parent / name / MANIFEST).is_file()]
+    found = [name for name in beside if is_file(path.parent / name / MANIFEST)]
     there = f"; there is {', '.join(found[:5])}" if found else ""
     return f"{PARAMETER} is '{named}', which is not there{there}" if found else ""
 
@@ -67,7 +68,7 @@ def _absent(root: Path, named: str) -> str:
 def _contradictions(folder: Path) -> Iterator[str]:
     for name, expected in sorted(_files(folder / MANIFEST).items()):
         path = folder / name
-        if not path.is_file():
+        if not is_file(path):
             yield f"{MANIFEST} lists '{name}', which is not there"
         elif (found := _hash(path)) and found != expected:
             yield (
@@ -79,9 +80,8 @@ def _contradictions(folder: Path) -> Iterator[str]:
 def _files(path: Path) -> Mapping[str, str]:
     """The SHA-256 of each file of an engine; empty for a manifest of another form."""
     try:
-        if not path.is_file() or path.stat().st_size > MAX_MANIFEST_BYTES:
-            return {}
-        fields = json.loads(path.read_bytes())
+        data = read_file(path, MAX_MANIFEST_BYTES)
+        fields = json.loads(data) if len(data) <= MAX_MANIFEST_BYTES else {}
     except (OSError, ValueError, RecursionError):
         return {}
     files = fields.get("files") if isinstance(fields, dict) else None
@@ -98,8 +98,7 @@ def _is_entry(name: str, digest: object) -> bool:
 def _hash(path: Path) -> str:
     """SHA-256 in hexadecimal; "" of files that are large or can't be read."""
     try:
-        if path.stat().st_size > MAX_HASHED_BYTES:
-            return ""
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        data = read_file(path, MAX_HASHED_BYTES)
+        return "" if len(data) > MAX_HASHED_BYTES else hashlib.sha256(data).hexdigest()
     except OSError:
         return ""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository, Step
-from triton_lint.rule import WARNING, check
+from triton_lint.rule import WARNING, check, opinion
+from triton_lint.rules.python_model import parsed
 from triton_lint.rules.risks import instances
 from triton_lint.versions import Version
 
@@ -47,7 +48,7 @@ def _reordered(model: Model, repository: Repository) -> Iterator[Problem]:
                 )
 
 
-@check("TRN652", WARNING)
+@opinion("TRN652")
 def _not_cancelled(model: Model, repository: Repository) -> Iterator[Problem]:
     for one in _decoupled(repository.steps(model), repository):
         if one.model and not one.model.is_ensemble:
@@ -58,7 +59,7 @@ def _not_cancelled(model: Model, repository: Repository) -> Iterator[Problem]:
             )
 
 
-@check("TRN653", WARNING)
+@opinion("TRN653")
 def _no_limit(model: Model, repository: Repository) -> Iterator[Problem]:
     scheduling = model.config.child("ensemble_scheduling")
     if scheduling is None or model.options.triton < INFLIGHT_SINCE:
@@ -95,15 +96,13 @@ def _same_model_twice(model: Model, repository: Repository) -> Iterator[Problem]
 
 @check("TRN655", WARNING)
 def _calls_itself(model: Model, _: Repository) -> Iterator[Problem]:
-    source = model.python
-    if source is None or instances(model) > 1:
-        return
-    for name, call in source.calls:
-        called = [
-            word.value.value
-            for word in call.keywords
-            if word.arg == "model_name" and isinstance(word.value, ast.Constant)
-        ]
-        if name == "InferenceRequest" and called == [model.name]:
-            text = f"'{model.name}' calls itself, and its one instance waits for itself for ever"
-            yield Problem(source.at(call), text, file=source.file)
+    for source in parsed(model) if instances(model) == 1 else ():
+        for call in source.calls_of("InferenceRequest"):
+            called = [
+                word.value.value
+                for word in call.keywords
+                if word.arg == "model_name" and isinstance(word.value, ast.Constant)
+            ]
+            if called == [model.name]:
+                text = f"'{model.name}' calls itself: its one instance waits for itself for ever"
+                yield Problem(source.at(call), text, file=source.file)

@@ -7,6 +7,7 @@ from pathlib import Path
 from triton_lint.findings import Problem
 from triton_lint.folders import MAX_VERSION, Folder
 from triton_lint.models import Model
+from triton_lint.reading import exists, is_file
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, Rule, check
 from triton_lint.versions import Version
@@ -67,6 +68,7 @@ def _absent_version(model: Model, _: Repository) -> Iterator[Problem]:
 def _ignored_version(model: Model, _: Repository) -> Iterator[Problem]:
     for name in sorted(model.place.folder.folders):
         number = model.place.version_folders.get(name)
+        is_lost = number in model.versions and str(number) not in model.loaded_folders
         if number is not None and abs(number) > MAX_VERSION:
             yield Problem(
                 model.at(model.config),
@@ -82,6 +84,13 @@ def _ignored_version(model: Model, _: Repository) -> Iterator[Problem]:
                 model.at(model.config),
                 f"folder '{name}' is taken for version {number}, whose files are then looked for "
                 f"in '{number}'",
+                severity=ERROR if is_lost and model.backend in NEEDS_FILE else None,
+            )
+        elif is_lost and model.backend in NEEDS_FILE:
+            yield Problem(
+                model.at(model.config),
+                f"folder '{name}' is taken for a version, whose files Triton then doesn't find",
+                severity=ERROR,
             )
 
 
@@ -96,7 +105,7 @@ def _no_model_file(model: Model, repository: Repository) -> Iterator[Problem]:
         return
     for folder in model.loaded_folders:
         contents = model.place.contents(folder)
-        if filename in contents or (model.place.folder.path / folder / filename).exists():
+        if filename in contents or exists(model.place.folder.path / folder / filename):
             continue
         weight = WARNING if _may_come_later(model, contents) else None
         found = ", ".join(sorted(contents.names)[:5]) or "nothing"
@@ -133,7 +142,7 @@ def _labels(model: Model, _: Repository) -> Iterator[Problem]:
                 f"output '{output.text('name')}' has a label file already",
             )
         seen.add(output.text("name"))
-        if not (root / name).is_file() and model.checks_files:
+        if not is_file(root / name) and model.checks_files:
             yield Problem(
                 model.at(output, "label_filename"), f"there is no '{name}' in {model.place.shown}"
             )
@@ -145,7 +154,7 @@ def _labels(model: Model, _: Repository) -> Iterator[Problem]:
 
 def _is_outside(root: Path, name: str) -> bool:
     path = root / name
-    return path.exists() and not path.resolve().is_relative_to(root.resolve())
+    return exists(path) and not path.resolve().is_relative_to(root.resolve())
 
 
 @check("TRN116", ERROR)
@@ -155,4 +164,4 @@ def _no_config(model: Model, _: Repository) -> Iterator[Problem]:
         yield Problem(model.at(model.config), text)
 
 
-FOLDER_RULES = (Rule("TRN117", ERROR), Rule("TRN118", WARNING))
+FOLDER_RULES = (Rule("TRN117", ERROR), Rule("TRN118", ERROR))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from triton_lint.config_tree import Entry, Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
+from triton_lint.reading import exists
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, check
 from triton_lint.rules.common import data_file_problems
@@ -30,8 +31,11 @@ def _gpus_without_gpu(model: Model, repository: Repository) -> Iterator[Problem]
         on_cpu = kind in ("KIND_CPU", "KIND_MODEL")
         if "gpus" in group and (on_cpu or (kind == "KIND_AUTO" and repository.options.gpus == 0)):
             why = kind if on_cpu else "the machine has no GPU"
-            at = model.at(group, "gpus")
-            yield Problem(at, f"gpus are given, and {why}", replacement="" if on_cpu else None)
+            repair = "" if on_cpu else None
+            for node in group.nodes("gpus"):
+                yield Problem(
+                    node.at, f"gpus are given, and {why}", replacement=repair, is_safe=False
+                )
 
 
 @check("TRN402", ERROR)
@@ -58,8 +62,7 @@ def _profiles(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(model.at(group, "profile"), "only TensorRT models have profiles")
             continue
         for node in group.nodes("profile"):
-            number = re.match(r"\s*([+-]?[0-9]+)", str(node.value))
-            if number is None or int(number[1]) < 0:
+            if not re.match(r"\s*(\+?[0-9]|-0+(?![0-9]))", str(node.value)):
                 yield Problem(node.value_at, f"profile '{node.value}': it is a number from \"0\"")
 
 
@@ -161,5 +164,5 @@ def _python_parameters(model: Model, _: Repository) -> Iterator[Problem]:
         variable = "$$TRITON_MODEL_DIRECTORY"
         if entry.key == "EXECUTION_ENV_PATH" and value.startswith(f"{variable}/"):
             path = model.place.folder.path / value.removeprefix(f"{variable}/")
-            if not path.exists() and model.checks_files and not model.place.is_tracked:
+            if not exists(path) and model.checks_files and not model.place.is_tracked:
                 yield Problem(entry.node.at, f"there is no {path.name} in {model.place.shown}")

@@ -44,6 +44,7 @@ def _name_mismatch(model: Model, _: Repository) -> Iterator[Problem]:
             f"the model is named '{name}', its folder '{model.name}': make them equal, or leave "
             "the name out",
             replacement=f'"{model.name}"' if re.fullmatch(r"[\w.-]+", model.name) else None,
+            is_safe=False,  # who calls the model may know it by this name
         )
 
 

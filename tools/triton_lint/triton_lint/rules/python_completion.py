@@ -1,19 +1,21 @@
 """What `auto_complete_config` adds, against what is allowed and what is configured.
 
 Follows ModelConfig in python_backend's triton_python_backend_utils.py, for values that stand in the
-code as literals.
+code as literals. What depends on an `if`, a loop or a `try` is a warning: it may never run.
 """
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from triton_lint.ensembles import declared
 from triton_lint.findings import Problem
 from triton_lint.models import Model
-from triton_lint.python_source import PythonSource, called
+from triton_lint.python_source import Function, PythonSource, called, is_name
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, check
+from triton_lint.rule import ERROR, WARNING, check
+from triton_lint.rules.python_model import parsed
 
 _NEEDED = ("name", "data_type", "dims")
 _ALLOWED = {"input": (*_NEEDED, "optional"), "output": _NEEDED}
@@ -23,110 +25,141 @@ _ALLOWED = {"input": (*_NEEDED, "optional"), "output": _NEEDED}
 class Added:
     """A call on the configuration: `add_input({…})`."""
 
+    source: PythonSource
     method: str
     node: ast.Call
-    value: ast.expr | None
-    """Its argument; of a variable, the only dict that is assigned to it."""
+    value: object
+    """Its argument; a dict without what is computed, None where all of it is."""
+    is_certain: bool
+
+    @property
+    def side(self) -> str:
+        """`input` or `output`; "" of other calls."""
+        side = self.method.removeprefix("add_")
+        return side if side in _ALLOWED else ""
+
+    @property
+    def given(self) -> dict[str, object] | None:
+        return self.value if isinstance(self.value, dict) else None
+
+    def problem(self, text: str) -> Problem:
+        return Problem(
+            self.source.at(self.node),
+            f"auto_complete_config: {text}",
+            file=self.source.file,
+            severity=None if self.is_certain else WARNING,
+        )
 
 
-def _added(source: PythonSource) -> Iterator[Added]:
-    method = source.methods.get("auto_complete_config")
-    if method is None:
-        return
-    assigned: dict[str, list[ast.expr]] = {}
-    for node in ast.walk(method):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            assigned.setdefault(node.targets[0].id, []).append(node.value)
-    for node in ast.walk(method):
-        if isinstance(node, ast.Call):
-            value = node.args[0] if node.args else None
-            if isinstance(value, ast.Name):
-                values = assigned.get(value.id, [])
-                value = values[0] if len(values) == 1 else None
-            yield Added(called(node), node, value)
+def _added(model: Model) -> Iterator[Added]:
+    """Calls on what Triton gives to `auto_complete_config`, where Triton calls it at all."""
+    for source in parsed(model) if model.options.auto_complete else ():
+        method = source.methods.get("auto_complete_config")
+        arguments = [each.arg for each in method.args.args] if method else []
+        if method is None or not arguments:
+            continue
+        nodes = list(ast.walk(method))
+        variables, certain = _variables(nodes), _certain(method)
+        for node in nodes:
+            function = node.func if isinstance(node, ast.Call) else None
+            owner = function.value if isinstance(function, ast.Attribute) else None
+            if not isinstance(node, ast.Call) or not is_name(owner, arguments[-1]):
+                continue
+            first = node.args[0] if node.args else None
+            value = variables.get(first.id) if isinstance(first, ast.Name) else first
+            yield Added(source, called(node), node, _literal(value), node in certain)
 
 
-def _literal(value: ast.expr | None) -> dict[str, object] | None:
-    """A dict of constants; None where it is none. What is computed counts as `...`."""
-    if isinstance(value, ast.Call) and called(value) == "dict" and not value.args:
+def _variables(nodes: list[ast.AST]) -> dict[str, ast.expr]:
+    """What variables hold that are set once, and then only given to calls."""
+    uses = Counter(node.id for node in nodes if isinstance(node, ast.Name))
+    for node in nodes:
+        for argument in node.args if isinstance(node, ast.Call) else ():
+            uses.subtract([argument.id] if isinstance(argument, ast.Name) else [])
+    return {
+        target.id: node.value
+        for node in nodes
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and uses[target.id] == 1
+    }
+
+
+def _certain(method: Function) -> set[ast.expr]:
+    """The calls that run whenever the method does."""
+    found: set[ast.expr] = set()
+    for statement in method.body:
+        if isinstance(statement, ast.Expr):
+            found.add(statement.value)
+        elif any(isinstance(node, ast.Return | ast.Raise) for node in ast.walk(statement)):
+            break
+    return found
+
+
+def _literal(value: ast.expr | None) -> object:
+    """A constant, or a dict of constants in which what is computed counts as `...`."""
+    if called(value) == "dict" and isinstance(value, ast.Call) and not value.args:
         pairs = [(word.arg, word.value) for word in value.keywords]
     elif isinstance(value, ast.Dict):
-        pairs = [(_constant(key), each) for key, each in zip(value.keys, value.values, strict=True)]  # type: ignore[misc]
+        keys = [_constant(key) if key else None for key in value.keys]
+        pairs = list(zip(keys, value.values, strict=True))  # type: ignore[arg-type]
     else:
-        return None
+        return _constant(value) if value else None
     if not all(isinstance(key, str) for key, _ in pairs):
         return None
     return {str(key): _constant(each) for key, each in pairs}
 
 
-def _constant(value: ast.expr | None) -> object:
+def _constant(value: ast.expr) -> object:
     try:
-        return ast.literal_eval(value) if value is not None else None
+        return ast.literal_eval(value)
     except (ValueError, TypeError, SyntaxError, RecursionError):
         return ...
 
 
 @check("TRN706", ERROR)
 def _bad_properties(model: Model, _: Repository) -> Iterator[Problem]:
-    source = model.python
-    for each in _added(source) if source else ():
-        given = _literal(each.value)
-        if source is None or given is None:
+    for each in _added(model):
+        given = each.given
+        if given is None:
             continue
-        side = each.method.removeprefix("add_")
-        if each.method in ("add_input", "add_output"):
+        if each.side:
             missing = [name for name in _NEEDED if name not in given]
-            extra = [name for name in given if name not in _ALLOWED[side]]
+            extra = [name for name in given if name not in _ALLOWED[each.side]]
             if missing:
-                yield _problem(source, each, f"this {side} lacks {', '.join(missing)}")
+                yield each.problem(f"this {each.side} lacks {', '.join(missing)}")
             if extra:
-                allowed = ", ".join(_ALLOWED[side])
-                yield _problem(source, each, f"{side}s have no {', '.join(extra)}: {allowed}")
+                allowed = ", ".join(_ALLOWED[each.side])
+                yield each.problem(f"{each.side}s have no {', '.join(extra)}: {allowed}")
         elif each.method == "set_model_transaction_policy" and set(given) - {"decoupled"}:
-            yield _problem(source, each, "a transaction policy has only 'decoupled'")
+            yield each.problem("a transaction policy has only 'decoupled'")
 
 
 @check("TRN707", ERROR)
 def _contradictions(model: Model, _: Repository) -> Iterator[Problem]:
-    source = model.python
-    for each in _added(source) if source else ():
-        assert source is not None
+    for each in _added(model):
+        has = "and the configuration has"
         if each.method == "set_max_batch_size":
-            size = _constant(each.node.args[0]) if each.node.args else ...
-            if isinstance(size, int) and model.max_batch_size > size:
-                text = f"max_batch_size {size}, and the configuration has {model.max_batch_size}"
-                yield _problem(source, each, text)
+            if isinstance(each.value, int) and model.max_batch_size > each.value:
+                yield each.problem(f"max_batch_size {each.value}, {has} {model.max_batch_size}")
         elif each.method == "set_dynamic_batching" and "sequence_batching" in model.config:
-            text = "set_dynamic_batching, and the configuration has sequence_batching"
-            yield _problem(source, each, text)
+            yield each.problem(f"set_dynamic_batching, {has} sequence_batching")
         elif each.method == "set_model_transaction_policy":
-            yield from _policy(model, source, each)
-        elif each.method in ("add_input", "add_output"):
-            yield from _tensor(model, source, each)
+            policy = model.config.child("model_transaction_policy")
+            wanted = (each.given or {}).get("decoupled")
+            if policy and isinstance(wanted, bool) and policy.flag("decoupled") != wanted:
+                yield each.problem(f"decoupled {wanted}, {has} {not wanted}")
+        elif each.side:
+            yield from _tensor(model, each, each.given or {}, has)
 
 
-def _policy(model: Model, source: PythonSource, each: Added) -> Iterator[Problem]:
-    policy, given = model.config.child("model_transaction_policy"), _literal(each.value)
-    wanted = given.get("decoupled") if given else None
-    if policy is not None and isinstance(wanted, bool) and policy.flag("decoupled") != wanted:
-        text = f"decoupled {wanted}, and the configuration has {not wanted}"
-        yield _problem(source, each, text)
-
-
-def _tensor(model: Model, source: PythonSource, each: Added) -> Iterator[Problem]:
-    given = _literal(each.value) or {}
-    tensor = declared(model, each.method.removeprefix("add_"), str(given.get("name")))
+def _tensor(model: Model, each: Added, given: dict[str, object], has: str) -> Iterator[Problem]:
+    tensor = declared(model, each.side, str(given.get("name")))
     if tensor is None:
         return
     kind, configured = given.get("data_type", ...), tensor.text("data_type")
-    if configured not in ("", "TYPE_INVALID") and kind is not ... and kind != configured:
-        text = f"'{given['name']}' is {kind}, and the configuration has {configured}"
-        yield _problem(source, each, text)
+    if configured not in ("", "TYPE_INVALID") and kind not in (..., configured):
+        yield each.problem(f"'{given['name']}' is {kind}, {has} {configured}")
     dims = given.get("dims", ...)
     if "dims" in tensor and isinstance(dims, list) and dims != tensor.numbers("dims"):
-        text = f"'{given['name']}' has dims {dims}, and the configuration {tensor.numbers('dims')}"
-        yield _problem(source, each, text)
-
-
-def _problem(source: PythonSource, each: Added, text: str) -> Problem:
-    return Problem(source.at(each.node), f"auto_complete_config: {text}", file=source.file)
+        yield each.problem(f"'{given['name']}' has dims {dims}, {has} {tensor.numbers('dims')}")

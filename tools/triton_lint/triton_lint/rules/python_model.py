@@ -3,29 +3,29 @@
 import ast
 from collections.abc import Iterator
 
+from triton_lint.config_tree import Span
 from triton_lint.findings import Problem
 from triton_lint.models import Model
-from triton_lint.python_source import PythonSource, called
+from triton_lint.python_source import Function, PythonSource, called
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, WARNING, check
+from triton_lint.rule import ERROR, WARNING, check, opinion
 from triton_lint.spelling import did_you_mean
 from triton_lint.versions import Version
 
 SENDER_FOR_ALL = Version(2, 47)
 
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
-
 
 def parsed(model: Model) -> Iterator[PythonSource]:
     """The code, where it could be parsed."""
-    if model.python is not None and model.python.tree is not None:
-        yield model.python
+    yield from (source for source in model.pythons if source.tree is not None)
 
 
 @check("TRN701", ERROR)
 def _no_python(model: Model, _: Repository) -> Iterator[Problem]:
-    if model.python is not None and (fault := model.python.syntax_error):
-        yield Problem(fault[1], f"this is no Python: {fault[0]}", file=model.python.file)
+    for source in model.pythons:
+        if (fault := source.fault) is not None:
+            weight = None if fault.is_certain else WARNING
+            yield Problem(fault.at, f"this {fault.text}", file=source.file, severity=weight)
 
 
 @check("TRN702", ERROR)
@@ -35,7 +35,7 @@ def _no_class(model: Model, _: Repository) -> Iterator[Problem]:
             classes = [node.name for node in source.nodes if isinstance(node, ast.ClassDef)]
             hint = did_you_mean("TritonPythonModel", classes)
             text = f"no class TritonPythonModel{hint.replace('did you mean', 'is it')}"
-            yield Problem(source.span(1, 1), text, file=source.file)
+            yield Problem(Span(0, 1), text, file=source.file)
 
 
 @check("TRN703", WARNING)
@@ -62,13 +62,14 @@ _ARGUMENTS = {"__init__": 0, "initialize": 1, "auto_complete_config": 1}
 def _signatures(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model):
         for name, given in _ARGUMENTS.items():
-            method = source.methods.get(name)
+            is_called = name != "auto_complete_config" or model.options.auto_complete
+            method = source.methods.get(name) if is_called else None
             if method and not _takes(method, given, on_class=name == "auto_complete_config"):
                 text = f"{name} can't be called as Triton does: declare it {_DECLARED[name]}"
                 yield Problem(source.at(method), text, file=source.file)
 
 
-def _takes(method: _Function, given: int, on_class: bool) -> bool:
+def _takes(method: Function, given: int, on_class: bool) -> bool:
     """Whether a method can be called with that many arguments."""
     decorators = {each.id for each in method.decorator_list if isinstance(each, ast.Name)}
     if len(decorators) != len(method.decorator_list) or decorators - {
@@ -86,7 +87,7 @@ def _takes(method: _Function, given: int, on_class: bool) -> bool:
 
 @check("TRN705", ERROR)
 def _completes_nothing(model: Model, _: Repository) -> Iterator[Problem]:
-    for source in parsed(model):
+    for source in parsed(model) if model.options.auto_complete else ():
         method = source.methods.get("auto_complete_config")
         if method is None or (method.decorator_list != [] and not _takes(method, 1, on_class=True)):
             continue
@@ -103,7 +104,7 @@ def _wrong_policy(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model):
         if source.completes_config:
             continue
-        senders = [call for name, call in source.calls if name == "get_response_sender"]
+        senders = list(source.calls_of("get_response_sender"))
         execute = source.methods.get("execute")
         for node in _outside_try(execute.body) if execute and decoupled else ():
             if isinstance(node, ast.Return) and isinstance(node.value, ast.List | ast.ListComp):
@@ -121,11 +122,7 @@ def _none_responses(model: Model, _: Repository) -> Iterator[Problem]:
     decoupled = model.config.child_or_empty("model_transaction_policy").flag("decoupled")
     for source in parsed(model):
         execute = source.methods.get("execute")
-        if (
-            decoupled
-            or execute is None
-            or any(n == "get_response_sender" for n, _c in source.calls)
-        ):
+        if decoupled or execute is None or any(source.calls_of("get_response_sender")):
             continue
         for node in ast.walk(execute):
             appended = isinstance(node, ast.Call) and called(node) == "append" and node.args
@@ -151,7 +148,7 @@ def _is_responses(node: ast.AST) -> bool:
     return isinstance(target, ast.Name) and "response" in target.id.lower()
 
 
-@check("TRN715", WARNING)
+@opinion("TRN715")
 def _raises(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model):
         execute = source.methods.get("execute")

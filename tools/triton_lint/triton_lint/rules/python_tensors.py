@@ -21,18 +21,12 @@ def _undeclared_output(model: Model, _: Repository) -> Iterator[Problem]:
         if not outputs or not model.tensors_are_final:
             continue
         tensors = dict(_tensor_names(source))
-        for call in _own_responses(source):
+        for call in source.calls_of("InferenceResponse"):
             for name, node in _response_tensors(call, tensors):
                 if name not in outputs:
                     hint = did_you_mean(name, outputs) or f": {', '.join(outputs)}"
                     text = f"the configuration has no output '{name}'{hint}; clients get nothing"
                     yield Problem(source.at(node), text, file=source.file)
-
-
-def _own_responses(source: PythonSource) -> Iterator[ast.Call]:
-    for name, call in source.calls:
-        if name == "InferenceResponse":
-            yield call
 
 
 def _tensor_names(source: PythonSource) -> Iterator[tuple[str, ast.Call]]:
@@ -66,8 +60,8 @@ def _unknown_input(model: Model, _: Repository) -> Iterator[Problem]:
     extra = [each.text("name") for each in batching.children("control_input")]
     extra += [each.text("input_name") for each in batching.children("state")]
     for source in parsed(model):
-        for function, call in source.calls if inputs and model.tensors_are_final else ():
-            if function != "get_input_tensor_by_name" or len(call.args) < 2:
+        for call in source.calls_of("get_input_tensor_by_name"):
+            if len(call.args) < 2 or not inputs or not model.tensors_are_final:
                 continue
             name = call.args[1]
             if isinstance(name, ast.Constant) and str(name.value) not in (*inputs, *extra):

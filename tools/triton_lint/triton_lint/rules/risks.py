@@ -7,7 +7,7 @@ from triton_lint.config_tree import Message, Span
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import WARNING, check
+from triton_lint.rule import WARNING, check, opinion
 from triton_lint.rules.common import queue_policies
 from triton_lint.shapes import element_count
 from triton_lint.tokens import TokenKind, tokenize
@@ -37,7 +37,7 @@ def _uncached_sampling(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
-@check("TRN602", WARNING)
+@opinion("TRN602")
 def _queue(model: Model, _: Repository) -> Iterator[Problem]:
     """Only where the model says that it batches on a GPU: others are cheap, or queue nothing."""
     batching = model.config.child("dynamic_batching")
@@ -58,7 +58,7 @@ def _on_gpu(model: Model) -> bool:
     return any(group.text("kind") == "KIND_GPU" for group in groups)
 
 
-@check("TRN603", WARNING)
+@opinion("TRN603")
 def _nothing_merges(model: Model, _: Repository) -> Iterator[Problem]:
     batching = model.config.child("dynamic_batching")
     if batching is None:
@@ -88,7 +88,7 @@ def _is_text(tensor: Message) -> bool:
     )
 
 
-@check("TRN604", WARNING)
+@opinion("TRN604")
 def _cold(model: Model, _: Repository) -> Iterator[Problem]:
     if (
         _on_gpu(model)
@@ -126,7 +126,7 @@ def _tensorrt_llm(model: Model, _: Repository) -> Iterator[Problem]:
             )
 
 
-@check("TRN605", WARNING)
+@opinion("TRN605")
 def _serial_python(model: Model, _: Repository) -> Iterator[Problem]:
     if (
         model.backend == "python"

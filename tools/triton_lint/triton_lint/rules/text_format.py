@@ -13,15 +13,15 @@ from triton_lint.rules.common import repeated
 
 @check("TRN014", WARNING)
 def _unknown_enumerators(model: Model, _: Repository) -> Iterator[Problem]:
+    kinds = [group.node("kind") for group in model.config.children("instance_group")]
     for node in model.nodes:
         if (
             isinstance(node.value, str)
             and node.value.lstrip("-").isdecimal()
             and _is_enum(node, model)
         ):
-            yield Problem(
-                node.value_at, f"'{node.field}' has no value with the number {node.value}"
-            )
+            text = f"'{node.field}' has no value with the number {node.value}"
+            yield Problem(node.value_at, text, severity=ERROR if node in kinds else None)
 
 
 def _is_enum(node: Node, model: Model) -> bool:

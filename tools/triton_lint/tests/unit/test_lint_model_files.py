@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from triton_lint.onnx_file import OnnxTensor, read_onnx
+from triton_lint.onnx_file import FileTensor, read_onnx
 
 
 def field(number: int, content: bytes | int) -> bytes:
@@ -49,11 +49,11 @@ def test_ends(tmp_path: Path) -> None:
     found = read_onnx(tmp_path / "model.onnx")
     assert found is not None
     assert found.inputs == (
-        OnnxTensor("x", "TYPE_FP32", (-1, 3, 224)),
-        OnnxTensor("ids", "TYPE_INT64", (-1,)),
+        FileTensor("x", "TYPE_FP32", (-1, 3, 224)),
+        FileTensor("ids", "TYPE_INT64", (-1,)),
     )
-    assert found.outputs == (OnnxTensor("y", "TYPE_FP16", ()),)
-    assert found.initializers == {"weight"}
+    assert found.outputs == (FileTensor("y", "TYPE_FP16", ()),)
+    assert found.others == {"weight"}
 
 
 def test_what_is_no_onnx_is_not_judged(tmp_path: Path) -> None:
