@@ -64,6 +64,10 @@ class Model:
     def positions(self) -> int:
         return self._integer("context_length")
 
+    @property
+    def parameters(self) -> int:
+        return sum(math.prod(weight.shape) for weight in self.weights.values())
+
     def tensors(self) -> Iterator[tuple[Weight, Floats]]:
         """Every weight with its values in float32, one at a time."""
         for name, weight in self.weights.items():

@@ -1,6 +1,7 @@
 """A GGUF file as a spec's source: found, converted once, refused in one sentence; the real one."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -87,6 +88,12 @@ def test_a_conversion_that_fails_leaves_nothing(file, tmp_path):
     message = refusal(spec_of(file), tmp_path)
     assert message.startswith(f"model 'mine': {file} can't be used: it is cut short: tensor 'blk.0")
     assert list((tmp_path / "converted").rglob("*.json")) == []
+
+
+def test_weights_that_the_disk_can_not_hold_are_refused(file, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert "GiB needed under" in refusal(spec_of(file), tmp_path)
 
 
 def test_a_file_in_an_installed_package(file, tmp_path, monkeypatch):
