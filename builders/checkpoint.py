@@ -30,13 +30,15 @@ class Checkpoint:
 
     def config(self) -> dict[str, object]:
         """config.json."""
-        config: dict[str, object] = json.loads((self.path / "config.json").read_text())
+        config: dict[str, object] = json.loads(
+            (self.path / "config.json").read_text(encoding="utf-8")
+        )
         return config
 
     def eos_token_ids(self) -> tuple[int, ...]:
         """Where generation ends: of generation_config.json, else of config.json."""
         generation = self.path / "generation_config.json"
-        found = json.loads(generation.read_text()) if generation.is_file() else {}
+        found = json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {}
         value = found.get("eos_token_id", self.config().get("eos_token_id"))
         ids = value if isinstance(value, list) else [] if value is None else [value]
         return tuple(int(i) for i in ids)
@@ -164,7 +166,7 @@ def _shards(spec: ModelSpec, path: Path) -> set[str]:
     if not index.is_file():
         return set()
     try:
-        return set(json.loads(index.read_text())["weight_map"].values())
+        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BuildError(
             f"model '{spec.name}': {index.name} is damaged or cut short ({error}); copy it again"

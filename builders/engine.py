@@ -271,4 +271,4 @@ def _write_manifest(build: _Build, made: Path) -> None:
         container=plan.container if plan else "",
         plan=plan.to_json() if plan else {},
     )
-    (made / MANIFEST_FILE).write_text(manifest.to_json())
+    (made / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")

@@ -226,7 +226,7 @@ _T = TypeVar("_T", bound=_File)
 
 def _read(kind: type[_T], path: Path, **extra: str) -> _T:
     try:
-        return kind.model_validate(tomllib.loads(path.read_text()) | extra)
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")) | extra)
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
         raise BuildError(f"{shown}: {error}") from error

@@ -63,6 +63,27 @@ class AnswerPolicy:
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """How `rag` asks an LLM: `system` text, and the user's turn as a Jinja template.
+
+    The template has `question` and `sources`, a list of texts. At most `num_sources` of them are
+    used (None: all that the graph gives). `stop_words` end the answer to `messages`.
+    """
+
+    system: str = (
+        "Answer from the numbered sources only and cite them like [1]. If they do not tell, say so."
+    )
+    user: str = """\
+{% for source in sources -%}
+[{{ loop.index }}] {{ source }}
+{% endfor %}
+
+Question: {{ question }}"""
+    num_sources: int | None = None
+    stop_words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The fields of manifest.json; the last four are those of GPU engines."""
 
@@ -81,6 +102,9 @@ class Manifest:
     eos_token_ids: tuple[int, ...] = ()  # each of them ends an answer
     sampling: Sampling = field(default_factory=Sampling)
     answer: AnswerPolicy = field(default_factory=AnswerPolicy)
+    prompt: Prompt = field(default_factory=Prompt)
+    vocabulary: int = 0  # ids that an LLM has embeddings for; 0: not known
+    comparison: str = ""  # with the reference implementation: what was compared, or why not
     inputs: Mapping[str, Any] = field(default_factory=dict)  # all that the engine depends on
     compute_capability: str = ""  # such as "9.0"
     gpu: str = ""  # product name
@@ -98,6 +122,8 @@ class Manifest:
             fields["sampling"] = Sampling(**fields["sampling"])
             fields["answer"] = AnswerPolicy(**fields.get("answer", {}))
             fields["eos_token_ids"] = tuple(fields["eos_token_ids"])
+            if prompt := fields.get("prompt"):
+                fields["prompt"] = Prompt(**prompt | {"stop_words": tuple(prompt["stop_words"])})
             for name in _TABLES & fields.keys():
                 fields[name] = dict(fields[name])
             return cls(**fields)
@@ -116,7 +142,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise ManifestError(f"no {MANIFEST_FILE} in {folder}: run 'make build-engines'")
     try:
-        return Manifest.from_json(path.read_text(errors="replace"))
+        return Manifest.from_json(path.read_text(errors="replace", encoding="utf-8"))
     except ManifestError as error:
         raise ManifestError(f"{path}: {error}") from error
 

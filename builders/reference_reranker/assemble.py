@@ -1,8 +1,9 @@
 """The reference reranker: a small cross-encoder, cut from all-MiniLM-L6-v2 and trained.
 
 Only what training changed is kept in git, as float16; README.md says how it was made. ``assemble``
-joins it with the embeddings of the MiniLM folder into an ordinary checkpoint of ``BertForSequenceClassification`` with one label,
-whose logit says how well a passage answers a query.
+joins it with the embeddings of the MiniLM folder into an ordinary checkpoint of
+``BertForSequenceClassification`` with one label, whose logit says how well a passage answers a
+query.
 """
 
 import json

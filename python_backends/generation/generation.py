@@ -109,8 +109,8 @@ class Generation:
         for group in groups:
             self._tokens += len(group)
             self._timeline.detokenized(len(group))
-            text = self._stop_words.push(self._detokenizer.push(group))
-            self._text += self._answer.push(text)
+            text = self._detokenizer.push(group) + "".join(map(self._stop_words.mark, group))
+            self._text += self._answer.push(self._stop_words.push(text))
             if self._stop_words.found or self._answer.reason:
                 return self._answer.reason or "stop"
         return None
