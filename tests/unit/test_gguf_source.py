@@ -123,6 +123,9 @@ def test_a_folder_of_gguf_files_names_them(file, tmp_path):
 
 def test_missing_files_and_other_roles_are_refused(file, tmp_path):
     assert "no file /no/x.gguf; possible sources" in refusal(spec_of("/no/x.gguf"), tmp_path)
+    other = tmp_path / "weights.bin"
+    other.write_bytes(b"PK\3\4")
+    assert "can't be used: it begins with b'PK" in refusal(spec_of(other), tmp_path)
     message = refusal(spec_of(file, role="embedder"), tmp_path)
     assert message == "model 'mine': tiny.gguf is a GGUF; possible for an LLM only"
 

@@ -163,6 +163,8 @@ def test_rope_scaling_by_fields(tmp_path, parts, kind, expected):
         ({"split.count": 3}, "field 'split.count' is 3: it is one part of a split model"),
         ({"llama.expert_count": 8}, "field 'llama.expert_count' is 8; possible: 0"),
         ({"llama.rope.dimension_count": 8}, "field 'llama.rope.dimension_count' is 8; possible"),
+        ({"llama.rope.scaling.attn_factor": 0.5}, "attn_factor' is 0.5; possible: 1"),
+        ({"llama.attention.value_length": 8}, "attention.value_length' is 8; possible: 16"),
         ({"llama.rope.freq_base": 0.0}, "field 'llama.rope.freq_base' is 0.0; possible: above 0"),
         ({"llama.block_count": 0}, "field 'llama.block_count' is 0; possible: 1 or more"),
         ({"llama.block_count": 2**31}, "is 2147483648; the file has 21 tensors"),
