@@ -87,7 +87,7 @@ def _locate(spec: ModelSpec, scratch: Path) -> Path:
 
 
 def _local(spec: ModelSpec, path: Path) -> Path:
-    if path.suffix == ".gguf":
+    if path.suffix == ".gguf" or path.is_file():
         return _from_gguf(spec, path)
     if (files := sorted(path.glob("*.gguf"))) and not (path / "config.json").is_file():
         raise BuildError(

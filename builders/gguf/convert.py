@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
 
 from builders.errors import BuildError
 from builders.gguf.reader import Floats, GgufError, read_gguf
@@ -33,7 +35,7 @@ def converted(spec: ModelSpec, file: Path) -> Path:
         folder = CONVERTED / spec.name / _key(spec, file)
         if not folder.is_dir():
             _make(spec, file, folder)
-    except (GgufError, OSError) as error:
+    except (GgufError, SafetensorError, OSError) as error:
         raise BuildError(f"model '{spec.name}': {file} can't be used: {error}") from error
     return folder
 
@@ -64,6 +66,7 @@ def convert(file: Path, folder: Path, exact: bool) -> None:
     gguf = read_gguf(file)
     tokenizer, model = GgufTokenizer(gguf.fields), Model(gguf)
     stored_as = "float32" if exact else _stored_as(model.kinds())
+    _check_disk(model, folder, stored_as)
     ids = tokenizer.ids()
     first_ids = ids | {"eos_token_id": ids["eos_token_id"][0]}
     files = {
@@ -81,6 +84,16 @@ def convert(file: Path, folder: Path, exact: bool) -> None:
 def _stored_as(kinds: set[str]) -> str:
     """Half the memory of float32. float16 keeps 8 times more of a quantized value than bfloat16."""
     return "bfloat16" if kinds == {"BF16"} else "float16"
+
+
+def _check_disk(model: Model, folder: Path, stored_as: str) -> None:
+    need = model.parameters * (4 if stored_as == "float32" else 2)
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        raise GgufError(
+            f"{need / 2**30:.1f} GiB needed under {folder.parent} for its weights, "
+            f"{free / 2**30:.1f} GiB free"
+        )
 
 
 def _write_weights(model: Model, folder: Path, stored_as: str) -> None:

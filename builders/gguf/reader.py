@@ -17,6 +17,7 @@ import numpy.typing as npt
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _MAX_DIMENSIONS = 4
+_MAX_NAME = 200
 _ALIGNMENT_BYTES = 32
 _STRING, _ARRAY = 8, 9
 _SCALARS = {
@@ -93,7 +94,7 @@ class Gguf:
 def read_gguf(path: Path) -> Gguf:
     """The file, mapped: tensors are read when they are decoded. Raises `GgufError`, `OSError`."""
     header = _Header(path)
-    fields = Fields({header.string(): header.field() for _ in header.counted(header.field_count)})
+    fields = Fields({header.name(): header.field() for _ in header.counted(header.field_count)})
     infos = [header.tensor_info() for _ in header.counted(header.tensor_count)]
     alignment = fields.read("general.alignment", int, _ALIGNMENT_BYTES)
     if alignment < 1:
@@ -134,37 +135,39 @@ class _Header:
             raise GgufError(f"it is damaged or cut short: {self.part} counts {count} entries")
         return range(count)
 
+    def name(self) -> str:
+        """The name of a field or tensor: what the next errors are about."""
+        name = self.string()
+        if not name.isprintable() or len(name) > _MAX_NAME:
+            raise GgufError(f"it is damaged: after {self.part} comes no name")
+        self.part = f"'{name}'"
+        return name
+
     def string(self) -> str:
         (length,) = self._unpack("<Q")
         try:
-            self.part = str(self._take(length), "utf-8")
+            return str(self._take(length), "utf-8")
         except UnicodeDecodeError as error:
-            raise GgufError(f"it is damaged: text after '{self.part}' is not UTF-8") from error
-        return self.part
+            raise GgufError(f"it is damaged: text of or after {self.part} is not UTF-8") from error
 
     def field(self) -> Any:
         """The value after a field's name."""
-        name = self.part
         (kind,) = self._unpack("<I")
-        value = self._array(name) if kind == _ARRAY else self._values(kind, 1, name)[0]
-        self.part = name
-        return value
+        if kind == _ARRAY:
+            return self._values(*self._unpack("<IQ"))
+        return self._values(kind, 1)[0]
 
-    def _array(self, name: str) -> list[Any]:
-        kind, count = self._unpack("<IQ")
-        return self._values(kind, count, name)
-
-    def _values(self, kind: int, count: int, name: str) -> list[Any]:
+    def _values(self, kind: int, count: int) -> list[Any]:
         if kind == _STRING:
             return [self.string() for _ in self.counted(count)]
         if kind not in _SCALARS:
-            raise GgufError(f"field '{name}' has the unknown type {kind}: the file is damaged")
+            raise GgufError(f"it is damaged: field {self.part} has the unknown type {kind}")
         dtype = np.dtype(_SCALARS[kind])
         values: list[Any] = np.frombuffer(self._take(count * dtype.itemsize), dtype).tolist()
         return values
 
     def tensor_info(self) -> _TensorInfo:
-        name = self.string()
+        name = self.name()
         (rank,) = self._unpack("<I")
         if rank > _MAX_DIMENSIONS:
             raise GgufError(f"it is damaged: tensor '{name}' has {rank} dimensions")
@@ -178,7 +181,7 @@ class _Header:
     def _take(self, count: int) -> memoryview:
         taken = self._bytes[self.at : self.at + count]
         if len(taken) < count:
-            raise GgufError(f"it is damaged or cut short: it ends within or after '{self.part}'")
+            raise GgufError(f"it is damaged or cut short: it ends within or after {self.part}")
         self.at += count
         return taken
 

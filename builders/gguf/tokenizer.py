@@ -75,7 +75,7 @@ class GgufTokenizer:
         model = fields.read("tokenizer.ggml.model", str, "none")
         if model not in ("gpt2", "llama"):
             raise GgufError(
-                f"field 'tokenizer.ggml.model' is '{model}'; possible: gpt2 (byte-level BPE), "
+                f"field 'tokenizer.ggml.model' is {model!r:.60}; possible: gpt2 (byte-level BPE), "
                 "llama (SentencePiece)"
             )
         self._sentencepiece = model == "llama"
@@ -130,7 +130,7 @@ class GgufTokenizer:
         name = self._fields.read("tokenizer.ggml.pre", str)
         if name not in _SPLITTINGS:
             raise GgufError(
-                f"field 'tokenizer.ggml.pre', how text is split, is '{name}'; "
+                f"field 'tokenizer.ggml.pre', how text is split, is {name!r:.60}; "
                 f"possible: {', '.join(_SPLITTINGS)}"
             )
         return _SPLITTINGS[name]

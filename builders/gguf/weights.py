@@ -46,7 +46,7 @@ class Model:
         self.architecture = fields.read("general.architecture", str)
         if self.architecture not in _CLASSES:
             raise GgufError(
-                f"field 'general.architecture' is '{self.architecture}'; "
+                f"field 'general.architecture' is {self.architecture!r:.60}; "
                 f"possible: {', '.join(_CLASSES)}"
             )
         self.layers = self._integer("block_count")
@@ -63,6 +63,10 @@ class Model:
     @property
     def positions(self) -> int:
         return self._integer("context_length")
+
+    @property
+    def parameters(self) -> int:
+        return sum(math.prod(weight.shape) for weight in self.weights.values())
 
     def tensors(self) -> Iterator[tuple[Weight, Floats]]:
         """Every weight with its values in float32, one at a time."""
@@ -112,11 +116,17 @@ class Model:
     def _number(self, key: str, default: float | None = None) -> float:
         """As a human would write it: 1e-05, not the float32 9.999999747378752e-06."""
         value = self._gguf.fields.read(f"{self.architecture}.{key}", float, default)
+        if not 0 < value < math.inf:
+            raise GgufError(f"field '{self.architecture}.{key}' is {value}; possible: above 0")
         return float(str(np.float32(value)))
 
     def _check_supported(self) -> None:
-        """What llama.cpp computes and the exported class would not."""
+        """What llama.cpp computes and the exported class would not, and damage in the sizes."""
         fields, prefix = self._gguf.fields, self.architecture
+        if self.layers > (count := len(self._gguf.tensors)):
+            raise GgufError(
+                f"field '{prefix}.block_count' is {self.layers}; the file has {count} tensors"
+            )
         only: dict[str, float] = {
             "expert_count": 0,
             "rope.dimension_count": self.head_dim,
@@ -203,7 +213,7 @@ class Model:
         if kind == "none":
             return {}
         if kind not in ("linear", "yarn"):
-            raise GgufError(f"field '{prefix}.type' is '{kind}'; possible: none, linear, yarn")
+            raise GgufError(f"field '{prefix}.type' is {kind!r:.60}; possible: none, linear, yarn")
         scaling: dict[str, Any] = {"rope_type": kind, "factor": self._number("rope.scaling.factor")}
         if kind == "yarn":
             positions = self._integer("rope.scaling.original_context_length")
@@ -213,7 +223,7 @@ class Model:
 
 def _check_general(fields: Fields) -> None:
     if (kind := fields.read("general.type", str, "model")) != "model":
-        raise GgufError(f"field 'general.type' is '{kind}'; possible: model")
+        raise GgufError(f"field 'general.type' is {kind!r:.60}; possible: model")
     if (parts := fields.read("split.count", int, 1)) > 1:
         raise GgufError(
             f"field 'split.count' is {parts}: it is one part of a split model; possible: one "

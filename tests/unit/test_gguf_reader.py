@@ -196,6 +196,12 @@ def test_other_files_are_refused(tmp_path):
     assert "little-endian" in refusal(path)
 
 
+@pytest.mark.parametrize("name", ["a\nb", "x" * 201])
+def test_what_is_no_name_is_not_repeated(tmp_path, name):
+    path = gguf_files.write(tmp_path / "x.gguf", {"first": 1, name: 2}, {})
+    assert refusal(path) == "it is damaged: after 'first' comes no name"
+
+
 def test_a_tensor_of_an_unknown_kind_is_named(tmp_path):
     path = gguf_files.write(tmp_path / "x.gguf", {}, {"blk.0.w": ("Q8_K", (256,), bytes(292))})
     message = refusal(path)

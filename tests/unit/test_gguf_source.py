@@ -1,6 +1,7 @@
 """A GGUF file as a spec's source: found, converted once, refused in one sentence; the real one."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -89,6 +90,12 @@ def test_a_conversion_that_fails_leaves_nothing(file, tmp_path):
     assert list((tmp_path / "converted").rglob("*.json")) == []
 
 
+def test_weights_that_the_disk_can_not_hold_are_refused(file, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert "GiB needed under" in refusal(spec_of(file), tmp_path)
+
+
 def test_a_file_in_an_installed_package(file, tmp_path, monkeypatch):
     package = tmp_path / "packages/a_wheel"
     package.mkdir(parents=True)
@@ -116,6 +123,9 @@ def test_a_folder_of_gguf_files_names_them(file, tmp_path):
 
 def test_missing_files_and_other_roles_are_refused(file, tmp_path):
     assert "no file /no/x.gguf; possible sources" in refusal(spec_of("/no/x.gguf"), tmp_path)
+    other = tmp_path / "weights.bin"
+    other.write_bytes(b"PK\3\4")
+    assert "can't be used: it begins with b'PK" in refusal(spec_of(other), tmp_path)
     message = refusal(spec_of(file, role="embedder"), tmp_path)
     assert message == "model 'mine': tiny.gguf is a GGUF; possible for an LLM only"
 
