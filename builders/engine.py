@@ -258,6 +258,7 @@ def _write_manifest(build: _Build, made: Path) -> None:
         prompt=build.facts.prompt,
         vocabulary=build.facts.vocabulary,
         comparison=build.facts.comparison,
+        answer=spec.answer_policy,
         inputs=inputs,
         compute_capability=build.sku.gpu.compute_capability.value if build.sku.gpu else "",
         gpu=build.recipe.gpu,

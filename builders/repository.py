@@ -9,7 +9,8 @@ from builders.engine import Engine
 from builders.served_models import PYTHON_MODELS
 from builders.spec import ENGINE_LINK, ROOT
 
-REPOSITORY = ROOT / "model_repository"
+REPOSITORY = ROOT / os.environ.get("MODEL_REPOSITORY", "model_repository")
+"""Where all commands render, link and serve; tests name a folder of their own."""
 
 
 def write(files: dict[str, str], repository: Path = REPOSITORY) -> list[str]:

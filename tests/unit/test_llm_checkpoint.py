@@ -157,7 +157,7 @@ def test_kv_memory_that_no_longest_request_fits_is_refused_with_the_file(tokens)
     )
 
 
-@pytest.mark.parametrize("name", ["llama-3.1-8b", "qwen3-8b", "reference-llm"])
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "qwen3-8b", "smollm2-135m-instruct"])
 def test_the_shipped_models_fit_the_cpus_kv_memory(name):
     check_kv_cache(load_model(name), load_sku("cpu"))
 
@@ -205,9 +205,10 @@ def test_families_that_were_built_and_compared_are_taken(folder, families, kind)
 @pytest.fixture
 def specs(tmp_path, monkeypatch):
     """builders/models in a folder of the test."""
-    monkeypatch.setattr(llm_prompt, "BUILDERS", tmp_path)
-    path = tmp_path / "models"
-    path.mkdir()
+    monkeypatch.setattr(llm_prompt, "ROOT", tmp_path)
+    monkeypatch.setattr(llm_prompt, "BUILDERS", tmp_path / "builders")
+    path = tmp_path / "builders" / "models"
+    path.mkdir(parents=True)
     (path / "plain-chat.jinja").write_text("PLAIN", encoding="utf-8")
     return path
 
