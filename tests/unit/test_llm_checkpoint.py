@@ -88,6 +88,14 @@ def test_a_damaged_table_is_named(folder, text):
             },
             128,
         ),
+        (  # as Phi-3 writes it
+            {
+                "max_position_embeddings": 4096,
+                "original_max_position_embeddings": 128,
+                "rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [2.0]},
+            },
+            128,
+        ),
         (  # as Qwen 2.5 writes it
             {
                 "max_position_embeddings": 32,
@@ -121,7 +129,8 @@ def test_a_model_has_as_many_positions_as_its_config_says(folder, config, positi
         f"model 'mine': max_tokens {positions + 1} in its spec, and its config.json has "
         f"{positions} positions"
     )
-    assert ("RoPE is dynamic" in str(caught.value)) == ("dynamic" in str(config))
+    is_by_length = "dynamic" in str(config) or "longrope" in str(config)
+    assert ("each request's length" in str(caught.value)) == is_by_length
 
 
 def test_a_model_without_positions_takes_any_length(folder):
