@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
 """Names of the most positions in the configurations of transformers."""
 
+_LENGTH_DEPENDENT = ("dynamic", "longrope", "su")
+"""Kinds of RoPE scaling; `su` is an older name of longrope."""
+
 
 def eos_token_ids(checkpoint: Checkpoint) -> tuple[int, ...]:
     """Every id that a file of the checkpoint names as an end of sequence.
@@ -66,13 +69,16 @@ def check_positions(spec: ModelSpec, checkpoint: Checkpoint) -> None:
 def most_positions(config: dict[str, Any]) -> tuple[int, str]:
     """Positions of a model, and what limits them; 0 where config.json doesn't say, as with ALiBi.
 
-    RoPE scaling multiplies the original ones.
+    RoPE scaling multiplies the original ones. Where the angles depend on the length of a request
+    (`dynamic`, `longrope`), a graph that computes requests together has those of one length.
     """
     told = next((int(config[name]) for name in _POSITIONS if config.get(name)), 0)
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    original = int(rope.get("original_max_position_embeddings") or 0)
-    if rope.get("rope_type", rope.get("type")) == "dynamic":
-        why = ", beyond which its RoPE is dynamic: an exported graph keeps the angles up to there"
+    name = "original_max_position_embeddings"
+    original = int(rope.get(name) or config.get(name) or 0)
+    kind = rope.get("rope_type", rope.get("type"))
+    if kind in _LENGTH_DEPENDENT:
+        why = f", beyond which the angles of its RoPE ({kind}) depend on each request's length"
         return min(told, original or told), why
     return max(told, int(original * float(rope.get("factor") or 1))), ""
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from builders.checkpoint import Checkpoint
 from builders.errors import BuildError
-from builders.spec import BUILDERS, ModelSpec
+from builders.spec import BUILDERS, ROOT, ModelSpec
 from ensembles.manifest import Prompt
 
 CHAT_TEMPLATE = "chat_template.jinja"
@@ -36,7 +36,7 @@ def added_template(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[str, str]:
     without any, such as a base model's, gets the contents of the messages as they are.
     """
     if own := _own_template(spec):
-        return own, f"chat template: builders/models/{spec.prompt.chat_template}"
+        return own, f"chat template: {spec.folder}/{spec.prompt.chat_template}"
     if (checkpoint.path / CHAT_TEMPLATE).is_file():
         return "", ""
     if checkpoint.table("tokenizer_config.json").get("chat_template"):
@@ -56,11 +56,11 @@ def _own_template(spec: ModelSpec) -> str:
 
 
 def _read(spec: ModelSpec, field: str, name: str) -> str:
-    path = BUILDERS / "models" / name
+    path = ROOT / spec.folder / name
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BuildError(
-            f"builders/models/{spec.name}.toml: prompt.{field}: {path.name} can't be read beside "
+            f"{spec.folder}/{spec.name}.toml: prompt.{field}: {path.name} can't be read beside "
             f"it: {error}"
         ) from error

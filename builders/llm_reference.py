@@ -26,7 +26,7 @@ Logits = npt.NDArray[np.float32]
 REFERENCE = "reference"
 """The step of a build that `write_reference` is."""
 
-NEW_TOKENS = 12
+NEW_TOKENS = 8
 LONGEST_TOKENS = 1024
 """The longest prompt fills the model's `max_tokens`, up to here: it must not take minutes."""
 

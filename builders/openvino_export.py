@@ -10,7 +10,6 @@ LIFTED = {
     "gemma": "GemmaOpenVINOConfig",
     "gemma2": "Gemma2OpenVINOConfig",
     "gemma3_text": "Gemma3TextOpenVINOConfig",
-    "glm": "GLMOpenVINOConfig",
 }
 """By model_type, the class of optimum-intel that holds the bound. Each was built and compared."""
 

