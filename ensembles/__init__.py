@@ -17,7 +17,7 @@ This package needs the standard library only. Terms of this package and `python_
     row          one text or one pair of texts, as token ids
     batch        requests that Triton hands over together
     compute batch  rows that an encoder engine computes together
-    passage, candidate, source   a slice of a document; one chosen by similarity; one by relevance
+    passage, candidate, source   a slice of a document; one to be reranked; one for the LLM
     generation   a request to `llm`, from prompt to last response
     delta, chunk   new token ids from the engine; new text in a response of a stream
     phase        a timed part of a request: tokenize, queue, prefill, decode, or a call of a model

@@ -129,10 +129,10 @@ PASSAGE_SELECTOR = ModelContract(
         tensor("candidates", DType.STRING, "candidates"),  # best first
         tensor("candidate_document", DType.INT32, "candidates"),  # index of the document
         tensor("candidate_similarity", DType.FP32, "candidates"),  # cosine, -1 to 1
-        tensor("candidate_word_score", DType.FP32, "candidates"),
+        tensor("candidate_score", DType.FP32, "candidates"),  # of similarity and words, 0 to 2
     ),
 )
-"""Chooses candidates for the reranker by two rankings: of similarity and of words."""
+"""Chooses candidates for the reranker by similarity and words, which count the same."""
 
 SOURCES = (
     tensor("sources", DType.STRING, "sources"),  # text of the passage
@@ -140,7 +140,7 @@ SOURCES = (
     tensor("source_similarity", DType.FP32, "sources"),  # cosine with the question, -1 to 1
     tensor("source_relevance", DType.FP32, "sources"),  # the reranker's logit
 )
-"""Passages for an answer, best first by three rankings; see `source_ranker`."""
+"""Passages for an answer, best first by similarity, words and relevance together."""
 
 SOURCE_RANKER = ModelContract(
     name="source_ranker",
@@ -148,13 +148,13 @@ SOURCE_RANKER = ModelContract(
         tensor("candidates", DType.STRING, "candidates"),
         tensor("candidate_document", DType.INT32, "candidates"),
         tensor("candidate_similarity", DType.FP32, "candidates"),
-        tensor("candidate_word_score", DType.FP32, "candidates"),
+        tensor("candidate_score", DType.FP32, "candidates"),
         tensor("relevance", DType.FP32, "candidates", 1),
         optional("num_sources", DType.INT32, 1),  # at least 1; default from the placement
     ),
     outputs=SOURCES,
 )
-"""Chooses sources by three rankings of the candidates: similarity, words and relevance."""
+"""Chooses the best candidates as sources, by similarity, words and relevance together."""
 
 PROMPT_BUILDER = ModelContract(
     name="prompt_builder",

@@ -1,4 +1,4 @@
-"""`retrieve`: question and documents to the most relevant passages, with their scores."""
+"""`retrieve`: question and documents to the best passages, with their scores."""
 
 from ensembles.contracts import (
     BM25,

@@ -65,7 +65,7 @@ def rerank_call(
 def retrieve_call(
     question: str, documents: Sequence[str], options: Mapping[str, object]
 ) -> Call[list[Source]]:
-    """Question and documents to the most relevant passages; `options`: `SearchOptions`."""
+    """Question and documents to the best passages; `options`: `SearchOptions`."""
     tensors = (*_question_tensors(question, documents), *option_tensors(options, SEARCH_TYPES))
     return Call((make_request("retrieve", tensors),), lambda found: list(read_sources(found[0])))
 
@@ -101,7 +101,7 @@ def ask_request(
 
 
 def read_sources(response: Response) -> tuple[Source, ...]:
-    """Sources in the server's order, most relevant first."""
+    """Sources in the server's order, best first."""
     names = "source_document", "source_similarity", "source_relevance"
     columns = (response.array(name).tolist() for name in names)
     return tuple(starmap(Source, zip(response.texts("sources"), *columns, strict=True)))

@@ -82,7 +82,7 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
         request_id: str | None = None,
         **options: Unpack[SearchOptions],
     ) -> list[Source]:
-        """Passages of the documents that fit the question best, most relevant first."""
+        """Passages of the documents that fit the question best, best first."""
         call = retrieve_call(question, documents, options)
         return self._run(call, timeout_s, request_id)
 

@@ -55,7 +55,7 @@ class Answer(Completion):
     """An answer to a question with the sources that the model was shown."""
 
     sources: tuple[Source, ...]
-    """In order of relevance; the answer refers to the first as `[1]`."""
+    """Best first, by similarity, words and relevance; the answer refers to the first as `[1]`."""
     citations: tuple[int, ...]
     """Numbers of the sources that the answer rests on, from 1, each once."""
     quotes: tuple[Quote, ...] = ()

@@ -5,11 +5,12 @@ the passages of one request. It finds names, numbers and identifiers that an emb
 
 A word is a run of letters, marks and digits, compared without case and in Unicode's form NFKC.
 Words that one of `-._/:@` connects, such as `E-1042`, `foo_bar` and `4.2`, count as a whole too.
-Scripts that write no spaces count by pairs of characters.
+Half of what a long word counts is for its beginning, so that "compressed" finds "compresses"
+without the rules of a language. Scripts that write no spaces count by pairs of characters.
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -25,6 +26,9 @@ K1 = 1.2
 """How slowly repetitions of a word stop to count; the usual value."""
 B = 0.75
 """How much a passage's length counts, 0 to 1; the usual value."""
+
+BEGINNING = 6
+"""Characters of a beginning (docs/decisions/0046)."""
 
 SEPARATOR, WORD, UNSPACED, JOINER, INVISIBLE = range(5)
 """Kinds of characters."""
@@ -61,23 +65,28 @@ class Bm25Stage(Stage):
 def word_scores(query: str, passages: Sequence[str]) -> Array:
     """BM25 of each passage, FP32 [passages]."""
     codes, bounds = code_points(passages)
-    words = find_words(codes)
-    lengths = _per_passage(np.sort(words.starts, kind="stable"), bounds)
+    words, beginnings = find_words(codes)
+    lengths = _per_passage(np.sort(words.starts), bounds)
     damping = K1 * (1 - B + B * lengths / max(1.0, lengths.mean()))
+    terms = query_terms(query)
+    found = _occurrences(codes, words, beginnings, terms)
     scores = np.zeros(len(passages))
-    for starts in occurrences(codes, words, query_terms(query)):
+    for weight, starts in zip(terms.values(), found, strict=True):
         count = _per_passage(starts, bounds)
         having = np.count_nonzero(count)
         rarity = np.log1p((len(passages) - having + 0.5) / (having + 0.5))
-        scores += rarity * count * (K1 + 1) / (count + damping)
+        scores += weight * rarity * count * (K1 + 1) / (count + damping)
     return scores.astype(np.float32)
 
 
-def query_terms(query: str) -> list[str]:
-    """The different words of the query, always in the same order."""
+def query_terms(query: str) -> dict[str, float]:
+    """The different words and beginnings of the query, in order, and how much each counts."""
     codes, _ = code_points([query])
-    spans = zip(*find_words(codes), strict=True)
-    return sorted({"".join(map(chr, codes[start : start + length])) for start, length in spans})
+    spans = zip(*find_words(codes)[0], strict=True)
+    found = {"".join(map(chr, codes[start : start + length])) for start, length in spans}
+    long = {word for word in found if len(word) > BEGINNING and not set(word) & set(_JOINERS)}
+    halves = dict.fromkeys(long | {word[:BEGINNING] for word in long}, 0.5)
+    return dict(sorted((halves | dict.fromkeys(found - long, 1.0)).items()))
 
 
 def code_points(texts: Sequence[str]) -> tuple[Array, Array]:
@@ -93,21 +102,27 @@ def code_points(texts: Sequence[str]) -> tuple[Array, Array]:
     return np.delete(codes, invisible), bounds - np.searchsorted(invisible, bounds)
 
 
-def find_words(codes: Array) -> Words:
-    """Words, connected words, and characters of scripts without spaces, each kind in order."""
+def find_words(codes: Array) -> tuple[Words, Array]:
+    """Words, connected words and pairs of characters; and where long words begin."""
     kinds = character_kinds()[codes]
     is_word, is_joiner = kinds == WORD, kinds == JOINER
     is_joiner[1:-1] &= is_word[:-2] & is_word[2:]
     joined = _runs(is_word | is_joiner)
     has_joiner = np.unique(np.searchsorted(joined.starts, np.flatnonzero(is_joiner), "right") - 1)
     connected = Words(joined.starts[has_joiner], joined.lengths[has_joiner])
-    found = _runs(is_word), connected, *_characters(kinds == UNSPACED)
-    return Words(*map(np.concatenate, zip(*found, strict=True)))
+    words = _runs(is_word)
+    found = (words, connected, *_characters(kinds == UNSPACED))
+    beginnings = words.starts[words.lengths > BEGINNING]
+    return Words(*map(np.concatenate, zip(*found, strict=True))), beginnings
 
 
-def occurrences(codes: Array, words: Words, terms: Sequence[str]) -> Iterator[Array]:
-    """Where each term is a word, in order, because all of its words are of one kind."""
+def _occurrences(
+    codes: Array, words: Words, beginnings: Array, terms: Iterable[str]
+) -> Iterator[Array]:
+    """Where each term is a word or a beginning, in order."""
     by_length = {n: words.starts[words.lengths == n] for n in set(map(len, terms))}
+    if BEGINNING in by_length:
+        by_length[BEGINNING] = np.sort(np.concatenate([by_length[BEGINNING], beginnings]))
     for term in terms:
         starts = by_length[len(term)]
         for offset, character in enumerate(term):

@@ -1,27 +1,24 @@
-"""What the stages that rank passages share: the fusion of rankings, and how many to keep."""
+"""What the stages that rank passages share: scores that add up, and how many to keep."""
 
 import numpy as np
 
 from python_backends.errors import RequestError
 from python_backends.tensors import Array, Tensors
 
-DAMPING = 60
-"""The usual value: rank 1 counts 1/61, rank 2 counts 1/62."""
 
+def scaled(scores: Array) -> Array:
+    """0 for the lowest score to 1 for the highest; all 0 where every score is the same.
 
-def fused_order(*rankings: Array) -> Array:
-    """Indices, best first, by reciprocal rank fusion of scores [passages] of several kinds.
-
-    Only the order within a ranking counts, so its scores need no common unit (Cormack, Clarke and
-    Büttcher, SIGIR 2009). Equal scores share a rank; equal sums keep the order given.
+    Scores of different kinds have no common unit. Scaled over the passages of one request they can
+    be added ("convex combination" in Bruch, Gai and Ingber, ACM TOIS 2023).
     """
-    total = sum(1 / (DAMPING + ranks(scores)) for scores in rankings)
-    return np.argsort(-np.round(total, 12), kind="stable")  # sums in another order differ by 1e-17
+    low, high = scores.min(), scores.max()
+    return np.zeros(len(scores)) if low == high else (scores - low) / np.float64(high - low)
 
 
-def ranks(scores: Array) -> Array:
-    """1 for the highest score, INT64 [passages]; equal scores share a rank."""
-    return 1 + np.searchsorted(np.sort(-scores), -scores)
+def best_first(scores: Array, count: int) -> Array:
+    """Indices of the highest scores; equal ones keep the order given."""
+    return np.argsort(-scores, kind="stable")[:count]
 
 
 def read_count(request: Tensors, name: str, default: int) -> int:

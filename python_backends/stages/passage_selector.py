@@ -1,16 +1,16 @@
-"""`passage_selector`: the passages that the reranker judges."""
+"""`passage_selector`: the passages that the reranker judges, by similarity and by words."""
 
 import numpy as np
 
 from ensembles.contracts import PASSAGE_SELECTOR
 from python_backends.context import StageContext
 from python_backends.stage import Stage
-from python_backends.stages.fusion import fused_order, read_count
+from python_backends.stages.fusion import best_first, read_count, scaled
 from python_backends.tensors import Array, Outputs, Tensors
 
 
 class PassageSelectorStage(Stage):
-    """Best first by similarity (the cosine, of every passage) and words together."""
+    """Exact search: the cosine of every passage, and its words, count the same."""
 
     contract = PASSAGE_SELECTOR
 
@@ -22,13 +22,13 @@ class PassageSelectorStage(Stage):
         similarity = cosines(
             request.array("passage_embedding"), request.array("query_embedding")[0]
         )
-        word_score = request.array("word_score")
-        order = fused_order(similarity, word_score)[:count]
+        score = (scaled(similarity) + scaled(request.array("word_score"))).astype(np.float32)
+        order = best_first(score, count)
         return {
             "candidates": request.array("passages")[order],
             "candidate_document": request.array("passage_document")[order],
             "candidate_similarity": similarity[order],
-            "candidate_word_score": word_score[order],
+            "candidate_score": score[order],
         }
 
 

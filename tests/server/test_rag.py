@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from builders.spec import ROOT
@@ -46,6 +47,20 @@ def test_retrieve_finds_the_document(server: Server) -> None:
         found.as_numpy("sources"), found.as_numpy("source_document"), strict=True
     ):
         assert source.decode() in documents[index]
+
+
+@pytest.mark.parametrize("model", ["retrieve", *ENTRIES])
+def test_an_identifier_that_the_embedder_blurs_is_found_by_its_words(
+    server: Server, model: str
+) -> None:
+    reasons = ("the fan stands still", "a filter is full", "a door is open", "oil is low")
+    documents = [f"E-{1000 + n}: {reasons[n % 4]}, so the machine stops." for n in range(60)]
+    question = "The display of my machine shows E-1042 and it does not start. What should I check?"
+    texts = tensor("input_text", [text.encode() for text in (question, *documents)], "BYTES")
+    embeddings = server.infer("embed", texts).as_numpy("embedding")
+    assert np.argmax(embeddings[1:] @ embeddings[0]) != 42
+    asked = server.stream(model, text("question", question), documents_tensor(documents))
+    assert asked.values("sources")[0][0].decode() == documents[42]
 
 
 @pytest.mark.parametrize("model", ENTRIES)

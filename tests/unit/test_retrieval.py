@@ -136,11 +136,22 @@ def test_candidates_are_the_most_similar_first_equal_ones_in_order():
     assert answer["candidate_similarity"].dtype == np.float32
 
 
-def test_a_passage_that_only_words_find_is_a_candidate():
-    answer = selected(word_score=np.array([3.5, 0, 0, 0], np.float32))
-    assert answer["candidates"].tolist() == [b"p1", b"p3", b"p0"]
-    assert answer["candidate_word_score"].tolist() == [0, 0, 3.5]
-    np.testing.assert_allclose(answer["candidate_similarity"], [1, 1, 0])
+def test_similarity_and_words_count_the_same():
+    answer = selected(word_score=np.array([3.5, 0, 0.7, 0.7], np.float32), num_candidates=9)
+    assert answer["candidates"].tolist() == [b"p3", b"p0", b"p1", b"p2"]
+    np.testing.assert_allclose(answer["candidate_score"], [1.2, 1, 1, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(answer["candidate_similarity"], [1, 0, 1, 0.6])
+
+
+def test_one_passage_is_the_candidate_whatever_its_scores():
+    answer = selected(
+        passage_embedding=np.array([[-1, 0]], np.float32),
+        word_score=np.array([0], np.float32),
+        passages=strings("p0"),
+        passage_document=np.array([0], np.int32),
+    )
+    assert answer["candidates"].tolist() == [b"p0"]
+    assert answer["candidate_score"].tolist() == [0]
 
 
 def test_a_requests_count_wins_and_may_exceed_the_passages():
@@ -150,15 +161,19 @@ def test_a_requests_count_wins_and_may_exceed_the_passages():
         selected(num_candidates=0)
 
 
+def _ranker(**parameters):
+    return SourceRankerStage(context_with(num_sources=2, **parameters))
+
+
 def ranked(**values):
     inputs = {
         "candidates": strings("c0", "c1", "c2"),
         "candidate_document": np.array([5, 6, 7], np.int32),
         "candidate_similarity": np.array([0.9, 0.9, 0.9], np.float32),
-        "candidate_word_score": np.zeros(3, np.float32),
+        "candidate_score": np.array([1.5, 1.5, 1.5], np.float32),
         "relevance": np.array([[-1.0], [2.5], [2.5]], np.float32),
     }
-    return SourceRankerStage(context_with(num_sources=2)).answer(tensors(**(inputs | values)))
+    return _ranker(relevance_percent=50).answer(tensors(**(inputs | values)))
 
 
 def test_sources_are_the_most_relevant_first_where_nothing_else_tells():
@@ -169,15 +184,10 @@ def test_sources_are_the_most_relevant_first_where_nothing_else_tells():
     np.testing.assert_allclose(answer["source_similarity"], [0.9, 0.9])
 
 
-def test_two_rankings_outvote_the_reranker_and_scores_stay_their_own():
-    answer = ranked(
-        candidate_similarity=np.array([0.9, 0.8, 0.1], np.float32),
-        candidate_word_score=np.array([4.0, 1.0, 0.0], np.float32),
-        relevance=np.array([[2.0], [-9.0], [2.5]], np.float32),
-    )
-    assert answer["sources"].tolist() == [b"c0", b"c2"]
-    np.testing.assert_allclose(answer["source_relevance"], [2.0, 2.5])
-    np.testing.assert_allclose(answer["source_similarity"], [0.9, 0.1])
+def test_relevance_adds_its_share_and_scores_stay_their_own():
+    answer = ranked(candidate_score=np.array([1.5, 1.1, 0.9], np.float32))
+    assert answer["sources"].tolist() == [b"c1", b"c0"]  # 1.1 + 0.5, 1.5 + 0, 0.9 + 0.5
+    assert answer["source_relevance"].tolist() == [2.5, -1.0]
 
 
 def test_the_number_of_sources_is_the_requests():

@@ -49,7 +49,7 @@ REQUESTS: dict[str, dict[str, np.ndarray]] = {
         "candidates": strings("a"),
         "candidate_document": np.array([0], np.int32),
         "candidate_similarity": np.array([1], np.float32),
-        "candidate_word_score": np.array([0], np.float32),
+        "candidate_score": np.array([0], np.float32),
         "relevance": np.array([[1]], np.float32),
     },
     "prompt_builder": {"question": strings("a?"), **sources()},
