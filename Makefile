@@ -108,6 +108,9 @@ bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .
 headroom: $(if $(URL),setup,build-engines)  ## the largest load that keeps SLO="rag:p99<5s" (10 minutes; URL= of a running server)
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.headroom "$(or $(SLO),rag:p99<5s)" --minutes $(or $(MINUTES),10) $(if $(URL),--url $(URL))
 
+evaluate: build-engines  ## how good answers are over real text, into docs/evaluation.md (about 5 minutes)
+	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.evaluation
+
 bench-llama: bench-peers  ## llama.cpp for `make bench`: compiles for 10 minutes and more
 	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers-llama.txt
 
@@ -138,4 +141,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve .venv-peers build model_repository/*/1/engine
 
-.PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-models test-gpu bench headroom monitoring check-monitoring bench-lint lock chaos soak clean
+.PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-models test-gpu bench headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean

@@ -237,7 +237,9 @@ def test_interruption_exits_with_130(
     assert "cancelled" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["ask", "retrieve", "rerank", "embed", "generate", "ready"])
+@pytest.mark.parametrize(
+    "command", ["ask", "retrieve", "rerank", "embed", "generate", "ready", "evaluate"]
+)
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     shown = capsys.readouterr().out

@@ -28,6 +28,7 @@ from triton_rag.cli.output import (
 from triton_rag.client import Client
 from triton_rag.connection import DEFAULT_URL
 from triton_rag.errors import TritonRagError
+from triton_rag.evaluation.questions import QuestionsError
 from triton_rag.streams import AnswerStream, CompletionStream
 
 Command = Callable[..., int | None]
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (DocumentsError, ValueError) as error:
+    except (DocumentsError, QuestionsError, ValueError) as error:
         return _complain(str(error), USAGE)
     except TritonRagError as error:
         request = f" (request {error.request_id})" if error.request_id else ""
@@ -86,7 +87,7 @@ sampling_options = _options(
     click.option("--temperature", type=float, metavar="T", help="0 is not random at all."),
     click.option("--seed", type=int, metavar="N", help="Equal seeds give equal texts."),
 )
-server_options = _options(
+connection_options = _options(
     click.option(
         "--url",
         default=DEFAULT_URL,
@@ -101,6 +102,9 @@ server_options = _options(
         metavar="SECONDS",
         help="Give up after this time.",
     ),
+)
+server_options = _options(
+    connection_options,
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead."),
 )
 

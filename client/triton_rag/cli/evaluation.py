@@ -1,0 +1,168 @@
+"""`evaluate`: how good the served models are on the questions of a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from triton_rag.cli.commands import FAILED, connection_options, triton_rag
+from triton_rag.cli.documents import Collection, DocumentsError, read_documents
+from triton_rag.cli.evaluation_tables import Rows, tables
+from triton_rag.cli.output import note
+from triton_rag.client import Client
+from triton_rag.errors import InvalidRequest
+from triton_rag.evaluation.figures import figures
+from triton_rag.evaluation.outcomes import REFUSALS, Outcome, ask_question
+from triton_rag.evaluation.questions import Question, QuestionsError, check, read_questions
+
+WIDTH = 110
+"""Columns of the tables where there is no terminal."""
+
+Folders = dict[str, Collection]
+"""Documents by the questions' `folder`; their names begin at the folder of all documents."""
+
+
+@triton_rag.command()
+@click.argument("questions", type=click.Path(path_type=Path), metavar="QUESTIONS.jsonl")
+@click.option(
+    "--documents",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    metavar="FOLDER",
+    help="Folder that the questions' documents and folders are in.",
+)
+@click.option(
+    "--refusal",
+    "refusals",
+    multiple=True,
+    metavar="TEXT",
+    help="Words with which your model says that it can't answer; beside the server's own.",
+)
+@click.option(
+    "--json",
+    "target",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    metavar="FILE",
+    help="Also write all figures and answers to this file.",
+)
+@connection_options
+def evaluate(
+    questions: Path,
+    documents: Path,
+    refusals: tuple[str, ...],
+    target: Path | None,
+    url: str,
+    timeout: float,
+) -> int:
+    """Ask questions whose answers are known, and count what is found, right and refused.
+
+    Each question is sent with the documents of its folder, which must fit one request of 1,024
+    passages. The questions' format is in client/README.md. The exit status is 1 if a call failed.
+    """
+    with Client(url, timeout_s=timeout) as client:
+        outcomes = measure(client, questions, documents, refusals)
+    for outcome in outcomes:
+        if outcome.error:
+            note(f"{outcome.question.id}: {outcome.error}")
+    splits = by_split(outcomes)
+    if target:
+        target.write_text(_raw(splits, outcomes), encoding="utf-8")
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    for title, rows in tables({split: figures(part) for split, part in splits.items()}).items():
+        console.print(_table(title, rows))
+    return FAILED if any(outcome.error for outcome in outcomes) else 0
+
+
+def measure(
+    client: Client, questions: Path, documents: Path, refusals: Sequence[str] = ()
+) -> list[Outcome]:
+    """What became of each question, in the order of the file; shows its progress.
+
+    Raises `QuestionsError` for a file or folder that can't be used, `DocumentsError` for documents
+    that don't fit one request.
+    """
+    asked = read_questions(questions)
+    folders = _read_folders(questions, asked, documents)
+    _require_fit(client, asked, folders)
+    return list(_outcomes(client, asked, folders, (*REFUSALS, *refusals)))
+
+
+def by_split(outcomes: Sequence[Outcome]) -> dict[str, Sequence[Outcome]]:
+    """The outcomes of each split, and all together where there is more than one."""
+    names = sorted({outcome.question.split for outcome in outcomes})
+    parts: dict[str, Sequence[Outcome]] = {
+        name: [outcome for outcome in outcomes if outcome.question.split == name] for name in names
+    }
+    return {**parts, "all": outcomes} if len(parts) > 1 else {"all": outcomes}
+
+
+def _read_folders(path: Path, asked: Sequence[Question], documents: Path) -> Folders:
+    """The documents that the questions need; raises `QuestionsError` where they don't fit them."""
+    found: Folders = {}
+    for question in asked:
+        if question.folder in found:
+            continue
+        try:
+            inside = read_documents(documents / question.folder)
+        except DocumentsError as error:
+            raise QuestionsError(f"{path}: line {question.line}: {error}") from error
+        for fault in inside.skipped:
+            note(f"skipped {fault}")
+        names = (str(Path(question.folder, name)) for name in inside.names)
+        found[question.folder] = Collection(tuple(names), inside.texts)
+    pairs = (zip(inside.names, inside.texts, strict=True) for inside in found.values())
+    check(path, asked, {name: text for each in pairs for name, text in each})
+    return found
+
+
+def _require_fit(client: Client, asked: Sequence[Question], folders: Folders) -> None:
+    """Raises `DocumentsError` for a folder that the server does not take in one request.
+
+    The server's embedder keeps the passages, so that no question pays for them.
+    """
+    first = {question.folder: question for question in reversed(asked)}
+    for folder, inside in folders.items():
+        try:
+            client.retrieve(first[folder].question, inside.texts)
+        except InvalidRequest as error:
+            raise DocumentsError(
+                f"the documents of folder '{folder}' can't be sent with a question: {error}; give "
+                "its questions smaller folders"
+            ) from error
+
+
+def _outcomes(
+    client: Client, asked: Sequence[Question], folders: Folders, refusals: Sequence[str]
+) -> Iterator[Outcome]:
+    columns = (TextColumn("questions"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as shown:
+        for question in shown.track(asked):
+            inside = folders[question.folder]
+            yield ask_question(client, question, inside.names, inside.texts, refusals)
+
+
+def _raw(splits: dict[str, Sequence[Outcome]], outcomes: Sequence[Outcome]) -> str:
+    """JSON: the figures of each split, and what became of each question."""
+    shown = {
+        "figures": {split: asdict(figures(part)) for split, part in splits.items()},
+        "questions": [asdict(outcome) for outcome in outcomes],
+    }
+    return json.dumps(shown, ensure_ascii=False, indent=1) + "\n"
+
+
+def _table(title: str, rows: Rows) -> Table:
+    made = Table(*rows[0], title=title, box=SIMPLE_HEAD, title_justify="left")
+    for row in rows:
+        made.add_row(*map(Text, row.values()))  # not strings, which rich searches for markup
+    return made

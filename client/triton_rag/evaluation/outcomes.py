@@ -1,0 +1,120 @@
+"""Asks a question and judges what comes back."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from triton_rag.client import Client
+from triton_rag.errors import TritonRagError
+from triton_rag.evaluation.questions import Question
+from triton_rag.evaluation.text import holds, normalized, share_of_words
+from triton_rag.results import Answer, Source
+
+UNGROUNDED = "ungrounded"
+"""`finish_reason` of an answer that the server's policy has replaced."""
+REFUSALS = ("The documents do not answer this question.", "The sources do not say")
+"""Sentences that count as a refusal beside that reason: the server's and the test LLM's own."""
+ALL_CANDIDATES = 1000
+"""Asked of `retrieve` as the number of sources: it has fewer candidates and returns them all."""
+CITATION = re.compile(r"\[\d{1,4}\]")
+"""Left out of an answer before it is judged: the 1 of `[1]` answers nothing."""
+EVIDENCE_SHARE = 0.5
+"""A passage with this share of the evidence's words holds it; a cut may run through it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one question; after an error it counts as not found, not right, not refused.
+
+    Ranks begin at 1, None means that no passage that was returned tells the answer.
+    """
+
+    question: Question
+    served_rank: int | None = None
+    similarity_rank: int | None = None
+    """Among the same passages, in the order of the embedder's similarity."""
+    relevance_rank: int | None = None
+    """Among the same passages, in the order of the reranker's score."""
+    is_right: bool = False
+    is_cited_right: bool = False
+    """The first citation names a source that tells the answer."""
+    is_refused: bool = False
+    text: str = field(default="", repr=False)
+    """The answer as the server gave it."""
+    seconds: float = 0.0
+    """Time of the whole answer; its documents are embedded already, by the search before it."""
+    error: str = ""
+
+
+def ask_question(
+    client: Client,
+    question: Question,
+    names: Sequence[str],
+    texts: Sequence[str],
+    refusals: Sequence[str] = REFUSALS,
+) -> Outcome:
+    """Search for a question's passages and answer it over the documents `texts`, called `names`.
+
+    An error of the server is part of the outcome.
+    """
+    try:
+        found = client.retrieve(question.question, texts, num_sources=ALL_CANDIDATES)
+        start_s = time.monotonic()
+        answer = client.ask(question.question, texts)
+    except TritonRagError as error:
+        return Outcome(question, error=f"{type(error).__name__}: {error}")
+    return judged(question, names, found, answer, time.monotonic() - start_s, refusals)
+
+
+def judged(
+    question: Question,
+    names: Sequence[str],
+    found: Sequence[Source],
+    answer: Answer,
+    seconds: float,
+    refusals: Sequence[str] = REFUSALS,
+) -> Outcome:
+    """The outcome of a search and an answer."""
+    is_refused = refuses(answer, refusals)
+    is_right = (
+        question.is_answerable
+        and not is_refused
+        and holds(CITATION.sub("", answer.text), question.answers)
+    )
+    cited = answer.cited[:1]
+    return Outcome(
+        question,
+        rank(question, names, found),
+        rank(question, names, sorted(found, key=lambda source: -source.similarity)),
+        rank(question, names, sorted(found, key=lambda source: -source.relevance)),
+        is_right=is_right,
+        is_cited_right=is_right and any(tells(question, names, source) for source in cited),
+        is_refused=is_refused,
+        text=answer.text,
+        seconds=seconds,
+    )
+
+
+def rank(question: Question, names: Sequence[str], sources: Sequence[Source]) -> int | None:
+    """Where the first source stands that tells the answer, from 1."""
+    places = (n for n, source in enumerate(sources, 1) if tells(question, names, source))
+    return next(places, None)
+
+
+def tells(question: Question, names: Sequence[str], source: Source) -> bool:
+    """Whether a passage is of the right document and holds an answer and its evidence."""
+    return (
+        names[source.document] == question.document
+        and holds(source.text, question.answers)
+        and share_of_words(source.text, question.evidence) >= EVIDENCE_SHARE
+    )
+
+
+def refuses(answer: Answer, refusals: Sequence[str] = REFUSALS) -> bool:
+    """Whether the server declined to answer: by its policy, or with one of the sentences."""
+    text = normalized(answer.text)
+    is_sentence = any(normalized(sentence) in text for sentence in refusals)
+    return answer.finish_reason == UNGROUNDED or is_sentence

@@ -1,0 +1,38 @@
+"""Compares texts as a reader would: case, spaces and the way numbers are grouped don't matter."""
+
+import re
+from unicodedata import normalize
+
+_GROUPED_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?:[,'\u00a0\u2009\u202f]\d{3})+(?!\d)")
+"""No plain spaces: `80 443` are two numbers."""
+_QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "`": None, "*": None})
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def normalized(text: str) -> str:
+    """Lower case, single spaces, `1,024` as `1024`, no marks of Markdown or reStructuredText."""
+    plain = _GROUPED_NUMBER.sub(lambda found: re.sub(r"\D", "", found[0]), text)
+    return one_line(normalize("NFKC", plain).translate(_QUOTES).casefold())
+
+
+def holds(text: str, answers: tuple[str, ...]) -> bool:
+    """Whether one of the answers stands in the text as whole words: 22 is not in 2200."""
+    given = normalized(text)
+    return any(_whole(normalized(answer)).search(given) for answer in answers)
+
+
+def share_of_words(text: str, of: str) -> float:
+    """Share of the different words of `of` that the text has too, 0 to 1."""
+    wanted = _words(of)
+    return len(wanted & _words(text)) / len(wanted) if wanted else 0.0
+
+
+def _whole(answer: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)")
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", normalized(text)))

@@ -1,0 +1,1 @@
+"""`make evaluate`: how good retrieval and answers are over real text."""

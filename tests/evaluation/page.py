@@ -1,0 +1,68 @@
+"""Writes docs/evaluation.md."""
+
+from collections.abc import Mapping
+
+from triton_rag.cli.evaluation_tables import Rows, tables
+from triton_rag.evaluation.figures import Figures
+
+PAGE = """\
+# Evaluation
+
+How good retrieval and answers are over real text: {count} questions over 113 documents \
+(Python's library, SQLite, PostgreSQL, Linux manual pages, licences, Debian), which nobody wrote \
+for this project. `make evaluate` asks them and writes this page; \
+[tests/evaluation/](../tests/evaluation/README.md) says where the texts and the questions come \
+from. To judge the models on your own documents: \
+[client/README.md](../client/README.md#evaluate).
+
+| served | |
+|---|---|
+{models}
+| machine | {machine} |
+
+Each question is sent with the documents of its folder, 8 to 27 of them. Choices may be made on \
+the split `tune` only, so `held_out` is the figure to believe. In parentheses: the 95 % \
+interval.
+
+## Retrieval
+
+{retrieval}
+
+A passage is right if it is of the right document, holds an answer and has at least half of the \
+words of the evidence. All orders are of the passages that `retrieve` returned: as it served \
+them, by the embedder's cosine, and by the reranker's score.
+
+## Answers
+
+{answers}
+
+*Right*: one of the known answers stands in the text, and the text is no refusal. *Cited right*: \
+the first citation names a right passage. *Refused*: `finish_reason` is `ungrounded`, or the \
+text has a sentence of refusal.
+
+## Time
+
+{times}
+
+One question at a time. The documents were embedded before, and the embedder keeps their rows \
+([decision 0016](decisions/0016-the-embedder-keeps-rows.md)).
+"""
+
+
+def page(splits: Mapping[str, Figures], models: Mapping[str, str], machine: str) -> str:
+    """The page for the figures of each split; `models` by role."""
+    retrieval, answers, times = tables(splits).values()
+    whole = splits["all"]
+    return PAGE.format(
+        count=whole.answerable + whole.unanswerable,
+        models="\n".join(f"| {role} | {name} |" for role, name in models.items()),
+        machine=machine,
+        retrieval=_markdown(retrieval),
+        answers=_markdown(answers),
+        times=_markdown(times),
+    )
+
+
+def _markdown(rows: Rows) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
