@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from builders.spec import Role
 from ensembles.contracts import (
-    BM25,
     EMBEDDER,
     LLM,
     PAIR_TOKENIZER,
@@ -40,7 +39,6 @@ PYTHON_MODELS = (
     PythonModel(TOKENIZER, "stages.tokenizer.TokenizerStage", "embedder"),
     PythonModel(EMBEDDER, "stages.encoder.EmbedderStage", "embedder"),
     PythonModel(PASSAGE_SPLITTER, "stages.passage_splitter.PassageSplitterStage", "embedder"),
-    PythonModel(BM25, "stages.bm25.Bm25Stage"),
     PythonModel(PASSAGE_SELECTOR, "stages.passage_selector.PassageSelectorStage"),
     PythonModel(PAIR_TOKENIZER, "stages.pair_tokenizer.PairTokenizerStage", "reranker"),
     PythonModel(RERANKER, "stages.encoder.RerankerStage", "reranker"),

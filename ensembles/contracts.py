@@ -108,19 +108,12 @@ PASSAGE_SPLITTER = ModelContract(
 )
 """Cuts documents into passages, long documents after sentences."""
 
-BM25 = ModelContract(
-    name="bm25",
-    inputs=(tensor("query", DType.STRING, 1), tensor("passages", DType.STRING, "passages")),
-    outputs=(tensor("word_score", DType.FP32, "passages"),),  # 0 without a word in common
-)
-"""Scores passages by the words that they share with the query (BM25)."""
-
 PASSAGE_SELECTOR = ModelContract(
     name="passage_selector",
     inputs=(
+        tensor("query", DType.STRING, 1),
         tensor("query_embedding", DType.FP32, 1, "dimension"),
         tensor("passage_embedding", DType.FP32, "passages", "dimension"),
-        tensor("word_score", DType.FP32, "passages"),
         tensor("passages", DType.STRING, "passages"),
         tensor("passage_document", DType.INT32, "passages"),
         optional("num_candidates", DType.INT32, 1),  # at least 1; default from the placement

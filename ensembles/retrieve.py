@@ -1,7 +1,6 @@
 """`retrieve`: question and documents to the best passages, with their scores."""
 
 from ensembles.contracts import (
-    BM25,
     EMBEDDER,
     PAIR_TOKENIZER,
     PASSAGE_SELECTOR,
@@ -46,7 +45,6 @@ RETRIEVAL_STEPS = (
         inputs={"input_ids": "passage_ids", "attention_mask": "passage_mask"},
         outputs={"embedding": "passage_embedding"},
     ),
-    Step(BM25),
     Step(PASSAGE_SELECTOR),
     Step(
         PAIR_TOKENIZER,

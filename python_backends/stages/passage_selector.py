@@ -5,24 +5,27 @@ import numpy as np
 from ensembles.contracts import PASSAGE_SELECTOR
 from python_backends.context import StageContext
 from python_backends.stage import Stage
+from python_backends.stages.bm25 import character_kinds, word_scores
 from python_backends.stages.fusion import best_first, read_count, scaled
 from python_backends.tensors import Array, Outputs, Tensors
 
 
 class PassageSelectorStage(Stage):
-    """Exact search: the cosine of every passage, and its words, count the same."""
+    """Exact search: cosine and BM25 of every passage count the same."""
 
     contract = PASSAGE_SELECTOR
 
     def __init__(self, context: StageContext) -> None:
         self._num_candidates = context.integer("num_candidates")
+        character_kinds()  # slow the first time
 
     def answer(self, request: Tensors) -> Outputs:
         count = read_count(request, "num_candidates", self._num_candidates)
         similarity = cosines(
             request.array("passage_embedding"), request.array("query_embedding")[0]
         )
-        score = (scaled(similarity) + scaled(request.array("word_score"))).astype(np.float32)
+        words = word_scores(request.text("query"), request.texts("passages"))
+        score = (scaled(similarity) + scaled(words)).astype(np.float32)
         order = best_first(score, count)
         return {
             "candidates": request.array("passages")[order],

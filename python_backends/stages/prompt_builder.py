@@ -19,7 +19,7 @@ from python_backends.tokenization import load_tokenizer, require_length, require
 
 
 class PromptBuilderStage(Stage):
-    """Keeps as many sources, by relevance, as the model's prompt takes and its context holds.
+    """Keeps as many sources, best first, as the model's prompt takes and its context holds.
 
     The rest is left out of the prompt and of the response. If the first source doesn't fit, the
     request is refused.

@@ -1,19 +1,16 @@
-"""`bm25`, and how its scores are added to others."""
+"""BM25, and how its scores are added to others."""
 
 import math
 import unicodedata
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from python_backends.errors import RequestError
-from python_backends.stages.bm25 import K1, B, Bm25Stage, query_terms, word_scores
+from python_backends.stages.bm25 import K1, B, query_terms, word_scores
 from python_backends.stages.fusion import best_first, scaled
-from tests.fakes.serving import context, tensors
 
 
 def expected(query: str, passages: list[str]) -> list[float]:
@@ -38,8 +35,7 @@ TEXT = st.text(st.sampled_from("ab1é ε"), max_size=30)
 @settings(max_examples=200, deadline=None)
 def test_scores_are_bm25(query, passages):
     found = word_scores(query, passages)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected(query, passages), rtol=1e-5)
+    np.testing.assert_allclose(found, expected(query, passages), rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -132,16 +128,6 @@ def test_forms_of_the_same_text_score_the_same():
     scores = word_scores("über café-besuch FIN", passages)
     assert word_scores("u\u0308ber CAFE\u0301-Besuch ﬁn", decomposed).tolist() == scores.tolist()
     assert (scores > 0).all()
-
-
-def test_the_stage_refuses_what_has_no_text():
-    stage = Bm25Stage(context(Path("nowhere/cpu")))
-    answer = stage.answer(tensors(query="b", passages=["a", "b"]))["word_score"]
-    assert answer[0] == 0 < answer[1]
-    with pytest.raises(RequestError, match="passages: none given"):
-        stage.answer(tensors(query="b", passages=np.empty(0, object)))
-    with pytest.raises(RequestError, match=r"query\[0\]: empty"):
-        stage.answer(tensors(query=" ", passages=["a"]))
 
 
 def test_scaled_scores_go_from_0_to_1():

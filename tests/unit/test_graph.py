@@ -173,9 +173,9 @@ def test_nothing_may_follow_a_decoupled_step():
     contract = replace(RAG.contract, outputs=(*RAG.contract.outputs, shout.outputs[0]))
     found = faults(RAG, contract=contract, steps=(*RAG.steps, Step(shout)))
     assert found == [
-        "step 13 (shout): reads 'text_output' of decoupled step 12 (llm); "
+        "step 12 (shout): reads 'text_output' of decoupled step 11 (llm); "
         "a decoupled step must be last (no order, no back-pressure after it)",
-        "graph output 'loud': must come from decoupled step 12 (llm)",
+        "graph output 'loud': must come from decoupled step 11 (llm)",
     ]
 
 
@@ -183,7 +183,7 @@ def test_a_stream_may_not_carry_tensors_of_earlier_steps():
     early = tensor("ranked_sources", DType.STRING, "sources")
     contract = replace(RAG.contract, outputs=(*RAG.contract.outputs, early))
     assert faults(RAG, contract=contract) == [
-        "graph output 'ranked_sources': must come from decoupled step 12 (llm)"
+        "graph output 'ranked_sources': must come from decoupled step 11 (llm)"
     ]
 
 
@@ -210,9 +210,9 @@ def test_an_optional_graph_input_cannot_feed_a_required_one():
 
 
 def test_an_optional_input_that_is_mapped_must_exist():
-    steps = with_step(RETRIEVE, 6, inputs={"num_candidates": "how_many"})
+    steps = with_step(RETRIEVE, 5, inputs={"num_candidates": "how_many"})
     assert (
-        "step 7 (passage_selector): input 'num_candidates': nothing gives tensor 'how_many'"
+        "step 6 (passage_selector): input 'num_candidates': nothing gives tensor 'how_many'"
         in faults(RETRIEVE, steps=steps)
     )
     inputs = tuple(s for s in RETRIEVE.contract.inputs if s.name != "num_candidates")
@@ -228,13 +228,13 @@ def test_a_graph_output_that_no_step_gives():
 
 def test_all_faults_come_at_once():
     broken = with_input(with_input(PASSAGE_SELECTOR, "passages", dtype=DType.FP32), "x")
-    steps = with_step(RETRIEVE, 6, model=broken, outputs={"candidates": "lost"})
+    steps = with_step(RETRIEVE, 5, model=broken, outputs={"candidates": "lost"})
     found = faults(RETRIEVE, steps=steps)
     assert len(found) == 4
     assert {line.split(":")[0] for line in found} == {
-        "step 7 (passage_selector)",
-        "step 8 (pair_tokenizer)",
-        "step 10 (source_ranker)",
+        "step 6 (passage_selector)",
+        "step 7 (pair_tokenizer)",
+        "step 9 (source_ranker)",
     }
 
 

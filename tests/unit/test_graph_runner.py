@@ -101,7 +101,7 @@ def test_levels_follow_data_and_not_the_order_of_steps():
     ]
     assert [[s.model.name for s in level] for level in RAG_CANCELLABLE.levels()][:3] == [
         ["passage_splitter"],
-        ["tokenizer", "tokenizer", "bm25"],
+        ["tokenizer", "tokenizer"],
         ["embedder", "embedder"],
     ]
     assert [len(level) for level in EMBED.levels()] == [1, 1]

@@ -116,7 +116,7 @@ def selected(**values):
     inputs = {
         "query_embedding": np.array([[1.0, 0.0]], np.float32),
         "passage_embedding": np.array([[0, 1], [1, 0], [0.6, 0.8], [1, 0]], np.float32),
-        "word_score": np.zeros(4, np.float32),
+        "query": strings("?"),
         "passages": strings("p0", "p1", "p2", "p3"),
         "passage_document": np.array([0, 0, 1, 2], np.int32),
     }
@@ -137,16 +137,15 @@ def test_candidates_are_the_most_similar_first_equal_ones_in_order():
 
 
 def test_similarity_and_words_count_the_same():
-    answer = selected(word_score=np.array([3.5, 0, 0.7, 0.7], np.float32), num_candidates=9)
-    assert answer["candidates"].tolist() == [b"p3", b"p0", b"p1", b"p2"]
-    np.testing.assert_allclose(answer["candidate_score"], [1.2, 1, 1, 0.8], rtol=1e-6)
-    np.testing.assert_allclose(answer["candidate_similarity"], [1, 0, 1, 0.6])
+    passages = strings("Fault E-1042", "Fault", "fault E-1042", "none")
+    answer = selected(query=strings("E-1042?"), passages=passages)
+    assert answer["candidates"].tolist() == [b"fault E-1042", b"Fault E-1042", b"Fault"]
+    np.testing.assert_allclose(answer["candidate_score"], [1.6, 1, 1], rtol=1e-6)
 
 
 def test_one_passage_is_the_candidate_whatever_its_scores():
     answer = selected(
         passage_embedding=np.array([[-1, 0]], np.float32),
-        word_score=np.array([0], np.float32),
         passages=strings("p0"),
         passage_document=np.array([0], np.int32),
     )
