@@ -25,12 +25,10 @@ def eos_token_ids(checkpoint: Checkpoint) -> tuple[int, ...]:
     config = checkpoint.config()
     tables = [config, text_config(config), checkpoint.table("generation_config.json")]
     found = [i for table in tables for i in _listed(table.get("eos_token_id"))]
-    names = [
-        _content(checkpoint.table(name).get("eos_token"))
-        for name in ("tokenizer_config.json", "special_tokens_map.json")
-    ]
+    files = ("tokenizer_config.json", "special_tokens_map.json")
+    tokens = [checkpoint.table(name).get("eos_token") for name in files]
     tokenizer = read_tokenizer(checkpoint)
-    named = {tokenizer.token_to_id(name) for name in names} - {None}
+    named = {tokenizer.token_to_id(_content(token)) for token in tokens if token} - {None}
     return tuple(sorted({int(i) for i in found} | named))
 
 

@@ -14,7 +14,7 @@ from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.llm_prompt import prompt_hash
 from builders.spec import ModelSpec, Sku
 
-_FORMAT = 3
+_FORMAT = 4
 """Part of every key: raise it when the code makes different bytes from the same input."""
 
 _MANIFEST_ONLY = ("max_tokens", "sampling", "answer")

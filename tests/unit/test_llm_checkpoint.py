@@ -59,6 +59,12 @@ def test_an_answer_ends_at_all_that_the_checkpoint_names(folder, files, ids):
     assert eos_token_ids(checkpoint(folder, **{CONFIG: {}} | files)) == ids
 
 
+def test_a_token_that_is_called_none_ends_nothing(folder):
+    folders.word_level(["None"]).save(str(folder / "tokenizer.json"))
+    files = {CONFIG: {}, TOKENIZER: {"eos_token": None}}
+    assert eos_token_ids(checkpoint(folder, **files)) == ()
+
+
 @pytest.mark.parametrize("text", ["version https://git-lfs.github.com/spec/v1\n", "{", "{}"])
 def test_a_damaged_tokenizer_is_named(folder, text):
     (folder / "tokenizer.json").write_text(text, encoding="utf-8")
