@@ -39,7 +39,7 @@ MARK = "TRITON_RAG_SERVER"
 
 
 _PREFIX = re.compile(r"^[IWEF]\d{4} [\d:.]+ \d+ \S+\] ")
-_ERROR = re.compile(r"^[EF]\d{4} |^bash: |[a-z]Error: |Permission denied|No such file")
+_ERROR = re.compile(r"^[EF]\d{4} |^error: |^bash: |[a-z]Error: |Permission denied|No such file")
 
 
 class ServerError(Exception):
@@ -227,7 +227,7 @@ class ServerProcess:
         """Its last error; then why models were not loaded, which the end may hide, and the end."""
         if self.log is None:
             return "its log is above"
-        lines = self.log.read_text("utf-8", errors="replace").splitlines()
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         failed = [line for line in lines if "failed to load" in line]
         return "\n".join([last_error(lines), *failed, *lines[-40:]])
 

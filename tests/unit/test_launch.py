@@ -27,7 +27,7 @@ from operations.gpu_commands import (
 from operations.gpu_preflight import CONTAINER_PYTHON, CONTAINER_SERVER, REGISTRY
 from operations.ports import Ports
 from operations.preflight import PreflightError
-from operations.server_process import StartCommand
+from operations.server_process import KEEPALIVE, StartCommand
 from tests.fakes import folders
 
 SKU = load_sku("h100-sxm-80gb")
@@ -62,6 +62,7 @@ def server(rank: int = 0, *options: str, repositories: int = 2, models: str = "*
         "--model-control-mode=explicit",
         f"--load-model={models}",
         "--exit-timeout-secs=10",
+        *KEEPALIVE,
         *options,
         "--http-header-forward-pattern=(?i)^traceparent$",
         "--grpc-header-forward-pattern=(?i)^traceparent$",
