@@ -1,11 +1,10 @@
 """Version folders and the files that a configuration needs."""
 
-import fnmatch
 from collections.abc import Iterator
 from pathlib import Path
 
 from triton_lint.findings import Problem
-from triton_lint.folders import MAX_VERSION, Folder
+from triton_lint.folders import MAX_VERSION
 from triton_lint.models import Model
 from triton_lint.reading import exists, is_file
 from triton_lint.repository import Repository
@@ -14,18 +13,6 @@ from triton_lint.versions import Version
 
 NEEDS_FILE = ("onnxruntime", "tensorrt", "pytorch", "openvino", "tensorflow", "python")
 LABELS_STAY_INSIDE = Version(2, 66)
-_PLACEHOLDERS = (
-    ".git*",
-    ".keep",
-    "*.dvc",
-    "*.md",
-    "*.txt",
-    "README*",
-    "*.sh",
-    "*.url",
-    ".tmp",
-    "*.lfs",
-)
 
 
 @check("TRN111", ERROR)
@@ -107,25 +94,14 @@ def _no_model_file(model: Model, repository: Repository) -> Iterator[Problem]:
         contents = model.place.contents(folder)
         if filename in contents or exists(model.place.folder.path / folder / filename):
             continue
-        weight = WARNING if _may_come_later(model, contents) else None
-        found = ", ".join(sorted(contents.names)[:5]) or "nothing"
+        may_come = model.backend != "python" and model.place.may_fill(contents)
+        found = contents.fault or ", ".join(sorted(contents.names)[:5]) or "nothing"
         yield Problem(
             model.at(model.config, "default_model_filename"),
             f"version {folder} has no '{filename}', which backend '{model.backend}' loads; it "
             f"holds {found}",
-            severity=weight,
+            severity=WARNING if may_come else None,
         )
-
-
-def _may_come_later(model: Model, contents: Folder) -> bool:
-    """Weights are often kept out of a checkout; a placeholder, a pointer or git tells so."""
-    if model.backend == "python":
-        return False
-    if model.place.is_tracked:
-        return True
-    return bool(contents.names) and all(
-        any(fnmatch.fnmatch(name, pattern) for pattern in _PLACEHOLDERS) for name in contents.names
-    )
 
 
 @check("TRN115", ERROR)
