@@ -46,9 +46,8 @@ def _absent_version(model: Model, _: Repository) -> Iterator[Problem]:
         return
     for node in specific.nodes("versions"):
         if node.value not in model.versions:
-            yield Problem(
-                node.value_at, f"version {node.value} has no folder; only the others are served"
-            )
+            text = f"version {node.value} has no folder; only the others are served"
+            yield Problem(node.value_at, text)
 
 
 @check("TRN113", WARNING)
@@ -57,15 +56,11 @@ def _ignored_version(model: Model, _: Repository) -> Iterator[Problem]:
         number = model.place.version_folders.get(name)
         is_lost = number in model.versions and str(number) not in model.loaded_folders
         if number is not None and abs(number) > MAX_VERSION:
-            yield Problem(
-                model.at(model.config),
-                f"version folder '{name}' exceeds 64 bits, which ends the server",
-                severity=ERROR,
-            )
+            text = f"version folder '{name}' exceeds 64 bits, which ends the server"
+            yield Problem(model.at(model.config), text, severity=ERROR)
         elif name.isdecimal() and number is None:
-            yield Problem(
-                model.at(model.config), f"version folder '{name}' begins with 0 and is ignored"
-            )
+            text = f"version folder '{name}' begins with 0 and is ignored"
+            yield Problem(model.at(model.config), text)
         elif number is not None and str(number) != name:
             yield Problem(
                 model.at(model.config),
@@ -74,11 +69,8 @@ def _ignored_version(model: Model, _: Repository) -> Iterator[Problem]:
                 severity=ERROR if is_lost and model.backend in NEEDS_FILE else None,
             )
         elif is_lost and model.backend in NEEDS_FILE:
-            yield Problem(
-                model.at(model.config),
-                f"folder '{name}' is taken for a version, whose files Triton then doesn't find",
-                severity=ERROR,
-            )
+            text = f"folder '{name}' is taken for a version, whose files Triton then doesn't find"
+            yield Problem(model.at(model.config), text, severity=ERROR)
 
 
 @check("TRN114", ERROR)
@@ -113,19 +105,15 @@ def _labels(model: Model, _: Repository) -> Iterator[Problem]:
         if not name:
             continue
         if output.text("name") in seen:
-            yield Problem(
-                model.at(output, "label_filename"),
-                f"output '{output.text('name')}' has a label file already",
-            )
+            text = f"output '{output.text('name')}' has a label file already"
+            yield Problem(model.at(output, "label_filename"), text)
         seen.add(output.text("name"))
         if not is_file(root / name) and model.checks_files:
-            yield Problem(
-                model.at(output, "label_filename"), f"there is no '{name}' in {model.place.shown}"
-            )
+            text = f"there is no '{name}' in {model.place.shown}"
+            yield Problem(model.at(output, "label_filename"), text)
         elif model.options.triton >= LABELS_STAY_INSIDE and _is_outside(root, name):
-            yield Problem(
-                model.at(output, "label_filename"), f"'{name}' is outside of the model's folder"
-            )
+            text = f"'{name}' is outside of the model's folder"
+            yield Problem(model.at(output, "label_filename"), text)
 
 
 def _is_outside(root: Path, name: str) -> bool:

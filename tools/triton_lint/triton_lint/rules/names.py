@@ -74,10 +74,8 @@ def _unknown_platform(model: Model, _: Repository) -> Iterator[Problem]:
         hint = did_you_mean(platform, PLATFORMS)
         if platform in BACKENDS:
             hint = f': that is a backend, write backend: "{platform}"'
-        yield Problem(
-            model.at(model.config, "platform"),
-            f"'{platform}' is no platform{hint or ': ' + ', '.join(PLATFORMS)}",
-        )
+        text = f"'{platform}' is no platform{hint or ': ' + ', '.join(PLATFORMS)}"
+        yield Problem(model.at(model.config, "platform"), text)
 
 
 @check("TRN104", ERROR)
@@ -99,10 +97,8 @@ def _pair(model: Model, _: Repository) -> Iterator[Problem]:
 @check("TRN105", ERROR)
 def _ensemble_backend(model: Model, _: Repository) -> Iterator[Problem]:
     if model.names.platform == ENSEMBLE and model.backend:
-        yield Problem(
-            model.at(model.config, "backend"),
-            f"an ensemble has no backend: remove '{model.backend}'",
-        )
+        text = f"an ensemble has no backend: remove '{model.backend}'"
+        yield Problem(model.at(model.config, "backend"), text)
 
 
 @check("TRN106", ERROR)

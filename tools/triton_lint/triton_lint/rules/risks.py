@@ -37,10 +37,8 @@ def _uncached_sampling(model: Model, _: Repository) -> Iterator[Problem]:
         inputs = [t.text("name") for t in model.config.children("input")]
         found = [name for name in inputs if _SAMPLING.match(name)]
         if found:
-            yield Problem(
-                model.at(model.config, "response_cache"),
-                f"the cache answers equal requests with one sample: inputs {', '.join(found)}",
-            )
+            text = f"the cache answers equal requests with one sample: inputs {', '.join(found)}"
+            yield Problem(model.at(model.config, "response_cache"), text)
 
 
 @opinion("TRN602")
@@ -71,9 +69,8 @@ def _nothing_merges(model: Model, _: Repository) -> Iterator[Problem]:
         return
     at = model.at(model.config, "dynamic_batching")
     if model.max_batch_size <= 1 and not model.may_complete:
-        yield Problem(
-            at, f"dynamic batching with max_batch_size {model.max_batch_size} merges nothing"
-        )
+        text = f"dynamic batching with max_batch_size {model.max_batch_size} merges nothing"
+        yield Problem(at, text)
         return
     for tensor in model.config.children("input"):
         dims = tensor.numbers("dims")
