@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 SKU ?= cpu
 MODELS ?=
+TEST_MODELS := all-minilm-l6-v2,reference-reranker,tests/models/reference-llm.toml
 MINUTES ?=
 FAULTS ?=
 JOBS ?= 0
@@ -80,13 +81,16 @@ check: setup  ## generated files, style, types, import rules
 	@$(BUILD) -m triton_lint model_repository --no-files --strict
 	@PATH=.venv/bin:$$PATH lint-imports
 
-test: build-engines  ## all tests that need no GPU, against a real tritonserver
+test-models: setup  ## make the engines of the models that tests name, in build/tests
+	@MODEL_REPOSITORY=build/tests/model_repository $(BUILD) -m builders build-engines --models "$(TEST_MODELS)"
+
+test: build-engines test-models  ## all tests that need no GPU, against a real tritonserver
 	@$(BUILD) -m pytest tests/unit tests/golden tests/server tools/triton_lint/tests/unit tools/traces/tests
 
 test-gpu: setup  ## tests on the GPU of SKU, whose engines are built (never run yet)
 	@SKU=$(SKU) $(BUILD) -m pytest tests/gpu
 
-bench: build-engines bench-peers  ## against bare engines and other servers, into docs/benchmarks.md (about an hour)
+bench: test-models bench-peers  ## against bare engines and other servers, into docs/benchmarks.md (about an hour)
 	@$(BUILD) -m tests.bench $(BENCH_FLAGS)
 
 bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .venv-peers (about 2 minutes)
@@ -99,23 +103,20 @@ bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .
 	@touch $@
 
 headroom: $(if $(URL),setup,build-engines)  ## the largest load that keeps SLO="rag:p99<5s" (10 minutes; URL= of a running server)
-	@$(BUILD) -m tests.headroom "$(or $(SLO),rag:p99<5s)" --minutes $(or $(MINUTES),10) $(if $(URL),--url $(URL))
+	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.headroom "$(or $(SLO),rag:p99<5s)" --minutes $(or $(MINUTES),10) $(if $(URL),--url $(URL))
 
 bench-llama: bench-peers  ## llama.cpp for `make bench`: compiles for 10 minutes and more
 	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers-llama.txt
 
 # Both mount a file system of their own over /dev/shm, which takes root or user namespaces.
-chaos: build-engines  ## do faults to the server, into docs/faults.md (about 12 minutes; FAULTS="kill-llm …")
+chaos: test-models  ## do faults to the server, into docs/faults.md (about 12 minutes; FAULTS="kill-llm …")
 	@$(BUILD) -m tests.chaos $(if $(FAULTS),$(FAULTS))
 
-soak: build-engines  ## mixed load for MINUTES (30), is memory flat? into docs/soak.md
+soak: test-models  ## mixed load for MINUTES (30), is memory flat? into docs/soak.md
 	@$(BUILD) -m tests.soak --minutes $(or $(MINUTES),30)
 
 bench-lint: setup  ## the linter's verdicts against the real server's, over 3,000 repositories (about 8 minutes)
 	@$(BUILD) -m tools.triton_lint.tests
-
-reference-models: setup  ## train the stand-in models again and compare (about 6 hours)
-	@$(BUILD) -m builders.reference
 
 monitoring:  ## start Prometheus and Grafana beside a running server (needs docker)
 	@docker compose -f operations/monitoring/compose.yml up
@@ -134,4 +135,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve .venv-peers build model_repository/*/1/engine
 
-.PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-gpu bench headroom monitoring check-monitoring reference-models bench-lint lock chaos soak clean
+.PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-models test-gpu bench headroom monitoring check-monitoring bench-lint lock chaos soak clean

@@ -55,11 +55,11 @@ def held_at_once(home: Path) -> Iterator[None]:
 
 def _sign(home: Path) -> None:
     since = time.strftime("%Y-%m-%d %H:%M:%S")
-    (home / HOLDER_FILE).write_text(f"process {os.getpid()}, since {since},")
+    (home / HOLDER_FILE).write_text(f"process {os.getpid()}, since {since},", encoding="utf-8")
 
 
 def _holder(home: Path) -> str:
     try:
-        return (home / HOLDER_FILE).read_text() or "another process"
+        return (home / HOLDER_FILE).read_text(encoding="utf-8") or "another process"
     except FileNotFoundError:  # locked a moment ago, not signed yet
         return "another process"

@@ -22,11 +22,11 @@ class BuildLog:
     def begin(self) -> None:
         """Forget the build before."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("")
+        self.path.write_text("", encoding="utf-8")
 
     def write(self, text: str) -> None:
         """One more line."""
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{text}\n")
 
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -35,7 +35,7 @@ class BuildLog:
         Raises `BuildError` with the status when it fails. It ends when this process does.
         """
         self.write(f"$ {' '.join(command)}")
-        with self.path.open("a") as output:
+        with self.path.open("a", encoding="utf-8") as output:
             done = subprocess.run(
                 command,
                 check=False,
@@ -57,7 +57,9 @@ class BuildLog:
         )
 
     def _tail(self) -> str:
-        return "\n".join(self.path.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
+        return "\n".join(
+            self.path.read_text(errors="replace", encoding="utf-8").splitlines()[-_TAIL_LINES:]
+        )
 
 
 def _fate(status: int) -> str:

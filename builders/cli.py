@@ -52,7 +52,11 @@ def engine_options(command: Decorated) -> Decorated:
     """Adds --sku, --models, and an `LlmOptions` from the options of an LLM on a GPU SKU."""
     count = click.IntRange(min=1)
     options = [
-        click.option("--models", default="", help="Specs that replace the pipeline's, by comma."),
+        click.option(
+            "--models",
+            default="",
+            help="Replace the pipeline's: names of builders/models or .toml files, by comma.",
+        ),
         click.option("--flavour", type=click.Choice(get_args(Flavour)), default="llm-api"),
         click.option("--tensorrt-llm", default=LlmOptions.tensorrt_llm, help="Release."),
         click.option(

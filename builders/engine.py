@@ -264,10 +264,11 @@ def _write_manifest(build: _Build, made: Path) -> None:
         versions=build.recipe.versions(),
         eos_token_ids=checkpoint.eos_token_ids() if spec.role == "llm" else (),
         sampling=spec.sampling_defaults,
+        answer=spec.answer_policy,
         inputs=inputs,
         compute_capability=build.sku.gpu.compute_capability.value if build.sku.gpu else "",
         gpu=build.recipe.gpu,
         container=plan.container if plan else "",
         plan=plan.to_json() if plan else {},
     )
-    (made / MANIFEST_FILE).write_text(manifest.to_json())
+    (made / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")

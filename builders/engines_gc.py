@@ -1,4 +1,4 @@
-"""Engines that nothing uses any more, and what interrupted builds left: found and removed."""
+"""Engines and converted checkpoints that nothing uses any more, and what builds left: removed."""
 
 import shutil
 import tempfile
@@ -11,6 +11,7 @@ from builders import engine as engines
 from builders.build_steps import Progress
 from builders.checkpoint import open_checkpoint
 from builders.errors import BuildError
+from builders.gguf.convert import CONVERTED
 from builders.rebuild_reasons import newest_engine
 from builders.repository import REPOSITORY
 from builders.spec import ENGINE_LINK, Sku, load_model, model_names
@@ -44,7 +45,7 @@ def collect(
 def _collect_model(
     home: Path, sku: Sku, linked: set[Path], progress: Progress, dry_run: bool
 ) -> Iterator[Removal]:
-    key = _current_key(home.name, sku, progress)
+    key, checkpoint = _current(home.name, sku, progress)
     used = {folder for folder in home.glob("[!.]*/") if folder.resolve() in linked}
     used |= {folder for folder in [home / key] if key and folder.is_dir()}
     newest = newest_engine(home)
@@ -56,21 +57,28 @@ def _collect_model(
     for folder in sorted((engines.WORK / sku.name / home.name).glob("*/")):
         if key and folder.name != key:
             yield _remove(folder, dry_run)
+    for folder in sorted((CONVERTED / home.name).glob("*/")):
+        if key and folder != checkpoint:
+            yield _remove(folder, dry_run)
 
 
-def _current_key(model: str, sku: Sku, progress: Progress) -> str:
-    """Key of the engine that a build would make now; empty when that can't be told."""
+def _current(model: str, sku: Sku, progress: Progress) -> tuple[str, Path | None]:
+    """Key of the engine that a build would make now, and its checkpoint's folder.
+
+    The key is empty when that can't be told.
+    """
     if model not in model_names():
-        return ""
+        return "", None
     spec = load_model(model)
     if sku.gpu and spec.role == "llm":  # what a build would make depends on a plan
-        return ""
+        return "", None
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            return engines.engine_key(spec, sku, open_checkpoint(spec, Path(scratch)))
+            checkpoint = open_checkpoint(spec, Path(scratch))
+            return engines.engine_key(spec, sku, checkpoint), checkpoint.path
     except BuildError as error:
         progress(f"{sku.name}/{model}: keeping the newest; its checkpoint can't be read: {error}")
-        return ""
+        return "", None
 
 
 def _remove(folder: Path, dry_run: bool) -> Removal:

@@ -95,7 +95,7 @@ def _make_api_folder(
     arguments = model_yaml(plan.engine, plan.runtime, spec, CHECKPOINT)
 
     def fill(to: Path) -> None:
-        (to / "model.yaml").write_text(arguments)
+        (to / "model.yaml").write_text(arguments, encoding="utf-8")
         shutil.copytree(checkpoint.path, to / CHECKPOINT, copy_function=_link_or_copy)
 
     return steps.step("checkpoint", fill)
@@ -118,5 +118,5 @@ def write_backend_repository(plan: LlmPlan, engine: Path) -> Path:
     model = engine / BACKEND_REPOSITORY / NAME
     (model / "1").mkdir(parents=True, exist_ok=True)
     text = engine_config_text(plan.engine, plan.runtime, engine.resolve())
-    (model / "config.pbtxt").write_text(text)
+    (model / "config.pbtxt").write_text(text, encoding="utf-8")
     return model.parent

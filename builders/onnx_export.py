@@ -148,8 +148,10 @@ def pooling(path: Path) -> tuple[str, bool]:
     modules = path / "modules.json"
     if not modules.is_file():
         return "mean", True
-    normalised = any("Normalize" in module["type"] for module in json.loads(modules.read_text()))
-    config = json.loads((path / "1_Pooling" / "config.json").read_text())
+    normalised = any(
+        "Normalize" in module["type"] for module in json.loads(modules.read_text(encoding="utf-8"))
+    )
+    config = json.loads((path / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
     if config.get("pooling_mode_mean_tokens") or config.get("pooling_mode") == "mean":
         return "mean", normalised
     if config.get("pooling_mode_cls_token") or config.get("pooling_mode") == "cls":

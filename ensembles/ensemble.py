@@ -8,7 +8,7 @@ Each `text_output` is new text; the last response that has text is the final one
 from dataclasses import replace
 
 from ensembles.contracts import (
-    CITATIONS,
+    EVIDENCE,
     GENERATION,
     LLM,
     NVIDIA_SAMPLING,
@@ -32,5 +32,5 @@ ENSEMBLE = EnsembleGraph(
         batched=True,
         decoupled=True,
     ),
-    steps=(Step(LLM, outputs={spec.name: None for spec in (CITATIONS, *SOURCES)}),),
+    steps=(Step(LLM, outputs={spec.name: None for spec in (*EVIDENCE, *SOURCES)}),),
 )

@@ -40,6 +40,50 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class AnswerPolicy:
+    """How an LLM's answers over sources are cited, and what becomes of those without support.
+
+    `cite`: the `model` writes `[n]` itself, or `attribution`: the source of each sentence is found
+    by the words that they share. `ungrounded`: what a client gets when less than `min_grounded` of
+    the first sentence's new words stand in a source, or no source is as similar to the question as
+    `min_similarity`: the `answer` as it is, the `refusal` with a `quote`, or to `refuse`.
+    """
+
+    cite: str = "model"
+    first_sentence_only: bool = False
+    min_grounded: float = 0.0
+    min_similarity: float = -1.0
+    ungrounded: str = "answer"
+    refusal: str = "The documents do not answer this question."
+
+    @property
+    def checks_first_sentence(self) -> bool:
+        """Whether a first sentence is held until it is complete."""
+        return self.first_sentence_only or self.ungrounded != "answer"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """How `rag` asks an LLM: `system` text, and the user's turn as a Jinja template.
+
+    The template has `question` and `sources`, a list of texts. At most `num_sources` of them are
+    used (None: all that the graph gives). `stop_words` end the answer to `messages`.
+    """
+
+    system: str = (
+        "Answer from the numbered sources only and cite them like [1]. If they do not tell, say so."
+    )
+    user: str = """\
+{% for source in sources -%}
+[{{ loop.index }}] {{ source }}
+{% endfor %}
+
+Question: {{ question }}"""
+    num_sources: int | None = None
+    stop_words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The fields of manifest.json; the last four are those of GPU engines."""
 
@@ -57,6 +101,10 @@ class Manifest:
     API, over a checkpoint) or `tensorrtllm-backend` (NVIDIA's C++ backend, over a built engine)."""
     eos_token_ids: tuple[int, ...] = ()  # each of them ends an answer
     sampling: Sampling = field(default_factory=Sampling)
+    answer: AnswerPolicy = field(default_factory=AnswerPolicy)
+    prompt: Prompt = field(default_factory=Prompt)
+    vocabulary: int = 0  # ids that an LLM has embeddings for; 0: not known
+    comparison: str = ""  # with the reference implementation: what was compared, or why not
     inputs: Mapping[str, Any] = field(default_factory=dict)  # all that the engine depends on
     compute_capability: str = ""  # such as "9.0"
     gpu: str = ""  # product name
@@ -72,7 +120,10 @@ class Manifest:
         try:
             fields: dict[str, Any] = json.loads(text)
             fields["sampling"] = Sampling(**fields["sampling"])
+            fields["answer"] = AnswerPolicy(**fields.get("answer", {}))
             fields["eos_token_ids"] = tuple(fields["eos_token_ids"])
+            if prompt := fields.get("prompt"):
+                fields["prompt"] = Prompt(**prompt | {"stop_words": tuple(prompt["stop_words"])})
             for name in _TABLES & fields.keys():
                 fields[name] = dict(fields[name])
             return cls(**fields)
@@ -91,7 +142,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise ManifestError(f"no {MANIFEST_FILE} in {folder}: run 'make build-engines'")
     try:
-        return Manifest.from_json(path.read_text(errors="replace"))
+        return Manifest.from_json(path.read_text(errors="replace", encoding="utf-8"))
     except ManifestError as error:
         raise ManifestError(f"{path}: {error}") from error
 

@@ -8,7 +8,8 @@ it stops when the client disconnects and keeps the request's deadline.
 from dataclasses import replace
 
 from ensembles.contracts import (
-    CITATIONS,
+    CHECK_GROUNDING,
+    EVIDENCE,
     GENERATION,
     LLM,
     PROMPT_BUILDER,
@@ -25,16 +26,16 @@ _IN_PROMPT = {spec.name: f"prompt_{spec.name}" for spec in SOURCES}
 RAG = EnsembleGraph(
     contract=ModelContract(
         name="rag",
-        inputs=(*RETRIEVAL_INPUTS, *SAMPLING),
-        outputs=(*GENERATION, CITATIONS, *SOURCES),
+        inputs=(*RETRIEVAL_INPUTS, *SAMPLING, CHECK_GROUNDING),
+        outputs=(*GENERATION, *EVIDENCE, *SOURCES),
         decoupled=True,
     ),
     steps=(
         *RETRIEVAL_STEPS[:-1],
         replace(RETRIEVAL_STEPS[-1], outputs=_RANKED),
         Step(PROMPT_BUILDER, inputs=_RANKED),
-        # `messages` is optional for `llm`; named here, it is required.
-        Step(LLM, inputs={**_IN_PROMPT, "messages": "messages"}),
+        # Both are optional for `llm`; named here, they are required.
+        Step(LLM, inputs={**_IN_PROMPT, "messages": "messages", "question": "question"}),
     ),
 )
 

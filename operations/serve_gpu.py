@@ -153,7 +153,7 @@ def _check_engine_model(llm: ServedLlm) -> None:
     config = repository / gpu_commands.ENGINE_MODEL / "config.pbtxt"
     if not config.is_file():
         raise BuildError(f"no {config}: run 'make build-engines SKU={llm.sku}'")
-    if str(llm.folder) not in config.read_text():
+    if str(llm.folder) not in config.read_text(encoding="utf-8"):
         raise BuildError(
             f"{config} does not name {llm.folder}, where the engine is: it was built under another "
             "path; mount the repository under that path, or run "

@@ -190,7 +190,7 @@ class ServerProcess:
         """Why models were not loaded, which the end may hide behind tables, and the end."""
         if self.log is None:
             return "its log is above"
-        lines = self.log.read_text(errors="replace").splitlines()
+        lines = self.log.read_text(errors="replace", encoding="utf-8").splitlines()
         return "\n".join([*(line for line in lines if "failed to load" in line), *lines[-40:]])
 
 

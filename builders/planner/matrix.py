@@ -34,15 +34,15 @@ def documents() -> dict[str, str]:
 
 def _matrix() -> str:
     skus = [sku for sku in map(load_sku, sku_names()) if sku.gpu]
-    models = [spec for spec in map(load_model, model_names()) if _is_large_llm(spec)]
+    models = [spec for spec in map(load_model, model_names()) if _is_hub_llm(spec)]
     work = MATRIX_WORKLOAD
     parts = [_HEAD.format(isl=work.input_tokens, osl=work.output_tokens)]
     parts += ["\n".join(_table(spec, skus)) for spec in models]
     return "\n".join(parts) + "\n"
 
 
-def _is_large_llm(spec: ModelSpec) -> bool:
-    return spec.role == "llm" and not spec.name.startswith("reference")
+def _is_hub_llm(spec: ModelSpec) -> bool:
+    return spec.role == "llm" and spec.source.startswith("hf://")
 
 
 def _table(spec: ModelSpec, skus: Sequence[Sku]) -> Iterator[str]:

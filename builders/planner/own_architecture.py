@@ -22,7 +22,8 @@ def architecture_of(spec: ModelSpec) -> Architecture:
         )
     try:
         return Architecture(
-            **_sizes(json.loads(path.read_text()), spec.role != "llm"), source=str(path)
+            **_sizes(json.loads(path.read_text(encoding="utf-8")), spec.role != "llm"),
+            source=str(path),
         )
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise BuildError(

@@ -66,7 +66,9 @@ def build_commands(
 def read_architecture(checkpoint: Path) -> str:
     """As config.json names it, like "LlamaForCausalLM"."""
     try:
-        name = json.loads((checkpoint / "config.json").read_text())["architectures"][0]
+        name = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))[
+            "architectures"
+        ][0]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise BuildError(
             f"{checkpoint}/config.json does not say its architecture ({error!r}); needed: "

@@ -60,7 +60,7 @@ def quant_algorithm(checkpoint: Path) -> str | None:
     """As NVIDIA's ModelOpt notes it in hf_quant_config.json, or newer in config.json."""
     for name, key in (("hf_quant_config.json", "quantization"), ("config.json", _NEWER)):
         path = checkpoint / name
-        notes = json.loads(path.read_text()).get(key) if path.is_file() else None
+        notes = json.loads(path.read_text(encoding="utf-8")).get(key) if path.is_file() else None
         if notes:
             return str(notes.get("quant_algo") or notes.get("quant_method"))
     return None

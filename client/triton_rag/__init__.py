@@ -19,7 +19,7 @@ from triton_rag.errors import (
     TimedOut,
     TritonRagError,
 )
-from triton_rag.results import Answer, Completion, ModelStatistics, Ranked, Source
+from triton_rag.results import Answer, Completion, ModelStatistics, Quote, Ranked, Source
 from triton_rag.streams import (
     AnswerStream,
     AsyncAnswerStream,
@@ -41,6 +41,7 @@ __all__ = [
     "InvalidRequest",
     "ModelStatistics",
     "Overloaded",
+    "Quote",
     "Ranked",
     "SamplingOptions",
     "SearchOptions",

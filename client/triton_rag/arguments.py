@@ -46,6 +46,8 @@ class SamplingOptions(TypedDict, total=False):
 class AskOptions(SearchOptions, SamplingOptions, total=False):
     """How to answer a question."""
 
+    check_grounding: bool
+    """False: the model's text as it is, whether or not the sources support it."""
     model: str
     """"rag_cancellable" by default. "rag" is the same as one plain Triton ensemble, which goes on
     when its client has stopped waiting."""
@@ -65,6 +67,8 @@ SAMPLING_TYPES = {
     "seed": "UINT64",
     "stop_words": "BYTES",
 }
+
+GROUNDING_TYPES = {"check_grounding": "BOOL"}
 
 _INTEGERS = {"INT32": range(-(2**31), 2**31), "UINT64": range(2**64)}
 
@@ -104,7 +108,15 @@ def _tensor(name: str, dtype: str, value: object) -> Tensor:
         return texts_tensor(name, value)
     if dtype == "FP32":
         return Tensor(name, dtype, [_real(name, value)])
+    if dtype == "BOOL":
+        return Tensor(name, dtype, [_boolean(name, value)])
     return Tensor(name, dtype, [_integer(name, dtype, value)])
+
+
+def _boolean(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: {_shown(value)} given; True or False is needed")
+    return value
 
 
 def _real(name: str, value: object) -> float:

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triton_rag.arguments import (
+    GROUNDING_TYPES,
     SAMPLING_TYPES,
     SEARCH_TYPES,
     option_tensors,
     text_tensor,
     texts_tensor,
 )
-from triton_rag.results import ModelStatistics, Ranked, Source
+from triton_rag.results import ModelStatistics, Quote, Ranked, Source
 from triton_rag.wire import Message, Response, Tensor, make_request, make_stream_request
 
 T = TypeVar("T")
@@ -93,7 +94,7 @@ def ask_request(
     model = rest.pop("model", None) or "rag_cancellable"
     tensors = (
         *_question_tensors(question, documents),
-        *option_tensors(rest, SEARCH_TYPES | SAMPLING_TYPES),
+        *option_tensors(rest, SEARCH_TYPES | SAMPLING_TYPES | GROUNDING_TYPES),
         *_stream(stream),
     )
     return make_stream_request(str(model), tensors)
@@ -104,6 +105,13 @@ def read_sources(response: Response) -> tuple[Source, ...]:
     names = "source_document", "source_similarity", "source_relevance"
     columns = (response.array(name).tolist() for name in names)
     return tuple(starmap(Source, zip(response.texts("sources"), *columns, strict=True)))
+
+
+def read_quotes(response: Response) -> tuple[Quote, ...]:
+    """Quotes in the order of the answer's sentences."""
+    numbers = response.array("quote_source").tolist()
+    texts = response.texts("statements"), response.texts("quotes")
+    return tuple(starmap(Quote, zip(*texts, numbers, strict=True)))
 
 
 def read_statistics(message: Message) -> dict[str, ModelStatistics]:

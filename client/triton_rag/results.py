@@ -30,7 +30,8 @@ class Completion:
 
     text: str
     finish_reason: str
-    """`stop` (the model or a stop word ended it) or `length` (`max_tokens` did)."""
+    """`stop` (the model or a stop word ended it), `length` (`max_tokens` did), or `ungrounded`
+    (the sources don't support the model's answer; the text says so instead)."""
     num_input_tokens: int
     num_output_tokens: int
     request_id: str = field(default="", compare=False, kw_only=True)
@@ -40,17 +41,30 @@ class Completion:
 
 
 @dataclass(frozen=True)
+class Quote:
+    """A sentence of an answer, and the sentence of a source that it rests on."""
+
+    statement: str
+    quote: str
+    source: int
+    """Number of the source, from 1."""
+
+
+@dataclass(frozen=True)
 class Answer(Completion):
     """An answer to a question with the sources that the model was shown."""
 
     sources: tuple[Source, ...]
     """In order of relevance; the answer refers to the first as `[1]`."""
     citations: tuple[int, ...]
-    """Numbers `n` of the sources that the text cites as `[n]`, from 1, each once."""
+    """Numbers of the sources that the answer rests on, from 1, each once."""
+    quotes: tuple[Quote, ...] = ()
+    grounded: float = 0.0
+    """Share of the model's words that a source has, 0 to 1."""
 
     @property
     def cited(self) -> tuple[Source, ...]:
-        """The sources that the text cites, in the order of `citations`."""
+        """The sources that the answer rests on, in the order of `citations`."""
         return tuple(self.sources[number - 1] for number in self.citations)
 
 

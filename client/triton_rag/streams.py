@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
-from triton_rag.calls import read_sources
+from triton_rag.calls import read_quotes, read_sources
 from triton_rag.errors import Cancelled, ServerFailed
-from triton_rag.results import Answer, Completion, Source
+from triton_rag.results import Answer, Completion, Quote, Source
 from triton_rag.status import from_stream, translated
 from triton_rag.trace_context import RequestContext
 from triton_rag.wire import Message, Response
@@ -35,6 +35,8 @@ class Transcript:
         self.num_output_tokens = 0
         self.sources: tuple[Source, ...] = ()
         self.citations: tuple[int, ...] = ()
+        self.quotes: tuple[Quote, ...] = ()
+        self.grounded = 0.0
 
     def take(self, message: Message) -> str:
         """The new text in a `ModelStreamInferResponse`, often empty in the last one.
@@ -57,6 +59,9 @@ class Transcript:
             self.sources = read_sources(response)
         if "citations" in response:
             self.citations = tuple(response.array("citations").tolist())
+        if "quotes" in response:
+            self.quotes = read_quotes(response)
+            self.grounded = float(response.array("grounded").item())
         return delta
 
     def require_end(self) -> None:
@@ -78,7 +83,13 @@ class Transcript:
 
     def answer(self, context: RequestContext) -> Answer:
         whole = vars(self.completion(context))
-        return Answer(**whole, sources=self.sources, citations=self.citations)
+        return Answer(
+            **whole,
+            sources=self.sources,
+            citations=self.citations,
+            quotes=self.quotes,
+            grounded=self.grounded,
+        )
 
 
 class BaseStream:

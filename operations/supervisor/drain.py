@@ -67,7 +67,7 @@ def unsent_bytes(ports: Ports, folder: Path = Path("/proc/net")) -> list[int]:
     """For each connection of a client, the bytes that it has not taken yet (proc(5), net/tcp)."""
     unsent = []
     for table in (folder / "tcp", folder / "tcp6"):
-        for row in table.read_text().splitlines()[1:] if table.exists() else ():
+        for row in table.read_text(encoding="utf-8").splitlines()[1:] if table.exists() else ():
             _, local, _, state, queues, *_ = row.split()
             if state == _ESTABLISHED and int(local[-4:], 16) in (ports.http, ports.grpc):
                 unsent.append(int(queues.partition(":")[0], 16))

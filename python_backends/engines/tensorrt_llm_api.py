@@ -146,7 +146,7 @@ class TensorRtLlmApi(LimitedEngine[_Request]):
 def read_config(folder: EngineFolder) -> dict[str, Any]:
     path = folder.file(CONFIG_FILE)
     try:
-        config: dict[str, Any] = json.loads(path.read_text())
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         config["model"] = str(folder.path / config["model"])
         config["max_seq_len"] = int(config["max_seq_len"])
     except (ValueError, TypeError, KeyError) as error:

@@ -1,15 +1,17 @@
 """Renders chat messages to a prompt with the checkpoint's own chat template."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from jinja2 import Environment, StrictUndefined, TemplateError, nodes
+from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from ensembles.manifest import ManifestError
 from python_backends.context import EngineFolder
 from python_backends.errors import RequestError
 
@@ -66,41 +68,95 @@ class ChatTemplate:
     """The checkpoint's chat template, rendered as transformers renders it.
 
     Published templates test for names that may be absent (`tools`), so an unknown name is false
-    here and not an error.
+    here and not an error. Where a template refuses or drops a system turn, as those of Gemma 2 and
+    Mistral 7B do, its text goes before that of the first user turn.
     """
 
     def __init__(self, source: str | None, special_tokens: Mapping[str, str]) -> None:
         self._template = None if source is None else sandbox().from_string(source)
         self._special_tokens = special_tokens
+        self._has_system = self._shows(_SYSTEM_TURN, _USER_TURN)
 
     @classmethod
     def load(cls, folder: EngineFolder) -> "ChatTemplate":
-        config = json.loads(folder.file(TOKENIZER_CONFIG).read_text())
+        has_config = TOKENIZER_CONFIG in folder.manifest.files
+        text = folder.file(TOKENIZER_CONFIG).read_text(encoding="utf-8") if has_config else "{}"
+        config = json.loads(text)
         source = config.get("chat_template")
         if CHAT_TEMPLATE in folder.manifest.files:
-            source = folder.file(CHAT_TEMPLATE).read_text()
+            source = folder.file(CHAT_TEMPLATE).read_text(encoding="utf-8")
         if isinstance(source, list):  # several named templates
             named = {entry["name"]: entry["template"] for entry in source}
             source = named.get("default", next(iter(named.values()), None))
         names = ("bos_token", "eos_token", "pad_token", "unk_token")
-        return cls(source, {name: _token(config[name]) for name in names if config.get(name)})
+        tokens = {name: _token(config[name]) for name in names if config.get(name)}
+        try:
+            return cls(source, tokens)
+        except TemplateSyntaxError as error:
+            raise ManifestError(
+                f"the chat template is no Jinja: line {error.lineno}: {error}"
+            ) from error
 
     def render(self, messages: Sequence[Message]) -> str:
         """The prompt, up to the beginning of the assistant's answer; raises `RequestError`."""
         if self._template is None:
             raise RequestError("messages: this model has no chat template; send text_input")
+        return self._render(messages if self._has_system else _folded(messages))
+
+    def after_answer(self) -> str:
+        """What the template writes behind an answer; "" when it writes nothing."""
+        if not self._shows(_USER_TURN, _ANSWER):
+            return ""
+        text = self._render([_USER_TURN, _ANSWER], is_answered=True)
+        return text.rpartition(_ANSWER["content"])[2]
+
+    def _shows(self, *messages: Message) -> bool:
+        """Whether the template takes these turns and writes the text of each."""
         try:
-            return self._template.render(
-                messages=messages,
-                tools=None,  # transformers passes both: templates ask "tools is not none"
-                documents=None,
-                add_generation_prompt=True,
-                **self._special_tokens,
+            text = self._render(messages, is_answered=messages[-1] is _ANSWER)
+        except RequestError:
+            return False
+        return all(message["content"] in text for message in messages)
+
+    def _render(self, messages: Sequence[Message], is_answered: bool = False) -> str:
+        if self._template is None:
+            return ""
+        try:
+            return str(
+                self._template.render(
+                    messages=messages,
+                    tools=None,  # transformers passes both: templates ask "tools is not none"
+                    documents=None,
+                    add_generation_prompt=not is_answered,
+                    **self._special_tokens,
+                )
             )
         except TemplateError as error:
             raise RequestError(
                 f"messages: the model's chat template refuses them: {error}"
             ) from error
+        except Exception as error:  # a template is a program: it fails in any way
+            raise RequestError(
+                f"messages: the model's chat template fails on them: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+
+_SYSTEM_TURN = {"role": "system", "content": "Trial of a system turn."}
+_USER_TURN = {"role": "user", "content": "Trial of a user's turn."}
+_ANSWER = {"role": "assistant", "content": "Trial of an answer."}
+
+
+def _folded(messages: Sequence[Message]) -> list[Message]:
+    """The system turns that come first, as the beginning of the first user turn."""
+    turns = list(itertools.dropwhile(lambda message: message.get("role") == "system", messages))
+    system = [message["content"] for message in messages[: len(messages) - len(turns)]]
+    if not system:
+        return turns
+    if not turns or turns[0].get("role") != "user":
+        turns.insert(0, {"role": "user", "content": ""})
+    texts = [*system, turns[0]["content"]]
+    return [{**turns[0], "content": "\n\n".join(filter(None, texts))}, *turns[1:]]
 
 
 def _token(value: str | Mapping[str, str]) -> str:

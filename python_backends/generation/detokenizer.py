@@ -4,7 +4,8 @@ The text does not depend on how the ids are grouped. The one exception is invali
 of U+FFFD (replacement characters) for its bytes can differ.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 REPLACEMENT = "\ufffd"
 _LONGEST_CHARACTER = 4
@@ -78,21 +79,49 @@ class IncrementalDetokenizer:
 class StopWords:
     """Ends a text before the first complete stop word, however the text is grouped.
 
-    Text that may be the beginning of a stop word is held back.
+    Text that may be the beginning of a stop word is held back. Special tokens (their texts by id)
+    decode to no text. Where a word names one, `mark` stands for it in the pushed text: half of a
+    surrogate pair, which no decoded text can hold. `push` never returns marks.
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self._words = tuple(words)
+    def __init__(
+        self, words: Sequence[str], special_tokens: Mapping[int, str] | None = None
+    ) -> None:
+        named = {i: t for i, t in (special_tokens or {}).items() if any(t in w for w in words)}
+        self._marks = dict(zip(named, map(chr, range(0xD800, 0xE000)), strict=False))
+        self._words = tuple(dict.fromkeys([*words, *self._marked(words, named)]))
         self._held = ""
         self.found = False
 
     def __bool__(self) -> bool:
         return bool(self._words)
 
+    def _marked(self, words: Sequence[str], named: Mapping[int, str]) -> list[str]:
+        """The words with marks in place of special tokens."""
+        marks = {text: self._marks[i] for i, text in named.items() if i in self._marks}
+        longest_first = sorted(marks, key=len, reverse=True)
+        pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        return [pattern.sub(lambda found: marks[found[0]], word) for word in words]
+
+    def mark(self, token_id: int) -> str:
+        """What to push for a special token, behind the text of the ids before it."""
+        return self._marks.get(token_id, "")
+
     def push(self, text: str) -> str:
         """The text that can't be part of a stop word; nothing once one was `found`."""
         if not self._words or self.found:
             return "" if self.found else text
+        return self._without_marks(self._hold(text))
+
+    def flush(self) -> str:
+        safe, self._held = self._held, ""
+        return self._without_marks(safe)
+
+    def _without_marks(self, text: str) -> str:
+        return "".join(c for c in text if c not in self._marks.values()) if self._marks else text
+
+    def _hold(self, text: str) -> str:
+        """Take the text; the part of what is held that can be given, marks included."""
         self._held += text
         ends = [(start + len(w), start) for w in self._words if (start := self._held.find(w)) >= 0]
         if ends:
@@ -102,10 +131,6 @@ class StopWords:
         keep = max(self._overlap(word) for word in self._words)
         cut = len(self._held) - keep
         safe, self._held = self._held[:cut], self._held[cut:]
-        return safe
-
-    def flush(self) -> str:
-        safe, self._held = self._held, ""
         return safe
 
     def _overlap(self, word: str) -> int:

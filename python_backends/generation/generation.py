@@ -1,6 +1,5 @@
 """One generation: token ids from the engine become text, and text becomes responses."""
 
-import re
 import time
 
 import numpy as np
@@ -8,12 +7,11 @@ import numpy as np
 from ensembles.contracts import SOURCES
 from python_backends.engines.llm_engine import SCHEDULED, Delta
 from python_backends.errors import outcome_of
+from python_backends.generation.answer import PlainAnswer
 from python_backends.generation.detokenizer import IncrementalDetokenizer, StopWords
 from python_backends.generation.timeline import Timeline
 from python_backends.stage import Stream
 from python_backends.tensors import Array, Outputs
-
-_CITATION = re.compile(r"\[(\d{1,4})\]")
 
 
 class ChunkPacer:
@@ -47,6 +45,7 @@ class Generation:
         prompt_tokens: int,
         detokenizer: IncrementalDetokenizer,
         stop_words: StopWords,
+        answer: PlainAnswer,
         pacer: ChunkPacer,
         timeline: Timeline,
     ) -> None:
@@ -57,6 +56,8 @@ class Generation:
         """Whether the last response was sent."""
         self._timeline = timeline
         self._detokenizer, self._stop_words, self._pacer = detokenizer, stop_words, pacer
+        self._answer = answer
+        self._takes_single_ids = bool(stop_words) or answer.is_checked
         self._prompt_tokens = prompt_tokens
         self._is_streamed = bool(stream.tensors.scalar("stream"))
         self._sources = {
@@ -68,7 +69,6 @@ class Generation:
         """Text that is not sent yet."""
         self._tokens = 0
         """Tokens of `_text`."""
-        self._sent_text = ""
         self._last_sent_s = 0.0
 
     def on_delta(self, delta: Delta) -> str | None:
@@ -82,7 +82,7 @@ class Generation:
         self._ids += delta.token_ids
         reason = delta.finish_reason
         due = self._is_streamed and self._pacer.is_due(self._last_sent_s)
-        if due or reason or self._stop_words:
+        if due or reason or self._takes_single_ids:
             reason = self._detokenize() or reason
         if reason:
             self._finish(reason, delta.error)
@@ -90,24 +90,29 @@ class Generation:
             return self._send_chunk()
         return reason
 
+    def finish_at_once(self) -> None:
+        """Send the answer that was decided before the engine was asked."""
+        self._finish(self._answer.reason)
+
     def fail(self, error: Exception) -> None:
         self.is_over = True
         self._timeline.end(outcome_of(error))
         self.stream.fail(error)
 
     def _detokenize(self) -> str | None:
-        """Turn the ids into text; "stop" when a stop word is complete.
+        """Turn the ids into text; the finish reason when a stop word or the policy ends it.
 
-        With stop words, ids are taken one by one: those after a stop word must not be counted.
+        Then ids are taken one by one: those after the end must not be counted.
         """
-        groups = [[i] for i in self._ids] if self._stop_words else [self._ids]
+        groups = [[i] for i in self._ids] if self._takes_single_ids else [self._ids]
         self._ids = []
         for group in groups:
             self._tokens += len(group)
             self._timeline.detokenized(len(group))
-            self._text += self._stop_words.push(self._detokenizer.push(group))
-            if self._stop_words.found:
-                return "stop"
+            text = self._detokenizer.push(group) + "".join(map(self._stop_words.mark, group))
+            self._text += self._answer.push(self._stop_words.push(text))
+            if self._stop_words.found or self._answer.reason:
+                return self._answer.reason or "stop"
         return None
 
     def _echoed_prompt(self) -> str:
@@ -133,10 +138,11 @@ class Generation:
             self.fail(error or RuntimeError("the engine ended the request with an error"))
             return
         self.is_over = True
-        self._text += self._stop_words.push(self._detokenizer.flush()) + self._stop_words.flush()
-        last: dict[str, Array | list[str]] = {"finish_reason": [reason]}
-        if "sources" in self._sources:
-            last["citations"] = self._citations()
+        rest = self._stop_words.push(self._detokenizer.flush()) + self._stop_words.flush()
+        self._text += self._answer.push(rest) + self._answer.flush()
+        if reason != "cancelled":
+            reason = self._answer.reason or reason
+        last = {"finish_reason": [reason], **self._answer.outputs()}
         if self._is_streamed:
             self._timeline.sending(self._tokens)
         self._timeline.end(reason)
@@ -152,12 +158,5 @@ class Generation:
         }
         if self._last_sent_s == 0.0:
             outputs |= self._sources
-        self._sent_text += self._text
         self._text, self._tokens = "", 0
         return outputs
-
-    def _citations(self) -> Array:
-        """The sources that the answer cites as `[n]`, in order, each once."""
-        count = len(self._sources["sources"])
-        numbers = (int(number) for number in _CITATION.findall(self._sent_text + self._text))
-        return np.array(list(dict.fromkeys(n for n in numbers if 1 <= n <= count)), dtype=np.int32)

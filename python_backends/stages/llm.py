@@ -17,6 +17,7 @@ from python_backends.context import StageContext
 from python_backends.engines.llm_engine import Delta, GenerationParams, LlmEngine
 from python_backends.engines.load import load_llm_engine
 from python_backends.errors import RequestError
+from python_backends.generation.answer import GroundedAnswer, PlainAnswer
 from python_backends.generation.chat_template import ChatTemplate, read_messages
 from python_backends.generation.detokenizer import IncrementalDetokenizer, StopWords
 from python_backends.generation.generation import ChunkPacer, Generation
@@ -42,8 +43,15 @@ class LlmStage(StreamingStage):
         folder = context.engine_folder()
         self._tokenizer = load_tokenizer(folder)
         self._vocabulary = 1 + max(self._tokenizer.get_vocab().values())
+        added = self._tokenizer.get_added_tokens_decoder()
+        self._special_tokens = {i: token.content for i, token in added.items() if token.special}
+        self._first_ids = self._tokenizer.encode("").ids[:1]
+        """The token that begins every text, as `<s>`; empty where there is none."""
         self._chat_template = ChatTemplate.load(folder)
         self._defaults = folder.manifest.sampling
+        self._policy = folder.manifest.answer
+        self._embeddings = folder.manifest.vocabulary or self._vocabulary
+        self._chat_stop_words = folder.manifest.prompt.stop_words
         self._engine: LlmEngine = load_llm_engine(context, folder)
         self._max_tokens = folder.manifest.max_tokens
         self._eos = folder.manifest.eos_token_ids
@@ -78,14 +86,19 @@ class LlmStage(StreamingStage):
         params = read_params(stream.tensors, self._defaults, self._room_tokens(prompt_ids))
         self._check_end_id(stream.tensors)
         self._set_attributes(stream, params)
+        answer = self._answer(stream.tensors)
         generation = Generation(
             stream,
             prompt_tokens=len(prompt_ids),
-            detokenizer=IncrementalDetokenizer(self._tokenizer.decode, self._vocabulary),
-            stop_words=StopWords(params.stop_words),
+            detokenizer=IncrementalDetokenizer(self._decode, self._vocabulary),
+            stop_words=self._stop_words(stream.tensors, params),
+            answer=answer,
             pacer=self._pacer,
             timeline=Timeline(stream, len(prompt_ids), self._metrics),
         )
+        if answer.reason:
+            generation.finish_at_once()
+            return
         with self._lock:  # the first delta may come before the generation is in `_active`
             generation.number = self._engine.submit(
                 prompt_ids, params, partial(self._on_delta, generation)
@@ -113,9 +126,41 @@ class LlmStage(StreamingStage):
         ids: list[int] = self._tokenizer.encode(
             prompt, add_special_tokens="text_input" in tensors
         ).ids
+        if self._first_ids and ids[:2] == 2 * self._first_ids:  # the prompt wrote it too
+            ids = ids[1:]
         if not ids:
             raise RequestError("text_input: empty; a text is needed")
+        self._check_ids(ids, "text_input" if "text_input" in tensors else "messages")
         return ids
+
+    def _answer(self, tensors: Tensors) -> PlainAnswer:
+        if "sources" not in tensors:
+            return PlainAnswer()
+        return GroundedAnswer(
+            self._policy,
+            tensors.texts("sources"),
+            tensors.text("question") if "question" in tensors else "",
+            similarity=_highest(tensors, "source_similarity"),
+            is_checked=tensors.scalar("check_grounding") is not False,
+        )
+
+    def _check_ids(self, ids: Sequence[int], name: str) -> None:
+        """A tokenizer can have more tokens than the model; raises `RequestError`."""
+        if max(ids) >= self._embeddings:
+            token = self._tokenizer.id_to_token(max(ids))
+            raise RequestError(
+                f"{name}: token '{token}' is number {max(ids)}, and this model knows only the "
+                f"first {self._embeddings} of its tokenizer"
+            )
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        """Text without end tokens, which not every tokenizer marks as special."""
+        return str(self._tokenizer.decode([i for i in ids if i not in self._eos]))
+
+    def _stop_words(self, tensors: Tensors, params: GenerationParams) -> StopWords:
+        """The request's, and for `messages` those of the model's prompt."""
+        more = self._chat_stop_words if "messages" in tensors else ()
+        return StopWords([*params.stop_words, *more], self._special_tokens)
 
     def _room_tokens(self, prompt_ids: Sequence[int]) -> int:
         room = self._max_tokens - len(prompt_ids)
@@ -204,3 +249,8 @@ class LlmStage(StreamingStage):
         stats = self._engine.stats()
         self._is_busy = stats.running + stats.waiting > 0
         self._engine_metrics.show(stats)
+
+
+def _highest(tensors: Tensors, name: str) -> float:
+    """1 where the tensor is absent, which refuses nothing."""
+    return float(tensors.array(name).max(initial=-1.0)) if name in tensors else 1.0

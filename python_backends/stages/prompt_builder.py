@@ -12,19 +12,9 @@ from python_backends.stage import Stage
 from python_backends.tensors import Outputs, Tensors
 from python_backends.tokenization import load_tokenizer, require_text
 
-SYSTEM = (
-    "Answer from the numbered sources only and cite them like [1]. If they do not tell, say so."
-)
-USER = """\
-{% for source in sources -%}
-[{{ loop.index }}] {{ source }}
-{% endfor %}
-
-Question: {{ question }}"""
-
 
 class PromptBuilderStage(Stage):
-    """Keeps as many sources, by relevance, as the context holds beside the answer.
+    """Keeps as many sources, by relevance, as the model's prompt takes and its context holds.
 
     The rest is left out of the prompt and of the response. If the first source doesn't fit, the
     request is refused.
@@ -36,15 +26,15 @@ class PromptBuilderStage(Stage):
         folder = context.engine_folder()
         self._tokenizer = load_tokenizer(folder)
         self._chat_template = ChatTemplate.load(folder)
-        self._manifest = folder.manifest
-        self._user = strict_template(USER)
+        self._manifest, self._prompt = folder.manifest, folder.manifest.prompt
+        self._user = strict_template(self._prompt.user)
         added = [token.content for token in self._tokenizer.get_added_tokens_decoder().values()]
         special = "|".join(re.escape(text) for text in added if not text.isspace())
         self._special = re.compile(special or r"(?!)")
 
     def answer(self, request: Tensors) -> Outputs:
         question = require_text("question", [request.text("question")])[0]
-        sources = request.texts("sources")
+        sources = request.texts("sources")[: self._prompt.num_sources]
         budget = self._budget(request)
         # Bisection: the number of tokens only grows with the number of sources.
         count = bisect.bisect_right(
@@ -71,7 +61,9 @@ class PromptBuilderStage(Stage):
     def _messages(self, question: str, sources: list[str]) -> list[Message]:
         lines = [self._escaped(" ".join(source.split())) for source in sources]
         user = self._user.render(question=self._escaped(question), sources=lines)
-        return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}]
+        system = self._prompt.system
+        turns = [{"role": "system", "content": system}] if system else []
+        return [*turns, {"role": "user", "content": user}]
 
     def _escaped(self, text: str) -> str:
         """The text with special tokens broken up: a document must not begin a chat turn."""

@@ -16,14 +16,13 @@ import numpy as np
 
 from builders.repository import REPOSITORY, engine_link
 from builders.spec import ENGINE_LINK, load_pipeline, load_sku
-from ensembles.manifest import read_manifest
+from ensembles.manifest import Prompt, read_manifest
 from python_backends.context import EngineFolder, StageContext
 from python_backends.engines.encoder_engine import compute_batches
 from python_backends.engines.llm_engine import Delta, GenerationParams
 from python_backends.engines.load import load_encoder_engine, load_llm_engine
 from python_backends.generation.chat_template import ChatTemplate, strict_template
 from python_backends.stages.pair_tokenizer import PairTokenizerStage
-from python_backends.stages.prompt_builder import SYSTEM, USER
 from python_backends.stages.tokenizer import TokenizerStage
 from python_backends.tensors import Tensors
 from python_backends.tokenization import load_tokenizer
@@ -102,7 +101,7 @@ class BareRag:
         self._encoders, self._thread = encoders, ThreadPoolExecutor(1)
         self._tokenizer = load_tokenizer(folder("llm"))
         self._template = ChatTemplate.load(folder("llm"))
-        self._user = strict_template(USER)
+        self._user = strict_template(Prompt().user)
         self._engine = load_llm_engine(context("llm"), folder("llm"))
 
     def prepare(self, request: Request) -> tuple[list[Callable[[], Any]], list[int]]:
@@ -113,7 +112,10 @@ class BareRag:
         _, rerank = self._encoders.prepare(Rerank(question, passages[:CANDIDATES]))
         sources = [" ".join(passage.split()) for passage in passages[:SOURCES]]
         user = self._user.render(question=question, sources=sources)
-        messages = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": user})
+        messages = (
+            {"role": "system", "content": Prompt().system},
+            {"role": "user", "content": user},
+        )
         prompt = self._template.render(messages)
         return [embed, rerank], self._tokenizer.encode(prompt, add_special_tokens=False).ids
 

@@ -10,7 +10,7 @@ import psutil
 
 def describe() -> str:
     """One sentence."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     flags = next(line for line in lines if line.startswith("flags")).split()
     extra = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]

@@ -154,6 +154,6 @@ def _save(figure: Figure, file: Path) -> Path:
     if named:
         figure.legend(named.values(), named.keys(), loc="outside right upper", fontsize=8)
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    lines = file.read_text().splitlines()
-    file.write_text("\n".join(line.rstrip() for line in lines) + "\n")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("\n".join(line.rstrip() for line in lines) + "\n", encoding="utf-8")
     return file

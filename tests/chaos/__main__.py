@@ -90,7 +90,7 @@ def write(
     if target == PAGE:
         results.save(RESULTS, {scenario.name: finding for scenario, finding in rows})
     done_again = [scenario.name for scenario, _ in found] if old else []
-    target.write_text(page(rows, where, done_again))
+    target.write_text(page(rows, where, done_again), encoding="utf-8")
 
 
 def is_chosen(scenario: Scenario, only: Sequence[str]) -> bool:

@@ -21,6 +21,7 @@ from tests.chaos.processes import OpenStreams
 from tests.chaos.requests import long_stream, prompt
 from tests.chaos.resources import Use
 from tests.chaos.scenario import HANG_S, Finding, Scenario, brief, tally
+from tests.chaos.serving import wait_until
 from tests.chaos.site import Running, Site
 from tests.chaos.traffic import Load, answered_stream
 
@@ -90,12 +91,17 @@ def _reload(model: str) -> Callable[[Site], Finding]:
 def _load_anew(running: Running, model: str) -> str:
     """Load the model with another process; empty when that worked.
 
-    Triton answers a load without any change by doing nothing, so a parameter is changed.
+    Triton answers a load without any change by doing nothing, so a parameter is changed. The old
+    process ends only with the requests that it has.
     """
     old = running.pid_of(model)
     if refusal := TritonApi(running.ports).reload(model, 60):
         return refusal
-    return f"`{model}` still has the process {old}" if running.pid_of(model) == old else ""
+    try:
+        wait_until(lambda: running.pid_of(model) not in (old, None), 60)
+    except TimeoutError:
+        return f"`{model}` still has the process {old}"
+    return ""
 
 
 def _none_failed(

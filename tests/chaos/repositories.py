@@ -33,10 +33,10 @@ def set_parameter(repository: Path, model: str, key: str, value: int) -> None:
 
 
 def _substitute(path: Path, pattern: str, replacement: str) -> None:
-    text, count = re.subn(pattern, replacement, path.read_text())
+    text, count = re.subn(pattern, replacement, path.read_text(encoding="utf-8"))
     if count != 1:
         raise ValueError(f"{path}: {pattern} found {count} times, not once")
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def break_stage(repository: Path, model: str) -> None:

@@ -13,14 +13,19 @@ Found = Sequence[tuple[Scenario, Finding]]
 def save(path: Path, findings: Mapping[str, Finding]) -> None:
     """Write them, by the names of their scenarios."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({name: asdict(one) for name, one in findings.items()}, indent=1))
+    path.write_text(
+        json.dumps({name: asdict(one) for name, one in findings.items()}, indent=1),
+        encoding="utf-8",
+    )
 
 
 def load(path: Path) -> dict[str, Finding]:
     """What `save` wrote; nothing where it wrote nothing."""
     if not path.exists():
         return {}
-    return {name: _finding(one) for name, one in json.loads(path.read_text()).items()}
+    return {
+        name: _finding(one) for name, one in json.loads(path.read_text(encoding="utf-8")).items()
+    }
 
 
 def _finding(fields: Mapping[str, object]) -> Finding:

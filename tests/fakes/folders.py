@@ -15,7 +15,7 @@ from tokenizers import (
     trainers,
 )
 
-from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, Manifest, Sampling, sha256
+from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, Manifest, Prompt, Sampling, sha256
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>"
@@ -115,6 +115,7 @@ def make_folder(
     engine: str = "openvino",
     eos_token_ids: tuple[int, ...] = (1,),
     plan: Mapping[str, object] | None = None,
+    prompt: Prompt | None = None,
 ) -> Path:
     """An engine folder as builders publish it, without the engine's own files."""
     path.mkdir(parents=True)
@@ -137,6 +138,7 @@ def make_folder(
         plan=plan or {},
         eos_token_ids=eos_token_ids,
         sampling=sampling or Sampling(max_tokens=16),
+        prompt=prompt or Prompt(),
     )
     (path / MANIFEST_FILE).write_text(manifest.to_json())
     return path

@@ -19,7 +19,7 @@ def targets() -> set[str]:
 
 def commands(page: Path) -> set[str]:
     """`make X` in code: fenced blocks and `inline`."""
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     code = re.findall(r"```.*?\n(.*?)```", text, re.DOTALL)
     code += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     return {match[1] for snippet in code for match in _OF_MAKE.findall(snippet)}

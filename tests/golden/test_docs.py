@@ -49,7 +49,7 @@ def _name(path: Path) -> str:
 
 def _docstrings(path: Path) -> Iterator[str]:
     """Those below assignments too."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         match node:
             case ast.Expr(value=ast.Constant(value=str(text))):
                 yield inspect.cleandoc(text)

@@ -10,14 +10,14 @@ from tritonclient.grpc import model_config_pb2 as schema
 from builders.config_text import WIDTH
 from builders.errors import BuildError
 from builders.render import configs, ensemble_config, render
-from builders.repository import REPOSITORY
 from builders.served_models import ENSEMBLES, PYTHON_MODELS
-from builders.spec import Placement, Sku, load_pipeline, load_sku, sku_names
+from builders.spec import ROOT, Placement, Sku, load_pipeline, load_sku, sku_names
 from ensembles.contracts import EMBEDDER, TOKENIZER, ModelContract, tensor
 from ensembles.ensemble import ENSEMBLE
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.tensors import DType
 
+REPOSITORY = ROOT / "model_repository"
 SKUS = {name: load_sku(name) for name in sku_names()}
 OTHERS = sorted(SKUS.keys() - {"cpu"})
 FILES = render(SKUS.values(), load_pipeline())

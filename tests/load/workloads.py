@@ -6,10 +6,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from builders.spec import BUILDERS
+from builders.spec import ROOT
 from tests.load.arrivals import Lengths
 
-COLLECTION = BUILDERS / "reference" / "collection"
+COLLECTION = ROOT / "tests" / "collection"
 TEXT_WORDS = Lengths(median=24, sigma=0.8, low=3, high=150)
 PASSAGE_WORDS = Lengths(median=30, sigma=0.5, low=8, high=120)
 PROMPT_WORDS = Lengths(median=60, sigma=0.8, low=8, high=400)

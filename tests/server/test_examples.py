@@ -53,7 +53,7 @@ def test_embed_and_rerank(server: Server) -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example.name for example in EXAMPLES])
 def test_examples_are_short(example: Path) -> None:
-    assert len(example.read_text().splitlines()) <= MAX_LINES
+    assert len(example.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
 
 
 def test_every_example_is_run() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builders.spec import BUILDERS
+from builders.spec import ROOT
 from tests.server.conftest import OpenStream, Server, Streamed, stopped_early, tensor, text
 from tests.server.test_llm import sampling
 
-COLLECTION = BUILDERS / "reference" / "collection"
+COLLECTION = ROOT / "tests" / "collection"
 ENTRIES = ("rag", "rag_cancellable")
 
 

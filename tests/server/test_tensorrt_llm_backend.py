@@ -66,10 +66,10 @@ def make_repository(path: Path) -> Path:
 
 
 def change_parameters(path: Path, values: dict[str, int]) -> None:
-    config = text_format.Parse(path.read_text(), schema.ModelConfig())
+    config = text_format.Parse(path.read_text(encoding="utf-8"), schema.ModelConfig())
     for name, value in values.items():
         config.parameters[name].string_value = str(value)
-    path.write_text(text_format.MessageToString(config))
+    path.write_text(text_format.MessageToString(config), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,12 @@
 """Chat templates give transformers' prompts and run in a sandbox."""
 
 import json
+import re
 
 import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from ensembles.manifest import read_manifest
+from ensembles.manifest import ManifestError, read_manifest
 from python_backends.context import EngineFolder
 from python_backends.errors import RequestError
 from python_backends.generation.chat_template import ChatTemplate, read_messages, strict_template
@@ -112,6 +113,65 @@ def test_templates_of_a_checkpoint_stay_in_the_sandbox(attack):
 def test_without_a_template_messages_are_refused():
     with pytest.raises(RequestError, match="no chat template; send text_input"):
         ChatTemplate(None, {}).render(CONVERSATIONS["question"])
+
+
+GEMMA = (
+    "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}"
+    "{% endif %}{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}<{{ m.role }}>{{ m.content }}"
+    "<end>{% endfor %}"
+)
+DROPS_SYSTEM = (
+    "{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}"
+)
+
+
+@pytest.mark.parametrize("template", [GEMMA, DROPS_SYSTEM])
+def test_a_system_turn_that_the_template_does_not_show_goes_into_the_first_user_turn(template):
+    rendered = ChatTemplate(template, {}).render(CONVERSATIONS["system"])
+    assert rendered == "<user> Be brief. \n\nHi<end><assistant>Hello! <end><user>你好 😀<end>"
+    alone = ChatTemplate(template, {}).render([{"role": "system", "content": "Be brief."}])
+    assert alone == "<user>Be brief.<end>"
+
+
+@pytest.mark.parametrize("template", [GEMMA, DROPS_SYSTEM])
+def test_without_a_system_turn_nothing_is_moved(template):
+    rendered = ChatTemplate(template, {}).render([{"role": "user", "content": "Hi"}])
+    assert rendered == "<user>Hi<end>"
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{{ messages[0].content + 1 }}", "fails on them: TypeError"),
+        ("{{ fetch_tools() }}", "refuses them: 'fetch_tools' is undefined"),
+        ("{{ 1 / 0 }}", "fails on them: ZeroDivisionError"),
+    ],
+)
+def test_a_template_that_fails_is_said_to_fail(template, says):
+    with pytest.raises(RequestError, match=re.escape(says)):
+        ChatTemplate(template, {}).render(CONVERSATIONS["question"])
+
+
+def test_what_the_template_writes_behind_an_answer():
+    chatml = ChatTemplate(TEMPLATES["chatml"], SPECIAL)
+    assert chatml.after_answer().strip() == "<|im_end|>"
+    assert ChatTemplate(TEMPLATES["llama 3"], SPECIAL).after_answer() == "<|eot_id|>"
+    for silent in (None, "{{ messages[0].content }}", "{{ raise_exception('no') }}"):
+        assert ChatTemplate(silent, SPECIAL).after_answer() == ""
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{% for m in messages %}\n{{ m }}{% endfor", "line 2: unexpected end of template"),
+        ("{{ messages | frobnicate_it }}", "line 1: No filter named 'frobnicate_it'"),
+    ],
+)
+def test_a_template_that_is_no_jinja_does_not_load(tmp_path, template, says):
+    path = load(tmp_path / "engine", chat_template=template)
+    with pytest.raises(ManifestError, match=f"chat template is no Jinja: {says}"):
+        ChatTemplate.load(EngineFolder(path, read_manifest(path)))
 
 
 def test_strict_templates_refuse_missing_names():

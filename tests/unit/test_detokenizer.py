@@ -194,3 +194,31 @@ def test_text_held_back_is_given_when_no_stop_word_follows():
 def test_without_stop_words_nothing_is_held():
     assert StopWords([]).push("text") == "text"
     assert not StopWords([])
+
+
+SPECIAL = {7: "<|im_end|>", 8: "<|im_end|>>", 9: "<s>"}
+
+
+def test_a_stop_word_can_be_a_special_token_that_decodes_to_no_text():
+    stop = StopWords(["<|im_end|>"], SPECIAL)
+    shown = [stop.push("It is four."), stop.push(stop.mark(9)), stop.push(stop.mark(7))]
+    assert (shown, stop.found) == (["It is four.", "", ""], True)
+
+
+def test_a_stop_word_can_hold_a_special_token_between_texts():
+    stop = StopWords(["bar<|im_end|>\nuser"], SPECIAL)
+    assert stop.push("4 bar") == "4 "
+    assert stop.push(stop.mark(7)) == ""
+    assert stop.push("\nassis") == "bar\nassis", "it was no stop word; the mark is not shown"
+    assert stop.push("bar" + stop.mark(7) + "\nuser") == ""
+    assert stop.found
+
+
+def test_a_stop_word_that_is_a_special_token_ends_a_text_that_spells_it_too():
+    stop = StopWords(["<|im_end|>"], SPECIAL)
+    assert [stop.push(piece) for piece in ("a<|im", "_end|> b")] == ["a", ""]
+    assert stop.found
+
+
+def test_special_tokens_that_no_stop_word_names_have_no_mark():
+    assert StopWords(["stop"], SPECIAL).mark(7) == ""

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from ensembles.manifest import AnswerPolicy
 from python_backends.engines.llm_engine import Delta
 from python_backends.errors import Overloaded
 from python_backends.generation import generation
+from python_backends.generation.answer import GroundedAnswer, PlainAnswer
 from python_backends.generation.detokenizer import IncrementalDetokenizer, StopWords
 from python_backends.generation.generation import ChunkPacer, Generation
 from python_backends.generation.timeline import LlmMetrics, Timeline
@@ -29,12 +31,13 @@ SOURCES = {
 }
 
 
-def start(stop_words: tuple[str, ...] = (), pacer: ChunkPacer | None = None, **inputs):
+def start(stop_words: tuple[str, ...] = (), pacer=None, answer=None, **inputs):
     stream = FakeStream(tensors(**({"stream": True} | inputs)))
     detokenizer = IncrementalDetokenizer(lambda ids: "".join(WORDS[i] for i in ids), len(WORDS))
     timeline = Timeline(stream, 7, LlmMetrics(FakeMeter()))
     stops = StopWords(stop_words)
-    return stream, Generation(stream, 7, detokenizer, stops, pacer or Eager(), timeline)
+    answer = answer or PlainAnswer()
+    return stream, Generation(stream, 7, detokenizer, stops, answer, pacer or Eager(), timeline)
 
 
 def test_chunks_come_in_order_and_the_last_one_has_the_reason():
@@ -66,7 +69,8 @@ def test_an_answer_that_is_not_streamed_is_one_response():
 
 
 def test_sources_travel_with_the_first_response_and_citations_with_the_last():
-    stream, run = start(**SOURCES)
+    policy = GroundedAnswer(AnswerPolicy(), ["s1", "s2"], "", 1.0, is_checked=True)
+    stream, run = start(answer=policy, **SOURCES)
     for delta in (Delta((0, 1)), Delta((2, 3)), Delta((4, 5, 6), "stop")):
         run.on_delta(delta)
     assert [SOURCES.keys() <= o.keys() for o in stream.sent] == [True, False, False]

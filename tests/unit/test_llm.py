@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from tokenizers import processors
 
 from ensembles.manifest import ManifestError, Sampling
 from ensembles.metrics import (
@@ -83,6 +84,63 @@ def test_a_bare_prompt_and_messages_reach_the_engine_as_ids(stage, engine, token
     prompt = "<|user|>The fox<|end|><|assistant|>"
     assert engine.prompts[1] == tokenizer.encode(prompt, add_special_tokens=False).ids
     assert tokenizer.token_to_id("<|user|>") == engine.prompts[1][0]
+
+
+def bos_tokenizer():
+    """Begins every text with <s>, as Llama's does."""
+    tokenizer = folders.chat_tokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 0)]
+    )
+    return tokenizer
+
+
+@pytest.mark.parametrize("tokenizer", [bos_tokenizer()])
+def test_a_bare_prompt_that_begins_with_the_bos_token_has_it_once(stage, engine, tokenizer):
+    for prompt in ("The fox", "<s>The fox"):
+        start(stage, text_input=prompt)
+    first, second = engine.prompts
+    assert first == second == tokenizer.encode("The fox").ids
+    assert first.count(0) == 1
+
+
+def test_an_end_token_is_not_shown_though_the_tokenizer_calls_it_no_special_one(
+    stage, engine, tokenizer
+):
+    stage._eos = tuple(tokenizer.encode("!").ids)
+    stream = start(stage, text_input="Hi")
+    engine.give(0, tokenizer.encode("Four bar!").ids, "stop")
+    assert stream.text == "Four bar"
+    assert sum(int(o["num_output_tokens"][0]) for o in stream.sent) == len(
+        tokenizer.encode("Four bar!")
+    )
+
+
+def test_a_token_that_the_model_has_no_embedding_for_is_refused(stage, engine, tokenizer):
+    stage._embeddings = end = tokenizer.token_to_id("<|end|>")
+    start(stage, text_input="Hi<|assistant|>")
+    with pytest.raises(RequestError) as caught:
+        start(stage, text_input="Hi<|end|>")
+    assert str(caught.value) == (
+        f"text_input: token '<|end|>' is number {end}, and this model knows only the first {end} "
+        "of its tokenizer"
+    )
+
+
+def test_a_stop_word_that_is_a_special_token_ends_the_answer(stage, engine, tokenizer):
+    stream = start(stage, text_input="Hi", stop_words=["<|end|>"])
+    end = tokenizer.token_to_id("<|end|>")
+    engine.give(0, [*tokenizer.encode("lazy dog").ids, end, *tokenizer.encode("more").ids])
+    assert (stream.text, stream.last("finish_reason")) == ("lazy dog", ["stop"])
+
+
+def test_stop_words_of_the_models_prompt_end_the_answer_to_messages_only(stage, engine, tokenizer):
+    stage._chat_stop_words = ("dog",)
+    chat = start(stage, messages='[{"role": "user", "content": "Hi"}]', stop_words=["cat"])
+    bare = start(stage, text_input="Hi")
+    for number in (0, 1):
+        engine.give(number, tokenizer.encode("lazy dog").ids, "stop")
+    assert (chat.text, bare.text) == ("lazy ", "lazy dog")
 
 
 @pytest.mark.parametrize("inputs", [{}, {"text_input": "a", "messages": "[]"}])

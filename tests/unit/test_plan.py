@@ -312,7 +312,7 @@ def test_an_unknown_sku_lists_what_exists(capsys):
 
 
 def test_a_local_checkpoint_tells_its_own_sizes():
-    spec = load_model("reference-llm")
+    spec = load_model("tests/models/reference-llm.toml")
     told = architecture_of(spec.model_copy(update={"architecture": None}))
     assert told == spec.architecture.model_copy(update={"source": told.source})
 

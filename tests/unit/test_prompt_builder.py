@@ -7,19 +7,23 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models
 
-from ensembles.manifest import Sampling
+from ensembles.manifest import Prompt, Sampling
 from python_backends.errors import RequestError
-from python_backends.stages.prompt_builder import SYSTEM, PromptBuilderStage
+from python_backends.stages.prompt_builder import PromptBuilderStage
 from tests.fakes import folders
 from tests.fakes.serving import context, strings, tensors
 
 
 @pytest.fixture
 def make_stage(tmp_path):
-    def make(max_tokens: int = 2000, special: tuple[str, ...] = ()) -> PromptBuilderStage:
+    def make(
+        max_tokens: int = 2000, special: tuple[str, ...] = (), prompt: Prompt | None = None
+    ) -> PromptBuilderStage:
         path, tokenizer = tmp_path / "cpu", folders.chat_tokenizer()
         tokenizer.add_special_tokens(list(special))
-        folders.make_folder(path, tokenizer, "llm", max_tokens, Sampling(max_tokens=10))
+        folders.make_folder(
+            path, tokenizer, "llm", max_tokens, Sampling(max_tokens=10), prompt=prompt
+        )
         return PromptBuilderStage(context(path))
 
     return make
@@ -39,7 +43,7 @@ def request(*sources: str, question: str = "Who?", **values):
 
 def user_of(answer) -> str:
     system, user = json.loads(answer["messages"][0])
-    assert system == {"role": "system", "content": SYSTEM}
+    assert system == {"role": "system", "content": Prompt().system}
     assert user["role"] == "user"
     return user["content"]
 
@@ -49,6 +53,17 @@ def test_the_exact_prompt(make_stage):
         request("First source.", "Line one\n\n  line two", question="A\nb?")
     )
     assert user_of(answer) == ("[1] First source.\n[2] Line one line two\n\nQuestion: A\nb?")
+
+
+def test_the_prompt_is_the_models(make_stage):
+    prompt = Prompt(
+        system="", user="{{ sources[0] }}\nAnswer in one sentence: {{ question }}", num_sources=1
+    )
+    answer = make_stage(prompt=prompt).answer(request("a", "b", "c"))
+    assert json.loads(answer["messages"][0]) == [
+        {"role": "user", "content": "a\nAnswer in one sentence: Who?"}
+    ]
+    assert answer["prompt_sources"].tolist() == [b"a"]
 
 
 def test_sources_and_scores_are_returned_with_the_prompt(make_stage):

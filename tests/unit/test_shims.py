@@ -9,14 +9,15 @@ import pytest
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
-from builders.repository import REPOSITORY
 from builders.served_models import PYTHON_MODELS
+from builders.spec import ROOT
 from ensembles.contracts import SOURCES
 from python_backends.stages import encoder, llm
 from tests.fakes import folders, triton_stub
 from tests.fakes.serving import WAIT_S, FakeLlm, SumEncoder, strings
 from tests.fakes.triton_stub import InferenceRequest, InferenceResponse, Tensor
 
+REPOSITORY = ROOT / "model_repository"
 SHIMS = sorted(REPOSITORY.glob("*/1/model.py"))
 
 

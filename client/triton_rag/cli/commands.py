@@ -17,6 +17,7 @@ from triton_rag.cli.output import (
     excerpt,
     note,
     print_json,
+    print_quotes,
     print_sources,
     printable,
     progress,
@@ -155,6 +156,7 @@ def ask(
     if as_json:
         print_json(answer_object(answer, collection, seconds))
     else:
+        print_quotes(answer, collection)
         click.echo("\nSources (* cited):")
         print_sources(answer.sources, collection, answer.citations)
         note(token_line(answer, seconds))

@@ -128,6 +128,14 @@ def stage_lines(
     return "\n".join(lines)
 
 
+def print_quotes(answer: Answer, collection: Collection) -> None:
+    """The passages that an answer rests on, each with its file."""
+    for quote in dict.fromkeys((q.source, q.quote) for q in answer.quotes):
+        number, text = quote
+        name = printable(collection.names[answer.sources[number - 1].document])
+        click.echo(f'  [{number}] {name}: "{" ".join(printable(text).split())}"')
+
+
 def source_objects(
     sources: Sequence[Source], collection: Collection, citations: Sequence[int] = ()
 ) -> list[dict[str, Any]]:

@@ -15,8 +15,8 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
+from ensembles.manifest import Prompt
 from python_backends.generation.chat_template import strict_template
-from python_backends.stages.prompt_builder import SYSTEM, USER
 from tests.bench.rag_limits import CANDIDATES, MAX_TOKENS, SOURCES
 
 MAX_PAIR_TOKENS = 256
@@ -64,7 +64,7 @@ class Models:
         self._tokenizer = AutoTokenizer.from_pretrained(folders.llm, padding_side="left")
         self._tokenizer.pad_token = self._tokenizer.pad_token or self._tokenizer.eos_token
         self._llm = AutoModelForCausalLM.from_pretrained(folders.llm, dtype=torch.float32).eval()
-        self._user = strict_template(USER)
+        self._user = strict_template(Prompt().user)
 
     def answer(self, kind: Kind, requests: Sequence[Json]) -> list[Json]:
         """The requests together, an answer to each."""
@@ -116,7 +116,10 @@ class Models:
     def _prompt(self, question: str, sources: list[str]) -> str:
         lines = [" ".join(source.split()) for source in sources]
         content = self._user.render(question=question, sources=lines)
-        messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
+        messages = [
+            {"role": "system", "content": Prompt().system},
+            {"role": "user", "content": content},
+        ]
         return str(
             self._tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=True
@@ -137,7 +140,7 @@ class Models:
 
 
 def _has_bf16() -> bool:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     flags = next(line for line in lines if line.startswith("flags")).split()
     return "avx512_bf16" in flags or "amx_bf16" in flags
 

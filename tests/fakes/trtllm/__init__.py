@@ -21,7 +21,7 @@ PLACEHOLDER = "A stand-in of tests/fakes/trtllm wrote this: not weights, not an 
 def record(program: str, argv: Sequence[str], **notes: object) -> None:
     """One line of the log."""
     if path := os.environ.get(LOG):
-        with Path(path).open("a") as file:
+        with Path(path).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"program": program, "argv": list(argv), **notes}) + "\n")
 
 

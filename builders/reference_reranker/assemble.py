@@ -1,8 +1,9 @@
-"""The reference reranker: a cross-encoder cut from all-MiniLM-L6-v2 and trained in this repository.
+"""The reference reranker: a small cross-encoder, cut from all-MiniLM-L6-v2 and trained.
 
-Only what training changed is kept in git, as float16. ``assemble`` joins it with the embeddings of
-the MiniLM folder into an ordinary checkpoint of ``BertForSequenceClassification`` with one label,
-whose logit says how well a passage answers a query.
+Only what training changed is kept in git, as float16; README.md says how it was made. ``assemble``
+joins it with the embeddings of the MiniLM folder into an ordinary checkpoint of
+``BertForSequenceClassification`` with one label, whose logit says how well a passage answers a
+query.
 """
 
 import json
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save
 
-TRAINED = Path(__file__).parent / "checkpoints" / "reranker" / "trained.safetensors"
+TRAINED = Path(__file__).parent / "trained.safetensors"
 # Six, the lower three frozen, ranked hand-written questions no better after 200 steps of training
 # (0.80 right both), and take twice the time to serve.
 LAYERS = 3

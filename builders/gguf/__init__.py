@@ -1,0 +1,1 @@
+"""GGUF checkpoints, as llama.cpp writes them: turned into Hugging Face folders."""

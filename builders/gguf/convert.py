@@ -1,0 +1,122 @@
+"""A GGUF file into a Hugging Face checkpoint folder, which is kept for the next time."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from builders.errors import BuildError
+from builders.gguf.reader import Floats, GgufError, read_gguf
+from builders.gguf.tokenizer import GgufTokenizer
+from builders.gguf.weights import Model
+from builders.spec import ROOT, ModelSpec
+from ensembles.manifest import sha256
+
+CONVERTED = ROOT / "build" / "converted"
+"""A folder for each model, in it one for each content: a conversion is never done twice."""
+
+UNFINISHED = ".making-"
+
+_SHARD_BYTES = 2**31
+
+
+def converted(spec: ModelSpec, file: Path) -> Path:
+    """The checkpoint folder of a GGUF: found, or made. Raises `BuildError`."""
+    try:
+        folder = CONVERTED / spec.name / _key(spec, file)
+        if not folder.is_dir():
+            _make(spec, file, folder)
+    except (GgufError, OSError) as error:
+        raise BuildError(f"model '{spec.name}': {file} can't be used: {error}") from error
+    return folder
+
+
+def _key(spec: ModelSpec, file: Path) -> str:
+    """A hash of everything that decides the folder's bytes, this code included."""
+    code = [sha256(source) for source in sorted(Path(__file__).parent.glob("*.py"))]
+    tools = [version("gguf"), version("tokenizers")]
+    inputs = [sha256(file), spec.precision == "fp32", *code, *tools]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
+
+
+def _make(spec: ModelSpec, file: Path, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder.parent) as scratch:
+        made = Path(scratch) / "checkpoint"
+        made.mkdir()
+        convert(file, made, exact=spec.precision == "fp32")
+        if not folder.is_dir():  # another command may have been faster
+            made.rename(folder)
+
+
+def convert(file: Path, folder: Path, exact: bool) -> None:
+    """Fill `folder` with the checkpoint; `exact`: float32, else as `_stored_as` says.
+
+    Raises `GgufError`.
+    """
+    gguf = read_gguf(file)
+    tokenizer, model = GgufTokenizer(gguf.fields), Model(gguf)
+    stored_as = "float32" if exact else _stored_as(model.kinds())
+    ids = tokenizer.ids()
+    first_ids = ids | {"eos_token_id": ids["eos_token_id"][0]}
+    files = {
+        "config.json": model.config() | first_ids | {"torch_dtype": stored_as},
+        "generation_config.json": ids,
+        "tokenizer_config.json": {"model_max_length": model.positions} | tokenizer.settings(),
+    }
+    for name, content in files.items():
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "tokenizer.json").write_text(tokenizer.tokenizer_json(), encoding="utf-8")
+    _write_weights(model, folder, stored_as)
+
+
+def _stored_as(kinds: set[str]) -> str:
+    """Half the memory of float32. float16 keeps 8 times more of a quantized value than bfloat16."""
+    return "bfloat16" if kinds == {"BF16"} else "float16"
+
+
+def _write_weights(model: Model, folder: Path, stored_as: str) -> None:
+    """model.safetensors, or several files and their index, so that memory holds one at a time."""
+    from safetensors.numpy import save_file
+
+    places: dict[str, str] = {}
+    for number, shard in enumerate(_shards(model, stored_as), 1):
+        name = f"model-{number:05}.safetensors"
+        save_file(shard, folder / name, {"format": "pt"})
+        places |= dict.fromkeys(shard, name)
+    if len(set(places.values())) == 1:
+        (folder / name).rename(folder / "model.safetensors")
+    else:
+        index = {"metadata": {}, "weight_map": places}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def _shards(model: Model, stored_as: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """Weights by name, in groups of about `_SHARD_BYTES`."""
+    shard: dict[str, npt.NDArray[Any]] = {}
+    size = 0
+    for weight, values in model.tensors():
+        stored = _store(weight.name, values, stored_as)
+        if shard and size + stored.nbytes > _SHARD_BYTES:
+            yield shard
+            shard, size = {}, 0
+        shard[weight.name] = stored
+        size += stored.nbytes
+    yield shard
+
+
+def _store(name: str, values: Floats, stored_as: str) -> npt.NDArray[Any]:
+    kind = ml_dtypes.bfloat16 if stored_as == "bfloat16" else np.dtype(stored_as)
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(values, kind)
+    if not np.isfinite(stored).all():
+        raise GgufError(f'a value of {name} is beyond {stored_as}; possible: precision = "fp32"')
+    return stored

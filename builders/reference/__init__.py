@@ -1,1 +1,0 @@
-"""Reference models: tiny models trained here, from text that is generated here."""

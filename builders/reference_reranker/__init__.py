@@ -1,0 +1,1 @@
+"""A small cross-encoder, for places without a model hub."""

