@@ -14,7 +14,7 @@ GPUS = [
 
 
 def parsed(path: Path) -> model_config_pb2.ModelConfig:
-    return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    return text_format.Parse(path.read_text("utf-8"), model_config_pb2.ModelConfig())
 
 
 @pytest.mark.parametrize("gpus", GPUS)
