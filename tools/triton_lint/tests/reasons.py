@@ -15,7 +15,7 @@ REASONS = {
         "PyTorch's backend refuses it (TRN214); its stand-in here does not"
     ),
     r"by hand: optional$": "the backend refuses it (TRN445); its stand-in here does not",
-    r"^TRN118 bad$": "explicit model control does not load the folder unless asked: a warning",
+    r"version (1abc|-1)$": "the backend then finds no file; its stand-in here needs none",
     r"py (import error|bad init|execute returns none warm)$": "what code does is not run",
 }
 

@@ -55,10 +55,9 @@ def repairs(lint: Lint, unsafe: Collection[str] = ()) -> list[Repair]:
     texts: dict[str, str] = {}
     report, refused = lint(texts), set[tuple[str, ...]]()
     while faults := _repairable(report, unsafe, refused):
-        path = faults[0].path
-        text = texts.get(path) or _read(path)
-        for some in (faults, faults[:1]):
-            changed = texts | {path: _changed(text, some)}
+        in_first_file = [each for each in faults if each.path == faults[0].path]
+        for some in (faults, in_first_file, faults[:1]):
+            changed = texts | _repaired(texts, some)
             after = lint(changed)
             if _is_better(report, after):
                 texts, report = changed, after
@@ -71,15 +70,23 @@ def repairs(lint: Lint, unsafe: Collection[str] = ()) -> list[Repair]:
 def _repairable(
     report: Report, unsafe: Collection[str], refused: set[tuple[str, ...]]
 ) -> list[Finding]:
-    """The faults of one file of which no repair was refused before."""
-    found = [
+    """The faults of which no repair was refused before."""
+    return [
         each
         for each in report.findings
         if each.replacement is not None
         and (each.is_safe or each.rule in unsafe)
         and _key(each) not in refused
     ]
-    return [each for each in found if each.path == found[0].path]
+
+
+def _repaired(texts: Mapping[str, str], faults: list[Finding]) -> dict[str, str]:
+    """The texts of the files of some faults, with the repairs made."""
+    found: dict[str, str] = {}
+    for path in {each.path for each in faults}:
+        text = texts[path] if path in texts else _read(path)
+        found[path] = _changed(text, [each for each in faults if each.path == path])
+    return found
 
 
 def _key(finding: Finding) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ NO_VERSIONS = ("configs", "warmup", "initial_state")
 """Folders of a model that Triton knows not to be versions."""
 
 MAX_VERSION = 2**63 - 1
+_PLACEHOLDER = re.compile(r"\.git.*|\.keep|\.tmp|README.*|.*\.(dvc|md|txt|sh|url|lfs)")
 _DANGLING = "is a link to nothing, and Triton does not start"
 _CLOUD = re.compile(r"^(s3|gs|as|abfss?|https?|hdfs)://")
 
@@ -95,6 +96,20 @@ class ModelFolder:
     @property
     def has_config(self) -> bool:
         return exists(self.folder.path / self.config_path)
+
+    @property
+    def first_version(self) -> Folder | None:
+        """Triton looks for model files in the first folder by name, whatever it is."""
+        names = sorted(self.folder.folders)
+        return self.contents(names[0]) if names else None
+
+    def may_fill(self, version: Folder) -> bool:
+        """Whether weights may be put there before Triton starts.
+
+        They are often kept out of a checkout; a placeholder, a pointer or git tells so.
+        """
+        placeholders = bool(version.names) and all(map(_PLACEHOLDER.fullmatch, version.names))
+        return self.is_tracked or placeholders
 
     def contents(self, version_folder: str) -> Folder:
         """What a version holds."""

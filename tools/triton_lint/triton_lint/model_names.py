@@ -53,7 +53,7 @@ def complete(place: ModelFolder, config: Message, triton: Version) -> ModelNames
     given = ModelNames(
         name, config.text("platform"), config.text("backend"), config.text("default_model_filename")
     )
-    first = _first_folder(place)
+    first = place.first_version
     if (found := _tensorflow(given, first)) is not None:
         return found
     for known in KNOWN:
@@ -67,12 +67,6 @@ def complete(place: ModelFolder, config: Message, triton: Version) -> ModelNames
                 given.filename or ("model.pt2" if aoti else known.filename),
             )
     return _custom(given, place.name)
-
-
-def _first_folder(place: ModelFolder) -> Folder | None:
-    """Triton looks for model files in the first folder by name, whatever it is."""
-    names = sorted(place.folder.folders)
-    return place.contents(names[0]) if names else None
 
 
 def _tensorflow(given: ModelNames, first: Folder | None) -> ModelNames | None:

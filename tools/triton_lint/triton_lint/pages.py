@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "pages"
+FOLDER = Path(__file__).resolve().parent / "pages"
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class Page:
         return self.text.partition("\n## ")[0].strip().split("\n\n")
 
 
+def page_path(rule_id: str) -> Path:
+    return FOLDER / f"{rule_id}.md"
+
+
 @cache
 def read_page(rule_id: str) -> Page:
-    return Page((FOLDER / f"{rule_id}.md").read_text(encoding="utf-8"))
+    return Page(page_path(rule_id).read_text(encoding="utf-8"))

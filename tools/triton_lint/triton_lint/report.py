@@ -1,12 +1,15 @@
 """Findings as text, JSON, SARIF and GitHub annotations."""
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from triton_lint.catalogue import BY_ID
 from triton_lint.engine import Report
 from triton_lint.findings import Finding, printable
+from triton_lint.pages import page_path
 
 
 def as_text(report: Report) -> str:
@@ -85,6 +88,7 @@ def _sarif_rule(name: str) -> dict[str, Any]:
     return {
         "id": rule.id,
         "shortDescription": {"text": rule.page.title},
+        "helpUri": page_path(rule.id).as_uri(),
         "fullDescription": {"text": rule.page.why},
         "help": {"text": rule.page.text, "markdown": rule.page.text},
         "defaultConfiguration": {"level": rule.severity.value},
@@ -98,10 +102,7 @@ def _sarif_result(finding: Finding, used: list[str]) -> dict[str, Any]:
         "endLine": finding.end_line,
         "endColumn": finding.end_column,
     }
-    location = {
-        "artifactLocation": {"uri": printable(finding.path).replace("\\", "/")},
-        "region": region,
-    }
+    location = {"artifactLocation": {"uri": _uri(finding.path)}, "region": region}
     return {
         "ruleId": finding.rule,
         "ruleIndex": used.index(finding.rule),
@@ -109,6 +110,12 @@ def _sarif_result(finding: Finding, used: list[str]) -> dict[str, Any]:
         "message": {"text": printable(finding.text)},
         "locations": [{"physicalLocation": location}],
     }
+
+
+def _uri(path: str) -> str:
+    """A path as a URI: relative ones stay so, as code scanning wants them."""
+    prefix = "file://" if path.startswith("/") else ""
+    return prefix + quote(os.fsencode(os.path.normpath(path)))
 
 
 FORMATS: dict[str, Callable[[Report], str]] = {

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from triton_lint.reading import is_file
+
 _ONCE = ("fix", "diff", "graph", "unsafe_fix")
 """What one asks for at a time."""
 
@@ -15,7 +17,7 @@ def use_settings(context: click.Context, _: click.Parameter, paths: tuple[str, .
     """Make the nearest project's options the defaults of the command."""
     for folder in _folders(paths):
         file = folder / "pyproject.toml"
-        table = _table(file) if file.is_file() else None
+        table = _table(file) if is_file(file) else None
         if table is not None:
             context.default_map = _defaults(context, file, table)
             break

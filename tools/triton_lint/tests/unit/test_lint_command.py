@@ -5,6 +5,7 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -96,8 +97,115 @@ def test_sarif(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [each["ruleId"] for each in found["results"]] == ["TRN213", "TRN104"]
     for each in found["results"]:
         assert found["tool"]["driver"]["rules"][each["ruleIndex"]]["id"] == each["ruleId"]
-    region = found["results"][0]["locations"][0]["physicalLocation"]["region"]
-    assert region["startLine"] == 2
+    place = found["results"][0]["locations"][0]["physicalLocation"]
+    assert place["region"]["startLine"] == 2
+    assert place["artifactLocation"]["uri"] == (repository / "m" / "config.pbtxt").as_uri()
+    for each in found["tool"]["driver"]["rules"]:
+        assert urlsplit(each["helpUri"]).path.endswith(f"/{each['id']}.md")
+
+
+def test_sarif_paths_are_uris(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository.parent)
+    names = ("a b", "ü#?", "50%", "x:y", os.fsdecode(b"\xff"))
+    for name in names:
+        write(repository, name, BAD)
+    _, out, _ = run(capsys, "./repository", "--format", "sarif")
+    places = [each["locations"][0] for each in json.loads(out)["runs"][0]["results"]]
+    found = {each["physicalLocation"]["artifactLocation"]["uri"] for each in places}
+    assert all(uri.isascii() and not set(uri) & set(" #?:") for uri in found)
+    paths = {os.fsdecode(unquote_to_bytes(uri)) for uri in found}
+    assert paths == {f"repository/{name}/config.pbtxt" for name in names}
+
+
+@pytest.fixture
+def project(repository: Path) -> Path:
+    """A model that two opinions are had of, and one fault."""
+    tensor = '{ name: "NAME" data_type: TYPE_FP32 dims: [ 1 ] }'
+    text = f'backend: "onnxruntime" max_batch_size: 8 input {tensor} output {tensor}'
+    write(repository, "m", f"{text} instance_group {{ kind: KIND_GPU }} dynamic_batching {{ }}")
+    return repository
+
+
+def test_opinions_are_asked_for(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, project, "--strict")[0] == 0
+    assert rules(run(capsys, project, "--select", "trn602")[1]) == ["TRN602"]
+    assert rules(run(capsys, project, "--select", "opinions")[1]) == ["TRN604", "TRN602"]
+    both = run(capsys, project, "--select", "opinions", "--ignore", "TRN604", "--strict")
+    assert (both[0], rules(both[1])) == (1, ["TRN602"])
+
+
+@pytest.mark.parametrize("option", ["--select", "--ignore", "--unsafe-fix", "--explain"])
+def test_a_rule_that_does_not_exist_is_refused(
+    option: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(capsys, project, option, "TRN6020")
+    assert (status, out) == (2, "")
+    assert "TRN6020" in err
+
+
+def test_settings_of_a_project(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = project.parent / "pyproject.toml"
+    settings.write_text(
+        '[tool.triton-lint]\nselect = ["opinions"]\nstrict = true\ntriton = "24.10"'
+    )
+    status, out, _ = run(capsys, project)
+    assert (status, rules(out)) == (1, ["TRN604", "TRN602"])
+    assert rules(run(capsys, project, "--select", "TRN602")[1]) == ["TRN602"]
+    settings.write_text("[tool.other]\n")
+    assert run(capsys, project, "--strict")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('selct = ["TRN602"]', "selct is no option"),
+        ('select = "TRN602"', "takes a list"),
+        ("strict = 1", "takes true or false"),
+        ('select = ["TRN6020"]', "no rule TRN6020"),
+        ("fix = true", "fix is no option"),
+        ('triton = "1.0"', "no Triton version"),
+        ("gpus = true", "takes a value"),
+        ("gpus =", "pyproject.toml"),
+    ],
+)
+def test_wrong_settings_are_refused(
+    table: str, said: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project.parent / "pyproject.toml").write_text(f"[tool.triton-lint]\n{table}\n")
+    status, _, err = run(capsys, project)
+    assert status == 2
+    assert said in err
+
+
+def test_files_and_models(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As pre-commit calls: with the files of a change, which ensembles may depend on."""
+    one, two = write(repository, "one", BAD), write(repository, "two", BAD)
+    step = 'model_name: "one" model_version: -1 input_map { key: "a" value: "b" }'
+    write(repository, "e", f'platform: "ensemble" ensemble_scheduling {{ step {{ {step} }} }}')
+    (repository / "notes").mkdir()
+
+    def models(*paths: Path) -> set[str]:
+        found = json.loads(run(capsys, *paths, "--format", "json")[1])["findings"]
+        return {each["model"] for each in found}
+
+    assert models(repository) == {"one", "two", "e", "notes"}
+    for path in (one, one / "config.pbtxt", one / "1", one / "1" / "model.onnx"):
+        assert models(path) == {"one", "e"}
+    assert models(one / "config.pbtxt", two / "1" / "model.onnx") == {"one", "two", "e"}
+    assert models(two, repository) == {"one", "two", "e", "notes"}
+
+
+def test_paths_as_they_are_given(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(repository, "m", BAD)
+    monkeypatch.chdir(repository)
+    assert run(capsys, "m/config.pbtxt")[1].startswith("m/config.pbtxt:2:1")
+    monkeypatch.chdir(folder)
+    for path in ("config.pbtxt", ".", "1", "../m"):
+        assert run(capsys, path)[0] == 1
 
 
 def test_github(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,3 +410,51 @@ def test_no_configuration_makes_it_fail(one: str, two: str, ensemble: bool) -> N
         for finding in lint([name], Options(gpus=1)).findings:
             assert finding.line >= 1
             assert finding.text
+
+
+@pytest.mark.parametrize("config", ["", 'backend: "onnxruntime"', 'platform: "pytorch_libtorch"'])
+def test_a_checkout_without_weights(
+    config: str, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(repository, "m", f"{config}\nmax_batch_size: 0\n")
+    (folder / "1" / "model.onnx").rename(folder / "1" / ".gitkeep")
+    tensors = 'input { name: "a" data_type: TYPE_FP32 dims: [ 1 ] }'
+    (folder / "config.pbtxt").write_text(
+        f"{config}\n{tensors}\n{tensors.replace('input', 'output')}"
+    )
+    assert run(capsys, repository)[0] == 0
+    (folder / "1" / ".gitkeep").rename(folder / "1" / "other.bin")
+    assert run(capsys, repository)[0] == 1
+
+
+def test_weights_that_git_lfs_has_left_out(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tensor = "data_type: TYPE_FP32 dims: [ 1000 ]"
+    warm = f'inputs {{ key: "a" value {{ {tensor} input_data_file: "a.bin" }} }}'
+    text = f'backend: "identity" input {{ name: "a" {tensor} }} output {{ name: "b" {tensor} }}'
+    folder = write(repository, "m", f"{text} model_warmup {{ batch_size: 1 {warm} }}")
+    (folder / "warmup").mkdir()
+    (folder / "warmup" / "a.bin").write_text("version https://git-lfs.github.com/spec/v1\n")
+    assert run(capsys, repository)[0] == 0
+
+
+def test_what_tensorrt_llm_takes_for_unset(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def found(values: dict[str, str], *options: str) -> list[str]:
+        entries = "".join(
+            f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}\n'
+            for key, value in values.items()
+        )
+        config.write_text(f'backend: "tensorrtllm"\n{entries}')
+        return rules(run(capsys, repository, "--ignore", "TRN114", *options)[1])
+
+    config = write(repository, "m", "") / "config.pbtxt"
+    values = {"gpt_model_type": "V1", "gpt_model_path": "/engine"}
+    assert found(values, "--triton", "24.10") == []
+    assert found(values) == ["TRN607"] * 3
+    guided = ("tokenizer_dir", "xgrammar_tokenizer_info_path", "guided_decoding_backend")
+    values |= {key: f"${{{key}}}" for key in guided} | {"decoding_mode": "${decoding_mode}"}
+    assert found(values) == []
+    assert found(values | {"gpt_model_type": "${batching_strategy}"}) == ["TRN606"]

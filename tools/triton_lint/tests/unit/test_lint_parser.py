@@ -63,6 +63,15 @@ def test_comments_are_not_taken_from_strings() -> None:
         ("input [ { dims: [ 1, ] } ]", [(rule_ids.WRONG_TYPE, 1, 22)]),
         ("max_batch_size 8", [(rule_ids.SYNTAX, 1, 16)]),
         ('name: "a\nb"', [(rule_ids.SYNTAX, 1, 7)]),
+        ("max_batch_size:4input{}", [(rule_ids.SYNTAX, 1, 17)]),
+        ("max_batch_size: 0x4name: ''", [(rule_ids.SYNTAX, 1, 20)]),
+        ("name:'m'max_batch_size:4 ", []),
+        ("dynamic_batching{max_queue_delay_microseconds:-0}", [(rule_ids.WRONG_TYPE, 1, 47)]),
+        ("dynamic_batching{priority_queue_policy{key:-0}}", [(rule_ids.WRONG_TYPE, 1, 44)]),
+        ("max_batch_size:-0", []),
+        ('name: "a\0b"', [(rule_ids.SYNTAX, 1, 7)]),
+        ("# a \0 comment", [(rule_ids.JUNK, 1, 5)]),
+        ('name: "a\\000b"', []),
     ],
 )
 def test_faults(text: str, found: list[tuple[str, int, int]]) -> None:
@@ -111,6 +120,35 @@ def test_the_schema_is_that_of_tritonclient() -> None:
 def test_suggestions() -> None:
     (problem,) = parse("instance_grup { }", NEWEST).problems
     assert "did you mean 'instance_group'?" in problem.text
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("TYPE_BYTES", "STRING"),
+        ("BYTES", "STRING"),
+        ("FLOAT", "FP32"),
+        ("TYPE_FLOAT", "FP32"),
+        ("float32", "FP32"),
+        ("TYPE_DOUBLE", "FP64"),
+        ("LONG", "INT64"),
+        ("TYPE_HALF", "FP16"),
+        ("TYPE_BFLOAT16", "BF16"),
+        ("INT", "INT32"),
+        ("TYPE_SHORT", "INT16"),
+        ("TYPE_BOOLEAN", "BOOL"),
+        ("FP32", "FP32"),
+        ("type_fp32", "FP32"),
+        ("TYPE_STRNG", "STRING"),
+        ("TYPE_CHAR", None),
+        ("TYPE_X", None),
+        ("TYPE_COMPLEX64", None),
+    ],
+)
+def test_hints_for_types(name: str, meant: str | None) -> None:
+    (problem,) = parse(f"input {{ data_type: {name} }}", NEWEST).problems
+    assert ("did you mean" in problem.text) == (meant is not None), problem.text
+    assert meant is None or f"did you mean 'TYPE_{meant}'?" in problem.text
 
 
 def test_junk_is_bounded() -> None:

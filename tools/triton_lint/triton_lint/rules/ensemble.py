@@ -17,24 +17,19 @@ _FORBIDDEN = ("instance_group", "optimization", "model_warmup")
 def _scheduling(model: Model, _: Repository) -> Iterator[Problem]:
     platform = model.names.platform
     if model.is_ensemble and platform != ENSEMBLE:
-        yield Problem(
-            model.at(model.config, "ensemble_scheduling"),
-            f"ensemble_scheduling goes with platform: \"ensemble\", not '{platform}'",
-        )
+        text = f"ensemble_scheduling goes with platform: \"ensemble\", not '{platform}'"
+        yield Problem(model.at(model.config, "ensemble_scheduling"), text)
     elif not model.is_ensemble and platform == ENSEMBLE and not model.backend:
-        yield Problem(
-            model.at(model.config, "platform"), "an ensemble needs ensemble_scheduling with steps"
-        )
+        text = "an ensemble needs ensemble_scheduling with steps"
+        yield Problem(model.at(model.config, "platform"), text)
 
 
 @check("TRN502", ERROR)
 def _forbidden(model: Model, _: Repository) -> Iterator[Problem]:
     for name in _FORBIDDEN if model.is_ensemble else ():
         if name in model.config:
-            yield Problem(
-                model.at(model.config, name),
-                f"an ensemble has no {name}: give it to the models that it calls",
-            )
+            text = f"an ensemble has no {name}: give it to the models that it calls"
+            yield Problem(model.at(model.config, name), text)
 
 
 @check("TRN503", ERROR)
@@ -58,19 +53,15 @@ def _unknown_model(model: Model, repository: Repository) -> Iterator[Problem]:
     for step in repository.steps(model):
         if step.model_name and step.model_name not in repository.models:
             hint = did_you_mean(step.model_name, repository.models)
-            yield Problem(
-                model.at(step.message, "model_name"),
-                f"{step.label}: the repository has no model '{step.model_name}'{hint}",
-            )
+            text = f"{step.label}: the repository has no model '{step.model_name}'{hint}"
+            yield Problem(model.at(step.message, "model_name"), text)
 
 
 @check("TRN506", ERROR)
 def _circle(model: Model, repository: Repository) -> Iterator[Problem]:
     if path := _path_to_itself(model, repository):
-        yield Problem(
-            model.at(model.config, "ensemble_scheduling"),
-            f"ensembles call each other in a circle: {' → '.join(path)}",
-        )
+        text = f"ensembles call each other in a circle: {' → '.join(path)}"
+        yield Problem(model.at(model.config, "ensemble_scheduling"), text)
 
 
 def _path_to_itself(model: Model, repository: Repository) -> list[str]:
@@ -98,10 +89,8 @@ def _written_twice(model: Model, repository: Repository) -> Iterator[Problem]:
         for entry in step.writes:
             tensor = str(entry.value)
             if tensor in writers:
-                yield Problem(
-                    entry.node.at,
-                    f"{step.label}: tensor '{tensor}' is written by {writers[tensor]}",
-                )
+                text = f"{step.label}: tensor '{tensor}' is written by {writers[tensor]}"
+                yield Problem(entry.node.at, text)
             writers.setdefault(tensor, step.label)
 
 
@@ -114,9 +103,8 @@ def _unused_input(model: Model, repository: Repository) -> Iterator[Problem]:
     for tensor in model.config.children("input"):
         name = tensor.text("name")
         if name not in read and name not in outputs:
-            yield Problem(
-                tensor.at, f"no step reads input '{name}'{did_you_mean(name, read - set(outputs))}"
-            )
+            text = f"no step reads input '{name}'{did_you_mean(name, read - set(outputs))}"
+            yield Problem(tensor.at, text)
 
 
 @check("TRN509", ERROR)
@@ -131,9 +119,8 @@ def _unwritten_output(model: Model, repository: Repository) -> Iterator[Problem]
         if name not in written and name not in names(model, "input"):
             yield Problem(tensor.at, f"no step writes output '{name}'{did_you_mean(name, written)}")
         elif name not in ready:
-            yield Problem(
-                tensor.at, f"output '{name}' is never written: a step before it can't run"
-            )
+            text = f"output '{name}' is never written: a step before it can't run"
+            yield Problem(tensor.at, text)
 
 
 @check("TRN510", ERROR)
@@ -145,10 +132,8 @@ def _unwritten_tensor(model: Model, repository: Repository) -> Iterator[Problem]
         for entry in step.reads:
             if entry.value not in available:
                 hint = did_you_mean(str(entry.value), available)
-                yield Problem(
-                    entry.node.at,
-                    f"{step.label}: nothing gives tensor '{entry.value}' for '{entry.key}'{hint}",
-                )
+                text = f"{step.label}: nothing gives tensor '{entry.value}' for '{entry.key}'{hint}"
+                yield Problem(entry.node.at, text)
 
 
 @check("TRN511", ERROR)

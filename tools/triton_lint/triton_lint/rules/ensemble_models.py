@@ -34,9 +34,8 @@ def _unmapped(model: Model, repository: Repository) -> Iterator[Problem]:
         for tensor in each.model.tensors("input") if each.model else ():
             name = tensor.text("name")
             if name not in mapped and not tensor.flag("optional") and mapped:
-                yield Problem(
-                    each.message.at, f"{each.label}: its input '{name}' is required and not mapped"
-                )
+                text = f"{each.label}: its input '{name}' is required and not mapped"
+                yield Problem(each.message.at, text)
 
 
 def _pairs(model: Model, repository: Repository) -> Iterator[tuple[str, Source, Source]]:
@@ -55,9 +54,8 @@ def _output_twice(model: Model, repository: Repository) -> Iterator[Problem]:
         known = names(each.model, "output") if each.model else []
         for entry in each.writes:
             if known.count(str(entry.key)) > 1:
-                yield Problem(
-                    entry.node.at, f"{each.label} declares its output '{entry.key}' more than once"
-                )
+                text = f"{each.label} declares its output '{entry.key}' more than once"
+                yield Problem(entry.node.at, text)
 
 
 @check("TRN523", ERROR)
@@ -102,10 +100,8 @@ def _version(model: Model, repository: Repository) -> Iterator[Problem]:
         if each.model.versions and wanted not in each.model.versions:
             loaded = ", ".join(map(str, each.model.versions))
             unset = "" if "model_version" in each.message else " (unset; -1 is the newest)"
-            yield Problem(
-                model.at(each.message, "model_version"),
-                f"{each.label}: version {wanted}{unset} is not loaded, but {loaded}",
-            )
+            text = f"{each.label}: version {wanted}{unset} is not loaded, but {loaded}"
+            yield Problem(model.at(each.message, "model_version"), text)
 
 
 @check("TRN527", ERROR)
@@ -129,9 +125,8 @@ def _branches(model: Model, repository: Repository) -> Iterator[Problem]:
         tensor for tensor in model.config.children("output") if tensor.text("name") in labels
     ]
     if len({labels[tensor.text("name")] for tensor in outputs}) > 1:
-        yield Problem(
-            outputs[0].at, "the outputs come from different decoupled steps, or only some from one"
-        )
+        text = "the outputs come from different decoupled steps, or only some from one"
+        yield Problem(outputs[0].at, text)
 
 
 def _mixed(one: Step) -> Problem:

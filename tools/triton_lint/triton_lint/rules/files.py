@@ -1,11 +1,10 @@
 """Version folders and the files that a configuration needs."""
 
-import fnmatch
 from collections.abc import Iterator
 from pathlib import Path
 
 from triton_lint.findings import Problem
-from triton_lint.folders import MAX_VERSION, Folder
+from triton_lint.folders import MAX_VERSION
 from triton_lint.models import Model
 from triton_lint.reading import exists, is_file
 from triton_lint.repository import Repository
@@ -14,18 +13,6 @@ from triton_lint.versions import Version
 
 NEEDS_FILE = ("onnxruntime", "tensorrt", "pytorch", "openvino", "tensorflow", "python")
 LABELS_STAY_INSIDE = Version(2, 66)
-_PLACEHOLDERS = (
-    ".git*",
-    ".keep",
-    "*.dvc",
-    "*.md",
-    "*.txt",
-    "README*",
-    "*.sh",
-    "*.url",
-    ".tmp",
-    "*.lfs",
-)
 
 
 @check("TRN111", ERROR)
@@ -59,9 +46,8 @@ def _absent_version(model: Model, _: Repository) -> Iterator[Problem]:
         return
     for node in specific.nodes("versions"):
         if node.value not in model.versions:
-            yield Problem(
-                node.value_at, f"version {node.value} has no folder; only the others are served"
-            )
+            text = f"version {node.value} has no folder; only the others are served"
+            yield Problem(node.value_at, text)
 
 
 @check("TRN113", WARNING)
@@ -70,15 +56,11 @@ def _ignored_version(model: Model, _: Repository) -> Iterator[Problem]:
         number = model.place.version_folders.get(name)
         is_lost = number in model.versions and str(number) not in model.loaded_folders
         if number is not None and abs(number) > MAX_VERSION:
-            yield Problem(
-                model.at(model.config),
-                f"version folder '{name}' exceeds 64 bits, which ends the server",
-                severity=ERROR,
-            )
+            text = f"version folder '{name}' exceeds 64 bits, which ends the server"
+            yield Problem(model.at(model.config), text, severity=ERROR)
         elif name.isdecimal() and number is None:
-            yield Problem(
-                model.at(model.config), f"version folder '{name}' begins with 0 and is ignored"
-            )
+            text = f"version folder '{name}' begins with 0 and is ignored"
+            yield Problem(model.at(model.config), text)
         elif number is not None and str(number) != name:
             yield Problem(
                 model.at(model.config),
@@ -87,11 +69,8 @@ def _ignored_version(model: Model, _: Repository) -> Iterator[Problem]:
                 severity=ERROR if is_lost and model.backend in NEEDS_FILE else None,
             )
         elif is_lost and model.backend in NEEDS_FILE:
-            yield Problem(
-                model.at(model.config),
-                f"folder '{name}' is taken for a version, whose files Triton then doesn't find",
-                severity=ERROR,
-            )
+            text = f"folder '{name}' is taken for a version, whose files Triton then doesn't find"
+            yield Problem(model.at(model.config), text, severity=ERROR)
 
 
 @check("TRN114", ERROR)
@@ -107,25 +86,14 @@ def _no_model_file(model: Model, repository: Repository) -> Iterator[Problem]:
         contents = model.place.contents(folder)
         if filename in contents or exists(model.place.folder.path / folder / filename):
             continue
-        weight = WARNING if _may_come_later(model, contents) else None
-        found = ", ".join(sorted(contents.names)[:5]) or "nothing"
+        may_come = model.backend != "python" and model.place.may_fill(contents)
+        found = contents.fault or ", ".join(sorted(contents.names)[:5]) or "nothing"
         yield Problem(
             model.at(model.config, "default_model_filename"),
             f"version {folder} has no '{filename}', which backend '{model.backend}' loads; it "
             f"holds {found}",
-            severity=weight,
+            severity=WARNING if may_come else None,
         )
-
-
-def _may_come_later(model: Model, contents: Folder) -> bool:
-    """Weights are often kept out of a checkout; a placeholder, a pointer or git tells so."""
-    if model.backend == "python":
-        return False
-    if model.place.is_tracked:
-        return True
-    return bool(contents.names) and all(
-        any(fnmatch.fnmatch(name, pattern) for pattern in _PLACEHOLDERS) for name in contents.names
-    )
 
 
 @check("TRN115", ERROR)
@@ -137,19 +105,15 @@ def _labels(model: Model, _: Repository) -> Iterator[Problem]:
         if not name:
             continue
         if output.text("name") in seen:
-            yield Problem(
-                model.at(output, "label_filename"),
-                f"output '{output.text('name')}' has a label file already",
-            )
+            text = f"output '{output.text('name')}' has a label file already"
+            yield Problem(model.at(output, "label_filename"), text)
         seen.add(output.text("name"))
         if not is_file(root / name) and model.checks_files:
-            yield Problem(
-                model.at(output, "label_filename"), f"there is no '{name}' in {model.place.shown}"
-            )
+            text = f"there is no '{name}' in {model.place.shown}"
+            yield Problem(model.at(output, "label_filename"), text)
         elif model.options.triton >= LABELS_STAY_INSIDE and _is_outside(root, name):
-            yield Problem(
-                model.at(output, "label_filename"), f"'{name}' is outside of the model's folder"
-            )
+            text = f"'{name}' is outside of the model's folder"
+            yield Problem(model.at(output, "label_filename"), text)
 
 
 def _is_outside(root: Path, name: str) -> bool:

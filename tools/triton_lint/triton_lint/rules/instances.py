@@ -33,9 +33,8 @@ def _gpus_without_gpu(model: Model, repository: Repository) -> Iterator[Problem]
             why = kind if on_cpu else "the machine has no GPU"
             repair = "" if on_cpu else None
             for node in group.nodes("gpus"):
-                yield Problem(
-                    node.at, f"gpus are given, and {why}", replacement=repair, is_safe=False
-                )
+                text = f"gpus are given, and {why}"
+                yield Problem(node.at, text, replacement=repair, is_safe=False)
 
 
 @check("TRN402", ERROR)
@@ -85,10 +84,8 @@ def _warmup_tensors(model: Model) -> Iterator[tuple[Entry, Message]]:
 def _warmup_data(model: Model, _: Repository) -> Iterator[Problem]:
     for entry, value in _warmup_tensors(model):
         if not any(name in value for name in ("zero_data", "random_data", "input_data_file")):
-            yield Problem(
-                entry.node.at,
-                f"warm-up of '{entry.key}' needs zero_data, random_data or input_data_file",
-            )
+            text = f"warm-up of '{entry.key}' needs zero_data, random_data or input_data_file"
+            yield Problem(entry.node.at, text)
         dims, kind = value.numbers("dims"), value.text("data_type")
         if any(size < 0 for size in dims):
             text = f"warm-up of '{entry.key}' has dims {dims}: sizes have to be given"

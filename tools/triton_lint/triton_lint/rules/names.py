@@ -35,15 +35,16 @@ MISNOMERS = {
 
 
 @check("TRN101", ERROR)
-def _name_mismatch(model: Model, _: Repository) -> Iterator[Problem]:
+def _name_mismatch(model: Model, repository: Repository) -> Iterator[Problem]:
     name = model.config.text("name")
     node = model.config.node("name")
     if node and name and name != model.name:
+        may_rename = name not in repository.called_names and re.fullmatch(r"[\w.-]+", model.name)
         yield Problem(
             node.value_at,
             f"the model is named '{name}', its folder '{model.name}': make them equal, or leave "
             "the name out",
-            replacement=f'"{model.name}"' if re.fullmatch(r"[\w.-]+", model.name) else None,
+            replacement=f'"{model.name}"' if may_rename else None,
             is_safe=False,  # who calls the model may know it by this name
         )
 
@@ -52,10 +53,12 @@ def _name_mismatch(model: Model, _: Repository) -> Iterator[Problem]:
 def _no_backend(model: Model, _: Repository) -> Iterator[Problem]:
     found = model.names
     if not found.backend and not found.platform and not _is_moved(model):
+        first = model.place.first_version
         yield Problem(
             model.at(model.config),
             "neither 'backend' nor 'platform' is set, and no version folder holds a file that "
             "tells: model.plan, model.onnx, model.xml, model.pt, model.py",
+            severity=WARNING if first and model.place.may_fill(first) else None,
         )
 
 
@@ -71,10 +74,8 @@ def _unknown_platform(model: Model, _: Repository) -> Iterator[Problem]:
         hint = did_you_mean(platform, PLATFORMS)
         if platform in BACKENDS:
             hint = f': that is a backend, write backend: "{platform}"'
-        yield Problem(
-            model.at(model.config, "platform"),
-            f"'{platform}' is no platform{hint or ': ' + ', '.join(PLATFORMS)}",
-        )
+        text = f"'{platform}' is no platform{hint or ': ' + ', '.join(PLATFORMS)}"
+        yield Problem(model.at(model.config, "platform"), text)
 
 
 @check("TRN104", ERROR)
@@ -96,10 +97,8 @@ def _pair(model: Model, _: Repository) -> Iterator[Problem]:
 @check("TRN105", ERROR)
 def _ensemble_backend(model: Model, _: Repository) -> Iterator[Problem]:
     if model.names.platform == ENSEMBLE and model.backend:
-        yield Problem(
-            model.at(model.config, "backend"),
-            f"an ensemble has no backend: remove '{model.backend}'",
-        )
+        text = f"an ensemble has no backend: remove '{model.backend}'"
+        yield Problem(model.at(model.config, "backend"), text)
 
 
 @check("TRN106", ERROR)

@@ -39,9 +39,8 @@ def _names(model: Model, _: Repository) -> Iterator[Problem]:
             name = each.text("name")
             if name and name not in allowed:
                 hint = did_you_mean(name, known) or f": {', '.join(known)}"
-                yield Problem(
-                    model.at(each, "name"), f"the model file has no {side} '{name}'{hint}"
-                )
+                text = f"the model file has no {side} '{name}'{hint}"
+                yield Problem(model.at(each, "name"), text)
     special = "sequence_batching" in model.config or "batch_input" in model.config
     for file in model.model_files if "input" in model.config and not special else ():
         given = [each.text("name") for each in model.config.children("input")]

@@ -42,11 +42,8 @@ def _no_class(model: Model, _: Repository) -> Iterator[Problem]:
 def _no_execute(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model):
         if source.model_class and "execute" not in source.methods and not source.inherits:
-            yield Problem(
-                source.at(source.model_class),
-                "TritonPythonModel has no execute(self, requests): every request fails",
-                file=source.file,
-            )
+            text = "TritonPythonModel has no execute(self, requests): every request fails"
+            yield Problem(source.at(source.model_class), text, file=source.file)
 
 
 _DECLARED = {

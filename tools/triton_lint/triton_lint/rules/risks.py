@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from triton_lint.config_tree import Message, Span
+from triton_lint.config_tree import Message, Node, Span
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
@@ -11,12 +11,18 @@ from triton_lint.rule import WARNING, check, opinion
 from triton_lint.rules.common import queue_policies
 from triton_lint.shapes import element_count
 from triton_lint.tokens import TokenKind, tokenize
+from triton_lint.versions import Version
 
 _SAMPLING = re.compile(
     r"^(temperature|top_?[kp]|(random_)?seed|runtime_top_[kp]|sampling_.*)$", re.I
 )
 _PLACEHOLDER = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
-TRT_LLM_REQUIRED = ("gpt_model_type", "gpt_model_path", "max_beam_width", "batching_type")
+GUIDED_SINCE = Version(2, 54)
+TRT_LLM_GUIDED = ("tokenizer_dir", "xgrammar_tokenizer_info_path", "guided_decoding_backend")
+"""Read whether guided decoding is wanted or not; an empty or unfilled value is none."""
+TRT_LLM_PATHS = ("gpt_model_path", "encoder_model_path")
+TRT_LLM_VALUES = ("gpt_model_type", "gpt_model_path")
+"""What the backend needs a real value of."""
 
 
 def instances(model: Model) -> int:
@@ -31,10 +37,8 @@ def _uncached_sampling(model: Model, _: Repository) -> Iterator[Problem]:
         inputs = [t.text("name") for t in model.config.children("input")]
         found = [name for name in inputs if _SAMPLING.match(name)]
         if found:
-            yield Problem(
-                model.at(model.config, "response_cache"),
-                f"the cache answers equal requests with one sample: inputs {', '.join(found)}",
-            )
+            text = f"the cache answers equal requests with one sample: inputs {', '.join(found)}"
+            yield Problem(model.at(model.config, "response_cache"), text)
 
 
 @opinion("TRN602")
@@ -65,9 +69,8 @@ def _nothing_merges(model: Model, _: Repository) -> Iterator[Problem]:
         return
     at = model.at(model.config, "dynamic_batching")
     if model.max_batch_size <= 1 and not model.may_complete:
-        yield Problem(
-            at, f"dynamic batching with max_batch_size {model.max_batch_size} merges nothing"
-        )
+        text = f"dynamic batching with max_batch_size {model.max_batch_size} merges nothing"
+        yield Problem(at, text)
         return
     for tensor in model.config.children("input"):
         dims = tensor.numbers("dims")
@@ -106,24 +109,33 @@ def _cold(model: Model, _: Repository) -> Iterator[Problem]:
 def _left_placeholders(model: Model, _: Repository) -> Iterator[Problem]:
     if "${" not in model.text:
         return
+    unset = [node.value_at for node in _unset_parameters(model)]
     for token in tokenize(model.text):
         for match in _PLACEHOLDER.finditer(token.text) if token.kind == TokenKind.STRING else ():
             at = Span(token.start + match.start(), token.start + match.end())
-            yield Problem(at, f"{match[0]} was not filled in")
+            if not any(each.start <= at.start < each.end for each in unset):
+                yield Problem(at, f"{match[0]} was not filled in")
+
+
+def _unset_parameters(model: Model) -> list[Node]:
+    """Parameters of which TensorRT-LLM's backend takes an unfilled value for none."""
+    entries = model.config.entries("parameters") if model.backend == "tensorrtllm" else []
+    return [entry.node for entry in entries if entry.key not in TRT_LLM_VALUES]
 
 
 @check("TRN607", WARNING)
 def _tensorrt_llm(model: Model, _: Repository) -> Iterator[Problem]:
+    """Follows getBatchingTypeFromParams and getGuidedDecodingConfigFromParams."""
     if model.backend != "tensorrtllm":
         return
     keys = {str(entry.key) for entry in model.config.entries("parameters")}
-    for key in TRT_LLM_REQUIRED:
-        if key not in keys:
-            yield Problem(
-                model.at(model.config),
-                f"parameter '{key}' is missing: TensorRT-LLM's C++ backend reads it without a "
-                "default",
-            )
+    guided = TRT_LLM_GUIDED if model.options.triton >= GUIDED_SINCE else ()
+    missing = [key for key in ("gpt_model_type", *guided) if key not in keys]
+    if not keys & set(TRT_LLM_PATHS):
+        missing.append(" or ".join(TRT_LLM_PATHS))
+    for key in missing:
+        text = f"parameter '{key}' is missing: TensorRT-LLM's C++ backend does not load without it"
+        yield Problem(model.at(model.config), text)
 
 
 @opinion("TRN605")

@@ -38,10 +38,8 @@ def _default_priority(model: Model, _: Repository) -> Iterator[Problem]:
     levels = int(batching.number("priority_levels"))
     level = int(batching.number("default_priority_level")) if levels else 0
     if levels and not 1 <= level <= levels:
-        yield Problem(
-            model.at(batching, "default_priority_level"),
-            f"default_priority_level is {level}; with {levels} levels it is from 1 to {levels}",
-        )
+        text = f"default_priority_level is {level}; with {levels} levels it is from 1 to {levels}"
+        yield Problem(model.at(batching, "default_priority_level"), text)
 
 
 @check("TRN303", ERROR)
@@ -50,9 +48,8 @@ def _priority_keys(model: Model, _: Repository) -> Iterator[Problem]:
     levels = int(batching.number("priority_levels"))
     for entry in batching.entries("priority_queue_policy") if levels else []:
         if not 1 <= int(entry.key) <= levels:
-            yield Problem(
-                entry.node.at, f"queue policy of priority {entry.key}; levels are 1 to {levels}"
-            )
+            text = f"queue policy of priority {entry.key}; levels are 1 to {levels}"
+            yield Problem(entry.node.at, text)
 
 
 @check("TRN304", ERROR)

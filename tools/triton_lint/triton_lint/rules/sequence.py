@@ -45,19 +45,16 @@ def _control_values(model: Model, _: Repository) -> Iterator[Problem]:
         given = [name for name in _VALUES if name in control]
         if kind == _CORRELATION:
             if given:
-                yield Problem(
-                    model.at(control, given[0]), f"{kind} takes a data_type, no {given[0]}"
-                )
+                text = f"{kind} takes a data_type, no {given[0]}"
+                yield Problem(model.at(control, given[0]), text)
             if control.text("data_type") not in _CORRELATION_TYPES:
-                yield Problem(
-                    model.at(control, "data_type"), f"{kind} is of {', '.join(_CORRELATION_TYPES)}"
-                )
+                text = f"{kind} is of {', '.join(_CORRELATION_TYPES)}"
+                yield Problem(model.at(control, "data_type"), text)
         elif len(given) != 1:
             yield Problem(control.at, f"{kind} takes one of {', '.join(_VALUES)}, not {len(given)}")
         elif len(control.nodes(given[0])) != 2:
-            yield Problem(
-                model.at(control, given[0]), f"{given[0]} takes 2 values: for false and for true"
-            )
+            text = f"{given[0]} takes 2 values: for false and for true"
+            yield Problem(model.at(control, given[0]), text)
 
 
 @check("TRN314", ERROR)
@@ -71,10 +68,8 @@ def _utilization(model: Model, _: Repository) -> Iterator[Problem]:
     direct = model.config.child_or_empty("sequence_batching").child_or_empty("direct")
     share = direct.number("minimum_slot_utilization")
     if not 0 <= share <= 1:
-        yield Problem(
-            model.at(direct, "minimum_slot_utilization"),
-            f"minimum_slot_utilization is {share:g}; it is from 0 to 1",
-        )
+        text = f"minimum_slot_utilization is {share:g}; it is from 0 to 1"
+        yield Problem(model.at(direct, "minimum_slot_utilization"), text)
 
 
 def _states(model: Model) -> list[Message]:
@@ -129,6 +124,5 @@ def _growable(model: Model, _: Repository) -> Iterator[Problem]:
 def _strategy_path(model: Model, _: Repository) -> Iterator[Problem]:
     for entry in model.config.entries("parameters"):
         if entry.key == "TRITON_BATCH_STRATEGY_PATH" and "sequence_batching" in model.config:
-            yield Problem(
-                entry.node.at, "a custom batching strategy can't be with sequence_batching"
-            )
+            text = "a custom batching strategy can't be with sequence_batching"
+            yield Problem(entry.node.at, text)

@@ -42,9 +42,8 @@ def _no_dims(model: Model, _: Repository) -> Iterator[Problem]:
         return
     for label, tensor in _tensors(model):
         if "dims" not in tensor:
-            yield Problem(
-                tensor.at, f"{label} has no dims: [ 1 ] for a scalar, -1 for a size that varies"
-            )
+            text = f"{label} has no dims: [ 1 ] for a scalar, -1 for a size that varies"
+            yield Problem(tensor.at, text)
 
 
 @check("TRN204", ERROR, each_alone=True)
@@ -54,9 +53,8 @@ def _bad_dims(model: Model, _: Repository) -> Iterator[Problem]:
         nodes = tensor.nodes("dims") + (reshape.nodes("shape") if reshape else [])
         for node in nodes:
             if isinstance(node.value, int) and node.value < 1 and node.value != -1:
-                yield Problem(
-                    node.value_at, f"{label}: size {node.value}; sizes are 1 or more, or -1"
-                )
+                text = f"{label}: size {node.value}; sizes are 1 or more, or -1"
+                yield Problem(node.value_at, text)
 
 
 @check("TRN205", ERROR, each_alone=True)
@@ -108,10 +106,8 @@ def _non_linear(model: Model, _: Repository) -> Iterator[Problem]:
         return
     for label, tensor in _tensors(model):
         if tensor.flag("is_non_linear_format_io") and _has_not_three(model, tensor):
-            yield Problem(
-                model.at(tensor, "is_non_linear_format_io"),
-                f"{label}: is_non_linear_format_io needs 3 dims",
-            )
+            text = f"{label}: is_non_linear_format_io needs 3 dims"
+            yield Problem(model.at(tensor, "is_non_linear_format_io"), text)
 
 
 @check("TRN209", WARNING)
@@ -127,10 +123,8 @@ def _twice(model: Model, _: Repository) -> Iterator[Problem]:
 def _ragged(model: Model, _: Repository) -> Iterator[Problem]:
     for tensor in model.config.children("input"):
         if tensor.flag("allow_ragged_batch") and model.max_batch_size == 0:
-            yield Problem(
-                model.at(tensor, "allow_ragged_batch"),
-                f"input '{tensor.text('name')}' allows ragged batches, and max_batch_size is 0",
-            )
+            text = f"input '{tensor.text('name')}' allows ragged batches, and max_batch_size is 0"
+            yield Problem(model.at(tensor, "allow_ragged_batch"), text)
 
 
 @check("TRN211", ERROR)
@@ -139,18 +133,16 @@ def _batch_tensors(model: Model, _: Repository) -> Iterator[Problem]:
         for message in model.config.children(side):
             sources = message.texts("source_input")
             if len(sources) != 1:
-                yield Problem(
-                    message.at, f"{side} takes exactly one source_input, not {len(sources)}"
-                )
+                text = f"{side} takes exactly one source_input, not {len(sources)}"
+                yield Problem(message.at, text)
             if message.text("kind").lstrip("-").isdecimal():
                 yield Problem(model.at(message, "kind"), f"{side} has no such kind")
             if side == "batch_input" and message.text("data_type") not in (
                 "TYPE_INT32",
                 "TYPE_FP32",
             ):
-                yield Problem(
-                    model.at(message, "data_type"), f"{side} is of TYPE_INT32 or TYPE_FP32"
-                )
+                text = f"{side} is of TYPE_INT32 or TYPE_FP32"
+                yield Problem(model.at(message, "data_type"), text)
 
 
 @check("TRN212", ERROR)
@@ -178,10 +170,8 @@ def _batch_names(model: Model, _: Repository) -> Iterator[Problem]:
 @check("TRN213", ERROR)
 def _negative_batch(model: Model, _: Repository) -> Iterator[Problem]:
     if model.max_batch_size < 0:
-        yield Problem(
-            model.at(model.config, "max_batch_size"),
-            f"max_batch_size is {model.max_batch_size}; 0 means that there is no batch dimension",
-        )
+        text = f"max_batch_size is {model.max_batch_size}; 0 means that there is no batch dimension"
+        yield Problem(model.at(model.config, "max_batch_size"), text)
 
 
 @check("TRN214", ERROR)

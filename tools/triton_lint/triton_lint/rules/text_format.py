@@ -43,18 +43,9 @@ def _repeated(message: Message, name: str) -> Iterator[Problem]:
         yield Problem(entry.node.at, f"'{name}' has the key '{key}' already; the last one counts")
 
 
-READING_RULES = (
-    Rule(rule_ids.UNREADABLE, ERROR),
-    Rule(rule_ids.SYNTAX, ERROR),
-    Rule(rule_ids.UNKNOWN_FIELD, ERROR),
-    Rule(rule_ids.ENUMERATOR, ERROR),
-    Rule(rule_ids.WRONG_TYPE, ERROR),
-    Rule(rule_ids.DUPLICATE, ERROR),
-    Rule(rule_ids.ONEOF, ERROR),
-    Rule(rule_ids.PLACEHOLDER, ERROR),
-    Rule(rule_ids.UNCLOSED, ERROR),
-    Rule(rule_ids.JUNK, ERROR),
-    Rule(rule_ids.NEWER_FIELD, ERROR),
-    Rule(rule_ids.TOO_LARGE, WARNING),
-    Rule(rule_ids.ENCODING, WARNING),
+_WARNINGS = (rule_ids.TOO_LARGE, rule_ids.ENCODING)
+READING_RULES = tuple(
+    Rule(each, WARNING if each in _WARNINGS else ERROR)
+    for name, each in vars(rule_ids).items()
+    if name.isupper()
 )
