@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TextIO
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -51,7 +52,7 @@ Folders = dict[str, Collection]
 @click.option(
     "--json",
     "target",
-    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    type=click.File("w", encoding="utf-8", lazy=False),
     metavar="FILE",
     help="Also write all figures and answers to this file.",
 )
@@ -60,7 +61,7 @@ def evaluate(
     questions: Path,
     documents: Path,
     refusals: tuple[str, ...],
-    target: Path | None,
+    target: TextIO | None,
     url: str,
     timeout: float,
 ) -> int:
@@ -76,7 +77,7 @@ def evaluate(
             note(f"{outcome.question.id}: {outcome.error}")
     splits = by_split(outcomes)
     if target:
-        target.write_text(_raw(splits, outcomes), encoding="utf-8")
+        target.write(_raw(splits, outcomes))
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     for title, rows in tables({split: figures(part) for split, part in splits.items()}).items():
         console.print(_table(title, rows))
