@@ -237,6 +237,7 @@ def test_questions_are_read(tmp_path: Path) -> None:
         ({**GOOD, "id": "b", "answers": ["30", " "]}, "'answers' has an empty one"),
         ({**GOOD, "id": "b", "evidence": " "}, "document, answers without evidence"),
         ({"id": "b", "question": "?", "document": "x"}, "document without answers, evidence"),
+        ({"id": "b", "question": "?", "split": "all"}, "'split' is 'all', which names all"),
         (GOOD, "id 'a' is that of line 1 too"),
     ],
 )

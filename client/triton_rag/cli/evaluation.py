@@ -24,7 +24,7 @@ from triton_rag.client import Client
 from triton_rag.errors import InvalidRequest
 from triton_rag.evaluation.figures import figures
 from triton_rag.evaluation.outcomes import REFUSALS, Outcome, ask_question
-from triton_rag.evaluation.questions import Question, QuestionsError, check, read_questions
+from triton_rag.evaluation.questions import ALL, Question, QuestionsError, check, read_questions
 
 WIDTH = 110
 """Columns of the tables where there is no terminal."""
@@ -104,7 +104,7 @@ def by_split(outcomes: Sequence[Outcome]) -> dict[str, Sequence[Outcome]]:
     parts: dict[str, Sequence[Outcome]] = {
         name: [outcome for outcome in outcomes if outcome.question.split == name] for name in names
     }
-    return {**parts, "all": outcomes} if len(parts) > 1 else {"all": outcomes}
+    return {**parts, ALL: outcomes} if len(parts) > 1 else {ALL: outcomes}
 
 
 def _read_folders(path: Path, asked: Sequence[Question], documents: Path) -> Folders:
