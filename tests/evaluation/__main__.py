@@ -33,11 +33,11 @@ def main() -> None:
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         click.echo(f"{outcome.question.id}: {outcome.error}", err=True)
+    if failed:
+        raise click.ClickException(f"{len(failed)} of {len(outcomes)} failed; no page is written")
     splits = {name: figures(part) for name, part in by_split(outcomes).items()}
     PAGE.write_text(page(splits, _models(), describe()), encoding="utf-8")
-    click.echo(f"written: {PAGE.relative_to(ROOT)}; {len(failed)} of {len(outcomes)} failed")
-    if failed:
-        raise click.exceptions.Exit(1)
+    click.echo(f"written: {PAGE.relative_to(ROOT)}")
 
 
 def _models() -> dict[str, str]:

@@ -48,6 +48,8 @@ def answer(text: str, reason: str = "stop", citations: tuple[int, ...] = ()) -> 
         ("call ``task_done()`` then", "task_done"),
         ("it’s “done”", 'it\'s "done"'),
         ("[:memory:]", ":memory:"),
+        ("see notes.bak", ".bak"),
+        ("首都は東京都です", "東京"),
     ],
 )
 def test_an_answer_is_found_however_it_is_written(text: str, expected: str) -> None:
@@ -72,6 +74,7 @@ def test_an_answer_is_whole_words(text: str, expected: str) -> None:
 def test_words_of_the_evidence_are_counted_once() -> None:
     assert share_of_words("the tower", "The tower is the tower") == pytest.approx(2 / 3)
     assert share_of_words("anything", "") == 0.0
+    assert share_of_words("首都は東京です。", "東京です") == 1.0
 
 
 # --- judgement -------------------------------------------------------------------------------
@@ -234,6 +237,7 @@ def test_questions_are_read(tmp_path: Path) -> None:
         ({**GOOD, "id": "b", "answers": ["30", " "]}, "'answers' has an empty one"),
         ({**GOOD, "id": "b", "evidence": " "}, "document, answers without evidence"),
         ({"id": "b", "question": "?", "document": "x"}, "document without answers, evidence"),
+        ({"id": "b", "question": "?", "split": "all"}, "'split' is 'all', which names all"),
         (GOOD, "id 'a' is that of line 1 too"),
     ],
 )
@@ -344,3 +348,12 @@ def test_a_server_that_is_not_there(
     given = ["evaluate", str(path), "--documents", str(documents), "--url", "unix:/nowhere/x"]
     assert main(given) == 1
     assert "no connection to a Triton server" in capsys.readouterr().err
+
+
+def test_a_target_that_cannot_be_written_is_refused_before_the_run(
+    tmp_path: Path, documents: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, GOOD)
+    given = ["evaluate", str(path), "--documents", str(documents), "--url", "unix:/nowhere/x"]
+    assert main([*given, "--json", str(tmp_path / "none" / "raw.json")]) == 2
+    assert "No such file" in capsys.readouterr().err

@@ -4,9 +4,13 @@ import csv
 import hashlib
 from collections import Counter
 
+from triton_rag.cli.evaluation import by_split
+from triton_rag.evaluation.figures import figures
+from triton_rag.evaluation.outcomes import Outcome
 from triton_rag.evaluation.questions import check, read_questions
 
 from builders.spec import ROOT
+from tests.evaluation.page import page
 
 FOLDER = ROOT / "tests" / "evaluation"
 DOCUMENTS = {
@@ -47,3 +51,14 @@ def test_every_document_has_an_origin_and_a_licence() -> None:
     assert all(row["licence"] and row["version"] for row in rows.values())
     packages = {row["debian_package"] for row in rows.values()} - {"base-files"}
     assert packages == {path.stem for path in (FOLDER / "copyright").iterdir()}
+
+
+def test_the_page_has_a_row_for_each_split() -> None:
+    outcomes = [Outcome(question, 1, 1, 1, seconds=1.0) for question in QUESTIONS]
+    splits = {name: figures(part) for name, part in by_split(outcomes).items()}
+    made = page(splits, {"llm": "some-model (fp32)"}, "a machine")
+    assert f"{len(QUESTIONS)} questions over {len(DOCUMENTS)} documents" in made
+    assert "| llm | some-model (fp32) |" in made
+    lines = made.splitlines()
+    for split in ("held_out", "tune", "all"):
+        assert sum(line.startswith(f"| {split} |") for line in lines) == 5

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TextIO
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -23,7 +24,7 @@ from triton_rag.client import Client
 from triton_rag.errors import InvalidRequest
 from triton_rag.evaluation.figures import figures
 from triton_rag.evaluation.outcomes import REFUSALS, Outcome, ask_question
-from triton_rag.evaluation.questions import Question, QuestionsError, check, read_questions
+from triton_rag.evaluation.questions import ALL, Question, QuestionsError, check, read_questions
 
 WIDTH = 110
 """Columns of the tables where there is no terminal."""
@@ -51,7 +52,7 @@ Folders = dict[str, Collection]
 @click.option(
     "--json",
     "target",
-    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    type=click.File("w", encoding="utf-8", lazy=False),
     metavar="FILE",
     help="Also write all figures and answers to this file.",
 )
@@ -60,7 +61,7 @@ def evaluate(
     questions: Path,
     documents: Path,
     refusals: tuple[str, ...],
-    target: Path | None,
+    target: TextIO | None,
     url: str,
     timeout: float,
 ) -> int:
@@ -76,7 +77,7 @@ def evaluate(
             note(f"{outcome.question.id}: {outcome.error}")
     splits = by_split(outcomes)
     if target:
-        target.write_text(_raw(splits, outcomes), encoding="utf-8")
+        target.write(_raw(splits, outcomes))
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     for title, rows in tables({split: figures(part) for split, part in splits.items()}).items():
         console.print(_table(title, rows))
@@ -103,7 +104,7 @@ def by_split(outcomes: Sequence[Outcome]) -> dict[str, Sequence[Outcome]]:
     parts: dict[str, Sequence[Outcome]] = {
         name: [outcome for outcome in outcomes if outcome.question.split == name] for name in names
     }
-    return {**parts, "all": outcomes} if len(parts) > 1 else {"all": outcomes}
+    return {**parts, ALL: outcomes} if len(parts) > 1 else {ALL: outcomes}
 
 
 def _read_folders(path: Path, asked: Sequence[Question], documents: Path) -> Folders:

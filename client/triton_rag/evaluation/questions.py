@@ -10,6 +10,8 @@ from typing import Any
 
 from triton_rag.evaluation.text import holds, normalized, one_line
 
+ALL = "all"
+"""Names the figures of all questions together, so no split may."""
 MOST_FAULTS = 10
 """More than these are counted, not shown."""
 
@@ -122,6 +124,8 @@ def _require_whole(question: Question) -> None:
     for name in ("id", "question"):
         if not getattr(question, name).strip():
             raise ValueError(f"'{name}' is empty")
+    if question.split == ALL:
+        raise ValueError(f"'split' is '{ALL}', which names all questions together")
     parts = {"document": question.document, "answers": question.answers}
     parts["evidence"] = question.evidence.strip()
     given = [name for name, value in parts.items() if value]

@@ -5,6 +5,9 @@ from unicodedata import normalize
 
 _GROUPED_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?:[,'\u00a0\u2009\u202f]\d{3})+(?!\d)")
 """No plain spaces: `80 443` are two numbers."""
+_FIRST_UNSPACED = "\u0e00"
+"""Thai, Chinese and Japanese begin here; each of their characters counts as a word."""
+_WORD = re.compile(r"[^\W\u0e00-\U0010ffff]+|[\u0e00-\U0010ffff]")
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "`": None, "*": None})
 
 
@@ -31,8 +34,15 @@ def share_of_words(text: str, of: str) -> float:
 
 
 def _whole(answer: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)")
+    before = r"(?<!\w)" if _is_spaced(answer[:1]) else ""
+    after = r"(?!\w)" if _is_spaced(answer[-1:]) else ""
+    return re.compile(before + re.escape(answer) + after)
+
+
+def _is_spaced(character: str) -> bool:
+    """Whether it is part of a word in a script that puts spaces between words."""
+    return character.isalnum() and character < _FIRST_UNSPACED
 
 
 def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", normalized(text)))
+    return {word for word in _WORD.findall(normalized(text)) if word.isalnum() or len(word) > 1}
