@@ -136,7 +136,7 @@ def _loaded(kind: type[EncoderStage], context: StageContext) -> EncoderStage:
     except RuntimeError as error:
         said = [line for line in str(error).splitlines() if line.strip()] or ["no message"]
         raise ManifestError(
-            f"the engine '{context.parameters['engine']}' of its placement can't load it: {said[-1]}"
+            f"its placement's engine '{context.parameters['engine']}' can't load it: {said[-1]}"
         ) from error
 
 
