@@ -29,13 +29,17 @@ MOST_LOGIT = {"fp32": 0.001, "fp16": 0.02}
 
 
 def sample_texts(max_tokens: int) -> list[str]:
-    """Texts of several scripts and lengths; the last one is longer than `max_tokens`."""
+    """Texts of several scripts and lengths; the last one is longer than `max_tokens`.
+
+    Two of them differ a little in length, so that they share a batch, one of them padded.
+    """
     long = " ".join(_SENTENCE.format(n=n, m=n % 9) for n in range(max(4, max_tokens // 8)))
     return [
         "hello",
         "The gateway LISTENS on port 8123.",
         "東京の天気は晴れです。 Le navire part à midi.",
         " ".join(_SENTENCE.format(n=n, m=n) for n in range(3)),
+        " ".join(_SENTENCE.format(n=n, m=n) for n in range(3)) + " All are closed at noon.",
         long,
     ]
 

@@ -49,8 +49,9 @@ def _make_onnx(
     return steps.step("export", export)
 
 
-ONNX = Recipe("onnx", ("torch", "transformers"), partial(_make_onnx, "fp32"))
-ONNX_FP16 = Recipe("onnx", ("torch", "transformers"), partial(_make_onnx, "fp16"), precision="fp16")
+_ONNX_TOOLS = ("torch", "transformers", "sentence-transformers")
+ONNX = Recipe("onnx", _ONNX_TOOLS, partial(_make_onnx, "fp32"))
+ONNX_FP16 = Recipe("onnx", _ONNX_TOOLS, partial(_make_onnx, "fp16"), precision="fp16")
 OPENVINO = Recipe("openvino", cpu_llm.TOOLS, cpu_llm.make)
 
 

@@ -1,8 +1,7 @@
 """Encoders to ONNX: one artefact each, with pooling inside the graph; FP32 for CPUs, FP16 for GPUs.
 
 The graph is the reference implementation, traced: sentence-transformers' modules for an embedder,
-transformers' classifier for a reranker. Only the masks are made here, since transformers' own can't
-be traced.
+transformers' classifier for a reranker. Only what can't be traced is replaced.
 
 FP16 is the checkpoint cast by torch before the export: no converter, and no list of operators to
 keep in FP32. What could overflow or lose digits over many tokens stays FP32: pooling, the length
@@ -15,6 +14,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from unittest import mock
 
 from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import load_classifier, load_embedder
@@ -47,7 +47,7 @@ def export_encoder(
     model, names, output = _encoder(spec, checkpoint, dtype)
     example = tuple(torch.ones((2, 8), dtype=torch.int64) for _ in names)
     axes = {name: {0: "rows", 1: "tokens"} for name in names} | {output: {0: "rows"}}
-    with torch.no_grad(), _traceable_masks():
+    with torch.no_grad(), _traceable():
         torch.onnx.export(
             model.eval(),
             example,
@@ -128,21 +128,25 @@ def _reranker(
 
 
 @contextlib.contextmanager
-def _traceable_masks() -> Iterator[None]:
-    """transformers' masks for eager attention, by broadcasting alone.
+def _traceable() -> Iterator[None]:
+    """Replaces what a trace of transformers 5.5 would freeze, or make a branch of.
 
-    Its own decide by the mask's values what they can leave out, which a trace would freeze
-    (masking_utils.py, transformers 5.5).
+    Its masks for eager attention decide by the mask's values what they can leave out
+    (masking_utils.py). DeBERTa has scripted branches for queries and keys of different lengths,
+    which an encoder never has; OpenVINO refuses them, for their rank is not known.
     """
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+    from transformers.models.deberta import modeling_deberta as deberta
+    from transformers.models.deberta_v2 import modeling_deberta_v2 as deberta_v2
 
-    masks = ALL_MASK_ATTENTION_FUNCTIONS
-    own = masks["eager"]
-    masks["eager"] = _eager_mask
-    try:
+    masks = ALL_MASK_ATTENTION_FUNCTIONS._global_mapping
+    with (
+        mock.patch.dict(masks, eager=_eager_mask),
+        mock.patch.object(deberta, "build_rpos", lambda query, key, positions: positions),
+        mock.patch.object(deberta, "uneven_size_corrected", lambda scores, *_: scores),
+        mock.patch.object(deberta_v2, "build_rpos", lambda query, key, positions, *_: positions),
+    ):
         yield
-    finally:
-        masks["eager"] = own
 
 
 def _eager_mask(

@@ -38,7 +38,8 @@ def encode(
 
     An embedder's texts count as texts, as queries and as passages; a reranker's belong to `query`.
     """
-    placed = sku.place(spec.role).parameters | {"precision": "fp32"}
+    # Kept rows would be given again, and none be computed together with others.
+    placed = sku.place(spec.role).parameters | {"precision": "fp32", "cached_rows": 0}
     question = {
         "folder": str(folder),
         "parameters": {name: str(value) for name, value in placed.items()},

@@ -26,7 +26,7 @@ from python_backends.engines.load import load_llm_engine
 from python_backends.errors import MachineError, RequestError
 from python_backends.generation.chat_template import ChatTemplate
 from python_backends.stage import Stage
-from python_backends.stages.encoder import EmbedderStage, RerankerStage
+from python_backends.stages.encoder import EmbedderStage, EncoderStage, RerankerStage
 from python_backends.stages.pair_tokenizer import PairTokenizerStage
 from python_backends.stages.prompt_builder import PromptBuilderStage
 from python_backends.stages.tokenizer import TokenizerStage
@@ -120,13 +120,24 @@ def encode(
     """The rows of an encoder for each text, computed alone and all together."""
     context = _context(Path(folder), parameters)
     is_embedder = context.engine_folder().manifest.role == "embedder"
-    stage = EmbedderStage(context) if is_embedder else RerankerStage(context)
+    stage = _loaded(EmbedderStage if is_embedder else RerankerStage, context)
     ask = partial(_embedder_rows if is_embedder else _reranker_rows, context, query)
     requests = [ask([text]) for text in texts]
     alone = [stage.run([request])[0] for group in zip(*requests, strict=True) for request in group]
     together = [stage.run(list(ask(texts)))]
     output = stage.contract.outputs[0].name
     return {"alone": _rows(alone, output), "together": _rows(together[0], output)}
+
+
+def _loaded(kind: type[EncoderStage], context: StageContext) -> EncoderStage:
+    """Raises `ManifestError` when the engine's library refuses the model."""
+    try:
+        return kind(context)
+    except RuntimeError as error:
+        said = [line for line in str(error).splitlines() if line.strip()] or ["no message"]
+        raise ManifestError(
+            f"its placement's engine '{context.parameters['engine']}' can't load it: {said[-1]}"
+        ) from error
 
 
 def _embedder_rows(context: StageContext, query: str, texts: Sequence[str]) -> list[Tensors]:

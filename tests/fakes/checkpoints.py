@@ -1,10 +1,14 @@
-"""Checkpoint folders that pass the checks and can't be exported."""
+"""Checkpoint folders that pass the checks and can't be exported, and builds that export nothing."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from safetensors.numpy import save_file
 
+from builders import encoder_reference, resources
+from builders import engine as engines
 from tests.fakes import folders
 
 
@@ -15,3 +19,15 @@ def make_checkpoint(path: Path) -> Path:
     (path / "config.json").write_text('{"eos_token_id": 2}')
     save_file({"w": np.zeros((64, 64), np.float32)}, path / "model.safetensors")
     return path
+
+
+def stub_encoder_builds(
+    monkeypatch: pytest.MonkeyPatch, home: Path, export: Callable[..., object]
+) -> None:
+    """Build into `home` with `export` as the exporter, and compare with no reference."""
+    for name in ("ENGINES", "WORK", "LOGS"):
+        monkeypatch.setattr(engines, name, home / name.lower())
+    monkeypatch.setattr(resources, "_SPARE_BYTES", 0)
+    monkeypatch.setattr(engines, "export_encoder", export)
+    monkeypatch.setattr(encoder_reference, "write_reference", lambda *_: None)
+    monkeypatch.setattr(engines, "_compared_encoder", lambda *_: "not compared")

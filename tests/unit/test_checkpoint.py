@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from builders import checkpoint as checkpoints
 from builders import engine as engines
 from builders import recipe, resources
 from builders.build_lock import HOLDER_FILE, LOCK_FILE
-from builders.checkpoint import Checkpoint, open_checkpoint
+from builders.checkpoint import SCHEMES, Checkpoint, open_checkpoint
 from builders.engine import build_engine, engine_key
 from builders.errors import BuildError
-from builders.onnx_export import pooling
 from builders.spec import ModelSpec, Placement, SamplingSpec, Sku, load_sku
 from ensembles.manifest import read_manifest
-from tests.fakes import folders
+from tests.fakes import checkpoints, folders
 
 SKU = Sku(name="cpu", config_name="cpu", placement={})
 
@@ -163,9 +161,7 @@ def test_a_missing_folder_lists_the_kinds_of_sources(tmp_path):
 
 @pytest.mark.parametrize("source", ["s3://bucket/x", "reference://poet"])
 def test_an_unknown_source_lists_the_possible_ones(tmp_path, source):
-    assert f"source '{source}'; possible: {checkpoints.SCHEMES}" in refusal(
-        spec_of(source), tmp_path
-    )
+    assert f"source '{source}'; possible: {SCHEMES}" in refusal(spec_of(source), tmp_path)
 
 
 def test_a_hub_checkpoint_needs_a_revision(tmp_path):
@@ -226,15 +222,12 @@ def test_the_key_ignores_where_it_came_from_and_how_it_is_placed():
 def export(monkeypatch, tmp_path):
     """Stands for the exporters (torch, optimum): a file, and how often it was made."""
     made = []
-    for name in ("ENGINES", "WORK", "LOGS"):
-        monkeypatch.setattr(engines, name, tmp_path / name.lower())
-    monkeypatch.setattr(resources, "_SPARE_BYTES", 0)
 
     def export_encoder(spec, checkpoint, target, precision):
         made.append(target)
         target.write_text("onnx")
 
-    monkeypatch.setattr(engines, "export_encoder", export_encoder)
+    checkpoints.stub_encoder_builds(monkeypatch, tmp_path, export_encoder)
     return made
 
 
@@ -264,30 +257,6 @@ def test_a_full_disk_is_found_before_the_export(folder, export, monkeypatch):
     with pytest.raises(BuildError, match=r"disk: .* GiB needed under .* GiB free"):
         build_engine(spec_of(folder), SKU, lambda _: None)
     assert export == []
-
-
-@pytest.mark.parametrize(
-    ("config", "modules", "expected"),
-    [
-        ('{"pooling_mode_cls_token": true}', [], ("cls", False)),
-        ('{"pooling_mode_mean_tokens": true}', ["x.Normalize"], ("mean", True)),
-        ('{"pooling_mode": "mean"}', [], ("mean", False)),
-    ],
-)
-def test_pooling_is_what_sentence_transformers_would_do(tmp_path, config, modules, expected):
-    assert pooling(tmp_path) == ("mean", True), "a checkpoint that does not say"
-    (tmp_path / "modules.json").write_text(json.dumps([{"type": t} for t in modules]))
-    (tmp_path / "1_Pooling").mkdir()
-    (tmp_path / "1_Pooling" / "config.json").write_text(config)
-    assert pooling(tmp_path) == expected
-
-
-def test_other_poolings_are_refused(tmp_path):
-    (tmp_path / "modules.json").write_text("[]")
-    (tmp_path / "1_Pooling").mkdir()
-    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_max_tokens": true}')
-    with pytest.raises(BuildError, match="other than mean or cls"):
-        pooling(tmp_path)
 
 
 def test_an_encoder_for_a_gpu_is_made_in_fp16_and_says_for_which(folder, export, monkeypatch):

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from builders import build_lock, engine_builds, engines_gc, recipe, resources
+from builders import build_lock, engine_builds, engines_gc
 from builders import cli as clis
 from builders import engine as engines
+from builders import recipe as recipes
 from builders.engine import build_engine, recipe_for
 from builders.engine_builds import EngineBuild
 from builders.engines_gc import collect
@@ -35,11 +36,10 @@ def spec_of(checkpoint: Path, **changes: object) -> ModelSpec:
 
 @pytest.fixture(autouse=True)
 def build_folder(tmp_path, monkeypatch):
-    for name in ("ENGINES", "WORK", "LOGS"):
-        monkeypatch.setattr(engines, name, tmp_path / name.lower())
-    monkeypatch.setattr(resources, "_SPARE_BYTES", 0)
-    monkeypatch.setattr(engines, "export_encoder", lambda s, c, to, _: to.write_text("onnx" * 1000))
-    monkeypatch.setattr(recipe, "version", lambda tool: "1.0")
+    checkpoints.stub_encoder_builds(
+        monkeypatch, tmp_path, lambda s, c, to, _: to.write_text("onnx" * 1000)
+    )
+    monkeypatch.setattr(recipes, "version", lambda tool: "1.0")
     return tmp_path
 
 
@@ -62,8 +62,8 @@ def test_what_is_up_to_date_has_no_reasons(checkpoint):
 def test_every_part_of_the_key_that_differs_is_told_old_and_new(checkpoint, monkeypatch):
     build(spec_of(checkpoint))
     (checkpoint / "extra.txt").write_text("x")
-    monkeypatch.setattr(recipe, "version", lambda tool: "2.0" if tool == "torch" else "1.0")
-    monkeypatch.setattr(recipe, "_FORMAT", 99)
+    monkeypatch.setattr(recipes, "version", lambda tool: "2.0" if tool == "torch" else "1.0")
+    monkeypatch.setattr(recipes, "_FORMAT", 99)
     changed = spec_of(checkpoint, precision="bf16", sampling=SamplingSpec(top_k=3))
     hashes, form, *rest = rebuild_reasons(changed, SKU)
     assert hashes.startswith("checkpoint: ")
@@ -76,9 +76,9 @@ def test_every_part_of_the_key_that_differs_is_told_old_and_new(checkpoint, monk
 def test_tools_that_come_and_go_are_told(checkpoint):
     spec = spec_of(checkpoint)
     build(spec)
-    recipe = engines.Recipe("onnx", ("torch", "olive"), engines.ONNX.make)
+    recipe = engines.Recipe("onnx", (*engines.ONNX.tools[1:], "olive"), engines.ONNX.make)
     assert rebuild_reasons(spec, SKU, recipe) == [
-        "tools.transformers: 1.0 → gone",
+        "tools.torch: 1.0 → gone",
         "tools.olive: new, 1.0",
     ]
 
@@ -209,7 +209,7 @@ def test_builds_and_explanations_are_a_line_a_model(specs, capsys):
         "embedder two: a build is due", "  no engine of it for SKU 'cpu'",
     ]  # fmt: skip
     assert clis.main(["build-engines", "--jobs", "1"]) == 0
-    first, made, *_ = capsys.readouterr().out.splitlines()
+    first, _, made, *_ = capsys.readouterr().out.splitlines()
     assert first == f"[1/2] embedder one: making fp32 engine from {specs[0].source} …"
     assert made.startswith("[1/2] embedder one: made in 0.")
     assert clis.main(["rebuild-reasons"]) == 0
