@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from python_backends.errors import RequestError
-from python_backends.stages.passage_selector import PassageSelectorStage
+from python_backends.stages.passage_selector import PassageSelectorStage, cosines
 from python_backends.stages.passage_splitter import PassageSplitterStage, split
 from python_backends.stages.source_ranker import SourceRankerStage
 from tests.fakes import folders
@@ -184,3 +184,11 @@ def test_the_number_of_sources_is_the_requests():
     assert ranked(num_sources=3)["sources"].tolist() == [b"c1", b"c2", b"c0"]
     with pytest.raises(RequestError, match="num_sources: -2 given"):
         ranked(num_sources=-2)
+
+
+def test_similarity_is_a_cosine_whatever_the_lengths():
+    """Not every embedder normalizes its rows, and one of zeros has no direction."""
+    rows = np.array([[3, 0], [0, 5], [-7, 0], [0, 0], [2, 2]], dtype=np.float32)
+    found = cosines(rows, np.array([4, 0], dtype=np.float32))
+    np.testing.assert_allclose(found, [1, 0, -1, 0, np.sqrt(0.5)], rtol=1e-6)
+    assert found.dtype == np.float32

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ensembles.manifest import TOKENIZER_FILE, ManifestError
+from ensembles.manifest import TOKENIZER_FILE, ManifestError, Prefixes
 from python_backends.errors import RequestError
 from python_backends.stages.pair_tokenizer import PairTokenizerStage
 from python_backends.stages.tokenizer import TokenizerStage
@@ -88,3 +88,26 @@ def test_a_tokenizer_that_changed_since_the_build_does_not_load(folder):
     folders.word_level(["a", "b", "c"]).save(str(folder / TOKENIZER_FILE))
     with pytest.raises(ManifestError, match="has changed since the build"):
         TokenizerStage(context(folder))
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids"),
+    [
+        ({}, [CLS, B, SEP]),
+        ({"input_type": "text"}, [CLS, B, SEP]),
+        ({"input_type": "query"}, [CLS, A, B, SEP]),
+        ({"input_type": "passage"}, [CLS, A, A, B, SEP]),
+    ],
+)
+def test_a_text_gets_the_prefix_of_what_it_is(tmp_path, kind, ids):
+    prefixes = Prefixes(query="a ", passage="a a ")
+    path = folders.make_folder(
+        tmp_path / "cpu", folders.word_level(["a", "b"]), max_tokens=32, prefixes=prefixes
+    )
+    answer = TokenizerStage(context(path)).answer(tensors(text=["b"], **kind))
+    assert answer["input_ids"].tolist() == [ids]
+
+
+def test_an_unknown_input_type_is_refused_with_those_that_exist(folder):
+    with pytest.raises(RequestError, match="input_type: 'document' given; possible are query, "):
+        TokenizerStage(context(folder)).answer(tensors(text=["b"], input_type="document"))
