@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MODULES = "modules.json"
 PROMPTS = "config_sentence_transformers.json"
 _SETTINGS = ("sentence_bert_config.json", "sentence_roberta_config.json")
-"""Of the module Transformer, under its present and an older name."""
+"""Where the module Transformer keeps its settings, under its present and an older name."""
 
 _KNOWN_MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "LayerNorm", "Dropout")
 _COUNT_BEHIND_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet")
