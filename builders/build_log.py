@@ -49,11 +49,14 @@ class BuildLog:
 
     def failure(self, model: str, step: str, error: Exception) -> BuildError:
         """The error of a step as the person at the keyboard needs it; its traceback is logged."""
-        if not isinstance(error, BuildError):
-            self.write("".join(traceback.format_exception(error)))
-        name = "" if isinstance(error, BuildError) else f"{type(error).__name__}: "
+        if isinstance(error, BuildError):
+            return BuildError(
+                f"model '{model}': {step} failed: {error}\n{self.path} ends with:\n{self._tail()}"
+            )
+        self.write("".join(traceback.format_exception(error)))
+        said = " ".join(str(error).split())
         return BuildError(
-            f"model '{model}': {step} failed: {name}{error}\n{self.path} ends with:\n{self._tail()}"
+            f"model '{model}': {step} failed: {type(error).__name__}: {said}; more in {self.path}"
         )
 
     def _tail(self) -> str:

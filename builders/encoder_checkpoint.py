@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MODULES = "modules.json"
 PROMPTS = "config_sentence_transformers.json"
 _SETTINGS = ("sentence_bert_config.json", "sentence_roberta_config.json")
-"""Of the module Transformer, under its present and an older name."""
+"""Where the module Transformer keeps its settings, under its present and an older name."""
 
 _KNOWN_MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "LayerNorm", "Dropout")
 _COUNT_BEHIND_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet")
@@ -111,19 +111,27 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype")
     Without modules.json it pools the mean. Raises `Refusal` for weights that are missing.
     """
     from sentence_transformers import SentenceTransformer
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoModelForTextEncoding
 
     _quiet()
     check_modules(spec, checkpoint.path)
-    _, found = AutoModel.from_pretrained(checkpoint.path, **_LOADING, output_loading_info=True)
+    is_t5 = str(checkpoint.config().get("model_type")).endswith("t5")  # embeds by its encoder
+    kind = AutoModelForTextEncoding if is_t5 else AutoModel
+    _, found = kind.from_pretrained(checkpoint.path, **_LOADING, output_loading_info=True)
     unused = [key for key in found["missing_keys"] if key.startswith("pooler.")]
     check_weights(spec, {**found, "missing_keys": set(found["missing_keys"]) - set(unused)})
-    return SentenceTransformer(
-        str(checkpoint.path),
-        device="cpu",
-        local_files_only=True,
-        model_kwargs={"attn_implementation": "eager", "dtype": dtype},
-    ).eval()
+    try:
+        return SentenceTransformer(
+            str(checkpoint.path),
+            device="cpu",
+            local_files_only=True,
+            model_kwargs={"attn_implementation": "eager", "dtype": dtype},
+        ).eval()
+    except (RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
+        said = " ".join(str(error).split())
+        raise Refusal(
+            f"model '{spec.name}': sentence-transformers can't load the checkpoint: {said}"
+        ) from error
 
 
 def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype") -> Any:

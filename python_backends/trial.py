@@ -162,10 +162,11 @@ def _asked(stage: Stage, values: Mapping[str, Any]) -> Tensors:
 
 
 def _rows(answers: Sequence[Any], output: str) -> list[list[float]]:
-    """Raises the error of an answer that is one."""
+    """Raises `ManifestError` for an answer that is an error."""
     for answer in answers:
         if isinstance(answer, Exception):
-            raise answer
+            said = " ".join(str(answer).split())
+            raise ManifestError(f"the engine can't compute a sample text: {said}") from answer
     return [row for answer in answers for row in np.asarray(answer[output]).tolist()]
 
 

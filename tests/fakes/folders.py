@@ -15,7 +15,15 @@ from tokenizers import (
     trainers,
 )
 
-from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, Manifest, Prompt, Sampling, sha256
+from ensembles.manifest import (
+    MANIFEST_FILE,
+    TOKENIZER_FILE,
+    Manifest,
+    Prefixes,
+    Prompt,
+    Sampling,
+    sha256,
+)
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>"
@@ -116,6 +124,7 @@ def make_folder(
     eos_token_ids: tuple[int, ...] = (1,),
     plan: Mapping[str, object] | None = None,
     prompt: Prompt | None = None,
+    prefixes: Prefixes | None = None,
 ) -> Path:
     """An engine folder as builders publish it, without the engine's own files."""
     path.mkdir(parents=True)
@@ -135,6 +144,7 @@ def make_folder(
         files={file.name: sha256(file) for file in path.iterdir()},
         versions={"tool": "1.0"},
         engine=engine,
+        prefixes=prefixes or Prefixes(),
         plan=plan or {},
         eos_token_ids=eos_token_ids,
         sampling=sampling or Sampling(max_tokens=16),

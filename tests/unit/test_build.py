@@ -36,9 +36,7 @@ def spec(tmp_path):
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    for name in ("ENGINES", "WORK", "LOGS"):
-        monkeypatch.setattr(engines, name, tmp_path / name.lower())
-    monkeypatch.setattr(resources, "_SPARE_BYTES", 0)
+    checkpoints.stub_encoder_builds(monkeypatch, tmp_path, lambda *_: None)
     return tmp_path / "engines" / "cpu" / "mine"
 
 

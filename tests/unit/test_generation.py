@@ -134,10 +134,13 @@ def test_an_engine_error_without_a_reason_is_a_server_error():
 
 
 def test_the_prompt_is_echoed_only_when_asked_for():
-    stream, run = start(text_input="Q: ", exclude_input_in_output=False)
+    stream, run = start(stream=False, text_input="Q: ", exclude_input_in_output=False)
     run.on_delta(Delta((0,), "stop"))
     assert stream.text == "Q: See"
-    for value in ({}, {"exclude_input_in_output": True}):
+    streamed = {
+        "exclude_input_in_output": False
+    }  # as NVIDIA's postprocessing: never while streaming
+    for value in ({}, {"stream": False, "exclude_input_in_output": True}, streamed):
         stream, run = start(text_input="Q: ", **value)
         run.on_delta(Delta((0,), "stop"))
         assert stream.text == "See"

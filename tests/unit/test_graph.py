@@ -188,8 +188,8 @@ def test_a_stream_may_not_carry_tensors_of_earlier_steps():
 
 
 def test_unknown_names_in_maps_list_what_exists():
-    found = faults(EMBED, steps=with_step(EMBED, 0, inputs={"text": "input_text", "txt": "x"}))
-    assert "step 1 (tokenizer): no input 'txt'; it has text" in found
+    found = faults(EMBED, steps=with_step(EMBED, 0, inputs={"txt": "x"}))
+    assert "step 1 (tokenizer): no input 'txt'; it has input_text, input_type" in found
     found = faults(EMBED, steps=with_step(EMBED, 0, outputs={"ids": "x"}))
     assert "step 1 (tokenizer): no output 'ids'; it has input_ids, attention_mask" in found
 
@@ -205,7 +205,7 @@ def test_unread_tensors_and_inputs():
 def test_an_optional_graph_input_cannot_feed_a_required_one():
     inputs = tuple(replace(spec, optional=True) for spec in EMBED.contract.inputs)
     assert faults(EMBED, contract=replace(EMBED.contract, inputs=inputs)) == [
-        "step 1 (tokenizer): input 'text': is required, but graph input 'input_text' is optional"
+        "step 1 (tokenizer): input 'input_text': is required, but graph input 'input_text' is optional"
     ]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from python_backends.errors import RequestError
-from python_backends.stages.passage_selector import PassageSelectorStage
+from python_backends.stages.passage_selector import PassageSelectorStage, cosines
 from python_backends.stages.passage_splitter import PassageSplitterStage, split
 from python_backends.stages.source_ranker import SourceRankerStage
 from tests.fakes import folders
@@ -65,7 +65,9 @@ def test_cuts_come_after_sentences(text, max_tokens, passages):
 @pytest.fixture
 def splitter(tmp_path):
     path = folders.make_folder(tmp_path / "cpu", folders.word_level(["a", "b", "."]))
-    return PassageSplitterStage(context(path, max_passage_tokens=4, max_passages=3))
+    return PassageSplitterStage(
+        context(path, max_question_tokens=9, max_passage_tokens=4, max_passages=3)
+    )
 
 
 def test_documents_become_passages_with_their_documents(splitter):
@@ -98,14 +100,18 @@ def test_an_empty_question_is_refused_by_its_own_name(splitter, question):
 def test_documents_without_a_single_token_are_refused(tmp_path):
     """BERT's normalizer drops control characters, which are not whitespace either."""
     path = folders.make_folder(tmp_path / "cpu", folders.word_piece())
-    stage = PassageSplitterStage(context(path, max_passage_tokens=4, max_passages=3))
+    stage = PassageSplitterStage(
+        context(path, max_question_tokens=9, max_passage_tokens=4, max_passages=3)
+    )
     with pytest.raises(RequestError, match="1 given, none has text"):
         stage.answer(tensors(question="q", documents="\x01\x02"))
 
 
 def test_blank_passages_of_tokenizers_with_whitespace_tokens_are_left_out(tmp_path):
     path = folders.make_folder(tmp_path / "cpu", folders.byte_level(["a"], vocab_size=258))
-    stage = PassageSplitterStage(context(path, max_passage_tokens=4, max_passages=9))
+    stage = PassageSplitterStage(
+        context(path, max_question_tokens=9, max_passage_tokens=4, max_passages=9)
+    )
     assert stage.answer(tensors(question="q", documents="a" + " " * 20 + "b"))["passages"] == [
         "a",
         "b",
@@ -193,3 +199,11 @@ def test_the_number_of_sources_is_the_requests():
     assert ranked(num_sources=3)["sources"].tolist() == [b"c1", b"c2", b"c0"]
     with pytest.raises(RequestError, match="num_sources: -2 given"):
         ranked(num_sources=-2)
+
+
+def test_similarity_is_a_cosine_whatever_the_lengths():
+    """Not every embedder normalizes its rows, and one of zeros has no direction."""
+    rows = np.array([[3, 0], [0, 5], [-7, 0], [0, 0], [2, 2]], dtype=np.float32)
+    found = cosines(rows, np.array([4, 0], dtype=np.float32))
+    np.testing.assert_allclose(found, [1, 0, -1, 0, np.sqrt(0.5)], rtol=1e-6)
+    assert found.dtype == np.float32

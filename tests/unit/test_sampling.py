@@ -26,10 +26,10 @@ def f32(value: float) -> np.ndarray:
 REFUSALS = {
     "temperature": [(math.nan, "0 to 100"), (math.inf, "0 to 100"), (-0.5, "-0.5 given")],
     "top_k": [(-1, "top_k: -1 given; from 0 to")],
-    "top_p": [(1.5, "top_p: 1.5 given; from 0 to 1 is possible"), (math.nan, "nan given")],
+    "top_p": [(1.5, "top_p: 1.5 given; from 0.0 to 1.0 is possible"), (math.nan, "nan given")],
     "repetition_penalty": [(0.0, "from 0.01 to 100"), (-math.inf, "-inf given")],
-    "presence_penalty": [(2.5, "from -2 to 2"), (math.nan, "nan given")],
-    "frequency_penalty": [(-2.5, "from -2 to 2")],
+    "presence_penalty": [(2.5, "from -2.0 to 2.0"), (math.nan, "nan given")],
+    "frequency_penalty": [(-2.5, "from -2.0 to 2.0")],
     "max_tokens": [(0, "0 given; from 1 to 100 fit"), (-1, "-1 given"), (101, "101 given")],
     "min_tokens": [(-1, "from 0 to max_tokens (32)"), (33, "33 given")],
     "beam_width": [(4, "4 given; this model offers only 1")],
@@ -53,7 +53,7 @@ REFUSALS = {
     "decoder_text_input": [("x", "not offered")],
     "stop_words": [
         (["x"] * (MAX_STOP_WORDS + 1), "17 given; at most 16 are possible"),
-        (["ok", ""], "stop_words[1]: 0 characters; a plain string of 1 to 256"),
+        (["ok", "x" * 257], "stop_words[1]: 257 characters; a plain string of up to 256"),
         (["x" * 257], "stop_words[0]: 257 characters"),
         ([b"ok", b"\xff"], "stop_words[1]: not valid UTF-8 at byte 0 of 1"),
     ],

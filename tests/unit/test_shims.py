@@ -32,7 +32,7 @@ def sources(prefix: str = "") -> dict[str, np.ndarray]:
 
 IDS = {name: np.ones((1, 3), np.int64) for name in ("input_ids", "attention_mask")}
 REQUESTS: dict[str, dict[str, np.ndarray]] = {
-    "tokenizer": {"text": strings("a b")},
+    "tokenizer": {"input_text": strings("a b")},
     "embedder": IDS,
     "passage_splitter": {"question": strings("q"), "documents": strings("a b", "b")},
     "passage_selector": {

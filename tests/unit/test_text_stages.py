@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ensembles.manifest import TOKENIZER_FILE, ManifestError
+from ensembles.manifest import TOKENIZER_FILE, ManifestError, Prefixes
 from python_backends.errors import RequestError
 from python_backends.stages.pair_tokenizer import PairTokenizerStage
 from python_backends.stages.tokenizer import TokenizerStage
@@ -19,41 +19,43 @@ def folder(tmp_path):
 
 
 def test_texts_become_padded_rows(folder):
-    answer = TokenizerStage(context(folder)).answer(tensors(text=["a b", "b"]))
+    answer = TokenizerStage(context(folder, max_texts=9)).answer(tensors(input_text=["a b", "b"]))
     assert answer["input_ids"].tolist() == [[CLS, A, B, SEP], [CLS, B, SEP, 0]]
     assert answer["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
     assert answer["input_ids"].dtype == answer["attention_mask"].dtype == np.int64
 
 
 def test_a_long_text_is_truncated_at_the_encoders_limit(folder):
-    answer = TokenizerStage(context(folder)).answer(tensors(text="a " * 100))
+    answer = TokenizerStage(context(folder, max_texts=9)).answer(tensors(input_text="a " * 100))
     assert answer["input_ids"].tolist() == [[CLS, *[A] * 30, SEP]]
 
 
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        (["a", " \n"], "text[1]: empty"),
-        ([b"a", b"a\xff"], "text[1]: not valid UTF-8 at byte 1 of 2"),
-        (np.empty(0, object), "text: none given"),
+        (["a", " \n"], "input_text[1]: empty"),
+        ([b"a", b"a\xff"], "input_text[1]: not valid UTF-8 at byte 1 of 2"),
+        (np.empty(0, object), "input_text: none given"),
     ],
 )
 def test_missing_and_blank_texts_are_refused(folder, value, says):
     with pytest.raises(RequestError) as caught:
-        TokenizerStage(context(folder)).answer(tensors(text=value))
+        TokenizerStage(context(folder, max_texts=9)).answer(tensors(input_text=value))
     assert str(caught.value).startswith(says)
 
 
 def test_an_invalid_request_fails_alone(folder):
-    stage = TokenizerStage(context(folder))
-    good, bad, also_good = stage.run([tensors(text=t) for t in ("a", "", "b")])
+    stage = TokenizerStage(context(folder, max_texts=9))
+    good, bad, also_good = stage.run([tensors(input_text=t) for t in ("a", "", "b")])
     assert isinstance(bad, RequestError)
     assert good["input_ids"].tolist() == [[CLS, A, SEP]]
     assert also_good["input_ids"].tolist() == [[CLS, B, SEP]]
 
 
 def test_pairs_have_segments(folder):
-    answer = PairTokenizerStage(context(folder)).answer(tensors(query="a", passages=["b b", "b"]))
+    answer = PairTokenizerStage(context(folder, max_passages=99)).answer(
+        tensors(query="a", passages=["b b", "b"])
+    )
     assert answer["input_ids"].tolist() == [[CLS, A, SEP, B, B, SEP], [CLS, A, SEP, B, SEP, 0]]
     assert answer["token_type_ids"].tolist() == [[0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 0]]
     assert answer["attention_mask"].tolist() == [[1] * 6, [1, 1, 1, 1, 1, 0]]
@@ -61,19 +63,23 @@ def test_pairs_have_segments(folder):
 
 def test_a_long_pair_loses_the_end_of_its_passage(folder):
     query = "a " * 13
-    answer = PairTokenizerStage(context(folder)).answer(tensors(query=query, passages="b " * 99))
+    answer = PairTokenizerStage(context(folder, max_passages=99)).answer(
+        tensors(query=query, passages="b " * 99)
+    )
     assert answer["input_ids"].tolist() == [[CLS, *[A] * 13, SEP, *[B] * 16, SEP]]
 
 
 @pytest.mark.parametrize("words", [14, 33, 1000])
 def test_a_query_that_leaves_no_room_for_a_passage_is_refused(folder, words):
     with pytest.raises(RequestError) as caught:
-        PairTokenizerStage(context(folder)).answer(tensors(query="a " * words, passages="b"))
+        PairTokenizerStage(context(folder, max_passages=99)).answer(
+            tensors(query="a " * words, passages="b")
+        )
     assert str(caught.value).startswith(f"query: {words} tokens; at most 13 leave room")
 
 
 def test_one_query_and_some_passages_are_needed(folder):
-    stage = PairTokenizerStage(context(folder))
+    stage = PairTokenizerStage(context(folder, max_passages=99))
     for values, says in (
         ({"query": ["a", "b"], "passages": "b"}, "query: one string expected, 2 given"),
         ({"query": " ", "passages": "b"}, "query[0]: empty"),
@@ -87,4 +93,29 @@ def test_one_query_and_some_passages_are_needed(folder):
 def test_a_tokenizer_that_changed_since_the_build_does_not_load(folder):
     folders.word_level(["a", "b", "c"]).save(str(folder / TOKENIZER_FILE))
     with pytest.raises(ManifestError, match="has changed since the build"):
-        TokenizerStage(context(folder))
+        TokenizerStage(context(folder, max_texts=9))
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids"),
+    [
+        ({}, [CLS, B, SEP]),
+        ({"input_type": "text"}, [CLS, B, SEP]),
+        ({"input_type": "query"}, [CLS, A, B, SEP]),
+        ({"input_type": "passage"}, [CLS, A, A, B, SEP]),
+    ],
+)
+def test_a_text_gets_the_prefix_of_what_it_is(tmp_path, kind, ids):
+    prefixes = Prefixes(query="a ", passage="a a ")
+    path = folders.make_folder(
+        tmp_path / "cpu", folders.word_level(["a", "b"]), max_tokens=32, prefixes=prefixes
+    )
+    answer = TokenizerStage(context(path)).answer(tensors(input_text=["b"], **kind))
+    assert answer["input_ids"].tolist() == [ids]
+
+
+def test_an_unknown_input_type_is_refused_with_those_that_exist(folder):
+    with pytest.raises(RequestError, match="input_type: 'document' given; possible are query, "):
+        TokenizerStage(context(folder, max_texts=9)).answer(
+            tensors(input_text=["b"], input_type="document")
+        )
