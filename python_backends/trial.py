@@ -118,7 +118,8 @@ def encode(
     folder: str, parameters: Mapping[str, str], query: str, texts: Sequence[str]
 ) -> dict[str, Any]:
     """The rows of an encoder for each text, computed alone and all together."""
-    context = _context(Path(folder), parameters)
+    limits = dict.fromkeys(("max_texts", "max_passages"), str(len(texts)))
+    context = _context(Path(folder), limits | dict(parameters))
     is_embedder = context.engine_folder().manifest.role == "embedder"
     stage = _loaded(EmbedderStage if is_embedder else RerankerStage, context)
     ask = partial(_embedder_rows if is_embedder else _reranker_rows, context, query)

@@ -16,7 +16,7 @@ _SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "\n")
 _LONGEST_TOKEN_CHARACTERS = 24
 """Vocabularies have few longer words."""
 _PART_CHARACTERS = 3
-"""Of base64, keys and URLs an LLM makes a token of 1.5 to 3 characters."""
+"""An LLM's tokens of base64, keys and URLs have 1.5 to 3 characters."""
 
 Span = tuple[int, int]
 """Start and end of a slice of a text, in characters."""

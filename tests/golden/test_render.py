@@ -230,9 +230,9 @@ def test_an_ensemble_must_begin_with_one_step():
             ),
         ),
         (
-            Step(TOKENIZER, inputs={"text": "one"}),
+            Step(TOKENIZER, inputs={"input_text": "one"}),
             Step(EMBEDDER, outputs={"embedding": "a"}),
-            Step(TOKENIZER, inputs={"text": "other"}, outputs=ids),
+            Step(TOKENIZER, inputs={"input_text": "other"}, outputs=ids),
             Step(EMBEDDER, inputs=ids, outputs={"embedding": "b"}),
         ),
     )

@@ -14,6 +14,7 @@ from builders import engines_gc
 from builders.checkpoint import open_checkpoint
 from builders.errors import BuildError
 from builders.gguf import convert as converting
+from builders.llm_checkpoint import eos_token_ids
 from builders.spec import ModelSpec, Sku, load_model
 from tests.fakes import gguf_files
 
@@ -64,7 +65,7 @@ def refusal(spec: ModelSpec, tmp_path) -> str:
 def test_a_file_becomes_a_checkpoint_with_its_config_and_tokenizer(file, tmp_path):
     checkpoint = open_checkpoint(spec_of(file), tmp_path)
     assert checkpoint.config()["model_type"] == "llama"
-    assert checkpoint.eos_token_ids() == (4,)
+    assert eos_token_ids(checkpoint) == (4,)
     assert Tokenizer.from_file(str(checkpoint.path / "tokenizer.json")).encode("abcd").ids == [15]
 
 
@@ -162,7 +163,7 @@ def test_smollm2_has_the_sizes_of_its_spec(smollm2):
     spec, checkpoint = smollm2
     config = checkpoint.config()
     assert config["vocab_size"] == spec.architecture.vocabulary
-    assert config["max_position_embeddings"] == spec.architecture.max_positions == spec.max_tokens
+    assert config["max_position_embeddings"] == spec.architecture.max_positions == 8192
     with safe_open(checkpoint.path / "model.safetensors", framework="np") as tensors:
         parameters = sum(tensors.get_tensor(name).size for name in tensors.keys())  # noqa: SIM118
     assert parameters == pytest.approx(spec.architecture.parameters, rel=1e-3)
@@ -175,7 +176,7 @@ def test_smollm2_tokenizes_as_it_was_trained(smollm2):
     assert tokenizer.encode("in 1969").tokens == ["in", "Ġ", "1", "9", "6", "9"]
     chat = tokenizer.encode("<|im_start|>user\nHi<|im_end|>\n")
     assert chat.tokens == ["<|im_start|>", "user", "Ċ", "Hi", "<|im_end|>", "Ċ"]
-    assert smollm2[1].eos_token_ids() == (2, 0)  # <|im_end|>, <|endoftext|>
+    assert set(eos_token_ids(smollm2[1])) == {0, 2}  # <|im_end|>, <|endoftext|>
 
 
 def test_smollm2_s_template_begins_an_answer(smollm2):

@@ -205,7 +205,8 @@ def test_unread_tensors_and_inputs():
 def test_an_optional_graph_input_cannot_feed_a_required_one():
     inputs = tuple(replace(spec, optional=True) for spec in EMBED.contract.inputs)
     assert faults(EMBED, contract=replace(EMBED.contract, inputs=inputs)) == [
-        "step 1 (tokenizer): input 'input_text': is required, but graph input 'input_text' is optional"
+        "step 1 (tokenizer): input 'input_text': is required, "
+        "but graph input 'input_text' is optional"
     ]
 
 

@@ -207,3 +207,28 @@ def test_similarity_is_a_cosine_whatever_the_lengths():
     found = cosines(rows, np.array([4, 0], dtype=np.float32))
     np.testing.assert_allclose(found, [1, 0, -1, 0, np.sqrt(0.5)], rtol=1e-6)
     assert found.dtype == np.float32
+
+
+def test_long_runs_without_spaces_count_as_what_an_llm_makes_of_them(tmp_path):
+    path = folders.make_folder(tmp_path / "cpu", folders.word_level(["a", "b"]))
+    stage = PassageSplitterStage(
+        context(path, max_question_tokens=9, max_passage_tokens=16, max_passages=99)
+    )
+    key = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC" * 20
+    passages = stage.answer(tensors(question="a", documents=[f"a b {key} b"]))["passages"]
+    assert max(map(len, passages)) <= 16 * 3 + len("a b ")
+    assert "".join("".join(passages).split()) == f"ab{key}b", "nothing is lost"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"question": "a " * 10}, "question: 10 tokens; at most 9 are possible"),
+        ({"question": "a " * 1000}, "question: 2,000 characters; at most 288 are possible"),
+        ({"documents": ["a " * 999, "b"]}, "documents: 1,999 characters; at most 384 are possible"),
+    ],
+)
+def test_what_is_too_long_is_refused_by_its_own_name(splitter, inputs, says):
+    with pytest.raises(RequestError) as caught:
+        splitter.answer(tensors(**({"question": "a", "documents": ["a"]} | inputs)))
+    assert str(caught.value).startswith(says)

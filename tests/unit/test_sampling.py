@@ -159,3 +159,33 @@ def test_every_sampling_input_is_either_read_or_not_about_sampling():
     """A new input of the contract must be given a meaning here."""
     known = {*REFUSALS, "seed", "random_seed", "stream"}
     assert {spec.name for spec in SAMPLING} <= known
+
+
+@pytest.mark.parametrize("value", [[], [""], [["", ""]], [[""]]])
+def test_empty_words_ask_for_nothing(value):
+    """NVIDIA's own README sends them in every request."""
+    array = np.array(
+        [[w.encode() for w in row] if isinstance(row, list) else row.encode() for row in value],
+        dtype=object,
+    )
+    for name in ("bad_words", "stop_words", "embedding_bias_words"):
+        params = read_params(tensors(**{name: array}), Sampling(), 10)
+        assert params.stop_words == ()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "temperature", "top_k", "top_p"),
+    [
+        ({"top_p": 0.0}, 0.0, 0, 1.0),
+        ({"top_k": 0, "top_p": 0.0, "temperature": 1.0}, 0.0, 0, 1.0),
+        ({"top_k": 5, "top_p": 0.0, "temperature": 0.7}, 0.7, 5, 1.0),
+        ({"top_k": 1, "top_p": 0.0, "temperature": 1.0}, 1.0, 1, 1.0),
+    ],
+)
+def test_no_share_of_probability_is_greedy_unless_a_number_of_tokens_is_given(
+    inputs, temperature, top_k, top_p
+):
+    given = {n: np.array([v], np.int32 if n == "top_k" else np.float32) for n, v in inputs.items()}
+    params = read_params(tensors(**given), Sampling(), 10)
+    assert params.temperature == pytest.approx(temperature)
+    assert (params.top_k, params.top_p) == (top_k, top_p)

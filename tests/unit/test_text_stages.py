@@ -69,7 +69,7 @@ def test_a_long_pair_loses_the_end_of_its_passage(folder):
     assert answer["input_ids"].tolist() == [[CLS, *[A] * 13, SEP, *[B] * 16, SEP]]
 
 
-@pytest.mark.parametrize("words", [14, 33, 1000])
+@pytest.mark.parametrize("words", [14, 33, 100])
 def test_a_query_that_leaves_no_room_for_a_passage_is_refused(folder, words):
     with pytest.raises(RequestError) as caught:
         PairTokenizerStage(context(folder, max_passages=99)).answer(
@@ -110,7 +110,7 @@ def test_a_text_gets_the_prefix_of_what_it_is(tmp_path, kind, ids):
     path = folders.make_folder(
         tmp_path / "cpu", folders.word_level(["a", "b"]), max_tokens=32, prefixes=prefixes
     )
-    answer = TokenizerStage(context(path)).answer(tensors(input_text=["b"], **kind))
+    answer = TokenizerStage(context(path, max_texts=9)).answer(tensors(input_text=["b"], **kind))
     assert answer["input_ids"].tolist() == [ids]
 
 
@@ -119,3 +119,38 @@ def test_an_unknown_input_type_is_refused_with_those_that_exist(folder):
         TokenizerStage(context(folder, max_texts=9)).answer(
             tensors(input_text=["b"], input_type="document")
         )
+
+
+def test_only_the_beginning_of_a_long_text_is_tokenized(folder):
+    stage = TokenizerStage(context(folder, max_texts=9))
+    long = stage.answer(tensors(input_text="a " * 2_000_000))
+    assert (
+        long["input_ids"].tolist()
+        == stage.answer(tensors(input_text="a " * 100))["input_ids"].tolist()
+    )
+
+
+def test_a_query_is_refused_by_its_length_before_it_is_tokenized(folder):
+    with pytest.raises(RequestError, match="query: 4,000,000 characters; at most 928 are possible"):
+        PairTokenizerStage(context(folder, max_passages=99)).answer(
+            tensors(query="a " * 2_000_000, passages="b")
+        )
+
+
+@pytest.mark.parametrize(
+    ("stage", "inputs", "says"),
+    [
+        (TokenizerStage, {"input_text": ["a"] * 4}, "input_text: 4 texts; at most 3 are possible"),
+        (
+            PairTokenizerStage,
+            {"query": "a", "passages": ["b"] * 4},
+            "passages: 4 given; at most 3 are possible",
+        ),
+    ],
+)
+def test_more_rows_than_the_encoder_takes_are_refused_by_the_callers_name(
+    folder, stage, inputs, says
+):
+    with pytest.raises(RequestError) as caught:
+        stage(context(folder, max_texts=3, max_passages=3)).answer(tensors(**inputs))
+    assert str(caught.value) == says
