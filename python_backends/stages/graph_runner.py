@@ -36,7 +36,7 @@ class Run:
     def __init__(self, stream: Stream, inputs: Mapping[str, Array], generation_id: str) -> None:
         self.stream = stream
         self.inputs = inputs
-        """Of the graph, in its types."""
+        """The graph's inputs, in its types."""
         self.generation_id = generation_id
         """Request id of the decoupled step, by which it can be stopped."""
         self.is_generating = False
