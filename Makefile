@@ -87,8 +87,14 @@ check: setup  ## generated files, style, types, import rules
 test-models: setup  ## make the engines of the models that tests name, in build/tests
 	@MODEL_REPOSITORY=build/tests/model_repository $(BUILD) -m builders build-engines --models "$(TEST_MODELS)"
 
-test: build-engines test-models  ## all tests that need no GPU, against a real tritonserver
+test: build-engines test-models .venv-clients/.ready  ## all tests that need no GPU, against a real tritonserver
 	@$(BUILD) -m pytest tests/unit tests/golden tests/server tools/triton_lint/tests/unit tools/traces/tests
+
+.venv-clients/.ready: requirements/clients.txt
+	@echo "[test] published clients: .venv-clients …"
+	@$(PYTHON) -m venv .venv-clients
+	@.venv-clients/bin/pip install $(PIP_FLAGS) --no-deps -r $<
+	@touch $@
 
 test-gpu: setup  ## tests on the GPU of SKU, whose engines are built (never run yet)
 	@SKU=$(SKU) $(BUILD) -m pytest tests/gpu
@@ -139,6 +145,6 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 	uv pip compile -q requirements/build.in -o requirements/build.lock --no-header --no-annotate --python-version 3.11 --override requirements/overrides.txt
 
 clean:  ## remove environments and engines
-	rm -rf .venv .venv-serve .venv-peers build model_repository/*/1/engine
+	rm -rf .venv .venv-serve .venv-peers .venv-clients build model_repository/*/1/engine
 
 .PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-models test-gpu bench headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean

@@ -3,6 +3,10 @@
 NVIDIA's templates (TensorRT-LLM up to 1.2.1) name their LLM model `ensemble`, and published clients
 call it by that name. So this model has the same name, the same tensors and a batch dimension of 1.
 Each `text_output` is new text; the last response that has text is the final one.
+
+An input of Triton has one type, and a model one shape and one transaction policy. Clients that
+can't change theirs have entries of their own over the same graph: `ensemble_uint32` for
+langchain-nvidia-trt, `ensemble_unary` for LiteLLM's `infer`, KServe's SDK and pytriton.
 """
 
 from dataclasses import replace
@@ -34,3 +38,22 @@ ENSEMBLE = EnsembleGraph(
     ),
     steps=(Step(LLM, outputs={spec.name: None for spec in (*EVIDENCE, *SOURCES)}),),
 )
+
+ENSEMBLE_UINT32 = replace(
+    ENSEMBLE.contract,
+    name="ensemble_uint32",
+    inputs=tuple(
+        replace(spec, dtype=DType.UINT32) if spec.dtype is DType.INT32 else spec
+        for spec in ENSEMBLE.contract.inputs
+    ),
+)
+"""`ensemble` with UINT32 where it has INT32."""
+
+ENSEMBLE_UNARY = replace(
+    ENSEMBLE.contract,
+    name="ensemble_unary",
+    inputs=tuple(spec for spec in ENSEMBLE.contract.inputs if spec.name != "stream"),
+    batched=False,
+    decoupled=False,
+)
+"""`ensemble` with one response for plain `infer` calls, and shapes without a batch dimension."""

@@ -10,6 +10,7 @@ class DType(Enum):
     BOOL = "BOOL"
     INT32 = "INT32"
     INT64 = "INT64"
+    UINT32 = "UINT32"
     UINT64 = "UINT64"
     FP16 = "FP16"
     FP32 = "FP32"

@@ -18,6 +18,7 @@ NUMPY_TYPES: dict[DType, type] = {
     DType.BOOL: np.bool_,
     DType.INT32: np.int32,
     DType.INT64: np.int64,
+    DType.UINT32: np.uint32,
     DType.UINT64: np.uint64,
     DType.FP16: np.float16,
     DType.FP32: np.float32,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from builders.served_models import PYTHON_MODELS
 from ensembles.contracts import LLM, ModelContract
-from ensembles.ensemble import ENSEMBLE
+from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UINT32, ENSEMBLE_UNARY
 from ensembles.graph import full_dims
 from ensembles.rag import RAG_CANCELLABLE
 from ensembles.tensors import DType, TensorSpec
@@ -14,9 +14,15 @@ from operations.supervisor.journal import SERVER
 _SAMPLES = {DType.STRING: "canary", DType.BOOL: False, DType.INT32: 0}
 """INT32 are indexes; others get 1, which is a token id and its mask."""
 _CALLS = {
-    graph.name: frozenset(step.model.name for step in graph.steps)
-    for graph in (ENSEMBLE, RAG_CANCELLABLE)
+    contract.name: frozenset(step.model.name for step in graph.steps)
+    for contract, graph in (
+        (ENSEMBLE.contract, ENSEMBLE),
+        (ENSEMBLE_UINT32, ENSEMBLE),
+        (ENSEMBLE_UNARY, ENSEMBLE),
+        (RAG_CANCELLABLE.contract, RAG_CANCELLABLE),
+    )
 }
+"""The graphs that a Python model runs."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Canary:
     body: dict[str, object]
     """JSON, but for the request's id."""
     decoupled: bool = False
+    """Or answered like a decoupled one: from threads, so that its requests hang when it dies."""
     calls: frozenset[str] = frozenset()
 
 
@@ -42,7 +49,7 @@ def canaries() -> tuple[Canary, ...]:
 def _canary(contract: ModelContract) -> Canary:
     name, path = contract.name, f"/v2/models/{contract.name}/"
     required = [spec for spec in contract.inputs if not spec.optional]
-    if not contract.decoupled:
+    if not contract.decoupled and name not in _CALLS:
         inputs = [_input(spec, contract.batched) for spec in required]
         return Canary(name, f"{path}infer", {"inputs": inputs})
     if contract is LLM:  # takes a prompt or messages, so it requires neither

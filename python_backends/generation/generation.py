@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from ensembles.contracts import SOURCES
+from python_backends.deadline import Deadline
 from python_backends.engines.llm_engine import SCHEDULED, Delta
 from python_backends.errors import outcome_of
 from python_backends.generation.answer import PlainAnswer
@@ -54,6 +55,7 @@ class Generation:
         """Number of the request in the engine, once submitted."""
         self.is_over = False
         """Whether the last response was sent."""
+        self._deadline = Deadline(stream.timeout_us)
         self._timeline = timeline
         self._detokenizer, self._stop_words, self._pacer = detokenizer, stop_words, pacer
         self._answer = answer
@@ -89,6 +91,11 @@ class Generation:
         elif due and self._text:
             return self._send_chunk()
         return reason
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for the rest: the deadline is over, or the client disconnected."""
+        return not self.is_over and (self._deadline.is_over or self.stream.is_cancelled())
 
     def finish_at_once(self) -> None:
         """Send the answer that was decided before the engine was asked."""
@@ -136,6 +143,9 @@ class Generation:
     def _finish(self, reason: str, error: Exception | None = None) -> None:
         if reason == "error":
             self.fail(error or RuntimeError("the engine ended the request with an error"))
+            return
+        if reason == "cancelled" and self._deadline.is_over:
+            self.fail(self._deadline.error)
             return
         self.is_over = True
         rest = self._stop_words.push(self._detokenizer.flush()) + self._stop_words.flush()

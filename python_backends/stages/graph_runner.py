@@ -1,4 +1,4 @@
-"""`ensemble` and `rag_cancellable`: graphs that Triton's ensemble scheduler can't serve.
+"""`ensemble…` and `rag_cancellable`: graphs that Triton's ensemble scheduler can't serve.
 
 Triton 2.51 passes neither a cancellation nor a deadline on to the steps of an ensemble, and can't
 stream to a client that sends a batch dimension. This stage calls the steps of the graph itself,
@@ -16,14 +16,15 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from ensembles.contracts import OVERLOADED
-from ensembles.ensemble import ENSEMBLE
+from ensembles.contracts import OVERLOADED, ModelContract
+from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UINT32, ENSEMBLE_UNARY
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.rag import RAG_CANCELLABLE
 from python_backends.context import StageContext
-from python_backends.errors import Cancelled, Overloaded
+from python_backends.deadline import Deadline
+from python_backends.errors import Cancelled, Overloaded, RequestError
 from python_backends.stage import Stream, StreamingStage
-from python_backends.tensors import Array
+from python_backends.tensors import NUMPY_TYPES, Array
 
 POLL_S = 0.02
 """Pause between two checks of clients and deadlines."""
@@ -32,17 +33,19 @@ logger = logging.getLogger(__name__)
 
 
 class Run:
-    def __init__(self, stream: Stream, generation_id: str) -> None:
+    def __init__(self, stream: Stream, inputs: Mapping[str, Array], generation_id: str) -> None:
         self.stream = stream
+        self.inputs = inputs
+        """The graph's inputs, in its types."""
         self.generation_id = generation_id
         """Request id of the decoupled step, by which it can be stopped."""
         self.is_generating = False
-        self._deadline_s = time.monotonic() + stream.timeout_us / 1e6 if stream.timeout_us else None
+        self._deadline = Deadline(stream.timeout_us)
 
     def cancellation(self) -> Cancelled | None:
         """The error to end with, when the deadline is over or the client has disconnected."""
-        if self._deadline_s is not None and time.monotonic() > self._deadline_s:
-            return Cancelled(f"timeout: {self.stream.timeout_us} us asked for, and they are over")
+        if self._deadline.is_over:
+            return self._deadline.error
         return Cancelled("cancelled by the client") if self.stream.is_cancelled() else None
 
 
@@ -50,9 +53,12 @@ class GraphRunnerStage(StreamingStage):
     """Serves the contract of `graph`; independent steps run concurrently."""
 
     graph: EnsembleGraph
+    entry: ModelContract | None = None
+    """The contract that is served, where it is not the graph's own."""
 
     def __init__(self, context: StageContext) -> None:
-        self.contract = self.graph.contract
+        self.contract = self.entry or self.graph.contract
+        self._graph_types = {s.name: NUMPY_TYPES[s.dtype] for s in self.graph.contract.inputs}
         self._caller = context.caller
         self._levels = tuple(self.graph.levels())
         workers = context.integer("max_running_requests")
@@ -67,7 +73,11 @@ class GraphRunnerStage(StreamingStage):
         self._poll_thread.start()
 
     def start(self, stream: Stream) -> None:
-        run = Run(stream, f"{self.contract.name}-{os.getpid()}-{next(self._numbers)}")
+        inputs = {
+            name: _cast(name, array, self._graph_types[name])
+            for name, array in stream.tensors.values.items()
+        }
+        run = Run(stream, inputs, f"{self.contract.name}-{os.getpid()}-{next(self._numbers)}")
         with self._lock:
             if len(self._active) >= self._max_runs:
                 raise Overloaded(
@@ -100,7 +110,7 @@ class GraphRunnerStage(StreamingStage):
                 self._active.discard(run)
 
     def _run_steps(self, run: Run) -> None:
-        tensors = dict(run.stream.tensors.values)
+        tensors = dict(run.inputs)
         for level in self._levels:
             if cancellation := run.cancellation():
                 raise cancellation
@@ -161,10 +171,31 @@ class GraphRunnerStage(StreamingStage):
             pass
 
 
+def _cast(name: str, array: Array, dtype: type) -> Array:
+    """The array in the graph's type; raises `RequestError` for a value that it can't hold."""
+    if array.dtype == dtype:
+        return array
+    if (largest := array.max(initial=0)) > np.iinfo(dtype).max:
+        raise RequestError(f"{name}: {largest} given; at most {np.iinfo(dtype).max} is possible")
+    return array.astype(dtype)
+
+
 class EnsembleStage(GraphRunnerStage):
     """`ensemble`: NVIDIA's LLM contract."""
 
     graph = ENSEMBLE
+
+
+class EnsembleUint32Stage(EnsembleStage):
+    """`ensemble_uint32`: for clients that send UINT32."""
+
+    entry = ENSEMBLE_UINT32
+
+
+class EnsembleUnaryStage(EnsembleStage):
+    """`ensemble_unary`: for clients that want one response, without a batch dimension."""
+
+    entry = ENSEMBLE_UNARY
 
 
 class RagCancellableStage(GraphRunnerStage):

@@ -229,7 +229,7 @@ class LlmStage(StreamingStage):
         stream.send(last, final=True, outcome=None)
 
     def _poll(self) -> None:
-        """Cancel the generations of disconnected clients, and report the engine's state."""
+        """Cancel generations that nobody waits for, and report the engine's state."""
         while not self._closing:
             with self._lock:
                 self._lock.wait_for(lambda: self._active or self._is_busy or self._closing)
@@ -249,7 +249,7 @@ class LlmStage(StreamingStage):
             logger.exception("a poll of clients or engine failed; trying again")
 
     def _cancel_if_abandoned(self, generation: Generation) -> None:
-        if not generation.is_over and generation.stream.is_cancelled():
+        if generation.is_abandoned:
             self._engine.cancel(generation.number)
 
     def _show_stats(self) -> None:

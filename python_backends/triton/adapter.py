@@ -19,6 +19,7 @@ from python_backends.triton.responses import (
     make_error,
     make_response,
     read_inputs,
+    refuse_timeout,
     wants_in_band_errors,
 )
 from python_backends.triton.stream import TritonStream
@@ -46,6 +47,7 @@ class PlainModel:
 
     def _read(self, pb: Any, request: Any) -> Any:
         try:
+            refuse_timeout(request)
             return read_inputs(pb, self.stage.contract, request)
         except RequestError as error:
             return error

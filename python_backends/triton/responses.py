@@ -3,6 +3,7 @@
 Triton itself checks neither that a required input is there nor that an output is as declared.
 """
 
+import json
 import logging
 import traceback
 from collections.abc import Collection, Sequence
@@ -30,6 +31,29 @@ def read_inputs(pb: Any, contract: ModelContract, request: Any) -> Tensors:
         elif not spec.optional:
             raise RequestError(f"input '{spec.name}' is missing ({spec})")
     return Tensors(values)
+
+
+def read_timeout_us(request: Any) -> int:
+    """The deadline that the client asks for, 0 without one; raises `RequestError`.
+
+    Triton 2.51's `/generate` leaves `timeout` among the parameters; gRPC and `infer` set it.
+    """
+    parameters = request.parameters() or ""
+    if "timeout" not in parameters:  # spares most requests the parsing
+        return int(request.timeout())
+    given = json.loads(parameters).get("timeout", request.timeout())
+    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        raise RequestError(f"timeout: {given!r} given; a whole number of microseconds is needed")
+    return given
+
+
+def refuse_timeout(request: Any) -> None:
+    """For models that keep no deadline: none is ignored without a word."""
+    if timeout_us := read_timeout_us(request):
+        raise RequestError(
+            f"timeout: {timeout_us} us asked for; only llm, rag_cancellable, ensemble, "
+            "ensemble_uint32 and ensemble_unary keep a deadline, elsewhere the client must"
+        )
 
 
 def wants_in_band_errors(request: Any) -> bool:

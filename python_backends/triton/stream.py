@@ -13,6 +13,7 @@ from python_backends.triton.responses import (
     make_error,
     make_response,
     read_inputs,
+    read_timeout_us,
     wants_in_band_errors,
 )
 from python_backends.triton.telemetry import RequestRecord, Telemetry
@@ -37,7 +38,7 @@ class TritonStream(RequestRecord):
         self._lock = threading.Lock()
         self._is_open = True
         self.id: str = request.request_id()
-        self.timeout_us: int = request.timeout()
+        self.timeout_us = 0
         self.tensors = Tensors({})
 
     def read(self, request: Any) -> None:
@@ -45,6 +46,7 @@ class TritonStream(RequestRecord):
         if self._contract.batched:
             tensors = Tensors({name: array[0] for name, array in tensors.values.items()})
         self.tensors = tensors
+        self.timeout_us = read_timeout_us(request)
 
     def send(self, outputs: Outputs, final: bool = False, outcome: str | None = "ok") -> None:
         response = make_response(self._pb, self._contract, outputs, self._wanted)

@@ -18,6 +18,7 @@ _TYPES = (
     np.bool_,
     np.int32,
     np.int64,
+    np.uint32,
     np.uint64,
     np.float16,
     np.float32,

@@ -27,6 +27,7 @@ NUMPY = {
     "INT32": np.int32,
     "FP32": np.float32,
     "BOOL": np.bool_,
+    "UINT32": np.uint32,
     "UINT64": np.uint64,
     "INT64": np.int64,
 }

@@ -246,6 +246,33 @@ def test_responses_of_a_stream_may_lack_outputs_and_end_once(pb):
     assert [r.outputs()["text_output"][0] for r, _ in asked.sender.sent] == [b"a", b"b"]
 
 
+@pytest.mark.parametrize(
+    ("given", "timeout_us"),
+    [
+        ({"timeout": 7}, 7),
+        ({"parameters": {"timeout": 9}}, 9),
+        ({"parameters": {"x": "timeout"}}, 0),
+    ],
+)
+def test_a_deadline_is_kept_where_it_can_be_and_refused_elsewhere(pb, given, timeout_us):
+    """`/generate` of Triton 2.51 leaves it among the parameters."""
+    parrot = Parrot()
+    decoupled(parrot).execute([ask("hi", **given)])
+    assert parrot.streams[0].timeout_us == timeout_us
+    (response,) = execute(InferenceRequest(request("ab").inputs(), **given))
+    says = response.error().message() if response.has_error() else ""
+    assert says.startswith(f"timeout: {timeout_us} us asked for; only llm" if timeout_us else "")
+    assert response.has_error() == bool(timeout_us)
+
+
+@pytest.mark.parametrize("given", ["7", -1, 1.5, True, None, [7]])
+def test_a_deadline_that_is_no_number_of_microseconds_is_refused(pb, given):
+    asked = ask("hi", parameters={"timeout": given})
+    decoupled(Parrot()).execute([asked])
+    says = f"timeout: {given!r} given; a whole number of microseconds is needed"
+    assert asked.sender.sent[0][0].error().message() == says
+
+
 def test_nothing_is_sent_or_asked_after_the_final_response(pb):
     parrot, asked = Parrot(), ask("hi")
     decoupled(parrot).execute([asked])

@@ -14,9 +14,13 @@ from ensembles.ensemble import ENSEMBLE
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.rag import RAG_CANCELLABLE
 from ensembles.tensors import DType
+from python_backends import deadline
 from python_backends.errors import Cancelled, Overloaded, RequestError
-from python_backends.stages import graph_runner
-from python_backends.stages.graph_runner import EnsembleStage, GraphRunnerStage
+from python_backends.stages.graph_runner import (
+    EnsembleStage,
+    EnsembleUint32Stage,
+    GraphRunnerStage,
+)
 from tests.fakes.serving import WAIT_S, FakeCaller, FakeStream, context, strings, tensors
 
 FIND = ModelContract(
@@ -221,7 +225,7 @@ def test_a_disconnected_client_ends_its_generation(run):
 
 def test_a_deadline_ends_the_generation(run, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(graph_runner.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(deadline.time, "monotonic", lambda: now[0])
     generation = Stoppable()
     _, stream = run(generation, timeout_us=1_500_000)
     assert generation.running.wait(WAIT_S)
@@ -333,3 +337,9 @@ def test_the_ensemble_passes_all_inputs_to_llm_and_drops_undeclared_outputs(run)
     assert ended(stream).sent[0].keys() == {"text_output", "finish_reason"}
     assert seen.keys() == inputs.keys()
     assert "citations" not in [spec.name for spec in ENSEMBLE.contract.outputs]
+
+
+def test_a_number_that_the_graph_cannot_hold_is_refused_and_not_wrapped(run):
+    inputs = {"text_input": "Hi", "max_tokens": np.array([2**31], np.uint32)}
+    with pytest.raises(RequestError, match=r"^max_tokens: 2147483648 given; at most 2147483647"):
+        run(lambda *_: iter(()), stage=EnsembleUint32Stage, inputs=inputs)

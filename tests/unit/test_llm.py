@@ -20,6 +20,7 @@ from ensembles.metrics import (
     TIME_TO_FIRST_TOKEN,
     TOKENS,
 )
+from python_backends import deadline
 from python_backends.engines.llm_engine import EngineStats
 from python_backends.errors import Overloaded, RequestError
 from python_backends.generation.timeline import EngineMetrics
@@ -205,6 +206,20 @@ def test_a_client_that_disconnects_while_waiting_is_cancelled(stage, engine):
     assert engine.was_cancelled.wait(WAIT_S)
     engine.give(0, reason="cancelled")
     assert stream.last("finish_reason") == ["cancelled"]
+
+
+def test_a_deadline_ends_a_request_that_waits_or_is_answered(stage, engine, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(deadline.time, "monotonic", lambda: now[0])
+    late = FakeStream(tensors(text_input="Hi", stream=True), timeout_us=1_500_000)
+    stage.start(late)
+    patient = start(stage, text_input="Hi")
+    assert not engine.cancelled, "1.5 s are not over"
+    now[0] = 1.6
+    assert engine.was_cancelled.wait(WAIT_S)
+    engine.give(0, reason="cancelled")
+    assert str(late.error) == "timeout: 1500000 us asked for, and they are over"
+    assert (late.outcome, set(engine.cancelled), patient.finals) == ("cancelled", {0}, 0)
 
 
 def test_a_client_that_disconnects_while_reading_is_sent_no_more(stage, engine, tokenizer):

@@ -57,6 +57,11 @@ REQUESTS: dict[str, dict[str, np.ndarray]] = {
         "text_input": strings("a").reshape(1, 1),
         "max_tokens": np.array([[4]], np.int32),
     },
+    "ensemble_uint32": {
+        "text_input": strings("a").reshape(1, 1),
+        "max_tokens": np.array([[4]], np.uint32),
+    },
+    "ensemble_unary": {"text_input": strings("a"), "max_tokens": np.array([4], np.int32)},
     "rag_cancellable": {"question": strings("a?"), "documents": strings("a b")},
 }
 
@@ -126,8 +131,13 @@ def server(pb, monkeypatch, tmp_path):
     server.close()
 
 
+GRAPHS = ("ensemble", "ensemble_uint32", "ensemble_unary", "rag_cancellable")
+
+
 @pytest.mark.parametrize(
-    "model", [m for m in PYTHON_MODELS if not m.contract.decoupled], ids=lambda m: m.contract.name
+    "model",
+    [m for m in PYTHON_MODELS if m.contract.name not in ("llm", *GRAPHS)],
+    ids=lambda m: m.contract.name,
 )
 def test_plain_models_answer_with_exactly_the_outputs_of_their_contract(server, model):
     name = model.contract.name
@@ -154,17 +164,18 @@ def answer(**outputs: np.ndarray) -> InferenceResponse:
     return InferenceResponse([Tensor(name, array) for name, array in outputs.items()])
 
 
-@pytest.mark.parametrize("name", ["ensemble", "rag_cancellable"])
+@pytest.mark.parametrize("name", GRAPHS)
 def test_graphs_run_through_their_shims_and_call_the_other_models(server, name):
     for path in SHIMS:
-        if path.parent.parent.name not in ("llm", "ensemble", "rag_cancellable"):
+        if path.parent.parent.name not in ("llm", *GRAPHS):
             inner = server.load(path)
             triton_stub.models[path.parent.parent.name] = lambda r, m=inner: m.execute([r])
     seen = {}
 
     def fake_llm(request):
         seen.update({t.name(): t.as_numpy() for t in request.inputs()})
-        return [answer(text_output=strings("Hi"), finish_reason=strings("stop"))]
+        numbers = {f"num_{side}_tokens": np.array([1], np.int32) for side in ("input", "output")}
+        return [answer(text_output=strings("Hi"), finish_reason=strings("stop"), **numbers)]
 
     triton_stub.models["llm"] = fake_llm
     model = server.load(REPOSITORY / name / "1" / "model.py")
@@ -173,7 +184,9 @@ def test_graphs_run_through_their_shims_and_call_the_other_models(server, name):
     ((response, _),) = request.sender.sent
     assert not response.has_error(), response.error().message()
     assert response.outputs()["text_output"].tolist() == [b"Hi"]
-    if name == "rag_cancellable":
+    if name != "rag_cancellable":
+        assert (seen["max_tokens"].tolist(), seen["max_tokens"].dtype) == ([4], np.int32)
+    else:
         (_system, user) = json.loads(seen["messages"][0])
         assert user["content"] == "[1] a b\n\nQuestion: a?"
         assert seen["sources"].tolist() == [b"a b"]

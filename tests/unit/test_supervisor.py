@@ -99,6 +99,8 @@ def test_every_python_model_has_a_canary() -> None:
 def test_canaries_are_small_and_complete() -> None:
     by_model = {canary.model: canary for canary in canaries()}
     assert by_model["llm"].body == {"text_input": "canary", "max_tokens": 1}
+    assert by_model["ensemble_unary"].body == by_model["ensemble"].body
+    assert by_model["ensemble_unary"].decoupled and by_model["ensemble_unary"].calls == {"llm"}
     assert by_model["rag_cancellable"].calls >= {"llm", "embedder"}
     (ids, mask) = by_model["embedder"].body["inputs"]  # type: ignore[misc]
     assert ids["shape"] == [1, 1] and mask["data"] == [1]

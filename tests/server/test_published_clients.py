@@ -1,0 +1,51 @@
+"""Clients that can't change, as published, against the entries that are made for them.
+
+They have an environment of their own: `make .venv-clients/.ready`.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.spec import ROOT
+from tests.server.conftest import Server
+from tests.server.test_llm import generate
+
+PYTHON = ROOT / ".venv-clients/bin/python"
+SCRIPTS = Path(__file__).parent / "clients"
+PROMPT, TOKENS = "hello", 12
+
+
+def ask(script: str, url: str) -> dict[str, Any]:
+    assert PYTHON.is_file(), "no published clients: `make .venv-clients/.ready` installs them"
+    command = [PYTHON, SCRIPTS / script, url, PROMPT, str(TOKENS)]
+    run = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PATH": "/usr/bin:/bin"},
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def expected(server: Server) -> str:
+    return generate(server, PROMPT, max_tokens=TOKENS).text
+
+
+def test_langchain_nvidia_trt(server: Server, expected: str) -> None:
+    found = ask("ask_with_langchain.py", server.url)
+    assert found["whole"] == "".join(found["chunks"]) == expected
+
+
+def test_litellm_infer(server: Server, expected: str) -> None:
+    found = ask("ask_with_litellm.py", server.http_url)
+    assert found["whole"] == expected
+    assert "max_tokens: 0 given" in found["refusal"]
