@@ -27,7 +27,7 @@ REFERENCE = "reference"
 """The step of a build that `write_reference` is."""
 
 NEW_TOKENS = 8
-LONGEST_TOKENS = 1024
+LONGEST_TOKENS = 512
 """The longest prompt fills the model's `max_tokens`, up to here: it must not take minutes."""
 
 TOLERANCES: dict[Precision, float] = {"fp32": 0.01, "bf16": 0.1, "int8": 0.2, "int4": 0.5}

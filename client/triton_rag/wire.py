@@ -42,9 +42,13 @@ def make_request(model: str, tensors: Iterable[Tensor]) -> Message:
     return request
 
 
+KEEPS_DEADLINES = ("llm", "rag_cancellable")
+"""Models that end at a deadline; the others refuse one, and only the client stops waiting."""
+
+
 def set_timeout(request: Message, timeout_s: float | None) -> None:
     """Tell the server after which time the client stops waiting; None means no limit."""
-    if timeout_s is not None:
+    if timeout_s is not None and request.model_name in KEEPS_DEADLINES:
         request.parameters["timeout"].int64_param = max(1, round(timeout_s * 1e6))
 
 

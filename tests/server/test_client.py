@@ -258,7 +258,7 @@ def test_deadline_ends_the_call_and_the_generation(
 
 
 def test_refused_requests_say_why(client: Client) -> None:
-    with pytest.raises(InvalidRequest, match=r"text\[1\]: empty; a text is needed"):
+    with pytest.raises(InvalidRequest, match=r"input_text\[1\]: empty; a text is needed"):
         client.embed(["a", " "])
     with pytest.raises(InvalidRequest, match="max_tokens: 1000000 given; from 1 to"):
         client.generate(PROMPT, max_tokens=1_000_000)

@@ -81,7 +81,7 @@ class Grown:
 
 
 def embed(server: Server, *texts: str) -> None:
-    server.infer("tokenizer", text("text", *texts))
+    server.infer("tokenizer", text("input_text", *texts))
 
 
 def generation(max_tokens: int = 8, **flags: bool) -> list:

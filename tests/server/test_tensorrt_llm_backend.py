@@ -57,9 +57,10 @@ def make_repository(path: Path) -> Path:
     engine.mkdir(parents=True)
     names = (TOKENIZER_FILE, "tokenizer_config.json", "chat_template.jinja")
     for name in names:
-        shutil.copyfile(ENGINE / name, engine / name)
+        if (ENGINE / name).is_file():
+            shutil.copyfile(ENGINE / name, engine / name)
     built = read_manifest(ENGINE)
-    files = {name: built.files[name] for name in names}
+    files = {name: built.files[name] for name in names if name in built.files}
     manifest = dataclasses.replace(built, engine="tensorrtllm-backend", files=files)
     (engine / MANIFEST_FILE).write_text(manifest.to_json())
     return path

@@ -311,7 +311,7 @@ def test_a_collector_that_is_down_harms_nothing(tmp_path, monkeypatch):
     for server in _serve(tmp_path):
         for _ in range(20):
             assert server.stream("llm", *asked).error is None
-        server.infer("tokenizer", text("text", SECRET))
+        server.infer("tokenizer", text("input_text", SECRET))
         stopping_s = time.monotonic()
     assert time.monotonic() - stopping_s < 10, "the last export is given up in time"
     assert SECRET not in (tmp_path / "tritonserver.log").read_text()
@@ -346,7 +346,7 @@ def test_a_header_of_grpc_that_triton_reads_past_its_end_loses_no_span(
     settings = (*TRITONS_TRACES, f"opentelemetry,url={collector.url}/triton")
     for server in _serve(tmp_path, *(f"--trace-config={each}" for each in settings)):
         for trace in traces:
-            given = [text("text", SECRET)]
+            given = [text("input_text", SECRET)]
             told = trace.parameters
             server.client.infer("tokenizer", given, headers=told, parameters=told)
         found = [(trace, collector.wait(trace.id, "tokenizer")[0]) for trace in traces]

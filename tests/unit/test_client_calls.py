@@ -80,6 +80,9 @@ def test_timeout_travels_in_microseconds() -> None:
     assert "timeout" not in request.parameters
     set_timeout(request, 1.5)
     assert request.parameters["timeout"].int64_param == 1_500_000
+    refuses = make_request("rag", ())
+    set_timeout(refuses, 1.5)
+    assert "timeout" not in refuses.parameters, "a model that refuses deadlines gets none"
 
 
 # --- requests --------------------------------------------------------------------------------

@@ -1,0 +1,48 @@
+"""The models that pipeline.toml names answer over real text, whichever they are."""
+
+from collections.abc import Iterator
+
+import pytest
+from triton_rag import Client
+from triton_rag.cli.documents import read_documents
+
+from builders.spec import ROOT, load_sku
+from operations.ports import free_ports
+from operations.server import TritonServer
+
+DOCUMENTS = read_documents(ROOT / "tests" / "evaluation" / "documents" / "sqlite").texts
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    log = tmp_path_factory.mktemp("default") / "tritonserver.log"
+    repository = ROOT / "model_repository"
+    with (
+        TritonServer(load_sku("cpu"), free_ports(), log, repository=repository) as running,
+        Client(f"127.0.0.1:{running.ports.grpc}") as client,
+    ):
+        yield client
+
+
+def test_an_answer_rests_on_quotes_out_of_its_sources(client: Client) -> None:
+    answer = client.ask("Which form of VACUUM makes a backup copy?", DOCUMENTS)
+    assert answer.finish_reason in ("stop", "ungrounded")
+    assert answer.text.strip()
+    assert any("VACUUM" in source.text for source in answer.sources)
+    assert bool(answer.quotes) == bool(answer.citations) == (answer.finish_reason == "stop")
+    for quote in answer.quotes:
+        assert quote.quote in answer.sources[quote.source - 1].text
+        assert quote.statement in answer.text
+    assert 0 <= answer.grounded <= 1
+
+
+def test_a_question_that_no_document_is_about_is_refused(client: Client) -> None:
+    answer = client.ask("Who won the cycling race in the mountains?", DOCUMENTS)
+    assert answer.finish_reason == "ungrounded"
+    assert (answer.citations, answer.quotes) == ((), ())
+
+
+def test_a_client_can_have_the_models_own_text(client: Client) -> None:
+    question = "Who won the cycling race in the mountains?"
+    answer = client.ask(question, DOCUMENTS, check_grounding=False)
+    assert answer.finish_reason in ("stop", "length")
