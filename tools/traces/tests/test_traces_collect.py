@@ -176,9 +176,12 @@ def test_a_taken_port_and_an_impossible_file_exit_with_1(
 def test_it_runs_until_ctrl_c(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "triton_traces", "collect", "--port", "0"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    # A shell's background job ignores Ctrl-C, and its children would inherit that.
+    own = signal.signal(signal.SIGINT, signal.SIG_DFL)
     running = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
     )
+    signal.signal(signal.SIGINT, own)
     assert running.stdout is not None
     assert running.stdout.readline().startswith("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:")
     running.send_signal(signal.SIGINT)
