@@ -1,0 +1,194 @@
+"""What the gateway is asked and what it answers, whatever protocol a client speaks.
+
+Every protocol has the same three kinds of requests: generate, embed, rank. Limits, caches, guards
+and the upstream are handlers around them: each takes a `Call` and yields `Event`s.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a key and the tenant that it belongs to."""
+
+    key_id: str
+    tenant: str
+
+
+ANYBODY = Caller(key_id="", tenant="")
+"""The caller where no keys are configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat; `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text to answer from, as the request brings it."""
+
+    text: str
+    title: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to generate; None is the model's own default. Names are those of `SAMPLING`."""
+
+    max_tokens: int | None = None
+    min_tokens: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    stop_words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Generate one answer.
+
+    Exactly one of `messages` and `prompt` is given. With `documents` the last message is a question
+    that the answer must rest on.
+    """
+
+    model: str
+    messages: tuple[Message, ...] = ()
+    prompt: str = ""
+    sampling: Sampling = Sampling()
+    documents: tuple[Document, ...] = ()
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """Embed texts, or rows of token ids of the embedder."""
+
+    model: str
+    texts: tuple[str, ...] = ()
+    token_ids: tuple[tuple[int, ...], ...] = ()
+    input_type: str = "text"
+    """query, passage or text."""
+    truncate: str = "end"
+    """end cuts a long text, none refuses it."""
+    dimensions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Score passages by relevance to a query."""
+
+    model: str
+    query: str
+    passages: tuple[str, ...]
+    truncate: str = "end"
+
+
+Request = Generate | Embed | Rank
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way.
+
+    `deadline` is in seconds of the running loop's clock. What a handler writes into `headers` is
+    sent to the client, if it does so before it yields its first event.
+    """
+
+    request: Request
+    caller: Caller
+    request_id: str
+    deadline: float | None = None
+    traceparent: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call; `cached_tokens` are those of the input that were not computed again."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A passage that the answer could use; `document` is its index in the request."""
+
+    text: str
+    document: int
+    similarity: float
+    relevance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A sentence of the answer and the sentence of a source (from 1) that it rests on."""
+
+    statement: str
+    text: str
+    source: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The sources of an answer, before its first text."""
+
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """New text of an answer, and how many tokens it took."""
+
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of an answer; `reason` is stop, length, cancelled or ungrounded."""
+
+    reason: str
+    usage: Usage
+    citations: tuple[int, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+    grounded: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The answer to `Embed`: one row of little-endian FP32 values for each text."""
+
+    rows: tuple[bytes, ...]
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The answer to `Rank`: one logit for each passage, in the request's order."""
+
+    logits: tuple[float, ...]
+    usage: Usage
+
+
+Event = Sources | Text | Finished | Embedded | Ranked
+
+Handler = Callable[[Call], AsyncGenerator[Event, None]]
+"""Answers one call.
+
+Generate yields `Sources` (only with documents), any number of `Text`, then `Finished`; Embed yields
+one `Embedded`; Rank one `Ranked`. It raises `GatewayError`, also in the middle. A caller that is
+gone closes the generator, which ends the work at once. A handler around another one takes it as an
+argument, closes it in `finally` (contextlib.aclosing) and passes on what it does not change.
+"""

@@ -1,0 +1,63 @@
+"""What the gateway refuses, before a protocol gives it that protocol's shape.
+
+GatewayError
+├── BadRequest          400  the request can't be right; `field` names what the client wrote
+├── Unauthenticated     401  no key, or one that is unknown, expired or disabled
+├── Forbidden           403  the key may not use this model or route
+├── NotFound            404  unknown model; the message lists what there is
+├── TooLarge            413  more bytes, messages or nesting than is taken
+├── Limited             429  a limit of the key is used up; `retry_after_s`
+├── UpstreamFailed      502  the model failed
+├── Unavailable         503  overloaded, or a model is not ready; `retry_after_s`
+└── DeadlinePassed      504  the request's own deadline, or no token for too long
+
+Messages say what was asked, what was found and what is possible. They never hold a prompt.
+"""
+
+
+class GatewayError(Exception):
+    """A refusal with its HTTP status."""
+
+    status = 500
+
+    def __init__(self, message: str, *, field: str = "", retry_after_s: float | None = None):
+        super().__init__(message)
+        self.field = field
+        self.retry_after_s = retry_after_s
+        self.headers: dict[str, str] = {}
+
+
+class BadRequest(GatewayError):
+    status = 400
+
+
+class Unauthenticated(GatewayError):
+    status = 401
+
+
+class Forbidden(GatewayError):
+    status = 403
+
+
+class NotFound(GatewayError):
+    status = 404
+
+
+class TooLarge(GatewayError):
+    status = 413
+
+
+class Limited(GatewayError):
+    status = 429
+
+
+class UpstreamFailed(GatewayError):
+    status = 502
+
+
+class Unavailable(GatewayError):
+    status = 503
+
+
+class DeadlinePassed(GatewayError):
+    status = 504
