@@ -11,7 +11,7 @@ import pytest
 
 from builders.spec import ROOT
 
-PACKAGES = ("ensembles", "python_backends", "builders", "operations", "gateway")
+PACKAGES = ("ensembles", "python_backends", "builders", "operations")
 
 
 def opened_in_the_locale(path: Path) -> Iterator[int]:
