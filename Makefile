@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 SKU ?= cpu
 MODELS ?=
+MODEL ?=
 TEST_MODELS := all-minilm-l6-v2,reference-reranker,tests/models/reference-llm.toml
 MINUTES ?=
 FAULTS ?=
@@ -49,6 +50,9 @@ setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minut
 
 build-engines: setup  ## make the engines of SKU (default cpu) and render model_repository/
 	@$(BUILD) -m builders build-engines --sku $(SKU) $(BUILD_FLAGS) --models "$(MODELS)" --jobs $(JOBS)
+
+use: setup  ## build MODEL (a spec's name) and serve it from now on; MODEL=default goes back
+	@$(BUILD) -m builders use --sku $(SKU) "$(MODEL)"
 
 rebuild-reasons: setup  ## say why the engines of SKU would be built again
 	@$(BUILD) -m builders rebuild-reasons --sku $(SKU) --models "$(MODELS)"
@@ -147,4 +151,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve .venv-peers .venv-clients build model_repository/*/1/engine
 
-.PHONY: help setup build-engines rebuild-reasons engines-gc demo plan serve preflight render check test test-models test-gpu bench headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean
+.PHONY: help setup build-engines use rebuild-reasons engines-gc demo plan serve preflight render check test test-models test-gpu bench headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean

@@ -12,13 +12,15 @@ from builders.engine_builds import build_all, engine_builds
 from builders.engine_plan import Flavour
 from builders.engines_gc import collect
 from builders.errors import BuildError
+from builders.models_in_use import described, use_default
+from builders.models_in_use import use as use_models
 from builders.planner import matrix, show
 from builders.planner.candidates import PRECISION_NAMES
 from builders.planner.options import LlmOptions
 from builders.rebuild_reasons import rebuild_reasons
 from builders.render import render as render_repository
 from builders.repository import REPOSITORY, check_writable, differences, link_engines, write
-from builders.spec import ROOT, load_pipeline, load_sku, sku_names
+from builders.spec import ROOT, Sku, load_pipeline, load_sku, sku_names
 
 MIB = 2**20
 Decorated = Callable[..., Any]
@@ -86,11 +88,34 @@ def _names(models: str) -> list[str]:
 @click.option("--jobs", default=0, help="Most builds at once; 0: as cores and memory allow.")
 def build_engines(sku: str, models: str, jobs: int, **llm: Any) -> int:
     """Make the engines of a SKU, link them in and render the model repository."""
+    return _build(load_sku(sku), models, LlmOptions(**llm), jobs)
+
+
+def _build(sku: Sku, models: str, options: LlmOptions, jobs: int) -> int:
     check_writable(REPOSITORY, ENGINES)
-    chosen = load_sku(sku)
-    builds = engine_builds(chosen, _names(models), LlmOptions(**llm), on_this_machine=True)
-    link_engines(build_all(builds, chosen, jobs))
+    builds = engine_builds(sku, _names(models), options, on_this_machine=True)
+    link_engines(build_all(builds, sku, jobs))
     return write_rendered()
+
+
+@cli.command()
+@sku_option
+@click.argument("models", default="")
+def use(sku: str, models: str) -> int:
+    """Build MODELS and use them from now on; say which models are in use.
+
+    MODELS are names of builders/models or .toml files, by comma; `default` goes back to the
+    pipeline's.
+    """
+    chosen = load_sku(sku)
+    if models == "default":
+        use_default()
+    elif models:
+        _build(chosen, models, LlmOptions(), 0)
+        use_models(_names(models), chosen)
+    for line in described(chosen):
+        click.echo(line)
+    return 0
 
 
 @cli.command("rebuild-reasons")

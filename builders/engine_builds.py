@@ -17,10 +17,11 @@ from builders.engine import Engine, build_engine, recipe_for
 from builders.errors import BuildError
 from builders.gpu_machine import check_build_machine, seen_by_cuda
 from builders.gpu_recipes import llm_recipe, planned_source, write_backend_repository
+from builders.models_in_use import chosen_models
 from builders.planner.llm_plan import LlmPlan
 from builders.planner.options import LlmOptions, llm_plan
 from builders.recipe import Recipe
-from builders.spec import ROOT, ModelSpec, Sku, chosen_models
+from builders.spec import ROOT, ModelSpec, Sku
 
 
 @dataclass(frozen=True)

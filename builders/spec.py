@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar, get_args
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -204,7 +204,8 @@ class Pipeline(_File):
 _T = TypeVar("_T", bound=_File)
 
 
-def _read(kind: type[_T], path: Path, **extra: str) -> _T:
+def read_file(kind: type[_T], path: Path, **extra: str) -> _T:
+    """A validated TOML file; raises `BuildError` with its path and what is wrong in it."""
     try:
         return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")) | extra)
     except (tomllib.TOMLDecodeError, ValidationError) as error:
@@ -222,8 +223,8 @@ def _find(folder: str, what: str, name: str) -> Path:
 
 def load_sku(name: str) -> Sku:
     """skus/<name>.toml with its placements; raises `BuildError` with the SKUs that exist."""
-    file = _read(_SkuFile, _find("skus", "SKU", name))
-    placements = _read(_Placements, _find("placements", "placement", file.placement))
+    file = read_file(_SkuFile, _find("skus", "SKU", name))
+    placements = read_file(_Placements, _find("placements", "placement", file.placement))
     return Sku(
         name=file.name,
         gpu=file.gpu,
@@ -252,25 +253,9 @@ def load_model(name: str) -> ModelSpec:
     if not path.is_file():
         raise BuildError(f"model '{name}': no such file")
     folder = path.parent.relative_to(ROOT) if path.is_relative_to(ROOT) else path.parent
-    return _read(ModelSpec, path, name=path.stem, folder=str(folder))
+    return read_file(ModelSpec, path, name=path.stem, folder=str(folder))
 
 
 def load_pipeline() -> Pipeline:
     """pipeline.toml."""
-    return _read(Pipeline, BUILDERS / "pipeline.toml")
-
-
-def chosen_models(overrides: list[str], sku: Sku | None = None) -> list[ModelSpec]:
-    """One spec per role: the pipeline's for the SKU, replaced by the named ones for their roles."""
-    pipeline = load_pipeline()
-    table = "gpu_models" if sku and sku.gpu and pipeline.gpu_models else "models"
-    specs = {role: load_model(name) for role, name in getattr(pipeline, table).items()}
-    for name in overrides:
-        spec = load_model(name)
-        specs[spec.role] = spec
-    if missing := sorted(set(get_args(Role)) - specs.keys()):
-        raise BuildError(f"pipeline.toml: [{table}] names no {', no '.join(missing)}")
-    for role, spec in specs.items():
-        if spec.role != role:
-            raise BuildError(f"pipeline.toml: model '{spec.name}' is a {spec.role}, not a {role}")
-    return list(specs.values())
+    return read_file(Pipeline, BUILDERS / "pipeline.toml")

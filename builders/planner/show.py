@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from builders.errors import BuildError
+from builders.models_in_use import chosen_models
 from builders.planner.cpu_plan import CpuPlan, plan_cpu
 from builders.planner.encoder_plan import EncoderPlan, plan_encoder
 from builders.planner.llm_plan import LlmPlan
 from builders.planner.options import LlmOptions, llm_plan
 from builders.planner.own_architecture import with_architecture
 from builders.planner.report import llm_json, llm_text
-from builders.spec import ModelSpec, Sku, chosen_models, load_model
+from builders.spec import ModelSpec, Sku, load_model
 from builders.tensorrt_llm.migration import migration
 
 Plan = LlmPlan | EncoderPlan | CpuPlan

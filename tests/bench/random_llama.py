@@ -11,8 +11,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from builders.engine import Engine, build_engine
+from builders.models_in_use import chosen_models
 from builders.repository import REPOSITORY, link_engines
-from builders.spec import ROOT, ModelSpec, chosen_models, load_sku
+from builders.spec import ROOT, ModelSpec, load_sku
 from tests.server.checkpoints import checkpoint
 
 FOLDER = ROOT / "build" / "bench" / "llama-85m"

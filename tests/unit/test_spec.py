@@ -6,7 +6,8 @@ import pytest
 
 from builders import spec
 from builders.errors import BuildError
-from builders.spec import SamplingSpec, chosen_models, load_model, load_pipeline, load_sku
+from builders.models_in_use import chosen_models, described, use, use_default
+from builders.spec import SamplingSpec, load_model, load_pipeline, load_sku
 from ensembles.manifest import Sampling
 
 
@@ -121,6 +122,37 @@ def test_a_model_in_the_wrong_role_is_refused(files):
     )
     with pytest.raises(BuildError, match="'my-llm' is a llm, not a embedder"):
         chosen_models([])
+
+
+def test_a_model_in_use_lasts_until_the_default_comes_back(files):
+    files("models/other.toml", 'role = "llm"\nsource = "y"\nmax_tokens = 512')
+    use(["other"], load_sku("cpu"))
+    assert [s.name for s in chosen_models([])] == ["my-embedder", "my-reranker", "other"]
+    assert [s.name for s in chosen_models(["my-llm"])][-1] == "my-llm"
+    assert described(load_sku("cpu")) == [
+        "embedder my-embedder (pipeline.toml)",
+        "reranker my-reranker (pipeline.toml)",
+        "llm other (models_in_use.toml)",
+    ]
+    use_default()
+    assert [s.name for s in chosen_models([])][-1] == "my-llm"
+
+
+def test_models_of_two_roles_are_in_use_together(files):
+    for role in ("llm", "embedder"):
+        files(f"models/own-{role}.toml", f'role = "{role}"\nsource = "y"\nmax_tokens = 512')
+        use([f"own-{role}"], load_sku("cpu"))
+    assert [s.name for s in chosen_models([])] == ["own-embedder", "my-reranker", "own-llm"]
+
+
+def test_a_model_in_use_that_is_gone_says_how_to_go_back(files, tmp_path):
+    files("models/other.toml", 'role = "llm"\nsource = "y"\nmax_tokens = 512')
+    use(["other"], load_sku("cpu"))
+    (tmp_path / "builders/models/other.toml").unlink()
+    with pytest.raises(BuildError) as caught:
+        chosen_models([])
+    assert str(caught.value).startswith("builders/models_in_use.toml: model 'other' is unknown")
+    assert str(caught.value).endswith("go back with: make use MODEL=default")
 
 
 def test_a_pipeline_without_a_model_for_each_role_is_refused(files):

@@ -1,0 +1,92 @@
+"""Which model fills each role: the pipeline's, this checkout's own, or one that a command names."""
+
+from pathlib import Path
+from typing import get_args
+
+from pydantic import Field
+
+from builders import spec
+from builders.errors import BuildError
+from builders.llm_spec import SpecFile
+from builders.spec import ModelSpec, Role, Sku, load_model, load_pipeline, read_file
+
+FILE = "models_in_use.toml"
+"""Beside pipeline.toml, whose tables it overrides. `make use` writes it; git ignores it."""
+
+BACK = "go back with: make use MODEL=default"
+
+
+class _ModelsInUse(SpecFile):
+    models: dict[Role, str] = Field(default_factory=dict)
+    gpu_models: dict[Role, str] = Field(default_factory=dict)
+
+
+def chosen_models(overrides: list[str], sku: Sku | None = None) -> list[ModelSpec]:
+    """One spec per role for a SKU; those of `overrides` come first, then this checkout's own."""
+    table = _table(sku)
+    own = _own_models()
+    names = _pipeline_models(table) | getattr(own, table)
+    source = "pipeline.toml" if names == _pipeline_models(table) else f"{FILE} or pipeline.toml"
+    specs = {role: _load(name, own, table) for role, name in names.items()}
+    for override in map(load_model, overrides):
+        specs[override.role] = override
+    if missing := sorted(set(get_args(Role)) - specs.keys()):
+        raise BuildError(f"{source}: [{table}] names no {', no '.join(missing)}")
+    for role, found in specs.items():
+        if found.role != role:
+            raise BuildError(f"{source}: model '{found.name}' is a {found.role}, not a {role}")
+    return list(specs.values())
+
+
+def use(names: list[str], sku: Sku) -> None:
+    """Remember the named models for every later command without `--models`."""
+    table, own = _table(sku), _own_models()
+    getattr(own, table).update({load_model(name).role: name for name in names})
+    _path().write_text(_text(own), encoding="utf-8")
+
+
+def use_default() -> None:
+    """Forget what `use` remembered."""
+    _path().unlink(missing_ok=True)
+
+
+def described(sku: Sku) -> list[str]:
+    """A line for each role: its model, and what chose it."""
+    own = getattr(_own_models(), _table(sku))
+    return [
+        f"{found.role} {found.name} ({FILE if found.role in own else 'pipeline.toml'})"
+        for found in chosen_models([], sku)
+    ]
+
+
+def _table(sku: Sku | None) -> str:
+    return "gpu_models" if sku and sku.gpu and load_pipeline().gpu_models else "models"
+
+
+def _pipeline_models(table: str) -> dict[Role, str]:
+    models: dict[Role, str] = getattr(load_pipeline(), table)
+    return models
+
+
+def _path() -> Path:
+    return spec.BUILDERS / FILE
+
+
+def _own_models() -> _ModelsInUse:
+    return read_file(_ModelsInUse, _path()) if _path().is_file() else _ModelsInUse()
+
+
+def _load(name: str, own: _ModelsInUse, table: str) -> ModelSpec:
+    try:
+        return load_model(name)
+    except BuildError as error:
+        if name in getattr(own, table).values():
+            raise BuildError(f"builders/{FILE}: {error}; {BACK}") from error
+        raise
+
+
+def _text(own: _ModelsInUse) -> str:
+    lines = ["# Written by `make use`; overrides pipeline.toml in this checkout."]
+    for table, models in own.model_dump().items():
+        lines += [f"\n[{table}]", *(f'{role} = "{name}"' for role, name in models.items())]
+    return "\n".join(lines) + "\n"
