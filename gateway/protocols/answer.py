@@ -1,0 +1,101 @@
+"""A whole answer out of its events, and where its citations stand in answer and documents."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from gateway.call import Document, Event, Finished, Quote, Source, Sources, Text, Usage
+from gateway.errors import UpstreamFailed
+
+
+@dataclass(slots=True)
+class Answer:
+    """What has come so far; `finished` is None until the end."""
+
+    text: str = ""
+    sources: tuple[Source, ...] = ()
+    finished: Finished | None = None
+
+    def add(self, event: Event) -> str:
+        """Takes the event in; returns the text that it adds. Raises `UpstreamFailed`."""
+        match event:
+            case Text(text=text):
+                self.text += text
+                return text
+            case Sources(sources=sources):
+                self.sources = sources
+            case Finished(reason="cancelled"):
+                raise UpstreamFailed("the server stopped this generation")
+            case Finished():
+                self.finished = event
+        return ""
+
+    @property
+    def end(self) -> Finished:
+        """The last event; raises `UpstreamFailed` if the answer broke off."""
+        if self.finished is None:
+            raise UpstreamFailed("the answer ended without its last part")
+        return self.finished
+
+    @property
+    def usage(self) -> Usage:
+        return self.end.usage
+
+
+async def collect(events: AsyncIterator[Event]) -> Answer:
+    """The whole answer; raises `GatewayError`."""
+    answer = Answer()
+    async for event in events:
+        answer.add(event)
+    _ = answer.end
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From `start` up to `end`, in characters."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A sentence of the answer and the sentence of a document that it rests on.
+
+    `document` is its index in the request. A span is None where the text is not found word for
+    word, as where the model wrote a `[1]` in the middle.
+    """
+
+    statement: str
+    quote: str
+    document: int
+    statement_span: Span | None
+    quote_span: Span | None
+
+
+def citations(answer: Answer, documents: Sequence[Document]) -> list[Citation]:
+    """The citations of a whole answer, in its order."""
+    return [
+        found
+        for quote in answer.end.quotes
+        if (found := _citation(quote, answer, documents)) is not None
+    ]
+
+
+def _citation(quote: Quote, answer: Answer, documents: Sequence[Document]) -> Citation | None:
+    if not 1 <= quote.source <= len(answer.sources):
+        return None
+    index = answer.sources[quote.source - 1].document
+    if not 0 <= index < len(documents):
+        return None
+    statement_span = _find(quote.statement, answer.text)
+    quote_span = _find(quote.text, documents[index].text)
+    return Citation(quote.statement, quote.text, index, statement_span, quote_span)
+
+
+def _find(text: str, within: str) -> Span | None:
+    """Where the text stands; blanks may differ, because passages are cut and joined at them."""
+    words = [re.escape(word) for word in text.split()]
+    found = re.search(r"\s+".join(words), within) if words else None
+    return Span(found.start(), found.end()) if found else None

@@ -1,0 +1,316 @@
+"""Anthropic's Messages API: `/v1/messages` and `/v1/messages/count_tokens`.
+
+`document` parts with text make the call a RAG call; their citations come back in the answer's text
+block. Usage and citations are known at the end only, so a stream brings both there.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from gateway.call import Document, Event, Generate, Message, Sampling, Usage
+from gateway.errors import BadRequest, GatewayError
+from gateway.protocols.answer import Answer, Citation, citations
+from gateway.protocols.reading import (
+    Body,
+    Content,
+    Part,
+    StrictBody,
+    part_text,
+    read,
+    refuse_given,
+    refuse_thinking,
+    text_of,
+)
+
+Json = dict[str, Any]
+
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "ungrounded": "end_turn"}
+"""The engine doesn't say which stop word ended an answer, so `stop_sequence` is always null."""
+
+
+class CitationsOption(Body):
+    enabled: bool = False
+
+
+class BlockPart(Part):
+    """A text, document or search result; other types are refused by name."""
+
+    title: str | None = None
+    context: str | None = None
+    source: Any = None
+    content: list[Part] | None = None
+    citations: Any = None
+
+
+class Turn(Body):
+    role: Literal["user", "assistant", "system"]
+    content: str | list[BlockPart]
+
+
+class CountRequest(StrictBody):
+    """What both routes take. Hints about caching and billing change nothing here."""
+
+    model: str
+    messages: list[Turn] = Field(min_length=1)
+    system: Content | None = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    thinking: Any = None
+    output_config: dict[str, Any] | None = None
+    cache_control: Any = None
+    speed: str | None = None
+    user_profile_id: str | None = None
+    workspace_id: str | None = None
+
+
+class MessagesRequest(CountRequest):
+    max_tokens: int = Field(ge=1)
+    stream: bool = False
+    temperature: float | None = Field(default=None, ge=0, le=1)
+    top_k: int | None = Field(default=None, ge=0)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    stop_sequences: list[str] | None = None
+    container: Any = None
+    diagnostics: Any = None
+    inference_geo: str | None = None
+    mcp_servers: list[Any] | None = None
+    context_management: Any = None
+    metadata: Any = None
+    service_tier: str | None = None
+
+
+def parse(body: Any) -> MessagesRequest:
+    """Raises `BadRequest`."""
+    request = read(MessagesRequest, body)
+    _refuse(request)
+    refuse_given(
+        request, ("container", "mcp_servers", "context_management"), "it is Anthropic's own service"
+    )
+    return request
+
+
+def parse_count(body: Any) -> CountRequest:
+    """Raises `BadRequest`."""
+    request = read(CountRequest, body)
+    _refuse(request)
+    return request
+
+
+def _refuse(request: CountRequest) -> None:
+    refuse_given(request, ("tools",), "this model calls no tools")
+    refuse_thinking(request.thinking)
+    if (request.output_config or {}).get("format"):
+        raise BadRequest(
+            "output_config.format: not offered; the answer is text", field="output_config.format"
+        )
+    if request.messages[-1].role == "assistant":
+        raise BadRequest(
+            "messages: the last one is the assistant's; prefill is not offered, a user's is needed",
+            field="messages",
+        )
+
+
+def generate(request: MessagesRequest) -> Generate:
+    """Raises `BadRequest`."""
+    sampling = Sampling(
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        top_k=request.top_k,
+        top_p=request.top_p,
+        stop_words=tuple(request.stop_sequences or ()),
+    )
+    return _generate(request, sampling, request.stream)
+
+
+def counting(request: CountRequest) -> Generate:
+    """A generation of one token: only the model knows its template and its tokens."""
+    return _generate(request, Sampling(max_tokens=1), stream=False)
+
+
+def _generate(request: CountRequest, sampling: Sampling, stream: bool) -> Generate:
+    system = text_of(request.system, "system") if request.system else ""
+    return Generate(
+        model=request.model,
+        messages=(
+            *([Message("system", system)] if system else []),
+            *(_message(f"messages.{i}", turn) for i, turn in enumerate(request.messages)),
+        ),
+        sampling=sampling,
+        documents=tuple(document for document, _ in _documents(request)),
+        stream=stream,
+    )
+
+
+def _message(field: str, turn: Turn) -> Message:
+    if isinstance(turn.content, str):
+        return Message(turn.role, turn.content)
+    texts = [
+        part_text(part, f"{field}.content.{i}", ("text", "document", "search_result"))
+        for i, part in enumerate(turn.content)
+        if part.type not in ("document", "search_result")
+    ]
+    return Message(turn.role, "".join(texts))
+
+
+# --- documents and their citations ---------------------------------------------------------
+
+
+def _documents(request: CountRequest) -> list[tuple[Document, bool]]:
+    """Documents of all messages in order, and whether each wants citations."""
+    return [
+        (_document(f"messages.{i}.content.{j}", part), _wants_citations(part))
+        for i, turn in enumerate(request.messages)
+        if not isinstance(turn.content, str)
+        for j, part in enumerate(turn.content)
+        if part.type in ("document", "search_result")
+    ]
+
+
+def _wants_citations(part: BlockPart) -> bool:
+    return isinstance(part.citations, dict) and part.citations.get("enabled") is True
+
+
+def _document(field: str, part: BlockPart) -> Document:
+    if part.type == "search_result":
+        text = text_of(part.content or [], f"{field}.content")
+    else:
+        text = _source_text(part.source, f"{field}.source")
+    if not text.strip():
+        raise BadRequest(f"{field}: empty; a text is needed", field=field)
+    return Document(text, title=part.title or "")
+
+
+def _source_text(source: Any, field: str) -> str:
+    match source:
+        case {"type": "text", "data": str(text)} | {"type": "content", "content": str(text)}:
+            return text
+        case {"type": "content", "content": list(parts)}:
+            texts = [part.get("text") for part in parts if isinstance(part, dict)]
+            if len(texts) == len(parts) and all(isinstance(text, str) for text in texts):
+                return "\n".join(map(str, texts))
+    raise BadRequest(
+        f'{field}: {{"type": "text", "media_type": "text/plain", "data": "…"}} is possible; files '
+        "and images are not read",
+        field=field,
+    )
+
+
+def _cited(request: MessagesRequest, answer: Answer) -> list[Json]:
+    """The answer's citations of the documents that allow them."""
+    documents = _documents(request)
+    return [
+        _char_location(citation, documents[citation.document][0])
+        for citation in citations(answer, [document for document, _ in documents])
+        if documents[citation.document][1]
+    ]
+
+
+def _char_location(citation: Citation, document: Document) -> Json:
+    """Where the quote stands; the whole document, should it not be found word for word."""
+    span = citation.quote_span
+    return {
+        "type": "char_location",
+        "cited_text": document.text[span.start : span.end] if span else citation.quote,
+        "document_index": citation.document,
+        "document_title": document.title or None,
+        "file_id": None,
+        "start_char_index": span.start if span else 0,
+        "end_char_index": span.end if span else len(document.text),
+    }
+
+
+# --- responses -----------------------------------------------------------------------------
+
+
+def response(request: MessagesRequest, message_id: str, answer: Answer) -> Json:
+    """A `Message` with one text block."""
+    block = {"type": "text", "text": answer.text, "citations": _cited(request, answer) or None}
+    return {
+        **_message_start(request, message_id),
+        "content": [block],
+        "stop_reason": STOP_REASONS[answer.end.reason],
+        "usage": _usage(answer.usage),
+    }
+
+
+def count_response(answer: Answer) -> Json:
+    return {"input_tokens": answer.usage.input_tokens}
+
+
+def _message_start(request: MessagesRequest, message_id: str) -> Json:
+    return {
+        "id": message_id,
+        "type": "message",
+        "role": "assistant",
+        "model": request.model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": _usage(Usage()),
+    }
+
+
+def _usage(usage: Usage) -> Json:
+    """Anthropic's `input_tokens` are those that were not cached."""
+    return {
+        "input_tokens": usage.input_tokens - usage.cached_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": usage.cached_tokens,
+    }
+
+
+async def stream(
+    request: MessagesRequest, message_id: str, events: AsyncIterator[Event]
+) -> AsyncIterator[Json]:
+    """The stream's events, `type` first; raises `GatewayError` in the middle."""
+    answer = Answer()
+    yield {"type": "message_start", "message": _message_start(request, message_id)}
+    empty = {"type": "text", "text": "", "citations": None}
+    yield {"type": "content_block_start", "index": 0, "content_block": empty}
+    async for event in events:
+        if text := answer.add(event):
+            yield _block_delta({"type": "text_delta", "text": text})
+    for last in _last_events(request, answer):
+        yield last
+
+
+def _last_events(request: MessagesRequest, answer: Answer) -> Sequence[Json]:
+    stop_reason = STOP_REASONS[answer.end.reason]
+    cited = _cited(request, answer)
+    return [
+        *(_block_delta({"type": "citations_delta", "citation": found}) for found in cited),
+        {"type": "content_block_stop", "index": 0},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": stop_reason, "stop_sequence": None},
+            "usage": _usage(answer.usage),
+        },
+        {"type": "message_stop"},
+    ]
+
+
+def _block_delta(delta: Json) -> Json:
+    return {"type": "content_block_delta", "index": 0, "delta": delta}
+
+
+def error_body(error: GatewayError, request_id: str) -> Json:
+    """An error response; the same object is the `error` event of a stream."""
+    kind = ERROR_TYPES.get(error.status, "api_error")
+    return {
+        "type": "error",
+        "error": {"type": kind, "message": str(error)},
+        "request_id": request_id,
+    }

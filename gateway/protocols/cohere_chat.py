@@ -1,0 +1,166 @@
+"""Cohere's `/v2/chat`, with `documents` and citations; citations come behind the text."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Literal
+
+from pydantic import Field
+
+from gateway.call import Event, Generate, Message, Sampling, Usage
+from gateway.errors import BadRequest, GatewayError
+from gateway.protocols.answer import Answer, Citation, citations
+from gateway.protocols.documents import DocumentItem, document_id, read_documents
+from gateway.protocols.reading import Body, Content, read, refuse_given, refuse_thinking, text_of
+
+Json = dict[str, Any]
+
+FINISH_REASONS = {"stop": "COMPLETE", "length": "MAX_TOKENS", "ungrounded": "COMPLETE"}
+"""The engine doesn't say whether a stop word ended an answer, so STOP_SEQUENCE never comes."""
+
+
+class Turn(Body):
+    role: Literal["user", "assistant", "system"]
+    content: Content
+
+
+class ChatRequest(Body):
+    model: str
+    messages: list[Turn] = Field(min_length=1)
+    documents: list[DocumentItem] | None = None
+    citation_options: Any = None
+    stream: bool = False
+    max_tokens: int | None = Field(default=None, ge=1)
+    stop_sequences: list[str] | None = None
+    temperature: float | None = Field(default=None, ge=0)
+    seed: int | None = Field(default=None, ge=0)
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    k: int | None = Field(default=None, ge=0)
+    p: float | None = Field(default=None, ge=0, le=1)
+    tools: list[Any] | None = None
+    strict_tools: bool | None = None
+    tool_choice: Any = None
+    response_format: dict[str, Any] | None = None
+    logprobs: bool | None = None
+    thinking: Any = None
+
+
+def parse(body: Any) -> ChatRequest:
+    """Raises `BadRequest`."""
+    request = read(ChatRequest, body)
+    refuse_given(request, ("tools", "strict_tools", "tool_choice"), "this model calls no tools")
+    refuse_given(request, ("logprobs",), "the engine gives none")
+    if (request.response_format or {}).get("type", "text") != "text":
+        raise BadRequest("response_format: only text is possible", field="response_format")
+    refuse_thinking(request.thinking)
+    return request
+
+
+def generate(request: ChatRequest) -> Generate:
+    """Raises `BadRequest`."""
+    sampling = Sampling(
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        top_k=request.k,
+        top_p=request.p,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        seed=request.seed,
+        stop_words=tuple(request.stop_sequences or ()),
+    )
+    messages = (
+        Message(turn.role, text_of(turn.content, f"messages.{i}.content"))
+        for i, turn in enumerate(request.messages)
+    )
+    return Generate(
+        model=request.model,
+        messages=tuple(messages),
+        sampling=sampling,
+        documents=read_documents(request.documents),
+        stream=request.stream,
+    )
+
+
+def response(request: ChatRequest, answer_id: str, answer: Answer) -> Json:
+    return {
+        "id": answer_id,
+        "finish_reason": FINISH_REASONS[answer.end.reason],
+        "message": {
+            "role": "assistant",
+            "content": [{"type": "text", "text": answer.text}],
+            **({"citations": found} if (found := _cited(request, answer)) else {}),
+        },
+        "usage": _usage(answer.usage),
+    }
+
+
+def _cited(request: ChatRequest, answer: Answer) -> list[Json]:
+    options = request.citation_options
+    if isinstance(options, dict) and str(options.get("mode")).lower() == "off":
+        return []
+    return [
+        _citation(request, answer, found)
+        for found in citations(answer, read_documents(request.documents))
+    ]
+
+
+def _citation(request: ChatRequest, answer: Answer, citation: Citation) -> Json:
+    """What is cited is the answer's sentence; all of the answer, should it not be found."""
+    span = citation.statement_span
+    return {
+        "start": span.start if span else 0,
+        "end": span.end if span else len(answer.text),
+        "text": answer.text[span.start : span.end] if span else citation.statement,
+        "sources": [_source(request, citation.document)],
+        "content_index": 0,
+        "type": "TEXT_CONTENT",
+    }
+
+
+def _source(request: ChatRequest, index: int) -> Json:
+    """The document as it was sent, and its id."""
+    item = (request.documents or [])[index]
+    sent = {"text": item} if isinstance(item, str) else item.get("data", item)
+    values = sent if isinstance(sent, dict) else {"text": sent}
+    name = document_id(read_documents([item])[0], index)
+    return {"type": "document", "id": name, "document": {**values, "id": name}}
+
+
+def _usage(usage: Usage) -> Json:
+    tokens = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    return {"billed_units": tokens, "tokens": tokens, "cached_tokens": usage.cached_tokens}
+
+
+async def stream(
+    request: ChatRequest, answer_id: str, events: AsyncIterator[Event]
+) -> AsyncIterator[Json]:
+    """The stream's events, `type` first; raises `GatewayError` in the middle."""
+    answer = Answer()
+    yield {
+        "type": "message-start",
+        "id": answer_id,
+        "delta": {"message": {"role": "assistant", "content": [], "citations": []}},
+    }
+    yield _content("content-start", {"type": "text", "text": ""})
+    async for event in events:
+        if text := answer.add(event):
+            yield _content("content-delta", {"text": text})
+    for index, found in enumerate(_cited(request, answer)):
+        yield {"type": "citation-start", "index": index, "delta": {"message": {"citations": found}}}
+        yield {"type": "citation-end", "index": index}
+    yield {"type": "content-end", "index": 0}
+    end = {"finish_reason": FINISH_REASONS[answer.end.reason], "usage": _usage(answer.usage)}
+    yield {"type": "message-end", "id": answer_id, "delta": end}
+
+
+def _content(kind: str, content: Json) -> Json:
+    return {"type": kind, "index": 0, "delta": {"message": {"content": content}}}
+
+
+def error_body(error: GatewayError, request_id: str) -> Json:
+    return {"id": request_id, "message": str(error)}
+
+
+def error_event(error: GatewayError, request_id: str) -> Json:
+    """The last event of a stream that breaks."""
+    delta = {"finish_reason": "ERROR", "error": str(error)}
+    return {"type": "message-end", "id": request_id, "delta": delta}

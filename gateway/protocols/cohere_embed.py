@@ -1,0 +1,96 @@
+"""Cohere's `/v2/embed`."""
+
+import base64
+from typing import Any, Literal
+
+from pydantic import Field
+
+from gateway.call import Embed, Embedded
+from gateway.errors import BadRequest
+from gateway.protocols.floats import floats
+from gateway.protocols.reading import Body, Part, read, refuse_given, text_of
+
+Json = dict[str, Any]
+
+INPUT_TYPES = {
+    "search_query": "query",
+    "search_document": "passage",
+    "classification": "text",
+    "clustering": "text",
+}
+
+
+class EmbedInput(Body):
+    content: list[Part]
+
+
+class EmbedRequest(Body):
+    model: str
+    input_type: str = "search_document"
+    texts: list[str] | None = None
+    inputs: list[EmbedInput] | None = None
+    images: list[Any] | None = None
+    embedding_types: list[str] | None = None
+    output_dimension: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = None
+    truncate: Literal["NONE", "START", "END"] = "END"
+
+
+def parse(body: Any) -> EmbedRequest:
+    """Raises `BadRequest`."""
+    request = read(EmbedRequest, body)
+    refuse_given(request, ("images",), "the model embeds texts")
+    refuse_given(request, ("max_tokens",), "texts are cut where the model's input ends")
+    if request.input_type not in INPUT_TYPES:
+        raise BadRequest(
+            f"input_type: {request.input_type[:40]!r} given; {', '.join(INPUT_TYPES)} are possible",
+            field="input_type",
+        )
+    if request.truncate == "START":
+        raise BadRequest("truncate: START is not offered; NONE and END are", field="truncate")
+    for kind in request.embedding_types or ():
+        if kind not in ("float", "base64"):
+            raise BadRequest(
+                f"embedding_types: {kind[:40]!r} given; float and base64 are possible",
+                field="embedding_types",
+            )
+    return request
+
+
+def embed(request: EmbedRequest) -> Embed:
+    """Raises `BadRequest`."""
+    return Embed(
+        model=request.model,
+        texts=tuple(_texts(request)),
+        input_type=INPUT_TYPES[request.input_type],
+        truncate=request.truncate.lower(),
+        dimensions=request.output_dimension,
+    )
+
+
+def _texts(request: EmbedRequest) -> list[str]:
+    if (request.texts is None) == (request.inputs is None):
+        raise BadRequest("texts, inputs: exactly one of them is needed", field="texts")
+    if request.texts is not None:
+        return request.texts
+    return [
+        text_of(item.content, f"inputs.{i}.content") for i, item in enumerate(request.inputs or ())
+    ]
+
+
+def response(request: EmbedRequest, answer_id: str, embedded: Embedded) -> Json:
+    kinds = request.embedding_types or ["float"]
+    return {
+        "id": answer_id,
+        "response_type": "embeddings_by_type",
+        "embeddings": {kind: [_encode(row, kind) for row in embedded.rows] for kind in kinds},
+        "texts": _texts(request),
+        "meta": {
+            "api_version": {"version": "2"},
+            "billed_units": {"input_tokens": embedded.usage.input_tokens},
+        },
+    }
+
+
+def _encode(row: bytes, kind: str) -> list[float] | str:
+    return floats(row) if kind == "float" else base64.b64encode(row).decode()

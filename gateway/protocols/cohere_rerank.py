@@ -1,0 +1,73 @@
+"""`/v1/rerank` and `/v2/rerank` in the shapes of Cohere and Jina: one response has both."""
+
+from typing import Any
+
+from pydantic import Field
+
+from gateway.call import Rank, Ranked
+from gateway.errors import BadRequest
+from gateway.protocols.ranking import by_relevance, probability
+from gateway.protocols.reading import Body, read, refuse_given
+
+Json = dict[str, Any]
+
+_FEWER_TOKENS = "passages are cut where the model's input ends"
+
+
+class RerankRequest(Body):
+    model: str
+    query: str
+    documents: list[str | dict[str, Any]] = Field(min_length=1)
+    top_n: int | None = Field(default=None, ge=1)
+    return_documents: bool | None = None
+    max_tokens_per_doc: int | None = None
+    max_chunks_per_doc: int | None = None
+    rank_fields: list[str] | None = None
+    relevant_spans: Any = None
+
+
+def parse(body: Any) -> RerankRequest:
+    """Raises `BadRequest`."""
+    request = read(RerankRequest, body)
+    refuse_given(request, ("max_tokens_per_doc", "max_chunks_per_doc"), _FEWER_TOKENS)
+    refuse_given(request, ("relevant_spans",), "the model scores whole passages")
+    return request
+
+
+def rank(request: RerankRequest) -> Rank:
+    """Raises `BadRequest` for a document without text."""
+    fields = request.rank_fields or ["text"]
+    passages = [_text(item, i, fields) for i, item in enumerate(request.documents)]
+    return Rank(model=request.model, query=request.query, passages=tuple(passages))
+
+
+def _text(item: str | dict[str, Any], index: int, fields: list[str]) -> str:
+    if isinstance(item, str):
+        return item
+    texts = [item[name] for name in fields if isinstance(item.get(name), str)]
+    if not texts:
+        where = f"documents.{index}"
+        raise BadRequest(f'{where}: no text; "…" or {{"text": "…"}} is possible', field=where)
+    return "\n".join(texts)
+
+
+def response(request: RerankRequest, answer_id: str, ranked: Ranked) -> Json:
+    """Scores are `probability` of the model's logits."""
+    tokens = ranked.usage.input_tokens
+    return {
+        "id": answer_id,
+        "model": request.model,
+        "results": [
+            {"index": index, "relevance_score": probability(logit), **_document(request, index)}
+            for index, logit in by_relevance(ranked.logits, request.top_n)
+        ],
+        "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+
+
+def _document(request: RerankRequest, index: int) -> Json:
+    if not request.return_documents:
+        return {}
+    item = request.documents[index]
+    return {"document": {"text": item} if isinstance(item, str) else item}

@@ -1,0 +1,91 @@
+"""Reads a request's JSON into its protocol's model; refuses by the name of the field.
+
+Errors say what was found by type, never by value: values are prompts.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gateway.errors import BadRequest
+
+
+class Body(BaseModel):
+    """A request. Unknown fields are ignored, as its API does."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class StrictBody(Body):
+    """A request of an API that refuses unknown fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Part(Body):
+    """One part of a content; those of type text have a `text`."""
+
+    type: str
+    text: str | None = None
+
+
+Content = str | list[Part]
+
+BodyT = TypeVar("BodyT", bound=Body)
+
+_TYPE = re.compile(r"str|int|float|bool|dict|[A-Z]\w*|\w+\[.*")
+"""Steps of pydantic's locations that name a member of a union and not a field."""
+_ASKS_FOR_NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {}, "auto", "none", "disabled")
+
+
+def read(model: type[BodyT], body: Any) -> BodyT:
+    """The request; raises `BadRequest` for the first field that can't be right."""
+    if not isinstance(body, dict):
+        raise BadRequest("a JSON object is needed")
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: ValidationError) -> BadRequest:
+    # Of a union every member complains; the one that got furthest is what the client meant.
+    found = max(error.errors(include_input=False, include_url=False), key=lambda e: len(e["loc"]))
+    steps = [str(step) for step in found["loc"]]
+    field = ".".join(s for i, s in enumerate(steps) if not i or not _TYPE.fullmatch(s))[:100]
+    message = "is not a field of this API" if found["type"] == "extra_forbidden" else found["msg"]
+    return BadRequest(f"{field}: {message}" if field else message, field=field)
+
+
+def refuse_given(body: Body, names: Sequence[str], why: str) -> None:
+    """Raises `BadRequest` if a field asks for what is not offered."""
+    for name in names:
+        if getattr(body, name) not in _ASKS_FOR_NOTHING:
+            raise BadRequest(f"{name}: not offered; {why}", field=name)
+
+
+def refuse_thinking(thinking: Any) -> None:
+    """Raises `BadRequest` if the field `thinking` (Anthropic, Cohere) asks for it."""
+    if thinking is not None and thinking != {"type": "disabled"}:
+        raise BadRequest('thinking: not offered; {"type": "disabled"} is', field="thinking")
+
+
+def text_of(content: Content, field: str, types: Sequence[str] = ("text",)) -> str:
+    """The content's text, that of its parts joined; raises `BadRequest` for other parts."""
+    if isinstance(content, str):
+        return content
+    return "".join(part_text(part, f"{field}.{i}", types) for i, part in enumerate(content))
+
+
+def part_text(part: Part, field: str, types: Sequence[str] = ("text",)) -> str:
+    """The text of one part; raises `BadRequest` for one of another type."""
+    if part.type not in types:
+        possible = ", ".join(types)
+        raise BadRequest(
+            f"{field}.type: {part.type[:40]!r} given; {possible} is possible", field=f"{field}.type"
+        )
+    if part.text is None:
+        raise BadRequest(f"{field}.text: missing", field=f"{field}.text")
+    return part.text

@@ -1,0 +1,110 @@
+"""text-embeddings-inference (TEI): `/rerank` and `/embed`, of the default models."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from gateway.call import Embed, Embedded, Rank, Ranked
+from gateway.errors import BadRequest, GatewayError
+from gateway.protocols.floats import floats, unit
+from gateway.protocols.ranking import by_relevance, probability
+from gateway.protocols.reading import Body, read
+
+Json = dict[str, Any]
+
+ERROR_TYPES = {429: "Overloaded", 502: "Backend", 503: "Overloaded", 504: "Backend"}
+
+
+class TeiRequest(Body):
+    """`truncate` false refuses long texts; without it they are cut (TEI's `--auto-truncate`)."""
+
+    model: str = ""
+    truncate: bool | None = None
+    truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
+
+    @property
+    def truncation(self) -> str:
+        return "none" if self.truncate is False else "end"
+
+
+class RerankRequest(TeiRequest):
+    query: str
+    texts: list[str] = Field(min_length=1)
+    raw_scores: bool = False
+    return_text: bool = False
+
+
+class EmbedRequest(TeiRequest):
+    inputs: str | list[str] | list[list[int]]
+    normalize: bool = True
+    prompt_name: str | None = None
+    dimensions: int | None = Field(default=None, ge=1)
+
+
+def parse_rerank(body: Any) -> RerankRequest:
+    """Raises `BadRequest`."""
+    request = read(RerankRequest, body)
+    _refuse_left(request)
+    return request
+
+
+def parse_embed(body: Any) -> EmbedRequest:
+    """Raises `BadRequest`."""
+    request = read(EmbedRequest, body)
+    _refuse_left(request)
+    if request.prompt_name not in (None, "query", "passage", "document"):
+        raise BadRequest(
+            "prompt_name: query, passage and document are possible", field="prompt_name"
+        )
+    return request
+
+
+def _refuse_left(request: TeiRequest) -> None:
+    if request.truncation_direction.lower() == "left":
+        raise BadRequest(
+            "truncation_direction: left is not offered; right is", field="truncation_direction"
+        )
+
+
+def rank(request: RerankRequest, model: str) -> Rank:
+    """A call of the request's model, else of the default one."""
+    return Rank(
+        model=request.model or model,
+        query=request.query,
+        passages=tuple(request.texts),
+        truncate=request.truncation,
+    )
+
+
+def embed(request: EmbedRequest, model: str) -> Embed:
+    """A call of the request's model, else of the default one."""
+    inputs = [request.inputs] if isinstance(request.inputs, str) else request.inputs
+    texts = tuple(item for item in inputs if isinstance(item, str))
+    return Embed(
+        model=request.model or model,
+        texts=texts,
+        token_ids=() if texts else tuple(tuple(row) for row in inputs if not isinstance(row, str)),
+        input_type={"query": "query", None: "text"}.get(request.prompt_name, "passage"),
+        truncate=request.truncation,
+        dimensions=request.dimensions,
+    )
+
+
+def rerank_response(request: RerankRequest, ranked: Ranked) -> list[Json]:
+    return [
+        {
+            "index": index,
+            "score": logit if request.raw_scores else probability(logit),
+            **({"text": request.texts[index]} if request.return_text else {}),
+        }
+        for index, logit in by_relevance(ranked.logits)
+    ]
+
+
+def embed_response(request: EmbedRequest, embedded: Embedded) -> list[list[float]]:
+    rows = [floats(row) for row in embedded.rows]
+    return [unit(row) for row in rows] if request.normalize else rows
+
+
+def error_body(error: GatewayError) -> Json:
+    return {"error": str(error), "error_type": ERROR_TYPES.get(error.status, "Validation")}

@@ -1,0 +1,501 @@
+"""Every API's requests become the same calls, and their responses say what the events said."""
+
+import asyncio
+import base64
+import struct
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.call import (
+    Document,
+    Embed,
+    Embedded,
+    Event,
+    Finished,
+    Generate,
+    Message,
+    Quote,
+    Ranked,
+    Sampling,
+    Source,
+    Sources,
+    Text,
+    Usage,
+)
+from gateway.errors import BadRequest, GatewayError, Limited, NotFound, UpstreamFailed
+from gateway.protocols import (
+    anthropic_messages,
+    cohere_chat,
+    cohere_embed,
+    cohere_rerank,
+    nim_ranking,
+    openai_responses,
+    tei,
+)
+from gateway.protocols.answer import Answer, Citation, Span, citations, collect
+from gateway.protocols.documents import read_documents
+from gateway.protocols.ranking import by_relevance, probability
+
+Json = dict[str, Any]
+
+USAGE = Usage(input_tokens=9, output_tokens=3, cached_tokens=4)
+DOCUMENTS = ("The ferry sails at noon.", "Vebra listens on\nport 8123. It is old.")
+ANSWER: list[Event] = [
+    Sources((Source("Vebra listens on port 8123.", 1, 0.9, 2.0),)),
+    Text("Vebra listens", 2),
+    Text(" on port 8123.", 1),
+    Finished(
+        "stop",
+        USAGE,
+        citations=(1,),
+        quotes=(Quote("Vebra listens on port 8123.", "Vebra listens on port 8123.", 1),),
+    ),
+]
+TEXT = "Vebra listens on port 8123."
+QUESTION = [{"role": "user", "content": "Which port?"}]
+
+
+async def _feed(events: list[Event]) -> AsyncIterator[Event]:
+    for event in events:
+        yield event
+
+
+def whole(events: list[Event]) -> Answer:
+    return asyncio.run(collect(_feed(events)))
+
+
+def streamed(stream: AsyncIterator[Json]) -> list[Json]:
+    async def gather() -> list[Json]:
+        return [event async for event in stream]
+
+    return asyncio.run(gather())
+
+
+# --- answers and citations -----------------------------------------------------------------
+
+
+def test_an_answer_that_breaks_off_is_no_answer() -> None:
+    with pytest.raises(UpstreamFailed, match="without its last part"):
+        whole(ANSWER[:-1])
+
+
+def test_a_stopped_generation_is_a_failure() -> None:
+    with pytest.raises(UpstreamFailed, match="stopped"):
+        whole([Text("a", 1), Finished("cancelled", USAGE)])
+
+
+def test_citations_stand_in_answer_and_document() -> None:
+    documents = [Document(text) for text in DOCUMENTS]
+    assert citations(whole(ANSWER), documents) == [
+        Citation(TEXT, TEXT, document=1, statement_span=Span(0, 27), quote_span=Span(0, 27))
+    ]
+
+
+def test_a_citation_of_a_source_that_is_not_there_is_left_out() -> None:
+    quotes = (Quote("a", "b", 2),)
+    events: list[Event] = [ANSWER[0], Text("a", 1), Finished("stop", USAGE, quotes=quotes)]
+    assert not citations(whole(events), [Document(text) for text in DOCUMENTS])
+
+
+# --- Anthropic -----------------------------------------------------------------------------
+
+MESSAGES: Json = {"model": "llm", "max_tokens": 8, "messages": QUESTION}
+
+
+def test_a_messages_request_becomes_a_call() -> None:
+    body = MESSAGES | {
+        "system": [{"type": "text", "text": "Be brief."}],
+        "messages": [
+            *QUESTION,
+            {"role": "assistant", "content": [{"type": "text", "text": "8123"}]},
+            {"role": "user", "content": [{"type": "text", "text": "Sure?", "cache_control": {}}]},
+        ],
+        "temperature": 0,
+        "top_k": 5,
+        "stop_sequences": ["\n"],
+        "metadata": {"user_id": "u"},
+    }
+    assert anthropic_messages.generate(anthropic_messages.parse(body)) == Generate(
+        model="llm",
+        messages=(
+            Message("system", "Be brief."),
+            Message("user", "Which port?"),
+            Message("assistant", "8123"),
+            Message("user", "Sure?"),
+        ),
+        sampling=Sampling(max_tokens=8, temperature=0, top_k=5, stop_words=("\n",)),
+    )
+
+
+def with_documents(**citations_option: bool) -> Json:
+    source = {"type": "text", "media_type": "text/plain"}
+    parts: list[Json] = [
+        {
+            "type": "document",
+            "source": source | {"data": text},
+            "title": f"page {index}",
+            "citations": citations_option,
+        }
+        for index, text in enumerate(DOCUMENTS)
+    ]
+    content = [*parts, {"type": "text", "text": "Which port?"}]
+    return MESSAGES | {"messages": [{"role": "user", "content": content}]}
+
+
+def test_documents_in_a_message_are_answered_from() -> None:
+    call = anthropic_messages.generate(anthropic_messages.parse(with_documents(enabled=True)))
+    assert call.messages == (Message("user", "Which port?"),)
+    assert [document.text for document in call.documents] == list(DOCUMENTS)
+
+
+def test_citations_are_character_spans_of_the_documents() -> None:
+    request = anthropic_messages.parse(with_documents(enabled=True))
+    message = anthropic_messages.response(request, "msg_1", whole(ANSWER))
+    (cited,) = message["content"][0]["citations"]
+    document = DOCUMENTS[cited["document_index"]]
+    assert document[cited["start_char_index"] : cited["end_char_index"]] == cited["cited_text"]
+    assert cited["document_title"] == "page 1"
+
+
+def test_documents_without_citations_are_not_cited() -> None:
+    request = anthropic_messages.parse(with_documents(enabled=False))
+    message = anthropic_messages.response(request, "msg_1", whole(ANSWER))
+    assert message["content"][0]["citations"] is None
+
+
+def test_a_message_stream_adds_up_to_the_message() -> None:
+    request = anthropic_messages.parse(with_documents(enabled=True))
+    message = anthropic_messages.response(request, "msg_1", whole(ANSWER))
+    events = streamed(anthropic_messages.stream(request, "msg_1", _feed(ANSWER)))
+    assert [event["type"] for event in events] == [
+        "message_start",
+        "content_block_start",
+        *["content_block_delta"] * 3,
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ]
+    built: Json = dict(events[0]["message"])
+    block: Json = dict(events[1]["content_block"])
+    for event in events[2:5]:
+        block["text"] += event["delta"].get("text", "")
+        if "citation" in event["delta"]:
+            block["citations"] = [*(block["citations"] or []), event["delta"]["citation"]]
+    built |= events[6]["delta"] | {"usage": events[6]["usage"], "content": [block]}
+    assert built == message
+
+
+def test_anthropic_counts_cached_tokens_apart() -> None:
+    message = anthropic_messages.response(
+        anthropic_messages.parse(MESSAGES), "msg_1", whole(ANSWER)
+    )
+    assert message["usage"]["input_tokens"] == 5
+    assert message["usage"]["cache_read_input_tokens"] == 4
+
+
+def test_counting_asks_the_model_for_one_token() -> None:
+    body = {key: value for key, value in MESSAGES.items() if key != "max_tokens"}
+    call = anthropic_messages.counting(anthropic_messages.parse_count(body))
+    assert call.sampling == Sampling(max_tokens=1)
+    assert anthropic_messages.count_response(whole(ANSWER)) == {"input_tokens": 9}
+
+
+# --- Cohere --------------------------------------------------------------------------------
+
+CHAT: Json = {"model": "rag", "messages": QUESTION}
+
+
+def test_a_cohere_chat_becomes_a_call() -> None:
+    body = CHAT | {
+        "documents": [DOCUMENTS[0], {"id": "b", "data": {"title": "t", "snippet": DOCUMENTS[1]}}],
+        "k": 3,
+        "p": 0.5,
+        "max_tokens": 7,
+        "seed": 1,
+        "stop_sequences": ["x"],
+        "safety_mode": "CONTEXTUAL",
+    }
+    assert cohere_chat.generate(cohere_chat.parse(body)) == Generate(
+        model="rag",
+        messages=(Message("user", "Which port?"),),
+        sampling=Sampling(max_tokens=7, top_k=3, top_p=0.5, seed=1, stop_words=("x",)),
+        documents=(Document(DOCUMENTS[0]), Document(DOCUMENTS[1], title="t", id="b")),
+    )
+
+
+def test_a_cohere_answer_cites_its_documents() -> None:
+    request = cohere_chat.parse(CHAT | {"documents": list(DOCUMENTS)})
+    found = cohere_chat.response(request, "1", whole(ANSWER))
+    (cited,) = found["message"]["citations"]
+    assert TEXT[cited["start"] : cited["end"]] == cited["text"]
+    assert cited["sources"] == [
+        {"type": "document", "id": "doc:1", "document": {"text": DOCUMENTS[1], "id": "doc:1"}}
+    ]
+    assert found["finish_reason"] == "COMPLETE"
+
+
+def test_a_cohere_stream_adds_up_to_the_answer() -> None:
+    request = cohere_chat.parse(CHAT | {"documents": list(DOCUMENTS)})
+    found = cohere_chat.response(request, "1", whole(ANSWER))
+    events = streamed(cohere_chat.stream(request, "1", _feed(ANSWER)))
+    deltas = [
+        e["delta"]["message"]["content"]["text"] for e in events if "content-delta" in e["type"]
+    ]
+    assert "".join(deltas) == found["message"]["content"][0]["text"]
+    cited = [e["delta"]["message"]["citations"] for e in events if e["type"] == "citation-start"]
+    assert cited == found["message"]["citations"]
+    assert events[-1]["delta"] == {
+        "finish_reason": found["finish_reason"],
+        "usage": found["usage"],
+    }
+
+
+def test_citations_can_be_switched_off() -> None:
+    request = cohere_chat.parse(
+        CHAT | {"documents": list(DOCUMENTS), "citation_options": {"mode": "OFF"}}
+    )
+    assert "citations" not in cohere_chat.response(request, "1", whole(ANSWER))["message"]
+
+
+def test_documents_are_read_in_every_shape() -> None:
+    shapes: list[str | Json] = [
+        "a",
+        {"text": "a"},
+        {"data": {"text": "a"}},
+        {"data": "a"},
+        {"data": {"content": "a"}},
+    ]
+    assert {document.text for document in read_documents(shapes)} == {"a"}
+    assert read_documents([{"data": {"city": "Ombra", "year": "2021"}}])[0].text == (
+        "city: Ombra\nyear: 2021"
+    )
+
+
+def test_a_cohere_embedding_is_float_or_base64() -> None:
+    row = struct.pack("<2f", 0.5, -1)
+    body = {"model": "embed", "input_type": "search_query", "texts": ["a"]}
+    request = cohere_embed.parse(body | {"embedding_types": ["float", "base64"]})
+    assert cohere_embed.embed(request) == Embed("embed", texts=("a",), input_type="query")
+    found = cohere_embed.response(request, "1", Embedded((row,), USAGE))
+    assert found["embeddings"]["float"] == [[0.5, -1]]
+    assert base64.b64decode(found["embeddings"]["base64"][0]) == row
+
+
+# --- rank ----------------------------------------------------------------------------------
+
+RANKED = Ranked((-1.0, 3.0, 0.0), USAGE)
+PASSAGES = ["a", "b", "c"]
+
+
+def test_cohere_and_jina_get_scores_best_first() -> None:
+    body = {"model": "rerank", "query": "q", "documents": ["a", {"text": "b"}, "c"], "top_n": 2}
+    request = cohere_rerank.parse(body | {"return_documents": True})
+    assert cohere_rerank.rank(request).passages == ("a", "b", "c")
+    results = cohere_rerank.response(request, "1", RANKED)["results"]
+    assert [(r["index"], r["document"]["text"]) for r in results] == [(1, "b"), (2, "c")]
+    assert results[1]["relevance_score"] == 0.5
+
+
+def test_nim_gets_logits_best_first() -> None:
+    body = {"model": "r", "query": {"text": "q"}, "passages": [{"text": p} for p in PASSAGES]}
+    request = nim_ranking.parse(body | {"truncate": "NONE"})
+    assert nim_ranking.rank(request).truncate == "none"
+    assert nim_ranking.response(RANKED)["rankings"] == [
+        {"index": 1, "logit": 3.0},
+        {"index": 2, "logit": 0.0},
+        {"index": 0, "logit": -1.0},
+    ]
+
+
+def test_tei_scores_are_probabilities_unless_raw() -> None:
+    body = {"query": "q", "texts": PASSAGES, "return_text": True}
+    request = tei.parse_rerank(body)
+    assert tei.rank(request, "rerank").model == "rerank"
+    assert tei.rerank_response(request, RANKED)[1] == {"index": 2, "score": 0.5, "text": "c"}
+    raw = tei.rerank_response(tei.parse_rerank(body | {"raw_scores": True}), RANKED)
+    assert [found["score"] for found in raw] == [3.0, 0.0, -1.0]
+
+
+def test_tei_embeddings_have_length_one_unless_asked() -> None:
+    embedded = Embedded((struct.pack("<2f", 3, 4),), USAGE)
+    request = tei.parse_embed({"inputs": "a"})
+    assert tei.embed(request, "embed") == Embed("embed", texts=("a",))
+    assert tei.embed_response(request, embedded) == [[0.6, 0.8]]
+    plain = tei.parse_embed({"inputs": ["a"], "normalize": False})
+    assert tei.embed_response(plain, embedded) == [[3.0, 4.0]]
+
+
+def test_tei_takes_token_ids() -> None:
+    assert tei.embed(tei.parse_embed({"inputs": [[1, 2]]}), "embed").token_ids == ((1, 2),)
+
+
+@given(st.lists(st.floats(allow_nan=False)), st.integers(1, 9))
+def test_the_best_come_first_and_none_is_lost(logits: list[float], top_n: int) -> None:
+    ordered = by_relevance(logits)
+    assert sorted(index for index, _ in ordered) == list(range(len(logits)))
+    assert [logit for _, logit in ordered] == sorted(logits, reverse=True)
+    assert by_relevance(logits, top_n) == ordered[:top_n]
+    assert all(0 <= probability(logit) <= 1 for logit in logits)
+
+
+# --- Responses -----------------------------------------------------------------------------
+
+RESPONSES: Json = {"model": "llm", "input": "Which port?"}
+
+
+def test_a_responses_request_becomes_a_call() -> None:
+    body = RESPONSES | {
+        "instructions": "Be brief.",
+        "input": [
+            {"role": "developer", "content": "English."},
+            {"role": "user", "content": [{"type": "input_text", "text": "Which port?"}]},
+        ],
+        "max_output_tokens": 5,
+        "temperature": 0.0,
+    }
+    assert openai_responses.generate(openai_responses.parse(body)) == Generate(
+        model="llm",
+        messages=(
+            Message("system", "Be brief."),
+            Message("system", "English."),
+            Message("user", "Which port?"),
+        ),
+        sampling=Sampling(max_tokens=5, temperature=0),
+    )
+
+
+def test_a_response_can_be_sent_back() -> None:
+    request = openai_responses.parse(RESPONSES)
+    output = openai_responses.response(request, "1", whole(ANSWER))["output"]
+    again = openai_responses.parse(RESPONSES | {"input": [*QUESTION, *output]})
+    assert openai_responses.generate(again).messages[-1] == Message("assistant", TEXT)
+
+
+def test_a_response_stream_is_numbered_and_ends_with_the_response() -> None:
+    request = openai_responses.parse(RESPONSES | {"documents": list(DOCUMENTS)})
+    events = streamed(openai_responses.stream(request, "1", _feed(ANSWER)))
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    deltas = [event["delta"] for event in events if event["type"].endswith("text.delta")]
+    assert "".join(deltas) == TEXT
+    last = events[-1]
+    assert last["type"] == "response.completed"
+    (part,) = last["response"]["output"][0]["content"]
+    assert part["text"] == TEXT
+    assert [(a["file_id"], a["index"]) for a in part["annotations"]] == [("doc:1", 27)]
+
+
+def test_a_cut_response_says_so() -> None:
+    events: list[Event] = [Text("a", 1), Finished("length", USAGE)]
+    found = openai_responses.response(openai_responses.parse(RESPONSES), "1", whole(events))
+    assert found["status"] == "incomplete"
+    assert found["incomplete_details"] == {"reason": "max_output_tokens"}
+
+
+# --- refusals ------------------------------------------------------------------------------
+
+IMAGE = [{"role": "user", "content": [{"type": "image", "source": {}}]}]
+EMBED: Json = {"model": "embed", "texts": ["a"], "input_type": "search_query"}
+RERANK: Json = {"model": "rerank", "query": "q", "documents": ["a"]}
+RANKING: Json = {"model": "rerank", "query": {"text": "q"}, "passages": [{"text": "a"}]}
+Parse = Callable[[Json], Any]
+
+
+def _messages(body: Json) -> Generate:
+    return anthropic_messages.generate(anthropic_messages.parse(body))
+
+
+def _responses(body: Json) -> Generate:
+    return openai_responses.generate(openai_responses.parse(body))
+
+
+@pytest.mark.parametrize(
+    ("parse", "body", "field"),
+    [
+        (_messages, {"model": "llm", "messages": QUESTION}, "max_tokens"),
+        (_messages, MESSAGES | {"max_tokens": "8"}, "max_tokens"),
+        (_messages, MESSAGES | {"max_token": 8}, "max_token"),
+        (_messages, MESSAGES | {"messages": []}, "messages"),
+        (_messages, MESSAGES | {"messages": [{"role": "tool", "content": ""}]}, "messages.0.role"),
+        (_messages, MESSAGES | {"messages": IMAGE}, "messages.0.content.0.type"),
+        (_messages, MESSAGES | {"tools": [{"name": "f"}]}, "tools"),
+        (_messages, MESSAGES | {"thinking": {"type": "enabled"}}, "thinking"),
+        (_messages, MESSAGES | {"messages": [{"role": "assistant", "content": "a"}]}, "messages"),
+        (_messages, MESSAGES | {"system": [{"type": "text"}]}, "system.0.text"),
+        (cohere_chat.parse, CHAT | {"tools": [{}]}, "tools"),
+        (cohere_chat.parse, CHAT | {"response_format": {"type": "json_object"}}, "response_format"),
+        (cohere_chat.parse, CHAT | {"logprobs": True}, "logprobs"),
+        (
+            cohere_chat.parse,
+            CHAT | {"messages": [{"role": "user", "content": 1}]},
+            "messages.0.content",
+        ),
+        (cohere_embed.parse, EMBED | {"input_type": "image"}, "input_type"),
+        (cohere_embed.parse, EMBED | {"embedding_types": ["int8"]}, "embedding_types"),
+        (cohere_embed.parse, EMBED | {"images": ["data:"]}, "images"),
+        (cohere_rerank.parse, RERANK | {"documents": []}, "documents"),
+        (cohere_rerank.parse, RERANK | {"top_n": 0}, "top_n"),
+        (nim_ranking.parse, RANKING | {"query": "q"}, "query"),
+        (nim_ranking.parse, RANKING | {"truncate": "START"}, "truncate"),
+        (
+            nim_ranking.parse,
+            RANKING | {"passages": [{"text": "", "image": "i"}]},
+            "passages.0.image",
+        ),
+        (tei.parse_rerank, {"query": "q", "texts": []}, "texts"),
+        (tei.parse_embed, {"inputs": 1}, "inputs"),
+        (tei.parse_embed, {"inputs": "a", "truncation_direction": "Left"}, "truncation_direction"),
+        (_responses, RESPONSES | {"previous_response_id": "resp_1"}, "previous_response_id"),
+        (_responses, RESPONSES | {"store": True}, "store"),
+        (_responses, RESPONSES | {"tools": [{"type": "web_search"}]}, "tools"),
+        (_responses, RESPONSES | {"input": [{"type": "reasoning"}]}, "input.0"),
+        (_responses, RESPONSES | {"n": 2}, "n"),
+        (_responses, RESPONSES | {"text": {"format": {"type": "json_object"}}}, "text.format"),
+    ],
+)
+def test_what_is_not_possible_is_refused_by_name(parse: Parse, body: Json, field: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        parse(body)
+    assert refused.value.field == field
+    assert field.partition(".")[0] in str(refused.value)
+
+
+@pytest.mark.parametrize("body", [None, [], "text", 1])
+def test_a_body_is_an_object(body: Any) -> None:
+    with pytest.raises(BadRequest, match="object"):
+        anthropic_messages.parse(body)
+
+
+def test_refusals_do_not_repeat_what_was_written() -> None:
+    secret = "my password is 1234"
+    for parse, body in (
+        (_messages, MESSAGES | {"messages": secret}),
+        (cohere_chat.parse, CHAT | {"messages": [{"role": secret, "content": secret}]}),
+        (tei.parse_embed, {"inputs": {secret: secret}}),
+        (cohere_rerank.parse, RERANK | {"documents": secret}),
+    ):
+        with pytest.raises(BadRequest) as refused:
+            parse(body)
+        assert secret not in str(refused.value)
+
+
+ERRORS: list[tuple[GatewayError, str, str]] = [
+    (NotFound("no"), "not_found_error", "Validation"),
+    (Limited("no", retry_after_s=1), "rate_limit_error", "Overloaded"),
+    (UpstreamFailed("no"), "api_error", "Backend"),
+]
+
+
+@pytest.mark.parametrize(("error", "anthropic", "of_tei"), ERRORS)
+def test_errors_have_their_api_s_shape(error: GatewayError, anthropic: str, of_tei: str) -> None:
+    assert anthropic_messages.error_body(error, "1") == {
+        "type": "error",
+        "error": {"type": anthropic, "message": "no"},
+        "request_id": "1",
+    }
+    assert tei.error_body(error) == {"error": "no", "error_type": of_tei}
+    assert cohere_chat.error_body(error, "1") == {"id": "1", "message": "no"}
+    assert nim_ranking.error_body(error, "1")["message"] == "no"
