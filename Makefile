@@ -146,6 +146,7 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 	uv pip compile -q requirements/serve-cpu.in -o requirements/serve-cpu.lock --no-header --no-annotate --python-version 3.11 --universal
 	for flavour in serve-gpu serve-gpu-llm-api; do uv pip compile -q requirements/$$flavour.in -o requirements/$$flavour.lock --no-deps --no-header --no-annotate --python-version 3.12 --python-platform x86_64-manylinux_2_28; done
 	uv pip compile -q requirements/peers.in -o requirements/peers.lock --no-header --no-annotate --python-version 3.11 --override requirements/overrides.txt
+	uv pip compile -q requirements/gateway.in -o requirements/gateway.lock --no-header --no-annotate --python-version 3.11
 	uv pip compile -q requirements/build.in -o requirements/build.lock --no-header --no-annotate --python-version 3.11 --override requirements/overrides.txt
 
 clean:  ## remove environments and engines

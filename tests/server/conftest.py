@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pytest
@@ -18,6 +18,9 @@ from builders.spec import load_sku
 from ensembles.metrics import ITERATIONS, KV_CACHE_USED, REQUESTS, RUNNING
 from operations.ports import Ports, free_ports
 from operations.server import TritonServer
+
+if TYPE_CHECKING:
+    from tests.server.gateway import Gateway
 
 BOUND_S = 60.0
 """For what must come, on a busy machine too."""
@@ -245,6 +248,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def server_ports(server: Server) -> Ports:
     return server.ports
+
+
+@pytest.fixture(scope="session")
+def gateway(server: Server, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Gateway]":
+    """A gateway with the default settings over the session's tritonserver."""
+    from tests.server.gateway import running_gateway
+
+    with running_gateway(server.ports, tmp_path_factory.mktemp("gateway")) as running:
+        yield running
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -19,9 +19,9 @@ SCRIPTS = Path(__file__).parent / "clients"
 PROMPT, TOKENS = "hello", 12
 
 
-def ask(script: str, url: str) -> dict[str, Any]:
+def ask(script: str, url: str, tokens: int = TOKENS) -> dict[str, Any]:
     assert PYTHON.is_file(), "no published clients: `make .venv-clients/.ready` installs them"
-    command = [PYTHON, SCRIPTS / script, url, PROMPT, str(TOKENS)]
+    command = [PYTHON, SCRIPTS / script, url, PROMPT, str(tokens)]
     run = subprocess.run(
         command,
         capture_output=True,

@@ -11,7 +11,7 @@ import pytest
 
 from builders.spec import ROOT
 
-PACKAGES = ("ensembles", "python_backends", "builders", "operations")
+PACKAGES = ("ensembles", "python_backends", "builders", "operations", "gateway")
 
 
 def opened_in_the_locale(path: Path) -> Iterator[int]:

@@ -1,0 +1,132 @@
+"""The application: routes, and what surrounds every request."""
+
+import re
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import orjson
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway import probes
+from gateway.bounds import BoundedBody
+from gateway.errors import BadRequest, GatewayError
+from gateway.protocols import openai_chat, openai_models
+from gateway.protocols.exchange import Protocol
+from gateway.protocols.openai_errors import OPENAI
+from gateway.service import open_service
+from gateway.settings import Settings
+
+PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = (
+    (openai_chat.router, OPENAI),
+    (openai_models.router, OPENAI),
+)
+"""Every API with its errors; OpenAI's are those of paths that no API has."""
+
+REQUEST_ID = "x-request-id"
+_PLAIN_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
+
+def new_app(settings: Settings) -> FastAPI:
+    """The ASGI application; it opens the connection to Triton when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_service(settings) as service:
+            app.state.service = service
+            yield
+
+    app = FastAPI(title="Gateway", lifespan=lifespan, redoc_url=None)
+    app.include_router(probes.router)
+    for router, _ in PROTOCOLS:
+        app.include_router(router)
+    for kind in (GatewayError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _answer)
+    app.add_middleware(BoundedBody, bounds=settings.bounds)
+    app.add_middleware(Refusals)
+    app.add_middleware(RequestIds)
+    return app
+
+
+class RequestIds:
+    """Middleware: a request and its response have an id, the client's own if it is plain."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = given if _PLAIN_ID.fullmatch(given) else secrets.token_hex(16)
+        scope.setdefault("state", {})["request_id"] = request_id
+        header = (REQUEST_ID.encode(), request_id.encode())
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+class Refusals:
+    """Middleware: answers what the middleware inside it raises, in the words of the path's API."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except GatewayError as error:
+            await refusal(scope["path"], error)(scope, receive, send)
+
+
+def refusal(path: str, error: GatewayError) -> Response:
+    """The response for an error on that path."""
+    headers = dict(error.headers)
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, round(error.retry_after_s)))
+    body = orjson.dumps(_protocol(path).error_body(error))
+    return Response(body, error.status, headers, "application/json")
+
+
+def _protocol(path: str) -> Protocol:
+    for router, protocol in PROTOCOLS:
+        if path in {route.path for route in router.routes if isinstance(route, Route)}:
+            return protocol
+    return OPENAI
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    """What FastAPI hands over: our refusals, bodies that don't fit, paths that nobody serves."""
+    path = request.url.path
+    match error:
+        case GatewayError():
+            return refusal(path, error)
+        case RequestValidationError():
+            return refusal(path, _bad_request(error))
+        case HTTPException():
+            found = BadRequest(f"{request.method} {path!r:.100}: {error.detail}")
+            found.status = error.status_code
+            found.headers.update(error.headers or {})
+            return refusal(path, found)
+    raise error
+
+
+def _bad_request(error: RequestValidationError) -> BadRequest:
+    """The first fault, without what the client wrote: it may be a prompt."""
+    fault = error.errors()[0]
+    field = ".".join(str(step) for step in fault["loc"] if step != "body")
+    reason = str(fault["msg"])
+    if fault["type"] == "extra_forbidden":
+        reason = "unknown; it would have no effect"
+    return BadRequest(f"{field or 'body'}: {reason}", field=field)

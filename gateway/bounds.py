@@ -1,0 +1,93 @@
+"""What every request is checked for before it is routed: size, encoding, JSON.
+
+Triton 2.51 dies (SIGSEGV) of JSON that is nested 50,000 deep, and of a body in a million chunks.
+Here a body is read whole and parsed once. orjson refuses what is no JSON: more than 1,024 levels,
+text that is not UTF-8, lone surrogates, NaN and Infinity.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import BadRequest, DeadlinePassed, TooLarge
+from gateway.settings import Bounds
+
+JSON = "gateway.json"
+"""Key of the scope with the parsed body."""
+
+_JSON_TYPES = ("application/json", "application/octet-stream")
+
+
+class BoundedBody:
+    """Middleware: reads the body and parses it; raises what `refuse` gets to answer."""
+
+    def __init__(self, app: ASGIApp, bounds: Bounds) -> None:
+        self._app, self._bounds = app, bounds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        self._check_headers(headers)
+        body = await self._read(receive)
+        if body:
+            scope[JSON] = _parsed(body, headers)
+        await self._app(scope, _replayed(body, receive), send)
+
+    def _check_headers(self, headers: Headers) -> None:
+        if (encoding := headers.get("content-encoding", "identity")) != "identity":
+            raise BadRequest(
+                f"content-encoding: {encoding!r:.40} given; bodies are taken as they are",
+                field="content-encoding",
+            )
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self._bounds.body_bytes:
+            raise self._too_large(f"{length} bytes")
+
+    async def _read(self, receive: Receive) -> bytes:
+        parts, size = [], 0
+        try:
+            async with asyncio.timeout(self._bounds.body_s):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise asyncio.CancelledError
+                    part = message.get("body", b"")
+                    parts.append(part)
+                    size += len(part)
+                    if size > self._bounds.body_bytes:
+                        raise self._too_large("more")
+                    if not message.get("more_body", False):
+                        return b"".join(parts)
+        except TimeoutError:
+            raise DeadlinePassed(f"body: not complete after {self._bounds.body_s:g} s") from None
+
+    def _too_large(self, given: str) -> TooLarge:
+        return TooLarge(f"body: {given} given; at most {self._bounds.body_bytes} bytes are taken")
+
+
+def _parsed(body: bytes, headers: Headers) -> object:
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _JSON_TYPES and not kind.endswith("+json"):
+        raise BadRequest(
+            f"content-type: {kind!r:.60} given; application/json is taken", field="content-type"
+        )
+    length = headers.get("inference-header-content-length", "")
+    try:
+        return orjson.loads(body[: int(length)] if length.isdecimal() else body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"body: no valid JSON: {error.msg} (byte {error.pos})") from None
+
+
+def _replayed(body: bytes, receive: Receive) -> Callable[[], "asyncio.Future[Message]"]:
+    """`receive` that gives the body first."""
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay  # type: ignore[return-value]

@@ -1,0 +1,65 @@
+"""`python -m gateway`: its commands."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.settings import SettingsError, load_settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    try:
+        return int(cli.main(arguments, "python -m gateway", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+
+
+config_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="TOML file of settings.",
+)
+
+
+@click.group(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """OpenAI's and other APIs over a running tritonserver."""
+
+
+@cli.command()
+@config_option
+@click.option("--address", help="IP address to listen on. [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one. [default: 8080]")
+@click.option("--triton", metavar="HOST:PORT", help="Triton's HTTP. [default: 127.0.0.1:8000]")
+@click.option("--metrics", metavar="HOST:PORT", help="Its metrics. [default: 127.0.0.1:8002]")
+def serve(
+    config: Path | None,
+    address: str | None,
+    port: int | None,
+    triton: str | None,
+    metrics: str | None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C. Options come before the file and the environment."""
+    from gateway import server
+
+    given: dict[str, dict[str, Any]] = {
+        "listen": {"address": address, "port": port},
+        "triton": {"http": triton, "metrics": metrics},
+    }
+    server.serve(load_settings(config, options=_without_none(given)))
+
+
+def _without_none(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {key: value for key, value in table.items() if value is not None}
+        for name, table in tables.items()
+    }

@@ -1,0 +1,36 @@
+"""What a load balancer asks: `/livez`, `/readyz`."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse
+
+from gateway.errors import GatewayError
+from gateway.protocols.exchange import service
+from gateway.upstream.models import ENTRIES, Catalogue
+
+router = APIRouter(tags=["Probes"])
+
+
+@router.get("/livez")
+async def livez() -> dict[str, str]:
+    """200 while the process answers."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> JSONResponse:
+    """200 when every model is ready; else 503, with what each of them lacks."""
+    states = await _states(service(request).catalogue)
+    is_ready = all(state == "ok" for state in states.values())
+    return JSONResponse({"ready": is_ready, "models": states}, 200 if is_ready else 503)
+
+
+async def _states(catalogue: Catalogue) -> dict[str, str]:
+    states = dict.fromkeys(ENTRIES, "missing")
+    try:
+        models = await catalogue.models()
+    except GatewayError as error:
+        return dict.fromkeys(ENTRIES, str(error))
+    for model in models:
+        if model.name in states:
+            states[model.name] = model.problem or "ok"
+    return states

@@ -1,0 +1,185 @@
+"""What all protocols share: a request becomes a call, and a response ends with its client."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+from fastapi import Request
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.bounds import JSON
+from gateway.call import ANYBODY, Call, Caller, Generate
+from gateway.call import Request as Wanted
+from gateway.errors import BadRequest, GatewayError
+from gateway.service import Service
+
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+DEADLINE = "x-request-timeout-ms"
+SDK_READ_TIMEOUT = "x-stainless-read-timeout"
+"""Seconds that an SDK waits for the next bytes: for an answer without stream, its whole time."""
+
+MAX_DEADLINE_S = 24 * 3600.0
+
+
+class Body(BaseModel):
+    """The base of request models: types are meant as written, and no key is ignored."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How one API words an error."""
+
+    error_body: Callable[[GatewayError], Any]
+    """As JSON of a response."""
+    error_event: Callable[[GatewayError], bytes]
+    """Inside a stream, whose status is sent already."""
+
+
+class JsonRoute(APIRoute):
+    """A route whose body is what `BoundedBody` has parsed."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        handle = super().get_route_handler()
+
+        async def handle_parsed(request: Request) -> Response:
+            return await handle(_ParsedRequest(request.scope, request.receive))
+
+        return handle_parsed
+
+
+class _ParsedRequest(Request):
+    async def json(self) -> Any:
+        return json_body(self)
+
+
+def json_body(request: Request) -> Any:
+    """The request's body, parsed; raises `BadRequest` where there is none."""
+    if JSON not in request.scope:
+        raise BadRequest("body: empty; a JSON object is needed")
+    return request.scope[JSON]
+
+
+def service(request: Request) -> Service:
+    return cast(Service, request.app.state.service)
+
+
+def caller(request: Request) -> Caller:
+    """Who asks; a middleware has found it out where there are keys."""
+    return getattr(request.state, "caller", ANYBODY)
+
+
+def new_call(request: Request, wanted: Wanted) -> Call:
+    traceparent = request.headers.get("traceparent", "")
+    return Call(
+        wanted,
+        caller(request),
+        request.state.request_id,
+        deadline=_deadline(request, wanted),
+        traceparent=traceparent if TRACEPARENT.fullmatch(traceparent) else "",
+    )
+
+
+def _deadline(request: Request, wanted: Wanted) -> float | None:
+    """In seconds of the loop's clock; `BadRequest` for what is no time."""
+    given = request.headers.get(DEADLINE)
+    if given is not None:
+        if not re.fullmatch(r"[1-9]\d{0,8}", given):
+            raise BadRequest(
+                f"{DEADLINE}: {given!r:.40} given; whole milliseconds are needed", field=DEADLINE
+            )
+        left_s = int(given) / 1e3
+    elif isinstance(wanted, Generate) and wanted.stream:
+        return None
+    else:
+        left_s = _sdk_timeout_s(request.headers.get(SDK_READ_TIMEOUT, ""))
+    if not 0 < left_s <= MAX_DEADLINE_S:
+        return None
+    return asyncio.get_running_loop().time() + left_s
+
+
+def _sdk_timeout_s(text: str) -> float:
+    """0 for what the SDK doesn't tell."""
+    return float(text) if re.fullmatch(r"\d{1,6}(\.\d{1,9})?", text) else 0.0
+
+
+class Complete(Response):
+    """One JSON body, computed while the client waits."""
+
+    def __init__(self, call: Call, body: Awaitable[Any]) -> None:
+        super().__init__()
+        self._call, self._body = call, body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with ended_by_disconnect(receive):
+            content = orjson.dumps(await self._body)
+            answer = Response(content, 200, self._call.headers, "application/json")
+            await answer(scope, receive, send)
+
+
+class Streaming(Response):
+    """Server-sent events. The status waits for the first of `chunks`, which may raise instead."""
+
+    def __init__(self, call: Call, chunks: AsyncGenerator[bytes, None], protocol: Protocol) -> None:
+        super().__init__()
+        self._call, self._chunks, self._protocol = call, chunks, protocol
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with ended_by_disconnect(receive), aclosing(self._chunks) as chunks:
+            chunk = await anext(chunks)
+            await send(self._start())
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            try:
+                async for chunk in chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except GatewayError as error:
+                event = self._protocol.error_event(error)
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _start(self) -> dict[str, Any]:
+        headers = {
+            "content-type": "text/event-stream; charset=utf-8",
+            "cache-control": "no-store",
+            "x-accel-buffering": "no",  # a proxy in between passes events on as they come
+            **self._call.headers,
+        }
+        return {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(name.encode(), text.encode("latin-1")) for name, text in headers.items()],
+        }
+
+
+@asynccontextmanager
+async def ended_by_disconnect(receive: Receive) -> AsyncIterator[None]:
+    """The block is cancelled, and silently left, when the client goes away.
+
+    Its body must have been received.
+    """
+    task, is_gone = asyncio.current_task(), False
+    assert task is not None
+
+    async def watch() -> None:
+        nonlocal is_gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        is_gone = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not is_gone or task.uncancel():
+            raise
+    finally:
+        watcher.cancel()

@@ -1,0 +1,36 @@
+"""Errors as OpenAI words them: `{"error": {"message", "type", "param", "code"}}`."""
+
+from typing import Any
+
+from gateway.errors import GatewayError, NotFound
+from gateway.protocols.exchange import Protocol
+from gateway.protocols.sse import sse
+
+_TYPES = {
+    400: ("invalid_request_error", None),
+    401: ("authentication_error", "invalid_api_key"),
+    403: ("permission_error", "permission_denied"),
+    413: ("invalid_request_error", "request_too_large"),
+    429: ("rate_limit_error", "rate_limit_exceeded"),
+    503: ("server_error", "overloaded"),
+    504: ("server_error", "timeout"),
+}
+
+_OTHER = {True: ("invalid_request_error", None), False: ("server_error", None)}
+
+FIELDS = {"stop_words": "stop", "text_input": "prompt"}
+"""The models' names of what OpenAI calls otherwise."""
+
+
+def error_body(error: GatewayError) -> Any:
+    kind, code = _TYPES.get(error.status, _OTHER[error.status < 500])
+    field, message = error.field, str(error)
+    if isinstance(error, NotFound):
+        code = "model_not_found"
+    if field in FIELDS:
+        message = message.replace(field, FIELDS[field], 1)
+        field = FIELDS[field]
+    return {"error": {"message": message, "type": kind, "param": field or None, "code": code}}
+
+
+OPENAI = Protocol(error_body, lambda error: sse(error_body(error)))

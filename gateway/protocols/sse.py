@@ -1,0 +1,17 @@
+"""Server-sent events, as OpenAI's API and those like it write them."""
+
+from typing import Any
+
+import orjson
+
+DONE = b"data: [DONE]\n\n"
+
+
+def sse(data: Any) -> bytes:
+    """One event without a name."""
+    return b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+def named_sse(name: str, data: Any) -> bytes:
+    """One event with a name."""
+    return b"event: " + name.encode() + b"\n" + sse(data)

@@ -1,0 +1,66 @@
+"""Runs the application: uvicorn in the foreground, until SIGTERM or Ctrl-C."""
+
+import ipaddress
+import socket
+
+import uvicorn
+
+from gateway.app import new_app
+from gateway.settings import Settings, SettingsError
+
+BACKLOG = 2048
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal; then requests in flight get `drain_s` to end.
+
+    Raises `SettingsError` where it can't listen.
+    """
+    listener = _listener(settings)
+    host, port = listener.getsockname()[:2]
+    config = uvicorn.Config(
+        new_app(settings),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        backlog=BACKLOG,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=round(settings.listen.drain_s),
+        h11_max_incomplete_event_size=None,
+    )
+    line = f"gateway ready: http://{host}:{port}/v1 over Triton {settings.triton.http}"
+    _Server(config, line).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it takes connections."""
+
+    def __init__(self, config: uvicorn.Config, ready_line: str) -> None:
+        super().__init__(config)
+        self._ready_line = ready_line
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(self._ready_line, flush=True)
+
+
+def _listener(settings: Settings) -> socket.socket:
+    address, port = settings.listen.address, settings.listen.port
+    if not ipaddress.ip_address(address).is_loopback:
+        raise SettingsError(
+            f"listen.address: {address} given, and there are no keys; without keys only this "
+            "machine may ask: 127.0.0.1"
+        )
+    found = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((address, port))
+    except OSError as error:
+        found.close()
+        raise SettingsError(f"listen: {address}:{port}: {error.strerror}") from None
+    return found

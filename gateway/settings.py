@@ -1,0 +1,124 @@
+"""Settings: one TOML file, and environment variables over it.
+
+`GATEWAY_LISTEN__PORT=9000` is `port` in the table `[listen]`. Whatever no table has is an error.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PREFIX = "GATEWAY_"
+NESTED = "__"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class SettingsError(Exception):
+    """What is wrong with the settings, one line a fault."""
+
+
+class Table(BaseModel):
+    """One table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Bounds(Table):
+    """What a request may be, before anybody reads it."""
+
+    body_bytes: Count = 16 * 2**20
+    body_s: Seconds = 30.0
+    """Time for a client to send its body."""
+    messages: Count = 2048
+
+
+class Listen(Table):
+    """Where clients find the gateway; port 0 takes a free one."""
+
+    address: str = "127.0.0.1"
+    port: Port = 8080
+    drain_s: Seconds = 30.0
+    """For requests in flight when it ends."""
+
+
+class Models(Table):
+    """Names for clients beside the models' own, such as `{"gpt-4o-mini" = "llm"}`."""
+
+    aliases: dict[str, Literal["llm", "rag", "embed", "rerank"]] = {}
+
+
+class Triton(Table):
+    """The tritonserver behind it, as host:port."""
+
+    http: str = "127.0.0.1:8000"
+    metrics: str = "127.0.0.1:8002"
+    connect_timeout_s: Seconds = 2.0
+    inter_token_timeout_s: Seconds = 60.0
+    """Longest silence of a model, first token included; then the request ends with an error."""
+
+
+class Settings(Table):
+    bounds: Bounds = Bounds()
+    listen: Listen = Listen()
+    models: Models = Models()
+    triton: Triton = Triton()
+
+
+def load_settings(
+    path: Path | None,
+    environment: Mapping[str, str] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """The file's settings, over them the environment's, over these the options.
+
+    Raises `SettingsError`.
+    """
+    values: dict[str, Any] = {} if path is None else _read(path)
+    _add_environment(values, os.environ if environment is None else environment)
+    for name, table in (options or {}).items():
+        values[name] = {**values.get(name, {}), **table}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(map(_line, error.errors()))) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def _add_environment(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for name, text in environment.items():
+        if name.startswith(PREFIX):
+            *tables, key = name.removeprefix(PREFIX).lower().split(NESTED)
+            table = values
+            for step in tables:
+                table = table.setdefault(step, {})
+                if not isinstance(table, dict):
+                    raise SettingsError(f"{name}: '{step}' is no table")
+            table[key] = _value(text)
+
+
+def _value(text: str) -> Any:
+    """Lists and tables are written as JSON; pydantic reads numbers and booleans out of text."""
+    try:
+        return orjson.loads(text) if text[:1] in ("[", "{") else text
+    except orjson.JSONDecodeError:
+        return text
+
+
+def _line(fault: Any) -> str:
+    where = ".".join(map(str, fault["loc"]))
+    return f"{where}: {fault['msg'].lower()}; {fault['input']!r} given"

@@ -1,0 +1,1 @@
+"""Asks tritonserver: the only code of the gateway that knows its protocol."""

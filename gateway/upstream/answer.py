@@ -1,0 +1,28 @@
+"""The innermost handler: a call to the models of one Triton."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from gateway.call import Call, Embed, Event, Generate, Handler, Rank
+from gateway.upstream.connection import Connection
+from gateway.upstream.generate import generate
+from gateway.upstream.models import Catalogue
+
+
+def upstream(triton: Connection, catalogue: Catalogue) -> Handler:
+    """Answers with the model that the request names."""
+
+    async def answer(call: Call) -> AsyncGenerator[Event, None]:
+        request = call.request
+        model = await catalogue.resolve(request.model, type(request))
+        match replace(request, model=model):
+            case Generate() as asked:
+                events = generate(triton, call, asked)
+            case Embed() | Rank():
+                raise NotImplementedError
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    return answer

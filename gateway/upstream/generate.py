@@ -1,0 +1,124 @@
+"""Generates: `Generate` to a request of `llm` or `rag_cancellable`, and its stream to events."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from ensembles.contracts import LLM
+from ensembles.rag import RAG_CANCELLABLE
+from gateway.call import (
+    Call,
+    Event,
+    Finished,
+    Generate,
+    Quote,
+    Source,
+    Sources,
+    Text,
+    Usage,
+)
+from gateway.errors import BadRequest, UpstreamFailed
+from gateway.upstream.connection import Connection
+from gateway.upstream.statuses import IN_BAND, from_stream
+
+MODEL_VERSION = "x-model-version"
+GRACE_S = 1.0
+"""Triton ends a generation at its deadline; we do, if it has not after this time."""
+
+
+async def generate(
+    triton: Connection, call: Call, request: Generate
+) -> AsyncGenerator[Event, None]:
+    """The events of one generation; `request.model` is `llm` or `rag_cancellable`."""
+    usage = Usage()
+    silence_s = triton.settings.inter_token_timeout_s
+    if call.deadline is not None:
+        silence_s = min(silence_s, _left_s(call.deadline) + GRACE_S)
+    async with aclosing(triton.events(request.model, _body(call, request), silence_s)) as events:
+        async for event in events:
+            reason = event.get("finish_reason", "")
+            if "error" in event or reason == "error":
+                raise from_stream(event.get("error") or event["text_output"])
+            call.headers[MODEL_VERSION] = event["model_version"]
+            if "sources" in event:
+                yield Sources(tuple(_sources(event)))
+            tokens = event["num_output_tokens"]
+            usage = Usage(event["num_input_tokens"], usage.output_tokens + tokens)
+            if text := event["text_output"]:
+                yield Text(text, tokens)
+            if reason:
+                yield _finished(reason, usage, event)
+                return
+    raise UpstreamFailed("the model's stream ended before its last response")
+
+
+def _body(call: Call, request: Generate) -> dict[str, Any]:
+    body = {"id": call.request_id, "stream": True, IN_BAND: True, **_sampling(request)}
+    if call.traceparent:
+        body["traceparent"] = call.traceparent
+    if call.deadline is not None:
+        body["timeout"] = max(1, round(_left_s(call.deadline) * 1e6))
+    match request.model:
+        case RAG_CANCELLABLE.contract.name:
+            return body | _question(request)
+        case LLM.name:
+            return body | _prompt(request)
+    raise UpstreamFailed(f"model '{request.model}' generates nothing")
+
+
+def _prompt(request: Generate) -> dict[str, Any]:
+    if request.documents:
+        raise BadRequest(
+            "documents: given to a model that reads none; ask 'rag'", field="documents"
+        )
+    if not request.messages:
+        return {"text_input": request.prompt}
+    return {"messages": orjson.dumps([asdict(m) for m in request.messages]).decode()}
+
+
+def _question(request: Generate) -> dict[str, Any]:
+    if not request.documents:
+        raise BadRequest(
+            "documents: none given; 'rag' answers from at least one", field="documents"
+        )
+    question = request.messages[-1].content if request.messages else request.prompt
+    return {"question": question, "documents": [document.text for document in request.documents]}
+
+
+def _sampling(request: Generate) -> dict[str, Any]:
+    given = {name: value for name, value in asdict(request.sampling).items() if value is not None}
+    given["stop_words"] = list(request.sampling.stop_words)
+    return given if given["stop_words"] else {k: v for k, v in given.items() if k != "stop_words"}
+
+
+def _left_s(deadline: float) -> float:
+    return max(0.0, deadline - asyncio.get_running_loop().time())
+
+
+def _sources(event: Any) -> Iterator[Source]:
+    columns = ("sources", "source_document", "source_similarity", "source_relevance")
+    for row in zip(*(_column(event, name) for name in columns), strict=True):
+        yield Source(*row)
+
+
+def _finished(reason: str, usage: Usage, event: Any) -> Finished:
+    columns = ("statements", "quotes", "quote_source")
+    return Finished(
+        reason,
+        usage,
+        citations=tuple(_column(event, "citations")),
+        quotes=tuple(
+            Quote(*row) for row in zip(*(_column(event, name) for name in columns), strict=True)
+        ),
+        grounded=event.get("grounded"),
+    )
+
+
+def _column(event: Any, name: str) -> list[Any]:
+    """Triton 2.51 writes a tensor of one element as a scalar."""
+    found = event.get(name, [])
+    return found if isinstance(found, list) else [found]

@@ -1,0 +1,91 @@
+"""Which models there are, by the names that clients use."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ensembles.contracts import LLM
+from ensembles.embed import EMBED
+from ensembles.rag import RAG_CANCELLABLE
+from ensembles.rerank import RERANK
+from gateway.call import Embed, Generate, Rank, Request
+from gateway.errors import BadRequest, NotFound, Unavailable
+from gateway.upstream.connection import Connection
+from gateway.upstream.statuses import RETRY_AFTER_S
+
+INDEX_AGE_S = 1.0
+"""How long the repository's index is taken for true."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model as clients see it: its name in Triton, and what it takes."""
+
+    model: str
+    takes: type[Request]
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "llm": Entry(LLM.name, Generate),
+    "rag": Entry(RAG_CANCELLABLE.contract.name, Generate),  # `rag` itself can't be cancelled
+    "embed": Entry(EMBED.contract.name, Embed),
+    "rerank": Entry(RERANK.contract.name, Rank),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A name that a client can use; `problem` is empty when the model is ready."""
+
+    name: str
+    entry: Entry
+    problem: str
+
+
+class Catalogue:
+    """The models of one Triton, looked up in its repository index."""
+
+    def __init__(self, triton: Connection, aliases: Mapping[str, str]) -> None:
+        self._triton = triton
+        self._names = {**{name: name for name in ENTRIES}, **aliases}
+        self._states: dict[str, str] = {}
+        self._read_s = -INDEX_AGE_S
+        self.started = int(time.time())
+
+    async def models(self) -> list[Model]:
+        """Those of the index, ready or not; raises what the connection raises."""
+        if time.monotonic() - self._read_s >= INDEX_AGE_S:
+            self._states = await self._index()
+            self._read_s = time.monotonic()
+        return [
+            Model(name, entry, self._states[entry.model])
+            for name, entry in ((n, ENTRIES[e]) for n, e in self._names.items())
+            if entry.model in self._states
+        ]
+
+    async def resolve(self, name: str, takes: type[Request]) -> str:
+        """The model in Triton; `NotFound`, `BadRequest` for another kind, `Unavailable`."""
+        models = await self.models()
+        fitting = [model.name for model in models if model.entry.takes is takes]
+        for model in models:
+            if model.name != name:
+                continue
+            if model.entry.takes is not takes:
+                raise BadRequest(_sentence(name, "can't do this", fitting), field="model")
+            if model.problem:
+                raise Unavailable(f"model '{name}' is {model.problem}", retry_after_s=RETRY_AFTER_S)
+            return model.entry.model
+        raise NotFound(_sentence(name, "is not here", fitting), field="model")
+
+    async def _index(self) -> dict[str, str]:
+        """Every model with what is wrong with it; the newest version that is ready counts."""
+        found: dict[str, str] = {}
+        for model in await self._triton.json("POST", "/v2/repository/index"):
+            state = model.get("state", "UNAVAILABLE")
+            problem = "" if state == "READY" else model.get("reason") or state.lower()
+            found[model["name"]] = problem and found.get(model["name"], problem)
+        return found
+
+
+def _sentence(name: str, what: str, possible: list[str]) -> str:
+    return f"model '{name}' {what}; possible: {', '.join(possible) or 'none'}"

@@ -1,0 +1,63 @@
+"""Errors of Triton 2.51 and of our models, with the statuses that are due.
+
+Triton answers 400 for every error of a model on `/generate`, and a stream has no status. So our
+models are asked to put the code before their text (`errors_in_band`).
+"""
+
+import re
+
+from ensembles.contracts import OVERLOADED
+from gateway.errors import (
+    BadRequest,
+    DeadlinePassed,
+    GatewayError,
+    Unavailable,
+    UpstreamFailed,
+)
+
+IN_BAND = "errors_in_band"
+RETRY_AFTER_S = 1.0
+"""For a queue that is full: it moves on within a second."""
+
+_CODED = re.compile(
+    r"(?:in ensemble '[^']*', )?"
+    r"(?P<code>INVALID_ARG|UNAVAILABLE|CANCELLED|INTERNAL): (?P<text>.*)",
+    re.DOTALL,
+)
+_FIELD = re.compile(r"([a-z_]+)(?:\[\d+\])?(?:, [a-z_]+)*: ")
+_NO_ROOM = (OVERLOADED, "Exceeds maximum queue size", "Request timeout expired")
+_AWAY = ("no available versions", "is not ready", "is not healthy")
+
+
+def from_stream(message: str) -> GatewayError:
+    """The error for the text of a model's last response, or of Triton's on a stream."""
+    found = _CODED.fullmatch(message)
+    if found is None:
+        return from_status(400, message)
+    text = found["text"]
+    match found["code"]:
+        case "INVALID_ARG":
+            return _bad_request(text)
+        case "UNAVAILABLE":
+            return Unavailable(text, retry_after_s=RETRY_AFTER_S)
+        case "CANCELLED":
+            return DeadlinePassed(text)
+    return UpstreamFailed(text)
+
+
+def from_status(status: int, message: str) -> GatewayError:
+    """The error for an HTTP response of Triton other than 200."""
+    text = re.sub(r"^in ensemble '[^']*', ", "", message)
+    if status == 503 or any(words in text for words in _NO_ROOM):
+        return Unavailable(text or "the model is overloaded", retry_after_s=RETRY_AFTER_S)
+    if any(words in text for words in _AWAY):
+        return Unavailable(text, retry_after_s=RETRY_AFTER_S)
+    if status == 400:
+        return _bad_request(text)
+    return UpstreamFailed(text or f"the model's server answered {status}")
+
+
+def _bad_request(text: str) -> BadRequest:
+    """Our models begin with the tensor that is wrong: `max_tokens: -3 given; …`."""
+    found = _FIELD.match(text)
+    return BadRequest(text, field=found[1] if found else "")

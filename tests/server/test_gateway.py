@@ -1,0 +1,70 @@
+"""The gateway as its clients see it: over a real tritonserver, asked by published clients."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.server.conftest import Server, tensor, text
+from tests.server.gateway import Gateway
+from tests.server.test_published_clients import ask
+
+TOKENS = 5
+MESSAGES = [{"role": "user", "content": "hello"}]
+
+
+@pytest.fixture(scope="module")
+def sdk(gateway: Gateway) -> dict[str, Any]:
+    return ask("chat_with_openai.py", gateway.url, TOKENS)
+
+
+def test_the_openai_sdk(sdk: dict[str, Any]) -> None:
+    whole, streamed = sdk["whole"], sdk["streamed"]
+    assert sdk["models"] == ["llm", "rag", "embed", "rerank"]
+    assert whole["text"] == streamed["text"] == sdk["streamed_async"] != ""
+    assert whole["reason"] == streamed["reason"] == "length"
+    assert whole["usage"] == streamed["usage"]
+    assert whole["usage"]["completion_tokens"] == TOKENS
+    assert (whole["version"], streamed["roles"]) == ("1", ["assistant", None])
+
+
+def test_refusals_as_the_openai_sdk_shows_them(sdk: dict[str, Any]) -> None:
+    no_model, no_tokens, bad_stop = (sdk[name] for name in ("no_model", "no_tokens", "bad_stop"))
+    assert (no_model["kind"], no_model["param"]) == ("NotFoundError", "model")
+    assert "possible: llm, rag" in no_model["message"]
+    assert (no_tokens["kind"], no_tokens["param"]) == ("BadRequestError", "max_tokens")
+    assert (bad_stop["kind"], bad_stop["param"]) == ("BadRequestError", "stop")
+
+
+def test_a_chat_is_what_the_model_says(gateway: Gateway, server: Server) -> None:
+    messages = text("messages", json.dumps(MESSAGES))
+    expected = server.stream("llm", messages, tensor("max_tokens", [TOKENS], "INT32"))
+    body = {"model": "llm", "messages": MESSAGES, "max_tokens": TOKENS}
+    answer = gateway.post("/v1/chat/completions", body).json()
+    assert answer["choices"][0]["message"]["content"] == expected.text
+    assert answer["usage"]["prompt_tokens"] == expected.responses[0].as_numpy("num_input_tokens")[0]
+
+
+def test_ready_and_alive(gateway: Gateway) -> None:
+    ready = gateway.client.get("/readyz")
+    assert (gateway.client.get("/livez").status_code, ready.status_code) == (200, 200)
+    assert ready.json()["models"] == dict.fromkeys(("llm", "rag", "embed", "rerank"), "ok")
+
+
+def test_a_request_keeps_a_plain_id_and_loses_another(gateway: Gateway) -> None:
+    body = {"model": "llm", "messages": MESSAGES, "max_tokens": 1}
+    kept = gateway.post("/v1/chat/completions", body, x_request_id="order-66")
+    replaced = gateway.post("/v1/chat/completions", body, x_request_id="a b")
+    assert kept.headers["x-request-id"] == "order-66"
+    assert kept.json()["id"] == "chatcmpl-order-66"
+    assert replaced.headers["x-request-id"].isalnum()
+
+
+def test_a_deadline_in_a_stream_is_an_error_event(gateway: Gateway) -> None:
+    body = {"model": "llm", "messages": MESSAGES, "max_tokens": 1500, "min_tokens": 1500}
+    answer = gateway.post(
+        "/v1/chat/completions", body | {"stream": True}, x_request_timeout_ms="200"
+    )
+    last = answer.text.strip().splitlines()[-1]
+    assert '"code":"timeout"' in last
+    assert "[DONE]" not in answer.text

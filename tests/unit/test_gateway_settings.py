@@ -1,0 +1,44 @@
+"""The gateway's settings: the file, the environment over it, and what is refused."""
+
+import pytest
+
+from gateway.settings import Settings, SettingsError, load_settings
+
+
+def test_the_environment_comes_over_the_file_and_options_over_both(tmp_path):
+    file = tmp_path / "gateway.toml"
+    file.write_text('[listen]\nport = 1\ndrain_s = 5\n[models.aliases]\n"gpt-4o" = "llm"\n')
+    environment = {"GATEWAY_LISTEN__PORT": "2", "GATEWAY_TRITON__HTTP": "a:1", "HOME": "/"}
+    found = load_settings(file, environment, {"triton": {"http": "b:2"}})
+    assert (found.listen.port, found.listen.drain_s) == (2, 5.0)
+    assert (found.triton.http, found.models.aliases) == ("b:2", {"gpt-4o": "llm"})
+
+
+def test_tables_can_be_written_as_json_in_the_environment():
+    found = load_settings(None, {"GATEWAY_MODELS__ALIASES": '{"mine": "embed"}'})
+    assert found.models.aliases == {"mine": "embed"}
+
+
+def test_nothing_given_is_the_default():
+    assert load_settings(None, {}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("GATEWAY_LISTEN__PROT", "1", "listen.prot: extra inputs are not permitted"),
+        ("GATEWAY_LISTEN__PORT", "x", "listen.port: input should be a valid integer"),
+        ("GATEWAY_MODELS__ALIASES", '{"a": "tokenizer"}', "models.aliases.a: input should be"),
+        ("GATEWAY_PORT", "1", "port: extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_setting_is_named(name, text, said):
+    with pytest.raises(SettingsError, match=said):
+        load_settings(None, {name: text})
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path):
+    file = tmp_path / "gateway.toml"
+    file.write_text("[listen")
+    with pytest.raises(SettingsError, match=r"gateway\.toml"):
+        load_settings(file, {})
