@@ -110,6 +110,7 @@ def use(sku: str, models: str) -> int:
     chosen = load_sku(sku)
     if models == "default":
         use_default()
+        _build(chosen, "", LlmOptions(), 0)
     elif models:
         _build(chosen, models, LlmOptions(), 0)
         use_models(_names(models), chosen)
