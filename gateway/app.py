@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 import orjson
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -17,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway import probes
 from gateway.bounds import BoundedBody
 from gateway.errors import BadRequest, GatewayError
-from gateway.protocols import openai_chat, openai_models
+from gateway.protocols import openai_chat, openai_completions, openai_embeddings, openai_models
 from gateway.protocols.exchange import Protocol
 from gateway.protocols.openai_errors import OPENAI
 from gateway.service import open_service
@@ -25,6 +24,8 @@ from gateway.settings import Settings
 
 PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = (
     (openai_chat.router, OPENAI),
+    (openai_completions.router, OPENAI),
+    (openai_embeddings.router, OPENAI),
     (openai_models.router, OPENAI),
 )
 """Every API with its errors; OpenAI's are those of paths that no API has."""
@@ -46,7 +47,7 @@ def new_app(settings: Settings) -> FastAPI:
     app.include_router(probes.router)
     for router, _ in PROTOCOLS:
         app.include_router(router)
-    for kind in (GatewayError, RequestValidationError, HTTPException):
+    for kind in (GatewayError, HTTPException):
         app.add_exception_handler(kind, _answer)
     app.add_middleware(BoundedBody, bounds=settings.bounds)
     app.add_middleware(Refusals)
@@ -107,26 +108,14 @@ def _protocol(path: str) -> Protocol:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    """What FastAPI hands over: our refusals, bodies that don't fit, paths that nobody serves."""
+    """What FastAPI hands over: our refusals, and paths that nobody serves."""
     path = request.url.path
     match error:
         case GatewayError():
             return refusal(path, error)
-        case RequestValidationError():
-            return refusal(path, _bad_request(error))
         case HTTPException():
             found = BadRequest(f"{request.method} {path!r:.100}: {error.detail}")
             found.status = error.status_code
             found.headers.update(error.headers or {})
             return refusal(path, found)
     raise error
-
-
-def _bad_request(error: RequestValidationError) -> BadRequest:
-    """The first fault, without what the client wrote: it may be a prompt."""
-    fault = error.errors()[0]
-    field = ".".join(str(step) for step in fault["loc"] if step != "body")
-    reason = str(fault["msg"])
-    if fault["type"] == "extra_forbidden":
-        reason = "unknown; it would have no effect"
-    return BadRequest(f"{field or 'body'}: {reason}", field=field)

@@ -94,8 +94,13 @@ def _citation(quote: Quote, answer: Answer, documents: Sequence[Document]) -> Ci
     return Citation(quote.statement, quote.text, index, statement_span, quote_span)
 
 
+_WORDS = re.compile(r"\w+|[^\w\s]")
+_BETWEEN = r"(?:\s|\[\d+\])*"
+
+
 def _find(text: str, within: str) -> Span | None:
-    """Where the text stands; blanks may differ, because passages are cut and joined at them."""
-    words = [re.escape(word) for word in text.split()]
-    found = re.search(r"\s+".join(words), within) if words else None
+    """Where the text stands. Blanks may differ, because passages are cut and joined at them, and
+    the model's own marks (`[1]`) may stand in between."""
+    words = [re.escape(word) for word in _WORDS.findall(text)]
+    found = re.search(_BETWEEN.join(words), within) if words else None
     return Span(found.start(), found.end()) if found else None

@@ -2,22 +2,21 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, cast
 
 import orjson
 from fastapi import Request
-from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.bounds import JSON
-from gateway.call import ANYBODY, Call, Caller, Generate
+from gateway.call import ANYBODY, Call, Caller, Event, Generate
 from gateway.call import Request as Wanted
-from gateway.errors import BadRequest, GatewayError
+from gateway.errors import BadRequest, GatewayError, UpstreamFailed
 from gateway.service import Service
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -27,11 +26,7 @@ SDK_READ_TIMEOUT = "x-stainless-read-timeout"
 
 MAX_DEADLINE_S = 24 * 3600.0
 
-
-class Body(BaseModel):
-    """The base of request models: types are meant as written, and no key is ignored."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
+EventT = TypeVar("EventT", bound=Event)
 
 
 @dataclass(frozen=True)
@@ -42,23 +37,6 @@ class Protocol:
     """As JSON of a response."""
     error_event: Callable[[GatewayError], bytes]
     """Inside a stream, whose status is sent already."""
-
-
-class JsonRoute(APIRoute):
-    """A route whose body is what `BoundedBody` has parsed."""
-
-    def get_route_handler(self) -> Callable[[Request], Any]:
-        handle = super().get_route_handler()
-
-        async def handle_parsed(request: Request) -> Response:
-            return await handle(_ParsedRequest(request.scope, request.receive))
-
-        return handle_parsed
-
-
-class _ParsedRequest(Request):
-    async def json(self) -> Any:
-        return json_body(self)
 
 
 def json_body(request: Request) -> Any:
@@ -109,6 +87,42 @@ def _deadline(request: Request, wanted: Wanted) -> float | None:
 def _sdk_timeout_s(text: str) -> float:
     """0 for what the SDK doesn't tell."""
     return float(text) if re.fullmatch(r"\d{1,6}(\.\d{1,9})?", text) else 0.0
+
+
+def choice_calls(call: Call, requests: Sequence[Generate]) -> list[Call]:
+    """The call for the first of several requests, and more like it for the others."""
+    return [call] + [
+        replace(call, request=each, request_id=f"{call.request_id}-{number}", headers={})
+        for number, each in enumerate(requests[1:], start=1)
+    ]
+
+
+def document(model: type[BaseModel]) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads this request."""
+    schema = model.model_json_schema()
+    content = {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """The schema with its references replaced: they would point outside of OpenAPI's document."""
+    match schema:
+        case {"$ref": str(reference)}:
+            return _inlined(definitions[reference.rpartition("/")[2]], definitions)
+        case dict():
+            return {key: _inlined(value, definitions) for key, value in schema.items()}
+        case list():
+            return [_inlined(each, definitions) for each in schema]
+    return schema
+
+
+async def one_event(events: AsyncGenerator[Event, None], kind: type[EventT]) -> EventT:
+    """The only event of an answer; raises `UpstreamFailed` where it is another."""
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, kind):
+                return event
+    raise UpstreamFailed(f"the model gave no {kind.__name__}")
 
 
 class Complete(Response):

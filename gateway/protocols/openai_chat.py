@@ -1,167 +1,212 @@
-"""OpenAI's `/v1/chat/completions`."""
+"""OpenAI's `/v1/chat/completions`.
+
+With `documents` (Cohere's field, and vLLM's) model `rag` answers from them, and the answer's
+citations come back as annotations.
+"""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.call import Call, Event, Finished, Generate, Message, Sampling, Text, Usage
-from gateway.errors import BadRequest
-from gateway.protocols.exchange import Body, Complete, JsonRoute, Streaming, new_call, service
+from gateway.call import Call, Event, Finished, Generate, Message, Usage
+from gateway.protocols.answer import Answer, citations
+from gateway.protocols.documents import DocumentItem, document_id, read_documents
+from gateway.protocols.exchange import (
+    Complete,
+    Streaming,
+    choice_calls,
+    document,
+    json_body,
+    new_call,
+    service,
+)
 from gateway.protocols.openai_errors import OPENAI
+from gateway.protocols.openai_sampling import (
+    Json,
+    SamplingRequest,
+    check_choices,
+    finish_reason,
+    refuse_but,
+    sampling,
+    total,
+    usage,
+)
+from gateway.protocols.reading import Body, Content, read, refuse_given, text_of
+from gateway.protocols.several import merged
 from gateway.protocols.sse import DONE, sse
 
-router = APIRouter(route_class=JsonRoute, tags=["OpenAI"])
-
-
-class TextPart(Body):
-    type: Literal["text"]
-    text: str
+router = APIRouter(tags=["OpenAI"])
 
 
 class ChatMessage(Body):
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
-    name: str | None = None
-
-    @property
-    def text(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content)
+    content: Content
 
 
-class StreamOptions(Body):
-    include_usage: bool = False
-    include_obfuscation: bool = False
+class ChatRequest(SamplingRequest):
+    """Hints about caching, billing and safety change nothing here."""
+
+    messages: list[ChatMessage] = Field(min_length=1)
+    documents: list[DocumentItem] | None = None
+    # refused where they ask for something
+    audio: Any = None
+    function_call: Any = None
+    functions: list[Any] | None = None
+    modalities: list[str] | None = None
+    moderation: Any = None
+    prediction: Any = None
+    reasoning_effort: str | None = None
+    response_format: Any = None
+    store: bool | None = None
+    tool_choice: Any = None
+    tools: list[Any] | None = None
+    top_logprobs: int | None = None
+    web_search_options: Any = None
+    # without an effect
+    metadata: dict[str, str] | None = None
+    parallel_tool_calls: bool | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: str | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    verbosity: str | None = None
 
 
-class ChatRequest(Body):
-    model: str
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
-    stream: bool | None = False
-    stream_options: StreamOptions | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_tokens: int | None = None
-    repetition_penalty: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    user: str | None = None
-
-    def sampling(self) -> Sampling:
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        return Sampling(
-            max_tokens=self._max_tokens(),
-            min_tokens=self.min_tokens,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            repetition_penalty=self.repetition_penalty,
-            presence_penalty=self.presence_penalty,
-            frequency_penalty=self.frequency_penalty,
-            seed=self.seed,
-            stop_words=tuple(stop),
-        )
-
-    def _max_tokens(self) -> int | None:
-        old, new = self.max_tokens, self.max_completion_tokens
-        if None not in (old, new) and old != new:
-            raise BadRequest(
-                f"max_tokens: {old} given, and max_completion_tokens: {new}; they are one setting",
-                field="max_tokens",
-            )
-        return old if new is None else new
-
-
-@router.post("/v1/chat/completions")
-async def chat_completions(body: ChatRequest, request: Request) -> Response:
-    """Answer the last message of a chat."""
-    messages = tuple(Message(_ROLES.get(m.role, m.role), m.text) for m in body.messages)
-    wanted = Generate(body.model, messages, sampling=body.sampling(), stream=bool(body.stream))
-    call = new_call(request, wanted)
-    events = service(request).handler(call)
-    if body.stream:
-        return Streaming(call, _chunks(body, call, events), OPENAI)
-    return Complete(call, _completion(body, call, events))
-
-
+_TOOLS = ("function_call", "functions", "tool_choice", "tools", "web_search_options")
+_TEXT_ALONE = ("audio", "logprobs", "moderation", "top_logprobs")
+_NOTHING_ELSE = ("logit_bias", "prediction", "reasoning_effort")
 _ROLES = {"developer": "system"}
 
 
-async def _completion(body: ChatRequest, call: Call, events: AsyncGenerator[Event, None]) -> Any:
-    texts, finished = [], None
-    async with aclosing(events):
-        async for event in events:
-            match event:
-                case Text():
-                    texts.append(event.text)
-                case Finished():
-                    finished = event
-    assert finished is not None
-    message = {"role": "assistant", "content": "".join(texts), "refusal": None}
-    choice = {
-        "index": 0,
-        "message": message,
-        "finish_reason": finish_reason(finished),
-        "logprobs": None,
-    }
+def parse(body: Any) -> ChatRequest:
+    """Raises `BadRequest`."""
+    request = read(ChatRequest, body)
+    refuse_given(request, _TOOLS, "this model calls no tools")
+    refuse_given(request, _TEXT_ALONE, "the answer is text alone")
+    refuse_given(request, _NOTHING_ELSE, "this model can't")
+    refuse_given(request, ("store",), "nothing is stored")
+    refuse_but(request, "response_format", {"type": "text"})
+    refuse_but(request, "modalities", ["text"])
+    check_choices(request)
+    return request
+
+
+def generate(request: ChatRequest) -> Generate:
+    """Raises `BadRequest`."""
+    return Generate(
+        model=request.model,
+        messages=tuple(_message(i, each) for i, each in enumerate(request.messages)),
+        sampling=sampling(request),
+        documents=read_documents(request.documents),
+        stream=bool(request.stream),
+    )
+
+
+def _message(index: int, message: ChatMessage) -> Message:
+    role = _ROLES.get(message.role, message.role)
+    return Message(role, text_of(message.content, f"messages.{index}.content"))
+
+
+@router.post("/v1/chat/completions", openapi_extra=document(ChatRequest))
+async def chat_completions(request: Request) -> Response:
+    """Answer the last message of a chat."""
+    asked = parse(json_body(request))
+    wanted = generate(asked)
+    call = new_call(request, wanted)
+    choices = [replace(wanted, sampling=sampling(asked, i)) for i in range(check_choices(asked))]
+    answers = [service(request).handler(each) for each in choice_calls(call, choices)]
+    if asked.stream:
+        return Streaming(call, _chunks(asked, call, answers), OPENAI)
+    return Complete(call, _completion(asked, call, answers))
+
+
+Answers = Sequence[AsyncGenerator[Event, None]]
+
+
+async def _completion(request: ChatRequest, call: Call, answers: Answers) -> Json:
+    found = [Answer() for _ in answers]
+    async with aclosing(merged(answers)) as events:
+        async for index, event in events:
+            found[index].add(event)
     return {
-        "id": f"chatcmpl-{call.request_id}",
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": body.model,
-        "choices": [choice],
-        "usage": usage(finished.usage),
+        **_head(request, call, "chat.completion"),
+        "choices": [_choice(index, answer, call) for index, answer in enumerate(found)],
+        "usage": usage(total([answer.usage for answer in found])),
     }
+
+
+def _choice(index: int, answer: Answer, call: Call) -> Json:
+    message = {
+        "role": "assistant",
+        "content": answer.text,
+        "refusal": None,
+        "annotations": annotations(answer, call),
+    }
+    reason = finish_reason(answer.end)
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
 
 
 async def _chunks(
-    body: ChatRequest, call: Call, events: AsyncGenerator[Event, None]
+    request: ChatRequest, call: Call, answers: Answers
 ) -> AsyncGenerator[bytes, None]:
-    base = {
-        "id": f"chatcmpl-{call.request_id}",
-        "object": "chat.completion.chunk",
-        "created": int(time.time()),
-        "model": body.model,
-    }
-
-    def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
-        return sse({**base, "choices": [choice]})
-
-    delta = {"role": "assistant", "content": ""}
-    async with aclosing(events):
-        async for event in events:
-            match event:
-                case Text():
-                    yield chunk(delta | {"content": event.text})
-                    delta = {}
-                case Finished():
-                    yield chunk(delta, finish_reason(event))
-                    if body.stream_options and body.stream_options.include_usage:
-                        yield sse({**base, "choices": [], "usage": usage(event.usage)})
+    head = _head(request, call, "chat.completion.chunk")
+    found = [Answer() for _ in answers]
+    begun = {"role": "assistant", "content": ""}
+    usages: list[Usage] = []
+    async with aclosing(merged(answers)) as events:
+        async for index, event in events:
+            answer = found[index]
+            is_first = not answer.text
+            delta: Json = begun if is_first else {}
+            if text := answer.add(event):
+                yield _chunk(head, index, {**delta, "content": text})
+            elif isinstance(event, Finished):
+                if cited := annotations(answer, call):
+                    delta = {**delta, "annotations": cited}
+                yield _chunk(head, index, delta, finish_reason(event))
+                usages.append(event.usage)
+    if request.wants_usage:
+        yield sse({**head, "choices": [], "usage": usage(total(usages))})
     yield DONE
 
 
-def finish_reason(finished: Finished) -> str:
-    """OpenAI knows stop and length."""
-    return "length" if finished.reason == "length" else "stop"
+def _chunk(head: Json, index: int, delta: Json, reason: str | None = None) -> bytes:
+    choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+    return sse({**head, "choices": [choice]})
 
 
-def usage(tokens: Usage) -> dict[str, Any]:
+def _head(request: ChatRequest, call: Call, kind: str) -> Json:
     return {
-        "prompt_tokens": tokens.input_tokens,
-        "completion_tokens": tokens.output_tokens,
-        "total_tokens": tokens.input_tokens + tokens.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": tokens.cached_tokens},
+        "id": f"chatcmpl-{call.request_id}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": request.model,
     }
+
+
+def annotations(answer: Answer, call: Call) -> list[Json]:
+    """The citations, in OpenAI's form for the web: the document's id stands for the URL."""
+    assert isinstance(call.request, Generate)
+    documents = call.request.documents
+    return [
+        {
+            "type": "url_citation",
+            "url_citation": {
+                "start_index": cited.statement_span.start,
+                "end_index": cited.statement_span.end,
+                "title": documents[cited.document].title,
+                "url": document_id(documents[cited.document], cited.document),
+                "document": cited.document,
+                "quote": cited.quote,
+            },
+        }
+        for cited in citations(answer, documents)
+        if cited.statement_span is not None
+    ]

@@ -18,7 +18,7 @@ _TYPES = {
 
 _OTHER = {True: ("invalid_request_error", None), False: ("server_error", None)}
 
-FIELDS = {"stop_words": "stop", "text_input": "prompt"}
+FIELDS = {"stop_words": "stop", "text_input": "prompt", "input_text": "input"}
 """The models' names of what OpenAI calls otherwise."""
 
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from gateway.call import Call, Embed, Event, Generate, Handler, Rank
 from gateway.upstream.connection import Connection
+from gateway.upstream.embed import embed
 from gateway.upstream.generate import generate
 from gateway.upstream.models import Catalogue
+from gateway.upstream.rank import rank
 
 
 def upstream(triton: Connection, catalogue: Catalogue) -> Handler:
@@ -19,10 +21,12 @@ def upstream(triton: Connection, catalogue: Catalogue) -> Handler:
         match replace(request, model=model):
             case Generate() as asked:
                 events = generate(triton, call, asked)
-            case Embed() | Rank():
-                raise NotImplementedError
-        async with aclosing(events):
-            async for event in events:
-                yield event
+                async with aclosing(events):
+                    async for event in events:
+                        yield event
+            case Embed() as asked:
+                yield await embed(triton, call, asked)
+            case Rank() as asked:
+                yield await rank(triton, call, asked)
 
     return answer

@@ -1,15 +1,17 @@
 """HTTP to one tritonserver. Why not gRPC: docs/decisions/0050-the-gateway-asks-over-http.md."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import orjson
 
+from gateway.call import Call
 from gateway.errors import DeadlinePassed, Unavailable, UpstreamFailed
 from gateway.settings import Triton
+from gateway.upstream.infer import HEADER_LENGTH, Outputs, Tensor, read_outputs, request_body
 from gateway.upstream.statuses import RETRY_AFTER_S, from_status
 
 KEEP_ALIVE_S = 2.0
@@ -58,6 +60,18 @@ class Connection:
                 *events, rest = (rest + data).split(_EVENT_END)
                 for event in events:
                     yield orjson.loads(event.removeprefix(_DATA))
+
+    async def infer(
+        self, call: Call, model: str, inputs: Sequence[Tensor], outputs: Sequence[str]
+    ) -> Outputs:
+        """One answer of a model that gives one; raises `DeadlinePassed` at the call's deadline."""
+        path, body = f"/v2/models/{model}/infer", request_body(call.request_id, inputs, outputs)
+        try:
+            async with asyncio.timeout_at(call.deadline), self._ask("POST", path, body) as response:
+                length = response.headers.get(HEADER_LENGTH, "")
+                return read_outputs(await response.read(), length)
+        except TimeoutError:
+            raise DeadlinePassed("the request's deadline passed") from None
 
     @asynccontextmanager
     async def _ask(

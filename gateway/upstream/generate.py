@@ -24,8 +24,8 @@ from gateway.call import (
 from gateway.errors import BadRequest, UpstreamFailed
 from gateway.upstream.connection import Connection
 from gateway.upstream.statuses import IN_BAND, from_stream
+from gateway.upstream.versions import MODEL_VERSION
 
-MODEL_VERSION = "x-model-version"
 GRACE_S = 1.0
 """Triton ends a generation at its deadline; we do, if it has not after this time."""
 
@@ -85,8 +85,21 @@ def _question(request: Generate) -> dict[str, Any]:
         raise BadRequest(
             "documents: none given; 'rag' answers from at least one", field="documents"
         )
-    question = request.messages[-1].content if request.messages else request.prompt
-    return {"question": question, "documents": [document.text for document in request.documents]}
+    documents = [document.text for document in request.documents]
+    return {"question": _last_message(request), "documents": documents}
+
+
+def _last_message(request: Generate) -> str:
+    """What is asked; earlier messages are no part of a question over documents."""
+    if not request.messages:
+        return request.prompt
+    last = request.messages[-1]
+    if last.role != "user":
+        raise BadRequest(
+            f"messages: the last is of role {last.role}; with documents it is the user's question",
+            field="messages",
+        )
+    return last.content
 
 
 def _sampling(request: Generate) -> dict[str, Any]:

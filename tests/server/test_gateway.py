@@ -3,10 +3,12 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.server.conftest import Server, tensor, text
 from tests.server.gateway import Gateway
+from tests.server.test_llm import generate
 from tests.server.test_published_clients import ask
 
 TOKENS = 5
@@ -15,7 +17,7 @@ MESSAGES = [{"role": "user", "content": "hello"}]
 
 @pytest.fixture(scope="module")
 def sdk(gateway: Gateway) -> dict[str, Any]:
-    return ask("chat_with_openai.py", gateway.url, TOKENS)
+    return ask("ask_with_openai.py", gateway.url, TOKENS)
 
 
 def test_the_openai_sdk(sdk: dict[str, Any]) -> None:
@@ -26,6 +28,30 @@ def test_the_openai_sdk(sdk: dict[str, Any]) -> None:
     assert whole["usage"] == streamed["usage"]
     assert whole["usage"]["completion_tokens"] == TOKENS
     assert (whole["version"], streamed["roles"]) == ("1", ["assistant", None])
+
+
+def test_completions_by_the_openai_sdk(sdk: dict[str, Any], server: Server) -> None:
+    found = sdk["completions"]
+    expected = [generate(server, prompt, max_tokens=TOKENS).text for prompt in ("hello", "good")]
+    assert found["whole"] == found["streamed"] == expected
+    assert found["completion_tokens"] == 2 * TOKENS
+
+
+def test_embeddings_by_the_openai_sdk(sdk: dict[str, Any], server: Server) -> None:
+    found = sdk["embeddings"]
+    expected = server.infer("embed", text("input_text", "hello", "good")).as_numpy("embedding")
+    tokens = server.infer("tokenizer", text("input_text", "hello", "good"))
+    np.testing.assert_allclose(found["by_base64"], expected, atol=1e-6)
+    np.testing.assert_allclose(found["by_float"], expected, atol=1e-6)
+    short = expected[:, :8] / np.linalg.norm(expected[:, :8], axis=1, keepdims=True)
+    np.testing.assert_allclose(found["short"], short, atol=1e-6)
+    assert found["tokens"] == tokens.as_numpy("attention_mask").sum()
+
+
+def test_a_chat_over_documents_is_annotated(sdk: dict[str, Any]) -> None:
+    answer, (cited,) = sdk["rag"]["text"], sdk["rag"]["cited"]
+    assert "8123" in answer[cited["start_index"] : cited["end_index"]]
+    assert (cited["url"], cited["quote"]) == ("vebra", "Vebra listens on port 8123.")
 
 
 def test_refusals_as_the_openai_sdk_shows_them(sdk: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
-"""Chat by OpenAI's own client as it is published: URL, prompt, tokens.
+"""Ask by OpenAI's own client as it is published: URL, prompt, tokens.
 
-Prints JSON: the answer in each of its ways, and what the client says of requests that are refused.
+Prints JSON: answers of each route, and what the client says of requests that are refused.
 """
 
 import asyncio
@@ -56,11 +56,54 @@ def refusal(**changes: Any) -> dict[str, Any]:
     return {}
 
 
+def completions() -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "model": "llm",
+        "prompt": [prompt, "good"],
+        "max_tokens": int(tokens),
+    }
+    whole = client.completions.create(**request)
+    texts = {choice.index: "" for choice in whole.choices}
+    for chunk in client.completions.create(**request, stream=True):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.text
+    usage = whole.usage.model_dump()
+    return {"whole": [c.text for c in whole.choices], "streamed": list(texts.values()), **usage}
+
+
+def embeddings() -> dict[str, Any]:
+    given = {"model": "embed", "input": [prompt, "good"]}
+    by_base64 = client.embeddings.create(**given)
+    by_float = client.embeddings.create(**given, encoding_format="float")
+    short = client.embeddings.create(**given, dimensions=8)
+    return {
+        "by_base64": [each.embedding for each in by_base64.data],
+        "by_float": [each.embedding for each in by_float.data],
+        "short": [each.embedding for each in short.data],
+        "tokens": by_base64.usage.prompt_tokens,
+    }
+
+
+def rag() -> dict[str, Any]:
+    documents = ["The ferry sails at noon.", {"text": "Vebra listens on port 8123.", "id": "vebra"}]
+    answer = client.chat.completions.create(
+        model="rag",
+        messages=[{"role": "user", "content": "Which port does Vebra listen on?"}],
+        extra_body={"documents": documents},
+    )
+    message = answer.choices[0].message
+    cited = [note.url_citation.model_dump() for note in message.annotations or ()]
+    return {"text": message.content, "cited": cited}
+
+
 found = {
     "models": [model.id for model in client.models.list()],
     "whole": whole(),
     "streamed": streamed(),
     "streamed_async": asyncio.run(streamed_async()),
+    "completions": completions(),
+    "embeddings": embeddings(),
+    "rag": rag(),
     "no_model": refusal(model="gpt-4"),
     "no_tokens": refusal(max_completion_tokens=0, stream=True),
     "bad_stop": refusal(stop=["x" * 300]),

@@ -1,0 +1,113 @@
+"""What OpenAI's chat and completions share: how to generate, and how answers are counted."""
+
+from typing import Any
+
+from gateway.call import Finished, Sampling, Usage
+from gateway.errors import BadRequest
+from gateway.protocols.reading import Body, StrictBody
+
+Json = dict[str, Any]
+
+MOST_CHOICES = 128
+"""Each of them is a request of its own to the model."""
+
+
+class StreamOptions(Body):
+    include_usage: bool | None = False
+
+
+class SamplingRequest(StrictBody):
+    """Settings that both APIs have; `top_k`, `min_tokens`, `repetition_penalty` are vLLM's."""
+
+    model: str
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    min_tokens: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    n: int | None = 1
+    # refused where they ask for something
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | int | None = None
+    # without an effect
+    user: str | None = None
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream ends with its usage."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+def sampling(request: SamplingRequest, choice: int = 0) -> Sampling:
+    """That of one of `n` choices: a seed counts up, so that they differ."""
+    stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    return Sampling(
+        max_tokens=_max_tokens(request),
+        min_tokens=request.min_tokens,
+        temperature=request.temperature,
+        top_k=request.top_k,
+        top_p=request.top_p,
+        repetition_penalty=request.repetition_penalty,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        seed=None if request.seed is None else request.seed + choice,
+        stop_words=tuple(stop),
+    )
+
+
+def check_choices(request: SamplingRequest, prompts: int = 1) -> int:
+    """`n`; raises `BadRequest` where it is none, or too many with these prompts."""
+    n = 1 if request.n is None else request.n
+    if not (n >= 1 and n * prompts <= MOST_CHOICES):
+        raise BadRequest(
+            f"n: {n} given for {prompts} prompts; from 1 to {MOST_CHOICES} answers are possible",
+            field="n",
+        )
+    return n
+
+
+def refuse_but(request: StrictBody, name: str, possible: Any) -> None:
+    """Raises `BadRequest` where the field is given and is not the only possible value."""
+    if getattr(request, name) not in (None, possible):
+        raise BadRequest(f"{name}: only {possible} is possible", field=name)
+
+
+def _max_tokens(request: SamplingRequest) -> int | None:
+    old, new = request.max_tokens, request.max_completion_tokens
+    if None not in (old, new) and old != new:
+        raise BadRequest(
+            f"max_tokens: {old} given, and max_completion_tokens: {new}; they are one setting",
+            field="max_tokens",
+        )
+    return old if new is None else new
+
+
+def finish_reason(finished: Finished) -> str:
+    """OpenAI knows stop and length."""
+    return "length" if finished.reason == "length" else "stop"
+
+
+def usage(tokens: Usage) -> Json:
+    return {
+        "prompt_tokens": tokens.input_tokens,
+        "completion_tokens": tokens.output_tokens,
+        "total_tokens": tokens.input_tokens + tokens.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": tokens.cached_tokens},
+    }
+
+
+def total(usages: list[Usage]) -> Usage:
+    """Tokens of several answers together."""
+    return Usage(
+        sum(each.input_tokens for each in usages),
+        sum(each.output_tokens for each in usages),
+        sum(each.cached_tokens for each in usages),
+    )

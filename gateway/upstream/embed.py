@@ -1,0 +1,98 @@
+"""Embeds: `Embed` to requests of `embed`, or of `embedder` where token ids are given."""
+
+import asyncio
+import math
+from array import array
+from collections.abc import Awaitable, Sequence
+
+from ensembles.contracts import EMBEDDER, TOKENIZER
+from ensembles.embed import EMBED
+from gateway.call import Call, Embed, Embedded, Usage
+from gateway.errors import BadRequest
+from gateway.upstream.connection import Connection
+from gateway.upstream.infer import Outputs, Tensor, texts
+from gateway.upstream.versions import note_version
+
+ROWS = 1024
+"""What our models take at a time."""
+
+TOKEN = b"\x01"
+"""The only byte of a mask of INT64 that is not 0, once for each token."""
+
+
+async def embed(triton: Connection, call: Call, request: Embed) -> Embedded:
+    """The rows in the request's order; more than the models take go one portion after another."""
+    rows: list[bytes] = []
+    tokens = 0
+    for start in range(0, max(len(request.texts), len(request.token_ids)), ROWS):
+        stop = start + ROWS
+        if request.token_ids:
+            found, used = await _embed_ids(triton, call, request.token_ids[start:stop])
+        else:
+            found, used = await _embed_texts(triton, call, request, request.texts[start:stop])
+        rows += found
+        tokens += used
+    return Embedded(tuple(_cut(row, request.dimensions) for row in rows), Usage(tokens))
+
+
+async def _embed_texts(
+    triton: Connection, call: Call, request: Embed, portion: Sequence[str]
+) -> tuple[list[bytes], int]:
+    inputs = [texts("input_text", *portion), texts("input_type", request.input_type)]
+    found, counted = await both(
+        triton.infer(call, EMBED.contract.name, inputs, ["embedding"]),
+        triton.infer(call, TOKENIZER.name, inputs, ["attention_mask"]),
+    )
+    note_version(call, found)
+    return _rows(found), counted.data["attention_mask"].count(TOKEN)
+
+
+async def _embed_ids(
+    triton: Connection, call: Call, portion: Sequence[Sequence[int]]
+) -> tuple[list[bytes], int]:
+    longest = max(map(len, portion))
+    if not all(portion):
+        raise BadRequest("input_ids: a row without tokens; at least one is needed", field="input")
+    ids = [id_ for row in portion for id_ in (*row, *[0] * (longest - len(row)))]
+    mask = [n for row in portion for n in (*[1] * len(row), *[0] * (longest - len(row)))]
+    shape = [len(portion), longest]
+    inputs = [
+        Tensor("input_ids", "INT64", shape, ids),
+        Tensor("attention_mask", "INT64", shape, mask),
+    ]
+    found = await triton.infer(call, EMBEDDER.name, inputs, ["embedding"])
+    note_version(call, found)
+    return _rows(found), sum(map(len, portion))
+
+
+async def both(first: Awaitable[Outputs], second: Awaitable[Outputs]) -> tuple[Outputs, Outputs]:
+    """Both results; the error of the first that fails, and then the other is cancelled."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_result(each)) for each in (first, second)]
+    except* Exception as errors:
+        raise errors.exceptions[0] from None
+    return tasks[0].result(), tasks[1].result()
+
+
+async def _result(awaited: Awaitable[Outputs]) -> Outputs:
+    return await awaited
+
+
+def _rows(found: Outputs) -> list[bytes]:
+    data = found.data["embedding"]
+    size = 4 * found.shapes["embedding"][1]
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def _cut(row: bytes, dimensions: int | None) -> bytes:
+    """The first dimensions, with length 1 again; models trained for it lose little."""
+    if dimensions is None or 4 * dimensions == len(row):
+        return row
+    if 4 * dimensions > len(row):
+        raise BadRequest(
+            f"dimensions: {dimensions} given; this model has {len(row) // 4}", field="dimensions"
+        )
+    values = array("f", row[: 4 * dimensions])
+    length = math.sqrt(math.fsum(value * value for value in values)) or 1.0
+    return array("f", (value / length for value in values)).tobytes()

@@ -1,0 +1,64 @@
+"""Tensors in and out of a model by HTTP `infer`, whose outputs come as bytes and not as text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.errors import UpstreamFailed
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+"""Bytes of the JSON before those of the tensors."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input: `values` flat, in the order of `shape`."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    values: Sequence[Any]
+
+
+def texts(name: str, *values: str) -> Tensor:
+    """BYTES [texts]."""
+    return Tensor(name, "BYTES", [len(values)], values)
+
+
+def request_body(request_id: str, inputs: Sequence[Tensor], outputs: Sequence[str]) -> bytes:
+    """A request as JSON that asks for these outputs as bytes."""
+    return orjson.dumps(
+        {
+            "id": request_id,
+            "inputs": [
+                {"name": t.name, "datatype": t.datatype, "shape": t.shape, "data": t.values}
+                for t in inputs
+            ],
+            "outputs": [{"name": n, "parameters": {"binary_data": True}} for n in outputs],
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The answer of one model: `shapes` and little-endian `data` by tensor."""
+
+    version: str
+    shapes: dict[str, list[int]]
+    data: dict[str, bytes]
+
+
+def read_outputs(body: bytes, header_length: str) -> Outputs:
+    """Raises `UpstreamFailed` for what is no answer with tensors as bytes."""
+    if not header_length.isdecimal():
+        raise UpstreamFailed("the models' server answered without tensors")
+    start = int(header_length)
+    head = orjson.loads(body[:start])
+    shapes, data = {}, {}
+    for output in head["outputs"]:
+        end = start + output["parameters"]["binary_data_size"]
+        shapes[output["name"]], data[output["name"]] = output["shape"], body[start:end]
+        start = end
+    return Outputs(head["model_version"], shapes, data)

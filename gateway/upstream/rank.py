@@ -1,0 +1,28 @@
+"""Ranks: `Rank` to requests of `rerank`."""
+
+from array import array
+
+from ensembles.contracts import PAIR_TOKENIZER
+from ensembles.rerank import RERANK
+from gateway.call import Call, Rank, Ranked, Usage
+from gateway.upstream.connection import Connection
+from gateway.upstream.embed import ROWS, TOKEN, both
+from gateway.upstream.infer import texts
+from gateway.upstream.versions import note_version
+
+
+async def rank(triton: Connection, call: Call, request: Rank) -> Ranked:
+    """One logit for each passage, in the request's order."""
+    logits: list[float] = []
+    tokens = 0
+    for start in range(0, len(request.passages), ROWS):
+        passages = texts("passages", *request.passages[start : start + ROWS])
+        inputs = [texts("query", request.query), passages]
+        found, counted = await both(
+            triton.infer(call, RERANK.contract.name, inputs, ["relevance"]),
+            triton.infer(call, PAIR_TOKENIZER.name, inputs, ["attention_mask"]),
+        )
+        note_version(call, found)
+        logits += array("f", found.data["relevance"])
+        tokens += counted.data["attention_mask"].count(TOKEN)
+    return Ranked(tuple(logits), Usage(tokens))
