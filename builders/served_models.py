@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from builders.spec import Role
+from ensembles.collections import COLLECTIONS, VECTOR_SEARCH
 from ensembles.contracts import (
     EMBEDDER,
     LLM,
@@ -21,6 +22,7 @@ from ensembles.graph import EnsembleGraph
 from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.rerank import RERANK
 from ensembles.retrieve import RETRIEVE
+from ensembles.search import ANSWER, SEARCH
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ PYTHON_MODELS = (
     PythonModel(EMBEDDER, "stages.encoder.EmbedderStage", "embedder"),
     PythonModel(PASSAGE_SPLITTER, "stages.passage_splitter.PassageSplitterStage", "embedder"),
     PythonModel(PASSAGE_SELECTOR, "stages.passage_selector.PassageSelectorStage"),
+    PythonModel(COLLECTIONS, "stages.collections.CollectionsStage", "embedder"),
+    PythonModel(VECTOR_SEARCH, "stages.vector_search.VectorSearchStage", "embedder"),
     PythonModel(PAIR_TOKENIZER, "stages.pair_tokenizer.PairTokenizerStage", "reranker"),
     PythonModel(RERANKER, "stages.encoder.RerankerStage", "reranker"),
     PythonModel(SOURCE_RANKER, "stages.source_ranker.SourceRankerStage"),
@@ -49,7 +53,8 @@ PYTHON_MODELS = (
     PythonModel(ENSEMBLE_UINT32, "stages.graph_runner.EnsembleUint32Stage"),
     PythonModel(ENSEMBLE_UNARY, "stages.graph_runner.EnsembleUnaryStage"),
     PythonModel(RAG_CANCELLABLE.contract, "stages.graph_runner.RagCancellableStage"),
+    PythonModel(ANSWER.contract, "stages.graph_runner.AnswerStage"),
 )
 
-ENSEMBLES: tuple[EnsembleGraph, ...] = (EMBED, RERANK, RETRIEVE, RAG)
+ENSEMBLES: tuple[EnsembleGraph, ...] = (EMBED, RERANK, RETRIEVE, RAG, SEARCH)
 """Graphs that Triton's own scheduler serves."""

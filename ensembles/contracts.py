@@ -15,6 +15,9 @@ OVERLOADED = "try again later"
 Triton 2.51 answers HTTP `/generate` with 400 for every error of a model, so the code does not tell.
 """
 
+DOWN = "the rest of the server goes on"
+"""The end of every message that says that a part of the server is down."""
+
 
 @dataclass(frozen=True)
 class ModelContract:
@@ -36,7 +39,7 @@ def tensor(name: str, dtype: DType, *dims: Dim, ragged: bool = False) -> TensorS
 
 
 def optional(name: str, dtype: DType, *dims: Dim) -> TensorSpec:
-    """An input that a request may leave out."""
+    """An input that a request may leave out, or an output that depends on such an input."""
     return TensorSpec(name, dtype, dims, optional=True)
 
 
@@ -48,15 +51,19 @@ INPUT_TYPE = optional("input_type", DType.STRING, 1)
 TOKENIZER = ModelContract(
     name="tokenizer",
     inputs=(
-        tensor("input_text", DType.STRING, "texts"),  # at least one; none may be blank
+        optional("input_text", DType.STRING, "texts"),  # at least one; none may be blank
         INPUT_TYPE,
+        optional("query_text", DType.STRING, 1),  # instead: one question that must fit whole
     ),
     outputs=(
         tensor("input_ids", DType.INT64, "texts", "tokens"),  # padded with 0 to the longest text
         tensor("attention_mask", DType.INT64, "texts", "tokens"),  # 1 for a token, 0 for padding
     ),
 )
-"""Turns texts into token ids of the embedder, truncated at its longest input."""
+"""Turns texts into token ids of the embedder, truncated at its longest input.
+
+`query_text` is how a graph begins: it is checked as a question, and is of the type `query`.
+"""
 
 EMBEDDER = ModelContract(
     name="embedder",
@@ -135,6 +142,23 @@ SOURCES = (
 )
 """Passages for an answer, best first by similarity, words and relevance together."""
 
+PLACES = (
+    tensor("source_id", DType.STRING, "sources"),  # its document's id, `#` and its number there
+    tensor("source_title", DType.STRING, "sources"),  # of its document
+    tensor("source_page", DType.INT32, "sources"),  # page of its document, from 1; 0: it has none
+    tensor("source_metadata", DType.STRING, "sources"),  # JSON: document, number, passage, metadata
+)
+"""Where sources that come from a collection stand. Those of a request's documents have none."""
+
+CANDIDATE_PLACES = tuple(
+    tensor(spec.name.replace("source", "candidate"), spec.dtype, "candidates") for spec in PLACES
+)
+
+OPTIONAL_PLACES = tuple(replace(spec, optional=True) for spec in PLACES)
+
+NO_PLACES: dict[str, str | None] = {spec.name: None for spec in PLACES}
+"""Outputs of a step that a graph over a request's documents drops."""
+
 SOURCE_RANKER = ModelContract(
     name="source_ranker",
     inputs=(
@@ -144,17 +168,26 @@ SOURCE_RANKER = ModelContract(
         tensor("candidate_score", DType.FP32, "candidates"),
         tensor("relevance", DType.FP32, "candidates", 1),
         optional("num_sources", DType.INT32, 1),  # at least 1; default from the placement
+        *(replace(spec, optional=True) for spec in CANDIDATE_PLACES),
     ),
-    outputs=SOURCES,
+    outputs=(*SOURCES, *OPTIONAL_PLACES),
 )
-"""Chooses the best candidates as sources, by similarity, words and relevance together."""
+"""Chooses the best candidates as sources, by similarity, words and relevance together.
+
+Places are returned where they are given, here and in the models after it.
+"""
 
 PROMPT_BUILDER = ModelContract(
     name="prompt_builder",
-    inputs=(tensor("question", DType.STRING, 1), *SOURCES, optional("max_tokens", DType.INT32, 1)),
+    inputs=(
+        tensor("question", DType.STRING, 1),
+        *SOURCES,
+        *OPTIONAL_PLACES,
+        optional("max_tokens", DType.INT32, 1),
+    ),
     outputs=(
         tensor("messages", DType.STRING, 1),  # JSON: [{"role": "…", "content": "…"}, …]
-        *(tensor(f"prompt_{spec.name}", spec.dtype, *spec.dims) for spec in SOURCES),
+        *(replace(spec, name=f"prompt_{spec.name}") for spec in (*SOURCES, *OPTIONAL_PLACES)),
     ),
 )
 """Writes question and sources as chat messages that leave room for `max_tokens` of answer.
@@ -241,10 +274,11 @@ LLM = ModelContract(
         *NVIDIA_SAMPLING,
         optional("stop", DType.BOOL, 1),  # true: end the generations of the same request id
         *(replace(spec, optional=True) for spec in SOURCES),  # returned as they are
+        *OPTIONAL_PLACES,  # these too
         optional("question", DType.STRING, 1),  # what `sources` shall answer
         CHECK_GROUNDING,
     ),
-    outputs=(*GENERATION, *EVIDENCE, *SOURCES),
+    outputs=(*GENERATION, *EVIDENCE, *SOURCES, *OPTIONAL_PLACES),
     decoupled=True,
 )
 """Generates an answer from a prompt, either `text_input` or `messages`.

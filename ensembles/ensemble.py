@@ -16,6 +16,7 @@ from ensembles.contracts import (
     GENERATION,
     LLM,
     NVIDIA_SAMPLING,
+    PLACES,
     SAMPLING,
     SOURCES,
     ModelContract,
@@ -36,7 +37,7 @@ ENSEMBLE = EnsembleGraph(
         batched=True,
         decoupled=True,
     ),
-    steps=(Step(LLM, outputs={spec.name: None for spec in (*EVIDENCE, *SOURCES)}),),
+    steps=(Step(LLM, outputs={spec.name: None for spec in (*EVIDENCE, *SOURCES, *PLACES)}),),
 )
 
 ENSEMBLE_UINT32 = replace(

@@ -121,6 +121,18 @@ class Manifest:
     container: str = ""  # image that the engine was made in
     plan: Mapping[str, Any] = field(default_factory=dict)  # the fields of an EnginePlan
 
+    @property
+    def embedding_space(self) -> str:
+        """What decides which embeddings can be compared: the model, and a hash of the checkpoint,
+        the tokenizer, the prefixes and the length. Precision and engine hardly move them."""
+        decides = [
+            self.checkpoint_sha256,
+            self.files.get(TOKENIZER_FILE, ""),
+            dataclasses.astuple(self.prefixes),
+            self.max_tokens,
+        ]
+        return f"{self.model}@{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]}"
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
 

@@ -12,6 +12,7 @@ from ensembles.contracts import (
     EVIDENCE,
     GENERATION,
     LLM,
+    NO_PLACES,
     PROMPT_BUILDER,
     SAMPLING,
     SOURCES,
@@ -32,10 +33,18 @@ RAG = EnsembleGraph(
     ),
     steps=(
         *RETRIEVAL_STEPS[:-1],
-        replace(RETRIEVAL_STEPS[-1], outputs=_RANKED),
-        Step(PROMPT_BUILDER, inputs=_RANKED),
+        replace(RETRIEVAL_STEPS[-1], outputs={**_RANKED, **NO_PLACES}),
+        Step(
+            PROMPT_BUILDER,
+            inputs=_RANKED,
+            outputs={f"prompt_{name}": None for name in NO_PLACES},
+        ),
         # Both are optional for `llm`; named here, they are required.
-        Step(LLM, inputs={**_IN_PROMPT, "messages": "messages", "question": "question"}),
+        Step(
+            LLM,
+            inputs={**_IN_PROMPT, "messages": "messages", "question": "question"},
+            outputs=NO_PLACES,
+        ),
     ),
 )
 

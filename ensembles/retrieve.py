@@ -2,6 +2,7 @@
 
 from ensembles.contracts import (
     EMBEDDER,
+    NO_PLACES,
     PAIR_TOKENIZER,
     PASSAGE_SELECTOR,
     PASSAGE_SPLITTER,
@@ -22,6 +23,12 @@ RETRIEVAL_INPUTS = (
     optional("num_candidates", DType.INT32, 1),
     optional("num_sources", DType.INT32, 1),
 )
+
+PAIRS = {
+    "input_ids": "pair_ids",
+    "attention_mask": "pair_mask",
+    "token_type_ids": "pair_types",
+}
 
 RETRIEVAL_STEPS = (
     Step(PASSAGE_SPLITTER),
@@ -46,24 +53,9 @@ RETRIEVAL_STEPS = (
         outputs={"embedding": "passage_embedding"},
     ),
     Step(PASSAGE_SELECTOR),
-    Step(
-        PAIR_TOKENIZER,
-        inputs={"passages": "candidates"},
-        outputs={
-            "input_ids": "pair_ids",
-            "attention_mask": "pair_mask",
-            "token_type_ids": "pair_types",
-        },
-    ),
-    Step(
-        RERANKER,
-        inputs={
-            "input_ids": "pair_ids",
-            "attention_mask": "pair_mask",
-            "token_type_ids": "pair_types",
-        },
-    ),
-    Step(SOURCE_RANKER),
+    Step(PAIR_TOKENIZER, inputs={"passages": "candidates"}, outputs=PAIRS),
+    Step(RERANKER, inputs=PAIRS),
+    Step(SOURCE_RANKER, outputs=NO_PLACES),
 )
 
 RETRIEVE = EnsembleGraph(

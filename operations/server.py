@@ -8,6 +8,7 @@ from pathlib import Path
 
 from builders.repository import REPOSITORY
 from builders.spec import ROOT, Sku
+from ensembles.collections import STORE_VARIABLE
 from operations.ports import Ports
 from operations.preflight import (
     PreflightError,
@@ -50,6 +51,8 @@ class TritonServer(ServerProcess):
         if found := list(faults(environment, self._sku, self.ports, self._repository, folder)):
             raise PreflightError("\n".join(found))
         variables = environment_variables(environment) | {"TMPDIR": str(folder)}
+        if STORE_VARIABLE not in os.environ:
+            variables[STORE_VARIABLE] = str(folder / "collections")
         return StartCommand(self._command(environment), variables | self._variables)
 
     def _command(self, environment: ServingEnvironment) -> list[str]:

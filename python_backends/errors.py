@@ -1,6 +1,8 @@
 """Errors, by who reads them.
 
     RequestError          the request is wrong; its client reads the message
+    ├── NotFound          what the request names isn't there
+    ├── Unavailable       a part of the server that it needs, such as a store, is down
     ├── Overloaded        the request is right, the server has no capacity for it now
     └── Cancelled         the client or its deadline ended the request
     MachineError          the machine lacks what the placement needs; the operator reads the message
@@ -17,6 +19,19 @@ class RequestError(Exception):
     """Name of the `TritonError` code that the client gets."""
     outcome = "invalid"
     """Label of the request in metrics and traces (`ensembles.metrics.OUTCOMES`)."""
+
+
+class NotFound(RequestError):
+    """What the request names isn't there."""
+
+    code = "NOT_FOUND"
+
+
+class Unavailable(RequestError):
+    """A part of the server is down; the others go on."""
+
+    code = "UNAVAILABLE"
+    outcome = "failed"
 
 
 class Overloaded(RequestError):

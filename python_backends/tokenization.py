@@ -73,3 +73,15 @@ def require_text(name: str, texts: list[str]) -> list[str]:
         if not text.strip():
             raise RequestError(f"{name}[{index}]: empty; a text is needed")
     return texts
+
+
+def require_question(tokenizer: "Tokenizer", question: str, most_tokens: int) -> None:
+    """So short that it leaves room for a passage beside it, in the reranker and in the LLM.
+
+    Raises `RequestError`.
+    """
+    require_text("question", [question])
+    require_length("question", len(question), most_tokens)
+    tokens = len(token_ids(tokenizer, question))
+    if tokens > most_tokens:
+        raise RequestError(f"question: {tokens} tokens; at most {most_tokens} are possible")

@@ -8,11 +8,13 @@ with Client("127.0.0.1:8001") as client:
 """
 
 from triton_rag.aio import AsyncClient
-from triton_rag.arguments import AskOptions, SamplingOptions, SearchOptions
+from triton_rag.arguments import AskOptions, CollectionOptions, SamplingOptions, SearchOptions
 from triton_rag.client import Client
+from triton_rag.collections import Change, Collection, Document, DocumentEntry, Passage
 from triton_rag.errors import (
     Cancelled,
     InvalidRequest,
+    NothingFound,
     Overloaded,
     ServerFailed,
     ServerUnreachable,
@@ -35,12 +37,19 @@ __all__ = [
     "AsyncClient",
     "AsyncCompletionStream",
     "Cancelled",
+    "Change",
     "Client",
+    "Collection",
+    "CollectionOptions",
     "Completion",
     "CompletionStream",
+    "Document",
+    "DocumentEntry",
     "InvalidRequest",
     "ModelStatistics",
+    "NothingFound",
     "Overloaded",
+    "Passage",
     "Quote",
     "Ranked",
     "SamplingOptions",

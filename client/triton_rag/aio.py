@@ -49,7 +49,15 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
     rerank = _awaited(Client.rerank)
     retrieve = _awaited(Client.retrieve)
     generate = _awaited(Client.generate)
+    search = _awaited(Client.search)
     ask = _awaited(Client.ask)
+    collections = _awaited(Client.collections)
+    collection = _awaited(Client.collection)
+    create_collection = _awaited(Client.create_collection)
+    delete_collection = _awaited(Client.delete_collection)
+    documents = _awaited(Client.documents)
+    upsert = _awaited(Client.upsert)
+    remove = _awaited(Client.remove)
 
     async def is_ready(self, *, timeout_s: float = 5.0) -> bool:
         try:

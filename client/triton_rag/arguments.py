@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, TypedDict
@@ -16,6 +17,14 @@ class SearchOptions(TypedDict, total=False):
     """Passages nearest to the question that are reranked."""
     num_sources: int
     """Most relevant of them that are kept."""
+
+
+class CollectionOptions(SearchOptions, total=False):
+    """How to search a collection."""
+
+    filter: Mapping[str, object]
+    """What documents must have, such as `{"language": "en", "year": {"$gte": 2020}}`
+    (docs/collections.md)."""
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -43,14 +52,17 @@ class SamplingOptions(TypedDict, total=False):
     """The text ends before the first of these."""
 
 
-class AskOptions(SearchOptions, SamplingOptions, total=False):
+class AskOptions(CollectionOptions, SamplingOptions, total=False):
     """How to answer a question."""
+
+    collection: str
+    """Name of the collection to answer from, instead of documents."""
 
     check_grounding: bool
     """False: the model's text as it is, whether or not the sources support it."""
     model: str
     """"rag_cancellable" by default. "rag" is the same as one plain Triton ensemble, which goes on
-    when its client has stopped waiting."""
+    when its client has stopped waiting. Without effect for a collection."""
 
 
 SEARCH_TYPES = {"num_candidates": "INT32", "num_sources": "INT32"}
@@ -80,6 +92,15 @@ def option_tensors(options: Mapping[str, object], dtypes: Mapping[str, str]) -> 
             raise TypeError(f"{name}: no such option; possible are {', '.join(dtypes)}")
         if value not in (None, (), []):
             yield _tensor(name, dtypes[name], value)
+
+
+def filter_tensors(wanted: object) -> list[Tensor]:
+    """What the documents must have, as JSON; none for None."""
+    if wanted is None:
+        return []
+    if not isinstance(wanted, Mapping):
+        raise TypeError(f"filter: {type(wanted).__name__} given; a mapping of fields is needed")
+    return [Tensor("filter", "BYTES", [json.dumps(dict(wanted), ensure_ascii=False)])]
 
 
 def text_tensor(name: str, value: object) -> Tensor:

@@ -6,7 +6,7 @@ Pure functions that both clients share; nothing here touches the network.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import starmap
 from typing import Any, Generic, TypeVar
@@ -18,6 +18,7 @@ from triton_rag.arguments import (
     GROUNDING_TYPES,
     SAMPLING_TYPES,
     SEARCH_TYPES,
+    filter_tensors,
     option_tensors,
     text_tensor,
     texts_tensor,
@@ -39,10 +40,13 @@ class Call(Generic[T]):
     read: Callable[[list[Response]], T]
 
 
-def embed_call(texts: str | Sequence[str], max_rows: int) -> Call[NDArray[np.float32]]:
+def embed_call(
+    texts: str | Sequence[str], max_rows: int, input_type: str = "text"
+) -> Call[NDArray[np.float32]]:
     tensor = texts_tensor("texts", [texts] if isinstance(texts, str) else texts)
+    kind = [] if input_type == "text" else [text_tensor("input_type", input_type)]
     portions = _portions(replace(tensor, name="input_text"), max_rows)
-    requests = (make_request("embed", [rows]) for rows in portions)
+    requests = (make_request("embed", [rows, *kind]) for rows in portions)
     return Call(tuple(requests), _joined("embedding"))
 
 
@@ -87,23 +91,49 @@ def generate_request(
 
 
 def ask_request(
-    question: str, documents: Sequence[str], options: Mapping[str, object], *, stream: bool
+    question: str,
+    documents: Sequence[str] | None,
+    options: Mapping[str, object],
+    *,
+    stream: bool,
 ) -> Message:
-    """A request to `rag_cancellable` or `rag`; `options`: `AskOptions`."""
+    """A request to `rag_cancellable` or `rag`, and to `answer` where `options` name a collection.
+
+    `options`: `AskOptions`.
+    """
     rest = dict(options)
+    collection, wanted = rest.pop("collection", None), rest.pop("filter", None)
     model = rest.pop("model", None) or "rag_cancellable"
+    if (documents is None) == (collection is None):
+        raise TypeError("documents, collection: exactly one of them is needed")
+    if documents is not None and wanted is not None:
+        raise TypeError("filter: given with documents; it is for a collection")
     tensors = (
-        *_question_tensors(question, documents),
+        text_tensor("question", question),
+        *_asked(documents, collection, wanted),
         *option_tensors(rest, SEARCH_TYPES | SAMPLING_TYPES | GROUNDING_TYPES),
         *_stream(stream),
     )
-    return make_stream_request(str(model), tensors)
+    return make_stream_request(str(model) if collection is None else "answer", tensors)
+
+
+def _asked(documents: Sequence[str] | None, collection: object, wanted: object) -> Iterator[Tensor]:
+    """Where the answer is looked for: documents, or a collection and a filter."""
+    if documents is not None:
+        yield texts_tensor("documents", documents)
+    else:
+        yield text_tensor("collection", collection)
+        yield from filter_tensors(wanted)
 
 
 def read_sources(response: Response) -> tuple[Source, ...]:
     """Sources in the server's order, best first."""
     names = "source_document", "source_similarity", "source_relevance"
-    columns = (response.array(name).tolist() for name in names)
+    columns: list[Sequence[Any]] = [response.array(name).tolist() for name in names]
+    if "source_id" in response:
+        columns += [response.texts("source_id"), response.texts("source_title")]
+        columns += [response.array("source_page").tolist()]
+        columns += [[json.loads(text) for text in response.texts("source_metadata")]]
     return tuple(starmap(Source, zip(response.texts("sources"), *columns, strict=True)))
 
 

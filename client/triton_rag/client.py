@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as protocol
 
-from triton_rag.arguments import AskOptions, SamplingOptions, SearchOptions
+from triton_rag.arguments import AskOptions, CollectionOptions, SamplingOptions, SearchOptions
 from triton_rag.calls import (
     Call,
     Chat,
@@ -22,6 +22,17 @@ from triton_rag.calls import (
     rerank_call,
     retrieve_call,
 )
+from triton_rag.collection_calls import (
+    create_call,
+    delete_call,
+    describe_call,
+    documents_call,
+    list_call,
+    remove_call,
+    search_call,
+    upsert_call,
+)
+from triton_rag.collections import Change, Collection, Document, DocumentEntry
 from triton_rag.connection import POLL_S, BaseClient, Deadline
 from triton_rag.results import Answer, Completion, ModelStatistics, Ranked, Source
 from triton_rag.status import NOT_READY, translated
@@ -54,11 +65,15 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
         self,
         texts: str | Sequence[str],
         *,
+        input_type: str = "text",
         timeout_s: float | None = None,
         request_id: str | None = None,
     ) -> NDArray[np.float32]:
-        """Normalised embeddings, FP32 [texts, dimension]; one string gives one row."""
-        return self._run(embed_call(texts, self._max_rows), timeout_s, request_id)
+        """Normalised embeddings, FP32 [texts, dimension]; one string gives one row.
+
+        `input_type` is what the texts are: `query`, `passage` or `text`.
+        """
+        return self._run(embed_call(texts, self._max_rows, input_type), timeout_s, request_id)
 
     def rerank(
         self,
@@ -99,18 +114,75 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
         request = generate_request(prompt, messages, options, stream=False)
         return self._complete(request, timeout_s, request_id)
 
+    def search(
+        self,
+        question: str,
+        collection: str,
+        *,
+        timeout_s: float | None = None,
+        request_id: str | None = None,
+        **options: Unpack[CollectionOptions],
+    ) -> list[Source]:
+        """Passages of a collection that fit the question best, best first.
+
+        Raises `NothingFound` where the collection is empty or the filter leaves nothing.
+        """
+        call = search_call(question, collection, options)
+        return self._run(call, timeout_s, request_id)
+
     def ask(
         self,
         question: str,
-        documents: Sequence[str],
+        documents: Sequence[str] | None = None,
         *,
         timeout_s: float | None = None,
         request_id: str | None = None,
         **options: Unpack[AskOptions],
     ) -> Answer:
-        """The answer to the question out of the documents, with its sources."""
+        """The answer to the question out of documents or a collection, with its sources."""
         request = ask_request(question, documents, options, stream=False)
         return self._answer(request, timeout_s, request_id)
+
+    def collections(self, *, timeout_s: float | None = None) -> list[Collection]:
+        """All collections, by name."""
+        return self._run(list_call(), timeout_s, None)
+
+    def collection(self, name: str, *, timeout_s: float | None = None) -> Collection:
+        """What the collection holds; raises `InvalidRequest` where there is none."""
+        return self._run(describe_call(name), timeout_s, None)
+
+    def create_collection(self, name: str, *, timeout_s: float | None = None) -> Collection:
+        """A new, empty collection, for embeddings of the server's embedder."""
+        return self._run(create_call(name), timeout_s, None)
+
+    def delete_collection(self, name: str, *, timeout_s: float | None = None) -> Collection:
+        """Delete a collection with its documents; what it was."""
+        return self._run(delete_call(name), timeout_s, None)
+
+    def documents(
+        self, name: str, *, after: str = "", limit: int = 1000, timeout_s: float | None = None
+    ) -> list[DocumentEntry]:
+        """Up to `limit` (at most 10,000) documents by id, from the first behind `after`."""
+        return self._run(documents_call(name, after, limit), timeout_s, None)
+
+    def upsert(
+        self,
+        name: str,
+        documents: Sequence[Document],
+        embeddings: NDArray[np.float32],
+        *,
+        timeout_s: float | None = None,
+    ) -> Change:
+        """Put documents in the place of those with the same ids, in one commit.
+
+        `embeddings` are FP32 [passages, dimension]: those of all passages of all documents in
+        order, as `embed(…, input_type="passage")` makes them.
+        """
+        return self._run(upsert_call(name, documents, embeddings), timeout_s, None)
+
+    def remove(self, name: str, ids: Sequence[str], *, timeout_s: float | None = None) -> Change:
+        """Remove documents, in one commit; ids that are not there are no error."""
+        return self._run(remove_call(name, ids), timeout_s, None)
 
     def is_ready(self, *, timeout_s: float = 5.0) -> bool:
         """Whether the server is there and all its models are loaded."""

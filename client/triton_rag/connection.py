@@ -117,7 +117,7 @@ class BaseClient(Generic[CompletionStreamT, AnswerStreamT]):
     def ask_stream(
         self,
         question: str,
-        documents: Sequence[str],
+        documents: Sequence[str] | None = None,
         *,
         timeout_s: float | None = None,
         request_id: str | None = None,

@@ -2,6 +2,7 @@
 
     TritonRagError
     ├── InvalidRequest      the server refuses this request: change it
+    │   └── NothingFound    no passage of the collection fits: ingest more, or ask for less
     ├── Overloaded          the request is fine, the server has no room now: send it again later
     ├── TimedOut            the deadline passed, here or on the server: allow more time
     ├── Cancelled           the stream was closed here, or the server ended it
@@ -26,6 +27,10 @@ class TritonRagError(Exception):
 
 class InvalidRequest(TritonRagError):
     """The server refuses this request."""
+
+
+class NothingFound(InvalidRequest):
+    """The collection is empty, or the filter leaves no passage of it."""
 
 
 class Overloaded(TritonRagError):

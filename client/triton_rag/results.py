@@ -1,6 +1,8 @@
 """The results of calls."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,11 +19,20 @@ class Source:
 
     text: str
     document: int
-    """Position of its document in the list that was sent, from 0."""
+    """Position of its document in the list that was sent, from 0; from a collection: equal for
+    passages of the same document."""
     similarity: float
     """Cosine of the question's and the passage's embeddings, -1 to 1."""
     relevance: float
     """The reranker's score: a logit, higher is more relevant; not a probability."""
+    id: str = ""
+    """From a collection: the document's id, `#`, and the passage's number in it."""
+    title: str = ""
+    """From a collection: the document's title."""
+    page: int = 0
+    """From a collection: the page of its document, from 1; 0 where it has none."""
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """From a collection: `document` (the id), `number`, `passage` and `metadata` as ingested."""
 
 
 @dataclass(frozen=True)

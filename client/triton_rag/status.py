@@ -9,6 +9,7 @@ import grpc
 from triton_rag.errors import (
     Cancelled,
     InvalidRequest,
+    NothingFound,
     Overloaded,
     ServerFailed,
     ServerUnreachable,
@@ -56,8 +57,12 @@ A stream has no status of its own in Triton, unless the header `triton_grpc_erro
 but that header makes tritonserver 2.51 crash (SIGSEGV) when several streams fail at a time.
 """
 
+_NOTHING_FITS = "no passage fits: "
+"""In the message of a search that finds nothing; an ensemble puts its name before it."""
+
 _CODES = {
     "INVALID_ARG": grpc.StatusCode.INVALID_ARGUMENT,
+    "NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
     "CANCELLED": grpc.StatusCode.CANCELLED,
     "INTERNAL": grpc.StatusCode.INTERNAL,
@@ -82,6 +87,8 @@ def from_status(code: grpc.StatusCode, details: str, address: str) -> TritonRagE
         return TimedOut(details)
     if details == _CLOSED_HERE:
         return Cancelled("the stream was closed")
+    if code is grpc.StatusCode.NOT_FOUND and _NOTHING_FITS in details:
+        return NothingFound(details)
     return _KINDS.get(code, ServerFailed)(details or f"{address} answered {code.name}")
 
 

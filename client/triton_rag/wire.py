@@ -18,11 +18,18 @@ Message = Any
 
 @dataclass(frozen=True)
 class Tensor:
-    """A one-dimensional input; `dtype` is the protocol's name of it, BYTES means UTF-8 strings."""
+    """An input; `dtype` is the protocol's name of it, BYTES means UTF-8 strings.
+
+    One-dimensional, unless `values` is an array.
+    """
 
     name: str
     dtype: str
-    values: Sequence[Any]
+    values: Sequence[Any] | NDArray[Any]
+
+    @property
+    def shape(self) -> list[int]:
+        return list(getattr(self.values, "shape", (len(self.values),)))
 
     def to_bytes(self) -> bytes:
         """The values as the protocol writes them: little-endian, strings behind their length."""
@@ -37,12 +44,12 @@ def make_request(model: str, tensors: Iterable[Tensor]) -> Message:
     """A `ModelInferRequest` for the model's newest version."""
     request = protocol.ModelInferRequest(model_name=model)
     for tensor in tensors:
-        request.inputs.add(name=tensor.name, datatype=tensor.dtype, shape=[len(tensor.values)])
+        request.inputs.add(name=tensor.name, datatype=tensor.dtype, shape=tensor.shape)
         request.raw_input_contents.append(tensor.to_bytes())
     return request
 
 
-KEEPS_DEADLINES = ("llm", "rag_cancellable")
+KEEPS_DEADLINES = ("llm", "rag_cancellable", "answer")
 """Models that end at a deadline; the others refuse one, and only the client stops waiting."""
 
 

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from ensembles.contracts import SOURCES
+from ensembles.contracts import PLACES, SOURCES
 from python_backends.deadline import Deadline
 from python_backends.engines.llm_engine import SCHEDULED, Delta
 from python_backends.errors import outcome_of
@@ -63,7 +63,9 @@ class Generation:
         self._prompt_tokens = prompt_tokens
         self._is_streamed = bool(stream.tensors.scalar("stream"))
         self._sources = {
-            s.name: stream.tensors.array(s.name) for s in SOURCES if s.name in stream.tensors
+            s.name: stream.tensors.array(s.name)
+            for s in (*SOURCES, *PLACES)
+            if s.name in stream.tensors
         }
         self._ids: list[int] = []
         """Ids that are not text yet: a whole chunk is detokenized at once."""

@@ -1,4 +1,4 @@
-"""`ensemble…` and `rag_cancellable`: graphs that Triton's ensemble scheduler can't serve.
+"""`ensemble…`, `rag_cancellable` and `answer`: graphs that Triton's ensemble scheduler can't serve.
 
 Triton 2.51 passes neither a cancellation nor a deadline on to the steps of an ensemble, and can't
 stream to a client that sends a batch dimension. This stage calls the steps of the graph itself,
@@ -20,6 +20,7 @@ from ensembles.contracts import OVERLOADED, ModelContract
 from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UINT32, ENSEMBLE_UNARY
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.rag import RAG_CANCELLABLE
+from ensembles.search import ANSWER
 from python_backends.context import StageContext
 from python_backends.deadline import Deadline
 from python_backends.errors import Cancelled, Overloaded, RequestError
@@ -202,3 +203,9 @@ class RagCancellableStage(GraphRunnerStage):
     """`rag_cancellable`: `rag` with cancellation and deadlines."""
 
     graph = RAG_CANCELLABLE
+
+
+class AnswerStage(GraphRunnerStage):
+    """`answer`: `search` and an answer from what it finds."""
+
+    graph = ANSWER

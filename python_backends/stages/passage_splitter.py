@@ -9,7 +9,12 @@ from python_backends.context import StageContext
 from python_backends.errors import RequestError
 from python_backends.stage import Stage
 from python_backends.tensors import Outputs, Tensors
-from python_backends.tokenization import load_tokenizer, require_length, require_text, token_ids
+from python_backends.tokenization import (
+    load_tokenizer,
+    require_length,
+    require_question,
+    require_text,
+)
 
 _SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "\n")
 
@@ -38,8 +43,8 @@ class PassageSplitterStage(Stage):
         self._max_question_tokens = context.integer("max_question_tokens")
 
     def answer(self, request: Tensors) -> Outputs:
-        query = require_text("question", [request.text("question")])
-        self._check_question(query[0])
+        question = request.text("question")
+        require_question(self._tokenizer, question, self._max_question_tokens)
         documents = request.texts("documents")
         require_length("documents", sum(map(len, documents)), self._max_passages * self._max_tokens)
         require_text("documents", documents)
@@ -54,21 +59,12 @@ class PassageSplitterStage(Stage):
                     owners.append(index)
         self._check(len(documents), len(passages))
         return {
-            "query": query,
+            "query": [question],
             "query_type": ["query"],
             "passages": passages,
             "passage_type": ["passage"],
             "passage_document": np.array(owners, dtype=np.int32),
         }
-
-    def _check_question(self, question: str) -> None:
-        """So long that it leaves room for a passage beside it, in the reranker and in the LLM."""
-        require_length("question", len(question), self._max_question_tokens)
-        tokens = len(token_ids(self._tokenizer, question))
-        if tokens > self._max_question_tokens:
-            raise RequestError(
-                f"question: {tokens} tokens; at most {self._max_question_tokens} are possible"
-            )
 
     def _check(self, documents: int, passages: int) -> None:
         if not passages:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import TemplateSyntaxError
 
-from ensembles.contracts import PROMPT_BUILDER, SOURCES
+from ensembles.contracts import PLACES, PROMPT_BUILDER, SOURCES
 from ensembles.manifest import ManifestError
 from python_backends.context import StageContext
 from python_backends.errors import RequestError
@@ -52,7 +52,8 @@ class PromptBuilderStage(Stage):
         )
         if count == 0:
             raise self._too_long(request, question, sources, budget)
-        kept = {f"prompt_{s.name}": request.array(s.name)[:count] for s in SOURCES}
+        given = [spec.name for spec in (*SOURCES, *PLACES) if spec.name in request]
+        kept = {f"prompt_{name}": request.array(name)[:count] for name in given}
         return {"messages": [json.dumps(self._messages(question, sources[:count]))], **kept}
 
     def _budget(self, request: Tensors) -> int:

@@ -1,6 +1,6 @@
 """`source_ranker`: the best candidates, as sources."""
 
-from ensembles.contracts import SOURCE_RANKER
+from ensembles.contracts import CANDIDATE_PLACES, PLACES, SOURCE_RANKER
 from python_backends.context import StageContext
 from python_backends.stage import Stage
 from python_backends.stages.fusion import best_first, read_count, scaled
@@ -26,4 +26,9 @@ class SourceRankerStage(Stage):
             "source_document": request.array("candidate_document")[order],
             "source_similarity": request.array("candidate_similarity")[order],
             "source_relevance": relevance[order],
+            **{
+                place.name: request.array(candidate.name)[order]
+                for candidate, place in zip(CANDIDATE_PLACES, PLACES, strict=True)
+                if candidate.name in request
+            },
         }

@@ -11,6 +11,7 @@ from python_backends.tokenization import (
     load_encoder_tokenizer,
     most_characters,
     padded,
+    require_question,
     require_text,
 )
 
@@ -29,8 +30,19 @@ class TokenizerStage(Stage):
         self._prefixes: dict[str, str] = asdict(folder.manifest.prefixes)
         self._most_characters = most_characters(folder.manifest.max_tokens)
         self._max_texts = context.integer("max_texts")
+        self._max_question_tokens = context.integer("max_question_tokens")
 
     def answer(self, request: Tensors) -> Outputs:
+        if ("query_text" in request) == ("input_text" in request):
+            raise RequestError("input_text, query_text: exactly one of them is needed")
+        texts = self._query(request) if "query_text" in request else self._texts(request)
+        rows = self._tokenizer.encode_batch(texts)
+        return {
+            "input_ids": padded(rows, "ids"),
+            "attention_mask": padded(rows, "attention_mask"),
+        }
+
+    def _texts(self, request: Tensors) -> list[str]:
         prefix = self._prefix(request)
         texts = request.texts("input_text")
         if len(texts) > self._max_texts:
@@ -38,11 +50,13 @@ class TokenizerStage(Stage):
                 f"input_text: {len(texts):,} texts; at most {self._max_texts:,} are possible"
             )
         begins = [text[: self._most_characters] for text in require_text("input_text", texts)]
-        rows = self._tokenizer.encode_batch([prefix + text for text in begins])
-        return {
-            "input_ids": padded(rows, "ids"),
-            "attention_mask": padded(rows, "attention_mask"),
-        }
+        return [prefix + text for text in begins]
+
+    def _query(self, request: Tensors) -> list[str]:
+        """A question: short enough for the models behind this one, which read it whole."""
+        question = request.text("query_text")
+        require_question(self._tokenizer, question, self._max_question_tokens)
+        return [self._prefixes["query"] + question]
 
     def _prefix(self, request: Tensors) -> str:
         kind = request.text("input_type") if "input_type" in request else "text"

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ensembles.contracts import ModelContract
-from python_backends.errors import Cancelled, Overloaded, RequestError
+from ensembles.contracts import DOWN, ModelContract
+from python_backends.errors import Cancelled, NotFound, Overloaded, RequestError, Unavailable
 from python_backends.tensors import Array
 
 IN_BAND_ERRORS = "errors_in_band"
@@ -101,7 +101,9 @@ class ServerCaller:
 def _error_of(message: str) -> Exception:
     """The called model's error, rebuilt from its code and message."""
     code, _, text = message.partition(": ")
-    kinds = {kind.code: kind for kind in (RequestError, Overloaded, Cancelled)}
+    kinds = {kind.code: kind for kind in (RequestError, NotFound, Overloaded, Cancelled)}
+    if text.endswith(DOWN):
+        return Unavailable(text)
     if code in kinds:
         return kinds[code](text)
     return Overloaded(message) if QUEUE_FULL in message else RuntimeError(message)

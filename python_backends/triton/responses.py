@@ -51,8 +51,9 @@ def refuse_timeout(request: Any) -> None:
     """For models that keep no deadline: none is ignored without a word."""
     if timeout_us := read_timeout_us(request):
         raise RequestError(
-            f"timeout: {timeout_us} us asked for; only llm, rag_cancellable, ensemble, "
-            "ensemble_uint32 and ensemble_unary keep a deadline, elsewhere the client must"
+            f"timeout: {timeout_us} us asked for; only llm, rag_cancellable, answer, "
+            "ensemble, ensemble_uint32 and ensemble_unary keep a deadline, elsewhere the client "
+            "must"
         )
 
 
@@ -91,9 +92,8 @@ def make_response(
     langchain-nvidia-trt, read as one-dimensional.
     """
     specs = {spec.name: spec for spec in contract.outputs}
-    wrong = outputs.keys() - specs.keys() or (
-        not contract.decoupled and specs.keys() - outputs.keys()
-    )
+    required = {name for name, spec in specs.items() if not spec.optional}
+    wrong = outputs.keys() - specs.keys() or (not contract.decoupled and required - outputs.keys())
     if wrong:
         raise TypeError(f"outputs of '{contract.name}' differ from its contract: {sorted(wrong)}")
     splits_rows = contract.batched and contract.decoupled

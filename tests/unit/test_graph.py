@@ -25,9 +25,10 @@ from ensembles.graph import EnsembleGraph, GraphError, Step
 from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.rerank import RERANK
 from ensembles.retrieve import RETRIEVE
+from ensembles.search import ANSWER, SEARCH
 from ensembles.tensors import DType
 
-SHIPPED = (EMBED, RERANK, RETRIEVE, RAG, RAG_CANCELLABLE, ENSEMBLE)
+SHIPPED = (EMBED, RERANK, RETRIEVE, RAG, RAG_CANCELLABLE, ENSEMBLE, SEARCH, ANSWER)
 
 
 def faults(graph: EnsembleGraph, **changes: object) -> list[str]:
@@ -71,7 +72,7 @@ def test_a_dropped_step_leaves_a_gap_or_an_unread_tensor(dropped):
 
 @given(
     choice=st.sampled_from(
-        [(i, spec.name) for i, step in enumerate(RAG.steps) for spec in step.model.outputs]
+        [(i, spec.name) for i, step in enumerate(RAG.steps) for spec, _ in step.writes()]
     )
 )
 @settings(max_examples=60, deadline=None)
@@ -189,7 +190,7 @@ def test_a_stream_may_not_carry_tensors_of_earlier_steps():
 
 def test_unknown_names_in_maps_list_what_exists():
     found = faults(EMBED, steps=with_step(EMBED, 0, inputs={"txt": "x"}))
-    assert "step 1 (tokenizer): no input 'txt'; it has input_text, input_type" in found
+    assert "step 1 (tokenizer): no input 'txt'; it has input_text, input_type, query_text" in found
     found = faults(EMBED, steps=with_step(EMBED, 0, outputs={"ids": "x"}))
     assert "step 1 (tokenizer): no output 'ids'; it has input_ids, attention_mask" in found
 
@@ -203,10 +204,11 @@ def test_unread_tensors_and_inputs():
 
 
 def test_an_optional_graph_input_cannot_feed_a_required_one():
-    inputs = tuple(replace(spec, optional=True) for spec in EMBED.contract.inputs)
-    assert faults(EMBED, contract=replace(EMBED.contract, inputs=inputs)) == [
-        "step 1 (tokenizer): input 'input_text': is required, "
-        "but graph input 'input_text' is optional"
+    inputs = tuple(replace(spec, optional=True) for spec in RERANK.contract.inputs)
+    assert faults(RERANK, contract=replace(RERANK.contract, inputs=inputs)) == [
+        f"step 1 (pair_tokenizer): input '{name}': is required, "
+        f"but graph input '{name}' is optional"
+        for name in ("query", "passages")
     ]
 
 

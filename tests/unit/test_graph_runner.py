@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ensembles.contracts import LLM, SOURCES, ModelContract, optional, tensor
+from ensembles.contracts import LLM, NO_PLACES, SOURCES, ModelContract, optional, tensor
 from ensembles.embed import EMBED
 from ensembles.ensemble import ENSEMBLE
 from ensembles.graph import EnsembleGraph, Step
@@ -42,11 +42,11 @@ class TinyRag(GraphRunnerStage):
         contract=ModelContract(
             "tiny",
             (tensor("question", DType.STRING, 1), optional("max_tokens", DType.INT32, 1)),
-            LLM.outputs,
+            tuple(spec for spec in LLM.outputs if spec.name not in NO_PLACES),
             decoupled=True,
         ),
         steps=(
-            Step(LLM, inputs={s.name: f"found_{s.name}" for s in SOURCES}),
+            Step(LLM, inputs={s.name: f"found_{s.name}" for s in SOURCES}, outputs=NO_PLACES),
             Step(SHOUT),
             Step(FIND, outputs={s.name: f"found_{s.name}" for s in SOURCES}),
         ),

@@ -11,8 +11,12 @@ from tritonclient.grpc import model_config_pb2 as schema
 
 from builders.served_models import PYTHON_MODELS
 from builders.spec import ROOT
+from ensembles.collections import STORE_VARIABLE
 from ensembles.contracts import SOURCES
+from ensembles.manifest import read_manifest
 from python_backends.stages import encoder, llm
+from python_backends.stores.lance_store import LanceStore
+from python_backends.stores.store import Document, Passage
 from tests.fakes import folders, triton_stub
 from tests.fakes.serving import WAIT_S, FakeLlm, SumEncoder, strings
 from tests.fakes.triton_stub import InferenceRequest, InferenceResponse, Tensor
@@ -30,6 +34,15 @@ def sources(prefix: str = "") -> dict[str, np.ndarray]:
     }
 
 
+def places(role: str) -> dict[str, np.ndarray]:
+    return {
+        f"{role}_id": strings("d#0"),
+        f"{role}_title": strings("D"),
+        f"{role}_page": np.array([1], np.int32),
+        f"{role}_metadata": strings("{}"),
+    }
+
+
 IDS = {name: np.ones((1, 3), np.int64) for name in ("input_ids", "attention_mask")}
 REQUESTS: dict[str, dict[str, np.ndarray]] = {
     "tokenizer": {"input_text": strings("a b")},
@@ -42,6 +55,12 @@ REQUESTS: dict[str, dict[str, np.ndarray]] = {
         "passages": strings("a", "b"),
         "passage_document": np.array([0, 1], np.int32),
     },
+    "collections": {"operation": strings("list")},
+    "vector_search": {
+        "query": strings("a"),
+        "query_embedding": np.ones((1, 2), np.float32),
+        "collection": strings("letters"),
+    },
     "pair_tokenizer": {"query": strings("a"), "passages": strings("b", "a b")},
     "reranker": {**IDS, "token_type_ids": np.zeros((1, 3), np.int64)},
     "source_ranker": {
@@ -50,9 +69,10 @@ REQUESTS: dict[str, dict[str, np.ndarray]] = {
         "candidate_similarity": np.array([1], np.float32),
         "candidate_score": np.array([0], np.float32),
         "relevance": np.array([[1]], np.float32),
+        **places("candidate"),
     },
-    "prompt_builder": {"question": strings("a?"), **sources()},
-    "llm": {"text_input": strings("a"), **sources()},
+    "prompt_builder": {"question": strings("a?"), **sources(), **places("source")},
+    "llm": {"text_input": strings("a"), **sources(), **places("source")},
     "ensemble": {
         "text_input": strings("a").reshape(1, 1),
         "max_tokens": np.array([[4]], np.int32),
@@ -63,6 +83,7 @@ REQUESTS: dict[str, dict[str, np.ndarray]] = {
     },
     "ensemble_unary": {"text_input": strings("a"), "max_tokens": np.array([4], np.int32)},
     "rag_cancellable": {"question": strings("a?"), "documents": strings("a b")},
+    "answer": {"question": strings("a?"), "collection": strings("letters")},
 }
 
 
@@ -116,6 +137,18 @@ def ask(model: object, inputs: dict[str, np.ndarray]) -> InferenceRequest | Infe
     return answers[0] if answers else request
 
 
+def put_letters(root: Path) -> None:
+    """A collection of one document, made by the embedder that every folder here has."""
+    folder = folders.make_folder(
+        root / "any", folders.word_level(["a", "b", "?", "."]), max_tokens=256
+    )
+    store = LanceStore(root / "collections")
+    store.create("letters", read_manifest(folder).embedding_space, 2)
+    document = Document("d", [Passage("a b")], np.ones((1, 2), np.float32), title="D")
+    store.replace("letters", [document])
+    store.close()
+
+
 @pytest.fixture
 def server(pb, monkeypatch, tmp_path):
     engine = FakeLlm(max_request_tokens=256)
@@ -125,13 +158,15 @@ def server(pb, monkeypatch, tmp_path):
         lambda _, folder: SumEncoder(1 if "reranker" in folder.path.parts else 2),
     )
     monkeypatch.setattr(llm, "load_llm_engine", lambda *_: engine)
+    monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "collections"))
+    put_letters(tmp_path)
     server = Server(tmp_path)
     server.engine = engine
     yield server
     server.close()
 
 
-GRAPHS = ("ensemble", "ensemble_uint32", "ensemble_unary", "rag_cancellable")
+GRAPHS = ("ensemble", "ensemble_uint32", "ensemble_unary", "rag_cancellable", "answer")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +219,7 @@ def test_graphs_run_through_their_shims_and_call_the_other_models(server, name):
     ((response, _),) = request.sender.sent
     assert not response.has_error(), response.error().message()
     assert response.outputs()["text_output"].tolist() == [b"Hi"]
-    if name != "rag_cancellable":
+    if name.startswith("ensemble"):
         assert (seen["max_tokens"].tolist(), seen["max_tokens"].dtype) == ([4], np.int32)
     else:
         (_system, user) = json.loads(seen["messages"][0])

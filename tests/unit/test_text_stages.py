@@ -12,6 +12,8 @@ from tests.fakes.serving import context, tensors
 
 CLS, SEP, A, B = 2, 3, 4, 5
 
+LIMITS = {"max_texts": 9, "max_question_tokens": 5}
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -19,14 +21,14 @@ def folder(tmp_path):
 
 
 def test_texts_become_padded_rows(folder):
-    answer = TokenizerStage(context(folder, max_texts=9)).answer(tensors(input_text=["a b", "b"]))
+    answer = TokenizerStage(context(folder, **LIMITS)).answer(tensors(input_text=["a b", "b"]))
     assert answer["input_ids"].tolist() == [[CLS, A, B, SEP], [CLS, B, SEP, 0]]
     assert answer["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
     assert answer["input_ids"].dtype == answer["attention_mask"].dtype == np.int64
 
 
 def test_a_long_text_is_truncated_at_the_encoders_limit(folder):
-    answer = TokenizerStage(context(folder, max_texts=9)).answer(tensors(input_text="a " * 100))
+    answer = TokenizerStage(context(folder, **LIMITS)).answer(tensors(input_text="a " * 100))
     assert answer["input_ids"].tolist() == [[CLS, *[A] * 30, SEP]]
 
 
@@ -40,12 +42,12 @@ def test_a_long_text_is_truncated_at_the_encoders_limit(folder):
 )
 def test_missing_and_blank_texts_are_refused(folder, value, says):
     with pytest.raises(RequestError) as caught:
-        TokenizerStage(context(folder, max_texts=9)).answer(tensors(input_text=value))
+        TokenizerStage(context(folder, **LIMITS)).answer(tensors(input_text=value))
     assert str(caught.value).startswith(says)
 
 
 def test_an_invalid_request_fails_alone(folder):
-    stage = TokenizerStage(context(folder, max_texts=9))
+    stage = TokenizerStage(context(folder, **LIMITS))
     good, bad, also_good = stage.run([tensors(input_text=t) for t in ("a", "", "b")])
     assert isinstance(bad, RequestError)
     assert good["input_ids"].tolist() == [[CLS, A, SEP]]
@@ -93,7 +95,7 @@ def test_one_query_and_some_passages_are_needed(folder):
 def test_a_tokenizer_that_changed_since_the_build_does_not_load(folder):
     folders.word_level(["a", "b", "c"]).save(str(folder / TOKENIZER_FILE))
     with pytest.raises(ManifestError, match="has changed since the build"):
-        TokenizerStage(context(folder, max_texts=9))
+        TokenizerStage(context(folder, **LIMITS))
 
 
 @pytest.mark.parametrize(
@@ -110,19 +112,19 @@ def test_a_text_gets_the_prefix_of_what_it_is(tmp_path, kind, ids):
     path = folders.make_folder(
         tmp_path / "cpu", folders.word_level(["a", "b"]), max_tokens=32, prefixes=prefixes
     )
-    answer = TokenizerStage(context(path, max_texts=9)).answer(tensors(input_text=["b"], **kind))
+    answer = TokenizerStage(context(path, **LIMITS)).answer(tensors(input_text=["b"], **kind))
     assert answer["input_ids"].tolist() == [ids]
 
 
 def test_an_unknown_input_type_is_refused_with_those_that_exist(folder):
     with pytest.raises(RequestError, match="input_type: 'document' given; possible are query, "):
-        TokenizerStage(context(folder, max_texts=9)).answer(
+        TokenizerStage(context(folder, **LIMITS)).answer(
             tensors(input_text=["b"], input_type="document")
         )
 
 
 def test_only_the_beginning_of_a_long_text_is_tokenized(folder):
-    stage = TokenizerStage(context(folder, max_texts=9))
+    stage = TokenizerStage(context(folder, **LIMITS))
     long = stage.answer(tensors(input_text="a " * 2_000_000))
     assert (
         long["input_ids"].tolist()
@@ -152,5 +154,7 @@ def test_more_rows_than_the_encoder_takes_are_refused_by_the_callers_name(
     folder, stage, inputs, says
 ):
     with pytest.raises(RequestError) as caught:
-        stage(context(folder, max_texts=3, max_passages=3)).answer(tensors(**inputs))
+        stage(context(folder, **LIMITS | {"max_texts": 3}, max_passages=3)).answer(
+            tensors(**inputs)
+        )
     assert str(caught.value) == says

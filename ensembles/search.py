@@ -1,0 +1,72 @@
+"""`search` and `answer`: a question and a collection to sources, and to a streamed answer.
+
+`search` is an ensemble of Triton's own scheduler. `answer` is run by the graph runner, as
+`rag_cancellable` is: it stops when its client disconnects, and keeps the request's deadline.
+"""
+
+from dataclasses import replace
+
+from ensembles.collections import VECTOR_SEARCH
+from ensembles.contracts import (
+    CANDIDATE_PLACES,
+    CHECK_GROUNDING,
+    EMBEDDER,
+    EVIDENCE,
+    GENERATION,
+    LLM,
+    PAIR_TOKENIZER,
+    PLACES,
+    PROMPT_BUILDER,
+    RERANKER,
+    SAMPLING,
+    SOURCE_RANKER,
+    SOURCES,
+    TOKENIZER,
+    ModelContract,
+    optional,
+    tensor,
+)
+from ensembles.graph import EnsembleGraph, Step
+from ensembles.retrieve import PAIRS
+from ensembles.tensors import DType
+
+SEARCH_INPUTS = (
+    tensor("question", DType.STRING, 1),
+    tensor("collection", DType.STRING, 1),
+    optional("filter", DType.STRING, 1),
+    optional("num_candidates", DType.INT32, 1),
+    optional("num_sources", DType.INT32, 1),
+)
+
+SEARCH_STEPS = (
+    Step(TOKENIZER, inputs={"query_text": "question"}),
+    Step(EMBEDDER, outputs={"embedding": "query_embedding"}),
+    Step(VECTOR_SEARCH, inputs={"query": "question"}),
+    Step(PAIR_TOKENIZER, inputs={"query": "question", "passages": "candidates"}, outputs=PAIRS),
+    Step(RERANKER, inputs=PAIRS),
+    # Optional for `source_ranker`; named here, they are required.
+    Step(SOURCE_RANKER, inputs={spec.name: spec.name for spec in CANDIDATE_PLACES}),
+)
+
+SEARCH = EnsembleGraph(
+    contract=ModelContract(name="search", inputs=SEARCH_INPUTS, outputs=(*SOURCES, *PLACES)),
+    steps=SEARCH_STEPS,
+)
+
+_RANKED = {spec.name: f"ranked_{spec.name}" for spec in (*SOURCES, *PLACES)}
+_IN_PROMPT = {spec.name: f"prompt_{spec.name}" for spec in (*SOURCES, *PLACES)}
+
+ANSWER = EnsembleGraph(
+    contract=ModelContract(
+        name="answer",
+        inputs=(*SEARCH_INPUTS, *SAMPLING, CHECK_GROUNDING),
+        outputs=(*GENERATION, *EVIDENCE, *SOURCES, *PLACES),
+        decoupled=True,
+    ),
+    steps=(
+        *SEARCH_STEPS[:-1],
+        replace(SEARCH_STEPS[-1], outputs=_RANKED),
+        Step(PROMPT_BUILDER, inputs=_RANKED),
+        Step(LLM, inputs={**_IN_PROMPT, "messages": "messages", "question": "question"}),
+    ),
+)

@@ -1,0 +1,108 @@
+"""`vector_search`: the passages of a collection that the reranker judges."""
+
+import json
+
+import numpy as np
+
+from ensembles.collections import NOTHING_FITS, VECTOR_SEARCH
+from python_backends.context import StageContext
+from python_backends.errors import NotFound, RequestError
+from python_backends.stage import Stage
+from python_backends.stages.collection_store import open_store, require_embedder
+from python_backends.stages.fusion import best_first, read_count, scaled
+from python_backends.stages.passage_selector import cosines
+from python_backends.stores import filters
+from python_backends.stores.store import Collection, Found, FoundPassage
+from python_backends.tensors import Array, Outputs, Tensors
+
+MAX_CANDIDATES = 1024
+"""Most candidates: the rows of one request to the reranker."""
+
+
+class VectorSearchStage(Stage):
+    """The store finds the nearest passages and the best by words; both scores count the same.
+
+    Each is scaled over the passages found, as `passage_selector` does over those of a request.
+    """
+
+    contract = VECTOR_SEARCH
+
+    def __init__(self, context: StageContext) -> None:
+        self._embedder = context.engine_folder().manifest.embedding_space
+        self._num_candidates = context.integer("num_candidates")
+        self._searched = context.integer("searched_candidates")
+        self._store = open_store(context)
+
+    def answer(self, request: Tensors) -> Outputs:
+        count = read_count(request, "num_candidates", self._num_candidates)
+        if count > MAX_CANDIDATES:
+            raise RequestError(
+                f"num_candidates: {count:,} given; at most {MAX_CANDIDATES:,} are possible"
+            )
+        collection = self._store.collection(request.text("collection"))
+        require_embedder(collection, self._embedder)
+        embedding = _embedding(request, collection)
+        wanted = _filter(request, collection)
+        searched = max(count, self._searched)
+        found = self._store.search(collection, request.text("query"), embedding, wanted, searched)
+        if not found.passages:
+            raise nothing_fits(collection, wanted)
+        return _ranked(found, cosines(found.embeddings, embedding), count)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+def _embedding(request: Tensors, collection: Collection) -> Array:
+    given = request.array("query_embedding")
+    if given.shape != (1, collection.dimension):
+        raise RequestError(
+            f"query_embedding: shape {list(given.shape)} given; collection '{collection.name}' "
+            f"needs [1, {collection.dimension}]"
+        )
+    row: Array = given[0]
+    return row
+
+
+def _filter(request: Tensors, collection: Collection) -> filters.Filter:
+    if "filter" not in request or not (text := request.text("filter")):
+        return filters.NO_FILTER
+    return filters.parse(text, collection.fields)
+
+
+def nothing_fits(collection: Collection, wanted: filters.Filter) -> NotFound:
+    """The error of a search without candidates: nothing could be reranked or answered from."""
+    if not collection.passages:
+        why = f"collection '{collection.name}' is empty; ingest documents first"
+    elif filters.fits_all(wanted):
+        why = f"collection '{collection.name}' gave none"
+    else:
+        why = f"the filter leaves none of {collection.passages:,} in '{collection.name}'"
+    return NotFound(f"{NOTHING_FITS}: {why}")
+
+
+def _ranked(found: Found, similarity: Array, count: int) -> Outputs:
+    score = (scaled(similarity) + scaled(found.word_scores)).astype(np.float32)
+    order = best_first(score, count)
+    passages = [found.passages[i] for i in order]
+    numbers: dict[str, int] = {}
+    owners = [numbers.setdefault(passage.document, len(numbers)) for passage in passages]
+    return {
+        "candidates": [passage.text for passage in passages],
+        "candidate_document": np.array(owners, np.int32),
+        "candidate_similarity": similarity[order].astype(np.float32),
+        "candidate_score": score[order],
+        "candidate_id": [passage.id for passage in passages],
+        "candidate_title": [passage.title for passage in passages],
+        "candidate_page": np.array([passage.page for passage in passages], np.int32),
+        "candidate_metadata": [_metadata(passage) for passage in passages],
+    }
+
+
+def _metadata(passage: FoundPassage) -> str:
+    """JSON; both parts are JSON objects already."""
+    document = json.dumps(passage.document, ensure_ascii=False)
+    return (
+        f'{{"document": {document}, "number": {passage.number}, '
+        f'"passage": {passage.passage_metadata}, "metadata": {passage.document_metadata}}}'
+    )

@@ -1,0 +1,291 @@
+"""LanceDB: collections in files of one machine.
+
+A collection is a folder with a table and the file that says which version of it is visible
+(`published`). Any number of processes read. A change takes the lock of the whole store, because
+LanceDB loses rows when two processes change a table at once; so two servers may share a folder.
+"""
+
+import errno
+import logging
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from python_backends.errors import RequestError, Unavailable
+from python_backends.stores import lance_index, lance_table
+from python_backends.stores.field_types import with_fields
+from python_backends.stores.filters import Filter
+from python_backends.stores.lance_table import DOCUMENT, ENTRY, NUMBER
+from python_backends.stores.locking import locked
+from python_backends.stores.published import Column, Published, read_published, write_published
+from python_backends.stores.store import (
+    Change,
+    Collection,
+    Document,
+    DocumentEntry,
+    Found,
+    FoundPassage,
+    check_name,
+    down,
+    not_found,
+)
+from python_backends.tensors import Array
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_DELETED = ".deleted-"
+"""How the folder of a collection begins while it is being removed."""
+
+_T = TypeVar("_T")
+
+logger = logging.getLogger(__name__)
+
+
+class LanceStore:
+    """Implements `Store` over a folder, which the first collection makes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tables: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._words = ThreadPoolExecutor(1, thread_name_prefix="words")
+
+    def collections(self) -> list[Collection]:
+        found = (self._published(name) for name in self._names())
+        return [published.collection for published in found if published]
+
+    def collection(self, name: str) -> Collection:
+        return self._existing(name).collection
+
+    def create(self, name: str, embedder: str, dimension: int) -> Collection:
+        folder = self._folder / check_name(name)
+        with self._writing():
+            if existing := self._published(name):
+                raise RequestError(
+                    f"collection: '{name}' exists already, with {existing.documents:,} documents"
+                )
+            with _faults(name):
+                shutil.rmtree(folder, ignore_errors=True)  # left by a killed `create`
+                folder.mkdir()
+                now_s = time.time()
+                new = Published(name, embedder, dimension, uuid.uuid4().hex, 1)
+                table = self._connect(name).create_table(
+                    new.table, schema=lance_table.schema(dimension, {})
+                )
+                lance_index.create(table)
+                return self._publish(replace(new, created_s=now_s), table).collection
+
+    def delete(self, name: str) -> Collection:
+        with self._writing():
+            was = self._existing(name)
+            gone = self._folder / f"{_DELETED}{name}-{uuid.uuid4().hex}"
+            with _faults(name):
+                (self._folder / name).rename(gone)
+                shutil.rmtree(gone, ignore_errors=True)
+            self._tables.pop(was.table, None)
+            return was.collection
+
+    def replace(self, name: str, documents: Sequence[Document]) -> Change:
+        with self._changing(name) as (before, table):
+            fields = with_fields(before.collection, documents)
+            published = self._with_columns(before, table, fields)
+            new = lance_table.rows(documents, published.dimension, published.columns)
+            gone = self._delete(table, [document.id for document in documents])
+            table.add(new)
+            self._commit(published, table, gone, Change(len(documents), len(new)))
+            return Change(len(documents), len(new), gone.documents)
+
+    def remove(self, name: str, ids: Sequence[str]) -> Change:
+        with self._changing(name) as (published, table):
+            gone = self._delete(table, ids)
+            if gone.documents:
+                self._commit(published, table, gone, Change(0, 0))
+            return gone
+
+    def documents(self, name: str, after: str, limit: int) -> list[DocumentEntry]:
+        def read(published: Published, table: Any) -> list[DocumentEntry]:
+            first = f"{NUMBER} = 0 AND {DOCUMENT} > {lance_table.literal(after)}"
+            found = table.search().where(first).select(list(ENTRY)).limit(None).to_arrow()
+            found = found.sort_by(DOCUMENT).slice(0, limit)
+            return list(lance_table.entries(found))
+
+        return self._read(name, read)
+
+    def search(
+        self, collection: Collection, query: str, embedding: Array, wanted: Filter, count: int
+    ) -> Found:
+        def read(published: Published, table: Any) -> Found:
+            where = lance_table.sql(wanted, published.columns)
+            words = self._words.submit(lance_index.by_words, table, query, where, count)
+            near = lance_index.by_vector(table, published, embedding, where, count)
+            return _union(near, words.result(), published.dimension)
+
+        return self._read(collection.name, read)
+
+    def close(self) -> None:
+        self._words.shutdown()
+
+    def _names(self) -> list[str]:
+        if not self._folder.is_dir():
+            return []
+        return sorted(p.name for p in self._folder.iterdir() if p.is_dir() and p.name[0] != ".")
+
+    def _published(self, name: str) -> Published | None:
+        return read_published(self._folder / name)
+
+    def _existing(self, name: str) -> Published:
+        published = self._published(check_name(name))
+        if published is None:
+            raise not_found(name, self._names())
+        return published
+
+    def _connect(self, name: str) -> Any:
+        import lancedb
+
+        return lancedb.connect(self._folder / name)
+
+    def _open(self, published: Published) -> Any:
+        """The table, at its newest version."""
+        if published.table not in self._tables:
+            self._tables[published.table] = self._connect(published.name).open_table(
+                published.table
+            )
+        return self._tables[published.table]
+
+    def _read(self, name: str, read: Callable[[Published, Any], _T]) -> _T:
+        """Read at the published version; once more if that was replaced meanwhile."""
+        published = self._existing(name)
+        try:
+            return self._read_version(published, read)
+        except Unavailable:
+            newer = self._existing(name)
+            if newer.version == published.version and newer.table == published.table:
+                raise
+            return self._read_version(newer, read)
+
+    def _read_version(self, published: Published, read: Callable[[Published, Any], _T]) -> _T:
+        with self._lock, _faults(published.name):
+            table = self._open(published)
+            table.checkout(published.version)
+            return read(published, table)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
+        with self._lock, locked(self._folder):
+            yield
+
+    @contextmanager
+    def _changing(self, name: str) -> Iterator[tuple[Published, Any]]:
+        """The newest state to change; what a killed writer left unpublished is taken back."""
+        check_name(name)
+        with self._writing():
+            published = self._existing(name)
+            with _faults(name):
+                table = self._open(published)
+                table.checkout_latest()
+                if table.version != published.version:
+                    table.restore(published.version)
+                yield published, table
+
+    def _with_columns(self, published: Published, table: Any, fields: dict[str, Any]) -> Published:
+        import pyarrow as pa
+
+        new = {
+            name: Column(f"field_{number}", kind)
+            for number, (name, kind) in enumerate(fields.items())
+            if name not in published.columns
+        }
+        if new:
+            types = [pa.field(c.name, lance_table.arrow_type(c.type)) for c in new.values()]
+            table.add_columns(types)
+        return replace(published, columns=published.columns | new)
+
+    def _delete(self, table: Any, ids: Sequence[str]) -> Change:
+        """Delete documents; how many of them were there, with how many passages."""
+        these = lance_table.documents_sql(ids)
+        first = f"{NUMBER} = 0 AND {these}"
+        found = table.search().where(first).select(["passages"]).limit(None).to_arrow()
+        if len(found):
+            table.delete(these)
+        return Change(len(found), int(np.sum(found["passages"].to_numpy())))
+
+    def _commit(self, published: Published, table: Any, gone: Change, came: Change) -> None:
+        changed = replace(
+            published,
+            documents=published.documents + came.documents - gone.documents,
+            passages=published.passages + came.passages - gone.passages,
+            pending=published.pending + came.passages + gone.passages,
+        )
+        self._publish(lance_index.kept_up(table, changed), table)
+
+    def _publish(self, published: Published, table: Any) -> Published:
+        folder = self._folder / published.name
+        size = sum(f.stat().st_size for f in (folder).rglob("*") if f.is_file())
+        new = replace(published, version=table.version, updated_s=time.time(), size_bytes=size)
+        write_published(folder, new)
+        return new
+
+
+def _union(near: "pa.Table", worded: "pa.Table", dimension: int) -> Found:
+    """Every passage once, with its score by words."""
+    passages: dict[FoundPassage, tuple[Array, float]] = {}
+    for table, scores in ((worded, worded["_score"].to_pylist()), (near, [0.0] * len(near))):
+        rows = lance_table.vectors(table, dimension)
+        for passage, row, score in zip(
+            lance_table.found_passages(table), rows, scores, strict=True
+        ):
+            passages.setdefault(passage, (row, score))
+    embeddings = [row for row, _ in passages.values()]
+    return Found(
+        list(passages),
+        np.stack(embeddings) if embeddings else np.zeros((0, dimension), np.float32),
+        np.array([score for _, score in passages.values()]),
+    )
+
+
+@contextmanager
+def _faults(name: str) -> Iterator[None]:
+    """Inside, what LanceDB raises becomes `Unavailable`, with a traceback in the log."""
+    try:
+        yield
+    except RequestError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        logger.exception("collection '%s'", name)
+        if _is_full(error):
+            message = f"collection: '{name}': the disk is full; nothing was changed"
+        else:
+            message = (
+                f"collection: '{name}': its files can't be used (see the server's log); restore "
+                "its folder, or delete it and ingest again"
+            )
+        raise Unavailable(down(message)) from error
+
+
+def _is_full(error: BaseException) -> bool:
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+
+
+def _unwritable(folder: Path, error: OSError) -> Unavailable:
+    return Unavailable(
+        down(
+            f"collection: {folder} can't be written to ({error.strerror}); serve with another "
+            "--work-folder or --collections"
+        )
+    )

@@ -1,0 +1,144 @@
+"""The table of a LanceDB collection: its columns, its rows, and filters in its SQL."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from python_backends.stores.filters import (
+    COMPARISONS,
+    GROUPS,
+    MEMBERSHIPS,
+    Condition,
+    FieldType,
+    Filter,
+    Value,
+    fits_all,
+)
+from python_backends.stores.published import Column
+from python_backends.stores.store import Document, DocumentEntry, FoundPassage
+from python_backends.tensors import Array
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VECTOR, TEXT, DOCUMENT, NUMBER = "vector", "text", "document_id", "number"
+
+FOUND = (DOCUMENT, NUMBER, "title", "page", TEXT, "passage_metadata", "document_metadata")
+"""The columns of a `FoundPassage`, in its order."""
+
+ENTRY = (DOCUMENT, "title", "content_hash", "passages", "document_metadata")
+"""The columns of a `DocumentEntry`, in its order; they are equal in all rows of a document."""
+
+
+def arrow_type(kind: FieldType) -> "pa.DataType":
+    import pyarrow as pa
+
+    return {"text": pa.string(), "number": pa.float64(), "boolean": pa.bool_()}[kind]
+
+
+def schema(dimension: int, columns: Mapping[str, Column]) -> "pa.Schema":
+    """A row is a passage; its document's fields are in each row of the document."""
+    import pyarrow as pa
+
+    text, integer = pa.string(), pa.int32()
+    return pa.schema(
+        [
+            (DOCUMENT, text),
+            (NUMBER, integer),
+            ("title", text),
+            ("page", integer),
+            (TEXT, text),
+            ("passage_metadata", text),
+            ("document_metadata", text),
+            ("content_hash", text),
+            ("passages", integer),
+            (VECTOR, pa.list_(pa.float32(), dimension)),
+            *((column.name, arrow_type(column.type)) for column in columns.values()),
+        ]
+    )
+
+
+def rows(
+    documents: Sequence[Document], dimension: int, columns: Mapping[str, Column]
+) -> "pa.Table":
+    """The rows of documents."""
+    import pyarrow as pa
+
+    wanted = schema(dimension, columns)
+    pairs = [(d, number, p) for d in documents for number, p in enumerate(d.passages)]
+    metadata = {d.id: json.dumps(dict(d.metadata), ensure_ascii=False) for d in documents}
+    embeddings = np.concatenate([d.embeddings for d in documents]).astype(np.float32)
+    values: dict[str, Any] = {
+        DOCUMENT: [d.id for d, _, _ in pairs],
+        NUMBER: [number for _, number, _ in pairs],
+        "title": [d.title for d, _, _ in pairs],
+        "page": [p.page for _, _, p in pairs],
+        TEXT: [p.text for _, _, p in pairs],
+        "passage_metadata": [p.metadata for _, _, p in pairs],
+        "document_metadata": [metadata[d.id] for d, _, _ in pairs],
+        "content_hash": [d.content_hash for d, _, _ in pairs],
+        "passages": [len(d.passages) for d, _, _ in pairs],
+        VECTOR: pa.FixedSizeListArray.from_arrays(pa.array(embeddings.reshape(-1)), dimension),
+    }
+    for name, column in columns.items():
+        values[column.name] = [_field(d.metadata.get(name)) for d, _, _ in pairs]
+    return pa.table(values, schema=wanted)
+
+
+def _field(value: Value | None) -> Value | None:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def found_passages(table: "pa.Table") -> Iterator[FoundPassage]:
+    columns = (table[name].to_pylist() for name in FOUND)
+    return (FoundPassage(*values) for values in zip(*columns, strict=True))
+
+
+def entries(table: "pa.Table") -> Iterator[DocumentEntry]:
+    columns = (table[name].to_pylist() for name in ENTRY)
+    for document, title, content_hash, passages, metadata in zip(*columns, strict=True):
+        yield DocumentEntry(document, title, content_hash, passages, json.loads(metadata))
+
+
+def vectors(table: "pa.Table", dimension: int) -> Array:
+    """FP32 [rows, dimension]."""
+    flat = table[VECTOR].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    found: Array = np.asarray(flat, np.float32).reshape(-1, dimension)
+    return found
+
+
+def sql(wanted: Filter, columns: Mapping[str, Column]) -> str:
+    """The filter as a condition of the table; empty where everything fits."""
+    return "" if fits_all(wanted) else _sql(wanted, columns)
+
+
+def _sql(wanted: Filter, columns: Mapping[str, Column]) -> str:
+    if isinstance(wanted, Condition):
+        return _condition(wanted, columns)
+    parts = [_sql(part, columns) for part in wanted.parts if not fits_all(part)]
+    return f"({f' {GROUPS[wanted.operator]} '.join(parts)})" if parts else "TRUE"
+
+
+def _condition(condition: Condition, columns: Mapping[str, Column]) -> str:
+    built_in = {"document": DOCUMENT, "title": "title"}
+    column = built_in.get(condition.field) or columns[condition.field].name
+    values = [literal(value) for value in condition.values]
+    if condition.operator in MEMBERSHIPS:
+        return f"{column} {MEMBERSHIPS[condition.operator]} ({', '.join(values)})"
+    return f"{column} {COMPARISONS[condition.operator]} {values[0]}"
+
+
+def literal(value: Value) -> str:
+    """A value in SQL."""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, str):
+        quoted = value.replace("'", "''")
+        return f"'{quoted}'"
+    return repr(float(value))
+
+
+def documents_sql(ids: Sequence[str]) -> str:
+    return f"{DOCUMENT} IN ({', '.join(map(literal, ids))})"

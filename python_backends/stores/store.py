@@ -1,0 +1,156 @@
+"""The protocol of stores: collections of documents, each of them passages with embeddings.
+
+Every change is one commit: a search sees the documents as they were before it or after it.
+Methods raise `NotFound` for a collection that isn't there, and `Unavailable` when the store itself
+fails; nothing has changed then.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ensembles.contracts import DOWN
+from python_backends.errors import NotFound, RequestError
+from python_backends.stores.filters import FieldType, Filter, Value
+from python_backends.tensors import Array
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """`embedder` names the embedding space (`Manifest.embedding_space`), `dimension` its width.
+
+    `fields` are the metadata that filters can name. Times are seconds of the Unix clock.
+    """
+
+    name: str
+    embedder: str
+    dimension: int
+    fields: Mapping[str, FieldType] = field(default_factory=dict)
+    documents: int = 0
+    passages: int = 0
+    created_s: float = 0.0
+    updated_s: float = 0.0
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Passage:
+    """`page` is from 1, 0 where there are none; `metadata` is a JSON object."""
+
+    text: str
+    page: int = 0
+    metadata: str = "{}"
+
+
+@dataclass(frozen=True)
+class Document:
+    """`embeddings` are FP32 [passages, dimension]."""
+
+    id: str
+    passages: Sequence[Passage]
+    embeddings: Array
+    title: str = ""
+    content_hash: str = ""
+    metadata: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DocumentEntry:
+    """A document as a list of documents shows it."""
+
+    id: str
+    title: str
+    content_hash: str
+    passages: int
+    metadata: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an upsert or a remove did; `replaced` of the documents were there before."""
+
+    documents: int
+    passages: int
+    replaced: int = 0
+
+
+@dataclass(frozen=True)
+class FoundPassage:
+    document: str
+    number: int
+    title: str
+    page: int
+    text: str
+    passage_metadata: str
+    document_metadata: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.document}#{self.number}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The passages that a search found, each once, in no order.
+
+    `embeddings` are FP32 [passages, dimension], `word_scores` FP64 [passages]: 0 for a passage
+    that was not among the best by words.
+    """
+
+    passages: Sequence[FoundPassage]
+    embeddings: Array
+    word_scores: Array
+
+
+class Store(Protocol):
+    def collections(self) -> list[Collection]:
+        """All collections, by name."""
+
+    def collection(self, name: str) -> Collection: ...
+
+    def create(self, name: str, embedder: str, dimension: int) -> Collection:
+        """An empty collection; raises `RequestError` where there is one of that name."""
+
+    def delete(self, name: str) -> Collection:
+        """Delete a collection with its documents; what it was."""
+
+    def replace(self, name: str, documents: Sequence[Document]) -> Change:
+        """Put documents in the place of those with the same ids, in one commit."""
+
+    def remove(self, name: str, ids: Sequence[str]) -> Change:
+        """Remove documents, in one commit; ids that are not there are no error."""
+
+    def documents(self, name: str, after: str, limit: int) -> list[DocumentEntry]:
+        """Up to `limit` documents by id, from the first behind `after`."""
+
+    def search(
+        self, collection: Collection, query: str, embedding: Array, wanted: Filter, count: int
+    ) -> Found:
+        """The `count` passages nearest to `embedding` (FP32 [dimension]), and the `count` best by
+        the words of `query`, of documents that fit the filter."""
+
+    def close(self) -> None: ...
+
+
+def check_name(name: str) -> str:
+    """The name of a collection; raises `RequestError`."""
+    if not _NAME.fullmatch(name):
+        raise RequestError(
+            f"collection: '{name[:40]}' given; a name has 1 to 128 of a-z, A-Z, 0-9, '.', '_' and "
+            "'-', and begins with a letter or a digit"
+        )
+    return name
+
+
+def down(what: str) -> str:
+    """The message of `Unavailable` for a fault of the store."""
+    return f"{what}; {DOWN}"
+
+
+def not_found(name: str, names: Sequence[str]) -> NotFound:
+    """For a collection that isn't there, with those that are."""
+    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return NotFound(f"collection: there is no '{name}'; there are {shown or 'none yet'}")
