@@ -29,12 +29,13 @@ from ensembles.search import ANSWER, SEARCH
 class PythonModel:
     """A model that runs `stage` (module.Class under python_backends).
 
-    `role` names the engine whose folder it reads; None when it reads none.
+    `role` names the engine whose folder it reads, `graph` what it calls; None for nothing.
     """
 
     contract: ModelContract
     stage: str
     role: Role | None = None
+    graph: EnsembleGraph | None = None
 
 
 PYTHON_MODELS = (
@@ -49,11 +50,13 @@ PYTHON_MODELS = (
     PythonModel(SOURCE_RANKER, "stages.source_ranker.SourceRankerStage"),
     PythonModel(PROMPT_BUILDER, "stages.prompt_builder.PromptBuilderStage", "llm"),
     PythonModel(LLM, "stages.llm.LlmStage", "llm"),
-    PythonModel(ENSEMBLE.contract, "stages.graph_runner.EnsembleStage"),
-    PythonModel(ENSEMBLE_UINT32, "stages.graph_runner.EnsembleUint32Stage"),
-    PythonModel(ENSEMBLE_UNARY, "stages.graph_runner.EnsembleUnaryStage"),
-    PythonModel(RAG_CANCELLABLE.contract, "stages.graph_runner.RagCancellableStage"),
-    PythonModel(ANSWER.contract, "stages.graph_runner.AnswerStage"),
+    PythonModel(ENSEMBLE.contract, "stages.graph_runner.EnsembleStage", graph=ENSEMBLE),
+    PythonModel(ENSEMBLE_UINT32, "stages.graph_runner.EnsembleUint32Stage", graph=ENSEMBLE),
+    PythonModel(ENSEMBLE_UNARY, "stages.graph_runner.EnsembleUnaryStage", graph=ENSEMBLE),
+    PythonModel(
+        RAG_CANCELLABLE.contract, "stages.graph_runner.RagCancellableStage", graph=RAG_CANCELLABLE
+    ),
+    PythonModel(ANSWER.contract, "stages.graph_runner.AnswerStage", graph=ANSWER),
 )
 
 ENSEMBLES: tuple[EnsembleGraph, ...] = (EMBED, RERANK, RETRIEVE, RAG, SEARCH)

@@ -13,12 +13,12 @@ from builders.spec import load_sku
 from operations import serve_gpu
 from operations.gpu_commands import Mode
 from operations.gpu_preflight import gpu_faults, serving_environment
-from operations.ports import EVERY_ADDRESS, LOOPBACK, Ports, free_ports, port_faults
+from operations.ports import EVERY_ADDRESS, HEALTH_PORT, LOOPBACK, Ports, free_ports, port_faults
 from operations.preflight import WORK_FOLDER, PreflightError, faults, probe
 from operations.server import ENVIRONMENT, TritonServer
 from operations.server_process import ServerError
 from operations.serving import serve_supervised
-from operations.supervisor.settings import HEALTH_PORT, SupervisorSettings
+from operations.supervisor.settings import SupervisorSettings
 from operations.traces import DEFAULT_COLLECTOR, trace_options
 
 LOG_NAME = "tritonserver.log"

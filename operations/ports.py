@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 LOOPBACK = "127.0.0.1"
 EVERY_ADDRESS = "0.0.0.0"
+HEALTH_PORT = 8003
+"""For the supervisor's /livez, /readyz and /metrics, beside Triton's 8000 to 8002."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import fcntl
-import http.client
 import os
 import re
 import resource
@@ -21,6 +20,7 @@ import psutil
 from operations.admin_key import admin_key, restrictions
 from operations.ports import LOOPBACK, Ports, without_proxy
 from operations.shared_memory import SharedMemory
+from operations.triton_api import NoAnswer, TritonApi
 
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 15
@@ -93,6 +93,7 @@ class ServerProcess:
 
     def __init__(self, ports: Ports, log: Path | None, prepare: Callable[[], StartCommand]) -> None:
         self.ports, self.log, self.admin_key = ports, log, admin_key()
+        self.api = TritonApi(ports, self.admin_key)
         self.exit_timeout_s = EXIT_TIMEOUT_S
         """After SIGTERM tritonserver waits so long for its requests."""
         self.shared_memory = SharedMemory()
@@ -213,15 +214,10 @@ class ServerProcess:
             time.sleep(0.05)
 
     def _is_ready(self) -> bool:
-        """Asked without the proxy that http_proxy names: it would ask itself."""
-        at = http.client.HTTPConnection(self.ports.asked_at, self.ports.http, timeout=2)
         try:
-            at.request("GET", "/v2/health/ready")
-            return at.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
+            return self.api.is_ready()
+        except NoAnswer:
             return False
-        finally:
-            at.close()
 
     def _tail(self) -> str:
         """Its last error; then why models were not loaded, which the end may hide, and the end."""

@@ -1,28 +1,22 @@
 """The smallest request that each model can answer, made from its contract."""
 
 import math
+import time
 from dataclasses import dataclass
 
-from builders.served_models import PYTHON_MODELS
-from ensembles.contracts import LLM, ModelContract
-from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UINT32, ENSEMBLE_UNARY
+from prometheus_client.samples import Sample
+
+from builders.served_models import PYTHON_MODELS, PythonModel
+from ensembles.contracts import LLM
 from ensembles.graph import full_dims
-from ensembles.rag import RAG_CANCELLABLE
+from ensembles.metrics import ITERATIONS, REQUESTS, TOKENS
 from ensembles.tensors import DType, TensorSpec
 from operations.supervisor.journal import SERVER
+from operations.triton_api import Answer, TritonApi
 
 _SAMPLES = {DType.STRING: "canary", DType.BOOL: False, DType.INT32: 0}
 """INT32 are indexes; others get 1, which is a token id and its mask."""
-_CALLS = {
-    contract.name: frozenset(step.model.name for step in graph.steps)
-    for contract, graph in (
-        (ENSEMBLE.contract, ENSEMBLE),
-        (ENSEMBLE_UINT32, ENSEMBLE),
-        (ENSEMBLE_UNARY, ENSEMBLE),
-        (RAG_CANCELLABLE.contract, RAG_CANCELLABLE),
-    )
-}
-"""The graphs that a Python model runs."""
+_EXECUTIONS = "nv_inference_exec_count"
 
 
 @dataclass(frozen=True)
@@ -32,10 +26,36 @@ class Canary:
     model: str
     path: str
     body: dict[str, object]
-    """JSON, but for the request's id."""
+    """JSON, but for the request's id; empty for the server, which is asked with GET."""
     decoupled: bool = False
     """Or answered like a decoupled one: from threads, so that its requests hang when it dies."""
     calls: frozenset[str] = frozenset()
+
+    def ask(self, api: TritonApi, timeout_s: float) -> Answer:
+        """Raises `NoAnswer`."""
+        if not self.body:
+            return api.call("GET", self.path, timeout_s=timeout_s)
+        body = self.body | {"id": f"canary-{self.model}-{time.monotonic_ns()}"}
+        return api.call("POST", self.path, body, timeout_s)
+
+    def progress(self, api: TritonApi) -> tuple[Sample, ...]:
+        """Counters of finished work of the model, and of tokens of the one that it streams from.
+
+        Requests that clients cancelled do not count: those of a hanging model would look like
+        progress. Triton's own counters move then for decoupled models, so they are left out there.
+        Raises `NoAnswer`.
+        """
+        samples = api.metrics() if self.body else ()
+        return tuple(sample for sample in samples if self._is_progress(sample))
+
+    def _is_progress(self, sample: Sample) -> bool:
+        name, labels = sample.name, sample.labels
+        model = labels.get("model")
+        if name == ITERATIONS.name or (name == TOKENS.name and labels.get("type") == "output"):
+            return model == self.model or model in self.calls
+        if name == REQUESTS.name:
+            return model == self.model and labels.get("outcome") in ("ok", "failed")
+        return name == _EXECUTIONS and model == self.model and not self.decoupled
 
 
 SERVER_CANARY = Canary(SERVER, "/v2/health/live", {})
@@ -43,19 +63,20 @@ SERVER_CANARY = Canary(SERVER, "/v2/health/live", {})
 
 def canaries() -> tuple[Canary, ...]:
     """For every model that has a process."""
-    return tuple(_canary(model.contract) for model in PYTHON_MODELS)
+    return tuple(_canary(model) for model in PYTHON_MODELS)
 
 
-def _canary(contract: ModelContract) -> Canary:
-    name, path = contract.name, f"/v2/models/{contract.name}/"
+def _canary(model: PythonModel) -> Canary:
+    contract, path = model.contract, f"/v2/models/{model.contract.name}/"
     required = [spec for spec in contract.inputs if not spec.optional]
-    if not contract.decoupled and name not in _CALLS:
+    if not contract.decoupled and not model.graph:
         inputs = [_input(spec, contract.batched) for spec in required]
-        return Canary(name, f"{path}infer", {"inputs": inputs})
+        return Canary(contract.name, f"{path}infer", {"inputs": inputs})
     if contract is LLM:  # takes a prompt or messages, so it requires neither
         required = [spec for spec in contract.inputs if spec.name == "text_input"]
     body = {spec.name: _SAMPLES.get(spec.dtype, 1) for spec in required} | {"max_tokens": 1}
-    return Canary(name, f"{path}generate", body, True, _CALLS.get(name, frozenset()))
+    calls = frozenset(step.model.name for step in model.graph.steps) if model.graph else frozenset()
+    return Canary(contract.name, f"{path}generate", body, True, calls)
 
 
 def _input(spec: TensorSpec, batched: bool) -> dict[str, object]:

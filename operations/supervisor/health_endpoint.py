@@ -1,6 +1,7 @@
 """How the supervisor tells that it is well: probes over HTTP, and sd_notify(3) for systemd."""
 
 import contextlib
+import json
 import logging
 import os
 import socket
@@ -25,6 +26,11 @@ class Page(NamedTuple):
     status: int
     body: bytes
     content_type: str = "application/json"
+
+
+def probe(is_well: bool, body: dict[str, object]) -> Page:
+    """JSON with status 200, or 503."""
+    return Page(200 if is_well else 503, json.dumps(body).encode())
 
 
 class HealthEndpoint(ThreadingHTTPServer):

@@ -1,19 +1,16 @@
 """What the supervisor did: kept, printed as one line each, and counted for Prometheus."""
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import prometheus_client as prometheus
 
-from ensembles.metrics import (
-    CANARY_DURATION,
-    CONNECTIONS_ENDED,
-    MODEL_UP,
-    RECOVERIES,
-    SUPERVISOR_READY,
-)
+from ensembles import metrics
+from ensembles.metrics import Metric
 
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
@@ -43,7 +40,6 @@ class Event:
     cause: Cause
     action: str
     seconds: float
-    ok: bool
 
     def line(self) -> str:
         """As logged: `2026-11-21T06:00:00Z tokenizer dead: reloaded after 0.84 s`."""
@@ -52,42 +48,35 @@ class Event:
         return f"{when} {self.model} {self.cause}: {self.action}{taken}"
 
 
-def print_line(line: str) -> None:
-    """To standard output at once, also where that is a file."""
-    print(line, flush=True)
+_print = functools.partial(print, flush=True)
+"""To standard output at once, also where that is a file."""
 
 
 class Journal:
     """The newest events, oldest first, and the supervisor's metrics of ensembles/metrics.py."""
 
-    def __init__(self, models: Iterable[str], write: Callable[[str], None] = print_line) -> None:
+    def __init__(self, models: Iterable[str], write: Callable[[str], None] = _print) -> None:
         self.events: list[Event] = []
-        self._write = write
-        self._registry = registry = prometheus.CollectorRegistry()
-        ready, up, recoveries = SUPERVISOR_READY, MODEL_UP, RECOVERIES
-        canary, ended, by = CANARY_DURATION, CONNECTIONS_ENDED, ("model",)
-        self._ready = prometheus.Gauge(ready.name, ready.help, registry=registry)
-        self._up = prometheus.Gauge(up.name, up.help, by, registry=registry)
-        self._recoveries = prometheus.Counter(
-            recoveries.name, recoveries.help, (*by, *recoveries.labels), registry=registry
+        self._write, self._models = write, tuple(models)
+        self._registry = prometheus.CollectorRegistry()
+        self._ready = self._metric(prometheus.Gauge, metrics.SUPERVISOR_READY)
+        self._up = self._metric(prometheus.Gauge, metrics.MODEL_UP, "model")
+        self._recoveries = self._metric(prometheus.Counter, metrics.RECOVERIES, "model")
+        buckets = metrics.CANARY_DURATION.bounds
+        self.canary_s = self._metric(
+            prometheus.Histogram, metrics.CANARY_DURATION, "model", buckets=buckets
         )
-        self.canary_s = prometheus.Histogram(
-            canary.name, canary.help, by, buckets=canary.bounds, registry=registry
-        )
-        self.connections_ended = prometheus.Counter(ended.name, ended.help, registry=registry)
-        self._models = tuple(models)
-        for model in (
-            *self._models,
-            SERVER,
-        ):  # a series there from the start can be alerted on
-            for cause in set(Cause) - {Cause.STOPPING}:
+        self.connections_ended = self._metric(prometheus.Counter, metrics.CONNECTIONS_ENDED)
+        for model in (*self._models, SERVER):
+            for cause in set(Cause) - {Cause.STOPPING}:  # a series from the start can be alerted on
                 self._recoveries.labels(model, cause)
 
-    def add(
-        self, model: str, cause: Cause, action: str, seconds: float = 0.0, ok: bool = True
-    ) -> None:
-        """`ok` is false where it did not help."""
-        event = Event(time.time(), model, cause, action, seconds, ok)
+    def _metric(self, kind: Any, metric: Metric, *labels: str, **options: Any) -> Any:
+        names = (*labels, *metric.labels)
+        return kind(metric.name, metric.help, names, registry=self._registry, **options)
+
+    def add(self, model: str, cause: Cause, action: str, seconds: float = 0.0) -> None:
+        event = Event(time.time(), model, cause, action, seconds)
         self.events.append(event)
         del self.events[:-MAX_EVENTS]
         self._write(event.line())

@@ -1,12 +1,23 @@
 """What is known of one model, and what follows from it; no threads, no clock, no sockets."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from operations.model_processes import State
+from operations.supervisor.canary import Canary
 from operations.supervisor.journal import Cause
-from operations.supervisor.processes import State
 from operations.supervisor.settings import SupervisorSettings
 
 NOT_ASKED = "not asked yet"
+UNLOADED = "unloaded through the repository API"
+
+
+class Finding(NamedTuple):
+    """What is wrong with a model, if anything; a cause where something can be done about it."""
+
+    problem: str = ""
+    cause: Cause | None = None
 
 
 @dataclass
@@ -32,35 +43,37 @@ class Backoff:
 class ModelHealth:
     """One model's state. `problem` is empty while it answers; times are of a monotonic clock."""
 
+    canary: Canary
     settings: SupervisorSettings
+    backoff: Backoff
     due_s: float = 0.0
-    """When its next canary is due."""
+    """When it is asked next, or loaded while it is brought back."""
+    asked_s: float = 0.0
+    job: "Future[Finding] | None" = None
+    """Its canary or its reload, while that runs."""
     problem: str = NOT_ASKED
-    recovering: bool = False
     is_broken: bool = False
     """Nothing that is done about it helps, so the server is ready without it."""
+    cause: Cause | None = None
+    """Why it is being brought back, while it is."""
+    noticed_s: float = 0.0
+    """When that was noticed."""
+    refusal: str = ""
+    """Why the last reload failed."""
     recovered_s: float = float("-inf")
     """When the last recovery ended: what was asked before says nothing after it."""
     _failures: int = 0
     _bad_since_s: dict[int, float] = field(default_factory=dict)
 
-    @property
-    def is_up(self) -> bool:
-        return not self.problem
-
     def heard(self, now_s: float, problem: str = "", cause: Cause | None = None) -> Cause | None:
         """Its canary's result. Returns `cause`, once it is time to do something about it."""
-        self.problem, self.is_broken = problem, self.is_broken and bool(problem)
+        settings = self.settings
+        self.problem = problem
+        self.is_broken = problem == UNLOADED or (self.is_broken and bool(problem))
         soon = problem and not self.is_broken
-        self.due_s = now_s + (
-            self.settings.canary_retry_s if soon else self.settings.canary_interval_s
-        )
-        if not problem:
-            self._failures = 0
-        elif cause is Cause.FAILING:
-            self._failures += 1
-            return cause if self._failures >= self.settings.failures else None
-        return cause
+        self.due_s = now_s + (settings.canary_retry_s if soon else settings.canary_interval_s)
+        self._failures = self._failures + (cause is Cause.FAILING) if problem else 0
+        return None if cause is Cause.FAILING and self._failures < settings.failures else cause
 
     def seen(self, now_s: float, pid: int, state: State) -> Cause | None:
         """One of its processes was looked at; it must be dead or stopped for `lasting_s`.
@@ -75,13 +88,24 @@ class ModelHealth:
         self.problem = f"process {pid} is {state}"
         return Cause(state.value)
 
-    def begin_recovery(self, cause: Cause, is_broken: bool = False) -> None:
+    def begin_job(self, now_s: float, job: "Future[Finding]") -> None:
+        """The next one comes also where a fault of ours loses this one's result."""
+        self.job, self.asked_s = job, now_s
+        self.due_s = now_s + self.settings.canary_interval_s
+
+    def begin_recovery(self, cause: Cause, now_s: float, wait_s: float, is_broken: bool) -> None:
         """From here to `end_recovery` nothing else is asked of it."""
-        self.recovering, self.problem = True, f"{cause}, being brought back"
-        self.is_broken = is_broken
-        self._failures = 0
+        self.cause, self.problem, self.job = cause, f"{cause}, being brought back", None
+        self.noticed_s, self.due_s, self.is_broken = now_s, now_s + wait_s, is_broken
+        self.refusal, self._failures = "", 0
         self._bad_since_s.clear()
 
+    def reload_failed(self, refusal: str, now_s: float) -> None:
+        """It is tried again, after a longer wait each time."""
+        self.refusal, self.problem = refusal, f"{self.cause}, reload failed: {refusal}"
+        self.is_broken = self.backoff.count >= self.settings.reloads
+        self.due_s = now_s + self.backoff.next_s(now_s)
+
     def end_recovery(self, now_s: float) -> None:
-        self.recovering, self.recovered_s = False, now_s
+        self.cause, self.recovered_s = None, now_s
         self.heard(now_s)

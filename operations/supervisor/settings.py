@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-HEALTH_PORT = 8003
-"""For /livez, /readyz and /metrics, beside Triton's 8000 to 8002."""
-
 
 @dataclass(frozen=True)
 class SupervisorSettings:
@@ -23,8 +20,6 @@ class SupervisorSettings:
     """Between canaries of a model that does not answer as it should."""
     canary_timeout_s: float = 20.0
     """A model without an answer for so long, and without progress, hangs; so does a server."""
-    asked_again_s: float = 60.0
-    """After a canary whose result was lost by a fault of ours."""
     failures: int = 3
     """Canaries in a row that were answered with an error."""
     reloads: int = 3

@@ -14,7 +14,7 @@ import psutil
 
 from builders.repository import engine_link
 from operations.ports import Ports
-from operations.supervisor.triton_api import TritonApi
+from operations.triton_api import TritonApi
 from tests.chaos import repositories, sockets
 from tests.chaos.judging import judge
 from tests.chaos.processes import OpenStreams

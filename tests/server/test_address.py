@@ -13,11 +13,10 @@ import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
 from builders.spec import load_sku
-from operations import cli
+from operations import cli, model_processes
 from operations.admin_key import GRPC_HEADER, HTTP_HEADER, KEY_VARIABLE
 from operations.ports import LOOPBACK, free_ports
 from operations.server import TritonServer
-from operations.supervisor import processes
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
 from tests.server.conftest import BOUND_S, eventually, text
@@ -109,7 +108,9 @@ def test_what_changes_the_server_needs_the_key_over_grpc(
 
 def test_the_supervisor_has_the_key(running: Supervisor) -> None:
     assert eventually(lambda: running.is_ready)
-    (pid,) = (one.pid for one in processes.find(running.pid).living if one.model == "tokenizer")
+    (pid,) = (
+        one.pid for one in model_processes.find(running.pid).living if one.model == "tokenizer"
+    )
     os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: [e.action for e in running.events] == ["reloaded"])
     assert eventually(lambda: running.is_ready)

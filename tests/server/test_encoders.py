@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from operations.supervisor import processes
+from operations import model_processes
 from tests.server.checkpoints import checkpoint
 from tests.server.conftest import Server, seen, tensor, text
 
@@ -77,7 +77,7 @@ def test_rows_of_different_requests_merge(server: Server) -> None:
 @pytest.mark.parametrize("model", ["embedder", "reranker"])
 def test_an_engine_ties_no_thread_to_a_core(server: Server, model: str) -> None:
     """Engines of several processes would choose the same ones (docs/decisions/0020)."""
-    (pid,) = (one.pid for one in processes.find(server.pid).living if one.model == model)
+    (pid,) = (one.pid for one in model_processes.find(server.pid).living if one.model == model)
     texts = [f"passage {n} " + "word " * 90 for n in range(64)]
     rerank = [text("query", "q"), text("passages", *texts)]
     allowed = set()

@@ -11,13 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from operations import gpu_commands, serve_gpu
+from operations import gpu_commands, model_processes, serve_gpu
 from operations.gpu_commands import Launch, ServedLlm
 from operations.ports import free_ports
 from operations.preflight import probe
 from operations.serve_gpu import GpuServer
 from operations.server import ENVIRONMENT, environment_variables, link_backends
-from operations.supervisor import processes
 from operations.supervisor.journal import SERVER, Cause
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
@@ -64,7 +63,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
 
 
 def pid_of(running: Supervisor, model: str) -> int:
-    (found,) = (one.pid for one in processes.find(running.pid).living if one.model == model)
+    (found,) = (one.pid for one in model_processes.find(running.pid).living if one.model == model)
     return found
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from operations.ports import Ports
-from operations.supervisor.triton_api import TritonApi
+from operations.triton_api import TritonApi
 from tests.chaos import requests
 from tests.chaos.oracle import Oracle
 from tests.chaos.requests import Ask

@@ -12,34 +12,34 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from operations import drain, model_processes
+from operations.drain import Activity, unsent_bytes
+from operations.model_processes import Found, Instance, State
 from operations.ports import Ports
-from operations.supervisor import drain, processes
-from operations.supervisor.canary import Canary, canaries
-from operations.supervisor.drain import Activity, unsent_bytes
+from operations.supervisor.canary import SERVER_CANARY, Canary, canaries
 from operations.supervisor.journal import SERVER, Cause, Journal
 from operations.supervisor.model_health import NOT_ASKED, Backoff, ModelHealth
-from operations.supervisor.processes import Found, Instance, State
 from operations.supervisor.settings import SupervisorSettings
-from operations.supervisor.triton_api import Answer, TritonApi
+from operations.triton_api import Answer, TritonApi
 
 SETTINGS = SupervisorSettings()
 
 
 def health() -> ModelHealth:
-    return ModelHealth(SETTINGS)
+    return ModelHealth(SERVER_CANARY, SETTINGS, Backoff(SETTINGS))
 
 
 def test_a_model_is_not_up_before_it_answered() -> None:
     found = health()
-    assert found.problem == NOT_ASKED and not found.is_up
+    assert found.problem == NOT_ASKED
     found.heard(5.0)
-    assert found.is_up and found.due_s == 5.0 + SETTINGS.canary_interval_s
+    assert not found.problem and found.due_s == 5.0 + SETTINGS.canary_interval_s
 
 
 def test_a_stuck_model_is_so_at_once() -> None:
     found = health()
     assert found.heard(60.0, "no answer", Cause.STUCK) is Cause.STUCK
-    assert not found.is_up and found.due_s == 60.0 + SETTINGS.canary_retry_s
+    assert found.problem and found.due_s == 60.0 + SETTINGS.canary_retry_s
 
 
 def test_errors_in_a_row_are_failing() -> None:
@@ -66,7 +66,7 @@ def test_a_process_must_be_odd_for_a_while(state: State, cause: Cause) -> None:
     assert found.seen(1.1, 7, State.ALIVE) is None
     assert found.seen(1.2, 7, state) is None
     assert found.seen(1.3, 7, State.GONE) is None
-    assert found.is_up
+    assert not found.problem
     assert found.seen(2.0, 7, state) is None
     assert found.seen(2.1 + SETTINGS.lasting_s, 7, state) is cause
     assert "process 7" in found.problem
@@ -75,7 +75,7 @@ def test_a_process_must_be_odd_for_a_while(state: State, cause: Cause) -> None:
 def test_errors_without_a_cause_do_not_count() -> None:
     found = health()
     assert [found.heard(float(n), "no") for n in range(9)] == [None] * 9
-    assert not found.is_up
+    assert found.problem
 
 
 def test_waits_double_up_to_a_bound_and_begin_again_after_quiet() -> None:
@@ -120,7 +120,8 @@ rag_requests_total{model="llm",outcome="ok",version="1"} 4
 
 def progress(model: str, decoupled: bool, calls: frozenset[str] = frozenset()) -> list[str]:
     api = RecordedApi({"/metrics": PAGE.encode()})
-    return [sample.name for sample in api.progress(Canary(model, "", {}, decoupled, calls))]
+    canary = Canary(model, "", {"inputs": []}, decoupled, calls)
+    return [sample.name for sample in canary.progress(api)]
 
 
 def test_progress_is_finished_work_only() -> None:
@@ -150,7 +151,7 @@ class RecordedApi(TritonApi):
         super().__init__(Ports())
         self.answers, self.sent = answers, list[tuple[str, object]]()
 
-    def _call(
+    def call(
         self,
         method: str,
         path: str,
@@ -192,15 +193,16 @@ def test_the_journal_keeps_and_writes_events() -> None:
     lines: list[str] = []
     journal = Journal((), lines.append)
     journal.recovered("llm", Cause.DEAD, "reloaded", 0.84)
-    journal.add("llm", Cause.STUCK, "reload failed", ok=False)
-    assert len(lines) == 2 and lines[0].endswith("llm dead: reloaded after 0.84 s")
-    assert [event.ok for event in journal.events] == [True, False]
+    journal.add("llm", Cause.STUCK, "reload failed")
+    assert lines[0].endswith("Z llm dead: reloaded after 0.84 s")
+    assert lines[1].endswith("Z llm stuck: reload failed")
+    assert [event.line() for event in journal.events] == lines
 
 
 @pytest.fixture
 def stub(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A process with the name and arguments of a model's, below a shell as below mpirun."""
-    link = tmp_path / processes.STUB
+    link = tmp_path / model_processes.STUB
     shutil.copy("/bin/sleep", link)
     with subprocess.Popen(["sh", "-c", '"$@" & wait', "sh", str(link), "60"]) as shell:
         yield shell
@@ -220,16 +222,16 @@ def instance_of(pid: int) -> Instance:
 def test_finds_model_processes_among_descendants(
     stub: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "_instance", lambda process: instance_of(process.pid))
-    wait_for(lambda: processes.find(stub.pid).living)
-    (found,) = processes.find(os.getpid()).living
-    assert processes.find(stub.pid) == Found((found,))
-    assert processes.state(found.pid) is State.ALIVE
+    monkeypatch.setattr(model_processes, "_instance", lambda process: instance_of(process.pid))
+    wait_for(lambda: model_processes.find(stub.pid).living)
+    (found,) = model_processes.find(os.getpid()).living
+    assert model_processes.find(stub.pid) == Found((found,))
+    assert model_processes.state(found.pid) is State.ALIVE
     os.kill(found.pid, signal.SIGSTOP)
-    wait_for(lambda: processes.state(found.pid) is State.STOPPED)
+    wait_for(lambda: model_processes.state(found.pid) is State.STOPPED)
     assert found.pid in drain.cpu_s((found,))
-    processes.kill(found)
-    wait_for(lambda: processes.state(found.pid) is State.GONE)
+    model_processes.kill(found)
+    wait_for(lambda: model_processes.state(found.pid) is State.GONE)
     assert drain.cpu_s((found,)) == {}
 
 
@@ -240,25 +242,25 @@ def test_reads_a_models_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     process = psutil.Process()
     monkeypatch.setattr(process, "cmdline", lambda: words)
-    assert processes._instance(process) == Instance("llm", "llm_0_0", process.pid, "rag_1")
+    assert model_processes._instance(process) == Instance("llm", "llm_0_0", process.pid, "rag_1")
     monkeypatch.setattr(process, "cmdline", lambda: ["tritonserver"])  # between fork and exec
-    assert processes._instance(process) is None
+    assert model_processes._instance(process) is None
 
 
 def test_counts_open_files() -> None:
-    before = processes.open_files(os.getpid())
+    before = model_processes.open_files(os.getpid())
     with Path(os.devnull).open("rb"):
-        assert processes.open_files(os.getpid()) == (before.used + 1, before.limit)
-    assert processes.open_files(2**22 + 1).used == 0, "nobody has this number"
+        assert model_processes.open_files(os.getpid()) == (before[0] + 1, before[1])
+    assert model_processes.open_files(2**22 + 1)[0] == 0, "nobody has this number"
 
 
 def test_a_zombie_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     child = subprocess.Popen(["true"])
-    wait_for(lambda: processes.state(child.pid) is State.DEAD)
-    monkeypatch.setattr(processes, "STUB", "true")
-    assert processes.find(os.getpid()).dead >= {child.pid}
+    wait_for(lambda: model_processes.state(child.pid) is State.DEAD)
+    monkeypatch.setattr(model_processes, "STUB", "true")
+    assert model_processes.find(os.getpid()).dead >= {child.pid}
     child.wait()
-    assert processes.state(child.pid) is State.GONE
+    assert model_processes.state(child.pid) is State.GONE
 
 
 def test_counts_bytes_that_clients_have_not_taken(tmp_path: Path) -> None:
@@ -301,7 +303,7 @@ class Idle:
         self.now_s, self.used_s, self.requests, self.unsent = 0.0, {1: 5.0, 2: 7.0}, 0, 0
         monkeypatch.setattr(drain, "time", SimpleNamespace(monotonic=lambda: self.now_s))
         monkeypatch.setattr(drain, "unsent_bytes", lambda _: [self.unsent])
-        monkeypatch.setattr(processes, "find", lambda _: Found(()))
+        monkeypatch.setattr(model_processes, "find", lambda _: Found(()))
         monkeypatch.setattr(drain, "cpu_s", lambda _: dict(self.used_s))
         api = RecordedApi({})
         monkeypatch.setattr(api, "in_flight", lambda: self.requests)

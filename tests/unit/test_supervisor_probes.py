@@ -10,8 +10,7 @@ from operations.ports import Ports
 from operations.supervisor import supervisor as module
 from operations.supervisor.health_endpoint import Page
 from operations.supervisor.supervisor import Supervisor
-
-WELL = {"embedder": "", "tokenizer": "", "prompt_builder": "", "llm": ""}
+from operations.supervisor.watch import Watch
 
 
 class Endpoint:
@@ -26,7 +25,7 @@ class Endpoint:
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     monkeypatch.setattr(module, "HealthEndpoint", Endpoint)
-    server: Any = SimpleNamespace(ports=Ports(), admin_key="", exit_timeout_s=0)
+    server: Any = SimpleNamespace(ports=Ports(), exit_timeout_s=0)
     return Supervisor(server)
 
 
@@ -34,8 +33,11 @@ def ask(
     running: Supervisor, path: str = "/readyz", broken: tuple[str, ...] = (), **away: str
 ) -> Any:
     """The status and the body, where these models have a problem."""
-    found: Any = SimpleNamespace(problems=lambda: WELL | away, broken=lambda: frozenset(broken))
-    running._watch = found
+    server: Any = SimpleNamespace(pid=1, api=None)
+    watch = Watch(server, running._settings, running._journal, set())
+    for model, health in watch._health.items():
+        health.problem, health.is_broken = away.get(model, ""), model in broken
+    running._watch = watch
     page: Page = running._endpoint.pages[path]()
     return page.status, json.loads(page.body)
 
@@ -63,7 +65,8 @@ def test_the_server_is_ready_without_what_nothing_helps(running: Supervisor) -> 
 
 
 def test_not_without_any(running: Supervisor) -> None:
-    assert ask(running, broken=tuple(WELL), **dict.fromkeys(WELL, "no"))[0] == 503
+    models = tuple(running._models)
+    assert ask(running, broken=models, **dict.fromkeys(models, "no"))[0] == 503
 
 
 @pytest.mark.parametrize(

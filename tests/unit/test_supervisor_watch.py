@@ -3,20 +3,23 @@
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from prometheus_client.samples import Sample
 
 from ensembles.contracts import OVERLOADED
+from operations import model_processes
+from operations.model_processes import Found, Instance, State
 from operations.ports import Ports
-from operations.supervisor import processes, watch
-from operations.supervisor.canary import Canary
+from operations.supervisor import watch
 from operations.supervisor.journal import Cause, Journal
-from operations.supervisor.model_health import NOT_ASKED, ModelHealth
-from operations.supervisor.processes import Found, Instance, OpenFiles, State
+from operations.supervisor.model_health import NOT_ASKED, UNLOADED, Finding, ModelHealth
 from operations.supervisor.settings import SupervisorSettings
-from operations.supervisor.triton_api import Answer, NoAnswer, TritonApi
 from operations.supervisor.watch import Watch
+from operations.triton_api import Answer, NoAnswer, TritonApi
 
 SETTINGS = SupervisorSettings()
 TOKENIZER = Instance("tokenizer", "tokenizer_0_0", 6, "rag_1")
@@ -28,6 +31,19 @@ class LoadingApi(TritonApi):
 
     def reload(self, model: str, timeout_s: float) -> str:
         raise NoAnswer("no answer", is_late=True)
+
+
+class Threads:
+    """Where a test says so, a job has an end: at once."""
+
+    def __init__(self) -> None:
+        self.run = False
+
+    def submit(self, call: Callable[..., Finding], *arguments: object) -> "Future[Finding]":
+        future: Future[Finding] = Future()
+        if self.run:
+            future.set_result(call(*arguments))
+        return future
 
 
 class Machine:
@@ -45,19 +61,38 @@ class Machine:
         self.living: tuple[Instance, ...] = (TOKENIZER, LLM)
         self.states: dict[int, State] = {}
         self.dead: frozenset[int] = frozenset()
-        self.watch = Watch(
-            5, LoadingApi(Ports()), settings, Journal((), self.lines.append), self.tried
-        )
+        server: Any = SimpleNamespace(pid=5, api=LoadingApi(Ports()))
+        self.watch = Watch(server, settings, Journal((), self.lines.append), self.tried)
         self.health = self.watch._health["tokenizer"]
-        monkeypatch.setattr(processes, "find", lambda pid: Found(self.living, self.dead))
-        monkeypatch.setattr(processes, "state", lambda pid: self.states.get(pid, State.ALIVE))
-        monkeypatch.setattr(processes, "kill", self.ended.append)
-        monkeypatch.setattr(self.watch._threads, "submit", lambda *_: None)
+        self.threads: Any = Threads()
+        self.watch._threads = self.threads
+        monkeypatch.setattr(model_processes, "find", lambda pid: Found(self.living, self.dead))
+        monkeypatch.setattr(model_processes, "state", lambda pid: self.states.get(pid, State.ALIVE))
+        monkeypatch.setattr(model_processes, "kill", self.ended.append)
+
+    def all_well(self) -> None:
+        for health in self.watch._health.values():
+            health.heard(time.monotonic())
+
+    def hear(self, model: str, times: int = 1) -> None:
+        """Ask it so often, and hear what it answers, until the server is given up."""
+        health = self.watch._health[model]
+        for _ in range(times):
+            if self.watch.server_problem:
+                return
+            now_s = time.monotonic()
+            health.begin_job(now_s, Future())
+            ask = self.watch._reload if health.cause else self.watch._ask
+            self.watch._hear(health, ask(health.canary), now_s)
+
+    def recover(self, cause: Cause) -> None:
+        """Something is done about the tokenizer."""
+        self.watch._recover(self.health, cause, time.monotonic())
 
     def begin_load(self) -> None:
         """As a recovery does."""
-        self.health.begin_recovery(Cause.DEAD)
-        self.watch._loading.add("tokenizer")
+        self.health.begin_recovery(Cause.DEAD, 0.0, 0.0, False)
+        self.health.begin_job(0.0, Future())
 
     def die(self, instance: Instance = TOKENIZER) -> None:
         """As a zombie: without arguments, so not found any more."""
@@ -75,9 +110,9 @@ def test_a_dead_process_is_brought_back(machine: Machine) -> None:
     machine.watch.tick(1.0)
     machine.die()
     machine.watch.tick(2.0)
-    assert not machine.health.recovering
+    assert not machine.health.cause
     machine.watch.tick(2.1 + SETTINGS.lasting_s)
-    assert machine.health.recovering and machine.watch.server_problem is None
+    assert machine.health.cause and machine.watch.server_problem is None
 
 
 def test_one_that_triton_replaced_is_not(machine: Machine) -> None:
@@ -88,7 +123,7 @@ def test_one_that_triton_replaced_is_not(machine: Machine) -> None:
     machine.die()
     for second in range(3, 9):
         machine.watch.tick(float(second))
-    assert not machine.health.recovering
+    assert not machine.health.cause
 
 
 def test_one_that_dies_while_it_is_loaded_costs_the_server(machine: Machine) -> None:
@@ -125,7 +160,7 @@ def test_one_that_died_in_somebody_elses_load_does_not(machine: Machine) -> None
 def test_one_that_we_ended_is_no_news(machine: Machine) -> None:
     """It may take its time to end, and then be a zombie for as long as the server lives."""
     machine.watch.tick(1.0)
-    machine.health.begin_recovery(Cause.STUCK)
+    machine.health.begin_recovery(Cause.STUCK, 1.0, 0.0, False)
     machine.watch._kill("tokenizer")
     machine.watch.tick(2.0)
     machine.die()
@@ -136,16 +171,16 @@ def test_one_that_we_ended_is_no_news(machine: Machine) -> None:
     machine.health.end_recovery(20.0)
     machine.watch.tick(21.0)
     machine.watch.tick(22.0)
-    assert not machine.health.recovering
+    assert not machine.health.cause
 
 
-def test_one_that_dies_behind_its_load_is_left_to_its_canary(machine: Machine) -> None:
-    machine.health.begin_recovery(Cause.DEAD)
+def test_one_that_dies_between_two_loads_is_left_to_the_next(machine: Machine) -> None:
+    machine.health.begin_recovery(Cause.DEAD, 0.0, 60.0, False)
     machine.watch.tick(1.0)
     machine.die()
     for second in range(2, 20):
         machine.watch.tick(float(second))
-    assert machine.watch.server_problem is None
+    assert machine.watch.server_problem is None and machine.health.job is None
 
 
 @pytest.mark.parametrize("state", [State.DEAD, State.STOPPED])
@@ -161,10 +196,10 @@ def test_a_decoupled_model_costs_the_server(machine: Machine, state: State) -> N
 
 def test_a_model_that_keeps_dying_costs_the_server(machine: Machine) -> None:
     for _ in range(SETTINGS.reloads):
-        machine.watch._recover("tokenizer", Cause.DEAD)
+        machine.recover(Cause.DEAD)
         machine.health.end_recovery(1.0)
     assert machine.watch.server_problem is None
-    machine.watch._recover("tokenizer", Cause.DEAD)
+    machine.recover(Cause.DEAD)
     assert machine.watch.server_problem is Cause.DEAD
 
 
@@ -172,26 +207,23 @@ def test_one_that_keeps_dying_after_that_too_does_not(monkeypatch: pytest.Monkey
     """Others would lose the server again and again, for nothing."""
     machine = Machine(monkeypatch, tried={"tokenizer"})
     for _ in range(3 * SETTINGS.reloads):
-        machine.watch._recover("tokenizer", Cause.DEAD)
+        machine.recover(Cause.DEAD)
         machine.health.end_recovery(1.0)
-    machine.watch._recover("tokenizer", Cause.DEAD)
+    machine.recover(Cause.DEAD)
     assert machine.watch.server_problem is None
-    assert machine.watch.broken() == {"tokenizer"}, "the server is ready without it"
+    assert machine.watch._broken() == {"tokenizer"}, "the server is ready without it"
 
 
 def test_a_fault_that_a_reload_does_not_cure_is_said_once_and_left(machine: Machine) -> None:
     watch, ended = machine.watch, machine.ended
-    for health in watch._health.values():
-        health.heard(0.0)
+    machine.all_well()
     watch._newest = {TOKENIZER.name: TOKENIZER}
     watch._api = FailingApi()
-    for _ in range(SETTINGS.failures):
-        watch._ask(watch._canaries["tokenizer"])
-    assert machine.health.recovering and not machine.lines
-    watch._reload("tokenizer", Cause.FAILING, time.monotonic(), 0.0)
-    assert ended == [TOKENIZER] and watch.broken() == {"tokenizer"}
-    for _ in range(3 * SETTINGS.failures):
-        watch._ask(watch._canaries["tokenizer"])
+    machine.hear("tokenizer", SETTINGS.failures)
+    assert machine.health.cause is Cause.FAILING and not machine.lines
+    machine.hear("tokenizer")
+    assert ended == [TOKENIZER] and watch._broken() == {"tokenizer"}
+    machine.hear("tokenizer", 3 * SETTINGS.failures)
     (line,) = machine.lines
     said = "tokenizer failing: answers its canary with an error: no, also after it was brought back"
     assert f"{said}; left as it is" in line
@@ -203,8 +235,8 @@ def test_a_model_that_was_left_answers_again(machine: Machine) -> None:
     watch = machine.watch
     machine.health.problem, machine.health.is_broken = "answers its canary with an error", True
     watch._api = FailingApi(error="")
-    watch._ask(watch._canaries["tokenizer"])
-    assert watch.broken() == frozenset() and watch.problems()["tokenizer"] == ""
+    machine.hear("tokenizer")
+    assert watch._broken() == frozenset() and watch.problems()["tokenizer"] == ""
     assert machine.lines[-1].endswith("tokenizer failing: answers again")
 
 
@@ -212,10 +244,17 @@ def test_a_graph_that_calls_a_broken_model_is_not_to_blame(machine: Machine) -> 
     watch = machine.watch
     machine.health.problem, machine.health.is_broken = "answers its canary with an error", True
     watch._api = FailingApi()
-    for _ in range(2 * SETTINGS.failures):
-        watch._ask(watch._canaries["rag_cancellable"])
+    machine.hear("rag_cancellable", 2 * SETTINGS.failures)
     assert watch.problems()["rag_cancellable"] == "calls tokenizer"
-    assert watch.broken() == {"tokenizer", "rag_cancellable"} and watch.server_problem is None
+    assert watch._broken() == {"tokenizer", "rag_cancellable"} and watch.server_problem is None
+
+
+def test_a_model_that_somebody_unloaded_is_left(machine: Machine) -> None:
+    watch = machine.watch
+    watch._api = FailingApi(unloaded=frozenset({"tokenizer"}))
+    machine.hear("tokenizer", 2 * SETTINGS.failures)
+    assert watch._broken() == {"tokenizer"} and machine.health.cause is None
+    assert watch.problems()["tokenizer"] == UNLOADED and not machine.lines
 
 
 @pytest.mark.parametrize(("tried", "problem"), [(set(), Cause.FAILING), ({"llm"}, None)])
@@ -224,28 +263,27 @@ def test_a_decoupled_model_that_fails_costs_the_server_once(
 ) -> None:
     machine = Machine(monkeypatch, tried=set(tried))
     machine.watch._api = FailingApi()
-    for _ in range(2 * SETTINGS.failures):
-        machine.watch._ask(machine.watch._canaries["llm"])
+    machine.hear("llm", 2 * SETTINGS.failures)
     assert machine.watch.server_problem is problem and machine.tried == {"llm"}
-    assert machine.watch.broken() == (frozenset() if problem else {"llm"})
+    assert machine.watch._broken() == (frozenset() if problem else {"llm"})
 
 
 def test_peace_is_forgetting(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, SupervisorSettings(stable_s=0.0), {"tokenizer"})
     machine.watch._api = FailingApi(error="")
-    machine.watch._ask(machine.watch._canaries["tokenizer"])
+    machine.hear("tokenizer")
     assert machine.tried == set()
 
 
 def test_a_refused_load_is_said_once_and_tried_on(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, SupervisorSettings(backoff_min_s=0.0, backoff_max_s=0.0))
     machine.watch._api = api = RefusingApi(9, machine.health)
-    machine.watch._recover("tokenizer", Cause.DEAD)
-    machine.watch._reload("tokenizer", Cause.DEAD, time.monotonic(), 0.0)
+    machine.recover(Cause.DEAD)
+    machine.hear("tokenizer", 10)
     first, last = machine.lines
     assert "reload failed (no such file)" in first and "tokenizer dead: reloaded" in last
     assert api.broken == 3 * [False] + 7 * [True], "ready without it while it can't be loaded"
-    assert machine.watch.broken() == frozenset()
+    assert machine.watch._broken() == frozenset()
 
 
 @pytest.mark.parametrize("state", [State.DEAD, State.GONE])
@@ -261,7 +299,7 @@ def test_a_server_that_keeps_lost_connections_is_started_again(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, clients: int, problem: Cause | None
 ) -> None:
     """Those of living clients are no reason."""
-    monkeypatch.setattr(processes, "open_files", lambda pid: OpenFiles(600, 1000))
+    monkeypatch.setattr(model_processes, "open_files", lambda pid: (600, 1000))
     monkeypatch.setattr(watch, "unsent_bytes", lambda ports: [0] * clients)
     machine.watch.tick(1.0)
     assert machine.watch.server_problem is problem
@@ -274,16 +312,14 @@ def test_nothing_is_ready_while_nobody_can_connect(
 ) -> None:
     """Nor is a model to blame whose canary can't connect either."""
     machine.watch._api = FailingApi()
-    for health in machine.watch._health.values():
-        health.heard(0.0)
-    monkeypatch.setattr(processes, "open_files", lambda pid: OpenFiles(990, 1000))
+    machine.all_well()
+    monkeypatch.setattr(model_processes, "open_files", lambda pid: (990, 1000))
     monkeypatch.setattr(watch, "unsent_bytes", lambda ports: [0] * 900)
     machine.watch.tick(1.0)
     assert set(machine.watch.problems().values()) == {"tritonserver has 990 of 1000 files open"}
-    for _ in range(SETTINGS.failures):
-        machine.watch._ask(machine.watch._canaries["tokenizer"])
-    assert machine.watch.server_problem is None and not machine.health.recovering
-    monkeypatch.setattr(processes, "open_files", lambda pid: OpenFiles(80, 1000))
+    machine.hear("tokenizer", SETTINGS.failures)
+    assert machine.watch.server_problem is None and not machine.health.cause
+    monkeypatch.setattr(model_processes, "open_files", lambda pid: (80, 1000))
     machine.health.heard(2.0)
     machine.watch.tick(2.0)
     assert machine.watch.problems()["tokenizer"] == ""
@@ -292,23 +328,28 @@ def test_nothing_is_ready_while_nobody_can_connect(
 class FailingApi(LoadingApi):
     """Every canary gets an error; beside the first one, `during` happens. Loads work."""
 
-    def __init__(self, during: Callable[[], None] = lambda: None, error: str = "no") -> None:
+    def __init__(
+        self,
+        during: Callable[[], None] = lambda: None,
+        error: str = "no",
+        unloaded: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__(Ports())
-        self.during, self.error = during, error
+        self.during, self.error, self.unloaded = during, error, unloaded
 
     def reload(self, model: str, timeout_s: float) -> str:
         return ""
 
-    def progress(self, canary: Canary) -> tuple[Sample, ...]:
-        return ()
+    def metrics(self) -> list[Sample]:
+        return []
 
-    def ask(self, canary: Canary, timeout_s: float) -> Answer:
+    def call(self, *_: object, **__: object) -> Answer:
         self.during()
         status = 500 if self.error else 200
         return Answer(status, json.dumps({"error": self.error}).encode(), 0.1)
 
     def unloaded_models(self) -> frozenset[str]:
-        return frozenset()
+        return self.unloaded
 
 
 class RefusingApi(FailingApi):
@@ -328,17 +369,15 @@ class RefusingApi(FailingApi):
 def test_a_model_is_not_to_blame_for_one_that_it_calls(machine: Machine, is_reloaded: bool) -> None:
     """Also where that is back when the error comes."""
     watch = machine.watch
-    for health in watch._health.values():
-        health.heard(0.0)
+    machine.all_well()
 
     def reload() -> None:
         if is_reloaded:
-            machine.health.begin_recovery(Cause.DEAD)
+            machine.health.begin_recovery(Cause.DEAD, 0.0, 0.0, False)
             machine.health.end_recovery(time.monotonic())
 
     watch._api = FailingApi(reload)
-    for _ in range(SETTINGS.failures):
-        watch._ask(watch._canaries["rag_cancellable"])
+    machine.hear("rag_cancellable", SETTINGS.failures)
     assert (watch.server_problem is None) == is_reloaded
 
 
@@ -347,12 +386,11 @@ def test_a_full_queue_is_no_fault(machine: Machine, status: int, error: str) -> 
     """Triton's HTTP /generate answers 400 for what the model calls UNAVAILABLE."""
 
     class BusyApi(FailingApi):
-        def ask(self, canary: Canary, timeout_s: float) -> Answer:
+        def call(self, *_: object, **__: object) -> Answer:
             return Answer(status, json.dumps({"error": error}).encode(), 0.1)
 
     machine.watch._api = BusyApi()
-    for _ in range(SETTINGS.failures):
-        machine.watch._ask(machine.watch._canaries["llm"])
+    machine.hear("llm", SETTINGS.failures)
     assert machine.watch.server_problem is None
     assert machine.watch.problems()["llm"] == ""
 
@@ -362,6 +400,28 @@ def test_a_load_without_an_end_costs_the_server(
     monkeypatch: pytest.MonkeyPatch, load_s: float, problem: Cause | None
 ) -> None:
     """Not so a late answer to what is asked before it."""
-    watch = Machine(monkeypatch, SupervisorSettings(load_s=load_s)).watch
-    assert watch._load_and_ask("tokenizer") == ("no answer", None)
-    assert watch.server_problem is problem
+    machine = Machine(monkeypatch, SupervisorSettings(load_s=load_s))
+    machine.health.begin_recovery(Cause.DEAD, 0.0, 0.0, False)
+    machine.hear("tokenizer")
+    assert machine.watch.server_problem is problem
+    assert machine.health.problem.startswith("dead, ")
+
+
+def test_a_tick_asks_who_is_due_and_hears_who_has_answered(machine: Machine) -> None:
+    machine.watch._api = FailingApi(error="")
+    machine.threads.run = True
+    now_s = time.monotonic()
+    machine.watch.tick(now_s)
+    assert set(machine.watch.problems().values()) == {NOT_ASKED}
+    machine.watch.tick(now_s + 0.1)
+    assert machine.watch.is_ready and set(machine.watch.problems().values()) == {""}
+    assert machine.health.due_s == now_s + 0.1 + SETTINGS.canary_interval_s
+
+
+def test_what_was_asked_before_a_recovery_is_not_heard_after_it(machine: Machine) -> None:
+    machine.watch.tick(1.0)
+    asked = machine.health.job
+    machine.die()
+    machine.watch.tick(2.0)
+    machine.watch.tick(2.1 + SETTINGS.lasting_s)
+    assert asked and machine.health.job is not asked and machine.health.cause is Cause.DEAD

@@ -1,7 +1,6 @@
-"""What the supervisor asks tritonserver over HTTP; a new connection each time, with a timeout."""
+"""What is asked of a tritonserver over HTTP; a new connection each time, with a timeout."""
 
 import http.client
-import itertools
 import json
 import time
 from typing import Any, NamedTuple
@@ -10,16 +9,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from ensembles.contracts import OVERLOADED
-from ensembles.metrics import ITERATIONS, REQUESTS, RUNNING, TOKENS, WAITING
+from ensembles.metrics import RUNNING, WAITING
 from operations.admin_key import HTTP_HEADER
 from operations.ports import Ports
-from operations.supervisor.canary import Canary
-from operations.supervisor.journal import SERVER
 
 TIMEOUT_S = 5.0
 BUSY = 503
 _PENDING = "nv_inference_pending_request_count"
-_EXECUTIONS = "nv_inference_exec_count"
 
 
 class NoAnswer(Exception):
@@ -59,13 +55,10 @@ class TritonApi:
     def __init__(self, ports: Ports, admin_key: str = "") -> None:
         self.ports = ports
         self._headers = {"Connection": "close", HTTP_HEADER: admin_key}
-        self._ids = itertools.count()
 
-    def ask(self, canary: Canary, timeout_s: float) -> Answer:
-        if canary.model == SERVER:
-            return self._call("GET", canary.path, timeout_s=timeout_s)
-        body = canary.body | {"id": f"canary-{canary.model}-{next(self._ids)}"}
-        return self._call("POST", canary.path, body, timeout_s)
+    def is_ready(self) -> bool:
+        """Whether every model that it was told to load is."""
+        return self.call("GET", "/v2/health/ready").status == 200
 
     def unloaded_models(self) -> frozenset[str]:
         """Models that somebody unloaded through the repository API."""
@@ -84,36 +77,20 @@ class TritonApi:
         if "error" not in config:  # else it is not loaded: the file says what it should be
             config.setdefault("parameters", {})["reloaded"] = {"string_value": str(time.time_ns())}
             body = {"parameters": {"config": json.dumps(config)}}
-        return self._call("POST", f"/v2/repository/models/{model}/load", body, timeout_s).error
-
-    def progress(self, canary: Canary) -> tuple[Sample, ...]:
-        """Counters of finished work of the model, and of tokens of the one that it streams from.
-
-        Requests that clients cancelled do not count: those of a hanging model would look like
-        progress. Triton's own counters move then for decoupled models, so they are left out there.
-        """
-        if canary.model == SERVER:
-            return ()
-        return tuple(sample for sample in self._metrics() if _is_progress(sample, canary))
+        return self.call("POST", f"/v2/repository/models/{model}/load", body, timeout_s).error
 
     def in_flight(self) -> float:
         """Requests that wait for a model, or that `llm` generates for."""
         names = (_PENDING, RUNNING.name, WAITING.name)
-        return sum(sample.value for sample in self._metrics() if sample.name in names)
+        return sum(sample.value for sample in self.metrics() if sample.name in names)
 
-    def _metrics(self) -> list[Sample]:
-        page = self._call("GET", "/metrics", port=self.ports.metrics).body.decode()
+    def metrics(self) -> list[Sample]:
+        """What the metrics page says now."""
+        page = self.call("GET", "/metrics", port=self.ports.metrics).body.decode()
         families = text_string_to_metric_families(page)
         return [sample for family in families for sample in family.samples]
 
-    def _json(self, method: str, path: str, body: dict[str, object] | None = None) -> Any:
-        answer = self._call(method, path, body)
-        try:
-            return json.loads(answer.body)
-        except ValueError as error:
-            raise NoAnswer(f"{method} {path}: HTTP {answer.status} without JSON") from error
-
-    def _call(
+    def call(
         self,
         method: str,
         path: str,
@@ -121,6 +98,8 @@ class TritonApi:
         timeout_s: float = TIMEOUT_S,
         port: int | None = None,
     ) -> Answer:
+        """At the HTTP port, unless another is given. No proxy is asked, whatever http_proxy says:
+        it would ask itself."""
         start_s = time.monotonic()
         connection = http.client.HTTPConnection(
             self.ports.asked_at, port or self.ports.http, timeout=timeout_s
@@ -136,12 +115,9 @@ class TritonApi:
         finally:
             connection.close()
 
-
-def _is_progress(sample: Sample, canary: Canary) -> bool:
-    name, labels = sample.name, sample.labels
-    model = labels.get("model")
-    if name == ITERATIONS.name or (name == TOKENS.name and labels.get("type") == "output"):
-        return model == canary.model or model in canary.calls
-    if name == REQUESTS.name:
-        return model == canary.model and labels.get("outcome") in ("ok", "failed")
-    return name == _EXECUTIONS and model == canary.model and not canary.decoupled
+    def _json(self, method: str, path: str, body: dict[str, object] | None = None) -> Any:
+        answer = self.call(method, path, body)
+        try:
+            return json.loads(answer.body)
+        except ValueError as error:
+            raise NoAnswer(f"{method} {path}: HTTP {answer.status} without JSON") from error

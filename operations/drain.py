@@ -13,12 +13,11 @@ from pathlib import Path
 
 import psutil
 
+from operations import model_processes
+from operations.model_processes import Instance
 from operations.ports import Ports
 from operations.server_process import ServerProcess
-from operations.supervisor import processes
-from operations.supervisor.processes import Instance
-from operations.supervisor.settings import SupervisorSettings
-from operations.supervisor.triton_api import NoAnswer, TritonApi
+from operations.triton_api import NoAnswer, TritonApi
 
 STEP_S = 0.1
 BUSY_SHARE = 0.02
@@ -43,7 +42,7 @@ class Activity:
 
     def __init__(self, pid: int, api: TritonApi) -> None:
         self._api = api
-        self._instances = processes.find(pid).living
+        self._instances = model_processes.find(pid).living
         self._used_s = cpu_s(self._instances)
         self._since_s = time.monotonic()
 
@@ -74,17 +73,15 @@ def unsent_bytes(ports: Ports, folder: Path = Path("/proc/net")) -> list[int]:
     return unsent
 
 
-def drain(
-    server: ServerProcess, api: TritonApi, settings: SupervisorSettings
-) -> tuple[bool, int | None]:
-    """SIGTERM, wait for `drain_s` at most until nothing is in flight, kill.
+def drain(server: ServerProcess, drain_s: float, idle_s: float) -> tuple[bool, int | None]:
+    """SIGTERM, wait for `drain_s` at most until nothing was in flight for `idle_s`, kill.
 
     Returns whether all requests were answered, and the exit status; None if it had to be killed.
     """
-    activity = Activity(server.pid, api)
+    activity = Activity(server.pid, server.api)
     server.terminate()
-    deadline_s = time.monotonic() + settings.drain_s
-    while (status := server.status()) is None and activity.idle_s() < settings.idle_s:
+    deadline_s = time.monotonic() + drain_s
+    while (status := server.status()) is None and activity.idle_s() < idle_s:
         if time.monotonic() > deadline_s:
             server.kill()
             return False, None

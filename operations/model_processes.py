@@ -67,24 +67,19 @@ def state(pid: int) -> State:
         status = psutil.Process(pid).status()
     except psutil.NoSuchProcess:
         return State.GONE
-    if status in _DEAD:
-        return State.DEAD
-    return State.STOPPED if status == psutil.STATUS_STOPPED else State.ALIVE
+    stopped = State.STOPPED if status == psutil.STATUS_STOPPED else State.ALIVE
+    return State.DEAD if status in _DEAD else stopped
 
 
-class OpenFiles(NamedTuple):
-    """How many files and connections a process has open, and may have."""
+def open_files(pid: int) -> tuple[int, int]:
+    """How many files and connections a process has open, and may have.
 
-    used: int
-    limit: int
-
-
-def open_files(pid: int) -> OpenFiles:
-    """None used where it is gone, or not ours to look at."""
+    None open where it is gone, or not ours to look at.
+    """
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
-        return OpenFiles(process.num_fds(), process.rlimit(psutil.RLIMIT_NOFILE)[0])
-    return OpenFiles(0, 1)
+        return process.num_fds(), process.rlimit(psutil.RLIMIT_NOFILE)[0]
+    return 0, 1
 
 
 def kill(instance: Instance) -> None:
