@@ -32,7 +32,7 @@ help:  ## list the commands
 setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minutes, once)
 
 .venv/.ready: requirements/build.lock requirements/torch-cpu.txt pyproject.toml client/pyproject.toml tools/triton_lint/pyproject.toml tools/traces/pyproject.toml
-	@$(PYTHON) -m builders.setup_check
+	@$(PYTHON) -m operations.setup_check
 	@echo "[setup 1/2] build and test environment: .venv (about 1.5 minutes) …"
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/torch-cpu.txt || { echo "torch+cpu is not on this machine's package indexes: add PyTorch's CPU index (PIP_EXTRA_INDEX_URL, see pytorch.org/get-started)" >&2; exit 1; }
@@ -41,7 +41,7 @@ setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minut
 	@touch $@
 
 .venv-serve/.ready: requirements/serve-cpu.lock pyproject.toml
-	@$(PYTHON) -m builders.setup_check
+	@$(PYTHON) -m operations.setup_check
 	@echo "[setup 2/2] serving environment, no torch: .venv-serve (about 0.5 minutes) …"
 	@$(PYTHON) -m venv .venv-serve
 	@.venv-serve/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/serve-cpu.lock

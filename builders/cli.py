@@ -153,12 +153,11 @@ def engines_gc(sku: str, dry_run: bool) -> int:
 @engine_options
 @click.option("--model", default="", help="Plan this spec alone.")
 @click.option("--max-load", is_flag=True, help="As published benchmarks: the LLM alone, full.")
-@click.option("--migrate", is_flag=True, help="What changes from an engine to the LLM API.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each model.")
-def plan(sku: str, models: str, model: str, migrate: bool, as_json: bool, **llm: Any) -> int:
+def plan(sku: str, models: str, model: str, as_json: bool, **llm: Any) -> int:
     """Say what a SKU would get, and why; exit status 1 when a model is refused."""
     options = LlmOptions(**llm)
-    planned = show.show_plans(load_sku(sku), model, _names(models), options, migrate, as_json)
+    planned = show.show_plans(load_sku(sku), model, _names(models), options, as_json)
     return 0 if planned else 1
 
 

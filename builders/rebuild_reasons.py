@@ -10,7 +10,7 @@ from builders import engine as engines
 from builders.checkpoint import open_checkpoint
 from builders.recipe import Recipe, engine_inputs, key_of
 from builders.spec import ModelSpec, Sku
-from ensembles.manifest import MANIFEST_FILE, Manifest, ManifestError, read_manifest
+from ensembles.manifest import MANIFEST_FILE, ManifestError, read_manifest
 
 _HASH_LENGTH = 64
 
@@ -49,24 +49,12 @@ def _differences(newest: Path, inputs: Mapping[str, Any]) -> list[str]:
         manifest = read_manifest(newest)
     except ManifestError as error:
         return [f"its newest engine can't be used: {error}"]
-    before, now = dict(_leaves(inputs_of(manifest))), dict(_leaves(json.loads(json.dumps(inputs))))
+    before, now = dict(_leaves(manifest.inputs)), dict(_leaves(json.loads(json.dumps(inputs))))
     names = sorted(before.keys() | now.keys())
     changed = [n for n in names if n in before and before[n] != now.get(n, "gone")]
-    added = [n for n in names if n not in before] if manifest.inputs else []
+    added = [n for n in names if n not in before]
     lines = [f"{n}: {_short(before[n])} → {_short(now.get(n, 'gone'))}" for n in changed]
-    lines += [f"{n}: new, {_short(now[n])}" for n in added]
-    return lines or [f"{newest} was made before manifests told their inputs"]
-
-
-def inputs_of(manifest: Manifest) -> Mapping[str, Any]:
-    """What was hashed; of manifests from before it was kept, what else they tell of it."""
-    if manifest.inputs:
-        return manifest.inputs
-    return {
-        "checkpoint": manifest.checkpoint_sha256,
-        "spec": {"precision": manifest.precision, "max_tokens": manifest.max_tokens},
-        "tools": manifest.versions,
-    }
+    return lines + [f"{n}: new, {_short(now[n])}" for n in added]
 
 
 def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

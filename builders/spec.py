@@ -135,6 +135,13 @@ class ModelSpec(_File):
         return self
 
     @property
+    def sizes(self) -> Architecture:
+        """Raises `BuildError` where nobody has told them."""
+        if self.architecture is None:
+            raise BuildError(f"builders/models/{self.name}.toml has no [architecture] table")
+        return self.architecture
+
+    @property
     def sampling_defaults(self) -> Sampling:
         """As the manifest carries them."""
         return Sampling(**self.sampling.model_dump())

@@ -42,7 +42,8 @@ def converted(spec: ModelSpec, file: Path) -> Path:
 
 def _key(spec: ModelSpec, file: Path) -> str:
     """A hash of everything that decides the folder's bytes, this code included."""
-    code = [sha256(source) for source in sorted(Path(__file__).parent.glob("*.py"))]
+    here = Path(__file__).parent
+    code = [sha256(source) for source in sorted([*here.glob("*.py"), *here.glob("*.toml")])]
     tools = [version("gguf"), version("tokenizers")]
     inputs = [sha256(file), spec.precision == "fp32", *code, *tools]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]

@@ -1,61 +1,25 @@
-"""tokenizer.json and its settings from a GGUF: text gets the ids that the model was trained with.
+"""tokenizer.json and its settings from a GGUF: text gets the ids of the model's training."""
 
-llama.cpp names how text is split before byte-pair merges, instead of keeping the rule itself. The
-rules are those of the models' own tokenizer.json, which llama.cpp's src/llama-vocab.cpp quotes.
-"""
-
-from dataclasses import dataclass
+import tomllib
+from pathlib import Path
 from typing import Any
 
 from builders.gguf.reader import Fields, GgufError
-
-_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
-_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-_LLAMA3 = (
-    rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}"
-    rf"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{_SPACES}"
-)
-_QWEN2 = _LLAMA3.replace("{1,3}", "")
-_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-_TEKKEN = (
-    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*"
-    rf"|\p{{N}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACES}"
-)
+from builders.llm_spec import SpecFile
 
 
-@dataclass(frozen=True)
-class _Splitting:
-    """How a byte-level tokenizer splits text: patterns, one after the other on what is left.
+class _Splitting(SpecFile):
+    """How a byte-level tokenizer splits text; splitting.toml says what its fields are."""
 
-    `whole_words`: a word in the vocabulary is one token whatever the merges say. `bos`: a text
-    begins with the model's first token unless the file says otherwise. `nfc`: text is composed.
-    """
-
-    patterns: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
     whole_words: bool = False
     bos: bool = False
     nfc: bool = False
 
 
-_LLAMA_BPE = _Splitting((_LLAMA3,), whole_words=True, bos=True)
-_DIGITS = _Splitting((r"\p{N}", _GPT2))
-_SPLITTINGS = {
-    "default": _Splitting((r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", "[0-9][0-9][0-9]")),
-    "gpt-2": _Splitting((_GPT2,)),
-    "smollm": _DIGITS,
-    "starcoder": _DIGITS,
-    "refact": _DIGITS,
-    "llama-bpe": _LLAMA_BPE,
-    "llama3": _LLAMA_BPE,
-    "llama-v3": _LLAMA_BPE,
-    "falcon3": _LLAMA_BPE,
-    "smaug-bpe": _Splitting((_LLAMA3,)),
-    "qwen2": _Splitting((_QWEN2,), nfc=True),
-    "deepseek-r1-qwen": _Splitting((_QWEN2,), nfc=True),
-    "tekken": _Splitting((_TEKKEN,), whole_words=True, bos=True),
-}
-"""By `tokenizer.ggml.pre`."""
+_ROWS = tomllib.loads(Path(__file__).with_name("splitting.toml").read_text(encoding="utf-8"))
+_SPLITTINGS = {name: _Splitting(**row) for row in _ROWS["splitting"] for name in row["names"]}
 
 _UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
 """Types of tokens in `tokenizer.ggml.token_type`; 1 is a normal one."""
@@ -85,7 +49,7 @@ class GgufTokenizer:
         if len(self._ids) < len(self.words):
             raise GgufError("field 'tokenizer.ggml.tokens' has a token twice")
         self._types = self._for_each_token("token_type", int)
-        self._splitting = _Splitting((), bos=True) if self._sentencepiece else self._named()
+        self._splitting = _Splitting(bos=True) if self._sentencepiece else self._named()
 
     def ids(self) -> dict[str, Any]:
         """The ids of generation_config.json; `eos_token_id` lists all that end an answer."""

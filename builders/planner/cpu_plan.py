@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from builders.errors import BuildError
 from builders.planner.llm_cost import GIB
 from builders.spec import ModelSpec, Precision, Sku
 
@@ -46,9 +45,7 @@ def _mib(gib: float) -> str:
 
 def plan_cpu(spec: ModelSpec, sku: Sku) -> CpuPlan:
     """From the spec and the placement; raises `BuildError` when the model's sizes aren't known."""
-    model = spec.architecture
-    if model is None:
-        raise BuildError(f"builders/models/{spec.name}.toml has no [architecture] table")
+    model = spec.sizes
     tokens = int(sku.place("llm").parameters["kv_cache_tokens"]) if spec.role == "llm" else 0
     kv_bytes = 2 * model.layers * model.kv_heads * model.head_dim * _KV_BYTES[spec.precision]
     weights = model.parameters * _WEIGHT_BYTES[spec.precision]

@@ -43,12 +43,10 @@ def plan_encoder(spec: ModelSpec, sku: Sku) -> EncoderPlan:
     """Raises `BuildError` when it can't fit, or its sizes aren't known."""
     if sku.gpu is None:
         raise BuildError(f"SKU '{sku.name}' has no GPU")
-    if spec.architecture is None:
-        raise BuildError(f"builders/models/{spec.name}.toml has no [architecture] table")
     memory, total = encoder_gib(spec), sku.gpu.memory_gib.value
     if memory > total:
         raise BuildError(f"'{spec.name}' needs {memory:.1f} GiB; one {sku.name} has {total}")
-    matrices = 2 * spec.architecture.layers * spec.architecture.layer_parameters * PASSAGE_TOKENS
+    matrices = 2 * spec.sizes.layers * spec.sizes.layer_parameters * PASSAGE_TOKENS
     rate = sku.gpu.dense_tflops.bf16.value * 1e12 * COMPUTE_EFFICIENCY / matrices
     batch = sku.place(spec.role).max_batch_size
     return EncoderPlan(sku.name, spec.name, spec.role, memory, batch, rate)

@@ -49,10 +49,8 @@ class Request:
 
     @property
     def architecture(self) -> Architecture:
-        """Sizes that the spec gives; raises `BuildError` where its spec doesn't tell."""
-        if self.spec.architecture is None:
-            raise BuildError(f"builders/models/{self.spec.name}.toml has no [architecture] table")
-        return self.spec.architecture
+        """Sizes that the spec gives; raises `BuildError` where it doesn't."""
+        return self.spec.sizes
 
 
 @dataclass(frozen=True)

@@ -78,5 +78,4 @@ def activation_bytes(on: Deployment, max_batch_size: int, max_num_tokens: int) -
 
 def encoder_gib(spec: ModelSpec) -> float:
     """GPU memory of an embedder or reranker in FP16."""
-    assert spec.architecture is not None, f"{spec.name} has no [architecture]"
-    return 2 * spec.architecture.parameters / GIB + ENCODER_OVERHEAD_GIB
+    return 2 * spec.sizes.parameters / GIB + ENCODER_OVERHEAD_GIB

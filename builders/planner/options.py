@@ -53,20 +53,10 @@ def llm_plan(
     sku: Sku, spec: ModelSpec, encoders: tuple[ModelSpec, ...], options: LlmOptions
 ) -> LlmPlan:
     """The plan for what `options` ask; `encoders` share the GPU. Raises `BuildError`."""
-    return plan_llm(
-        Request(
-            sku,
-            with_architecture(spec),
-            Workload(
-                options.isl, options.osl, options.concurrency, options.ttft_ms, options.itl_ms
-            ),
-            flavour=options.flavour,
-            precision=options.precision,
-            tp=options.tp,
-            pp=options.pp,
-            gpus=options.gpus,
-            encoders=tuple(map(with_architecture, encoders)),
-            tensorrt_llm=options.tensorrt_llm,
-            max_load=options.max_load,
-        )
+    workload = Workload(
+        options.isl, options.osl, options.concurrency, options.ttft_ms, options.itl_ms
     )
+    same = {field.name for field in fields(Request)} & {field.name for field in fields(options)}
+    choices = {name: getattr(options, name) for name in same}
+    own = tuple(map(with_architecture, encoders))
+    return plan_llm(Request(sku, with_architecture(spec), workload, encoders=own, **choices))

@@ -1,4 +1,4 @@
-"""A plan as text for people (table, bar, reasons) and as JSON for programs."""
+"""A plan as text for people (table, reasons) and as JSON for programs."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,9 +7,6 @@ from builders.planner.llm_cost import GIB
 from builders.planner.llm_plan import LlmPlan
 from builders.planner.memory import MemoryBudget
 from builders.planner.throughput import Performance
-
-BAR_WIDTH = 60
-_MARKS = "█▓▒░▚"
 
 
 def llm_json(plan: LlmPlan) -> dict[str, Any]:
@@ -56,19 +53,8 @@ def llm_text(plan: LlmPlan) -> Iterator[str]:
 
 def _budget_lines(budget: MemoryBudget) -> Iterator[str]:
     yield f"{'memory of one GPU':24}{budget.total:8.1f} GiB"
-    for mark, (name, gib) in zip(_MARKS, budget.parts(), strict=True):
-        yield f"  {mark} {name:20}{gib:8.1f}"
-    yield f"    {'spare':20}{budget.spare:8.1f}"
-    yield f"  |{bar(budget)}|"
-
-
-def bar(budget: MemoryBudget) -> str:
-    """The budget as one line of `BAR_WIDTH` characters; blanks are spare."""
-    text, end = "", 0.0
-    for mark, (_, gib) in zip(_MARKS, budget.parts(), strict=True):
-        end += gib / budget.total * BAR_WIDTH
-        text += mark * (round(end) - len(text))
-    return text.ljust(BAR_WIDTH)
+    for name, gib in (*budget.parts(), ("spare", budget.spare)):
+        yield f"    {name:20}{gib:8.1f}"
 
 
 def _performance_lines(plan: LlmPlan) -> Iterator[str]:

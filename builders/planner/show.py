@@ -1,6 +1,5 @@
 """Prints what would be built for a SKU, what to expect of it, and why."""
 
-import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -15,29 +14,21 @@ from builders.planner.options import LlmOptions, llm_plan
 from builders.planner.own_architecture import with_architecture
 from builders.planner.report import llm_json, llm_text
 from builders.spec import ModelSpec, Sku, load_model
-from builders.tensorrt_llm.migration import migration
 
 Plan = LlmPlan | EncoderPlan | CpuPlan
 
 
-def show_plans(
-    sku: Sku, model: str, models: list[str], options: LlmOptions, migrate: bool, as_json: bool
-) -> bool:
+def show_plans(sku: Sku, model: str, models: list[str], options: LlmOptions, as_json: bool) -> bool:
     """Print a plan or a refusal for every model; whether none was refused.
 
     `model` is planned alone; otherwise the pipeline's specs are, with `models` in place of those
-    of their roles. `migrate` prints what changes from an engine to the LLM API instead.
+    of their roles.
     """
     options.check(sku)
-    if migrate and sku.gpu is None:
-        raise BuildError(f"--migrate: for SKUs with a GPU, which '{sku.name}' does not have")
     is_complete = True
     for spec, encoders in _chosen(sku, model, models):
         try:
-            if migrate and spec.role == "llm":
-                _show_migration(sku, spec, encoders, options)
-            else:
-                _show(_plan(sku, spec, encoders, options), as_json)
+            _show(_plan(sku, spec, encoders, options), as_json)
         except BuildError as error:
             is_complete = False
             _show_refusal(sku, spec, error, as_json)
@@ -64,15 +55,6 @@ def _plan(sku: Sku, spec: ModelSpec, encoders: tuple[ModelSpec, ...], options: L
     if spec.role != "llm":
         return plan_encoder(spec, sku)
     return llm_plan(sku, spec, encoders, options)
-
-
-def _show_migration(
-    sku: Sku, spec: ModelSpec, encoders: tuple[ModelSpec, ...], options: LlmOptions
-) -> None:
-    engine = llm_plan(sku, spec, encoders, dataclasses.replace(options, flavour="engine"))
-    api = llm_plan(sku, spec, encoders, dataclasses.replace(options, flavour="llm-api"))
-    print(f"{spec.name} on {sku.name}: from {engine.candidate.name} to {api.candidate.name}")
-    print("\n".join(f"- {line}" for line in migration(engine.engine, api.engine)), end="\n\n")
 
 
 def _show(made: Plan, as_json: bool) -> None:

@@ -1,18 +1,20 @@
-"""model.yaml: the arguments of TensorRT-LLM's LLM API for one plan, and how to move there.
+"""model.yaml: the arguments of TensorRT-LLM's LLM API for one plan.
 
 The text is JSON, which is YAML, so that python_backends reads it with the standard library. Nothing
-here has run on a GPU. Which arguments there are: builders/tensorrt_llm/llm_api_keys.py.
+here has run on a GPU. Which arguments there are: llm_api_keys.toml.
 """
 
 import json
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.errors import BuildError
 from builders.gpu import GpuPrecision
+from builders.llm_spec import SpecFile
 from builders.spec import ModelSpec
-from builders.tensorrt_llm.llm_api_keys import KEYS, KeySet
 
 _CUDA_GRAPH_BATCH = 128
 """The library's default bound: each graph may take 200 MB, which the memory plan doesn't know."""
@@ -22,6 +24,24 @@ _NEWER = "quantization_config"
 QUANTIZED: dict[GpuPrecision, str] = {"fp8": "FP8", "nvfp4": "NVFP4", "w4a16-awq": "W4A16_AWQ"}
 """quant_algo of the checkpoints that the PyTorch backend takes; no SmoothQuant.
 The precision is the checkpoint's, not an argument."""
+
+
+class KeySet(SpecFile):
+    """The arguments of one release, and of those that are tables."""
+
+    top: frozenset[str]
+    nested: Mapping[str, frozenset[str]]
+
+    def unknown(self, arguments: Mapping[str, Any]) -> list[str]:
+        """Names that the release would refuse, nested ones with a dot."""
+        found = [name for name in arguments if name not in self.top]
+        for outer, known in self.nested.items():
+            found += [f"{outer}.{name}" for name in arguments.get(outer, {}) if name not in known]
+        return sorted(found)
+
+
+_TEXT = Path(__file__).with_name("llm_api_keys.toml").read_text(encoding="utf-8")
+KEYS = {release: KeySet(**keys) for release, keys in tomllib.loads(_TEXT).items()}
 
 
 def model_yaml(plan: EnginePlan, runtime: RuntimePlan, spec: ModelSpec, model: str = ".") -> str:

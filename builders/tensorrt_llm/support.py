@@ -1,80 +1,55 @@
-"""What TensorRT-LLM 1.2 can make a TensorRT engine of, as data; asked before hours are spent.
+"""What TensorRT-LLM 1.2 can make an engine of (support.toml): asked before hours are spent.
 
-Sources: facts/tensorrt-llm.md 1.1, 4.3 and 6 (the legacy support matrix and tuning guides), and
-NVIDIA/TensorRT-LLM at stored commits, none of which is known to be the tag v1.2.1:
-tensorrt_llm/builder.py 2a9abd95 (what `build` refuses and what it overrides), its plugin/plugin.py
-c20322ff, quantization/quantize_by_modelopt.py 585c7565, examples/models/core/qwen/README.md
-89fd9b74 (support matrix), examples/lookahead/README.md 83ab45a5.
+What `build` refuses and what it overrides: NVIDIA/TensorRT-LLM, tensorrt_llm/builder.py 2a9abd95.
 """
 
 import re
-from dataclasses import dataclass
+import tomllib
+from pathlib import Path
 
 from builders.engine_plan import EnginePlan
 from builders.errors import BuildError
 from builders.gpu import GpuPrecision, KvDtype
+from builders.llm_spec import SpecFile
 from builders.spec import LookaheadSpec
 
 RELEASE = (1, 2)
 """The only release whose flags are known here, and the last that builds engines: 1.3 removed
 `trtllm-build` and every convert_checkpoint.py."""
 
-_AMPERE, _ADA, _HOPPER = ("8.0", "8.6"), ("8.9",), ("9.0",)
-_BLACKWELL, _RTX_BLACKWELL = ("10.0", "10.3"), ("12.0",)
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one precision is made, and where it runs.
+class Recipe(SpecFile):
+    """How one precision is made, and on which compute capabilities it runs.
 
     `qformat` is the word of quantize.py; None: convert_checkpoint.py. The first of `kv_dtypes` is
     the one that NVIDIA recommends.
     """
 
-    qformat: str | None
+    qformat: str | None = None
     gemm_plugin: str
     capabilities: tuple[str, ...]
     kv_dtypes: tuple[KvDtype, ...]
 
 
-RECIPES: dict[GpuPrecision, Recipe] = {
-    "bf16": Recipe(None, "auto", _AMPERE + _ADA + _HOPPER + _BLACKWELL + _RTX_BLACKWELL, ("bf16",)),
-    "fp8": Recipe("fp8", "disable", _ADA + _HOPPER + _BLACKWELL + _RTX_BLACKWELL, ("fp8", "bf16")),
-    # builder.py: "SmoothQuant is not supported on SM>=100", meaning 100 to 119.
-    "int8-sq": Recipe(
-        "int8_sq", "auto", _AMPERE + _ADA + _HOPPER + _RTX_BLACKWELL, ("bf16", "int8")
-    ),
-    "w4a16-awq": Recipe("int4_awq", "auto", _AMPERE + _ADA + _HOPPER, ("bf16",)),
-    "nvfp4": Recipe("nvfp4", "nvfp4", _BLACKWELL + _RTX_BLACKWELL, ("fp8", "bf16")),
-}
-
-
-@dataclass(frozen=True)
-class Family:
+class Family(SpecFile):
     """Checkpoints that one convert_checkpoint.py takes: examples/models/core/<folder>."""
 
     folder: str
     precisions: tuple[GpuPrecision, ...]
 
 
-_LLAMA = Family("llama", ("bf16", "fp8", "int8-sq", "w4a16-awq", "nvfp4"))
+class _Support(SpecFile):
+    lora_modules: frozenset[str]
+    lookahead_precisions: tuple[GpuPrecision, ...]
+    recipes: dict[GpuPrecision, Recipe]
+    families: dict[str, Family]
+    """By the first of `architectures` in config.json."""
 
-FAMILIES: dict[str, Family] = {
-    "LlamaForCausalLM": _LLAMA,
-    "MistralForCausalLM": _LLAMA,
-    "Qwen2ForCausalLM": Family("qwen", ("bf16", "fp8", "int8-sq", "w4a16-awq")),
-}
-"""By the first of `architectures` in config.json. Left out: Qwen3. The sources map it to the
-same converter, but README 89fd9b74 documents it on the PyTorch backend alone."""
 
-LORA_MODULES = frozenset(
-    {"attn_qkv", "attn_q", "attn_k", "attn_v", "attn_dense"}
-    | {"mlp_h_to_4h", "mlp_4h_to_h", "mlp_gate"}
+_SUPPORT = _Support(
+    **tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 )
-"""Modules of dense decoders, out of `LoraManager.LORA_MODULE_IDS` (comment in the backend's
-config.pbtxt, 2a9abd95)."""
-
-LOOKAHEAD_PRECISIONS: tuple[GpuPrecision, ...] = ("bf16", "fp8")
+RECIPES, FAMILIES = _SUPPORT.recipes, _SUPPORT.families
 
 
 def has_paged_context(plan: EnginePlan) -> bool:
@@ -97,9 +72,9 @@ def refuse(plan: EnginePlan, architecture: str) -> None:
     _refuse_release(plan)
     _refuse_precision(plan, architecture)
     _refuse_cache(plan)
-    if plan.lora and (unknown := sorted(set(plan.lora.targets) - LORA_MODULES)):
+    if plan.lora and (unknown := sorted(set(plan.lora.targets) - _SUPPORT.lora_modules)):
         raise BuildError(
-            f"LoRA targets {', '.join(unknown)}: unknown; possible: {_names(LORA_MODULES)}"
+            f"LoRA targets {', '.join(unknown)}: unknown; possible: {_names(_SUPPORT.lora_modules)}"
         )
     if plan.lookahead:
         _refuse_lookahead(plan, plan.lookahead)
@@ -147,10 +122,10 @@ def _refuse_cache(plan: EnginePlan) -> None:
 
 
 def _refuse_lookahead(plan: EnginePlan, lookahead: LookaheadSpec) -> None:
-    if plan.precision not in LOOKAHEAD_PRECISIONS or plan.pp > 1:
+    if plan.precision not in _SUPPORT.lookahead_precisions or plan.pp > 1:
         raise BuildError(
             f"lookahead decoding with {plan.precision} and pp {plan.pp}: not supported; possible: "
-            f"{', '.join(LOOKAHEAD_PRECISIONS)} with pp 1"
+            f"{', '.join(_SUPPORT.lookahead_precisions)} with pp 1"
         )
     least = least_num_tokens(lookahead, plan.max_batch_size)
     if plan.max_num_tokens < least:

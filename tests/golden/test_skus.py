@@ -13,7 +13,7 @@ from builders.planner.llm_plan import LlmPlan, Request
 from builders.planner.plan import plan_llm
 from builders.planner.throughput import Workload
 from builders.spec import load_model, load_sku, sku_names
-from builders.tensorrt_llm.backend_config import engine_config, parameters
+from builders.tensorrt_llm.backend_config import engine_config
 from builders.tensorrt_llm.build_commands import build_commands
 from builders.tensorrt_llm.llm_api import model_yaml
 
@@ -33,9 +33,8 @@ def plan(sku: str, flavour: str) -> LlmPlan:
 def text(sku: str) -> str:
     engine, api = plan(sku, "engine"), plan(sku, "llm-api")
     arguments = model_yaml(api.engine, api.runtime, api.request.spec, "checkpoint")
-    lines = [
-        f"{k}: {v}" for k, v in sorted(parameters(engine.engine, engine.runtime, ENGINE).items())
-    ]
+    parameters = engine_config(engine.engine, engine.runtime, ENGINE).parameters
+    lines = [f"{key}: {parameters[key].string_value}" for key in sorted(parameters)]
     return "\n".join(
         [
             *("# engine flavour: commands", commands(engine)),

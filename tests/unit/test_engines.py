@@ -1,6 +1,5 @@
 """Engines that are there: why one would be made again, and which may go."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -81,21 +80,6 @@ def test_tools_that_come_and_go_are_told(checkpoint):
         "tools.torch: 1.0 → gone",
         "tools.olive: new, 1.0",
     ]
-
-
-def rewrite(folder: Path, **changes: object) -> None:
-    fields = json.loads((folder / MANIFEST_FILE).read_text()) | changes
-    (folder / MANIFEST_FILE).write_text(json.dumps(fields))
-
-
-def test_manifests_from_before_inputs_were_kept_tell_what_they_can(checkpoint):
-    folder = build(spec_of(checkpoint))
-    rewrite(folder, inputs={})
-    assert rebuild_reasons(spec_of(checkpoint, precision="bf16"), SKU) == [
-        "spec.precision: fp32 → bf16"
-    ]
-    (line,) = rebuild_reasons(spec_of(checkpoint, sampling=SamplingSpec(top_k=3)), SKU)
-    assert line == f"{folder} was made before manifests told their inputs"
 
 
 def test_the_newest_engine_is_compared_with(checkpoint):

@@ -1,4 +1,4 @@
-"""model.yaml of TensorRT-LLM's LLM API: known arguments only, and the way there from engines."""
+"""model.yaml of TensorRT-LLM's LLM API: known arguments only."""
 
 import json
 from pathlib import Path
@@ -8,12 +8,8 @@ import pytest
 from builders.engine_plan import RuntimePlan
 from builders.errors import BuildError
 from builders.spec import LookaheadSpec, LoraSpec
-from builders.tensorrt_llm.backend_config import LEFT_OUT, parameters
-from builders.tensorrt_llm.llm_api import check_checkpoint, model_yaml
-from builders.tensorrt_llm.llm_api_keys import KEYS
-from builders.tensorrt_llm.migration import BUILD_MAP, KEY_MAP, migration
+from builders.tensorrt_llm.llm_api import KEYS, check_checkpoint, model_yaml
 from tests.fakes.plans import RUNTIME, engine_plan, llm_spec
-from tests.fakes.trtllm import build, quantization
 
 KEY_SET = KEYS["1.2.1"]
 
@@ -110,38 +106,3 @@ def test_the_checkpoint_must_have_the_plans_precision(tmp_path):
     check_checkpoint(api_plan("fp8"), checkpoint_with(tmp_path, "hf_quant_config.json", notes))
     with pytest.raises(BuildError, match="needs a checkpoint quantized to nothing"):
         check_checkpoint(api_plan("bf16"), tmp_path)
-
-
-def test_migration_names_what_is_removed_mapped_and_lost():
-    old = engine_plan("int8-sq", kv_dtype="int8", lookahead=LookaheadSpec())
-    lines = migration(old, api_plan(max_batch_size=128, tensorrt_llm="1.2.1"))
-    assert "precision int8-sq → fp8" in lines
-    assert "max_batch_size 64 → 128" in lines
-    assert any("no convert_checkpoint.py, quantize.py or trtllm-build" in line for line in lines)
-    assert "precision is the checkpoint's: a checkpoint quantized to FP8" in "\n".join(lines)
-    for key, name in KEY_MAP.items():
-        assert f"config.pbtxt: {key} → model.yaml: {name}" in lines
-    assert sum("not offered" in line for line in lines) == 3
-
-
-def test_migration_of_equal_plans_says_no_differences():
-    lines = migration(engine_plan("bf16"), api_plan("bf16"))
-    assert not any(line.startswith(("precision ", "tp ")) and " → " in line for line in lines)
-    assert not any("not offered" in line for line in lines)
-    with pytest.raises(BuildError, match="possible: from engine to llm-api"):
-        migration(api_plan(), api_plan())
-
-
-def test_both_sides_of_the_maps_exist():
-    plan = engine_plan(lora=LoraSpec(), lookahead=LookaheadSpec())
-    assert KEY_MAP.keys() <= parameters(plan, RUNTIME, Path("/e")).keys() | LEFT_OUT.keys()
-    flags = {
-        option
-        for made in (build.parser(), quantization.parser())
-        for option in made._option_string_actions
-    }
-    assert BUILD_MAP.keys() <= flags
-    for name in (*KEY_MAP.values(), *BUILD_MAP.values()):
-        outer, _, inner = name.partition(".")
-        assert outer in KEY_SET.top
-        assert not inner or inner in KEY_SET.nested.get(outer, {inner})

@@ -15,7 +15,7 @@ from builders.planner.llm_cost import GIB, Deployment
 from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmPlan, Request
 from builders.planner.own_architecture import architecture_of
 from builders.planner.plan import Refusal, plan_llm
-from builders.planner.report import BAR_WIDTH, bar, llm_text
+from builders.planner.report import llm_text
 from builders.planner.throughput import Workload, performance
 from builders.spec import (
     GpuOptions,
@@ -199,14 +199,6 @@ def test_a_release_without_engines_is_refused_with_the_reason():
         plan_llm(request(tensorrt_llm="1.3.0"))
 
 
-def test_migration_says_what_changes(capsys):
-    line = "plan --sku h100-sxm-80gb --model llama-3.1-8b --migrate"
-    assert main(line.split()) == 0
-    said = capsys.readouterr().out
-    assert "no convert_checkpoint.py, quantize.py or trtllm-build any more" in said
-    assert "enable_chunked_context → model.yaml: enable_chunked_prefill" in said
-
-
 def test_a_split_that_does_not_divide_the_heads():
     with pytest.raises(BuildError, match=r"tp 3: does not divide the 32 attention heads.*1, 2, 4"):
         plan_llm(request(tp=3))
@@ -261,12 +253,11 @@ def test_options_of_the_spec_reach_the_engine():
     json.dumps(plan.engine.to_json())
 
 
-def test_the_bar_shows_the_budget():
+def test_the_text_shows_the_budget():
     plan = plan_llm(request())
-    drawn = bar(plan.budget)
-    assert len(drawn) == BAR_WIDTH
-    assert drawn.count("▚") == pytest.approx(plan.budget.kv_cache / plan.budget.total * 60, abs=1)
-    assert any(drawn in line for line in llm_text(plan))
+    shown = {line[:24].strip(): line[24:].strip() for line in llm_text(plan)}
+    assert shown["KV cache"] == f"{plan.budget.kv_cache:.1f}"
+    assert shown["spare"] == f"{plan.budget.spare:.1f}"
 
 
 def test_the_command_prints_one_object(capsys):
@@ -300,7 +291,7 @@ def test_the_cpu_sku_is_planned_from_its_placement(capsys):
     assert capsys.readouterr().out.count("speed is not modelled") == 3
 
 
-@pytest.mark.parametrize("option", ["--migrate", "--precision=fp8", "--tp=2", "--flavour=engine"])
+@pytest.mark.parametrize("option", ["--precision=fp8", "--tp=2", "--flavour=engine"])
 def test_what_only_a_gpu_has_is_refused_on_the_cpu(capsys, option):
     assert main(["plan", "--sku", "cpu", option]) == 1
     assert f"{option.partition('=')[0]}: for SKUs with a GPU" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from builders.setup_check import faults
+from operations.setup_check import faults
 
 
 def test_a_folder_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
-from builders.tensorrt_llm.backend_tensors import INPUTS, OUTPUTS
+from builders.tensorrt_llm.backend_config import FIXED
 from python_backends.engines import tensorrt_llm_backend as backend
 from python_backends.engines.llm_engine import Delta, GenerationParams
 from python_backends.engines.load import load_llm_engine
@@ -107,13 +107,18 @@ def test_every_tensor_is_declared_alike_by_the_backend():
 
 
 def test_the_stand_in_has_the_tensors_that_builders_write():
-    config = text_format.Parse(STAND_IN.read_text(), schema.ModelConfig())
-    found = {
-        t.name: (tuple(t.dims), t.HasField("reshape"), t.optional, t.allow_ragged_batch)
-        for t in config.input
-    }
-    assert found == {row.name: (row.dims, *(flag in row.flags for flag in "ROG")) for row in INPUTS}
-    assert {t.name: tuple(t.dims) for t in config.output} == {r.name: r.dims for r in OUTPUTS}
+    stand_in, written = (
+        text_format.Parse(path.read_text(), schema.ModelConfig()) for path in (STAND_IN, FIXED)
+    )
+    found, expected = (
+        {
+            t.name: (tuple(t.dims), t.HasField("reshape"), t.optional, t.allow_ragged_batch)
+            for t in config.input
+        }
+        for config in (stand_in, written)
+    )
+    assert found == expected
+    assert {t.name: t.dims for t in stand_in.output} == {t.name: t.dims for t in written.output}
 
 
 def test_a_greedy_request():

@@ -1,6 +1,6 @@
 """What this machine lacks for setting up, in one sentence a fault; standard library only.
 
-Run by any Python before an environment exists: `python3 -m builders.setup_check`.
+Run by any Python before an environment exists: `python3 -m operations.setup_check`.
 """
 
 import ctypes.util
