@@ -42,7 +42,7 @@ class BuildLog:
                 stdout=output,
                 stderr=output,
                 env=os.environ | environment,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
         if done.returncode:
             raise BuildError(f"{Path(command[0]).name} {_fate(done.returncode)}")
@@ -72,7 +72,10 @@ def _fate(status: int) -> str:
     return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
-def _end_with_parent() -> None:
-    """An orphan would go on writing into the folder that the next build makes anew."""
+def end_with_parent() -> None:
+    """In a new process: ask Linux to end it when who started it is gone, however that came about.
+
+    An orphan of a build would go on writing into the folder that the next one makes anew.
+    """
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

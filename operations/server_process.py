@@ -1,7 +1,6 @@
 """A tritonserver that is started, waited for, signalled and stopped, whatever its command line."""
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import re
@@ -17,6 +16,7 @@ from typing import IO
 
 import psutil
 
+from builders.build_log import end_with_parent
 from operations.admin_key import admin_key, restrictions
 from operations.ports import LOOPBACK, Ports, without_proxy
 from operations.shared_memory import SharedMemory
@@ -240,12 +240,6 @@ def _prepare_process() -> None:
     end_with_parent()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MAX_OPEN_FILES)), hard))
-
-
-def end_with_parent() -> None:
-    """Ask Linux to end the server when whoever started it is gone, however that came about."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def _is_server(process: psutil.Process) -> bool:

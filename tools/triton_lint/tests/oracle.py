@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from builders.build_log import end_with_parent
 from operations.ports import free_ports
 from operations.preflight import probe
 from operations.server import ENVIRONMENT, environment_variables, link_backends
-from operations.server_process import end_with_parent
 
 STAND_INS = (
     "onnxruntime",
