@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prometheus_client.samples import Sample
 
 from builders.served_models import PYTHON_MODELS, PythonModel
-from ensembles.contracts import LLM
+from ensembles.contracts import LLM, TOKENIZER
 from ensembles.graph import full_dims
 from ensembles.metrics import ITERATIONS, REQUESTS, TOKENS
 from ensembles.tensors import DType, TensorSpec
@@ -16,6 +16,12 @@ from operations.triton_api import Answer, TritonApi
 
 _SAMPLES = {DType.STRING: "canary", DType.BOOL: False, DType.INT32: 0}
 """INT32 are indexes; others get 1, which is a token id and its mask."""
+_VALUES = {"operation": "list"}
+"""Of inputs that do not take any value, by name."""
+_CHOSEN = {LLM.name: "text_input", TOKENIZER.name: "input_text"}
+"""One of two inputs is needed, so neither is required."""
+_NO_COLLECTION = f"collection: there is no '{_SAMPLES[DType.STRING]}'"
+"""Who searches has looked for it, and so lives."""
 _EXECUTIONS = "nv_inference_exec_count"
 
 
@@ -37,6 +43,11 @@ class Canary:
             return api.call("GET", self.path, timeout_s=timeout_s)
         body = self.body | {"id": f"canary-{self.model}-{time.monotonic_ns()}"}
         return api.call("POST", self.path, body, timeout_s)
+
+    def fault(self, answer: Answer) -> str:
+        """What is wrong with the model; nothing where a queue is full."""
+        lives = answer.is_busy or _NO_COLLECTION in answer.error
+        return "" if lives else answer.error
 
     def progress(self, api: TritonApi) -> tuple[Sample, ...]:
         """Counters of finished work of the model, and of tokens of the one that it streams from.
@@ -68,18 +79,21 @@ def canaries() -> tuple[Canary, ...]:
 
 def _canary(model: PythonModel) -> Canary:
     contract, path = model.contract, f"/v2/models/{model.contract.name}/"
-    required = [spec for spec in contract.inputs if not spec.optional]
+    chosen = _CHOSEN.get(contract.name)
+    specs = [spec for spec in contract.inputs if not spec.optional or spec.name == chosen]
     if not contract.decoupled and not model.graph:
-        inputs = [_input(spec, contract.batched) for spec in required]
+        inputs = [_input(spec, contract.batched) for spec in specs]
         return Canary(contract.name, f"{path}infer", {"inputs": inputs})
-    if contract is LLM:  # takes a prompt or messages, so it requires neither
-        required = [spec for spec in contract.inputs if spec.name == "text_input"]
-    body = {spec.name: _SAMPLES.get(spec.dtype, 1) for spec in required} | {"max_tokens": 1}
+    body = {spec.name: _value(spec) for spec in specs} | {"max_tokens": 1}
     calls = frozenset(step.model.name for step in model.graph.steps) if model.graph else frozenset()
     return Canary(contract.name, f"{path}generate", body, True, calls)
 
 
 def _input(spec: TensorSpec, batched: bool) -> dict[str, object]:
     shape = [1 if size < 0 else size for size in full_dims(spec, batched)]
-    values = [_SAMPLES.get(spec.dtype, 1)] * math.prod(shape)
+    values = [_value(spec)] * math.prod(shape)
     return {"name": spec.name, "datatype": spec.dtype.value, "shape": shape, "data": values}
+
+
+def _value(spec: TensorSpec) -> object:
+    return _VALUES.get(spec.name, _SAMPLES.get(spec.dtype, 1))

@@ -163,7 +163,7 @@ class Watch:
         return found
 
     def _fault(self, canary: Canary) -> Finding:
-        """Ask, and say what is wrong; a full queue is not, nor is a late answer of a busy model."""
+        """Ask, and say what is wrong; a late answer of a busy model is not."""
         progress: object = None
         if self._no_room:
             return Finding(self._no_room)
@@ -177,8 +177,8 @@ class Watch:
                 if canary.progress(self._api) == progress:
                     return Finding("no answer to its canary, no progress", Cause.STUCK)
             return Finding()
-        if answer.error and not answer.is_busy:
-            return Finding(f"answers its canary with an error: {answer.error}", Cause.FAILING)
+        if fault := canary.fault(answer):
+            return Finding(f"answers its canary with an error: {fault}", Cause.FAILING)
         if not answer.error and canary.model != SERVER:
             self._journal.canary_s.labels(canary.model).observe(answer.seconds)
         return Finding()

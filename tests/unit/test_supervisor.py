@@ -1,5 +1,6 @@
 """The supervisor's decisions: on states, times and text, without processes or sockets."""
 
+import json
 import os
 import shutil
 import signal
@@ -104,6 +105,23 @@ def test_canaries_are_small_and_complete() -> None:
     assert by_model["rag_cancellable"].calls >= {"llm", "embedder"}
     (ids, mask) = by_model["embedder"].body["inputs"]  # type: ignore[misc]
     assert ids["shape"] == [1, 1] and mask["data"] == [1]
+
+
+def test_models_with_a_choice_are_asked_what_they_answer() -> None:
+    by_model = {canary.model: canary for canary in canaries()}
+    asked = {
+        model: [(each["name"], each["data"]) for each in by_model[model].body["inputs"]]  # type: ignore[attr-defined]
+        for model in ("tokenizer", "collections")
+    }
+    assert asked["tokenizer"] == [("input_text", ["canary"])]
+    assert asked["collections"] == [("operation", ["list"])]
+
+
+def test_who_finds_no_collection_lives() -> None:
+    (search,) = (canary for canary in canaries() if canary.model == "vector_search")
+    body = {"error": "collection: there is no 'canary'; there are none yet"}
+    assert search.fault(Answer(400, json.dumps(body).encode(), 0.1)) == ""
+    assert search.fault(Answer(400, b'{"error": "no store"}', 0.1)) == "no store"
 
 
 PAGE = """\
