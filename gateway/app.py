@@ -16,17 +16,40 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway import probes
 from gateway.bounds import BoundedBody
 from gateway.errors import BadRequest, GatewayError
-from gateway.protocols import openai_chat, openai_completions, openai_embeddings, openai_models
+from gateway.protocols import (
+    anthropic_messages,
+    cohere_chat,
+    cohere_embed,
+    cohere_rerank,
+    nim_ranking,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_models,
+    openai_responses,
+    tei,
+)
+from gateway.protocols.anthropic_messages import ANTHROPIC
+from gateway.protocols.cohere_errors import COHERE
 from gateway.protocols.exchange import Protocol
+from gateway.protocols.nim_ranking import NIM
 from gateway.protocols.openai_errors import OPENAI
+from gateway.protocols.tei import TEI
 from gateway.service import open_service
 from gateway.settings import Settings
 
 PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = (
+    (anthropic_messages.router, ANTHROPIC),
+    (cohere_chat.router, COHERE),
+    (cohere_embed.router, COHERE),
+    (cohere_rerank.router, COHERE),
+    (nim_ranking.router, NIM),
     (openai_chat.router, OPENAI),
     (openai_completions.router, OPENAI),
     (openai_embeddings.router, OPENAI),
     (openai_models.router, OPENAI),
+    (openai_responses.router, OPENAI),
+    (tei.router, TEI),
 )
 """Every API with its errors; OpenAI's are those of paths that no API has."""
 

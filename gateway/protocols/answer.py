@@ -1,7 +1,8 @@
 """A whole answer out of its events, and where its citations stand in answer and documents."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from gateway.call import Document, Event, Finished, Quote, Source, Sources, Text, Usage
@@ -42,13 +43,30 @@ class Answer:
         return self.end.usage
 
 
-async def collect(events: AsyncIterator[Event]) -> Answer:
+async def collect(events: AsyncGenerator[Event, None]) -> Answer:
     """The whole answer; raises `GatewayError`."""
     answer = Answer()
-    async for event in events:
-        answer.add(event)
+    async with aclosing(events):
+        async for event in events:
+            answer.add(event)
     _ = answer.end
     return answer
+
+
+async def texts(answer: Answer, events: AsyncGenerator[Event, None]) -> AsyncGenerator[str, None]:
+    """The texts as they come, while `answer` grows; raises `GatewayError`.
+
+    The first is empty: it says that the upstream has taken the call, so that a stream may begin.
+    """
+    async with aclosing(events):
+        first = answer.add(await anext(events))
+        yield ""
+        if first:
+            yield first
+        async for event in events:
+            if text := answer.add(event):
+                yield text
+    _ = answer.end
 
 
 @dataclass(frozen=True, slots=True)

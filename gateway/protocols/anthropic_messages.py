@@ -4,14 +4,26 @@
 block. Usage and citations are known at the end only, so a stream brings both there.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Literal
 
+from fastapi import APIRouter, Request
 from pydantic import Field
+from starlette.responses import Response
 
 from gateway.call import Document, Event, Generate, Message, Sampling, Usage
 from gateway.errors import BadRequest, GatewayError
-from gateway.protocols.answer import Answer, Citation, citations
+from gateway.protocols.answer import Answer, Citation, citations, collect, texts
+from gateway.protocols.exchange import (
+    Complete,
+    Protocol,
+    Streaming,
+    document,
+    json_body,
+    new_call,
+    service,
+)
 from gateway.protocols.reading import (
     Body,
     Content,
@@ -23,8 +35,11 @@ from gateway.protocols.reading import (
     refuse_thinking,
     text_of,
 )
+from gateway.protocols.sse import named_sse, typed_events
 
 Json = dict[str, Any]
+
+router = APIRouter(tags=["Anthropic"])
 
 ERROR_TYPES = {
     400: "invalid_request_error",
@@ -38,10 +53,6 @@ ERROR_TYPES = {
 }
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "ungrounded": "end_turn"}
 """The engine doesn't say which stop word ended an answer, so `stop_sequence` is always null."""
-
-
-class CitationsOption(Body):
-    enabled: bool = False
 
 
 class BlockPart(Part):
@@ -91,21 +102,34 @@ class MessagesRequest(CountRequest):
     service_tier: str | None = None
 
 
-def parse(body: Any) -> MessagesRequest:
-    """Raises `BadRequest`."""
-    request = read(MessagesRequest, body)
-    _refuse(request)
-    refuse_given(
-        request, ("container", "mcp_servers", "context_management"), "it is Anthropic's own service"
-    )
-    return request
+@router.post("/v1/messages", openapi_extra=document(MessagesRequest))
+async def messages(request: Request) -> Response:
+    """Answer the last message."""
+    body = read(MessagesRequest, json_body(request))
+    call = new_call(request, generate(body))
+    name, events = f"msg_{call.request_id}", service(request).handler(call)
+    if body.stream:
+        return Streaming(call, typed_events(stream(body, name, events)), ANTHROPIC)
+    return Complete(call, _whole(body, name, events))
 
 
-def parse_count(body: Any) -> CountRequest:
-    """Raises `BadRequest`."""
-    request = read(CountRequest, body)
-    _refuse(request)
-    return request
+@router.post("/v1/messages/count_tokens", openapi_extra=document(CountRequest))
+async def count_tokens(request: Request) -> Response:
+    """Count the tokens of a request by generating one token."""
+    body = read(CountRequest, json_body(request))
+    call = new_call(request, counting(body))
+    return Complete(call, _count(service(request).handler(call)))
+
+
+async def _whole(body: MessagesRequest, name: str, events: AsyncGenerator[Event, None]) -> Json:
+    return response(body, name, await collect(events))
+
+
+async def _count(events: AsyncGenerator[Event, None]) -> Json:
+    return count_response(await collect(events))
+
+
+# --- requests ------------------------------------------------------------------------------
 
 
 def _refuse(request: CountRequest) -> None:
@@ -124,6 +148,9 @@ def _refuse(request: CountRequest) -> None:
 
 def generate(request: MessagesRequest) -> Generate:
     """Raises `BadRequest`."""
+    refuse_given(
+        request, ("container", "mcp_servers", "context_management"), "it is Anthropic's own service"
+    )
     sampling = Sampling(
         max_tokens=request.max_tokens,
         temperature=request.temperature,
@@ -140,6 +167,7 @@ def counting(request: CountRequest) -> Generate:
 
 
 def _generate(request: CountRequest, sampling: Sampling, stream: bool) -> Generate:
+    _refuse(request)
     system = text_of(request.system, "system") if request.system else ""
     return Generate(
         model=request.model,
@@ -273,15 +301,16 @@ def _usage(usage: Usage) -> Json:
 
 
 async def stream(
-    request: MessagesRequest, message_id: str, events: AsyncIterator[Event]
-) -> AsyncIterator[Json]:
-    """The stream's events, `type` first; raises `GatewayError` in the middle."""
+    request: MessagesRequest, message_id: str, events: AsyncGenerator[Event, None]
+) -> AsyncGenerator[Json, None]:
+    """The stream's events; raises `GatewayError`."""
     answer = Answer()
-    yield {"type": "message_start", "message": _message_start(request, message_id)}
-    empty = {"type": "text", "text": "", "citations": None}
-    yield {"type": "content_block_start", "index": 0, "content_block": empty}
-    async for event in events:
-        if text := answer.add(event):
+    async with aclosing(texts(answer, events)) as pieces:
+        await anext(pieces)
+        yield {"type": "message_start", "message": _message_start(request, message_id)}
+        empty = {"type": "text", "text": "", "citations": None}
+        yield {"type": "content_block_start", "index": 0, "content_block": empty}
+        async for text in pieces:
             yield _block_delta({"type": "text_delta", "text": text})
     for last in _last_events(request, answer):
         yield last
@@ -306,11 +335,10 @@ def _block_delta(delta: Json) -> Json:
     return {"type": "content_block_delta", "index": 0, "delta": delta}
 
 
-def error_body(error: GatewayError, request_id: str) -> Json:
+def error_body(error: GatewayError) -> Json:
     """An error response; the same object is the `error` event of a stream."""
     kind = ERROR_TYPES.get(error.status, "api_error")
-    return {
-        "type": "error",
-        "error": {"type": kind, "message": str(error)},
-        "request_id": request_id,
-    }
+    return {"type": "error", "error": {"type": kind, "message": str(error)}}
+
+
+ANTHROPIC = Protocol(error_body, lambda error: named_sse("error", error_body(error)))

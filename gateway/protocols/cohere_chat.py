@@ -1,17 +1,32 @@
 """Cohere's `/v2/chat`, with `documents` and citations; citations come behind the text."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Literal
 
+from fastapi import APIRouter, Request
 from pydantic import Field
+from starlette.responses import Response
 
 from gateway.call import Event, Generate, Message, Sampling, Usage
-from gateway.errors import BadRequest, GatewayError
-from gateway.protocols.answer import Answer, Citation, citations
+from gateway.errors import BadRequest
+from gateway.protocols.answer import Answer, Citation, citations, collect, texts
+from gateway.protocols.cohere_errors import COHERE
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
-from gateway.protocols.reading import Body, Content, read, refuse_given, refuse_thinking, text_of
+from gateway.protocols.exchange import Complete, Streaming, document, json_body, new_call, service
+from gateway.protocols.reading import (
+    Body,
+    Content,
+    read,
+    refuse_given,
+    refuse_thinking,
+    text_of,
+)
+from gateway.protocols.sse import DONE, typed_events
 
 Json = dict[str, Any]
+
+router = APIRouter(tags=["Cohere"])
 
 FINISH_REASONS = {"stop": "COMPLETE", "length": "MAX_TOKENS", "ungrounded": "COMPLETE"}
 """The engine doesn't say whether a stop word ended an answer, so STOP_SEQUENCE never comes."""
@@ -44,19 +59,33 @@ class ChatRequest(Body):
     thinking: Any = None
 
 
-def parse(body: Any) -> ChatRequest:
-    """Raises `BadRequest`."""
-    request = read(ChatRequest, body)
+@router.post("/v2/chat", openapi_extra=document(ChatRequest))
+async def chat(request: Request) -> Response:
+    """Answer the last message, from the documents if there are some."""
+    body = read(ChatRequest, json_body(request))
+    call = new_call(request, generate(body))
+    events = service(request).handler(call)
+    if body.stream:
+        chunks = typed_events(stream(body, call.request_id, events), DONE)
+        return Streaming(call, chunks, COHERE)
+    return Complete(call, _whole(body, call.request_id, events))
+
+
+async def _whole(body: ChatRequest, name: str, events: AsyncGenerator[Event, None]) -> Json:
+    return response(body, name, await collect(events))
+
+
+def _refuse(request: ChatRequest) -> None:
     refuse_given(request, ("tools", "strict_tools", "tool_choice"), "this model calls no tools")
     refuse_given(request, ("logprobs",), "the engine gives none")
     if (request.response_format or {}).get("type", "text") != "text":
         raise BadRequest("response_format: only text is possible", field="response_format")
     refuse_thinking(request.thinking)
-    return request
 
 
 def generate(request: ChatRequest) -> Generate:
     """Raises `BadRequest`."""
+    _refuse(request)
     sampling = Sampling(
         max_tokens=request.max_tokens,
         temperature=request.temperature,
@@ -131,18 +160,16 @@ def _usage(usage: Usage) -> Json:
 
 
 async def stream(
-    request: ChatRequest, answer_id: str, events: AsyncIterator[Event]
-) -> AsyncIterator[Json]:
-    """The stream's events, `type` first; raises `GatewayError` in the middle."""
+    request: ChatRequest, answer_id: str, events: AsyncGenerator[Event, None]
+) -> AsyncGenerator[Json, None]:
+    """The stream's events; raises `GatewayError`."""
     answer = Answer()
-    yield {
-        "type": "message-start",
-        "id": answer_id,
-        "delta": {"message": {"role": "assistant", "content": [], "citations": []}},
-    }
-    yield _content("content-start", {"type": "text", "text": ""})
-    async for event in events:
-        if text := answer.add(event):
+    async with aclosing(texts(answer, events)) as pieces:
+        await anext(pieces)
+        start = {"role": "assistant", "content": [], "citations": []}
+        yield {"type": "message-start", "id": answer_id, "delta": {"message": start}}
+        yield _content("content-start", {"type": "text", "text": ""})
+        async for text in pieces:
             yield _content("content-delta", {"text": text})
     for index, found in enumerate(_cited(request, answer)):
         yield {"type": "citation-start", "index": index, "delta": {"message": {"citations": found}}}
@@ -154,13 +181,3 @@ async def stream(
 
 def _content(kind: str, content: Json) -> Json:
     return {"type": kind, "index": 0, "delta": {"message": {"content": content}}}
-
-
-def error_body(error: GatewayError, request_id: str) -> Json:
-    return {"id": request_id, "message": str(error)}
-
-
-def error_event(error: GatewayError, request_id: str) -> Json:
-    """The last event of a stream that breaks."""
-    delta = {"finish_reason": "ERROR", "error": str(error)}
-    return {"type": "message-end", "id": request_id, "delta": delta}

@@ -1,16 +1,22 @@
 """Cohere's `/v2/embed`."""
 
 import base64
+from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
+from fastapi import APIRouter, Request
 from pydantic import Field
+from starlette.responses import Response
 
-from gateway.call import Embed, Embedded
+from gateway.call import Embed, Embedded, Event
 from gateway.errors import BadRequest
+from gateway.protocols.exchange import Complete, document, json_body, new_call, one_event, service
 from gateway.protocols.floats import floats
 from gateway.protocols.reading import Body, Part, read, refuse_given, text_of
 
 Json = dict[str, Any]
+
+router = APIRouter(tags=["Cohere"])
 
 INPUT_TYPES = {
     "search_query": "query",
@@ -36,9 +42,19 @@ class EmbedRequest(Body):
     truncate: Literal["NONE", "START", "END"] = "END"
 
 
-def parse(body: Any) -> EmbedRequest:
-    """Raises `BadRequest`."""
-    request = read(EmbedRequest, body)
+@router.post("/v2/embed", openapi_extra=document(EmbedRequest))
+async def embed_texts(request: Request) -> Response:
+    """Embed texts."""
+    body = read(EmbedRequest, json_body(request))
+    call = new_call(request, embed(body))
+    return Complete(call, _whole(body, call.request_id, service(request).handler(call)))
+
+
+async def _whole(body: EmbedRequest, name: str, events: AsyncGenerator[Event, None]) -> Json:
+    return response(body, name, await one_event(events, Embedded))
+
+
+def _refuse(request: EmbedRequest) -> None:
     refuse_given(request, ("images",), "the model embeds texts")
     refuse_given(request, ("max_tokens",), "texts are cut where the model's input ends")
     if request.input_type not in INPUT_TYPES:
@@ -54,11 +70,11 @@ def parse(body: Any) -> EmbedRequest:
                 f"embedding_types: {kind[:40]!r} given; float and base64 are possible",
                 field="embedding_types",
             )
-    return request
 
 
 def embed(request: EmbedRequest) -> Embed:
     """Raises `BadRequest`."""
+    _refuse(request)
     return Embed(
         model=request.model,
         texts=tuple(_texts(request)),

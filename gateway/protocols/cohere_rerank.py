@@ -1,15 +1,21 @@
 """`/v1/rerank` and `/v2/rerank` in the shapes of Cohere and Jina: one response has both."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
+from fastapi import APIRouter, Request
 from pydantic import Field
+from starlette.responses import Response
 
-from gateway.call import Rank, Ranked
+from gateway.call import Event, Rank, Ranked
 from gateway.errors import BadRequest
+from gateway.protocols.exchange import Complete, document, json_body, new_call, one_event, service
 from gateway.protocols.ranking import by_relevance, probability
 from gateway.protocols.reading import Body, read, refuse_given
 
 Json = dict[str, Any]
+
+router = APIRouter(tags=["Cohere", "Jina"])
 
 _FEWER_TOKENS = "passages are cut where the model's input ends"
 
@@ -26,16 +32,23 @@ class RerankRequest(Body):
     relevant_spans: Any = None
 
 
-def parse(body: Any) -> RerankRequest:
-    """Raises `BadRequest`."""
-    request = read(RerankRequest, body)
-    refuse_given(request, ("max_tokens_per_doc", "max_chunks_per_doc"), _FEWER_TOKENS)
-    refuse_given(request, ("relevant_spans",), "the model scores whole passages")
-    return request
+@router.post("/v1/rerank", openapi_extra=document(RerankRequest))
+@router.post("/v2/rerank", openapi_extra=document(RerankRequest))
+async def rerank(request: Request) -> Response:
+    """Order documents by relevance to a query."""
+    body = read(RerankRequest, json_body(request))
+    call = new_call(request, rank(body))
+    return Complete(call, _whole(body, call.request_id, service(request).handler(call)))
+
+
+async def _whole(body: RerankRequest, name: str, events: AsyncGenerator[Event, None]) -> Json:
+    return response(body, name, await one_event(events, Ranked))
 
 
 def rank(request: RerankRequest) -> Rank:
-    """Raises `BadRequest` for a document without text."""
+    """Raises `BadRequest`, for a document without text too."""
+    refuse_given(request, ("max_tokens_per_doc", "max_chunks_per_doc"), _FEWER_TOKENS)
+    refuse_given(request, ("relevant_spans",), "the model scores whole passages")
     fields = request.rank_fields or ["text"]
     passages = [_text(item, i, fields) for i, item in enumerate(request.documents)]
     return Rank(model=request.model, query=request.query, passages=tuple(passages))

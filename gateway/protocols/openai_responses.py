@@ -4,25 +4,27 @@
 """
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from itertools import count
 from typing import Any, Literal
 
+from fastapi import APIRouter, Request
 from pydantic import Field
+from starlette.responses import Response
 
 from gateway.call import Event, Generate, Message, Sampling, Usage
 from gateway.errors import BadRequest, GatewayError
-from gateway.protocols.answer import Answer, citations
+from gateway.protocols.answer import Answer, citations, collect, texts
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
-from gateway.protocols.reading import (
-    Body,
-    Content,
-    StrictBody,
-    read,
-    refuse_given,
-    text_of,
-)
+from gateway.protocols.exchange import Complete, Streaming, document, json_body, new_call, service
+from gateway.protocols.openai_errors import OPENAI
+from gateway.protocols.reading import Body, Content, StrictBody, read, refuse_given, text_of
+from gateway.protocols.sse import typed_events
 
 Json = dict[str, Any]
+
+router = APIRouter(tags=["OpenAI"])
 
 PARTS = ("input_text", "output_text", "text")
 STATUSES = {"stop": "completed", "length": "incomplete", "ungrounded": "completed"}
@@ -82,9 +84,22 @@ _STORED = ("background", "conversation", "previous_response_id", "prompt", "stor
 _NOT_OFFERED = ("context_management", "include", "max_tool_calls", "moderation", "top_logprobs")
 
 
-def parse(body: Any) -> ResponsesRequest:
-    """Raises `BadRequest`."""
-    request = read(ResponsesRequest, body)
+@router.post("/v1/responses", openapi_extra=document(ResponsesRequest))
+async def responses(request: Request) -> Response:
+    """Answer the last message of the input."""
+    body = read(ResponsesRequest, json_body(request))
+    call = new_call(request, generate(body))
+    events = service(request).handler(call)
+    if body.stream:
+        return Streaming(call, typed_events(stream(body, call.request_id, events)), OPENAI)
+    return Complete(call, _whole(body, call.request_id, events))
+
+
+async def _whole(body: ResponsesRequest, name: str, events: AsyncGenerator[Event, None]) -> Json:
+    return response(body, name, await collect(events))
+
+
+def _refuse(request: ResponsesRequest) -> None:
     refuse_given(request, _STORED, "nothing is stored; send the whole input each time")
     refuse_given(request, ("tools",), "this model calls no tools")
     refuse_given(request, _NOT_OFFERED, "the answer is text alone")
@@ -94,11 +109,11 @@ def parse(body: Any) -> ResponsesRequest:
         raise BadRequest("reasoning.effort: not offered; none is", field="reasoning.effort")
     if ((request.text or {}).get("format") or {"type": "text"}) != {"type": "text"}:
         raise BadRequest("text.format: only text is possible", field="text.format")
-    return request
 
 
 def generate(request: ResponsesRequest) -> Generate:
     """Raises `BadRequest`."""
+    _refuse(request)
     sampling = Sampling(
         max_tokens=request.max_output_tokens, temperature=request.temperature, top_p=request.top_p
     )
@@ -225,21 +240,32 @@ def _usage(usage: Usage) -> Json:
 
 
 async def stream(
-    request: ResponsesRequest, request_id: str, events: AsyncIterator[Event]
-) -> AsyncIterator[Json]:
-    """The stream's events, numbered; raises `GatewayError` in the middle."""
-    answer, number = Answer(), 0
-    for first in _first_events(request, request_id):
-        yield {**first, "sequence_number": number}
-        number += 1
-    delta = {"type": "response.output_text.delta", **_place(request_id), "logprobs": []}
-    async for event in events:
-        if text := answer.add(event):
-            yield {**delta, "delta": text, "sequence_number": number}
-            number += 1
+    request: ResponsesRequest, request_id: str, events: AsyncGenerator[Event, None]
+) -> AsyncGenerator[Json, None]:
+    """The stream's events, numbered; raises `GatewayError` before the first, then sends it."""
+    numbers = count()
+    async with aclosing(_unnumbered(request, request_id, events)) as plain:
+        async for event in plain:
+            yield {**event, "sequence_number": next(numbers)}
+
+
+async def _unnumbered(
+    request: ResponsesRequest, request_id: str, events: AsyncGenerator[Event, None]
+) -> AsyncGenerator[Json, None]:
+    answer = Answer()
+    async with aclosing(texts(answer, events)) as pieces:
+        await anext(pieces)
+        for first in _first_events(request, request_id):
+            yield first
+        delta = {"type": "response.output_text.delta", **_place(request_id), "logprobs": []}
+        try:
+            async for text in pieces:
+                yield {**delta, "delta": text}
+        except GatewayError as error:
+            yield _failed_event(request, request_id, error)
+            return
     for last in _last_events(request, request_id, answer):
-        yield {**last, "sequence_number": number}
-        number += 1
+        yield last
 
 
 def _place(request_id: str) -> Json:
@@ -269,12 +295,8 @@ def _last_events(request: ResponsesRequest, request_id: str, answer: Answer) -> 
     yield {"type": f"response.{done['status']}", "response": done}
 
 
-def failed_event(request: ResponsesRequest, request_id: str, error: GatewayError) -> Json:
-    """The last event of a stream that breaks; it has no number, which nobody counts any more."""
+def _failed_event(request: ResponsesRequest, request_id: str, error: GatewayError) -> Json:
     code = "rate_limit_exceeded" if error.status == 429 else "server_error"
     failed = _response(request, request_id, "failed")
-    return {
-        "type": "response.failed",
-        "sequence_number": 0,
-        "response": {**failed, "error": {"code": code, "message": str(error)}},
-    }
+    failed["error"] = {"code": code, "message": str(error)}
+    return {"type": "response.failed", "response": failed}

@@ -1,16 +1,33 @@
 """text-embeddings-inference (TEI): `/rerank` and `/embed`, of the default models."""
 
+from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
+from fastapi import APIRouter, Request
 from pydantic import Field
+from starlette.responses import Response
 
-from gateway.call import Embed, Embedded, Rank, Ranked
+from ensembles.embed import EMBED
+from ensembles.rerank import RERANK
+from gateway.call import Embed, Embedded, Event, Rank, Ranked
 from gateway.errors import BadRequest, GatewayError
+from gateway.protocols.exchange import (
+    Complete,
+    Protocol,
+    document,
+    json_body,
+    new_call,
+    one_event,
+    service,
+)
 from gateway.protocols.floats import floats, unit
 from gateway.protocols.ranking import by_relevance, probability
 from gateway.protocols.reading import Body, read
+from gateway.protocols.sse import sse
 
 Json = dict[str, Any]
+
+router = APIRouter(tags=["text-embeddings-inference"])
 
 ERROR_TYPES = {429: "Overloaded", 502: "Backend", 503: "Overloaded", 504: "Backend"}
 
@@ -18,7 +35,7 @@ ERROR_TYPES = {429: "Overloaded", 502: "Backend", 503: "Overloaded", 504: "Backe
 class TeiRequest(Body):
     """`truncate` false refuses long texts; without it they are cut (TEI's `--auto-truncate`)."""
 
-    model: str = ""
+    model: str | None = None
     truncate: bool | None = None
     truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
 
@@ -41,22 +58,28 @@ class EmbedRequest(TeiRequest):
     dimensions: int | None = Field(default=None, ge=1)
 
 
-def parse_rerank(body: Any) -> RerankRequest:
-    """Raises `BadRequest`."""
-    request = read(RerankRequest, body)
-    _refuse_left(request)
-    return request
+@router.post("/rerank", openapi_extra=document(RerankRequest))
+async def rerank(request: Request) -> Response:
+    """Order texts by relevance to a query."""
+    body = read(RerankRequest, json_body(request))
+    call = new_call(request, rank(body))
+    return Complete(call, _ranked(body, service(request).handler(call)))
 
 
-def parse_embed(body: Any) -> EmbedRequest:
-    """Raises `BadRequest`."""
-    request = read(EmbedRequest, body)
-    _refuse_left(request)
-    if request.prompt_name not in (None, "query", "passage", "document"):
-        raise BadRequest(
-            "prompt_name: query, passage and document are possible", field="prompt_name"
-        )
-    return request
+@router.post("/embed", openapi_extra=document(EmbedRequest))
+async def embed_texts(request: Request) -> Response:
+    """Embed texts."""
+    body = read(EmbedRequest, json_body(request))
+    call = new_call(request, embed(body))
+    return Complete(call, _embedded(body, service(request).handler(call)))
+
+
+async def _ranked(body: RerankRequest, events: AsyncGenerator[Event, None]) -> list[Json]:
+    return rerank_response(body, await one_event(events, Ranked))
+
+
+async def _embedded(body: EmbedRequest, events: AsyncGenerator[Event, None]) -> list[list[float]]:
+    return embed_response(body, await one_event(events, Embedded))
 
 
 def _refuse_left(request: TeiRequest) -> None:
@@ -66,22 +89,28 @@ def _refuse_left(request: TeiRequest) -> None:
         )
 
 
-def rank(request: RerankRequest, model: str) -> Rank:
-    """A call of the request's model, else of the default one."""
+def rank(request: RerankRequest) -> Rank:
+    """Raises `BadRequest`."""
+    _refuse_left(request)
     return Rank(
-        model=request.model or model,
+        model=request.model or RERANK.contract.name,
         query=request.query,
         passages=tuple(request.texts),
         truncate=request.truncation,
     )
 
 
-def embed(request: EmbedRequest, model: str) -> Embed:
-    """A call of the request's model, else of the default one."""
+def embed(request: EmbedRequest) -> Embed:
+    """Raises `BadRequest`."""
+    _refuse_left(request)
+    if request.prompt_name not in (None, "query", "passage", "document"):
+        raise BadRequest(
+            "prompt_name: query, passage and document are possible", field="prompt_name"
+        )
     inputs = [request.inputs] if isinstance(request.inputs, str) else request.inputs
     texts = tuple(item for item in inputs if isinstance(item, str))
     return Embed(
-        model=request.model or model,
+        model=request.model or EMBED.contract.name,
         texts=texts,
         token_ids=() if texts else tuple(tuple(row) for row in inputs if not isinstance(row, str)),
         input_type={"query": "query", None: "text"}.get(request.prompt_name, "passage"),
@@ -108,3 +137,6 @@ def embed_response(request: EmbedRequest, embedded: Embedded) -> list[list[float
 
 def error_body(error: GatewayError) -> Json:
     return {"error": str(error), "error_type": ERROR_TYPES.get(error.status, "Validation")}
+
+
+TEI = Protocol(error_body, lambda error: sse(error_body(error)))

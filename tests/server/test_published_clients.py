@@ -19,9 +19,10 @@ SCRIPTS = Path(__file__).parent / "clients"
 PROMPT, TOKENS = "hello", 12
 
 
-def ask(script: str, url: str, tokens: int = TOKENS) -> dict[str, Any]:
-    assert PYTHON.is_file(), "no published clients: `make .venv-clients/.ready` installs them"
-    command = [PYTHON, SCRIPTS / script, url, PROMPT, str(tokens)]
+def ask(script: str, url: str, tokens: int = TOKENS, python: Path = PYTHON) -> dict[str, Any]:
+    ready = python.parents[1].relative_to(ROOT) / ".ready"
+    assert python.is_file(), f"no published clients: `make {ready}` installs them"
+    command = [python, SCRIPTS / script, url, PROMPT, str(tokens)]
     run = subprocess.run(
         command,
         capture_output=True,

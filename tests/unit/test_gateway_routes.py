@@ -1,0 +1,224 @@
+"""Every route over an in-memory model: what is refused, in the words of its API, and streams."""
+
+import json
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx import Response
+
+from gateway.app import new_app
+from gateway.call import Call, Embedded, Event, Finished, Ranked, Text, Usage
+from gateway.errors import GatewayError, Limited, NotFound, Unavailable, UpstreamFailed
+from gateway.settings import Settings
+
+Json = dict[str, Any]
+ANSWER: list[Event | GatewayError] = [
+    Text("8123", 1),
+    Finished("stop", Usage(9, 1)),
+]
+QUESTION = [{"role": "user", "content": "Which port?"}]
+MESSAGES: Json = {"model": "llm", "max_tokens": 8, "messages": QUESTION}
+CHAT: Json = {"model": "rag", "messages": QUESTION}
+EMBED: Json = {"model": "embed", "texts": ["a"], "input_type": "search_query"}
+RERANK: Json = {"model": "rerank", "query": "q", "documents": ["a"]}
+RANKING: Json = {"model": "rerank", "query": {"text": "q"}, "passages": [{"text": "a"}]}
+RESPONSES: Json = {"model": "llm", "input": "Which port?"}
+TEI_RERANK: Json = {"query": "q", "texts": ["a"]}
+IMAGE = [{"role": "user", "content": [{"type": "image", "source": {}}]}]
+
+
+@dataclass
+class Model:
+    """Answers every call with these events, up to one that is an error."""
+
+    client: TestClient
+    events: list[Event | GatewayError]
+
+    async def handle(self, call: Call) -> AsyncGenerator[Event, None]:
+        for event in self.events:
+            if isinstance(event, GatewayError):
+                raise event
+            yield event
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Model]:
+    app = new_app(Settings())
+    with TestClient(app) as client:
+        model = Model(client, [])
+        app.state.service = replace(app.state.service, handler=model.handle)
+        yield model
+
+
+@pytest.fixture
+def model(shared: Model) -> Model:
+    shared.events = list(ANSWER)
+    return shared
+
+
+def message_of(answer: Response) -> str:
+    """The message, wherever the API has it."""
+    body = answer.json()
+    error = body.get("error", body)
+    return str(error if isinstance(error, str) else error["message"])
+
+
+REFUSALS: list[tuple[str, Json, str]] = [
+    ("/v1/messages", {"model": "llm", "messages": QUESTION}, "max_tokens"),
+    ("/v1/messages", MESSAGES | {"max_tokens": "8"}, "max_tokens"),
+    ("/v1/messages", MESSAGES | {"max_token": 8}, "max_token"),
+    ("/v1/messages", MESSAGES | {"messages": []}, "messages"),
+    ("/v1/messages", MESSAGES | {"messages": [{"role": "tool", "content": ""}]}, "messages.0.role"),
+    ("/v1/messages", MESSAGES | {"messages": IMAGE}, "messages.0.content.0.type"),
+    ("/v1/messages", MESSAGES | {"tools": [{"name": "f"}]}, "tools"),
+    ("/v1/messages", MESSAGES | {"thinking": {"type": "enabled"}}, "thinking"),
+    ("/v1/messages", MESSAGES | {"messages": [{"role": "assistant", "content": "a"}]}, "messages"),
+    ("/v1/messages", MESSAGES | {"system": [{"type": "text"}]}, "system.0.text"),
+    ("/v1/messages/count_tokens", MESSAGES | {"model": 1}, "model"),
+    ("/v2/chat", CHAT | {"tools": [{}]}, "tools"),
+    ("/v2/chat", CHAT | {"response_format": {"type": "json_object"}}, "response_format"),
+    ("/v2/chat", CHAT | {"logprobs": True}, "logprobs"),
+    ("/v2/chat", CHAT | {"messages": [{"role": "user", "content": 1}]}, "messages.0.content"),
+    ("/v2/chat", CHAT | {"documents": [{"id": "a"}]}, "documents.0"),
+    ("/v2/embed", EMBED | {"input_type": "image"}, "input_type"),
+    ("/v2/embed", EMBED | {"embedding_types": ["int8"]}, "embedding_types"),
+    ("/v2/embed", EMBED | {"images": ["data:"]}, "images"),
+    ("/v2/embed", {"model": "embed", "input_type": "search_query"}, "texts"),
+    ("/v1/rerank", RERANK | {"documents": []}, "documents"),
+    ("/v2/rerank", RERANK | {"documents": [{"title": "a"}]}, "documents.0"),
+    ("/v2/rerank", RERANK | {"top_n": 0}, "top_n"),
+    ("/v1/ranking", RANKING | {"query": "q"}, "query"),
+    ("/v1/ranking", RANKING | {"truncate": "START"}, "truncate"),
+    ("/v1/ranking", RANKING | {"passages": [{"text": "", "image": "i"}]}, "passages.0.image"),
+    ("/rerank", {"query": "q", "texts": []}, "texts"),
+    ("/embed", {"inputs": 1}, "inputs"),
+    ("/embed", {"inputs": "a", "truncation_direction": "Left"}, "truncation_direction"),
+    ("/v1/responses", RESPONSES | {"previous_response_id": "resp_1"}, "previous_response_id"),
+    ("/v1/responses", RESPONSES | {"store": True}, "store"),
+    ("/v1/responses", RESPONSES | {"tools": [{"type": "web_search"}]}, "tools"),
+    ("/v1/responses", RESPONSES | {"input": [{"type": "reasoning"}]}, "input.0"),
+    ("/v1/responses", RESPONSES | {"input": []}, "input"),
+    ("/v1/responses", RESPONSES | {"n": 2}, "n"),
+    ("/v1/responses", RESPONSES | {"text": {"format": {"type": "json_object"}}}, "text.format"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "field"), REFUSALS)
+def test_what_is_not_possible_is_refused_by_name(
+    model: Model, path: str, body: Json, field: str
+) -> None:
+    answer = model.client.post(path, json=body)
+    assert answer.status_code == 400
+    assert message_of(answer).startswith((f"{field}: ", f"{field}, "))
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/messages", MESSAGES),
+        ("/v2/chat", CHAT),
+        ("/v1/rerank", RERANK),
+        ("/v1/ranking", RANKING),
+        ("/v1/responses", RESPONSES),
+        ("/embed", {"inputs": "a"}),
+    ],
+)
+def test_refusals_do_not_repeat_what_was_written(model: Model, path: str, body: Json) -> None:
+    for key in body:
+        for value in ("my password is 1234", ["my password is 1234"], {"a": "my password is 1234"}):
+            answer = model.client.post(path, json=body | {key: value})
+            if answer.status_code != 200:
+                assert "1234" not in answer.text
+
+
+def test_each_api_words_its_errors(model: Model) -> None:
+    model.events = [NotFound("gone")]
+    bodies = {
+        path: model.client.post(path, json=body).json()
+        for path, body in (
+            ("/v1/messages", MESSAGES),
+            ("/v2/chat", CHAT),
+            ("/v1/responses", RESPONSES),
+            ("/rerank", TEI_RERANK),
+        )
+    }
+    assert bodies["/v1/messages"] == {
+        "type": "error",
+        "error": {"type": "not_found_error", "message": "gone"},
+    }
+    assert bodies["/v2/chat"] == {"message": "gone"}
+    assert bodies["/v1/responses"]["error"]["code"] == "model_not_found"
+    assert bodies["/rerank"] == {"error": "gone", "error_type": "Validation"}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Limited("no", retry_after_s=2), "rate_limit_error"),
+        (Unavailable("no", retry_after_s=2), "overloaded_error"),
+    ],
+)
+def test_an_error_before_the_first_text_has_a_status(
+    model: Model, error: GatewayError, kind: str
+) -> None:
+    model.events = [error]
+    answer = model.client.post("/v1/messages", json=MESSAGES | {"stream": True})
+    assert (answer.status_code, answer.headers["retry-after"]) == (error.status, "2")
+    assert answer.json()["error"]["type"] == kind
+
+
+def last_event(answer: Response) -> tuple[str, Json]:
+    """Name and data of a stream's last event, but OpenAI's [DONE]."""
+    events = [e for e in answer.text.strip().split("\n\n") if not e.endswith("[DONE]")]
+    name, data = events[-1].split("\n")
+    return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+
+
+def test_a_stream_that_breaks_ends_with_an_error(model: Model) -> None:
+    model.events = [Text("8", 1), UpstreamFailed("broken")]
+    name, data = last_event(model.client.post("/v1/messages", json=MESSAGES | {"stream": True}))
+    assert (name, data["error"]["type"]) == ("error", "api_error")
+    name, data = last_event(model.client.post("/v2/chat", json=CHAT | {"stream": True}))
+    assert (name, data["delta"]["error"]) == ("message-end", "broken")
+    answer = model.client.post("/v1/responses", json=RESPONSES | {"stream": True})
+    name, data = last_event(answer)
+    assert (name, data["response"]["error"]["message"]) == ("response.failed", "broken")
+    assert data["sequence_number"] == answer.text.count("event: ") - 1
+
+
+def test_every_stream_ends_as_its_api_does(model: Model) -> None:
+    ends = {
+        path: last_event(model.client.post(path, json=body | {"stream": True}))[0]
+        for path, body in (
+            ("/v1/messages", MESSAGES),
+            ("/v2/chat", CHAT),
+            ("/v1/responses", RESPONSES),
+        )
+    }
+    assert ends == {
+        "/v1/messages": "message_stop",
+        "/v2/chat": "message-end",
+        "/v1/responses": "response.completed",
+    }
+
+
+def test_counting_tokens_is_counting_the_input(model: Model) -> None:
+    body = {"model": "llm", "messages": QUESTION}
+    answer = model.client.post("/v1/messages/count_tokens", json=body)
+    assert answer.json() == {"input_tokens": 9}
+
+
+def test_scores_and_embeddings_come_in_every_shape(model: Model) -> None:
+    model.events = [Ranked((0.0,), Usage(3))]
+    assert model.client.post("/rerank", json=TEI_RERANK).json() == [{"index": 0, "score": 0.5}]
+    ranking = model.client.post("/v1/ranking", json=RANKING).json()
+    assert ranking["rankings"] == [{"index": 0, "logit": 0.0}]
+    for path in ("/v1/rerank", "/v2/rerank"):
+        results = model.client.post(path, json=RERANK).json()["results"]
+        assert results == [{"index": 0, "relevance_score": 0.5}]
+    model.events = [Embedded((b"\0\0\x80?",), Usage(1))]
+    assert model.client.post("/embed", json={"inputs": "a"}).json() == [[1.0]]
+    assert model.client.post("/v2/embed", json=EMBED).json()["embeddings"] == {"float": [[1.0]]}
