@@ -1,0 +1,1 @@
+"""Several servers behind one address: we render the configuration, Envoy does the work."""

@@ -1,0 +1,184 @@
+"""`python -m gateway render-envoy` and `python -m gateway edge`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.envoy.bootstrap import render
+from gateway.envoy.edge import (
+    Address,
+    Affinity,
+    Bounds,
+    Edge,
+    Kind,
+    ListenTls,
+    Mirror,
+    ServerTls,
+    Version,
+)
+from gateway.envoy.process import EnvoyError, EnvoyProcess
+
+
+class _AddressType(click.ParamType[Address]):
+    name = "HOST:PORT"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Address:
+        try:
+            return value if isinstance(value, Address) else Address.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+_ADDRESS = _AddressType()
+_FILE = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
+_PERCENT = click.IntRange(1, 100)
+
+
+def _servers(name: str, what: str) -> Callable[..., Any]:
+    return click.option(f"--{name}", type=_ADDRESS, multiple=True, help=f"{what} (repeat it).")
+
+
+_BOUNDS_HELP = {
+    "body_bytes": "Largest body of a request.",
+    "header_kib": "All headers of a request together.",
+    "headers": "Number of headers of a request.",
+    "connections": "Open connections of clients.",
+    "requests": "Requests under way to one version.",
+    "http2_streams": "Requests under way on one HTTP/2 connection.",
+    "header_s": "Seconds for a request's headers to come in.",
+    "request_s": "Seconds for a whole request to come in.",
+    "idle_s": "Seconds that a stream or connection may be silent.",
+    "drain_s": "Seconds for requests under way when the edge ends.",
+}
+
+
+def _bounds_options() -> list[Callable[..., Any]]:
+    return [
+        click.option(
+            f"--{field.name.replace('_', '-')}",
+            type=click.IntRange(1) if isinstance(field.default, int) else click.FloatRange(0.1),
+            default=field.default,
+            help=_BOUNDS_HELP[field.name],
+        )
+        for field in fields(Bounds)
+    ]
+
+
+def _edge_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where the edge listens, what stands behind it, and its limits."""
+    options = [
+        _servers("gateway", "A gateway"),
+        _servers("triton", "HTTP port of a Triton, instead of gateways"),
+        _servers("canary", "A server of the same kind with a new version"),
+        click.option("--canary-percent", type=click.IntRange(1, 99), default=10),
+        _servers("mirror", "A server that gets copies, and whose answers nobody sees"),
+        click.option("--mirror-percent", type=_PERCENT, default=100),
+        click.option("--listen", type=_ADDRESS, default="127.0.0.1:8090"),
+        click.option("--admin", type=_ADDRESS, default="127.0.0.1:9901", help="Envoy's own port."),
+        click.option("--certificate", type=_FILE, help="Serve TLS with it, and with --key."),
+        click.option("--key", type=_FILE),
+        click.option("--client-ca", type=_FILE, help="Take only clients with its certificates."),
+        click.option("--server-ca", type=_FILE, help="The servers speak TLS, signed by it."),
+        click.option("--server-name", help="Name in the servers' certificates."),
+        click.option("--server-certificate", type=_FILE, help="What the edge shows to servers."),
+        click.option("--server-key", type=_FILE),
+        click.option("--session-header", default=Affinity.session_header, help="Names a session."),
+        click.option(
+            "--prefix-bytes",
+            type=click.IntRange(0),
+            default=Affinity.prefix_bytes,
+            help="Send bodies that begin with the same bytes to the same server; 0: don't.",
+        ),
+        *_bounds_options(),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command("render-envoy", context_settings={"show_default": True})
+@_edge_options
+def render_envoy(**options: Any) -> None:
+    """Write Envoy's configuration for several gateways or Tritons to standard output."""
+    click.echo(render(edge_from(options)), nl=False)
+
+
+@click.command("edge", context_settings={"show_default": True})
+@_edge_options
+def run_edge(**options: Any) -> None:
+    """Run Envoy in front of several gateways or Tritons until interrupted; then drain it."""
+    edge = edge_from(options)
+    try:
+        with EnvoyProcess(edge) as envoy:
+            click.echo(f"edge on {edge.listen}, Envoy's admin page on {edge.admin}", err=True)
+            status = envoy.wait()
+    except EnvoyError as error:
+        raise click.ClickException(str(error)) from error
+    click.get_current_context().exit(status)
+
+
+def edge_from(options: dict[str, Any]) -> Edge:
+    """The edge that the options of a command describe; raises click.UsageError."""
+    kind, servers = _kind_and_servers(options["gateway"], options["triton"])
+    admin: Address = options["admin"]
+    if not _is_loopback(admin.host):
+        raise click.UsageError(f"--admin {admin}: this page has no key, so give a loopback address")
+    return Edge(
+        kind,
+        _versions(servers, options["canary"], options["canary_percent"]),
+        listen=options["listen"],
+        admin=admin,
+        mirror=Mirror(options["mirror"], options["mirror_percent"]) if options["mirror"] else None,
+        listen_tls=_listen_tls(options),
+        server_tls=_server_tls(options),
+        affinity=Affinity(options["session_header"], options["prefix_bytes"]),
+        bounds=Bounds(**{field.name: options[field.name] for field in fields(Bounds)}),
+    )
+
+
+def _kind_and_servers(
+    gateways: Sequence[Address], tritons: Sequence[Address]
+) -> tuple[Kind, tuple[Address, ...]]:
+    if bool(gateways) == bool(tritons):
+        raise click.UsageError("give --gateway or --triton, as often as there are servers")
+    kind = Kind.GATEWAY if gateways else Kind.TRITON
+    return kind, tuple(gateways or tritons)
+
+
+def _versions(
+    servers: tuple[Address, ...], canary: tuple[Address, ...], percent: int
+) -> tuple[Version, ...]:
+    if not canary:
+        return (Version("stable", servers),)
+    return Version("stable", servers, 100 - percent), Version("canary", canary, percent)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen_tls(options: dict[str, Any]) -> ListenTls | None:
+    certificate, key, client_ca = (options[n] for n in ("certificate", "key", "client_ca"))
+    if bool(certificate) != bool(key) or (client_ca and not certificate):
+        raise click.UsageError("TLS needs --certificate and --key, --client-ca needs both")
+    return ListenTls(certificate, key, client_ca) if certificate else None
+
+
+def _server_tls(options: dict[str, Any]) -> ServerTls | None:
+    names = ("server_ca", "server_name", "server_certificate", "server_key")
+    ca, name, certificate, key = (options[n] for n in names)
+    if bool(ca) != bool(name) or bool(certificate) != bool(key) or (certificate and not ca):
+        raise click.UsageError(
+            "TLS to servers needs --server-ca and --server-name; "
+            "--server-certificate and --server-key go together, with both"
+        )
+    return ServerTls(ca, name, certificate, key) if ca else None

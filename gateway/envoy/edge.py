@@ -1,0 +1,118 @@
+"""What an edge is: where it listens, which servers stand behind it, and what it lets through."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+SESSION_HEADER = "x-session-id"
+PREFIX_HEADER = "x-prompt-prefix"
+
+
+@dataclass(frozen=True)
+class Address:
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """HOST:PORT; raises ValueError for anything else."""
+        host, colon, port = text.rpartition(":")
+        if not (colon and host and port.isdecimal() and int(port) < 65536):
+            raise ValueError(f"{text!r} is no HOST:PORT, such as 127.0.0.1:8000")
+        return cls(host.strip("[]"), int(port))
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Kind(Enum):
+    """What stands behind the edge; the value is the path that says whether it is ready."""
+
+    GATEWAY = "/readyz"
+    TRITON = "/v2/health/ready"
+
+
+@dataclass(frozen=True)
+class Version:
+    """Servers that get `percent` of the requests: all of them, or a canary beside the others."""
+
+    name: str
+    servers: tuple[Address, ...]
+    percent: int = 100
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Servers that get a copy of `percent` of the requests; nobody sees their answers."""
+
+    servers: tuple[Address, ...]
+    percent: int = 100
+
+
+@dataclass(frozen=True)
+class ListenTls:
+    """The certificate that clients see; with `client_ca` they must show one too (mTLS)."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True)
+class ServerTls:
+    """The servers speak TLS with certificates of `ca` for `server_name`.
+
+    With `certificate` and `key` the edge shows one too (mTLS).
+    """
+
+    ca: Path
+    server_name: str
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True)
+class Affinity:
+    """Requests with the same value of `session_header`, else of `x-prompt-prefix`, go to the same
+    server, whose prefix cache knows them. With `prefix_bytes` the edge itself hashes so many first
+    bytes of a body into `x-prompt-prefix`. Others go where the fewest requests are.
+    """
+
+    session_header: str = SESSION_HEADER
+    prefix_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a client may send, and how long it may take.
+
+    A request has `request_s` to come in whole, and its headers `header_s` (slow loris). A stream
+    has no end, but may be silent for `idle_s` only. `drain_s` is for what is under way when the
+    edge ends.
+    """
+
+    body_bytes: int = 16 * 1024 * 1024
+    header_kib: int = 32
+    headers: int = 100
+    connections: int = 10_000
+    requests: int = 4_096
+    http2_streams: int = 256
+    header_s: float = 10.0
+    request_s: float = 60.0
+    idle_s: float = 300.0
+    drain_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One Envoy. The percentages of `versions` add up to 100; `admin` has no key: loopback only."""
+
+    kind: Kind
+    versions: tuple[Version, ...]
+    listen: Address = Address("127.0.0.1", 8090)
+    admin: Address = Address("127.0.0.1", 9901)
+    mirror: Mirror | None = None
+    listen_tls: ListenTls | None = None
+    server_tls: ServerTls | None = None
+    affinity: Affinity = Affinity()
+    bounds: Bounds = Bounds()
