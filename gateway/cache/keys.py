@@ -1,0 +1,54 @@
+"""Which answers may be kept, and under which key.
+
+| request | may be kept |
+|---|---|
+| embeddings, relevance | always: the same text has the same numbers |
+| an answer at temperature 0 without a seed | if it ended with stop, length or ungrounded |
+| an answer at another temperature, or at the model's default | never: each is drawn anew |
+| with a seed | never: who asks for a seed compares runs |
+| errors, cancelled answers, streams that a client left | never |
+"""
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from gateway.call import Call, Embedded, Event, Finished, Generate, Ranked, Request
+
+KEPT_REASONS = ("stop", "length", "ungrounded")
+
+
+def key_of(call: Call) -> str | None:
+    """The key of this call's answer, or None if it may not be kept.
+
+    The tenant is in it: nobody gets, or learns of, the answers of another tenant.
+    """
+    if not may_be_kept(call.request):
+        return None
+    parts: list[Any] = [call.caller.tenant, type(call.request).__name__, _asked(call.request)]
+    return hashlib.blake2b(orjson.dumps(parts), digest_size=32).hexdigest()
+
+
+def may_be_kept(request: Request) -> bool:
+    """Whether the same request would have the same answer again."""
+    if not isinstance(request, Generate):
+        return True
+    return request.sampling.temperature == 0 and request.sampling.seed is None
+
+
+def is_whole(last: Event | None) -> bool:
+    """Whether an answer that ended with this event may be kept."""
+    match last:
+        case Finished(reason=reason):
+            return reason in KEPT_REASONS
+        case Embedded() | Ranked():
+            return True
+        case _:
+            return False
+
+
+def _asked(request: Request) -> Request:
+    """What the answer depends on: a stream has the events of an answer at once."""
+    return replace(request, stream=False) if isinstance(request, Generate) else request

@@ -1,0 +1,1 @@
+"""What may go in and out: redaction, rules for input, and records of who asked what."""

@@ -1,0 +1,127 @@
+"""The audit log: lines of JSON, each with a hash over itself and the line before it.
+
+Nothing in it can be changed, moved, added or removed without breaking the chain, except at its end:
+note the last hash elsewhere to see that too. With a key only who has it can make a chain.
+"""
+
+import fcntl
+import hashlib
+import hmac
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+FIRST = "0" * 64
+"""What stands for the hash before the first line."""
+
+
+class AuditError(Exception):
+    """A log that can't be written to."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A line (from 1) that the chain does not hold at."""
+
+    line: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`last_hash` is that of the last good line."""
+
+    lines: int
+    last_hash: str
+    faults: tuple[Fault, ...]
+
+
+class AuditLog:
+    """Appends to one file, which one process writes at a time; raises AuditError."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._key = key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._file = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._file)
+            raise AuditError(f"{path} is written by another process: one file for each") from error
+        self._last, self._sequence = self._resume(path)
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add one record. It is with the system when this returns; a power loss may take it."""
+        entry = {"sequence": self._sequence, "previous": self._last, "record": record}
+        self._last = _hash(entry, self._key)
+        os.write(self._file, orjson.dumps(entry | {"hash": self._last}) + b"\n")
+        self._sequence += 1
+
+    def close(self) -> None:
+        """Write it to the disk, and let others write."""
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def _resume(self, path: Path) -> tuple[str, int]:
+        """The hash and the number that the next line goes on with. A line that a crash cut short
+        is closed: `verify` shows it, and the chain goes on behind it."""
+        last, sequence, line = FIRST, 0, b"\n"
+        for line in _lines(path):
+            entry = _entry(line)
+            if entry:
+                last, sequence = str(entry["hash"]), int(entry["sequence"]) + 1
+        if not line.endswith(b"\n"):
+            os.write(self._file, b"\n")
+        return last, sequence
+
+
+def verify(path: Path, key: bytes) -> Verdict:
+    """Look at every line of a log; raises OSError if it can't be read."""
+    last, sequence, number = FIRST, 0, 0
+    faults = list[Fault]()
+    for number, line in enumerate(_lines(path), 1):
+        entry = _entry(line)
+        if fault := _fault(entry, last, sequence, key):
+            faults.append(Fault(number, fault))
+        if entry:
+            last, sequence = str(entry["hash"]), int(entry["sequence"]) + 1
+    return Verdict(number, last, tuple(faults))
+
+
+def _fault(entry: dict[str, Any] | None, last: str, sequence: int, key: bytes) -> str:
+    if entry is None:
+        return "is no record: cut short, or not written by the gateway"
+    claimed = {name: value for name, value in entry.items() if name != "hash"}
+    if not hmac.compare_digest(_hash(claimed, key), str(entry["hash"])):
+        return "is changed, or made with another key"
+    if entry["sequence"] != sequence or entry["previous"] != last:
+        return f"does not follow the line before it: number {entry['sequence']}, not {sequence}"
+    return ""
+
+
+def _hash(entry: dict[str, Any], key: bytes) -> str:
+    text = orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
+    return hmac.new(key, text, hashlib.sha256).hexdigest()
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from file
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """A line's content, or None if it has not the shape of one."""
+    try:
+        entry = orjson.loads(line)
+        int(entry["sequence"]), str(entry["previous"]), str(entry["hash"])
+    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError):
+        return None
+    return dict(entry)

@@ -1,0 +1,149 @@
+"""One record for each call, for the log and the audit: lengths and hashes, never text."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.call import (
+    Call,
+    Embedded,
+    Event,
+    Finished,
+    Generate,
+    Handler,
+    Ranked,
+    Text,
+    Usage,
+)
+from gateway.errors import GatewayError
+from gateway.guards.texts import texts_of
+
+Write = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What happened to one call.
+
+    `outcome` is ok, refused (4xx), failed (5xx) or cancelled. Hashes are keyed: equal texts have
+    equal ones, and nobody without the key can try texts out. Of token ids there is no hash.
+    """
+
+    time: str
+    request_id: str
+    key_id: str
+    tenant: str
+    kind: str
+    model: str
+    stream: bool
+    outcome: str
+    status: int
+    reason: str
+    duration_s: float
+    first_event_s: float | None
+    input_characters: int
+    input_hash: str
+    output_characters: int
+    output_hash: str
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    headers: dict[str, str]
+
+
+class _Observation:
+    """A call as it goes on."""
+
+    def __init__(self, call: Call, hash_key: bytes) -> None:
+        self._call = call
+        self._begun_s = time.monotonic()
+        self._time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._first_s: float | None = None
+        self._input, self._output = _Digest(hash_key), _Digest(hash_key)
+        self._usage, self._tokens, self._reason = Usage(), 0, ""
+        self.is_whole = False
+        for _, text in texts_of(call.request):
+            self._input.add(text)
+
+    def see(self, event: Event) -> None:
+        if self._first_s is None:
+            self._first_s = time.monotonic() - self._begun_s
+        if isinstance(event, Text):
+            self._output.add(event.text)
+            self._tokens += event.tokens
+        if isinstance(event, Finished | Embedded | Ranked):
+            self._usage, self.is_whole = event.usage, True
+        if isinstance(event, Finished):
+            self._reason = event.reason
+
+    def record(self, outcome: str, status: int) -> Record:
+        call, request = self._call, self._call.request
+        return Record(
+            time=self._time,
+            request_id=call.request_id,
+            key_id=call.caller.key_id,
+            tenant=call.caller.tenant,
+            kind=type(request).__name__.lower(),
+            model=request.model,
+            stream=isinstance(request, Generate) and request.stream,
+            outcome=outcome,
+            status=status,
+            reason=self._reason,
+            duration_s=round(time.monotonic() - self._begun_s, 6),
+            first_event_s=None if self._first_s is None else round(self._first_s, 6),
+            input_characters=self._input.characters,
+            input_hash=self._input.value(),
+            output_characters=self._output.characters,
+            output_hash=self._output.value(),
+            input_tokens=self._usage.input_tokens,
+            cached_tokens=self._usage.cached_tokens,
+            output_tokens=self._usage.output_tokens or self._tokens,
+            headers={name: value for name, value in call.headers.items() if name in KEPT_HEADERS},
+        )
+
+
+KEPT_HEADERS = ("x-cache", "x-router")
+
+
+class _Digest:
+    """A keyed hash of texts, with their length."""
+
+    def __init__(self, key: bytes) -> None:
+        self._hash = hashlib.blake2b(key=key[:64], digest_size=16)
+        self.characters = 0
+
+    def add(self, text: str) -> None:
+        self.characters += len(text)
+        self._hash.update(text.encode("utf-8", "surrogatepass"))
+
+    def value(self) -> str:
+        return self._hash.hexdigest() if self.characters else ""
+
+
+def recorded(inner: Handler, write: Write, hash_key: bytes) -> Handler:
+    """Writes one `Record` for each call when it ends, however it ends."""
+
+    async def handle(call: Call) -> AsyncGenerator[Event, None]:
+        seen = _Observation(call, hash_key)
+        outcome, status = "failed", 500
+        try:
+            async with aclosing(inner(call)) as answer:
+                async for event in answer:
+                    seen.see(event)
+                    yield event
+            outcome, status = "ok", 200
+        except GatewayError as error:
+            outcome, status = "refused" if error.status < 500 else "failed", error.status
+            raise
+        except (GeneratorExit, asyncio.CancelledError):  # its client is gone, or has read the end
+            outcome, status = ("ok", 200) if seen.is_whole else ("cancelled", 499)
+            raise
+        finally:
+            write(asdict(seen.record(outcome, status)))
+
+    return handle

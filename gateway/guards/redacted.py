@@ -1,0 +1,128 @@
+"""Redaction of what callers send and get: a handler around the others."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from gateway.call import (
+    Call,
+    Caller,
+    Embed,
+    Event,
+    Finished,
+    Handler,
+    Quote,
+    Source,
+    Sources,
+    Text,
+)
+from gateway.errors import BadRequest
+from gateway.guards.redaction import Redactor, redact
+from gateway.guards.texts import changed
+
+EVERYBODY = "*"
+_PIECE_CHARACTERS = 16 * 1024
+
+Count = Callable[[str, str, int], None]
+"""Told how many were found of a direction (input or output) and a pattern's name."""
+
+
+@dataclass(frozen=True)
+class RedactionPolicy:
+    """Whose input and output is redacted: key ids, tenants, or `*`."""
+
+    input: Collection[str] = ()
+    output: Collection[str] = ()
+
+    def of_input(self, caller: Caller) -> bool:
+        return _is_named(caller, self.input)
+
+    def of_output(self, caller: Caller) -> bool:
+        return _is_named(caller, self.output)
+
+
+def redacted(inner: Handler, policy: RedactionPolicy, count: Count) -> Handler:
+    """Redacts the texts of a request before `inner` has them, and those of its answer after.
+
+    Raises BadRequest for token ids of a caller whose input is redacted: they can't be looked into.
+    """
+
+    async def handle(call: Call) -> AsyncGenerator[Event, None]:
+        if policy.of_input(call.caller):
+            call = await _without_personal_data(call, count)
+        async with aclosing(inner(call)) as answer:
+            events = _redacted_answer(answer, count) if policy.of_output(call.caller) else answer
+            async for event in events:
+                yield event
+
+    return handle
+
+
+async def _without_personal_data(call: Call, count: Count) -> Call:
+    if isinstance(call.request, Embed) and call.request.token_ids:
+        raise BadRequest(
+            "this key's input is checked for personal data, which token ids hide: send texts",
+            field="input",
+        )
+    found = Counter[str]()
+
+    async def change(text: str) -> str:
+        return await _redacted_text(text, found)
+
+    request = await changed(call.request, change)
+    _tell(count, "input", found)
+    return replace(call, request=request)
+
+
+async def _redacted_text(text: str, found: Counter[str]) -> str:
+    """In pieces, between which the other requests go on."""
+    redactor, shown = Redactor(), list[str]()
+    for start in range(0, len(text), _PIECE_CHARACTERS):
+        shown.append(redactor.push(text[start : start + _PIECE_CHARACTERS]))
+        if start:
+            await asyncio.sleep(0)
+    shown.append(redactor.flush())
+    found.update(redactor.counts)
+    return "".join(shown)
+
+
+async def _redacted_answer(
+    answer: AsyncGenerator[Event, None], count: Count
+) -> AsyncGenerator[Event, None]:
+    """Tokens of held text are counted with the text that they come out with."""
+    redactor, tokens = Redactor(), 0
+    async for event in answer:
+        match event:
+            case Text():
+                shown, tokens = redactor.push(event.text), tokens + event.tokens
+                if shown:
+                    yield Text(shown, tokens)
+                    tokens = 0
+            case Finished():
+                if (shown := redactor.flush()) or tokens:
+                    yield Text(shown, tokens)
+                _tell(count, "output", redactor.counts)
+                yield replace(event, quotes=tuple(map(_quote, event.quotes)))
+            case Sources():
+                yield Sources(tuple(map(_source, event.sources)))
+            case _:
+                yield event
+
+
+def _quote(quote: Quote) -> Quote:
+    return replace(quote, statement=redact(quote.statement), text=redact(quote.text))
+
+
+def _source(source: Source) -> Source:
+    return replace(source, text=redact(source.text))
+
+
+def _tell(count: Count, direction: str, found: Counter[str]) -> None:
+    for name, number in found.items():
+        count(direction, name, number)
+
+
+def _is_named(caller: Caller, names: Collection[str]) -> bool:
+    return not {EVERYBODY, caller.key_id, caller.tenant}.isdisjoint(name for name in names if name)

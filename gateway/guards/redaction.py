@@ -1,0 +1,67 @@
+"""Redaction of a text, whole or as it streams: both have the same result.
+
+A text is cut into runs that no pattern crosses: at every character outside ASCII and the Latin
+letters, at line breaks, and at spaces, unless the space may be inside a card, an IBAN, a phone
+number, or before a labelled secret. A stream is held back by its last run, mostly one word.
+"""
+
+import re
+from collections import Counter
+
+from gateway.guards.patterns import PATTERNS
+
+RUN_CHARACTERS = 1024
+"""A longer run is cut: nothing with a shape is that long."""
+
+_LETTER = "[!-~\u00c0-\u024f]"
+_JOINING_SPACE = (
+    r"(?<=[:=])\ (?=\S)"
+    r"|(?<=[0-9)])\ (?=[0-9A-Z(+./-])"  # DE89 3704 …, (030) 123, GB29 NWBK …
+    r"|(?<=[A-Z])\ (?=[0-9])"  # NWBK 6016 …
+)
+_RUN = re.compile(rf"\ ?(?:{_LETTER}|{_JOINING_SPACE}){{1,{RUN_CHARACTERS}}}|.", re.DOTALL)
+_MAY_HAVE_SHAPE = re.compile(r"[0-9@:=_-]")
+
+
+class Redactor:
+    """Redacts one text that comes in pieces; `counts` says what was found."""
+
+    def __init__(self) -> None:
+        self.counts = Counter[str]()
+        self._held = ""
+
+    def push(self, piece: str) -> str:
+        """What may be shown now that this piece has come."""
+        runs = _RUN.findall(self._held + piece)
+        held = _unfinished(runs)
+        shown = runs[: len(runs) - held]
+        self._held = "".join(runs[len(runs) - held :])
+        return "".join(map(self._redact, shown))
+
+    def flush(self) -> str:
+        """The rest, at the end of the text."""
+        held, self._held = self._held, ""
+        return self._redact(held)
+
+    def _redact(self, run: str) -> str:
+        if not _MAY_HAVE_SHAPE.search(run):
+            return run
+        for pattern in PATTERNS:
+            run, count = pattern.redact(run)
+            if count:
+                self.counts[pattern.name] += count
+        return run
+
+
+def redact(text: str) -> str:
+    """The text with `[EMAIL]`, `[CARD]` and so on in place of what is found."""
+    redactor = Redactor()
+    return redactor.push(text) + redactor.flush()
+
+
+def _unfinished(runs: list[str]) -> int:
+    """How many of the last runs the next piece may change: a run, or one and the space behind it,
+    which joins it to a number that follows."""
+    if not runs or not re.match(rf"\ |{_LETTER}", runs[-1]):
+        return 0
+    return min(2, len(runs)) if runs[-1] == " " else 1

@@ -1,0 +1,68 @@
+"""Rules for input: patterns from the settings, and a function of one's own."""
+
+import importlib
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from gateway.call import Call, Event, Handler
+from gateway.errors import BadRequest
+from gateway.guards.texts import texts_of
+
+
+class RuleError(Exception):
+    """A rule that can't be used; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`breaks` says whether a text breaks it."""
+
+    name: str
+    breaks: Callable[[str], bool]
+
+
+def pattern_rules(patterns: Mapping[str, str]) -> list[Rule]:
+    """A rule for each name and regular expression; raises RuleError."""
+    return [Rule(name, _pattern(name, pattern)) for name, pattern in patterns.items()]
+
+
+def _pattern(name: str, pattern: str) -> Callable[[str], bool]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise RuleError(f"rule {name!r}: {error}") from error
+    return lambda text: compiled.search(text) is not None
+
+
+def hook_rule(place: str) -> Rule:
+    """The function `package.module:function`, text to whether it breaks; raises RuleError."""
+    module, colon, function = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function) if colon else None
+    except (ImportError, AttributeError) as error:
+        raise RuleError(f"rule hook {place!r}: {error}") from error
+    if not callable(found):
+        raise RuleError(f"rule hook {place!r} is no package.module:function")
+    return Rule(place, found)
+
+
+def broken_rules(rules: Iterable[Rule], text: str) -> list[str]:
+    """Names of the rules that a text breaks."""
+    return [rule.name for rule in rules if rule.breaks(text)]
+
+
+def ruled(inner: Handler, rules: Iterable[Rule]) -> Handler:
+    """Raises BadRequest, with the field and the rule's name, for input that breaks one."""
+    rules = tuple(rules)
+
+    async def handle(call: Call) -> AsyncGenerator[Event, None]:
+        for field, text in texts_of(call.request):
+            if broken := broken_rules(rules, text):
+                raise BadRequest(f"{field} breaks the rule {broken[0]!r} here", field=field)
+        async with aclosing(inner(call)) as answer:
+            async for event in answer:
+                yield event
+
+    return handle

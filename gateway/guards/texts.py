@@ -1,0 +1,56 @@
+"""The texts of a request: to look at, and to change."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+
+from gateway.call import Document, Embed, Generate, Message, Rank, Request
+
+Change = Callable[[str], Awaitable[str]]
+
+
+def texts_of(request: Request) -> Iterator[tuple[str, str]]:
+    """Every text that a client wrote, with the field that it is in."""
+    match request:
+        case Generate():
+            yield from _generate_texts(request)
+        case Embed(texts=texts):
+            yield from ((f"input[{index}]", text) for index, text in enumerate(texts))
+        case Rank(query=query, passages=passages):
+            yield "query", query
+            yield from ((f"documents[{index}]", text) for index, text in enumerate(passages))
+
+
+def _generate_texts(request: Generate) -> Iterator[tuple[str, str]]:
+    if request.prompt:
+        yield "prompt", request.prompt
+    for index, message in enumerate(request.messages):
+        yield f"messages[{index}]", message.content
+    for index, document in enumerate(request.documents):
+        yield f"documents[{index}]", document.text
+        if document.title:
+            yield f"documents[{index}]", document.title
+
+
+async def changed(request: Request, change: Change) -> Request:
+    """The request with every one of its texts changed."""
+    match request:
+        case Generate():
+            return replace(
+                request,
+                prompt=await change(request.prompt),
+                messages=tuple([await _message(each, change) for each in request.messages]),
+                documents=tuple([await _document(each, change) for each in request.documents]),
+            )
+        case Embed():
+            return replace(request, texts=tuple([await change(text) for text in request.texts]))
+        case Rank():
+            passages = tuple([await change(text) for text in request.passages])
+            return replace(request, query=await change(request.query), passages=passages)
+
+
+async def _message(message: Message, change: Change) -> Message:
+    return replace(message, content=await change(message.content))
+
+
+async def _document(document: Document, change: Change) -> Document:
+    return replace(document, text=await change(document.text), title=await change(document.title))

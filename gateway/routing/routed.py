@@ -1,0 +1,77 @@
+"""The router: a handler that chooses the model and, before the first event, tries the next."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from gateway.call import Call, Event, Handler, Request
+from gateway.errors import DeadlinePassed, GatewayError, NotFound, Unavailable, UpstreamFailed
+from gateway.routing.routes import AUTO, Route, choose
+
+HEADER = "x-router"
+_FAILURES = (DeadlinePassed, NotFound, Unavailable, UpstreamFailed)
+_log = logging.getLogger(__name__)
+
+CountTokens = Callable[[Request], Awaitable[int]]
+"""How many tokens the input of a request has."""
+
+
+@dataclass(frozen=True)
+class Router:
+    """`fallbacks` are for models that are asked for by name."""
+
+    count_tokens: CountTokens
+    routes: Sequence[Route] = ()
+    fallbacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def concerns(self, request: Request) -> bool:
+        return request.model == AUTO or request.model in self.fallbacks
+
+
+def routed(inner: Handler, router: Router) -> Handler:
+    """Gives a call to the model that `router` chooses; the header `x-router` says which and why.
+
+    A model that fails before its first event is followed by the next of the chain. After that its
+    error is the answer: a client never gets the beginnings of two.
+    """
+
+    async def handle(call: Call) -> AsyncGenerator[Event, None]:
+        attempts = _attempts(inner, call, router) if router.concerns(call.request) else inner(call)
+        async with aclosing(attempts) as answer:
+            async for event in answer:
+                yield event
+
+    return handle
+
+
+async def _attempts(inner: Handler, call: Call, router: Router) -> AsyncGenerator[Event, None]:
+    asked = call.request.model
+    tokens = await router.count_tokens(call.request) if asked == AUTO else 0
+    choice = choose(call.request, router.routes, router.fallbacks, tokens)
+    failures = list[str]()
+    for number, model in enumerate(choice.models, 1):
+        attempt = replace(call, request=replace(call.request, model=model))
+        call.headers[HEADER] = "; ".join([f"model={model}", f"reason={choice.reason}", *failures])
+        has_begun = False
+        try:
+            async with aclosing(inner(attempt)) as answer:
+                async for event in answer:
+                    has_begun = True
+                    yield event
+            return
+        except _FAILURES as error:
+            if has_begun or number == len(choice.models) or _is_over(call):
+                raise
+            failures.append(f"{model} failed with {error.status}")
+            _log_fallback(call, model, error)
+
+
+def _is_over(call: Call) -> bool:
+    """Whether the request's own deadline has passed: no other model can keep it."""
+    return call.deadline is not None and asyncio.get_running_loop().time() >= call.deadline
+
+
+def _log_fallback(call: Call, model: str, error: GatewayError) -> None:
+    _log.warning("%s: %s failed (%d), the next model", call.request_id, model, error.status)

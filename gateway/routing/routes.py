@@ -1,0 +1,64 @@
+"""Declared rules: the first that fits a call names its models, in the order to try them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.call import Embed, Generate, Rank, Request
+from gateway.errors import NotFound
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Route:
+    """Fits calls of its `task` (chat, rag, embed, rank; "" is any) with at most so many tokens."""
+
+    name: str
+    models: tuple[str, ...]
+    task: str = ""
+    max_prompt_tokens: int | None = None
+
+    def fits(self, task: str, prompt_tokens: int) -> bool:
+        is_short = self.max_prompt_tokens is None or prompt_tokens <= self.max_prompt_tokens
+        return self.task in ("", task) and is_short
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The models to try, in order, and why these."""
+
+    models: tuple[str, ...]
+    reason: str
+
+
+def task_of(request: Request) -> str:
+    match request:
+        case Generate(documents=documents):
+            return "rag" if documents else "chat"
+        case Embed():
+            return "embed"
+        case Rank():
+            return "rank"
+
+
+def choose(
+    request: Request,
+    routes: Sequence[Route],
+    fallbacks: Mapping[str, Sequence[str]],
+    prompt_tokens: int,
+) -> Choice:
+    """The models for a call: by rule for `auto`, else the named one and its fallbacks.
+
+    Raises NotFound if no rule fits.
+    """
+    if request.model != AUTO:
+        return Choice((request.model, *fallbacks.get(request.model, ())), "asked for")
+    task = task_of(request)
+    for route in routes:
+        if route.fits(task, prompt_tokens):
+            return Choice(route.models, f"rule {route.name}: {task}, {prompt_tokens} tokens")
+    raise NotFound(
+        f"model 'auto': no rule fits {task} with {prompt_tokens} tokens; "
+        f"rules are {', '.join(route.name for route in routes) or 'not configured'}",
+        field="model",
+    )

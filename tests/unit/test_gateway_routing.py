@@ -1,0 +1,115 @@
+"""The router: rules in order, fallbacks before the first event only, and a reason for each."""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.call import Document, Embed, Finished, Text, Usage
+from gateway.errors import BadRequest, NotFound, Unavailable, UpstreamFailed
+from gateway.routing.routed import Router, routed
+from gateway.routing.routes import Route
+from tests.fakes.handlers import Answering, answer, answer_until, call, generate, texts
+
+FINISHED = Finished("stop", Usage(1, 1))
+ROUTES = (
+    Route("short", ("small", "large"), task="chat", max_prompt_tokens=100),
+    Route("documents", ("rag",), task="rag"),
+    Route("long", ("large",), task="chat"),
+)
+
+
+def models(**handlers):
+    """A handler that gives each model's calls to its own."""
+
+    async def by_model(asked):
+        async for event in handlers[asked.request.model](asked):
+            yield event
+
+    return by_model
+
+
+def router(tokens=10, fallbacks=None):
+    async def count(_request):
+        return tokens
+
+    return Router(count, ROUTES, fallbacks or {})
+
+
+def auto(text="hello"):
+    return replace(generate(text), model="auto")
+
+
+@pytest.mark.parametrize(
+    ("request_", "tokens", "model", "reason"),
+    [
+        (auto(), 100, "small", "rule short: chat, 100 tokens"),
+        (auto(), 101, "large", "rule long: chat, 101 tokens"),
+        (
+            replace(auto(), documents=(Document("text"),)),
+            10,
+            "rag",
+            "rule documents: rag, 10 tokens",
+        ),
+    ],
+)
+def test_the_first_rule_that_fits_chooses(request_, tokens, model, reason):
+    inner = Answering(Text("a", 1), FINISHED)
+    asked = call(request_)
+    answer(routed(inner, router(tokens)), asked)
+    assert [each.request.model for each in inner.calls] == [model]
+    assert asked.headers["x-router"] == f"model={model}; reason={reason}"
+
+
+def test_no_rule_is_an_error_that_names_them():
+    with pytest.raises(NotFound, match=r"no rule fits embed with 10 tokens.*short, documents"):
+        answer(routed(Answering(), router()), call(Embed("auto", ("a",))))
+
+
+def test_a_model_that_fails_before_its_first_event_is_followed_by_the_next():
+    small, large = Answering(error=Unavailable("full")), Answering(Text("a", 1), FINISHED)
+    asked = call(auto())
+    events = answer(routed(models(small=small, large=large), router()), asked)
+    assert events == [Text("a", 1), FINISHED]
+    assert asked.headers["x-router"] == (
+        "model=large; reason=rule short: chat, 10 tokens; small failed with 503"
+    )
+
+
+def test_after_the_first_event_its_error_is_the_answer():
+    small, large = Answering(Text("a", 1), error=UpstreamFailed("died")), Answering(FINISHED)
+    with pytest.raises(UpstreamFailed):
+        answer(routed(models(small=small, large=large), router()), call(auto()))
+    assert large.calls == []
+
+
+def test_the_last_model_s_error_is_the_answer():
+    failing = {n: Answering(error=Unavailable(n)) for n in ("small", "large")}
+    with pytest.raises(Unavailable, match="large"):
+        answer(routed(models(**failing), router()), call(auto()))
+
+
+def test_what_the_client_got_wrong_is_wrong_everywhere():
+    small, large = Answering(error=BadRequest("no")), Answering(FINISHED)
+    with pytest.raises(BadRequest):
+        answer(routed(models(small=small, large=large), router()), call(auto()))
+    assert large.calls == []
+
+
+def test_a_model_that_is_asked_for_has_its_own_fallbacks():
+    llm, other = Answering(error=UpstreamFailed("died")), Answering(Text("b", 1), FINISHED)
+    handler = routed(models(llm=llm, other=other), router(fallbacks={"llm": ["other"]}))
+    assert texts(answer(handler, call(generate()))) == "b"
+
+
+def test_others_pass_as_they_are():
+    inner = Answering(FINISHED)
+    asked = call(generate())
+    answer(routed(inner, router()), asked)
+    assert inner.calls == [asked]
+    assert "x-router" not in asked.headers
+
+
+def test_a_client_that_leaves_ends_the_model_s_work():
+    inner = Answering(Text("a", 1), Text("b", 1), FINISHED)
+    answer_until(routed(inner, router()), call(auto()), 1)
+    assert inner.closed == 1
