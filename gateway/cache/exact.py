@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.cache.events import UnreadableEntry, as_cached, pack, unpack
 from gateway.cache.keys import is_whole, key_of
-from gateway.cache.store import Store
+from gateway.cache.store import Store, StoreError
 from gateway.call import Call, Event, Handler
 
 HEADER = "x-cache"
@@ -28,7 +28,7 @@ class ExactCache:
         try:
             entry = await self.store.get(key)
             return unpack(entry) if entry is not None else None
-        except (OSError, TimeoutError, UnreadableEntry) as error:
+        except (StoreError, UnreadableEntry) as error:
             _log.warning("the cache has no answer: %s", error)
             return None
 
@@ -40,7 +40,7 @@ class ExactCache:
             return
         try:
             await self.store.put(key, entry, self.ttl_s)
-        except (OSError, TimeoutError) as error:
+        except StoreError as error:
             _log.warning("the cache kept no answer: %s", error)
 
 

@@ -6,8 +6,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 
+class StoreError(Exception):
+    """The store does not answer."""
+
+
 class Store(Protocol):
-    """Bytes by key, for a time."""
+    """Bytes by key, for a time; `get` and `put` raise StoreError."""
 
     async def get(self, key: str) -> bytes | None: ...
 

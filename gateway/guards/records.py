@@ -21,7 +21,7 @@ from gateway.call import (
     Usage,
 )
 from gateway.errors import GatewayError
-from gateway.guards.texts import texts_of
+from gateway.texts import texts_of
 
 Write = Callable[[dict[str, Any]], None]
 

@@ -20,7 +20,7 @@ from gateway.call import (
 )
 from gateway.errors import BadRequest
 from gateway.guards.redaction import Redactor, redact
-from gateway.guards.texts import changed
+from gateway.texts import changed
 
 EVERYBODY = "*"
 _PIECE_CHARACTERS = 16 * 1024

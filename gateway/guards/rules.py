@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.call import Call, Event, Handler
 from gateway.errors import BadRequest
-from gateway.guards.texts import texts_of
+from gateway.texts import texts_of
 
 
 class RuleError(Exception):

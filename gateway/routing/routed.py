@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -14,15 +14,11 @@ HEADER = "x-router"
 _FAILURES = (DeadlinePassed, NotFound, Unavailable, UpstreamFailed)
 _log = logging.getLogger(__name__)
 
-CountTokens = Callable[[Request], Awaitable[int]]
-"""How many tokens the input of a request has."""
-
 
 @dataclass(frozen=True)
 class Router:
     """`fallbacks` are for models that are asked for by name."""
 
-    count_tokens: CountTokens
     routes: Sequence[Route] = ()
     fallbacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -47,9 +43,7 @@ def routed(inner: Handler, router: Router) -> Handler:
 
 
 async def _attempts(inner: Handler, call: Call, router: Router) -> AsyncGenerator[Event, None]:
-    asked = call.request.model
-    tokens = await router.count_tokens(call.request) if asked == AUTO else 0
-    choice = choose(call.request, router.routes, router.fallbacks, tokens)
+    choice = choose(call.request, router.routes, router.fallbacks)
     failures = list[str]()
     for number, model in enumerate(choice.models, 1):
         attempt = replace(call, request=replace(call.request, model=model))

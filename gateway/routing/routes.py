@@ -5,13 +5,18 @@ from dataclasses import dataclass
 
 from gateway.call import Embed, Generate, Rank, Request
 from gateway.errors import NotFound
+from gateway.texts import texts_of
 
 AUTO = "auto"
+BYTES = 4
+"""Of UTF-8 in a token, about."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """Fits calls of its `task` (chat, rag, embed, rank; "" is any) with at most so many tokens."""
+    """Fits calls of its `task` (chat, rag, embed, rank; "" is any) with at most so many tokens,
+    by `estimated_tokens`.
+    """
 
     name: str
     models: tuple[str, ...]
@@ -41,11 +46,17 @@ def task_of(request: Request) -> str:
             return "rank"
 
 
+def estimated_tokens(request: Request) -> int:
+    """Tokens of the input, at four bytes each: only the model, not yet chosen, could count."""
+    if isinstance(request, Embed) and request.token_ids:
+        return sum(map(len, request.token_ids))
+    return sum(len(text.encode("utf-8", "replace")) for _, text in texts_of(request)) // BYTES + 1
+
+
 def choose(
     request: Request,
     routes: Sequence[Route],
     fallbacks: Mapping[str, Sequence[str]],
-    prompt_tokens: int,
 ) -> Choice:
     """The models for a call: by rule for `auto`, else the named one and its fallbacks.
 
@@ -53,12 +64,12 @@ def choose(
     """
     if request.model != AUTO:
         return Choice((request.model, *fallbacks.get(request.model, ())), "asked for")
-    task = task_of(request)
+    task, prompt_tokens = task_of(request), estimated_tokens(request)
     for route in routes:
         if route.fits(task, prompt_tokens):
-            return Choice(route.models, f"rule {route.name}: {task}, {prompt_tokens} tokens")
+            return Choice(route.models, f"rule {route.name}: {task}, about {prompt_tokens} tokens")
     raise NotFound(
-        f"model 'auto': no rule fits {task} with {prompt_tokens} tokens; "
+        f"model 'auto': no rule fits {task} with about {prompt_tokens} tokens; "
         f"rules are {', '.join(route.name for route in routes) or 'not configured'}",
         field="model",
     )

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.cache.events import UnreadableEntry, pack, unpack
 from gateway.cache.exact import ExactCache, cached
-from gateway.cache.store import MemoryStore
+from gateway.cache.store import MemoryStore, StoreError
 from gateway.call import (
     Caller,
     Embed,
@@ -180,7 +180,7 @@ class Store:
 
     async def get(self, key: str) -> bytes:
         if self._entry is None:
-            raise ConnectionError("refused")
+            raise StoreError("refused")
         return self._entry
 
     async def put(self, key: str, entry: bytes, ttl_s: float) -> None:

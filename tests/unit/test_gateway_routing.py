@@ -28,11 +28,8 @@ def models(**handlers):
     return by_model
 
 
-def router(tokens=10, fallbacks=None):
-    async def count(_request):
-        return tokens
-
-    return Router(count, ROUTES, fallbacks or {})
+def router(fallbacks=None):
+    return Router(ROUTES, fallbacks or {})
 
 
 def auto(text="hello"):
@@ -40,29 +37,29 @@ def auto(text="hello"):
 
 
 @pytest.mark.parametrize(
-    ("request_", "tokens", "model", "reason"),
+    ("request_", "model", "reason"),
     [
-        (auto(), 100, "small", "rule short: chat, 100 tokens"),
-        (auto(), 101, "large", "rule long: chat, 101 tokens"),
+        (auto("x" * 399), "small", "rule short: chat, about 100 tokens"),
+        (auto("x" * 400), "large", "rule long: chat, about 101 tokens"),
+        (auto("日" * 134), "large", "rule long: chat, about 101 tokens"),
         (
-            replace(auto(), documents=(Document("text"),)),
-            10,
+            replace(auto(), documents=(Document("x" * 795),)),
             "rag",
-            "rule documents: rag, 10 tokens",
+            "rule documents: rag, about 201 tokens",
         ),
     ],
 )
-def test_the_first_rule_that_fits_chooses(request_, tokens, model, reason):
+def test_the_first_rule_that_fits_chooses(request_, model, reason):
     inner = Answering(Text("a", 1), FINISHED)
     asked = call(request_)
-    answer(routed(inner, router(tokens)), asked)
+    answer(routed(inner, router()), asked)
     assert [each.request.model for each in inner.calls] == [model]
     assert asked.headers["x-router"] == f"model={model}; reason={reason}"
 
 
 def test_no_rule_is_an_error_that_names_them():
-    with pytest.raises(NotFound, match=r"no rule fits embed with 10 tokens.*short, documents"):
-        answer(routed(Answering(), router()), call(Embed("auto", ("a",))))
+    with pytest.raises(NotFound, match=r"no rule fits embed with about 3 tokens.*short, documents"):
+        answer(routed(Answering(), router()), call(Embed("auto", token_ids=((1, 2, 3),))))
 
 
 def test_a_model_that_fails_before_its_first_event_is_followed_by_the_next():
@@ -71,7 +68,7 @@ def test_a_model_that_fails_before_its_first_event_is_followed_by_the_next():
     events = answer(routed(models(small=small, large=large), router()), asked)
     assert events == [Text("a", 1), FINISHED]
     assert asked.headers["x-router"] == (
-        "model=large; reason=rule short: chat, 10 tokens; small failed with 503"
+        "model=large; reason=rule short: chat, about 2 tokens; small failed with 503"
     )
 
 
