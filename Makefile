@@ -14,6 +14,7 @@ BUILD_FLAGS ?=
 PLAN_FLAGS ?=
 SERVE_FLAGS ?=
 BENCH_FLAGS ?=
+EDGE_FLAGS ?= --gateway 127.0.0.1:8080
 SLO ?=
 URL ?=
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done || echo python3)
@@ -69,6 +70,9 @@ plan: setup  ## say what a GPU SKU would get, and why
 # Engines for a GPU are built on it, in the container: their build can't be a step of this.
 serve: $(if $(filter cpu,$(SKU)),build-engines,setup)  ## run tritonserver on 127.0.0.1:8000-8002
 	@$(BUILD) -m operations serve --sku $(SKU) $(SERVE_FLAGS)
+
+edge: setup  ## run Envoy in front of several gateways (EDGE_FLAGS="--gateway HOST:PORT …")
+	@$(BUILD) -m gateway edge $(EDGE_FLAGS)
 
 preflight: setup  ## say what keeps this machine from serving
 	@$(BUILD) -m operations preflight --sku $(SKU)
@@ -159,4 +163,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve .venv-peers .venv-clients .venv-clients-nvidia build model_repository/*/1/engine
 
-.PHONY: help setup build-engines use rebuild-reasons engines-gc demo plan serve preflight render check test test-models test-gpu bench headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean
+.PHONY: help setup build-engines use rebuild-reasons engines-gc demo plan serve edge preflight render check test test-models test-gpu bench headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gateway.envoy.cli import render_envoy, run_edge
 from gateway.settings import SettingsError, load_settings
 
 
@@ -33,6 +34,10 @@ config_option = click.option(
 @click.group(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """OpenAI's and other APIs over a running tritonserver."""
+
+
+cli.add_command(run_edge)
+cli.add_command(render_envoy)
 
 
 @cli.command()

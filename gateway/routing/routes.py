@@ -9,7 +9,7 @@ from gateway.texts import texts_of
 
 AUTO = "auto"
 BYTES = 4
-"""Of UTF-8 in a token, about."""
+"""Bytes of UTF-8 in a token, about."""
 
 
 @dataclass(frozen=True)
