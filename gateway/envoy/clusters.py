@@ -68,13 +68,14 @@ def _common_choice(choice: str) -> Json:
 
 
 def _limits(requests: int, servers: int) -> Json:
-    """When one of N servers dies, a share of 1/N of the requests is tried again, and no more."""
+    """When one of N servers dies, a share of 1/N of the requests is tried again, and not many more:
+    until it is out, the dead one has the fewest requests, and so gets the new ones."""
     share_percent = max(20.0, 100.0 / servers)
     return {
         "max_connections": requests,
         "max_pending_requests": requests,
         "max_requests": requests,
-        "retry_budget": {"budget_percent": {"value": share_percent}, "min_retry_concurrency": 10},
+        "retry_budget": {"budget_percent": {"value": share_percent}, "min_retry_concurrency": 64},
     }
 
 

@@ -86,7 +86,7 @@ def _retry_policy() -> Json:
     return {
         "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes",
         "retriable_status_codes": [503],
-        "num_retries": 2,
+        "num_retries": 3,
         "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
         "retry_host_predicate": [
             {
@@ -97,5 +97,5 @@ def _retry_policy() -> Json:
                 },
             }
         ],
-        "host_selection_retry_max_attempts": 5,
+        "host_selection_retry_max_attempts": 30,  # a dead server has the fewest requests
     }
