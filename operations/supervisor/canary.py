@@ -17,7 +17,7 @@ from operations.triton_api import Answer, TritonApi
 _SAMPLES = {DType.STRING: "canary", DType.BOOL: False, DType.INT32: 0}
 """INT32 are indexes; others get 1, which is a token id and its mask."""
 _VALUES = {"operation": "list"}
-"""Of inputs that do not take any value, by name."""
+"""Values for inputs that do not take any, by name."""
 _CHOSEN = {LLM.name: "text_input", TOKENIZER.name: "input_text"}
 """One of two inputs is needed, so neither is required."""
 _NO_COLLECTION = f"collection: there is no '{_SAMPLES[DType.STRING]}'"
