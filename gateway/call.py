@@ -96,6 +96,15 @@ class Rank:
 Request = Generate | Embed | Rank
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call; `cached_tokens` are those of the input that were not computed again."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+
 @dataclass(slots=True)
 class Call:
     """One request on its way.
@@ -110,15 +119,9 @@ class Call:
     deadline: float | None = None
     traceparent: str = ""
     headers: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one call; `cached_tokens` are those of the input that were not computed again."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
+    usage: Usage | None = None
+    """What the models have used so far, also when the call breaks; None before one is asked, and
+    no input tokens before its first response."""
 
 
 @dataclass(frozen=True, slots=True)

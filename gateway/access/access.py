@@ -1,0 +1,67 @@
+"""Everything of this folder, put together from the settings."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.access.admission import Admission, fair
+from gateway.access.authentication import Authenticator
+from gateway.access.counts import Counts, MemoryCounts
+from gateway.access.demand import Bounds
+from gateway.access.fallback_counts import FallbackCounts
+from gateway.access.grants import Grants
+from gateway.access.key_store import FileKeyStore, KeyStore
+from gateway.access.ledger import Ledger
+from gateway.access.limits import Limiter
+from gateway.access.metering import Meter, limited
+from gateway.access.settings import AccessSettings
+from gateway.access.valkey_counts import ValkeyCounts
+from gateway.call import Handler
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may ask, how much and when."""
+
+    authenticator: Authenticator
+    grants: Grants
+    meter: Meter
+    bounds: Bounds
+    generating: Admission
+    encoding: Admission
+
+    def limited(self, inner: Handler) -> Handler:
+        return limited(inner, self.meter)
+
+    def fair(self, inner: Handler) -> Handler:
+        return fair(inner, self.generating, self.encoding, self.grants, self.bounds)
+
+
+@asynccontextmanager
+async def open_access(settings: AccessSettings) -> AsyncIterator[Access]:
+    """Opens key file, counts and ledger; at the end everything that was used is written.
+
+    Raises KeyFileError and LedgerError.
+    """
+    store: KeyStore | None = FileKeyStore(settings.keys) if settings.keys else None
+    ledger = Ledger(settings.ledger) if settings.ledger else None
+    grants = Grants(store, settings.tiers)
+    meter = Meter(grants, Limiter(_counts(settings.counts)), ledger, settings.bounds)
+    is_shared = store is not None
+    try:
+        yield Access(
+            Authenticator(store),
+            grants,
+            meter,
+            settings.bounds,
+            Admission(settings.generating.room(is_shared)),
+            Admission(settings.encoding.room(is_shared)),
+        )
+    finally:
+        await meter.close()
+        if store is not None:
+            await store.close()
+
+
+def _counts(url: str) -> Counts:
+    return FallbackCounts(ValkeyCounts(url)) if url else MemoryCounts()

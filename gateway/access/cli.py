@@ -1,0 +1,226 @@
+"""`python -m gateway keys …` and `python -m gateway usage`."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gateway.access.key_store import FileKeyStore, KeyFileError
+from gateway.access.keys import Key, new_key_id, new_secret, token
+from gateway.access.ledger import HOUR_S, Amounts, LedgerError, usage
+from gateway.access.tiers import DEFAULT_TIER, Limits
+
+_UNITS_S = {"s": 1, "m": 60, "h": HOUR_S, "d": 24 * HOUR_S}
+
+
+class Duration(click.ParamType[timedelta]):
+    """A time such as 90s, 30m, 24h or 7d."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        found = re.fullmatch(r"(\d+)([smhd])", str(value))
+        if not found:
+            self.fail(f"{value!r} is no time; write 90s, 30m, 24h or 7d", param, ctx)
+        return timedelta(seconds=int(found[1]) * _UNITS_S[found[2]])
+
+
+file_option = click.option(
+    "--keys",
+    "path",
+    envvar="GATEWAY_ACCESS__KEYS",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The key file; the settings name the same one.  [env: GATEWAY_ACCESS__KEYS]",
+)
+
+
+@click.group()
+def keys() -> None:
+    """Make, list, disable and rotate API keys."""
+
+
+@keys.command()
+@file_option
+@click.option("--tenant", required=True, help="Who pays; tenants share the models fairly.")
+@click.option("--name", default="", help="What the key is for.")
+@click.option("--tier", default=DEFAULT_TIER, show_default=True, help="A tier of the settings.")
+@click.option("--model", "models", multiple=True, help="A model, or a pattern. [default: all]")
+@click.option("--route", "routes", multiple=True, help="A path, or a pattern. [default: all]")
+@click.option("--expires-in", type=Duration(), help="How long it counts, as 90d. [default: ever]")
+@click.option("--requests-per-minute", type=click.IntRange(1))
+@click.option("--tokens-per-minute", type=click.IntRange(1))
+@click.option("--concurrent-streams", type=click.IntRange(1))
+@click.option("--max-tokens", type=click.IntRange(1), help="Longest answer.")
+@click.option("--max-input-tokens", type=click.IntRange(1), help="Longest prompt.")
+def create(
+    path: Path,
+    tenant: str,
+    name: str,
+    tier: str,
+    models: tuple[str, ...],
+    routes: tuple[str, ...],
+    expires_in: timedelta | None,
+    **limits: int | None,
+) -> None:
+    """Make a key and print it, once."""
+    secret, stored = new_secret()
+    now = datetime.now(UTC)
+    key = Key(
+        id=new_key_id(),
+        tenant=tenant,
+        name=name,
+        tier=tier,
+        secrets=(stored,),
+        models=models or ("*",),
+        routes=routes or ("*",),
+        created=now,
+        expires=now + expires_in if expires_in else None,
+        limits=Limits(**limits),
+    )
+    with _reported():
+        asyncio.run(FileKeyStore(path).add(key))
+    _show_token(key, secret)
+
+
+@keys.command("list")
+@file_option
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def list_keys(path: Path, as_json: bool) -> None:
+    """List keys, without their secrets."""
+    with _reported():
+        found = asyncio.run(FileKeyStore(path).list())
+    if as_json:
+        hidden = {"secrets"}
+        print(json.dumps([key.model_dump(mode="json", exclude=hidden) for key in found], indent=2))
+        return
+    table = Table("id", "state", "tenant", "name", "tier", "models", "routes", "limits")
+    for column in table.columns:
+        column.overflow, column.no_wrap = "fold", column.header in ("id", "state")
+    for key in found:
+        own = (f"{k}={v}" for k, v in key.limits.model_dump(exclude_none=True).items())
+        scopes = ("\n".join(key.models), "\n".join(key.routes), "\n".join(own))
+        table.add_row(key.id, _state(key), key.tenant, key.name, key.tier, *scopes)
+    Console().print(table)
+
+
+@keys.command()
+@file_option
+@click.argument("key_id")
+def disable(path: Path, key_id: str) -> None:
+    """Refuse a key from its next request on."""
+    _change(path, key_id, lambda key: key.model_copy(update={"disabled": True}))
+    print(f"key {key_id} is disabled")
+
+
+@keys.command()
+@file_option
+@click.argument("key_id")
+@click.option(
+    "--overlap",
+    type=Duration(),
+    default="24h",
+    show_default=True,
+    help="How long the old secret goes on to count; 0s: no longer.",
+)
+def rotate(path: Path, key_id: str, overlap: timedelta) -> None:
+    """Give a key a new secret and print it, once."""
+    secret, stored = new_secret()
+    end = datetime.now(UTC) + overlap
+
+    def rotated(key: Key) -> Key:
+        ends = [min(old.expires or end, end) for old in key.secrets]
+        old = [
+            one.model_copy(update={"expires": at})
+            for one, at in zip(key.secrets, ends, strict=True)
+        ]
+        live = [one for one, at in zip(old, ends, strict=True) if at > datetime.now(UTC)]
+        return key.model_copy(update={"secrets": (stored, *live)})
+
+    key = _change(path, key_id, rotated)
+    _show_token(key, secret)
+
+
+@click.command("usage")
+@click.option(
+    "--ledger",
+    envvar="GATEWAY_ACCESS__LEDGER",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The ledger; the settings name the same one.  [env: GATEWAY_ACCESS__LEDGER]",
+)
+@click.option("--since", type=Duration(), help="Only the last 24h, 30d, …, in whole hours.")
+@click.option("--key", "key_id", default="", help="Only this key id.")
+@click.option("--model", default="", help="Only this model.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def show_usage(
+    ledger: Path, since: timedelta | None, key_id: str, model: str, as_json: bool
+) -> None:
+    """Sum what every key used of every model."""
+    hour = int(time.time() - since.total_seconds()) // HOUR_S if since else 0
+    with _reported():
+        rows = usage(ledger, hour, key_id, model)
+    if as_json:
+        flat = [{"tenant": row.tenant, "key": row.key_id, "model": row.model} for row in rows]
+        print(json.dumps([at | asdict(row.amounts) for at, row in zip(flat, rows, strict=True)]))
+        return
+    table = Table("tenant", "key", "model", "requests", "rejected")
+    for name in ("input", "cached", "output", "rejected tokens"):
+        table.add_column(name, justify="right")
+    total = Amounts()
+    for row in rows:
+        table.add_row(row.tenant, row.key_id, row.model, *_cells(row.amounts))
+        total = total.plus(row.amounts)
+    table.add_section()
+    table.add_row("all", "", "", *_cells(total))
+    Console().print(table)
+
+
+def _cells(amounts: Amounts) -> list[str]:
+    return [f"{value:,}" for value in asdict(amounts).values()]
+
+
+def _state(key: Key) -> str:
+    if key.disabled:
+        return "disabled"
+    if key.expires is None:
+        return "on"
+    now = datetime.now(UTC)
+    return ("expired " if key.has_expired(now) else "on until ") + f"{key.expires:%Y-%m-%d}"
+
+
+def _change(path: Path, key_id: str, how: Callable[[Key], Key]) -> Key:
+    with _reported():
+        store = FileKeyStore(path)
+        try:
+            return asyncio.run(store.change(key_id, how))
+        except KeyError:
+            known = ", ".join(key.id for key in asyncio.run(store.list())) or "none"
+            raise click.ClickException(f"key {key_id}: unknown; {path.name} has {known}") from None
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except (KeyFileError, LedgerError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _show_token(key: Key, secret: str) -> None:
+    """The token alone goes to stdout, so that a program can take it."""
+    click.echo(f"key {key.id} of tenant {key.tenant}; it is shown this once:", err=True)
+    print(token(key.id, secret))

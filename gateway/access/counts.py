@@ -1,0 +1,110 @@
+"""How much each key used in the last minute: what a store of counts does, and one in memory."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.access.tiers import Limits
+from gateway.access.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one request takes of its key's limits."""
+
+    tokens: int
+    stream: str = ""
+    """A name for its place among the concurrent streams; empty: it takes none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a store answers: the counts of the key now, with the request if it was not refused."""
+
+    refused: str
+    """The first limit without room: requests, tokens or streams; empty: everything was taken."""
+    wait_ms: int
+    """How long until that limit has room, at the latest."""
+    requests: int
+    tokens: int
+    streams: int
+    requests_reset_ms: int
+    """How long until the count is 0 if nothing else comes."""
+    tokens_reset_ms: int
+    tick: int = 0
+    """Names the moment of this request for `Counts.correct`."""
+
+
+class Counts(Protocol):
+    """Counts of all keys. What is taken is taken at once, or not at all."""
+
+    async def take(self, key_id: str, limits: Limits, need: Need) -> Taken: ...
+
+    def correct(self, key_id: str, tick: int, tokens: int) -> None:
+        """Adds tokens, usually below 0, to what was taken at a tick; doesn't wait."""
+        ...
+
+    def release(self, key_id: str, stream: str) -> None:
+        """Gives a place among the streams back; doesn't wait."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+STREAM_WAIT_MS = 1000
+"""Nobody knows when a stream ends: try again after this."""
+
+
+@dataclass(slots=True)
+class _Counted:
+    requests: Window = field(default_factory=Window)
+    tokens: Window = field(default_factory=Window)
+    streams: set[str] = field(default_factory=set)
+
+
+class MemoryCounts:
+    """Counts of this process only; `clock_s` never goes back."""
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
+        self._keys: dict[str, _Counted] = {}
+
+    async def take(self, key_id: str, limits: Limits, need: Need) -> Taken:
+        now_ms = int(self._clock_s() * 1000)
+        key = self._keys.setdefault(key_id, _Counted())
+        requests, tokens = key.requests.total(now_ms), key.tokens.total(now_ms)
+        refused, wait_ms, tick = "", 0, 0
+        if (over := _over(requests + 1, limits.requests_per_minute)) > 0:
+            refused, wait_ms = "requests", key.requests.free_after_ms(now_ms, over)
+        elif (over := _over(tokens + need.tokens, limits.tokens_per_minute)) > 0:
+            refused, wait_ms = "tokens", key.tokens.free_after_ms(now_ms, over)
+        elif need.stream and _over(len(key.streams) + 1, limits.concurrent_streams) > 0:
+            refused, wait_ms = "streams", STREAM_WAIT_MS
+        else:
+            key.requests.add(now_ms, 1)
+            tick = key.tokens.add(now_ms, need.tokens)
+            key.streams.update(filter(None, [need.stream]))
+        return Taken(
+            refused=refused,
+            wait_ms=wait_ms,
+            requests=(requests := key.requests.total(now_ms)),
+            tokens=(tokens := key.tokens.total(now_ms)),
+            streams=len(key.streams),
+            requests_reset_ms=key.requests.free_after_ms(now_ms, requests),
+            tokens_reset_ms=key.tokens.free_after_ms(now_ms, tokens),
+            tick=tick,
+        )
+
+    def correct(self, key_id: str, tick: int, tokens: int) -> None:
+        self._keys[key_id].tokens.correct(tick, tokens)
+
+    def release(self, key_id: str, stream: str) -> None:
+        self._keys[key_id].streams.discard(stream)
+
+    async def close(self) -> None:
+        pass
+
+
+def _over(amount: int, limit: int | None) -> int:
+    return 0 if limit is None else amount - limit

@@ -1,0 +1,81 @@
+"""What a request may cost in tokens, before the model has counted them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gateway.call import Embed, Generate, Rank, Request
+
+MESSAGE_TOKENS = 16
+"""Most tokens that a chat template puts around one message, and around a prompt."""
+
+MAX_TOKEN_BYTES = 128
+"""A text of n bytes has at least n / this many tokens: 32 characters of up to 4 bytes each, which
+is what the models take a token to be at most (they refuse longer ones)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What is assumed where a request says nothing."""
+
+    context_tokens: int = 8192
+    """Most tokens that a model reads at once."""
+    default_max_tokens: int = 1024
+    """Tokens of an answer whose request has no `max_tokens`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Bounds of the tokens of one request."""
+
+    input_tokens: int
+    """Never more than this."""
+    output_tokens: int = 0
+    least_tokens: int = 1
+    """Never less than this, if the answer is as long as it may be."""
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+
+def demand(request: Request, bounds: Bounds) -> Demand:
+    """Bounds by bytes: no token of a text has less than one byte of UTF-8."""
+    match request:
+        case Generate():
+            most = min(_prompt_bytes(request), bounds.context_tokens)
+            asked = request.sampling.max_tokens
+            least = least_input_tokens(request) + (asked or 1)
+            return Demand(most, asked or bounds.default_max_tokens, least)
+        case Embed():
+            rows = [*map(_text_bound, request.texts), *map(len, request.token_ids)]
+        case Rank():
+            query = _text_bound(request.query)
+            rows = [query + _text_bound(passage) for passage in request.passages]
+    return Demand(sum(min(row, bounds.context_tokens) for row in rows), least_tokens=len(rows))
+
+
+def least_input_tokens(request: Generate) -> int:
+    """A lower bound of the prompt's tokens; 0 with documents, which the prompt has a part of."""
+    return 0 if request.documents else _bytes(_texts(request)) // MAX_TOKEN_BYTES
+
+
+def _prompt_bytes(request: Generate) -> int:
+    parts = 1 + len(request.messages) + len(request.documents)
+    return _bytes(_texts(request)) + parts * MESSAGE_TOKENS
+
+
+def _texts(request: Generate) -> Iterable[str]:
+    yield request.prompt
+    yield from (message.content for message in request.messages)
+    for document in request.documents:
+        yield document.title
+        yield document.text
+
+
+def _text_bound(text: str) -> int:
+    return _bytes([text]) + MESSAGE_TOKENS
+
+
+def _bytes(texts: Iterable[str]) -> int:
+    """Bytes of UTF-8; texts in ASCII, which most are, are not encoded for it."""
+    return sum(len(text) if text.isascii() else len(text.encode()) for text in texts)

@@ -1,0 +1,129 @@
+"""The handler that holds callers to their limits and books what they use."""
+
+import itertools
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from gateway.access.demand import Bounds, Demand, demand
+from gateway.access.grants import Grant, Grants
+from gateway.access.ledger import Amounts, Ledger
+from gateway.access.limits import Limiter, Reservation
+from gateway.call import Call, Embedded, Event, Finished, Generate, Handler, Ranked, Usage
+from gateway.errors import GatewayError
+
+_MODEL_MAY_HAVE_WORKED = (500, 502, 504)
+"""Statuses of errors after which tokens count; a refusal costs none."""
+
+
+def limited(inner: Handler, meter: "Meter") -> Handler:
+    """Reserves before `inner` is asked, and settles however it ends."""
+
+    async def answer(call: Call) -> AsyncGenerator[Event, None]:
+        entry = await meter.admit(call)
+        try:
+            async with aclosing(inner(call)) as events:
+                async for event in events:
+                    if isinstance(event, Finished | Embedded | Ranked):
+                        call.usage = event.usage
+                    if not entry.is_counted:
+                        meter.count_input(entry)
+                    yield event
+        except GatewayError as error:
+            entry.error = error
+            raise
+        finally:
+            meter.settle(entry)
+
+    return answer
+
+
+@dataclass(slots=True)
+class Entry:
+    """One request that was admitted."""
+
+    call: Call
+    need: Demand
+    grant: Grant
+    model: str
+    reservation: Reservation | None
+    is_counted: bool = False
+    """Whether the model has said how long the input is."""
+    error: GatewayError | None = None
+
+
+class Meter:
+    """Limits and ledger together: what is refused and what is used goes into both."""
+
+    def __init__(
+        self, grants: Grants, limiter: Limiter, ledger: Ledger | None, bounds: Bounds
+    ) -> None:
+        self._grants = grants
+        self._limiter = limiter
+        self._ledger = ledger
+        self._bounds = bounds
+        self._names = (f"{secrets.token_hex(8)}-{number}" for number in itertools.count())
+        """For streams: request ids are the clients', who may use one twice."""
+
+    async def admit(self, call: Call) -> Entry:
+        """Raises what the grant or the limits refuse; then only the ledger knows the request."""
+        grant = await self._grants.of(call.caller)
+        model = call.request.model
+        need = demand(call.request, self._bounds)
+        try:
+            grant.check(call.request)
+            call.request = grant.bounded(call.request, self._bounds)
+            need = demand(call.request, self._bounds)
+            stream = next(self._names) if isinstance(call.request, Generate) else ""
+            held = await self._limiter.reserve(call.caller.key_id, grant.limits, need, stream)
+        except GatewayError:
+            self._book(call, model, Amounts(rejected_requests=1, rejected_tokens=need.tokens))
+            raise
+        if held is not None:
+            call.headers.update(held.headers)
+        return Entry(call, need, grant, model, held)
+
+    def count_input(self, entry: Entry) -> None:
+        """At the first event: the model's own count takes the place of the bound."""
+        entry.is_counted = True
+        tokens = entry.call.usage.input_tokens if entry.call.usage else 0
+        if not tokens:
+            return
+        if isinstance(entry.call.request, Generate):
+            entry.grant.check_input(tokens)
+        if entry.reservation is not None:
+            self._limiter.adjust(entry.reservation, tokens + entry.need.output_tokens)
+
+    def settle(self, entry: Entry) -> None:
+        usage = used(entry.call, entry.need, entry.error)
+        if entry.reservation is not None:
+            total = usage.input_tokens + usage.output_tokens
+            self._limiter.settle(entry.reservation, total)
+        if entry.error is not None and usage == Usage():
+            amounts = Amounts(rejected_requests=1, rejected_tokens=entry.need.tokens)
+        else:
+            tokens = (usage.input_tokens, usage.cached_tokens, usage.output_tokens)
+            amounts = Amounts(1, 0, *tokens)
+        self._book(entry.call, entry.model, amounts)
+
+    async def close(self) -> None:
+        await self._limiter.close()
+        if self._ledger is not None:
+            await self._ledger.close()
+
+    def _book(self, call: Call, model: str, amounts: Amounts) -> None:
+        if self._ledger is not None:
+            self._ledger.add(call.caller, model, amounts)
+
+
+def used(call: Call, need: Demand, error: GatewayError | None) -> Usage:
+    """What the models worked for one request that ended or broke.
+
+    They count exactly. One that broke before the first response has the bound of its input.
+    """
+    usage = call.usage or Usage()
+    refused = error is not None and error.status not in _MODEL_MAY_HAVE_WORKED
+    if usage.input_tokens or call.usage is None or refused:
+        return usage
+    return replace(usage, input_tokens=need.input_tokens)

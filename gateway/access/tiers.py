@@ -1,0 +1,40 @@
+"""What a key may use, as its tier or the key itself says."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_Count = Annotated[int, Field(ge=1)]
+
+
+class Limits(BaseModel):
+    """Bounds of one key; None is no bound."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    requests_per_minute: _Count | None = None
+    tokens_per_minute: _Count | None = None
+    """Input and output tokens of all models together."""
+    concurrent_streams: _Count | None = None
+    """Generations at a time, streamed or not."""
+    max_tokens: _Count | None = None
+    """Longest answer."""
+    max_input_tokens: _Count | None = None
+    """Longest prompt, in tokens of the model that is asked."""
+
+    def changed_by(self, other: "Limits") -> "Limits":
+        """These limits, with what `other` sets in their place."""
+        return self.model_copy(update=other.model_dump(exclude_none=True))
+
+
+class Tier(Limits):
+    """Limits of many keys, and the share of the server that their tenants get."""
+
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """A tenant of weight 2 gets twice the tokens of one of weight 1 while both wait."""
+
+
+UNLIMITED = Tier()
+
+DEFAULT_TIER = "default"
+"""The tier of a key that names none, and of everybody where there are no keys."""

@@ -1,0 +1,178 @@
+"""Counts that several gateways share, in Valkey or Redis.
+
+One script takes everything or nothing, by the store's own clock.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from typing import Any
+
+from valkey.asyncio import BlockingConnectionPool, Valkey
+from valkey.exceptions import ValkeyError
+
+from gateway.access.counts import STREAM_WAIT_MS, Need, Taken
+from gateway.access.tiers import Limits
+from gateway.access.windows import TICK_MS, WINDOW_TICKS
+
+STORE_ERRORS = (ValkeyError, OSError, TimeoutError)
+
+_ANSWER_S = 0.25
+"""A store that answers later than this is not there."""
+_CONNECTIONS = 16
+_LEASE_MS = 60_000
+"""A place of a gateway that died is free after this."""
+_NO_LIMIT = -1
+
+# KEYS: hash of requests by tick, hash of tokens by tick, sorted set of streams by end of lease.
+# The same steps as MemoryCounts.take; a test compares them.
+_TAKE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local tick_ms, ticks, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local need, stream = tonumber(ARGV[4]), ARGV[5]
+local limits = {tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])}
+local tick = math.floor(now / tick_ms)
+
+local function window(key)
+  local found, amounts, order, total = redis.call('HGETALL', key), {}, {}, 0
+  for i = 1, #found, 2 do
+    local at, amount = tonumber(found[i]), tonumber(found[i + 1])
+    if at <= tick - ticks then
+      redis.call('HDEL', key, found[i])
+    else
+      total = total + amount
+      amounts[at] = amount
+      order[#order + 1] = at
+    end
+  end
+  table.sort(order)
+  return {amounts = amounts, order = order, total = total}
+end
+
+local function free_after(window, amount)
+  local freed = 0
+  for _, at in ipairs(window.order) do
+    freed = freed + window.amounts[at]
+    if freed >= amount then return (at + ticks) * tick_ms - now end
+  end
+  return 0
+end
+
+local function over(amount, limit) return limit < 0 and 0 or amount - limit end
+
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+local requests, tokens = window(KEYS[1]), window(KEYS[2])
+local streams = redis.call('ZCARD', KEYS[3])
+local refused, wait = '', 0
+if over(requests.total + 1, limits[1]) > 0 then
+  refused, wait = 'requests', free_after(requests, over(requests.total + 1, limits[1]))
+elseif over(tokens.total + need, limits[2]) > 0 then
+  refused, wait = 'tokens', free_after(tokens, over(tokens.total + need, limits[2]))
+elseif stream ~= '' and over(streams + 1, limits[3]) > 0 then
+  refused, wait = 'streams', tonumber(ARGV[9])
+else
+  redis.call('HINCRBY', KEYS[1], tick, 1)
+  redis.call('HINCRBY', KEYS[2], tick, need)
+  redis.call('PEXPIRE', KEYS[1], ticks * tick_ms)
+  redis.call('PEXPIRE', KEYS[2], ticks * tick_ms)
+  if stream ~= '' then
+    redis.call('ZADD', KEYS[3], now + lease_ms, stream)
+    redis.call('PEXPIRE', KEYS[3], 2 * lease_ms)
+    streams = streams + 1
+  end
+  requests, tokens = window(KEYS[1]), window(KEYS[2])
+end
+return {refused, wait, requests.total, tokens.total, streams,
+  free_after(requests, requests.total), free_after(tokens, tokens.total), tick}
+"""
+
+_CORRECT = """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then
+  redis.call('HINCRBY', KEYS[1], ARGV[1], ARGV[2])
+end
+"""
+
+_RENEW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], 'XX', now + ARGV[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], 2 * ARGV[1])
+"""
+
+
+class ValkeyCounts:
+    """Counts in the store at `url`: valkey://, valkeys://, redis:// or rediss://.
+
+    `take` raises one of STORE_ERRORS when the store doesn't answer. Corrections that are lost leave
+    a reservation at its bound for the rest of its minute, or a place until its lease ends.
+    """
+
+    def __init__(self, url: str, prefix: str = "gateway") -> None:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=_CONNECTIONS,
+            timeout=_ANSWER_S,
+            socket_timeout=_ANSWER_S,
+            socket_connect_timeout=_ANSWER_S,
+            decode_responses=True,
+        )
+        self._store = Valkey.from_pool(pool)
+        self._prefix = prefix
+        self._take = self._store.register_script(_TAKE)
+        self._correct = self._store.register_script(_CORRECT)
+        self._renew = self._store.register_script(_RENEW)
+        self._leases: dict[str, str] = {}
+        """Streams that are open here, and the keys that they belong to."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def take(self, key_id: str, limits: Limits, need: Need) -> Taken:
+        asked = (limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent_streams)
+        numbers = (_NO_LIMIT if limit is None else limit for limit in asked)
+        fixed = (TICK_MS, WINDOW_TICKS, _LEASE_MS)
+        answer = await self._take(
+            keys=[self._name(key_id, kind) for kind in ("requests", "tokens", "streams")],
+            args=[*fixed, need.tokens, need.stream, *numbers, STREAM_WAIT_MS],
+        )
+        taken = Taken(*answer)
+        if need.stream and not taken.refused:
+            self._leases[need.stream] = key_id
+            self._renewing = self._renewing or asyncio.create_task(self._renew_leases())
+        return taken
+
+    def correct(self, key_id: str, tick: int, tokens: int) -> None:
+        self._later(self._correct(keys=[self._name(key_id, "tokens")], args=[tick, tokens]))
+
+    def release(self, key_id: str, stream: str) -> None:
+        del self._leases[stream]
+        self._later(self._store.zrem(self._name(key_id, "streams"), stream))
+
+    async def close(self) -> None:
+        """After everything that was settled is in the store, or can't get there."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+        await asyncio.gather(*self._tasks)
+        await self._store.aclose()
+
+    def _name(self, key_id: str, kind: str) -> str:
+        """The braces keep the names of one key on one node of a cluster."""
+        return f"{self._prefix}:{{{key_id}}}:{kind}"
+
+    def _later(self, sent: Awaitable[Any]) -> None:
+        async def send() -> None:
+            with contextlib.suppress(*STORE_ERRORS):
+                await sent
+
+        task = asyncio.create_task(send())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _renew_leases(self) -> None:
+        while True:
+            await asyncio.sleep(_LEASE_MS / 3000)
+            for stream, key_id in tuple(self._leases.items()):
+                with contextlib.suppress(*STORE_ERRORS):
+                    await self._renew(
+                        keys=[self._name(key_id, "streams")], args=[_LEASE_MS, stream]
+                    )

