@@ -10,7 +10,7 @@ from gateway.access.counts import Counts, MemoryCounts
 from gateway.access.demand import Bounds
 from gateway.access.fallback_counts import FallbackCounts
 from gateway.access.grants import Grants
-from gateway.access.key_store import FileKeyStore, KeyStore
+from gateway.access.key_stores import open_key_store
 from gateway.access.ledger import Ledger
 from gateway.access.limits import Limiter
 from gateway.access.metering import Meter, limited
@@ -41,9 +41,9 @@ class Access:
 async def open_access(settings: AccessSettings) -> AsyncIterator[Access]:
     """Opens key file, counts and ledger; at the end everything that was used is written.
 
-    Raises KeyFileError and LedgerError.
+    Raises KeyStoreError and LedgerError.
     """
-    store: KeyStore | None = FileKeyStore(settings.keys) if settings.keys else None
+    store = await open_key_store(settings.keys) if settings.keys else None
     ledger = Ledger(settings.ledger) if settings.ledger else None
     grants = Grants(store, settings.tiers)
     meter = Meter(grants, Limiter(_counts(settings.counts)), ledger, settings.bounds)

@@ -4,17 +4,19 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from gateway.access.key_store import FileKeyStore, KeyFileError
+from gateway.access.key_store import KeyStore, KeyStoreError
+from gateway.access.key_stores import open_key_store
 from gateway.access.keys import Key, new_key_id, new_secret, token
 from gateway.access.ledger import HOUR_S, Amounts, LedgerError, usage
 from gateway.access.tiers import DEFAULT_TIER, Limits
@@ -38,13 +40,13 @@ class Duration(click.ParamType[timedelta]):
         return timedelta(seconds=int(found[1]) * _UNITS_S[found[2]])
 
 
-file_option = click.option(
+keys_option = click.option(
     "--keys",
-    "path",
+    "where",
     envvar="GATEWAY_ACCESS__KEYS",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The key file; the settings name the same one.  [env: GATEWAY_ACCESS__KEYS]",
+    metavar="FILE|URL",
+    help="Key file or PostgreSQL URL, as in the settings.  [env: GATEWAY_ACCESS__KEYS]",
 )
 
 
@@ -54,7 +56,7 @@ def keys() -> None:
 
 
 @keys.command()
-@file_option
+@keys_option
 @click.option("--tenant", required=True, help="Who pays; tenants share the models fairly.")
 @click.option("--name", default="", help="What the key is for.")
 @click.option("--tier", default=DEFAULT_TIER, show_default=True, help="A tier of the settings.")
@@ -67,7 +69,7 @@ def keys() -> None:
 @click.option("--max-tokens", type=click.IntRange(1), help="Longest answer.")
 @click.option("--max-input-tokens", type=click.IntRange(1), help="Longest prompt.")
 def create(
-    path: Path,
+    where: str,
     tenant: str,
     name: str,
     tier: str,
@@ -91,18 +93,16 @@ def create(
         expires=now + expires_in if expires_in else None,
         limits=Limits(**limits),
     )
-    with _reported():
-        asyncio.run(FileKeyStore(path).add(key))
+    _with_store(where, lambda store: store.add(key))
     _show_token(key, secret)
 
 
 @keys.command("list")
-@file_option
+@keys_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def list_keys(path: Path, as_json: bool) -> None:
+def list_keys(where: str, as_json: bool) -> None:
     """List keys, without their secrets."""
-    with _reported():
-        found = asyncio.run(FileKeyStore(path).list())
+    found = _with_store(where, lambda store: store.list())
     if as_json:
         hidden = {"secrets"}
         print(json.dumps([key.model_dump(mode="json", exclude=hidden) for key in found], indent=2))
@@ -118,16 +118,16 @@ def list_keys(path: Path, as_json: bool) -> None:
 
 
 @keys.command()
-@file_option
+@keys_option
 @click.argument("key_id")
-def disable(path: Path, key_id: str) -> None:
+def disable(where: str, key_id: str) -> None:
     """Refuse a key from its next request on."""
-    _change(path, key_id, lambda key: key.model_copy(update={"disabled": True}))
+    _change(where, key_id, lambda key: key.model_copy(update={"disabled": True}))
     print(f"key {key_id} is disabled")
 
 
 @keys.command()
-@file_option
+@keys_option
 @click.argument("key_id")
 @click.option(
     "--overlap",
@@ -136,7 +136,7 @@ def disable(path: Path, key_id: str) -> None:
     show_default=True,
     help="How long the old secret goes on to count; 0s: no longer.",
 )
-def rotate(path: Path, key_id: str, overlap: timedelta) -> None:
+def rotate(where: str, key_id: str, overlap: timedelta) -> None:
     """Give a key a new secret and print it, once."""
     secret, stored = new_secret()
     end = datetime.now(UTC) + overlap
@@ -150,7 +150,7 @@ def rotate(path: Path, key_id: str, overlap: timedelta) -> None:
         live = [one for one, at in zip(old, ends, strict=True) if at > datetime.now(UTC)]
         return key.model_copy(update={"secrets": (stored, *live)})
 
-    key = _change(path, key_id, rotated)
+    key = _change(where, key_id, rotated)
     _show_token(key, secret)
 
 
@@ -202,21 +202,37 @@ def _state(key: Key) -> str:
     return ("expired " if key.has_expired(now) else "on until ") + f"{key.expires:%Y-%m-%d}"
 
 
-def _change(path: Path, key_id: str, how: Callable[[Key], Key]) -> Key:
-    with _reported():
-        store = FileKeyStore(path)
+def _change(where: str, key_id: str, how: Callable[[Key], Key]) -> Key:
+    async def change(store: KeyStore) -> Key:
         try:
-            return asyncio.run(store.change(key_id, how))
+            return await store.change(key_id, how)
         except KeyError:
-            known = ", ".join(key.id for key in asyncio.run(store.list())) or "none"
-            raise click.ClickException(f"key {key_id}: unknown; {path.name} has {known}") from None
+            known = ", ".join(key.id for key in await store.list()) or "none"
+            raise click.ClickException(f"key {key_id}: unknown; there are {known}") from None
+
+    return _with_store(where, change)
+
+
+_Result = TypeVar("_Result")
+
+
+def _with_store(where: str, action: Callable[[KeyStore], Awaitable[_Result]]) -> _Result:
+    async def run() -> _Result:
+        store = await open_key_store(where)
+        try:
+            return await action(store)
+        finally:
+            await store.close()
+
+    with _reported():
+        return asyncio.run(run())
 
 
 @contextmanager
 def _reported() -> Iterator[None]:
     try:
         yield
-    except (KeyFileError, LedgerError, OSError) as error:
+    except (KeyStoreError, LedgerError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
 

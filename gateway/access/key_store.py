@@ -29,7 +29,7 @@ class KeyStore(Protocol):
     async def close(self) -> None: ...
 
 
-class KeyFileError(Exception):
+class KeyStoreError(Exception):
     """The file can't be read as keys."""
 
 
@@ -86,21 +86,21 @@ class FileKeyStore:
         self._state = state
         try:
             self._keys = _by_id(read_keys(self.path))
-        except (OSError, KeyFileError) as error:
+        except (OSError, KeyStoreError) as error:
             _LOG.error("the key file changed and can't be read; the last keys stay: %s", error)
 
 
 def read_keys(path: Path) -> tuple[Key, ...]:
-    """Keys of the file; raises KeyFileError with the first fault, and OSError."""
+    """Keys of the file; raises KeyStoreError with the first fault, and OSError."""
     try:
         keys = KeyFile.model_validate_json(path.read_bytes()).keys
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, fault["loc"])) or "the file"
-        raise KeyFileError(f"{path.name}: {where}: {fault['msg']}") from None
+        raise KeyStoreError(f"{path.name}: {where}: {fault['msg']}") from None
     ids = [key.id for key in keys]
     if twice := sorted({key_id for key_id in ids if ids.count(key_id) > 1}):
-        raise KeyFileError(f"{path.name}: keys have the same id: {', '.join(twice)}")
+        raise KeyStoreError(f"{path.name}: keys have the same id: {', '.join(twice)}")
     return keys
 
 

@@ -31,10 +31,10 @@ class RoomSettings(_Table):
 
 
 class AccessSettings(_Table):
-    """Keys, limits and the ledger; without a key file everybody on this machine may ask."""
+    """Keys, limits and the ledger; without keys everybody on this machine may ask."""
 
-    keys: Path | None = None
-    """JSON file that `python -m gateway keys` writes."""
+    keys: str = ""
+    """JSON file that `python -m gateway keys` writes, or the URL of a PostgreSQL database."""
     counts: str = ""
     """URL of the Valkey or Redis where gateways share the counts of limits; empty: each its own."""
     ledger: Path | None = None

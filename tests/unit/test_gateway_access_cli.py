@@ -52,7 +52,7 @@ def test_what_cannot_be_done_says_what_can(tmp_path: Path) -> None:
     (listed,) = json.loads(run(path, "list", "--json").stdout)
     unknown = run(path, "disable", "nobody")
     assert unknown.exit_code == 1
-    assert f"key nobody: unknown; keys.json has {listed['id']}" in unknown.output
+    assert f"key nobody: unknown; there are {listed['id']}" in unknown.output
     assert "write 90s, 30m, 24h or 7d" in run(path, "rotate", "nobody", "--overlap", "soon").output
     path.write_text("{}{", "utf-8")
     assert "keys.json" in run(path, "list").output

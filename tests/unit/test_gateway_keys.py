@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.access.authentication import Authenticator
-from gateway.access.key_store import FileKeyStore, KeyFileError, read_keys
+from gateway.access.key_store import FileKeyStore, KeyStoreError, read_keys
 from gateway.access.keys import Key, hash_secret, new_key_id, new_secret, split_token, token
 from gateway.call import ANYBODY, Caller
 from gateway.errors import Forbidden, GatewayError, Unauthenticated
@@ -124,7 +124,7 @@ def test_the_file_holds_no_secret_and_is_for_its_owner_only(tmp_path: Path) -> N
 def test_a_broken_file_is_refused_at_the_start_by_field(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     path.write_text('{"keys": [{"id": "abcdefgh", "tenant": "a", "secret": "x"}]}', "utf-8")
-    with pytest.raises(KeyFileError, match=r"keys\.json: keys\.0\."):
+    with pytest.raises(KeyStoreError, match=r"keys\.json: keys\.0\."):
         FileKeyStore(path)
 
 
@@ -144,7 +144,7 @@ def test_a_file_that_breaks_later_leaves_the_last_keys(
 def test_two_keys_of_one_id_are_a_fault(tmp_path: Path) -> None:
     key, _ = new_key()
     path = store_with(tmp_path, key, key).path
-    with pytest.raises(KeyFileError, match=key.id):
+    with pytest.raises(KeyStoreError, match=key.id):
         read_keys(path)
 
 
