@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import probes
+from gateway.access.middleware import Authentication
 from gateway.bounds import BoundedBody
 from gateway.errors import BadRequest, GatewayError
 from gateway.protocols import (
@@ -73,6 +74,7 @@ def new_app(settings: Settings) -> FastAPI:
     for kind in (GatewayError, HTTPException):
         app.add_exception_handler(kind, _answer)
     app.add_middleware(BoundedBody, bounds=settings.bounds)
+    app.add_middleware(Authentication)
     app.add_middleware(Refusals)
     app.add_middleware(RequestIds)
     return app

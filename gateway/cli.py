@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gateway.access.cli import keys, show_usage
 from gateway.envoy.cli import render_envoy, run_edge
 from gateway.settings import SettingsError, load_settings
 
@@ -36,6 +37,8 @@ def cli() -> None:
     """OpenAI's and other APIs over a running tritonserver."""
 
 
+cli.add_command(keys)
+cli.add_command(show_usage)
 cli.add_command(run_edge)
 cli.add_command(render_envoy)
 

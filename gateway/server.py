@@ -1,10 +1,14 @@
 """Runs the application: uvicorn in the foreground, until SIGTERM or Ctrl-C."""
 
+import asyncio
 import ipaddress
 import socket
 
 import uvicorn
 
+from gateway.access.access import open_access
+from gateway.access.key_store import KeyStoreError
+from gateway.access.ledger import LedgerError
 from gateway.app import new_app
 from gateway.settings import Settings, SettingsError
 
@@ -32,6 +36,7 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=round(settings.listen.drain_s),
         h11_max_incomplete_event_size=None,
     )
+    asyncio.run(_check_access(settings))
     line = f"gateway ready: http://{host}:{port}/v1 over Triton {settings.triton.http}"
     _Server(config, line).run(sockets=[listener])
 
@@ -49,12 +54,21 @@ class _Server(uvicorn.Server):
             print(self._ready_line, flush=True)
 
 
+async def _check_access(settings: Settings) -> None:
+    """Opens keys and ledger once, so that a fault is one line and not uvicorn's traceback."""
+    try:
+        async with open_access(settings.access):
+            pass
+    except (KeyStoreError, LedgerError) as error:
+        raise SettingsError(f"access: {error}") from None
+
+
 def _listener(settings: Settings) -> socket.socket:
     address, port = settings.listen.address, settings.listen.port
-    if not ipaddress.ip_address(address).is_loopback:
+    if not settings.access.keys and not ipaddress.ip_address(address).is_loopback:
         raise SettingsError(
-            f"listen.address: {address} given, and there are no keys; without keys only this "
-            "machine may ask: 127.0.0.1"
+            f"listen.address: {address} given, and access.keys names no keys; without keys only "
+            "this machine may ask: 127.0.0.1"
         )
     found = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

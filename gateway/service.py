@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from gateway.access.access import Access, open_access
 from gateway.call import Handler
 from gateway.settings import Settings
 from gateway.upstream.answer import upstream
@@ -18,13 +19,14 @@ class Service:
     settings: Settings
     triton: Connection
     catalogue: Catalogue
+    access: Access
     handler: Handler
 
 
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """The service over the Triton of the settings, in this event loop."""
-    async with Connection(settings.triton) as triton:
+    async with Connection(settings.triton) as triton, open_access(settings.access) as access:
         catalogue = Catalogue(triton, settings.models.aliases)
-        handler = upstream(triton, catalogue)
-        yield Service(settings, triton, catalogue, handler)
+        handler = access.limited(access.fair(upstream(triton, catalogue)))
+        yield Service(settings, triton, catalogue, access, handler)

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gateway.access.settings import AccessSettings
+
 PREFIX = "GATEWAY_"
 NESTED = "__"
 
@@ -65,6 +67,7 @@ class Triton(Table):
 
 
 class Settings(Table):
+    access: AccessSettings = AccessSettings()
     bounds: Bounds = Bounds()
     listen: Listen = Listen()
     models: Models = Models()

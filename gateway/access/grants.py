@@ -19,9 +19,12 @@ class Grant:
     weight: float = 1.0
     key: Key | None = None
 
+    def allows(self, model: str) -> bool:
+        return self.key is None or self.key.allows_model(model)
+
     def check(self, request: Request) -> None:
         """Raises Forbidden for the model, BadRequest for what is longer than the key may ask."""
-        if self.key is not None and not self.key.allows_model(request.model):
+        if self.key is not None and not self.allows(request.model):
             raise Forbidden(
                 f"the key may not use model '{request.model}'; it may use"
                 f" {', '.join(self.key.models)}",

@@ -65,6 +65,8 @@ class Meter:
         self._bounds = bounds
         self._names = (f"{secrets.token_hex(8)}-{number}" for number in itertools.count())
         """For streams: request ids are the clients', who may use one twice."""
+        self._models: set[str] = set()
+        """Names that a model has answered to. Others are the clients' inventions, perhaps."""
 
     async def admit(self, call: Call) -> Entry:
         """Raises what the grant or the limits refuse; then only the ledger knows the request."""
@@ -113,8 +115,11 @@ class Meter:
             await self._ledger.close()
 
     def _book(self, call: Call, model: str, amounts: Amounts) -> None:
+        """Refusals of names that no model has answered to are booked without them."""
+        if amounts.input_tokens:
+            self._models.add(model)
         if self._ledger is not None:
-            self._ledger.add(call.caller, model, amounts)
+            self._ledger.add(call.caller, model if model in self._models else "", amounts)
 
 
 def used(call: Call, need: Demand, error: GatewayError | None) -> Usage:

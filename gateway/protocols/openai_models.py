@@ -5,22 +5,21 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from gateway.errors import NotFound
-from gateway.protocols.exchange import service
-from gateway.upstream.models import Catalogue
+from gateway.protocols.exchange import caller, service
 
 router = APIRouter(tags=["OpenAI"])
 
 
 @router.get("/v1/models")
 async def list_models(request: Request) -> dict[str, Any]:
-    """The models that are ready."""
-    return {"object": "list", "data": await _ready(service(request).catalogue)}
+    """The models that are ready and that the key may use."""
+    return {"object": "list", "data": await _ready(request)}
 
 
 @router.get("/v1/models/{name:path}")
 async def show_model(name: str, request: Request) -> dict[str, Any]:
     """One model that is ready."""
-    models = await _ready(service(request).catalogue)
+    models = await _ready(request)
     for model in models:
         if model["id"] == name:
             return model
@@ -28,9 +27,12 @@ async def show_model(name: str, request: Request) -> dict[str, Any]:
     raise NotFound(f"model {name!r:.80} is not here; possible: {possible or 'none'}", field="model")
 
 
-async def _ready(catalogue: Catalogue) -> list[dict[str, Any]]:
+async def _ready(request: Request) -> list[dict[str, Any]]:
+    """Those that the caller's key may use."""
+    catalogue = service(request).catalogue
+    grant = await service(request).access.grants.of(caller(request))
     return [
         {"id": model.name, "object": "model", "created": catalogue.started, "owned_by": "triton"}
         for model in await catalogue.models()
-        if not model.problem
+        if not model.problem and grant.allows(model.name)
     ]

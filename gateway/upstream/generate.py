@@ -34,7 +34,7 @@ async def generate(
     triton: Connection, call: Call, request: Generate
 ) -> AsyncGenerator[Event, None]:
     """The events of one generation; `request.model` is `llm` or `rag_cancellable`."""
-    usage = Usage()
+    usage = call.usage = Usage()
     silence_s = triton.settings.inter_token_timeout_s
     if call.deadline is not None:
         silence_s = min(silence_s, _left_s(call.deadline) + GRACE_S)
@@ -47,7 +47,7 @@ async def generate(
             if "sources" in event:
                 yield Sources(tuple(_sources(event)))
             tokens = event["num_output_tokens"]
-            usage = Usage(event["num_input_tokens"], usage.output_tokens + tokens)
+            usage = call.usage = Usage(event["num_input_tokens"], usage.output_tokens + tokens)
             if text := event["text_output"]:
                 yield Text(text, tokens)
             if reason:
