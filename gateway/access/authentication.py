@@ -24,14 +24,20 @@ class Authenticator:
         key_id, secret = split_token(_token(headers))
         key = await self._store.find(key_id) if key_id else None
         if not verify(key, secret) or key is None:
-            raise Unauthenticated("the key is unknown")
+            raise _refused("the key is unknown")
         if key.disabled:
-            raise Unauthenticated(f"key {key.id} is disabled")
+            raise _refused(f"key {key.id} is disabled")
         if key.expires is not None and key.has_expired(datetime.now(UTC)):
-            raise Unauthenticated(f"key {key.id} expired at {key.expires.isoformat()}")
+            raise _refused(f"key {key.id} expired at {key.expires.isoformat()}")
         if not key.allows_route(path):
             raise Forbidden(f"key {key.id} may not use {path}; it may use {', '.join(key.routes)}")
         return Caller(key_id=key.id, tenant=key.tenant)
+
+
+def _refused(message: str) -> Unauthenticated:
+    refusal = Unauthenticated(message)
+    refusal.headers["www-authenticate"] = "Bearer"
+    return refusal
 
 
 def _token(headers: Mapping[str, str]) -> str:
@@ -41,4 +47,4 @@ def _token(headers: Mapping[str, str]) -> str:
         return bearer.strip()
     if given := headers.get("x-api-key", "").strip():
         return given
-    raise Unauthenticated(f"a key is required: {HOW}")
+    raise _refused(f"a key is required: {HOW}")
