@@ -13,4 +13,4 @@ async def open_key_store(where: str) -> KeyStore:
         return FileKeyStore(Path(where))
     from gateway.access.postgres_keys import PostgresKeyStore
 
-    return await PostgresKeyStore(where).open()
+    return await PostgresKeyStore(where).connect()

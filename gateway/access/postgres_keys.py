@@ -46,7 +46,7 @@ class PostgresKeyStore:
         self._keys: dict[str, Key] = {}
         self._following: asyncio.Task[None] | None = None
 
-    async def open(self) -> "PostgresKeyStore":
+    async def connect(self) -> "PostgresKeyStore":
         """Makes the table if it is not there and reads it; raises KeyStoreError."""
         async with self._connected() as connection:
             await connection.execute(_CREATE)

@@ -33,7 +33,10 @@ def with_stores(
     """The script has the store of a gateway, and that of a command."""
 
     async def run() -> None:
-        gateway, command = await PostgresKeyStore(url).open(), await PostgresKeyStore(url).open()
+        gateway, command = (
+            await PostgresKeyStore(url).connect(),
+            await PostgresKeyStore(url).connect(),
+        )
         await script(gateway, command)
         await gateway.close()
         await command.close()
@@ -101,10 +104,10 @@ def test_a_gateway_whose_connection_is_cut_keeps_its_keys_and_connects_again(url
 
 def test_what_cannot_be_read_is_an_error_without_the_password(url: str, tmp_path: Path) -> None:
     with pytest.raises(KeyStoreError) as refusal:
-        asyncio.run(PostgresKeyStore("postgresql://me:hidden@127.0.0.1:1/keys").open())
+        asyncio.run(PostgresKeyStore("postgresql://me:hidden@127.0.0.1:1/keys").connect())
     assert "hidden" not in str(refusal.value)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("""insert into gateway_keys values ('broken', '{"id": "x"}')""")
         with pytest.raises(KeyStoreError, match="gateway_keys: id"):
-            asyncio.run(PostgresKeyStore(url).open())
+            asyncio.run(PostgresKeyStore(url).connect())
         connection.execute("delete from gateway_keys")
