@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -32,7 +32,7 @@ create or replace trigger gateway_keys_changed
   for each statement execute function gateway_keys_changed();
 """
 
-_Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+_Connection: TypeAlias = "psycopg.AsyncConnection[tuple[Any, ...]]"
 
 
 class PostgresKeyStore:

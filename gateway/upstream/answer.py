@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from gateway.call import Call, Embed, Event, Generate, Handler, Rank
+from gateway.call import Call, Embed, Event, Generate, Handler, Rank, Usage
 from gateway.upstream.connection import Connection
 from gateway.upstream.embed import embed
 from gateway.upstream.generate import generate
@@ -18,6 +18,7 @@ def upstream(triton: Connection, catalogue: Catalogue) -> Handler:
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
         request = call.request
         model = await catalogue.resolve(request.model, type(request))
+        call.usage = Usage()
         match replace(request, model=model):
             case Generate() as asked:
                 events = generate(triton, call, asked)

@@ -32,6 +32,7 @@ async def embed(triton: Connection, call: Call, request: Embed) -> Embedded:
             found, used = await _embed_texts(triton, call, request, request.texts[start:stop])
         rows += found
         tokens += used
+        call.usage = Usage(tokens)
     return Embedded(tuple(_cut(row, request.dimensions) for row in rows), Usage(tokens))
 
 

@@ -34,7 +34,7 @@ async def generate(
     triton: Connection, call: Call, request: Generate
 ) -> AsyncGenerator[Event, None]:
     """The events of one generation; `request.model` is `llm` or `rag_cancellable`."""
-    usage = call.usage = Usage()
+    usage = Usage()
     silence_s = triton.settings.inter_token_timeout_s
     if call.deadline is not None:
         silence_s = min(silence_s, _left_s(call.deadline) + GRACE_S)

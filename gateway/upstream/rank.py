@@ -25,4 +25,5 @@ async def rank(triton: Connection, call: Call, request: Rank) -> Ranked:
         note_version(call, found)
         logits += array("f", found.data["relevance"])
         tokens += counted.data["attention_mask"].count(TOKEN)
+        call.usage = Usage(tokens)
     return Ranked(tuple(logits), Usage(tokens))
