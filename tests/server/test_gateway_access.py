@@ -168,7 +168,8 @@ def test_one_stream_at_a_time_until_it_is_left(access: Access) -> None:
     with client.stream(
         "POST", CHAT, json=body(stream=True, max_tokens=LONG, min_tokens=LONG), headers=headers
     ) as stream:
-        next(stream.iter_lines())
+        lines = stream.iter_lines()  # dropping it would close the stream
+        assert next(lines).startswith("data:")
         other = access.gateways[1].client.post(CHAT, json=body(), headers=headers)
         assert other.status_code == 429
         assert "1 generations at a time" in other.json()["error"]["message"]
