@@ -1,7 +1,7 @@
 """The exact cache: a handler that answers a request which it has answered before."""
 
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -44,20 +44,24 @@ class ExactCache:
             _log.warning("the cache kept no answer: %s", error)
 
 
-def cached(inner: Handler, cache: ExactCache) -> Handler:
-    """Answers from `cache`, else from `inner`, and says which in the header `x-cache`."""
+def cached(inner: Handler, cache: ExactCache, count: Callable[[str], None]) -> Handler:
+    """Answers from `cache`, else from `inner`; says which in the header `x-cache`, and to `count`.
+
+    Nothing is said of what may not be kept.
+    """
 
     async def handle(call: Call) -> AsyncGenerator[Event, None]:
         key = key_of(call)
         found = await cache.find(key) if key else None
+        if key:
+            call.headers[HEADER] = "hit" if found else "miss"
+            count(call.headers[HEADER])
         if found:
             events, headers = found
-            call.headers |= {**headers, HEADER: "hit"}
+            call.headers |= headers
             for event in events:
                 yield as_cached(event)
             return
-        if key:
-            call.headers[HEADER] = "miss"
         async with aclosing(inner(call)) as answer:
             events = []
             async for event in answer:

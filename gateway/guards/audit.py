@@ -36,11 +36,16 @@ class Fault:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`last_hash` is that of the last good line."""
+    """What a log holds, and where it does not."""
 
     lines: int
-    last_hash: str
+    hashes: tuple[str, ...]
+    """Those of its records, in their order."""
     faults: tuple[Fault, ...]
+
+    @property
+    def last_hash(self) -> str:
+        return self.hashes[-1] if self.hashes else FIRST
 
 
 class AuditLog:
@@ -86,14 +91,15 @@ class AuditLog:
 def verify(path: Path, key: bytes) -> Verdict:
     """Look at every line of a log; raises OSError if it can't be read."""
     last, sequence, number = FIRST, 0, 0
-    faults = list[Fault]()
+    hashes, faults = list[str](), list[Fault]()
     for number, line in enumerate(_lines(path), 1):
         entry = _entry(line)
         if fault := _fault(entry, last, sequence, key):
             faults.append(Fault(number, fault))
         if entry:
             last, sequence = str(entry["hash"]), int(entry["sequence"]) + 1
-    return Verdict(number, last, tuple(faults))
+            hashes.append(last)
+    return Verdict(number, tuple(hashes), tuple(faults))
 
 
 def _fault(entry: dict[str, Any] | None, last: str, sequence: int, key: bytes) -> str:

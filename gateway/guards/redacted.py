@@ -14,6 +14,7 @@ from gateway.call import (
     Finished,
     Handler,
     Quote,
+    Request,
     Source,
     Sources,
     Text,
@@ -51,7 +52,7 @@ def redacted(inner: Handler, policy: RedactionPolicy, count: Count) -> Handler:
 
     async def handle(call: Call) -> AsyncGenerator[Event, None]:
         if policy.of_input(call.caller):
-            call = await _without_personal_data(call, count)
+            call.request = await _without_personal_data(call.request, count)
         async with aclosing(inner(call)) as answer:
             events = _redacted_answer(answer, count) if policy.of_output(call.caller) else answer
             async for event in events:
@@ -60,8 +61,8 @@ def redacted(inner: Handler, policy: RedactionPolicy, count: Count) -> Handler:
     return handle
 
 
-async def _without_personal_data(call: Call, count: Count) -> Call:
-    if isinstance(call.request, Embed) and call.request.token_ids:
+async def _without_personal_data(request: Request, count: Count) -> Request:
+    if isinstance(request, Embed) and request.token_ids:
         raise BadRequest(
             "this key's input is checked for personal data, which token ids hide: send texts",
             field="input",
@@ -71,9 +72,9 @@ async def _without_personal_data(call: Call, count: Count) -> Call:
     async def change(text: str) -> str:
         return await _redacted_text(text, found)
 
-    request = await changed(call.request, change)
+    changed_request = await changed(request, change)
     _tell(count, "input", found)
-    return replace(call, request=request)
+    return changed_request
 
 
 async def _redacted_text(text: str, found: Counter[str]) -> str:

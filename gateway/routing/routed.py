@@ -43,14 +43,15 @@ def routed(inner: Handler, router: Router) -> Handler:
 
 
 async def _attempts(inner: Handler, call: Call, router: Router) -> AsyncGenerator[Event, None]:
-    choice = choose(call.request, router.routes, router.fallbacks)
+    asked = call.request
+    choice = choose(asked, router.routes, router.fallbacks)
     failures = list[str]()
     for number, model in enumerate(choice.models, 1):
-        attempt = replace(call, request=replace(call.request, model=model))
+        call.request = replace(asked, model=model)
         call.headers[HEADER] = "; ".join([f"model={model}", f"reason={choice.reason}", *failures])
         has_begun = False
         try:
-            async with aclosing(inner(attempt)) as answer:
+            async with aclosing(inner(call)) as answer:
                 async for event in answer:
                     has_begun = True
                     yield event

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.cache import exact
 from gateway.cache.events import UnreadableEntry, pack, unpack
-from gateway.cache.exact import ExactCache, cached
+from gateway.cache.exact import ExactCache
 from gateway.cache.store import MemoryStore, StoreError
 from gateway.call import (
     Caller,
@@ -39,6 +40,10 @@ def memory(bytes_limit: int = 100_000, entry_bytes: int = 10_000, clock=lambda: 
     return ExactCache(store, ttl_s=60.0, entry_bytes=entry_bytes, kept_headers=("x-version",))
 
 
+def cached(inner, cache, counts=None):
+    return exact.cached(inner, cache, [].append if counts is None else counts.append)
+
+
 def headers_of(handler, request, caller=A) -> str | None:
     asked = call(request, caller)
     answer(handler, asked)
@@ -63,10 +68,11 @@ def test_a_hit_is_the_same_answer_without_the_model(request_, events):
 
 
 def test_a_stream_and_a_whole_answer_are_the_same():
-    inner = Answering(*ANSWER)
-    handler = cached(inner, memory())
+    inner, counts = Answering(*ANSWER), []
+    handler = cached(inner, memory(), counts)
     assert headers_of(handler, generate()) == "miss"
     assert headers_of(handler, replace(generate(), stream=True)) == "hit"
+    assert counts == ["miss", "hit"]
 
 
 def test_headers_of_the_model_come_back():

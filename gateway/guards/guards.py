@@ -1,0 +1,70 @@
+"""Everything of this folder, put together from the settings."""
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.call import Handler
+from gateway.guards.audit import AuditLog
+from gateway.guards.records import Write, recorded
+from gateway.guards.redacted import Count, RedactionPolicy, redacted
+from gateway.guards.rules import Rule, hook_rule, pattern_rules, ruled
+from gateway.guards.settings import GuardSettings
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Guards:
+    """What stands around every call, outermost first: records, rules, redaction."""
+
+    rules: tuple[Rule, ...]
+    policy: RedactionPolicy
+    writes: tuple[Write, ...]
+    hash_key: bytes
+
+    def around(self, inner: Handler, count: Count) -> Handler:
+        """`inner` with the guards that are on; `count` is told of each redaction."""
+        if self.policy.input or self.policy.output:
+            inner = redacted(inner, self.policy, count)
+        if self.rules:
+            inner = ruled(inner, self.rules)
+        if self.writes:
+            inner = recorded(inner, self._write, self.hash_key)
+        return inner
+
+    def _write(self, record: dict[str, Any]) -> None:
+        """A disk that is full fails no request."""
+        for write in self.writes:
+            try:
+                write(record)
+            except OSError as error:
+                _log.error("a record was not written: %s", error.strerror)
+
+
+@contextmanager
+def open_guards(settings: GuardSettings) -> Iterator[Guards]:
+    """Opens the audit log; raises RuleError and AuditError."""
+    key = settings.hash_key.get_secret_value().encode()
+    rules = pattern_rules(settings.rules)
+    if settings.rule_hook:
+        rules.append(hook_rule(settings.rule_hook))
+    audit = AuditLog(settings.audit_file, key) if settings.audit_file else None
+    writes: list[Callable[[dict[str, Any]], None]] = [_print] if settings.log else []
+    if audit:
+        writes.append(audit.append)
+    policy = RedactionPolicy(settings.redact_input, settings.redact_output)
+    try:
+        yield Guards(tuple(rules), policy, tuple(writes), key or secrets.token_bytes(32))
+    finally:
+        if audit:
+            audit.close()
+
+
+def _print(record: dict[str, Any]) -> None:
+    print(orjson.dumps(record).decode(), flush=True)
