@@ -8,6 +8,7 @@ import click
 
 from gateway.access.cli import keys, show_usage
 from gateway.envoy.cli import render_envoy, run_edge
+from gateway.guards.cli import audit
 from gateway.settings import SettingsError, load_settings
 
 
@@ -39,6 +40,7 @@ def cli() -> None:
 
 cli.add_command(keys)
 cli.add_command(show_usage)
+cli.add_command(audit)
 cli.add_command(run_edge)
 cli.add_command(render_envoy)
 

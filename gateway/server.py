@@ -10,6 +10,9 @@ from gateway.access.access import open_access
 from gateway.access.key_store import KeyStoreError
 from gateway.access.ledger import LedgerError
 from gateway.app import new_app
+from gateway.guards.audit import AuditError
+from gateway.guards.guards import open_guards
+from gateway.guards.rules import RuleError
 from gateway.settings import Settings, SettingsError
 
 BACKLOG = 2048
@@ -36,7 +39,7 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=round(settings.listen.drain_s),
         h11_max_incomplete_event_size=None,
     )
-    asyncio.run(_check_access(settings))
+    asyncio.run(_check(settings))
     line = f"gateway ready: http://{host}:{port}/v1 over Triton {settings.triton.http}"
     _Server(config, line).run(sockets=[listener])
 
@@ -54,13 +57,16 @@ class _Server(uvicorn.Server):
             print(self._ready_line, flush=True)
 
 
-async def _check_access(settings: Settings) -> None:
-    """Opens keys and ledger once, so that a fault is one line and not uvicorn's traceback."""
+async def _check(settings: Settings) -> None:
+    """Opens keys, ledger, rules and audit log once, so that a fault is one line and not uvicorn's
+    traceback."""
     try:
-        async with open_access(settings.access):
+        async with open_access(settings.access), open_guards(settings.guards):
             pass
     except (KeyStoreError, LedgerError) as error:
         raise SettingsError(f"access: {error}") from None
+    except (AuditError, RuleError) as error:
+        raise SettingsError(f"guards: {error}") from None
 
 
 def _listener(settings: Settings) -> socket.socket:

@@ -5,11 +5,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.access.access import Access, open_access
+from gateway.cache.cache import open_cache
 from gateway.call import Handler
+from gateway.guards.guards import Guards, open_guards
+from gateway.routing.routed import routed
 from gateway.settings import Settings
 from gateway.upstream.answer import upstream
 from gateway.upstream.connection import Connection
 from gateway.upstream.models import Catalogue
+from gateway.upstream.versions import MODEL_VERSION
 
 
 @dataclass(frozen=True)
@@ -20,13 +24,22 @@ class Service:
     triton: Connection
     catalogue: Catalogue
     access: Access
+    guards: Guards
     handler: Handler
 
 
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """The service over the Triton of the settings, in this event loop."""
-    async with Connection(settings.triton) as triton, open_access(settings.access) as access:
+    async with (
+        Connection(settings.triton) as triton,
+        open_access(settings.access) as access,
+        open_cache(settings.cache, MODEL_VERSION) as cache,
+        open_guards(settings.guards) as guards,
+    ):
         catalogue = Catalogue(triton, settings.models.aliases)
-        handler = access.limited(access.fair(upstream(triton, catalogue)))
-        yield Service(settings, triton, catalogue, access, handler)
+        handler = access.fair(upstream(triton, catalogue))
+        # Inside the limits: who may use a model, and how much of it, holds for kept answers too.
+        handler = access.limited(cache.around(handler))
+        handler = guards.around(routed(handler, settings.routing.router()))
+        yield Service(settings, triton, catalogue, access, guards, handler)

@@ -13,6 +13,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.access.settings import AccessSettings
+from gateway.cache.settings import CacheSettings
+from gateway.guards.settings import GuardSettings
+from gateway.routing.settings import RoutingSettings
 
 PREFIX = "GATEWAY_"
 NESTED = "__"
@@ -69,8 +72,11 @@ class Triton(Table):
 class Settings(Table):
     access: AccessSettings = AccessSettings()
     bounds: Bounds = Bounds()
+    cache: CacheSettings = CacheSettings()
+    guards: GuardSettings = GuardSettings()
     listen: Listen = Listen()
     models: Models = Models()
+    routing: RoutingSettings = RoutingSettings()
     triton: Triton = Triton()
 
 

@@ -2,8 +2,8 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,10 @@ from gateway.guards.settings import GuardSettings
 _log = logging.getLogger(__name__)
 
 
+def _tell_nobody(_direction: str, _pattern: str, _number: int) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Guards:
     """What stands around every call, outermost first: records, rules, redaction."""
@@ -28,7 +32,7 @@ class Guards:
     writes: tuple[Write, ...]
     hash_key: bytes
 
-    def around(self, inner: Handler, count: Count) -> Handler:
+    def around(self, inner: Handler, count: Count = _tell_nobody) -> Handler:
         """`inner` with the guards that are on; `count` is told of each redaction."""
         if self.policy.input or self.policy.output:
             inner = redacted(inner, self.policy, count)
@@ -47,8 +51,8 @@ class Guards:
                 _log.error("a record was not written: %s", error.strerror)
 
 
-@contextmanager
-def open_guards(settings: GuardSettings) -> Iterator[Guards]:
+@asynccontextmanager
+async def open_guards(settings: GuardSettings) -> AsyncIterator[Guards]:
     """Opens the audit log; raises RuleError and AuditError."""
     key = settings.hash_key.get_secret_value().encode()
     rules = pattern_rules(settings.rules)

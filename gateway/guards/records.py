@@ -83,6 +83,7 @@ class _Observation:
 
     def record(self, outcome: str, status: int) -> Record:
         call, request = self._call, self._call.request
+        usage = self._usage if self.is_whole else (call.usage or Usage())
         return Record(
             time=self._time,
             request_id=call.request_id,
@@ -100,9 +101,9 @@ class _Observation:
             input_hash=self._input.value(),
             output_characters=self._output.characters,
             output_hash=self._output.value(),
-            input_tokens=self._usage.input_tokens,
-            cached_tokens=self._usage.cached_tokens,
-            output_tokens=self._usage.output_tokens or self._tokens,
+            input_tokens=usage.input_tokens,
+            cached_tokens=usage.cached_tokens,
+            output_tokens=usage.output_tokens or self._tokens,
             headers={name: value for name, value in call.headers.items() if name in KEPT_HEADERS},
         )
 

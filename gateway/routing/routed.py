@@ -47,7 +47,7 @@ async def _attempts(inner: Handler, call: Call, router: Router) -> AsyncGenerato
     choice = choose(asked, router.routes, router.fallbacks)
     failures = list[str]()
     for number, model in enumerate(choice.models, 1):
-        call.request = replace(asked, model=model)
+        call.request, call.usage = replace(asked, model=model), None
         call.headers[HEADER] = "; ".join([f"model={model}", f"reason={choice.reason}", *failures])
         has_begun = False
         try:

