@@ -6,15 +6,16 @@ block. Usage and citations are known at the end only, so a stream brings both th
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.call import Document, Event, Generate, Message, Sampling, Usage
+from gateway.call import Event, Generate, Message, Sampling, Usage
 from gateway.errors import BadRequest, GatewayError
-from gateway.protocols.answer import Answer, Citation, citations, collect, texts
+from gateway.protocols.answer import Answer, collect, texts
+from gateway.protocols.anthropic_documents import Turn, cited, read_documents
 from gateway.protocols.exchange import (
     Complete,
     Protocol,
@@ -25,9 +26,7 @@ from gateway.protocols.exchange import (
     service,
 )
 from gateway.protocols.reading import (
-    Body,
     Content,
-    Part,
     StrictBody,
     part_text,
     read,
@@ -53,21 +52,6 @@ ERROR_TYPES = {
 }
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "ungrounded": "end_turn"}
 """The engine doesn't say which stop word ended an answer, so `stop_sequence` is always null."""
-
-
-class BlockPart(Part):
-    """A text, document or search result; other types are refused by name."""
-
-    title: str | None = None
-    context: str | None = None
-    source: Any = None
-    content: list[Part] | None = None
-    citations: Any = None
-
-
-class Turn(Body):
-    role: Literal["user", "assistant", "system"]
-    content: str | list[BlockPart]
 
 
 class CountRequest(StrictBody):
@@ -176,7 +160,7 @@ def _generate(request: CountRequest, sampling: Sampling, stream: bool) -> Genera
             *(_message(f"messages.{i}", turn) for i, turn in enumerate(request.messages)),
         ),
         sampling=sampling,
-        documents=tuple(document for document, _ in _documents(request)),
+        documents=tuple(document for document, _ in read_documents(request.messages)),
         stream=stream,
     )
 
@@ -192,79 +176,16 @@ def _message(field: str, turn: Turn) -> Message:
     return Message(turn.role, "".join(texts))
 
 
-# --- documents and their citations ---------------------------------------------------------
-
-
-def _documents(request: CountRequest) -> list[tuple[Document, bool]]:
-    """Documents of all messages in order, and whether each wants citations."""
-    return [
-        (_document(f"messages.{i}.content.{j}", part), _wants_citations(part))
-        for i, turn in enumerate(request.messages)
-        if not isinstance(turn.content, str)
-        for j, part in enumerate(turn.content)
-        if part.type in ("document", "search_result")
-    ]
-
-
-def _wants_citations(part: BlockPart) -> bool:
-    return isinstance(part.citations, dict) and part.citations.get("enabled") is True
-
-
-def _document(field: str, part: BlockPart) -> Document:
-    if part.type == "search_result":
-        text = text_of(part.content or [], f"{field}.content")
-    else:
-        text = _source_text(part.source, f"{field}.source")
-    if not text.strip():
-        raise BadRequest(f"{field}: empty; a text is needed", field=field)
-    return Document(text, title=part.title or "")
-
-
-def _source_text(source: Any, field: str) -> str:
-    match source:
-        case {"type": "text", "data": str(text)} | {"type": "content", "content": str(text)}:
-            return text
-        case {"type": "content", "content": list(parts)}:
-            texts = [part.get("text") for part in parts if isinstance(part, dict)]
-            if len(texts) == len(parts) and all(isinstance(text, str) for text in texts):
-                return "\n".join(map(str, texts))
-    raise BadRequest(
-        f'{field}: {{"type": "text", "media_type": "text/plain", "data": "…"}} is possible; files '
-        "and images are not read",
-        field=field,
-    )
-
-
-def _cited(request: MessagesRequest, answer: Answer) -> list[Json]:
-    """The answer's citations of the documents that allow them."""
-    documents = _documents(request)
-    return [
-        _char_location(citation, documents[citation.document][0])
-        for citation in citations(answer, [document for document, _ in documents])
-        if documents[citation.document][1]
-    ]
-
-
-def _char_location(citation: Citation, document: Document) -> Json:
-    """Where the quote stands; the whole document, should it not be found word for word."""
-    span = citation.quote_span
-    return {
-        "type": "char_location",
-        "cited_text": document.text[span.start : span.end] if span else citation.quote,
-        "document_index": citation.document,
-        "document_title": document.title or None,
-        "file_id": None,
-        "start_char_index": span.start if span else 0,
-        "end_char_index": span.end if span else len(document.text),
-    }
-
-
 # --- responses -----------------------------------------------------------------------------
 
 
 def response(request: MessagesRequest, message_id: str, answer: Answer) -> Json:
     """A `Message` with one text block."""
-    block = {"type": "text", "text": answer.text, "citations": _cited(request, answer) or None}
+    block = {
+        "type": "text",
+        "text": answer.text,
+        "citations": cited(request.messages, answer) or None,
+    }
     return {
         **_message_start(request, message_id),
         "content": [block],
@@ -318,9 +239,9 @@ async def stream(
 
 def _last_events(request: MessagesRequest, answer: Answer) -> Sequence[Json]:
     stop_reason = STOP_REASONS[answer.end.reason]
-    cited = _cited(request, answer)
+    found = cited(request.messages, answer)
     return [
-        *(_block_delta({"type": "citations_delta", "citation": found}) for found in cited),
+        *(_block_delta({"type": "citations_delta", "citation": each}) for each in found),
         {"type": "content_block_stop", "index": 0},
         {
             "type": "message_delta",

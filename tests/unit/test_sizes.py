@@ -20,7 +20,7 @@ PACKAGES = (
     "tools",
 )
 MOST_MODULE_LINES = 300
-LONGER = {"gateway/protocols/anthropic_messages.py"}
+LONGER: set[str] = set()
 """Modules that were longer when this test came; they may not stay here for ever."""
 MOST_FUNCTION_LINES = 60
 MOST_MEDIAN_LINES = 10

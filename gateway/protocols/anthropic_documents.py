@@ -1,0 +1,93 @@
+"""Documents in Anthropic's messages, and citations as characters of them."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from gateway.call import Document
+from gateway.errors import BadRequest
+from gateway.protocols.answer import Answer, Citation, citations
+from gateway.protocols.reading import Body, Part, text_of
+
+Json = dict[str, Any]
+
+
+class BlockPart(Part):
+    """A text, document or search result; other types are refused by name."""
+
+    title: str | None = None
+    context: str | None = None
+    source: Any = None
+    content: list[Part] | None = None
+    citations: Any = None
+
+
+class Turn(Body):
+    role: Literal["user", "assistant", "system"]
+    content: str | list[BlockPart]
+
+
+def read_documents(turns: Sequence[Turn]) -> list[tuple[Document, bool]]:
+    """Documents of all messages in order, and whether each wants citations.
+
+    Raises `BadRequest` for one that is no text.
+    """
+    return [
+        (_document(f"messages.{i}.content.{j}", part), _wants_citations(part))
+        for i, turn in enumerate(turns)
+        if not isinstance(turn.content, str)
+        for j, part in enumerate(turn.content)
+        if part.type in ("document", "search_result")
+    ]
+
+
+def _wants_citations(part: BlockPart) -> bool:
+    return isinstance(part.citations, dict) and part.citations.get("enabled") is True
+
+
+def _document(field: str, part: BlockPart) -> Document:
+    if part.type == "search_result":
+        text = text_of(part.content or [], f"{field}.content")
+    else:
+        text = _source_text(part.source, f"{field}.source")
+    if not text.strip():
+        raise BadRequest(f"{field}: empty; a text is needed", field=field)
+    return Document(text, title=part.title or "")
+
+
+def _source_text(source: Any, field: str) -> str:
+    match source:
+        case {"type": "text", "data": str(text)} | {"type": "content", "content": str(text)}:
+            return text
+        case {"type": "content", "content": list(parts)}:
+            texts = [part.get("text") for part in parts if isinstance(part, dict)]
+            if len(texts) == len(parts) and all(isinstance(text, str) for text in texts):
+                return "\n".join(map(str, texts))
+    raise BadRequest(
+        f'{field}: {{"type": "text", "media_type": "text/plain", "data": "…"}} is possible; files '
+        "and images are not read",
+        field=field,
+    )
+
+
+def cited(turns: Sequence[Turn], answer: Answer) -> list[Json]:
+    """The answer's citations of the documents that want them, as Anthropic has them."""
+    documents = read_documents(turns)
+    return [
+        _char_location(citation, documents[citation.document][0])
+        for citation in citations(answer, [document for document, _ in documents])
+        if documents[citation.document][1]
+    ]
+
+
+def _char_location(citation: Citation, document: Document) -> Json:
+    """Where the quote stands; the whole document, should it not be found word for word."""
+    span = citation.quote_span
+    return {
+        "type": "char_location",
+        "cited_text": document.text[span.start : span.end] if span else citation.quote,
+        "document_index": citation.document,
+        "document_title": document.title or None,
+        "file_id": None,
+        "start_char_index": span.start if span else 0,
+        "end_char_index": span.end if span else len(document.text),
+    }

@@ -1,0 +1,117 @@
+"""The requests of OpenAI's `/v1/responses`."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic import Field
+
+from gateway.call import Generate, Message, Sampling
+from gateway.errors import BadRequest
+from gateway.protocols.documents import DocumentItem, read_documents
+from gateway.protocols.reading import Body, Content, StrictBody, refuse_given, text_of
+
+PARTS = ("input_text", "output_text", "text")
+
+
+class Item(Body):
+    """A message; an answer's `output` can be sent back as it is."""
+
+    type: str = "message"
+    role: Literal["user", "assistant", "system", "developer"] | None = None
+    content: Content | None = None
+
+
+class ResponsesRequest(StrictBody):
+    """Hints about caching, billing and safety change nothing here."""
+
+    model: str
+    input: str | list[Item]
+    instructions: str | None = None
+    documents: list[DocumentItem] | None = None
+    stream: bool | None = False
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    metadata: dict[str, str] | None = None
+    text: dict[str, Any] | None = None
+    store: bool | None = None
+    # refused where they ask for something
+    background: bool | None = None
+    conversation: Any = None
+    include: list[str] | None = None
+    max_tool_calls: int | None = None
+    moderation: Any = None
+    previous_response_id: str | None = None
+    prompt: Any = None
+    reasoning: dict[str, Any] | None = None
+    tools: list[Any] | None = None
+    top_logprobs: int | None = None
+    context_management: Any = None
+    # without an effect
+    access_programs: Any = None
+    background_options: Any = None
+    image: Any = None
+    parallel_tool_calls: bool | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: str | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    stream_options: Any = None
+    tool_choice: Any = None
+    truncation: str | None = None
+    user: str | None = None
+
+
+_STORED = ("background", "conversation", "previous_response_id", "prompt", "store")
+_NOT_OFFERED = ("context_management", "include", "max_tool_calls", "moderation", "top_logprobs")
+
+
+def _refuse(request: ResponsesRequest) -> None:
+    refuse_given(request, _STORED, "nothing is stored; send the whole input each time")
+    refuse_given(request, ("tools",), "this model calls no tools")
+    refuse_given(request, _NOT_OFFERED, "the answer is text alone")
+    if request.truncation == "auto":
+        raise BadRequest("truncation: auto is not offered; disabled is", field="truncation")
+    if (request.reasoning or {}).get("effort") not in (None, "none"):
+        raise BadRequest("reasoning.effort: not offered; none is", field="reasoning.effort")
+    if ((request.text or {}).get("format") or {"type": "text"}) != {"type": "text"}:
+        raise BadRequest("text.format: only text is possible", field="text.format")
+
+
+def generate(request: ResponsesRequest) -> Generate:
+    """Raises `BadRequest`."""
+    _refuse(request)
+    sampling = Sampling(
+        max_tokens=request.max_output_tokens, temperature=request.temperature, top_p=request.top_p
+    )
+    return Generate(
+        model=request.model,
+        messages=tuple(_messages(request)),
+        sampling=sampling,
+        documents=read_documents(request.documents),
+        stream=bool(request.stream),
+    )
+
+
+def _messages(request: ResponsesRequest) -> Iterator[Message]:
+    if request.instructions:
+        yield Message("system", request.instructions)
+    if isinstance(request.input, str):
+        yield Message("user", request.input)
+        return
+    if not request.input:
+        raise BadRequest("input: empty; a text or a list of messages is needed", field="input")
+    for index, item in enumerate(request.input):
+        yield _message(f"input.{index}", item)
+
+
+def _message(field: str, item: Item) -> Message:
+    if item.type != "message" or item.role is None or item.content is None:
+        raise BadRequest(
+            f"{field}: only messages with role and content are possible; nothing is stored, and "
+            "this model calls no tools",
+            field=field,
+        )
+    role = "system" if item.role == "developer" else item.role
+    return Message(role, text_of(item.content, f"{field}.content", PARTS))
