@@ -25,6 +25,7 @@ from gateway.protocols.exchange import (
     new_call,
     service,
 )
+from gateway.protocols.field_names import as_written
 from gateway.protocols.reading import (
     Content,
     StrictBody,
@@ -50,6 +51,7 @@ ERROR_TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
+FIELDS = {"stop_words": "stop_sequences"}
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "ungrounded": "end_turn"}
 """The engine doesn't say which stop word ended an answer, so `stop_sequence` is always null."""
 
@@ -259,7 +261,8 @@ def _block_delta(delta: Json) -> Json:
 def error_body(error: GatewayError) -> Json:
     """An error response; the same object is the `error` event of a stream."""
     kind = ERROR_TYPES.get(error.status, "api_error")
-    return {"type": "error", "error": {"type": kind, "message": str(error)}}
+    message, _ = as_written(error, FIELDS)
+    return {"type": "error", "error": {"type": kind, "message": message}}
 
 
 ANTHROPIC = Protocol(error_body, lambda error: named_sse("error", error_body(error)))

@@ -85,9 +85,9 @@ def embed(request: EmbedRequest) -> Embed:
 
 
 def _texts(request: EmbedRequest) -> list[str]:
-    if (request.texts is None) == (request.inputs is None):
-        raise BadRequest("texts, inputs: exactly one of them is needed", field="texts")
-    if request.texts is not None:
+    if (not request.texts) == (not request.inputs):
+        raise BadRequest("texts, inputs: exactly one of them is needed, not empty", field="texts")
+    if request.texts:
         return request.texts
     return [
         text_of(item.content, f"inputs.{i}.content") for i, item in enumerate(request.inputs or ())

@@ -4,16 +4,26 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.protocols.exchange import Protocol
+from gateway.protocols.field_names import as_written
 from gateway.protocols.sse import named_sse
+
+FIELDS = {
+    "input_text": "texts",
+    "passages": "documents",
+    "stop_words": "stop_sequences",
+    "top_k": "k",
+    "top_p": "p",
+}
 
 
 def error_body(error: GatewayError) -> Any:
-    return {"message": str(error)}
+    message, _ = as_written(error, FIELDS)
+    return {"message": message}
 
 
 def error_event(error: GatewayError) -> bytes:
     """The last event of a stream that breaks."""
-    delta = {"finish_reason": "ERROR", "error": str(error)}
+    delta = {"finish_reason": "ERROR", "error": error_body(error)["message"]}
     return named_sse("message-end", {"type": "message-end", "delta": delta})
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from gateway.errors import GatewayError, NotFound
 from gateway.protocols.exchange import Protocol
+from gateway.protocols.field_names import as_written
 from gateway.protocols.sse import sse
 
 _TYPES = {
@@ -18,18 +19,15 @@ _TYPES = {
 
 _OTHER = {True: ("invalid_request_error", None), False: ("server_error", None)}
 
-FIELDS = {"stop_words": "stop", "text_input": "prompt", "input_text": "input"}
+FIELDS = {"stop_words": "stop", "text_input": "prompt", "input_text": "input", "input_ids": "input"}
 """The models' names of what OpenAI calls otherwise."""
 
 
 def error_body(error: GatewayError) -> Any:
     kind, code = _TYPES.get(error.status, _OTHER[error.status < 500])
-    field, message = error.field, str(error)
+    message, field = as_written(error, FIELDS)
     if isinstance(error, NotFound):
         code = "model_not_found"
-    if field in FIELDS:
-        message = message.replace(field, FIELDS[field], 1)
-        field = FIELDS[field]
     return {"error": {"message": message, "type": kind, "param": field or None, "code": code}}
 
 

@@ -20,6 +20,7 @@ from gateway.protocols.exchange import (
     one_event,
     service,
 )
+from gateway.protocols.field_names import as_written
 from gateway.protocols.floats import floats, unit
 from gateway.protocols.ranking import by_relevance, probability
 from gateway.protocols.reading import Body, read
@@ -29,6 +30,7 @@ Json = dict[str, Any]
 
 router = APIRouter(tags=["text-embeddings-inference"])
 
+FIELDS = {"input_text": "inputs", "input_ids": "inputs", "passages": "texts"}
 ERROR_TYPES = {429: "Overloaded", 502: "Backend", 503: "Overloaded", 504: "Backend"}
 
 
@@ -103,6 +105,8 @@ def rank(request: RerankRequest) -> Rank:
 def embed(request: EmbedRequest) -> Embed:
     """Raises `BadRequest`."""
     _refuse_left(request)
+    if not request.inputs:
+        raise BadRequest("inputs: empty; at least one text is needed", field="inputs")
     if request.prompt_name not in (None, "query", "passage", "document"):
         raise BadRequest(
             "prompt_name: query, passage and document are possible", field="prompt_name"
@@ -136,7 +140,8 @@ def embed_response(request: EmbedRequest, embedded: Embedded) -> list[list[float
 
 
 def error_body(error: GatewayError) -> Json:
-    return {"error": str(error), "error_type": ERROR_TYPES.get(error.status, "Validation")}
+    message, _ = as_written(error, FIELDS)
+    return {"error": message, "error_type": ERROR_TYPES.get(error.status, "Validation")}
 
 
 TEI = Protocol(error_body, lambda error: sse(error_body(error)))

@@ -8,8 +8,9 @@ from typing import Any
 
 import orjson
 
-from ensembles.contracts import LLM
+from ensembles.contracts import LLM, SAMPLING
 from ensembles.rag import RAG_CANCELLABLE
+from ensembles.tensors import DType
 from gateway.call import (
     Call,
     Event,
@@ -25,6 +26,10 @@ from gateway.errors import BadRequest, UpstreamFailed
 from gateway.upstream.connection import Connection
 from gateway.upstream.statuses import IN_BAND, from_stream
 from gateway.upstream.versions import MODEL_VERSION
+
+_OF_TYPE = {DType.INT32: range(-(2**31), 2**31), DType.UINT64: range(2**64)}
+_RANGES = {spec.name: _OF_TYPE[spec.dtype] for spec in SAMPLING if spec.dtype in _OF_TYPE}
+"""Triton 2.51 takes the low 32 bits of a larger integer, without a word."""
 
 GRACE_S = 1.0
 """Triton ends a generation at its deadline; we do, if it has not after this time."""
@@ -104,6 +109,11 @@ def _last_message(request: Generate) -> str:
 
 def _sampling(request: Generate) -> dict[str, Any]:
     given = {name: value for name, value in asdict(request.sampling).items() if value is not None}
+    for name in given.keys() & _RANGES.keys():
+        possible = _RANGES[name]
+        if given[name] not in possible:
+            most = f"from {possible[0]} to {possible[-1]} are possible"
+            raise BadRequest(f"{name}: {given[name]} given; {most}", field=name)
     given["stop_words"] = list(request.sampling.stop_words)
     return given if given["stop_words"] else {k: v for k, v in given.items() if k != "stop_words"}
 

@@ -1,0 +1,190 @@
+"""What breaks other servers is refused in the words of its API, and neighbours don't notice."""
+
+import contextlib
+import gzip
+import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from gateway.app import new_app
+from gateway.settings import Settings
+from tests.server.conftest import Server
+from tests.server.gateway import Gateway, running_gateway
+from tests.server.test_gateway_fuzz import is_worded
+
+CHAT = "/v1/chat/completions"
+QUESTION = [{"role": "user", "content": "hello"}]
+BODY = {"model": "llm", "messages": QUESTION, "max_tokens": 5}
+PATHS = [
+    path
+    for path, methods in new_app(Settings()).openapi()["paths"].items()
+    if "post" in methods and not path.startswith("/v2/models")
+]
+RAW: dict[str, tuple[bytes, dict[str, str]]] = {
+    "cut off": (b'{"model": ', {}),
+    "empty": (b"", {}),
+    "nested": (b"[" * 100_000, {}),
+    "nested inside": (b'{"model":' + b"[" * 900 + b"]" * 900 + b"}", {}),
+    "half of a surrogate pair": (b'{"model": "\\ud800"}', {}),
+    "not UTF-8": (b'{"model": "\xff"}', {}),
+    "not a number": (b'{"model": NaN}', {}),
+    "a list": (b"[]", {}),
+    "a text": (b'"hello"', {}),
+    "another type": (json.dumps(BODY).encode(), {"content-type": "text/plain"}),
+    "a form": (b"model=llm", {"content-type": "application/x-www-form-urlencoded"}),
+    "a gzip bomb": (gzip.compress(b"0" * 10**7), {"content-encoding": "gzip"}),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_no_route_takes_what_is_no_json_object(gateway: Gateway, name: str) -> None:
+    content, headers = RAW[name]
+    headers = {"content-type": "application/json"} | headers
+    for path in PATHS:
+        answer = gateway.client.post(path, content=content, headers=headers)
+        assert answer.status_code in (400, 415), (path, answer.text)
+        assert is_worded(path, answer.json()), (path, answer.text)
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    (CHAT, BODY | {"max_tokens": 2**40}, "max_tokens: "),
+    (CHAT, BODY | {"top_k": 2**40}, "top_k: "),
+    (CHAT, BODY | {"seed": -1}, "seed: "),
+    (CHAT, BODY | {"messages": QUESTION * 10_000}, "prompt: "),
+    ("/v1/messages", BODY | {"messages": QUESTION * 10_000}, "prompt: "),
+    ("/v1/messages", BODY | {"stop_sequences": ["a"] * 1000}, "stop_sequences: "),
+    ("/v1/responses", {"model": "llm", "input": QUESTION * 10_000}, "prompt: "),
+    ("/v2/chat", BODY | {"stop_sequences": ["a"] * 1000}, "stop_sequences: "),
+    ("/v2/rerank", {"model": "rerank", "query": "a", "documents": ["b", ""]}, "documents[1]: "),
+    ("/v2/embed", {"model": "embed", "input_type": "clustering", "texts": [""]}, "texts[0]: "),
+    ("/rerank", {"query": "a" * 100_000, "texts": ["b"]}, "query: "),
+    ("/embed", {"inputs": [[1] * 100_000]}, "inputs: "),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "beginning"), REFUSED)
+def test_what_no_model_can_do_is_refused_as_the_client_wrote_it(
+    gateway: Gateway, path: str, body: dict[str, Any], beginning: str
+) -> None:
+    answer = gateway.post(path, body)
+    error = answer.json().get("error", answer.json())
+    message = error if isinstance(error, str) else error["message"]
+    assert answer.status_code == 400
+    assert message.startswith(beginning)
+
+
+def test_an_unknown_model_is_told_which_there_are(gateway: Gateway) -> None:
+    answer = gateway.post(CHAT, BODY | {"model": "gpt-4\r\nset-cookie: a=b"})
+    assert answer.status_code == 404
+    assert "possible: llm, rag" in answer.json()["error"]["message"]
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_text_may_hold_nul(gateway: Gateway) -> None:
+    messages = [{"role": "user", "content": "a\0b"}]
+    assert gateway.post(CHAT, BODY | {"messages": messages}).status_code == 200
+
+
+def test_a_prompt_is_told_by_no_error(gateway: Gateway) -> None:
+    secret = "my password is 1234 " * 5_000
+    for path, body in (
+        (CHAT, BODY | {"messages": [{"role": "user", "content": secret}]}),
+        ("/v1/messages", BODY | {"system": secret}),
+        ("/v1/responses", {"model": "llm", "input": secret}),
+        ("/rerank", {"query": secret, "texts": ["a"]}),
+    ):
+        answer = gateway.post(path, body)
+        assert answer.status_code == 400
+        assert "1234" not in answer.text
+    assert "1234" not in gateway.log.read_text(encoding="utf-8")
+
+
+def test_requests_with_one_id_don_t_end_each_other(gateway: Gateway) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: gateway.post(CHAT, BODY, x_request_id="same"), range(8)))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert len({answer.json()["choices"][0]["message"]["content"] for answer in answers}) == 1
+
+
+# --- below HTTP's surface --------------------------------------------------------------------
+
+
+def raw(gateway: Gateway, request: bytes) -> bytes:
+    """All that comes back until the gateway closes the connection."""
+    address, port = gateway.url.removeprefix("http://").split(":")
+    with socket.create_connection((address, int(port)), timeout=30) as connection:
+        connection.sendall(request)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+        return answer
+
+
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+LENGTH = b"content-length: %d\r\n"
+CLOSE = b"connection: close\r\n"
+
+
+def test_a_body_that_is_announced_too_large_is_not_waited_for(gateway: Gateway) -> None:
+    answer = raw(gateway, HEAD + LENGTH % 10**12 + CLOSE + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_a_request_with_two_lengths_is_one_request(gateway: Gateway) -> None:
+    """Smuggling: who reads by chunks sees a second request where who reads by length sees none."""
+    hidden = b"GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n"
+    smuggled = b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n" + hidden
+    answer = raw(gateway, HEAD + LENGTH % (len(hidden) + 5) + CLOSE + smuggled)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b'"data"' not in answer
+
+
+def test_a_line_break_in_a_header_adds_none_to_the_answer(gateway: Gateway) -> None:
+    body = json.dumps(BODY).encode()
+    injected = b"x-request-id: a\rset-cookie: b=c\r\n"
+    answer = raw(gateway, HEAD + injected + LENGTH % len(body) + CLOSE + b"\r\n" + body)
+    assert b"set-cookie" not in answer.partition(b"\r\n\r\n")[0].lower()
+
+
+@pytest.fixture(scope="module")
+def impatient(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway that waits a second for a body."""
+    folder = tmp_path_factory.mktemp("impatient")
+    with running_gateway(server.ports, folder, "[bounds]\nbody_s = 1.0\n") as found:
+        yield found
+
+
+def test_clients_that_send_slowly_hold_up_nobody(impatient: Gateway) -> None:
+    address, port = impatient.url.removeprefix("http://").split(":")
+    with contextlib.ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection((address, int(port)), timeout=30))
+            for _ in range(100)
+        ]
+        for number, connection in enumerate(slow):
+            connection.sendall(HEAD + (LENGTH % 100 + b'\r\n{"model"' if number % 2 else b""))
+        assert impatient.post(CHAT, BODY).status_code == 200
+        first = slow[1].recv(65536)
+    assert first.startswith(b"HTTP/1.1 504")
+    assert b'"error"' in first
+
+
+def test_neighbours_of_all_that_are_unharmed(gateway: Gateway) -> None:
+    def talk(_: int) -> str:
+        return str(gateway.post(CHAT, BODY).json()["choices"][0]["message"]["content"])
+
+    def harm(number: int) -> int:
+        content, headers = list(RAW.values())[number % len(RAW)]
+        headers = {"content-type": "application/json"} | headers
+        return gateway.client.post(CHAT, content=content, headers=headers).status_code
+
+    expected = talk(0)
+    with ThreadPoolExecutor(16) as pool:
+        harmed, texts = pool.map(harm, range(48)), pool.map(talk, range(8))
+        assert set(texts) == {expected}
+        assert set(harmed) <= {400, 415}
+    assert "Traceback" not in gateway.log.read_text(encoding="utf-8")
