@@ -143,3 +143,37 @@ CONNECTIONS_ENDED = _counter(
 
 SUPERVISOR_METRICS = (SUPERVISOR_READY, MODEL_UP, RECOVERIES, CANARY_DURATION, CONNECTIONS_ENDED)
 """The metrics on the supervisor's own page; they lack the label `version`."""
+
+GATEWAY_REQUESTS = _counter(
+    "gateway_requests_total", "HTTP requests that ended, by route and status", "route", "status"
+)
+GATEWAY_DURATION = _histogram(
+    "gateway_request_duration_seconds",
+    DURATION_BOUNDS_S,
+    "Time from a request's head to the end of its response",
+    "route",
+)
+GATEWAY_OPEN = _gauge("gateway_requests_open", "HTTP requests that are being answered")
+GATEWAY_CALLS = _counter(
+    "gateway_calls_total",
+    "Calls of models that ended, by outcome: ok, invalid, overloaded, cancelled or failed",
+    *("model", "outcome"),
+)
+GATEWAY_TIME_TO_FIRST_TOKEN = _histogram(
+    "gateway_time_to_first_token_seconds",
+    DURATION_BOUNDS_S,
+    "Time from a call to its first text",
+    "model",
+)
+GATEWAY_TOKENS = _counter(
+    "gateway_tokens_total", "Tokens of calls by type: input, cached and output", "model", "type"
+)
+GATEWAY_MODELS_PAGE = _gauge(
+    "gateway_models_page_up", "1 if the models' metrics are on this page too, 0 otherwise"
+)
+
+GATEWAY_METRICS = (
+    *(GATEWAY_REQUESTS, GATEWAY_DURATION, GATEWAY_OPEN),
+    *(GATEWAY_CALLS, GATEWAY_TIME_TO_FIRST_TOKEN, GATEWAY_TOKENS, GATEWAY_MODELS_PAGE),
+)
+"""The gateway's own metrics; they have the labels that they name and no others."""

@@ -1,39 +1,39 @@
 """The application: routes, and what surrounds every request."""
 
-import re
-import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import orjson
 from fastapi import APIRouter, FastAPI, Request
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import probes
 from gateway.access.middleware import Authentication
 from gateway.bounds import BoundedBody
 from gateway.errors import BadRequest, GatewayError
+from gateway.middleware import Observed, Refusals, RequestIds
 from gateway.protocols import (
     anthropic_messages,
     cohere_chat,
     cohere_embed,
     cohere_rerank,
     nim_ranking,
+    open_inference,
     openai_chat,
     openai_completions,
     openai_embeddings,
     openai_models,
     openai_responses,
+    rag,
     tei,
 )
 from gateway.protocols.anthropic_messages import ANTHROPIC
 from gateway.protocols.cohere_errors import COHERE
 from gateway.protocols.exchange import Protocol
 from gateway.protocols.nim_ranking import NIM
+from gateway.protocols.open_inference import OPEN_INFERENCE
 from gateway.protocols.openai_errors import OPENAI
 from gateway.protocols.tei import TEI
 from gateway.service import open_service
@@ -51,11 +51,10 @@ PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = (
     (openai_models.router, OPENAI),
     (openai_responses.router, OPENAI),
     (tei.router, TEI),
+    (open_inference.router, OPEN_INFERENCE),
+    (rag.router, OPENAI),
 )
 """Every API with its errors; OpenAI's are those of paths that no API has."""
-
-REQUEST_ID = "x-request-id"
-_PLAIN_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
 def new_app(settings: Settings) -> FastAPI:
@@ -75,45 +74,10 @@ def new_app(settings: Settings) -> FastAPI:
         app.add_exception_handler(kind, _answer)
     app.add_middleware(BoundedBody, bounds=settings.bounds)
     app.add_middleware(Authentication)
-    app.add_middleware(Refusals)
+    app.add_middleware(Refusals, refusal=refusal)
+    app.add_middleware(Observed)
     app.add_middleware(RequestIds)
     return app
-
-
-class RequestIds:
-    """Middleware: a request and its response have an id, the client's own if it is plain."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = Headers(scope=scope).get(REQUEST_ID, "")
-        request_id = given if _PLAIN_ID.fullmatch(given) else secrets.token_hex(16)
-        scope.setdefault("state", {})["request_id"] = request_id
-        header = (REQUEST_ID.encode(), request_id.encode())
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), header]
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)
-
-
-class Refusals:
-    """Middleware: answers what the middleware inside it raises, in the words of the path's API."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._app(scope, receive, send)
-        except GatewayError as error:
-            await refusal(scope["path"], error)(scope, receive, send)
 
 
 def refusal(path: str, error: GatewayError) -> Response:
@@ -127,9 +91,9 @@ def refusal(path: str, error: GatewayError) -> Response:
 
 def _protocol(path: str) -> Protocol:
     for router, protocol in PROTOCOLS:
-        if path in {route.path for route in router.routes if isinstance(route, Route)}:
+        if any(isinstance(r, Route) and r.path_regex.match(path) for r in router.routes):
             return protocol
-    return OPENAI
+    return OPEN_INFERENCE if path.startswith("/v2") else OPENAI
 
 
 async def _answer(request: Request, error: Exception) -> Response:

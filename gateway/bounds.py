@@ -18,7 +18,9 @@ from gateway.settings import Bounds
 JSON = "gateway.json"
 """Key of the scope with the parsed body."""
 
-_JSON_TYPES = ("application/json", "application/octet-stream")
+UNTYPED = ("", "application/octet-stream")
+"""What Triton's own clients send. A web page of another site can send no other type than these
+and forms without asking first, so no other route takes them."""
 
 
 class BoundedBody:
@@ -35,7 +37,7 @@ class BoundedBody:
         self._check_headers(headers)
         body = await self._read(receive)
         if body:
-            scope[JSON] = _parsed(body, headers)
+            scope[JSON] = _parsed(body, headers, scope["path"])
         await self._app(scope, _replayed(body, receive), send)
 
     def _check_headers(self, headers: Headers) -> None:
@@ -70,9 +72,10 @@ class BoundedBody:
         return TooLarge(f"body: {given} given; at most {self._bounds.body_bytes} bytes are taken")
 
 
-def _parsed(body: bytes, headers: Headers) -> object:
+def _parsed(body: bytes, headers: Headers, path: str) -> object:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in _JSON_TYPES and not kind.endswith("+json"):
+    is_untyped = kind in UNTYPED and path.startswith("/v2/")
+    if kind != "application/json" and not kind.endswith("+json") and not is_untyped:
         raise BadRequest(
             f"content-type: {kind!r:.60} given; application/json is taken", field="content-type"
         )

@@ -1,9 +1,10 @@
-"""What a load balancer asks: `/livez`, `/readyz`."""
+"""What load balancers and Prometheus ask: `/livez`, `/readyz`, `/metrics`."""
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from gateway.errors import GatewayError
+from gateway.metrics import CONTENT_TYPE
 from gateway.protocols.exchange import service
 from gateway.upstream.models import ENTRIES, Catalogue
 
@@ -22,6 +23,13 @@ async def readyz(request: Request) -> JSONResponse:
     states = await _states(service(request).catalogue)
     is_ready = all(state == "ok" for state in states.values())
     return JSONResponse({"ready": is_ready, "models": states}, 200 if is_ready else 503)
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """The models' metrics and our own, in Prometheus' text format."""
+    found = service(request)
+    return Response(found.metrics.page(await found.triton.metrics_page()), media_type=CONTENT_TYPE)
 
 
 async def _states(catalogue: Catalogue) -> dict[str, str]:

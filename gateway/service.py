@@ -8,6 +8,7 @@ from gateway.access.access import Access, open_access
 from gateway.cache.cache import open_cache
 from gateway.call import Handler
 from gateway.guards.guards import Guards, open_guards
+from gateway.metrics import Metrics, metered
 from gateway.routing.routed import routed
 from gateway.settings import Settings
 from gateway.upstream.answer import upstream
@@ -25,6 +26,7 @@ class Service:
     catalogue: Catalogue
     access: Access
     guards: Guards
+    metrics: Metrics
     handler: Handler
 
 
@@ -38,8 +40,10 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         open_guards(settings.guards) as guards,
     ):
         catalogue = Catalogue(triton, settings.models.aliases)
+        metrics = Metrics()
         handler = access.fair(upstream(triton, catalogue))
         # Inside the limits: who may use a model, and how much of it, holds for kept answers too.
         handler = access.limited(cache.around(handler))
+        handler = metered(handler, metrics, catalogue)
         handler = guards.around(routed(handler, settings.routing.router()))
-        yield Service(settings, triton, catalogue, access, guards, handler)
+        yield Service(settings, triton, catalogue, access, guards, metrics, handler)

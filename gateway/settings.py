@@ -67,6 +67,8 @@ class Triton(Table):
     connect_timeout_s: Seconds = 2.0
     inter_token_timeout_s: Seconds = 60.0
     """Longest silence of a model, first token included; then the request ends with an error."""
+    answer_timeout_s: Seconds = 600.0
+    """Longest wait for an answer without stream."""
 
 
 class Settings(Table):

@@ -11,6 +11,9 @@ import click
 from builders.errors import BuildError
 from builders.spec import load_sku
 from operations import serve_gpu
+from operations.gateway_process import LOG_NAME as GATEWAY_LOG
+from operations.gateway_process import PORT as GATEWAY_PORT
+from operations.gateway_process import GatewayProcess
 from operations.gpu_commands import Mode
 from operations.gpu_preflight import gpu_faults, serving_environment
 from operations.ports import EVERY_ADDRESS, HEALTH_PORT, LOOPBACK, Ports, free_ports, port_faults
@@ -123,6 +126,15 @@ def preflight(
     default="",
     help=f"Send spans to a collector of OTLP over HTTP; without a URL: {DEFAULT_COLLECTOR}.",
 )
+@click.option(
+    "--gateway/--no-gateway", "with_gateway", default=True, help="cpu SKU: start the gateway too."
+)
+@click.option("--gateway-port", type=int, default=GATEWAY_PORT, help="Port of the gateway.")
+@click.option(
+    "--gateway-config",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+    help="TOML file of its settings (docs/gateway.md).",
+)
 @click.option("--run", metavar="COMMAND", default="", help="Run it beside the server, then stop.")
 @click.option("--print", "print_only", is_flag=True, help="GPU SKUs: print commands, run nothing.")
 @click.option("--gpus", help="GPU SKUs: 'all', or indexes or UUIDs by comma; default: the first.")
@@ -140,19 +152,23 @@ def serve(
     health_port: int,
     drain_s: float,
     traces: str,
+    with_gateway: bool,
+    gateway_port: int,
+    gateway_config: Path | None,
     run: str,
     **gpu_options: Any,
 ) -> int:
-    """Run tritonserver under its supervisor until interrupted.
+    """Run tritonserver under its supervisor, and the gateway, until interrupted.
 
-    The log of the cpu SKU is tritonserver.log in the work folder. A GPU SKU is served in NVIDIA's
-    container.
+    The logs of the cpu SKU are tritonserver.log and gateway.log in the work folder. A GPU SKU is
+    served in NVIDIA's container, without a gateway.
 
     Exit status: 0 when every request was answered before the end (and --run ended with 0), else 1.
     """
     asked, ports = load_sku(sku), Ports(http_port, grpc_port, metrics_port, address)
     if free:
-        ports, health_port = _free_ports(address), free_ports(address).http
+        ports, others = _free_ports(address), free_ports(address)
+        health_port, gateway_port = others.http, others.grpc
     if asked.gpu:
         if run:
             raise BuildError("--run is for the cpu SKU; start the server, then what shall use it")
@@ -162,7 +178,18 @@ def serve(
     options, variables = trace_options(traces) if traces else ((), {})
     log = work_folder / LOG_NAME
     server = TritonServer(asked, ports, log, options=options, variables=variables)
-    return serve_supervised(server, SupervisorSettings(drain_s=drain_s), health_port, run)
+    gateway = None
+    if with_gateway:
+        _require_free(gateway_port)
+        log = work_folder / GATEWAY_LOG
+        gateway = GatewayProcess(ports, log, gateway_port, gateway_config, drain_s)
+    return serve_supervised(server, SupervisorSettings(drain_s=drain_s), health_port, run, gateway)
+
+
+def _require_free(gateway_port: int) -> None:
+    """Raises `PreflightError`."""
+    if found := list(port_faults({"gateway": gateway_port})):
+        raise PreflightError("\n".join(found))
 
 
 def _free_ports(address: str) -> Ports:

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from builders.spec import ROOT
+from operations.gateway_process import GatewayProcess
 from operations.ports import Ports, without_proxy
 from operations.server_process import ServerProcess
 from operations.supervisor.settings import SupervisorSettings
@@ -33,11 +34,16 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 def serve_supervised(
-    server: ServerProcess, settings: SupervisorSettings, health_port: int, run: str = ""
+    server: ServerProcess,
+    settings: SupervisorSettings,
+    health_port: int,
+    run: str = "",
+    gateway: GatewayProcess | None = None,
 ) -> int:
     """0 when all requests were answered before the end, and `run` ended with 0.
 
-    The shell command `run` finds the server by TRITON_RAG_URL and TRITON_RAG_HTTP_URL.
+    The shell command `run` finds the server by TRITON_RAG_URL and TRITON_RAG_HTTP_URL, and the
+    gateway by TRITON_RAG_GATEWAY_URL.
     """
     supervisor = Supervisor(server, settings, health_port)
     ports, start = server.ports, time.monotonic()
@@ -45,12 +51,16 @@ def serve_supervised(
     with _ended_by_sigterm(), waiting:
         waiting.enter_context(Console(stderr=True).status("starting tritonserver …"))
         with supervisor as running:
+            beside = contextlib.ExitStack()  # what ends before the server does
+            if gateway:
+                beside.enter_context(gateway)
             waiting.close()
             print(
                 f"ready after {time.monotonic() - start:.1f} s: "
                 f"HTTP {ports.address}:{ports.http}, gRPC {ports.address}:{ports.grpc}, "
                 f"metrics {ports.address}:{ports.metrics}, "
-                f"probes {ports.address}:{running.health_port}{_log_note(server.log)}",
+                f"probes {ports.address}:{running.health_port}{_log_note(server.log)}"
+                + (f"\nOpenAI's API and others: {gateway.url}/v1" if gateway else ""),
                 flush=True,
             )
             for model, problem in running.problems().items():
@@ -58,9 +68,11 @@ def serve_supervised(
                     print(f"not ready: {model}: {problem}", flush=True)
             status = 0
             try:
-                status = _run_beside(run, ports) if run else running.wait()
+                status = _run_beside(run, ports, gateway) if run else running.wait()
             except KeyboardInterrupt:
                 print("stopping …", flush=True)
+            finally:
+                beside.close()
             stopped = running.stop()
     print(f"tritonserver stopped (status {stopped})", flush=True)
     return status or stopped
@@ -72,10 +84,11 @@ def _log_note(log: Path | None) -> str:
     return f"; log {log.relative_to(ROOT) if log.is_relative_to(ROOT) else log}"
 
 
-def _run_beside(command: str, ports: Ports) -> int:
+def _run_beside(command: str, ports: Ports, gateway: GatewayProcess | None) -> int:
     variables = {
         "TRITON_RAG_URL": f"{ports.asked_at}:{ports.grpc}",
         "TRITON_RAG_HTTP_URL": f"{ports.asked_at}:{ports.http}",
+        **({"TRITON_RAG_GATEWAY_URL": gateway.url} if gateway else {}),
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
     }
     environment = os.environ | variables | without_proxy(ports.asked_at)

@@ -126,7 +126,7 @@ async def one_event(events: AsyncGenerator[Event, None], kind: type[EventT]) -> 
 
 
 class Complete(Response):
-    """One JSON body, computed while the client waits."""
+    """One JSON body, or a whole response, computed while the client waits."""
 
     def __init__(self, call: Call, body: Awaitable[Any]) -> None:
         super().__init__()
@@ -134,9 +134,11 @@ class Complete(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with ended_by_disconnect(receive):
-            content = orjson.dumps(await self._body)
-            answer = Response(content, 200, self._call.headers, "application/json")
-            await answer(scope, receive, send)
+            found = await self._body
+            if not isinstance(found, Response):
+                content = orjson.dumps(found)
+                found = Response(content, 200, self._call.headers, "application/json")
+            await found(scope, receive, send)
 
 
 class Streaming(Response):

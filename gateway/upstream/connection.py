@@ -1,12 +1,14 @@
 """HTTP to one tritonserver. Why not gRPC: docs/decisions/0050-the-gateway-asks-over-http.md."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from gateway.call import Call
 from gateway.errors import DeadlinePassed, Unavailable, UpstreamFailed
@@ -17,11 +19,28 @@ from gateway.upstream.statuses import RETRY_AFTER_S, from_status
 KEEP_ALIVE_S = 2.0
 """An idle connection holds up the end of a tritonserver, so none is kept for long."""
 
+STATE_TIMEOUT_S = 5.0
+"""For what Triton answers without a model."""
+
 READ_BYTES = 64 * 2**10
 """Beyond it a stream that nobody reads fills Triton's buffer, not ours."""
 
+_KEPT = ("Content-Type", HEADER_LENGTH)
 _EVENT_END = b"\n\n"
 _DATA = b"data: "
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The body of a response, and those of its headers that say how to read it."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def error(self) -> str:
+        """The text of `{"error": …}`; empty where it is none."""
+        return _message(self.body)
 
 
 class Connection:
@@ -36,6 +55,7 @@ class Connection:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
             read_bufsize=READ_BYTES,
+            headers={"Accept-Encoding": "identity"},  # aiohttp asks for gzip, which costs both
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
@@ -43,10 +63,20 @@ class Connection:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def json(self, method: str, path: str, timeout_s: float = 5.0) -> Any:
-        """What Triton answers, parsed; None for an empty body."""
-        async with asyncio.timeout(timeout_s), self._ask(method, path) as response:
+    async def json(self, method: str, path: str) -> Any:
+        """What Triton says of itself, parsed; None for an empty body."""
+        async with self.ask(method, path, silence_s=STATE_TIMEOUT_S) as response:
             return orjson.loads(await response.read() or b"null")
+
+    async def metrics_page(self) -> bytes:
+        """The models' metrics in Prometheus' text format; empty where Triton gives none."""
+        url = f"http://{self.settings.metrics}/metrics"
+        timeout = aiohttp.ClientTimeout(total=STATE_TIMEOUT_S)
+        try:
+            async with self._session.get(url, timeout=timeout) as response:
+                return await response.read() if response.status == 200 else b""
+        except (aiohttp.ClientError, TimeoutError):
+            return b""
 
     async def events(self, model: str, body: Any, silence_s: float) -> AsyncGenerator[Any, None]:
         """The parsed events of `generate_stream`. Closing it ends the generation.
@@ -54,7 +84,7 @@ class Connection:
         Raises `DeadlinePassed` when nothing comes for `silence_s`.
         """
         path = f"/v2/models/{model}/generate_stream"
-        async with self._ask("POST", path, orjson.dumps(body), silence_s) as response:
+        async with self.ask("POST", path, orjson.dumps(body), silence_s=silence_s) as response:
             rest = b""
             async for data in response.content.iter_any():
                 *events, rest = (rest + data).split(_EVENT_END)
@@ -65,24 +95,46 @@ class Connection:
         self, call: Call, model: str, inputs: Sequence[Tensor], outputs: Sequence[str]
     ) -> Outputs:
         """One answer of a model that gives one; raises `DeadlinePassed` at the call's deadline."""
-        path, body = f"/v2/models/{model}/infer", request_body(call.request_id, inputs, outputs)
+        body = request_body(call.request_id, inputs, outputs)
+        found = await self.whole(f"/v2/models/{model}/infer", body, {}, call.deadline)
+        return read_outputs(found.body, found.headers.get(HEADER_LENGTH, ""))
+
+    async def whole(
+        self, path: str, body: bytes, headers: Mapping[str, str], deadline: float | None
+    ) -> Whole:
+        """A response that comes at once; raises `DeadlinePassed`."""
+        silence_s = self.settings.answer_timeout_s
         try:
-            async with asyncio.timeout_at(call.deadline), self._ask("POST", path, body) as response:
-                length = response.headers.get(HEADER_LENGTH, "")
-                return read_outputs(await response.read(), length)
+            async with (
+                asyncio.timeout_at(deadline),
+                self.ask("POST", path, body, silence_s=silence_s, headers=headers) as response,
+            ):
+                kept = {n: response.headers[n] for n in _KEPT if n in response.headers}
+                return Whole(await response.read(), kept)
         except TimeoutError:
             raise DeadlinePassed("the request's deadline passed") from None
 
     @asynccontextmanager
-    async def _ask(
-        self, method: str, path: str, body: bytes | None = None, silence_s: float | None = None
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        silence_s: float,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A response of status 200; raises what the status of another one means."""
         timeout = aiohttp.ClientTimeout(
             sock_connect=self.settings.connect_timeout_s, sock_read=silence_s
         )
         try:
             async with self._session.request(
-                method, self._url + path, data=body, timeout=timeout
+                method,
+                URL(self._url + path, encoded=True),
+                data=body,
+                timeout=timeout,
+                headers=headers,
             ) as response:
                 if response.status != 200:
                     raise from_status(response.status, _message(await response.read()))

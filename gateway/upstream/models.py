@@ -52,6 +52,10 @@ class Catalogue:
         self._read_s = -INDEX_AGE_S
         self.started = int(time.time())
 
+    def knows(self, name: str) -> bool:
+        """Whether a client can use the name, ready or not."""
+        return name in self._names
+
     async def models(self) -> list[Model]:
         """Those of the index, ready or not; raises what the connection raises."""
         if time.monotonic() - self._read_s >= INDEX_AGE_S:

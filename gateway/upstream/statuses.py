@@ -11,6 +11,7 @@ from gateway.errors import (
     BadRequest,
     DeadlinePassed,
     GatewayError,
+    NotFound,
     Unavailable,
     UpstreamFailed,
 )
@@ -52,6 +53,8 @@ def from_status(status: int, message: str) -> GatewayError:
         return Unavailable(text or "the model is overloaded", retry_after_s=RETRY_AFTER_S)
     if any(words in text for words in _AWAY):
         return Unavailable(text, retry_after_s=RETRY_AFTER_S)
+    if status == 404 or "Request for unknown model" in text:
+        return NotFound(text or "the models' server has no such path")
     if status == 400:
         return _bad_request(text)
     return UpstreamFailed(text or f"the model's server answered {status}")

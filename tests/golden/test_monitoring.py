@@ -11,6 +11,7 @@ import yaml
 from builders.spec import ROOT, load_sku, sku_names
 from ensembles.metrics import (
     CONNECTIONS_ENDED,
+    GATEWAY_METRICS,
     MODEL_METRICS,
     OUTCOMES,
     SUPERVISOR_METRICS,
@@ -183,7 +184,7 @@ def test_the_page_of_metrics_lists_every_metric_with_its_kind_and_labels() -> No
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", page, re.MULTILINE)
     assert rows == [
         (m.name, m.kind.value, ", ".join(f"`{label}`" for label in m.labels) or "–")
-        for m in (*MODEL_METRICS, *SUPERVISOR_METRICS)
+        for m in (*MODEL_METRICS, *GATEWAY_METRICS, *SUPERVISOR_METRICS)
     ]
 
 

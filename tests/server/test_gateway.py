@@ -94,3 +94,19 @@ def test_a_deadline_in_a_stream_is_an_error_event(gateway: Gateway) -> None:
     last = answer.text.strip().splitlines()[-1]
     assert '"code":"timeout"' in last
     assert "[DONE]" not in answer.text
+
+
+QUESTION = {
+    "question": "Which port does Vebra listen on?",
+    "documents": ["The ferry sails at noon.", {"text": "Vebra listens on port 8123.", "id": "v"}],
+}
+
+
+def test_rag_streams_what_it_answers_at_once(gateway: Gateway) -> None:
+    whole = gateway.post("/v1/rag", QUESTION).json()
+    lines = gateway.post("/v1/rag", QUESTION | {"stream": True}).text.splitlines()
+    events = [json.loads(line.removeprefix("data: ")) for line in lines if line]
+    assert [event["type"] for event in events[:2]] == ["sources", "text"]
+    assert "".join(event.get("text", "") for event in events) == whole["answer"]
+    assert events[-1]["citations"] == whole["citations"] == [1]
+    assert whole["sources"][0]["id"] == events[0]["sources"][0]["id"] == "v"

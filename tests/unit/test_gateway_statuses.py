@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.errors import BadRequest, DeadlinePassed, Unavailable, UpstreamFailed
+from gateway.errors import BadRequest, DeadlinePassed, NotFound, Unavailable, UpstreamFailed
 from gateway.upstream.statuses import from_status, from_stream
 
 
@@ -30,6 +30,7 @@ def test_an_error_on_a_stream(message, kind, field):
         (400, "in ensemble 'embed', input_text[1]: empty", BadRequest),
         (400, "256 requests wait; try again later", Unavailable),
         (400, "Request for unknown model: 'llm' has no available versions", Unavailable),
+        (404, "Request for unknown model: 'x' is not found", NotFound),
         (500, "Stub process 'llm' is not healthy", Unavailable),
         (500, "the model failed", UpstreamFailed),
         (503, "Exceeds maximum queue size", Unavailable),

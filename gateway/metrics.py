@@ -1,0 +1,107 @@
+"""The gateway's own metrics, on one page with the models'."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import prometheus_client as prometheus
+
+from ensembles.metrics import (
+    GATEWAY_CALLS,
+    GATEWAY_DURATION,
+    GATEWAY_MODELS_PAGE,
+    GATEWAY_OPEN,
+    GATEWAY_REQUESTS,
+    GATEWAY_TIME_TO_FIRST_TOKEN,
+    GATEWAY_TOKENS,
+    Kind,
+    Metric,
+)
+from gateway.call import Call, Embedded, Event, Finished, Handler, Ranked, Text, Usage
+from gateway.errors import GatewayError
+from gateway.upstream.models import Catalogue
+
+prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
+CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
+
+UNKNOWN = "unknown"
+"""The label of a model or route that is not here: clients don't choose labels."""
+
+
+class Metrics:
+    """The metrics of one gateway."""
+
+    def __init__(self) -> None:
+        self._registry = prometheus.CollectorRegistry()
+        prometheus.ProcessCollector(registry=self._registry)
+        self.requests = self._new(GATEWAY_REQUESTS)
+        self.duration_s = self._new(GATEWAY_DURATION)
+        self.open = self._new(GATEWAY_OPEN)
+        self.calls = self._new(GATEWAY_CALLS)
+        self.time_to_first_token_s = self._new(GATEWAY_TIME_TO_FIRST_TOKEN)
+        self.tokens = self._new(GATEWAY_TOKENS)
+        self._models_page_up = self._new(GATEWAY_MODELS_PAGE)
+
+    def page(self, of_models: bytes) -> bytes:
+        """In Prometheus' text format, after the page of the models, which may be empty."""
+        self._models_page_up.set(bool(of_models))
+        return of_models + prometheus.generate_latest(self._registry)
+
+    def count_tokens(self, model: str, usage: Usage) -> None:
+        self.tokens.labels(model, "input").inc(usage.input_tokens)
+        self.tokens.labels(model, "cached").inc(usage.cached_tokens)
+        self.tokens.labels(model, "output").inc(usage.output_tokens)
+
+    def _new(self, metric: Metric) -> Any:
+        if metric.kind is Kind.HISTOGRAM:
+            return prometheus.Histogram(
+                metric.name,
+                metric.help,
+                metric.labels,
+                buckets=metric.bounds,
+                registry=self._registry,
+            )
+        kind = prometheus.Counter if metric.kind is Kind.COUNTER else prometheus.Gauge
+        return kind(metric.name, metric.help, metric.labels, registry=self._registry)
+
+
+def metered(inner: Handler, metrics: Metrics, catalogue: Catalogue) -> Handler:
+    """Counts every call with its tokens, those of broken streams too."""
+
+    async def answer(call: Call) -> AsyncGenerator[Event, None]:
+        asked = call.request.model
+        model = asked if catalogue.knows(asked) else UNKNOWN
+        started_s, usage, outcome = time.perf_counter(), Usage(), "cancelled"
+        try:
+            async with aclosing(inner(call)) as events:
+                async for event in events:
+                    match event:
+                        case Text():
+                            if not usage.output_tokens:
+                                taken_s = time.perf_counter() - started_s
+                                metrics.time_to_first_token_s.labels(model).observe(taken_s)
+                            usage = Usage(0, usage.output_tokens + event.tokens)
+                        case Finished() | Embedded() | Ranked():
+                            usage, outcome = event.usage, "ok"
+                    yield event
+        except GatewayError as error:
+            outcome = outcome_of(error)
+            raise
+        except Exception:
+            outcome = "failed"
+            raise
+        finally:
+            metrics.calls.labels(model, outcome).inc()
+            metrics.count_tokens(model, usage)
+
+    return answer
+
+
+def outcome_of(error: GatewayError) -> str:
+    """One of `OUTCOMES`."""
+    if error.status in (429, 503):
+        return "overloaded"
+    if error.status == 504:
+        return "cancelled"
+    return "invalid" if error.status < 500 else "failed"

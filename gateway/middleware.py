@@ -1,0 +1,83 @@
+"""What surrounds every request: its id, its metrics, and answers to what is refused unrouted."""
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import GatewayError
+from gateway.metrics import UNKNOWN, Metrics
+
+REQUEST_ID = "x-request-id"
+_PLAIN_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+GONE = 499
+"""The status, as nginx counts it, of a request whose client left before the response began."""
+
+
+class RequestIds:
+    """A request and its response have an id, the client's own if it is plain."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = given if _PLAIN_ID.fullmatch(given) else secrets.token_hex(16)
+        scope.setdefault("state", {})["request_id"] = request_id
+        header = (REQUEST_ID.encode(), request_id.encode())
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+class Observed:
+    """Counts and times every request, by the route that takes it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        metrics: Metrics = scope["app"].state.service.metrics
+        status, started_s = GONE, time.perf_counter()
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        metrics.open.inc()
+        try:
+            await self._app(scope, receive, send_and_note)
+        finally:
+            route = getattr(scope.get("route"), "path", UNKNOWN)
+            metrics.open.dec()
+            metrics.requests.labels(route, status).inc()
+            metrics.duration_s.labels(route).observe(time.perf_counter() - started_s)
+
+
+class Refusals:
+    """Answers what is raised before a route is found."""
+
+    def __init__(self, app: ASGIApp, refusal: Callable[[str, GatewayError], Response]) -> None:
+        self._app, self._refusal = app, refusal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except GatewayError as error:
+            await self._refusal(scope["path"], error)(scope, receive, send)

@@ -1,0 +1,148 @@
+"""The Open Inference Protocol (KServe v2, Triton's own): handed on to Triton within bounds.
+
+What changes the server (load, unload, shared memory, traces, logging) is not handed on.
+"""
+
+import re
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from gateway.call import Call, Generate
+from gateway.errors import GatewayError, NotFound, Unavailable
+from gateway.protocols.exchange import (
+    Complete,
+    Protocol,
+    Streaming,
+    json_body,
+    new_call,
+    service,
+)
+from gateway.protocols.sse import sse
+from gateway.protocols.tensor_checks import check_generate, check_infer
+from gateway.upstream.connection import Connection
+from gateway.upstream.infer import HEADER_LENGTH
+from gateway.upstream.statuses import from_status
+
+router = APIRouter(tags=["Open Inference Protocol"])
+
+_NAME = re.compile(r"[\w.-]{1,200}", re.ASCII)
+_HANDED_ON = ("content-type", HEADER_LENGTH.lower(), "traceparent")
+
+
+def error_body(error: GatewayError) -> Any:
+    return {"error": str(error)}
+
+
+OPEN_INFERENCE = Protocol(error_body, lambda error: sse(error_body(error)))
+
+
+@router.get("/v2")
+async def server(request: Request) -> Response:
+    """The server's name, version and extensions."""
+    return JSONResponse(await service(request).triton.json("GET", "/v2"))
+
+
+@router.get("/v2/health/{probe}")
+async def health(probe: str, request: Request) -> Response:
+    """`live` or `ready`, with a body, which KServe's client reads and Triton does not give."""
+    if probe not in ("live", "ready"):
+        raise NotFound(f"health: {probe!r:.40} asked for; live and ready are possible")
+    await _state(service(request).triton, f"/v2/health/{probe}")
+    return JSONResponse({probe: True})
+
+
+@router.get("/v2/models/stats")
+@router.get("/v2/models/{model}/{what}")
+@router.get("/v2/models/{model}/versions/{version}/{what}")
+async def about(request: Request, model: str = "", version: str = "", what: str = "stats") -> Any:
+    """`ready`, `config` or `stats` of a model."""
+    if what not in ("ready", "config", "stats"):
+        raise NotFound(f"{what!r:.40} asked for; ready, config and stats are possible")
+    path = f"{_path(model, version)}/{what}" if model else "/v2/models/stats"
+    found = await _state(service(request).triton, path)
+    return JSONResponse({"name": model, "ready": True} if what == "ready" else found)
+
+
+@router.get("/v2/models/{model}")
+@router.get("/v2/models/{model}/versions/{version}")
+async def metadata(request: Request, model: str, version: str = "") -> Response:
+    """A model's tensors."""
+    return JSONResponse(await service(request).triton.json("GET", _path(model, version)))
+
+
+@router.post("/v2/repository/index")
+async def index(request: Request) -> Response:
+    """Every model of the server with its state."""
+    return JSONResponse(await service(request).triton.json("POST", "/v2/repository/index"))
+
+
+@router.post("/v2/models/{model}/infer")
+@router.post("/v2/models/{model}/versions/{version}/infer")
+async def infer(request: Request, model: str, version: str = "") -> Response:
+    """One request with tensors, one response."""
+    check_infer(json_body(request))
+    return await _relay(request, model, f"{_path(model, version)}/infer")
+
+
+@router.post("/v2/models/{model}/generate")
+@router.post("/v2/models/{model}/versions/{version}/generate")
+async def generate(request: Request, model: str, version: str = "") -> Response:
+    """Triton's JSON without tensors, one response."""
+    check_generate(model, json_body(request))
+    return await _relay(request, model, f"{_path(model, version)}/generate")
+
+
+@router.post("/v2/models/{model}/generate_stream")
+@router.post("/v2/models/{model}/versions/{version}/generate_stream")
+async def generate_stream(request: Request, model: str, version: str = "") -> Response:
+    """Triton's JSON without tensors, and responses as server-sent events."""
+    check_generate(model, json_body(request))
+    call = new_call(request, Generate(model, stream=True))
+    path = f"{_path(model, version)}/generate_stream"
+    return Streaming(call, _events(request, path), OPEN_INFERENCE)
+
+
+def _path(model: str, version: str) -> str:
+    if not _NAME.fullmatch(model) or not (version == "" or version.isdecimal()):
+        raise NotFound(f"model {model!r:.80} is not here; POST /v2/repository/index lists models")
+    return f"/v2/models/{model}" + (f"/versions/{version}" if version else "")
+
+
+async def _state(triton: Connection, path: str) -> Any:
+    """What Triton says; raises `Unavailable` for its empty 400 of what is not ready."""
+    try:
+        return await triton.json("GET", path)
+    except GatewayError as error:
+        if error.status == 400 and path.endswith(("/live", "/ready")):
+            raise Unavailable("not ready", retry_after_s=1.0) from None
+        raise
+
+
+def _headers(request: Request) -> dict[str, str]:
+    return {name: request.headers[name] for name in _HANDED_ON if name in request.headers}
+
+
+async def _relay(request: Request, model: str, path: str) -> Response:
+    call = new_call(request, Generate(model))
+    return Complete(call, _answer(request, call, path))
+
+
+async def _answer(request: Request, call: Call, path: str) -> Response:
+    triton, body = service(request).triton, await request.body()
+    found = await triton.whole(path, body, _headers(request), call.deadline)
+    if found.body.startswith(b'{"error"'):  # Triton's 200 for a model that sent several responses
+        raise from_status(400, found.error)
+    return Response(found.body, 200, found.headers)
+
+
+async def _events(request: Request, path: str) -> AsyncGenerator[bytes, None]:
+    triton, body = service(request).triton, await request.body()
+    silence_s = triton.settings.inter_token_timeout_s
+    async with triton.ask(
+        "POST", path, body, silence_s=silence_s, headers=_headers(request)
+    ) as response:
+        async for chunk in response.content.iter_any():
+            yield chunk

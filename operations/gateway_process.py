@@ -1,0 +1,122 @@
+"""The gateway beside a supervised tritonserver: started after it, watched, ended before it."""
+
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from builders.spec import ROOT
+from operations.ports import Ports
+from operations.server_process import ServerError, end_with_parent, last_error
+from operations.supervisor.journal import print_line
+
+PORT = 8080
+LOG_NAME = "gateway.log"
+START_TIMEOUT_S = 60.0
+POLL_S = 0.2
+BACKOFF_S = 1.0
+"""Between its end and its next start."""
+PATIENCE_S = 5.0
+"""Beyond its own time for requests in flight."""
+
+
+_READY = re.compile(r"^gateway ready: (\S+)/v1", re.MULTILINE)
+
+
+class GatewayProcess:
+    """`with GatewayProcess(ports, log) as gateway:` keeps one running until the block ends.
+
+    Its start raises `ServerError`. `settings` is its TOML file, which may let it listen elsewhere
+    than on 127.0.0.1.
+    """
+
+    def __init__(
+        self,
+        ports: Ports,
+        log: Path,
+        port: int = PORT,
+        settings: Path | None = None,
+        drain_s: float = 30.0,
+    ) -> None:
+        self.url = ""
+        """Where it listens, once it does."""
+        self._port = port
+        self._ports, self._log, self._settings = ports, log, settings
+        self._drain_s = drain_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stop = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="gateway", daemon=True)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the gateway is not running"
+        return self._process.pid
+
+    def __enter__(self) -> "GatewayProcess":
+        self._log.write_bytes(b"")
+        self._process = self._started()
+        try:
+            self._wait_until_alive(self._process)
+        except BaseException:
+            self._end()
+            raise
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._watcher.join()
+        self._end()
+
+    def _watch(self) -> None:
+        """Start it again when it has ended by itself."""
+        while not self._stop.wait(POLL_S):
+            assert self._process is not None
+            if (status := self._process.poll()) is not None:
+                print_line(f"gateway ended (status {status}): starting it again")
+                if not self._stop.wait(BACKOFF_S):
+                    self._process = self._started()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        at = self._ports.asked_at
+        command = [
+            *(sys.executable, "-m", "gateway", "serve", "--port", str(self._port)),
+            *("--triton", f"{at}:{self._ports.http}", "--metrics", f"{at}:{self._ports.metrics}"),
+            *("--drain-s", str(self._drain_s)),
+            *(("--config", str(self._settings)) if self._settings else ()),
+        ]
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                start_new_session=True,  # Ctrl-C is for us, and we end it in order
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no locks
+            )
+
+    def _wait_until_alive(self, process: "subprocess.Popen[bytes]") -> None:
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while not self.url:
+            status = process.poll()
+            log = self._log.read_text(encoding="utf-8", errors="replace")
+            if found := _READY.search(log):
+                self.url = found[1]
+            elif status is not None or time.monotonic() > deadline_s:
+                why = last_error(log.splitlines())
+                raise ServerError(f"the gateway did not start (status {status}): {why}")
+            else:
+                time.sleep(0.05)
+
+    def _end(self) -> None:
+        """Let it answer what is in flight."""
+        process = self._process
+        assert process is not None
+        process.terminate()
+        try:
+            process.wait(self._drain_s + PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
