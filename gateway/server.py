@@ -2,7 +2,9 @@
 
 import asyncio
 import ipaddress
+import signal
 import socket
+import sys
 
 import uvicorn
 
@@ -41,7 +43,13 @@ def serve(settings: Settings) -> None:
     )
     asyncio.run(_check(settings))
     line = f"gateway ready: http://{host}:{port}/v1 over Triton {settings.triton.http}"
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)  # uvicorn raises it again when it has drained
     _Server(config, line).run(sockets=[listener])
+
+
+def _end(*_: object) -> None:
+    sys.exit(0)
 
 
 class _Server(uvicorn.Server):

@@ -37,7 +37,7 @@ class Gateway:
 
 @contextlib.contextmanager
 def running_gateway(ports: Ports, folder: Path, settings: str = "") -> Iterator[Gateway]:
-    """A gateway with these settings (TOML, without the table [triton]) until the block ends."""
+    """A gateway with these settings (TOML; where Triton is needs none) until the block ends."""
     config, log = folder / "gateway.toml", folder / "gateway.log"
     config.write_text(settings, encoding="utf-8")
     triton = {

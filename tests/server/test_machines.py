@@ -14,12 +14,16 @@ from operations.server import TritonServer
 from tests.server.conftest import Server
 
 GONE = "/nowhere"
+READY = """
+import os, urllib.request
+print(urllib.request.urlopen(os.environ["TRITON_RAG_GATEWAY_URL"] + "/readyz").read())
+"""
 
 
 def serve(work_folder: Path, variables: dict[str, str], *without: str) -> str:
-    """What `serve` says; it must come up, answer our client over gRPC, and end well."""
+    """What `serve` says; it must come up with its gateway, answer over gRPC, and end well."""
     kept = {name: value for name, value in os.environ.items() if name not in without}
-    ask = "python -m triton_rag generate hello --max-tokens 3"
+    ask = f"python -m triton_rag generate hello --max-tokens 3 && python -c '{READY}'"
     command = (sys.executable, "-m", "operations", "serve", "--free-ports", "--run", ask)
     done = subprocess.run(
         [*command, "--work-folder", str(work_folder)],
@@ -39,6 +43,7 @@ def test_serves_in_a_company_network_beside_another_server(server: Server, tmp_p
     variables = dict.fromkeys(names, "http://127.0.0.1:9") | {"PATH": GONE, "TMPDIR": GONE}
     work = tmp_path / "wörk folder"
     said = serve(work, variables, "HOME", "LANG", "LC_ALL", "no_proxy", "NO_PROXY")
+    assert '{"ready":true,' in said
     assert f"log {work / 'tritonserver.log'}" in said and server.client.is_server_ready()
 
 

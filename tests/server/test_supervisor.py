@@ -371,7 +371,7 @@ def test_sigterm_after_a_reload(tmp_path: Path) -> None:
 
 def serve() -> "subprocess.Popen[str]":
     """`make serve` in a process of its own, ready."""
-    command = [sys.executable, "-m", "operations", "serve", "--free-ports"]
+    command = [sys.executable, "-m", "operations", "serve", "--free-ports", "--no-gateway"]
     found = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert found.stdout is not None
     assert any(line.startswith("ready") for line in iter(found.stdout.readline, ""))

@@ -1,0 +1,85 @@
+"""Streams through the gateway end as they should: with their client, their model, their server."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from operations.supervisor import processes
+from tests.server.conftest import Server, eventually, is_idle, stopped_early
+from tests.server.gateway import Gateway, running_gateway
+
+TOKENS = 1500
+LONG = {
+    "model": "llm",
+    "messages": [{"role": "user", "content": "hello"}],
+    "max_tokens": TOKENS,
+    "min_tokens": TOKENS,
+    "stream": True,
+}
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def impatient(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway that takes a model for dead after a second of silence."""
+    settings = "[triton]\ninter_token_timeout_s = 1.0\n"
+    folder = tmp_path_factory.mktemp("impatient")
+    with running_gateway(server.ports, folder, settings) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def begun(gateway: Gateway) -> Iterator[Iterator[str]]:
+    """Lines of a long stream after its first one."""
+    with gateway.client.stream("POST", CHAT, json=LONG) as response:
+        lines = response.iter_lines()
+        assert next(lines).startswith("data: ")
+        yield lines
+
+
+def test_a_stream_ends_with_its_client(gateway: Gateway, server: Server) -> None:
+    with stopped_early(server, TOKENS), begun(gateway):
+        pass
+
+
+def test_an_answer_without_stream_ends_with_its_client(gateway: Gateway, server: Server) -> None:
+    body = json.dumps(LONG | {"stream": False}).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+    at = urlsplit(gateway.url)
+    with (
+        stopped_early(server, TOKENS),
+        socket.create_connection((at.hostname, at.port)) as client,
+    ):
+        client.sendall(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
+        assert eventually(lambda: not is_idle(server))
+
+
+def test_a_silent_model_ends_a_stream_with_an_error(impatient: Gateway, server: Server) -> None:
+    (llm,) = [each for each in processes.find(server.pid).living if each.model == "llm"]
+    with begun(impatient) as lines:
+        os.kill(llm.pid, signal.SIGSTOP)
+        try:
+            *_, last = [line for line in lines if line]
+        finally:
+            os.kill(llm.pid, signal.SIGCONT)
+    error = json.loads(last.removeprefix("data: "))["error"]
+    assert (error["code"], "nothing came from the model" in error["message"]) == ("timeout", True)
+    assert eventually(lambda: is_idle(server))
+
+
+def test_a_gateway_that_ends_finishes_its_streams(impatient: Gateway) -> None:
+    """The last test of this module: it ends the module's gateway."""
+    with begun(impatient) as lines:
+        impatient.process.send_signal(signal.SIGTERM)
+        *_, last = [line for line in lines if line]
+    assert last == "data: [DONE]"
+    assert impatient.process.wait(30) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{impatient.url}/livez")
