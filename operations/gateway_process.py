@@ -7,10 +7,10 @@ import threading
 import time
 from pathlib import Path
 
+from builders.build_log import end_with_parent
 from builders.spec import ROOT
 from operations.ports import Ports
-from operations.server_process import ServerError, end_with_parent, last_error
-from operations.supervisor.journal import print_line
+from operations.server_process import ServerError, last_error
 
 PORT = 8080
 LOG_NAME = "gateway.log"
@@ -75,7 +75,7 @@ class GatewayProcess:
         while not self._stop.wait(POLL_S):
             assert self._process is not None
             if (status := self._process.poll()) is not None:
-                print_line(f"gateway ended (status {status}): starting it again")
+                print(f"gateway ended (status {status}): starting it again", flush=True)
                 if not self._stop.wait(BACKOFF_S):
                     self._process = self._started()
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from operations.supervisor import processes
+from operations import model_processes
 from tests.server.conftest import Server, eventually, is_idle, stopped_early
 from tests.server.gateway import Gateway, running_gateway
 
@@ -62,7 +62,7 @@ def test_an_answer_without_stream_ends_with_its_client(gateway: Gateway, server:
 
 
 def test_a_silent_model_ends_a_stream_with_an_error(impatient: Gateway, server: Server) -> None:
-    (llm,) = [each for each in processes.find(server.pid).living if each.model == "llm"]
+    (llm,) = [each for each in model_processes.find(server.pid).living if each.model == "llm"]
     with begun(impatient) as lines:
         os.kill(llm.pid, signal.SIGSTOP)
         try:
