@@ -19,7 +19,8 @@ from gateway.call import Call, Event, Generate, Handler, Usage
 from gateway.errors import DeadlinePassed, Unavailable
 
 _SHARE = 3
-"""A tenant may have this many times what it leaves free: three quarters when it is alone."""
+"""A tenant may have this many times what it leaves free: three quarters when it is alone. One that
+has nothing yet may have what is free."""
 _LONGEST_WAIT_S = 60.0
 _RATE_S = 10.0
 
@@ -77,6 +78,7 @@ class Admission:
         """Whether it still waits, or has its turn already and can't use it."""
         if self._turns.pop(ticket, None) is not None:
             self.queue.leave(ticket)
+            self._start_what_may()  # others may have waited behind it
         else:
             self.leave(ticket, 0)
 
@@ -90,9 +92,10 @@ class Admission:
     def _may_start(self, ticket: Ticket) -> bool:
         """Whether its tenant leaves enough free. Who is refused here is passed by other tenants."""
         queue, room, own = self.queue, self.room, self.queue.of(ticket.tenant)
-        return self._is_share(own.running, room.running - queue.running) and self._is_share(
-            own.running_tokens, room.running_tokens - queue.running_tokens
-        )
+        free_tokens = room.running_tokens - queue.running_tokens
+        return self._leaves_enough(
+            own.running, 1, room.running - queue.running
+        ) and self._leaves_enough(own.running_tokens, ticket.tokens, free_tokens)
 
     def _fits(self, ticket: Ticket) -> bool:
         """Whether there is room now. Nobody passes who waits for it, so large ones get in too."""
@@ -105,9 +108,10 @@ class Admission:
         queue, room, own = self.queue, self.room, self.queue.of(ticket.tenant)
         free, free_tokens = room.waiting - queue.waiting, room.waiting_tokens - queue.waiting_tokens
         if not queue.waiting or (
-            self._is_share(len(own.waiting), free)
-            and self._is_share(own.waiting_tokens, free_tokens)
+            free >= 1
             and ticket.tokens <= free_tokens
+            and self._leaves_enough(len(own.waiting), 1, free)
+            and self._leaves_enough(own.waiting_tokens, ticket.tokens, free_tokens)
         ):
             return
         wait_s = self._rate.time_for_s(queue.waiting_tokens)
@@ -118,9 +122,11 @@ class Admission:
             retry_after_s=wait_s,
         )
 
-    def _is_share(self, own: int, free: int) -> bool:
-        """Whether a tenant with this much may have more, while this much is free."""
-        return free > 0 and (not self.room.is_shared or own < _SHARE * free)
+    def _leaves_enough(self, own: int, need: int, free: int) -> bool:
+        """Whether a tenant that has `own` may have `need` more of what is free."""
+        if not own or not self.room.is_shared:
+            return True
+        return own + need <= _SHARE * (free - need)
 
 
 def fair(

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import selectors
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -13,7 +14,19 @@ from gateway.access.admission import Admission, Room, fair
 from gateway.access.demand import Bounds
 from gateway.access.fairness import Ticket
 from gateway.access.grants import Grants
-from gateway.call import Call, Caller, Embed, Event, Finished, Generate, Text, Usage
+from gateway.access.settings import RoomSettings
+from gateway.call import (
+    Call,
+    Caller,
+    Embed,
+    Event,
+    Finished,
+    Generate,
+    Handler,
+    Sampling,
+    Text,
+    Usage,
+)
 from gateway.errors import DeadlinePassed, Unavailable
 
 ROOM = Room(running=4, running_tokens=1000, waiting=8, waiting_tokens=10_000)
@@ -154,6 +167,19 @@ def test_a_large_request_gets_in_although_small_ones_keep_coming() -> None:
     run(test)
 
 
+def test_who_waited_behind_one_that_leaves_starts() -> None:
+    async def test() -> None:
+        admission = Admission(ROOM)
+        await admission.enter(ticket("a", 900))
+        large, small = await started(admission, ticket("b", 500), ticket("c", 50))
+        assert (large.done(), small.done()) == (False, False)
+        large.cancel()
+        await settled()
+        assert small.done()
+
+    run(test)
+
+
 def test_one_that_is_larger_than_the_room_runs_alone() -> None:
     async def test() -> None:
         admission = Admission(ROOM)
@@ -222,3 +248,74 @@ def test_encoders_have_a_room_of_their_own() -> None:
         await events.aclose()
 
     run(test)
+
+
+class TimelessLoop(asyncio.SelectorEventLoop):
+    """Sleeps take no time, and its clock says that they did."""
+
+    def __init__(self) -> None:
+        super().__init__(self._Selector(self))
+        self._now_s = 0.0
+
+    def time(self) -> float:
+        return self._now_s
+
+    class _Selector(selectors.DefaultSelector):
+        def __init__(self, loop: "TimelessLoop") -> None:
+            super().__init__()
+            self._loop = loop
+
+        def select(self, timeout: float | None = None) -> Any:
+            self._loop._now_s += timeout or 0.0
+            return super().select(0)
+
+
+def first_token_p99_s(is_fair: bool, flooding: int) -> float:
+    """Of a quiet tenant beside a flood, before an engine with 32 places whose steps take 10 ms."""
+
+    async def whole() -> float:
+        places, room = asyncio.Semaphore(32), RoomSettings(running=32).room(is_shared=True)
+
+        async def engine(call: Call) -> AsyncGenerator[Event, None]:
+            assert isinstance(call.request, Generate)
+            async with places:  # first come, first served
+                tokens = call.request.sampling.max_tokens or 0
+                await asyncio.sleep(0.02)
+                yield Text("x", 1)
+                await asyncio.sleep(0.01 * tokens)
+                call.usage = Usage(10, tokens)
+
+        handler: Handler = engine
+        if is_fair:
+            handler = fair(engine, Admission(room), Admission(room), Grants(None, {}), Bounds())
+
+        async def first_token_s(tenant: str, tokens: int) -> float:
+            asked = Generate("llm", prompt="hello", sampling=Sampling(max_tokens=tokens))
+            call, start_s = Call(asked, Caller("k", tenant), "1"), loop.time()
+            seen_s = [loop.time() - start_s async for _ in handler(call)]
+            return seen_s[0]
+
+        async def flood() -> None:
+            while True:
+                await first_token_s("flood", 200)
+
+        loop = asyncio.get_running_loop()
+        floods = [asyncio.create_task(flood()) for _ in range(flooding)]
+        await asyncio.sleep(5)
+        times_s = []
+        for _ in range(100):
+            times_s.append(await first_token_s("quiet", 4))
+            await asyncio.sleep(0.37)
+        for task in floods:
+            task.cancel()
+        await asyncio.gather(*floods, return_exceptions=True)
+        return sorted(times_s)[98]
+
+    with asyncio.Runner(loop_factory=TimelessLoop) as runner:
+        return runner.run(whole())
+
+
+def test_a_quiet_tenant_waits_no_longer_beside_a_flood() -> None:
+    alone = first_token_p99_s(is_fair=True, flooding=0)
+    assert first_token_p99_s(is_fair=True, flooding=100) <= 2 * alone
+    assert first_token_p99_s(is_fair=False, flooding=100) > 10 * alone
