@@ -25,6 +25,8 @@ class Collection:
     created_s: float
     updated_s: float
     size_bytes: int
+    fault: str = ""
+    """Why nothing else is known of it: its files are damaged."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ _FIELDS = {"id": str, "title": str, "content_hash": str, "metadata": dict}
 def read_documents(request: Tensors, dimension: int) -> list[Document]:
     """The documents of an upsert with embeddings of `dimension` values; raises `RequestError`."""
     _require(request, "documents", "passages", "passage_document", "passage_embedding")
+    _refuse_nul("documents", request.texts("documents"))
     heads = [_head(i, text) for i, text in enumerate(request.texts("documents"))]
     check_ids("documents", [head["id"] for head in heads])
     passages = _passages(request)
@@ -60,6 +61,13 @@ def check_ids(name: str, ids: Sequence[str]) -> None:
         seen.add(one)
 
 
+def _refuse_nul(name: str, texts: Sequence[str]) -> None:
+    """PostgreSQL stores none; escaped in JSON they are there as well."""
+    for index, text in enumerate(texts):
+        if "\0" in text or "\\u0000" in text:
+            raise RequestError(f"{name}[{index}]: has a NUL character, which can't be stored")
+
+
 def _require(request: Tensors, *names: str) -> None:
     if missing := [name for name in names if name not in request]:
         raise RequestError(f"{', '.join(missing)}: missing; this operation needs them")
@@ -97,6 +105,7 @@ def _object(where: str, text: str) -> dict[str, Any]:
 
 def _passages(request: Tensors) -> list[Passage]:
     texts = require_text("passages", request.texts("passages"))
+    _refuse_nul("passages", texts)
     pages = request.array("passage_page") if "passage_page" in request else np.zeros(len(texts))
     metadata = (
         request.texts("passage_metadata") if "passage_metadata" in request else ["{}"] * len(texts)
@@ -104,6 +113,7 @@ def _passages(request: Tensors) -> list[Passage]:
     for name, values in (("passage_page", pages), ("passage_metadata", metadata)):
         if len(values) != len(texts):
             raise RequestError(f"{name}: {len(values):,} given for {len(texts):,} passages")
+    _refuse_nul("passage_metadata", metadata)
     for index, text in enumerate(metadata):
         _object(f"passage_metadata[{index}]", text)
     return [

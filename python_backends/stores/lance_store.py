@@ -56,13 +56,14 @@ class LanceStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._tables: dict[str, Any] = {}
+        self._tables: dict[str, tuple[str, Any]] = {}
+        """The open table of each collection, with its folder's name."""
         self._lock = threading.Lock()
         self._words = ThreadPoolExecutor(1, thread_name_prefix="words")
 
     def collections(self) -> list[Collection]:
-        found = (self._published(name) for name in self._names())
-        return [published.collection for published in found if published]
+        found = (self._listed(name) for name in self._names())
+        return [collection for collection in found if collection]
 
     def collection(self, name: str) -> Collection:
         return self._existing(name).collection
@@ -87,13 +88,14 @@ class LanceStore:
 
     def delete(self, name: str) -> Collection:
         with self._writing():
-            was = self._existing(name)
+            was = self._listed(check_name(name))
+            if was is None:
+                raise not_found(name, self._names())
             gone = self._folder / f"{_DELETED}{name}-{uuid.uuid4().hex}"
             with _faults(name):
                 (self._folder / name).rename(gone)
                 shutil.rmtree(gone, ignore_errors=True)
-            self._tables.pop(was.table, None)
-            return was.collection
+            return was
 
     def replace(self, name: str, documents: Sequence[Document]) -> Change:
         with self._changing(name) as (before, table):
@@ -140,6 +142,14 @@ class LanceStore:
             return []
         return sorted(p.name for p in self._folder.iterdir() if p.is_dir() and p.name[0] != ".")
 
+    def _listed(self, name: str) -> Collection | None:
+        """What is known of a collection; None where there is none."""
+        try:
+            published = self._published(name)
+        except Unavailable as error:
+            return Collection(name, "", 0, fault=str(error))
+        return published.collection if published else None
+
     def _published(self, name: str) -> Published | None:
         return read_published(self._folder / name)
 
@@ -156,11 +166,11 @@ class LanceStore:
 
     def _open(self, published: Published) -> Any:
         """The table, at its newest version."""
-        if published.table not in self._tables:
-            self._tables[published.table] = self._connect(published.name).open_table(
-                published.table
-            )
-        return self._tables[published.table]
+        known, table = self._tables.get(published.name, ("", None))
+        if known != published.table:  # not open yet, or deleted and made again
+            table = self._connect(published.name).open_table(published.table)
+            self._tables[published.name] = (published.table, table)
+        return table
 
     def _read(self, name: str, read: Callable[[Published, Any], _T]) -> _T:
         """Read at the published version; once more if that was replaced meanwhile."""

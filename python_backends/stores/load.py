@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from python_backends.stores.lance_store import LanceStore
+from python_backends.stores.postgres_store import PostgresStore
 from python_backends.stores.store import Store
 
-POSTGRESQL = ("postgresql://", "postgres://")
+SCHEMES = ("postgresql://", "postgres://")
 
 
 def load_store(place: str) -> Store:
-    """The store at a folder. Nothing is imported or connected to before it is used."""
-    return LanceStore(Path(place))
+    """The store at a folder or a URL. Nothing is imported or connected to before it is used."""
+    return PostgresStore(place) if place.startswith(SCHEMES) else LanceStore(Path(place))

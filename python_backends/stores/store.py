@@ -22,7 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 class Collection:
     """`embedder` names the embedding space (`Manifest.embedding_space`), `dimension` its width.
 
-    `fields` are the metadata that filters can name. Times are seconds of the Unix clock.
+    `fields` are the metadata that filters can name. Times are seconds of the Unix clock. `fault`
+    says why nothing else is known of it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Collection:
     created_s: float = 0.0
     updated_s: float = 0.0
     size_bytes: int = 0
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Found:
 
 class Store(Protocol):
     def collections(self) -> list[Collection]:
-        """All collections, by name."""
+        """All collections, by name; those that are damaged with their `fault`."""
 
     def collection(self, name: str) -> Collection: ...
 

@@ -1,0 +1,317 @@
+"""The stores of collections: LanceDB, and a real PostgreSQL with pgvector, by the same tests."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ensembles.contracts import DOWN
+from python_backends.errors import NotFound, RequestError, Unavailable
+from python_backends.stages.passage_selector import cosines
+from python_backends.stores import filters, lance_index, lance_store
+from python_backends.stores.filters import NO_FILTER
+from python_backends.stores.load import load_store
+from python_backends.stores.locking import locked
+from python_backends.stores.store import Change, Document, Passage, Store
+from tests.postgres import Postgres, running_postgres
+
+WIDTH = 8
+RANDOM = np.random.default_rng(0)
+FACES = np.eye(WIDTH, dtype=np.float32)
+
+Open = Callable[[], Store]
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["lancedb", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "lancedb":
+        return str(tmp_path / "collections")
+    return str(request.getfixturevalue("postgres").url)
+
+
+@pytest.fixture
+def store(place: str) -> Iterator[Store]:
+    """A store with the collection `books`, which is all that it has."""
+    store = load_store(place)
+    store.create("books", "tiny@1", WIDTH)
+    yield store
+    for collection in store.collections():
+        store.delete(collection.name)
+    store.close()
+
+
+def document(name: str, *texts: str, face: int = 0, **metadata: filters.Value) -> Document:
+    passages = [Passage(text, page + 1, '{"start": 0}') for page, text in enumerate(texts)]
+    rows = np.repeat(FACES[face : face + 1], len(texts), axis=0)
+    return Document(name, passages, rows, f"Title of {name}", f"hash of {name}", metadata)
+
+
+def found(store: Store, query: str = "", wanted: str = "{}", face: int = 0, count: int = 99):
+    collection = store.collection("books")
+    parsed = filters.parse(wanted, collection.fields)
+    return store.search(collection, query, FACES[face], parsed, count)
+
+
+def ids(store: Store, wanted: str = "{}") -> list[str]:
+    return sorted(passage.id for passage in found(store, wanted=wanted).passages)
+
+
+def test_collections_are_made_listed_and_deleted(store: Store) -> None:
+    with pytest.raises(RequestError, match="'books' exists already, with 0 documents"):
+        store.create("books", "tiny@1", WIDTH)
+    store.create("Another.one", "tiny@2", 3)
+    assert [c.name for c in store.collections()] == ["Another.one", "books"]
+    assert store.delete("Another.one").embedder == "tiny@2"
+    with pytest.raises(NotFound, match=r"there is no 'Another.one'; there are books"):
+        store.collection("Another.one")
+    with pytest.raises(RequestError, match=r"'\.\./x' given; a name has"):
+        store.create("../x", "tiny@1", 3)
+
+
+def test_documents_are_replaced_whole(store: Store) -> None:
+    old = [document("a", "one", "two", "three"), document("b", "four")]
+    assert store.replace("books", old) == Change(2, 4)
+    assert store.replace("books", [document("a", "new")]) == Change(1, 1, replaced=1)
+    assert ids(store) == ["a#0", "b#0"]
+    assert {p.text for p in found(store).passages} == {"new", "four"}
+    books = store.collection("books")
+    assert (books.documents, books.passages, books.embedder) == (2, 2, "tiny@1")
+    assert books.updated_s > books.created_s and books.size_bytes > 0
+    assert store.remove("books", ["a", "nobody"]) == Change(1, 1)
+    assert ids(store) == ["b#0"]
+
+
+def test_documents_are_listed_in_pages(store: Store) -> None:
+    names = ["B", "a", "ä", "b%", "b'"]
+    store.replace("books", [document(name, "x", "y", year=1) for name in names])
+    first = store.documents("books", "", 3)
+    rest = store.documents("books", first[-1].id, 3)
+    assert [entry.id for entry in (*first, *rest)] == sorted(names)
+    assert (first[0].title, first[0].content_hash) == ("Title of B", "hash of B")
+    assert (first[0].passages, first[0].metadata) == (2, {"year": 1})
+
+
+def test_a_search_finds_by_vector_and_by_words(store: Store) -> None:
+    texts = ["a fan", "the door", "Fehler E-1042 in foo_bar", "naïve", "東京は日本の首都です"]
+    store.replace("books", [document(f"d{n}", text, face=n) for n, text in enumerate(texts)])
+    both = found(store, "What does E-1042 mean?", face=3, count=1)
+    assert {p.document for p in both.passages} == {"d3", "d2"}
+    scores = dict(zip((p.document for p in both.passages), both.word_scores, strict=True))
+    assert scores["d2"] > 0 and scores["d3"] == 0
+    near = cosines(both.embeddings, FACES[3])
+    assert near[[p.document for p in both.passages].index("d3")] == pytest.approx(1)
+    (passage,) = [p for p in both.passages if p.document == "d2"]
+    assert (passage.title, passage.page, passage.text) == ("Title of d2", 1, texts[2])
+    assert passage.passage_metadata == '{"start": 0}'
+    for query in ("???", "' OR 1=1 --", "a & b | !c", "$1 %s {}"):
+        assert found(store, query).passages
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        ('{"lang": "en"}', "ac"),
+        ('{"lang": "it\'s"}', "e"),
+        ('{"lang": ["de", "it\'s"]}', "be"),
+        ('{"lang": {"$ne": "en"}}', "be"),
+        ('{"lang": {"$nin": ["en", "de"]}}', "e"),
+        ('{"lang": {"$gt": "de", "$lt": "f"}}', "ac"),
+        ('{"year": 2020}', "a"),
+        ('{"year": {"$gte": 2020, "$lt": 2021.5}}', "ab"),
+        ('{"year": {"$in": [2020, 2021.5]}}', "ac"),
+        ('{"draft": true}', "a"),
+        ('{"draft": {"$ne": true}}', "d"),
+        ('{"lang": "en", "year": {"$gt": 2020}}', "c"),
+        ('{"$or": [{"lang": "de"}, {"year": 2020}, {"$and": [{"draft": false}]}]}', "abd"),
+        ('{"document": ["a", "zz"]}', "a"),
+        ('{"title": "Title of b"}', "b"),
+        ('{"document": {"$gt": "c"}}', "de"),
+    ],
+)
+def test_filters(store: Store, wanted: str, names: str) -> None:
+    documents = [
+        document("a", "x", lang="en", year=2020, draft=True),
+        document("b", "x", lang="de", year=2021),
+        document("c", "x", lang="en", year=2021.5),
+        document("d", "x", draft=False),
+        document("e", "x", lang="it's"),
+    ]
+    store.replace("books", documents)
+    assert ids(store, wanted) == [f"{name}#0" for name in names]
+
+
+def test_a_field_has_one_type(store: Store) -> None:
+    store.replace("books", [document("a", "x", year=2020)])
+    with pytest.raises(RequestError, match="'year' of 'b' is text; in collection 'books' it is n"):
+        store.replace("books", [document("b", "x", year="2020")])
+    with pytest.raises(RequestError, match="a metadata field can't be named 'title'"):
+        store.replace("books", [document("b", "x", title="2020")])
+    assert ids(store) == ["a#0"]
+
+
+def test_a_reader_sees_a_change_whole(place: str, store: Store) -> None:
+    """While one writer replaces two documents again and again."""
+    reader, stop, looks = load_store(place), threading.Event(), []
+
+    def put(number: int) -> None:
+        words = [f"edition {number}"] * (1 + number % 3)
+        store.replace("books", [document("a", *words), document("b", *words)])
+
+    def look() -> None:
+        while not stop.is_set():
+            seen = found(reader, "edition").passages
+            looks.append(({p.text for p in seen}, sorted(p.id for p in seen)))
+
+    put(0)
+    thread = threading.Thread(target=look)
+    thread.start()
+    for number in range(1, 500):
+        put(number)
+        if len(looks) > 9:
+            break
+    stop.set()
+    thread.join()
+    reader.close()
+    assert len(looks) > 9
+    for texts, seen in looks:
+        (text,) = texts
+        each = 1 + int(text.split()[1]) % 3
+        assert seen == sorted(f"{name}#{i}" for name in "ab" for i in range(each))
+
+
+def test_many_passages_are_found_as_by_comparing_each(
+    place: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lance_index, "TRAIN_FROM", 500)
+    monkeypatch.setattr(lance_index, "PENDING", 200)
+    monkeypatch.setattr(lance_index, "EXACT_BELOW", 100)
+    rows = RANDOM.normal(size=(1500, WIDTH)).astype(np.float32)
+    for start in range(0, 1500, 250):
+        part = [
+            Document(str(n), [Passage("x")], rows[n : n + 1], metadata={"n": n % 4})
+            for n in range(start, start + 250)
+        ]
+        store.replace("books", part)
+    books = store.collection("books")
+    recall = []
+    for query in RANDOM.normal(size=(20, WIDTH)).astype(np.float32):
+        for wanted in (NO_FILTER, filters.parse('{"n": 1}', books.fields)):
+            possible = np.arange(1500) if wanted is NO_FILTER else np.arange(1, 1500, 4)
+            best = possible[np.argsort(-cosines(rows[possible], query))[:10]]
+            got = store.search(books, "", query, wanted, 20)
+            near = np.argsort(-cosines(got.embeddings, query))[:10]
+            names = {int(got.passages[i].document) for i in near}
+            recall.append(len(names & set(best.tolist())) / 10)
+    assert np.mean(recall) >= 0.95
+
+
+def test_postgresql_that_is_down_is_said_and_comes_back() -> None:
+    with running_postgres() as server:
+        store = load_store(server.url)
+        store.create("books", "tiny@1", WIDTH)
+        server.stop()
+        with pytest.raises(Unavailable, match="can't be reached, or has stopped") as caught:
+            found(store)
+        assert "secret" not in str(caught.value) and str(caught.value).endswith(DOWN)
+        server.start()
+        assert [c.name for c in store.collections()] == ["books"]
+        store.close()
+
+
+@pytest.fixture
+def lance(tmp_path: Path) -> Iterator[Store]:
+    store = load_store(str(tmp_path / "collections"))
+    store.create("books", "tiny@1", WIDTH)
+    store.replace("books", [document("a", "old")])
+    yield store
+    store.close()
+
+
+def test_what_a_killed_writer_left_is_taken_back(lance: Store, tmp_path: Path) -> None:
+    """It is killed when its commits are done and not yet published."""
+    program = (
+        "import os, signal, sys\n"
+        "from python_backends.stores import lance_store\n"
+        "from tests.server.test_stores import document\n"
+        "lance_store.write_published = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "store = lance_store.LanceStore(lance_store.Path(sys.argv[1]))\n"
+        "store.replace('books', [document('a', 'new', 'newer'), document('b', 'new')])\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "collections")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert [p.text for p in found(lance).passages] == ["old"]
+    lance.replace("books", [document("c", "more")])
+    assert ids(lance) == ["a#0", "c#0"]
+
+
+def test_two_servers_write_in_turns(lance: Store, tmp_path: Path) -> None:
+    other = load_store(str(tmp_path / "collections"))
+    for number in range(4):
+        store = (lance, other)[number % 2]
+        store.replace("books", [document(f"n{number}", "x"), document("a", f"{number}")])
+    assert ids(lance) == ids(other) == ["a#0", "n0#0", "n1#0", "n2#0", "n3#0"]
+    other.close()
+
+
+def test_a_lock_that_is_held_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path),
+        pytest.raises(Unavailable, match=f"by another server .process {os.getpid()}."),
+        locked(tmp_path, wait_s=0.05),
+    ):
+        pass
+
+
+def damage_state(folder: Path) -> None:
+    (folder / "collection.json").write_text("{", encoding="utf-8")
+
+
+def damage_data(folder: Path) -> None:
+    for file in folder.rglob("*.lance"):
+        if file.is_file():
+            file.write_bytes(b"garbage")
+
+
+def remove_table(folder: Path) -> None:
+    for manifest in folder.rglob("*.manifest"):
+        manifest.unlink()
+
+
+@pytest.mark.parametrize("damage", [damage_state, damage_data, remove_table])
+def test_a_damaged_collection_is_said_and_the_others_go_on(
+    lance: Store, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "collections"
+    lance.create("sound", "tiny@1", WIDTH)
+    lance.replace("sound", [document("a", "x")])
+    damage(folder / "books")
+    fresh = load_store(str(folder))
+    with pytest.raises(Unavailable, match=r"'books'.*; restore .* delete it and ingest again"):
+        fresh.search(fresh.collection("books"), "x", FACES[0], NO_FILTER, 9)
+    sound = fresh.collection("sound")
+    assert len(fresh.search(sound, "x", FACES[0], NO_FILTER, 9).passages) == 1
+    assert [c.name for c in fresh.collections() if not c.fault][-1] == "sound"
+    fresh.delete("books")
+    assert [c.name for c in fresh.collections()] == ["sound"]
+    fresh.close()
+
+
+def test_a_folder_that_cannot_be_written_to_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    store = lance_store.LanceStore(tmp_path / "file" / "collections")
+    assert store.collections() == []
+    with pytest.raises(Unavailable, match=r"can't be written to .*--collections"):
+        store.create("books", "tiny@1", WIDTH)
+    store.close()
