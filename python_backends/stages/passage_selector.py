@@ -1,5 +1,7 @@
 """`passage_selector`: the passages that the reranker judges, by similarity and by words."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ensembles.contracts import PASSAGE_SELECTOR
@@ -24,8 +26,7 @@ class PassageSelectorStage(Stage):
         similarity = cosines(
             request.array("passage_embedding"), request.array("query_embedding")[0]
         )
-        words = word_scores(request.text("query"), request.texts("passages"))
-        score = (scaled(similarity) + scaled(words)).astype(np.float32)
+        score = combined_scores(request.text("query"), request.texts("passages"), similarity)
         order = best_first(score, count)
         return {
             "candidates": request.array("passages")[order],
@@ -33,6 +34,12 @@ class PassageSelectorStage(Stage):
             "candidate_similarity": similarity[order],
             "candidate_score": score[order],
         }
+
+
+def combined_scores(query: str, passages: Sequence[str], similarity: Array) -> Array:
+    """Similarity and words, each scaled over the passages: FP32 [passages], 0 to 2."""
+    score: Array = scaled(similarity) + scaled(word_scores(query, passages))
+    return score.astype(np.float32)
 
 
 def cosines(rows: Array, row: Array) -> Array:

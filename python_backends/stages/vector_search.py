@@ -8,9 +8,10 @@ from ensembles.collections import NOTHING_FITS, VECTOR_SEARCH
 from python_backends.context import StageContext
 from python_backends.errors import NotFound, RequestError
 from python_backends.stage import Stage
+from python_backends.stages.bm25 import character_kinds
 from python_backends.stages.collection_store import open_store, require_embedder
-from python_backends.stages.fusion import best_first, read_count, scaled
-from python_backends.stages.passage_selector import cosines
+from python_backends.stages.fusion import best_first, read_count
+from python_backends.stages.passage_selector import combined_scores, cosines
 from python_backends.stores import filters
 from python_backends.stores.store import Collection, Found, FoundPassage
 from python_backends.tensors import Array, Outputs, Tensors
@@ -20,10 +21,8 @@ MAX_CANDIDATES = 1024
 
 
 class VectorSearchStage(Stage):
-    """The store finds the nearest passages and the best by words; both scores count the same.
-
-    Each is scaled over the passages found, as `passage_selector` does over those of a request.
-    """
+    """The store finds the nearest passages and the best by words; they are ranked as those of a
+    request are by `passage_selector`, whatever the store (docs/decisions/0057)."""
 
     contract = VECTOR_SEARCH
 
@@ -32,6 +31,7 @@ class VectorSearchStage(Stage):
         self._num_candidates = context.integer("num_candidates")
         self._searched = context.integer("searched_candidates")
         self._store = open_store(context)
+        character_kinds()  # slow the first time
 
     def answer(self, request: Tensors) -> Outputs:
         count = read_count(request, "num_candidates", self._num_candidates)
@@ -47,7 +47,7 @@ class VectorSearchStage(Stage):
         found = self._store.search(collection, request.text("query"), embedding, wanted, searched)
         if not found.passages:
             raise nothing_fits(collection, wanted)
-        return _ranked(found, cosines(found.embeddings, embedding), count)
+        return _ranked(request.text("query"), found, embedding, count)
 
     def close(self) -> None:
         self._store.close()
@@ -81,8 +81,9 @@ def nothing_fits(collection: Collection, wanted: filters.Filter) -> NotFound:
     return NotFound(f"{NOTHING_FITS}: {why}")
 
 
-def _ranked(found: Found, similarity: Array, count: int) -> Outputs:
-    score = (scaled(similarity) + scaled(found.word_scores)).astype(np.float32)
+def _ranked(query: str, found: Found, embedding: Array, count: int) -> Outputs:
+    similarity = cosines(found.embeddings, embedding).astype(np.float32)
+    score = combined_scores(query, [passage.text for passage in found.passages], similarity)
     order = best_first(score, count)
     passages = [found.passages[i] for i in order]
     numbers: dict[str, int] = {}
@@ -90,7 +91,7 @@ def _ranked(found: Found, similarity: Array, count: int) -> Outputs:
     return {
         "candidates": [passage.text for passage in passages],
         "candidate_document": np.array(owners, np.int32),
-        "candidate_similarity": similarity[order].astype(np.float32),
+        "candidate_similarity": similarity[order],
         "candidate_score": score[order],
         "candidate_id": [passage.id for passage in passages],
         "candidate_title": [passage.title for passage in passages],

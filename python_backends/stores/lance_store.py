@@ -251,20 +251,13 @@ class LanceStore:
 
 
 def _union(near: "pa.Table", worded: "pa.Table", dimension: int) -> Found:
-    """Every passage once, with its score by words."""
-    passages: dict[FoundPassage, tuple[Array, float]] = {}
-    for table, scores in ((worded, worded["_score"].to_pylist()), (near, [0.0] * len(near))):
+    """Every passage once."""
+    found: dict[FoundPassage, Array] = {}
+    for table in (near, worded):
         rows = lance_table.vectors(table, dimension)
-        for passage, row, score in zip(
-            lance_table.found_passages(table), rows, scores, strict=True
-        ):
-            passages.setdefault(passage, (row, score))
-    embeddings = [row for row, _ in passages.values()]
-    return Found(
-        list(passages),
-        np.stack(embeddings) if embeddings else np.zeros((0, dimension), np.float32),
-        np.array([score for _, score in passages.values()]),
-    )
+        found.update(zip(lance_table.found_passages(table), rows, strict=True))
+    embeddings = np.array(list(found.values()), np.float32).reshape(-1, dimension)
+    return Found(list(found), embeddings)
 
 
 @contextmanager

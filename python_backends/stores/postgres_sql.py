@@ -129,16 +129,15 @@ def search_settings(count: int) -> Iterator[str]:
 
 
 def by_vector(number: int, where: str) -> str:
-    return f"""SELECT {_FOUND}, 0.0::float8 FROM {table(number)} WHERE {where}
+    return f"""SELECT {_FOUND} FROM {table(number)} WHERE {where}
         ORDER BY embedding <=> %s::vector LIMIT %s"""
 
 
 def by_words(number: int, where: str) -> str:
     """Passages that have any word of the question."""
     any_word = "replace(plainto_tsquery('simple', %s)::text, '&', '|')::tsquery"
-    return f"""SELECT {_FOUND}, ts_rank(words, asked, 1)::float8 AS score
-        FROM {table(number)}, (SELECT {any_word} AS asked) AS question
-        WHERE words @@ asked AND {where} ORDER BY score DESC LIMIT %s"""
+    return f"""SELECT {_FOUND} FROM {table(number)}, (SELECT {any_word} AS asked) AS question
+        WHERE words @@ asked AND {where} ORDER BY ts_rank(words, asked, 1) DESC LIMIT %s"""
 
 
 def where(wanted: Filter, fields: Mapping[str, FieldType]) -> tuple[str, list[Any]]:

@@ -1,7 +1,8 @@
 """PostgreSQL with pgvector: collections on a database server, which several machines may share.
 
 One table a collection, a row a passage, as in LanceDB. A change is a transaction; a search reads
-one snapshot. Words are ranked by PostgreSQL's `ts_rank`, which knows no rare words: it is not BM25.
+one snapshot. Words are searched by PostgreSQL's `ts_rank`, which is not BM25: rare words count no
+more than others. `vector_search` ranks what is found by BM25 afterwards, whatever the store.
 """
 
 import json
@@ -120,7 +121,7 @@ class PostgresStore:
             words = cursor.execute(
                 sql.by_words(number, where), [query, *values, count], binary=True
             ).fetchall()
-        return _union(words, near, collection.dimension)
+        return _union([*near, *words], collection.dimension)
 
     def close(self) -> None:
         if self._connection:
@@ -196,12 +197,8 @@ def _count(cursor: Any, number: int, fields: Any, came: Change, gone: Change) ->
     cursor.execute(sql.COUNT, (json.dumps(dict(fields)), documents, passages, number))
 
 
-def _union(words: Sequence[Any], near: Sequence[Any], dimension: int) -> Found:
-    """Every passage once, with its score by words."""
-    found: dict[FoundPassage, tuple[bytes, float]] = {}
-    for rows in (words, near):
-        for *passage, raw, score in rows:
-            found.setdefault(FoundPassage(*passage), (raw, score))
-    vectors = [np.frombuffer(raw, ">f4", offset=4) for raw, _ in found.values()]
-    embeddings = np.array(vectors, np.float32).reshape(-1, dimension)
-    return Found(list(found), embeddings, np.array([score for _, score in found.values()]))
+def _union(rows: Sequence[Any], dimension: int) -> Found:
+    """Every passage once."""
+    found = {FoundPassage(*passage): raw for *passage, raw in rows}
+    vectors = [np.frombuffer(raw, ">f4", offset=4) for raw in found.values()]
+    return Found(list(found), np.array(vectors, np.float32).reshape(-1, dimension))

@@ -98,13 +98,11 @@ class FoundPassage:
 class Found:
     """The passages that a search found, each once, in no order.
 
-    `embeddings` are FP32 [passages, dimension], `word_scores` FP64 [passages]: 0 for a passage
-    that was not among the best by words.
+    `embeddings` are FP32 [passages, dimension].
     """
 
     passages: Sequence[FoundPassage]
     embeddings: Array
-    word_scores: Array
 
 
 class Store(Protocol):

@@ -108,8 +108,6 @@ def test_a_search_finds_by_vector_and_by_words(store: Store) -> None:
     store.replace("books", [document(f"d{n}", text, face=n) for n, text in enumerate(texts)])
     both = found(store, "What does E-1042 mean?", face=3, count=1)
     assert {p.document for p in both.passages} == {"d3", "d2"}
-    scores = dict(zip((p.document for p in both.passages), both.word_scores, strict=True))
-    assert scores["d2"] > 0 and scores["d3"] == 0
     near = cosines(both.embeddings, FACES[3])
     assert near[[p.document for p in both.passages].index("d3")] == pytest.approx(1)
     (passage,) = [p for p in both.passages if p.document == "d2"]

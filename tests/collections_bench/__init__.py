@@ -1,0 +1,1 @@
+"""How fast a search over a collection is, what it costs, and how good its ranking is: by hand."""
