@@ -33,7 +33,6 @@ from python_backends.stores.store import (
     Document,
     DocumentEntry,
     Found,
-    FoundPassage,
     check_name,
     down,
     not_found,
@@ -41,10 +40,13 @@ from python_backends.stores.store import (
 from python_backends.tensors import Array
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 _DELETED = ".deleted-"
 """How the folder of a collection begins while it is being removed."""
+
+SETTLE_S = 5.0
+"""The indexes are brought up to date when no change has come for so long."""
 
 _T = TypeVar("_T")
 
@@ -59,6 +61,7 @@ class LanceStore:
         self._tables: dict[str, tuple[str, Any]] = {}
         """The open table of each collection, with its folder's name."""
         self._lock = threading.Lock()
+        self._settling: dict[str, threading.Timer] = {}
         self._words = ThreadPoolExecutor(1, thread_name_prefix="words")
 
     def collections(self) -> list[Collection]:
@@ -130,11 +133,18 @@ class LanceStore:
             where = lance_table.sql(wanted, published.columns)
             words = self._words.submit(lance_index.by_words, table, query, where, count)
             near = lance_index.by_vector(table, published, embedding, where, count)
-            return _union(near, words.result(), published.dimension)
+            row_ids = dict.fromkeys([*near, *words.result()])
+            if not row_ids:
+                return Found([], np.zeros((0, published.dimension), np.float32))
+            found = lance_index.take(table, list(row_ids))
+            embeddings = lance_table.vectors(found, published.dimension)
+            return Found(list(lance_table.found_passages(found)), embeddings)
 
         return self._read(collection.name, read)
 
     def close(self) -> None:
+        for timer in self._settling.values():
+            timer.cancel()
         self._words.shutdown()
 
     def _names(self) -> list[str]:
@@ -222,6 +232,8 @@ class LanceStore:
         if new:
             types = [pa.field(c.name, lance_table.arrow_type(c.type)) for c in new.values()]
             table.add_columns(types)
+            for column in new.values():
+                lance_index.create_field(table, column.name, column.type)
         return replace(published, columns=published.columns | new)
 
     def _delete(self, table: Any, ids: Sequence[str]) -> Change:
@@ -241,6 +253,25 @@ class LanceStore:
             pending=published.pending + came.passages + gone.passages,
         )
         self._publish(lance_index.kept_up(table, changed), table)
+        self._settle_later(published.name, SETTLE_S)
+
+    def _settle_later(self, name: str, delay_s: float) -> None:
+        """Bring the indexes up to date once no change has come for a while."""
+        if name in self._settling:
+            self._settling[name].cancel()
+        timer = threading.Timer(delay_s, self._settle, [name])
+        timer.daemon = True
+        self._settling[name] = timer
+        timer.start()
+
+    def _settle(self, name: str) -> None:
+        try:
+            with self._changing(name) as (published, table):
+                self._publish(lance_index.updated(table, published), table)
+                if published.pending:  # once more, for the versions that are kept until then
+                    self._settle_later(name, lance_index.KEPT.total_seconds() + SETTLE_S)
+        except RequestError as error:  # deleted meanwhile, or a fault that is in the log
+            logger.info("collection '%s' was not brought up to date: %s", name, error)
 
     def _publish(self, published: Published, table: Any) -> Published:
         folder = self._folder / published.name
@@ -248,16 +279,6 @@ class LanceStore:
         new = replace(published, version=table.version, updated_s=time.time(), size_bytes=size)
         write_published(folder, new)
         return new
-
-
-def _union(near: "pa.Table", worded: "pa.Table", dimension: int) -> Found:
-    """Every passage once."""
-    found: dict[FoundPassage, Array] = {}
-    for table in (near, worded):
-        rows = lance_table.vectors(table, dimension)
-        found.update(zip(lance_table.found_passages(table), rows, strict=True))
-    embeddings = np.array(list(found.values()), np.float32).reshape(-1, dimension)
-    return Found(list(found), embeddings)
 
 
 @contextmanager

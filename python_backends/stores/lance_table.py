@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 VECTOR, TEXT, DOCUMENT, NUMBER = "vector", "text", "document_id", "number"
 
+SINGLE_ROWS = {"lance-encoding:structural-encoding": "fullzip"}
+"""Lance's layout for columns that are read row by row: a search takes two thirds of the time."""
+
 FOUND = (DOCUMENT, NUMBER, "title", "page", TEXT, "passage_metadata", "document_metadata")
 """The columns of a `FoundPassage`, in its order."""
 
@@ -43,18 +46,21 @@ def schema(dimension: int, columns: Mapping[str, Column]) -> "pa.Schema":
     import pyarrow as pa
 
     text, integer = pa.string(), pa.int32()
+    single = [
+        (DOCUMENT, text),
+        ("title", text),
+        (TEXT, text),
+        ("passage_metadata", text),
+        ("document_metadata", text),
+        ("content_hash", text),
+        (VECTOR, pa.list_(pa.float32(), dimension)),
+    ]
     return pa.schema(
         [
-            (DOCUMENT, text),
+            *(pa.field(name, kind, metadata=SINGLE_ROWS) for name, kind in single),
             (NUMBER, integer),
-            ("title", text),
             ("page", integer),
-            (TEXT, text),
-            ("passage_metadata", text),
-            ("document_metadata", text),
-            ("content_hash", text),
             ("passages", integer),
-            (VECTOR, pa.list_(pa.float32(), dimension)),
             *((column.name, arrow_type(column.type)) for column in columns.values()),
         ]
     )

@@ -30,8 +30,8 @@ class Column:
 class Published:
     """`table` names the table's folder, `version` what is visible of it.
 
-    `pending` rows were added or removed since the indexes were brought up to date; the vector
-    index was trained over `trained` rows, 0 without one.
+    `pending` rows were added or removed since the indexes were brought up to date. The vector index
+    has `partitions`, 0 where there is none, and was updated `deltas` times since it was trained.
     """
 
     name: str
@@ -46,7 +46,8 @@ class Published:
     updated_s: float = 0.0
     size_bytes: int = 0
     pending: int = 0
-    trained: int = 0
+    partitions: int = 0
+    deltas: int = 0
 
     @property
     def collection(self) -> Collection:

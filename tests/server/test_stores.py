@@ -194,7 +194,7 @@ def test_many_passages_are_found_as_by_comparing_each(
 ) -> None:
     monkeypatch.setattr(lance_index, "TRAIN_FROM", 500)
     monkeypatch.setattr(lance_index, "PENDING", 200)
-    monkeypatch.setattr(lance_index, "EXACT_BELOW", 100)
+    monkeypatch.setattr(lance_index, "PARTITION_ROWS", 50)
     rows = RANDOM.normal(size=(1500, WIDTH)).astype(np.float32)
     for start in range(0, 1500, 250):
         part = [
