@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from ensembles.contracts import OVERLOADED
+from ensembles.contracts import DOWN, OVERLOADED
 from ensembles.metrics import RUNNING, WAITING
 from operations.admin_key import HTTP_HEADER
 from operations.ports import Ports
@@ -45,8 +45,8 @@ class Answer(NamedTuple):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a queue is full: the model lives."""
-        return self.status == BUSY or self.error.endswith(OVERLOADED)
+        """Whether a queue is full, or a store behind the model is down: the model lives."""
+        return self.status == BUSY or self.error.endswith((OVERLOADED, DOWN))
 
 
 class TritonApi:

@@ -52,11 +52,9 @@ def create_field(table: Any, column: str, kind: FieldType) -> None:
     table.create_index(column, config=Bitmap() if kind == "boolean" else BTree())
 
 
-def kept_up(table: Any, published: Published) -> Published:
-    """Bring the indexes up to date where enough rows wait; the state after it."""
-    if published.pending < max(PENDING, PENDING_SHARE * published.passages):
-        return published
-    return updated(table, published)
+def is_due(published: Published) -> bool:
+    """Whether enough rows wait to bring the indexes up to date at once."""
+    return published.pending >= max(PENDING, PENDING_SHARE * published.passages)
 
 
 def updated(table: Any, published: Published) -> Published:

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from python_backends.errors import RequestError, Unavailable
+from ensembles.contracts import OVERLOADED
+from python_backends.errors import Overloaded, RequestError, Unavailable
 from python_backends.stores import lance_index, lance_table
 from python_backends.stores.field_types import with_fields
 from python_backends.stores.filters import Filter
 from python_backends.stores.lance_table import DOCUMENT, ENTRY, NUMBER
-from python_backends.stores.locking import locked
+from python_backends.stores.locking import WAIT_S, locked
 from python_backends.stores.published import Column, Published, read_published, write_published
 from python_backends.stores.store import (
     Change,
@@ -194,7 +195,7 @@ class LanceStore:
             return self._read_version(newer, read)
 
     def _read_version(self, published: Published, read: Callable[[Published, Any], _T]) -> _T:
-        with self._lock, _faults(published.name):
+        with self._own_lock(), _faults(published.name):
             table = self._open(published)
             table.checkout(published.version)
             return read(published, table)
@@ -205,8 +206,18 @@ class LanceStore:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(self._folder, error) from error
-        with self._lock, locked(self._folder):
+        with self._own_lock(), locked(self._folder):
             yield
+
+    @contextmanager
+    def _own_lock(self) -> Iterator[None]:
+        """Of this process. The index of a large collection may be trained for a minute."""
+        if not self._lock.acquire(timeout=WAIT_S):
+            raise Overloaded(f"collection: an index is being made; {OVERLOADED}")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @contextmanager
     def _changing(self, name: str) -> Iterator[tuple[Published, Any]]:
@@ -252,8 +263,8 @@ class LanceStore:
             passages=published.passages + came.passages - gone.passages,
             pending=published.pending + came.passages + gone.passages,
         )
-        self._publish(lance_index.kept_up(table, changed), table)
-        self._settle_later(published.name, SETTLE_S)
+        self._publish(changed, table)
+        self._settle_later(published.name, 0 if lance_index.is_due(changed) else SETTLE_S)
 
     def _settle_later(self, name: str, delay_s: float) -> None:
         """Bring the indexes up to date once no change has come for a while."""

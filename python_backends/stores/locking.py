@@ -12,8 +12,9 @@ from python_backends.errors import Unavailable
 from python_backends.stores.store import down
 
 FILE = ".lock"
-WAIT_S = 30.0
-"""How long a change waits for that of another process."""
+WAIT_S = 8.0
+"""How long a change waits for another one. The supervisor takes a model that answers nothing for
+20 s to hang."""
 _POLL_S = 0.02
 
 

@@ -79,6 +79,7 @@ def _show(store: str, found: speed.Measured) -> None:
         click.echo(f"  {name:26} p50 {median:6.1f} ms   p99 {worst:6.1f} ms")
     for name, share in found.recall.items():
         click.echo(f"  recall@10, {name:26} {share:.3f}")
+    click.echo(f"  processor time {found.cpu_ms:.1f} ms a search")
     click.echo(f"  written meanwhile {found.written_rows:,} rows")
     click.echo(f"  disk {found.disk_bytes / 2**30 / millions:.2f} GiB per million rows")
     for name, size in found.memory_bytes.items():

@@ -7,6 +7,8 @@ import pytest
 from triton_rag import Client, Document, InvalidRequest, NothingFound, Passage
 
 from builders.spec import ROOT
+from operations.supervisor.canary import canaries
+from operations.triton_api import TritonApi
 from tests.server.conftest import Server
 
 FILES = sorted((ROOT / "tests" / "collection").glob("*.md"))
@@ -80,3 +82,9 @@ def test_a_document_is_replaced_and_removed(client: Client, manuals: str) -> Non
     client.delete_collection("changing")
     with pytest.raises(InvalidRequest, match="there is no 'changing'; there are manuals"):
         client.search("Which port?", "changing")
+
+
+def test_every_canary_of_the_supervisor_is_answered_as_it_expects(server: Server) -> None:
+    api = TritonApi(server.ports)
+    for canary in canaries():
+        assert canary.fault(canary.ask(api, 60.0)) == "", canary.model

@@ -18,8 +18,10 @@ from python_backends.stores import filters, lance_index, lance_store
 from python_backends.stores.filters import NO_FILTER
 from python_backends.stores.load import load_store
 from python_backends.stores.locking import locked
+from python_backends.stores.published import read_published
 from python_backends.stores.store import Change, Document, Passage, Store
 from tests.postgres import Postgres, running_postgres
+from tests.server.conftest import eventually
 
 WIDTH = 8
 RANDOM = np.random.default_rng(0)
@@ -202,6 +204,10 @@ def test_many_passages_are_found_as_by_comparing_each(
             for n in range(start, start + 250)
         ]
         store.replace("books", part)
+    if isinstance(store, lance_store.LanceStore):
+        folder = Path(place) / "books"
+        assert eventually(lambda: read_published(folder).partitions > 0)
+        assert eventually(lambda: read_published(folder).pending < 200)
     books = store.collection("books")
     recall = []
     for query in RANDOM.normal(size=(20, WIDTH)).astype(np.float32):
