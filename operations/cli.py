@@ -10,6 +10,7 @@ import click
 
 from builders.errors import BuildError
 from builders.spec import load_sku
+from ensembles.collections import STORE_VARIABLE
 from operations import serve_gpu
 from operations.gateway_process import LOG_NAME as GATEWAY_LOG
 from operations.gateway_process import PORT as GATEWAY_PORT
@@ -72,7 +73,7 @@ def _shared_options(command: Callable[..., int]) -> Callable[..., int]:
             type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
             default=WORK_FOLDER,
             show_default="build",
-            help="cpu SKU: the folder that is written to, for the log.",
+            help="cpu SKU: the folder that is written to, for the log and the collections.",
         ),
     ]
     for option in reversed(options):
@@ -135,6 +136,14 @@ def preflight(
     type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
     help="TOML file of its settings (docs/gateway.md).",
 )
+@click.option(
+    "--collections",
+    envvar=STORE_VARIABLE,
+    metavar="PLACE",
+    default="",
+    help="cpu SKU: a folder, or a postgresql:// URL (better in the variable "
+    f"{STORE_VARIABLE}: others see a command line); default: collections in the work folder.",
+)
 @click.option("--run", metavar="COMMAND", default="", help="Run it beside the server, then stop.")
 @click.option("--print", "print_only", is_flag=True, help="GPU SKUs: print commands, run nothing.")
 @click.option("--gpus", help="GPU SKUs: 'all', or indexes or UUIDs by comma; default: the first.")
@@ -155,6 +164,7 @@ def serve(
     with_gateway: bool,
     gateway_port: int,
     gateway_config: Path | None,
+    collections: str,
     run: str,
     **gpu_options: Any,
 ) -> int:
@@ -177,6 +187,8 @@ def serve(
         )
     options, variables = trace_options(traces) if traces else ((), {})
     log = work_folder / LOG_NAME
+    if collections:
+        variables = {**variables, STORE_VARIABLE: collections}
     server = TritonServer(asked, ports, log, options=options, variables=variables)
     gateway = None
     if with_gateway:

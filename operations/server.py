@@ -51,8 +51,7 @@ class TritonServer(ServerProcess):
         if found := list(faults(environment, self._sku, self.ports, self._repository, folder)):
             raise PreflightError("\n".join(found))
         variables = environment_variables(environment) | {"TMPDIR": str(folder)}
-        if STORE_VARIABLE not in os.environ:
-            variables[STORE_VARIABLE] = str(folder / "collections")
+        variables[STORE_VARIABLE] = os.environ.get(STORE_VARIABLE) or str(folder / "collections")
         return StartCommand(self._command(environment), variables | self._variables)
 
     def _command(self, environment: ServingEnvironment) -> list[str]:

@@ -5,7 +5,6 @@ A collection is a folder with a table and the file that says which version of it
 LanceDB loses rows when two processes change a table at once; so two servers may share a folder.
 """
 
-import errno
 import logging
 import shutil
 import threading
@@ -16,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from python_backends.errors import Overloaded, RequestError, Unavailable
 from python_backends.stores import lance_index, lance_table
 from python_backends.stores.field_types import with_fields
 from python_backends.stores.filters import Filter
+from python_backends.stores.lance_faults import faults, unwritable
 from python_backends.stores.lance_table import DOCUMENT, ENTRY, NUMBER
 from python_backends.stores.locking import WAIT_S, locked
 from python_backends.stores.published import Column, Published, read_published, write_published
@@ -35,13 +35,9 @@ from python_backends.stores.store import (
     DocumentEntry,
     Found,
     check_name,
-    down,
     not_found,
 )
 from python_backends.tensors import Array
-
-if TYPE_CHECKING:
-    pass
 
 _DELETED = ".deleted-"
 """How the folder of a collection begins while it is being removed."""
@@ -79,7 +75,7 @@ class LanceStore:
                 raise RequestError(
                     f"collection: '{name}' exists already, with {existing.documents:,} documents"
                 )
-            with _faults(name):
+            with faults(name):
                 shutil.rmtree(folder, ignore_errors=True)  # left by a killed `create`
                 folder.mkdir()
                 now_s = time.time()
@@ -88,7 +84,9 @@ class LanceStore:
                     new.table, schema=lance_table.schema(dimension, {})
                 )
                 lance_index.create(table)
-                return self._publish(replace(new, created_s=now_s), table).collection
+                return self._publish(
+                    replace(new, created_s=now_s, updated_s=now_s), table
+                ).collection
 
     def delete(self, name: str) -> Collection:
         with self._writing():
@@ -96,7 +94,7 @@ class LanceStore:
             if was is None:
                 raise not_found(name, self._names())
             gone = self._folder / f"{_DELETED}{name}-{uuid.uuid4().hex}"
-            with _faults(name):
+            with faults(name):
                 (self._folder / name).rename(gone)
                 shutil.rmtree(gone, ignore_errors=True)
             return was
@@ -195,7 +193,7 @@ class LanceStore:
             return self._read_version(newer, read)
 
     def _read_version(self, published: Published, read: Callable[[Published, Any], _T]) -> _T:
-        with self._own_lock(), _faults(published.name):
+        with self._own_lock(), faults(published.name):
             table = self._open(published)
             table.checkout(published.version)
             return read(published, table)
@@ -205,13 +203,13 @@ class LanceStore:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unwritable(self._folder, error) from error
+            raise unwritable(self._folder, error) from error
         with self._own_lock(), locked(self._folder):
             yield
 
     @contextmanager
     def _own_lock(self) -> Iterator[None]:
-        """Of this process. The index of a large collection may be trained for a minute."""
+        """One for this process: the index of a large collection may be trained for a minute."""
         if not self._lock.acquire(timeout=WAIT_S):
             raise Overloaded(f"collection: an index is being made; {OVERLOADED}")
         try:
@@ -225,7 +223,7 @@ class LanceStore:
         check_name(name)
         with self._writing():
             published = self._existing(name)
-            with _faults(name):
+            with faults(name):
                 table = self._open(published)
                 table.checkout_latest()
                 if table.version != published.version:
@@ -262,6 +260,7 @@ class LanceStore:
             documents=published.documents + came.documents - gone.documents,
             passages=published.passages + came.passages - gone.passages,
             pending=published.pending + came.passages + gone.passages,
+            updated_s=time.time(),
         )
         self._publish(changed, table)
         self._settle_later(published.name, 0 if lance_index.is_due(changed) else SETTLE_S)
@@ -287,40 +286,6 @@ class LanceStore:
     def _publish(self, published: Published, table: Any) -> Published:
         folder = self._folder / published.name
         size = sum(f.stat().st_size for f in (folder).rglob("*") if f.is_file())
-        new = replace(published, version=table.version, updated_s=time.time(), size_bytes=size)
+        new = replace(published, version=table.version, size_bytes=size)
         write_published(folder, new)
         return new
-
-
-@contextmanager
-def _faults(name: str) -> Iterator[None]:
-    """Inside, what LanceDB raises becomes `Unavailable`, with a traceback in the log."""
-    try:
-        yield
-    except RequestError:
-        raise
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        logger.exception("collection '%s'", name)
-        if _is_full(error):
-            message = f"collection: '{name}': the disk is full; nothing was changed"
-        else:
-            message = (
-                f"collection: '{name}': its files can't be used (see the server's log); restore "
-                "its folder, or delete it and ingest again"
-            )
-        raise Unavailable(down(message)) from error
-
-
-def _is_full(error: BaseException) -> bool:
-    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-
-
-def _unwritable(folder: Path, error: OSError) -> Unavailable:
-    return Unavailable(
-        down(
-            f"collection: {folder} can't be written to ({error.strerror}); serve with another "
-            "--work-folder or --collections"
-        )
-    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from python_backends.errors import Unavailable
+from python_backends.stores.lance_faults import unwritable
 from python_backends.stores.store import down
 
 FILE = ".lock"
@@ -24,12 +25,7 @@ def locked(folder: Path, wait_s: float = WAIT_S) -> Iterator[None]:
     try:
         file = (folder / FILE).open("a+", encoding="utf-8")
     except OSError as error:
-        raise Unavailable(
-            down(
-                f"collection: {folder} can't be written to ({error.strerror}); serve with another "
-                "--work-folder or --collections"
-            )
-        ) from error
+        raise unwritable(folder, error) from error
     with file:
         _wait(file, folder, wait_s)
         file.truncate(0)

@@ -16,7 +16,7 @@ SPREAD = 0.6
 VOCABULARY = 20_000
 WORDS = 40
 PASSAGES = 10
-"""Of a document."""
+"""How many a document has."""
 GROUPS = 100
 """Values of the metadata `group`: a filter on one leaves 1 %."""
 

@@ -37,11 +37,11 @@ class Measured:
     """Share of the 10 nearest that are found, by kind of search."""
     disk_bytes: int = 0
     memory_bytes: dict[str, int] = field(default_factory=dict)
-    """Of each model's process, without what it shares."""
+    """What each model's process has for itself alone."""
     written_rows: int = 0
     """By the writer while the searches were timed."""
     cpu_ms: float = 0.0
-    """Of the process of `vector_search`, a search without filter and writer."""
+    """What `vector_search` spends on a search without filter and writer."""
 
 
 class Searches:
