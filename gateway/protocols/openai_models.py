@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from gateway.errors import NotFound
 from gateway.protocols.exchange import caller, service
+from gateway.routing.routes import AUTO
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -28,11 +29,12 @@ async def show_model(name: str, request: Request) -> dict[str, Any]:
 
 
 async def _ready(request: Request) -> list[dict[str, Any]]:
-    """Those that the caller's key may use."""
-    catalogue = service(request).catalogue
+    """Those that the caller's key may use, and `auto`, which chooses among them."""
+    catalogue, settings = service(request).catalogue, service(request).settings
     grant = await service(request).access.grants.of(caller(request))
+    names = [model.name for model in await catalogue.models() if not model.problem]
+    names = [*filter(grant.allows, names), *([AUTO] if settings.routing.rules else [])]
     return [
-        {"id": model.name, "object": "model", "created": catalogue.started, "owned_by": "triton"}
-        for model in await catalogue.models()
-        if not model.problem and grant.allows(model.name)
+        {"id": name, "object": "model", "created": catalogue.started, "owned_by": "triton"}
+        for name in names
     ]

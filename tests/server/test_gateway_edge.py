@@ -28,10 +28,11 @@ from gateway.envoy.edge import (
     Version,
 )
 from gateway.envoy.process import EnvoyProcess
-from tests.server.conftest import BOUND_S, Server, eventually
+from tests.server.conftest import BOUND_S, Server, eventually, stopped_early
 from tests.server.gateway import Gateway, running_gateway
 
 TOKENS = 24
+LONG = 500
 MODELS = "/v1/models"
 """The cheapest question to a gateway."""
 
@@ -188,6 +189,17 @@ def test_when_one_is_drained_nothing_is_lost(replicas: list[Gateway]) -> None:
         assert min(edge.requests_by_port("stable-by-load").values()) > 0
     assert set(statuses.values()) == {200}
     assert all(ends.values())
+
+
+def test_a_client_that_leaves_ends_the_work_behind_the_edge(edge: Running, server: Server) -> None:
+    body = chat(stream=True) | {"max_tokens": LONG}
+    url = edge.url + "/v1/chat/completions"
+    with (
+        stopped_early(server, LONG),
+        httpx.Client(trust_env=False, timeout=BOUND_S) as asking,
+        asking.stream("POST", url, json=body) as answer,
+    ):
+        assert next(answer.iter_bytes())
 
 
 def test_a_canary_gets_its_share_and_a_mirror_gets_copies(replicas: list[Gateway]) -> None:

@@ -110,6 +110,7 @@ def test_a_rule_refuses_by_name(guarded: Gateway) -> None:
 
 
 def test_auto_falls_back_and_says_so(guarded: Gateway) -> None:
+    assert guarded.client.get("/v1/models/auto").status_code == 200
     answer = guarded.post("/v1/chat/completions", chat("auto", model="auto"))
     assert answer.status_code == 200
     assert answer.headers["x-router"] == (
