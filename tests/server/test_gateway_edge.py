@@ -31,8 +31,8 @@ from gateway.envoy.process import EnvoyProcess
 from tests.server.conftest import BOUND_S, Server, eventually, stopped_early
 from tests.server.gateway import Gateway, running_gateway
 
-TOKENS = 24
-LONG = 500
+TOKENS, LONG = 24, 1500
+STREAMS = 8
 MODELS = "/v1/models"
 """The cheapest question to a gateway."""
 
@@ -113,9 +113,10 @@ def edge(replicas: list[Gateway]) -> Iterator[Running]:
         yield running
 
 
-def chat(stream: bool) -> dict[str, Any]:
+def chat(tokens: int, stream: bool = False) -> dict[str, Any]:
     messages = [{"role": "user", "content": "Tell a story."}]
-    return {"model": "llm", "messages": messages, "max_tokens": TOKENS, "stream": stream}
+    length = {"max_tokens": tokens, "min_tokens": tokens}
+    return {"model": "llm", "messages": messages, "stream": stream, **length}
 
 
 def client(edge: Running) -> httpx.AsyncClient:
@@ -125,19 +126,22 @@ def client(edge: Running) -> httpx.AsyncClient:
 
 async def whole(asking: httpx.AsyncClient, number: int) -> tuple[str, int]:
     answer = await asking.post(
-        "/v1/chat/completions", json=chat(stream=False), headers={"x-request-id": f"whole-{number}"}
+        "/v1/chat/completions", json=chat(TOKENS), headers={"x-request-id": f"whole-{number}"}
     )
     return f"whole-{number}", answer.status_code
 
 
 async def streamed(
-    asking: httpx.AsyncClient, number: int, begun: "asyncio.Queue[str]"
+    asking: httpx.AsyncClient, number: int, tokens: int, begun: "asyncio.Queue[str]"
 ) -> tuple[str, bool]:
     """Whether the stream came to its end; `begun` is told when its first event is here."""
     name, text = f"stream-{number}", ""
     with contextlib.suppress(httpx.RemoteProtocolError):
         async with asking.stream(
-            "POST", "/v1/chat/completions", json=chat(stream=True), headers={"x-request-id": name}
+            "POST",
+            "/v1/chat/completions",
+            json=chat(tokens, stream=True),
+            headers={"x-request-id": name},
         ) as answer:
             assert answer.status_code == 200
             async for piece in answer.aiter_text():
@@ -147,13 +151,13 @@ async def streamed(
     return name, "[DONE]" in text
 
 
-async def load(edge: Running, disturb: Any) -> tuple[dict[str, int], dict[str, bool]]:
+async def load(edge: Running, tokens: int, disturb: Any) -> tuple[dict[str, int], dict[str, bool]]:
     """Statuses of whole answers and ends of streams, of a load that is disturbed in its middle."""
     begun: asyncio.Queue[str] = asyncio.Queue()
     async with client(edge) as asking:
-        streams = [asyncio.create_task(streamed(asking, n, begun)) for n in range(8)]
+        streams = [asyncio.create_task(streamed(asking, n, tokens, begun)) for n in range(STREAMS)]
         wholes = [asyncio.create_task(whole(asking, n)) for n in range(8)]
-        for _ in range(3):
+        for _ in streams:
             await asyncio.wait_for(begun.get(), BOUND_S)
         disturb()
         wholes += [asyncio.create_task(whole(asking, n)) for n in range(8, 16)]
@@ -171,13 +175,14 @@ def test_when_one_dies_only_what_streamed_from_it_is_lost(
 ) -> None:
     kept, dying = replicas[0], replicas[3]
     with running_edge(stable(kept, dying)) as edge:
-        statuses, ends = asyncio.run(load(edge, dying.process.kill))
+        statuses, ends = asyncio.run(load(edge, LONG, dying.process.kill))
         before = edge.requests_by_port("stable-by-load")
         assert httpx.get(edge.url + MODELS, trust_env=False).status_code == 200
     log = capfd.readouterr().out
     served = servers_by_request(log)
     broken = {name for name, came_to_its_end in ends.items() if not came_to_its_end}
     assert set(statuses.values()) == {200}, log
+    assert broken
     assert broken <= {name for name in ends if served[name] == str(address(dying))}
     assert min(before.values()) > 0
 
@@ -185,14 +190,14 @@ def test_when_one_dies_only_what_streamed_from_it_is_lost(
 def test_when_one_is_drained_nothing_is_lost(replicas: list[Gateway]) -> None:
     kept, leaving = replicas[0], replicas[2]
     with running_edge(stable(kept, leaving)) as edge:
-        statuses, ends = asyncio.run(load(edge, leaving.process.terminate))
+        statuses, ends = asyncio.run(load(edge, LONG // 4, leaving.process.terminate))
         assert min(edge.requests_by_port("stable-by-load").values()) > 0
     assert set(statuses.values()) == {200}
     assert all(ends.values())
 
 
 def test_a_client_that_leaves_ends_the_work_behind_the_edge(edge: Running, server: Server) -> None:
-    body = chat(stream=True) | {"max_tokens": LONG}
+    body = chat(LONG, stream=True)
     url = edge.url + "/v1/chat/completions"
     with (
         stopped_early(server, LONG),
@@ -341,7 +346,7 @@ def test_an_edge_that_ends_waits_for_its_requests(replicas: list[Gateway]) -> No
         begun: asyncio.Queue[str] = asyncio.Queue()
         with running_edge(stable(replicas[0])) as edge:
             async with client(edge) as asking:
-                stream = asyncio.create_task(streamed(asking, 0, begun))
+                stream = asyncio.create_task(streamed(asking, 0, LONG // 4, begun))
                 await asyncio.wait_for(begun.get(), BOUND_S)
                 await asyncio.to_thread(edge.envoy.drain)
                 with pytest.raises(httpx.ConnectError):

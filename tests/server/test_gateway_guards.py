@@ -120,7 +120,7 @@ def test_auto_falls_back_and_says_so(guarded: Gateway) -> None:
 
 def test_the_audit_log_has_every_request_and_no_text(guarded: Gateway, audit_file: Path) -> None:
     guarded.post("/v1/chat/completions", chat("Saltmarsh"), x_request_id="audited-1")
-    request = chat("Saltmarsh", stream=True, max_tokens=500, temperature=1)
+    request = chat("Saltmarsh", stream=True, max_tokens=1500, min_tokens=1500)
     headers = {"x-request-id": "audited-2"}
     with guarded.client.stream(
         "POST", "/v1/chat/completions", json=request, headers=headers
