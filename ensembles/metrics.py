@@ -168,12 +168,23 @@ GATEWAY_TIME_TO_FIRST_TOKEN = _histogram(
 GATEWAY_TOKENS = _counter(
     "gateway_tokens_total", "Tokens of calls by type: input, cached and output", "model", "type"
 )
+GATEWAY_CACHE_LOOKUPS = _counter(
+    "gateway_cache_lookups_total",
+    "Answers looked up in the cache, by result: hit or miss",
+    "result",
+)
+GATEWAY_REDACTIONS = _counter(
+    "gateway_redactions_total",
+    "Personal data and secrets replaced, by direction (input or output) and pattern",
+    *("direction", "pattern"),
+)
 GATEWAY_MODELS_PAGE = _gauge(
     "gateway_models_page_up", "1 if the models' metrics are on this page too, 0 otherwise"
 )
 
 GATEWAY_METRICS = (
     *(GATEWAY_REQUESTS, GATEWAY_DURATION, GATEWAY_OPEN),
-    *(GATEWAY_CALLS, GATEWAY_TIME_TO_FIRST_TOKEN, GATEWAY_TOKENS, GATEWAY_MODELS_PAGE),
+    *(GATEWAY_CALLS, GATEWAY_TIME_TO_FIRST_TOKEN, GATEWAY_TOKENS),
+    *(GATEWAY_CACHE_LOOKUPS, GATEWAY_REDACTIONS, GATEWAY_MODELS_PAGE),
 )
 """The gateway's own metrics; they have the labels that they name and no others."""

@@ -8,10 +8,12 @@ from typing import Any
 import prometheus_client as prometheus
 
 from ensembles.metrics import (
+    GATEWAY_CACHE_LOOKUPS,
     GATEWAY_CALLS,
     GATEWAY_DURATION,
     GATEWAY_MODELS_PAGE,
     GATEWAY_OPEN,
+    GATEWAY_REDACTIONS,
     GATEWAY_REQUESTS,
     GATEWAY_TIME_TO_FIRST_TOKEN,
     GATEWAY_TOKENS,
@@ -41,12 +43,22 @@ class Metrics:
         self.calls = self._new(GATEWAY_CALLS)
         self.time_to_first_token_s = self._new(GATEWAY_TIME_TO_FIRST_TOKEN)
         self.tokens = self._new(GATEWAY_TOKENS)
+        self._lookups = self._new(GATEWAY_CACHE_LOOKUPS)
+        self._redactions = self._new(GATEWAY_REDACTIONS)
         self._models_page_up = self._new(GATEWAY_MODELS_PAGE)
 
     def page(self, of_models: bytes) -> bytes:
         """In Prometheus' text format, after the page of the models, which may be empty."""
         self._models_page_up.set(bool(of_models))
         return of_models + prometheus.generate_latest(self._registry)
+
+    def count_lookup(self, result: str) -> None:
+        """`result` is hit or miss."""
+        self._lookups.labels(result).inc()
+
+    def count_redactions(self, direction: str, pattern: str, number: int) -> None:
+        """`direction` is input or output."""
+        self._redactions.labels(direction, pattern).inc(number)
 
     def count_tokens(self, model: str, usage: Usage) -> None:
         self.tokens.labels(model, "input").inc(usage.input_tokens)

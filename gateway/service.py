@@ -43,7 +43,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         metrics = Metrics()
         handler = access.fair(upstream(triton, catalogue))
         # Inside the limits: who may use a model, and how much of it, holds for kept answers too.
-        handler = access.limited(cache.around(handler))
+        handler = access.limited(cache.around(handler, metrics.count_lookup))
         handler = metered(handler, metrics, catalogue)
-        handler = guards.around(routed(handler, settings.routing.router()))
+        handler = routed(handler, settings.routing.router())
+        handler = guards.around(handler, metrics.count_redactions)
         yield Service(settings, triton, catalogue, access, guards, metrics, handler)

@@ -14,17 +14,13 @@ Count = Callable[[str], None]
 """Told hit or miss."""
 
 
-def _tell_nobody(_result: str) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class Cache:
     """The exact cache, or none."""
 
     exact: ExactCache | None
 
-    def around(self, inner: Handler, count: Count = _tell_nobody) -> Handler:
+    def around(self, inner: Handler, count: Count) -> Handler:
         return cached(inner, self.exact, count) if self.exact else inner
 
 

