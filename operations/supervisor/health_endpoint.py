@@ -1,10 +1,7 @@
-"""How the supervisor tells that it is well: probes over HTTP, and sd_notify(3) for systemd."""
+"""How the supervisor tells that it is well: probes over HTTP."""
 
-import contextlib
 import json
 import logging
-import os
-import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -12,10 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
 from operations.ports import LOOPBACK
-
-READY = "READY=1"
-STOPPING = "STOPPING=1"
-ALIVE = "WATCHDOG=1"
 
 logger = logging.getLogger(__name__)
 
@@ -74,13 +67,3 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         """Probes come every few seconds: no log."""
-
-
-def notify(state: str) -> None:
-    """A datagram to $NOTIFY_SOCKET; nothing where there is none or nobody reads it."""
-    if not (path := os.environ.get("NOTIFY_SOCKET")):
-        return
-    address = "\0" + path[1:] if path.startswith("@") else path
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out, contextlib.suppress(OSError):
-        out.setblocking(False)
-        out.sendto(state.encode(), address)

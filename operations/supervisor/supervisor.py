@@ -11,19 +11,12 @@ from operations.ports import port_faults
 from operations.preflight import PreflightError
 from operations.server_process import ServerError, ServerProcess
 from operations.supervisor.canary import canaries
-from operations.supervisor.health_endpoint import (
-    ALIVE,
-    READY,
-    STOPPING,
-    HealthEndpoint,
-    Page,
-    notify,
-    probe,
-)
+from operations.supervisor.health_endpoint import HealthEndpoint, Page, probe
 from operations.supervisor.journal import CONTENT_TYPE, SERVER, Cause, Event, Journal
 from operations.supervisor.model_health import Backoff
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.watch import Watch
+from operations.systemd import Notice, notify
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +99,7 @@ class Supervisor:
         except BaseException:  # interrupted: nobody will call `stop`
             self.stop()
             raise
-        notify(READY)
+        notify(Notice.READY)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,7 +108,7 @@ class Supervisor:
     def stop(self) -> int:
         """Drain and end; 0 when all requests in flight were answered within `drain_s`, else 1."""
         self._stop.set()
-        notify(STOPPING)
+        notify(Notice.STOPPING)
         if self._watch is None:  # being started again: there is nothing to drain
             self._server.kill()
         self.wait()
@@ -154,7 +147,7 @@ class Supervisor:
 
     def _beat(self) -> None:
         self._beat_s = time.monotonic()
-        notify(ALIVE)
+        notify(Notice.ALIVE)
 
     def _lose_server(self, watch: Watch, cause: Cause) -> None:
         """End what is left of it: processes of its models outlive a killed server."""

@@ -30,10 +30,11 @@ from builders.spec import ROOT, load_sku
 from operations import model_processes, shared_memory
 from operations.ports import free_ports
 from operations.server import TritonServer
-from operations.supervisor.health_endpoint import ALIVE, READY, STOPPING, HealthEndpoint
+from operations.supervisor.health_endpoint import HealthEndpoint
 from operations.supervisor.journal import SERVER, Cause
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
+from operations.systemd import Notice
 from tests.chaos.requests import Ask
 from tests.chaos.traffic import cut_stream
 from tests.chaos.wire import Tensor
@@ -241,7 +242,10 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]
 def test_sigterm_drains(tmp_path: Path, told: list[str]) -> None:
     """Open streams end well, idle keep-alives, idle channels and abandoned streams hold nothing."""
     with supervised(tmp_path / "tritonserver.log") as running:
-        assert eventually(lambda: {READY, ALIVE} <= set(told)) and STOPPING not in told
+        assert (
+            eventually(lambda: {Notice.READY, Notice.ALIVE} <= set(told))
+            and Notice.STOPPING not in told
+        )
         idle = http.client.HTTPConnection("127.0.0.1", running.ports.http)
         idle.request("GET", "/v2/health/live")
         idle.getresponse().read()
@@ -266,7 +270,7 @@ def test_sigterm_drains(tmp_path: Path, told: list[str]) -> None:
         assert all(b'"finish_reason":"length"' in body for body in bodies)
         (last,) = (e for e in running.events if e.cause is Cause.STOPPING)
         assert last.action.startswith("drained")
-        assert eventually(lambda: STOPPING in told) and told.count(READY) == 1
+        assert eventually(lambda: Notice.STOPPING in told) and told.count(Notice.READY) == 1
 
 
 BROKEN = """

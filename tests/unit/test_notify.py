@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.supervisor.health_endpoint import ALIVE, READY, notify
+from operations.systemd import Notice, notify
 
 
 @pytest.mark.parametrize("name", ["{folder}/notify", "@rag-test-{folder}"])
@@ -15,16 +15,16 @@ def test_a_state_is_one_datagram(name: str, tmp_path: Path, monkeypatch) -> None
     monkeypatch.setenv("NOTIFY_SOCKET", path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(path.replace("@", "\0", 1))
-        notify(READY)
-        notify(ALIVE)
+        notify(Notice.READY)
+        notify(Notice.ALIVE)
         assert [systemd.recv(99), systemd.recv(99)] == [b"READY=1", b"WATCHDOG=1"]
 
 
 def test_without_systemd_nothing_happens(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    notify(READY)
+    notify(Notice.READY)
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
-    notify(READY)
+    notify(Notice.READY)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -34,7 +34,7 @@ def test_one_that_does_not_read_does_not_hold_us(tmp_path: Path, monkeypatch) ->
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(path)
         for _ in range(10_000):
-            notify(ALIVE)
+            notify(Notice.ALIVE)
         systemd.setblocking(False)
         kept = 0
         with contextlib.suppress(BlockingIOError):
