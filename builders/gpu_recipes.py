@@ -8,13 +8,14 @@ from pathlib import Path
 from builders.build_steps import BuildSteps
 from builders.checkpoint import Checkpoint
 from builders.errors import BuildError
-from builders.external_commands import Command, check_programs
 from builders.planner.llm_plan import LlmPlan
 from builders.recipe import Recipe
 from builders.spec import ModelSpec
 from builders.tensorrt_llm.backend_config import NAME, engine_config_text
 from builders.tensorrt_llm.build_commands import (
     EXAMPLES,
+    Command,
+    check_programs,
     checkpoint_command,
     engine_command,
     read_architecture,

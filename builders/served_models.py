@@ -37,6 +37,13 @@ class PythonModel:
     role: Role | None = None
     graph: EnsembleGraph | None = None
 
+    @property
+    def calls(self) -> frozenset[str]:
+        """The models that it calls."""
+        return (
+            frozenset(step.model.name for step in self.graph.steps) if self.graph else frozenset()
+        )
+
 
 PYTHON_MODELS = (
     PythonModel(TOKENIZER, "stages.tokenizer.TokenizerStage", "embedder"),

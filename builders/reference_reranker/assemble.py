@@ -18,7 +18,6 @@ TRAINED = Path(__file__).parent / "trained.safetensors"
 # Six, the lower three frozen, ranked hand-written questions no better after 200 steps of training
 # (0.80 right both), and take twice the time to serve.
 LAYERS = 3
-LONGEST_PAIR = 256
 EMBEDDINGS = ("word_embeddings", "position_embeddings", "token_type_embeddings", "LayerNorm")
 TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 

@@ -9,14 +9,15 @@ examples/generate_xgrammar_tokenizer_info.py 7ed07f06, examples/lookahead/README
 """
 
 import json
-from collections.abc import Mapping
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from builders.engine_plan import EnginePlan
 from builders.errors import BuildError
-from builders.external_commands import Command
-from builders.spec import ModelSpec
-from builders.tensorrt_llm.support import FAMILIES, RECIPES, has_paged_context, refuse
+from builders.tensorrt_llm.support import FAMILIES, RECIPES, has_paged_context
 
 EXAMPLES = Path("/app/examples")
 """Where the containers have TensorRT-LLM's examples."""
@@ -37,30 +38,27 @@ _NVLINK_KINDS = ("9.0", "10.0", "10.3")
 Flags = Mapping[str, object]
 
 
-def build_commands(
-    plan: EnginePlan,
-    spec: ModelSpec,
-    checkpoint: Path,
-    work: Path,
-    target: Path,
-    examples: Path = EXAMPLES,
-    calibration: Path | None = None,
-) -> tuple[Command, ...]:
-    """All that make the engine of `plan` in `target`, in their order; `work` takes the rest.
+@dataclass(frozen=True)
+class Command:
+    """One program call. `name` is a short word for it, `what` says to people what it does."""
 
-    `calibration`: a local data set with a column "text", instead of cnn_dailymail from the Hugging
-    Face Hub. Raises `BuildError` for what TensorRT-LLM can't make.
-    """
-    architecture = read_architecture(checkpoint)
-    refuse(plan, architecture)
-    converted = work / "checkpoint"
-    commands = [
-        checkpoint_command(plan, architecture, checkpoint, converted, examples, calibration),
-        engine_command(plan, architecture, converted, target),
-    ]
-    if spec.gpu.guided_decoding:
-        commands.append(tokenizer_info_command(checkpoint, target, examples))
-    return tuple(commands)
+    name: str
+    argv: tuple[str, ...]
+    what: str
+
+    def __str__(self) -> str:
+        return shlex.join(self.argv)
+
+
+def check_programs(commands: Sequence[Command]) -> None:
+    """A quantization takes hours: what comes behind it must be there when it begins."""
+    for program in dict.fromkeys(command.argv[0] for command in commands):
+        if shutil.which(program) is None:
+            raise BuildError(
+                f"no program '{program}' on this machine, and "
+                f"{', '.join(c.name for c in commands if c.argv[0] == program)} needs it; the "
+                "programs of TensorRT-LLM are in its containers (nvcr.io/nvidia/tritonserver)"
+            )
 
 
 def read_architecture(checkpoint: Path) -> str:
@@ -83,7 +81,6 @@ def checkpoint_command(
     checkpoint: Path,
     to: Path,
     examples: Path = EXAMPLES,
-    calibration: Path | None = None,
 ) -> Command:
     """Hugging Face weights to TensorRT-LLM's, quantized and split: TP and PP are fixed here."""
     common: Flags = {"model_dir": checkpoint, "output_dir": to, "dtype": MODEL_DTYPE}
@@ -94,7 +91,7 @@ def checkpoint_command(
         argv = (*_argv(script, common), *_split_embedding(plan))
         return Command("convert", argv, "converting the checkpoint")
     script = examples / "quantization" / "quantize.py"
-    argv = _argv(script, {**common, **_quantization(plan, calibration)})
+    argv = _argv(script, {**common, **_quantization(plan)})
     return Command("quantize", argv, f"quantizing the checkpoint to {plan.precision}")
 
 
@@ -127,14 +124,12 @@ def _split_embedding(plan: EnginePlan) -> tuple[str, ...]:
     return ("--use_parallel_embedding",) if plan.tp > 1 else ()
 
 
-def _quantization(plan: EnginePlan, calibration: Path | None) -> Flags:
+def _quantization(plan: EnginePlan) -> Flags:
     flags: dict[str, object] = {"qformat": RECIPES[plan.precision].qformat}
     if plan.kv_dtype != "bf16":
         flags["kv_cache_dtype"] = plan.kv_dtype
     if plan.precision == "w4a16-awq":
         flags["awq_block_size"] = AWQ_GROUP
-    if calibration:
-        flags["calib_dataset"] = calibration
     return flags
 
 

@@ -85,8 +85,7 @@ def _canary(model: PythonModel) -> Canary:
         inputs = [_input(spec, contract.batched) for spec in specs]
         return Canary(contract.name, f"{path}infer", {"inputs": inputs})
     body = {spec.name: _value(spec) for spec in specs} | {"max_tokens": 1}
-    calls = frozenset(step.model.name for step in model.graph.steps) if model.graph else frozenset()
-    return Canary(contract.name, f"{path}generate", body, True, calls)
+    return Canary(contract.name, f"{path}generate", body, True, model.calls)
 
 
 def _input(spec: TensorSpec, batched: bool) -> dict[str, object]:

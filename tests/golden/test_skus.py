@@ -14,8 +14,9 @@ from builders.planner.plan import plan_llm
 from builders.planner.throughput import Workload
 from builders.spec import load_model, load_sku, sku_names
 from builders.tensorrt_llm.backend_config import engine_config
-from builders.tensorrt_llm.build_commands import build_commands
+from builders.tensorrt_llm.build_commands import EXAMPLES
 from builders.tensorrt_llm.llm_api import model_yaml
+from tests.fakes.plans import build_commands
 
 FOLDER = Path(__file__).parent / "skus"
 ENGINE = Path("/engine")
@@ -48,7 +49,9 @@ def commands(engine: LlmPlan) -> str:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder)
         (source / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
-        made = build_commands(engine.engine, engine.request.spec, source, Path("/work"), ENGINE)
+        made = build_commands(
+            engine.engine, engine.request.spec, source, Path("/work"), ENGINE, EXAMPLES
+        )
         shown = "\n".join(str(command).replace(folder, "/checkpoint") for command in made)
     return shown.replace(" --", " \\\n  --") + "\n"
 

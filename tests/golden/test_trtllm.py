@@ -12,9 +12,9 @@ import pytest
 from builders.engine_plan import RuntimePlan
 from builders.spec import LookaheadSpec, LoraSpec
 from builders.tensorrt_llm.backend_config import engine_config_text
-from builders.tensorrt_llm.build_commands import build_commands
+from builders.tensorrt_llm.build_commands import EXAMPLES
 from builders.tensorrt_llm.llm_api import model_yaml
-from tests.fakes.plans import engine_plan, llm_spec
+from tests.fakes.plans import build_commands, engine_plan, llm_spec
 
 FOLDER = Path(__file__).parent / "trtllm"
 
@@ -35,7 +35,14 @@ PLANS = {
 
 def commands(name: str, checkpoint: Path) -> str:
     made = build_commands(
-        *(PLANS[name], llm_spec(guided_decoding=True), checkpoint, Path("/work"), Path("/engine"))
+        *(
+            PLANS[name],
+            llm_spec(guided_decoding=True),
+            checkpoint,
+            Path("/work"),
+            Path("/engine"),
+            EXAMPLES,
+        )
     )
     text = "\n\n".join(f"# {command.what}\n{command}" for command in made)
     return text.replace(str(checkpoint), "/checkpoint").replace(" --", " \\\n  --") + "\n"

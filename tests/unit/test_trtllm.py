@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from builders.errors import BuildError
-from builders.external_commands import Command, check_programs
 from builders.gpu import GpuPrecision
 from builders.spec import LookaheadSpec, LoraSpec
-from builders.tensorrt_llm.build_commands import build_commands
+from builders.tensorrt_llm.build_commands import Command, check_programs
 from builders.tensorrt_llm.support import FAMILIES, RECIPES, has_paged_context
 from tests.fakes import trtllm
-from tests.fakes.plans import engine_plan, llm_spec
+from tests.fakes.plans import build_commands, engine_plan, llm_spec
 from tests.fakes.trtllm import build, conversion, quantization, tokenizer_info
 
 STAND_INS = Path(trtllm.__file__).parent
@@ -243,12 +242,3 @@ def test_paged_context_follows_the_cache():
     assert has_paged_context(engine_plan("fp8", kv_dtype="bf16"))
     assert not has_paged_context(engine_plan("int8-sq", kv_dtype="int8"))
     assert not has_paged_context(engine_plan("int8-sq", kv_dtype="fp8"))
-
-
-def test_calibration_data_can_be_local(tmp_path):
-    checkpoint = checkpoint_of(tmp_path / "hf")
-    data = tmp_path / "texts"
-    plan, paths = engine_plan(), (checkpoint, tmp_path / "w", tmp_path / "e", EXAMPLES)
-    quantize, _ = build_commands(plan, llm_spec(), *paths, calibration=data)
-    assert words_of(quantize, "calib_dataset") == str(data)
-    assert words_of(build_commands(plan, llm_spec(), *paths)[0], "calib_dataset") is None

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from triton_lint import rule_ids
@@ -37,7 +37,6 @@ class Model:
     """Whether the configuration was understood, faults or not: only then do other rules apply."""
     is_sound: bool = True
     """Whether it was read without a fault."""
-    python_sources: dict[str, PythonSource] = field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
