@@ -137,7 +137,7 @@ class Manifest:
         return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> "Manifest":
+    def from_json(cls, text: str | bytes) -> "Manifest":
         """Parse manifest.json; raises `ManifestError` for other fields or types."""
         try:
             fields: dict[str, Any] = json.loads(text)
@@ -165,7 +165,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise ManifestError(f"no {MANIFEST_FILE} in {folder}: run 'make build-engines'")
     try:
-        return Manifest.from_json(path.read_text(errors="replace", encoding="utf-8"))
+        return Manifest.from_json(path.read_bytes())
     except ManifestError as error:
         raise ManifestError(f"{path}: {error}") from error
 

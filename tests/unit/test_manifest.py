@@ -96,3 +96,11 @@ def test_missing_and_unpinned_files_are_refused(folder):
     for name in ("extra.bin", "tokenizer.json", "model.onnx"):
         with pytest.raises(ManifestError, match=f"no {name} in"):
             check_file(folder, manifest, name)
+
+
+def test_a_manifest_with_a_damaged_byte_is_refused(folder):
+    """Wherever it is: within a name it would still be JSON."""
+    path = folder / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b"embedder", b"emb\xffdder", 1))
+    with pytest.raises(ManifestError, match=r"manifest\.json: not a manifest of this .*0xff"):
+        read_manifest(folder)
