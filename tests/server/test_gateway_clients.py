@@ -1,5 +1,9 @@
 """Published clients of other APIs than OpenAI's chat, unchanged, against the gateway."""
 
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +11,7 @@ import pytest
 from builders.spec import ROOT
 from tests.server.conftest import Server, text
 from tests.server.gateway import Gateway
-from tests.server.test_published_clients import PROMPT, ask
+from tests.server.test_published_clients import PROMPT, PYTHON, ask
 
 NVIDIA_PYTHON = ROOT / ".venv-clients-nvidia/bin/python"
 """NVIDIA's packages need another LangChain than those in .venv-clients."""
@@ -121,3 +125,58 @@ def test_nvidia_s_langchain_and_haystack(
     assert langchain["usage"] == anthropic["plain"]["usage"][1]
     assert langchain["query"] == langchain["passages"] == haystack["query"] == embedding
     assert langchain["order"][0] == haystack["order"][0] == 1
+
+
+# --- docs/clients.md -------------------------------------------------------------------------
+
+NVIDIA_S = ("langchain_nvidia", "haystack", "rerankers")
+"""Packages of the environment `NVIDIA_PYTHON`."""
+
+
+def blocks(language: str) -> list[str]:
+    page = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+
+
+def run_together(python: Path, pasted: list[str], gateway: Gateway) -> None:
+    """Each block in a function of its own, in one process: imports take the longest."""
+    bodies = [block.replace("http://localhost:8080", gateway.url) for block in pasted]
+    script = "\n".join(f"exec({body!r}, {{}})" for body in bodies)
+    done = subprocess.run(
+        [python, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HAYSTACK_TELEMETRY_ENABLED": "False"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(done.stdout.splitlines()) >= len(pasted)
+
+
+def test_documented_lines_run(gateway: Gateway) -> None:
+    pasted = blocks("python")
+    assert {len(block.splitlines()) for block in pasted} == {3}
+    nvidia = [block for block in pasted if any(name in block for name in NVIDIA_S)]
+    others = [block for block in pasted if block not in nvidia]
+    assert len(nvidia) >= 3 <= len(others)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [
+            pool.submit(run_together, NVIDIA_PYTHON, nvidia, gateway),
+            pool.submit(run_together, PYTHON, others, gateway),
+        ]
+    for run in runs:
+        run.result()
+
+
+def test_documented_shell_lines_run(gateway: Gateway) -> None:
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    assert len(lines) >= 5
+    for line in lines:
+        pasted = line.replace("localhost:8080", gateway.url.removeprefix("http://"))
+        done = subprocess.run(
+            pasted, shell=True, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
+        assert '"error"' not in done.stdout

@@ -12,6 +12,7 @@ from httpx import Response
 from gateway.app import new_app
 from gateway.call import Call, Embedded, Event, Finished, Ranked, Text, Usage
 from gateway.errors import GatewayError, Limited, NotFound, Unavailable, UpstreamFailed
+from gateway.guards.settings import GuardSettings
 from gateway.settings import Settings
 
 Json = dict[str, Any]
@@ -98,6 +99,7 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/embed", {"inputs": "a", "truncation_direction": "Left"}, "truncation_direction"),
     ("/v1/responses", RESPONSES | {"previous_response_id": "resp_1"}, "previous_response_id"),
     ("/v1/responses", RESPONSES | {"store": True}, "store"),
+    ("/v1/moderations", {"input": []}, "input"),
     ("/v1/responses", RESPONSES | {"tools": [{"type": "web_search"}]}, "tools"),
     ("/v1/responses", RESPONSES | {"input": [{"type": "reasoning"}]}, "input.0"),
     ("/v1/responses", RESPONSES | {"input": []}, "input"),
@@ -222,3 +224,15 @@ def test_scores_and_embeddings_come_in_every_shape(model: Model) -> None:
     model.events = [Embedded((b"\0\0\x80?",), Usage(1))]
     assert model.client.post("/embed", json={"inputs": "a"}).json() == [[1.0]]
     assert model.client.post("/v2/embed", json=EMBED).json()["embeddings"] == {"float": [[1.0]]}
+
+
+def test_moderations_are_the_rules_here(model: Model) -> None:
+    refused = model.client.post("/v1/moderations", json={"input": "a"})
+    assert refused.status_code == 404
+    assert "[guards.rules]" in message_of(refused)
+    rules = GuardSettings(rules={"projects": "(?i)redwood", "numbers": "[0-9]"})
+    with TestClient(new_app(Settings(guards=rules))) as client:
+        found = client.post("/v1/moderations", json={"input": ["Redwood", "no"]}).json()["results"]
+    assert [result["flagged"] for result in found] == [True, False]
+    assert found[0]["categories"] == {"projects": True, "numbers": False}
+    assert found[0]["category_scores"] == {"projects": 1.0, "numbers": 0.0}

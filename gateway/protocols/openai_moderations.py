@@ -1,0 +1,60 @@
+"""OpenAI's `/v1/moderations`: which of the gateway's own rules a text breaks."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from gateway.errors import NotFound
+from gateway.guards.rules import Rule, broken_rules
+from gateway.protocols.exchange import document, json_body, service
+from gateway.protocols.reading import Part, StrictBody, part_text, read
+
+Json = dict[str, Any]
+
+router = APIRouter(tags=["OpenAI"])
+
+
+class ModerationsRequest(StrictBody):
+    """`input` is a text, texts, or the parts of one message; `model` changes nothing."""
+
+    input: str | list[str] | list[Part] = Field(min_length=1)
+    model: str | None = None
+
+
+def texts(request: ModerationsRequest) -> list[str]:
+    """What is judged, each alone; raises `BadRequest` for a part that is no text."""
+    given = [request.input] if isinstance(request.input, str) else request.input
+    return [
+        part_text(item, f"input.{index}") if isinstance(item, Part) else str(item)
+        for index, item in enumerate(given)
+    ]
+
+
+def response(request_id: str, rules: tuple[Rule, ...], judged: list[str]) -> Json:
+    """A rule is a category: broken (score 1) or not (0)."""
+    return {
+        "id": f"modr-{request_id}",
+        "model": "rules",
+        "results": [_result(rules, broken_rules(rules, text)) for text in judged],
+    }
+
+
+def _result(rules: tuple[Rule, ...], broken: list[str]) -> Json:
+    categories = {rule.name: rule.name in broken for rule in rules}
+    return {
+        "flagged": bool(broken),
+        "categories": categories,
+        "category_scores": {name: float(is_broken) for name, is_broken in categories.items()},
+        "category_applied_input_types": {name: ["text"] for name in categories},
+    }
+
+
+@router.post("/v1/moderations", openapi_extra=document(ModerationsRequest))
+async def moderations(request: Request) -> Json:
+    """Say which rules a text breaks."""
+    asked = read(ModerationsRequest, json_body(request))
+    rules = service(request).guards.rules
+    if not rules:
+        raise NotFound("moderations: this gateway has no rules; its [guards.rules] may set some")
+    return response(request.state.request_id, rules, texts(asked))
