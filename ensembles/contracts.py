@@ -48,11 +48,15 @@ def optional(name: str, dtype: DType, *dims: Dim) -> TensorSpec:
 INPUT_TYPE = optional("input_type", DType.STRING, 1)
 """What the texts are: `query`, `passage` or `text`, the default; some embedders want a prefix."""
 
+TRUNCATE = optional("truncate", DType.STRING, 1)
+"""What becomes of a text that is too long: `end`, the default, cuts it, `none` refuses it."""
+
 TOKENIZER = ModelContract(
     name="tokenizer",
     inputs=(
         optional("input_text", DType.STRING, "texts"),  # at least one; none may be blank
         INPUT_TYPE,
+        TRUNCATE,
         optional("query_text", DType.STRING, 1),  # instead: one question that must fit whole
     ),
     outputs=(
@@ -78,7 +82,11 @@ EMBEDDER = ModelContract(
 
 PAIR_TOKENIZER = ModelContract(
     name="pair_tokenizer",
-    inputs=(tensor("query", DType.STRING, 1), tensor("passages", DType.STRING, "passages")),
+    inputs=(
+        tensor("query", DType.STRING, 1),
+        tensor("passages", DType.STRING, "passages"),
+        TRUNCATE,
+    ),
     outputs=(
         tensor("input_ids", DType.INT64, "passages", "tokens"),  # padded with 0
         tensor("attention_mask", DType.INT64, "passages", "tokens"),  # 1 for a token

@@ -1,6 +1,6 @@
 """`embed`: texts to embeddings."""
 
-from ensembles.contracts import EMBEDDER, INPUT_TYPE, TOKENIZER, ModelContract, tensor
+from ensembles.contracts import EMBEDDER, INPUT_TYPE, TOKENIZER, TRUNCATE, ModelContract, tensor
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.tensors import DType
 
@@ -8,7 +8,7 @@ EMBED = EnsembleGraph(
     contract=ModelContract(
         name="embed",
         # `input_text`, its shape and the single output are LiteLLM's embedding contract.
-        inputs=(tensor("input_text", DType.STRING, "texts"), INPUT_TYPE),
+        inputs=(tensor("input_text", DType.STRING, "texts"), INPUT_TYPE, TRUNCATE),
         outputs=(tensor("embedding", DType.FP32, "texts", "dimension"),),
     ),
     steps=(Step(TOKENIZER), Step(EMBEDDER)),

@@ -7,7 +7,7 @@ import numpy as np
 from ensembles.manifest import TOKENIZER_FILE
 from python_backends.context import EngineFolder
 from python_backends.errors import RequestError
-from python_backends.tensors import Array
+from python_backends.tensors import Array, Tensors
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -51,6 +51,11 @@ def load_tokenizer(folder: EngineFolder) -> "Tokenizer":
     return tokenizer
 
 
+def vocabulary_size(folder: EngineFolder) -> int:
+    """One more than the highest token id of the checkpoint's tokenizer."""
+    return 1 + max(load_tokenizer(folder).get_vocab(with_added_tokens=True).values())
+
+
 def load_encoder_tokenizer(folder: EngineFolder) -> "Tokenizer":
     tokenizer = load_tokenizer(folder)
     tokenizer.enable_truncation(folder.manifest.max_tokens)
@@ -63,6 +68,27 @@ def padded(rows: "list[Encoding]", field: str, fill: int = 0) -> Array:
     for row, encoding in zip(array, rows, strict=True):
         row[: len(encoding)] = getattr(encoding, field)
     return array
+
+
+def keeps_whole(request: Tensors) -> bool:
+    """Whether `truncate` is none; raises `RequestError` where it is neither none nor end."""
+    truncate = request.text("truncate") if "truncate" in request else "end"
+    if truncate not in ("end", "none"):
+        raise RequestError(f"truncate: '{truncate[:20]}' given; possible are end, none")
+    return truncate == "none"
+
+
+def require_whole(name: str, rows: "list[Encoding]", cut: list[bool], tokens: int) -> None:
+    """Raises `RequestError` for the first row that was truncated, or whose text was `cut` before.
+
+    `tokens` is the longest row that is possible.
+    """
+    for index, (row, is_cut) in enumerate(zip(rows, cut, strict=True)):
+        if is_cut or row.overflowing:
+            raise RequestError(
+                f"{name}[{index}]: more than {tokens} tokens, and truncate is none; a shorter "
+                "text, or truncate end, is possible"
+            )
 
 
 def require_text(name: str, texts: list[str]) -> list[str]:

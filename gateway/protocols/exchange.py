@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.bounds import JSON
 from gateway.call import ANYBODY, Call, Caller, Event, Generate
 from gateway.call import Request as Wanted
-from gateway.errors import BadRequest, GatewayError, UpstreamFailed
+from gateway.errors import BadRequest, GatewayError, TooLarge, UpstreamFailed
 from gateway.service import Service
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -56,6 +56,7 @@ def caller(request: Request) -> Caller:
 
 
 def new_call(request: Request, wanted: Wanted) -> Call:
+    _check_messages(wanted, service(request).settings.bounds.messages)
     traceparent = request.headers.get("traceparent", "")
     return Call(
         wanted,
@@ -64,6 +65,12 @@ def new_call(request: Request, wanted: Wanted) -> Call:
         deadline=_deadline(request, wanted),
         traceparent=traceparent if TRACEPARENT.fullmatch(traceparent) else "",
     )
+
+
+def _check_messages(wanted: Wanted, most: int) -> None:
+    """Raises `TooLarge`."""
+    if isinstance(wanted, Generate) and len(wanted.messages) > most:
+        raise TooLarge(f"messages: {len(wanted.messages)} given; at most {most} are possible")
 
 
 def _deadline(request: Request, wanted: Wanted) -> float | None:

@@ -40,6 +40,7 @@ async def _embed_texts(
     triton: Connection, call: Call, request: Embed, portion: Sequence[str]
 ) -> tuple[list[bytes], int]:
     inputs = [texts("input_text", *portion), texts("input_type", request.input_type)]
+    inputs.append(texts("truncate", request.truncate))
     found, counted = await both(
         triton.infer(call, EMBED.contract.name, inputs, ["embedding"]),
         triton.infer(call, TOKENIZER.name, inputs, ["attention_mask"]),

@@ -17,7 +17,7 @@ async def rank(triton: Connection, call: Call, request: Rank) -> Ranked:
     tokens = 0
     for start in range(0, len(request.passages), ROWS):
         passages = texts("passages", *request.passages[start : start + ROWS])
-        inputs = [texts("query", request.query), passages]
+        inputs = [texts("query", request.query), passages, texts("truncate", request.truncate)]
         found, counted = await both(
             triton.infer(call, RERANK.contract.name, inputs, ["relevance"]),
             triton.infer(call, PAIR_TOKENIZER.name, inputs, ["attention_mask"]),

@@ -18,6 +18,7 @@ from python_backends.engines.load import load_encoder_engine
 from python_backends.errors import RequestError
 from python_backends.stage import Stage
 from python_backends.tensors import Array, Outputs, Tensors
+from python_backends.tokenization import vocabulary_size
 
 MIN_CACHED_TOKENS = 3
 """Rows of fewer tokens hold no text besides the two special tokens and are not cached. So the
@@ -86,7 +87,7 @@ class EncoderStage(Stage):
         If the engine fails on them, each request is computed alone, so that a request that breaks
         the engine does not fail the others.
         """
-        errors = [self._shape_error(request) for request in batch]
+        errors = [self._error(request) for request in batch]
         valid = [request for request, error in zip(batch, errors, strict=True) if error is None]
         try:
             results = iter(self._encode(valid) if valid else ())
@@ -108,7 +109,7 @@ class EncoderStage(Stage):
             return {self._output: rows}
         return RuntimeError(f"the engine gave NaN or infinity in {rows.shape[0]} rows or fewer")
 
-    def _shape_error(self, request: Tensors) -> RequestError | None:
+    def _error(self, request: Tensors) -> RequestError | None:
         """Triton does not check that the inputs have one shape and a possible length."""
         shapes = {name: list(request.array(name).shape) for name in self._inputs}
         rows, tokens = next(iter(shapes.values()))
@@ -162,9 +163,27 @@ class EncoderStage(Stage):
 
 
 class EmbedderStage(EncoderStage):
-    """`embedder`: one normalised vector per row."""
+    """`embedder`: one normalised vector per row.
+
+    Clients may call it with token ids of their own, and engines give a vector for any number.
+    """
 
     contract = EMBEDDER
+
+    def __init__(self, context: StageContext) -> None:
+        super().__init__(context)
+        self._vocabulary = vocabulary_size(context.engine_folder())
+
+    def _error(self, request: Tensors) -> RequestError | None:
+        if error := super()._error(request):
+            return error
+        ids = request.array("input_ids")
+        for found in (int(ids.min()), int(ids.max())):
+            if not 0 <= found < self._vocabulary:
+                return RequestError(
+                    f"input_ids: token {found} given; from 0 to {self._vocabulary - 1} are possible"
+                )
+        return None
 
 
 class RerankerStage(EncoderStage):

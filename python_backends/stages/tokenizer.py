@@ -8,11 +8,13 @@ from python_backends.errors import RequestError
 from python_backends.stage import Stage
 from python_backends.tensors import Outputs, Tensors
 from python_backends.tokenization import (
+    keeps_whole,
     load_encoder_tokenizer,
     most_characters,
     padded,
     require_question,
     require_text,
+    require_whole,
 )
 
 
@@ -28,6 +30,7 @@ class TokenizerStage(Stage):
         folder = context.engine_folder()
         self._tokenizer = load_encoder_tokenizer(folder)
         self._prefixes: dict[str, str] = asdict(folder.manifest.prefixes)
+        self._max_tokens = folder.manifest.max_tokens
         self._most_characters = most_characters(folder.manifest.max_tokens)
         self._max_texts = context.integer("max_texts")
         self._max_question_tokens = context.integer("max_question_tokens")
@@ -37,6 +40,9 @@ class TokenizerStage(Stage):
             raise RequestError("input_text, query_text: exactly one of them is needed")
         texts = self._query(request) if "query_text" in request else self._texts(request)
         rows = self._tokenizer.encode_batch(texts)
+        if keeps_whole(request) and "input_text" in request:
+            cut = [len(text) > self._most_characters for text in request.texts("input_text")]
+            require_whole("input_text", rows, cut, self._max_tokens)
         return {
             "input_ids": padded(rows, "ids"),
             "attention_mask": padded(rows, "attention_mask"),

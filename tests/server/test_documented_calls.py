@@ -3,35 +3,40 @@
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from builders.spec import ROOT
 from tests.server.conftest import Server
+from tests.server.gateway import Gateway
 
 PAGES = ("README.md", "docs/run.md")
+GATEWAY_PAGES = (*PAGES, "docs/gateway.md")
+"""The Python of the last one needs OpenAI's package: tests/server/test_gateway.py has it."""
 
 
-def blocks(language: str) -> list[tuple[str, str]]:
+def blocks(language: str, pages: Sequence[str] = PAGES) -> list[tuple[str, str]]:
     found = []
-    for page in PAGES:
+    for page in pages:
         text = (ROOT / page).read_text()
         for index, block in enumerate(re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)):
             found.append((f"{page}-{language}-{index}", block))
     return found
 
 
-def at(server: Server, block: str) -> str:
-    """The block with this server's ports for the default ones."""
+def at(server: Server, block: str, gateway: str = "") -> str:
+    """The block with this server's ports, and this gateway's address, for the default ones."""
     http, grpc = str(server.ports.http), str(server.ports.grpc)
+    block = re.sub(r"\blocalhost:8080\b", gateway, block)
     return re.sub(r":8000\b", f":{http}", re.sub(r":8001\b", f":{grpc}", block))
 
 
 PYTHON = blocks("python")
 SHELL = [
     (f"{name}-{number}", line)
-    for name, block in blocks("bash")
+    for name, block in blocks("bash", GATEWAY_PAGES)
     for number, line in enumerate(block.splitlines())
     if line.startswith(("curl", ".venv/bin/python -m triton_rag")) and "REQUEST_ID" not in line
 ]
@@ -49,11 +54,11 @@ def test_python_blocks_run(server: Server, block: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [line for _, line in SHELL], ids=[n for n, _ in SHELL])
-def test_shell_lines_run(server: Server, line: str) -> None:
+def test_shell_lines_run(server: Server, gateway: Gateway, line: str) -> None:
     if "triton_rag" in line:
         line += f" --url 127.0.0.1:{server.ports.grpc}"
     done = subprocess.run(
-        at(server, line),
+        at(server, line, gateway.url),
         shell=True,
         cwd=ROOT,
         capture_output=True,

@@ -22,6 +22,9 @@ from python_backends.tensors import Tensors
 from tests.fakes import folders
 from tests.fakes.serving import FakeMeter, SumEncoder, context
 
+WORDS = folders.word_level(f"word{n}" for n in range(2000))
+"""More tokens than the tests use."""
+
 
 @given(
     lengths=st.lists(st.integers(1, 1200), min_size=1, max_size=120),
@@ -48,7 +51,7 @@ def test_packing_is_read_from_the_placement():
 
 
 def test_a_stage_packs_rows_as_its_placement_says(engine, tmp_path):
-    path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
+    path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40)
     stage = EmbedderStage(context(path, cached_rows=0, max_compute_rows=2, length_step=16))
     stage.answer(rows(*[[n] * 10 for n in range(1, 6)]))
     assert engine.shapes == [(2, 16), (2, 16), (1, 16)]
@@ -74,7 +77,7 @@ def engine(monkeypatch):
 
 @pytest.fixture
 def stage(engine, tmp_path):
-    path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
+    path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40)
     return EmbedderStage(context(path, cached_rows=0))
 
 
@@ -136,7 +139,7 @@ def test_the_reranker_passes_on_token_type_ids(engine, tmp_path, monkeypatch):
     monkeypatch.setattr(
         engine, "encode", lambda batches: seen.update(*batches) or [np.ones((1, 1), np.float32)]
     )
-    path = folders.make_folder(tmp_path / "cpu", folders.word_level([]))
+    path = folders.make_folder(tmp_path / "cpu", WORDS)
     request = rows([1, 2, 3])
     types = {"token_type_ids": np.array([[0, 1, 1]])}
     answer = RerankerStage(context(path, cached_rows=0)).run(
@@ -151,7 +154,7 @@ def test_the_inputs_are_those_of_the_contract(stage):
 
 
 def test_rows_of_each_compute_batch_are_counted(engine, tmp_path):
-    path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
+    path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40)
     meter = FakeMeter()
     EmbedderStage(context(path, cached_rows=8, meter=meter)).run(
         [rows([1], [2], [3] * 30), rows([4])]
@@ -160,7 +163,7 @@ def test_rows_of_each_compute_batch_are_counted(engine, tmp_path):
 
 
 def test_rows_seen_before_are_not_computed_again(engine, tmp_path):
-    path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
+    path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40)
     meter = FakeMeter()
     stage = EmbedderStage(context(path, cached_rows=8, meter=meter))
     first = stage.run([rows([1, 2, 3], [4, 5, 6, 7])])[0]["embedding"]
@@ -171,7 +174,7 @@ def test_rows_seen_before_are_not_computed_again(engine, tmp_path):
 
 
 def test_the_mask_is_part_of_a_rows_cache_key(engine, tmp_path):
-    path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
+    path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40)
     stage = EmbedderStage(context(path, cached_rows=8))
     ids = np.array([[1, 2, 3, 4]])
     for mask, total in (([1, 1, 1, 1], 10), ([1, 0, 1, 1], 8)):
@@ -180,7 +183,7 @@ def test_the_mask_is_part_of_a_rows_cache_key(engine, tmp_path):
 
 
 def test_the_canary_of_one_token_always_reaches_the_engine(engine, tmp_path):
-    path = folders.make_folder(tmp_path / "cpu", folders.word_level([]), max_tokens=40)
+    path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40)
     stage = EmbedderStage(context(path, cached_rows=8))
     for _ in range(2):
         stage.run([rows([1])])
@@ -208,3 +211,10 @@ def test_nan_is_an_error_and_not_an_answer(stage, engine, monkeypatch):
     assert isinstance(bad, RuntimeError)
     assert "NaN" in str(bad)
     np.testing.assert_array_equal(good["embedding"], [[1, 1]])
+
+
+@pytest.mark.parametrize("token", [-1, 2004, 2**40])
+def test_a_token_beyond_the_vocabulary_is_refused(stage, engine, token):
+    good, bad = stage.run([rows([1, 2003]), rows([1, token])])
+    assert "embedding" in good
+    assert f"token {token} given; from 0 to 2003 are possible" in str(bad)

@@ -123,6 +123,17 @@ def test_an_unknown_input_type_is_refused_with_those_that_exist(folder):
         )
 
 
+@pytest.mark.parametrize("long", ["a " * 40, "a" * 200_000])
+def test_a_long_text_is_refused_where_none_may_be_cut(folder, long):
+    stage = TokenizerStage(context(folder, **LIMITS))
+    kept = stage.answer(tensors(input_text=["a", "b"], truncate="none"))
+    assert len(kept["input_ids"]) == 2
+    with pytest.raises(RequestError, match=r"input_text\[1\]: more than \d+ tokens"):
+        stage.answer(tensors(input_text=["a", long], truncate="none"))
+    with pytest.raises(RequestError, match="truncate: 'start' given; possible are end, none"):
+        stage.answer(tensors(input_text=["a"], truncate="start"))
+
+
 def test_only_the_beginning_of_a_long_text_is_tokenized(folder):
     stage = TokenizerStage(context(folder, **LIMITS))
     long = stage.answer(tensors(input_text="a " * 2_000_000))
