@@ -53,7 +53,8 @@ def load_tokenizer(folder: EngineFolder) -> "Tokenizer":
 
 def vocabulary_size(folder: EngineFolder) -> int:
     """One more than the highest token id of the checkpoint's tokenizer."""
-    return 1 + max(load_tokenizer(folder).get_vocab(with_added_tokens=True).values())
+    vocabulary: dict[str, int] = load_tokenizer(folder).get_vocab()
+    return 1 + max(vocabulary.values())
 
 
 def load_encoder_tokenizer(folder: EngineFolder) -> "Tokenizer":

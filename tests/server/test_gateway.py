@@ -110,3 +110,25 @@ def test_rag_streams_what_it_answers_at_once(gateway: Gateway) -> None:
     assert "".join(event.get("text", "") for event in events) == whole["answer"]
     assert events[-1]["citations"] == whole["citations"] == [1]
     assert whole["sources"][0]["id"] == events[0]["sources"][0]["id"] == "v"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/v1/embeddings", {"model": "embed", "input": [[101, 10**6]]}, "token 1000000 given"),
+        ("/v1/embeddings", {"model": "embed", "input": ["b " * 300], "truncate": "NONE"}, "[0]"),
+        ("/v1/embeddings", {"model": "embed", "input": "a", "dimensions": 9999}, "has 384"),
+        ("/v1/chat/completions", {"model": "llm", "messages": 2049 * MESSAGES}, "at most 2048"),
+    ],
+)
+def test_what_the_models_can_not_take_is_refused(
+    gateway: Gateway, path: str, body: dict[str, Any], said: str
+) -> None:
+    found = gateway.post(path, body)
+    assert found.status_code in (400, 413)
+    assert said in found.json()["error"]["message"]
+
+
+def test_a_long_text_is_cut_where_nothing_else_is_said(gateway: Gateway) -> None:
+    found = gateway.post("/v1/embeddings", {"model": "embed", "input": "b " * 300})
+    assert found.json()["usage"]["prompt_tokens"] == 256

@@ -190,10 +190,8 @@ def test_a_stream_may_not_carry_tensors_of_earlier_steps():
 
 def test_unknown_names_in_maps_list_what_exists():
     found = faults(EMBED, steps=with_step(EMBED, 0, inputs={"txt": "x"}))
-    assert (
-        "step 1 (tokenizer): no input 'txt'; it has input_text, input_type, truncate, query_text"
-        in found
-    )
+    inputs = "input_text, input_type, truncate, query_text"
+    assert f"step 1 (tokenizer): no input 'txt'; it has {inputs}" in found
     found = faults(EMBED, steps=with_step(EMBED, 0, outputs={"ids": "x"}))
     assert "step 1 (tokenizer): no output 'ids'; it has input_ids, attention_mask" in found
 
