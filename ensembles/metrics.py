@@ -51,8 +51,8 @@ def _counter(name: str, what: str, *labels: str) -> Metric:
     return Metric(name, Kind.COUNTER, what, labels)
 
 
-def _gauge(name: str, what: str) -> Metric:
-    return Metric(name, Kind.GAUGE, what)
+def _gauge(name: str, what: str, *labels: str) -> Metric:
+    return Metric(name, Kind.GAUGE, what, labels)
 
 
 def _histogram(name: str, bounds: tuple[float, ...], what: str, *labels: str) -> Metric:
@@ -168,6 +168,12 @@ GATEWAY_TIME_TO_FIRST_TOKEN = _histogram(
 GATEWAY_TOKENS = _counter(
     "gateway_tokens_total", "Tokens of calls by type: input, cached and output", "model", "type"
 )
+GATEWAY_WAITING = _gauge(
+    "gateway_calls_waiting", "Calls in the fair queue, of kind generating or encoding", "kind"
+)
+GATEWAY_RUNNING = _gauge(
+    "gateway_calls_running", "Calls that were let to Triton, of kind generating or encoding", "kind"
+)
 GATEWAY_CACHE_LOOKUPS = _counter(
     "gateway_cache_lookups_total",
     "Answers looked up in the cache, by result: hit or miss",
@@ -185,6 +191,7 @@ GATEWAY_MODELS_PAGE = _gauge(
 GATEWAY_METRICS = (
     *(GATEWAY_REQUESTS, GATEWAY_DURATION, GATEWAY_OPEN),
     *(GATEWAY_CALLS, GATEWAY_TIME_TO_FIRST_TOKEN, GATEWAY_TOKENS),
+    *(GATEWAY_WAITING, GATEWAY_RUNNING),
     *(GATEWAY_CACHE_LOOKUPS, GATEWAY_REDACTIONS, GATEWAY_MODELS_PAGE),
 )
 """The gateway's own metrics; they have the labels that they name and no others."""

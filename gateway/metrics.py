@@ -1,8 +1,9 @@
 """The gateway's own metrics, on one page with the models'."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import prometheus_client as prometheus
@@ -15,11 +16,14 @@ from ensembles.metrics import (
     GATEWAY_OPEN,
     GATEWAY_REDACTIONS,
     GATEWAY_REQUESTS,
+    GATEWAY_RUNNING,
     GATEWAY_TIME_TO_FIRST_TOKEN,
     GATEWAY_TOKENS,
+    GATEWAY_WAITING,
     Kind,
     Metric,
 )
+from gateway.access.admission import Admission
 from gateway.call import Call, Embedded, Event, Finished, Handler, Ranked, Text, Usage
 from gateway.errors import GatewayError
 from gateway.upstream.models import Catalogue
@@ -46,6 +50,13 @@ class Metrics:
         self._lookups = self._new(GATEWAY_CACHE_LOOKUPS)
         self._redactions = self._new(GATEWAY_REDACTIONS)
         self._models_page_up = self._new(GATEWAY_MODELS_PAGE)
+
+    def watch(self, rooms: Mapping[str, Admission]) -> None:
+        """Shows what waits and runs in each room, whenever the page is read."""
+        waiting, running = self._new(GATEWAY_WAITING), self._new(GATEWAY_RUNNING)
+        for kind, room in rooms.items():
+            waiting.labels(kind).set_function(partial(getattr, room.queue, "waiting"))
+            running.labels(kind).set_function(partial(getattr, room.queue, "running"))
 
     def page(self, of_models: bytes) -> bytes:
         """In Prometheus' text format, after the page of the models, which may be empty."""

@@ -41,6 +41,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     ):
         catalogue = Catalogue(triton, settings.models.aliases)
         metrics = Metrics()
+        metrics.watch({"generating": access.generating, "encoding": access.encoding})
         handler = access.fair(upstream(triton, catalogue))
         # Inside the limits: who may use a model, and how much of it, holds for kept answers too.
         handler = access.limited(cache.around(handler, metrics.count_lookup))

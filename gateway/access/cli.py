@@ -61,7 +61,12 @@ def keys() -> None:
 @click.option("--name", default="", help="What the key is for.")
 @click.option("--tier", default=DEFAULT_TIER, show_default=True, help="A tier of the settings.")
 @click.option("--model", "models", multiple=True, help="A model, or a pattern. [default: all]")
-@click.option("--route", "routes", multiple=True, help="A path, or a pattern. [default: all]")
+@click.option(
+    "--route",
+    "routes",
+    multiple=True,
+    help="A path, or a pattern. [default: all but Triton's own, /v2/*]",
+)
 @click.option("--expires-in", type=Duration(), help="How long it counts, as 90d. [default: ever]")
 @click.option("--requests-per-minute", type=click.IntRange(1))
 @click.option("--tokens-per-minute", type=click.IntRange(1))

@@ -6,6 +6,7 @@ hashes protect what people choose, and nobody can try 2^256 secrets. The id find
 
 import hashlib
 import hmac
+import re
 import secrets
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -16,6 +17,10 @@ from gateway.access.tiers import DEFAULT_TIER, Limits
 
 _NO_HASH = "0" * 64
 """Compared when the key is unknown, so that this takes as long as a wrong secret."""
+
+
+_HANDED_ON = re.compile(r"/v2(/models(/(?P<model>[^/]*).*)?|/repository/.*)?", re.DOTALL)
+"""The paths of Triton's own protocol."""
 
 
 class _Stored(BaseModel):
@@ -61,7 +66,16 @@ class Key(_Stored):
         return any(fnmatchcase(model, pattern) for pattern in self.models)
 
     def allows_route(self, path: str) -> bool:
-        return any(fnmatchcase(path, pattern) for pattern in self.routes)
+        """Whether it may use a path; Triton's own only by a pattern that begins with /v2.
+
+        What is asked there is handed on, and counts for no limit.
+        """
+        if (handed_on := _HANDED_ON.fullmatch(path)) is None:
+            return any(fnmatchcase(path, pattern) for pattern in self.routes)
+        model = handed_on["model"]
+        patterns = [pattern for pattern in self.routes if pattern.startswith("/v2")]
+        is_open = any(fnmatchcase(path, pattern) for pattern in patterns)
+        return is_open and (not model or self.allows_model(model))
 
 
 def hash_secret(secret: str) -> str:

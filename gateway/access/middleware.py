@@ -5,7 +5,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.access.access import Access
 
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/docs", "/openapi.json"})
+OPEN_PATHS = frozenset(
+    {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"}
+)
 """What load balancers and readers ask without a key."""
 
 

@@ -145,7 +145,8 @@ def test_a_key_sees_and_asks_its_models_on_its_routes_only(access: Access) -> No
     refusal = access.ask(headers)
     assert (refusal.status_code, refusal.json()["error"]["param"]) == (403, "model")
     other = access.gateways[0].client.post("/v1/embeddings", json={}, headers=headers)
-    assert other.status_code == 403
+    handed_on = access.gateways[0].client.get("/v2/models/rag/ready", headers=access.key())
+    assert (other.status_code, handed_on.status_code) == (403, 403)
 
 
 def test_requests_per_minute_are_shared_and_told_as_openai_does(access: Access) -> None:
@@ -173,6 +174,9 @@ def test_one_stream_at_a_time_until_it_is_left(access: Access) -> None:
         other = access.gateways[1].client.post(CHAT, json=body(), headers=headers)
         assert other.status_code == 429
         assert "1 generations at a time" in other.json()["error"]["message"]
+        page = client.get("/metrics", headers=headers).text
+        assert 'gateway_calls_running{kind="generating"} 1.0' in page
+        assert 'gateway_calls_waiting{kind="generating"} 0.0' in page
     assert eventually(lambda: access.ask(headers).status_code == 200)
     too_long = access.ask(headers, max_tokens=LONG + 1)
     assert (too_long.status_code, too_long.json()["error"]["param"]) == (400, "max_tokens")

@@ -148,6 +148,27 @@ def test_two_keys_of_one_id_are_a_fault(tmp_path: Path) -> None:
         read_keys(path)
 
 
+@pytest.mark.parametrize(
+    ("routes", "path", "is_allowed"),
+    [
+        (("*",), "/v1/embeddings", True),
+        (("*",), "/v2/rerank", True),  # Cohere's
+        (("*",), "/v2/models/embed/infer", False),
+        (("*",), "/v2", False),
+        (("*",), "/v2/repository/index", False),
+        (("*", "/v2*"), "/v2/models/embed/infer", True),
+        (("*", "/v2*"), "/v2/models/llm/generate_stream", False),
+        (("*", "/v2*"), "/v2/models/llm/versions/1/generate", False),
+        (("*", "/v2*"), "/v2/repository/index", True),
+    ],
+)
+def test_tritons_own_routes_must_be_named_and_keep_the_models(
+    routes: tuple[str, ...], path: str, is_allowed: bool
+) -> None:
+    key, _ = new_key(routes=routes, models=("embed", "rerank"))
+    assert key.allows_route(path) == is_allowed
+
+
 def test_models_are_allowed_by_pattern() -> None:
     key, _ = new_key(models=("rag*", "embed"))
     assert [key.allows_model(name) for name in ("rag", "rag_cancellable", "embed", "llm")] == [
