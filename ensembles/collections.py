@@ -4,7 +4,13 @@
 the embedder that made its embeddings (`Manifest.embedding_space`): both models refuse another.
 """
 
-from ensembles.contracts import CANDIDATE_PLACES, ModelContract, optional, tensor
+from ensembles.contracts import (
+    CANDIDATE_PLACES,
+    CANDIDATE_SENTENCES,
+    ModelContract,
+    optional,
+    tensor,
+)
 from ensembles.tensors import DType
 
 OPERATIONS = ("create", "upsert", "remove", "delete", "list", "describe", "documents")
@@ -54,7 +60,8 @@ VECTOR_SEARCH = ModelContract(
         tensor("candidates", DType.STRING, "candidates"),  # best first
         tensor("candidate_document", DType.INT32, "candidates"),  # equal for one document, from 0
         tensor("candidate_similarity", DType.FP32, "candidates"),  # cosine, -1 to 1
-        tensor("candidate_score", DType.FP32, "candidates"),  # of similarity and words, 0 to 2
+        tensor("candidate_words", DType.FP32, "candidates"),  # BM25, scaled: 0 to 1
+        *CANDIDATE_SENTENCES,
         *CANDIDATE_PLACES,
     ),
 )

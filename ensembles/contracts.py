@@ -123,6 +123,13 @@ PASSAGE_SPLITTER = ModelContract(
 )
 """Cuts documents into passages, long documents after sentences."""
 
+CANDIDATE_SENTENCES = (
+    tensor("sentences", DType.STRING, "sentences"),  # of all candidates, in order
+    tensor("sentence_type", DType.STRING, 1),  # "passage", the tokenizer's `input_type`
+    tensor("sentence_candidate", DType.INT32, "sentences"),  # index of each one's candidate
+)
+"""Candidates taken apart: one sentence may answer in a passage about other things."""
+
 PASSAGE_SELECTOR = ModelContract(
     name="passage_selector",
     inputs=(
@@ -137,15 +144,17 @@ PASSAGE_SELECTOR = ModelContract(
         tensor("candidates", DType.STRING, "candidates"),  # best first
         tensor("candidate_document", DType.INT32, "candidates"),  # index of the document
         tensor("candidate_similarity", DType.FP32, "candidates"),  # cosine, -1 to 1
-        tensor("candidate_score", DType.FP32, "candidates"),  # of similarity and words, 0 to 2
+        tensor("candidate_words", DType.FP32, "candidates"),  # BM25, scaled: 0 to 1
+        *CANDIDATE_SENTENCES,
     ),
 )
-"""Chooses candidates for the reranker by similarity and words, which count the same."""
+"""Chooses candidates by similarity and words, which count the same, and takes them apart."""
 
 SOURCES = (
     tensor("sources", DType.STRING, "sources"),  # text of the passage
     tensor("source_document", DType.INT32, "sources"),  # index of its document in the request
-    tensor("source_similarity", DType.FP32, "sources"),  # cosine with the question, -1 to 1
+    # Mean of two cosines with the question: the passage's and its most similar sentence's.
+    tensor("source_similarity", DType.FP32, "sources"),
     tensor("source_relevance", DType.FP32, "sources"),  # the reranker's logit
 )
 """Passages for an answer, best first by similarity, words and relevance together."""
@@ -173,7 +182,10 @@ SOURCE_RANKER = ModelContract(
         tensor("candidates", DType.STRING, "candidates"),
         tensor("candidate_document", DType.INT32, "candidates"),
         tensor("candidate_similarity", DType.FP32, "candidates"),
-        tensor("candidate_score", DType.FP32, "candidates"),
+        tensor("candidate_words", DType.FP32, "candidates"),
+        tensor("query_embedding", DType.FP32, 1, "dimension"),
+        tensor("sentence_embedding", DType.FP32, "sentences", "dimension"),
+        tensor("sentence_candidate", DType.INT32, "sentences"),
         tensor("relevance", DType.FP32, "candidates", 1),
         optional("num_sources", DType.INT32, 1),  # at least 1; default from the placement
         *(replace(spec, optional=True) for spec in CANDIDATE_PLACES),

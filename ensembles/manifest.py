@@ -45,8 +45,9 @@ class AnswerPolicy:
 
     `cite`: the `model` writes `[n]` itself, or `attribution`: the source of each sentence is found
     by the words that they share. `ungrounded`: what a client gets when less than `min_grounded` of
-    the first sentence's new words stand in a source, or no source is as similar to the question as
-    `min_similarity`: the `answer` as it is, the `refusal` with a `quote`, or to `refuse`.
+    the first sentence's new words stand in a source: the `answer` as it is, a `quote` of
+    `quote_sentences` sentences from the best source, or the `refusal` (`refuse`). Unless it is
+    `answer`, a question is refused if no source is as similar to it as `min_similarity`.
     """
 
     cite: str = "model"
@@ -54,6 +55,7 @@ class AnswerPolicy:
     min_grounded: float = 0.0
     min_similarity: float = -1.0
     ungrounded: str = "answer"
+    quote_sentences: int = 3
     refusal: str = "The documents do not answer this question."
 
     @property

@@ -30,6 +30,20 @@ PAIRS = {
     "token_type_ids": "pair_types",
 }
 
+SENTENCE_STEPS = (
+    Step(
+        TOKENIZER,
+        inputs={"input_text": "sentences", "input_type": "sentence_type"},
+        outputs={"input_ids": "sentence_ids", "attention_mask": "sentence_mask"},
+    ),
+    Step(
+        EMBEDDER,
+        inputs={"input_ids": "sentence_ids", "attention_mask": "sentence_mask"},
+        outputs={"embedding": "sentence_embedding"},
+    ),
+)
+"""The candidates' sentences to embeddings."""
+
 RETRIEVAL_STEPS = (
     Step(PASSAGE_SPLITTER),
     Step(
@@ -53,6 +67,7 @@ RETRIEVAL_STEPS = (
         outputs={"embedding": "passage_embedding"},
     ),
     Step(PASSAGE_SELECTOR),
+    *SENTENCE_STEPS,
     Step(PAIR_TOKENIZER, inputs={"passages": "candidates"}, outputs=PAIRS),
     Step(RERANKER, inputs=PAIRS),
     Step(SOURCE_RANKER, outputs=NO_PLACES),

@@ -27,7 +27,7 @@ from ensembles.contracts import (
     tensor,
 )
 from ensembles.graph import EnsembleGraph, Step
-from ensembles.retrieve import PAIRS
+from ensembles.retrieve import PAIRS, SENTENCE_STEPS
 from ensembles.tensors import DType
 
 SEARCH_INPUTS = (
@@ -42,6 +42,7 @@ SEARCH_STEPS = (
     Step(TOKENIZER, inputs={"query_text": "question"}),
     Step(EMBEDDER, outputs={"embedding": "query_embedding"}),
     Step(VECTOR_SEARCH, inputs={"query": "question"}),
+    *SENTENCE_STEPS,
     Step(PAIR_TOKENIZER, inputs={"query": "question", "passages": "candidates"}, outputs=PAIRS),
     Step(RERANKER, inputs=PAIRS),
     # Optional for `source_ranker`; named here, they are required.

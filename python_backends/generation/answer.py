@@ -6,11 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from ensembles.manifest import AnswerPolicy
-from python_backends.generation.grounding import Evidence, Support, first_sentence_end, sentences
+from python_backends.generation.grounding import (
+    Evidence,
+    Support,
+    first_sentence_end,
+    written_sentences,
+)
+from python_backends.sentences import one_line
 from python_backends.tensors import Array, Outputs
 
 UNGROUNDED = "ungrounded"
-"""`finish_reason` of an answer that the policy has replaced."""
+"""`finish_reason` of an answer that the policy has refused."""
 
 _CITATION = re.compile(r"\[(\d{1,4})\]")
 
@@ -51,9 +57,9 @@ class GroundedAnswer(PlainAnswer):
         self._evidence = Evidence(sources, question)
         self.is_checked = self._holds = is_checked and policy.checks_first_sentence
         self._text = ""
-        """What the model wrote, up to where it was cut."""
-        self._refusal = ""
-        """What replaces it, not sent yet."""
+        """What the model wrote, up to where it was cut, or the quote instead of it."""
+        self._replacement = ""
+        """What is sent instead, not sent yet."""
         is_unlike = policy.ungrounded != "answer" and similarity < policy.min_similarity
         if is_checked and is_unlike:
             self._refuse()
@@ -69,12 +75,14 @@ class GroundedAnswer(PlainAnswer):
 
     def flush(self) -> str:
         text = self._decide(len(self._text)) if self._holds else ""
-        text, self._refusal = text + self._refusal, ""
+        text, self._replacement = text + self._replacement, ""
         return text
 
     def outputs(self) -> Outputs:
         """The tensors of `ensembles.contracts.EVIDENCE`."""
-        found = [(s, self._evidence.support(s)) for s in sentences(_CITATION.sub("", self._text))]
+        found = [
+            (s, self._evidence.support(s)) for s in written_sentences(_CITATION.sub("", self._text))
+        ]
         supported = [(s, support) for s, support in found if support]
         shares = [support.share for _, support in supported]
         quoted = [] if self.reason == UNGROUNDED else self._quoted(supported)
@@ -93,22 +101,32 @@ class GroundedAnswer(PlainAnswer):
         if self._policy.first_sentence_only:
             self._text, rest = sentence, ""
         if not self._is_supported(sentence):
-            self._refuse()
+            self._replace()
             return ""
         if self._policy.first_sentence_only:
             self.reason = "stop"
         return sentence + rest
 
+    def _replace(self) -> None:
+        if self._policy.ungrounded != "quote" or not self._sources:
+            self._refuse()
+            return
+        quote = one_line(self._evidence.closest_quote(1, self._policy.quote_sentences))
+        self._text, self._replacement = f"{quote} [1]", f"“{quote}” [1]"
+        self.reason = "stop"
+
     def _refuse(self) -> None:
         self._holds, self.reason = False, UNGROUNDED
-        self._refusal = self._policy.refusal
-        if self._policy.ungrounded == "quote" and self._sources:
-            self._refusal += f"\n“{self._evidence.closest_quote(1)}” [1]"
+        self._replacement = self._policy.refusal
 
     def _is_supported(self, sentence: str) -> bool:
+        policy = self._policy
+        if policy.ungrounded == "answer":
+            return True
         support = self._evidence.support(_CITATION.sub("", sentence))
-        is_low = support is None or support.share < self._policy.min_grounded
-        return self._policy.ungrounded == "answer" or not is_low
+        if support is None or (support.is_echo and policy.ungrounded == "quote"):
+            return False
+        return support.share >= policy.min_grounded
 
     def _quoted(self, supported: list[tuple[str, Support]]) -> list[tuple[str, Support]]:
         least = self._policy.min_grounded
@@ -119,7 +137,7 @@ class GroundedAnswer(PlainAnswer):
     def _citations(self, attributed: Sequence[int]) -> Array:
         """Numbers of sources in order, each once: the model's own `[n]`, or the attributed ones."""
         if self.reason == UNGROUNDED:
-            numbers = [1] if self._policy.ungrounded == "quote" and self._sources else []
+            numbers: list[int] = []
         elif self._policy.cite == "attribution":
             numbers = list(attributed)
         else:

@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from python_backends.sentences import sentence_spans
+
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])|(?<![:：\s])\s*\n\s*")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
@@ -25,8 +27,8 @@ _FUNCTION_WORDS = frozenset(_ENGLISH_FUNCTION_WORDS.split())
 Words = frozenset[str]
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences and lines of a text, without the blanks between them."""
+def written_sentences(text: str) -> list[str]:
+    """The sentences and lines that a model wrote, without the blanks between them."""
     return [piece for part in _SENTENCE_END.split(text) if (piece := part.strip())]
 
 
@@ -66,6 +68,8 @@ class Support:
     """Share of the sentence's new words that the source has, 0 to 1; 0 if a number is missing."""
     quote: str
     """The sentence of the source with most of the words."""
+    is_echo: bool
+    """Whether the sentence has no word that the question has not."""
 
 
 class Evidence:
@@ -82,14 +86,25 @@ class Evidence:
         if not said or not self._sources:
             return None
         # A sentence that only repeats the question is judged by all its words.
-        new = said - self._asked or said
+        new = said - self._asked
+        is_echo = not new
+        new = new or said
         shares = [self._share(new, known) for known in self._source_words]
         best = max(range(len(shares)), key=lambda i: (shares[i], len(said & self._source_words[i])))
-        return Support(best + 1, shares[best], self._quote(best, new, said))
+        return Support(best + 1, shares[best], self._quote(best, new, said), is_echo)
 
-    def closest_quote(self, source: int) -> str:
-        """The sentence of source number `source` with most of the question's words."""
-        return self._quote(source - 1, self._asked, self._asked)
+    def closest_quote(self, source: int, count: int) -> str:
+        """`count` neighbouring sentences of source number `source`.
+
+        They begin with the one that has most of the question's words: what it says is often told
+        by the next ones. Earlier ones fill up at the source's end.
+        """
+        text = self._sources[source - 1]
+        spans = sentence_spans(text)
+        shared = [len(words(text[start:end]) & self._asked) for start, end in spans]
+        first = max(0, min(shared.index(max(shared)), len(spans) - count))
+        chosen = spans[first : first + count]
+        return text[chosen[0][0] : chosen[-1][1]]
 
     def _share(self, new: Words, known: Words) -> float:
         if any(_is_number(word) and word not in known for word in new):
@@ -101,4 +116,5 @@ class Evidence:
             found = words(sentence)
             return len(found & new), len(found & said)
 
-        return max(sentences(self._sources[source]), key=shared)
+        text = self._sources[source]
+        return max((text[start:end] for start, end in sentence_spans(text)), key=shared)

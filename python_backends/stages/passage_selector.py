@@ -1,4 +1,4 @@
-"""`passage_selector`: the passages that the reranker judges, by similarity and by words."""
+"""`passage_selector`: the passages that are judged closely, by similarity and by words."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from ensembles.contracts import PASSAGE_SELECTOR
 from python_backends.context import StageContext
 from python_backends.stage import Stage
 from python_backends.stages.bm25 import character_kinds, word_scores
+from python_backends.stages.candidate_sentences import candidate_sentences
 from python_backends.stages.fusion import best_first, read_count, scaled
 from python_backends.tensors import Array, Outputs, Tensors
 
@@ -19,6 +20,7 @@ class PassageSelectorStage(Stage):
 
     def __init__(self, context: StageContext) -> None:
         self._num_candidates = context.integer("num_candidates")
+        self._max_sentences = context.integer("max_sentences")
         character_kinds()  # slow the first time
 
     def answer(self, request: Tensors) -> Outputs:
@@ -26,20 +28,22 @@ class PassageSelectorStage(Stage):
         similarity = cosines(
             request.array("passage_embedding"), request.array("query_embedding")[0]
         )
-        score = combined_scores(request.text("query"), request.texts("passages"), similarity)
-        order = best_first(score, count)
+        passages = request.texts("passages")
+        words = scaled_words(request.text("query"), passages)
+        order = best_first(scaled(similarity) + words, count)
+        candidates = [passages[index] for index in order]
         return {
-            "candidates": request.array("passages")[order],
+            "candidates": candidates,
             "candidate_document": request.array("passage_document")[order],
             "candidate_similarity": similarity[order],
-            "candidate_score": score[order],
+            "candidate_words": words[order],
+            **candidate_sentences(candidates, self._max_sentences),
         }
 
 
-def combined_scores(query: str, passages: Sequence[str], similarity: Array) -> Array:
-    """Similarity and words, each scaled over the passages: FP32 [passages], 0 to 2."""
-    score: Array = scaled(similarity) + scaled(word_scores(query, passages))
-    return score.astype(np.float32)
+def scaled_words(query: str, passages: Sequence[str]) -> Array:
+    """BM25, scaled over the passages: FP32 [passages], 0 to 1."""
+    return scaled(word_scores(query, passages)).astype(np.float32)
 
 
 def cosines(rows: Array, row: Array) -> Array:

@@ -1,5 +1,6 @@
 """`passage_splitter`: documents to passages that fit the encoders and the prompt."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from ensembles.contracts import PASSAGE_SPLITTER
 from python_backends.context import StageContext
 from python_backends.errors import RequestError
+from python_backends.sentences import Span, sentence_spans
 from python_backends.stage import Stage
 from python_backends.tensors import Outputs, Tensors
 from python_backends.tokenization import (
@@ -16,15 +18,10 @@ from python_backends.tokenization import (
     require_text,
 )
 
-_SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "\n")
-
 _LONGEST_TOKEN_CHARACTERS = 24
 """Vocabularies have few longer words."""
 _PART_CHARACTERS = 3
 """An LLM's tokens of base64, keys and URLs have 1.5 to 3 characters."""
-
-Span = tuple[int, int]
-"""Start and end of a slice of a text, in characters."""
 
 
 class PassageSplitterStage(Stage):
@@ -93,23 +90,17 @@ def short_spans(offsets: Sequence[Span]) -> Iterator[Span]:
 def split(text: str, offsets: Sequence[Span], max_tokens: int) -> Iterator[Span]:
     """The passages of a text whose tokens have the spans `offsets`.
 
-    A passage has up to `max_tokens` tokens and ends after a sentence if there is one in it.
+    A passage has up to `max_tokens` tokens and ends after a sentence if one ends in it.
     """
+    starts = [start for start, _ in offsets]
+    sentences = [0, *(bisect_left(starts, start) for start, _ in sentence_spans(text))]
     first = 0
     while first < len(offsets):
         last = min(first + max_tokens, len(offsets))
         if last < len(offsets):
-            last = _sentence_end(text, offsets, first, last)
+            begun = sentences[bisect_right(sentences, last) - 1]
+            last = begun if first + 1 < begun <= last else last
         while first + 1 < last < len(offsets) and offsets[last][0] < offsets[last - 1][1]:
             last -= 1  # the bytes of one character may be several tokens
         yield offsets[first][0], offsets[last - 1][1]
         first = last
-
-
-def _sentence_end(text: str, offsets: Sequence[Span], first: int, last: int) -> int:
-    """The token after the last sentence end between `first` and `last`; `last` if there is none."""
-    for token in range(last, first + 1, -1):
-        gap = text[offsets[token - 1][1] - 1 : offsets[token][0]]
-        if (gap[:1] in _SENTENCE_ENDS and (len(gap) > 1 or gap[:1] > "\x7f")) or "\n" in gap:
-            return token
-    return last

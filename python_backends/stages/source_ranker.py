@@ -1,14 +1,22 @@
 """`source_ranker`: the best candidates, as sources."""
 
+import numpy as np
+
 from ensembles.contracts import CANDIDATE_PLACES, PLACES, SOURCE_RANKER
 from python_backends.context import StageContext
 from python_backends.stage import Stage
 from python_backends.stages.fusion import best_first, read_count, scaled
-from python_backends.tensors import Outputs, Tensors
+from python_backends.stages.passage_selector import cosines
+from python_backends.tensors import Array, Outputs, Tensors
 
 
 class SourceRankerStage(Stage):
-    """Adds the reranker's opinion to the candidates' scores; `relevance_percent` says how much."""
+    """Adds similarity, words and the reranker's opinion.
+
+    An embedding of a whole passage blurs the one sentence that answers. So the similarity is half
+    that of the passage and half that of its most similar sentence (docs/decisions/0061).
+    `relevance_percent` says how much the reranker counts beside similarity and words.
+    """
 
     contract = SOURCE_RANKER
 
@@ -19,12 +27,13 @@ class SourceRankerStage(Stage):
     def answer(self, request: Tensors) -> Outputs:
         count = read_count(request, "num_sources", self._num_sources)
         relevance = request.array("relevance")[:, 0]
-        score = request.array("candidate_score") + self._weight * scaled(relevance)
-        order = best_first(score, count)
+        similarity = (request.array("candidate_similarity") + best_sentences(request)) / 2
+        score = scaled(similarity) + request.array("candidate_words")
+        order = best_first(score + self._weight * scaled(relevance), count)
         return {
             "sources": request.array("candidates")[order],
             "source_document": request.array("candidate_document")[order],
-            "source_similarity": request.array("candidate_similarity")[order],
+            "source_similarity": similarity[order],
             "source_relevance": relevance[order],
             **{
                 place.name: request.array(candidate.name)[order]
@@ -32,3 +41,11 @@ class SourceRankerStage(Stage):
                 if candidate.name in request
             },
         }
+
+
+def best_sentences(request: Tensors) -> Array:
+    """The cosine of each candidate's most similar sentence, FP32 [candidates]."""
+    similarity = cosines(request.array("sentence_embedding"), request.array("query_embedding")[0])
+    best = np.full(len(request.array("candidates")), -1, dtype=np.float32)
+    np.maximum.at(best, request.array("sentence_candidate"), similarity)
+    return best

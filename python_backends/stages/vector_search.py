@@ -9,9 +9,10 @@ from python_backends.context import StageContext
 from python_backends.errors import NotFound, RequestError
 from python_backends.stage import Stage
 from python_backends.stages.bm25 import character_kinds
+from python_backends.stages.candidate_sentences import candidate_sentences
 from python_backends.stages.collection_store import open_store, require_embedder
-from python_backends.stages.fusion import best_first, read_count
-from python_backends.stages.passage_selector import combined_scores, cosines
+from python_backends.stages.fusion import best_first, read_count, scaled
+from python_backends.stages.passage_selector import cosines, scaled_words
 from python_backends.stores import filters
 from python_backends.stores.store import Collection, Found, FoundPassage
 from python_backends.tensors import Array, Outputs, Tensors
@@ -30,6 +31,7 @@ class VectorSearchStage(Stage):
         self._embedder = context.engine_folder().manifest.embedding_space
         self._num_candidates = context.integer("num_candidates")
         self._searched = context.integer("searched_candidates")
+        self._max_sentences = context.integer("max_sentences")
         self._store = open_store(context)
         character_kinds()  # slow the first time
 
@@ -47,7 +49,7 @@ class VectorSearchStage(Stage):
         found = self._store.search(collection, request.text("query"), embedding, wanted, searched)
         if not found.passages:
             raise nothing_fits(collection, wanted)
-        return _ranked(request.text("query"), found, embedding, count)
+        return _ranked(request.text("query"), found, embedding, count, self._max_sentences)
 
     def close(self) -> None:
         self._store.close()
@@ -81,18 +83,20 @@ def nothing_fits(collection: Collection, wanted: filters.Filter) -> NotFound:
     return NotFound(f"{NOTHING_FITS}: {why}")
 
 
-def _ranked(query: str, found: Found, embedding: Array, count: int) -> Outputs:
+def _ranked(query: str, found: Found, embedding: Array, count: int, max_sentences: int) -> Outputs:
     similarity = cosines(found.embeddings, embedding).astype(np.float32)
-    score = combined_scores(query, [passage.text for passage in found.passages], similarity)
-    order = best_first(score, count)
+    words = scaled_words(query, [passage.text for passage in found.passages])
+    order = best_first(scaled(similarity) + words, count)
     passages = [found.passages[i] for i in order]
     numbers: dict[str, int] = {}
     owners = [numbers.setdefault(passage.document, len(numbers)) for passage in passages]
+    candidates = [passage.text for passage in passages]
     return {
-        "candidates": [passage.text for passage in passages],
+        "candidates": candidates,
         "candidate_document": np.array(owners, np.int32),
         "candidate_similarity": similarity[order],
-        "candidate_score": score[order],
+        "candidate_words": words[order],
+        **candidate_sentences(candidates, max_sentences),
         "candidate_id": [passage.id for passage in passages],
         "candidate_title": [passage.title for passage in passages],
         "candidate_page": np.array([passage.page for passage in passages], np.int32),

@@ -59,7 +59,7 @@ def test_figures_of_a_run(server: Server, folder: Path, capsys: pytest.CaptureFi
 def test_a_folder_that_does_not_fit_one_request(
     server: Server, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "documents" / "net" / "long.md").write_text("one two three four five.\n" * 12_000)
+    (folder / "documents" / "net" / "long.md").write_text("one two three four five.\n" * 24_000)
     assert evaluate(server, folder) == 2
     said = capsys.readouterr().err
     assert "folder 'net' can't be sent" in said

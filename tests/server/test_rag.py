@@ -103,7 +103,7 @@ def test_both_entries_give_the_same(server: Server) -> None:
         ("", ["a"], "question[0]: empty; a text is needed"),
         (" \n", ["a"], "question[0]: empty; a text is needed"),
         ("q", ["a", ""], "documents[1]: empty"),
-        ("q", ["word. " * 40_000], "at most 1024 passages are possible"),
+        ("q", ["word. " * 80_000], "at most 1024 passages are possible"),
         ("q " * 600, ["a"], "question: "),
     ],
 )

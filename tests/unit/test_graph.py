@@ -174,9 +174,9 @@ def test_nothing_may_follow_a_decoupled_step():
     contract = replace(RAG.contract, outputs=(*RAG.contract.outputs, shout.outputs[0]))
     found = faults(RAG, contract=contract, steps=(*RAG.steps, Step(shout)))
     assert found == [
-        "step 12 (shout): reads 'text_output' of decoupled step 11 (llm); "
+        "step 14 (shout): reads 'text_output' of decoupled step 13 (llm); "
         "a decoupled step must be last (no order, no back-pressure after it)",
-        "graph output 'loud': must come from decoupled step 11 (llm)",
+        "graph output 'loud': must come from decoupled step 13 (llm)",
     ]
 
 
@@ -184,7 +184,7 @@ def test_a_stream_may_not_carry_tensors_of_earlier_steps():
     early = tensor("ranked_sources", DType.STRING, "sources")
     contract = replace(RAG.contract, outputs=(*RAG.contract.outputs, early))
     assert faults(RAG, contract=contract) == [
-        "graph output 'ranked_sources': must come from decoupled step 11 (llm)"
+        "graph output 'ranked_sources': must come from decoupled step 13 (llm)"
     ]
 
 
@@ -237,8 +237,8 @@ def test_all_faults_come_at_once():
     assert len(found) == 4
     assert {line.split(":")[0] for line in found} == {
         "step 6 (passage_selector)",
-        "step 7 (pair_tokenizer)",
-        "step 9 (source_ranker)",
+        "step 9 (pair_tokenizer)",
+        "step 11 (source_ranker)",
     }
 
 

@@ -5,7 +5,12 @@ import pytest
 
 from ensembles.manifest import AnswerPolicy
 from python_backends.generation.answer import UNGROUNDED, GroundedAnswer
-from python_backends.generation.grounding import Evidence, first_sentence_end, sentences, words
+from python_backends.generation.grounding import (
+    Evidence,
+    first_sentence_end,
+    words,
+    written_sentences,
+)
 
 PUMP = "The pump P7 starts at 4.2 bar. It was made in Ulm and weighs 1,250 kg.\nSee page 12."
 SHIP = "The harbour of Tarn opens at six. Ships pay 30 crowns a night."
@@ -71,10 +76,14 @@ def test_numbers_are_compared_without_their_separators():
         ),
         ("今日は。明日は！", ["今日は。", "明日は！"]),
         ("one\n\n  two  \n", ["one", "two"]),
+        (
+            "a line that is not wrapped\nand the next",
+            ["a line that is not wrapped", "and the next"],
+        ),
     ],
 )
-def test_sentences(text, pieces):
-    assert sentences(text) == pieces
+def test_a_models_sentences_and_lines(text, pieces):
+    assert written_sentences(text) == pieces
 
 
 @pytest.mark.parametrize(
@@ -117,11 +126,65 @@ def test_an_answer_that_no_source_supports_is_replaced_before_its_text_is_sent()
     assert answer.outputs()["citations"].tolist() == answer.outputs()["quotes"] == []
 
 
-def test_a_policy_can_quote_the_closest_sentence():
-    policy = AnswerPolicy(min_grounded=0.4, ungrounded="quote", refusal="Not told.")
-    answer, sent = run(policy, "Nobody knows")
-    assert sent == ["", "Not told.\n“The pump P7 starts at 4.2 bar.” [1]"]
-    assert answer.outputs()["citations"].tolist() == [1]
+QUOTE = AnswerPolicy(
+    cite="attribution",
+    first_sentence_only=True,
+    min_grounded=0.9,
+    ungrounded="quote",
+    quote_sentences=2,
+    refusal="Not told.",
+)
+
+
+@pytest.mark.parametrize("written", ["It starts at 9 bar. Or", "Nobody knows", "", "At pressure?"])
+def test_a_policy_quotes_the_best_source_instead_of_what_it_does_not_say(written):
+    answer, sent = run(QUOTE, written)
+    assert (
+        "".join(sent)
+        == "“The pump P7 starts at 4.2 bar. It was made in Ulm and weighs 1,250 kg.” [1]"
+    )
+    outputs = answer.outputs()
+    assert (answer.reason, outputs["citations"].tolist()) == ("stop", [1])
+    assert (
+        outputs["quotes"]
+        == outputs["statements"]
+        == [
+            "The pump P7 starts at 4.2 bar.",
+            "It was made in Ulm and weighs 1,250 kg.",
+        ]
+    )
+    assert outputs["grounded"].tolist() == [1.0]
+
+
+def test_an_answer_that_the_source_tells_is_not_replaced_by_a_quote():
+    answer, sent = run(QUOTE, "The pressure is 4.2 bar. ", "Bye")
+    assert (answer.reason, "".join(sent)) == ("stop", "The pressure is 4.2 bar.")
+
+
+def test_a_model_that_only_repeats_the_question_has_not_answered():
+    question = "Was the pump made in Ulm?"
+    for policy, reason in ((QUOTE, "“"), (REFUSE, "The pump")):
+        answer = GroundedAnswer(policy, [PUMP], question, 0.9, is_checked=True)
+        text = answer.push("The pump was made in Ulm. So") + answer.flush()
+        assert text.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("question", "count", "quote"),
+    [
+        ("Who made the pump in Ulm?", 1, "It was made\nin Ulm."),
+        ("Who made the pump in Ulm?", 2, "It was made\nin Ulm. See page 12."),
+        ("Which page?", 2, "It was made\nin Ulm. See page 12."),
+        (
+            "Which page?",
+            9,
+            "The pump starts at 4.2 bar, and not before that. It was made\nin Ulm. See page 12.",
+        ),
+    ],
+)
+def test_a_quote_begins_with_the_sentence_closest_to_the_question(question, count, quote):
+    source = "The pump starts at 4.2 bar, and not before that. It was made\nin Ulm. See page 12."
+    assert Evidence([source], question).closest_quote(1, count) == quote
 
 
 def test_sources_unlike_the_question_are_refused_before_anything_is_generated():

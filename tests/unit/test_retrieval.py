@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from python_backends.errors import RequestError
+from python_backends.stages.candidate_sentences import joined
 from python_backends.stages.passage_selector import PassageSelectorStage, cosines
 from python_backends.stages.passage_splitter import PassageSplitterStage, split
 from python_backends.stages.source_ranker import SourceRankerStage
@@ -126,7 +127,7 @@ def selected(**values):
         "passages": strings("p0", "p1", "p2", "p3"),
         "passage_document": np.array([0, 0, 1, 2], np.int32),
     }
-    stage = PassageSelectorStage(context_with(num_candidates=3))
+    stage = PassageSelectorStage(context_with(num_candidates=3, max_sentences=6))
     return stage.answer(tensors(**(inputs | values)))
 
 
@@ -136,7 +137,7 @@ def context_with(**parameters):
 
 def test_candidates_are_the_most_similar_first_equal_ones_in_order():
     answer = selected()
-    assert answer["candidates"].tolist() == [b"p1", b"p3", b"p2"]
+    assert answer["candidates"] == ["p1", "p3", "p2"]
     assert answer["candidate_document"].tolist() == [0, 2, 1]
     np.testing.assert_allclose(answer["candidate_similarity"], [1, 1, 0.6])
     assert answer["candidate_similarity"].dtype == np.float32
@@ -145,8 +146,8 @@ def test_candidates_are_the_most_similar_first_equal_ones_in_order():
 def test_similarity_and_words_count_the_same():
     passages = strings("Fault E-1042", "Fault", "fault E-1042", "none")
     answer = selected(query=strings("E-1042?"), passages=passages)
-    assert answer["candidates"].tolist() == [b"fault E-1042", b"Fault E-1042", b"Fault"]
-    np.testing.assert_allclose(answer["candidate_score"], [1.6, 1, 1], rtol=1e-6)
+    assert answer["candidates"] == ["fault E-1042", "Fault E-1042", "Fault"]
+    np.testing.assert_allclose(answer["candidate_words"], [1, 1, 0], rtol=1e-6)
 
 
 def test_one_passage_is_the_candidate_whatever_its_scores():
@@ -155,8 +156,8 @@ def test_one_passage_is_the_candidate_whatever_its_scores():
         passages=strings("p0"),
         passage_document=np.array([0], np.int32),
     )
-    assert answer["candidates"].tolist() == [b"p0"]
-    assert answer["candidate_score"].tolist() == [0]
+    assert answer["candidates"] == ["p0"]
+    assert answer["candidate_words"].tolist() == [0]
 
 
 def test_a_requests_count_wins_and_may_exceed_the_passages():
@@ -164,6 +165,28 @@ def test_a_requests_count_wins_and_may_exceed_the_passages():
     assert len(selected(num_candidates=99)["candidates"]) == 4
     with pytest.raises(RequestError, match="num_candidates: 0 given; 1 or more is possible"):
         selected(num_candidates=0)
+
+
+def test_candidates_are_taken_apart_into_sentences():
+    passages = strings("p0", "It is red. It is big!", "-", "One. Two. Three. Four. Five.")
+    answer = selected(passages=passages)
+    assert [c.encode() for c in answer["candidates"]] == passages[[1, 3, 2]].tolist()
+    assert answer["sentences"] == [
+        "It is red.",
+        "It is big!",
+        "One. Two. Three.",
+        "Four. Five.",
+        "-",
+    ]
+    assert answer["sentence_candidate"].tolist() == [0, 0, 1, 1, 2]
+    assert answer["sentence_candidate"].dtype == np.int32
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 9])
+def test_sentences_are_joined_where_they_are_too_many(most):
+    found = joined(["a", "b", "c", "d", "e"], most)
+    assert len(found) <= most
+    assert " ".join(found) == "a b c d e"
 
 
 def _ranker(**parameters):
@@ -175,7 +198,10 @@ def ranked(**values):
         "candidates": strings("c0", "c1", "c2"),
         "candidate_document": np.array([5, 6, 7], np.int32),
         "candidate_similarity": np.array([0.9, 0.9, 0.9], np.float32),
-        "candidate_score": np.array([1.5, 1.5, 1.5], np.float32),
+        "candidate_words": np.array([0.5, 0.5, 0.5], np.float32),
+        "query_embedding": np.array([[1, 0]], np.float32),
+        "sentence_embedding": np.array([[0.5, 0], [0.5, 0], [0.5, 0]], np.float32),
+        "sentence_candidate": np.array([0, 1, 2], np.int32),
         "relevance": np.array([[-1.0], [2.5], [2.5]], np.float32),
     }
     return _ranker(relevance_percent=50).answer(tensors(**(inputs | values)))
@@ -186,13 +212,27 @@ def test_sources_are_the_most_relevant_first_where_nothing_else_tells():
     assert answer["sources"].tolist() == [b"c1", b"c2"]
     assert answer["source_document"].tolist() == [6, 7]
     assert answer["source_relevance"].tolist() == [2.5, 2.5]
-    np.testing.assert_allclose(answer["source_similarity"], [0.9, 0.9])
+    np.testing.assert_allclose(answer["source_similarity"], [0.95, 0.95])
 
 
 def test_relevance_adds_its_share_and_scores_stay_their_own():
-    answer = ranked(candidate_score=np.array([1.5, 1.1, 0.9], np.float32))
-    assert answer["sources"].tolist() == [b"c1", b"c0"]  # 1.1 + 0.5, 1.5 + 0, 0.9 + 0.5
+    answer = ranked(candidate_words=np.array([0.9, 0.5, 0.3], np.float32))
+    assert answer["sources"].tolist() == [b"c1", b"c0"]  # 0.5 + 0.5, 0.9 + 0, 0.3 + 0.5
     assert answer["source_relevance"].tolist() == [2.5, -1.0]
+
+
+def test_a_source_is_as_similar_as_its_passage_and_its_best_sentence_in_the_mean():
+    answer = ranked(
+        candidate_similarity=np.array([0.4, 0.6, 0.6], np.float32),
+        candidate_words=np.array([0, 0, 0.5], np.float32),
+        relevance=np.zeros((3, 1), np.float32),
+        sentence_embedding=np.array([[1, 1], [9, 0], [0, 3], [-2, 0]], np.float32),
+        sentence_candidate=np.array([0, 0, 1, 2], np.int32),
+        num_sources=3,
+    )
+    assert answer["sources"].tolist() == [b"c0", b"c1", b"c2"]  # 1, 0.5 / 0.9, 0 + 0.5
+    np.testing.assert_allclose(answer["source_similarity"], [0.7, 0.3, -0.2], rtol=1e-5)
+    assert answer["source_similarity"].dtype == np.float32
 
 
 def test_the_number_of_sources_is_the_requests():

@@ -129,11 +129,16 @@ def stage_lines(
 
 
 def print_quotes(answer: Answer, collection: Collection) -> None:
-    """The passages that an answer rests on, each with its file."""
-    for quote in dict.fromkeys((q.source, q.quote) for q in answer.quotes):
-        number, text = quote
+    """The sentences that an answer rests on, each with its file; not those in its text."""
+    told = _one_line(answer.text)
+    for number, text in dict.fromkeys((q.source, _one_line(q.quote)) for q in answer.quotes):
         name = printable(collection.names[answer.sources[number - 1].document])
-        click.echo(f'  [{number}] {name}: "{" ".join(printable(text).split())}"')
+        if text not in told:
+            click.echo(f'  [{number}] {name}: "{text}"')
+
+
+def _one_line(text: str) -> str:
+    return " ".join(printable(text).split())
 
 
 def source_objects(

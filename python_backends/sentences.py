@@ -1,0 +1,90 @@
+"""Where the sentences of a text are, also in text that is wrapped at a width.
+
+In manuals a line break is mostly no end: a sentence goes on in the next line. A line was wrapped if
+the first word of the next one would hardly have fitted into it. Headings, items of lists and lines
+of code are sentences of their own; a term belongs to the indented lines that explain it.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])")
+_NUMBER = r"\(?(?:\d{1,3}|[A-Za-z]|[ivx]{2,4})[.)]|\d+(?:\.\d+)+\.?"
+_ITEM = re.compile(rf"(?:[-*+•·#|>=~]+|\.\.|{_NUMBER})(?:\s|$)")
+"""How a line begins that is no continuation: items, headings, quotes, directives, tables."""
+_IS_NUMBER = re.compile(_NUMBER)
+_IS_ENDED = re.compile(r"[.!?:;。！？：；][\"'”’)\]]*$")
+_HAS_WORD = re.compile(r"\w")
+
+_FULL = 0.75
+"""Share of the longest line from which a line counts as full; justified text varies."""
+_LEAST_WIDTH = 30
+"""Nobody wraps text at less: such lines end where their author ended them."""
+_LONGEST_WORD_CHARACTERS = 20
+"""A whole line of a script without spaces looks like one word."""
+
+Span = tuple[int, int]
+"""Start and end of a slice of a text, in characters."""
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, each on one line."""
+    return [one_line(text[start:end]) for start, end in sentence_spans(text)]
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def sentence_spans(text: str) -> list[Span]:
+    """Start and end of each sentence in order, without the blanks around it.
+
+    A text without a word is one sentence, a blank one none.
+    """
+    found = [span for start, end in _blocks(text) for span in _in_block(text[start:end], start)]
+    return found or ([_stripped(text)] if text.strip() else [])
+
+
+def _blocks(text: str) -> Iterator[Span]:
+    """Lines that belong together."""
+    lines = text.split("\n")
+    width = max(map(len, lines))
+    start = end = 0
+    for line, following in pairwise([*lines, ""]):
+        end += len(line) + 1
+        if not _goes_on(line, following, width):
+            yield start, min(end, len(text))
+            start = end
+
+
+def _goes_on(line: str, following: str, width: int) -> bool:
+    """Whether `following` continues the sentence or the term of `line`."""
+    begin = following.lstrip()
+    has_words = _HAS_WORD.search(line) and _HAS_WORD.search(begin)  # no rules under headings
+    if not has_words or _ITEM.match(begin):
+        return False
+    line = line.rstrip()
+    used = len(line) + 1 + min(len(begin.split(maxsplit=1)[0]), _LONGEST_WORD_CHARACTERS)
+    is_full = used > _FULL * width or (begin[0].islower() and len(line) > width / 2)
+    if is_full and width >= _LEAST_WIDTH:
+        return True
+    is_deeper = len(following) - len(begin) > len(line) - len(line.lstrip())
+    return is_deeper and not _IS_ENDED.search(line)
+
+
+def _in_block(block: str, offset: int) -> Iterator[Span]:
+    start = 0
+    for end in [*(found.end() for found in _END.finditer(block)), len(block)]:
+        piece = block[start:end]
+        if _IS_NUMBER.fullmatch(piece.strip()) and end < len(block):
+            continue  # "7." and its text are one
+        if _HAS_WORD.search(piece):
+            yield _stripped(piece, offset + start)
+        start = end
+
+
+def _stripped(text: str, offset: int = 0) -> Span:
+    """Where a text stands without the blanks around it, in what begins `offset` earlier."""
+    begin = offset + len(text) - len(text.lstrip())
+    return begin, begin + len(text.strip())

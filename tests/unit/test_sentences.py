@@ -1,0 +1,78 @@
+"""Where sentences end, also in text that is wrapped."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from python_backends.sentences import sentence_spans, sentences
+
+WRAPPED = """\
+LIMITS
+
+Since Linux 2.6.11, the pipe capacity is 16 pages (i.e., 65,536 bytes in a system with
+a page size of 4096 bytes).   Since Linux 2.6.35, the default pipe capacity is 16
+pages, but the capacity can be changed.
+
+   gc_thresh3 (since Linux 2.2)
+          The hard maximum number of entries to keep in the ARP cache.
+          Defaults to 1024.
+
+1.12. "Secondary License"
+    means either the GNU General Public License, Version 2.0, or any later one.
+7. Distribution of the licence comes with the program, and needs no other one.
+* one
+* two
+"""
+
+
+def test_sentences_of_wrapped_text_are_whole():
+    assert sentences(WRAPPED) == [
+        "LIMITS",
+        "Since Linux 2.6.11, the pipe capacity is 16 pages (i.e., 65,536 bytes in a system with a "
+        "page size of 4096 bytes).",
+        "Since Linux 2.6.35, the default pipe capacity is 16 pages, but the capacity can be "
+        "changed.",
+        "gc_thresh3 (since Linux 2.2) The hard maximum number of entries to keep in the ARP cache.",
+        "Defaults to 1024.",
+        '1.12. "Secondary License" means either the GNU General Public License, Version 2.0, or '
+        "any later one.",
+        "7. Distribution of the licence comes with the program, and needs no other one.",
+        "* one",
+        "* two",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        (
+            "Set 4.2 bar, e.g. by hand. Then wait! Done",
+            ["Set 4.2 bar, e.g. by hand.", "Then wait!", "Done"],
+        ),
+        ("今日は。明日は！", ["今日は。", "明日は！"]),
+        ("山の高さ\n山は高い。", ["山の高さ", "山は高い。"]),
+        ("one\n\n  two  \n", ["one", "two"]),
+        ("the title\nbody goes on", ["the title", "body goes on"]),
+        ("> quoted\n>\n> again", ["> quoted", "> again"]),
+        ("def f(x):\n    return x\n\nprint(f(1))", ["def f(x):", "return x", "print(f(1))"]),
+        (
+            "Configuration file handling\n===========================\n\nThe rest.",
+            ["Configuration file handling", "The rest."],
+        ),
+        (" ***\n---", ["*** ---"]),
+        ("", []),
+        (" \n", []),
+    ],
+)
+def test_sentences(text, pieces):
+    assert sentences(text) == pieces
+
+
+@given(st.text(st.sampled_from("aB .!?。\n 1-"), max_size=120))
+def test_sentences_are_in_order_and_lose_no_word(text):
+    spans = sentence_spans(text)
+    assert all(text[start:end] == text[start:end].strip() != "" for start, end in spans)
+    assert bool(spans) == bool(text.strip())
+    assert spans == sorted(spans)
+    kept = "".join(text[start:end] for start, end in spans)
+    assert [c for c in kept if c.isalnum()] == [c for c in text if c.isalnum()]
