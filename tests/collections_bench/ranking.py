@@ -17,7 +17,8 @@ from triton_rag.evaluation.questions import Question, read_questions
 from triton_rag.evaluation.text import holds, share_of_words
 
 from python_backends.stages.bm25 import word_scores
-from python_backends.stages.passage_selector import combined_scores, cosines
+from python_backends.stages.fusion import scaled
+from python_backends.stages.passage_selector import cosines, scaled_words
 from python_backends.stores.filters import NO_FILTER
 from python_backends.stores.store import Document, FoundPassage, Passage, Store
 from python_backends.tensors import Array
@@ -44,7 +45,9 @@ RULES: dict[str, Rule] = {
     "reciprocal ranks": lambda question, texts, cosine: (
         by_rank(cosine) + by_rank(word_scores(question, texts))
     ),
-    "scaled and added (served)": combined_scores,
+    "scaled and added (served)": lambda question, texts, cosine: (
+        scaled(cosine) + scaled_words(question, texts)
+    ),
 }
 
 
