@@ -1,37 +1,45 @@
-"""The cache, put together from the settings."""
+"""The caches, put together from the settings."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.cache.exact import ExactCache, cached
+from gateway.cache.semantic import SemanticCache, semantically_cached
 from gateway.cache.settings import CacheSettings
 from gateway.cache.store import MemoryStore, Store
 from gateway.cache.valkey_store import ValkeyStore
 from gateway.call import Handler
 
 Count = Callable[[str], None]
-"""Told hit or miss."""
+"""Told hit, miss or semantic."""
 
 
 @dataclass(frozen=True)
 class Cache:
-    """The exact cache, or none."""
+    """The caches that are on."""
 
     exact: ExactCache | None
+    semantic: SemanticCache | None
 
     def around(self, inner: Handler, count: Count) -> Handler:
-        return cached(inner, self.exact, count) if self.exact else inner
+        """`inner`, which embeds questions too, with the caches around it."""
+        found = cached(inner, self.exact, count) if self.exact else inner
+        return semantically_cached(found, self.semantic, inner, count) if self.semantic else found
 
 
 @asynccontextmanager
 async def open_cache(settings: CacheSettings, kept_header: str) -> AsyncIterator[Cache]:
     """`kept_header` is what says which version of a model answered."""
+    threshold, semantic = settings.semantic_threshold, None
+    if threshold is not None:
+        semantic = SemanticCache(threshold, settings.ttl_s, kept_headers=(kept_header,))
     if not settings.enabled:
-        yield Cache(None)
+        yield Cache(None, semantic)
         return
     store: Store = ValkeyStore(settings.url) if settings.url else MemoryStore(settings.memory_bytes)
+    exact = ExactCache(store, settings.ttl_s, settings.entry_bytes, (kept_header,))
     try:
-        yield Cache(ExactCache(store, settings.ttl_s, settings.entry_bytes, (kept_header,)))
+        yield Cache(exact, semantic)
     finally:
         await store.close()

@@ -6,11 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class CacheSettings(BaseModel):
-    """The exact cache; off by default."""
+    """Both caches are off by default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = False
+    """The exact one."""
     url: str = ""
     """Valkey or Redis that several gateways share; empty: in the gateway's own memory."""
     ttl_s: Annotated[float, Field(gt=0)] = 600.0
@@ -18,3 +19,6 @@ class CacheSettings(BaseModel):
     """For all entries, in the gateway's own memory; Valkey has its own bound."""
     entry_bytes: Annotated[int, Field(ge=1)] = 4 * 2**20
     """A larger answer is not kept: 512 embeddings of 384 numbers have 1 MiB."""
+    semantic_threshold: Annotated[float, Field(ge=0.8, le=1)] | None = None
+    """Least cosine of two questions over the same documents that share an answer, in this gateway's
+    own memory. See the measured similarities in gateway/cache/semantic.py."""
