@@ -43,8 +43,6 @@ def optional(name: str, dtype: DType, *dims: Dim) -> TensorSpec:
     return TensorSpec(name, dtype, dims, optional=True)
 
 
-# --- encoders ------------------------------------------------------------------------------
-
 INPUT_TYPE = optional("input_type", DType.STRING, 1)
 """What the texts are: `query`, `passage` or `text`, the default; some embedders want a prefix."""
 
@@ -107,8 +105,6 @@ RERANKER = ModelContract(
 )
 """Scores rows of token ids, each a query with a passage, by relevance."""
 
-# --- retrieval -----------------------------------------------------------------------------
-
 PASSAGE_SPLITTER = ModelContract(
     name="passage_splitter",
     # The question is an input so that one step checks the whole request before others run.
@@ -153,8 +149,7 @@ PASSAGE_SELECTOR = ModelContract(
 SOURCES = (
     tensor("sources", DType.STRING, "sources"),  # text of the passage
     tensor("source_document", DType.INT32, "sources"),  # index of its document in the request
-    # Mean of two cosines with the question: the passage's and its most similar sentence's.
-    tensor("source_similarity", DType.FP32, "sources"),
+    tensor("source_similarity", DType.FP32, "sources"),  # its cosine and its best sentence's, mean
     tensor("source_relevance", DType.FP32, "sources"),  # the reranker's logit
 )
 """Passages for an answer, best first by similarity, words and relevance together."""
@@ -172,9 +167,6 @@ CANDIDATE_PLACES = tuple(
 )
 
 OPTIONAL_PLACES = tuple(replace(spec, optional=True) for spec in PLACES)
-
-NO_PLACES: dict[str, str | None] = {spec.name: None for spec in PLACES}
-"""Outputs of a step that a graph over a request's documents drops."""
 
 SOURCE_RANKER = ModelContract(
     name="source_ranker",
@@ -214,8 +206,6 @@ PROMPT_BUILDER = ModelContract(
 
 The outputs `prompt_…` are the sources that fit into the messages, numbered from 1 there.
 """
-
-# --- generation ----------------------------------------------------------------------------
 
 SAMPLING = (
     optional("max_tokens", DType.INT32, 1),  # most tokens of the answer

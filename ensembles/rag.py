@@ -12,14 +12,13 @@ from ensembles.contracts import (
     EVIDENCE,
     GENERATION,
     LLM,
-    NO_PLACES,
     PROMPT_BUILDER,
     SAMPLING,
     SOURCES,
     ModelContract,
 )
 from ensembles.graph import EnsembleGraph, Step
-from ensembles.retrieve import RETRIEVAL_INPUTS, RETRIEVAL_STEPS
+from ensembles.retrieve import NO_PLACES, RETRIEVAL_INPUTS, RETRIEVAL_STEPS
 
 _RANKED = {spec.name: f"ranked_{spec.name}" for spec in SOURCES}
 _IN_PROMPT = {spec.name: f"prompt_{spec.name}" for spec in SOURCES}

@@ -2,10 +2,10 @@
 
 from ensembles.contracts import (
     EMBEDDER,
-    NO_PLACES,
     PAIR_TOKENIZER,
     PASSAGE_SELECTOR,
     PASSAGE_SPLITTER,
+    PLACES,
     RERANKER,
     SOURCE_RANKER,
     SOURCES,
@@ -23,6 +23,9 @@ RETRIEVAL_INPUTS = (
     optional("num_candidates", DType.INT32, 1),
     optional("num_sources", DType.INT32, 1),
 )
+
+NO_PLACES: dict[str, str | None] = {spec.name: None for spec in PLACES}
+"""Outputs of a step that a graph over a request's documents drops."""
 
 PAIRS = {
     "input_ids": "pair_ids",
