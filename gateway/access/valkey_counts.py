@@ -17,7 +17,7 @@ from gateway.access.windows import TICK_MS, WINDOW_TICKS
 
 STORE_ERRORS = (ValkeyError, OSError, TimeoutError)
 
-_ANSWER_S = 0.25
+_ANSWER_S = 1.0
 """A store that answers later than this is not there."""
 _CONNECTIONS = 16
 _LEASE_MS = 60_000

@@ -28,6 +28,7 @@ from gateway.call import (
     Usage,
 )
 from gateway.errors import DeadlinePassed, Unavailable
+from gateway.metrics import Metrics
 
 ROOM = Room(running=4, running_tokens=1000, waiting=8, waiting_tokens=10_000)
 
@@ -246,6 +247,22 @@ def test_encoders_have_a_room_of_their_own() -> None:
         await anext(events)
         assert (generating.queue.running, encoding.queue.running) == (0, 1)
         await events.aclose()
+
+    run(test)
+
+
+def test_the_metrics_page_shows_what_waits_and_runs() -> None:
+    async def test() -> None:
+        generating, metrics = Admission(Room(1, 100, 8, 1000)), Metrics()
+        metrics.watch({"generating": generating, "encoding": Admission(ROOM)})
+        await generating.enter(ticket())
+        waiting = await started(generating, ticket("b"), ticket("c"))
+        page = metrics.page(b"").decode()
+        assert 'gateway_calls_running{kind="generating"} 1.0' in page
+        assert 'gateway_calls_waiting{kind="generating"} 2.0' in page
+        assert 'gateway_calls_running{kind="encoding"} 0.0' in page
+        for task in waiting:
+            task.cancel()
 
     run(test)
 
