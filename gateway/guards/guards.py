@@ -28,6 +28,11 @@ class Guards:
     writes: tuple[Write, ...]
     hash_key: bytes
 
+    @property
+    def are_on(self) -> bool:
+        """Whether anything has to see every request."""
+        return bool(self.policy.input or self.policy.output or self.rules or self.writes)
+
     def around(self, inner: Handler, count: Count) -> Handler:
         """`inner` with the guards that are on; `count` is told of each redaction."""
         if self.policy.input or self.policy.output:

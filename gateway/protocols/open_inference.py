@@ -10,12 +10,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.call import Call, Generate
-from gateway.errors import GatewayError, NotFound, Unavailable
+from gateway.call import ANYBODY, Call, Generate
+from gateway.errors import Forbidden, GatewayError, NotFound, Unavailable
 from gateway.protocols.exchange import (
     Complete,
     Protocol,
     Streaming,
+    caller,
     json_body,
     new_call,
     service,
@@ -83,6 +84,7 @@ async def index(request: Request) -> Response:
 @router.post("/v2/models/{model}/versions/{version}/infer")
 async def infer(request: Request, model: str, version: str = "") -> Response:
     """One request with tensors, one response."""
+    _refuse_what_guards_miss(request)
     check_infer(json_body(request))
     return await _relay(request, model, f"{_path(model, version)}/infer")
 
@@ -91,6 +93,7 @@ async def infer(request: Request, model: str, version: str = "") -> Response:
 @router.post("/v2/models/{model}/versions/{version}/generate")
 async def generate(request: Request, model: str, version: str = "") -> Response:
     """Triton's JSON without tensors, one response."""
+    _refuse_what_guards_miss(request)
     check_generate(model, json_body(request))
     return await _relay(request, model, f"{_path(model, version)}/generate")
 
@@ -99,10 +102,20 @@ async def generate(request: Request, model: str, version: str = "") -> Response:
 @router.post("/v2/models/{model}/versions/{version}/generate_stream")
 async def generate_stream(request: Request, model: str, version: str = "") -> Response:
     """Triton's JSON without tensors, and responses as server-sent events."""
+    _refuse_what_guards_miss(request)
     check_generate(model, json_body(request))
     call = new_call(request, Generate(model, stream=True))
     path = f"{_path(model, version)}/generate_stream"
     return Streaming(call, _events(request, path), OPEN_INFERENCE)
+
+
+def _refuse_what_guards_miss(request: Request) -> None:
+    """Guards don't look into tensors. Keys that may pass by them have a route that says so."""
+    if service(request).guards.are_on and caller(request) == ANYBODY:
+        raise Forbidden(
+            "Triton's own protocol passes by the guards that are on here; possible: the other "
+            "APIs, or a key with a route for it"
+        )
 
 
 def _path(model: str, version: str) -> str:

@@ -136,6 +136,13 @@ def test_a_rule_refuses_by_name(guarded: Gateway) -> None:
     assert "Warheads" not in answer.text
 
 
+def test_nobody_passes_by_the_guards(guarded: Gateway, gateway: Gateway) -> None:
+    path, body = "/v2/models/llm/generate", {"text_input": "two Warheads", "max_tokens": 1}
+    assert gateway.post(path, body).status_code == 200
+    assert guarded.post(path, body).status_code == 403
+    assert guarded.client.get("/v2/health/ready").status_code == 200
+
+
 def test_auto_falls_back_and_says_so(guarded: Gateway) -> None:
     assert guarded.client.get("/v1/models/auto").status_code == 200
     answer = guarded.post("/v1/chat/completions", chat("auto", model="auto"))
