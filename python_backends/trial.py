@@ -119,6 +119,7 @@ def encode(
 ) -> dict[str, Any]:
     """The rows of an encoder for each text, computed alone and all together."""
     limits = dict.fromkeys(("max_texts", "max_passages"), str(len(texts)))
+    limits["max_question_tokens"] = "1"  # no question is asked
     context = _context(Path(folder), limits | dict(parameters))
     is_embedder = context.engine_folder().manifest.role == "embedder"
     stage = _loaded(EmbedderStage if is_embedder else RerankerStage, context)
