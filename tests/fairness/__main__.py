@@ -57,7 +57,7 @@ def main(places: tuple[int, ...], samples: int) -> None:
 
 
 def _fairness(ports: Ports, folder: Path, places: tuple[int, ...], samples: int) -> Table:
-    table = Table("running", "alone: p50, p99 ms", "beside: p50, p99 ms", "p99", "flood tokens/s")
+    table = Table("running", "alone: p50, p99 ms", "beside: p50, p99 ms", "p99", "flood chunks/s")
     quiet, flooding = _new_key(folder, "quiet"), _new_key(folder, "flooding")
     for running in places:
         with _gateway(ports, folder, running) as gateway:
@@ -69,7 +69,7 @@ def _fairness(ports: Ports, folder: Path, places: tuple[int, ...], samples: int)
 
 
 async def _beside(url: str, quiet: str, flooding: str, samples: int) -> tuple[list[float], float]:
-    """The quiet tenant's times beside the flood, and the flood's tokens per second."""
+    """The quiet tenant's times beside the flood, and the flood's chunks per second."""
     tokens = [0]
     async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as session:
         floods = [asyncio.create_task(_flood(session, flooding, tokens)) for _ in range(FLOODING)]
