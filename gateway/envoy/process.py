@@ -46,7 +46,9 @@ class EnvoyProcess:
         configuration = Path(self._folder.name, "envoy.json")
         configuration.write_text(render(self._edge), encoding="utf-8")
         arguments = ["--disable-hot-restart", "--log-level", "warning", "--config-path"]
-        self._process = subprocess.Popen([envoy_binary(), *arguments, configuration])
+        self._process = subprocess.Popen(  # Ctrl-C is for us, who drain it first
+            [envoy_binary(), *arguments, configuration], process_group=0
+        )
         deadline = time.monotonic() + _START_S
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
