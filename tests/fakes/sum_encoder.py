@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from ensembles.manifest import MANIFEST_FILE, read_manifest, sha256
+from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, read_manifest, sha256
 from tests.fakes import folders
 
 
@@ -41,7 +41,8 @@ def folder(path: Path) -> Path:
     """An engine folder with that model in it."""
     made = folders.make_folder(path, folders.word_level([]), max_tokens=200)
     (made / "model.onnx").write_bytes(tiny_model())
-    change_manifest(made, files={"model.onnx": sha256(made / "model.onnx")})
+    files = {name: sha256(made / name) for name in (TOKENIZER_FILE, "model.onnx")}
+    change_manifest(made, files=files)
     return made
 
 

@@ -7,7 +7,7 @@ import pytest
 from ensembles.manifest import Prompt, Sampling
 from python_backends import trial
 from python_backends.engines.llm_engine import Delta
-from tests.fakes import folders
+from tests.fakes import folders, sum_encoder
 from tests.fakes.serving import FakeLlm
 
 
@@ -97,3 +97,15 @@ def test_an_engine_that_fails_is_said_to(tmp_path, monkeypatch):
     )  # fmt: skip
     assert answer == {"error": "the engine ended a request with an error"}
     assert engine.is_closed
+
+
+def test_a_text_is_embedded_as_text_query_and_passage(tmp_path):
+    parameters = {
+        "engine": "onnxruntime",
+        "provider": "cpu",
+        "num_threads": "1",
+        "cached_rows": "0",
+    }
+    asked = {"folder": str(sum_encoder.folder(tmp_path / "engine")), "parameters": parameters}
+    found = ask(tmp_path, "encode", **asked, query="a", texts=["a", "b"])
+    assert len(found["alone"]) == 3 * 2
