@@ -21,6 +21,9 @@ from triton_rag.errors import (
     TimedOut,
     TritonRagError,
 )
+from triton_rag.ingestion.folder import IngestError
+from triton_rag.ingestion.report import IngestReport
+from triton_rag.ingestion.run import IngestOptions, ingest
 from triton_rag.results import Answer, Completion, ModelStatistics, Quote, Ranked, Source
 from triton_rag.streams import (
     AnswerStream,
@@ -45,6 +48,9 @@ __all__ = [
     "CompletionStream",
     "Document",
     "DocumentEntry",
+    "IngestError",
+    "IngestOptions",
+    "IngestReport",
     "InvalidRequest",
     "ModelStatistics",
     "NothingFound",
@@ -59,4 +65,5 @@ __all__ = [
     "Source",
     "TimedOut",
     "TritonRagError",
+    "ingest",
 ]

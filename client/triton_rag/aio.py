@@ -46,6 +46,7 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
     _grpc = grpc.aio
 
     embed = _awaited(Client.embed)
+    count_tokens = _awaited(Client.count_tokens)
     rerank = _awaited(Client.rerank)
     retrieve = _awaited(Client.retrieve)
     generate = _awaited(Client.generate)
@@ -77,6 +78,12 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
         left_s = self._deadline(timeout_s).left_s
         request = protocol.ModelStatisticsRequest()
         return read_statistics(await self._send(self._stub.ModelStatistics, request, left_s))
+
+    async def setting(self, model: str, name: str, *, timeout_s: float | None = None) -> str:
+        left_s = self._deadline(timeout_s).left_s
+        request = protocol.ModelConfigRequest(name=model)
+        answer = await self._send(self._stub.ModelConfig, request, left_s)
+        return str(answer.config.parameters[name].string_value)
 
     async def close(self) -> None:
         await self._channel.close()

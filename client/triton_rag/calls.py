@@ -50,6 +50,17 @@ def embed_call(
     return Call(tuple(requests), _joined("embedding"))
 
 
+def count_tokens_call(texts: Sequence[str], max_rows: int) -> Call[NDArray[np.int64]]:
+    tensor = replace(texts_tensor("texts", texts), name="input_text")
+    requests = (make_request("tokenizer", [rows]) for rows in _portions(tensor, max_rows))
+
+    def read(responses: list[Response]) -> NDArray[np.int64]:
+        masks = (response.array("attention_mask") for response in responses)
+        return np.concatenate([mask.sum(axis=1) for mask in masks])
+
+    return Call(tuple(requests), read)
+
+
 def rerank_call(
     query: str, passages: Sequence[str], top_n: int | None, max_rows: int
 ) -> Call[list[Ranked]]:

@@ -16,6 +16,7 @@ from triton_rag.calls import (
     Call,
     Chat,
     ask_request,
+    count_tokens_call,
     embed_call,
     generate_request,
     read_statistics,
@@ -74,6 +75,19 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
         `input_type` is what the texts are: `query`, `passage` or `text`.
         """
         return self._run(embed_call(texts, self._max_rows, input_type), timeout_s, request_id)
+
+    def count_tokens(
+        self,
+        texts: Sequence[str],
+        *,
+        timeout_s: float | None = None,
+        request_id: str | None = None,
+    ) -> NDArray[np.int64]:
+        """The embedder's tokens of each text, INT64 [texts], with those that begin and end it.
+
+        No more than the embedder reads: the rest of a long text is not counted.
+        """
+        return self._run(count_tokens_call(texts, self._max_rows), timeout_s, request_id)
 
     def rerank(
         self,
@@ -205,6 +219,14 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
         left_s = self._deadline(timeout_s).left_s
         request = protocol.ModelStatisticsRequest()
         return read_statistics(self._send(self._stub.ModelStatistics, request, left_s))
+
+    def setting(self, model: str, name: str, *, timeout_s: float | None = None) -> str:
+        """A parameter of a served model's configuration, such as "max_passage_tokens" of
+        "passage_splitter"; empty where the model has none of that name."""
+        left_s = self._deadline(timeout_s).left_s
+        request = protocol.ModelConfigRequest(name=model)
+        answer = self._send(self._stub.ModelConfig, request, left_s)
+        return str(answer.config.parameters[name].string_value)
 
     def close(self) -> None:
         """Close the connection, which ends the streams that are open."""

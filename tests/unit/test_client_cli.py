@@ -13,25 +13,16 @@ from triton_rag.cli import main
 from triton_rag.cli.commands import triton_rag
 from triton_rag.cli.documents import (
     MAX_DOCUMENTS,
-    Collection,
+    Documents,
     DocumentsError,
     read_documents,
 )
-from triton_rag.cli.output import (
-    answer_object,
-    excerpt,
-    print_json,
-    print_sources,
-    printable,
-    progress,
-    source_lines,
-    source_table,
-    token_line,
-)
+from triton_rag.cli.output import excerpt, print_json, printable, progress, token_line
+from triton_rag.cli.sources import answer_object, print_sources, source_lines, source_table, telling
 
 SOURCES = (Source("The tower\nis 30 m tall.", 1, 0.75, 3.21), Source("x" * 200, 0, 0.5, -1.0))
 ANSWER = Answer("30 m [1]", "length", 1200, 8, sources=SOURCES, citations=(1,))
-COLLECTION = Collection(("a.md", "sub/b.txt"), ("x" * 200, "The tower"))
+DOCUMENTS = Documents(("a.md", "sub/b.txt"), ("x" * 200, "The tower"))
 
 
 # --- folders ---------------------------------------------------------------------------------
@@ -78,10 +69,16 @@ def test_no_documents(tmp_path: Path) -> None:
 
 
 def test_sources_are_numbered_and_cited_ones_marked() -> None:
-    first, excerpt_, second, _ = source_lines(SOURCES, COLLECTION, (1,)).splitlines()
+    first, excerpt_, second, _ = source_lines(SOURCES, DOCUMENTS.name, (1,)).splitlines()
     assert first == "*[1] sub/b.txt  (relevance 3.21, similarity 0.75)"
     assert excerpt_.strip() == "The tower is 30 m tall."
     assert second.startswith(" [2] a.md")
+
+
+def test_a_source_is_shown_from_the_line_that_tells() -> None:
+    text = "# Ferry\n\nIt is green. The ferry sails at noon, daily. Bring bread."
+    assert telling(text, "When does the ferry sail at noon?").startswith("The ferry sails at noon")
+    assert telling(text, "") == text
 
 
 def test_excerpt_is_one_line_of_bounded_length() -> None:
@@ -95,17 +92,17 @@ def test_terminals_are_not_steered() -> None:
 
 def test_markup_of_documents_stays_text_in_the_table() -> None:
     output = io.StringIO()
-    named = Collection(("[bold]\x1b[7ma.md[/bold]",), ("x",))
+    named = Documents(("[bold]\x1b[7ma.md[/bold]",), ("x",))
     sources = (Source("[red]text[/red] :smile: [link=x]", 0, 0.5, 1.0),)
     Console(file=output, force_terminal=True, width=120, no_color=True).print(
-        source_table(sources, named, ())
+        source_table(sources, named.name, ())
     )
     assert "[bold][7ma.md[/bold]" in output.getvalue()
     assert "[red]text[/red] :smile: [link=x]" in output.getvalue()
 
 
 def test_the_table_marks_cited_sources() -> None:
-    table = source_table(SOURCES, COLLECTION, (1,))
+    table = source_table(SOURCES, DOCUMENTS.name, (1,))
     assert [str(cell) for cell in table.columns[0].cells] == ["*[1]", " [2]"]
 
 
@@ -113,8 +110,8 @@ def test_sources_are_lines_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    print_sources(SOURCES, COLLECTION, (1,))
-    assert capsys.readouterr().out == source_lines(SOURCES, COLLECTION, (1,)) + "\n"
+    print_sources(SOURCES, DOCUMENTS.name, (1,))
+    assert capsys.readouterr().out == source_lines(SOURCES, DOCUMENTS.name, (1,)) + "\n"
 
 
 def test_sources_are_a_table_on_a_terminal(
@@ -122,9 +119,9 @@ def test_sources_are_a_table_on_a_terminal(
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("TERM", "dumb")  # no colours, 80 columns
-    print_sources(SOURCES, COLLECTION, (1,))
+    print_sources(SOURCES, DOCUMENTS.name, (1,))
     header, _, first, *_ = capsys.readouterr().out.strip().splitlines()
-    assert header.split() == ["file", "relevance", "similarity", "text"]
+    assert header.split() == ["source", "relevance", "similarity", "text"]
     assert first.split()[:4] == ["*[1]", "sub/b.txt", "3.21", "0.75"]
 
 
@@ -134,7 +131,7 @@ def test_tokens_and_time() -> None:
 
 
 def test_json_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    print_json(answer_object(ANSWER, COLLECTION, 1.23456))
+    print_json(answer_object(ANSWER, DOCUMENTS.name, 1.23456))
     found = json.loads(capsys.readouterr().out)
     assert found["text"] == "30 m [1]"
     assert found["seconds"] == 1.235
@@ -229,7 +226,7 @@ def test_server_that_is_not_there_exits_with_1(capsys: pytest.CaptureFixture[str
 def test_interruption_exits_with_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt(folder: Path) -> Collection:
+    def interrupt(folder: Path) -> Documents:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("triton_rag.cli.commands.read_documents", interrupt)

@@ -11,6 +11,7 @@ from triton_rag.cli import main
 from triton_rag.cli.documents import DocumentsError
 from triton_rag.cli.evaluation import by_split, measure
 from triton_rag.cli.evaluation_tables import tables
+from triton_rag.evaluation.corpora import RequestDocuments
 from triton_rag.evaluation.figures import figures, mean, percentile, share, wilson
 from triton_rag.evaluation.outcomes import Outcome, ask_question, judged, rank, refuses
 from triton_rag.evaluation.questions import Question, QuestionsError, check, read_questions
@@ -20,11 +21,16 @@ TALL = Question(
     "a", "How tall is it?", "tower.md", ("30 m", "thirty metres"), "The tower is 30 m tall."
 )
 UNKNOWN = Question("b", "Who built it?")
-NAMES = ("bread.md", "tower.md")
 
 
-def source(text: str, document: int = 1, similarity: float = 0.5, relevance: float = 0.0) -> Source:
-    return Source(text, document, similarity, relevance)
+def document_of(found: Source) -> str:
+    return ("bread.md", "tower.md")[found.document]
+
+
+def source(
+    text: str, document: int = 1, similarity: float = 0.5, relevance: float = 0.0, name: str = ""
+) -> Source:
+    return Source(text, document, similarity, relevance, name)
 
 
 RIGHT = source("It is old. The tower is 30 m tall.")
@@ -83,17 +89,18 @@ def test_words_of_the_evidence_are_counted_once() -> None:
 def test_a_passage_tells_with_document_answer_and_evidence() -> None:
     elsewhere = source("Nothing like that, but 30 m.")
     without_answer = source("The tower is tall.")
-    assert rank(TALL, NAMES, [WRONG, elsewhere, without_answer, RIGHT]) == 4
-    assert rank(TALL, NAMES, [WRONG, elsewhere, without_answer]) is None
-    assert rank(UNKNOWN, NAMES, [RIGHT]) is None
+    assert rank(TALL, document_of, [WRONG, elsewhere, without_answer, RIGHT]) == 4
+    assert rank(TALL, document_of, [WRONG, elsewhere, without_answer]) is None
+    assert rank(UNKNOWN, document_of, [RIGHT]) is None
 
 
 def test_ranks_in_each_order() -> None:
-    right = source(RIGHT.text, similarity=0.9, relevance=-1.0)
-    other = source("Else.", similarity=0.1, relevance=3.0)
-    third = source("More.", similarity=0.2, relevance=1.0)
-    found = judged(TALL, NAMES, [other, right, third], answer("?"), 1.0)
+    right = source(RIGHT.text, similarity=0.9, relevance=-1.0, name="r")
+    other = source("Else.", similarity=0.1, relevance=3.0, name="o")
+    third = source("More.", similarity=0.2, relevance=1.0, name="t")
+    found = judged(TALL, document_of, [other, right, third], ["t", "x", "o", "r"], answer("?"), 1.0)
     assert (found.served_rank, found.similarity_rank, found.relevance_rank) == (2, 1, 3)
+    assert found.fused_rank == 3
 
 
 @pytest.mark.parametrize(
@@ -108,7 +115,7 @@ def test_ranks_in_each_order() -> None:
     ],
 )
 def test_answers(given: Answer, is_right: bool, is_cited_right: bool, is_refused: bool) -> None:
-    found = judged(TALL, NAMES, [RIGHT], given, 1.0)
+    found = judged(TALL, document_of, [RIGHT], [], given, 1.0)
     assert found.is_right == is_right
     assert found.is_cited_right == is_cited_right
     assert found.is_refused == is_refused
@@ -116,8 +123,10 @@ def test_answers(given: Answer, is_right: bool, is_cited_right: bool, is_refused
 
 def test_a_citation_is_no_answer() -> None:
     first = Question("c", "Which?", "tower.md", ("1",), "The 1.")
-    assert not judged(first, NAMES, [], answer("It is none [1].", citations=(1,)), 1.0).is_right
-    assert judged(first, NAMES, [], answer("It is 1 [2]."), 1.0).is_right
+    assert not judged(
+        first, document_of, [], [], answer("It is none [1].", citations=(1,)), 1.0
+    ).is_right
+    assert judged(first, document_of, [], [], answer("It is 1 [2]."), 1.0).is_right
 
 
 def test_refusals_of_ones_own_model() -> None:
@@ -321,7 +330,8 @@ def test_a_failed_question_does_not_end_the_run(tmp_path: Path, documents: Path)
 
 
 def test_an_error_tells_no_text() -> None:
-    found = ask_question(SimulatedClient(), Question("b", "fail"), [], ["secret"])  # type: ignore[arg-type]
+    corpus = RequestDocuments(SimulatedClient(), [], ["secret"])  # type: ignore[arg-type]
+    found = ask_question(corpus, Question("b", "fail"))
     assert found.error == "ServerFailed: the model has failed"
 
 

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from triton_rag.cli.documents import Collection, DocumentsError, read_documents
+from triton_rag.cli.documents import Documents, DocumentsError, read_documents
+from triton_rag.cli.options import (
+    calls_server,
+    collection_option,
+    count,
+    documents_option,
+    filter_option,
+    question_options,
+    sampling_options,
+    server_options,
+)
 from triton_rag.cli.output import (
-    answer_object,
     excerpt,
     note,
     print_json,
-    print_quotes,
-    print_sources,
     printable,
     progress,
-    source_objects,
     stage_lines,
     token_line,
 )
+from triton_rag.cli.sources import (
+    Place,
+    answer_object,
+    collection_place,
+    print_quotes,
+    print_sources,
+    source_objects,
+)
 from triton_rag.client import Client
-from triton_rag.connection import DEFAULT_URL
 from triton_rag.errors import TritonRagError
 from triton_rag.evaluation.questions import QuestionsError
+from triton_rag.ingestion.folder import IngestError
+from triton_rag.results import Source
 from triton_rag.streams import AnswerStream, CompletionStream
 
-Command = Callable[..., int | None]
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
@@ -44,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (DocumentsError, QuestionsError, ValueError) as error:
+    except (DocumentsError, IngestError, QuestionsError, ValueError) as error:
         return _complain(str(error), USAGE)
     except TritonRagError as error:
         request = f" (request {error.request_id})" if error.request_id else ""
@@ -56,73 +69,10 @@ def _complain(message: str, status: int) -> int:
     return status
 
 
-def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several options and arguments as one decorator, in their order in the help."""
-
-    def add(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
-def _count(name: str, what: str) -> Callable[[Command], Command]:
-    return click.option(name, type=click.IntRange(min=1), metavar="N", help=what)
-
-
-search_options = _options(
-    click.argument("question"),
-    click.option(
-        "--documents",
-        type=click.Path(path_type=Path),
-        required=True,
-        metavar="FOLDER",
-        help="Folder with .md, .txt and .rst files, searched with its subfolders; or one file.",
-    ),
-    _count("--num-sources", "Passages that the answer may use."),
-)
-sampling_options = _options(
-    _count("--max-tokens", "Most tokens to generate."),
-    click.option("--temperature", type=float, metavar="T", help="0 is not random at all."),
-    click.option("--seed", type=int, metavar="N", help="Equal seeds give equal texts."),
-)
-connection_options = _options(
-    click.option(
-        "--url",
-        default=DEFAULT_URL,
-        envvar="TRITON_RAG_URL",
-        show_envvar=True,
-        help="host:port of the server's gRPC port.",
-    ),
-    click.option(
-        "--timeout",
-        type=click.FloatRange(0, float("inf"), min_open=True, max_open=True),
-        default=300.0,
-        metavar="SECONDS",
-        help="Give up after this time.",
-    ),
-)
-server_options = _options(
-    connection_options,
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead."),
-)
-
-
-def calls_server(command: Command) -> Command:
-    """Adds the `server_options`; the command gets a `client` for --url and --timeout."""
-
-    @functools.wraps(command)
-    def run(url: str, timeout: float, **given: Any) -> int | None:
-        with Client(url, timeout_s=timeout) as client:
-            return command(client, **given)
-
-    return server_options(run)
-
-
 @click.group(
     context_settings={"show_default": True, "max_content_width": 100},
-    epilog='Example: triton-rag ask "Which battery fits the rover?" --documents manuals/',
+    epilog="Example: triton-rag ingest manuals/ --collection rover, then: "
+    'triton-rag ask "Which battery fits?" --collection rover',
 )
 def triton_rag() -> None:
     """Ask a Triton server about your documents, or use its single steps.
@@ -132,37 +82,41 @@ def triton_rag() -> None:
 
 
 @triton_rag.command()
-@search_options
+@question_options
+@documents_option(required=False)
+@collection_option(required=False)
+@filter_option
 @sampling_options
 @click.option("--stages", is_flag=True, help="Also print the server's time for each stage.")
 @click.option(
     "--model",
     default="rag_cancellable",
     type=click.Choice(["rag_cancellable", "rag"]),
-    help="Which of the two served pipelines; 'rag' can't be cancelled.",
+    help="Which pipeline answers from --documents; 'rag' can't be cancelled.",
 )
 @calls_server
 def ask(
     client: Client,
     question: str,
-    documents: Path,
+    documents: Path | None,
+    collection: str | None,
     stages: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Answer a question out of documents, with its sources."""
-    collection = _read_collection(documents)
+    """Answer a question out of documents or a collection, with its sources."""
+    where, place, what = _asked(documents, collection)
     before = client.statistics() if stages else {}
     start_s = time.monotonic()
-    stream = client.ask_stream(question, collection.texts, **options)
-    first_s = _print_text(stream, f"reading {collection}", quiet=as_json) - start_s
+    stream = client.ask_stream(question, **where, **options)
+    first_s = _print_text(stream, f"reading {what}", quiet=as_json) - start_s
     answer, seconds = stream.answer, time.monotonic() - start_s
     if as_json:
-        print_json(answer_object(answer, collection, seconds))
+        print_json(answer_object(answer, place, seconds))
     else:
-        print_quotes(answer, collection)
+        print_quotes(answer, place)
         click.echo("\nSources (* cited):")
-        print_sources(answer.sources, collection, answer.citations)
+        print_sources(answer.sources, place, answer.citations, question)
         note(token_line(answer, seconds))
     if stages:
         note(stage_lines(before, client.statistics(), first_s, seconds))
@@ -170,23 +124,33 @@ def ask(
 
 
 @triton_rag.command()
-@search_options
+@question_options
+@collection_option(required=True)
+@filter_option
+@calls_server
+def search(client: Client, question: str, collection: str, as_json: bool, **options: Any) -> None:
+    """Find the passages of a collection that fit a question best."""
+    with progress(f"searching {collection}"):
+        sources = client.search(question, collection, **options)
+    _print_found(sources, collection_place, question, as_json)
+
+
+@triton_rag.command()
+@question_options
+@documents_option(required=True)
 @calls_server
 def retrieve(client: Client, question: str, documents: Path, as_json: bool, **options: Any) -> None:
-    """Find the passages that fit a question best."""
-    collection = _read_collection(documents)
-    with progress(f"searching {collection}"):
-        sources = client.retrieve(question, collection.texts, **options)
-    if as_json:
-        print_json(source_objects(sources, collection))
-    else:
-        print_sources(sources, collection)
+    """Find the passages of documents that fit a question best."""
+    given = _read_documents(documents)
+    with progress(f"searching {given}"):
+        sources = client.retrieve(question, given.texts, **options)
+    _print_found(sources, given.name, question, as_json)
 
 
 @triton_rag.command()
 @click.argument("query")
 @click.argument("passages", nargs=-1, required=True, metavar="PASSAGE...")
-@_count("--top-n", "Print the best N only.")
+@count("--top-n", "Print the best N only.")
 @calls_server
 def rerank(
     client: Client, query: str, passages: tuple[str, ...], top_n: int | None, as_json: bool
@@ -248,12 +212,29 @@ def ready(url: str, timeout: float, as_json: bool) -> int:
     return 0 if is_ready else FAILED
 
 
-def _read_collection(folder: Path) -> Collection:
-    collection = read_documents(folder)
-    for fault in collection.skipped:
+def _asked(documents: Path | None, collection: str | None) -> tuple[Mapping[str, Any], Place, str]:
+    """Where to look, as arguments of the call; the place of a source; and what that is."""
+    if (documents is None) == (collection is None):
+        raise click.UsageError("exactly one of --documents and --collection is needed")
+    if documents is None:
+        return {"collection": collection}, collection_place, f"collection {collection}"
+    given = _read_documents(documents)
+    return {"documents": given.texts}, given.name, str(given)
+
+
+def _read_documents(folder: Path) -> Documents:
+    found = read_documents(folder)
+    for fault in found.skipped:
         note(f"skipped {fault}")
-    note(f"{folder}: {collection}")
-    return collection
+    note(f"{folder}: {found}")
+    return found
+
+
+def _print_found(sources: Sequence[Source], place: Place, question: str, as_json: bool) -> None:
+    if as_json:
+        print_json(source_objects(sources, place))
+    else:
+        print_sources(sources, place, question=question)
 
 
 def _print_text(stream: AnswerStream | CompletionStream, what: str, *, quiet: bool) -> float:

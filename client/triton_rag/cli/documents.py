@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from triton_rag.results import Source
+
 SUFFIXES = (".md", ".rst", ".txt")
 
 MAX_DOCUMENTS = 1000
@@ -15,7 +17,7 @@ class DocumentsError(Exception):
 
 
 @dataclass(frozen=True)
-class Collection:
+class Documents:
     """The documents of a folder: their paths inside it, and their texts.
 
     `skipped` says for each other file why it was left out.
@@ -25,12 +27,16 @@ class Collection:
     texts: tuple[str, ...]
     skipped: tuple[str, ...] = ()
 
+    def name(self, source: Source) -> str:
+        """The path of the document that a source is from."""
+        return self.names[source.document]
+
     def __str__(self) -> str:
         count, characters = len(self.texts), sum(map(len, self.texts))
         return f"{count:,} document{'s' if count != 1 else ''}, {characters:,} characters"
 
 
-def read_documents(folder: Path) -> Collection:
+def read_documents(folder: Path) -> Documents:
     """Every text below `folder`, by path; hidden files and folders are left out.
 
     Raises `DocumentsError` when there are none, or more than fit one request.
@@ -51,7 +57,7 @@ def read_documents(folder: Path) -> Collection:
             f"{folder}: {len(found):,} documents; at most {MAX_DOCUMENTS:,} fit one request: "
             "choose a subfolder"
         )
-    return Collection(tuple(found), tuple(found.values()), tuple(skipped))
+    return Documents(tuple(found), tuple(found.values()), tuple(skipped))
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
@@ -16,20 +16,30 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from triton_rag.cli.commands import FAILED, connection_options, triton_rag
-from triton_rag.cli.documents import Collection, DocumentsError, read_documents
+from triton_rag.cli.commands import FAILED, triton_rag
+from triton_rag.cli.documents import Documents, DocumentsError, read_documents
 from triton_rag.cli.evaluation_tables import Rows, tables
+from triton_rag.cli.options import collection_option, connection_options
 from triton_rag.cli.output import note
 from triton_rag.client import Client
 from triton_rag.errors import InvalidRequest
-from triton_rag.evaluation.figures import figures
+from triton_rag.evaluation.corpora import Corpus, RequestDocuments, StoredCollection
+from triton_rag.evaluation.figures import COLLECTION_ORDERS, ORDERS, Figures, figures
 from triton_rag.evaluation.outcomes import REFUSALS, Outcome, ask_question
-from triton_rag.evaluation.questions import ALL, Question, QuestionsError, check, read_questions
+from triton_rag.evaluation.questions import (
+    ALL,
+    Question,
+    QuestionsError,
+    check,
+    check_names,
+    read_questions,
+)
+from triton_rag.listing import all_documents
 
 WIDTH = 110
 """Columns of the tables where there is no terminal."""
 
-Folders = dict[str, Collection]
+Folders = dict[str, Documents]
 """Documents by the questions' `folder`; their names begin at the folder of all documents."""
 
 
@@ -38,10 +48,10 @@ Folders = dict[str, Collection]
 @click.option(
     "--documents",
     type=click.Path(path_type=Path, file_okay=False),
-    required=True,
     metavar="FOLDER",
     help="Folder that the questions' documents and folders are in.",
 )
+@collection_option(required=False)
 @click.option(
     "--refusal",
     "refusals",
@@ -59,7 +69,8 @@ Folders = dict[str, Collection]
 @connection_options
 def evaluate(
     questions: Path,
-    documents: Path,
+    documents: Path | None,
+    collection: str | None,
     refusals: tuple[str, ...],
     target: TextIO | None,
     url: str,
@@ -67,19 +78,26 @@ def evaluate(
 ) -> int:
     """Ask questions whose answers are known, and count what is found, right and refused.
 
-    Each question is sent with the documents of its folder, which must fit one request of 1,024
-    passages. The questions' format is in client/README.md. The exit status is 1 if a call failed.
+    With --documents, each question is sent with the documents of its folder, which must fit one
+    request of 1,024 passages; with --collection, all its documents are searched. The questions'
+    format is in client/README.md. The exit status is 1 if a call failed.
     """
+    if (documents is None) == (collection is None):
+        raise click.UsageError("exactly one of --documents and --collection is needed")
     with Client(url, timeout_s=timeout) as client:
-        outcomes = measure(client, questions, documents, refusals)
+        if documents is None:
+            outcomes = measure_collection(client, questions, str(collection), refusals)
+        else:
+            outcomes = measure(client, questions, documents, refusals)
     for outcome in outcomes:
         if outcome.error:
             note(f"{outcome.question.id}: {outcome.error}")
-    splits = by_split(outcomes)
+    orders = ORDERS if collection is None else COLLECTION_ORDERS
+    splits = {name: figures(part, orders) for name, part in by_split(outcomes).items()}
     if target:
         target.write(_raw(splits, outcomes))
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    for title, rows in tables({split: figures(part) for split, part in splits.items()}).items():
+    for title, rows in tables(splits).items():
         console.print(_table(title, rows))
     return FAILED if any(outcome.error for outcome in outcomes) else 0
 
@@ -95,7 +113,27 @@ def measure(
     asked = read_questions(questions)
     folders = _read_folders(questions, asked, documents)
     _require_fit(client, asked, folders)
-    return list(_outcomes(client, asked, folders, (*REFUSALS, *refusals)))
+    corpora = {
+        name: RequestDocuments(client, inside.names, inside.texts)
+        for name, inside in folders.items()
+    }
+    pairs = ((question, corpora[question.folder]) for question in asked)
+    return list(_outcomes(pairs, len(asked), (*REFUSALS, *refusals)))
+
+
+def measure_collection(
+    client: Client, questions: Path, collection: str, refusals: Sequence[str] = ()
+) -> list[Outcome]:
+    """What became of each question over all documents of a collection; shows its progress.
+
+    Raises `QuestionsError` for a file that can't be used, or names documents that the collection
+    lacks.
+    """
+    asked = read_questions(questions)
+    check_names(questions, asked, {entry.id for entry in all_documents(client, collection)})
+    corpus = StoredCollection(client, collection)
+    pairs = ((question, corpus) for question in asked)
+    return list(_outcomes(pairs, len(asked), (*REFUSALS, *refusals)))
 
 
 def by_split(outcomes: Sequence[Outcome]) -> dict[str, Sequence[Outcome]]:
@@ -120,7 +158,7 @@ def _read_folders(path: Path, asked: Sequence[Question], documents: Path) -> Fol
         for fault in inside.skipped:
             note(f"skipped {fault}")
         names = (str(Path(question.folder, name)) for name in inside.names)
-        found[question.folder] = Collection(tuple(names), inside.texts)
+        found[question.folder] = Documents(tuple(names), inside.texts)
     pairs = (zip(inside.names, inside.texts, strict=True) for inside in found.values())
     check(path, asked, {name: text for each in pairs for name, text in each})
     return found
@@ -143,20 +181,19 @@ def _require_fit(client: Client, asked: Sequence[Question], folders: Folders) ->
 
 
 def _outcomes(
-    client: Client, asked: Sequence[Question], folders: Folders, refusals: Sequence[str]
+    asked: Iterable[tuple[Question, Corpus]], count: int, refusals: Sequence[str]
 ) -> Iterator[Outcome]:
     columns = (TextColumn("questions"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as shown:
-        for question in shown.track(asked):
-            inside = folders[question.folder]
-            yield ask_question(client, question, inside.names, inside.texts, refusals)
+        for question, corpus in shown.track(asked, total=count):
+            yield ask_question(corpus, question, refusals)
 
 
-def _raw(splits: dict[str, Sequence[Outcome]], outcomes: Sequence[Outcome]) -> str:
+def _raw(splits: Mapping[str, Figures], outcomes: Sequence[Outcome]) -> str:
     """JSON: the figures of each split, and what became of each question."""
     shown = {
-        "figures": {split: asdict(figures(part)) for split, part in splits.items()},
+        "figures": {split: asdict(found) for split, found in splits.items()},
         "questions": [asdict(outcome) for outcome in outcomes],
     }
     return json.dumps(shown, ensure_ascii=False, indent=1) + "\n"

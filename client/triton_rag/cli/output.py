@@ -3,21 +3,16 @@
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any
 from unicodedata import category
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
-from triton_rag.cli.documents import Collection
-from triton_rag.results import Answer, Completion, ModelStatistics, Source
+from triton_rag.results import Completion, ModelStatistics
 
 EXCERPT_CHARACTERS = 100
 _STREAMED = ("llm", "rag", "rag_cancellable", "ensemble")
@@ -47,48 +42,6 @@ def progress(what: str) -> Iterator[Progress]:
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=disable) as shown:
         shown.add_task(printable(what), total=None)
         yield shown
-
-
-def print_sources(
-    sources: Sequence[Source], collection: Collection, citations: Sequence[int] = ()
-) -> None:
-    """Numbered sources: a table on a terminal, else lines."""
-    if sys.stdout.isatty():
-        Console().print(source_table(sources, collection, citations))
-    else:
-        click.echo(source_lines(sources, collection, citations))
-
-
-def source_table(
-    sources: Sequence[Source], collection: Collection, citations: Sequence[int]
-) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("", "file", "relevance", "similarity"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("text")
-    for number, source in enumerate(sources, start=1):
-        cells = (
-            f"{'*' if number in citations else ' '}[{number}]",
-            printable(collection.names[source.document]),
-            f"{source.relevance:.2f}",
-            f"{source.similarity:.2f}",
-            excerpt(source.text),
-        )
-        table.add_row(*map(Text, cells))  # not strings, which rich searches for markup
-    return table
-
-
-def source_lines(
-    sources: Sequence[Source], collection: Collection, citations: Sequence[int] = ()
-) -> str:
-    """Two lines a source; `*` marks the cited ones."""
-    lines = []
-    for number, source in enumerate(sources, start=1):
-        mark = "*" if number in citations else " "
-        name = printable(collection.names[source.document])
-        scores = f"relevance {source.relevance:.2f}, similarity {source.similarity:.2f}"
-        lines.append(f"{mark}[{number}] {name}  ({scores})\n      {excerpt(source.text)}")
-    return "\n".join(lines)
 
 
 def excerpt(text: str) -> str:
@@ -126,36 +79,3 @@ def stage_lines(
             lines.append(f"{name:18}{spent.executions:>5}{spent.inferences:>6}{times}")
     lines.append(f"first token after {first_s * 1e3:.0f} ms, last after {seconds * 1e3:.0f} ms")
     return "\n".join(lines)
-
-
-def print_quotes(answer: Answer, collection: Collection) -> None:
-    """The sentences that an answer rests on, each with its file; not those in its text."""
-    told = _one_line(answer.text)
-    for number, text in dict.fromkeys((q.source, _one_line(q.quote)) for q in answer.quotes):
-        name = printable(collection.names[answer.sources[number - 1].document])
-        if text not in told:
-            click.echo(f'  [{number}] {name}: "{text}"')
-
-
-def _one_line(text: str) -> str:
-    return " ".join(printable(text).split())
-
-
-def source_objects(
-    sources: Sequence[Source], collection: Collection, citations: Sequence[int] = ()
-) -> list[dict[str, Any]]:
-    """Sources for JSON: their fields with number, file and whether they are cited."""
-    return [
-        {
-            "number": number,
-            "file": collection.names[source.document],
-            "cited": number in citations,
-            **asdict(source),
-        }
-        for number, source in enumerate(sources, start=1)
-    ]
-
-
-def answer_object(answer: Answer, collection: Collection, seconds: float) -> dict[str, Any]:
-    sources = source_objects(answer.sources, collection, answer.citations)
-    return {**asdict(answer), "sources": sources, "seconds": round(seconds, 3)}

@@ -1,7 +1,7 @@
 """Outcomes as figures with 95 % intervals."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from triton_rag.evaluation.outcomes import Outcome
@@ -17,6 +17,8 @@ ORDERS = {
     "by relevance": "relevance_rank",
 }
 """Orders of the same passages, and where their ranks stand in an outcome."""
+COLLECTION_ORDERS = {**ORDERS, "fused": "fused_rank"}
+"""Those of a search in a collection: also by similarity and words together, before the reranker."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Figure:
 class Figures:
     """The figures of one split.
 
-    `retrieval` has a row for each of `ORDERS`. `right` and `refused_wrongly` are shares of the
+    `retrieval` has a row for each of the orders. `right` and `refused_wrongly` are shares of the
     answerable questions, `cited_right` of the right answers, `refused_rightly` of the unanswerable
     questions.
     """
@@ -50,7 +52,7 @@ class Figures:
     p99_s: float
 
 
-def figures(outcomes: Sequence[Outcome]) -> Figures:
+def figures(outcomes: Sequence[Outcome], orders: Mapping[str, str] = ORDERS) -> Figures:
     told = [outcome for outcome in outcomes if outcome.question.is_answerable]
     rest = [outcome for outcome in outcomes if not outcome.question.is_answerable]
     times_s = sorted(outcome.seconds for outcome in outcomes if not outcome.error)
@@ -58,7 +60,7 @@ def figures(outcomes: Sequence[Outcome]) -> Figures:
         answerable=len(told),
         unanswerable=len(rest),
         errors=sum(bool(outcome.error) for outcome in outcomes),
-        retrieval={order: _retrieval(told, name) for order, name in ORDERS.items()},
+        retrieval={order: _retrieval(told, name) for order, name in orders.items()},
         right=share([outcome.is_right for outcome in told]),
         cited_right=share([outcome.is_cited_right for outcome in told if outcome.is_right]),
         refused_wrongly=share([outcome.is_refused for outcome in told]),

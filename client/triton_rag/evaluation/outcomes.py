@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from triton_rag.client import Client
 from triton_rag.errors import TritonRagError
+from triton_rag.evaluation.corpora import Corpus
 from triton_rag.evaluation.questions import Question
 from triton_rag.evaluation.text import holds, normalized, share_of_words
 from triton_rag.results import Answer, Source
+
+DocumentOf = Callable[[Source], str]
+"""The path of the document that a source is from."""
 
 UNGROUNDED = "ungrounded"
 """`finish_reason` of an answer that the server's policy has replaced."""
 REFUSALS = ("The documents do not answer this question.", "The sources do not say")
 """Sentences that count as a refusal beside that reason: the server's and the test LLM's own."""
-ALL_CANDIDATES = 1000
-"""Asked of `retrieve` as the number of sources: it has fewer candidates and returns them all."""
 CITATION = re.compile(r"\[\d{1,4}\]")
 """Left out of an answer before it is judged: the 1 of `[1]` answers nothing."""
 EVIDENCE_SHARE = 0.5
@@ -38,6 +39,8 @@ class Outcome:
     """Among the same passages, in the order of the embedder's similarity."""
     relevance_rank: int | None = None
     """Among the same passages, in the order of the reranker's score."""
+    fused_rank: int | None = None
+    """Among the same passages, in the order of similarity and words; only of a collection."""
     is_right: bool = False
     is_cited_right: bool = False
     """The first citation names a source that tells the answer."""
@@ -49,35 +52,30 @@ class Outcome:
     error: str = ""
 
 
-def ask_question(
-    client: Client,
-    question: Question,
-    names: Sequence[str],
-    texts: Sequence[str],
-    refusals: Sequence[str] = REFUSALS,
-) -> Outcome:
-    """Search for a question's passages and answer it over the documents `texts`, called `names`.
-
-    An error of the server is part of the outcome.
-    """
+def ask_question(corpus: Corpus, question: Question, refusals: Sequence[str] = REFUSALS) -> Outcome:
+    """Search for a question's passages and answer it; an error of the server is part of that."""
     try:
-        found = client.retrieve(question.question, texts, num_sources=ALL_CANDIDATES)
+        found = corpus.search(question.question)
+        fused = corpus.fused(question.question) or []
         start_s = time.monotonic()
-        answer = client.ask(question.question, texts)
+        answer = corpus.ask(question.question)
     except TritonRagError as error:
         return Outcome(question, error=f"{type(error).__name__}: {error}")
-    return judged(question, names, found, answer, time.monotonic() - start_s, refusals)
+    seconds = time.monotonic() - start_s
+    return judged(question, corpus.document, found, fused, answer, seconds, refusals)
 
 
 def judged(
     question: Question,
-    names: Sequence[str],
+    document: DocumentOf,
     found: Sequence[Source],
+    fused: Sequence[str],
     answer: Answer,
     seconds: float,
     refusals: Sequence[str] = REFUSALS,
 ) -> Outcome:
-    """The outcome of a search and an answer."""
+    """The outcome of a search, with the ids of its passages before they were reranked, and an
+    answer."""
     is_refused = refuses(answer, refusals)
     is_right = (
         question.is_answerable
@@ -85,29 +83,31 @@ def judged(
         and holds(CITATION.sub("", answer.text), question.answers)
     )
     cited = answer.cited[:1]
+    by_id = {source.id: source for source in found}
     return Outcome(
         question,
-        rank(question, names, found),
-        rank(question, names, sorted(found, key=lambda source: -source.similarity)),
-        rank(question, names, sorted(found, key=lambda source: -source.relevance)),
+        rank(question, document, found),
+        rank(question, document, sorted(found, key=lambda source: -source.similarity)),
+        rank(question, document, sorted(found, key=lambda source: -source.relevance)),
+        rank(question, document, [by_id[each] for each in fused if each in by_id]),
         is_right=is_right,
-        is_cited_right=is_right and any(tells(question, names, source) for source in cited),
+        is_cited_right=is_right and any(tells(question, document, source) for source in cited),
         is_refused=is_refused,
         text=answer.text,
         seconds=seconds,
     )
 
 
-def rank(question: Question, names: Sequence[str], sources: Sequence[Source]) -> int | None:
+def rank(question: Question, document: DocumentOf, sources: Sequence[Source]) -> int | None:
     """Where the first source stands that tells the answer, from 1."""
-    places = (n for n, source in enumerate(sources, 1) if tells(question, names, source))
+    places = (n for n, source in enumerate(sources, 1) if tells(question, document, source))
     return next(places, None)
 
 
-def tells(question: Question, names: Sequence[str], source: Source) -> bool:
+def tells(question: Question, document: DocumentOf, source: Source) -> bool:
     """Whether a passage is of the right document and holds an answer and its evidence."""
     return (
-        names[source.document] == question.document
+        document(source) == question.document
         and holds(source.text, question.answers)
         and share_of_words(source.text, question.evidence) >= EVIDENCE_SHARE
     )

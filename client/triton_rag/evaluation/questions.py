@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,12 @@ def check(path: Path, questions: Sequence[Question], documents: Mapping[str, str
     """
     faults = ((q.line, fault) for q in questions if (fault := _fault(q, documents)))
     _raise(path, [f"line {line}: {fault}" for line, fault in faults])
+
+
+def check_names(path: Path, questions: Sequence[Question], documents: Collection[str]) -> None:
+    """Raises `QuestionsError` unless there is a document of every answer."""
+    missing = (q for q in questions if q.is_answerable and q.document not in documents)
+    _raise(path, [f"line {q.line}: no document '{q.document}'" for q in missing])
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -1,0 +1,105 @@
+"""`collections`: what there is, what is in it, and away with it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from triton_rag.cli.commands import triton_rag
+from triton_rag.cli.options import calls_server
+from triton_rag.cli.output import print_json, printable
+from triton_rag.client import Client
+from triton_rag.collections import Collection
+
+COLUMNS = ("collection", "documents", "passages", "size", "changed", "embedder")
+
+
+@triton_rag.command()
+@click.argument("name", required=False)
+@click.option("--delete", "is_deleted", is_flag=True, help="Delete it, after asking.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@calls_server
+def collections(
+    client: Client, name: str | None, is_deleted: bool, yes: bool, as_json: bool
+) -> None:
+    """List the collections of the server; show or delete the one named NAME."""
+    if name is None:
+        if is_deleted:
+            raise click.UsageError("--delete needs the NAME of a collection")
+        _list(client.collections(), as_json)
+        return
+    found = client.collection(name)
+    if is_deleted:
+        what = f"'{name}' with {found.documents:,} documents, {found.passages:,} passages"
+        if not yes:
+            click.confirm(f"Delete collection {what}?", abort=True, err=True)
+        client.delete_collection(name)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        click.echo(f"deleted {what}" if is_deleted else "\n".join(_details(found)))
+
+
+def _list(found: Sequence[Collection], as_json: bool) -> None:
+    if as_json:
+        print_json([asdict(one) for one in found])
+    elif not found:
+        click.echo("no collections yet; make one with: triton-rag ingest FOLDER --collection NAME")
+    elif sys.stdout.isatty():
+        Console().print(_table(found))
+    else:
+        click.echo("\n".join(_lines(found)))
+
+
+def _details(found: Collection) -> Iterator[str]:
+    """A line for each thing to know; what filters can name among them."""
+    for column, cell in zip(COLUMNS, _cells(found), strict=True):
+        yield f"{column:11}{cell}"
+    yield f"{'width':11}{found.dimension}"
+    fields = ", ".join(f"{field} ({kind})" for field, kind in sorted(found.fields.items()))
+    yield f"{'filters':11}{printable(fields) or 'none'}"
+    if found.embedder != found.served_embedder:
+        yield f"the server's embedder is {found.served_embedder}: it can't be searched"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in the largest unit that there is at least one of."""
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' * (count != 1)} ago"
+    return "just now"
+
+
+def size(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:,.1f} MiB"
+
+
+def _cells(one: Collection) -> tuple[str, ...]:
+    changed = age(time.time() - one.updated_s)
+    counts = f"{one.documents:,}", f"{one.passages:,}"
+    return (one.name, *counts, size(one.size_bytes), changed, printable(one.embedder))
+
+
+def _lines(found: Sequence[Collection]) -> Iterator[str]:
+    for one in found:
+        name, documents, passages, bytes_, changed, embedder = _cells(one)
+        yield (
+            f"{name}  {documents} documents, {passages} passages, {bytes_}, changed {changed}, "
+            f"{embedder}"
+        )
+
+
+def _table(found: Sequence[Collection]) -> Table:
+    table = Table(*COLUMNS, box=SIMPLE_HEAD)
+    for one in found:
+        table.add_row(*map(Text, _cells(one)))
+    return table

@@ -1,0 +1,119 @@
+"""Prints sources and quotes, with the place that a person can open."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from triton_rag.cli.output import excerpt, printable
+from triton_rag.evaluation.text import share_of_words
+from triton_rag.results import Answer, Source
+
+Place = Callable[[Source], str]
+"""Where a source is from: a file, or a title with its page and headings."""
+
+
+_SENTENCE = re.compile(r"\S.*?(?:[.!?。！？](?=\s|$)|\n|$)")
+
+
+def collection_place(source: Source) -> str:
+    """Title, page and headings of a source from a collection, and the file."""
+    page = f", page {source.page}" if source.page else ""
+    headings = source.metadata["passage"].get("headings", [])
+    path = " › ".join([source.title + page, *(h for h in headings if h != source.title)])
+    return f"{path} ({source.metadata['document']})"
+
+
+def print_sources(
+    sources: Sequence[Source], place: Place, citations: Sequence[int] = (), question: str = ""
+) -> None:
+    """Numbered sources: a table on a terminal, else lines."""
+    if sys.stdout.isatty():
+        Console().print(source_table(sources, place, citations, question))
+    else:
+        click.echo(source_lines(sources, place, citations, question))
+
+
+def source_table(
+    sources: Sequence[Source], place: Place, citations: Sequence[int], question: str = ""
+) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("", "source", "relevance", "similarity", "text"):
+        table.add_column(name, no_wrap=name not in {"source", "text"}, overflow="fold")
+    for number, source in enumerate(sources, start=1):
+        cells = (
+            f"{'*' if number in citations else ' '}[{number}]",
+            printable(place(source)),
+            f"{source.relevance:.2f}",
+            f"{source.similarity:.2f}",
+            excerpt(telling(source.text, question)),
+        )
+        table.add_row(*map(Text, cells))  # not strings, which rich searches for markup
+    return table
+
+
+def source_lines(
+    sources: Sequence[Source], place: Place, citations: Sequence[int] = (), question: str = ""
+) -> str:
+    """Two lines a source; `*` marks the cited ones."""
+    lines = []
+    for number, source in enumerate(sources, start=1):
+        mark = "*" if number in citations else " "
+        name = printable(place(source))
+        scores = f"relevance {source.relevance:.2f}, similarity {source.similarity:.2f}"
+        lines.append(
+            f"{mark}[{number}] {name}  ({scores})\n      {excerpt(telling(source.text, question))}"
+        )
+    return "\n".join(lines)
+
+
+def telling(text: str, question: str) -> str:
+    """The passage from the sentence on that has most of the question's words: a person finds the
+    place in the document by it."""
+    starts = [sentence.start() for sentence in _SENTENCE.finditer(text)] or [0]
+    ends = [*starts[1:], len(text)]
+    spans = zip(starts, ends, strict=True)
+    shares = [(share_of_words(text[start:end], question), end - start) for start, end in spans]
+    share, length = max(shares)
+    return text[starts[shares.index((share, length))] :] if share else text
+
+
+def print_quotes(answer: Answer, place: Place) -> None:
+    """The sentences that an answer rests on, each with its place; not those in its text."""
+    told = _one_line(answer.text)
+    for number, text in dict.fromkeys((q.source, _one_line(q.quote)) for q in answer.quotes):
+        if text not in told:
+            click.echo(f'  [{number}] {printable(place(answer.sources[number - 1]))}: "{text}"')
+
+
+def _one_line(text: str) -> str:
+    return " ".join(printable(text).split())
+
+
+def source_objects(
+    sources: Sequence[Source], place: Place, citations: Sequence[int] = ()
+) -> list[dict[str, Any]]:
+    """Sources for JSON: their fields with number, file and whether they are cited."""
+    return [
+        {
+            "number": number,
+            "file": place(source),
+            "cited": number in citations,
+            **asdict(source),
+        }
+        for number, source in enumerate(sources, start=1)
+    ]
+
+
+def answer_object(answer: Answer, place: Place, seconds: float) -> dict[str, Any]:
+    sources = source_objects(answer.sources, place, answer.citations)
+    return {**asdict(answer), "sources": sources, "seconds": round(seconds, 3)}

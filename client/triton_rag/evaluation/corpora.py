@@ -1,0 +1,80 @@
+"""What questions are asked over: documents in every request, or a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from triton_rag.arguments import text_tensor
+from triton_rag.calls import Call
+from triton_rag.client import Client
+from triton_rag.results import Answer, Source
+from triton_rag.wire import Tensor, make_request
+
+ALL_CANDIDATES = 1000
+"""Asked for as the number of sources: there are fewer candidates, and all are returned."""
+
+
+class Corpus(Protocol):
+    """Where the answers to questions are looked for. Methods raise `TritonRagError`."""
+
+    def search(self, question: str) -> list[Source]:
+        """All candidates, in the order in which they are served."""
+
+    def fused(self, question: str) -> list[str] | None:
+        """Ids of the candidates before they are reranked, best first; None where no call tells."""
+
+    def ask(self, question: str) -> Answer: ...
+
+    def document(self, source: Source) -> str:
+        """The path of the document that a source is from."""
+
+
+@dataclass(frozen=True)
+class RequestDocuments:
+    """Documents that are sent with each question."""
+
+    client: Client
+    names: Sequence[str]
+    texts: Sequence[str]
+
+    def search(self, question: str) -> list[Source]:
+        return self.client.retrieve(question, self.texts, num_sources=ALL_CANDIDATES)
+
+    def fused(self, question: str) -> None:
+        return None
+
+    def ask(self, question: str) -> Answer:
+        return self.client.ask(question, self.texts)
+
+    def document(self, source: Source) -> str:
+        return self.names[source.document]
+
+
+@dataclass(frozen=True)
+class StoredCollection:
+    """A collection of the server."""
+
+    client: Client
+    name: str
+
+    def search(self, question: str) -> list[Source]:
+        return self.client.search(question, self.name, num_sources=ALL_CANDIDATES)
+
+    def fused(self, question: str) -> list[str]:
+        embedding = self.client.embed([question], input_type="query")
+        tensors = (
+            text_tensor("query", question),
+            Tensor("query_embedding", "FP32", embedding),
+            text_tensor("collection", self.name),
+        )
+        request = make_request("vector_search", tensors)
+        call = Call((request,), lambda found: found[0].texts("candidate_id"))
+        return self.client._run(call, None, None)
+
+    def ask(self, question: str) -> Answer:
+        return self.client.ask(question, collection=self.name)
+
+    def document(self, source: Source) -> str:
+        return str(source.metadata["document"])

@@ -1,0 +1,30 @@
+"""Work that is done ahead of whoever takes it, in threads, in order and in bounds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def map_ahead(work: Callable[[T], R], items: Iterable[T], threads: int, ahead: int) -> Iterator[R]:
+    """The results in the order of the items. At most `ahead` are made and not yet taken.
+
+    An error of `work` is raised where its result would be. What has not begun then, or when nobody
+    takes more, is not begun.
+    """
+    waiting, begun = iter(items), deque[Future[R]]()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        begun.extend(pool.submit(work, item) for item in islice(waiting, ahead))
+        while begun:
+            result = begun.popleft().result()
+            begun.extend(pool.submit(work, item) for item in islice(waiting, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,75 @@
+"""What ingest asks of the server's embedder: counts of tokens, and embeddings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triton_rag.client import Client
+from triton_rag.errors import Overloaded, ServerUnreachable
+
+T = TypeVar("T")
+
+_LONGEST = "max_passage_tokens"
+MAX_TEXTS = 1024
+"""Texts in one request for counts; the `tokenizer` takes no more."""
+MOST_KNOWN = 1_000_000
+"""Words whose counts are kept; then all are forgotten, which costs time and nothing else."""
+RETRY_S = 60.0
+"""How long a server may be away: it restarts in less."""
+_FIRST_PAUSE_S = 0.2
+
+
+def patiently(call: Callable[[], T], retry_s: float = RETRY_S) -> T:
+    """The result of a call that is repeated while the server is away or has no room."""
+    end_s, pause_s = time.monotonic() + retry_s, _FIRST_PAUSE_S
+    while True:
+        try:
+            return call()
+        except (Overloaded, ServerUnreachable):
+            if time.monotonic() + pause_s > end_s:
+                raise
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 5.0)
+
+
+class Embedder:
+    """The embedder of a server; safe to share between threads, except for `count_tokens`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._known: dict[str, int] = {}
+
+    @cached_property
+    def passage_tokens(self) -> int:
+        """The longest passage that the server itself makes, in tokens."""
+        return patiently(lambda: int(self._client.setting("passage_splitter", _LONGEST)))
+
+    def count_tokens(self, words: Sequence[str]) -> list[int]:
+        """The tokens of each word. Each different one is asked of the server once."""
+        if len(self._known) > MOST_KNOWN:
+            self._known.clear()
+        new = sorted({word for word in words if word not in self._known}, key=len)
+        for start in range(0, len(new), MAX_TEXTS):
+            portion = new[start : start + MAX_TEXTS]
+            counts = self._count(portion) - self._around
+            self._known.update(zip(portion, counts.tolist(), strict=True))
+        return [self._known[word] for word in words]
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """FP32 [texts, dimension]."""
+        return patiently(lambda: self._client.embed(texts, input_type="passage"))
+
+    def _count(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        return patiently(lambda: self._client.count_tokens(texts))
+
+    @cached_property
+    def _around(self) -> int:
+        """Tokens that begin and end every text: what two words have less than twice one."""
+        one, two = self._count(["a", "a a"]).tolist()
+        return int(2 * one - two)

@@ -1,0 +1,67 @@
+"""Embeds the passages of documents, several requests at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triton_rag.collections import Document
+from triton_rag.ingestion.ahead import map_ahead
+
+ROWS = 256
+"""Passages in one request, which may be of several documents."""
+IN_FLIGHT = 4
+"""Requests at a time: the server has the next one when it has done one."""
+
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class EmbeddedDocument:
+    """`embeddings`: FP32 [passages, dimension]."""
+
+    document: Document
+    embeddings: NDArray[np.float32]
+
+
+def embed_documents(
+    documents: Iterable[Document], embed: Embed, rows: int = ROWS, in_flight: int = IN_FLIGHT
+) -> Iterator[EmbeddedDocument]:
+    """The documents with their embeddings, in order.
+
+    A request has `rows` passages whatever documents they are of, so that small documents and large
+    ones keep the embedder as busy.
+    """
+    waiting: deque[Document] = deque()
+    texts = _texts(documents, waiting)
+    found: list[NDArray[np.float32]] = []
+    count = 0
+    for embeddings in map_ahead(embed, _portions(texts, rows), in_flight, in_flight):
+        found.append(embeddings)
+        count += len(embeddings)
+        while waiting and count >= len(waiting[0].passages):
+            done, rest = np.split(np.concatenate(found), [len(waiting[0].passages)])
+            found, count = [rest], len(rest)
+            yield EmbeddedDocument(waiting.popleft(), done)
+
+
+def _texts(documents: Iterable[Document], waiting: deque[Document]) -> Iterator[str]:
+    """The passages of all documents, each of which joins `waiting` before its first one."""
+    for document in documents:
+        waiting.append(document)
+        yield from (passage.text for passage in document.passages)
+
+
+def _portions(texts: Iterator[str], rows: int) -> Iterator[list[str]]:
+    portion: list[str] = []
+    for text in texts:
+        portion.append(text)
+        if len(portion) == rows:
+            yield portion
+            portion = []
+    if portion:
+        yield portion

@@ -1,0 +1,89 @@
+"""What a reader makes of a file: one text, and where its sections begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+Headings = tuple[str, ...]
+"""A heading and those above it, the highest first."""
+
+
+class Unreadable(Exception):
+    """The file has no text for us; the message says why, and what would help."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """The part of a text from `start` to the next section."""
+
+    start: int
+    """In characters of the text."""
+    headings: Headings = ()
+    page: int | None = None
+    """From 1; None where the format has no pages."""
+
+
+@dataclass(frozen=True)
+class FileText:
+    """The text of a file. Its sections are in order, and the first begins at 0."""
+
+    text: str
+    sections: tuple[Section, ...] = (Section(0),)
+    title: str = ""
+    """Empty where the file doesn't tell."""
+    remarks: tuple[str, ...] = ()
+    """What of the file is not in the text, in a sentence each."""
+
+    def spans(self) -> Iterator[tuple[Section, int]]:
+        """Each section, and where it ends."""
+        yield from (
+            (section, following.start)
+            for section, following in pairwise([*self.sections, Section(len(self.text))])
+        )
+
+
+class Outline:
+    """The headings that are open at a point of a text."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[int, str]] = []
+
+    def enter(self, level: int, heading: str) -> Headings:
+        """The path to a heading that begins here; it closes those of its level and below."""
+        self._open = [entry for entry in self._open if entry[0] < level]
+        self._open.append((level, " ".join(heading.split())))
+        return tuple(text for _, text in self._open)
+
+
+@dataclass
+class Blocks:
+    """Makes a text out of blocks: headings and paragraphs, with an empty line between."""
+
+    _parts: list[str] = field(default_factory=list)
+    _sections: list[Section] = field(default_factory=lambda: [Section(0)])
+    _outline: Outline = field(default_factory=Outline)
+    _length: int = 0
+
+    def heading(self, level: int, text: str) -> None:
+        """A heading of a level from 1; blank ones are left out."""
+        if text.strip():
+            section = Section(self._length, self._outline.enter(level, text))
+            self._sections = [s for s in self._sections if s.start < section.start] + [section]
+            self.paragraph(" ".join(text.split()))
+
+    def paragraph(self, text: str) -> None:
+        """A paragraph, a list, a table: what no empty line divides; blank ones are left out."""
+        if block := text.strip():
+            self._parts.append(block + "\n\n")
+            self._length += len(block) + 2
+
+    def file_text(self, title: str = "") -> FileText:
+        text = "".join(self._parts).rstrip()
+        return FileText(text, tuple(self._sections), title or first_heading(self._sections))
+
+
+def first_heading(sections: Sequence[Section]) -> str:
+    """The first highest heading, empty where there is none."""
+    return next((section.headings[0] for section in sections if section.headings), "")

@@ -1,0 +1,128 @@
+"""The files of a folder that can be ingested, and why the others are not."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_FILE_BYTES = 64 * 2**20
+"""Larger files are skipped unless the caller allows more: a text of that size is a database."""
+
+
+class IngestError(Exception):
+    """Nothing can be ingested as asked; the message says what is possible."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file to read."""
+
+    path: Path
+    name: str
+    """Its path below the folder, with `/`; the id of its document in the collection."""
+    size_bytes: int
+    modified_s: int
+    """Seconds of the Unix clock."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file or a folder that was not read."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What was found; hidden files and folders are not looked at."""
+
+    files: tuple[File, ...]
+    skipped: tuple[Skipped, ...] = ()
+    unlisted: tuple[str, ...] = ()
+    """Folders that could not be listed: nobody knows what is gone from them."""
+
+    def knows(self, name: str) -> bool:
+        """Whether a file of this name would have been found or skipped if it were there."""
+        return not any(name.startswith(f"{folder}/") for folder in self.unlisted)
+
+
+def list_folder(
+    folder: Path, suffixes: Collection[str], max_file_bytes: int = MAX_FILE_BYTES
+) -> Folder:
+    """The files below a folder, by name. Links are followed, each folder is listed once.
+
+    Raises `IngestError` where there is no such folder, or it can't be listed.
+    """
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        raise IngestError(f"{folder}: a folder is needed, {found} is there")
+    listing = _Listing(suffixes, max_file_bytes)
+    listing.add(folder, "")
+    if "" in listing.unlisted:
+        raise IngestError(f"{folder}: {listing.skipped[0].reason}")
+    files = sorted(listing.files, key=lambda file: file.name)
+    skipped = sorted(listing.skipped, key=lambda each: each.name)
+    return Folder(tuple(files), tuple(skipped), tuple(listing.unlisted))
+
+
+class _Listing:
+    def __init__(self, suffixes: Collection[str], max_file_bytes: int) -> None:
+        self._suffixes, self._max_file_bytes = suffixes, max_file_bytes
+        self._seen: set[tuple[int, int]] = set()
+        self.files: list[File] = []
+        self.skipped: list[Skipped] = []
+        self.unlisted: list[str] = []
+
+    def add(self, folder: Path, name: str) -> None:
+        """Everything below a folder, whose links may lead back to it."""
+        waiting = [(folder, name)]
+        while waiting:
+            path, inside = waiting.pop()
+            try:
+                status = path.stat()
+                if (status.st_dev, status.st_ino) in self._seen:
+                    self._skip(inside, "a link to a folder that is read already")
+                    continue
+                self._seen.add((status.st_dev, status.st_ino))
+                waiting += self._entries(path, inside)
+            except OSError as error:
+                self.unlisted.append(inside)
+                self._skip(inside, f"can't be listed: {error.strerror or type(error).__name__}")
+
+    def _entries(self, folder: Path, name: str) -> Iterator[tuple[Path, str]]:
+        """Takes the files of a folder; its folders are left to the caller."""
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            inside = f"{name}/{entry.name}" if name else entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield Path(entry.path), inside
+            else:
+                self._take(Path(entry.path), inside)
+
+    def _take(self, path: Path, name: str) -> None:
+        try:
+            status = path.stat()
+            name.encode()
+        except UnicodeEncodeError:
+            self._skip(name.encode(errors="replace").decode(), "its name is not UTF-8")
+            return
+        except OSError as error:
+            self._skip(name, f"can't be read: {error.strerror or type(error).__name__}")
+            return
+        if path.suffix.lower() not in self._suffixes:
+            self._skip(name, f"unknown type '{path.suffix}'" if path.suffix else "no suffix")
+        elif not stat.S_ISREG(status.st_mode):
+            self._skip(name, "not a regular file")
+        elif status.st_size > self._max_file_bytes:
+            size, most = status.st_size / 2**20, self._max_file_bytes / 2**20
+            self._skip(name, f"{size:,.0f} MiB; files of at most {most:,.0f} MiB are read")
+        else:
+            self.files.append(File(path, name, status.st_size, int(status.st_mtime)))
+
+    def _skip(self, name: str, reason: str) -> None:
+        self.skipped.append(Skipped(name, reason))

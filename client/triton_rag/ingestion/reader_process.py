@@ -1,0 +1,129 @@
+"""A process that reads files: what is slow, grows or dies in a file's reader stays in here.
+
+A process of our own protocol, not of `multiprocessing`, which would run the caller's program again
+or copy the locks of gRPC's threads.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+from queue import SimpleQueue
+from typing import BinaryIO, cast
+
+from triton_rag.ingestion.reading import MAX_READING_BYTES, NotRead, Reading, Task, read_file
+
+MAX_READING_S = 120
+"""The process ends itself when one file takes longer."""
+
+FILES_AHEAD = 4
+"""For each process."""
+
+
+class ReaderProcess:
+    """Reads one file at a time. It is started with the first one, and again after it has died."""
+
+    def __init__(self, max_reading_s: int = MAX_READING_S) -> None:
+        self._max_reading_s = max_reading_s
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def read(self, task: Task) -> Reading:
+        """What is in a file. A file that kills the process is one that was not read."""
+        process = self._process or self._start()
+        try:
+            pickle.dump(task, _pipe(process.stdin))
+            _pipe(process.stdin).flush()
+            return cast("Reading", pickle.load(_pipe(process.stdout)))  # written by our own code
+        except (EOFError, OSError, pickle.UnpicklingError):
+            return NotRead(task.file, self._reason())
+
+    def close(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Safe path: a file `html.py` where the user stands is no module of Python."""
+        command = [sys.executable, "-m", __name__, str(self._max_reading_s)]
+        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for its parent
+        )
+        return self._process
+
+    def _reason(self) -> str:
+        """Why the process has died; the next file starts another one."""
+        process, self._process = self._process, None
+        if process is None:
+            return "its reader was closed"
+        process.communicate()
+        if process.returncode == -signal.SIGALRM:
+            return f"takes more than {self._max_reading_s} s to read"
+        return f"its reader died (status {process.returncode})"
+
+
+class ReaderProcesses:
+    """Several of them, one for each thread that reads at a time."""
+
+    def __init__(self, count: int | None = None) -> None:
+        self.count = count or max(1, min(4, (os.cpu_count() or 1) - 1))
+        self._free: SimpleQueue[ReaderProcess] = SimpleQueue()
+        self._all = [ReaderProcess() for _ in range(self.count)]
+        for process in self._all:
+            self._free.put(process)
+
+    @property
+    def ahead(self) -> int:
+        """Files that may be read and wait to be taken; it bounds the memory."""
+        return FILES_AHEAD * self.count
+
+    def read(self, task: Task) -> Reading:
+        """What is in a file, once a process is free."""
+        process = self._free.get()
+        try:
+            return process.read(task)
+        finally:
+            self._free.put(process)
+
+    def close(self) -> None:
+        for process in self._all:
+            process.close()
+
+
+def serve(max_reading_s: int) -> None:
+    """Reads the files that come on standard input until it ends."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # for packages that print
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_READING_BYTES, MAX_READING_BYTES))
+    while True:
+        try:
+            task = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        signal.alarm(max_reading_s)  # ends the process wherever it is, in C code too
+        reading = read_file(task)
+        signal.alarm(0)
+        pickle.dump(reading, answers)
+        answers.flush()
+
+
+def _pipe(pipe: object) -> BinaryIO:
+    return cast("BinaryIO", pipe)
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

@@ -1,0 +1,52 @@
+"""Word documents (.docx): headings, paragraphs, lists and tables; no headers and footers."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import lxml.html
+import mammoth
+
+from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
+from triton_rag.ingestion.readers.tree import add_blocks
+
+MAX_UNPACKED_BYTES = 256 * 2**20
+"""What may be inside; a small file that holds more is made to fill the memory."""
+_OLE = b"\xd0\xcf\x11\xe0"
+"""How old Word files and encrypted new ones begin."""
+_STYLES = "p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => p:fresh"
+
+
+def read(data: bytes) -> FileText:
+    if data.startswith(_OLE):
+        raise Unreadable("encrypted, or an old .doc file: save it as .docx without a password")
+    _check(data)
+    try:
+        html = mammoth.convert_to_html(
+            io.BytesIO(data),
+            style_map=_STYLES,
+            convert_image=mammoth.images.img_element(lambda image: {}),
+        ).value
+    except (KeyError, ValueError, zipfile.BadZipFile, OSError, SyntaxError) as error:
+        raise Unreadable("not a Word document, or a damaged one") from error
+    blocks = Blocks()
+    if html.strip():
+        add_blocks(lxml.html.fragment_fromstring(html, create_parent="div"), blocks)
+    return blocks.file_text()
+
+
+def _check(data: bytes) -> None:
+    """Raises `Unreadable` for what is no zip file, or unpacks to too much.
+
+    A zip file can't lie about its sizes: Python stops at the size that is declared.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise Unreadable("not a Word document, or a damaged one") from error
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise Unreadable(
+            f"unpacks to {unpacked / 2**20:,.0f} MiB; the most is {MAX_UNPACKED_BYTES // 2**20}"
+        )

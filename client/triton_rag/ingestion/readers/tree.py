@@ -1,0 +1,124 @@
+"""Blocks of a tree of HTML elements: headings, paragraphs, lists, tables and code."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from triton_rag.ingestion.file_text import Blocks
+
+Element = Any
+"""An element of lxml, which carries no types."""
+
+_HEADING = re.compile(r"h([1-6])$")
+_LISTS = {"ul", "ol", "menu"}
+_CELLS = {"td", "th"}
+_INLINE = {
+    *("a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em"),
+    *("font", "i", "img", "ins", "kbd", "label", "mark", "q", "s", "samp", "small", "span"),
+    *("strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr"),
+}
+_LONG_CELL = 3
+"""Paragraphs."""
+_BREAK = "br"
+_SPACES = re.compile(r"[ \t\r\n\f]+")
+_LINKS_SHARE = 0.8
+"""A list or a table is a menu if more of its characters are links."""
+
+
+def add_blocks(element: Element, blocks: Blocks) -> None:
+    """Adds what an element contains, in order. Menus, lists of nothing but links, are left out."""
+    loose = [_words(element.text)]
+    for child in element:
+        if child.tag == _BREAK or not isinstance(child.tag, str) or _is_inline(child):
+            loose.append(_text(child))
+        else:
+            blocks.paragraph(_spaced("".join(loose)))
+            _add(child, blocks)
+            loose = []
+        loose.append(_words(child.tail))
+    blocks.paragraph(_spaced("".join(loose)))
+
+
+def _add(element: Element, blocks: Blocks) -> None:
+    if found := _HEADING.match(element.tag):
+        blocks.heading(int(found[1]), _text(element))
+    elif element.tag == "pre":
+        blocks.paragraph("".join(element.itertext()).strip("\r\n"))
+    elif element.tag in _LISTS and not _has_headings(element):
+        blocks.paragraph("" if _is_menu(element) else "\n".join(_items(element)))
+    elif element.tag == "table" and not _is_layout(element):
+        blocks.paragraph("" if _is_menu(element) else "\n".join(_rows(element)))
+    else:
+        add_blocks(element, blocks)
+
+
+def _is_inline(element: Element) -> bool:
+    """Part of a line; a link around a heading is not."""
+    return element.tag in _INLINE and all(
+        child.tag in _INLINE or child.tag == _BREAK
+        for child in element.iterdescendants()
+        if isinstance(child.tag, str)
+    )
+
+
+def _is_menu(element: Element) -> bool:
+    links = list(element.iter("a"))
+    linked = sum(len(_text(link).strip()) for link in links if link.get("href"))
+    return len(links) > 1 and linked > _LINKS_SHARE * len(" ".join(_text(element).split()))
+
+
+def _has_headings(element: Element) -> bool:
+    return any(_HEADING.match(e.tag) for e in element.iterdescendants() if isinstance(e.tag, str))
+
+
+def _is_layout(table: Element) -> bool:
+    """Whether it places the parts of a page: it has headings, a table, or cells of long text."""
+    cells = (cell for cell in table.iter(*_CELLS))
+    is_long = any(len(list(cell.iter("p", "pre"))) >= _LONG_CELL for cell in cells)
+    return is_long or _has_headings(table) or next(table.iterdescendants("table"), None) is not None
+
+
+def _items(element: Element, depth: int = 0) -> list[str]:
+    """A line for each item, behind a dash; those of lists inside are indented."""
+    lines = []
+    for item in element.iterchildren("li"):
+        nested = [child for child in item if child.tag in _LISTS]
+        words = " ".join(_text(item, leave_out=nested).split())
+        lines += [f"{'  ' * depth}- {words}"] if words else []
+        lines += [line for child in nested for line in _items(child, depth + 1)]
+    return lines
+
+
+def _rows(table: Element) -> list[str]:
+    """A line for each row, with bars between its cells."""
+    cells = (
+        [" ".join(_text(c).split()) for c in row if c.tag in _CELLS] for row in table.iter("tr")
+    )
+    return [" | ".join(row) for row in cells if any(row)]
+
+
+def _text(element: Element, leave_out: list[Element] | None = None) -> str:
+    """The text inside an element, with a space around each block."""
+    if element.tag == _BREAK:
+        return "\n"
+    if not isinstance(element.tag, str):
+        return ""
+    parts = [_words(element.text)]
+    for child in element:
+        if child not in (leave_out or []):
+            text = _text(child)
+            parts.append(text if child.tag in _INLINE or child.tag == _BREAK else f" {text} ")
+        parts.append(_words(child.tail))
+    return "".join(parts)
+
+
+def _words(text: str | None) -> str:
+    """Text of the source, where a new line means no more than a space."""
+    return _SPACES.sub(" ", text or "")
+
+
+def _spaced(text: str) -> str:
+    """Single spaces and no blank lines; the breaks that are left are `br`s."""
+    lines = (" ".join(line.split()) for line in text.split("\n"))
+    return "\n".join(line for line in lines if line)

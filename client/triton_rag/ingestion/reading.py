@@ -1,0 +1,91 @@
+"""Reads one file: its text, its words, and whether it has changed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from triton_rag.ingestion.file_text import FileText, Unreadable
+from triton_rag.ingestion.folder import File
+from triton_rag.ingestion.passages import Words, find_words
+from triton_rag.ingestion.readers import read
+
+MAX_READING_BYTES = 4 * 2**30
+"""Memory of a process that reads."""
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """A file's text and its words."""
+
+    file: File
+    content_hash: str
+    text: FileText
+    words: Words
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """The collection has this file's document already."""
+
+    file: File
+
+
+@dataclass(frozen=True)
+class NotRead:
+    file: File
+    reason: str
+
+
+Reading = ReadFile | Unchanged | NotRead
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file, the hash of what the collection has of it ("" for nothing), and what else counts."""
+
+    file: File
+    stored_hash: str
+    recipe: str
+    """Part of the hash: how documents are cut. Another recipe makes every file a changed one."""
+
+
+def read_file(task: Task) -> Reading:
+    """What is in a file; whatever is wrong with it is a reason, not an error."""
+    try:
+        return _read(task)
+    except Unreadable as error:
+        return NotRead(task.file, str(error))
+    except OSError as error:
+        return NotRead(task.file, f"can't be read: {error.strerror or type(error).__name__}")
+    except MemoryError:
+        return NotRead(task.file, f"takes more than {MAX_READING_BYTES / 2**30:g} GiB to read")
+    except RecursionError:
+        return NotRead(task.file, "its parts are nested too deeply")
+    except Exception as error:  # of a reader's package, about a damaged file
+        return NotRead(task.file, f"its reader failed ({type(error).__name__})")
+
+
+def content_hash(recipe: str, data: bytes) -> str:
+    """32 hexadecimal digits, equal for equal contents that are cut alike."""
+    return hashlib.sha256(recipe.encode() + b"\0" + data).hexdigest()[:32]
+
+
+def _read(task: Task) -> Reading:
+    data = _read_whole(task.file.path)
+    found = content_hash(task.recipe, data)
+    if found == task.stored_hash:
+        return Unchanged(task.file)
+    text = read(task.file.name, data)
+    return ReadFile(task.file, found, text, find_words(text))
+
+
+def _read_whole(path: Path) -> bytes:
+    """The bytes of a file that nobody writes to meanwhile; raises `Unreadable` else."""
+    before = path.stat()
+    data = path.read_bytes()
+    after = path.stat()
+    if (before.st_mtime_ns, len(data)) != (after.st_mtime_ns, after.st_size):
+        raise Unreadable("it changes while it is read; the next run will read it")
+    return data

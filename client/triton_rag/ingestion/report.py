@@ -1,0 +1,37 @@
+"""What an ingest has done so far, and what it came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from triton_rag.ingestion.folder import Skipped
+
+
+@dataclass
+class IngestReport:
+    """Counts of documents. Those of a dry run say what would be done."""
+
+    collection: str
+    is_dry_run: bool = False
+    files: int = 0
+    """Files to read, unchanged ones included."""
+    size_bytes: int = 0
+    """Of these files."""
+    read_bytes: int = 0
+    """Of the files that are dealt with: in the collection, unchanged or skipped."""
+    added: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    passages: int = 0
+    """Of the documents that were added and replaced."""
+    skipped: list[Skipped] = field(default_factory=list)
+    """Files that were not read, and why; what the collection has of them stays."""
+    remarks: list[Skipped] = field(default_factory=list)
+    """What was not read of a document that is in the collection now."""
+    seconds: float = 0.0
+
+    @property
+    def documents(self) -> int:
+        """Dealt with so far, skipped ones not counted."""
+        return self.added + self.replaced + self.unchanged

@@ -1,0 +1,195 @@
+"""Ingests a folder: reads, cuts, embeds and writes, each ahead of the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from triton_rag.client import Client
+from triton_rag.collections import Document
+from triton_rag.ingestion.ahead import map_ahead
+from triton_rag.ingestion.embedder import Embedder
+from triton_rag.ingestion.embedding import EmbeddedDocument, embed_documents
+from triton_rag.ingestion.folder import MAX_FILE_BYTES, Folder, IngestError, Skipped, list_folder
+from triton_rag.ingestion.passages import passages
+from triton_rag.ingestion.reader_process import ReaderProcesses
+from triton_rag.ingestion.readers import SUFFIXES
+from triton_rag.ingestion.reading import NotRead, ReadFile, Task, Unchanged
+from triton_rag.ingestion.report import IngestReport
+from triton_rag.ingestion.target import Target
+
+RECIPE = "1"
+"""Changes whenever the readers or the cuts do, so that the next run reads every file again."""
+WRITES_AHEAD = 2
+
+OnProgress = Callable[[IngestReport], None]
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """How to ingest a folder."""
+
+    under: str = ""
+    """Documents are called `under/path`; only documents that were put there are removed."""
+    passage_tokens: int | None = None
+    """Longest passage in the embedder's tokens; by default that of the server's own."""
+    max_file_bytes: int = MAX_FILE_BYTES
+    processes: int | None = None
+    """That read files; by default one less than the machine's cores, up to four."""
+    commit_passages: int = 1024
+    """Passages after which whole documents are written, in one commit."""
+    is_dry_run: bool = False
+    replaces_others: bool = False
+    """Go on where none of the collection's documents is in the folder: they are all removed."""
+
+
+def ingest(
+    client: Client,
+    folder: Path | str,
+    collection: str,
+    options: IngestOptions = IngestOptions(),
+    on_progress: OnProgress = lambda report: None,
+) -> IngestReport:
+    """Make a collection mirror a folder: new files are added, changed ones replaced whole, and
+    documents whose files are gone are removed. Files that have not changed cost nothing.
+
+    A search sees a document as it was or as it is, never a mixture. What is counted in the report
+    stays whatever happens next, and the same call goes on where another was ended. `on_progress` is
+    called with the report so far. Raises `IngestError` and `TritonRagError`.
+    """
+    begin_s = time.monotonic()
+    found = list_folder(Path(folder), SUFFIXES, options.max_file_bytes)
+    run = _Run(client, found, Target(client, collection, options.under), options, on_progress)
+    run.check()
+    run.add()
+    run.remove()
+    run.report.seconds = time.monotonic() - begin_s
+    return run.report
+
+
+class _Run:
+    def __init__(
+        self,
+        client: Client,
+        folder: Folder,
+        target: Target,
+        options: IngestOptions,
+        on_progress: OnProgress,
+    ) -> None:
+        self._folder, self._target, self._options = folder, target, options
+        self._embedder, self._on_progress = Embedder(client), on_progress
+        self._stored = target.hashes()
+        self._sizes = {target.document_id(f.name): f.size_bytes for f in folder.files}
+        self.report = IngestReport(
+            target.collection,
+            is_dry_run=options.is_dry_run,
+            files=len(folder.files),
+            size_bytes=sum(file.size_bytes for file in folder.files),
+            skipped=list(folder.skipped),
+        )
+
+    def check(self) -> None:
+        """Raises `IngestError` where the collection would lose everything it has."""
+        if not self._folder.files:
+            rest = f" ({len(self._folder.skipped):,} skipped)" if self._folder.skipped else ""
+            raise IngestError(f"no {', '.join(SUFFIXES)} files are in the folder{rest}")
+        if (
+            self._stored
+            and not self._sizes.keys() & self._stored.keys()
+            and not self._options.replaces_others
+        ):
+            raise IngestError(
+                f"collection '{self._target.collection}' has {len(self._stored):,} documents, and "
+                "none of them is in the folder: is it another one? To keep both give this one a "
+                "name with --under NAME; to remove the others, --replace"
+            )
+
+    def add(self) -> None:
+        """Reads every file, and writes what is new or changed."""
+        with closing(ReaderProcesses(self._options.processes)) as readers:
+            readings = map_ahead(readers.read, self._tasks(), readers.count, readers.ahead)
+            changed = self._changed(readings)
+            if self._options.is_dry_run:
+                for reading in changed:
+                    self._count(self._target.document_id(reading.file.name), 0)
+                return
+            self._target.create()
+            documents = embed_documents(self._cut(changed), self._embedder.embed)
+            batches = _batches(documents, self._options.commit_passages)
+            for batch in map_ahead(self._target.write, batches, 1, WRITES_AHEAD):
+                for each in batch:
+                    self._count(each.document.id, len(each.document.passages))
+
+    def remove(self) -> None:
+        """Removes the documents whose files are gone."""
+        there = {file.name for file in self._folder.files}
+        there |= {skipped.name for skipped in self._folder.skipped}
+        names = {document_id: self._target.name(document_id) for document_id in self._stored}
+        gone = [
+            document_id
+            for document_id, name in names.items()
+            if name not in there and self._folder.knows(name)
+        ]
+        if not self._options.is_dry_run:
+            self._target.remove(gone)
+        self.report.removed = len(gone)
+
+    def _tasks(self) -> Iterator[Task]:
+        recipe = f"{RECIPE} {self._max_tokens}"
+        for file in self._folder.files:
+            stored = self._stored.get(self._target.document_id(file.name), "")
+            yield Task(file, stored, recipe)
+
+    @property
+    def _max_tokens(self) -> int:
+        return self._options.passage_tokens or self._embedder.passage_tokens
+
+    def _changed(self, readings: Iterable[object]) -> Iterator[ReadFile]:
+        for reading in readings:
+            match reading:
+                case ReadFile():
+                    name = reading.file.name
+                    self.report.remarks += [Skipped(name, r) for r in reading.text.remarks]
+                    yield reading
+                case Unchanged(file):
+                    self.report.unchanged += 1
+                    self._deal(file.size_bytes)
+                case NotRead(file, reason):
+                    self.report.skipped.append(Skipped(file.name, reason))
+                    self._deal(file.size_bytes)
+
+    def _cut(self, readings: Iterable[ReadFile]) -> Iterator[Document]:
+        for each in readings:
+            counts = self._embedder.count_tokens(each.words.vocabulary)
+            found = passages(each.text, each.words, counts, self._max_tokens)
+            yield self._target.document(each, tuple(found))
+
+    def _count(self, document_id: str, passage_count: int) -> None:
+        is_new = document_id not in self._stored
+        self.report.added += is_new
+        self.report.replaced += not is_new
+        self.report.passages += passage_count
+        self._deal(self._sizes[document_id])
+
+    def _deal(self, size_bytes: int) -> None:
+        self.report.read_bytes += size_bytes
+        self._on_progress(self.report)
+
+
+def _batches(
+    documents: Iterable[EmbeddedDocument], passage_count: int
+) -> Iterator[list[EmbeddedDocument]]:
+    """Documents with so many passages together, or one that has more."""
+    batch: list[EmbeddedDocument] = []
+    count = 0
+    for document in documents:
+        batch.append(document)
+        count += len(document.document.passages)
+        if count >= passage_count:
+            yield batch
+            batch, count = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,86 @@
+"""The collection that a folder goes to, or the part of it that is under a name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from triton_rag.client import Client
+from triton_rag.collections import Document, Passage, Value
+from triton_rag.errors import InvalidRequest
+from triton_rag.ingestion.embedder import patiently
+from triton_rag.ingestion.embedding import EmbeddedDocument
+from triton_rag.ingestion.folder import IngestError
+from triton_rag.ingestion.reading import ReadFile
+from triton_rag.listing import all_documents
+
+UNDER, FOLDER, TYPE, MODIFIED = "under", "folder", "type", "modified_s"
+"""Metadata of a document, which filters can name."""
+REMOVED_AT_ONCE = 1_000
+
+
+class Target:
+    """Ids are paths below the folder, behind `under/` where it has a name."""
+
+    def __init__(self, client: Client, collection: str, under: str = "") -> None:
+        self._client, self.collection, self._under = client, collection, under.strip("/")
+        self._is_there = False
+
+    def hashes(self) -> dict[str, str]:
+        """The content hashes of the documents by id; none where there is no such collection.
+
+        Raises `IngestError` for a collection of another embedder than the server's.
+        """
+        found = {one.name: one for one in patiently(self._client.collections)}
+        if self.collection not in found:
+            return {}
+        self._is_there, about = True, found[self.collection]
+        if about.embedder != about.served_embedder:
+            raise IngestError(
+                f"collection '{about.name}' was made with the embedder {about.embedder}; the "
+                f"server has {about.served_embedder}: choose another name, or delete the collection"
+            )
+        entries = patiently(lambda: list(all_documents(self._client, self.collection)))
+        ours = (entry for entry in entries if entry.metadata.get(UNDER, "") == self._under)
+        return {entry.id: entry.content_hash for entry in ours}
+
+    def create(self) -> None:
+        """Make the collection where `hashes` has found none; another ingest may be first."""
+        if self._is_there:
+            return
+        try:
+            patiently(partial(self._client.create_collection, self.collection))
+        except InvalidRequest as error:
+            if self.collection not in {one.name for one in patiently(self._client.collections)}:
+                raise error
+
+    def document_id(self, name: str) -> str:
+        return f"{self._under}/{name}" if self._under else name
+
+    def name(self, document_id: str) -> str:
+        return document_id.removeprefix(f"{self._under}/") if self._under else document_id
+
+    def document(self, read: ReadFile, passages: Sequence[Passage]) -> Document:
+        folder, _, name = read.file.name.rpartition("/")
+        about: dict[str, Value] = {
+            UNDER: self._under,
+            FOLDER: folder,
+            TYPE: name.rpartition(".")[2].lower(),
+            MODIFIED: read.file.modified_s,
+        }
+        document_id = self.document_id(read.file.name)
+        return Document(document_id, passages, read.text.title, read.content_hash, about)
+
+    def write(self, batch: Sequence[EmbeddedDocument]) -> Sequence[EmbeddedDocument]:
+        """Put documents into the collection, in one commit; they are there when it returns."""
+        documents = [each.document for each in batch]
+        rows = np.concatenate([each.embeddings for each in batch])
+        patiently(partial(self._client.upsert, self.collection, documents, rows))
+        return batch
+
+    def remove(self, ids: Sequence[str]) -> None:
+        for start in range(0, len(ids), REMOVED_AT_ONCE):
+            portion = ids[start : start + REMOVED_AT_ONCE]
+            patiently(partial(self._client.remove, self.collection, portion))

@@ -1,0 +1,117 @@
+"""Small real files of the types that `triton-rag ingest` reads, made byte by byte."""
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+
+_W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+_TYPES = (
+    '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+    '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+'
+    'xml"/><Default Extension="xml" ContentType="application/xml"/><Override PartName="/word/'
+    'document.xml" ContentType="application/vnd.openxmlformats-officedocument.wordprocessingml.'
+    'document.main+xml"/></Types>'
+)
+_RELATIONS = (
+    '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+    '<Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/'
+    'relationships/officeDocument" Target="word/document.xml"/></Relationships>'
+)
+_ENCRYPTED = (
+    f"<< /Filter /Standard /V 1 /R 2 /P -4 /O <{'11' * 32}> /U <{'22' * 32}> >>",
+    "/Encrypt {} 0 R /ID [<00> <00>]",
+)
+
+
+def pdf(
+    pages: Sequence[str],
+    bookmarks: Mapping[str, int] | None = None,
+    title: str = "",
+    is_encrypted: bool = False,
+) -> bytes:
+    """A PDF whose pages have these lines; `bookmarks` lead to pages, which count from 0."""
+    objects = ["", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
+    kids = []
+    for text in pages:
+        shown = "".join(f"({_escaped(line)}) Tj T* " for line in text.split("\n") if text)
+        stream = f"BT /F1 12 Tf 14 TL 72 720 Td {shown}ET"
+        objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
+        objects.append(
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] "
+            f"/Resources << /Font << /F1 3 0 R >> >> /Contents {len(objects)} 0 R >>"
+        )
+        kids.append(len(objects))
+    first = len(objects) + 2
+    marks = list((bookmarks or {}).items())
+    objects.append(
+        f"<< /Type /Outlines /First {first} 0 R /Last {first + len(marks) - 1} 0 R "
+        f"/Count {len(marks)} >>"
+    )
+    outline = len(objects)
+    for index, (words, page) in enumerate(marks):
+        chain = f"/Next {first + index + 1} 0 R" if index + 1 < len(marks) else ""
+        chain += f" /Prev {first + index - 1} 0 R" if index else ""
+        objects.append(
+            f"<< /Title ({_escaped(words)}) /Parent {outline} 0 R {chain} "
+            f"/Dest [{kids[page]} 0 R /Fit] >>"
+        )
+    objects[0] = "<< /Type /Catalog /Pages 2 0 R" + (
+        f" /Outlines {outline} 0 R >>" if marks else " >>"
+    )
+    shown_kids = " ".join(f"{kid} 0 R" for kid in kids)
+    objects[1] = f"<< /Type /Pages /Count {len(kids)} /Kids [{shown_kids}] >>"
+    objects.append(f"<< /Title ({_escaped(title)}) >>")
+    more = f"/Info {len(objects)} 0 R "
+    if is_encrypted:
+        objects.append(_ENCRYPTED[0])
+        more += _ENCRYPTED[1].format(len(objects))
+    return _assembled(objects, more)
+
+
+def _assembled(objects: Sequence[str], more: str) -> bytes:
+    out, offsets = io.BytesIO(), []
+    out.write(b"%PDF-1.4\n")
+    for number, body in enumerate(objects, start=1):
+        offsets.append(out.tell())
+        out.write(f"{number} 0 obj\n{body}\nendobj\n".encode("latin-1"))
+    start = out.tell()
+    rows = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
+    size = len(objects) + 1
+    out.write(f"xref\n0 {size}\n0000000000 65535 f \n{rows}".encode())
+    out.write(f"trailer << /Size {size} /Root 1 0 R {more} >>\n".encode())
+    out.write(f"startxref\n{start}\n%%EOF\n".encode())
+    return out.getvalue()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
+
+
+def docx(paragraphs: Sequence[tuple[str, str]], table: Sequence[Sequence[str]] = ()) -> bytes:
+    """A Word document: paragraphs with their style ("" for none), and a table behind them."""
+    body = "".join(_paragraph(style, text) for style, text in paragraphs)
+    rows = "".join(
+        "<w:tr>" + "".join(f"<w:tc>{_paragraph('', cell)}</w:tc>" for cell in row) + "</w:tr>"
+        for row in table
+    )
+    body += f"<w:tbl>{rows}</w:tbl>" if rows else ""
+    return zipped(
+        {
+            "[Content_Types].xml": _TYPES.encode(),
+            "_rels/.rels": _RELATIONS.encode(),
+            "word/document.xml": f"<w:document {_W}><w:body>{body}</w:body></w:document>".encode(),
+        }
+    )
+
+
+def zipped(entries: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def _paragraph(style: str, text: str) -> str:
+    about = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
+    return f'<w:p>{about}<w:r><w:t xml:space="preserve">{text}</w:t></w:r></w:p>'

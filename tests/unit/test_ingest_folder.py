@@ -1,0 +1,74 @@
+"""Folders: what is taken, what is skipped and why, and links that lead back."""
+
+import os
+from pathlib import Path
+
+import pytest
+from triton_rag.ingestion.folder import IngestError, list_folder
+
+SUFFIXES = (".txt", ".md")
+
+
+def test_files_by_name_and_why_others_are_skipped(tmp_path: Path) -> None:
+    (tmp_path / "sub" / ".git").mkdir(parents=True)
+    for name in ("b.md", "sub/A.TXT", "sub/.git/c.txt", ".d.txt", "photo.png", "Makefile"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "big.txt").write_bytes(bytes(3 * 2**20))
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.txt")
+    found = list_folder(tmp_path, SUFFIXES, max_file_bytes=2**20)
+    assert [(file.name, file.size_bytes) for file in found.files] == [("b.md", 4), ("sub/A.TXT", 9)]
+    assert {skipped.name: skipped.reason for skipped in found.skipped} == {
+        "Makefile": "no suffix",
+        "big.txt": "3 MiB; files of at most 1 MiB are read",
+        "gone.txt": "can't be read: No such file or directory",
+        "photo.png": "unknown type '.png'",
+        "pipe.txt": "not a regular file",
+    }
+
+
+def test_a_link_that_leads_back_is_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "docs" / "deep").mkdir(parents=True)
+    (tmp_path / "docs" / "a.txt").write_text("text")
+    (tmp_path / "docs" / "deep" / "up").symlink_to(tmp_path / "docs")
+    (tmp_path / "docs" / "again").symlink_to(tmp_path / "docs" / "deep")
+    found = list_folder(tmp_path / "docs", SUFFIXES)
+    assert [file.name for file in found.files] == ["a.txt"]
+    assert {skipped.reason for skipped in found.skipped} == {
+        "a link to a folder that is read already"
+    }
+
+
+def test_names_that_are_not_text_are_skipped(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("text")
+    (skipped,) = list_folder(tmp_path, SUFFIXES).skipped
+    assert (skipped.name, skipped.reason) == ("caf?.txt", "its name is not UTF-8")
+
+
+def test_nothing_is_known_of_what_cannot_be_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "a.txt").write_text("text")
+    scan = os.scandir
+
+    def refusing(path: Path) -> object:
+        if Path(path).name == "secret":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = list_folder(tmp_path, SUFFIXES)
+    assert [(s.name, s.reason) for s in found.skipped] == [
+        ("secret", "can't be listed: Permission denied")
+    ]
+    assert found.knows("b.txt")
+    assert not found.knows("secret/b.txt")
+
+
+def test_what_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    with pytest.raises(IngestError, match="a folder is needed, a file is there"):
+        list_folder(tmp_path / "a.txt", SUFFIXES)
+    with pytest.raises(IngestError, match="a folder is needed, nothing is there"):
+        list_folder(tmp_path / "b", SUFFIXES)

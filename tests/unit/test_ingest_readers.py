@@ -1,0 +1,175 @@
+"""Readers: what they find in real small files, and what they say of those they can't read."""
+
+import pytest
+from triton_rag.ingestion.file_text import FileText, Unreadable
+from triton_rag.ingestion.readers import docx as docx_reader
+from triton_rag.ingestion.readers import read
+
+from tests.fakes.files import docx, pdf, zipped
+
+
+def headings(document: FileText) -> list[tuple[tuple[str, ...], str]]:
+    """Each section's headings, and the first line of its text."""
+    return [
+        (section.headings, document.text[section.start : end].strip().split("\n")[0])
+        for section, end in document.spans()
+    ]
+
+
+def refused(name: str, data: bytes) -> str:
+    with pytest.raises(Unreadable) as caught:
+        read(name, data)
+    return str(caught.value)
+
+
+# --- text --------------------------------------------------------------------------------------
+
+
+def test_a_text_is_what_the_file_says() -> None:
+    found = read("notes/ferry.txt", "\ufeffThe ferry\nsails at noon.".encode())
+    assert (found.title, found.text) == ("ferry", "The ferry\nsails at noon.")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"caf\xe9", "not UTF-8 (byte 3)"),
+        (b"a\0b", "not a text: it has zero bytes"),
+        (b" \n", "empty"),
+        ("\ufeff \n".encode(), "no text in it"),
+    ],
+)
+def test_texts_that_are_none(data: bytes, reason: str) -> None:
+    assert refused("a.txt", data) == reason
+
+
+def test_markdown_is_cut_at_its_headings() -> None:
+    text = (
+        "intro\n# Boat *A* ##\ntext\n## Engine\n```sh\n# no heading\n```\nmore\n\nHull\n----\n"
+        "wood\n- item\n---\n"
+    )
+    found = read("a.md", text.encode())
+    assert found.title == "Boat *A*"
+    assert found.text == text
+    assert headings(found) == [
+        ((), "intro"),
+        (("Boat *A*",), "# Boat *A* ##"),
+        (("Boat *A*", "Engine"), "## Engine"),
+        (("Boat *A*", "Hull"), "Hull"),
+    ]
+
+
+def test_restructured_text_is_cut_at_its_titles() -> None:
+    text = (
+        "======\nFerry\n======\n\nfirst\n\nTimes\n=====\n\n===  ===\nA    B\n===  ===\n\nNoon\n"
+        "~~~~~\nat\n\nPrice\n=====\n"
+    )
+    found = read("a.rst", text.encode())
+    assert found.text == text
+    assert headings(found) == [
+        (("Ferry",), "======"),
+        (("Ferry", "Times"), "Times"),
+        (("Ferry", "Times", "Noon"), "Noon"),
+        (("Ferry", "Price"), "Price"),
+    ]
+
+
+# --- HTML --------------------------------------------------------------------------------------
+
+PAGE = """<!DOCTYPE html><html><head><title> The  boat </title><style>p {}</style></head><body>
+<nav><a href=a>Home</a></nav><ul><li><a href=b>About</a></li><li><a href=c>Shop</a></li></ul>
+<h1>Boat</h1><p>It is <b>green</b>&nbsp;and
+new.<br>It floats.</p>loose <i>words</i>
+<h2><a href=d>Parts</a></h2><ul><li>oar<ul><li>of ash</li></ul></li><li>rudder</li></ul>
+<table><tr><th>part</th><th>price</th></tr><tr><td>oar</td><td>4 &euro;</td></tr></table>
+<pre>a
+  b</pre><script>x()</script><footer>2020</footer></body></html>"""
+
+
+def test_a_page_without_its_menus_and_scripts() -> None:
+    found = read("boat.html", PAGE.encode())
+    assert found.title == "The boat"
+    assert found.text.split("\n\n") == [
+        "Boat",
+        "It is green and new.\nIt floats.",
+        "loose words",
+        "Parts",
+        "- oar\n  - of ash\n- rudder",
+        "part | price\noar | 4 €",
+        "a\n  b",
+    ]
+    assert headings(found) == [(("Boat",), "Boat"), (("Boat", "Parts"), "Parts")]
+
+
+def test_a_page_says_its_encoding() -> None:
+    page = "<html><head><meta charset='latin-1'></head><body><p>café</p></body></html>"
+    assert read("a.html", page.encode("latin-1")).text == "café"
+    assert refused("a.html", page.replace("latin-1", "utf-8").encode("latin-1")) == (
+        "not UTF-8, which it declares"
+    )
+    assert "declares no other" in refused("a.html", "<p>café</p>".encode("latin-1"))
+
+
+def test_a_page_of_scripts_has_no_text() -> None:
+    assert refused("a.html", b"<html><script>app()</script></html>") == "no text in it"
+
+
+# --- Word --------------------------------------------------------------------------------------
+
+
+def test_a_word_document() -> None:
+    data = docx(
+        [
+            ("Title", "Ferry"),
+            ("Heading1", "Times"),
+            ("", "Noon &amp; ten."),
+            ("Heading2", "Sunday"),
+        ],
+        [["from", "to"], ["Isle", "Port"]],
+    )
+    found = read("times.docx", data)
+    assert found.text == "Ferry\n\nTimes\n\nNoon & ten.\n\nSunday\n\nfrom | to\nIsle | Port"
+    assert found.sections[-1].headings[-2:] == ("Times", "Sunday")
+
+
+def test_word_documents_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused("a.docx", b"no zip") == "not a Word document, or a damaged one"
+    assert refused("a.docx", zipped({"a": b"b"})) == "not a Word document, or a damaged one"
+    assert "encrypted, or an old .doc" in refused("a.docx", b"\xd0\xcf\x11\xe0" + bytes(512))
+    assert refused("a.docx", docx([])) == "no text in it"
+    monkeypatch.setattr(docx_reader, "MAX_UNPACKED_BYTES", 2**20)
+    bomb = zipped({"word/document.xml": bytes(3 * 2**20)})
+    assert len(bomb) < 2**14
+    assert refused("a.docx", bomb) == "unpacks to 3 MiB; the most is 1"
+
+
+# --- PDF ---------------------------------------------------------------------------------------
+
+
+def test_a_pdf_has_pages_and_its_bookmarks_as_headings() -> None:
+    data = pdf(
+        ["Ferry\nIt sails (always).", "1 Times\nNoon.\n2 Prices\nFree."],
+        {"Times": 1, "Prices": 1},
+        title="The ferry",
+    )
+    found = read("ferry.pdf", data)
+    assert found.title == "The ferry"
+    assert found.text == "Ferry\nIt sails (always).\n1 Times\nNoon.\n2 Prices\nFree."
+    assert [(section.page, section.headings) for section in found.sections] == [
+        (1, ()),
+        (2, ("Times",)),
+        (2, ("Prices",)),
+    ]
+
+
+def test_scanned_pages_are_said() -> None:
+    assert refused("a.pdf", pdf(["", ""])) == (
+        "no text on its 2 pages: scanned, it seems; add a text layer with an OCR program"
+    )
+    found = read("a.pdf", pdf(["", "", "text", "", "text"]))
+    assert found.remarks == ("no text on pages 1-2, 4 (of 5): scanned?",)
+
+
+def test_pdfs_that_cannot_be_read() -> None:
+    assert refused("a.pdf", pdf(["x"], is_encrypted=True)) == "encrypted: a password is needed"
+    assert refused("a.pdf", b"%PDF-1.4 no more") == "not a PDF, or a damaged one"
