@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# What `make demo` asks, beside the server that `python -m operations serve --run` started.
+# What `make demo` does beside the server that `python -m operations serve --run` started.
 set -euo pipefail
-documents=tests/evaluation/documents/sqlite
-echo "asking about $(ls $documents | wc -l) pages of SQLite's documentation in $documents"
+documents=examples/documents
+echo "reading a page, a PDF and a Word file of SQLite's documentation in $documents"
+python -m triton_rag ingest $documents --collection sqlite-demo
 for question in \
-    "Are two operations on the same SQLite connection isolated from each other?" \
-    "How much free disk space may VACUUM take?" \
-    "Which form of VACUUM makes a backup copy of a live database?" \
+    "Does WAL work over a network filesystem?" \
+    "What is the default transaction behavior?" \
+    "Can multiple applications access a single database file at the same time?" \
     "Who won the cycling race in the mountains?"; do
     printf '\n▶ %s\n' "$question"
-    python -m triton_rag ask "$question" --documents $documents --stages 2>&1
+    python -m triton_rag ask "$question" --collection sqlite-demo --stages 2>&1
 done

@@ -46,7 +46,9 @@ def as_pdf(text: FileText) -> bytes:
 
 
 def as_docx(text: FileText) -> bytes:
-    styled = ((f"Heading{level}" if level else "", block) for block, level in blocks(text))
+    (title, _), *rest = blocks(text)
+    styled = [("Heading1", title)]
+    styled += [(f"Heading{level + 1}" if level else "", block) for block, level in rest]
     escaped = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
     return docx([(style, block.translate(escaped)) for style, block in styled])
 

@@ -52,6 +52,17 @@ def test_collections_are_listed(served: list[str], capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out) == [asdict(ROVER)]
 
 
+def test_a_damaged_collection_says_so(
+    served: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = replace(ROVER, embedder="", fault="its table is damaged")
+    monkeypatch.setattr(Client, "collections", lambda self: [damaged])
+    monkeypatch.setattr(Client, "collection", lambda self, name: damaged)
+    for command in (["collections"], ["collections", "rover"]):
+        assert main(command) == 0
+        assert capsys.readouterr().out == "rover  its table is damaged\n"
+
+
 def test_one_collection_is_shown(
     served: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,9 @@ def _list(found: Sequence[Collection], as_json: bool) -> None:
 
 def _details(found: Collection) -> Iterator[str]:
     """A line for each thing to know; what filters can name among them."""
+    if found.fault:
+        yield f"{found.name}  {printable(found.fault)}"
+        return
     for column, cell in zip(COLUMNS, _cells(found), strict=True):
         yield f"{column:11}{cell}"
     yield f"{'width':11}{found.dimension}"
@@ -84,6 +87,8 @@ def size(size_bytes: int) -> str:
 
 
 def _cells(one: Collection) -> tuple[str, ...]:
+    if one.fault:
+        return (one.name, "-", "-", "-", "-", printable(one.fault))
     changed = age(time.time() - one.updated_s)
     counts = f"{one.documents:,}", f"{one.passages:,}"
     return (one.name, *counts, size(one.size_bytes), changed, printable(one.embedder))
@@ -92,10 +97,8 @@ def _cells(one: Collection) -> tuple[str, ...]:
 def _lines(found: Sequence[Collection]) -> Iterator[str]:
     for one in found:
         name, documents, passages, bytes_, changed, embedder = _cells(one)
-        yield (
-            f"{name}  {documents} documents, {passages} passages, {bytes_}, changed {changed}, "
-            f"{embedder}"
-        )
+        counts = f"{documents} documents, {passages} passages, {bytes_}, changed {changed}, "
+        yield f"{name}  {'' if one.fault else counts}{embedder}"
 
 
 def _table(found: Sequence[Collection]) -> Table:

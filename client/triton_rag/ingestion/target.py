@@ -31,12 +31,15 @@ class Target:
     def hashes(self) -> dict[str, str]:
         """The content hashes of the documents by id; none where there is no such collection.
 
-        Raises `IngestError` for a collection of another embedder than the server's.
+        Raises `IngestError` for a damaged collection, and for one of another embedder than the
+        server's.
         """
         found = {one.name: one for one in patiently(self._client.collections)}
         if self.collection not in found:
             return {}
         self._is_there, about = True, found[self.collection]
+        if about.fault:
+            raise IngestError(f"collection '{about.name}': {about.fault}")
         if about.embedder != about.served_embedder:
             raise IngestError(
                 f"collection '{about.name}' was made with the embedder {about.embedder}; the "
