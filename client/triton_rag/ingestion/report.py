@@ -16,15 +16,15 @@ class IngestReport:
     files: int = 0
     """Files to read, unchanged ones included."""
     size_bytes: int = 0
-    """Of these files."""
+    """All of these files together."""
     read_bytes: int = 0
-    """Of the files that are dealt with: in the collection, unchanged or skipped."""
+    """Files that are dealt with: in the collection, unchanged or skipped."""
     added: int = 0
     replaced: int = 0
     unchanged: int = 0
     removed: int = 0
     passages: int = 0
-    """Of the documents that were added and replaced."""
+    """Those of documents that were added and replaced."""
     skipped: list[Skipped] = field(default_factory=list)
     """Files that were not read, and why; what the collection has of them stays."""
     remarks: list[Skipped] = field(default_factory=list)
