@@ -1,5 +1,6 @@
 """Which models there are, by the names that clients use."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from gateway.upstream.statuses import RETRY_AFTER_S
 
 INDEX_AGE_S = 1.0
 """How long the repository's index is taken for true."""
+KNOWN_AGE_S = 10.0
+"""How long a request does not wait for a newer one: a model that went away answers for itself."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Catalogue:
         self._triton = triton
         self._names = {**{name: name for name in ENTRIES}, **aliases}
         self._states: dict[str, str] = {}
-        self._read_s = -INDEX_AGE_S
+        self._read_s = -KNOWN_AGE_S
+        self._reading: asyncio.Task[None] | None = None
         self.started = int(time.time())
 
     def knows(self, name: str) -> bool:
@@ -58,9 +62,11 @@ class Catalogue:
 
     async def models(self) -> list[Model]:
         """Those of the index, ready or not; raises what the connection raises."""
-        if time.monotonic() - self._read_s >= INDEX_AGE_S:
-            self._states = await self._index()
-            self._read_s = time.monotonic()
+        if self._age_s >= INDEX_AGE_S:
+            await asyncio.shield(self._begun())  # it is others' too
+        return self._models()
+
+    def _models(self) -> list[Model]:
         return [
             Model(name, entry, self._states[entry.model])
             for name, entry in ((n, ENTRIES[e]) for n, e in self._names.items())
@@ -69,7 +75,11 @@ class Catalogue:
 
     async def resolve(self, name: str, takes: type[Request]) -> str:
         """The model in Triton; `NotFound`, `BadRequest` for another kind, `Unavailable`."""
-        models = await self.models()
+        if self._age_s >= INDEX_AGE_S:
+            reading = self._begun()
+            if self._age_s >= KNOWN_AGE_S:
+                await asyncio.shield(reading)
+        models = self._models()
         fitting = [model.name for model in models if model.entry.takes is takes]
         for model in models:
             if model.name != name:
@@ -80,6 +90,21 @@ class Catalogue:
                 raise Unavailable(f"model '{name}' is {model.problem}", retry_after_s=RETRY_AFTER_S)
             return model.entry.model
         raise NotFound(_sentence(name, "is not here", fitting), field="model")
+
+    @property
+    def _age_s(self) -> float:
+        return time.monotonic() - self._read_s
+
+    def _begun(self) -> "asyncio.Task[None]":
+        """The reading of the index that is under way, one for all who wait for it."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+            self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._reading
+
+    async def _read(self) -> None:
+        self._states = await self._index()
+        self._read_s = time.monotonic()
 
     async def _index(self) -> dict[str, str]:
         """Every model with what is wrong with it; the newest version that is ready counts."""
