@@ -131,6 +131,10 @@ headroom: $(if $(URL),setup,build-engines)  ## the largest load that keeps SLO="
 evaluate: build-engines  ## how good answers are over real text, into docs/evaluation.md (about 5 minutes)
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.evaluation
 
+bench-collections: build-engines  ## how fast collections are, in both stores (about 15 minutes)
+	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.collections_bench speed
+	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.collections_bench ranking
+
 bench-llama: bench-peers  ## llama.cpp for `make bench`: compiles for 10 minutes and more
 	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers-llama.txt
 
@@ -163,4 +167,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve .venv-peers .venv-clients .venv-clients-nvidia build model_repository/*/1/engine
 
-.PHONY: help setup build-engines use rebuild-reasons engines-gc demo plan serve edge preflight render check test test-models test-gpu bench headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean
+.PHONY: help setup build-engines use rebuild-reasons engines-gc demo plan serve edge preflight render check test test-models test-gpu bench bench-collections headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean

@@ -15,6 +15,7 @@ from typing import Literal
 from builders.engine_plan import Flavour
 from builders.errors import BuildError
 from builders.spec import ROOT
+from ensembles.collections import STORE_VARIABLE
 from operations.admin_key import KEY_VARIABLE
 from operations.ports import EVERY_ADDRESS, Ports
 from operations.server_process import EXIT_TIMEOUT_S, server_options
@@ -32,6 +33,9 @@ SHARED_MEMORY = "2g"
 """A limit, not taken before it is used. Docker's 64 MiB are 1 MiB for each Python model to begin
 with and little to grow (python_backend README); NVIDIA's line for 4 GPUs says 2g (archived README),
 for one 1g (server docs/getting_started/llm.md)."""
+
+COLLECTIONS = Path("build", "collections")
+"""Where pipeline.toml has the collections."""
 
 STOP_MARGIN_S = 15.0
 """Docker kills a container that takes so much longer than its drain."""
@@ -165,7 +169,8 @@ def docker_command(
     """Runs the image on this machine: `operations serve` in it checks, starts and supervises.
 
     Folders are seen inside under their own paths, which an engine's configuration names; `engines`
-    can be written, because ONNX Runtime's TensorRT provider keeps its plans there. --init passes
+    can be written, because ONNX Runtime's TensorRT provider keeps its plans there, and so can the
+    folder of collections, where the environment names no database. --init passes
     signals on and reaps what MPI leaves behind. The server listens on all addresses
     inside; outside, its ports are on the address asked for.
     """
@@ -176,9 +181,10 @@ def docker_command(
         f"--shm-size={SHARED_MEMORY}",
         f"--stop-timeout={launch.drain_s + STOP_MARGIN_S:.0f}",
         *("--ulimit", "memlock=-1", "--ulimit", "stack=67108864"),
-        f"--env={KEY_VARIABLE}",
+        *(f"--env={KEY_VARIABLE}", f"--env={STORE_VARIABLE}"),
         *(f"--publish={address}:{port}:{port}" for port in ports.values()),
         *(f"--volume={root}:{root}:ro", f"--volume={engines}:{engines}"),
+        f"--volume={root / COLLECTIONS}:{root / COLLECTIONS}",
         *(f"--workdir={root}", image(launch.llm), *python, "--sku", launch.llm.sku),
         *("--address", EVERY_ADDRESS, "--mode", launch.mode),
         *("--drain-s", f"{launch.drain_s:g}"),

@@ -6,6 +6,7 @@ Each layer imports the layers below it only (`tool.importlinter` in pyproject.to
     triton/         Triton's Python backend: requests, responses, metrics, traces
     stages/         one class per served Python model
     generation/     parts of the stage `llm`: sampling, chat template, detokenizer, responses
+    stores/         where collections are kept
     engines/        the inference libraries behind `embedder`, `reranker` and `llm`
     tokenization    tokenizers of the checkpoints
     stage           what the layers above agree on: stages, streams

@@ -147,6 +147,8 @@ def type_of(value: Value) -> FieldType:
 def _shown(given: Any) -> str:
     if isinstance(given, dict):
         return "an object"
+    if isinstance(given, str):
+        return "text"
     return "a list" if isinstance(given, list) else json.dumps(given)[:40]
 
 

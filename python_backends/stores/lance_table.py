@@ -123,7 +123,7 @@ def sql(wanted: Filter, columns: Mapping[str, Column]) -> str:
 def _sql(wanted: Filter, columns: Mapping[str, Column]) -> str:
     if isinstance(wanted, Condition):
         return _condition(wanted, columns)
-    parts = [_sql(part, columns) for part in wanted.parts if not fits_all(part)]
+    parts = [_sql(part, columns) for part in wanted.parts]
     return f"({f' {GROUPS[wanted.operator]} '.join(parts)})" if parts else "TRUE"
 
 

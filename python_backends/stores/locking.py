@@ -13,7 +13,7 @@ from python_backends.stores.lance_faults import unwritable
 from python_backends.stores.store import down
 
 FILE = ".lock"
-WAIT_S = 8.0
+WAIT_S = 15.0
 """How long a change waits for another one. The supervisor takes a model that answers nothing for
 20 s to hang."""
 _POLL_S = 0.02

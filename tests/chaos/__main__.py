@@ -12,6 +12,7 @@ from builders.spec import ROOT
 from tests.bench.machine import describe
 from tests.chaos import (
     clients,
+    collections,
     endurance,
     exhaustion,
     inputs,
@@ -33,7 +34,7 @@ RESULTS = WORK / "results.json"
 SHM_MIB = 512
 TIMES = 6
 """Memory that is taken each time is a leak; allocators and /dev/shm regions grow once or twice."""
-PARTS = (inputs, clients, processes, stages, exhaustion, lifecycle, endurance)
+PARTS = (inputs, clients, processes, collections, stages, exhaustion, lifecycle, endurance)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

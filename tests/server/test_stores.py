@@ -135,6 +135,7 @@ def test_a_search_finds_by_vector_and_by_words(store: Store) -> None:
         ('{"draft": {"$ne": true}}', "d"),
         ('{"lang": "en", "year": {"$gt": 2020}}', "c"),
         ('{"$or": [{"lang": "de"}, {"year": 2020}, {"$and": [{"draft": false}]}]}', "abd"),
+        ('{"$or": [{"lang": "de"}, {}]}', "abcde"),
         ('{"document": ["a", "zz"]}', "a"),
         ('{"title": "Title of b"}', "b"),
         ('{"document": {"$gt": "c"}}', "de"),

@@ -126,9 +126,11 @@ class TestDocker:
         assert shlex.join(command) == (
             "docker run --rm --init --gpus '\"device=0,1\"' --shm-size=2g --stop-timeout=45 "
             "--ulimit memlock=-1 --ulimit stack=67108864 --env=TRITON_RAG_ADMIN_KEY "
+            "--env=TRITON_RAG_COLLECTIONS "
             "--publish=127.0.0.1:8000:8000 --publish=127.0.0.1:8001:8001 "
             "--publish=127.0.0.1:8002:8002 --publish=127.0.0.1:8003:8003 --volume=/rag:/rag:ro "
-            "--volume=/rag/build/engines:/rag/build/engines --workdir=/rag "
+            "--volume=/rag/build/engines:/rag/build/engines "
+            "--volume=/rag/build/collections:/rag/build/collections --workdir=/rag "
             f"triton-rag:engine-{CONTAINER} {CONTAINER_PYTHON} -m operations serve "
             "--sku h100-sxm-80gb --address 0.0.0.0 --mode leader --drain-s 30 --http-port 8000 "
             "--grpc-port 8001 --metrics-port 8002 --health-port 8003"
@@ -222,12 +224,16 @@ class TestImages:
         own = {"jinja2", "onnxruntime-gpu", "tokenizers"}
         supervisor = {"click", "prometheus-client", "psutil", "rich"}
         own |= supervisor | {"markdown-it-py", "mdurl", "pygments"}
+        own |= {"lancedb", "pyarrow", "deprecation", "psycopg", "psycopg-binary"}
+        own |= {"lance-namespace", "lance-namespace-urllib3-client"}
         assert names - own == ({"openai"} if path.name.startswith("llm-api") else set())
         assert text.count(" install ") == text.count("--no-deps -r")
 
     def test_versions_that_must_agree_do(self):
         gpu = dict(_pins("serve-gpu.lock"))
         assert gpu["tokenizers"] == dict(_pins("build.lock"))["tokenizers"]
+        for name in ("lancedb", "pyarrow", "psycopg"):
+            assert gpu[name] == dict(_pins("serve-cpu.lock"))[name]
         assert gpu["onnxruntime-gpu"] == dict(_pins("build.lock"))["onnxruntime"]
 
     def test_the_server_is_where_preflight_looks(self):

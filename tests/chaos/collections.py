@@ -1,0 +1,139 @@
+"""Collections: the writing process is killed, and a collection's files are damaged."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from triton_rag import Client, Document, Passage, TritonRagError
+
+from tests.chaos.judging import Recovery, judge, judge_outage
+from tests.chaos.repositories import WORK
+from tests.chaos.scenario import HANG_S, Finding, Scenario, brief
+from tests.chaos.site import Site
+
+FOLDER = WORK / "collections"
+"""Where a server whose log is in `WORK` keeps them."""
+QUESTION = "Which edition is it?"
+WRITE_S = 1.0
+"""Writing goes on for so long before the fault."""
+
+
+def scenarios() -> Iterator[Scenario]:
+    """Both use the shared server."""
+    yield Scenario(
+        "kill-collections-mid-write",
+        "`kill -9` of `collections`' process while two documents are replaced again and again, and "
+        "searched",
+        _kill,
+    )
+    yield Scenario(
+        "damaged-collection", "garbage over every data file of one of two collections", _damage
+    )
+
+
+class Editions:
+    """Two documents, whose edition is replaced in one commit; what was reported, and seen."""
+
+    def __init__(self, client: Client, collection: str) -> None:
+        self._client, self._collection = client, collection
+        self.reported, self.mixed = 0, list[str]()
+        client.create_collection(collection)
+        self.put(0)
+
+    def put(self, number: int) -> None:
+        """Raises `TritonRagError`; then the edition may be there or not."""
+        texts = [f"Edition {number} of the book {name}." for name in "ab"]
+        documents = [Document(name, [Passage(t)]) for name, t in zip("ab", texts, strict=True)]
+        rows = self._client.embed(texts, input_type="passage")
+        self._client.upsert(self._collection, documents, rows)
+        self.reported = number
+
+    def seen(self) -> set[int]:
+        """The editions of all that a search finds."""
+        found = self._client.search(QUESTION, self._collection, num_sources=9)
+        return {int(source.text.split()[1]) for source in found}
+
+    def look(self) -> None:
+        with contextlib.suppress(TritonRagError):
+            if len(editions := self.seen()) != 1:
+                self.mixed.append(f"a search saw editions {sorted(editions)} at once")
+
+
+def _kill(site: Site) -> Finding:
+    running = site.shared()
+    before = running.warm_use()
+    with Client(running.address, timeout_s=HANG_S) as client:
+        editions, stop = Editions(client, "editions"), threading.Event()
+        threads = [threading.Thread(target=_until, args=(stop, work)) for work in _work(editions)]
+        for thread in threads:
+            thread.start()
+        time.sleep(WRITE_S)
+        os.kill(running.processes()["collections"].pid, signal.SIGKILL)
+        fault_at = time.monotonic()
+        with Recovery(running, fault_at) as recovery:
+            outcomes = running.send(running.one_of_each())
+        stop.set()
+        for thread in threads:
+            thread.join()
+        found = judge_outage(running, before, outcomes, fault_at, recovery.seconds())
+        return found.with_faults(*dict.fromkeys(editions.mixed), *_lost(editions, client))
+
+
+def _work(editions: Editions) -> Iterator[Callable[[], None]]:
+    def write() -> None:
+        with contextlib.suppress(TritonRagError):
+            editions.put(editions.reported + 1)
+
+    yield write
+    yield editions.look
+
+
+def _until(stop: threading.Event, work: Callable[[], None]) -> None:
+    while not stop.is_set():
+        work()
+
+
+def _lost(editions: Editions, client: Client) -> Iterator[str]:
+    """What was reported is there, and writing goes on."""
+    (there,) = editions.seen()
+    if there < editions.reported:
+        yield f"edition {editions.reported} was reported done, and {there} is there"
+    if editions.reported == 0:
+        yield "nothing was written before the fault"
+    editions.put(editions.reported + 1)
+    if editions.seen() != {editions.reported}:
+        yield "what is written afterwards is not found"
+    client.delete_collection("editions")
+
+
+def _damage(site: Site) -> Finding:
+    running = site.shared()
+    with Client(running.address, timeout_s=HANG_S) as client:
+        damaged, sound = Editions(client, "damaged"), Editions(client, "sound")
+        before, fault_at = running.warm_use(), time.monotonic()
+        for file in (FOLDER / "damaged").rglob("data/*.lance"):
+            file.write_bytes(b"garbage" * 100)
+        faults = [*_refused(damaged), *_served(sound)]
+        outcomes = running.send(running.one_of_each())
+        found = judge(running, before, outcomes, fault_at)
+        for name in ("damaged", "sound"):
+            client.delete_collection(name)
+        Editions(client, "damaged").put(1)
+        client.delete_collection("damaged")
+    return found.with_faults(*faults)
+
+
+def _refused(editions: Editions) -> Iterator[str]:
+    try:
+        yield f"a damaged collection was searched: {editions.seen()}"
+    except TritonRagError as error:
+        if "its files can't be used" not in str(error):
+            yield f"the damage is not said: {brief(str(error))}"
+
+
+def _served(editions: Editions) -> Iterator[str]:
+    if editions.seen() != {0}:
+        yield "the other collection is not searched"
