@@ -37,7 +37,7 @@ def collections(folder: Path) -> Iterator[CollectionsStage]:
 
 @pytest.fixture
 def search(folder: Path, collections: CollectionsStage) -> Iterator[VectorSearchStage]:
-    limits = {"num_candidates": 2, "searched_candidates": 4}
+    limits = {"num_candidates": 2, "searched_candidates": 4, "max_sentences": 8}
     stage = VectorSearchStage(context(folder, collections_folder="unused", **limits))
     yield stage
     stage.close()
