@@ -24,9 +24,12 @@ from gateway.protocols import (
     openai_chat,
     openai_completions,
     openai_embeddings,
+    openai_files,
     openai_models,
     openai_moderations,
     openai_responses,
+    openai_store_files,
+    openai_vector_stores,
     rag,
     tei,
 )
@@ -49,9 +52,12 @@ PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = (
     (openai_chat.router, OPENAI),
     (openai_completions.router, OPENAI),
     (openai_embeddings.router, OPENAI),
+    (openai_files.router, OPENAI),
     (openai_models.router, OPENAI),
     (openai_moderations.router, OPENAI),
     (openai_responses.router, OPENAI),
+    (openai_store_files.router, OPENAI),
+    (openai_vector_stores.router, OPENAI),
     (tei.router, TEI),
     (open_inference.router, OPEN_INFERENCE),
     (rag.router, OPENAI),
@@ -74,7 +80,7 @@ def new_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     for kind in (GatewayError, HTTPException):
         app.add_exception_handler(kind, _answer)
-    app.add_middleware(BoundedBody, bounds=settings.bounds)
+    app.add_middleware(BoundedBody, bounds=settings.bounds, files=settings.files)
     app.add_middleware(Authentication)
     app.add_middleware(Refusals, refusal=refusal)
     app.add_middleware(Observed)

@@ -12,8 +12,8 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import BadRequest, DeadlinePassed, TooLarge
-from gateway.settings import Bounds
+from gateway.errors import BadRequest, DeadlinePassed, Forbidden, TooLarge
+from gateway.settings import Bounds, Files
 
 JSON = "gateway.json"
 """Key of the scope with the parsed body."""
@@ -22,18 +22,28 @@ UNTYPED = ("", "application/octet-stream")
 """What Triton's own clients send. A web page of another site can send no other type than these
 and forms without asking first, so no other route takes them."""
 
+UPLOADS = "/v1/files"
+"""The one path that takes a form instead of JSON."""
+
+FORM_BYTES = 64 * 2**10
+"""For what is around the file in a form."""
+
 
 class BoundedBody:
     """Middleware: reads the body and parses it; raises what `refuse` gets to answer."""
 
-    def __init__(self, app: ASGIApp, bounds: Bounds) -> None:
-        self._app, self._bounds = app, bounds
+    def __init__(self, app: ASGIApp, bounds: Bounds, files: Files) -> None:
+        self._app, self._bounds, self._files = app, bounds, files
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        if scope["path"] == UPLOADS and _content_type(headers) == "multipart/form-data":
+            _refuse_pages(headers)
+            await self._upload(scope, receive, send)
+            return
         self._check_headers(headers)
         body = await self._read(receive)
         if body:
@@ -68,12 +78,45 @@ class BoundedBody:
         except TimeoutError:
             raise DeadlinePassed(f"body: not complete after {self._bounds.body_s:g} s") from None
 
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with asyncio.timeout(self._files.upload_s):
+                await self._app(scope, self._counted(receive), send)
+        except TimeoutError:
+            raise DeadlinePassed(
+                f"file: not complete after {self._files.upload_s:g} s", field="file"
+            ) from None
+
+    def _counted(self, receive: Receive) -> Receive:
+        """`receive` for a body that goes to disk; raises `TooLarge` beyond a file's bound."""
+        size, most = 0, self._files.file_bytes
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > most + FORM_BYTES:
+                raise TooLarge(f"file: more given; at most {most} bytes are taken", field="file")
+            return message
+
+        return counted
+
     def _too_large(self, given: str) -> TooLarge:
         return TooLarge(f"body: {given} given; at most {self._bounds.body_bytes} bytes are taken")
 
 
+def _refuse_pages(headers: Headers) -> None:
+    """A web page of any site can send a form, and its browser says so."""
+    if "origin" in headers:
+        raise Forbidden("origin: given; files of web pages are not taken", field="origin")
+
+
+def _content_type(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def _parsed(body: bytes, headers: Headers, path: str) -> object:
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _content_type(headers)
     is_untyped = kind in UNTYPED and path.startswith("/v2/")
     if kind != "application/json" and not kind.endswith("+json") and not is_untyped:
         raise BadRequest(

@@ -4,7 +4,7 @@ Every protocol has the same three kinds of requests: generate, embed, rank. Limi
 and the upstream are handlers around them: each takes a `Call` and yields `Event`s.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -38,6 +38,18 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """Where to look for sources: a collection of the models' server, and what may be found there.
+
+    `filter` is JSON of the collection's own (python_backends/stores/filters.py), or empty.
+    """
+
+    collection: str
+    filter: str = ""
+    num_sources: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """How to generate; None is the model's own default. Names are those of `SAMPLING`."""
 
@@ -57,8 +69,8 @@ class Sampling:
 class Generate:
     """Generate one answer.
 
-    Exactly one of `messages` and `prompt` is given. With `documents` the last message is a question
-    that the answer must rest on.
+    Exactly one of `messages` and `prompt` is given. With `documents`, or `within` a collection, the
+    last message is a question, and the answer must rest on what is found there.
     """
 
     model: str
@@ -66,6 +78,7 @@ class Generate:
     prompt: str = ""
     sampling: Sampling = Sampling()
     documents: tuple[Document, ...] = ()
+    within: Within | None = None
     stream: bool = False
 
 
@@ -93,7 +106,16 @@ class Rank:
     truncate: str = "end"
 
 
-Request = Generate | Embed | Rank
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Find passages of a collection."""
+
+    query: str
+    within: Within
+    model: str = "search"
+
+
+Request = Generate | Embed | Rank | Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +148,20 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A passage that the answer could use; `document` is its index in the request."""
+    """A passage that the answer could use; `document` is its index in the request.
+
+    Out of a collection it has the id and title of its document, a page (from 1; 0: there are none)
+    and the document's metadata.
+    """
 
     text: str
     document: int
     similarity: float
     relevance: float
+    document_id: str = ""
+    title: str = ""
+    page: int = 0
+    metadata: Mapping[str, str | bool | int | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +175,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The sources of an answer, before its first text."""
+    """The sources of an answer, before its first text; the whole answer to `Search`."""
 
     sources: tuple[Source, ...]
 
@@ -190,8 +220,9 @@ Event = Sources | Text | Finished | Embedded | Ranked
 Handler = Callable[[Call], AsyncGenerator[Event, None]]
 """Answers one call.
 
-Generate yields `Sources` (only with documents), any number of `Text`, then `Finished`; Embed yields
-one `Embedded`; Rank one `Ranked`. It raises `GatewayError`, also in the middle. A caller that is
-gone closes the generator, which ends the work at once. A handler around another one takes it as an
-argument, closes it in `finally` (contextlib.aclosing) and passes on what it does not change.
+Generate yields `Sources` (only with documents or a collection), any number of `Text`, then
+`Finished`; Embed yields one `Embedded`, Rank one `Ranked`, Search one `Sources`. It raises
+`GatewayError`, also in the middle. A caller that is gone closes the generator, which ends the work
+at once. A handler around another one takes it as an argument, closes it in `finally`
+(contextlib.aclosing) and passes on what it does not change.
 """

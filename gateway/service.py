@@ -1,8 +1,9 @@
 """The composition: what stands between a client and a model, outermost first."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gateway.access.access import Access, open_access
 from gateway.cache.cache import open_cache
@@ -16,6 +17,9 @@ from gateway.upstream.connection import Connection
 from gateway.upstream.models import Catalogue
 from gateway.upstream.versions import MODEL_VERSION
 
+if TYPE_CHECKING:
+    from gateway.files.library import Library
+
 
 @dataclass(frozen=True)
 class Service:
@@ -28,6 +32,8 @@ class Service:
     guards: Guards
     metrics: Metrics
     handler: Handler
+    library: "Library | None"
+    """Files and vector stores, where they are set up."""
 
 
 @asynccontextmanager
@@ -48,4 +54,13 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         handler = metered(handler, metrics, catalogue)
         handler = routed(handler, settings.routing.router())
         handler = guards.around(handler, metrics.count_redactions)
-        yield Service(settings, triton, catalogue, access, guards, metrics, handler)
+        with _open_library(settings) as library:
+            yield Service(settings, triton, catalogue, access, guards, metrics, handler, library)
+
+
+def _open_library(settings: Settings) -> "AbstractContextManager[Library | None]":
+    if settings.files.folder is None:
+        return nullcontext()
+    from gateway.files.library import open_library  # only files need the client's package
+
+    return open_library(settings.files, settings.triton.grpc)

@@ -44,6 +44,19 @@ class Bounds(Table):
     messages: Count = 2048
 
 
+class Files(Table):
+    """Uploaded files and their vector stores."""
+
+    folder: Path | None = None
+    """Where they are kept; without it there are none."""
+    file_bytes: Count = 512 * 2**20
+    upload_s: Seconds = 600.0
+    """Time for a client to send a file."""
+    tenant_bytes: Count = 10 * 2**30
+    shared_collections: tuple[str, ...] = ()
+    """Collections that every tenant may search as vector stores."""
+
+
 class Listen(Table):
     """Where clients find the gateway; port 0 takes a free one."""
 
@@ -63,6 +76,8 @@ class Triton(Table):
     """The tritonserver behind it, as host:port."""
 
     http: str = "127.0.0.1:8000"
+    grpc: str = "127.0.0.1:8001"
+    """Asked for what belongs to files only."""
     metrics: str = "127.0.0.1:8002"
     connect_timeout_s: Seconds = 2.0
     inter_token_timeout_s: Seconds = 60.0
@@ -75,6 +90,7 @@ class Settings(Table):
     access: AccessSettings = AccessSettings()
     bounds: Bounds = Bounds()
     cache: CacheSettings = CacheSettings()
+    files: Files = Files()
     guards: GuardSettings = GuardSettings()
     listen: Listen = Listen()
     models: Models = Models()

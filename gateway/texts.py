@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
-from gateway.call import Document, Embed, Generate, Message, Rank, Request
+from gateway.call import Document, Embed, Generate, Message, Rank, Request, Search
 
 Change = Callable[[str], Awaitable[str]]
 
@@ -18,6 +18,8 @@ def texts_of(request: Request) -> Iterator[tuple[str, str]]:
         case Rank(query=query, passages=passages):
             yield "query", query
             yield from ((f"documents[{index}]", text) for index, text in enumerate(passages))
+        case Search(query=query):
+            yield "query", query
 
 
 def _generate_texts(request: Generate) -> Iterator[tuple[str, str]]:
@@ -46,6 +48,8 @@ async def changed(request: Request, change: Change) -> Request:
         case Rank():
             passages = tuple([await change(text) for text in request.passages])
             return replace(request, query=await change(request.query), passages=passages)
+        case Search():
+            return replace(request, query=await change(request.query))
 
 
 async def _message(message: Message, change: Change) -> Message:

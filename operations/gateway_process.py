@@ -1,5 +1,6 @@
 """The gateway beside a supervised tritonserver: started after it, watched, ended before it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -93,9 +94,16 @@ class GatewayProcess:
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
+                env=self._environment(),
                 start_new_session=True,  # Ctrl-C is for us, and we end it in order
                 preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no locks
             )
+
+    def _environment(self) -> dict[str, str]:
+        """Who brings settings says where files are; else they are beside the log."""
+        triton = {"GATEWAY_TRITON__GRPC": f"{self._ports.asked_at}:{self._ports.grpc}"}
+        files = {"GATEWAY_FILES__FOLDER": str(self._log.parent / "files")}
+        return ({} if self._settings else files) | os.environ | triton
 
     def _wait_until_alive(self, process: "subprocess.Popen[bytes]") -> None:
         deadline_s = time.monotonic() + START_TIMEOUT_S

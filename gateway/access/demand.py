@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gateway.call import Embed, Generate, Rank, Request
+from gateway.call import Embed, Generate, Rank, Request, Search
 
 MESSAGE_TOKENS = 16
 """Most tokens that a chat template puts around one message, and around a prompt."""
@@ -42,7 +42,9 @@ def demand(request: Request, bounds: Bounds) -> Demand:
     """Bounds by bytes: no token of a text has less than one byte of UTF-8."""
     match request:
         case Generate():
-            most = min(_prompt_bytes(request), bounds.context_tokens)
+            most = bounds.context_tokens
+            if request.within is None:  # else its sources are not known yet
+                most = min(_prompt_bytes(request), most)
             asked = request.sampling.max_tokens
             least = least_input_tokens(request) + (asked or 1)
             return Demand(most, asked or bounds.default_max_tokens, least)
@@ -51,12 +53,14 @@ def demand(request: Request, bounds: Bounds) -> Demand:
         case Rank():
             query = _text_bound(request.query)
             rows = [query + _text_bound(passage) for passage in request.passages]
+        case Search():
+            rows = [_text_bound(request.query)]
     return Demand(sum(min(row, bounds.context_tokens) for row in rows), least_tokens=len(rows))
 
 
 def least_input_tokens(request: Generate) -> int:
-    """A lower bound of the prompt's tokens; 0 with documents, which the prompt has a part of."""
-    return 0 if request.documents else _bytes(_texts(request)) // MAX_TOKEN_BYTES
+    """A lower bound of the prompt's tokens; 0 with sources, which the prompt has a part of."""
+    return 0 if request.documents or request.within else _bytes(_texts(request)) // MAX_TOKEN_BYTES
 
 
 def _prompt_bytes(request: Generate) -> int:

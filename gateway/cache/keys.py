@@ -6,6 +6,7 @@
 | an answer at temperature 0 without a seed | if it ended with stop, length or ungrounded |
 | an answer at another temperature, or at the model's default | never: each is drawn anew |
 | with a seed | never: who asks for a seed compares runs |
+| a search of a collection, an answer out of one | never: the collection changes |
 | errors, cancelled answers, streams that a client left | never |
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from gateway.call import Call, Embedded, Event, Finished, Generate, Ranked, Request
+from gateway.call import Call, Embedded, Event, Finished, Generate, Ranked, Request, Search
 
 KEPT_REASONS = ("stop", "length", "ungrounded")
 
@@ -33,9 +34,13 @@ def key_of(call: Call) -> str | None:
 
 def may_be_kept(request: Request) -> bool:
     """Whether the same request would have the same answer again."""
-    if not isinstance(request, Generate):
-        return True
-    return request.sampling.temperature == 0 and request.sampling.seed is None
+    match request:
+        case Search():
+            return False
+        case Generate():
+            sampling, is_fixed = request.sampling, request.within is None
+            return is_fixed and sampling.temperature == 0 and sampling.seed is None
+    return True
 
 
 def is_whole(last: Event | None) -> bool:

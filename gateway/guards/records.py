@@ -17,6 +17,8 @@ from gateway.call import (
     Generate,
     Handler,
     Ranked,
+    Search,
+    Sources,
     Text,
     Usage,
 )
@@ -78,6 +80,8 @@ class _Observation:
             self._tokens += event.tokens
         if isinstance(event, Finished | Embedded | Ranked):
             self._usage, self.is_whole = event.usage, True
+        if isinstance(event, Sources) and isinstance(self._call.request, Search):
+            self.is_whole = True
         if isinstance(event, Finished):
             self._reason = event.reason
 

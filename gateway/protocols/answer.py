@@ -112,6 +112,12 @@ def _citation(quote: Quote, answer: Answer, documents: Sequence[Document]) -> Ci
     return Citation(quote.statement, quote.text, index, statement_span, quote_span)
 
 
+def statement_end(answer: Answer, quote: Quote) -> int:
+    """Where the quote's sentence of the answer ends, in characters."""
+    span = _find(quote.statement, answer.text)
+    return span.end if span else len(answer.text)
+
+
 _WORDS = re.compile(r"\w+|[^\w\s]")
 _BETWEEN = r"(?:\s|\[\d+\])*"
 

@@ -18,7 +18,14 @@ from gateway.protocols.answer import Answer, citations, collect, texts
 from gateway.protocols.documents import document_id, read_documents
 from gateway.protocols.exchange import Complete, Streaming, document, json_body, new_call, service
 from gateway.protocols.openai_errors import OPENAI
-from gateway.protocols.openai_responses_request import ResponsesRequest, generate
+from gateway.protocols.openai_file_search import (
+    RESULTS,
+    annotations,
+    call_item,
+    search_events,
+    within,
+)
+from gateway.protocols.openai_responses_request import ResponsesRequest, generate, messages
 from gateway.protocols.reading import read
 from gateway.protocols.sse import typed_events
 
@@ -33,7 +40,7 @@ STATUSES = {"stop": "completed", "length": "incomplete", "ungrounded": "complete
 async def responses(request: Request) -> Response:
     """Answer the last message of the input."""
     body = read(ResponsesRequest, json_body(request))
-    call = new_call(request, generate(body))
+    call = new_call(request, generate(body, within(body.tools, request)))
     events = service(request).handler(call)
     if body.stream:
         return Streaming(call, typed_events(stream(body, call.request_id, events)), OPENAI)
@@ -55,7 +62,10 @@ def response(request: ResponsesRequest, request_id: str, answer: Answer) -> Json
         **_response(request, request_id, status),
         "completed_at": int(time.time()),
         "incomplete_details": {"reason": "max_output_tokens"} if is_cut else None,
-        "output": [_output(request_id, status, [_part(request, answer)])],
+        "output": [
+            *_searches(request, request_id, answer),
+            _output(request_id, status, [_part(request, answer)]),
+        ],
         "usage": _usage(answer.usage),
     }
 
@@ -80,8 +90,8 @@ def _response(request: ResponsesRequest, request_id: str, status: str) -> Json:
         "store": False,
         "temperature": request.temperature,
         "text": {"format": {"type": "text"}},
-        "tool_choice": "none",
-        "tools": [],
+        "tool_choice": "auto" if request.tools else "none",
+        "tools": request.tools or [],
         "top_p": request.top_p,
         "truncation": "disabled",
         "usage": None,
@@ -99,7 +109,22 @@ def _output(request_id: str, status: str, content: list[Json]) -> Json:
     }
 
 
+def _searches(request: ResponsesRequest, request_id: str, answer: Answer) -> list[Json]:
+    """The output items before the message: the search of a vector store, if there was one."""
+    if not request.tools:
+        return []
+    has_results = RESULTS in (request.include or ())
+    return [call_item(request_id, _question(request), answer, has_results)]
+
+
+def _question(request: ResponsesRequest) -> str:
+    *_, last = messages(request)
+    return last.content
+
+
 def _part(request: ResponsesRequest, answer: Answer) -> Json:
+    if request.tools:
+        return _text_part(answer.text, list(annotations(answer)))
     return _text_part(answer.text, _annotations(request, answer) if request.documents else [])
 
 
@@ -150,9 +175,10 @@ async def _unnumbered(
     answer = Answer()
     async with aclosing(texts(answer, events)) as pieces:
         await anext(pieces)
-        for first in _first_events(request, request_id):
+        for first in _first_events(request, request_id, answer):
             yield first
-        delta = {"type": "response.output_text.delta", **_place(request_id), "logprobs": []}
+        place = _place(request, request_id)
+        delta = {"type": "response.output_text.delta", **place, "logprobs": []}
         try:
             async for text in pieces:
                 yield {**delta, "delta": text}
@@ -163,30 +189,34 @@ async def _unnumbered(
         yield last
 
 
-def _place(request_id: str) -> Json:
-    return {"item_id": f"msg_{request_id}", "output_index": 0, "content_index": 0}
+def _place(request: ResponsesRequest, request_id: str) -> Json:
+    index = 1 if request.tools else 0
+    return {"item_id": f"msg_{request_id}", "output_index": index, "content_index": 0}
 
 
-def _first_events(request: ResponsesRequest, request_id: str) -> Iterator[Json]:
+def _first_events(request: ResponsesRequest, request_id: str, answer: Answer) -> Iterator[Json]:
     started = _response(request, request_id, "in_progress")
     yield {"type": "response.created", "response": started}
     yield {"type": "response.in_progress", "response": started}
-    item = _output(request_id, "in_progress", [])
-    yield {"type": "response.output_item.added", "output_index": 0, "item": item}
-    part = _text_part("", [])
-    yield {"type": "response.content_part.added", **_place(request_id), "part": part}
+    for done in _searches(request, request_id, answer):
+        yield from search_events(done)
+    place = _place(request, request_id)
+    item, index = _output(request_id, "in_progress", []), place["output_index"]
+    yield {"type": "response.output_item.added", "output_index": index, "item": item}
+    yield {"type": "response.content_part.added", **place, "part": _text_part("", [])}
 
 
 def _last_events(request: ResponsesRequest, request_id: str, answer: Answer) -> Iterator[Json]:
     done = response(request, request_id, answer)
-    item, place = done["output"][0], _place(request_id)
+    item, place = done["output"][-1], _place(request, request_id)
     (part,) = item["content"]
     for index, annotation in enumerate(part["annotations"]):
         found = {"annotation_index": index, "annotation": annotation}
         yield {"type": "response.output_text.annotation.added", **place, **found}
     yield {"type": "response.output_text.done", **place, "text": answer.text, "logprobs": []}
     yield {"type": "response.content_part.done", **place, "part": part}
-    yield {"type": "response.output_item.done", "output_index": 0, "item": item}
+    index = place["output_index"]
+    yield {"type": "response.output_item.done", "output_index": index, "item": item}
     yield {"type": f"response.{done['status']}", "response": done}
 
 

@@ -1,13 +1,14 @@
-"""The requests of OpenAI's `/v1/responses`."""
+"""Requests of OpenAI's `/v1/responses`: what is taken, and what is refused by name."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field
 
-from gateway.call import Generate, Message, Sampling
+from gateway.call import Generate, Message, Sampling, Within
 from gateway.errors import BadRequest
 from gateway.protocols.documents import DocumentItem, read_documents
+from gateway.protocols.openai_file_search import RESULTS
 from gateway.protocols.reading import Body, Content, StrictBody, refuse_given, text_of
 
 PARTS = ("input_text", "output_text", "text")
@@ -35,16 +36,16 @@ class ResponsesRequest(StrictBody):
     metadata: dict[str, str] | None = None
     text: dict[str, Any] | None = None
     store: bool | None = None
+    tools: list[Any] | None = None
+    include: list[str] | None = None
     # refused where they ask for something
     background: bool | None = None
     conversation: Any = None
-    include: list[str] | None = None
     max_tool_calls: int | None = None
     moderation: Any = None
     previous_response_id: str | None = None
     prompt: Any = None
     reasoning: dict[str, Any] | None = None
-    tools: list[Any] | None = None
     top_logprobs: int | None = None
     context_management: Any = None
     # without an effect
@@ -64,12 +65,15 @@ class ResponsesRequest(StrictBody):
 
 
 _STORED = ("background", "conversation", "previous_response_id", "prompt", "store")
-_NOT_OFFERED = ("context_management", "include", "max_tool_calls", "moderation", "top_logprobs")
+_NOT_OFFERED = ("context_management", "max_tool_calls", "moderation", "top_logprobs")
 
 
 def _refuse(request: ResponsesRequest) -> None:
     refuse_given(request, _STORED, "nothing is stored; send the whole input each time")
-    refuse_given(request, ("tools",), "this model calls no tools")
+    if other := set(request.include or ()) - {RESULTS}:
+        raise BadRequest(
+            f"include: {min(other)[:40]!r} given; {RESULTS} is offered", field="include"
+        )
     refuse_given(request, _NOT_OFFERED, "the answer is text alone")
     if request.truncation == "auto":
         raise BadRequest("truncation: auto is not offered; disabled is", field="truncation")
@@ -79,7 +83,7 @@ def _refuse(request: ResponsesRequest) -> None:
         raise BadRequest("text.format: only text is possible", field="text.format")
 
 
-def generate(request: ResponsesRequest) -> Generate:
+def generate(request: ResponsesRequest, within: Within | None = None) -> Generate:
     """Raises `BadRequest`."""
     _refuse(request)
     sampling = Sampling(
@@ -87,14 +91,16 @@ def generate(request: ResponsesRequest) -> Generate:
     )
     return Generate(
         model=request.model,
-        messages=tuple(_messages(request)),
+        messages=tuple(messages(request)),
         sampling=sampling,
         documents=read_documents(request.documents),
+        within=within,
         stream=bool(request.stream),
     )
 
 
-def _messages(request: ResponsesRequest) -> Iterator[Message]:
+def messages(request: ResponsesRequest) -> Iterator[Message]:
+    """The turns of the chat; raises `BadRequest`."""
     if request.instructions:
         yield Message("system", request.instructions)
     if isinstance(request.input, str):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.call import Embed, Generate, Rank, Request
+from gateway.call import Embed, Generate, Rank, Request, Search
 from gateway.errors import NotFound
 from gateway.texts import texts_of
 
@@ -38,12 +38,14 @@ class Choice:
 
 def task_of(request: Request) -> str:
     match request:
-        case Generate(documents=documents):
-            return "rag" if documents else "chat"
+        case Generate(documents=documents, within=within):
+            return "rag" if documents or within else "chat"
         case Embed():
             return "embed"
         case Rank():
             return "rank"
+        case Search():
+            return "search"
 
 
 def estimated_tokens(request: Request) -> int:

@@ -4,12 +4,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from gateway.call import Call, Embed, Event, Generate, Handler, Rank, Usage
+from gateway.call import Call, Embed, Event, Generate, Handler, Rank, Search, Usage
 from gateway.upstream.connection import Connection
 from gateway.upstream.embed import embed
 from gateway.upstream.generate import generate
 from gateway.upstream.models import Catalogue
 from gateway.upstream.rank import rank
+from gateway.upstream.search import search
 
 
 def upstream(triton: Connection, catalogue: Catalogue) -> Handler:
@@ -17,6 +18,9 @@ def upstream(triton: Connection, catalogue: Catalogue) -> Handler:
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
         request = call.request
+        if isinstance(request, Search):
+            yield await search(triton, call, request)
+            return
         model = await catalogue.resolve(request.model, type(request))
         call.usage = Usage()
         match replace(request, model=model):

@@ -1,15 +1,16 @@
 """Generates: `Generate` to a request of `llm` or `rag_cancellable`, and its stream to events."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
 
 import orjson
 
-from ensembles.contracts import LLM, SAMPLING
+from ensembles.contracts import LLM, PLACES, SAMPLING, SOURCES
 from ensembles.rag import RAG_CANCELLABLE
+from ensembles.search import ANSWER
 from ensembles.tensors import DType
 from gateway.call import (
     Call,
@@ -17,13 +18,13 @@ from gateway.call import (
     Finished,
     Generate,
     Quote,
-    Source,
     Sources,
     Text,
     Usage,
 )
 from gateway.errors import BadRequest, UpstreamFailed
 from gateway.upstream.connection import Connection
+from gateway.upstream.search import counts, in_collection, read_sources
 from gateway.upstream.statuses import IN_BAND, from_stream
 from gateway.upstream.versions import MODEL_VERSION
 
@@ -43,14 +44,15 @@ async def generate(
     silence_s = triton.settings.inter_token_timeout_s
     if call.deadline is not None:
         silence_s = min(silence_s, _left_s(call.deadline) + GRACE_S)
-    async with aclosing(triton.events(request.model, _body(call, request), silence_s)) as events:
+    async with aclosing(triton.events(_model(request), _body(call, request), silence_s)) as events:
         async for event in events:
             reason = event.get("finish_reason", "")
             if "error" in event or reason == "error":
-                raise from_stream(event.get("error") or event["text_output"])
+                error = from_stream(event.get("error") or event["text_output"])
+                raise in_collection(error) if request.within else error
             call.headers[MODEL_VERSION] = event["model_version"]
             if "sources" in event:
-                yield Sources(tuple(_sources(event)))
+                yield Sources(tuple(read_sources(_columns(event))))
             tokens = event["num_output_tokens"]
             usage = call.usage = Usage(event["num_input_tokens"], usage.output_tokens + tokens)
             if text := event["text_output"]:
@@ -59,6 +61,11 @@ async def generate(
                 yield _finished(reason, usage, event)
                 return
     raise UpstreamFailed("the model's stream ended before its last response")
+
+
+def _model(request: Generate) -> str:
+    """`rag` over a collection is another graph than over documents."""
+    return ANSWER.contract.name if request.within else request.model
 
 
 def _body(call: Call, request: Generate) -> dict[str, Any]:
@@ -76,16 +83,18 @@ def _body(call: Call, request: Generate) -> dict[str, Any]:
 
 
 def _prompt(request: Generate) -> dict[str, Any]:
-    if request.documents:
-        raise BadRequest(
-            "documents: given to a model that reads none; ask 'rag'", field="documents"
-        )
+    if request.documents or request.within:
+        field = "tools" if request.within else "documents"
+        raise BadRequest(f"{field}: given to a model that reads no sources; ask 'rag'", field=field)
     if not request.messages:
         return {"text_input": request.prompt}
     return {"messages": orjson.dumps([asdict(m) for m in request.messages]).decode()}
 
 
 def _question(request: Generate) -> dict[str, Any]:
+    if (within := request.within) is not None:
+        place = {"collection": within.collection, "filter": within.filter}
+        return {"question": _last_message(request), **place, **counts(within)}
     if not request.documents:
         raise BadRequest(
             "documents: none given; 'rag' answers from at least one", field="documents"
@@ -122,12 +131,6 @@ def _left_s(deadline: float) -> float:
     return max(0.0, deadline - asyncio.get_running_loop().time())
 
 
-def _sources(event: Any) -> Iterator[Source]:
-    columns = ("sources", "source_document", "source_similarity", "source_relevance")
-    for row in zip(*(_column(event, name) for name in columns), strict=True):
-        yield Source(*row)
-
-
 def _finished(reason: str, usage: Usage, event: Any) -> Finished:
     columns = ("statements", "quotes", "quote_source")
     return Finished(
@@ -139,6 +142,11 @@ def _finished(reason: str, usage: Usage, event: Any) -> Finished:
         ),
         grounded=event.get("grounded"),
     )
+
+
+def _columns(event: Any) -> dict[str, list[Any]]:
+    """The sources of an event, by tensor."""
+    return {spec.name: _column(event, spec.name) for spec in (*SOURCES, *PLACES)}
 
 
 def _column(event: Any, name: str) -> list[Any]:

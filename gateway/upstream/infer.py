@@ -62,3 +62,13 @@ def read_outputs(body: bytes, header_length: str) -> Outputs:
         shapes[output["name"]], data[output["name"]] = output["shape"], body[start:end]
         start = end
     return Outputs(head["model_version"], shapes, data)
+
+
+def read_texts(data: bytes) -> list[str]:
+    """The texts of a BYTES tensor: each has its length before it, in 4 bytes."""
+    found, start = [], 0
+    while start < len(data):
+        begin = start + 4
+        start = begin + int.from_bytes(data[start:begin], "little")
+        found.append(data[begin:start].decode())
+    return found

@@ -22,7 +22,7 @@ RETRY_AFTER_S = 1.0
 
 _CODED = re.compile(
     r"(?:in ensemble '[^']*', )?"
-    r"(?P<code>INVALID_ARG|UNAVAILABLE|CANCELLED|INTERNAL): (?P<text>.*)",
+    r"(?P<code>INVALID_ARG|NOT_FOUND|UNAVAILABLE|CANCELLED|INTERNAL): (?P<text>.*)",
     re.DOTALL,
 )
 _FIELD = re.compile(r"([a-z_]+)(?:\[\d+\])?(?:, [a-z_]+)*: ")
@@ -39,6 +39,8 @@ def from_stream(message: str) -> GatewayError:
     match found["code"]:
         case "INVALID_ARG":
             return _bad_request(text)
+        case "NOT_FOUND":
+            return NotFound(text)
         case "UNAVAILABLE":
             return Unavailable(text, retry_after_s=RETRY_AFTER_S)
         case "CANCELLED":

@@ -42,6 +42,7 @@ def running_gateway(ports: Ports, folder: Path, settings: str = "") -> Iterator[
     config.write_text(settings, encoding="utf-8")
     triton = {
         "GATEWAY_TRITON__HTTP": f"{ports.asked_at}:{ports.http}",
+        "GATEWAY_TRITON__GRPC": f"{ports.asked_at}:{ports.grpc}",
         "GATEWAY_TRITON__METRICS": f"{ports.asked_at}:{ports.metrics}",
         "GATEWAY_LISTEN__PORT": "0",
     }

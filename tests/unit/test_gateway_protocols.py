@@ -34,6 +34,7 @@ from gateway.protocols import (
     cohere_rerank,
     nim_ranking,
     openai_responses,
+    openai_responses_request,
     tei,
 )
 from gateway.protocols.answer import Answer, Citation, Span, citations, collect
@@ -48,7 +49,7 @@ chat_request = cohere_chat.ChatRequest.model_validate
 embed_request = cohere_embed.EmbedRequest.model_validate
 rerank_request = cohere_rerank.RerankRequest.model_validate
 ranking_request = nim_ranking.RankingRequest.model_validate
-responses_request = openai_responses.ResponsesRequest.model_validate
+responses_request = openai_responses_request.ResponsesRequest.model_validate
 tei_rerank_request = tei.RerankRequest.model_validate
 tei_embed_request = tei.EmbedRequest.model_validate
 
@@ -365,7 +366,7 @@ def test_a_responses_request_becomes_a_call() -> None:
         "max_output_tokens": 5,
         "temperature": 0.0,
     }
-    assert openai_responses.generate(responses_request(body)) == Generate(
+    assert openai_responses_request.generate(responses_request(body)) == Generate(
         model="llm",
         messages=(
             Message("system", "Be brief."),
@@ -380,7 +381,7 @@ def test_a_response_can_be_sent_back() -> None:
     request = responses_request(RESPONSES)
     output = openai_responses.response(request, "1", whole(ANSWER))["output"]
     again = responses_request(RESPONSES | {"input": [*QUESTION, *output]})
-    assert openai_responses.generate(again).messages[-1] == Message("assistant", TEXT)
+    assert openai_responses_request.generate(again).messages[-1] == Message("assistant", TEXT)
 
 
 def test_a_response_stream_is_numbered_and_ends_with_the_response() -> None:

@@ -100,7 +100,7 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/v1/responses", RESPONSES | {"previous_response_id": "resp_1"}, "previous_response_id"),
     ("/v1/responses", RESPONSES | {"store": True}, "store"),
     ("/v1/moderations", {"input": []}, "input"),
-    ("/v1/responses", RESPONSES | {"tools": [{"type": "web_search"}]}, "tools"),
+    ("/v1/responses", RESPONSES | {"tools": [{"type": "web_search"}]}, "tools.0.type"),
     ("/v1/responses", RESPONSES | {"input": [{"type": "reasoning"}]}, "input.0"),
     ("/v1/responses", RESPONSES | {"input": []}, "input"),
     ("/v1/responses", RESPONSES | {"n": 2}, "n"),

@@ -1,0 +1,142 @@
+"""What clients do with files and vector stores; raises `GatewayError`s in their words."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from triton_rag import Client
+from triton_rag.errors import InvalidRequest, Overloaded, ServerUnreachable, TritonRagError
+
+from gateway.errors import BadRequest, GatewayError, TooLarge, Unavailable, UpstreamFailed
+from gateway.files.indexing import Indexing
+from gateway.files.records import File, StoreFile, Value, VectorStore
+from gateway.files.register import Register, new_id
+from gateway.files.uploads import Uploads, plain_name
+from gateway.settings import Files
+from gateway.upstream.statuses import RETRY_AFTER_S
+
+T = TypeVar("T")
+
+
+@contextmanager
+def open_library(settings: Files, triton: str) -> Iterator["Library"]:
+    """The library in the settings' folder over the gRPC address of Triton."""
+    assert settings.folder is not None
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    register = Register(settings.folder)
+    with Client(triton) as client:
+        library = Library(settings, register, Uploads(settings.folder / "uploads"), client)
+        try:
+            yield library
+        finally:
+            library.close()
+
+
+class Library:
+    """All tenants' files; its methods block, so they are called in threads."""
+
+    def __init__(
+        self, settings: Files, register: Register, uploads: Uploads, client: Client
+    ) -> None:
+        self.register, self._uploads, self._client = register, uploads, client
+        self._settings = settings
+        self._indexing = Indexing(register, uploads, client)
+
+    def close(self) -> None:
+        self._indexing.close()
+        self.register.close()
+
+    # --- files ---------------------------------------------------------------------------------
+
+    def upload(self, tenant: str, name: str | None, purpose: str, content: BinaryIO) -> File:
+        used, most = self.register.size_bytes(tenant), self._settings.tenant_bytes
+        if used >= most:
+            raise TooLarge(f"file: this tenant's files have {used} bytes; at most {most} are kept")
+        file_id, plain = new_id("file"), plain_name(name)
+        try:
+            size_bytes = self._uploads.keep(file_id, plain, content)
+            return self.register.add_file(tenant, file_id, plain, purpose, size_bytes)
+        except OSError as error:
+            self._uploads.remove(file_id)
+            raise Unavailable(f"file: can't be kept: {error.strerror}") from None
+
+    def content(self, tenant: str, file_id: str) -> Path:
+        return self._uploads.path(self.register.file(tenant, file_id).id)
+
+    def delete_file(self, tenant: str, file_id: str) -> None:
+        """From every vector store too."""
+        self.register.file(tenant, file_id)
+        for store_id in self.register.stores_of(file_id):
+            self._ask(partial(self._client.remove, store_id, [file_id]))
+        self.register.remove_file(file_id)
+        self._uploads.remove(file_id)
+
+    # --- vector stores -------------------------------------------------------------------------
+
+    def store(self, tenant: str, store_id: str) -> VectorStore:
+        """The tenant's, or one that is shared; raises `NotFound`."""
+        if store_id in self._settings.shared_collections:
+            return self._shared(store_id)
+        return self.register.store(tenant, store_id)
+
+    def own_store(self, tenant: str, store_id: str) -> VectorStore:
+        """One that the tenant may change."""
+        found = self.store(tenant, store_id)
+        if found.is_shared:
+            raise BadRequest(f"vector store {store_id!r:.80} is shared: it can be read only")
+        return found
+
+    def create_store(
+        self, tenant: str, name: str, metadata: Mapping[str, str], file_ids: Sequence[str]
+    ) -> VectorStore:
+        for file_id in file_ids:
+            self.register.file(tenant, file_id)
+        made = self.register.add_store(tenant, name, metadata)
+        try:
+            self._ask(lambda: self._client.create_collection(made.id))
+        except GatewayError:
+            self.register.remove_store(made.id)
+            raise
+        for file_id in file_ids:
+            self.attach(made, file_id, {})
+        return made
+
+    def delete_store(self, tenant: str, store_id: str) -> None:
+        """With its collection; its files stay."""
+        self.own_store(tenant, store_id)
+        self._ask(lambda: self._client.delete_collection(store_id))
+        self.register.remove_store(store_id)
+
+    def attach(
+        self,
+        store: VectorStore,
+        file_id: str,
+        attributes: Mapping[str, Value],
+        batch_id: str = "",
+    ) -> StoreFile:
+        """The file is read soon; raises `NotFound` for one that is not the tenant's."""
+        self.register.file(store.tenant, file_id)
+        attached = self.register.attach(store.id, file_id, attributes, batch_id)
+        self._indexing.wake()
+        return attached
+
+    def detach(self, store: VectorStore, file_id: str) -> None:
+        self.register.store_file(store.id, file_id)
+        self._ask(lambda: self._client.remove(store.id, [file_id]))
+        self.register.detach(store.id, file_id)
+
+    def _shared(self, name: str) -> VectorStore:
+        found = self._ask(lambda: self._client.collection(name))
+        return VectorStore(name, "", name, {}, int(found.created_s), is_shared=True)
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except (Overloaded, ServerUnreachable) as error:
+            raise Unavailable(str(error), retry_after_s=RETRY_AFTER_S) from None
+        except InvalidRequest as error:
+            raise BadRequest(str(error)) from None
+        except TritonRagError as error:
+            raise UpstreamFailed(str(error)) from None

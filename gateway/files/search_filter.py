@@ -1,0 +1,41 @@
+"""OpenAI's filters of a file search, as the filters of collections."""
+
+from typing import Any
+
+import orjson
+
+from gateway.errors import BadRequest
+
+_GROUPS = ("and", "or")
+_COMPARISONS = ("eq", "ne", "gt", "gte", "lt", "lte", "in", "nin")
+_MOST_NESTED = 8
+
+
+def collection_filter(given: Any, field: str = "filters") -> str:
+    """JSON of `{"type": "eq", "key": …, "value": …}` or of `{"type": "and", "filters": […]}`.
+
+    Empty without a filter; raises `BadRequest`.
+    """
+    return "" if given is None else orjson.dumps(_translated(given, field, 0)).decode()
+
+
+def _translated(given: Any, field: str, depth: int) -> dict[str, Any]:
+    kind = given.get("type") if isinstance(given, dict) else None
+    if depth > _MOST_NESTED:
+        raise BadRequest(f"{field}: nested deeper than {_MOST_NESTED}", field=field)
+    if kind in _GROUPS and isinstance(parts := given.get("filters"), list) and parts:
+        translated = [
+            _translated(p, f"{field}.filters.{i}", depth + 1) for i, p in enumerate(parts)
+        ]
+        return {f"${kind}": translated}
+    if (
+        kind in _COMPARISONS
+        and isinstance(key := given.get("key"), str)
+        and key[:1] not in ("", "$")
+    ):
+        return {key: {f"${kind}": given.get("value")}}
+    raise BadRequest(
+        f'{field}: {{"type": {"|".join(_COMPARISONS)}, "key", "value"}} or {{"type": "and"|"or", '
+        '"filters": […]} is needed',
+        field=field,
+    )

@@ -1,0 +1,79 @@
+"""The tool `file_search` of `/v1/responses`: the answer rests on a vector store."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from fastapi import Request
+from pydantic import Field
+
+from gateway.call import Within
+from gateway.errors import BadRequest
+from gateway.files.search_filter import collection_filter
+from gateway.protocols.answer import Answer, statement_end
+from gateway.protocols.exchange import caller
+from gateway.protocols.openai_files import library
+from gateway.protocols.openai_vector_stores import result
+from gateway.protocols.reading import StrictBody, read
+
+Json = dict[str, Any]
+
+RESULTS = "file_search_call.results"
+"""What `include` asks for to see the passages."""
+
+
+class FileSearch(StrictBody):
+    """The only tool that is offered."""
+
+    type: Literal["file_search"]
+    vector_store_ids: list[str] = Field(min_length=1, max_length=1)
+    max_num_results: int | None = Field(default=None, ge=1, le=50)
+    filters: Any = None
+    ranking_options: Any = None
+
+
+def within(tools: list[Any] | None, request: Request) -> Within | None:
+    """Where to search; None without a tool. Raises `BadRequest`, and `NotFound` for the store."""
+    if not tools:
+        return None
+    if len(tools) > 1:
+        raise BadRequest(f"tools: {len(tools)} given; one file_search is possible", field="tools")
+    if not isinstance(tools[0], dict) or tools[0].get("type") != "file_search":
+        raise BadRequest("tools.0.type: only file_search is offered", field="tools.0.type")
+    tool = read(FileSearch, tools[0])
+    store = library(request).store(caller(request).tenant, tool.vector_store_ids[0])
+    return Within(
+        store.id, collection_filter(tool.filters, "tools.0.filters"), tool.max_num_results
+    )
+
+
+def call_item(request_id: str, question: str, answer: Answer, has_results: bool) -> Json:
+    """The output item of the search, which is over when the answer begins."""
+    return {
+        "id": f"fs_{request_id}",
+        "type": "file_search_call",
+        "status": "completed",
+        "queries": [question],
+        "results": [result(source) for source in answer.sources] if has_results else None,
+    }
+
+
+def search_events(item: Json) -> Iterator[Json]:
+    """The events of a stream for that item."""
+    place = {"item_id": item["id"], "output_index": 0}
+    begun = {**item, "status": "in_progress", "results": None}
+    yield {"type": "response.output_item.added", "output_index": 0, "item": begun}
+    for step in ("in_progress", "searching", "completed"):
+        yield {"type": f"response.file_search_call.{step}", **place}
+    yield {"type": "response.output_item.done", "output_index": 0, "item": item}
+
+
+def annotations(answer: Answer) -> Iterator[Json]:
+    """A file citation for each sentence of the answer that rests on a file."""
+    for quote in answer.end.quotes:
+        source = answer.sources[quote.source - 1]
+        yield {
+            "type": "file_citation",
+            "file_id": source.document_id,
+            "filename": source.title,
+            "index": statement_end(answer, quote),
+        }

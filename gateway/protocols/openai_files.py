@@ -1,0 +1,108 @@
+"""OpenAI's `/v1/files`."""
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
+
+from gateway.bounds import UPLOADS
+from gateway.errors import BadRequest, NotFound
+from gateway.files.records import File
+from gateway.protocols.exchange import caller, service
+from gateway.protocols.openai_lists import page_body, read_page
+
+if TYPE_CHECKING:
+    from gateway.files.library import Library
+
+Json = dict[str, Any]
+
+router = APIRouter(tags=["OpenAI"])
+
+PURPOSES = ("assistants", "user_data")
+MOST_LISTED = 10_000
+
+
+def library(request: Request) -> "Library":
+    """Raises `NotFound` where no files are kept."""
+    found = service(request).library
+    if found is None:
+        raise NotFound("files: none are kept here; set 'folder' in the table [files] to keep some")
+    return found
+
+
+@router.post(UPLOADS)
+async def upload(request: Request) -> Json:
+    """Keep a file: a form with `file` and `purpose`."""
+    kept = library(request)
+    form = await _form(request)
+    try:
+        file, purpose = form.get("file"), form.get("purpose")
+        if not isinstance(file, UploadFile):
+            raise BadRequest(
+                "file: missing; a form with a file of this name is needed", field="file"
+            )
+        if purpose not in PURPOSES:
+            possible = " or ".join(PURPOSES)
+            raise BadRequest(
+                f"purpose: {purpose!r:.40} given; {possible} is possible", field="purpose"
+            )
+        tenant = caller(request).tenant
+        made = await run_in_threadpool(kept.upload, tenant, file.filename, str(purpose), file.file)
+    finally:
+        await form.close()
+    return shown(made)
+
+
+async def _form(request: Request) -> FormData:
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise BadRequest("content-type: multipart/form-data is taken here", field="content-type")
+    try:
+        return await request.form(max_files=1, max_fields=8)
+    except HTTPException as error:
+        raise BadRequest(f"body: no valid form: {error.detail}") from None
+
+
+@router.get("/v1/files")
+def list_files(request: Request) -> Json:
+    """The files of the key's tenant."""
+    page = read_page(request, MOST_LISTED, MOST_LISTED)
+    purpose = request.query_params.get("purpose")
+    found = library(request).register.files(caller(request).tenant, page, purpose)
+    return page_body(found, page, shown)
+
+
+@router.get("/v1/files/{file_id}")
+def show_file(file_id: str, request: Request) -> Json:
+    """One file."""
+    return shown(library(request).register.file(caller(request).tenant, file_id))
+
+
+@router.get("/v1/files/{file_id}/content")
+def file_content(file_id: str, request: Request) -> Response:
+    """Its bytes, as they came."""
+    path = library(request).content(caller(request).tenant, file_id)
+    return FileResponse(path, media_type="application/octet-stream")
+
+
+@router.delete("/v1/files/{file_id}")
+def delete_file(file_id: str, request: Request) -> Json:
+    """Remove a file, from vector stores too."""
+    library(request).delete_file(caller(request).tenant, file_id)
+    return {"id": file_id, "object": "file", "deleted": True}
+
+
+def shown(file: File) -> Json:
+    return {
+        "id": file.id,
+        "object": "file",
+        "bytes": file.size_bytes,
+        "created_at": file.created_s,
+        "filename": file.name,
+        "purpose": file.purpose,
+        "status": "processed",
+        "expires_at": None,
+        "status_details": None,
+    }

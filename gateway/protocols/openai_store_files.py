@@ -1,0 +1,148 @@
+"""OpenAI's files of a vector store, one by one and in batches."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from gateway.errors import BadRequest, NotFound
+from gateway.files.records import StoreFile, Value
+from gateway.files.register import new_id
+from gateway.protocols.exchange import caller, document, json_body
+from gateway.protocols.openai_files import library
+from gateway.protocols.openai_lists import page_body, read_page
+from gateway.protocols.openai_vector_stores import STATUSES, file_counts, refuse_chunking
+from gateway.protocols.reading import StrictBody, read
+
+Json = dict[str, Any]
+Attributes = dict[str, Value]
+
+router = APIRouter(tags=["OpenAI"], prefix="/v1/vector_stores/{store_id}")
+
+
+class AttachFile(StrictBody):
+    """`attributes` are what filters of a search can ask for."""
+
+    file_id: str
+    attributes: Attributes | None = Field(default=None, max_length=16)
+    chunking_strategy: Any = None
+
+
+class AttachFiles(StrictBody):
+    """Files by id, all with the same attributes, or each with its own."""
+
+    file_ids: list[str] | None = Field(default=None, max_length=500)
+    files: list[AttachFile] | None = Field(default=None, max_length=500)
+    attributes: Attributes | None = Field(default=None, max_length=16)
+    chunking_strategy: Any = None
+
+    def each(self) -> list[AttachFile]:
+        """Raises `BadRequest` unless one of the two ways is used."""
+        if bool(self.file_ids) == bool(self.files):
+            raise BadRequest("file_ids: either file_ids or files is needed", field="file_ids")
+        if self.files:
+            return self.files
+        return [AttachFile(file_id=f, attributes=self.attributes) for f in self.file_ids or ()]
+
+
+@router.post("/files", openapi_extra=document(AttachFile))
+def attach(store_id: str, request: Request) -> Json:
+    """Put a file into the vector store; it is `completed` once a search finds it."""
+    body = read(AttachFile, json_body(request))
+    refuse_chunking(body.chunking_strategy)
+    kept = library(request)
+    store = kept.own_store(caller(request).tenant, store_id)
+    return shown(kept.attach(store, body.file_id, body.attributes or {}))
+
+
+@router.get("/files")
+def list_files(store_id: str, request: Request) -> Json:
+    """The files of the vector store."""
+    return _listed(store_id, request)
+
+
+@router.get("/files/{file_id}")
+def show_file(store_id: str, file_id: str, request: Request) -> Json:
+    """One file of the vector store, and how far it is."""
+    kept = library(request)
+    store = kept.store(caller(request).tenant, store_id)
+    return shown(kept.register.store_file(store.id, file_id))
+
+
+@router.delete("/files/{file_id}")
+def detach(store_id: str, file_id: str, request: Request) -> Json:
+    """Take a file out of the vector store; the file itself stays."""
+    kept = library(request)
+    kept.detach(kept.own_store(caller(request).tenant, store_id), file_id)
+    return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True}
+
+
+@router.post("/file_batches", openapi_extra=document(AttachFiles))
+def attach_batch(store_id: str, request: Request) -> Json:
+    """Put several files into the vector store."""
+    body = read(AttachFiles, json_body(request))
+    files, kept = body.each(), library(request)
+    for strategy in (body.chunking_strategy, *(each.chunking_strategy for each in files)):
+        refuse_chunking(strategy)
+    store = kept.own_store(caller(request).tenant, store_id)
+    for each in files:
+        kept.register.file(store.tenant, each.file_id)  # all of them or none
+    batch_id = new_id("vsfb")
+    for each in files:
+        kept.attach(store, each.file_id, each.attributes or {}, batch_id)
+    return _batch(store_id, batch_id, request)
+
+
+@router.get("/file_batches/{batch_id}")
+def show_batch(store_id: str, batch_id: str, request: Request) -> Json:
+    """How far a batch is."""
+    return _batch(store_id, batch_id, request)
+
+
+@router.get("/file_batches/{batch_id}/files")
+def list_batch(store_id: str, batch_id: str, request: Request) -> Json:
+    """The files of a batch."""
+    return _listed(store_id, request, batch_id)
+
+
+def _listed(store_id: str, request: Request, batch_id: str = "") -> Json:
+    kept, page = library(request), read_page(request)
+    status = request.query_params.get("filter")
+    if status is not None and status not in STATUSES:
+        possible = ", ".join(STATUSES)
+        raise BadRequest(f"filter: {status!r:.20} given; possible: {possible}", field="filter")
+    store = kept.store(caller(request).tenant, store_id)
+    return page_body(kept.register.store_files(store.id, page, status, batch_id), page, shown)
+
+
+def _batch(store_id: str, batch_id: str, request: Request) -> Json:
+    kept = library(request)
+    store = kept.store(caller(request).tenant, store_id)
+    counts = kept.register.counts(store.id, batch_id)
+    if not batch_id or not counts:
+        raise NotFound(f"no batch {batch_id!r:.80} of this vector store")
+    files = file_counts(counts)
+    first = kept.register.store_files(store.id, read_page(request), batch_id=batch_id)[0]
+    return {
+        "id": batch_id,
+        "object": "vector_store.file_batch",
+        "created_at": first.created_s,
+        "vector_store_id": store.id,
+        "status": "in_progress" if files["in_progress"] else "completed",
+        "file_counts": files,
+    }
+
+
+def shown(file: StoreFile) -> Json:
+    error = {"code": "unsupported_file", "message": file.error} if file.error else None
+    return {
+        "id": file.file_id,
+        "object": "vector_store.file",
+        "created_at": file.created_s,
+        "vector_store_id": file.store_id,
+        "status": file.status,
+        "last_error": error,
+        "usage_bytes": file.size_bytes if file.status == "completed" else 0,
+        "attributes": dict(file.attributes),
+        "chunking_strategy": {"type": "other"},
+    }

@@ -1,0 +1,190 @@
+"""OpenAI's `/v1/vector_stores`: collections of a tenant, and their search."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from gateway.call import Search, Source, Sources, Within
+from gateway.errors import BadRequest
+from gateway.files.records import Status, VectorStore
+from gateway.files.search_filter import collection_filter
+from gateway.protocols.exchange import (
+    caller,
+    document,
+    json_body,
+    new_call,
+    one_event,
+    service,
+)
+from gateway.protocols.openai_files import library
+from gateway.protocols.openai_lists import page_body, read_page
+from gateway.protocols.reading import StrictBody, read, refuse_given
+
+if TYPE_CHECKING:
+    from gateway.files.library import Library
+
+Json = dict[str, Any]
+
+router = APIRouter(tags=["OpenAI"])
+
+STATUSES: tuple[Status, ...] = ("in_progress", "completed", "failed")
+
+
+class CreateStore(StrictBody):
+    """Chunks are as the models' server makes them."""
+
+    name: str | None = Field(default=None, max_length=256)
+    file_ids: list[str] = Field(default=[], max_length=100)
+    metadata: dict[str, str] | None = None
+    description: str | None = None
+    # refused where they ask for something
+    chunking_strategy: Any = None
+    expires_after: Any = None
+
+
+class ChangeStore(StrictBody):
+    name: str | None = Field(default=None, max_length=256)
+    metadata: dict[str, str] | None = None
+    expires_after: Any = None
+
+
+class RankingOptions(StrictBody):
+    """Ranking is always the same here."""
+
+    ranker: str | None = None
+    score_threshold: float = Field(default=0, ge=0, le=1)
+    hybrid_search: Any = None
+
+
+class SearchStore(StrictBody):
+    query: str | list[str]
+    filters: Any = None
+    max_num_results: int = Field(default=10, ge=1, le=50)
+    ranking_options: RankingOptions | None = None
+    rewrite_query: bool | None = None
+
+
+def refuse_chunking(strategy: Any) -> None:
+    """Raises `BadRequest` for chunks of one's own."""
+    if strategy not in (None, {"type": "auto"}):
+        raise BadRequest(
+            "chunking_strategy: auto is possible; passages are cut to the embedder's length",
+            field="chunking_strategy",
+        )
+
+
+@router.post("/v1/vector_stores", openapi_extra=document(CreateStore))
+def create(request: Request) -> Json:
+    """Make a vector store, with files where they are named."""
+    body = read(CreateStore, json_body(request))
+    refuse_chunking(body.chunking_strategy)
+    refuse_given(body, ("expires_after",), "vector stores stay until they are deleted")
+    kept, tenant = library(request), caller(request).tenant
+    made = kept.create_store(tenant, body.name or "", body.metadata or {}, body.file_ids)
+    return shown(kept, made)
+
+
+@router.get("/v1/vector_stores")
+def list_stores(request: Request) -> Json:
+    """The vector stores of the key's tenant."""
+    kept, page = library(request), read_page(request)
+    found = kept.register.stores(caller(request).tenant, page)
+    return page_body(found, page, lambda store: shown(kept, store))
+
+
+@router.get("/v1/vector_stores/{store_id}")
+def show_store(store_id: str, request: Request) -> Json:
+    """One vector store."""
+    kept = library(request)
+    return shown(kept, kept.store(caller(request).tenant, store_id))
+
+
+@router.post("/v1/vector_stores/{store_id}", openapi_extra=document(ChangeStore))
+def change(store_id: str, request: Request) -> Json:
+    """Give it another name or other metadata."""
+    body = read(ChangeStore, json_body(request))
+    refuse_given(body, ("expires_after",), "vector stores stay until they are deleted")
+    kept, tenant = library(request), caller(request).tenant
+    store = kept.own_store(tenant, store_id)
+    name = store.name if body.name is None else body.name
+    metadata = store.metadata if body.metadata is None else body.metadata
+    kept.register.change_store(store, name, metadata)
+    return shown(kept, kept.store(tenant, store_id))
+
+
+@router.delete("/v1/vector_stores/{store_id}")
+def delete(store_id: str, request: Request) -> Json:
+    """Delete it; its files stay."""
+    library(request).delete_store(caller(request).tenant, store_id)
+    return {"id": store_id, "object": "vector_store.deleted", "deleted": True}
+
+
+@router.post("/v1/vector_stores/{store_id}/search", openapi_extra=document(SearchStore))
+async def search(store_id: str, request: Request) -> Json:
+    """The best passages of its files."""
+    body = read(SearchStore, json_body(request))
+    refuse_given(body, ("rewrite_query",), "questions are searched as they are")
+    store = library(request).store(caller(request).tenant, store_id)
+    query = _query(body.query)
+    within = Within(store.id, collection_filter(body.filters), body.max_num_results)
+    call = new_call(request, Search(query, within))
+    found = await one_event(service(request).handler(call), Sources)
+    least = body.ranking_options.score_threshold if body.ranking_options else 0.0
+    results = [result(source) for source in found.sources if score(source) >= least]
+    return {
+        "object": "vector_store.search_results.page",
+        "search_query": [query],
+        "data": [{**r, "content": [{"type": "text", "text": r.pop("text")}]} for r in results],
+        "has_more": False,
+        "next_page": None,
+    }
+
+
+def _query(given: str | list[str]) -> str:
+    if isinstance(given, str):
+        return given
+    if len(given) != 1:
+        raise BadRequest(f"query: {len(given)} given; one at a time is possible", field="query")
+    return given[0]
+
+
+def result(source: Source) -> Json:
+    """A passage that was found, as OpenAI shows it."""
+    return {
+        "file_id": source.document_id,
+        "filename": source.title,
+        "score": score(source),
+        "attributes": dict(source.metadata),
+        "text": source.text,
+    }
+
+
+def score(source: Source) -> float:
+    """0 to 1: its cosine with the question; the order also counts words and the reranker."""
+    return min(1.0, max(0.0, source.similarity))
+
+
+def file_counts(counts: Mapping[Status, tuple[int, int]]) -> dict[str, int]:
+    """Files by status, as OpenAI counts them; none is ever cancelled."""
+    files: dict[str, int] = {status: counts.get(status, (0, 0))[0] for status in STATUSES}
+    return {**files, "cancelled": 0, "total": sum(files.values())}
+
+
+def shown(kept: "Library", store: VectorStore) -> Json:
+    counts = kept.register.counts(store.id)
+    files = file_counts(counts)
+    return {
+        "id": store.id,
+        "object": "vector_store",
+        "created_at": store.created_s,
+        "name": store.name,
+        "metadata": dict(store.metadata),
+        "usage_bytes": counts.get("completed", (0, 0))[1],
+        "file_counts": files,
+        "status": "in_progress" if files["in_progress"] else "completed",
+        "expires_after": None,
+        "expires_at": None,
+        "last_active_at": store.created_s,
+    }

@@ -1,0 +1,81 @@
+"""Searches collections: `Search` to a request of `search`, and tensors to sources."""
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from ensembles.collections import NOTHING_FITS
+from ensembles.contracts import PLACES, SOURCES
+from ensembles.search import SEARCH
+from gateway.call import Call, Search, Source, Sources, Within
+from gateway.errors import BadRequest, GatewayError, NotFound, UpstreamFailed
+from gateway.upstream.connection import Connection
+from gateway.upstream.infer import Tensor, read_texts, texts
+from gateway.upstream.versions import note_version
+
+MIN_CANDIDATES = 16
+"""Passages that the reranker judges, however few sources are wanted."""
+
+_TEXTS = ("sources", "source_id", "source_title", "source_metadata")
+_TYPES = {"source_document": "i", "source_page": "i"}
+
+
+async def search(triton: Connection, call: Call, request: Search) -> Sources:
+    """The best passages first; none where the collection has none that fits."""
+    inputs = [texts("question", request.query), *within_tensors(request.within)]
+    outputs = [spec.name for spec in (*SOURCES, *PLACES)]
+    try:
+        found = await triton.infer(call, SEARCH.contract.name, inputs, outputs)
+    except NotFound as error:
+        if NOTHING_FITS in str(error):
+            return Sources(())
+        raise gone() from None
+    note_version(call, found)
+    columns = {
+        name: read_texts(data) if name in _TEXTS else array(_TYPES.get(name, "f"), data).tolist()
+        for name, data in found.data.items()
+    }
+    return Sources(tuple(read_sources(columns)))
+
+
+def within_tensors(within: Within) -> Iterator[Tensor]:
+    yield texts("collection", within.collection)
+    if within.filter:
+        yield texts("filter", within.filter)
+    for name, count in counts(within).items():
+        yield Tensor(name, "INT32", [1], [count])
+
+
+def counts(within: Within) -> dict[str, int]:
+    """`num_sources`, and enough candidates for them; nothing where the model decides."""
+    if within.num_sources is None:
+        return {}
+    candidates = max(MIN_CANDIDATES, within.num_sources)
+    return {"num_sources": within.num_sources, "num_candidates": candidates}
+
+
+def read_sources(columns: Mapping[str, Sequence[Any]]) -> Iterator[Source]:
+    """Sources out of the columns of `SOURCES`, and of `PLACES` where these are there."""
+    names = [spec.name for spec in SOURCES]
+    places: list[Sequence[Any]] = []
+    if columns.get("source_id"):
+        about = [orjson.loads(text) for text in columns["source_metadata"]]
+        places = [[found["document"] for found in about], columns["source_title"]]
+        places += [columns["source_page"], [found["metadata"] for found in about]]
+    for row in zip(*(columns[name] for name in names), *places, strict=True):
+        yield Source(*row)
+
+
+def in_collection(error: GatewayError) -> GatewayError:
+    """The error of an answer out of a collection; others' names stay unsaid."""
+    if not isinstance(error, NotFound):
+        return error
+    if NOTHING_FITS in str(error):
+        return BadRequest("nothing in the vector store fits; is a file of it completed?")
+    return gone()
+
+
+def gone() -> UpstreamFailed:
+    return UpstreamFailed("the vector store's collection is gone from the models' server")

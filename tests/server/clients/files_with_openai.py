@@ -1,0 +1,92 @@
+"""Files, vector stores and file search by OpenAI's own client: URL, prompt, tokens.
+
+Prints JSON: what the client sees on the way from files to an answer.
+"""
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import openai
+
+url, *_ = sys.argv[1:]
+folder = Path(__file__).resolve().parents[2] / "collection"
+client = openai.OpenAI(base_url=f"{url}/v1", api_key="not-needed", max_retries=0)
+QUESTION = "Which port does Vebra listen on?"
+
+
+def refusal(call: Any) -> dict[str, Any]:
+    try:
+        call()
+    except openai.APIStatusError as error:
+        return {"status": error.status_code, "message": error.message}
+    return {"status": 200, "message": ""}
+
+
+def tool(**options: Any) -> Any:
+    return {"type": "file_search", "vector_store_ids": [store.id], **options}
+
+
+store = client.vector_stores.create(name="manuals", metadata={"team": "docs"})
+empty = client.vector_stores.search(store.id, query=QUESTION).data
+paths = sorted(folder.glob("*.md"))
+attached = [
+    client.vector_stores.files.upload_and_poll(
+        vector_store_id=store.id, file=path, attributes={"letter": path.name[0]}
+    )
+    for path in paths[:3]
+]
+batch = client.vector_stores.file_batches.upload_and_poll(
+    store.id, files=[path.open("rb") for path in paths[3:]]
+)
+scan = client.files.create(file=("scan.bin", io.BytesIO(b"\0\1\2")), purpose="assistants")
+broken = client.vector_stores.files.create_and_poll(scan.id, vector_store_id=store.id)
+counts = client.vector_stores.retrieve(store.id).file_counts
+found = client.vector_stores.search(store.id, query=QUESTION, max_num_results=5).data
+only_a = {"type": "eq", "key": "letter", "value": paths[0].name[0]}
+filtered = client.vector_stores.search(store.id, query=QUESTION, filters=only_a).data
+response = client.responses.create(
+    model="rag", input=QUESTION, tools=[tool()], include=["file_search_call.results"]
+)
+with client.responses.stream(model="rag", input=QUESTION, tools=[tool()]) as stream:
+    kinds = [event.type for event in stream]
+    streamed = stream.get_final_response()
+searched, message = response.output
+best = next(file for file in client.files.list() if file.filename == found[0].filename)
+client.vector_stores.files.delete(best.id, vector_store_id=store.id)
+after_detach = client.vector_stores.search(store.id, query=QUESTION).data
+is_kept = client.files.content(best.id).read() == (folder / best.filename).read_bytes()
+client.files.delete(attached[0].id)
+left = [file.id for file in client.vector_stores.files.list(store.id, limit=2, filter="completed")]
+client.vector_stores.delete(store.id)
+print(
+    json.dumps(
+        {
+            "empty": len(empty),
+            "statuses": [file.status for file in attached],
+            "batch": [batch.status, batch.file_counts.completed],
+            "broken": [broken.status, broken.last_error.message],
+            "counts": counts.model_dump(),
+            "found": [found[0].filename, found[0].content[0].text, len(found)],
+            "filtered": sorted({each.filename for each in filtered}),
+            "answer": message.content[0].text,
+            "cited": [each.model_dump() for each in message.content[0].annotations],
+            "best": best.id,
+            "results": [each.filename for each in searched.results],
+            "streamed": streamed.output_text,
+            "kinds": sorted(set(kinds)),
+            "after_detach": [each.file_id for each in after_detach],
+            "is_kept": is_kept,
+            "left": [len(left), attached[0].id in left],
+            "gone": refusal(lambda: client.vector_stores.retrieve(store.id)),
+            "no_store": refusal(
+                lambda: client.responses.create(model="rag", input="?", tools=[tool()])
+            ),
+            "bad_purpose": refusal(
+                lambda: client.files.create(file=("a.txt", b"a"), purpose="fine-tune")
+            ),
+        }
+    )
+)

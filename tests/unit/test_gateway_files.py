@@ -1,0 +1,136 @@
+"""The register of files: whose they are, pages, and what happens while a file is being read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.errors import BadRequest, NotFound
+from gateway.files.records import Page
+from gateway.files.register import Register
+from gateway.files.search_filter import collection_filter
+from gateway.files.uploads import plain_name
+
+
+@pytest.fixture
+def register(tmp_path: Path) -> Iterator[Register]:
+    opened = Register(tmp_path)
+    yield opened
+    opened.close()
+
+
+def add(register: Register, *names: str, tenant: str = "a") -> list[str]:
+    return [register.add_file(tenant, f"file-{n}", n, "assistants", 10).id for n in names]
+
+
+def test_another_tenants_records_are_as_absent_as_none(register: Register) -> None:
+    (mine,) = add(register, "x")
+    store = register.add_store("a", "s", {})
+    found = []
+    for tenant, file_id, store_id in (("b", mine, store.id), ("a", "file-0", "vs_0")):
+        for look, wanted in ((register.file, file_id), (register.store, store_id)):
+            with pytest.raises(NotFound) as caught:
+                look(tenant, wanted)
+            found.append(str(caught.value).replace(wanted, "ID"))
+    assert found[:2] == found[2:]
+    assert register.files("b", Page()) == register.stores("b", Page()) == []
+
+
+def test_pages_follow_each_other_in_both_directions(register: Register) -> None:
+    names = [f"{n}" for n in range(5)]
+    add(register, *names)
+    add(register, "other", tenant="b")
+    first = register.files("a", Page(2))
+    assert [file.name for file in first] == ["4", "3", "2"]  # one more: there are more
+    second = register.files("a", Page(2, after=first[1].id))
+    assert [file.name for file in second] == ["2", "1", "0"]
+    upwards = register.files("a", Page(10, is_ascending=True, after="file-1"))
+    assert [file.name for file in upwards] == ["2", "3", "4"]
+    before = register.files("a", Page(10, before="file-2"))
+    assert [file.name for file in before] == ["4", "3"]
+
+
+def test_a_file_that_was_detached_meanwhile_is_not_finished(register: Register) -> None:
+    (file,) = add(register, "x")
+    store = register.add_store("a", "s", {})
+    attached = register.attach(store.id, file, {"year": 2020})
+    assert register.waiting() == attached
+    register.detach(store.id, file)
+    assert not register.finish(attached, "completed")
+    again = register.attach(store.id, file, {"year": 2021})
+    assert not register.finish(attached, "completed")
+    assert register.finish(again, "completed")
+    assert register.waiting() is None
+    assert register.counts(store.id) == {"completed": (1, 10)}
+
+
+def test_a_file_leaves_its_stores_with_itself(register: Register) -> None:
+    one, two = add(register, "x", "y")
+    store = register.add_store("a", "s", {"team": "docs"})
+    for file in (one, two):
+        register.attach(store.id, file, {})
+    register.remove_file(one)
+    assert [found.file_id for found in register.store_files(store.id, Page())] == [two]
+    register.remove_store(store.id)
+    assert register.stores_of(two) == []
+    assert register.size_bytes("a") == 10
+
+
+def test_what_is_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    before = Register(tmp_path)
+    store = before.add_store("a", "s", {"team": "docs"})
+    before.attach(store.id, add(before, "x")[0], {"is_new": True})
+    before.close()
+    after = Register(tmp_path)
+    assert after.store("a", store.id) == store
+    waiting = after.waiting()
+    assert waiting is not None
+    assert waiting.attributes == {"is_new": True}
+    after.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, ""),
+        ({"type": "eq", "key": "year", "value": 2020}, {"year": {"$eq": 2020}}),
+        (
+            {"type": "or", "filters": [{"type": "in", "key": "a", "value": ["x"]}] * 2},
+            {"$or": [{"a": {"$in": ["x"]}}] * 2},
+        ),
+    ],
+)
+def test_openais_filters_are_those_of_collections(given: Any, expected: Any) -> None:
+    found = collection_filter(given)
+    assert (orjson.loads(found) if found else "") == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "year",
+        {"type": "like", "key": "a", "value": "b"},
+        {"type": "eq", "key": "$or", "value": []},
+        {"type": "and", "filters": []},
+        {"type": "and", "filters": [{"type": "eq"}]},
+    ],
+)
+def test_other_filters_are_refused_with_their_field(given: Any) -> None:
+    with pytest.raises(BadRequest) as caught:
+        collection_filter(given)
+    assert caught.value.field.startswith("filters")
+    nested = {"type": "eq", "key": "a", "value": 1}
+    for _ in range(20):
+        nested = {"type": "and", "filters": [nested]}
+    with pytest.raises(BadRequest, match="deeper"):
+        collection_filter(nested)
+
+
+def test_a_name_is_the_last_part_of_its_path() -> None:
+    assert plain_name("../../etc/passwd") == "passwd"
+    assert plain_name("C:\\notes\\räg.md") == "räg.md"
+    for bad in (None, "", "a/", "a\nb", "x" * 256):
+        with pytest.raises(BadRequest):
+            plain_name(bad)
