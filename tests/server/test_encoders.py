@@ -100,7 +100,7 @@ def test_an_engine_ties_no_thread_to_a_core(server: Server, model: str) -> None:
         ("embed", [tensor("input_text", [], "BYTES")], "none given"),
         ("embed", [tensor("input_text", [1], "INT32")], "INT32"),
         ("embed", [tensor("input_text", [["a", "b"]], "BYTES")], "shape"),
-        ("rerank", [text("query", "q")], "expected 2 inputs"),
+        ("rerank", [text("query", "q")], "missing required input(s) ['passages']"),
         ("rerank", [text("query", "q"), tensor("passages", [], "BYTES")], "none given"),
         ("rerank", [text("query", "q " * 600), text("passages", "p")], "leave room"),
         ("rerank", [text("query", "a", "b"), text("passages", "p")], "shape"),

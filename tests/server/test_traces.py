@@ -192,7 +192,8 @@ def test_a_stream_through_the_graph_runner_is_one_trace_down_to_decode(server, c
         parameters=trace.parameters,
     )
     assert found.error is None
-    called = ("tokenizer", "tokenizer", "embedder", "reranker", "prompt_builder", "llm")
+    # Question, passages, and the sentences of the candidates.
+    called = (*["tokenizer"] * 3, "embedder", "reranker", "prompt_builder", "llm")
     spans = collector.wait(trace.id, *called, "decode", "rag_cancellable")
     names = by_name(spans)
     (top,) = names["rag_cancellable"]
@@ -206,7 +207,7 @@ def test_a_stream_through_the_graph_runner_is_one_trace_down_to_decode(server, c
         for span in names[model]:
             assert parent(span, spans).name == f"call {model}"
             assert span.attributes["rag.kind"] == "compute"
-    assert len(names["call tokenizer"]) == len(names["tokenizer"]) == 2
+    assert len(names["call tokenizer"]) == len(names["tokenizer"]) == 3
     for part, kind in {"tokenize": "compute", "queue": "queue", "prefill": "compute",
                        "decode": "compute"}.items():  # fmt: skip
         (span,) = [s for s in names[part] if s.parent == llm.id]
