@@ -20,7 +20,11 @@ TEXT = "café 漢字 🙂 नमस्ते 👩‍👩‍👧 Ω"
 def scenarios() -> Iterator[Scenario]:
     """Each request gets its own answer, or an error that says what is wrong with it."""
     yield Scenario("no-prompt", "empty prompts, questions and texts to every entry", _empty)
-    yield Scenario("100k-tokens", "100,000 words to every entry, beside small requests", _long)
+    yield Scenario(
+        "100k-tokens",
+        "100,000 words to every entry (documents: twice as many), beside others",
+        _long,
+    )
     yield Scenario("unicode", "emoji, CJK and Devanagari cut at every byte, to 3 entries", _unicode)
     yield Scenario(
         "unicode-streams", "sampled streams of any tokens (temperature 100)", _unicode_streams
@@ -47,7 +51,7 @@ def _long(site: Site) -> Finding:
         Ask("llm", (text("text_input", LONG),)),
         Ask("ensemble", requests.ensemble(LONG).tensors),
         Ask("rag_cancellable", (text("question", LONG), documents)),
-        Ask("rag_cancellable", (text("question", "Which?"), text("documents", LONG))),
+        Ask("rag_cancellable", (text("question", "Which?"), text("documents", LONG, LONG))),
     ]
     return _refused(site, asks)
 

@@ -52,6 +52,7 @@ def _idle(model: str, number: signal.Signals) -> Callable[[Site], Finding]:
 
 def _mid_stream(model: str, number: signal.Signals) -> Callable[[Site], Finding]:
     def run(site: Site) -> Finding:
+        site.end_kept()  # a server that was restarted again and again waits longer each time
         running = site.shared()
         return _cut(running, running.streams(model), model, number)
 
