@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from builders.served_models import PYTHON_MODELS
+from ensembles.contracts import ModelContract
 from tests.chaos.judging import Recovery, judge_outage
 from tests.chaos.requests import Ask
 from tests.chaos.resources import SERVER
@@ -27,7 +28,7 @@ def scenarios() -> Iterator[Scenario]:
         for model in PYTHON_MODELS:
             name = model.contract.name
             done = f"`{long}` of `{name}`'s process between requests; then each entry is asked"
-            yield Scenario(f"{short}-{name}", done, _idle(name, number))
+            yield Scenario(f"{short}-{name}", done, _idle(model.contract, number))
         for name in ("llm", "rag_cancellable"):
             done = f"`{long}` of `{name}`'s process while streams run"
             yield Scenario(f"{short}-{name}-mid-stream", done, _mid_stream(name, number))
@@ -38,11 +39,13 @@ def scenarios() -> Iterator[Scenario]:
     yield Scenario("kill-loading", done, _loading)
 
 
-def _idle(model: str, number: signal.Signals) -> Callable[[Site], Finding]:
+def _idle(model: ModelContract, number: signal.Signals) -> Callable[[Site], Finding]:
     def run(site: Site) -> Finding:
+        if model.decoupled:  # the server is started again, and waits longer each time
+            site.end_kept()
         running = site.shared()
         before = running.warm_use()
-        fault_at = _signal(running, model, number)
+        fault_at = _signal(running, model.name, number)
         with Recovery(running, fault_at) as recovery:
             outcomes = running.send(running.one_of_each())
         return judge_outage(running, before, outcomes, fault_at, recovery.seconds())
@@ -52,7 +55,7 @@ def _idle(model: str, number: signal.Signals) -> Callable[[Site], Finding]:
 
 def _mid_stream(model: str, number: signal.Signals) -> Callable[[Site], Finding]:
     def run(site: Site) -> Finding:
-        site.end_kept()  # a server that was restarted again and again waits longer each time
+        site.end_kept()  # as above
         running = site.shared()
         return _cut(running, running.streams(model), model, number)
 
