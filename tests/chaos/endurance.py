@@ -57,7 +57,7 @@ def _run(site: Site) -> Finding:
 def _small(count: int) -> Iterator[Ask]:
     for n in range(count):
         yield requests.embed(n)
-        yield Ask("tokenizer", (text("text", requests.fact(n)[2]),))
+        yield Ask("tokenizer", (text("input_text", requests.fact(n)[2]),))
         yield requests.llm(requests.prompt(n), 1 + n % 8)
         yield requests.ensemble(requests.prompt(n), 1 + n % 8)
 
