@@ -139,7 +139,7 @@ bench-llama: bench-peers  ## llama.cpp for `make bench`: compiles for 10 minutes
 	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers-llama.txt
 
 # Both mount a file system of their own over /dev/shm, which takes root or user namespaces.
-chaos: test-models  ## do faults to the server, into docs/faults.md (about 12 minutes; FAULTS="kill-llm …")
+chaos: test-models  ## do faults to the server, into docs/faults.md (about 16 minutes; FAULTS="kill-llm …")
 	@$(BUILD) -m tests.chaos $(if $(FAULTS),$(FAULTS))
 
 soak: test-models  ## mixed load for MINUTES (30), is memory flat? into docs/soak.md
