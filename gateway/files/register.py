@@ -1,4 +1,4 @@
-"""The register of files and vector stores: one SQLite database, shared by threads and gateways.
+"""The register of files and vector stores: one SQLite database, shared by threads.
 
 A record of another tenant is as absent as one that never was.
 """

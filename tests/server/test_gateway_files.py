@@ -1,13 +1,18 @@
 """Files and vector stores: RAG over a collection by OpenAI's client alone."""
 
+import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from triton_rag import Client, Document, Passage
 
 from builders.spec import ROOT
+from gateway.access.key_store import FileKeyStore
+from gateway.access.keys import Key, new_key_id, new_secret, token
 from tests.server.conftest import Server, eventually
 from tests.server.gateway import Gateway, running_gateway
 from tests.server.test_published_clients import ask
@@ -83,6 +88,49 @@ def test_a_gateway_that_is_killed_goes_on_with_what_waits(server: Server, tmp_pa
         found = second.post(f"{path}/search", {"query": "port", "max_num_results": 50}).json()
         assert {each["file_id"] for each in found["data"]} == set(ids)
         assert second.client.delete(path).json()["deleted"]
+
+
+def tenant_headers(folder: Path, tenant: str) -> dict[str, str]:
+    """Headers with a new key of the tenant."""
+    secret, stored = new_secret()
+    key = Key(id=new_key_id(), tenant=tenant, secrets=(stored,), created=datetime.now(UTC))
+    asyncio.run(FileKeyStore(folder / "keys.json").add(key))
+    return {"authorization": f"Bearer {token(key.id, secret)}"}
+
+
+def test_another_tenant_cannot_tell_what_is_there_and_all_read_what_is_shared(
+    server: Server, tmp_path: Path
+) -> None:
+    mine, other = (tenant_headers(tmp_path, tenant) for tenant in ("a", "b"))
+    access = f'shared_collections = ["handbook"]\n[access]\nkeys = "{tmp_path / "keys.json"}"\n'
+    with (
+        running_gateway(server.ports, tmp_path, settings(tmp_path) + access) as gateway,
+        Client(server.url) as client,
+    ):
+        ask, post = gateway.client.get, gateway.client.post
+        store = post("/v1/vector_stores", json={}, headers=mine).json()["id"]
+        there, absent = (f"/v1/vector_stores/{name}" for name in (store, "vs_0"))
+        found = [ask(path, headers=other) for path in (there, absent)]
+        assert [answer.status_code for answer in found] == [404, 404]
+        assert found[0].text.replace(store, "vs_0") == found[1].text
+        assert ask("/v1/vector_stores", headers=other).json()["data"] == []
+        search = {"model": "rag", "input": "?", "tools": [tool(store)]}
+        assert post("/v1/responses", json=search, headers=other).status_code == 404
+
+        client.create_collection("handbook")
+        one = Document("1", [Passage("The ferry sails at noon.")], title="ferries")
+        client.upsert("handbook", [one], client.embed(["The ferry sails at noon."]))
+        shared, query = "/v1/vector_stores/handbook", {"query": "When does the ferry sail?"}
+        for headers in (mine, other):
+            (hit,) = post(f"{shared}/search", json=query, headers=headers).json()["data"]
+            assert hit["filename"] == "ferries"
+        assert gateway.client.delete(shared, headers=mine).status_code == 400
+        client.delete_collection("handbook")
+        assert gateway.client.delete(there, headers=mine).status_code == 200
+
+
+def tool(store: str) -> dict[str, Any]:
+    return {"type": "file_search", "vector_store_ids": [store]}
 
 
 def test_bad_uploads_are_refused_by_field(kept: Gateway) -> None:
