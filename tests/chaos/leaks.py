@@ -33,13 +33,13 @@ def known_leaks(before: Use, after: Use, may_die: bool = True) -> Iterator[str]:
     threads = _server_threads(after) - _server_threads(before)
     if dead and (kept_mib > SHM_MIB or threads > THREADS):
         yield (
-            f"tritonserver keeps {max(kept_mib, 0):.1f} MiB of /dev/shm and {max(threads, 0)} "
-            f"threads of {len(dead)} processes that died while requests waited for them"
+            f"of {len(dead)} dead processes {max(kept_mib, 0):.1f} MiB of /dev/shm, "
+            f"{max(threads, 0)} threads"
         )
     if young := [p for p in after.processes if _inherits(before.process(p.name), p)]:
         most = max(p.files for p in young)
         names = ", ".join(dict.fromkeys(p.name for p in young))
-        yield f"new processes have open files of tritonserver, up to {most}: {names}"
+        yield f"inherited files, up to {most}: {names}"
 
 
 def _inherits(was: ProcessUse | None, now: ProcessUse) -> bool:

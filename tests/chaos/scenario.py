@@ -54,14 +54,13 @@ class Scenario:
 
 
 def tally(outcomes: Sequence[Outcome]) -> str:
-    """How requests ended, and the errors' words."""
+    """How requests ended, and the first error's words."""
     parts = []
     for end in ("answer", "error", "cancelled", "hung", "faulty"):
         if count := sum(outcome.end == end for outcome in outcomes):
             parts.append(f"{count} × {end}")
-    errors = dict.fromkeys(brief(o.error) for o in outcomes if o.end in ("error", "faulty"))
-    words = "; ".join(f"“{error}”" for error in list(errors)[:3])
-    return ", ".join(parts) + (f": {words}" if words else "")
+    errors = (brief(o.error) for o in outcomes if o.end in ("error", "faulty"))
+    return ", ".join(parts) + next((f": “{error}”" for error in errors), "")
 
 
 def brief(error: str) -> str:

@@ -53,7 +53,7 @@ def test_without_a_death_everything_is_a_leak(after: Use, word: str) -> None:
 def test_what_triton_keeps_of_a_dead_process_is_known() -> None:
     after = use(model_pid=3, shm_mib=2.0, threads=400 + DEAD_THREADS)
     (known,), nothing = found(after)
-    assert nothing == [] and "1.0 MiB of /dev/shm and 36 threads of 1 processes" in known
+    assert nothing == [] and "of 1 dead processes 1.0 MiB of /dev/shm, 36 threads" in known
     assert len(found(after, may_die=False)[1]) == 2
 
 
@@ -82,5 +82,5 @@ def test_faults_done_again_replace_their_rows_only(tmp_path: Path) -> None:
         ("c", "c", "ok"),
     ]
     text = page(rows, Provenance("it", "here", "abc", 2.0), ["a"])
-    assert "**2 faults: 2 ok.**" in text and "the run before: `a`." in text
-    assert "Done again" not in page(rows, Provenance("it", "here", "abc", 2.0))
+    assert "**2 faults: 2 ok.**" in text and "Newer than the other rows: `a`." in text
+    assert "Newer" not in page(rows, Provenance("it", "here", "abc", 2.0))
