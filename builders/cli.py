@@ -14,9 +14,11 @@ from builders.engines_gc import collect
 from builders.errors import BuildError
 from builders.models_in_use import described, use_default
 from builders.models_in_use import use as use_models
-from builders.planner import matrix, show
+from builders.planner import matrix
 from builders.planner.candidates import PRECISION_NAMES
-from builders.planner.options import LlmOptions
+from builders.planner.llm_plan import RAG, LlmOptions
+from builders.planner.report import print_plans
+from builders.planner.throughput import Workload
 from builders.rebuild_reasons import rebuild_reasons
 from builders.render import render as render_repository
 from builders.repository import REPOSITORY, check_writable, differences, link_engines, write
@@ -52,7 +54,7 @@ def sku_option(command: Decorated) -> Decorated:
 
 
 def engine_options(command: Decorated) -> Decorated:
-    """Adds --sku, --models, and an `LlmOptions` from the options of an LLM on a GPU SKU."""
+    """Adds --sku, --models, and what `_llm_options` takes."""
     count = click.IntRange(min=1)
     options = [
         click.option(
@@ -68,8 +70,8 @@ def engine_options(command: Decorated) -> Decorated:
         click.option("--tp", type=count, help="GPUs that share each layer."),
         click.option("--pp", type=count, help="Groups of layers on GPUs of their own."),
         click.option("--gpus", type=count, help="Most GPUs to use; default: one machine's."),
-        click.option("--isl", type=count, default=LlmOptions.isl, help="Input tokens."),
-        click.option("--osl", type=count, default=LlmOptions.osl, help="Output tokens."),
+        click.option("--isl", type=count, default=RAG.input_tokens, help="Input tokens."),
+        click.option("--osl", type=count, default=RAG.output_tokens, help="Output tokens."),
         click.option("--concurrency", type=count, help="Requests in flight to plan for."),
         click.option("--ttft-ms", type=float, help="Target: time to first token."),
         click.option("--itl-ms", type=float, help="Target: time between tokens."),
@@ -77,6 +79,23 @@ def engine_options(command: Decorated) -> Decorated:
     for option in reversed(options):
         command = option(command)
     return sku_option(command)
+
+
+def _llm_options(sku: Sku, isl: int, osl: int, **asked: Any) -> LlmOptions:
+    """Raises `BuildError` for what is asked of a GPU where the SKU has none."""
+    default, for_every_sku = LlmOptions(), ("tensorrt_llm", "max_load")
+    found = [
+        f"--{name.replace('_', '-')}"
+        for name, value in asked.items()
+        if name not in for_every_sku and value != getattr(default, name, None)
+    ]
+    if found and sku.gpu is None:
+        raise BuildError(
+            f"{', '.join(found)}: for SKUs with a GPU; on '{sku.name}' the precision is the "
+            "spec's, and sizes are in builders/placements"
+        )
+    targets = {name: asked.pop(name) for name in ("concurrency", "ttft_ms", "itl_ms")}
+    return LlmOptions(Workload(isl, osl, **targets), **asked)
 
 
 def _names(models: str) -> list[str]:
@@ -88,7 +107,8 @@ def _names(models: str) -> list[str]:
 @click.option("--jobs", default=0, help="Most builds at once; 0: as cores and memory allow.")
 def build_engines(sku: str, models: str, jobs: int, **llm: Any) -> int:
     """Make the engines of a SKU, link them in and render the model repository."""
-    return _build(load_sku(sku), models, LlmOptions(**llm), jobs)
+    chosen = load_sku(sku)
+    return _build(chosen, models, _llm_options(chosen, **llm), jobs)
 
 
 def _build(sku: Sku, models: str, options: LlmOptions, jobs: int) -> int:
@@ -124,7 +144,8 @@ def use(sku: str, models: str) -> int:
 def show_rebuild_reasons(sku: str, models: str, **llm: Any) -> int:
     """Say for each model why its engine would be built again, or that it is up to date."""
     chosen = load_sku(sku)
-    for build in engine_builds(chosen, _names(models), LlmOptions(**llm), on_this_machine=False):
+    options = _llm_options(chosen, **llm)
+    for build in engine_builds(chosen, _names(models), options, on_this_machine=False):
         reasons = rebuild_reasons(build.spec, chosen, build.recipe)
         state = "a build is due" if reasons else "up to date"
         click.echo(f"{build.spec.role} {build.spec.name}: {state}")
@@ -156,15 +177,15 @@ def engines_gc(sku: str, dry_run: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each model.")
 def plan(sku: str, models: str, model: str, as_json: bool, **llm: Any) -> int:
     """Say what a SKU would get, and why; exit status 1 when a model is refused."""
-    options = LlmOptions(**llm)
-    planned = show.show_plans(load_sku(sku), model, _names(models), options, as_json)
-    return 0 if planned else 1
+    chosen = load_sku(sku)
+    options = _llm_options(chosen, **llm)
+    return int(not print_plans(chosen, model, _names(models), options, as_json))
 
 
 def rendered() -> dict[Path, dict[str, str]]:
     """All generated text: folder, path in it, text."""
     repository = render_repository(map(load_sku, sku_names()), load_pipeline())
-    return {REPOSITORY: repository, ROOT / "docs": matrix.documents()}
+    return {REPOSITORY: repository, ROOT / "docs": {"plan-matrix.md": matrix.page()}}
 
 
 def write_rendered() -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from builders.checkpoint import Checkpoint
 from builders.errors import Refusal
 from builders.llm_checkpoint import most_positions, text_config
-from builders.llm_reference import check_weights
+from builders.llm_reference import check_weights, silence_transformers
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, Prefixes
 
@@ -113,7 +113,7 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype")
     from sentence_transformers import SentenceTransformer
     from transformers import AutoModel, AutoModelForTextEncoding
 
-    _quiet()
+    silence_transformers()
     check_modules(spec, checkpoint.path)
     is_t5 = str(checkpoint.config().get("model_type")).endswith("t5")  # embeds by its encoder
     kind = AutoModelForTextEncoding if is_t5 else AutoModel
@@ -138,7 +138,7 @@ def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype
     """transformers' classifier with one label. Raises `Refusal` for other ones."""
     from transformers import AutoModelForSequenceClassification
 
-    _quiet()
+    silence_transformers()
     classifier, found = AutoModelForSequenceClassification.from_pretrained(
         checkpoint.path,
         **_LOADING,
@@ -177,10 +177,3 @@ def _table(spec: ModelSpec, folder: Path, name: str, default: Any) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise Refusal(f"model '{spec.name}': {path}: not JSON ({error})") from error
-
-
-def _quiet() -> None:
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()

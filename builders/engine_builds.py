@@ -18,8 +18,8 @@ from builders.errors import BuildError
 from builders.gpu_machine import check_build_machine, seen_by_cuda
 from builders.gpu_recipes import llm_recipe, planned_source, write_backend_repository
 from builders.models_in_use import chosen_models
-from builders.planner.llm_plan import LlmPlan
-from builders.planner.options import LlmOptions, llm_plan
+from builders.planner.llm_plan import LlmOptions, LlmPlan, Request
+from builders.planner.plan import plan_llm
 from builders.recipe import Recipe
 from builders.spec import ROOT, ModelSpec, Sku
 
@@ -32,11 +32,6 @@ class EngineBuild:
     recipe: Recipe
     plan: LlmPlan | None = None
 
-    def finish(self, engine: Engine) -> None:
-        """Write what lies beside a published engine, from the plan as it is now."""
-        if self.plan and self.plan.engine.flavour == "engine":
-            write_backend_repository(self.plan, engine.folder)
-
 
 def engine_builds(
     sku: Sku, models: list[str], options: LlmOptions, on_this_machine: bool
@@ -45,11 +40,10 @@ def engine_builds(
 
     `on_this_machine`: they will run here, so its GPUs must be the SKU's. Raises `BuildError`.
     """
-    options.check(sku)
     specs = chosen_models(models, sku)
     encoders = tuple(spec for spec in specs if spec.role != "llm")
     return [
-        _gpu_llm(llm_plan(sku, spec, encoders, options), on_this_machine)
+        _gpu_llm(plan_llm(Request(sku, spec, options, encoders)), on_this_machine)
         if spec.role == "llm" and sku.gpu
         else EngineBuild(spec, recipe_for(spec, sku))
         for spec in specs
@@ -83,7 +77,8 @@ def build_all(builds: list[EngineBuild], sku: Sku, jobs: int) -> list[Engine]:
             "interrupted: what was finished is kept; the same command goes on from there"
         ) from error
     for build, engine in zip(builds, engines, strict=True):
-        build.finish(engine)
+        if build.plan and build.plan.engine.flavour == "engine":
+            write_backend_repository(build.plan, engine.folder)
     return engines
 
 

@@ -4,14 +4,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from builders.gpu import GpuPrecision, KvDtype
+from builders.gpu import GpuPrecision, KvDtype, kv_dtype
 from builders.spec import LookaheadSpec, LoraSpec
 
 Flavour = Literal["engine", "llm-api"]
 """A TensorRT engine behind NVIDIA's C++ backend, or TensorRT-LLM's LLM API on the checkpoint."""
-
-LogitsDtype = Literal["float32", "float16"]
-"""As `trtllm-build --logits_dtype` names it; config.pbtxt must declare the same."""
 
 TENSORRT_LLM = "1.2.1"
 """Pinned: the last release that builds and runs engines; the containers 26.04 to 26.07 hold it
@@ -34,7 +31,6 @@ class EnginePlan:
     container: str
     compute_capability: str
     precision: GpuPrecision
-    kv_dtype: KvDtype
     tp: int
     pp: int
     max_batch_size: int
@@ -42,13 +38,16 @@ class EnginePlan:
     max_seq_len: int
     lora: LoraSpec | None = None
     lookahead: LookaheadSpec | None = None
-    logits_dtype: LogitsDtype = "float32"
+
+    @property
+    def kv_dtype(self) -> KvDtype:
+        return kv_dtype(self.precision)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for keys, manifests and reports."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         nested = {name: plain[name].model_dump() for name in ("lora", "lookahead") if plain[name]}
-        return plain | nested
+        return plain | nested | {"kv_dtype": self.kv_dtype}
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,5 @@ class RuntimePlan:
     """
 
     kv_memory_fraction: float
-    max_waiting_requests: int = 256
     guided_decoding: bool = False
     host_kv_bytes: int = 0

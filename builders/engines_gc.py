@@ -51,15 +51,13 @@ def _collect_model(
     newest = newest_engine(home)
     if newest and (not used or not key):
         used.add(newest)
-    for folder in sorted(home.glob("*/")):
-        if folder not in used:
-            yield _remove(folder, dry_run)
-    for folder in sorted((engines.WORK / sku.name / home.name).glob("*/")):
-        if key and folder.name != key:
-            yield _remove(folder, dry_run)
-    for folder in sorted((CONVERTED / home.name).glob("*/")):
-        if key and folder != checkpoint:
-            yield _remove(folder, dry_run)
+    unused = set(home.glob("*/")) - used
+    if key:
+        work = engines.WORK / sku.name / home.name
+        unused |= set(work.glob("*/")) - {work / key}
+        unused |= {folder for folder in (CONVERTED / home.name).glob("*/") if folder != checkpoint}
+    for folder in sorted(unused):
+        yield _remove(folder, dry_run)
 
 
 def _current(model: str, sku: Sku, progress: Progress) -> tuple[str, Path | None]:

@@ -3,37 +3,37 @@
 from collections.abc import Iterator
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from builders.llm_spec import SpecFile
 
 GpuPrecision = Literal["nvfp4", "fp8", "int8-sq", "w4a16-awq", "bf16"]
 """How an LLM's weights (and activations) are stored and multiplied on a GPU."""
 
-KvDtype = Literal["bf16", "fp8", "int8"]
+KvDtype = Literal["bf16", "fp8"]
 
 Link = Literal["nvlink", "pcie4", "pcie5"]
-
-_UNSOURCED = "unsourced"
 
 T = TypeVar("T")
 
 
-class _Facts(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def kv_dtype(precision: GpuPrecision) -> KvDtype:
+    """FP8 beside FP8 and NVFP4 weights, as TensorRT-LLM's recipes have it; else BF16.
+
+    Only so does an engine compute prompts on the paged KV cache, which reuse and chunks need:
+    builder.py switches that off for INT8 caches, and for FP8 ones beside other weights.
+    """
+    return "fp8" if precision in ("fp8", "nvfp4") else "bf16"
 
 
-class Figure(_Facts, Generic[T]):
+class Figure(SpecFile, Generic[T]):
     """A value and where it was read. A source that begins with "unsourced" says so."""
 
     value: T
     source: Annotated[str, Field(min_length=1)]
 
-    @property
-    def is_sourced(self) -> bool:
-        """Whether somebody else vouches for the value."""
-        return not self.source.startswith(_UNSOURCED)
 
-
-class DenseTflops(_Facts):
+class DenseTflops(SpecFile):
     """Peak matrix rate in 10^12 operations a second, without sparsity; None: not in hardware."""
 
     bf16: Figure[float]
@@ -42,7 +42,7 @@ class DenseTflops(_Facts):
     nvfp4: Figure[float] | None = None
 
 
-class Gpu(_Facts):
+class Gpu(SpecFile):
     """One kind of GPU and how its kind is linked in one machine.
 
     `memory_gib` is all of it; `link_gb_s` goes one way, per GPU; `product_names` are NVML's.
@@ -75,5 +75,5 @@ class Gpu(_Facts):
         own = {name: getattr(self, name) for name in type(self).model_fields}
         rates = {f"dense_tflops.{name}": figure for name, figure in self.dense_tflops}
         for name, figure in (own | rates).items():
-            if isinstance(figure, Figure) and not figure.is_sourced:
+            if isinstance(figure, Figure) and figure.source.startswith("unsourced"):
                 yield f"{name} {figure.value} ({figure.source})"

@@ -64,10 +64,8 @@ def _prompts(spec: ModelSpec, checkpoint: Checkpoint) -> list[list[int]]:
 def _load(spec: ModelSpec, checkpoint: Checkpoint) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    silence_transformers()
     model, found = AutoModelForCausalLM.from_pretrained(
         checkpoint.path,
         dtype=torch.float32,
@@ -77,6 +75,14 @@ def _load(spec: ModelSpec, checkpoint: Checkpoint) -> Any:
     )
     check_weights(spec, found)
     return model.eval()
+
+
+def silence_transformers() -> None:
+    """Its warnings and progress bars are for who works with it directly."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def check_weights(spec: ModelSpec, found: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from builders.errors import BuildError
 from builders.gpu import GpuPrecision
 from builders.gpu_machine import device_faults, no_gpu, seen_by_cuda
 from builders.nvml import Device, GpuMachine, NoGpuError, this_machine
-from builders.planner.llm_cost import GIB, KV_BYTES, Deployment
+from builders.planner.llm_cost import GIB, Deployment
 from builders.planner.memory import ENCODER_OVERHEAD_GIB, RUNTIME_GIB, activation_bytes
 from builders.repository import REPOSITORY, engine_links
 from builders.spec import Sku, load_model, model_names
@@ -239,9 +239,7 @@ def _request_memory(manifest: Manifest, sku: Sku) -> dict[str, float]:
     architecture = load_model(manifest.model).architecture if known else None
     if architecture is None or sku.gpu is None or not _is_complete(plan):
         return {}
-    on = Deployment(
-        architecture, sku.gpu, plan["precision"], plan["kv_dtype"], plan["tp"], plan["pp"]
-    )
+    on = Deployment(architecture, sku.gpu, plan["precision"], plan["tp"], plan["pp"])
     buffers = activation_bytes(on, plan["max_batch_size"], plan["max_num_tokens"])
     cache = plan["max_seq_len"] * on.gpu_kv_bytes_per_token
     return {"buffers": buffers / GIB, "KV cache": cache / GIB}
@@ -249,8 +247,5 @@ def _request_memory(manifest: Manifest, sku: Sku) -> dict[str, float]:
 
 def _is_complete(plan: Mapping[str, Any]) -> bool:
     numbers = ("tp", "pp", "max_batch_size", "max_num_tokens", "max_seq_len")
-    return (
-        all(isinstance(plan.get(name), int) for name in numbers)
-        and plan.get("precision") in get_args(GpuPrecision)
-        and plan.get("kv_dtype") in KV_BYTES
-    )
+    is_known = plan.get("precision") in get_args(GpuPrecision)
+    return is_known and all(isinstance(plan.get(name), int) for name in numbers)

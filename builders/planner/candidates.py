@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from builders.engine_plan import Flavour
 from builders.errors import BuildError
-from builders.gpu import Gpu, GpuPrecision, KvDtype
+from builders.gpu import Gpu, GpuPrecision
 from builders.planner.llm_cost import Deployment
 from builders.spec import Architecture
 
@@ -47,14 +47,7 @@ class Candidate:
 
     def on(self, gpu: Gpu, architecture: Architecture) -> Deployment:
         """What it costs is asked of this."""
-        return Deployment(
-            architecture, gpu, self.precision, kv_dtype(self.precision), self.tp, self.pp
-        )
-
-
-def kv_dtype(precision: GpuPrecision) -> KvDtype:
-    """FP8 beside FP8 and NVFP4 weights, as TensorRT-LLM's recipes have it; else BF16."""
-    return "fp8" if precision in ("fp8", "nvfp4") else "bf16"
+        return Deployment(architecture, gpu, self.precision, self.tp, self.pp)
 
 
 def preferred(gpu: Gpu, flavour: Flavour) -> list[GpuPrecision]:

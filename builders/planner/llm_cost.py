@@ -9,7 +9,7 @@ calibrated on, and how far they are off on models and SKUs they were not.
 
 from dataclasses import dataclass
 
-from builders.gpu import Gpu, GpuPrecision, KvDtype
+from builders.gpu import Gpu, GpuPrecision, KvDtype, kv_dtype
 from builders.spec import Architecture
 
 GIB = 2**30
@@ -23,7 +23,7 @@ WEIGHT_BYTES: dict[GpuPrecision, float] = {
 }
 """Bytes of one weight inside the layers; embedding and output head stay BF16."""
 
-KV_BYTES: dict[KvDtype, int] = {"bf16": 2, "fp8": 1, "int8": 1}
+KV_BYTES: dict[KvDtype, int] = {"bf16": 2, "fp8": 1}
 
 COMPUTE_EFFICIENCY = 0.62
 """Share of the peak matrix rate that is reached. Calibrated."""
@@ -58,7 +58,6 @@ class Deployment:
     architecture: Architecture
     gpu: Gpu
     precision: GpuPrecision
-    kv_dtype: KvDtype
     tp: int = 1
     pp: int = 1
 
@@ -84,7 +83,7 @@ class Deployment:
         """Sum over all GPUs; several hold a KV head that can't be split further."""
         model = self.architecture
         heads = max(model.kv_heads, self.tp)
-        return 2 * model.layers * heads * model.head_dim * KV_BYTES[self.kv_dtype]
+        return 2 * model.layers * heads * model.head_dim * KV_BYTES[kv_dtype(self.precision)]
 
     @property
     def gpu_kv_bytes_per_token(self) -> float:

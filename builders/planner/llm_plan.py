@@ -15,25 +15,40 @@ MAX_BATCH_SIZE = 2048
 """TensorRT-LLM's default bound."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to plan; None leaves the choice to the planner.
+RAG = Workload(input_tokens=1000, output_tokens=250)
+"""Three passages, the question and the template; an answer of a few sentences."""
 
-    `gpus` is the most that may be used, those of one machine where it is None. `max_load` plans as
-    the published benchmarks were run: the LLM alone, as many requests as the KV cache holds.
+
+@dataclass(frozen=True)
+class LlmOptions:
+    """What may be asked of the plan of an LLM; None leaves the choice to the planner.
+
+    `gpus` is the most to use (None: one machine's). `max_load` plans as
+    published benchmarks were run: the LLM alone, as many requests as the KV cache holds.
     """
 
-    sku: Sku
-    spec: ModelSpec
-    workload: Workload
+    workload: Workload = RAG
     flavour: Flavour = "llm-api"
+    tensorrt_llm: str = TENSORRT_LLM
     precision: GpuPrecision | None = None
     tp: int | None = None
     pp: int | None = None
     gpus: int | None = None
-    encoders: tuple[ModelSpec, ...] = ()
     max_load: bool = False
-    tensorrt_llm: str = TENSORRT_LLM
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to plan: `encoders` share the GPU."""
+
+    sku: Sku
+    spec: ModelSpec
+    options: LlmOptions = LlmOptions()
+    encoders: tuple[ModelSpec, ...] = ()
+
+    @property
+    def workload(self) -> Workload:
+        return self.options.workload
 
     @property
     def gpu(self) -> Gpu:
@@ -45,11 +60,10 @@ class Request:
     @property
     def most_gpus(self) -> int:
         """Which a plan may take."""
-        return min(self.gpus or self.gpu.max_gpus, self.gpu.max_gpus)
+        return min(self.options.gpus or self.gpu.max_gpus, self.gpu.max_gpus)
 
     @property
     def architecture(self) -> Architecture:
-        """Sizes that the spec gives; raises `BuildError` where it doesn't."""
         return self.spec.sizes
 
 

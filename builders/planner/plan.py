@@ -24,6 +24,7 @@ from builders.planner.memory import (
     budget,
     encoder_gib,
 )
+from builders.planner.own_architecture import with_architecture
 from builders.planner.reasons import reasons
 from builders.planner.throughput import (
     UTILISATION,
@@ -75,7 +76,12 @@ Unfit = dict[GpuPrecision, tuple[str, str]]
 
 
 def plan_llm(request: Request) -> LlmPlan:
-    """The fewest GPUs that fit, or more where that makes each of them do clearly more."""
+    """The fewest GPUs that fit, or more where that makes each of them do clearly more.
+
+    Raises `BuildError` where the sizes of a model aren't known, or nothing fits.
+    """
+    own = tuple(map(with_architecture, request.encoders))
+    request = replace(request, spec=with_architecture(request.spec), encoders=own)
     _check(request)
     unfit: Unfit = {}
     fitting = list(_by_gpus(request, unfit))
@@ -115,38 +121,40 @@ def _told(unfit: Unfit) -> list[str]:
 
 
 def _asked(request: Request) -> str:
-    split = f" with TP{request.tp or 1} PP{request.pp or 1}" if request.tp or request.pp else ""
-    precision = f" at {PRECISION_NAMES[request.precision]}" if request.precision else ""
+    options = request.options
+    split = f" with TP{options.tp or 1} PP{options.pp or 1}" if options.tp or options.pp else ""
+    precision = f" at {PRECISION_NAMES[options.precision]}" if options.precision else ""
     return f"'{request.spec.name}'{precision}{split} on {request.sku.name}"
 
 
 def _nearest(request: Request) -> str:
     """What does fit when precision and split are free: for each precision the fewest GPUs."""
-    free = replace(request, tp=None, pp=None)
-    names = preferred(request.gpu, request.flavour)
-    plans = (next(_by_gpus(replace(free, precision=name), {}), None) for name in names)
+    free = replace(request.options, tp=None, pp=None)
+    names = preferred(request.gpu, request.options.flavour)
+    asked = (replace(request, options=replace(free, precision=name)) for name in names)
+    plans = (next(_by_gpus(each, {}), None) for each in asked)
     found = ", ".join(plan.candidate.name for plan in plans if plan)
     return f"Fits: {found}" if found else f"Nothing is possible on {request.most_gpus} GPUs"
 
 
 def _check(request: Request) -> None:
-    model, workload = request.architecture, request.workload
+    model, workload, options = request.architecture, request.workload, request.options
     if workload.tokens > model.max_positions:
         raise BuildError(
             f"'{request.spec.name}' has {model.max_positions} positions; {workload.input_tokens} "
             f"input and {workload.output_tokens} output tokens are {workload.tokens}"
         )
-    if request.precision:
-        check_precision(request.precision, request.sku.name, request.gpu, request.flavour)
-    check_parallel(request.spec.name, model, request.tp or 1, request.pp or 1)
+    if options.precision:
+        check_precision(options.precision, request.sku.name, request.gpu, options.flavour)
+    check_parallel(request.spec.name, model, options.tp or 1, options.pp or 1)
 
 
 def _candidates(request: Request) -> list[list[list[Candidate]]]:
     """By number of GPUs, fewest first; then by precision, preferred first; then every split."""
-    model = request.architecture
-    names = [request.precision] if request.precision else preferred(request.gpu, request.flavour)
-    if request.tp or request.pp:
-        return [[[Candidate(name, request.tp or 1, request.pp or 1)] for name in names]]
+    model, options = request.architecture, request.options
+    names = [options.precision] if options.precision else preferred(request.gpu, options.flavour)
+    if options.tp or options.pp:
+        return [[[Candidate(name, options.tp or 1, options.pp or 1)] for name in names]]
     return [
         [[Candidate(name, *split) for split in layouts(model, gpus)] for name in names]
         for gpus in gpu_counts(request.most_gpus)
@@ -165,7 +173,7 @@ def _try(request: Request, candidate: Candidate, unfit: Unfit) -> LlmPlan | None
 def _plan(request: Request, candidate: Candidate) -> LlmPlan:
     """Raises `_Misfit`."""
     on = candidate.on(request.gpu, request.architecture)
-    if request.flavour == "engine" and request.architecture.layers % candidate.pp:
+    if request.options.flavour == "engine" and request.architecture.layers % candidate.pp:
         raise _Misfit(f"does not split {request.architecture.layers} layers evenly")
     sizes = _sizes(request, on)
     workload = request.workload
@@ -206,8 +214,8 @@ def _check_makeable(engine: EnginePlan, request: Request) -> None:
 def _sizes(request: Request, on: Deployment) -> _Sizes:
     """Batch, tokens of an iteration and longest sequence. Raises `_Misfit`."""
     workload = request.workload
-    encoders = 0.0 if request.max_load else sum(map(encoder_gib, request.encoders))
-    fraction = BENCHMARK_KV_FRACTION if request.max_load else MAX_KV_FRACTION
+    encoders = 0.0 if request.options.max_load else sum(map(encoder_gib, request.encoders))
+    fraction = BENCHMARK_KV_FRACTION if request.options.max_load else MAX_KV_FRACTION
     # Buffers depend on the batch, and the batch on what they leave: two rounds settle it.
     batch = MAX_BATCH_SIZE
     for _ in range(2):
@@ -225,7 +233,7 @@ def _sizes(request: Request, on: Deployment) -> _Sizes:
 def _bounded_batch(request: Request, on: Deployment, capacity: int) -> int:
     """What the KV cache holds, unless targets allow fewer. Raises `_Misfit`."""
     workload = request.workload
-    is_free = not (request.tp or request.pp or request.max_load)
+    is_free = not (request.options.tp or request.options.pp or request.options.max_load)
     needed = workload.concurrency or (MIN_BATCH_SIZE if is_free else 1)
     if lookahead := request.spec.gpu.lookahead:
         capacity = min(capacity, _NUM_TOKENS_CHOICES[0] // least_num_tokens(lookahead, 1))
@@ -261,12 +269,11 @@ def _shortage(request: Request, on: Deployment, memory: MemoryBudget) -> str:
 
 def _engine_plan(request: Request, candidate: Candidate, sizes: _Sizes) -> EnginePlan:
     return EnginePlan(
-        flavour=request.flavour,
-        tensorrt_llm=request.tensorrt_llm,
+        flavour=request.options.flavour,
+        tensorrt_llm=request.options.tensorrt_llm,
         container=CONTAINER,
         compute_capability=request.gpu.compute_capability.value,
         precision=candidate.precision,
-        kv_dtype=candidate.on(request.gpu, request.architecture).kv_dtype,
         tp=candidate.tp,
         pp=candidate.pp,
         max_batch_size=sizes.max_batch_size,

@@ -38,12 +38,12 @@ def reasons(plan: LlmPlan, rejected: Iterable[str]) -> Iterator[str]:
 
 def _precision_reason(plan: LlmPlan) -> str:
     request, name = plan.request, PRECISION_NAMES[plan.engine.precision]
-    if request.precision:
+    if request.options.precision:
         return f"{name}: asked for"
-    order = ", ".join(PRECISION_NAMES[p] for p in preferred(request.gpu, request.flavour))
+    order = ", ".join(PRECISION_NAMES[p] for p in preferred(request.gpu, request.options.flavour))
     return (
         f"{name}: the first that fits of {order} (SM {request.gpu.compute_capability.value}, "
-        f"{request.flavour})"
+        f"{request.options.flavour})"
     )
 
 
@@ -65,7 +65,7 @@ def _checkpoint_reason(plan: LlmPlan) -> Iterator[str]:
 
 def _split_reason(plan: LlmPlan) -> str:
     request, engine = plan.request, plan.engine
-    if request.tp or request.pp:
+    if request.options.tp or request.options.pp:
         few = plan.candidate.gpus <= request.gpu.max_gpus
         note = "" if few else f"; machines with this GPU commonly have {request.gpu.max_gpus}"
         return f"TP{engine.tp} PP{engine.pp}: asked for{note}"

@@ -1,12 +1,62 @@
-"""A plan as text for people (table, reasons) and as JSON for programs."""
+"""Plans as text for people (table, reasons) and as JSON for programs: what, how fast, and why."""
 
+import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+from builders.errors import BuildError
+from builders.models_in_use import chosen_models
+from builders.planner.fixed_plan import FixedPlan, plan_cpu, plan_encoder
 from builders.planner.llm_cost import GIB
-from builders.planner.llm_plan import LlmPlan
+from builders.planner.llm_plan import LlmOptions, LlmPlan, Request
 from builders.planner.memory import MemoryBudget
+from builders.planner.own_architecture import with_architecture
+from builders.planner.plan import plan_llm
 from builders.planner.throughput import Performance
+from builders.spec import ModelSpec, Sku, load_model
+
+
+def print_plans(
+    sku: Sku, model: str, models: list[str], options: LlmOptions, as_json: bool
+) -> bool:
+    """Print a plan or a refusal for every model; whether none was refused.
+
+    `model` is planned alone; otherwise the pipeline's specs are, with `models` in place of those
+    of their roles.
+    """
+    specs = [load_model(model)] if model else chosen_models(models, sku)
+    encoders = () if model else tuple(spec for spec in specs if spec.role != "llm")
+    is_complete = True
+    for spec in specs:
+        try:
+            made = _plan(sku, spec, encoders, options)
+            print(_json(made) if as_json else _text(made) + "\n")
+        except BuildError as error:
+            is_complete = False
+            refused = {"sku": sku.name, "model": spec.name, "refused": str(error)}
+            if as_json:
+                print(json.dumps(refused, indent=2))
+            else:
+                print(f"{spec.name} on {sku.name}: refused: {error}\n", file=sys.stderr)
+    return is_complete
+
+
+def _plan(
+    sku: Sku, spec: ModelSpec, encoders: tuple[ModelSpec, ...], options: LlmOptions
+) -> LlmPlan | FixedPlan:
+    if sku.gpu and spec.role == "llm":
+        return plan_llm(Request(sku, spec, options, encoders))
+    return (plan_encoder if sku.gpu else plan_cpu)(with_architecture(spec), sku)
+
+
+def _json(plan: LlmPlan | FixedPlan) -> str:
+    values = plan.values if isinstance(plan, FixedPlan) else llm_json(plan)
+    return json.dumps(values, indent=2)
+
+
+def _text(plan: LlmPlan | FixedPlan) -> str:
+    return plan.text if isinstance(plan, FixedPlan) else "\n".join(llm_text(plan))
 
 
 def llm_json(plan: LlmPlan) -> dict[str, Any]:

@@ -27,7 +27,8 @@ Tensors = dict[str, npt.NDArray[np.float32]]
 def assemble(minilm_folder: Path, output: Path, trained: Path = TRAINED) -> None:
     """Write the complete checkpoint folder ``output``; the same inputs give the same bytes."""
     output.mkdir(parents=True, exist_ok=True)
-    tensors = frozen_tensors(minilm_folder) | _as_float32(load_file(trained))
+    learned = {name: value.astype(np.float32) for name, value in load_file(trained).items()}
+    tensors = frozen_tensors(minilm_folder) | learned
     # Not save_file: its files are readable by their owner alone, and servers run as other users.
     (output / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
     _write_json(output / "config.json", checkpoint_config(minilm_folder))
@@ -60,10 +61,6 @@ def checkpoint_config(minilm_folder: Path) -> dict[str, object]:
 def _plain_tokenizer(minilm_folder: Path) -> dict[str, object]:
     """The embedder's tokenizer without its truncation and padding: lengths are the caller's."""
     return _read_json(minilm_folder / "tokenizer.json") | {"truncation": None, "padding": None}
-
-
-def _as_float32(tensors: dict[str, npt.NDArray[np.float16]]) -> Tensors:
-    return {name: value.astype(np.float32) for name, value in tensors.items()}
 
 
 def _read_json(path: Path) -> dict[str, object]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from builders.engine_plan import EnginePlan
 from builders.errors import BuildError
-from builders.tensorrt_llm.support import FAMILIES, RECIPES, has_paged_context
+from builders.tensorrt_llm.support import FAMILIES, RECIPES
 
 EXAMPLES = Path("/app/examples")
 """Where the containers have TensorRT-LLM's examples."""
@@ -28,6 +28,9 @@ TOKENIZER_INFO = "xgrammar_tokenizer_info.json"
 PYTHON = "python3"
 MODEL_DTYPE = "bfloat16"
 """Type of whatever is not quantized: embedding, head, norms, activations."""
+
+LOGITS_DTYPE = "float32"
+"""The backend asserts that the tensors of logits in its config.pbtxt are of this type."""
 
 AWQ_GROUP = 128
 """Weights that share a scale: quantize.py's default, said because the memory plan counts on it."""
@@ -141,19 +144,18 @@ def _limits(plan: EnginePlan) -> Flags:
         "max_num_tokens": plan.max_num_tokens,
         "max_seq_len": plan.max_seq_len,
         "kv_cache_type": "paged",
-        "logits_dtype": plan.logits_dtype,
+        "logits_dtype": LOGITS_DTYPE,
     }
 
 
 def _plugins(plan: EnginePlan) -> Flags:
     """FP8 context FMHA needs FP8 or NVFP4 weights and an FP8 cache, else it is overridden."""
-    paged = has_paged_context(plan)
     return {
         "gemm_plugin": RECIPES[plan.precision].gemm_plugin,
         "remove_input_padding": "enable",
         "context_fmha": "enable",
-        "use_paged_context_fmha": _switch(paged),
-        "use_fp8_context_fmha": _switch(paged and plan.kv_dtype == "fp8"),
+        "use_paged_context_fmha": "enable",
+        "use_fp8_context_fmha": _switch(plan.kv_dtype == "fp8"),
         "multiple_profiles": "enable",
     }
 

@@ -1,23 +1,23 @@
 """model.yaml: the arguments of TensorRT-LLM's LLM API for one plan.
 
 The text is JSON, which is YAML, so that python_backends reads it with the standard library. Nothing
-here has run on a GPU. Which arguments there are: llm_api_keys.toml.
+here has run on a GPU. Which arguments there are: tests/fakes/llm_api_arguments.toml.
 """
 
 import json
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.errors import BuildError
 from builders.gpu import GpuPrecision
-from builders.llm_spec import SpecFile
 from builders.spec import ModelSpec
 
 _CUDA_GRAPH_BATCH = 128
 """The library's default bound: each graph may take 200 MB, which the memory plan doesn't know."""
+
+RELEASES = ("1.2.1",)
+"""Those whose arguments are known."""
 
 _NEWER = "quantization_config"
 
@@ -26,38 +26,17 @@ QUANTIZED: dict[GpuPrecision, str] = {"fp8": "FP8", "nvfp4": "NVFP4", "w4a16-awq
 The precision is the checkpoint's, not an argument."""
 
 
-class KeySet(SpecFile):
-    """The arguments of one release, and of those that are tables."""
-
-    top: frozenset[str]
-    nested: Mapping[str, frozenset[str]]
-
-    def unknown(self, arguments: Mapping[str, Any]) -> list[str]:
-        """Names that the release would refuse, nested ones with a dot."""
-        found = [name for name in arguments if name not in self.top]
-        for outer, known in self.nested.items():
-            found += [f"{outer}.{name}" for name in arguments.get(outer, {}) if name not in known]
-        return sorted(found)
-
-
-_TEXT = Path(__file__).with_name("llm_api_keys.toml").read_text(encoding="utf-8")
-KEYS = {release: KeySet(**keys) for release, keys in tomllib.loads(_TEXT).items()}
-
-
 def model_yaml(plan: EnginePlan, runtime: RuntimePlan, spec: ModelSpec, model: str = ".") -> str:
     """The text of model.yaml; `model` is the checkpoint's folder, relative to the file's.
 
     Raises `BuildError` for what the LLM API can't do.
     """
-    keys = _keys(plan)
     refuse_for_api(plan, spec)
     arguments = {"model": model, **_sizes(plan), **_scheduling(plan, runtime), **_options(plan)}
     if runtime.guided_decoding:
         arguments["guided_decoding_backend"] = "xgrammar"
     # The grammar is compiled with the tokenizer; without one, TensorRT-LLM gets and gives ids.
     arguments["skip_tokenizer_init"] = not runtime.guided_decoding
-    if unknown := keys.unknown(arguments):
-        raise AssertionError(f"TensorRT-LLM {plan.tensorrt_llm} has no {', '.join(unknown)}")
     return json.dumps(arguments, indent=2, sort_keys=True) + "\n"
 
 
@@ -127,20 +106,19 @@ def _options(plan: EnginePlan) -> dict[str, Any]:
     return options
 
 
-def _keys(plan: EnginePlan) -> KeySet:
+def _refuse_release(plan: EnginePlan) -> None:
     if plan.flavour != "llm-api":
         raise BuildError(f"flavour {plan.flavour}: has no model.yaml; possible: llm-api")
-    if plan.tensorrt_llm not in KEYS:
+    if plan.tensorrt_llm not in RELEASES:
         raise BuildError(
             f"model.yaml for TensorRT-LLM {plan.tensorrt_llm}: its arguments are not known, and a "
-            f"wrong one fails the load; possible: {', '.join(KEYS)}"
+            f"wrong one fails the load; possible: {', '.join(RELEASES)}"
         )
-    return KEYS[plan.tensorrt_llm]
 
 
 def refuse_for_api(plan: EnginePlan, spec: ModelSpec) -> None:
     """Raises `BuildError` for what the LLM API can't do."""
-    _keys(plan)
+    _refuse_release(plan)
     if plan.lookahead:
         raise BuildError(
             f"model '{spec.name}': lookahead decoding with flavour llm-api: TensorRT-LLM "
@@ -151,14 +129,4 @@ def refuse_for_api(plan: EnginePlan, spec: ModelSpec) -> None:
         raise BuildError(
             f"model '{spec.name}': {plan.precision} with flavour llm-api: the PyTorch backend does "
             f"not run it; possible: bf16, {', '.join(QUANTIZED)}, or flavour engine"
-        )
-    _refuse_cache(plan, spec)
-
-
-def _refuse_cache(plan: EnginePlan, spec: ModelSpec) -> None:
-    expected = "fp8" if plan.precision in ("fp8", "nvfp4") else "bf16"
-    if plan.kv_dtype not in ("fp8", expected):
-        raise BuildError(
-            f"model '{spec.name}': KV cache in {plan.kv_dtype} beside {plan.precision} weights "
-            f"with flavour llm-api: not offered; possible: {expected}"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builders.engine_plan import EnginePlan
 from builders.errors import BuildError
-from builders.gpu import GpuPrecision, KvDtype
+from builders.gpu import GpuPrecision
 from builders.llm_spec import SpecFile
 from builders.spec import LookaheadSpec
 
@@ -21,14 +21,12 @@ RELEASE = (1, 2)
 class Recipe(SpecFile):
     """How one precision is made, and on which compute capabilities it runs.
 
-    `qformat` is the word of quantize.py; None: convert_checkpoint.py. The first of `kv_dtypes` is
-    the one that NVIDIA recommends.
+    `qformat` is the word of quantize.py; None: convert_checkpoint.py.
     """
 
     qformat: str | None = None
     gemm_plugin: str
     capabilities: tuple[str, ...]
-    kv_dtypes: tuple[KvDtype, ...]
 
 
 class Family(SpecFile):
@@ -39,7 +37,6 @@ class Family(SpecFile):
 
 
 class _Support(SpecFile):
-    lora_modules: frozenset[str]
     lookahead_precisions: tuple[GpuPrecision, ...]
     recipes: dict[GpuPrecision, Recipe]
     families: dict[str, Family]
@@ -52,16 +49,6 @@ _SUPPORT = _Support(
 RECIPES, FAMILIES = _SUPPORT.recipes, _SUPPORT.families
 
 
-def has_paged_context(plan: EnginePlan) -> bool:
-    """Whether the engine computes prompts on the paged KV cache: reuse and chunks need that.
-
-    builder.py switches it off for INT8 caches, and for FP8 ones beside other than FP8/NVFP4.
-    """
-    if plan.kv_dtype == "fp8":
-        return plan.precision in ("fp8", "nvfp4")
-    return plan.kv_dtype != "int8"
-
-
 def least_num_tokens(lookahead: LookaheadSpec, max_batch_size: int) -> int:
     """What builder.py raises max_num_tokens to: each sequence brings its drafts."""
     return max_batch_size * (lookahead.max_draft_tokens + 1)
@@ -71,11 +58,6 @@ def refuse(plan: EnginePlan, architecture: str) -> None:
     """Raises `BuildError` for what TensorRT-LLM would refuse, or do otherwise than planned."""
     _refuse_release(plan)
     _refuse_precision(plan, architecture)
-    _refuse_cache(plan)
-    if plan.lora and (unknown := sorted(set(plan.lora.targets) - _SUPPORT.lora_modules)):
-        raise BuildError(
-            f"LoRA targets {', '.join(unknown)}: unknown; possible: {_names(_SUPPORT.lora_modules)}"
-        )
     if plan.lookahead:
         _refuse_lookahead(plan, plan.lookahead)
 
@@ -101,7 +83,7 @@ def _refuse_precision(plan: EnginePlan, architecture: str) -> None:
     if architecture not in FAMILIES:
         raise BuildError(
             f"TensorRT engine of a {architecture}: no converter is documented for it; possible: "
-            f"{_names(FAMILIES)}, or flavour llm-api"
+            f"{', '.join(sorted(FAMILIES))}, or flavour llm-api"
         )
     capability, of_family = plan.compute_capability, FAMILIES[architecture].precisions
     able = [name for name in of_family if capability in RECIPES[name].capabilities]
@@ -109,15 +91,6 @@ def _refuse_precision(plan: EnginePlan, architecture: str) -> None:
         raise BuildError(
             f"{plan.precision} engine of a {architecture} on compute capability {capability}: "
             f"TensorRT-LLM 1.2 does not make it; possible there: {', '.join(able) or 'none'}"
-        )
-
-
-def _refuse_cache(plan: EnginePlan) -> None:
-    possible = RECIPES[plan.precision].kv_dtypes
-    if plan.kv_dtype not in possible:
-        raise BuildError(
-            f"KV cache in {plan.kv_dtype} beside {plan.precision} weights: no recipe; possible: "
-            f"{', '.join(possible)}"
         )
 
 
@@ -135,7 +108,3 @@ def _refuse_lookahead(plan: EnginePlan, lookahead: LookaheadSpec) -> None:
             f"{lookahead.max_draft_tokens} drafts), which the memory plan doesn't know; possible: "
             f"max_num_tokens {least}, a smaller max_batch_size, or smaller lookahead sizes"
         )
-
-
-def _names(known: "frozenset[str] | dict[str, Family]") -> str:
-    return ", ".join(sorted(known))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from builders.gpu import GpuPrecision
 from builders.planner import llm_cost
-from builders.planner.llm_plan import Request
+from builders.planner.llm_plan import LlmOptions, Request
 from builders.planner.plan import Refusal, plan_llm
 from builders.planner.throughput import Workload
 from builders.spec import load_model, load_sku
@@ -70,16 +70,8 @@ def _figures(
 ) -> Iterator[Measured]:
     spec, machine = load_model(model), load_sku(sku)
     for isl, osl, tokens_per_s in rows:
-        request = Request(
-            machine,
-            spec,
-            Workload(isl, osl),
-            precision=precision,
-            tp=tp,
-            pp=pp,
-            max_load=True,
-        )
-        yield Measured(use, request, tokens_per_s)
+        options = LlmOptions(Workload(isl, osl), precision=precision, tp=tp, pp=pp, max_load=True)
+        yield Measured(use, Request(machine, spec, options), tokens_per_s)
 
 
 def error(measured: Sequence[Measured]) -> float:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.engine_plan import CONTAINER, TENSORRT_LLM, EnginePlan, RuntimePlan
-from builders.gpu import GpuPrecision, KvDtype
+from builders.gpu import GpuPrecision
 from builders.spec import GpuOptions, ModelSpec
 from builders.tensorrt_llm.build_commands import (
     Command,
@@ -17,15 +17,6 @@ from builders.tensorrt_llm.support import refuse
 
 RUNTIME = RuntimePlan(kv_memory_fraction=0.85)
 
-RECOMMENDED_KV: dict[GpuPrecision, KvDtype] = {
-    "bf16": "bf16",
-    "fp8": "fp8",
-    "int8-sq": "bf16",
-    "w4a16-awq": "bf16",
-    "nvfp4": "fp8",
-}
-"""Facts 4.3."""
-
 
 def engine_plan(
     precision: GpuPrecision = "fp8", capability: str = "9.0", **fields: Any
@@ -37,7 +28,6 @@ def engine_plan(
         "container": CONTAINER,
         "compute_capability": capability,
         "precision": precision,
-        "kv_dtype": RECOMMENDED_KV[precision],
         "tp": 1,
         "pp": 1,
         "max_batch_size": 64,

@@ -8,24 +8,24 @@ with the library on a GPU. Answers come from `LLM.answer`, a function of the tes
 import asyncio
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_ARGUMENTS = """
-tokenizer tokenizer_mode skip_tokenizer_init trust_remote_code tensor_parallel_size
-pipeline_parallel_size context_parallel_size gpus_per_node moe_tensor_parallel_size
-moe_expert_parallel_size enable_attention_dp dtype revision tokenizer_revision model_kwargs
-load_format enable_lora lora_config kv_cache_config enable_chunked_prefill
-guided_decoding_backend peft_cache_config scheduler_config speculative_config max_batch_size
-max_input_len max_seq_len max_beam_width max_num_tokens num_postprocess_workers
-reasoning_parser backend return_perf_metrics orchestrator_type env_overrides
-cuda_graph_config disable_overlap_scheduler moe_config nvfp4_gemm_config attn_backend
-sampler_type enable_iter_perf_stats enable_iter_req_stats print_iter_log
-batch_wait_timeout_ms torch_compile_config enable_autotuner stream_interval
-allreduce_strategy checkpoint_format max_stats_len kv_connector_config
-"""
+_ARGUMENTS = tomllib.loads(
+    Path(__file__).with_name("llm_api_arguments.toml").read_text(encoding="utf-8")
+)
+
+
+def unknown_arguments(arguments: Mapping[str, Any]) -> list[str]:
+    """Names that 1.2.1 would refuse, nested ones with a dot."""
+    found = [name for name in arguments if name not in _ARGUMENTS["top"]]
+    for outer, known in _ARGUMENTS["nested"].items():
+        found += [f"{outer}.{name}" for name in arguments.get(outer, {}) if name not in known]
+    return sorted(found)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -181,9 +181,8 @@ class LLM:
     made: list["LLM"] = []  # noqa: RUF012 - the test's way to the object that the engine makes
 
     def __init__(self, model: str, **arguments: Any) -> None:
-        for name in arguments:
-            if name not in _ARGUMENTS.split():
-                raise ValueError(f"LLM got invalid argument: {name}")
+        for name in unknown_arguments(arguments):
+            raise ValueError(f"LLM got invalid argument: {name}")
         self.arguments = {"model": model} | arguments
         self.ids = itertools.count(1)
         self.answer: Callable[[list[int]], Iterator[int]] = reversed_for_ever

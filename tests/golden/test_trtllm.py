@@ -27,7 +27,7 @@ PLANS = {
         "fp8", "9.0", tp=4, lookahead=LookaheadSpec(), lora=LoraSpec()
     ),
     "fp8-l40s": engine_plan("fp8", "8.9", tp=2),
-    "int8-sq-a100-int8-cache": engine_plan("int8-sq", "8.0", kv_dtype="int8"),
+    "int8-sq-a100": engine_plan("int8-sq", "8.0"),
     "nvfp4-b200": engine_plan("nvfp4", "10.0", tp=2),
     "w4a16-awq-a10g": engine_plan("w4a16-awq", "8.6"),
 }

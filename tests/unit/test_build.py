@@ -132,7 +132,7 @@ def test_a_damaged_engine_is_made_again(spec, fault):
 
 def test_a_plan_is_in_the_key_and_in_the_manifest(spec):
     plan = EnginePlan(
-        "engine", "1.2.1", "26.07-trtllm-python-py3", "9.0", "fp8", "fp8", 2, 1, 64, 8192, 4096,
+        "engine", "1.2.1", "26.07-trtllm-python-py3", "9.0", "fp8", 2, 1, 64, 8192, 4096,
         lora=LoraSpec(),
     )  # fmt: skip
     recipe = Recipe("tensorrtllm-backend", (), Recipes().make, plan, "NVIDIA H100 80GB HBM3")

@@ -13,10 +13,8 @@ from builders.engine import build_engine
 from builders.errors import BuildError
 from builders.gpu_recipes import llm_recipe, planned_source, write_backend_repository
 from builders.nvml import Device, GpuMachine
-from builders.planner.llm_plan import LlmPlan, Request
-from builders.planner.options import LlmOptions
+from builders.planner.llm_plan import LlmOptions, LlmPlan, Request
 from builders.planner.plan import plan_llm
-from builders.planner.throughput import Workload
 from builders.rebuild_reasons import rebuild_reasons
 from builders.spec import GpuOptions, ModelSpec, load_model, load_sku
 from ensembles.manifest import read_manifest
@@ -53,7 +51,7 @@ def spec_of(checkpoint: Path, **gpu: object) -> ModelSpec:
 
 
 def plan_of(spec: ModelSpec, flavour: str, **choices: object) -> LlmPlan:
-    return plan_llm(Request(SKU, spec, Workload(1000, 250), flavour=flavour, **choices))
+    return plan_llm(Request(SKU, spec, LlmOptions(flavour=flavour, **choices)))
 
 
 def build(plan: LlmPlan, said: list[str] | None = None):

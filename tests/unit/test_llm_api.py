@@ -8,10 +8,9 @@ import pytest
 from builders.engine_plan import RuntimePlan
 from builders.errors import BuildError
 from builders.spec import LookaheadSpec, LoraSpec
-from builders.tensorrt_llm.llm_api import KEYS, check_checkpoint, model_yaml
+from builders.tensorrt_llm.llm_api import check_checkpoint, model_yaml
 from tests.fakes.plans import RUNTIME, engine_plan, llm_spec
-
-KEY_SET = KEYS["1.2.1"]
+from tests.fakes.tensorrt_llm import unknown_arguments
 
 
 def api_plan(precision="fp8", capability="9.0", **fields):
@@ -28,7 +27,7 @@ def arguments(plan, runtime=RUNTIME):
 def test_every_argument_is_known(precision, lora, guided):
     runtime = RuntimePlan(0.85, guided_decoding=guided, host_kv_bytes=2**30)
     found = arguments(api_plan(precision, "10.0", tp=2, pp=2, lora=lora), runtime)
-    assert KEY_SET.unknown(found) == []
+    assert unknown_arguments(found) == []
     assert found["skip_tokenizer_init"] is not guided
     assert found.get("guided_decoding_backend") == ("xgrammar" if guided else None)
     assert ("lora_config" in found) == (lora is not None)
@@ -36,7 +35,7 @@ def test_every_argument_is_known(precision, lora, guided):
 
 def test_unknown_arguments_are_found_at_any_depth():
     wrong = {"model": ".", "waiting_queue_policy": 1, "kv_cache_config": {"disk_cache_size": 1}}
-    assert KEY_SET.unknown(wrong) == ["kv_cache_config.disk_cache_size", "waiting_queue_policy"]
+    assert unknown_arguments(wrong) == ["kv_cache_config.disk_cache_size", "waiting_queue_policy"]
 
 
 def test_arguments_follow_the_plan():
@@ -80,8 +79,6 @@ def test_the_checkpoints_folder_can_be_another():
         ({"tensorrt_llm": "1.3.0"}, "its arguments are not known, and a wrong one fails the load"),
         ({"lookahead": LookaheadSpec()}, "has it for TensorRT engines only"),
         ({"precision": "int8-sq"}, "possible: bf16, fp8, nvfp4, w4a16-awq, or flavour engine"),
-        ({"kv_dtype": "int8"}, "KV cache in int8 beside fp8 weights"),
-        ({"kv_dtype": "bf16"}, "possible: fp8"),
     ],
 )
 def test_what_the_api_lacks_is_refused(fields, says):

@@ -10,9 +10,9 @@ import pytest
 from builders.cli import main
 from builders.errors import BuildError
 from builders.planner import llm_cost
-from builders.planner.encoder_plan import EncoderPlan, plan_encoder
+from builders.planner.fixed_plan import FixedPlan, plan_encoder
 from builders.planner.llm_cost import GIB, Deployment
-from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmPlan, Request
+from builders.planner.llm_plan import MAX_BATCH_SIZE, RAG, LlmOptions, LlmPlan, Request
 from builders.planner.own_architecture import architecture_of
 from builders.planner.plan import Refusal, plan_llm
 from builders.planner.report import llm_text
@@ -29,11 +29,12 @@ from builders.spec import (
 from tests.calibration.fit import fit, published
 
 GPU_SKUS = [name for name in sku_names() if load_sku(name).gpu]
-RAG = Workload(1000, 250)
 
 
-def request(sku="h100-sxm-80gb", model="llama-3.1-8b", workload=RAG, **choices):
-    return Request(load_sku(sku), load_model(model), workload, **choices)
+def request(
+    sku="h100-sxm-80gb", model="llama-3.1-8b", workload=RAG, encoders=(), **choices
+) -> Request:
+    return Request(load_sku(sku), load_model(model), LlmOptions(workload, **choices), encoders)
 
 
 @pytest.mark.parametrize("sku", GPU_SKUS)
@@ -45,8 +46,8 @@ def test_every_sku_and_model_gets_a_plan_or_a_reasoned_refusal(sku, model):
     except BuildError as error:
         assert "GiB" in str(error) and sku in str(error)
         return
-    if isinstance(plan, EncoderPlan):
-        assert 0 < plan.memory_gib < machine.gpu.memory_gib.value
+    if isinstance(plan, FixedPlan):
+        assert 0 < plan.values["memory_gib"] < machine.gpu.memory_gib.value
         return
     check_sound(plan)
 
@@ -103,17 +104,17 @@ def test_parameters_are_those_on_the_model_cards(model, billions):
 def test_weights_of_an_engine_by_hand():
     """8B in FP8: 32 layers of 218,103,808 parameters in one byte, two tables of 2 bytes."""
     on = request().spec.architecture
-    deployment = Deployment(on, load_sku("h100-sxm-80gb").gpu, "fp8", "fp8")
+    deployment = Deployment(on, load_sku("h100-sxm-80gb").gpu, "fp8")
     assert deployment.weight_bytes == 32 * 218_103_808 + 2 * 2 * 128256 * 4096
     assert deployment.kv_bytes_per_token == 2 * 32 * 8 * 128
 
 
 def test_splitting_shares_weights_and_kv_cache():
     model, gpu = load_model("llama-3.3-70b").architecture, load_sku("h100-sxm-80gb").gpu
-    one, four = (Deployment(model, gpu, "fp8", "fp8", tp) for tp in (1, 4))
+    one, four = (Deployment(model, gpu, "fp8", tp) for tp in (1, 4))
     assert four.gpu_weight_bytes == one.gpu_weight_bytes / 4
     assert four.gpu_kv_bytes_per_token == one.gpu_kv_bytes_per_token / 4
-    sixteen = Deployment(model, gpu, "fp8", "fp8", 16)  # 8 KV heads: each is held twice
+    sixteen = Deployment(model, gpu, "fp8", 16)  # 8 KV heads: each is held twice
     assert sixteen.gpu_kv_bytes_per_token == one.gpu_kv_bytes_per_token / 8
 
 
@@ -187,7 +188,7 @@ def test_lookahead_leaves_room_for_drafts():
     engine = plan_llm(asked).engine
     assert engine.max_batch_size * 84 <= engine.max_num_tokens  # 83 drafts and the token itself
     with pytest.raises(Refusal, match="TensorRT engines only"):
-        plan_llm(dataclasses.replace(asked, flavour="llm-api"))
+        plan_llm(dataclasses.replace(asked, options=LlmOptions()))
 
 
 def test_a_release_without_engines_is_refused_with_the_reason():

@@ -1,20 +1,21 @@
 """config.pbtxt of NVIDIA's C++ backend, read back through Triton's own schema."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
 from builders.engine_plan import RuntimePlan
-from builders.errors import BuildError
+from builders.gpu import GpuPrecision
 from builders.spec import LookaheadSpec, LoraSpec
 from builders.tensorrt_llm.backend_config import engine_config_text
 from python_backends.engines.tensorrt_llm_tensors import TENSORRT_LLM
-from tests.fakes.plans import RECOMMENDED_KV, RUNTIME, engine_plan
+from tests.fakes.plans import RUNTIME, engine_plan
 
 ENGINE = Path("/models/engines/my-llm")
-PRECISIONS = sorted(RECOMMENDED_KV)
+PRECISIONS = get_args(GpuPrecision)
 
 TEMPLATE_KEYS = {
     *("max_beam_width", "FORCE_CPU_ONLY_INPUT_TENSORS", "gpt_model_type", "gpt_model_path"),
@@ -112,14 +113,11 @@ def test_our_engine_finds_what_it_sends_and_reads():
             assert list(found.dims) == list(spec.shape)
 
 
-@pytest.mark.parametrize(
-    ("logits", "expected"), [("float32", "TYPE_FP32"), ("float16", "TYPE_FP16")]
-)
-def test_logits_are_the_engines(logits, expected):
-    config = parsed(engine_plan(logits_dtype=logits))
+def test_logits_are_the_engines():
+    config = parsed(engine_plan())
     tensors = {tensor.name: tensor for tensor in (*config.input, *config.output)}
     for name in ("draft_logits", "context_logits", "generation_logits"):
-        assert schema.DataType.Name(tensors[name].data_type) == expected
+        assert schema.DataType.Name(tensors[name].data_type) == "TYPE_FP32"
     assert schema.DataType.Name(tensors["lora_weights"].data_type) == "TYPE_BF16"
 
 
@@ -150,11 +148,6 @@ def test_parameters_follow_the_plan():
     assert not any(key.startswith(("lookahead_", "lora_")) for key in found)
 
 
-def test_int8_cache_offers_neither_reuse_nor_chunks():
-    found = values(engine_plan("int8-sq", kv_dtype="int8"))
-    assert (found["enable_kv_cache_reuse"], found["enable_chunked_context"]) == ("false", "false")
-
-
 @pytest.mark.parametrize("guided", [False, True])
 def test_keys_of_guided_decoding_always_exist(guided):
     found = values(engine_plan(), RuntimePlan(0.9, guided_decoding=guided))
@@ -170,8 +163,3 @@ def test_lookahead_and_lora_bring_their_keys():
     assert found["lookahead_window_size"] == "5"
     assert found["lookahead_ngram_size"] == found["lookahead_verification_set_size"] == "7"
     assert found["lora_cache_max_adapter_size"] == found["lora_cache_optimal_adapter_size"] == "4"
-
-
-def test_a_relative_engine_folder_is_refused():
-    with pytest.raises(BuildError, match=r"relative: .* needed: an absolute path"):
-        engine_config_text(engine_plan(), RUNTIME, Path("engines/my-llm"))

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from builders.errors import BuildError
-from builders.gpu import GpuPrecision
 from builders.spec import LookaheadSpec, LoraSpec
 from builders.tensorrt_llm.build_commands import Command, check_programs
-from builders.tensorrt_llm.support import FAMILIES, RECIPES, has_paged_context
+from builders.tensorrt_llm.support import FAMILIES, RECIPES
 from tests.fakes import trtllm
 from tests.fakes.plans import build_commands, engine_plan, llm_spec
 from tests.fakes.trtllm import build, conversion, quantization, tokenizer_info
@@ -67,11 +66,10 @@ def commands_for(folder: Path, plan, architecture="LlamaForCausalLM", **gpu):
     )
 
 
-def variants(precision: GpuPrecision) -> list[dict[str, Any]]:
-    """Every split; every other KV cache and LoRA with one of them."""
-    splits = [{"tp": tp, "pp": pp} for tp, pp in SPLITS]
-    others = [{"tp": 2, "kv_dtype": kv} for kv in RECIPES[precision].kv_dtypes[1:]]
-    return [*splits, *others, {"tp": 2, "lora": LoraSpec()}]
+VARIANTS: list[dict[str, Any]] = [
+    *({"tp": tp, "pp": pp} for tp, pp in SPLITS),
+    {"tp": 2, "lora": LoraSpec()},
+]
 
 
 @pytest.fixture
@@ -88,7 +86,7 @@ def test_every_engine_builds_as_planned(
 ):
     """Nothing is refused, and nothing is overridden behind the plan's back."""
     monkeypatch.setenv(trtllm.SM, capability.replace(".", ""))
-    for number, fields in enumerate(variants(precision)):
+    for number, fields in enumerate(VARIANTS):
         folder = tmp_path / str(number)
         plan = engine_plan(precision, capability, **fields)
         run_in_process(commands_for(folder, plan, architecture, guided_decoding=True))
@@ -201,7 +199,7 @@ def test_overrides_are_noticed(tmp_path, log):
             "not make it; possible there: bf16, int8-sq, w4a16-awq",
         ),
         (
-            {"precision": "int8-sq", "kv_dtype": "bf16", "compute_capability": "10.0"},
+            {"precision": "int8-sq", "compute_capability": "10.0"},
             "LlamaForCausalLM",
             "possible there: bf16, fp8, nvfp4",
         ),
@@ -212,8 +210,6 @@ def test_overrides_are_noticed(tmp_path, log):
             "possible there: bf16, fp8",
         ),
         ({}, "Qwen3ForCausalLM", "no converter is documented for it; possible: LlamaForCausalLM"),
-        ({"kv_dtype": "int8"}, "LlamaForCausalLM", "KV cache in int8 beside fp8 weights"),
-        ({"lora": LoraSpec(targets=("q_proj",))}, "LlamaForCausalLM", "LoRA targets q_proj"),
         ({"lookahead": LOOKAHEAD, "pp": 2}, "LlamaForCausalLM", "with fp8 and pp 2"),
         (
             {"lookahead": LookaheadSpec(), "max_num_tokens": 4096},
@@ -234,11 +230,3 @@ def test_a_checkpoint_without_architecture_is_refused(tmp_path, text):
     (folder / "config.json").write_text(text)
     with pytest.raises(BuildError, match="does not say its architecture"):
         build_commands(engine_plan(), llm_spec(), folder, tmp_path / "w", tmp_path / "e", EXAMPLES)
-
-
-def test_paged_context_follows_the_cache():
-    """Where the engine lacks it, config.pbtxt must not ask for reuse or chunks."""
-    assert has_paged_context(engine_plan("fp8"))
-    assert has_paged_context(engine_plan("fp8", kv_dtype="bf16"))
-    assert not has_paged_context(engine_plan("int8-sq", kv_dtype="int8"))
-    assert not has_paged_context(engine_plan("int8-sq", kv_dtype="fp8"))
