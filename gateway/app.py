@@ -33,6 +33,7 @@ from gateway.protocols import (
     rag,
     tei,
 )
+from gateway.protocols.anthropic_headers import AnthropicHeaders
 from gateway.protocols.anthropic_messages import ANTHROPIC
 from gateway.protocols.cohere_errors import COHERE
 from gateway.protocols.exchange import Protocol
@@ -85,6 +86,7 @@ def new_app(settings: Settings) -> FastAPI:
     app.add_middleware(Refusals, refusal=refusal)
     app.add_middleware(Observed)
     app.add_middleware(RequestIds)
+    app.add_middleware(AnthropicHeaders)  # outermost: it reads what the others have sent
     return app
 
 

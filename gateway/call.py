@@ -108,14 +108,21 @@ class Rank:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Find passages of a collection."""
+    """Find passages of a collection. Its route says who may: the caller names no model."""
 
     query: str
     within: Within
-    model: str = "search"
+    model: str = ""
 
 
-Request = Generate | Embed | Rank | Search
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Asks for what nobody counts tokens of; `model` is empty where the caller names none."""
+
+    model: str = ""
+
+
+Request = Generate | Embed | Rank | Search | Other
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +197,8 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end of an answer; `reason` is stop, length, cancelled or ungrounded."""
+    """The end of an answer; `reason` is stop, length, cancelled, ungrounded, or empty where it is
+    handed on unread."""
 
     reason: str
     usage: Usage
@@ -215,13 +223,21 @@ class Ranked:
     usage: Usage
 
 
-Event = Sources | Text | Finished | Embedded | Ranked
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """A piece of Triton's own answer, handed on as it is."""
+
+    data: bytes
+
+
+Event = Sources | Text | Finished | Embedded | Ranked | Relayed
 
 Handler = Callable[[Call], AsyncGenerator[Event, None]]
 """Answers one call.
 
 Generate yields `Sources` (only with documents or a collection), any number of `Text`, then
-`Finished`; Embed yields one `Embedded`, Rank one `Ranked`, Search one `Sources`. It raises
+`Finished`; Embed yields one `Embedded`, Rank one `Ranked`, Search one `Sources`. What is handed on
+yields `Relayed`, then `Finished`. It raises
 `GatewayError`, also in the middle. A caller that is gone closes the generator, which ends the work
 at once. A handler around another one takes it as an argument, closes it in `finally`
 (contextlib.aclosing) and passes on what it does not change.

@@ -7,6 +7,7 @@ GatewayError
 ├── NotFound            404  unknown model; the message lists what there is
 ├── TooLarge            413  more bytes, messages or nesting than is taken
 ├── Limited             429  a limit of the key is used up; `retry_after_s`
+├── Broken              500  a fault of the gateway itself, which is in its log
 ├── UpstreamFailed      502  the model failed
 ├── Unavailable         503  overloaded, or a model is not ready; `retry_after_s`
 └── DeadlinePassed      504  the request's own deadline, or no token for too long
@@ -49,6 +50,10 @@ class TooLarge(GatewayError):
 
 class Limited(GatewayError):
     status = 429
+
+
+class Broken(GatewayError):
+    status = 500
 
 
 class UpstreamFailed(GatewayError):

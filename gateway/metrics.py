@@ -24,7 +24,18 @@ from ensembles.metrics import (
     Metric,
 )
 from gateway.access.admission import Admission
-from gateway.call import Call, Embedded, Event, Finished, Handler, Ranked, Text, Usage
+from gateway.call import (
+    Call,
+    Embedded,
+    Event,
+    Finished,
+    Handler,
+    Ranked,
+    Search,
+    Sources,
+    Text,
+    Usage,
+)
 from gateway.errors import GatewayError
 from gateway.upstream.models import Catalogue
 
@@ -94,7 +105,7 @@ def metered(inner: Handler, metrics: Metrics, catalogue: Catalogue) -> Handler:
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
         asked = call.request.model
-        model = asked if catalogue.knows(asked) else UNKNOWN
+        model = asked if not asked or catalogue.knows(asked) else UNKNOWN
         started_s, usage, outcome = time.perf_counter(), Usage(), "cancelled"
         try:
             async with aclosing(inner(call)) as events:
@@ -107,6 +118,8 @@ def metered(inner: Handler, metrics: Metrics, catalogue: Catalogue) -> Handler:
                             usage = Usage(0, usage.output_tokens + event.tokens)
                         case Finished() | Embedded() | Ranked():
                             usage, outcome = event.usage, "ok"
+                        case Sources() if isinstance(call.request, Search):
+                            outcome = "ok"
                     yield event
         except GatewayError as error:
             outcome = outcome_of(error)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import GatewayError
+from gateway.faults import refusal_for
 from gateway.metrics import UNKNOWN, Metrics
 
 REQUEST_ID = "x-request-id"
@@ -71,13 +72,22 @@ class Observed:
 
 
 class Refusals:
-    """Answers what is raised before a route is found."""
+    """Answers what no route does: what is raised before one is found, and faults of our own."""
 
     def __init__(self, app: ASGIApp, refusal: Callable[[str, GatewayError], Response]) -> None:
         self._app, self._refusal = app, refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
-        except GatewayError as error:
-            await self._refusal(scope["path"], error)(scope, receive, send)
+            await self._app(scope, receive, send_and_note)
+        except Exception as error:
+            found = refusal_for(error, scope.get("state", {}).get("request_id", ""))
+            if not has_begun:  # else it is too late for an answer, and uvicorn breaks it off
+                await self._refusal(scope["path"], found)(scope, receive, send)

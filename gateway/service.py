@@ -1,6 +1,6 @@
 """The composition: what stands between a client and a model, outermost first."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,6 +32,8 @@ class Service:
     guards: Guards
     metrics: Metrics
     handler: Handler
+    counted: Callable[[Handler], Handler]
+    """Limits, metrics and records around what is answered elsewhere than by `handler`."""
     library: "Library | None"
     """Files and vector stores, where they are set up."""
 
@@ -48,6 +50,10 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         catalogue = Catalogue(triton, settings.models.aliases)
         metrics = Metrics()
         metrics.watch({"generating": access.generating, "encoding": access.encoding})
+
+        def counted(inner: Handler) -> Handler:
+            return guards.recorded(metered(access.limited(inner), metrics, catalogue))
+
         handler = access.fair(upstream(triton, catalogue))
         # Inside the limits: who may use a model, and how much of it, holds for kept answers too.
         handler = access.limited(cache.around(handler, metrics.count_lookup))
@@ -55,7 +61,17 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         handler = routed(handler, settings.routing.router())
         handler = guards.around(handler, metrics.count_redactions)
         with _open_library(settings) as library:
-            yield Service(settings, triton, catalogue, access, guards, metrics, handler, library)
+            yield Service(
+                settings,
+                triton,
+                catalogue,
+                access,
+                guards,
+                metrics,
+                handler,
+                counted,
+                library,
+            )
 
 
 def _open_library(settings: Settings) -> "AbstractContextManager[Library | None]":

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
-from gateway.call import Document, Embed, Generate, Message, Rank, Request, Search
+from gateway.call import Document, Embed, Generate, Message, Other, Rank, Request, Search
 
 Change = Callable[[str], Awaitable[str]]
 
@@ -50,6 +50,8 @@ async def changed(request: Request, change: Change) -> Request:
             return replace(request, query=await change(request.query), passages=passages)
         case Search():
             return replace(request, query=await change(request.query))
+        case Other():
+            return request
 
 
 async def _message(message: Message, change: Change) -> Message:

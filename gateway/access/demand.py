@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gateway.call import Embed, Generate, Rank, Request, Search
+from gateway.call import Embed, Generate, Other, Rank, Request, Search
 
 MESSAGE_TOKENS = 16
 """Most tokens that a chat template puts around one message, and around a prompt."""
@@ -55,6 +55,8 @@ def demand(request: Request, bounds: Bounds) -> Demand:
             rows = [query + _text_bound(passage) for passage in request.passages]
         case Search():
             rows = [_text_bound(request.query)]
+        case Other():
+            rows = []
     return Demand(sum(min(row, bounds.context_tokens) for row in rows), least_tokens=len(rows))
 
 

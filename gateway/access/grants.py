@@ -23,8 +23,9 @@ class Grant:
         return self.key is None or self.key.allows_model(model)
 
     def check(self, request: Request) -> None:
-        """Raises Forbidden for the model, BadRequest for what is longer than the key may ask."""
-        if self.key is not None and not self.allows(request.model):
+        """Raises Forbidden for the model that the caller names, if any, and BadRequest for what is
+        longer than the key may ask."""
+        if self.key is not None and request.model and not self.allows(request.model):
             raise Forbidden(
                 f"the key may not use model '{request.model}'; it may use"
                 f" {', '.join(self.key.models)}",

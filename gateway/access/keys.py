@@ -66,10 +66,8 @@ class Key(_Stored):
         return any(fnmatchcase(model, pattern) for pattern in self.models)
 
     def allows_route(self, path: str) -> bool:
-        """Whether it may use a path; Triton's own only by a pattern that begins with /v2.
-
-        What is asked there is handed on, and counts for no limit.
-        """
+        """Whether it may use a path; Triton's own only by a pattern that begins with /v2, because
+        what is asked there is handed on, past guards and cache."""
         if (handed_on := _HANDED_ON.fullmatch(path)) is None:
             return any(fnmatchcase(path, pattern) for pattern in self.routes)
         model = handed_on["model"]

@@ -16,7 +16,17 @@ from typing import Any
 
 import orjson
 
-from gateway.call import Call, Embedded, Event, Finished, Generate, Ranked, Request, Search
+from gateway.call import (
+    Call,
+    Embedded,
+    Event,
+    Finished,
+    Generate,
+    Other,
+    Ranked,
+    Request,
+    Search,
+)
 
 KEPT_REASONS = ("stop", "length", "ungrounded")
 
@@ -35,7 +45,7 @@ def key_of(call: Call) -> str | None:
 def may_be_kept(request: Request) -> bool:
     """Whether the same request would have the same answer again."""
     match request:
-        case Search():
+        case Search() | Other():
             return False
         case Generate():
             sampling, is_fixed = request.sampling, request.within is None

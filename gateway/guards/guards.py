@@ -39,9 +39,11 @@ class Guards:
             inner = redacted(inner, self.policy, count)
         if self.rules:
             inner = ruled(inner, self.rules)
-        if self.writes:
-            inner = recorded(inner, self._write, self.hash_key)
-        return inner
+        return self.recorded(inner)
+
+    def recorded(self, inner: Handler) -> Handler:
+        """`inner` with a record of each call, if records are on."""
+        return recorded(inner, self._write, self.hash_key) if self.writes else inner
 
     def _write(self, record: dict[str, Any]) -> None:
         """A disk that is full fails no request."""

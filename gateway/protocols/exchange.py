@@ -14,9 +14,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.bounds import JSON
-from gateway.call import ANYBODY, Call, Caller, Event, Generate
+from gateway.call import ANYBODY, Call, Caller, Event, Generate, Relayed
 from gateway.call import Request as Wanted
 from gateway.errors import BadRequest, GatewayError, TooLarge, UpstreamFailed
+from gateway.faults import refusal_for
 from gateway.service import Service
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -132,6 +133,13 @@ async def one_event(events: AsyncGenerator[Event, None], kind: type[EventT]) -> 
     raise UpstreamFailed(f"the model gave no {kind.__name__}")
 
 
+async def relayed(call: Call, events: AsyncGenerator[Event, None]) -> Response:
+    """The response whose body comes as `Relayed`; its type is in the call's headers, or JSON."""
+    async with aclosing(events):
+        body = b"".join([event.data async for event in events if isinstance(event, Relayed)])
+    return Response(body, 200, {"content-type": "application/json", **call.headers})
+
+
 class Complete(Response):
     """One JSON body, or a whole response, computed while the client waits."""
 
@@ -163,8 +171,8 @@ class Streaming(Response):
             try:
                 async for chunk in chunks:
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            except GatewayError as error:
-                event = self._protocol.error_event(error)
+            except Exception as error:
+                event = self._protocol.error_event(refusal_for(error, self._call.request_id))
                 await send({"type": "http.response.body", "body": event, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 

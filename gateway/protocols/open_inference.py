@@ -5,12 +5,13 @@ What changes the server (load, unload, shared memory, traces, logging) is not ha
 
 import re
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.call import ANYBODY, Call, Generate
+from gateway.call import ANYBODY, Call, Handler, Relayed
 from gateway.errors import Forbidden, GatewayError, NotFound, Unavailable
 from gateway.protocols.exchange import (
     Complete,
@@ -19,13 +20,15 @@ from gateway.protocols.exchange import (
     caller,
     json_body,
     new_call,
+    relayed,
     service,
 )
 from gateway.protocols.sse import sse
+from gateway.protocols.tensor_calls import of_generate, of_infer
 from gateway.protocols.tensor_checks import check_generate, check_infer
 from gateway.upstream.connection import Connection
+from gateway.upstream.handed_on import Sent, streamed, whole
 from gateway.upstream.infer import HEADER_LENGTH
-from gateway.upstream.statuses import from_status
 
 router = APIRouter(tags=["Open Inference Protocol"])
 
@@ -86,7 +89,10 @@ async def infer(request: Request, model: str, version: str = "") -> Response:
     """One request with tensors, one response."""
     _refuse_what_guards_miss(request)
     check_infer(json_body(request))
-    return await _relay(request, model, f"{_path(model, version)}/infer")
+    sent = await _sent(request, f"{_path(model, version)}/infer")
+    length = request.headers.get(HEADER_LENGTH, "")
+    tensors = sent.body[int(length) :] if length.isdecimal() else b""
+    return _whole(request, sent, new_call(request, of_infer(model, sent.parsed, tensors)))
 
 
 @router.post("/v2/models/{model}/generate")
@@ -95,7 +101,8 @@ async def generate(request: Request, model: str, version: str = "") -> Response:
     """Triton's JSON without tensors, one response."""
     _refuse_what_guards_miss(request)
     check_generate(model, json_body(request))
-    return await _relay(request, model, f"{_path(model, version)}/generate")
+    sent = await _sent(request, f"{_path(model, version)}/generate")
+    return _whole(request, sent, new_call(request, of_generate(model, sent.parsed)))
 
 
 @router.post("/v2/models/{model}/generate_stream")
@@ -104,9 +111,9 @@ async def generate_stream(request: Request, model: str, version: str = "") -> Re
     """Triton's JSON without tensors, and responses as server-sent events."""
     _refuse_what_guards_miss(request)
     check_generate(model, json_body(request))
-    call = new_call(request, Generate(model, stream=True))
-    path = f"{_path(model, version)}/generate_stream"
-    return Streaming(call, _events(request, path), OPEN_INFERENCE)
+    sent = await _sent(request, f"{_path(model, version)}/generate_stream")
+    call = new_call(request, of_generate(model, sent.parsed))
+    return Streaming(call, _pieces(request, sent, call), OPEN_INFERENCE)
 
 
 def _refuse_what_guards_miss(request: Request) -> None:
@@ -134,28 +141,24 @@ async def _state(triton: Connection, path: str) -> Any:
         raise
 
 
-def _headers(request: Request) -> dict[str, str]:
-    return {name: request.headers[name] for name in _HANDED_ON if name in request.headers}
+async def _sent(request: Request, path: str) -> Sent:
+    headers = {name: request.headers[name] for name in _HANDED_ON if name in request.headers}
+    return Sent(path, await request.body(), json_body(request), headers)
 
 
-async def _relay(request: Request, model: str, path: str) -> Response:
-    call = new_call(request, Generate(model))
-    return Complete(call, _answer(request, call, path))
+def _whole(request: Request, sent: Sent, call: Call) -> Response:
+    answer = _metered(request, whole(service(request).triton, sent))
+    return Complete(call, relayed(call, answer(call)))
 
 
-async def _answer(request: Request, call: Call, path: str) -> Response:
-    triton, body = service(request).triton, await request.body()
-    found = await triton.whole(path, body, _headers(request), call.deadline)
-    if found.body.startswith(b'{"error"'):  # Triton's 200 for a model that sent several responses
-        raise from_status(400, found.error)
-    return Response(found.body, 200, found.headers)
+async def _pieces(request: Request, sent: Sent, call: Call) -> AsyncGenerator[bytes, None]:
+    answer = _metered(request, streamed(service(request).triton, sent))
+    async with aclosing(answer(call)) as events:
+        async for event in events:
+            if isinstance(event, Relayed):
+                yield event.data
 
 
-async def _events(request: Request, path: str) -> AsyncGenerator[bytes, None]:
-    triton, body = service(request).triton, await request.body()
-    silence_s = triton.settings.inter_token_timeout_s
-    async with triton.ask(
-        "POST", path, body, silence_s=silence_s, headers=_headers(request)
-    ) as response:
-        async for chunk in response.content.iter_any():
-            yield chunk
+def _metered(request: Request, inner: Handler) -> Handler:
+    found = service(request)
+    return found.counted(found.access.fair(inner))

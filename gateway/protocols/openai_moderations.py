@@ -1,13 +1,17 @@
 """OpenAI's `/v1/moderations`: which of the gateway's own rules a text breaks."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
+import orjson
 from fastapi import APIRouter, Request
 from pydantic import Field
+from starlette.responses import Response
 
+from gateway.call import Call, Event, Finished, Other, Relayed, Usage
 from gateway.errors import NotFound
 from gateway.guards.rules import Rule, broken_rules
-from gateway.protocols.exchange import document, json_body, service
+from gateway.protocols.exchange import Complete, document, json_body, new_call, relayed, service
 from gateway.protocols.reading import Part, StrictBody, part_text, read
 
 Json = dict[str, Any]
@@ -51,10 +55,16 @@ def _result(rules: tuple[Rule, ...], broken: list[str]) -> Json:
 
 
 @router.post("/v1/moderations", openapi_extra=document(ModerationsRequest))
-async def moderations(request: Request) -> Json:
+async def moderations(request: Request) -> Response:
     """Say which rules a text breaks."""
     asked = read(ModerationsRequest, json_body(request))
     rules = service(request).guards.rules
     if not rules:
         raise NotFound("moderations: this gateway has no rules; its [guards.rules] may set some")
-    return response(request.state.request_id, rules, texts(asked))
+    judged, call = texts(asked), new_call(request, Other())
+
+    async def judge(call: Call) -> AsyncGenerator[Event, None]:
+        yield Relayed(orjson.dumps(response(call.request_id, rules, judged)))
+        yield Finished("", Usage())
+
+    return Complete(call, relayed(call, service(request).counted(judge)(call)))

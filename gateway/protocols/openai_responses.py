@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from gateway.call import Event, Usage
 from gateway.errors import GatewayError
+from gateway.faults import refusal_for
 from gateway.protocols.answer import Answer, citations, collect, texts
 from gateway.protocols.documents import document_id, read_documents
 from gateway.protocols.exchange import Complete, Streaming, document, json_body, new_call, service
@@ -182,8 +183,8 @@ async def _unnumbered(
         try:
             async for text in pieces:
                 yield {**delta, "delta": text}
-        except GatewayError as error:
-            yield _failed_event(request, request_id, error)
+        except Exception as error:
+            yield _failed_event(request, request_id, refusal_for(error, request_id))
             return
     for last in _last_events(request, request_id, answer):
         yield last

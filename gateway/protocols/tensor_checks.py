@@ -15,7 +15,9 @@ from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UINT32, ENSEMBLE_UNARY
 from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.rerank import RERANK
 from ensembles.retrieve import RETRIEVE
+from ensembles.search import ANSWER, SEARCH
 from gateway.errors import BadRequest
+from gateway.upstream.infer import BINARY_SIZE
 
 _INTEGERS = {
     **{"INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q"},
@@ -24,7 +26,7 @@ _INTEGERS = {
 """Codes of Python's arrays that hold the same range."""
 _FLOATS = ("FP16", "BF16", "FP32", "FP64")
 
-_GRAPHS = (EMBED, RERANK, RETRIEVE, RAG, RAG_CANCELLABLE, ENSEMBLE)
+_GRAPHS = (EMBED, RERANK, RETRIEVE, RAG, RAG_CANCELLABLE, SEARCH, ANSWER, ENSEMBLE)
 _CONTRACTS = (*(graph.contract for graph in _GRAPHS), LLM, ENSEMBLE_UINT32, ENSEMBLE_UNARY)
 
 DATATYPES: Mapping[str, Mapping[str, str]] = {
@@ -72,6 +74,9 @@ def _check_tensor(given: Any, field: str) -> None:
     datatype = given.get("datatype")
     if datatype not in ("BOOL", "BYTES", *_INTEGERS, *_FLOATS):
         raise BadRequest(f"{field}.datatype: unknown", field=field)
+    parameters = given.get("parameters", {})
+    if not isinstance(parameters, dict) or type(parameters.get(BINARY_SIZE, 0)) is not int:
+        raise BadRequest(f"{field}.parameters: an object is needed", field=field)
     if "data" in given:  # else it follows the JSON as bytes, or lies in shared memory
         if not isinstance(given["data"], list):
             raise BadRequest(f"{field}.data: a list is needed", field=field)

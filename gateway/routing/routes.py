@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.call import Embed, Generate, Rank, Request, Search
+from gateway.call import Embed, Generate, Other, Rank, Request, Search
 from gateway.errors import NotFound
 from gateway.texts import texts_of
 
@@ -46,6 +46,8 @@ def task_of(request: Request) -> str:
             return "rank"
         case Search():
             return "search"
+        case Other():
+            return "other"
 
 
 def estimated_tokens(request: Request) -> int:

@@ -10,6 +10,8 @@ from gateway.errors import UpstreamFailed
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 """Bytes of the JSON before those of the tensors."""
+BINARY_SIZE = "binary_data_size"
+"""Parameter of a tensor whose values are bytes."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def read_outputs(body: bytes, header_length: str) -> Outputs:
     head = orjson.loads(body[:start])
     shapes, data = {}, {}
     for output in head["outputs"]:
-        end = start + output["parameters"]["binary_data_size"]
+        end = start + output["parameters"][BINARY_SIZE]
         shapes[output["name"]], data[output["name"]] = output["shape"], body[start:end]
         start = end
     return Outputs(head["model_version"], shapes, data)

@@ -57,8 +57,8 @@ class Catalogue:
         self.started = int(time.time())
 
     def knows(self, name: str) -> bool:
-        """Whether a client can use the name, ready or not."""
-        return name in self._names
+        """Whether a client can use the name, or it is a model of the server; ready or not."""
+        return name in self._names or name in self._states
 
     async def models(self) -> list[Model]:
         """Those of the index, ready or not; raises what the connection raises."""

@@ -188,6 +188,35 @@ def test_the_ledger_has_what_the_model_counted(access: Access) -> None:
     assert (booked["requests"], booked["rejected_requests"]) == (1, 0)
 
 
+def test_triton_s_own_protocol_is_limited_and_booked_too(access: Access) -> None:
+    headers = access.key(tier="small", routes=("/v2*",), models=("llm", "embed"))
+    client, asked = access.gateways[0].client, {"text_input": "hello", "max_tokens": 5}
+    path = "/v2/models/llm/generate"
+    whole = client.post(path, json=asked, headers=headers)
+    stream = client.post(f"{path}_stream", json=asked | {"stream": True}, headers=headers)
+    tensor = {"name": "input_text", "datatype": "BYTES", "shape": [1], "data": ["hello"]}
+    embedded = client.post("/v2/models/embed/infer", json={"inputs": [tensor]}, headers=headers)
+    other = client.post("/v2/models/rerank/infer", json={"inputs": [tensor]}, headers=headers)
+    assert [a.status_code for a in (whole, stream, embedded)] == [200] * 3, embedded.text
+    left = [a.headers["x-ratelimit-remaining-requests"] for a in (whole, stream, embedded)]
+    assert (left, other.status_code) == (["3", "2", "1"], 403)
+    client.post(path, json=asked, headers=headers)
+    refused = client.post(path, json=asked, headers=headers)
+    assert (refused.status_code, refused.json().keys()) == (429, {"error"})
+    booked = seen(lambda: access.used(headers), lambda used: used.get("requests") == 4)
+    read = whole.json()["num_input_tokens"]
+    assert (booked["input_tokens"], booked["output_tokens"]) == (3 * read, 3 * 5)
+
+
+def test_a_key_s_longest_answer_holds_in_triton_s_own_protocol(access: Access) -> None:
+    headers = access.key(limits=Limits(max_tokens=3), routes=("/v2*",))
+    client, path = access.gateways[0].client, "/v2/models/llm/generate"
+    answer = client.post(path, json={"text_input": "hello"}, headers=headers)
+    assert answer.json()["num_output_tokens"] <= 3
+    asked = {"text_input": "hello", "parameters": {"max_tokens": 4}}
+    assert client.post(path, json=asked, headers=headers).status_code == 400
+
+
 async def flood(gateway: Gateway, headers: dict[str, str], chance: random.Random) -> None:
     """Streams, half of which break at a random chunk, until the limit refuses three in a row."""
     refused = 0

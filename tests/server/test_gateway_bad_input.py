@@ -12,9 +12,9 @@ import pytest
 
 from gateway.app import new_app
 from gateway.settings import Settings
+from tests.fakes.api_errors import is_worded
 from tests.server.conftest import Server
 from tests.server.gateway import Gateway, running_gateway
-from tests.server.test_gateway_fuzz import is_worded
 
 CHAT = "/v1/chat/completions"
 QUESTION = [{"role": "user", "content": "hello"}]
@@ -58,6 +58,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("/v1/messages", BODY | {"messages": QUESTION * 10_000}, "messages: 10000 given"),
     ("/v1/messages", BODY | {"stop_sequences": ["a"] * 1000}, "stop_sequences: "),
     ("/v1/responses", {"model": "llm", "input": QUESTION * 10_000}, "messages: 10000 given"),
+    ("/v2/chat", BODY | {"messages": QUESTION * 10_000}, "messages: 10000 given"),
     ("/v2/chat", BODY | {"stop_sequences": ["a"] * 1000}, "stop_sequences: "),
     ("/v2/rerank", {"model": "rerank", "query": "a", "documents": ["b", ""]}, "documents[1]: "),
     ("/v2/embed", {"model": "embed", "input_type": "clustering", "texts": [""]}, "texts[0]: "),
@@ -90,9 +91,27 @@ def test_an_unknown_model_is_told_which_there_are(gateway: Gateway) -> None:
     assert "set-cookie" not in answer.headers
 
 
-def test_a_text_may_hold_nul(gateway: Gateway) -> None:
-    messages = [{"role": "user", "content": "a\0b"}]
-    assert gateway.post(CHAT, BODY | {"messages": messages}).status_code == 200
+NUL = "a\0b"
+WITH_NUL: list[tuple[str, dict[str, Any]]] = [
+    (CHAT, BODY | {"messages": [{"role": "user", "content": NUL}]}),
+    ("/v1/completions", {"model": "llm", "prompt": NUL, "max_tokens": 1}),
+    ("/v1/responses", {"model": "llm", "input": NUL, "max_output_tokens": 1}),
+    ("/v1/messages", BODY | {"system": NUL}),
+    ("/v1/rag", {"question": NUL, "documents": [NUL], "max_tokens": 1}),
+    ("/v2/chat", BODY | {"messages": [{"role": "user", "content": NUL}]}),
+    ("/v2/embed", {"model": "embed", "input_type": "clustering", "texts": [NUL]}),
+    ("/v2/rerank", {"model": "rerank", "query": NUL, "documents": [NUL]}),
+    ("/v1/embeddings", {"model": "embed", "input": [NUL]}),
+    ("/v1/ranking", {"model": "rerank", "query": {"text": NUL}, "passages": [{"text": NUL}]}),
+    ("/rerank", {"query": NUL, "texts": [NUL]}),
+    ("/embed", {"inputs": NUL}),
+    ("/v2/models/llm/generate", {"text_input": NUL, "max_tokens": 1}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), WITH_NUL)
+def test_a_text_may_hold_nul(gateway: Gateway, path: str, body: dict[str, Any]) -> None:
+    assert gateway.post(path, body).status_code == 200
 
 
 def test_a_prompt_is_told_by_no_error(gateway: Gateway) -> None:

@@ -16,6 +16,7 @@ from schemathesis import APIOperation, Case, GenerationMode
 
 from gateway.app import new_app
 from gateway.settings import Settings
+from tests.fakes.api_errors import is_worded
 from tests.server.gateway import Gateway
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
@@ -74,21 +75,6 @@ def _name_a_model(case: Case) -> None:
     if isinstance(case.body, dict) and "model" in case.body:
         models = [model for word, model in MODELS.items() if word in case.path]
         case.body["model"] = models[0] if models else "llm"
-
-
-def is_worded(path: str, body: Json) -> bool:
-    """Whether an error has the shape of the path's API."""
-    if path.startswith("/v1/messages"):
-        return body["type"] == "error" and bool(body["error"]["type"] and body["error"]["message"])
-    if path in ("/v2/chat", "/v2/embed", "/v2/rerank", "/v1/rerank"):
-        return bool(body["message"])
-    if path.startswith("/v2"):
-        return bool(body["error"])
-    if path == "/v1/ranking":
-        return body["object"] == "error" and bool(body["message"])
-    if path in ("/rerank", "/embed"):
-        return bool(body["error"] and body["error_type"])
-    return {"message", "type", "param", "code"} == body["error"].keys()
 
 
 def test_a_gateway_after_all_that_answers_as_before(gateway: Gateway) -> None:

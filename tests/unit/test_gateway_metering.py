@@ -27,10 +27,14 @@ from gateway.call import (
     Generate,
     Handler,
     Message,
+    Other,
     Rank,
+    Request,
     Sampling,
+    Search,
     Text,
     Usage,
+    Within,
 )
 from gateway.errors import (
     BadRequest,
@@ -254,6 +258,23 @@ def test_keys_have_models_tiers_and_limits_of_their_own(tmp_path: Path) -> None:
         await store.change(narrow.id, lambda key: key.model_copy(update={"disabled": True}))
         with pytest.raises(Unauthenticated):
             await front.ask(caller=caller)
+        await front.meter.close()
+
+    asyncio.run(whole())
+
+
+@pytest.mark.parametrize("request_", [Search("q", Within("manuals")), Other()])
+def test_where_a_caller_names_no_model_its_route_is_enough(
+    tmp_path: Path, request_: Request
+) -> None:
+    narrow, _ = new_key(models=("rag",))
+    store = FileKeyStore(tmp_path / "keys.json")
+
+    async def whole() -> None:
+        await store.add(narrow)
+        front = Front(tmp_path, model(), Tier(), store)
+        events, _ = await front.ask(request_, caller=Caller(narrow.id, narrow.tenant))
+        assert events
         await front.meter.close()
 
     asyncio.run(whole())

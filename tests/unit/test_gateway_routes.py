@@ -3,20 +3,24 @@
 import json
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
+from gateway.access.settings import AccessSettings
+from gateway.access.tiers import Tier
 from gateway.app import new_app
 from gateway.call import Call, Embedded, Event, Finished, Ranked, Text, Usage
 from gateway.errors import GatewayError, Limited, NotFound, Unavailable, UpstreamFailed
 from gateway.guards.settings import GuardSettings
 from gateway.settings import Settings
+from tests.fakes.api_errors import is_worded
 
 Json = dict[str, Any]
-ANSWER: list[Event | GatewayError] = [
+ANSWER: list[Event | Exception] = [
     Text("8123", 1),
     Finished("stop", Usage(9, 1)),
 ]
@@ -36,11 +40,11 @@ class Model:
     """Answers every call with these events, up to one that is an error."""
 
     client: TestClient
-    events: list[Event | GatewayError]
+    events: list[Event | Exception]
 
     async def handle(self, call: Call) -> AsyncGenerator[Event, None]:
         for event in self.events:
-            if isinstance(event, GatewayError):
+            if isinstance(event, Exception):
                 raise event
             yield event
 
@@ -191,6 +195,83 @@ def test_a_stream_that_breaks_ends_with_an_error(model: Model) -> None:
     assert data["sequence_number"] == answer.text.count("event: ") - 1
 
 
+FAULT = ValueError("my password is 1234")
+ROUTES: list[tuple[str, Json]] = [
+    ("/v1/messages", MESSAGES),
+    ("/v1/messages/count_tokens", {"model": "llm", "messages": QUESTION}),
+    ("/v1/chat/completions", {"model": "llm", "messages": QUESTION}),
+    ("/v1/chat/completions", {"model": "llm", "messages": QUESTION, "n": 2}),
+    ("/v1/completions", {"model": "llm", "prompt": "a"}),
+    ("/v1/embeddings", {"model": "embed", "input": "a"}),
+    ("/v1/responses", RESPONSES),
+    ("/v1/rag", {"question": "q", "documents": ["a"]}),
+    ("/v2/chat", CHAT),
+    ("/v2/embed", EMBED),
+    ("/v2/rerank", RERANK),
+    ("/v1/ranking", RANKING),
+    ("/rerank", TEI_RERANK),
+    ("/embed", {"inputs": "a"}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+def test_a_fault_of_the_gateway_is_worded_by_the_api_and_logged_once(
+    model: Model, caplog: pytest.LogCaptureFixture, path: str, body: Json
+) -> None:
+    model.events = [FAULT]
+    answer = model.client.post(path, json=body, headers={"x-request-id": "order-66"})
+    assert answer.status_code == 500
+    assert is_worded(path, answer.json())
+    assert answer.headers["x-request-id"] == "order-66"
+    assert "order-66" in message_of(answer)
+    (logged,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert "order-66: ValueError at gateway/" in logged
+    assert "tests/unit/test_gateway_routes.py:" in logged
+    assert "1234" not in caplog.text + answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/messages", MESSAGES), ("/v2/chat", CHAT), ("/v1/responses", RESPONSES)],
+)
+def test_a_fault_in_a_stream_ends_it_as_its_api_does(
+    model: Model, caplog: pytest.LogCaptureFixture, path: str, body: Json
+) -> None:
+    model.events = [Text("8", 1), FAULT]
+    answer = model.client.post(path, json=body | {"stream": True})
+    name, _ = last_event(answer)
+    assert name in ("error", "message-end", "response.failed")
+    assert "the gateway itself failed" in answer.text
+    assert [each.levelname for each in caplog.records].count("ERROR") == 1
+    assert "1234" not in caplog.text + answer.text
+
+
+def test_anthropic_s_headers_are_those_of_the_others(model: Model) -> None:
+    refusal = Limited("no", retry_after_s=2)
+    refusal.headers = {
+        "x-ratelimit-limit-requests": "4",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "1m0.5s",
+        "x-ratelimit-limit-tokens": "100",
+        "x-ratelimit-remaining-tokens": "9",
+        "x-ratelimit-reset-tokens": "250ms",
+    }
+    model.events = [refusal]
+    before = datetime.now(UTC).replace(microsecond=0)
+    headers = model.client.post("/v1/messages", json=MESSAGES).headers
+    assert headers["request-id"] == headers["x-request-id"]
+    assert headers["anthropic-ratelimit-requests-limit"] == "4"
+    assert headers["anthropic-ratelimit-tokens-remaining"] == "9"
+    reset = {
+        kind: datetime.fromisoformat(headers[f"anthropic-ratelimit-{kind}-reset"]) - before
+        for kind in ("requests", "tokens")
+    }
+    assert timedelta(seconds=60) <= reset["requests"] <= timedelta(seconds=90)
+    assert timedelta(0) <= reset["tokens"] < timedelta(seconds=30)
+    others = model.client.post("/v1/responses", json=RESPONSES).headers
+    assert not [name for name in others if name.startswith("anthropic") or name == "request-id"]
+
+
 def test_every_stream_ends_as_its_api_does(model: Model) -> None:
     ends = {
         path: last_event(model.client.post(path, json=body | {"stream": True}))[0]
@@ -236,3 +317,15 @@ def test_moderations_are_the_rules_here(model: Model) -> None:
     assert [result["flagged"] for result in found] == [True, False]
     assert found[0]["categories"] == {"projects": True, "numbers": False}
     assert found[0]["category_scores"] == {"projects": 1.0, "numbers": 0.0}
+
+
+def test_moderations_count_for_the_limits() -> None:
+    limits = AccessSettings(tiers={"default": Tier(requests_per_minute=1)})
+    settings = Settings(guards=GuardSettings(rules={"numbers": "[0-9]"}), access=limits)
+    app = new_app(settings)
+    with TestClient(app) as client:
+        answers = [client.post("/v1/moderations", json={"input": "a"}) for _ in range(2)]
+        page = app.state.service.metrics.page(b"").decode()
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[0].headers["x-ratelimit-remaining-requests"] == "0"
+    assert 'gateway_calls_total{model="",outcome="ok"} 1.0' in page

@@ -1,0 +1,33 @@
+"""Faults of the gateway itself: the client is told that there was one, the log what and where.
+
+What an exception says may hold what a client wrote, so its message is neither sent nor logged.
+"""
+
+import logging
+import traceback
+from pathlib import Path
+
+from gateway.errors import Broken, GatewayError
+
+_log = logging.getLogger(__name__)
+_ROOT = Path(__file__).parents[1]
+
+
+def refusal_for(error: Exception, request_id: str) -> GatewayError:
+    """A refusal as it is; anything else is logged, and becomes `Broken`."""
+    if isinstance(error, GatewayError):
+        return error
+    _log.error("request %s: %s at %s", request_id, type(error).__qualname__, _place(error))
+    return Broken(f"the gateway itself failed; its log says where, for request {request_id}")
+
+
+def _place(error: Exception) -> str:
+    """The lines of our code that it came through, and the line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if _ROOT / "gateway" in Path(f.filename).parents or f is frames[-1]]
+    return " › ".join(f"{_short(frame.filename)}:{frame.lineno}" for frame in ours)
+
+
+def _short(filename: str) -> str:
+    path = Path(filename)
+    return str(path.relative_to(_ROOT)) if path.is_relative_to(_ROOT) else path.name

@@ -1,0 +1,73 @@
+"""Requests of Triton's own protocol as calls, whose tokens are bounded by what their bodies say."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ensembles.contracts import LLM
+from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UINT32, ENSEMBLE_UNARY
+from ensembles.rag import RAG, RAG_CANCELLABLE
+from ensembles.search import ANSWER
+from gateway.call import Document, Generate, Other, Sampling, Within
+from gateway.upstream.infer import BINARY_SIZE
+
+_OF_PROMPTS = {
+    LLM.name,
+    ENSEMBLE.contract.name,
+    ENSEMBLE_UINT32.name,
+    ENSEMBLE_UNARY.name,
+}
+_OF_DOCUMENTS = {RAG.contract.name, RAG_CANCELLABLE.contract.name}
+
+
+def request_of(model: str, texts: str, max_tokens: int | None) -> Generate | Other:
+    """A generation of our models, with the body's texts; other models tell no tokens."""
+    asked = Generate(model, sampling=Sampling(max_tokens=max_tokens))
+    if model in _OF_PROMPTS:
+        return replace(asked, prompt=texts)
+    if model in _OF_DOCUMENTS:
+        return replace(asked, documents=(Document(texts),))
+    if model == ANSWER.contract.name:
+        return replace(asked, within=Within(""))
+    return Other(model)
+
+
+def of_generate(model: str, body: Mapping[str, Any]) -> Generate | Other:
+    """For a body of `generate` that was checked."""
+    given = body.get("max_tokens", body.get("parameters", {}).get("max_tokens"))
+    return request_of(model, "".join(_strings(body)), _number(given))
+
+
+def of_infer(model: str, body: Mapping[str, Any], tensors: bytes) -> Generate | Other:
+    """For a body of `infer` that was checked, and the bytes of tensors behind its JSON."""
+    texts = "".join(_strings(body)) + tensors.decode("latin-1")
+    return request_of(model, texts, _number(_max_tokens(body["inputs"], tensors)))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for each in value.values():
+                yield from _strings(each)
+        case list():
+            for each in value:
+                yield from _strings(each)
+
+
+def _max_tokens(inputs: list[Any], tensors: bytes) -> Any:
+    start = 0
+    for given in inputs:
+        size = given.get("parameters", {}).get(BINARY_SIZE, 0)
+        if given["name"] == "max_tokens":
+            return given.get("data") or int.from_bytes(tensors[start : start + size], "little")
+        start += size
+    return None
+
+
+def _number(given: Any) -> int | None:
+    """Out of `4`, `[4]` or `[[4]]`; None for what the model refuses, as 0."""
+    while isinstance(given, list) and given:
+        given = given[0]
+    return given if isinstance(given, int) and given > 0 else None
