@@ -12,6 +12,7 @@ from gateway.access.access import open_access
 from gateway.access.key_store import KeyStoreError
 from gateway.access.ledger import LedgerError
 from gateway.app import new_app
+from gateway.client_connection import bound_unsent, connection_class
 from gateway.guards.audit import AuditError
 from gateway.guards.guards import open_guards
 from gateway.guards.rules import RuleError
@@ -30,7 +31,7 @@ def serve(settings: Settings) -> None:
     config = uvicorn.Config(
         new_app(settings),
         loop="uvloop",
-        http="httptools",
+        http=connection_class(settings.listen.headers_s, settings.listen.stalled_s),
         ws="none",
         lifespan="on",
         backlog=BACKLOG,
@@ -86,6 +87,7 @@ def _listener(settings: Settings) -> socket.socket:
         )
     found = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound_unsent(found)
     try:
         found.bind((address, port))
     except OSError as error:

@@ -64,6 +64,10 @@ class Listen(Table):
     port: Port = 8080
     drain_s: Seconds = 30.0
     """For requests in flight when it ends."""
+    headers_s: Seconds = 10.0
+    """Time for a client to send the headers of a request."""
+    stalled_s: Seconds = 60.0
+    """A client that takes nothing of what waits for it is left after this time."""
 
 
 class Models(Table):

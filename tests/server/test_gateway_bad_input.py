@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.app import new_app
+from gateway.client_connection import HEADER_BYTES
 from gateway.settings import Settings
 from tests.fakes.api_errors import is_worded
 from tests.server.conftest import Server
@@ -177,9 +178,10 @@ def test_a_line_break_in_a_header_adds_none_to_the_answer(gateway: Gateway) -> N
 
 @pytest.fixture(scope="module")
 def impatient(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway that waits a second for a body."""
+    """A gateway that waits a second for headers, and for a body."""
     folder = tmp_path_factory.mktemp("impatient")
-    with running_gateway(server.ports, folder, "[bounds]\nbody_s = 1.0\n") as found:
+    settings = "[bounds]\nbody_s = 1.0\n[listen]\nheaders_s = 1.0\n"
+    with running_gateway(server.ports, folder, settings) as found:
         yield found
 
 
@@ -193,11 +195,18 @@ def test_clients_that_send_slowly_hold_up_nobody(impatient: Gateway) -> None:
         for number, connection in enumerate(slow):
             connection.sendall(HEAD + (LENGTH % 100 + b'\r\n{"model"' if number % 2 else b""))
         assert impatient.post(CHAT, BODY).status_code == 200
-        first = b""
-        while b'"error"' not in first and (part := slow[1].recv(65536)):
-            first += part
-    assert first.startswith(b"HTTP/1.1 504")
-    assert b'"error"' in first
+        no_headers = slow[0].recv(65536)
+        no_body = b""
+        while b'"error"' not in no_body and (part := slow[1].recv(65536)):
+            no_body += part
+    assert no_headers.startswith(b"HTTP/1.1 408")
+    assert no_body.startswith(b"HTTP/1.1 504")
+    assert b'"error"' in no_body
+
+
+def test_headers_without_an_end_are_not_collected(gateway: Gateway) -> None:
+    answer = raw(gateway, (HEAD + b"x: ").ljust(HEADER_BYTES + 1, b"a"))
+    assert answer.startswith(b"HTTP/1.1 431")
 
 
 def test_neighbours_of_all_that_are_unharmed(gateway: Gateway) -> None:
