@@ -16,6 +16,9 @@ SERVE_FLAGS ?=
 BENCH_FLAGS ?=
 EDGE_FLAGS ?= --gateway 127.0.0.1:8080
 SLO ?=
+COLLECTION ?=
+FROM ?=
+TO ?=
 URL ?=
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done || echo python3)
 PIP_FLAGS := -qq --disable-pip-version-check
@@ -70,6 +73,9 @@ plan: setup  ## say what a GPU SKU would get, and why
 # Engines for a GPU are built on it, in the container: their build can't be a step of this.
 serve: $(if $(filter cpu,$(SKU)),build-engines,setup)  ## run tritonserver on 127.0.0.1:8000-8002
 	@$(BUILD) -m operations serve --sku $(SKU) $(SERVE_FLAGS)
+
+move-collection: setup  ## copy COLLECTION to the store TO, a folder or a URL (from FROM: build/collections)
+	@.venv-serve/bin/python -m python_backends.stores.move "$(COLLECTION)" --to "$(TO)" $(if $(FROM),--from "$(FROM)")
 
 edge: setup  ## run Envoy in front of several gateways (EDGE_FLAGS="--gateway HOST:PORT …")
 	@$(BUILD) -m gateway edge $(EDGE_FLAGS)
@@ -167,4 +173,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve .venv-peers .venv-clients .venv-clients-nvidia build model_repository/*/1/engine
 
-.PHONY: help setup build-engines use rebuild-reasons engines-gc demo plan serve edge preflight render check test test-models test-gpu bench bench-collections headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean
+.PHONY: help setup build-engines use rebuild-reasons engines-gc demo plan serve move-collection edge preflight render check test test-models test-gpu bench bench-collections headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean

@@ -5,4 +5,5 @@ filters         what a search may ask of a document's metadata
 lance_store     LanceDB: files of one machine
 postgres_store  PostgreSQL with pgvector: a server that several machines share
 load            which of them a setting names
+move            copies a collection from one to another
 """

@@ -25,7 +25,7 @@ from python_backends.stores import lance_index, lance_table
 from python_backends.stores.field_types import with_fields
 from python_backends.stores.filters import Filter
 from python_backends.stores.lance_faults import faults, unwritable
-from python_backends.stores.lance_table import DOCUMENT, ENTRY, NUMBER
+from python_backends.stores.lance_table import DOCUMENT, ENTRY, NUMBER, VECTOR, WHOLE
 from python_backends.stores.locking import WAIT_S, locked
 from python_backends.stores.published import Column, Published, read_published, write_published
 from python_backends.stores.store import (
@@ -35,7 +35,9 @@ from python_backends.stores.store import (
     DocumentEntry,
     Found,
     check_name,
+    exists_already,
     not_found,
+    whole_documents,
 )
 from python_backends.tensors import Array
 
@@ -72,9 +74,7 @@ class LanceStore:
         folder = self._folder / check_name(name)
         with self._writing():
             if existing := self._published(name):
-                raise RequestError(
-                    f"collection: '{name}' exists already, with {existing.documents:,} documents"
-                )
+                raise exists_already(existing.collection)
             with faults(name):
                 shutil.rmtree(folder, ignore_errors=True)  # left by a killed `create`
                 folder.mkdir()
@@ -104,14 +104,14 @@ class LanceStore:
             fields = with_fields(before.collection, documents)
             published = self._with_columns(before, table, fields)
             new = lance_table.rows(documents, published.dimension, published.columns)
-            gone = self._delete(table, [document.id for document in documents])
+            gone = lance_table.delete(table, [document.id for document in documents])
             table.add(new)
             self._commit(published, table, gone, Change(len(documents), len(new)))
             return Change(len(documents), len(new), gone.documents)
 
     def remove(self, name: str, ids: Sequence[str]) -> Change:
         with self._changing(name) as (published, table):
-            gone = self._delete(table, ids)
+            gone = lance_table.delete(table, ids)
             if gone.documents:
                 self._commit(published, table, gone, Change(0, 0))
             return gone
@@ -124,6 +124,24 @@ class LanceStore:
             return list(lance_table.entries(found))
 
         return self._read(name, read)
+
+    def read(self, name: str, ids: Sequence[str]) -> list[Document]:
+        def read(published: Published, table: Any) -> list[Document]:
+            these = table.search().where(lance_table.documents_sql(ids))
+            found = these.select([*WHOLE, NUMBER, VECTOR]).limit(None).to_arrow()
+            return whole_documents(lance_table.passage_rows(found, published.dimension))
+
+        return self._read(name, read)
+
+    def rename(self, name: str, new: str) -> Collection:
+        folder = self._folder / check_name(new)
+        with self._changing(name) as (published, table):
+            if existing := self._published(new):
+                raise exists_already(existing.collection)
+            self._publish(lance_index.updated(table, published), table)
+            shutil.rmtree(folder, ignore_errors=True)  # left by a killed `create`
+            (self._folder / name).rename(folder)
+        return self.collection(new)
 
     def search(
         self, collection: Collection, query: str, embedding: Array, wanted: Filter, count: int
@@ -244,15 +262,6 @@ class LanceStore:
             for column in new.values():
                 lance_index.create_field(table, column.name, column.type)
         return replace(published, columns=published.columns | new)
-
-    def _delete(self, table: Any, ids: Sequence[str]) -> Change:
-        """Delete documents; how many of them were there, with how many passages."""
-        these = lance_table.documents_sql(ids)
-        first = f"{NUMBER} = 0 AND {these}"
-        found = table.search().where(first).select(["passages"]).limit(None).to_arrow()
-        if len(found):
-            table.delete(these)
-        return Change(len(found), int(np.sum(found["passages"].to_numpy())))
 
     def _commit(self, published: Published, table: Any, gone: Change, came: Change) -> None:
         changed = replace(

@@ -17,7 +17,13 @@ from python_backends.stores.filters import (
     fits_all,
 )
 from python_backends.stores.published import Column
-from python_backends.stores.store import Document, DocumentEntry, FoundPassage
+from python_backends.stores.store import (
+    Change,
+    Document,
+    DocumentEntry,
+    FoundPassage,
+    PassageRow,
+)
 from python_backends.tensors import Array
 
 if TYPE_CHECKING:
@@ -30,6 +36,12 @@ SINGLE_ROWS = {"lance-encoding:structural-encoding": "fullzip"}
 
 FOUND = (DOCUMENT, NUMBER, "title", "page", TEXT, "passage_metadata", "document_metadata")
 """The columns of a `FoundPassage`, in its order."""
+
+WHOLE = (
+    *(DOCUMENT, "title", "content_hash", "document_metadata"),
+    *(TEXT, "page", "passage_metadata"),
+)
+"""The columns of a `PassageRow` in its order, before its embedding."""
 
 ENTRY = (DOCUMENT, "title", "content_hash", "passages", "document_metadata")
 """The columns of a `DocumentEntry`, in its order; they are equal in all rows of a document."""
@@ -108,6 +120,15 @@ def entries(table: "pa.Table") -> Iterator[DocumentEntry]:
         yield DocumentEntry(document, title, content_hash, passages, json.loads(metadata))
 
 
+def passage_rows(table: "pa.Table", dimension: int) -> Iterator[PassageRow]:
+    """The rows of `WHOLE` in the order of documents and passages."""
+    ordered = table.sort_by([(DOCUMENT, "ascending"), (NUMBER, "ascending")])
+    columns = (ordered[name].to_pylist() for name in WHOLE)
+    rows = zip(*columns, vectors(ordered, dimension), strict=True)
+    for document, title, content_hash, metadata, *passage in rows:
+        yield PassageRow(document, title, content_hash, json.loads(metadata), *passage)
+
+
 def vectors(table: "pa.Table", dimension: int) -> Array:
     """FP32 [rows, dimension]."""
     flat = table[VECTOR].combine_chunks().flatten().to_numpy(zero_copy_only=False)
@@ -148,3 +169,13 @@ def literal(value: Value) -> str:
 
 def documents_sql(ids: Sequence[str]) -> str:
     return f"{DOCUMENT} IN ({', '.join(map(literal, ids))})"
+
+
+def delete(table: Any, ids: Sequence[str]) -> Change:
+    """Delete documents; how many of them were there, with how many passages."""
+    these = documents_sql(ids)
+    first = f"{NUMBER} = 0 AND {these}"
+    found = table.search().where(first).select(["passages"]).limit(None).to_arrow()
+    if len(found):
+        table.delete(these)
+    return Change(len(found), int(np.sum(found["passages"].to_numpy())))

@@ -48,6 +48,7 @@ NAMES = "SELECT name FROM triton_rag.collections ORDER BY name"
 INSERT_COLLECTION = """INSERT INTO triton_rag.collections (name, embedder, dimension)
     VALUES (%s, %s, %s) ON CONFLICT (name) DO NOTHING RETURNING number"""
 DELETE_COLLECTION = "DELETE FROM triton_rag.collections WHERE number = %s"
+RENAME = "UPDATE triton_rag.collections SET name = %s WHERE number = %s"
 COUNT = """UPDATE triton_rag.collections SET fields = %s, documents = documents + %s,
     passages = passages + %s, updated = clock_timestamp() WHERE number = %s"""
 
@@ -120,6 +121,12 @@ def delete(number: int) -> str:
 def documents(number: int) -> str:
     return f"""SELECT document, title, content_hash, passages, metadata FROM {table(number)}
         WHERE number = 0 AND document > %s ORDER BY document LIMIT %s"""
+
+
+def whole(number: int) -> str:
+    """All of documents, as `PassageRow` has it."""
+    return f"""SELECT document, title, content_hash, metadata, text, page, passage_metadata,
+        embedding FROM {table(number)} WHERE document = ANY(%s) ORDER BY document, number"""
 
 
 def search_settings(count: int) -> Iterator[str]:

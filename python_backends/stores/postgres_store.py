@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from python_backends.errors import RequestError, Unavailable
+from python_backends.errors import Unavailable
 from python_backends.stores import postgres_sql as sql
 from python_backends.stores.field_types import with_fields
 from python_backends.stores.filters import Filter
@@ -26,9 +26,12 @@ from python_backends.stores.store import (
     DocumentEntry,
     Found,
     FoundPassage,
+    PassageRow,
     check_name,
     down,
+    exists_already,
     not_found,
+    whole_documents,
 )
 from python_backends.tensors import Array
 
@@ -66,10 +69,7 @@ class PostgresStore:
         with self._transaction() as cursor:
             row = cursor.execute(sql.INSERT_COLLECTION, (name, embedder, dimension)).fetchone()
             if row is None:
-                existing = self._existing(cursor, name)[1]
-                raise RequestError(
-                    f"collection: '{name}' exists already, with {existing.documents:,} documents"
-                )
+                raise exists_already(self._existing(cursor, name)[1])
             for statement in sql.create_table(row[0], dimension):
                 cursor.execute(statement)
             return self._existing(cursor, name)[1]
@@ -106,6 +106,21 @@ class PostgresStore:
             number, _ = self._existing(cursor, name)
             rows = cursor.execute(sql.documents(number), (after, limit)).fetchall()
             return [DocumentEntry(*row) for row in rows]
+
+    def read(self, name: str, ids: Sequence[str]) -> list[Document]:
+        with self._transaction() as cursor:
+            number, _ = self._existing(cursor, name)
+            found = cursor.execute(sql.whole(number), (list(ids),), binary=True).fetchall()
+        return whole_documents(PassageRow(*[*row, _vector(raw)]) for *row, raw in found)
+
+    def rename(self, name: str, new: str) -> Collection:
+        check_name(new)
+        with self._transaction() as cursor:
+            number, _ = self._existing(cursor, name, for_change=True)
+            if taken := cursor.execute(sql.COLLECTION, (new,)).fetchone():
+                raise exists_already(_collection(taken))
+            cursor.execute(sql.RENAME, (new, number))
+            return self._existing(cursor, new)[1]
 
     def search(
         self, collection: Collection, query: str, embedding: Array, wanted: Filter, count: int
@@ -200,5 +215,10 @@ def _count(cursor: Any, number: int, fields: Any, came: Change, gone: Change) ->
 def _union(rows: Sequence[Any], dimension: int) -> Found:
     """Every passage once."""
     found = {FoundPassage(*passage): raw for *passage, raw in rows}
-    vectors = [np.frombuffer(raw, ">f4", offset=4) for raw in found.values()]
+    vectors = [_vector(raw) for raw in found.values()]
     return Found(list(found), np.array(vectors, np.float32).reshape(-1, dimension))
+
+
+def _vector(raw: bytes) -> Array:
+    """FP32 [dimension], of what pgvector sends."""
+    return np.frombuffer(raw, ">f4", offset=4)

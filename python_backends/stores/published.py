@@ -81,6 +81,7 @@ def read_published(folder: Path) -> Published | None:
     try:
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         columns = {name: Column(**column) for name, column in fields.pop("columns").items()}
+        fields["name"] = folder.name  # the folder alone says it, so that renaming is one step
         return Published(columns=columns, **fields)
     except FileNotFoundError:
         return None

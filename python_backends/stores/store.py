@@ -6,9 +6,12 @@ fails; nothing has changed then.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Protocol
+
+import numpy as np
 
 from ensembles.contracts import DOWN
 from python_backends.errors import NotFound, RequestError
@@ -57,6 +60,38 @@ class Document:
     title: str = ""
     content_hash: str = ""
     metadata: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PassageRow:
+    """A passage as stores keep it: with what it has of its document. `embedding`: FP32
+    [dimension]."""
+
+    document: str
+    title: str
+    content_hash: str
+    document_metadata: Mapping[str, Value]
+    text: str
+    page: int
+    passage_metadata: str
+    embedding: Array
+
+
+def whole_documents(rows: Iterable[PassageRow]) -> list[Document]:
+    """The documents of rows, which are in the order of documents and passages."""
+    return [_joined(list(of)) for _, of in groupby(rows, key=lambda row: row.document)]
+
+
+def _joined(rows: Sequence[PassageRow]) -> Document:
+    first = rows[0]
+    return Document(
+        first.document,
+        [Passage(row.text, row.page, row.passage_metadata) for row in rows],
+        np.array([row.embedding for row in rows], np.float32),
+        first.title,
+        first.content_hash,
+        first.document_metadata,
+    )
 
 
 @dataclass(frozen=True)
@@ -126,6 +161,13 @@ class Store(Protocol):
     def documents(self, name: str, after: str, limit: int) -> list[DocumentEntry]:
         """Up to `limit` documents by id, from the first behind `after`."""
 
+    def read(self, name: str, ids: Sequence[str]) -> list[Document]:
+        """Those of these documents that are there, whole."""
+
+    def rename(self, name: str, new: str) -> Collection:
+        """Give a collection another name, in one step, with its indexes up to date; raises
+        `RequestError` where there is one of that name."""
+
     def search(
         self, collection: Collection, query: str, embedding: Array, wanted: Filter, count: int
     ) -> Found:
@@ -148,6 +190,13 @@ def check_name(name: str) -> str:
 def down(what: str) -> str:
     """The message of `Unavailable` for a fault of the store."""
     return f"{what}; {DOWN}"
+
+
+def exists_already(collection: Collection) -> RequestError:
+    """For a name that is taken."""
+    return RequestError(
+        f"collection: '{collection.name}' exists already, with {collection.documents:,} documents"
+    )
 
 
 def not_found(name: str, names: Sequence[str]) -> NotFound:

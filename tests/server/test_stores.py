@@ -18,6 +18,7 @@ from python_backends.stores import filters, lance_index, lance_store
 from python_backends.stores.filters import NO_FILTER
 from python_backends.stores.load import load_store
 from python_backends.stores.locking import locked
+from python_backends.stores.move import INCOMPLETE, Progress, main, move
 from python_backends.stores.published import read_published
 from python_backends.stores.store import Change, Document, Passage, Store
 from tests.postgres import Postgres, running_postgres
@@ -320,3 +321,111 @@ def test_a_folder_that_cannot_be_written_to_says_what_to_do(tmp_path: Path) -> N
     with pytest.raises(Unavailable, match=r"can't be written to .*--collections"):
         store.create("books", "tiny@1", WIDTH)
     store.close()
+
+
+def test_documents_are_read_whole(store: Store) -> None:
+    given = [document("a", "one", "two", face=1, year=2020), document("b'", "three", face=2)]
+    store.replace("books", given)
+    read = store.read("books", ["b'", "a", "nobody"])
+    assert [(r.id, r.title, r.content_hash, dict(r.metadata)) for r in read] == [
+        ("a", "Title of a", "hash of a", {"year": 2020}),
+        ("b'", "Title of b'", "hash of b'", {}),
+    ]
+    for there, wanted in zip(read, given, strict=True):
+        assert list(there.passages) == list(wanted.passages)
+        assert np.array_equal(there.embeddings, wanted.embeddings)
+
+
+def test_a_collection_gets_another_name(store: Store) -> None:
+    store.replace("books", [document("a", "one")])
+    store.create("taken", "tiny@1", WIDTH)
+    with pytest.raises(RequestError, match="'taken' exists already"):
+        store.rename("books", "taken")
+    store.delete("taken")
+    renamed = store.rename("books", "novels")
+    assert (renamed.name, renamed.documents) == ("novels", 1)
+    with pytest.raises(NotFound, match="there is no 'books'; there are novels"):
+        store.replace("books", [])
+    store.replace("novels", [document("b", "two")])
+    assert [entry.id for entry in store.documents("novels", "", 9)] == ["a", "b"]
+    assert [c.name for c in store.collections()] == ["novels"]
+
+
+@pytest.fixture
+def other(place: str, postgres: Postgres, tmp_path: Path) -> Iterator[Store]:
+    """An empty store of the other kind than `store`."""
+    is_lance = place == str(tmp_path / "collections")
+    other = load_store(postgres.url if is_lance else str(tmp_path / "other"))
+    yield other
+    for collection in other.collections():
+        other.delete(collection.name)
+    other.close()
+
+
+def test_a_collection_moves_to_the_other_store(store: Store, other: Store) -> None:
+    """What was there of an unfinished move is kept, what is wrong is put right."""
+    given = [document(f"d{n}", f"text {n}", "more", face=n, year=2020 + n) for n in range(5)]
+    store.replace("books", given)
+    other.create("books" + INCOMPLETE, "tiny@1", WIDTH)
+    other.replace("books" + INCOMPLETE, [given[0], document("d1", "old"), document("gone", "x")])
+    shown: list[Progress] = []
+    moved = move(store, other, "books", shown.append)
+    assert shown == [Progress(2, 2, 10), Progress(10, 2, 10)]
+    assert (moved.name, moved.documents, moved.passages) == ("books", 5, 10)
+    assert [c.name for c in other.collections()] == ["books"]
+    assert other.documents("books", "", 99) == store.documents("books", "", 99)
+    old, new = (set(found(one, "text 3", '{"year": 2023}').passages) for one in (store, other))
+    assert old == new and {p.document for p in new} == {"d3"}
+    with pytest.raises(RequestError, match="'books' exists already, with 5 documents"):
+        move(store, other, "books")
+
+
+def test_what_changes_during_a_move_is_moved_too(store: Store, other: Store) -> None:
+    store.replace("books", [document("a", "one"), document("b", "two")])
+
+    def change(progress: Progress) -> None:
+        if progress == Progress(2, 0, 2):
+            store.replace("books", [document("c", "three")])
+            store.remove("books", ["a"])
+
+    move(store, other, "books", change)
+    assert [entry.id for entry in other.documents("books", "", 9)] == ["b", "c"]
+
+
+def test_a_move_of_another_embedder_is_not_gone_on_with(store: Store, other: Store) -> None:
+    other.create("books" + INCOMPLETE, "tiny@2", WIDTH)
+    with pytest.raises(RequestError, match="of the embedder tiny@2, and 'books' is of tiny@1"):
+        move(store, other, "books")
+
+
+def test_a_killed_move_goes_on_by_its_command(
+    lance: Store, postgres: Postgres, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lance.replace("books", [document(f"d{n:03}", f"text {n}", face=n % WIDTH) for n in range(200)])
+    begin = "import sys; from python_backends.stores import move; move.PASSAGES = 1; move.main()"
+    arguments = ["books", "--from", str(tmp_path / "collections"), "--to", postgres.url]
+    target = load_store(postgres.url)
+    with subprocess.Popen([sys.executable, "-c", begin, *arguments]) as process:
+        assert eventually(lambda: [c for c in target.collections() if c.documents])
+        process.kill()
+    assert process.returncode == -signal.SIGKILL, "it was done before it was killed"
+    (partial,) = target.collections()
+    assert partial.name == "books" + INCOMPLETE and 0 < partial.documents < 201
+    assert main(arguments) == 0
+    shown = capsys.readouterr()
+    assert "201 documents, 201 passages are in the new store, all of them" in shown.out
+    assert "were there" in shown.err
+    assert [c.name for c in target.collections()] == ["books"]
+    assert main(arguments) == 1
+    refusal = "move: collection: 'books' exists already, with 201 documents\n"
+    assert capsys.readouterr().err == refusal
+    target.delete("books")
+    target.close()
+
+
+def test_a_source_that_never_rests_is_not_copied_forever(lance: Store, tmp_path: Path) -> None:
+    other = load_store(str(tmp_path / "other"))
+    with pytest.raises(RequestError, match="'books' changes all the time"):
+        move(lance, other, "books", lambda _: lance.replace("books", [document("b", "x")]))
+    assert [c.name for c in other.collections()] == ["books" + INCOMPLETE]
+    other.close()
