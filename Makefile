@@ -119,8 +119,8 @@ test: build-engines test-models .venv-clients/.ready .venv-clients-nvidia/.ready
 test-gpu: setup  ## tests on the GPU of SKU, whose engines are built (never run yet)
 	@SKU=$(SKU) $(BUILD) -m pytest tests/gpu
 
-bench: test-models bench-peers  ## against bare engines and other servers, into docs/benchmarks.md (about an hour)
-	@$(BUILD) -m tests.bench $(BENCH_FLAGS)
+bench: build-engines bench-peers  ## against bare engines and other servers, into docs/benchmarks.md (about an hour)
+	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.bench $(BENCH_FLAGS)
 
 bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .venv-peers (about 2 minutes)
 

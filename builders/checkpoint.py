@@ -65,6 +65,14 @@ def checkpoint_bytes(spec: ModelSpec, scratch: Path) -> int:
     return Checkpoint(_locate(spec, scratch), "").size_bytes
 
 
+def gguf_file(spec: ModelSpec) -> Path | None:
+    """The GGUF file that the spec's source names, if it names one."""
+    scheme, _, rest = spec.source.partition("://")
+    if scheme == "gguf":
+        return _in_wheel(spec, rest)
+    return ROOT / spec.source if spec.source.endswith(".gguf") else None
+
+
 def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file())
 

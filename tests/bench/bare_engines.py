@@ -16,22 +16,23 @@ import numpy as np
 
 from builders.repository import REPOSITORY, engine_link
 from builders.spec import ENGINE_LINK, load_pipeline, load_sku
-from ensembles.manifest import Prompt, read_manifest
+from ensembles.manifest import read_manifest
 from python_backends.context import EngineFolder, StageContext
 from python_backends.engines.encoder_engine import compute_batches
 from python_backends.engines.llm_engine import Delta, GenerationParams
 from python_backends.engines.load import load_encoder_engine, load_llm_engine
 from python_backends.generation.chat_template import ChatTemplate, strict_template
+from python_backends.sentences import sentences
 from python_backends.stages.pair_tokenizer import PairTokenizerStage
 from python_backends.stages.tokenizer import TokenizerStage
 from python_backends.tensors import Tensors
 from python_backends.tokenization import load_tokenizer
-from tests.bench.rag_limits import CANDIDATES, MAX_TOKENS, SOURCES
+from tests.bench.peer_process import model_settings
+from tests.bench.rag_limits import ANSWER_TOKENS, CANDIDATES, SOURCES
 from tests.fakes.serving import FakeMeter
 from tests.load.loops import Window
 from tests.load.records import Outcome, Record, Response
 from tests.load.workloads import Embed, Generate, Rag, Request, Rerank
-from tests.server.checkpoints import checkpoint
 
 
 def context(model: str, repository: Path = REPOSITORY) -> StageContext:
@@ -79,7 +80,7 @@ class BareEncoders:
         """Rows and the call for `Embed` or `Rerank`."""
         match request:
             case Embed(texts):
-                inputs = self._tokenizer.answer(Tensors({"text": _array(texts)}))
+                inputs = self._tokenizer.answer(Tensors({"input_text": _array(texts)}))
                 engine = self._embedder
             case Rerank(query, texts):
                 pairs = Tensors({"query": _array([query]), "passages": _array(texts)})
@@ -101,23 +102,28 @@ class BareRag:
         self._encoders, self._thread = encoders, ThreadPoolExecutor(1)
         self._tokenizer = load_tokenizer(folder("llm"))
         self._template = ChatTemplate.load(folder("llm"))
-        self._user = strict_template(Prompt().user)
+        self._prompt = folder("llm").manifest.prompt
+        self._user = strict_template(self._prompt.user)
         self._engine = load_llm_engine(context("llm"), folder("llm"))
 
     def prepare(self, request: Request) -> tuple[list[Callable[[], Any]], list[int]]:
         """Calls of the encoders, and ids of the prompt: its first passages stand for the best."""
         assert isinstance(request, Rag)
         question, passages = request.question, request.passages
-        _, embed = self._encoders.prepare(Embed((question, *passages)))
-        _, rerank = self._encoders.prepare(Rerank(question, passages[:CANDIDATES]))
-        sources = [" ".join(passage.split()) for passage in passages[:SOURCES]]
-        user = self._user.render(question=question, sources=sources)
-        messages = (
-            {"role": "system", "content": Prompt().system},
-            {"role": "user", "content": user},
-        )
-        prompt = self._template.render(messages)
-        return [embed, rerank], self._tokenizer.encode(prompt, add_special_tokens=False).ids
+        candidates = passages[:CANDIDATES]
+        texts = tuple(text for passage in candidates for text in sentences(passage))
+        calls = [
+            self._encoders.prepare(request)[1]
+            for request in (
+                Embed((question, *passages)), Embed(texts), Rerank(question, candidates)
+            )
+        ]  # fmt: skip
+        lines = [" ".join(each.split()) for each in passages[:SOURCES][: self._prompt.num_sources]]
+        user = {"role": "user", "content": self._user.render(question=question, sources=lines)}
+        system = self._prompt.system
+        turns = [{"role": "system", "content": system}] if system else []
+        prompt = self._template.render([*turns, user])
+        return calls, self._tokenizer.encode(prompt, add_special_tokens=False).ids
 
     async def send(self, job: tuple[list[Callable[[], Any]], list[int]]) -> AsyncIterator[float]:
         """One question."""
@@ -130,7 +136,9 @@ class BareRag:
             if delta.finish_reason:
                 loop.call_soon_threadsafe(is_over.set)
 
-        params = GenerationParams(max_tokens=MAX_TOKENS, seed=0, stop_words=())
+        params = GenerationParams(
+            max_tokens=ANSWER_TOKENS, min_tokens=ANSWER_TOKENS, seed=0, stop_words=()
+        )
         self._engine.submit(ids, params, sink)
         await is_over.wait()
         yield 1.0
@@ -145,8 +153,7 @@ class SentenceTransformers:
     """`encode` and `predict` in this process, as the peers call them."""
 
     def __init__(self) -> None:
-        for role in ("embedder", "reranker", "llm"):
-            os.environ[f"BENCH_{role.upper()}"] = str(checkpoint(role))
+        os.environ.update(model_settings())
         from tests.bench.peers.models import Models
 
         self._models = Models(threads=2)

@@ -17,6 +17,7 @@ from tests.load.workloads import Request
 REQUEST_TIMEOUT_S = 60.0
 _WARM_UP = Window(0.4, rounds=1, most_s=20.0)
 _WARM_UP_CLIENTS = 8
+"""At most, and where requests come by themselves."""
 _WARM_UP_REQUESTS = 16
 _GIVE_UP_AFTER = 2
 """Faults of a variant in a section: beyond it the rest of its points is skipped."""
@@ -138,7 +139,7 @@ class Recorder:
         def run() -> list[Record]:
             nonlocal is_warm
             if not is_warm:
-                self._limited(_warm_up(job.variant, fresh(_WARM_UP_REQUESTS)), _WARM_UP.most_s)
+                self._limited(_warm_up(job, fresh(_WARM_UP_REQUESTS)), _WARM_UP.most_s)
                 is_warm = True
             jobs = fresh(max(job.pool, len(job.load.arrivals_s)))
             most_s = max(job.load.window.most_s, *job.load.arrivals_s[-1:], 0.0)
@@ -155,9 +156,10 @@ class Recorder:
         return self.services.loop.run(asyncio.wait_for(what, limit_s))
 
 
-async def _warm_up(variant: Variant, jobs: Sequence[object]) -> list[Record]:
+async def _warm_up(job: Job, jobs: Sequence[object]) -> list[Record]:
+    clients = min(job.point.clients or _WARM_UP_CLIENTS, _WARM_UP_CLIENTS)
     cycle = itertools.cycle(jobs)
-    return await closed_loop(variant.send, cycle, _WARM_UP_CLIENTS, _WARM_UP, REQUEST_TIMEOUT_S)
+    return await closed_loop(job.variant.send, cycle, clients, _WARM_UP, REQUEST_TIMEOUT_S)
 
 
 async def _load(job: Job, jobs: Sequence[object]) -> list[Record]:

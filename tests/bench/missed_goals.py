@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.bench.goals import LLM_SHARE, at_same_arrivals, ratio
+from tests.bench.goals import GOAL_STREAMS, LLM_SHARE, at_same_arrivals, ratio
 from tests.bench.results import BARE, OURS, Results, pick
 
 
@@ -10,7 +10,7 @@ def explanations(results: Results) -> Iterator[str]:
     """A paragraph for each goal that has one."""
     yield from _limit(results)
     yield from _tails(results)
-    yield from _small_llm(results)
+    yield from _around_the_llm(results)
 
 
 def _limit(results: Results) -> Iterator[str]:
@@ -51,22 +51,14 @@ def _same(results: Results, workload: str) -> str:
     return f"in `{workload}` {p50:.2f} × the p50 and {p99:.2f} × the p99 of {pair[1].point.variant}"
 
 
-def _small_llm(results: Results) -> Iterator[str]:
+def _around_the_llm(results: Results) -> Iterator[str]:
     """What surrounds the engine costs the same for a token, whatever the engine takes."""
-    small, large = (_at_goal(results, name) for name in ("llm", "llm-large"))
-    if small is None or large is None or small[1] / small[0] >= LLM_SHARE:
-        return
-    alone, served = (1e6 / rate for rate in small)
-    yield (
-        f"With 16 streams of the reference LLM the bare engine takes {alone:.0f} µs for a token, "
-        f"the server {served:.0f} µs: {served - alone:.0f} µs for Triton, streaming, the client. "
-        "They count beside so small a model; with 85 M parameters a token takes "
-        f"{1e6 / large[0]:,.0f} µs.\n"
-    )
-
-
-def _at_goal(results: Results, name: str) -> tuple[float, float] | None:
-    """Tokens a second with 16 streams: the bare engine's, and ours."""
-    measured = pick(results.measured(name), workload=name, clients=16)
+    measured = pick(results.measured("llm"), workload="llm", clients=GOAL_STREAMS)
     rates = [one.work_per_s.median for v in (BARE, OURS) for one in pick(measured, variant=v)]
-    return (rates[0], rates[1]) if len(rates) == 2 and all(rates) else None
+    if len(rates) != 2 or not all(rates) or rates[1] / rates[0] >= LLM_SHARE:
+        return
+    alone, served = (1e6 / rate for rate in rates)
+    yield (
+        f"With {GOAL_STREAMS} streams the bare engine takes {alone:,.0f} µs for a token, the "
+        f"server {served:,.0f} µs: {served - alone:,.0f} µs for Triton, streaming, the client.\n"
+    )

@@ -1,14 +1,17 @@
 """docs/benchmarks.md from the results: every figure on it is computed, only sentences are not."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.bench import first_token
 from tests.bench.cells import facts_between, median, number, p50, p50_p99, ranked, table, times
 from tests.bench.goals import best_peer, goals
+from tests.bench.llm_sections import CURVE_TOKENS, THROUGHPUT_TOKENS
 from tests.bench.missed_goals import explanations
 from tests.bench.peer_process import PEERS
 from tests.bench.plots import draw
-from tests.bench.results import BARE, Measured, Results, SectionResult, pick
+from tests.bench.results import BARE, SAME_SOURCE, STREAMED, Measured, Results, SectionResult, pick
 
 HEADER = """# Benchmarks
 
@@ -20,10 +23,19 @@ requests arrive by themselves (Poisson), and latency counts from when a request 
 Lengths are lognormal. *Capacity* is the best rate of a variant in the closed loop.
 """
 
+FIRST_TEXTS = ("**the client's first token**, p50 / p99", "its first sentence, p50 / p99")
+FIRST_TOKEN_TEXT = """Means, from `rag_stage_duration_seconds`, waiting in each step included. A
+model that several steps ask counts with all of them, and some steps run side by side. By default
+a first sentence is held until it is known that the sources say it: the last row counts until then.
+"""
+
 PEERS_TEXT = """The peers serve the same checkpoints with sentence-transformers and transformers on
 PyTorch, one file each in [tests/bench/peers](../tests/bench/peers): greedy decoding with a KV
-cache, our server's prompt, embeddings in bf16 where the CPU has it (as ours), rows sorted by
-length, dynamic batching where the peer has it, no access logs. Ours is called over gRPC, they over
+cache, embeddings in bf16 where the CPU has it (as ours), the LLM in fp32 (PyTorch's bf16 is slower
+for several prompts together; ours has the precision of its spec), rows sorted by length, dynamic
+batching where the peer has it, no access logs. A question is the same work for all:
+similarity and words of every passage, sentences and reranker over 16 of them, our prompt, and
+exactly 16 tokens; our policy for answers is off. Ours is called over gRPC, they over
 HTTP with JSON, on open connections; the client does not parse their answers. While one variant is
 measured, the processes of the others are stopped (SIGSTOP)."""
 
@@ -46,6 +58,7 @@ def _page(results: Results, plots: set[str]) -> Iterator[str]:
     yield from _collection(results)
     yield from _documents(results, plots)
     yield from _open(results, plots)
+    yield from _first_token(results)
     yield from _llm(results, plots)
     yield from _resources(results)
     yield from _peers(results)
@@ -65,11 +78,11 @@ def _goals(results: Results) -> Iterator[str]:
 
 
 def _checks(results: Results) -> Iterator[str]:
-    """Facts with the same figure share a row: the peers' answers."""
+    """Facts with the same figure share a row: the peers' sources."""
     if not (section := results.section("checks")):
         return
     facts = {fact.what: number(fact.value, fact.of) for fact in section.facts}
-    start = "answers of `rag` equal to those of "
+    start = SAME_SOURCE
     peers = {what.removeprefix(start): v for what, v in facts.items() if what.startswith(start)}
     rows = [[what, value] for what, value in facts.items() if not what.startswith(start)]
     rows += [
@@ -196,18 +209,33 @@ def _open(results: Results, plots: set[str]) -> Iterator[str]:
 
 
 def _llm(results: Results, plots: set[str]) -> Iterator[str]:
-    parts = (
-        ("llm", "llm", "`llm`, streamed: the reference LLM, 256 tokens"),
-        ("llm", "llm-stream", "`llm`, streamed: the reference LLM, 64 tokens"),
-        ("llm-large", "llm-large", "`llm`, streamed: a random Llama of 85 M parameters, int4"),
-    )
-    for section, workload, title in parts:
-        measured = pick(results.measured(section), workload=workload)
-        if measured:
-            yield f"## {title}\n\n{_streams(measured)}"
-    if results.section("llm"):
-        yield "First token, and time between tokens: p50 / p99, ms.\n"
+    if not results.section("llm"):
+        return
+    for workload, tokens in (("llm", THROUGHPUT_TOKENS), ("llm-stream", CURVE_TOKENS)):
+        if measured := pick(results.measured("llm"), workload=workload):
+            yield f"## `llm`, streamed: {tokens} tokens\n\n{_streams(measured)}"
+    yield "First token, and time between tokens: p50 / p99, ms.\n"
     yield from _images(plots, "llm-stream")
+
+
+def _first_token(results: Results) -> Iterator[str]:
+    """A row for each step before the first token."""
+    if not (section := results.section("first-token")):
+        return
+    facts = {fact.what: fact.value for fact in section.facts}
+    parts = [facts_between(facts, "`", f"`, {count} clients, ms") for count in first_token.CLIENTS]
+    yield "## The first token of `rag_cancellable`, over 10 new documents: ms of one request\n"
+    rows = [[f"`{step}`", *(_ms(part, step) for part in parts)]
+            for step in dict.fromkeys(itertools.chain(*parts))]  # fmt: skip
+    for workload, name in zip(STREAMED, FIRST_TEXTS, strict=True):
+        found = (pick(section.measured, workload=workload, clients=n) for n in first_token.CLIENTS)
+        rows.append([name, *(p50_p99(m[0], "ttft_s") if m else "" for m in found)])
+    yield table(["step", *(f"{count} clients" for count in first_token.CLIENTS)], rows)
+    yield FIRST_TOKEN_TEXT
+
+
+def _ms(part: dict[str, float], step: str) -> str:
+    return number(part[step]) if step in part else ""
 
 
 def _streams(measured: Sequence[Measured]) -> str:

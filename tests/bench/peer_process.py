@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass
 import aiohttp
 import psutil
 
-from builders.spec import ROOT
+from builders.checkpoint import gguf_file
+from builders.repository import engine_link
+from builders.spec import ROOT, load_pipeline
 from operations.ports import free_ports
 from tests.bench.results import FOLDER
 from tests.load.records import Refused
 from tests.load.workloads import Generate, Rag, Request
-from tests.server.checkpoints import checkpoint
+from tests.server.checkpoints import checkpoint, served_spec
 
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 START_TIMEOUT_S = 180
@@ -209,8 +211,19 @@ def post(peer: Peer, request: Rag, timeout_s: float = 120) -> dict[str, object]:
     return dict(found[0] if isinstance(found, list) else found)
 
 
+def model_settings() -> dict[str, str]:
+    """What the peers read from the environment: which models they serve, and how."""
+    roles = ("embedder", "reranker", "llm")
+    folders = {f"BENCH_{role.upper()}": str(checkpoint(role)) for role in roles}
+    return folders | {
+        "BENCH_GGUF": str(gguf_file(served_spec("llm")) or ""),
+        "BENCH_LLM_ENGINE": str(engine_link("llm").resolve()),
+        "BENCH_RELEVANCE_PERCENT": str(
+            load_pipeline().stages["source_ranker"]["relevance_percent"]
+        ),
+    }
+
+
 def _environment() -> dict[str, str]:
-    folders = {f"BENCH_{role.upper()}": str(checkpoint(role)) for role in
-               ("embedder", "reranker", "llm")}  # fmt: skip
-    return os.environ | folders | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
-                                   "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}  # fmt: skip
+    quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore"}
+    return os.environ | model_settings() | quiet | {"PYTHONPATH": str(ROOT)}

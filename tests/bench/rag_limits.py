@@ -1,4 +1,5 @@
 """What a question may cost, in every variant; imported by the peers, so it imports nothing."""
 
-CANDIDATES, SOURCES, MAX_TOKENS = 16, 3, 64
-"""Passages that are reranked, passages in the prompt, tokens of the answer."""
+CANDIDATES, SOURCES, ANSWER_TOKENS = 16, 3, 16
+"""Passages that are judged closely, passages in the prompt unless the model's spec wants fewer, and
+tokens of every answer: exactly so many, whatever the model has to say."""

@@ -16,6 +16,12 @@ from tests.load.summary import Percentiles, Spread, Summary, spread
 
 FOLDER = ROOT / "build" / "bench"
 FILE = FOLDER / "results.json"
+SAME_SOURCE = "first sources of `rag` equal to those of "
+"""How the facts about the peers' retrieval begin; a peer's name follows."""
+
+STREAMED = ("rag-stream", "rag-stream-checked")
+"""Workloads of the section "first-token": the LLM's own words, and answers under its policy."""
+
 OURS, CANCELLABLE, BARE = "ours", "ours (rag_cancellable)", "bare engine"
 
 

@@ -1,10 +1,17 @@
 """What `make bench` measures, section by section; each can be run alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from tests.bench import checks, llm_sections
+from tests.bench import checks, first_token, llm_sections
+from tests.bench.bench_workloads import (
+    RAG_DOCUMENTS,
+    BenchWorkload,
+    rag_workload,
+    same_questions,
+    workload_of,
+)
 from tests.bench.context import MANY_DOCUMENTS, Context
 from tests.bench.goals import PEER_SHARE
 from tests.bench.measure import Job, Load
@@ -13,31 +20,12 @@ from tests.bench.results import OURS, Measured, Point, pick, read
 from tests.bench.services import Variant
 from tests.load.arrivals import bursts, poisson
 from tests.load.loops import Window
-from tests.load.workloads import (
-    Request,
-    embeds,
-    rags,
-    rags_over_same,
-    reranks,
-    saturating_embeds,
-    saturating_reranks,
-)
+from tests.load.workloads import saturating_embeds, saturating_reranks
 
-RAG_DOCUMENTS = 10
 GOAL_CLIENTS = 8
 BURST = 16
-SHARES = (0.5, 0.7, 0.9)
-
-
-@dataclass(frozen=True)
-class BenchWorkload:
-    """A kind of request, and how long a run of it lasts."""
-
-    name: str
-    requests: Callable[[], Iterator[Request]]
-    measure_s: float
-    pool: int
-    open_s: float
+SHARES = {"embed": (0.5, PEER_SHARE, 0.9), "rerank": (0.5, PEER_SHARE, 0.9), "rag": (PEER_SHARE,)}
+"""Of capacity, in the open loop; few for what takes long."""
 
 
 @dataclass(frozen=True)
@@ -52,23 +40,6 @@ class Section:
     is_default: bool = True
 
 
-def workload_of(context: Context, name: str) -> BenchWorkload:
-    """The workload of the section `name`."""
-    match name:
-        case "embed":
-            return BenchWorkload(name, embeds, 1.5, 2048, 6.0)
-        case "rerank":
-            return BenchWorkload(name, reranks, 2.0, 512, 6.0)
-        case _:
-            return _rag(context, RAG_DOCUMENTS)
-
-
-def _rag(context: Context, count: int) -> BenchWorkload:
-    passages = checks.passages(context.services.url)
-    pool = max(8, 4000 // count)
-    return BenchWorkload("rag", lambda: rags(passages, count), 3.0, pool, 10.0)
-
-
 def saturation(context: Context) -> None:
     """Full batches from 4 clients: every variant at its limit.
 
@@ -77,7 +48,7 @@ def saturation(context: Context) -> None:
     """
     services = context.services
     for name, requests in (("embed", saturating_embeds), ("rerank", saturating_reranks)):
-        load = Load(context.window(8.0))
+        load = Load(context.window(6.0))
         bare, *library = services.in_process(name)
         ours = services.ours(name)
         variants = [bare, *ours, *library, *services.peers(name), bare, *ours]
@@ -90,7 +61,7 @@ def curve(name: str) -> Callable[[Context], None]:
 
     def measure(context: Context) -> None:
         workload = workload_of(context, name)
-        for clients in context.settings.clients:
+        for clients in (n for n in context.settings.clients if n <= workload.most_clients):
             _side_by_side(context, workload, clients, RAG_DOCUMENTS if name == "rag" else 0)
 
     return measure
@@ -102,7 +73,7 @@ def _side_by_side(context: Context, workload: BenchWorkload, clients: int, docum
     variants = services.ours(workload.name)
     if clients == 1 or (clients == GOAL_CLIENTS and workload.name == "rag"):
         variants += services.in_process(workload.name)
-    if clients in settings.peer_clients:
+    if clients in settings.peer_clients and clients <= workload.most_peer_clients:
         variants += services.peers(workload.name)
     load = Load(context.window(workload.measure_s, rounds=2 if clients <= 8 else 0))
     jobs = [
@@ -110,8 +81,7 @@ def _side_by_side(context: Context, workload: BenchWorkload, clients: int, docum
             workload.requests, load, workload.pool)
         for v in variants
     ]  # fmt: skip
-    is_slow = workload.name == "rag" and clients > 32
-    few = 1 if is_slow else max(1, settings.repeats - 1)
+    few = max(1, settings.repeats - 1)
     repeats = settings.repeats if clients == GOAL_CLIENTS else few
     context.recorder.add(jobs, repeats)
 
@@ -119,21 +89,20 @@ def _side_by_side(context: Context, workload: BenchWorkload, clients: int, docum
 def collection(context: Context) -> None:
     """`rag` over the whole sample collection, 8 at a time."""
     count = len(checks.passages(context.services.url))
-    _side_by_side(context, _rag(context, count), GOAL_CLIENTS, count)
+    _side_by_side(context, rag_workload(context, count), GOAL_CLIENTS, count)
 
 
 def same_documents(context: Context) -> None:
     """`rag` over the whole sample collection, the same in every request, 8 at a time."""
-    passages = checks.passages(context.services.url)
-    workload = BenchWorkload("rag", lambda: rags_over_same(passages), 3.0, 64, 10.0)
-    _side_by_side(context, workload, GOAL_CLIENTS, len(passages))
+    count = len(checks.passages(context.services.url))
+    _side_by_side(context, same_questions(context), GOAL_CLIENTS, count)
 
 
 def documents(context: Context) -> None:
     """`rag` over more and more documents, one request at a time."""
     services = context.services
     for count in context.settings.documents:
-        workload = _rag(context, count)
+        workload = rag_workload(context, count)
         load = Load(context.window(1.5, rounds=2))
         variants = [*services.ours("rag"), *services.peers("rag")]
         jobs = [
@@ -147,19 +116,21 @@ def documents(context: Context) -> None:
 
 def open_loop(context: Context) -> None:
     """Requests that come by themselves, at shares of what each variant can do."""
-    for name in ("embed", "rerank", "rag"):
+    for name, shares in SHARES.items():
         workload = workload_of(context, name)
+        repeats = context.settings.repeats if len(shares) > 1 else 1
         ours, others = context.services.ours(name), context.services.peers(name)
         capacity = {v.name: _capacity(context, workload, v) for v in (*ours, *others)}
         job = partial(_open_job, context, workload)
-        for share in SHARES:
+        for share in shares:
             variants = [*ours, *others] if share == PEER_SHARE else ours[:1]
             jobs = [job(v, "open", share * capacity[v.name], capacity[v.name]) for v in variants]
             if share == PEER_SHARE and others:  # ours under the fastest peer's arrivals too
                 fastest = max(capacity[v.name] for v in others)
                 jobs.append(job(ours[0], "open", share * fastest, capacity[OURS]))
-            context.recorder.add(jobs)
-        context.recorder.add([job(ours[0], "burst", PEER_SHARE * capacity[OURS], capacity[OURS])])
+            context.recorder.add(jobs, repeats)
+        burst = job(ours[0], "burst", PEER_SHARE * capacity[OURS], capacity[OURS])
+        context.recorder.add([burst], repeats)
 
 
 def _open_job(
@@ -212,9 +183,9 @@ def layouts(context: Context) -> None:
 
 
 SECTIONS = (
-    Section("checks", "Equality and quality", checks.measure, 120, 50),
+    Section("checks", "Equality", checks.measure, 120, 50),
     Section("saturation", "Encoders at saturation", saturation, 650, 160),
-    Section("llm", "`llm` against its engine", llm_sections.reference, 260, 20),
+    Section("llm", "`llm` against its engine", llm_sections.measure, 260, 20),
     Section("embed", "`embed`", curve("embed"), 140, 30),
     Section("rerank", "`rerank`", curve("rerank"), 280, 40),
     Section("rag", "`rag`", curve("rag"), 450, 70),
@@ -222,7 +193,7 @@ SECTIONS = (
     Section("same-documents", "`rag` over the same documents again", same_documents, 120, 50),
     Section("documents", "`rag` over more and more documents", documents, 420, 30),
     Section("open", "Open loop", open_loop, 760, 90),
-    Section("llm-large", "`llm` with 85 M parameters", llm_sections.large, 140, 40),
+    Section("first-token", "The first token of `rag`", first_token.measure, 100, 40),
     Section("resources", "Start-up and memory", checks.resources, 60, 20),
     Section("layouts", "Layouts of the peers", layouts, 300, 200, is_default=False),
 )

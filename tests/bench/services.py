@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import aiohttp
@@ -17,6 +17,7 @@ import psutil
 from builders.spec import ROOT, load_sku
 from operations.ports import free_ports
 from operations.server import TritonServer
+from operations.triton_api import TritonApi
 from tests.bench.bare_engines import BareEncoders, BareRag, Library, SentenceTransformers
 from tests.bench.peer_process import (
     LLAMA,
@@ -32,6 +33,7 @@ from tests.bench.peer_process import (
     session,
     tree,
 )
+from tests.bench.rag_limits import ANSWER_TOKENS
 from tests.bench.results import BARE, CANCELLABLE, FOLDER, OURS
 from tests.load.records import Send
 from tests.load.triton_client import Triton, payload
@@ -88,6 +90,11 @@ class Services:
         self.start_s = time.perf_counter() - begun
         self._ended.append(lambda: print(f"our server ended: {server.stop()}"))
         return server
+
+    @cached_property
+    def api(self) -> TritonApi:
+        """HTTP and metrics of our server."""
+        return TritonApi(self.server.ports)
 
     @property
     def url(self) -> str:
@@ -149,8 +156,10 @@ class Services:
         match workload:
             case "rag":
                 return [
-                    Variant(OURS, lambda r: payload(r, "rag"), self.triton.rag),
-                    Variant(CANCELLABLE, lambda r: payload(r, "rag_cancellable"), self.triton.rag),
+                    Variant(OURS, partial(question, model="rag"), self.triton.rag),
+                    Variant(
+                        CANCELLABLE, partial(question, model="rag_cancellable"), self.triton.rag
+                    ),
                 ]
             case "llm":
                 return [Variant(OURS, lambda r: payload(r, "llm", True), self.triton.llm)]
@@ -236,6 +245,12 @@ class Services:
         """With all of its processes."""
         if peer := self._running.pop(name, None):
             peer.stop()
+
+
+def question(request: Request, model: str, is_streamed: bool = False) -> bytes:
+    """Asks for what the LLM itself says, as long as everybody's answers: no policy ends it."""
+    limits = {"max_tokens": ANSWER_TOKENS, "min_tokens": ANSWER_TOKENS}
+    return payload(request, model, is_streamed, check_grounding=False, **limits)
 
 
 def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:

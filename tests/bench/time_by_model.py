@@ -8,11 +8,11 @@ import click
 import psutil
 import tritonclient.grpc as grpcclient
 
+from tests.bench.bench_workloads import RAG_DOCUMENTS, workload_of
 from tests.bench.cells import table
 from tests.bench.context import DEFAULT, Context
 from tests.bench.measure import Job, Load, Recorder
 from tests.bench.results import Point, SectionResult
-from tests.bench.sections import RAG_DOCUMENTS, workload_of
 from tests.bench.services import Services
 from tests.load.loops import Window
 from tests.load.summary import Summary, summarize

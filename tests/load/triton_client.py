@@ -14,6 +14,7 @@ from tritonclient.grpc.service_pb2 import ModelStreamInferResponse as StreamResp
 from tests.load.records import Refused
 from tests.load.workloads import Embed, Generate, Rag, Request, Rerank
 
+_ADDED_DATATYPES = {bool: "BOOL", int: "INT32"}
 _SERVICE = "/inference.GRPCInferenceService/"
 _CHANNELS = 4
 _OVERLOADED = ("try again later", "Exceeds maximum queue size")
@@ -91,8 +92,8 @@ class Triton:
         return next(self._turn).stream_stream(_SERVICE + "ModelStreamInfer")()
 
 
-def payload(request: Request, model: str, is_streamed: bool = False) -> bytes:
-    """The serialized request."""
+def payload(request: Request, model: str, is_streamed: bool = False, **added: int) -> bytes:
+    """The serialized request, with `added` inputs of one value each: bool or int."""
     message = ModelInferRequest(model_name=model)
     match request:
         case Embed(texts):
@@ -109,6 +110,8 @@ def payload(request: Request, model: str, is_streamed: bool = False) -> bytes:
             _add(message, "min_tokens", "INT32", [tokens])
     if is_streamed:
         _add(message, "stream", "BOOL", [True])
+    for name, value in added.items():
+        _add(message, name, _ADDED_DATATYPES[type(value)], [value])
     return bytes(message.SerializeToString())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from builders.spec import ROOT
+from python_backends.sentences import sentences
 from tests.load.arrivals import Lengths
 
 COLLECTION = ROOT / "tests" / "collection"
@@ -51,7 +52,7 @@ class Generate:
 
 
 _serials = itertools.count()
-"""Stands before every text and behind every question: our embedder keeps the rows that it has
+"""Stands before every sentence and behind every question: our embedder keeps the rows that it has
 computed (docs/decisions/0016), and no text shall be asked for twice."""
 
 Request = Embed | Rerank | Rag | Generate
@@ -100,8 +101,14 @@ def rags(passages: list[str], count: int) -> Iterator[Rag]:
         drawn = itertools.islice(itertools.cycle(source.sample(passages, len(passages))), count)
         serial = next(_serials)
         yield Rag(
-            f"{question} ({serial})", tuple(f"({serial}.{n}) {p}" for n, p in enumerate(drawn))
+            f"{question} ({serial})",
+            tuple(numbered(passage, f"{serial}.{n}") for n, passage in enumerate(drawn)),
         )
+
+
+def numbered(passage: str, number: str) -> str:
+    """The passage with a number before each sentence: candidates are embedded by sentences too."""
+    return " ".join(f"({number}) {sentence}" for sentence in sentences(passage))
 
 
 def rags_over_same(passages: list[str]) -> Iterator[Rag]:

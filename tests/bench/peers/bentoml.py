@@ -49,9 +49,10 @@ class Relevance(BaseModel):
 
 
 class Answer(BaseModel):
-    """The LLM's."""
+    """The LLM's, and its first source."""
 
     answer: str
+    source: str
 
 
 @bentoml.service(

@@ -1,7 +1,8 @@
 """What every peer serves: sentence-transformers and transformers, any number of requests at once.
 
 Tuned as one would: no gradients, rows sorted by length and batched by 32, several prompts generated
-together with padding on the left, greedy with a KV cache, the prompt that our server builds.
+together with padding on the left, greedy with a KV cache. A question is the same work as on our
+server: similarity, words, sentences of the candidates, reranker, prompt.
 """
 
 import os
@@ -10,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-from ensembles.manifest import Prompt
+from ensembles.manifest import read_manifest
 from python_backends.generation.chat_template import strict_template
-from tests.bench.rag_limits import CANDIDATES, MAX_TOKENS, SOURCES
+from tests.bench.peers.retrieval import Candidates
+from tests.bench.rag_limits import ANSWER_TOKENS
 
 MAX_PAIR_TOKENS = 256
 MAX_BATCH_REQUESTS = {"embed": 32, "rerank": 8, "rag": 8}
@@ -33,16 +36,17 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Folders:
-    """Hugging Face folders of the models."""
+    """Hugging Face folders of the models, and our engine of the LLM: its prompt is everybody's."""
 
     embedder: Path
     reranker: Path
     llm: Path
+    llm_engine: Path
 
     @staticmethod
     def read() -> "Folders":
         """From the environment, where the benchmark puts them."""
-        names = ("BENCH_EMBEDDER", "BENCH_RERANKER", "BENCH_LLM")
+        names = ("BENCH_EMBEDDER", "BENCH_RERANKER", "BENCH_LLM", "BENCH_LLM_ENGINE")
         return Folders(*(Path(os.environ[name]) for name in names))
 
 
@@ -63,8 +67,10 @@ class Models:
         )  # fmt: skip
         self._tokenizer = AutoTokenizer.from_pretrained(folders.llm, padding_side="left")
         self._tokenizer.pad_token = self._tokenizer.pad_token or self._tokenizer.eos_token
+        # torch 2.13 takes 1.1 s in bf16 for a token of 8 prompts together, and 0.06 s in fp32.
         self._llm = AutoModelForCausalLM.from_pretrained(folders.llm, dtype=torch.float32).eval()
-        self._user = strict_template(Prompt().user)
+        self._prompt = read_manifest(folders.llm_engine).prompt
+        self._user = strict_template(self._prompt.user)
 
     def answer(self, kind: Kind, requests: Sequence[Json]) -> list[Json]:
         """The requests together, an answer to each."""
@@ -95,36 +101,41 @@ class Models:
         return list(logits.split([len(passages) for _, passages in requests]))
 
     def _rag(self, requests: list[tuple[str, list[str]]]) -> list[Json]:
-        candidates = self._retrieve(requests)
-        prompts = []
-        for (question, passages), logits in zip(candidates, self._logits(candidates), strict=True):
-            order = logits.argsort(descending=True)[:SOURCES].tolist()
-            prompts.append(self._prompt(question, [passages[i] for i in order]))
-        return [{"answer": text} for text in self._generate(prompts)]
-
-    def _retrieve(self, requests: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
-        texts = [[question, *passages] for question, passages in requests]
-        vectors = self._vectors([text for one in texts for text in one])
-        found = []
-        for rows, (question, passages) in zip(
-            vectors.split([len(one) for one in texts]), requests, strict=True
-        ):
-            nearest = (rows[1:] @ rows[0]).topk(min(CANDIDATES, len(passages))).indices.tolist()
-            found.append((question, [passages[i] for i in nearest]))
-        return found
-
-    def _prompt(self, question: str, sources: list[str]) -> str:
-        lines = [" ".join(source.split()) for source in sources]
-        content = self._user.render(question=question, sources=lines)
-        messages = [
-            {"role": "system", "content": Prompt().system},
-            {"role": "user", "content": content},
+        rows = self._rows([[question, *passages] for question, passages in requests])
+        chosen = [
+            Candidates.choose(question, passages, found[1:] @ found[0])
+            for (question, passages), found in zip(requests, rows, strict=True)
         ]
+        of_sentences = self._rows([found.texts() for found in chosen])
+        questions = [question for question, _ in requests]
+        logits = self._logits(
+            [(question, found.passages) for question, found in zip(questions, chosen, strict=True)]
+        )
+        sources = [
+            found.ranked(vectors @ row[0], scores.float().numpy())
+            for found, vectors, row, scores in
+            zip(chosen, of_sentences, rows, logits, strict=True)
+        ]  # fmt: skip
+        answers = self._generate(list(map(self._prompt_text, questions, sources)))
+        return [{"answer": answer, "source": best[0]} for answer, best in
+                zip(answers, sources, strict=True)]  # fmt: skip
+
+    def _rows(self, texts: list[list[str]]) -> list[np.ndarray]:
+        """The embeddings of each list of texts, all computed together."""
+        vectors = self._vectors([text for one in texts for text in one])
+        return [rows.numpy() for rows in vectors.split([len(one) for one in texts])]
+
+    def _prompt_text(self, question: str, sources: list[str]) -> str:
+        lines = [" ".join(source.split()) for source in sources[: self._prompt.num_sources]]
+        content = self._user.render(question=question, sources=lines)
+        system = self._prompt.system
+        messages = [{"role": "system", "content": system}] if system else []
         return str(
             self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
+                [*messages, {"role": "user", "content": content}],
+                tokenize=False, add_generation_prompt=True,
             )
-        )
+        )  # fmt: skip
 
     def _generate(self, prompts: list[str]) -> list[str]:
         given = self._tokenizer(
@@ -132,7 +143,7 @@ class Models:
             return_token_type_ids=False,
         )  # fmt: skip
         out = self._llm.generate(
-            **given, max_new_tokens=MAX_TOKENS, do_sample=False,
+            **given, max_new_tokens=ANSWER_TOKENS, min_new_tokens=ANSWER_TOKENS, do_sample=False,
             pad_token_id=self._tokenizer.pad_token_id,
         )  # fmt: skip
         answers = out[:, given.input_ids.shape[1] :]
