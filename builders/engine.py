@@ -71,11 +71,9 @@ class Engine:
     seconds: float
 
 
-def engine_key(
-    spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, recipe: Recipe | None = None
-) -> str:
+def engine_key(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint) -> str:
     """Key of the engine that a build would make."""
-    return key_of(engine_inputs(spec, sku, checkpoint, recipe or recipe_for(spec, sku)))
+    return key_of(engine_inputs(spec, sku, checkpoint, recipe_for(spec, sku)))
 
 
 def published(folder: Path) -> Manifest:

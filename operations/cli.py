@@ -18,12 +18,11 @@ from operations.gateway_process import GatewayProcess
 from operations.gpu_commands import Mode
 from operations.gpu_preflight import gpu_faults, serving_environment
 from operations.ports import EVERY_ADDRESS, HEALTH_PORT, LOOPBACK, Ports, free_ports, port_faults
-from operations.preflight import WORK_FOLDER, PreflightError, faults, probe
+from operations.preflight import WORK_FOLDER, PreflightError, faults, probe, require_none
 from operations.server import ENVIRONMENT, TritonServer
-from operations.server_process import ServerError
+from operations.server_process import DEFAULT_COLLECTOR, ServerError, trace_options
 from operations.serving import serve_supervised
 from operations.supervisor.settings import SupervisorSettings
-from operations.traces import DEFAULT_COLLECTOR, trace_options
 
 LOG_NAME = "tritonserver.log"
 
@@ -177,7 +176,8 @@ def serve(
     """
     asked, ports = load_sku(sku), Ports(http_port, grpc_port, metrics_port, address)
     if free:
-        ports, others = _free_ports(address), free_ports(address)
+        require_none(port_faults({"any": 0}, address))
+        ports, others = free_ports(address), free_ports(address)
         health_port, gateway_port = others.http, others.grpc
     if asked.gpu:
         if run:
@@ -185,27 +185,14 @@ def serve(
         return serve_gpu.serve(
             asked, ports, health_port=health_port, drain_s=drain_s, traces=traces, **gpu_options
         )
-    options, variables = trace_options(traces) if traces else ((), {})
+    options, variables = trace_options(traces)
     log = work_folder / LOG_NAME
     if collections:
         variables = {**variables, STORE_VARIABLE: collections}
     server = TritonServer(asked, ports, log, options=options, variables=variables)
     gateway = None
     if with_gateway:
-        _require_free(gateway_port)
+        require_none(port_faults({"gateway": gateway_port}))
         log = work_folder / GATEWAY_LOG
         gateway = GatewayProcess(ports, log, gateway_port, gateway_config, drain_s)
     return serve_supervised(server, SupervisorSettings(drain_s=drain_s), health_port, run, gateway)
-
-
-def _require_free(gateway_port: int) -> None:
-    """Raises `PreflightError`."""
-    if found := list(port_faults({"gateway": gateway_port})):
-        raise PreflightError("\n".join(found))
-
-
-def _free_ports(address: str) -> Ports:
-    """Raises `PreflightError` where this machine does not have the address."""
-    if found := list(port_faults({"any": 0}, address)):
-        raise PreflightError("\n".join(found))
-    return free_ports(address)

@@ -17,7 +17,7 @@ from builders.errors import BuildError
 from builders.spec import ROOT
 from ensembles.collections import STORE_VARIABLE
 from operations.admin_key import KEY_VARIABLE
-from operations.ports import EVERY_ADDRESS, Ports
+from operations.ports import EVERY_ADDRESS, HEALTH_PORT, Ports
 from operations.server_process import EXIT_TIMEOUT_S, server_options
 
 Mode = Literal["leader", "orchestrator"]
@@ -67,7 +67,7 @@ class Launch:
     repository: Path
     ports: Ports
     mode: Mode = "leader"
-    health_port: int = 8003
+    health_port: int = HEALTH_PORT
     drain_s: float = 30.0
     traces: str = ""
     admin_key: str = ""

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +68,12 @@ _STUB_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 class PreflightError(Exception):
     """Why the server would not come up; one sentence a line."""
+
+
+def require_none(faults: Iterable[str]) -> None:
+    """Raises `PreflightError` with all faults, where there are any."""
+    if found := "\n".join(faults):
+        raise PreflightError(found)
 
 
 def probe(environment: Path) -> ServingEnvironment:

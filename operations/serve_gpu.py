@@ -22,11 +22,10 @@ from operations import gpu_commands
 from operations.gpu_commands import ALL_GPUS, Launch, Mode, ServedLlm
 from operations.gpu_preflight import CONTAINER_PYTHON, gpu_faults, serving_environment
 from operations.ports import Ports
-from operations.preflight import PreflightError
-from operations.server_process import ServerProcess, StartCommand
+from operations.preflight import require_none
+from operations.server_process import ServerProcess, StartCommand, trace_options
 from operations.serving import serve_supervised
 from operations.supervisor.settings import SupervisorSettings
-from operations.traces import trace_options
 
 _FLAVOURS: dict[str, Flavour] = {"tensorrt-llm": "llm-api", "tensorrtllm-backend": "engine"}
 """By what the manifest says can run the engine."""
@@ -87,7 +86,7 @@ class GpuServer(ServerProcess):
 
     def command(self, shown: bool = False) -> tuple[str, ...]:
         """What is run; without the key if it is to be `shown`."""
-        options, _ = trace_options(self._launch.traces) if self._launch.traces else ((), {})
+        options, _ = trace_options(self._launch.traces)
         launch = replace(
             self._launch,
             admin_key="KEY" if shown else self.admin_key,
@@ -101,10 +100,8 @@ class GpuServer(ServerProcess):
         command = self.command()
         launch, serving = self._launch, serving_environment()
         found = [*gpu_faults(self._sku, self.ports, serving, launch.repository)]
-        if found := [*found, *_image_faults(launch)]:
-            raise PreflightError("\n".join(found))
-        variables = trace_options(launch.traces)[1] if launch.traces else {}
-        return StartCommand(command, variables | self._variables)
+        require_none([*found, *_image_faults(launch)])
+        return StartCommand(command, trace_options(launch.traces)[1] | self._variables)
 
 
 def in_container() -> bool:

@@ -11,10 +11,10 @@ from builders.spec import ROOT, Sku
 from ensembles.collections import STORE_VARIABLE
 from operations.ports import Ports
 from operations.preflight import (
-    PreflightError,
     ServingEnvironment,
     faults,
     probe,
+    require_none,
     with_system_folders,
 )
 from operations.server_process import ServerProcess, StartCommand, server_options
@@ -48,8 +48,7 @@ class TritonServer(ServerProcess):
         environment = probe(ENVIRONMENT)
         assert self.log is not None
         folder = self.log.parent
-        if found := list(faults(environment, self._sku, self.ports, self._repository, folder)):
-            raise PreflightError("\n".join(found))
+        require_none(faults(environment, self._sku, self.ports, self._repository, folder))
         variables = environment_variables(environment) | {"TMPDIR": str(folder)}
         variables[STORE_VARIABLE] = os.environ.get(STORE_VARIABLE) or str(folder / "collections")
         return StartCommand(self._command(environment), variables | self._variables)

@@ -22,6 +22,8 @@ from operations.ports import LOOPBACK, Ports, without_proxy
 from operations.shared_memory import SharedMemory
 from operations.triton_api import NoAnswer, TritonApi
 
+DEFAULT_COLLECTOR = "http://127.0.0.1:4318"
+"""The port of OTLP over HTTP: `triton-traces collect`, Jaeger or another collector."""
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 15
 EXIT_TIMEOUT_S = 10
@@ -82,6 +84,20 @@ def server_options(
         "--disable-auto-complete-config",
         f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix}",
     )
+
+
+def trace_options(url: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Options and environment variables of a tritonserver that traces every request to `url`.
+
+    Without a URL it traces nothing.
+    """
+    if not (url := url.rstrip("/")):
+        return (), {}
+    settings = ("mode=opentelemetry", "rate=1", "level=TIMESTAMPS")
+    options = (*settings, f"opentelemetry,url={url}/v1/traces")
+    # Somebody waits for them: sent after half a second, not after the usual five.
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_BSP_SCHEDULE_DELAY": "500"}
+    return tuple(f"--trace-config={option}" for option in options), variables
 
 
 class ServerProcess:

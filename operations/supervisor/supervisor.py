@@ -8,7 +8,7 @@ import time
 from builders.served_models import ENSEMBLES
 from operations.drain import drain, unsent_bytes
 from operations.ports import port_faults
-from operations.preflight import PreflightError
+from operations.preflight import PreflightError, require_none
 from operations.server_process import ServerError, ServerProcess
 from operations.supervisor.canary import canaries
 from operations.supervisor.health_endpoint import HealthEndpoint, Page, probe
@@ -44,8 +44,7 @@ class Supervisor:
         self.ports = server.ports
         self._settings = settings or SupervisorSettings()
         health = {"health": health_port} if health_port else {}
-        if found := list(port_faults(health, self.ports.address)):
-            raise PreflightError("\n".join(found))
+        require_none(port_faults(health, self.ports.address))
         server.exit_timeout_s = round(self._settings.drain_s) + 10  # ours comes first
         self._server = server
         self._models = [canary.model for canary in canaries()]

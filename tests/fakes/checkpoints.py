@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +22,28 @@ def make_checkpoint(path: Path) -> Path:
     return path
 
 
+def build_into(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """Builds keep their engines, steps and logs in `home`."""
+    for name in ("ENGINES", "WORK", "LOGS"):
+        monkeypatch.setattr(engines, name, home / name.lower())
+
+
+def save_with_loud_weights(model: Any, path: Path) -> None:
+    """A transformers model whose random weights are so large that attention shows in results."""
+    import torch
+
+    with torch.no_grad():
+        for weights in model.parameters():
+            if weights.dim() >= 2:
+                weights.mul_(4)
+    model.save_pretrained(path)
+
+
 def stub_encoder_builds(
     monkeypatch: pytest.MonkeyPatch, home: Path, export: Callable[..., object]
 ) -> None:
     """Build into `home` with `export` as the exporter, and compare with no reference."""
-    for name in ("ENGINES", "WORK", "LOGS"):
-        monkeypatch.setattr(engines, name, home / name.lower())
+    build_into(monkeypatch, home)
     monkeypatch.setattr(resources, "_SPARE_BYTES", 0)
     monkeypatch.setattr(engines, "export_encoder", export)
     monkeypatch.setattr(encoder_reference, "write_reference", lambda *_: None)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
+from triton_rag import Client
 
 from builders.spec import load_sku
 from ensembles.metrics import ITERATIONS, KV_CACHE_USED, REQUESTS, RUNNING
@@ -243,6 +244,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         yield Server(running.ports, client, log, running.pid)
         client.close()
+
+
+@pytest.fixture(scope="session")
+def client(server: Server) -> Iterator[Client]:
+    with Client(server.url) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -27,12 +27,6 @@ def put(client: Client, name: str, documents: list[Document]) -> None:
 
 
 @pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[Client]:
-    with Client(server.url) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def manuals(client: Client) -> Iterator[str]:
     client.create_collection("manuals")
     put(client, "manuals", [document(file) for file in FILES])

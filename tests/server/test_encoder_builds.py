@@ -25,12 +25,12 @@ from transformers import (
 )
 
 from builders import encoder_reference
-from builders import engine as engines
 from builders.engine import build_engine
 from builders.errors import BuildError
 from builders.spec import ModelSpec, load_sku
 from ensembles.manifest import Manifest, read_manifest
 from tests.fakes import folders
+from tests.fakes.checkpoints import build_into, save_with_loud_weights
 
 SIZES = {
     "vocab_size": 400,
@@ -51,19 +51,12 @@ DEBERTA |= {"type_vocab_size": 0, "position_biased_input": False, "share_att_key
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ENGINES", "WORK", "LOGS"):
-        monkeypatch.setattr(engines, name, tmp_path / name.lower())
+    build_into(monkeypatch, tmp_path)
 
 
 def checkpoint(path: Path, config: PretrainedConfig, kind: type = AutoModel) -> Path:
-    """Random weights, large enough that attention shows in the rows."""
     torch.manual_seed(0)
-    model = kind.from_config(config)
-    with torch.no_grad():
-        for weights in model.parameters():
-            if weights.dim() >= 2:
-                weights.mul_(4)
-    model.save_pretrained(path)
+    save_with_loud_weights(kind.from_config(config), path)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=folders.byte_level(), pad_token="</s>", eos_token="</s>"
     )

@@ -21,12 +21,6 @@ TEXTS = 40
 
 
 @pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[Client]:
-    with Client(server.url) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("manuals")
     (folder / "boats").mkdir()

@@ -15,13 +15,13 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from builders import engine as engines
 from builders import facts
 from builders.engine import Engine, build_engine
 from builders.errors import BuildError
 from builders.spec import ModelSpec, SamplingSpec, load_sku
 from ensembles.manifest import Manifest, read_manifest
 from tests.fakes import folders
+from tests.fakes.checkpoints import build_into, save_with_loud_weights
 
 GEMMA_LIKE = (  # refuses a system turn, and its tokens are not ASCII
     "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}"
@@ -42,19 +42,12 @@ SIZES = {
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ENGINES", "WORK", "LOGS"):
-        monkeypatch.setattr(engines, name, tmp_path / name.lower())
+    build_into(monkeypatch, tmp_path)
 
 
 def checkpoint(path: Path, config: PretrainedConfig) -> Path:
-    """Random weights, large enough that attention shows in the answers."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config)
-    with torch.no_grad():
-        for weights in model.parameters():
-            if weights.dim() >= 2:
-                weights.mul_(4)
-    model.save_pretrained(path)
+    save_with_loud_weights(AutoModelForCausalLM.from_config(config), path)
     tokenizer = folders.byte_level()
     tokenizer.add_special_tokens(["<｜end▁of▁turn｜>", "<｜end▁of▁text｜>"])
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<｜end▁of▁text｜>")

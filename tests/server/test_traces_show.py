@@ -19,7 +19,7 @@ from triton_traces.tree import Kind
 from builders.spec import load_sku
 from operations.ports import free_ports
 from operations.server import TritonServer
-from operations.traces import trace_options
+from operations.server_process import trace_options
 
 QUESTION = "How tall is the tower?"
 DOCUMENTS = ["The tower is 30 m tall.", "Bread is baked in ovens."]

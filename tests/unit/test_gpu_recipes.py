@@ -19,7 +19,7 @@ from builders.rebuild_reasons import rebuild_reasons
 from builders.spec import GpuOptions, ModelSpec, load_model, load_sku
 from ensembles.manifest import read_manifest
 from tests.fakes import trtllm
-from tests.fakes.checkpoints import make_checkpoint
+from tests.fakes.checkpoints import build_into, make_checkpoint
 
 SKU = load_sku("h100-sxm-80gb")
 STAND_INS = Path(trtllm.__file__).parent
@@ -37,8 +37,7 @@ def checkpoint(tmp_path):
 @pytest.fixture(autouse=True)
 def build_machine(tmp_path, monkeypatch):
     """Folders of the test's own, and the stand-ins where the container has TensorRT-LLM."""
-    for name in ("ENGINES", "WORK", "LOGS"):
-        monkeypatch.setattr(engines, name, tmp_path / name.lower())
+    build_into(monkeypatch, tmp_path)
     monkeypatch.setattr(resources, "_SPARE_BYTES", 0)
     monkeypatch.setenv("TRTLLM_STAND_IN_LOG", str(tmp_path / "calls"))
     monkeypatch.setenv("PATH", f"{STAND_INS / 'bin'}:{os.environ['PATH']}")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from triton_lint.catalogue import BY_ID
 from triton_lint.options import Options
-from triton_lint.pages import read_page
 from triton_lint.versions import NEWEST, Version
 
 FILE = re.compile(r"^`([^`\n]+)`(, with escapes)?\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -30,7 +30,7 @@ class Example:
 @cache
 def examples(rule_id: str) -> tuple[Example, Example]:
     """The reported and the other example of a rule."""
-    parts = re.split(r"^## (.*)\n", read_page(rule_id).text, flags=re.MULTILINE)
+    parts = re.split(r"^## (.*)\n", BY_ID[rule_id].page, flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     shared = _files(sections.get("In both examples", ""))
     bad, good = (

@@ -66,7 +66,7 @@ def explain(context: click.Context, parameter: click.Parameter, rule: str | None
     """Print a rule's page and stop."""
     if rule is not None and not context.resilient_parsing:
         for each in read_rules(context, parameter, [rule]):
-            click.echo(BY_ID[each].page.text.rstrip())
+            click.echo(BY_ID[each].page.rstrip())
         context.exit()
 
 

@@ -28,6 +28,16 @@ def names(ensemble: Model, side: str) -> list[str]:
     return [tensor.text("name") for tensor in ensemble.config.children(side)]
 
 
+def tensors_read(all_steps: list[Step]) -> set[str]:
+    """Tensors that some step reads."""
+    return {str(entry.value) for step in all_steps for entry in step.reads}
+
+
+def tensors_written(all_steps: list[Step]) -> set[str]:
+    """Tensors that some step writes."""
+    return {str(entry.value) for step in all_steps for entry in step.writes}
+
+
 def ready_tensors(ensemble: Model, all_steps: list[Step]) -> set[str]:
     """Tensors that get a value when the inputs are given: a step runs once it has all it reads."""
     ready = set(names(ensemble, "input"))
@@ -36,7 +46,7 @@ def ready_tensors(ensemble: Model, all_steps: list[Step]) -> set[str]:
         runnable = [step for step in waiting if all(e.value in ready for e in step.reads)]
         if not runnable:
             return ready
-        ready |= {str(entry.value) for step in runnable for entry in step.writes}
+        ready |= tensors_written(runnable)
         waiting = [step for step in waiting if step not in runnable]
 
 

@@ -51,10 +51,8 @@ def _step_line(step: Step, repository: Repository, findings: list[Finding]) -> s
     """A step as a box: what it calls, its batching, its instances, its findings."""
     lines = [f"{step.number}: {step.model_name}"]
     if (called := step.model) is not None:
-        groups = called.config.children("instance_group")
-        count = sum(max(1, int(group.number("count"))) for group in groups) or 1
         lines.append(f"batch ≤ {called.max_batch_size}" if called.max_batch_size else "no batch")
-        lines += [f"{count} instances"] if count > 1 else []
+        lines += [f"{called.instances} instances"] if called.instances > 1 else []
         lines += ["decoupled"] if repository.is_decoupled(called) else []
     inside = [each for each in findings if _is_inside(each, step)]
     lines += [f"{each.rule}: {each.text}" for each in inside]

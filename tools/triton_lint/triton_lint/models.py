@@ -64,6 +64,12 @@ class Model:
     def max_batch_size(self) -> int:
         return int(self.config.number("max_batch_size"))
 
+    @property
+    def instances(self) -> int:
+        """On one device; groups without a count have one."""
+        groups = self.config.children("instance_group")
+        return sum(max(1, int(group.number("count"))) for group in groups) or 1
+
     @cached_property
     def ignored(self) -> frozenset[str]:
         """Rules that a comment such as `# triton-lint: ignore TRN652` leaves out of this model."""

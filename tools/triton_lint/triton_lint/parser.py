@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 
 from triton_lint import rule_ids
 from triton_lint.config_tree import Message, Node, Scalar, Span
-from triton_lint.cursor import is_symbol
 from triton_lint.findings import Problem
 from triton_lint.schema import FieldType, Kind, MessageType, model_config_type
 from triton_lint.spelling import did_you_mean, nearest
-from triton_lint.token_text import character, quoted
-from triton_lint.tokens import Token, TokenKind, tokenize
+from triton_lint.tokens import Token, TokenKind, character, is_symbol, quoted, tokenize
 from triton_lint.unknown_fields import Damage, Unknown
 from triton_lint.values import MAX_FAULTS, Stop, ValueReader
 from triton_lint.versions import FIRST_VERSION, Version

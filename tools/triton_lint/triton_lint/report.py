@@ -9,7 +9,6 @@ from urllib.parse import quote
 from triton_lint.catalogue import BY_ID
 from triton_lint.engine import Report
 from triton_lint.findings import Finding, printable
-from triton_lint.pages import page_path
 
 
 def as_text(report: Report) -> str:
@@ -87,10 +86,10 @@ def _sarif_rule(name: str) -> dict[str, Any]:
     rule = BY_ID[name]
     return {
         "id": rule.id,
-        "shortDescription": {"text": rule.page.title},
-        "helpUri": page_path(rule.id).as_uri(),
-        "fullDescription": {"text": rule.page.why},
-        "help": {"text": rule.page.text, "markdown": rule.page.text},
+        "shortDescription": {"text": rule.title},
+        "helpUri": rule.page_path.as_uri(),
+        "fullDescription": {"text": rule.why},
+        "help": {"text": rule.page, "markdown": rule.page},
         "defaultConfiguration": {"level": rule.severity.value},
     }
 

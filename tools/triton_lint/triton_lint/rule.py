@@ -1,12 +1,15 @@
-"""A rule: its id, its severity and its check. What it means is on its page (`pages.py`)."""
+"""A rule: its id, its severity and its check; what it means is on its page (`pages/<id>.md`)."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from triton_lint.findings import Problem, Severity
 from triton_lint.models import Model
-from triton_lint.pages import Page, read_page
 from triton_lint.repository import Repository
+
+PAGES = Path(__file__).resolve().parent / "pages"
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 
@@ -27,8 +30,30 @@ class Rule:
     """Whether each input and output is judged by itself, so that a fault in one hides no other."""
 
     @property
-    def page(self) -> Page:
-        return read_page(self.id)
+    def page_path(self) -> Path:
+        return PAGES / f"{self.id}.md"
+
+    @cached_property
+    def page(self) -> str:
+        """`# ID: title`, severity and origin, the reason, then the examples."""
+        return self.page_path.read_text(encoding="utf-8")
+
+    @property
+    def title(self) -> str:
+        return self.page.partition("\n")[0].partition(": ")[2]
+
+    @property
+    def origin(self) -> str:
+        """What Triton does, and how that is known."""
+        return self._paragraphs[1]
+
+    @property
+    def why(self) -> str:
+        return "\n\n".join(self._paragraphs[2:])
+
+    @property
+    def _paragraphs(self) -> list[str]:
+        return self.page.partition("\n## ")[0].strip().split("\n\n")
 
 
 def check(rule_id: str, severity: Severity, each_alone: bool = False) -> Callable[[Check], Rule]:

@@ -74,3 +74,20 @@ class Places:
         """Columns count characters."""
         line = bisect_right(self.starts, offset)
         return line, offset - self.starts[line - 1] + 1
+
+
+def is_symbol(token: Token) -> bool:
+    return token.kind == TokenKind.SYMBOL
+
+
+def quoted(token: Token) -> str:
+    """The token as messages show it."""
+    if token.kind == TokenKind.END:
+        return "the end of the file"
+    text = token.text if len(token.text) <= 40 else f"{token.text[:40]}…"
+    return text if token.kind == TokenKind.STRING else f"'{character(text)}'"
+
+
+def character(text: str) -> str:
+    """Text, with what can't be printed as escapes."""
+    return text if text.isprintable() else text.encode("unicode_escape", "replace").decode()

@@ -1,16 +1,14 @@
-"""Values of single fields: numbers, strings, enumerators, each with its faults."""
+"""Values of single fields, each with its faults, and ways to get past what can't be read."""
 
 from collections.abc import Callable
 
 from triton_lint import rule_ids
 from triton_lint.config_tree import Scalar, Span
-from triton_lint.cursor import Cursor, is_symbol
 from triton_lint.findings import Problem
 from triton_lint.literals import BadLiteral, read_float, read_integer, read_string
 from triton_lint.schema import FieldType, Kind
 from triton_lint.spelling import ends_with, hint, meant_enumerator
-from triton_lint.token_text import quoted, requoted
-from triton_lint.tokens import Token, TokenKind, tokenize
+from triton_lint.tokens import Token, TokenKind, is_symbol, quoted, tokenize
 
 MAX_FAULTS = 50
 """Limit for one file: binary junk would otherwise give one a byte."""
@@ -22,11 +20,11 @@ class Stop(Exception):
     """A fault that keeps the rest of this field from being read; it is already reported."""
 
 
-class ValueReader(Cursor):
-    """Reads values and notes faults."""
+class ValueReader:
+    """Reads values from tokens, of which `index` is the next, and notes faults."""
 
     def __init__(self, tokens: list[Token]) -> None:
-        super().__init__(tokens)
+        self.tokens, self.index = tokens, 0
         self.problems: list[Problem] = []
 
     def scalar_value(self, field_type: FieldType) -> tuple[Scalar, Span]:
@@ -57,7 +55,7 @@ class ValueReader(Cursor):
             is_safe = meant is not None and ends_with(meant, token.text)
             self.fault(rule_ids.ENUMERATOR, first, str(why), meant, is_safe)
         else:
-            meant = requoted(first, field_type)
+            meant = _requoted(first, field_type)
             self.fault(rule_ids.WRONG_TYPE, first, f"'{field_type.name}' {why}", meant)
         return meant
 
@@ -141,6 +139,60 @@ class ValueReader(Cursor):
         if len(self.problems) < MAX_FAULTS:
             at = Span(token.start, max(token.end, token.start + 1))
             self.problems.append(Problem(at, text, rule, replacement=replacement, is_safe=is_safe))
+
+    def skip_value(self) -> None:
+        """Past the value of a field that isn't known, whatever its type."""
+        token = self.tokens[self.index]
+        if token.text == ":":
+            self.index += 1
+            token = self.tokens[self.index]
+        if token.text in "{<[" and is_symbol(token):
+            self.skip_group()
+            return
+        if token.text == "-":
+            self.index += 1
+        if self.tokens[self.index].kind == TokenKind.STRING:
+            while self.tokens[self.index].kind == TokenKind.STRING:
+                self.index += 1
+        elif self.tokens[self.index].kind not in (TokenKind.END, TokenKind.SYMBOL):
+            self.index += 1
+
+    def skip_group(self) -> None:
+        """Past a bracket and all up to its partner."""
+        depth = 0
+        while (token := self.tokens[self.index]).kind != TokenKind.END:
+            if token.kind == TokenKind.SYMBOL:
+                depth += (token.text in "{<[") - (token.text in "}>]")
+            self.index += 1
+            if depth <= 0:
+                return
+
+    def skip_to_next_field(self, closing: str) -> None:
+        """To what looks like the next field, or to the end of this message or one around it."""
+        while (token := self.tokens[self.index]).kind != TokenKind.END:
+            if token.kind == TokenKind.SYMBOL:
+                if token.text in (closing, "}", ">"):
+                    return
+                if token.text in "{<[":
+                    self.skip_group()
+                    continue
+            follower = self.tokens[self.index + 1]
+            if token.kind == TokenKind.NAME and follower.text in (":", "{", "<"):
+                return
+            self.index += 1
+
+
+def _requoted(token: Token, field_type: FieldType) -> str | None:
+    """The value with quotes, or without, where only these are wrong."""
+    inside = token.text[1:-1]
+    if field_type.kind is Kind.STRING and token.kind == TokenKind.NAME:
+        return f'"{token.text}"'
+    if token.kind == TokenKind.STRING and field_type.kind is Kind.INTEGER and inside.isdecimal():
+        return inside
+    is_enum = field_type.enum is not None and inside in field_type.enum.numbers
+    if token.kind == TokenKind.STRING and (is_enum or inside in ("true", "false")):
+        return inside if is_enum or field_type.kind is Kind.BOOL else None
+    return None
 
 
 _READERS: dict[Kind, Callable[[ValueReader, FieldType, Token, bool], Scalar]] = {

@@ -8,8 +8,7 @@ from triton_lint.catalogue import BY_ID, RULES
 from triton_lint.engine import lint
 from triton_lint.findings import Finding, Severity
 from triton_lint.options import Options
-from triton_lint.pages import FOLDER
-from triton_lint.rule import Rule
+from triton_lint.rule import PAGES, Rule
 from triton_lint.versions import Version
 
 from builders.repository import REPOSITORY
@@ -54,12 +53,12 @@ def test_example_that_is_not_reported(rule: Rule, tmp_path: Path) -> None:
 
 def test_every_rule_has_a_page_and_every_page_a_rule() -> None:
     assert len(BY_ID) == len(RULES)
-    assert {path.stem for path in FOLDER.glob("*.md")} == {*BY_ID, "README"}
+    assert {path.stem for path in PAGES.glob("*.md")} == {*BY_ID, "README"}
 
 
 def test_the_index_lists_every_rule() -> None:
-    rows = [line for line in (FOLDER / "README.md").read_text().splitlines() if "](" in line]
-    wanted = [f"| [{r.id}]({r.id}.md) | {weight(r)} | {r.page.title} |" for r in RULES]
+    rows = [line for line in (PAGES / "README.md").read_text().splitlines() if "](" in line]
+    wanted = [f"| [{r.id}]({r.id}.md) | {weight(r)} | {r.title} |" for r in RULES]
     assert sorted(rows) == sorted(wanted)
 
 
@@ -69,13 +68,12 @@ def weight(rule: Rule) -> str:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 def test_page(rule: Rule) -> None:
-    page = rule.page
-    assert page.text.startswith(f"# {rule.id}: {page.title}\n")
+    assert rule.page.startswith(f"# {rule.id}: {rule.title}\n")
     does = "refuses" if rule.severity is Severity.ERROR else "loads"
     said = f"{weight(rule).capitalize()}: Triton {does} the model."
-    assert re.fullmatch(re.escape(said) + r" (Seen on Triton|Source:) [^\n]+\.", page.origin)
-    assert page.why
-    used = set(re.findall(r"^`([^`]+)`(?:, with escapes)?$", page.text, re.MULTILINE))
+    assert re.fullmatch(re.escape(said) + r" (Seen on Triton|Source:) [^\n]+\.", rule.origin)
+    assert rule.why
+    used = set(re.findall(r"^`([^`]+)`(?:, with escapes)?$", rule.page, re.MULTILINE))
     assert used <= {path for example in examples(rule.id) for path in example.files}
 
 

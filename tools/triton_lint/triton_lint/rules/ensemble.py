@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from triton_lint.ensembles import names, ready_tensors
+from triton_lint.ensembles import names, ready_tensors, tensors_read, tensors_written
 from triton_lint.findings import Problem
 from triton_lint.model_names import ENSEMBLE
 from triton_lint.models import Model
@@ -98,7 +98,7 @@ def _written_twice(model: Model, repository: Repository) -> Iterator[Problem]:
 def _unused_input(model: Model, repository: Repository) -> Iterator[Problem]:
     if not model.is_ensemble:
         return
-    read = {str(entry.value) for step in repository.steps(model) for entry in step.reads}
+    read = tensors_read(repository.steps(model))
     outputs = names(model, "output")
     for tensor in model.config.children("input"):
         name = tensor.text("name")
@@ -112,7 +112,7 @@ def _unwritten_output(model: Model, repository: Repository) -> Iterator[Problem]
     if not model.is_ensemble:
         return
     all_steps = repository.steps(model)
-    written = {str(entry.value) for step in all_steps for entry in step.writes}
+    written = tensors_written(all_steps)
     ready = ready_tensors(model, all_steps)
     for tensor in model.config.children("output"):
         name = tensor.text("name")
@@ -126,7 +126,7 @@ def _unwritten_output(model: Model, repository: Repository) -> Iterator[Problem]
 @check("TRN510", ERROR)
 def _unwritten_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
     all_steps = repository.steps(model)
-    written = {str(entry.value) for step in all_steps for entry in step.writes}
+    written = tensors_written(all_steps)
     available = written | set(names(model, "input"))
     for step in all_steps:
         for entry in step.reads:
@@ -139,7 +139,7 @@ def _unwritten_tensor(model: Model, repository: Repository) -> Iterator[Problem]
 @check("TRN511", ERROR)
 def _unread_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
     all_steps = repository.steps(model)
-    used = {str(entry.value) for step in all_steps for entry in step.reads}
+    used = tensors_read(all_steps)
     used |= set(names(model, "output"))
     for step in all_steps:
         for entry in step.writes:
@@ -155,7 +155,7 @@ def _unread_tensor(model: Model, repository: Repository) -> Iterator[Problem]:
 def _stuck(model: Model, repository: Repository) -> Iterator[Problem]:
     all_steps = repository.steps(model)
     ready = ready_tensors(model, all_steps)
-    written = {str(entry.value) for step in all_steps for entry in step.writes}
+    written = tensors_written(all_steps)
     for step in all_steps:
         waits = [str(e.value) for e in step.reads if e.value not in ready and e.value in written]
         if waits:

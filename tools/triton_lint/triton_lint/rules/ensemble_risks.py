@@ -3,12 +3,12 @@
 import ast
 from collections.abc import Iterator
 
+from triton_lint.ensembles import tensors_written
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository, Step
 from triton_lint.rule import WARNING, check, opinion
 from triton_lint.rules.python_model import parsed
-from triton_lint.rules.risks import instances
 from triton_lint.versions import Version
 
 INFLIGHT_SINCE = Version(2, 63)
@@ -20,14 +20,14 @@ def _decoupled(all_steps: list[Step], repository: Repository) -> list[Step]:
 
 def _after(step_: Step, all_steps: list[Step]) -> list[Step]:
     """The steps that read, by whatever way, what a step writes."""
-    reached = {str(entry.value) for entry in step_.writes}
+    reached = tensors_written([step_])
     found: list[Step] = []
     while fresh := [
         one for one in all_steps
         if one not in found and any(entry.value in reached for entry in one.reads)
     ]:  # fmt: skip
         found += fresh
-        reached |= {str(entry.value) for one in fresh for entry in one.writes}
+        reached |= tensors_written(fresh)
     return found
 
 
@@ -36,13 +36,13 @@ def _reordered(model: Model, repository: Repository) -> Iterator[Problem]:
     all_steps = repository.steps(model)
     for decoupled in _decoupled(all_steps, repository):
         for later in _after(decoupled, all_steps):
-            if later.model is None or later.model.is_ensemble or instances(later.model) < 2:
+            if later.model is None or later.model.is_ensemble or later.model.instances < 2:
                 continue
             batching = later.model.config.child_or_empty("dynamic_batching")
             if not batching.flag("preserve_ordering"):
                 yield Problem(
                     later.message.at,
-                    f"{later.label} has {instances(later.model)} instances and follows decoupled "
+                    f"{later.label} has {later.model.instances} instances and follows decoupled "
                     f"{decoupled.label}: responses overtake each other; use one instance, or "
                     "dynamic_batching { preserve_ordering: true }",
                 )
@@ -85,7 +85,7 @@ def _same_model_twice(model: Model, repository: Repository) -> Iterator[Problem]
         batching = called.config.child_or_empty("dynamic_batching")
         policy = batching.child_or_empty("default_queue_policy")
         timed = policy.number("default_timeout_microseconds")
-        if one.model_name in seen and timed and instances(called) == 1:
+        if one.model_name in seen and timed and called.instances == 1:
             yield Problem(
                 one.message.at,
                 f"{one.label} is called before: with one instance and a queue timeout, requests in "
@@ -96,7 +96,7 @@ def _same_model_twice(model: Model, repository: Repository) -> Iterator[Problem]
 
 @check("TRN655", WARNING)
 def _calls_itself(model: Model, _: Repository) -> Iterator[Problem]:
-    for source in parsed(model) if instances(model) == 1 else ():
+    for source in parsed(model) if model.instances == 1 else ():
         for call in source.calls_of("InferenceRequest"):
             called = [
                 word.value.value

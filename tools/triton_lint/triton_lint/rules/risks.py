@@ -25,12 +25,6 @@ TRT_LLM_VALUES = ("gpt_model_type", "gpt_model_path")
 """What the backend needs a real value of."""
 
 
-def instances(model: Model) -> int:
-    """Instances on one device; groups without a count have one."""
-    groups = model.config.children("instance_group")
-    return sum(max(1, int(group.number("count"))) for group in groups) or 1
-
-
 @check("TRN601", WARNING)
 def _uncached_sampling(model: Model, _: Repository) -> Iterator[Problem]:
     if model.config.child_or_empty("response_cache").flag("enable"):
