@@ -174,6 +174,11 @@ GATEWAY_WAITING = _gauge(
 GATEWAY_RUNNING = _gauge(
     "gateway_calls_running", "Calls that were let to Triton, of kind generating or encoding", "kind"
 )
+GATEWAY_HELD = _gauge(
+    "gateway_calls_held",
+    "1 while calls of that kind are held because the model has more than it can run, 0 otherwise",
+    "kind",
+)
 GATEWAY_CACHE_LOOKUPS = _counter(
     "gateway_cache_lookups_total",
     "Answers looked up in the cache, by result: hit or miss",
@@ -191,7 +196,7 @@ GATEWAY_MODELS_PAGE = _gauge(
 GATEWAY_METRICS = (
     *(GATEWAY_REQUESTS, GATEWAY_DURATION, GATEWAY_OPEN),
     *(GATEWAY_CALLS, GATEWAY_TIME_TO_FIRST_TOKEN, GATEWAY_TOKENS),
-    *(GATEWAY_WAITING, GATEWAY_RUNNING),
+    *(GATEWAY_WAITING, GATEWAY_RUNNING, GATEWAY_HELD),
     *(GATEWAY_CACHE_LOOKUPS, GATEWAY_REDACTIONS, GATEWAY_MODELS_PAGE),
 )
 """The gateway's own metrics; they have the labels that they name and no others."""

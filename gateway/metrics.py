@@ -12,6 +12,7 @@ from ensembles.metrics import (
     GATEWAY_CACHE_LOOKUPS,
     GATEWAY_CALLS,
     GATEWAY_DURATION,
+    GATEWAY_HELD,
     GATEWAY_MODELS_PAGE,
     GATEWAY_OPEN,
     GATEWAY_REDACTIONS,
@@ -65,9 +66,11 @@ class Metrics:
     def watch(self, rooms: Mapping[str, Admission]) -> None:
         """Shows what waits and runs in each room, whenever the page is read."""
         waiting, running = self._new(GATEWAY_WAITING), self._new(GATEWAY_RUNNING)
+        held = self._new(GATEWAY_HELD)
         for kind, room in rooms.items():
             waiting.labels(kind).set_function(partial(getattr, room.queue, "waiting"))
             running.labels(kind).set_function(partial(getattr, room.queue, "running"))
+            held.labels(kind).set_function(partial(getattr, room, "is_held"))
 
     def page(self, of_models: bytes) -> bytes:
         """In Prometheus' text format, after the page of the models, which may be empty."""

@@ -15,6 +15,7 @@ from gateway.settings import Settings
 from gateway.upstream.answer import upstream
 from gateway.upstream.connection import Connection
 from gateway.upstream.models import Catalogue
+from gateway.upstream.pressure import held_under_pressure
 from gateway.upstream.versions import MODEL_VERSION
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         open_access(settings.access) as access,
         open_cache(settings.cache, MODEL_VERSION) as cache,
         open_guards(settings.guards) as guards,
+        held_under_pressure(triton, access.generating),
     ):
         catalogue = Catalogue(triton, settings.models.aliases)
         metrics = Metrics()

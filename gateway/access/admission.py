@@ -45,6 +45,7 @@ class Admission:
         self.queue = FairQueue()
         self._turns: dict[Ticket, asyncio.Future[None]] = {}
         self._rate = _Rate()
+        self.is_held = False
 
     async def enter(self, ticket: Ticket, deadline: float | None = None) -> None:
         """Returns when it is the ticket's turn; it must `leave` then.
@@ -74,6 +75,11 @@ class Admission:
         self._rate.add(tokens)
         self._start_what_may()
 
+    def hold(self, is_held: bool) -> None:
+        """While it is held nothing starts beside what runs: the model has more than it can run."""
+        self.is_held = is_held
+        self._start_what_may()
+
     def _give_up(self, ticket: Ticket) -> None:
         """Whether it still waits, or has its turn already and can't use it."""
         if self._turns.pop(ticket, None) is not None:
@@ -101,6 +107,8 @@ class Admission:
         """Whether there is room now. Nobody passes who waits for it, so large ones get in too."""
         if not self.queue.running:
             return True
+        if self.is_held:
+            return False
         tokens = self.queue.running_tokens + ticket.tokens
         return self.queue.running < self.room.running and tokens <= self.room.running_tokens
 

@@ -2,32 +2,32 @@
 
 import asyncio
 import contextlib
-import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import click
+import httpx
 import psutil
 from rich.console import Console
 from rich.table import Table
 
-from builders.spec import load_sku
+from builders.spec import ROOT, load_sku
 from gateway.access.key_store import FileKeyStore
 from gateway.access.keys import Key, new_key_id, new_secret, token
 from operations.ports import Ports, free_ports
 from operations.server import TritonServer
+from tests.gateway_bench.streams import CHAT
 from tests.server.gateway import Gateway, running_gateway
 
-CHAT = "/v1/chat/completions"
-FLOODING = 32
-"""Streams that the neighbour always has open."""
-LONG = "The quick brown fox jumps over the lazy dog near the river bank. " * 2
+PAUSE_S = 0.05
+"""Between two requests of the quiet tenant."""
 NO_QUEUE = 100_000
 """As many places among the running as if there were no queue."""
 
@@ -46,75 +46,88 @@ running_tokens = 100000000
 
 @click.command()
 @click.option("--running", "places", multiple=True, type=int, default=(2, 4, 8, NO_QUEUE))
-@click.option("--samples", default=60, show_default=True, help="Requests of the quiet tenant.")
-def main(places: tuple[int, ...], samples: int) -> None:
+@click.option("--samples", default=200, show_default=True, help="Requests of the quiet tenant.")
+@click.option("--cost/--no-cost", default=True, help="Measure the CPU of access too.")
+def main(places: tuple[int, ...], samples: int, cost: bool) -> None:
     """Start a tritonserver and gateways, measure, print two tables."""
     with tempfile.TemporaryDirectory() as name, _triton(Path(name)) as ports:
         folder = Path(name)
         console = Console()
         console.print(_fairness(ports, folder, places, samples))
-        console.print(_cost(ports, folder))
+        if cost:
+            console.print(_cost(ports, folder))
 
 
 def _fairness(ports: Ports, folder: Path, places: tuple[int, ...], samples: int) -> Table:
-    table = Table("running", "alone: p50, p99 ms", "beside: p50, p99 ms", "p99", "flood chunks/s")
+    table = Table(
+        "running", "alone: p50, p99 ms", "beside: p50, p99 ms", "p99", "flood chunks/s", "CPU wait"
+    )
     quiet, flooding = _new_key(folder, "quiet"), _new_key(folder, "flooding")
     for running in places:
         with _gateway(ports, folder, running) as gateway:
-            alone = asyncio.run(_first_tokens_ms(gateway.url, quiet, samples))
-            beside, rate = asyncio.run(_beside(gateway.url, quiet, flooding, samples))
+            alone = _first_tokens_ms(gateway.url, quiet, samples)
+            beside, rate, wait = _beside(gateway, quiet, flooding, samples)
         ratio = f"{_p99(beside) / _p99(alone):.2f} ×"
-        table.add_row(_name(running), _shown(alone), _shown(beside), ratio, f"{rate:.0f}")
+        shown = (_name(running), _shown(alone), _shown(beside), ratio)
+        table.add_row(*shown, f"{rate:.0f}", f"{100 * wait:.0f} %")
     return table
 
 
-async def _beside(url: str, quiet: str, flooding: str, samples: int) -> tuple[list[float], float]:
-    """The quiet tenant's times beside the flood, and the flood's chunks per second."""
-    tokens = [0]
-    async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as session:
-        floods = [asyncio.create_task(_flood(session, flooding, tokens)) for _ in range(FLOODING)]
-        await asyncio.sleep(5)  # until the flood is a flood
-        before, start_s = tokens[0], time.perf_counter()
-        times_ms = await _first_tokens_ms(url, quiet, samples)
-        rate = (tokens[0] - before) / (time.perf_counter() - start_s)
-        for task in floods:
-            task.cancel()
-        await asyncio.gather(*floods, return_exceptions=True)
-    return times_ms, rate
+def _beside(
+    gateway: Gateway, quiet: str, flooding: str, samples: int
+) -> tuple[list[float], float, float]:
+    """The quiet tenant's times beside the flood, the flood's chunks per second, and the seconds
+    that the gateway waited for a CPU in each second."""
+    with _flood(gateway.url, flooding) as flood:
+        while _chunks(flood) == 0:
+            time.sleep(0.1)
+        before, waited_s, start_s = _chunks(flood), _cpu_wait_s(gateway), time.perf_counter()
+        times_ms = _first_tokens_ms(gateway.url, quiet, samples)
+        took_s = time.perf_counter() - start_s
+        rate = (_chunks(flood) - before) / took_s
+        return times_ms, rate, (_cpu_wait_s(gateway) - waited_s) / took_s
 
 
-async def _first_tokens_ms(url: str, key: str, samples: int) -> list[float]:
+@contextlib.contextmanager
+def _flood(url: str, key: str) -> Iterator[Path]:
+    """Runs until the block ends; the file grows by a line with its chunks so far."""
+    command = [sys.executable, "-m", "tests.fairness.flood", url, key]
+    with tempfile.NamedTemporaryFile() as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output)
+        try:
+            yield Path(output.name)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _chunks(flood: Path) -> int:
+    lines = flood.read_text(encoding="ascii").split()
+    return int(lines[-1]) if lines else 0
+
+
+def _cpu_wait_s(gateway: Gateway) -> float:
+    """How long the gateway's thread was ready to run and did not, so far."""
+    found = Path(f"/proc/{gateway.process.pid}/schedstat").read_text(encoding="ascii")
+    return int(found.split()[1]) / 1e9
+
+
+def _first_tokens_ms(url: str, key: str, samples: int) -> list[float]:
+    """Of short requests, one after the other; the client is the only thing in this process."""
     times_ms = []
-    async with aiohttp.ClientSession(url) as session:
+    with httpx.Client(base_url=url, timeout=120, headers={"x-api-key": key}) as client:
         for number in range(samples + 3):
+            body = _body(f"{number} ships sail. How many?", 4) | {"stream": True, "min_tokens": 4}
             start_s = time.perf_counter()
-            async for _ in _chunks(session, key, f"{number} ships sail. How many?", 4):
-                if start_s:
-                    times_ms.append((time.perf_counter() - start_s) * 1e3)
-                    start_s = 0.0
-            await asyncio.sleep(0.1)
+            with client.stream("POST", CHAT, json=body) as answer:
+                answer.raise_for_status()
+                parts = answer.iter_raw()
+                next(parts)
+                times_ms.append((time.perf_counter() - start_s) * 1e3)
+                for _ in parts:
+                    pass
+            time.sleep(PAUSE_S)
     return times_ms[3:]
-
-
-async def _flood(session: aiohttp.ClientSession, key: str, tokens: list[int]) -> None:
-    while True:
-        with contextlib.suppress(aiohttp.ClientResponseError):  # it is refused, and asks again
-            async for _ in _chunks(session, key, LONG, 128):
-                tokens[0] += 1
-
-
-async def _chunks(
-    session: aiohttp.ClientSession, key: str, prompt: str, max_tokens: int
-) -> AsyncIterator[None]:
-    """Once for each chunk of an answer that has text."""
-    asked = _body(prompt, max_tokens) | {"stream": True, "min_tokens": max_tokens}
-    async with session.post(CHAT, json=asked, headers={"x-api-key": key}) as answer:
-        answer.raise_for_status()
-        async for line in answer.content:
-            if line.startswith(b"data: {"):
-                choices = json.loads(line[6:])["choices"]
-                if choices and choices[0]["delta"].get("content"):
-                    yield
 
 
 def _cost(ports: Ports, folder: Path, requests: int = 400) -> Table:

@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from ensembles.metrics import GATEWAY_HELD, GATEWAY_RUNNING, GATEWAY_WAITING, Metric
 from operations import model_processes
 from tests.server.conftest import Server, eventually, is_idle, stopped_early
 from tests.server.gateway import Gateway, running_gateway
@@ -54,20 +55,23 @@ def begun(gateway: Gateway) -> Iterator[Iterator[str]]:
         yield lines
 
 
+@contextlib.contextmanager
+def sent(url: str, path: str, body: dict[str, object]) -> Iterator[None]:
+    """A request whose answer nobody reads, until the block ends."""
+    at, content = urlsplit(url), json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+    with socket.create_connection((at.hostname, at.port)) as client:
+        client.sendall(head.encode() + b"content-length: %d\r\n\r\n" % len(content) + content)
+        yield
+
+
 def test_a_stream_ends_with_its_client(gateway: Gateway, server: Server) -> None:
     with stopped_early(server, TOKENS), begun(gateway):
         pass
 
 
 def test_an_answer_without_stream_ends_with_its_client(gateway: Gateway, server: Server) -> None:
-    body = json.dumps(LONG | {"stream": False}).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
-    at = urlsplit(gateway.url)
-    with (
-        stopped_early(server, TOKENS),
-        socket.create_connection((at.hostname, at.port)) as client,
-    ):
-        client.sendall(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
+    with stopped_early(server, TOKENS), sent(gateway.url, CHAT, LONG | {"stream": False}):
         assert eventually(lambda: not is_idle(server))
 
 
@@ -119,6 +123,29 @@ def test_a_client_that_reads_nothing_is_left(stalling: Gateway, server: Server) 
                 got += part
     assert got.startswith(b"HTTP/1.1 200") and b"[DONE]" not in got
     assert process.memory_info().rss - memory < 8 * 2**20
+
+
+def test_what_the_model_has_no_room_for_waits_in_the_gateway(
+    gateway: Gateway, server: Server
+) -> None:
+    """Others fill `llm`, whose own queue is first come, first served."""
+    generate = "/v2/models/llm/generate_stream"
+    asked = {"text_input": "hello", "max_tokens": TOKENS, "min_tokens": TOKENS, "stream": True}
+
+    def shows(metric: Metric, value: float) -> bool:
+        series = f'{metric.name}{{kind="generating"}} {value}'
+        return series in gateway.client.get("/metrics").text
+
+    with contextlib.ExitStack() as requests:
+        for _ in range(64):
+            requests.enter_context(sent(f"http://{server.http_url}", generate, asked))
+        requests.enter_context(sent(gateway.url, CHAT, LONG))
+        assert eventually(lambda: shows(GATEWAY_HELD, 1.0))
+        requests.enter_context(sent(gateway.url, CHAT, LONG))
+        assert eventually(lambda: shows(GATEWAY_WAITING, 1.0))
+        assert shows(GATEWAY_RUNNING, 1.0)
+    assert eventually(lambda: is_idle(server))
+    assert eventually(lambda: shows(GATEWAY_HELD, 0.0))
 
 
 def test_a_gateway_that_ends_finishes_its_streams(impatient: Gateway) -> None:

@@ -56,6 +56,24 @@ def run(test: Callable[[], Awaitable[Any]]) -> None:
     asyncio.run(whole())
 
 
+def test_while_it_is_held_nothing_starts_beside_what_runs() -> None:
+    async def test() -> None:
+        admission = Admission(ROOM)
+        admission.hold(True)
+        first, second = await started(admission, one := ticket(), ticket("b"))
+        assert (first.done(), second.done()) == (True, False)
+        admission.leave(one, 1)
+        await settled()
+        assert second.done()  # nothing runs, so nothing else could end the wait
+        (third,) = await started(admission, ticket())
+        assert not third.done()
+        admission.hold(False)
+        await settled()
+        assert third.done()
+
+    run(test)
+
+
 @given(
     steps=st.lists(st.tuples(st.sampled_from(["enter", "end", "go"]), st.integers(0, 5))),
     seed=st.integers(0, 3),
