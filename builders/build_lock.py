@@ -1,4 +1,4 @@
-"""One build of a model at a time: who comes second is told whom it waits for.
+"""One build of a model at a time: a second one waits, and says for which process.
 
 The kernel drops the lock with the process that holds it, so a killed build never blocks the next.
 """
@@ -23,7 +23,7 @@ class Busy(Exception):
 
 @contextlib.contextmanager
 def held(home: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock of a model's engine folder; a wait is told through `progress`."""
+    """Hold the lock of a model's engine folder; a wait is reported to `progress`."""
     try:
         with held_at_once(home):
             yield

@@ -20,7 +20,7 @@ class BuildLog:
         self.path = path
 
     def begin(self) -> None:
-        """Forget the build before."""
+        """Empty the file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("", encoding="utf-8")
 
@@ -48,7 +48,7 @@ class BuildLog:
             raise BuildError(f"{Path(command[0]).name} {_fate(done.returncode)}")
 
     def failure(self, model: str, step: str, error: Exception) -> BuildError:
-        """The error of a step as the person at the keyboard needs it; its traceback is logged."""
+        """The error of a step as a user needs it; its traceback is logged."""
         if isinstance(error, BuildError):
             return BuildError(
                 f"model '{model}': {step} failed: {error}\n{self.path} ends with:\n{self._tail()}"

@@ -41,9 +41,9 @@ class Checkpoint:
         try:
             found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         except ValueError as error:
-            raise BuildError(f"{path} is no JSON: {error}") from error
+            raise BuildError(f"{path} is not JSON: {error}") from error
         if not isinstance(found, dict):
-            raise BuildError(f"{path} is no JSON object")
+            raise BuildError(f"{path} is not a JSON object")
         return found
 
 

@@ -60,15 +60,15 @@ def engine_options(command: Decorated) -> Decorated:
         click.option(
             "--models",
             default="",
-            help="Replace the pipeline's: names of builders/models or .toml files, by comma.",
+            help="Instead of pipeline.toml's: names in builders/models or .toml files, by comma.",
         ),
         click.option("--flavour", type=click.Choice(get_args(Flavour)), default="llm-api"),
         click.option("--tensorrt-llm", default=LlmOptions.tensorrt_llm, help="Release."),
         click.option(
             "--precision", type=click.Choice(list(PRECISION_NAMES)), help="Default: by GPU."
         ),
-        click.option("--tp", type=count, help="GPUs that share each layer."),
-        click.option("--pp", type=count, help="Groups of layers on GPUs of their own."),
+        click.option("--tp", type=count, help="Tensor parallelism: GPUs that share a layer."),
+        click.option("--pp", type=count, help="Pipeline parallelism: groups of layers."),
         click.option("--gpus", type=count, help="Most GPUs to use; default: one machine's."),
         click.option("--isl", type=count, default=RAG.input_tokens, help="Input tokens."),
         click.option("--osl", type=count, default=RAG.output_tokens, help="Output tokens."),
@@ -173,10 +173,10 @@ def engines_gc(sku: str, dry_run: bool) -> int:
 @cli.command()
 @engine_options
 @click.option("--model", default="", help="Plan this spec alone.")
-@click.option("--max-load", is_flag=True, help="As published benchmarks: the LLM alone, full.")
+@click.option("--max-load", is_flag=True, help="At full load, the LLM alone, as benchmarks do.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each model.")
 def plan(sku: str, models: str, model: str, as_json: bool, **llm: Any) -> int:
-    """Say what a SKU would get, and why; exit status 1 when a model is refused."""
+    """Print the plan of a SKU and its reasons; exit status 1 when a model is refused."""
     chosen = load_sku(sku)
     options = _llm_options(chosen, **llm)
     return int(not print_plans(chosen, model, _names(models), options, as_json))

@@ -29,7 +29,7 @@ _QUERY, _PASSAGE = ("query",), ("document", "passage", "corpus")
 
 
 def check_modules(spec: ModelSpec, path: Path) -> None:
-    """Raises `Refusal` for a module that the export does not know, or one that is not there."""
+    """Raises `Refusal` for a module that the export does not support, or one that is not there."""
     for module in _table(spec, path, MODULES, []):
         kind = str(module.get("type", "")).rpartition(".")[2]
         if kind not in _KNOWN_MODULES:

@@ -35,7 +35,7 @@ WORK = ROOT / "build" / "work"
 LOGS = ROOT / "build" / "logs"
 
 UNFINISHED = ".making-"
-"""Begins the names of folders in a model's home that whoever holds its lock may remove."""
+"""Prefix of folders in a model's home that the holder of its lock may remove."""
 
 _TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json", "chat_template.jinja")
 
@@ -136,7 +136,7 @@ def _found_or_built(build: _Build, home: Path, progress: Progress) -> Engine:
 
 
 def _remove_unfinished(home: Path) -> None:
-    """What killed builds left: we hold the lock, so no living one owns it."""
+    """What killed builds left: we hold the lock, so no running build owns it."""
     for folder in home.glob(f"{UNFINISHED}*"):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -250,7 +250,7 @@ def _fill(build: _Build, made: Path) -> None:
 
 
 def _publish(made: Path, folder: Path) -> None:
-    """In one step, so that nobody sees half an engine; copied before, from another file system."""
+    """In one step, so that no half engine is seen; copied before, from another file system."""
     if made.stat().st_dev != folder.parent.stat().st_dev:
         made = Path(shutil.copytree(made, folder.with_name(f"{UNFINISHED}{folder.name}")))
     made.rename(folder)

@@ -63,7 +63,7 @@ def _collect_model(
 def _current(model: str, sku: Sku, progress: Progress) -> tuple[str, Path | None]:
     """Key of the engine that a build would make now, and its checkpoint's folder.
 
-    The key is empty when that can't be told.
+    The key is empty when it can't be computed.
     """
     if model not in model_names():
         return "", None

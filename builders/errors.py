@@ -1,4 +1,4 @@
-"""The one error of build time: a message for the person at the keyboard, no traceback."""
+"""The one error of build time: a message for the user, no traceback."""
 
 
 class BuildError(Exception):

@@ -57,7 +57,9 @@ def _encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) 
     """An encoder truncates, so a spec that allows more than the model has is cut, not refused."""
     most = positions(checkpoint.config()) or spec.max_tokens
     if most < spec.max_tokens:
-        progress(f"max_tokens {spec.max_tokens} is more than its {most} positions: {most} it is")
+        progress(
+            f"max_tokens {spec.max_tokens} is more than its {most} positions: lowered to {most}"
+        )
     if spec.role == "reranker":
         return Facts(min(most, spec.max_tokens))
     check_modules(spec, checkpoint.path)

@@ -71,7 +71,7 @@ class Gpu(SpecFile):
         return figure.value
 
     def unsourced(self) -> Iterator[str]:
-        """Names of the figures that nobody vouches for, with what they rest on."""
+        """Names of the figures without a source, with what they rest on."""
         own = {name: getattr(self, name) for name in type(self).model_fields}
         rates = {f"dense_tflops.{name}": figure for name, figure in self.dense_tflops}
         for name, figure in (own | rates).items():

@@ -40,7 +40,7 @@ def read_tokenizer(checkpoint: Checkpoint) -> "Tokenizer":
     try:
         return Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except Exception as error:  # the library raises the bare class
-        raise BuildError(f"{path} is no tokenizer, or damaged: {error}") from error
+        raise BuildError(f"{path} is not a tokenizer, or damaged: {error}") from error
 
 
 def vocabulary(checkpoint: Checkpoint) -> int:

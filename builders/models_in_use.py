@@ -46,7 +46,7 @@ def use(names: list[str], sku: Sku) -> None:
 
 
 def use_default() -> None:
-    """Forget what `use` remembered."""
+    """Undo `use`."""
     _path().unlink(missing_ok=True)
 
 

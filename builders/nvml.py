@@ -64,7 +64,7 @@ def this_machine() -> GpuMachine:
     try:
         count = pynvml.nvmlDeviceGetCount()
         if not count:
-            raise NoGpuError("the NVIDIA driver knows no GPU in this machine")
+            raise NoGpuError("the NVIDIA driver reports no GPU in this machine")
         devices = tuple(_device(pynvml, index) for index in range(count))
         return GpuMachine(pynvml.nvmlSystemGetDriverVersion(), devices)
     except pynvml.NVMLError as error:

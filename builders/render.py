@@ -64,7 +64,7 @@ def _versions() -> dict[str, str]:
 
 
 def configs(sku: Sku, pipeline: Pipeline) -> dict[str, schema.ModelConfig]:
-    """The configuration of every model on one SKU; an ensemble's knows nothing of it."""
+    """The configuration of every model on one SKU; an ensemble's is the same on all."""
     known = {model.contract.name for model in PYTHON_MODELS}
     if unknown := sorted((sku.placement.keys() | pipeline.stages.keys()) - known):
         raise BuildError(
@@ -169,5 +169,5 @@ def _text(config: schema.ModelConfig) -> str:
         lines.append("max_batch_size: 0")
     text = "\n".join(lines) + "\n"
     if text_format.Parse(text, schema.ModelConfig()) != config:
-        raise AssertionError(f"config of '{config.name}' does not survive its text form")
+        raise AssertionError(f"config of '{config.name}' has a text that parses to another message")
     return HEADER + text

@@ -1,5 +1,5 @@
-"""The front: who may ask, and in which protocol. One service over the contracts of `ensembles`.
+"""OpenAI's and other APIs over the models of one tritonserver.
 
 A protocol turns its request into a `Call` (gateway/call.py), a chain of handlers answers it with
-events, and the protocol turns these into its response. Nothing here knows how a model works.
+events, and the protocol turns these into its response. There is no model logic here.
 """

@@ -107,7 +107,7 @@ def _protocol(path: str) -> Protocol:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    """What FastAPI hands over: our refusals, and paths that nobody serves."""
+    """What FastAPI hands over: our refusals, and unknown paths."""
     path = request.url.path
     match error:
         case GatewayError():

@@ -1,4 +1,4 @@
-"""What the gateway is asked and what it answers, whatever protocol a client speaks.
+"""What the gateway is asked and what it answers, whatever API a client uses.
 
 Every protocol has the same three kinds of requests: generate, embed, rank. Limits, caches, guards
 and the upstream are handlers around them: each takes a `Call` and yields `Event`s.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: a key and the tenant that it belongs to."""
+    """The caller: a key and the tenant that it belongs to."""
 
     key_id: str
     tenant: str

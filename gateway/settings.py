@@ -36,7 +36,7 @@ class Table(BaseModel):
 
 
 class Bounds(Table):
-    """What a request may be, before anybody reads it."""
+    """Limits of a request, checked before it is read."""
 
     body_bytes: Count = 16 * 2**20
     body_s: Seconds = 30.0
@@ -138,7 +138,7 @@ def _add_environment(values: dict[str, Any], environment: Mapping[str, str]) -> 
             for step in tables:
                 table = table.setdefault(step, {})
                 if not isinstance(table, dict):
-                    raise SettingsError(f"{name}: '{step}' is no table")
+                    raise SettingsError(f"{name}: '{step}' is not a table")
             table[key] = _value(text)
 
 

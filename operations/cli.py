@@ -49,7 +49,7 @@ def _ipv4(_context: click.Context, _option: click.Parameter, text: str) -> str:
         return str(ipaddress.IPv4Address(text))
     except ValueError as error:
         raise click.BadParameter(
-            f"{text!r} is no IPv4 address; give one of this machine, or {EVERY_ADDRESS}"
+            f"{text!r} is not an IPv4 address; give one of this machine, or {EVERY_ADDRESS}"
         ) from error
 
 
@@ -72,7 +72,7 @@ def _shared_options(command: Callable[..., int]) -> Callable[..., int]:
             type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
             default=WORK_FOLDER,
             show_default="build",
-            help="cpu SKU: the folder that is written to, for the log and the collections.",
+            help="cpu SKU: folder for logs, collections and uploaded files.",
         ),
     ]
     for option in reversed(options):
@@ -110,7 +110,7 @@ def preflight(
 
 @cli.command()
 @_shared_options
-@click.option("--free-ports", "free", is_flag=True, help="Take ports that nobody uses now.")
+@click.option("--free-ports", "free", is_flag=True, help="Use free ports.")
 @click.option("--health-port", type=int, default=HEALTH_PORT, help="Port of the probes.")
 @click.option(
     "--drain-s",
@@ -143,11 +143,16 @@ def preflight(
     help="cpu SKU: a folder, or a postgresql:// URL (better in the variable "
     f"{STORE_VARIABLE}: others see a command line); default: collections in the work folder.",
 )
-@click.option("--run", metavar="COMMAND", default="", help="Run it beside the server, then stop.")
+@click.option(
+    "--run", metavar="COMMAND", default="", help="Run it when the server is ready, then stop."
+)
 @click.option("--print", "print_only", is_flag=True, help="GPU SKUs: print commands, run nothing.")
 @click.option("--gpus", help="GPU SKUs: 'all', or indexes or UUIDs by comma; default: the first.")
 @click.option(
-    "--mode", type=click.Choice(get_args(Mode)), default="leader", help="GPU SKUs: ranks of MPI."
+    "--mode",
+    type=click.Choice(get_args(Mode)),
+    default="leader",
+    help="GPU SKUs: how the C++ backend uses several GPUs.",
 )
 def serve(
     sku: str,

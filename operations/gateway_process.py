@@ -100,7 +100,7 @@ class GatewayProcess:
             )
 
     def _environment(self) -> dict[str, str]:
-        """Who brings settings says where files are; else they are beside the log."""
+        """Without a settings file uploaded files are kept beside the log."""
         triton = {"GATEWAY_TRITON__GRPC": f"{self._ports.asked_at}:{self._ports.grpc}"}
         files = {"GATEWAY_FILES__FOLDER": str(self._log.parent / "files")}
         return ({} if self._settings else files) | os.environ | triton

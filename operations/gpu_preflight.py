@@ -1,7 +1,7 @@
 """What keeps a GPU machine from serving, in one sentence a fault, before tritonserver is started.
 
-Where upstream has an error of its own for a fault it is quoted, so that who searches for it finds
-the reason. Sources: TensorRT-LLM issues 222, 1992, 10450; tensorrtllm_backend issues 303, 424, 562,
+Where upstream has an error of its own for a fault it is quoted, so that a search for it finds the
+reason. Sources: TensorRT-LLM issues 222, 1992, 10450; tensorrtllm_backend issues 303, 424, 562,
 568; server issue 2674 and docs/getting_started/llm.md.
 """
 
@@ -93,7 +93,7 @@ Engines = Mapping[str, tuple[Path, Manifest]]
 
 
 def _engines(sku: Sku, repository: Path) -> Engines:
-    """By their first model; what can't be read is a fault that `engine_faults` tells."""
+    """By their first model; what can't be read is a fault that `engine_faults` reports."""
     found: dict[Path, tuple[str, Path, Manifest]] = {}
     for link in engine_links(repository):
         try:

@@ -39,7 +39,7 @@ class Instance(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A server's model processes; which model a dead one served can't be told any more."""
+    """A server's model processes; of a dead one the model is not known."""
 
     living: tuple[Instance, ...]
     dead: frozenset[int] = frozenset()

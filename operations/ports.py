@@ -38,7 +38,7 @@ def without_proxy(address: str) -> dict[str, str]:
 
 
 def free_ports(address: str = LOOPBACK) -> Ports:
-    """Ports that nobody listens on now."""
+    """Free ports."""
     sockets = [socket.socket() for _ in range(3)]
     for each in sockets:
         each.bind((address, 0))
@@ -49,7 +49,7 @@ def free_ports(address: str = LOOPBACK) -> Ports:
 
 
 def port_faults(numbers: Mapping[str, int], address: str = LOOPBACK) -> Iterator[str]:
-    """Ports that somebody listens on already, or an address that is not this machine's."""
+    """Ports that are taken, or an address that is not this machine's."""
     for name, port in numbers.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -57,6 +57,6 @@ def port_faults(numbers: Mapping[str, int], address: str = LOOPBACK) -> Iterator
                 probe.bind((address, port))
             except OSError as error:
                 if error.errno == errno.EADDRNOTAVAIL:
-                    yield f"{address} is no address of this machine; {EVERY_ADDRESS} is every one"
+                    yield f"{address} is not this machine's address; {EVERY_ADDRESS} is every one"
                     return
                 yield f"port {port} ({name}) is taken; choose others with --{name}-port"

@@ -22,7 +22,7 @@ from operations.shared_memory import FOLDER as SHARED_MEMORY
 
 PYTHON_VERSIONS = ("3.11", "3.12")
 WORK_FOLDER = ROOT / "build"
-"""Where the log is, unless told otherwise."""
+"""Where the log is by default."""
 MIN_DISK_MIB = 64
 """For the log."""
 MIN_SHARED_MEMORY_MIB = 256

@@ -145,7 +145,7 @@ def _not_for_gpus(sku: Sku, manifest: Manifest) -> str:
 
 
 def _check_engine_model(llm: ServedLlm) -> None:
-    """The backend swallows a wrong path and fails with another message."""
+    """The backend reports a wrong path as another error."""
     repository = llm.folder / gpu_commands.ENGINE_REPOSITORY
     config = repository / gpu_commands.ENGINE_MODEL / "config.pbtxt"
     if not config.is_file():

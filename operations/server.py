@@ -88,7 +88,7 @@ def link_backends(environment: ServingEnvironment, links: Path, work_folder: Pat
     """A backend directory of links: the wheel ships the stub apart from the backend.
 
     The stub is a copy in the work folder. Triton (2.51) sets its mode to 0100 before each start of
-    it: nobody else could use the wheel's after that, and on a read-only file system it would fail.
+    it: other accounts could not use the wheel's after that, and a read-only file system refuses it.
     """
     folder = links / "backends" / "python"
     folder.mkdir(parents=True, exist_ok=True)

@@ -230,8 +230,9 @@ class ServerProcess:
             time.sleep(0.05)
 
     def _is_ready(self) -> bool:
+        """Triton opens the metrics port last, a moment after every model is ready."""
         try:
-            return self.api.is_ready()
+            return self.api.is_ready() and bool(self.api.metrics())
         except NoAnswer:
             return False
 

@@ -54,7 +54,7 @@ class SharedMemory:
 
 
 def free_abandoned(folder: Path = FOLDER) -> None:
-    """Remove the files of servers that have ended with nobody left to do it."""
+    """Remove the files of servers that ended without doing it."""
     for lock in folder.glob(f"rag*_{_LOCK}"):
         with contextlib.suppress(OSError):  # held, another user's, or gone by now
             descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)

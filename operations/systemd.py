@@ -15,7 +15,7 @@ class Notice(StrEnum):
 
 
 def notify(state: Notice) -> None:
-    """A datagram to $NOTIFY_SOCKET; nothing where there is none or nobody reads it."""
+    """A datagram to $NOTIFY_SOCKET; nothing without a reader."""
     if not (path := os.environ.get("NOTIFY_SOCKET")):
         return
     address = "\0" + path[1:] if path.startswith("@") else path

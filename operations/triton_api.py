@@ -45,7 +45,7 @@ class Answer(NamedTuple):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a queue is full, or a store behind the model is down: the model lives."""
+        """Whether a queue is full, or a store behind the model is down: the model is alive."""
         return self.status == BUSY or self.error.endswith((OVERLOADED, DOWN))
 
 
@@ -61,7 +61,7 @@ class TritonApi:
         return self.call("GET", "/v2/health/ready").status == 200
 
     def unloaded_models(self) -> frozenset[str]:
-        """Models that somebody unloaded through the repository API."""
+        """Models that were unloaded through the repository API."""
         index = self._json("POST", "/v2/repository/index", {})
         loaded = {row["name"] for row in index if row.get("reason") != "unloaded"}
         return frozenset(row["name"] for row in index) - loaded

@@ -18,4 +18,4 @@ class Deadline:
 
     @property
     def error(self) -> Cancelled:
-        return Cancelled(f"timeout: {self._timeout_us} us asked for, and they are over")
+        return Cancelled(f"timeout: {self._timeout_us} us asked for; this time has passed")

@@ -173,7 +173,7 @@ def _rows(answers: Sequence[Any], output: str) -> list[list[float]]:
 
 
 class _Unread:
-    """Stands for metrics that nobody reads."""
+    """Metrics that are not read."""
 
     def __getattr__(self, _: str) -> Any:
         return lambda *values, **labels: self

@@ -75,7 +75,7 @@ class Fields:
         if values is None:
             raise GgufError(f"field '{key}' is missing")
         if not isinstance(values, list) or not all(isinstance(v, kind) for v in values):
-            raise GgufError(f"field '{key}' is no list of {kind.__name__}")
+            raise GgufError(f"field '{key}' is not a list of {kind.__name__}")
         return values
 
 

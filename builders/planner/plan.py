@@ -43,7 +43,7 @@ _NUM_TOKENS_CHOICES = (8192, 4096, 2048, 1024)
 
 
 MIN_BATCH_SIZE = 8
-"""Fewer requests at once are no service: unless asked for, such a candidate is passed over."""
+"""A candidate for fewer requests at once is passed over unless asked for."""
 
 WORTH_MORE_GPUS = 1.25
 """How much more each GPU must do before a plan takes more of them than would fit."""

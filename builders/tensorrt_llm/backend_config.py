@@ -1,8 +1,8 @@
 """config.pbtxt of the model `tensorrt_llm`: NVIDIA's C++ backend on a TensorRT engine.
 
-Nothing here has run on a GPU. Keys and their values: facts/tensorrt-llm.md 2.1 (and its parsing
-rules, as rule n below); tensorrtllm_backend 0b9d7d5, docs/model_config.md; the template
-NVIDIA/TensorRT-LLM 2a9abd95, inflight_batcher_llm/tensorrt_llm/config.pbtxt.
+Nothing here has run on a GPU. Keys and their values: tensorrtllm_backend 0b9d7d5,
+docs/model_config.md; the template NVIDIA/TensorRT-LLM 2a9abd95,
+inflight_batcher_llm/tensorrt_llm/config.pbtxt.
 """
 
 from pathlib import Path
@@ -39,7 +39,7 @@ def engine_config_text(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> 
     config = engine_config(plan, runtime, engine)
     text: str = text_format.MessageToString(config)
     if text_format.Parse(text, schema.ModelConfig()) != config:
-        raise AssertionError(f"config of '{NAME}' does not survive its text form")
+        raise AssertionError(f"config of '{NAME}' has a text that parses to another message")
     return _HEADER + text
 
 
@@ -81,7 +81,7 @@ def _lora_cache(plan: EnginePlan) -> dict[str, str]:
 
 
 def _guided(runtime: RuntimePlan, engine: Path) -> dict[str, str]:
-    """These keys must exist, even when they are empty (rule 3)."""
+    """These keys must exist, even when they are empty."""
     on = runtime.guided_decoding
     return {
         "tokenizer_dir": "",  # the Python runtime's way; the C++ one reads the file below

@@ -1,7 +1,7 @@
 """From a Hugging Face checkpoint to TensorRT engines: the commands, as TensorRT-LLM 1.2 wants them.
 
-Nothing here has run on a GPU. Flags and recipes are those of facts/tensorrt-llm.md 4.1 to 4.3, read
-again in NVIDIA/TensorRT-LLM at stored commits (none is known to be the tag v1.2.1):
+Nothing here has run on a GPU. Flags and recipes were read in NVIDIA/TensorRT-LLM at these commits,
+none of which is known to be the tag v1.2.1:
 tensorrt_llm/commands/build.py 65f1d153, tensorrt_llm/plugin/plugin.py c20322ff,
 examples/quantization/quantize.py c8c6df08, examples/models/core/llama/convert_checkpoint.py
 fd96a08b, examples/models/core/qwen/convert_checkpoint.py 65b31db1,

@@ -14,7 +14,7 @@ from builders.gpu import GpuPrecision
 from builders.spec import ModelSpec
 
 _CUDA_GRAPH_BATCH = 128
-"""The library's default bound: each graph may take 200 MB, which the memory plan doesn't know."""
+"""The library's default bound: each graph may take 200 MB, which the memory plan leaves out."""
 
 RELEASES = ("1.2.1",)
 """Those whose arguments are known."""
@@ -96,7 +96,7 @@ def _scheduling(plan: EnginePlan, runtime: RuntimePlan) -> dict[str, Any]:
 
 
 def _options(plan: EnginePlan) -> dict[str, Any]:
-    """The sampler is the one of 1.2 that knows penalties and seeds of requests."""
+    """The sampler is the one of 1.2 that supports penalties and seeds of requests."""
     options: dict[str, Any] = {"sampler_type": "TRTLLMSampler"}
     if plan.lora:
         options["lora_config"] = {

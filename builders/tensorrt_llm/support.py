@@ -105,6 +105,6 @@ def _refuse_lookahead(plan: EnginePlan, lookahead: LookaheadSpec) -> None:
         raise BuildError(
             f"lookahead decoding with max_num_tokens {plan.max_num_tokens}: trtllm-build would "
             f"raise it to {least} ({plan.max_batch_size} sequences of 1 token and "
-            f"{lookahead.max_draft_tokens} drafts), which the memory plan doesn't know; possible: "
+            f"{lookahead.max_draft_tokens} drafts), which the memory plan leaves out; possible: "
             f"max_num_tokens {least}, a smaller max_batch_size, or smaller lookahead sizes"
         )

@@ -1,1 +1,1 @@
-"""Who may ask, how much and when: keys, limits, the ledger, fair queues in front of Triton."""
+"""API keys, limits, the ledger of usage, and fair queues in front of Triton."""

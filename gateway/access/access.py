@@ -21,7 +21,7 @@ from gateway.call import Handler
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask, how much and when."""
+    """Keys, limits, ledger and queues of one gateway."""
 
     authenticator: Authenticator
     grants: Grants

@@ -1,4 +1,4 @@
-"""How many requests are in front of Triton at a time, and who is refused before it collapses.
+"""How many requests are in front of Triton at a time, and which are refused when it is full.
 
 A bounded number runs; the others wait in a fair queue, which is bounded too. Of the places that are
 free, in the queue and among the running, one tenant may take a share only. So a flood fills most of
@@ -96,7 +96,7 @@ class Admission:
                 turn.set_result(None)
 
     def _may_start(self, ticket: Ticket) -> bool:
-        """Whether its tenant leaves enough free. Who is refused here is passed by other tenants."""
+        """Whether its tenant leaves enough free; if not, other tenants' requests go first."""
         queue, room, own = self.queue, self.room, self.queue.of(ticket.tenant)
         free_tokens = room.running_tokens - queue.running_tokens
         return self._leaves_enough(
@@ -104,7 +104,7 @@ class Admission:
         ) and self._leaves_enough(own.running_tokens, ticket.tokens, free_tokens)
 
     def _fits(self, ticket: Ticket) -> bool:
-        """Whether there is room now. Nobody passes who waits for it, so large ones get in too."""
+        """Whether there is room now. No later request passes one that waits for it."""
         if not self.queue.running:
             return True
         if self.is_held:

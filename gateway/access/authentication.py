@@ -12,7 +12,7 @@ HOW = "send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
 
 
 class Authenticator:
-    """Finds the caller of a request; without a store everybody may ask."""
+    """Finds the caller of a request; without a store every caller is let in."""
 
     def __init__(self, store: KeyStore | None) -> None:
         self._store = store

@@ -36,7 +36,7 @@ class Duration(click.ParamType[timedelta]):
             return value
         found = re.fullmatch(r"(\d+)([smhd])", str(value))
         if not found:
-            self.fail(f"{value!r} is no time; write 90s, 30m, 24h or 7d", param, ctx)
+            self.fail(f"{value!r} is not a duration; write 90s, 30m, 24h or 7d", param, ctx)
         return timedelta(seconds=int(found[1]) * _UNITS_S[found[2]])
 
 
@@ -57,7 +57,7 @@ def keys() -> None:
 
 @keys.command()
 @keys_option
-@click.option("--tenant", required=True, help="Who pays; tenants share the models fairly.")
+@click.option("--tenant", required=True, help="Owner of the key; tenants share the models fairly.")
 @click.option("--name", default="", help="What the key is for.")
 @click.option("--tier", default=DEFAULT_TIER, show_default=True, help="A tier of the settings.")
 @click.option("--model", "models", multiple=True, help="A model, or a pattern. [default: all]")
@@ -67,7 +67,7 @@ def keys() -> None:
     multiple=True,
     help="A path, or a pattern. [default: all but Triton's own, /v2/*]",
 )
-@click.option("--expires-in", type=Duration(), help="How long it counts, as 90d. [default: ever]")
+@click.option("--expires-in", type=Duration(), help="Lifetime, such as 90d. [default: no end]")
 @click.option("--requests-per-minute", type=click.IntRange(1))
 @click.option("--tokens-per-minute", type=click.IntRange(1))
 @click.option("--concurrent-streams", type=click.IntRange(1))
@@ -139,7 +139,7 @@ def disable(where: str, key_id: str) -> None:
     type=Duration(),
     default="24h",
     show_default=True,
-    help="How long the old secret goes on to count; 0s: no longer.",
+    help="How long the old secret stays valid; 0s: not at all.",
 )
 def rotate(where: str, key_id: str, overlap: timedelta) -> None:
     """Give a key a new secret and print it, once."""

@@ -53,7 +53,7 @@ class Counts(Protocol):
 
 
 STREAM_WAIT_MS = 1000
-"""Nobody knows when a stream ends: try again after this."""
+"""For streams, whose end is not known: try again after this."""
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 Every tenant has a clock that runs by the tokens that it used, over its weight. Next is the waiting
 tenant whose clock, with the bounds of what it has running, is behind. A tenant that was idle starts
-at the clock of the others, so nobody saves up.
+at the clock of the others, so idle time earns nothing.
 
 Inside a tenant the request with the smallest sum of clock at arrival and own tokens is first: short
 ones pass long ones, and a long one is passed by no more tokens than its own.

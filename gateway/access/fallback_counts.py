@@ -15,8 +15,7 @@ RETRY_S = 1.0
 
 
 class FallbackCounts:
-    """Limits go on to hold for each gateway when the store is away: nobody is let in without them,
-    and nobody is refused for it.
+    """While the store is away each gateway holds the limits alone, and refuses no request for it.
 
     What was taken alone has a tick below 0, so that its correction goes to the same counts.
     """

@@ -2,8 +2,8 @@
 
 Tokens are reserved at their bound (input and `max_tokens`) in the minute in which their request is
 admitted, and settled with what was used, in the same minute. So nothing that a client does in
-between, as breaking a stream, makes a limit leak or a key lose tokens. A gateway that dies leaves
-its reservations at their bound, for the rest of the minute.
+between, such as breaking a stream, makes a limit leak or a key lose tokens. A gateway that is
+killed leaves its reservations at their bound, for the rest of the minute.
 """
 
 from dataclasses import dataclass

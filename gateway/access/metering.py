@@ -66,10 +66,10 @@ class Meter:
         self._names = (f"{secrets.token_hex(8)}-{number}" for number in itertools.count())
         """For streams: request ids are the clients', who may use one twice."""
         self._models: set[str] = set()
-        """Names that a model has answered to. Others are the clients' inventions, perhaps."""
+        """Names that a model has answered to; clients may send any."""
 
     async def admit(self, call: Call) -> Entry:
-        """Raises what the grant or the limits refuse; then only the ledger knows the request."""
+        """Raises what the grant or the limits refuse; then only the ledger counts the request."""
         grant = await self._grants.of(call.caller)
         model = call.request.model
         need = demand(call.request, self._bounds)

@@ -8,7 +8,7 @@ from gateway.access.access import Access
 OPEN_PATHS = frozenset(
     {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"}
 )
-"""What load balancers and readers ask without a key."""
+"""Paths that need no key."""
 
 
 class Authentication:

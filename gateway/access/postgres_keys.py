@@ -1,7 +1,7 @@
 """Keys in PostgreSQL: one table for all gateways.
 
-A gateway holds all keys in memory and is told of every change (LISTEN, by a trigger), so a key that
-was disabled, by our commands or in SQL, is refused within moments, and a look-up asks nobody.
+A gateway holds all keys in memory and is notified of every change (LISTEN, by a trigger), so a key
+that was disabled, by our commands or in SQL, is refused within moments, and a look-up is no query.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _LOG = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
 _LOOK_AGAIN_S = 30.0
-"""Also without a notice: a connection can be dead without a word."""
+"""The keys are read again without a notice too: a dead connection brings none."""
 
 _CREATE = """
 create table if not exists gateway_keys (id text primary key, key jsonb not null);
@@ -104,7 +104,7 @@ class PostgresKeyStore:
             raise KeyStoreError(f"gateway_keys: {where}: {fault['msg']}") from None
 
     async def _follow(self) -> None:
-        """Reads the keys again whenever they change, for ever."""
+        """Reads the keys again whenever they change, until it is cancelled."""
         while True:
             try:
                 async with self._connected() as connection:

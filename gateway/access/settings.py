@@ -31,7 +31,7 @@ class RoomSettings(_Table):
 
 
 class AccessSettings(_Table):
-    """Keys, limits and the ledger; without keys everybody on this machine may ask."""
+    """Keys, limits and the ledger; without keys every caller on this machine is let in."""
 
     keys: str = ""
     """JSON file that `python -m gateway keys` writes, or the URL of a PostgreSQL database."""

@@ -37,4 +37,4 @@ class Tier(Limits):
 UNLIMITED = Tier()
 
 DEFAULT_TIER = "default"
-"""The tier of a key that names none, and of everybody where there are no keys."""
+"""The tier of a key that names none, and of all callers where there are no keys."""

@@ -18,7 +18,7 @@ from gateway.access.windows import TICK_MS, WINDOW_TICKS
 STORE_ERRORS = (ValkeyError, OSError, TimeoutError)
 
 _ANSWER_S = 1.0
-"""A store that answers later than this is not there."""
+"""A store that answers later than this counts as away."""
 _CONNECTIONS = 16
 _LEASE_MS = 60_000
 """A place of a gateway that died is free after this."""

@@ -12,7 +12,7 @@ from gateway.cache.valkey_store import ValkeyStore
 from gateway.call import Handler
 
 Count = Callable[[str], None]
-"""Told hit, miss or semantic."""
+"""Called with hit, miss or semantic."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class ExactCache:
             entry = await self.store.get(key)
             return unpack(entry) if entry is not None else None
         except (StoreError, UnreadableEntry) as error:
-            _log.warning("the cache has no answer: %s", error)
+            _log.warning("the cache can't be read: %s", error)
             return None
 
     async def keep(self, key: str, events: Sequence[Event], headers: Mapping[str, str]) -> None:
@@ -41,7 +41,7 @@ class ExactCache:
         try:
             await self.store.put(key, entry, self.ttl_s)
         except StoreError as error:
-            _log.warning("the cache kept no answer: %s", error)
+            _log.warning("the cache can't be written: %s", error)
 
 
 def cached(inner: Handler, cache: ExactCache, count: Callable[[str], None]) -> Handler:

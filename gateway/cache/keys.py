@@ -5,7 +5,7 @@
 | embeddings, relevance | always: the same text has the same numbers |
 | an answer at temperature 0 without a seed | if it ended with stop, length or ungrounded |
 | an answer at another temperature, or at the model's default | never: each is drawn anew |
-| with a seed | never: who asks for a seed compares runs |
+| with a seed | never: seeds are for comparing runs |
 | a search of a collection, an answer out of one | never: the collection changes |
 | errors, cancelled answers, streams that a client left | never |
 """
@@ -34,7 +34,7 @@ KEPT_REASONS = ("stop", "length", "ungrounded")
 def key_of(call: Call) -> str | None:
     """The key of this call's answer, or None if it may not be kept.
 
-    The tenant is in it: nobody gets, or learns of, the answers of another tenant.
+    The tenant is in it: no tenant gets, or learns of, the answers of another.
     """
     if not may_be_kept(call.request):
         return None

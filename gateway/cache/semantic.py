@@ -102,7 +102,7 @@ def semantically_cached(
 ) -> Handler:
     """Answers from `cache` what is alike, else from `inner`; `embed` answers for the embedder.
 
-    The header `x-cache` is then `semantic; similarity=0.982`, and `count` is told semantic. Without
+    The header `x-cache` is then `semantic; similarity=0.982`, and `count` gets semantic. Without
     an embedding, `inner` answers.
     """
 

@@ -9,7 +9,7 @@ from valkey.exceptions import ValkeyError
 from gateway.cache.store import StoreError
 
 _ANSWER_S = 0.25
-"""A store that answers later than this is not there: the model is faster than waiting."""
+"""A store that answers later than this counts as away: the model is faster than waiting."""
 _CONNECTIONS = 16
 
 

@@ -18,7 +18,7 @@ class Address:
         """HOST:PORT; raises ValueError for anything else."""
         host, colon, port = text.rpartition(":")
         if not (colon and host and port.isdecimal() and int(port) < 65536):
-            raise ValueError(f"{text!r} is no HOST:PORT, such as 127.0.0.1:8000")
+            raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8000")
         return cls(host.strip("[]"), int(port))
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Mirror:
-    """Servers that get a copy of `percent` of the requests; nobody sees their answers."""
+    """Servers that get a copy of `percent` of the requests; their answers are dropped."""
 
     servers: tuple[Address, ...]
     percent: int = 100
@@ -60,7 +60,7 @@ class ListenTls:
 
 @dataclass(frozen=True)
 class ServerTls:
-    """The servers speak TLS with certificates of `ca` for `server_name`.
+    """TLS to the servers, which have certificates of `ca` for `server_name`.
 
     With `certificate` and `key` the edge shows one too (mTLS).
     """
@@ -74,7 +74,7 @@ class ServerTls:
 @dataclass(frozen=True)
 class Affinity:
     """Requests with the same value of `session_header`, else of `x-prompt-prefix`, go to the same
-    server, whose prefix cache knows them. With `prefix_bytes` the edge itself hashes so many first
+    server, whose prefix cache has them. With `prefix_bytes` the edge itself hashes so many first
     bytes of a body into `x-prompt-prefix`. Others go where the fewest requests are.
     """
 

@@ -20,7 +20,7 @@ _STOP_S = 10.0
 
 
 class EnvoyError(Exception):
-    """Envoy is not here, or does not start; the message says why."""
+    """Envoy is missing or does not start; the message says why."""
 
 
 def envoy_binary() -> Path:

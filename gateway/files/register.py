@@ -1,6 +1,6 @@
 """The register of files and vector stores: one SQLite database, shared by threads.
 
-A record of another tenant is as absent as one that never was.
+A record of another tenant is not found.
 """
 
 import json
@@ -256,5 +256,5 @@ class Register:
 
 
 def new_id(prefix: str) -> str:
-    """An id that nobody guesses, such as `vs_3f…`."""
+    """An id that can't be guessed, such as `vs_3f…`."""
     return f"{prefix}{'-' if prefix == 'file' else '_'}{secrets.token_hex(16)}"

@@ -1,1 +1,1 @@
-"""What may go in and out: redaction, rules for input, and records of who asked what."""
+"""What may go in and out: redaction, rules for input, and records of requests."""

@@ -106,7 +106,7 @@ def verify(path: Path, key: bytes) -> Verdict:
 
 def _fault(entry: dict[str, Any] | None, last: str, sequence: int, key: bytes) -> str:
     if entry is None:
-        return "is no record: cut short, or not written by the gateway"
+        return "is not a record: cut short, or not written by the gateway"
     claimed = {name: value for name, value in entry.items() if name != "hash"}
     if not hmac.compare_digest(_hash(claimed, key), str(entry["hash"])):
         return "is changed, or made with another key"

@@ -34,7 +34,7 @@ class Guards:
         return bool(self.policy.input or self.policy.output or self.rules or self.writes)
 
     def around(self, inner: Handler, count: Count) -> Handler:
-        """`inner` with the guards that are on; `count` is told of each redaction."""
+        """`inner` with the guards that are on; `count` is called for each redaction."""
         if self.policy.input or self.policy.output:
             inner = redacted(inner, self.policy, count)
         if self.rules:

@@ -33,7 +33,7 @@ class Record:
     """What happened to one call.
 
     `outcome` is ok, refused (4xx), failed (5xx) or cancelled. Hashes are keyed: equal texts have
-    equal ones, and nobody without the key can try texts out. Of token ids there is no hash.
+    equal ones, and without the key texts can't be tried out. Token ids have no hash.
     """
 
     time: str

@@ -27,7 +27,7 @@ EVERYBODY = "*"
 _PIECE_CHARACTERS = 16 * 1024
 
 Count = Callable[[str, str, int], None]
-"""Told how many were found of a direction (input or output) and a pattern's name."""
+"""Called with a count, its direction (input or output) and its pattern's name."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def hook_rule(place: str) -> Rule:
     except (ImportError, AttributeError) as error:
         raise RuleError(f"rule hook {place!r}: {error}") from error
     if not callable(found):
-        raise RuleError(f"rule hook {place!r} is no package.module:function")
+        raise RuleError(f"rule hook {place!r} is not package.module:function")
     return Rule(place, found)
 
 

@@ -52,7 +52,7 @@ def service(request: Request) -> Service:
 
 
 def caller(request: Request) -> Caller:
-    """Who asks; a middleware has found it out where there are keys."""
+    """The caller, as the middleware found it; `ANYBODY` without keys."""
     return getattr(request.state, "caller", ANYBODY)
 
 

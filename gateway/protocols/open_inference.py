@@ -117,10 +117,10 @@ async def generate_stream(request: Request, model: str, version: str = "") -> Re
 
 
 def _refuse_what_guards_miss(request: Request) -> None:
-    """Guards don't look into tensors. Keys that may pass by them have a route that says so."""
+    """Guards can't read tensors. A key may use these routes if it names them."""
     if service(request).guards.are_on and caller(request) == ANYBODY:
         raise Forbidden(
-            "Triton's own protocol passes by the guards that are on here; possible: the other "
+            "Triton's own protocol is not covered by the guards, which are on; possible: the other "
             "APIs, or a key with a route for it"
         )
 

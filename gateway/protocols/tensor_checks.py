@@ -89,7 +89,7 @@ def _check_values(field: str, datatype: str, values: list[Any]) -> None:
             raise BadRequest(f"{field}: rows and values are mixed", field=field)
         values = list(chain.from_iterable(values))
     if not _fit(datatype, values):
-        raise BadRequest(f"{field}: a value is no {datatype}, or out of its range", field=field)
+        raise BadRequest(f"{field}: a value is not {datatype}, or out of its range", field=field)
 
 
 def _fit(datatype: str, values: list[Any]) -> bool:

@@ -1,1 +1,1 @@
-"""Which model answers a call that leaves the choice to us, and who stands in when one fails."""
+"""Which model answers a call to `auto`, and which one follows when a model fails."""

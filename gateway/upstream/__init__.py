@@ -1,1 +1,1 @@
-"""Asks tritonserver: the only code of the gateway that knows its protocol."""
+"""Requests to tritonserver: the only code of the gateway with its protocol."""

@@ -23,7 +23,7 @@ STATE_TIMEOUT_S = 5.0
 """For what Triton answers without a model."""
 
 READ_BYTES = 64 * 2**10
-"""Beyond it a stream that nobody reads fills Triton's buffer, not ours."""
+"""Beyond it unread bytes of a stream wait in Triton, not here."""
 
 _KEPT = ("Content-Type", HEADER_LENGTH)
 _EVENT_END = b"\n\n"

@@ -15,9 +15,9 @@ from gateway.upstream.connection import Connection
 from gateway.upstream.statuses import RETRY_AFTER_S
 
 INDEX_AGE_S = 1.0
-"""How long the repository's index is taken for true."""
+"""How long a repository index is used before it is read again."""
 KNOWN_AGE_S = 10.0
-"""How long a request does not wait for a newer one: a model that went away answers for itself."""
+"""How long requests use an old index while a newer one is read."""
 
 
 @dataclass(frozen=True)

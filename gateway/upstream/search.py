@@ -69,7 +69,7 @@ def read_sources(columns: Mapping[str, Sequence[Any]]) -> Iterator[Source]:
 
 
 def in_collection(error: GatewayError) -> GatewayError:
-    """The error of an answer out of a collection; others' names stay unsaid."""
+    """The error of an answer out of a collection; without the names of other collections."""
     if not isinstance(error, NotFound):
         return error
     if NOTHING_FITS in str(error):

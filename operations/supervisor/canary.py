@@ -17,11 +17,11 @@ from operations.triton_api import Answer, TritonApi
 _SAMPLES = {DType.STRING: "canary", DType.BOOL: False, DType.INT32: 0}
 """INT32 are indexes; others get 1, which is a token id and its mask."""
 _VALUES = {"operation": "list"}
-"""Values for inputs that do not take any, by name."""
+"""Values for inputs that take certain ones only, by name."""
 _CHOSEN = {LLM.name: "text_input", TOKENIZER.name: "input_text"}
 """One of two inputs is needed, so neither is required."""
 _NO_COLLECTION = f"collection: there is no '{_SAMPLES[DType.STRING]}'"
-"""Who searches has looked for it, and so lives."""
+"""The error of a search that works: there is no such collection."""
 _EXECUTIONS = "nv_inference_exec_count"
 
 
@@ -46,8 +46,8 @@ class Canary:
 
     def fault(self, answer: Answer) -> str:
         """What is wrong with the model; nothing where a queue is full."""
-        lives = answer.is_busy or _NO_COLLECTION in answer.error
-        return "" if lives else answer.error
+        is_alive = answer.is_busy or _NO_COLLECTION in answer.error
+        return "" if is_alive else answer.error
 
     def progress(self, api: TritonApi) -> tuple[Sample, ...]:
         """Counters of finished work of the model, and of tokens of the one that it streams from.

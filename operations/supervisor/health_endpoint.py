@@ -1,4 +1,4 @@
-"""How the supervisor tells that it is well: probes over HTTP."""
+"""The supervisor's probes over HTTP."""
 
 import json
 import logging

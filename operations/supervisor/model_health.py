@@ -1,4 +1,4 @@
-"""What is known of one model, and what follows from it; no threads, no clock, no sockets."""
+"""The health of one model and what to do about it; no threads, no clock, no sockets."""
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -22,11 +22,11 @@ class Finding(NamedTuple):
 
 @dataclass
 class Backoff:
-    """Waits that double while what they stand before keeps happening."""
+    """Waits that double each time the same happens again."""
 
     settings: SupervisorSettings
     count: int = 0
-    """How often it happened without `stable_s` of peace in between."""
+    """How often it happened without `stable_s` in between."""
     _last_s: float = float("-inf")
 
     def next_s(self, now_s: float) -> float:
@@ -61,7 +61,7 @@ class ModelHealth:
     refusal: str = ""
     """Why the last reload failed."""
     recovered_s: float = float("-inf")
-    """When the last recovery ended: what was asked before says nothing after it."""
+    """When the last recovery ended: answers to earlier canaries don't count."""
     _failures: int = 0
     _bad_since_s: dict[int, float] = field(default_factory=dict)
 

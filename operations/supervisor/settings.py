@@ -1,4 +1,4 @@
-"""How patient the supervisor is."""
+"""Times and counts of the supervisor."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
-"""Watches the models of one running tritonserver, reloads plain ones, gives the server up for more.
+"""Watches the models of one running tritonserver; reloads plain ones, else wants a restart.
 
 A request to a plain model that died gets an error. A stream of a decoupled one gets nothing, not
-even an end (Triton 2.51), and its callers wait for ever: only the server's end ends that.
+even an end (Triton 2.51), and its callers wait until the server ends.
 """
 
 import contextlib
@@ -68,7 +68,7 @@ class Watch:
         return frozenset(model for model, health in self._health.items() if health.is_broken)
 
     def close(self) -> None:
-        """Let go; what is under way ends by itself."""
+        """Stop watching; what is under way ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def tick(self, now_s: float) -> None:
@@ -151,7 +151,7 @@ class Watch:
                 self._tried.discard(model)
 
     def _is_its_own(self, health: ModelHealth) -> bool:
-        """A model that calls one that is away, or was reloaded meanwhile, is not to blame."""
+        """A model that calls one that is away, or was reloaded meanwhile, is not at fault."""
         called = [self._health[model] for model in health.canary.calls]
         return all(not one.problem and one.recovered_s <= health.asked_s for one in called)
 
@@ -207,7 +207,7 @@ class Watch:
             self._kill(model)
 
     def _leave(self, health: ModelHealth, problem: str) -> None:
-        """Said once; its canary goes on."""
+        """Reported once; its canary goes on."""
         if not health.is_broken:
             said = f"{problem}, also after it was brought back; left as it is"
             self._journal.add(health.canary.model, Cause.FAILING, said)

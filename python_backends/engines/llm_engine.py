@@ -56,7 +56,7 @@ class EngineStats:
     """State of an engine now, and its work since it was loaded.
 
     `iterations` are the steps of the in-flight batch, `iteration_requests` the requests in it
-    summed over the steps. An engine that doesn't know the use of its KV cache gives NaN for
+    summed over the steps. An engine that doesn't report the use of its KV cache gives NaN for
     `kv_cache_used` (0 to 1) and leaves the counts at 0.
     """
 

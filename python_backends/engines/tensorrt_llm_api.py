@@ -39,7 +39,7 @@ _NEUTRAL_PENALTIES = {
     "frequency_penalty": 0.0,
 }
 _FULL_SAMPLER = "TRTLLMSampler"
-"""Only this sampler of 1.2 knows penalties and seeds per request. The default, TorchSampler, has
+"""Only this sampler of 1.2 supports penalties and seeds per request. The default, TorchSampler, has
 one random generator for all requests, and penalties since 1.3."""
 
 logger = logging.getLogger(__name__)

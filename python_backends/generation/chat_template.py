@@ -93,7 +93,7 @@ class ChatTemplate:
             return cls(source, tokens)
         except TemplateSyntaxError as error:
             raise ManifestError(
-                f"the chat template is no Jinja: line {error.lineno}: {error}"
+                f"the chat template is not valid Jinja: line {error.lineno}: {error}"
             ) from error
 
     def render(self, messages: Sequence[Message]) -> str:

@@ -21,7 +21,7 @@ class IncrementalDetokenizer:
     may span several tokens. So each step decodes a window of recent ids that starts before the
     last clean cut (a place where a character ends), and returns what the new ids add.
 
-    `decode` is the tokenizer's; it drops ids that it doesn't know. `vocabulary` is the number of
+    `decode` is the tokenizer's; it drops unknown ids. `vocabulary` is the number of
     ids. Ids beyond the vocabulary and its padding raise ValueError: they come from a broken engine.
     """
 

@@ -96,7 +96,7 @@ class Generation:
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether nobody waits for the rest: the deadline is over, or the client disconnected."""
+        """Whether the rest is unwanted: the deadline is over, or the client disconnected."""
         return not self.is_over and (self._deadline.is_over or self.stream.is_cancelled())
 
     def finish_at_once(self) -> None:

@@ -156,7 +156,7 @@ class LlmStage(StreamingStage):
         if max(ids) >= self._embeddings:
             token = self._tokenizer.id_to_token(max(ids))
             raise RequestError(
-                f"{name}: token '{token}' is number {max(ids)}, and this model knows only the "
+                f"{name}: token '{token}' is number {max(ids)}, and this model has only the "
                 f"first {self._embeddings} of its tokenizer"
             )
 
@@ -229,7 +229,7 @@ class LlmStage(StreamingStage):
         stream.send(last, final=True, outcome=None)
 
     def _poll(self) -> None:
-        """Cancel generations that nobody waits for, and report the engine's state."""
+        """Cancel abandoned generations, and report the engine's state."""
         while not self._closing:
             with self._lock:
                 self._lock.wait_for(lambda: self._active or self._is_busy or self._closing)

@@ -111,5 +111,5 @@ def _user_template(source: str) -> Any:
         return strict_template(source)
     except TemplateSyntaxError as error:
         raise ManifestError(
-            f"the prompt's user template is no Jinja: line {error.lineno}: {error}"
+            f"the prompt's user template is not valid Jinja: line {error.lineno}: {error}"
         ) from error

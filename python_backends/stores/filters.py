@@ -6,9 +6,9 @@
     {"year": {"$ne": 2020}}                           not equal
     {"$or": [{"language": "en"}, {"year": 2020}]}     any of several; $and: all of them
 
-The words are MongoDB's, which the clients of most vector stores speak. All conditions of an object
-must hold. A document without a field fits no condition on it. Beside the metadata there are the
-fields `document` (the id) and `title`.
+The operators are MongoDB's, as in most vector stores. All conditions of an object must hold. A
+document without a field fits no condition on it. Beside the metadata there are the fields
+`document` (the id) and `title`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The only code that knows Triton's Python backend and OpenTelemetry.
+"""The only code that uses Triton's Python backend and OpenTelemetry.
 
 adapter      `TritonPythonModel` from a stage
 stream       `Stream` over Triton's response sender

@@ -16,7 +16,7 @@ _PATH = re.compile(rf"`([\w.-]+(?:/[\w.-]+)+\.(?:{SUFFIXES}))`")
 _FENCE = re.compile(r"```.*?```", re.DOTALL)
 _NOTES = re.compile(
     r"\(facts:? (\d|clients|ecosystem|engines-cpu|reference-llm|server|tensorrt-llm|triton-on-cpu)"
-    r"|shared facts|(?<![\w/])design\.md"
+    r"|shared facts|facts/[a-z-]+\.md|(?<![\w/])design\.md"
 )
 
 HIDDEN_OR_BUILT = re.compile(r"\.|build$|__pycache__$|.*\.egg-info$")

@@ -54,7 +54,7 @@ def test_listens_there_alone(running: Supervisor) -> None:
 @pytest.mark.parametrize("ports", ["--free-ports", "--http-port=64001"])
 def test_an_address_of_another_machine_is_one_sentence(ports: str, capsys) -> None:
     assert cli.main(["serve", ports, "--address", "203.0.113.1"]) == 1  # RFC 5737: nobody has it
-    said = "203.0.113.1 is no address of this machine; 0.0.0.0 is every one\n"
+    said = "203.0.113.1 is not this machine's address; 0.0.0.0 is every one\n"
     assert capsys.readouterr().err == said
 
 

@@ -31,7 +31,9 @@ def test_the_address_is_asked_for_by_number(command: str, capsys) -> None:
     assert given.params["address"] == "0.0.0.0"
     for wrong in ("localhost", "::1", "10.0.0.256", ""):
         assert cli.main([command, "--address", wrong]) == 2
-        assert f"{wrong!r} is no IPv4 address; give one of this machine" in capsys.readouterr().err
+        assert (
+            f"{wrong!r} is not an IPv4 address; give one of this machine" in capsys.readouterr().err
+        )
 
 
 def command(tmp_path: Path, address: str) -> list[str]:

@@ -171,7 +171,7 @@ def test_what_the_template_writes_behind_an_answer():
 )
 def test_a_template_that_is_no_jinja_does_not_load(tmp_path, template, says):
     path = load(tmp_path / "engine", chat_template=template)
-    with pytest.raises(ManifestError, match=f"chat template is no Jinja: {says}"):
+    with pytest.raises(ManifestError, match=f"chat template is not valid Jinja: {says}"):
         ChatTemplate.load(EngineFolder(path, read_manifest(path)))
 
 

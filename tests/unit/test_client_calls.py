@@ -191,7 +191,7 @@ def test_a_calls_own_timeout_wins() -> None:
         (Code.UNAVAILABLE, "failed to connect to all addresses", ServerUnreachable),
         (Code.UNAVAILABLE, "Socket closed", ServerUnreachable),
         (Code.DEADLINE_EXCEEDED, "Deadline Exceeded", TimedOut),
-        (Code.CANCELLED, "timeout: 300000 us asked for, and they are over", TimedOut),
+        (Code.CANCELLED, "timeout: 300000 us asked for; this time has passed", TimedOut),
         (Code.CANCELLED, "Locally cancelled by application!", Cancelled),
         (Code.INTERNAL, "the model failed on this request", ServerFailed),
         (Code.UNKNOWN, "", ServerFailed),

@@ -78,8 +78,8 @@ def test_one_dead_server_of_two_may_have_its_half_tried_again():
     [
         ([], "give --gateway or --triton"),
         (["--gateway", "a:1", "--triton", "b:1"], "give --gateway or --triton"),
-        (["--gateway", "8000"], "'8000' is no HOST:PORT"),
-        (["--gateway", "a:99999"], "'a:99999' is no HOST:PORT"),
+        (["--gateway", "8000"], "'8000' is not HOST:PORT"),
+        (["--gateway", "a:99999"], "'a:99999' is not HOST:PORT"),
         (["--gateway", "a:1", "--admin", "0.0.0.0:9901"], "this page has no key"),
         (["--gateway", "a:1", "--key", __file__], "TLS needs --certificate and --key"),
         (["--gateway", "a:1", "--server-ca", __file__], "--server-ca and --server-name"),

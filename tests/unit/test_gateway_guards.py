@@ -220,7 +220,7 @@ def test_a_line_that_a_crash_cut_short_is_shown_and_the_chain_goes_on(log):
     audit.close()
     verdict = verify(log, b"key")
     assert [str(fault) for fault in verdict.faults] == [
-        "line 5: is no record: cut short, or not written by the gateway"
+        "line 5: is not a record: cut short, or not written by the gateway"
     ]
     assert verdict.lines == 6
 

@@ -13,7 +13,7 @@ from gateway.upstream.statuses import from_status, from_stream
         ("INVALID_ARG: stop_words[0]: 300 characters", BadRequest, "stop_words"),
         ("in ensemble 'rag', INVALID_ARG: question[0]: empty", BadRequest, "question"),
         ("UNAVAILABLE: 256 requests wait; try again later", Unavailable, ""),
-        ("CANCELLED: timeout: 5 us asked for, and they are over", DeadlinePassed, ""),
+        ("CANCELLED: timeout: 5 us asked for; this time has passed", DeadlinePassed, ""),
         ("INTERNAL: the model failed on this request", UpstreamFailed, ""),
         ("unexpected input 'x'", BadRequest, ""),
     ],

@@ -137,7 +137,7 @@ def test_fields_are_read_with_their_types(tmp_path, version):
         fields.read("absent", int)
     with pytest.raises(GgufError, match=r"field 'a\.list' is a list; possible: one int"):
         fields.read("a.list", int)
-    with pytest.raises(GgufError, match=r"field 'general\.name' is no list of str"):
+    with pytest.raises(GgufError, match=r"field 'general\.name' is not a list of str"):
         fields.read_list("general.name", str)
 
 

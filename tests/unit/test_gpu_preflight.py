@@ -162,7 +162,7 @@ def failing(error: Error):
         ({"nvmlInit": failing(LibraryNotFound())}, "libnvidia-ml.so.1 is missing"),
         ({"nvmlInit": failing(DriverNotLoaded())}, "installed but not loaded"),
         ({"nvmlInit": failing(Error("version mismatch"))}, "answer: version mismatch"),
-        ({"nvmlDeviceGetCount": lambda: 0}, "the NVIDIA driver knows no GPU"),
+        ({"nvmlDeviceGetCount": lambda: 0}, "the NVIDIA driver reports no GPU"),
         ({"nvmlDeviceGetName": failing(Error("lost"))}, "doesn't answer: lost"),
     ],
 )

@@ -233,7 +233,7 @@ def test_a_deadline_ends_the_generation(run, monkeypatch):
     assert not generation.stop_ids, "1.5 s are not over"
     now[0] = 1.6
     assert isinstance(ended(stream).error, Cancelled)
-    assert str(stream.error) == "timeout: 1500000 us asked for, and they are over"
+    assert str(stream.error) == "timeout: 1500000 us asked for; this time has passed"
 
 
 def test_a_failed_stop_request_is_repeated(run):

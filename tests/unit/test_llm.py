@@ -123,7 +123,7 @@ def test_a_token_that_the_model_has_no_embedding_for_is_refused(stage, engine, t
     with pytest.raises(RequestError) as caught:
         start(stage, text_input="Hi<|end|>")
     assert str(caught.value) == (
-        f"text_input: token '<|end|>' is number {end}, and this model knows only the first {end} "
+        f"text_input: token '<|end|>' is number {end}, and this model has only the first {end} "
         "of its tokenizer"
     )
 
@@ -218,7 +218,7 @@ def test_a_deadline_ends_a_request_that_waits_or_is_answered(stage, engine, monk
     now[0] = 1.6
     assert engine.was_cancelled.wait(WAIT_S)
     engine.give(0, reason="cancelled")
-    assert str(late.error) == "timeout: 1500000 us asked for, and they are over"
+    assert str(late.error) == "timeout: 1500000 us asked for; this time has passed"
     assert (late.outcome, set(engine.cancelled), patient.finals) == ("cancelled", {0}, 0)
 
 

@@ -68,14 +68,14 @@ def test_a_token_that_is_called_none_ends_nothing(folder):
 @pytest.mark.parametrize("text", ["version https://git-lfs.github.com/spec/v1\n", "{", "{}"])
 def test_a_damaged_tokenizer_is_named(folder, text):
     (folder / "tokenizer.json").write_text(text, encoding="utf-8")
-    with pytest.raises(BuildError, match=r"tokenizer\.json is no tokenizer, or damaged"):
+    with pytest.raises(BuildError, match=r"tokenizer\.json is not a tokenizer, or damaged"):
         read_tokenizer(Checkpoint(folder, ""))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "version https://git-lfs"])
 def test_a_damaged_table_is_named(folder, text):
     (folder / GENERATION).write_text(text, encoding="utf-8")
-    with pytest.raises(BuildError, match=r"generation_config\.json is no JSON"):
+    with pytest.raises(BuildError, match=r"generation_config\.json is not (a )?JSON"):
         eos_token_ids(checkpoint(folder, config__json={}))
 
 

@@ -45,7 +45,7 @@ LEFT_OUT = {
     "iter_stats_max_iterations": "the default is meant",
     "request_stats_max_iterations": "the default is meant",
     "participant_ids": "only without spawned processes",
-    "lora_prefetch_dir": "adapters come with requests; any text would be taken as a path (rule 4)",
+    "lora_prefetch_dir": "adapters come with requests; any text would be taken as a path",
     "medusa_choices": "no Medusa",
     "eagle_choices": "no Eagle",
     "gpu_weights_percent": "all weights lie on the GPU",

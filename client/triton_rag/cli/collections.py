@@ -1,4 +1,4 @@
-"""`collections`: what there is, what is in it, and away with it."""
+"""`collections`: lists, shows and deletes collections."""
 
 from __future__ import annotations
 

@@ -59,17 +59,19 @@ def collection_option(*, required: bool) -> Callable[[Command], Command]:
 
 
 question_options = together(
-    click.argument("question"), count("--num-sources", "Passages that the answer may use.")
+    click.argument("question"), count("--num-sources", "Passages to return, or to answer from.")
 )
 filter_option = click.option(
     "--filter",
     callback=_filter,
     metavar="JSON",
-    help='What documents of the collection must have: {"type": "pdf"}.',
+    help='Only documents with this metadata: {"type": "pdf"}.',
 )
 sampling_options = together(
     count("--max-tokens", "Most tokens to generate."),
-    click.option("--temperature", type=float, metavar="T", help="0 is not random at all."),
+    click.option(
+        "--temperature", type=float, metavar="T", help="0: greedy, always the likeliest token."
+    ),
     click.option("--seed", type=int, metavar="N", help="Equal seeds give equal texts."),
 )
 connection_options = together(

@@ -1,4 +1,4 @@
-"""Work that is done ahead of whoever takes it, in threads, in order and in bounds."""
+"""Results that are computed ahead of their reader: in threads, in order, a bounded number."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ R = TypeVar("R")
 def map_ahead(work: Callable[[T], R], items: Iterable[T], threads: int, ahead: int) -> Iterator[R]:
     """The results in the order of the items. At most `ahead` are made and not yet taken.
 
-    An error of `work` is raised where its result would be. What has not begun then, or when nobody
-    takes more, is not begun.
+    An error of `work` is raised where its result would be. What has not begun then, or when the
+    reader stops, is not begun.
     """
     waiting, begun = iter(items), deque[Future[R]]()
     pool = ThreadPoolExecutor(threads)

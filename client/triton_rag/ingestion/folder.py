@@ -43,7 +43,7 @@ class Folder:
     files: tuple[File, ...]
     skipped: tuple[Skipped, ...] = ()
     unlisted: tuple[str, ...] = ()
-    """Folders that could not be listed: nobody knows what is gone from them."""
+    """Folders that could not be listed: what is gone from them is not known."""
 
     def knows(self, name: str) -> bool:
         """Whether a file of this name would have been found or skipped if it were there."""

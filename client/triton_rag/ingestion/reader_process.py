@@ -1,4 +1,4 @@
-"""A process that reads files: what is slow, grows or dies in a file's reader stays in here.
+"""A process that reads files: a reader that hangs, grows or crashes harms nothing else.
 
 A process of our own protocol, not of `multiprocessing`, which would run the caller's program again
 or copy the locks of gRPC's threads.

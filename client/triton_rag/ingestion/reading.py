@@ -82,7 +82,7 @@ def _read(task: Task) -> Reading:
 
 
 def _read_whole(path: Path) -> bytes:
-    """The bytes of a file that nobody writes to meanwhile; raises `Unreadable` else."""
+    """The bytes of a file; raises `Unreadable` if it changes meanwhile."""
     before = path.stat()
     data = path.read_bytes()
     after = path.stat()

@@ -1,7 +1,7 @@
 """Stand-ins of TensorRT-LLM 1.2's programs: their parsers and checks are real, their work is not.
 
-Flags, types, choices and defaults are those of facts/tensorrt-llm.md 4.1 and 4.2 and of the files
-that builders/tensorrt_llm/build_commands.py names. `bin/` goes on PATH, `examples/` in place of
+Flags, types, choices and defaults are those of the files that
+builders/tensorrt_llm/build_commands.py names. `bin/` goes on PATH, `examples/` in place of
 /app/examples. Each call appends a line to the file that TRTLLM_STAND_IN_LOG names, and writes the
 files that the real program would, with a text in place of weights.
 """

@@ -1,4 +1,4 @@
-"""What a parsed `config.pbtxt` is made of: every field and value knows where it stands."""
+"""What a parsed `config.pbtxt` is made of: fields and values, each with its place in the file."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 class Message:
     """The fields of a message as they were written, in order.
 
-    Who asks for a field that a fault keeps from being known gets `Doubtful`.
+    Reading a field that a fault hides raises `Doubtful`.
     """
 
     __slots__ = ("_damage", "_nodes", "at", "type")

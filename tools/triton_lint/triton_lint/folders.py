@@ -12,7 +12,7 @@ from triton_lint.reading import exists, is_folder
 
 CONFIG = "config.pbtxt"
 NO_VERSIONS = ("configs", "warmup", "initial_state")
-"""Folders of a model that Triton knows not to be versions."""
+"""Folders of a model that Triton does not take for versions."""
 
 MAX_VERSION = 2**63 - 1
 _PLACEHOLDER = re.compile(r"\.git.*|\.keep|\.tmp|README.*|.*\.(dvc|md|txt|sh|url|lfs)")

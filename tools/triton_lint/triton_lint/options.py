@@ -1,4 +1,4 @@
-"""What the linter is told about the server that will load the repository."""
+"""The server that will load the repository, as the options describe it."""
 
 from dataclasses import dataclass
 

@@ -87,7 +87,7 @@ def _find(words: str, text: str, start: int) -> int:
 
 
 def _remarks(pages: list[str]) -> Iterator[str]:
-    """Which pages have no text. Consecutive ones are told as one range."""
+    """Which pages have no text. Consecutive ones are named as one range."""
     blank = [number for number, page in enumerate(pages, start=1) if not page.strip()]
     ranges: list[list[int]] = []
     for number in blank:

@@ -1,6 +1,6 @@
 """Answers as NVIDIA's C++ `tensorrtllm` backend would; its "model" says the prompt backwards.
 
-What it imitates, and where that was read: facts/tensorrt-llm.md 2.1, and NVIDIA/TensorRT-LLM
+What it imitates was read in NVIDIA/TensorRT-LLM,
 triton_backend/inflight_batcher_llm/src/model_instance_state.cc (c8c6df08): batch 1, output_ids
 [1, beams, tokens], the ids of a response only, an empty final response to a stop request, errors
 together with the final flag. The end token is not part of the output, a stop word is.
