@@ -21,6 +21,7 @@ from triton_rag.ingestion.reader_process import ReaderProcess
 from triton_rag.ingestion.readers import SUFFIXES
 from triton_rag.ingestion.reading import NotRead, ReadFile, Task
 
+from gateway.errors import Unavailable
 from gateway.files.records import StoreFile
 from gateway.files.register import Register
 from gateway.files.uploads import Uploads
@@ -61,7 +62,7 @@ class Indexing:
                     self._is_closed.wait(AGAIN_S)
 
     def _is_done(self, wanted: StoreFile) -> bool:
-        """False where the models' server is away: the file waits on."""
+        """False where the models' server or the register is away: the file waits on."""
         try:
             error = self._index(wanted)
         except (Overloaded, ServerUnreachable) as away:
@@ -72,7 +73,11 @@ class Indexing:
         except Exception:  # the thread must outlive every file
             LOG.exception("file %s failed", wanted.file_id)
             error = "internal error; the gateway's log says more"
-        if not self._register.finish(wanted, "failed" if error else "completed", error):
+        try:
+            is_finished = self._register.finish(wanted, "failed" if error else "completed", error)
+        except Unavailable:  # such as on a full disk: it is done again
+            return False
+        if not is_finished:
             self._forget(wanted)
         return True
 

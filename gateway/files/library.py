@@ -57,10 +57,13 @@ class Library:
         file_id, plain = new_id("file"), plain_name(name)
         try:
             size_bytes = self._uploads.keep(file_id, plain, content)
-            return self.register.add_file(tenant, file_id, plain, purpose, size_bytes)
         except OSError as error:
-            self._uploads.remove(file_id)
             raise Unavailable(f"file: can't be kept: {error.strerror}") from None
+        try:
+            return self.register.add_file(tenant, file_id, plain, purpose, size_bytes)
+        except Unavailable:
+            self._uploads.remove(file_id)
+            raise
 
     def content(self, tenant: str, file_id: str) -> Path:
         return self._uploads.path(self.register.file(tenant, file_id).id)

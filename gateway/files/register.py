@@ -4,6 +4,7 @@ A record of another tenant is not found.
 """
 
 import json
+import logging
 import secrets
 import sqlite3
 import threading
@@ -14,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from gateway.errors import NotFound
+from gateway.errors import NotFound, Unavailable
 from gateway.files.records import File, Page, Status, StoreFile, Value, VectorStore
+
+LOG = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -81,7 +84,8 @@ _STORE_FILES = _Kind(
 
 
 class Register:
-    """The database in `folder`; its methods take milliseconds at most."""
+    """The database in `folder`; its methods take milliseconds at most, and raise `Unavailable`
+    where it can't be written, such as on a full disk; nothing has changed then."""
 
     def __init__(self, folder: Path) -> None:
         self._lock = threading.Lock()
@@ -218,8 +222,12 @@ class Register:
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._database:
-            yield self._database
+        try:
+            with self._lock, self._database:
+                yield self._database
+        except sqlite3.OperationalError as error:
+            LOG.exception("the register of files")
+            raise Unavailable(f"files: their register can't be written: {error}") from error
 
     def _change(self, statement: str, values: Sequence[Any]) -> int:
         with self._changing() as database:

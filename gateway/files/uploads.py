@@ -8,6 +8,8 @@ from typing import BinaryIO
 from gateway.errors import BadRequest, NotFound
 
 _LONGEST_NAME = 255
+_PART = ".part"
+"""What the name of a file ends with while it is written."""
 
 
 class Uploads:
@@ -16,14 +18,22 @@ class Uploads:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        for part in folder.glob(f"*{_PART}"):  # of a gateway that was killed
+            part.unlink()
 
     def keep(self, file_id: str, name: str, content: BinaryIO) -> int:
-        """Writes a file; its size in bytes. Nothing of it is there until it is whole."""
-        self._name(file_id).write_text(name, encoding="utf-8")
-        part = self.path(file_id).with_suffix(".part")
-        with part.open("wb") as written:
-            shutil.copyfileobj(content, written)
-        part.replace(self.path(file_id))
+        """Writes a file; its size in bytes. Nothing of it is there until it is whole, and nothing
+        stays where it can't be written."""
+        part = self.path(file_id).with_suffix(_PART)
+        try:
+            self._name(file_id).write_text(name, encoding="utf-8")
+            with part.open("wb") as written:
+                shutil.copyfileobj(content, written)
+            part.replace(self.path(file_id))
+        except OSError:
+            part.unlink(missing_ok=True)
+            self.remove(file_id)
+            raise
         return self.path(file_id).stat().st_size
 
     def path(self, file_id: str) -> Path:

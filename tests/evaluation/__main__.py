@@ -1,43 +1,74 @@
-"""`python -m tests.evaluation`: the shipped questions against a server, into docs/evaluation.md."""
+"""`python -m tests.evaluation`: the shipped questions against a server, into docs/evaluation.md, or
+with `--collection` into docs/evaluation-collection.md."""
 
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from triton_rag import Client
-from triton_rag.cli.evaluation import by_split, measure
-from triton_rag.evaluation.figures import figures
+from triton_rag import Client, ingest
+from triton_rag.cli.evaluation import by_split, measure, measure_collection
+from triton_rag.evaluation.figures import COLLECTION_ORDERS, ORDERS, Figures, figures
+from triton_rag.evaluation.outcomes import Outcome
 
 from builders.repository import engine_link
 from builders.spec import ROOT, load_sku
+from ensembles.collections import STORE_VARIABLE
 from ensembles.manifest import read_manifest
 from operations.ports import free_ports
 from operations.server import TritonServer
 from tests.bench.machine import describe
+from tests.evaluation.collection_page import page as collection_page
 from tests.evaluation.page import page
 
 HERE = Path(__file__).parent
+QUESTIONS, DOCUMENTS = HERE / "questions.jsonl", HERE / "documents"
 LOG = ROOT / "build" / "evaluation" / "tritonserver.log"
 PAGE = ROOT / "docs" / "evaluation.md"
+COLLECTION_PAGE = ROOT / "docs" / "evaluation-collection.md"
+NAME = "evaluation"
 ROLES = ("embedder", "reranker", "llm")
 
 
 @click.command()
-def main() -> None:
+@click.option("--collection", "is_collection", is_flag=True, help="Over a collection of all.")
+def main(is_collection: bool) -> None:
     """Ask all questions of tests/evaluation on the models of model_repository/ (minutes)."""
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with (
-        TritonServer(load_sku("cpu"), free_ports(), LOG) as server,
-        Client(f"127.0.0.1:{server.ports.grpc}", timeout_s=300) as client,
+        tempfile.TemporaryDirectory() as folder,
+        TritonServer(load_sku("cpu"), free_ports(), LOG, variables={STORE_VARIABLE: folder}) as up,
+        Client(f"127.0.0.1:{up.ports.grpc}", timeout_s=300) as client,
     ):
-        outcomes = measure(client, HERE / "questions.jsonl", HERE / "documents")
+        if is_collection:
+            report = ingest(client, DOCUMENTS, NAME)
+            outcomes = _answered(measure_collection(client, QUESTIONS, NAME))
+            text = collection_page(_splits(outcomes, COLLECTION_ORDERS), report, *_served())
+        else:
+            outcomes = _answered(measure(client, QUESTIONS, DOCUMENTS))
+            text = page(_splits(outcomes, ORDERS), *_served())
+    written = COLLECTION_PAGE if is_collection else PAGE
+    written.write_text(text, encoding="utf-8")
+    click.echo(f"written: {written.relative_to(ROOT)}")
+
+
+def _answered(outcomes: list[Outcome]) -> list[Outcome]:
+    """Raises `ClickException` where a call failed."""
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         click.echo(f"{outcome.question.id}: {outcome.error}", err=True)
     if failed:
         raise click.ClickException(f"{len(failed)} of {len(outcomes)} failed; no page is written")
-    splits = {name: figures(part) for name, part in by_split(outcomes).items()}
-    PAGE.write_text(page(splits, _models(), describe()), encoding="utf-8")
-    click.echo(f"written: {PAGE.relative_to(ROOT)}")
+    return outcomes
+
+
+def _splits(outcomes: list[Outcome], orders: Mapping[str, str]) -> dict[str, Figures]:
+    return {name: figures(part, orders) for name, part in by_split(outcomes).items()}
+
+
+def _served() -> tuple[dict[str, str], str]:
+    """The models and the machine."""
+    return _models(), describe()
 
 
 def _models() -> dict[str, str]:

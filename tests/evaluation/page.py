@@ -55,14 +55,20 @@ def page(splits: Mapping[str, Figures], models: Mapping[str, str], machine: str)
     whole = splits["all"]
     return PAGE.format(
         count=whole.answerable + whole.unanswerable,
-        models="\n".join(f"| {role} | {name} |" for role, name in models.items()),
+        models=model_rows(models),
         machine=machine,
-        retrieval=_markdown(retrieval),
-        answers=_markdown(answers),
-        times=_markdown(times),
+        retrieval=markdown(retrieval),
+        answers=markdown(answers),
+        times=markdown(times),
     )
 
 
-def _markdown(rows: Rows) -> str:
+def model_rows(models: Mapping[str, str]) -> str:
+    """Lines of a table of Markdown."""
+    return "\n".join(f"| {role} | {name} |" for role, name in models.items())
+
+
+def markdown(rows: Rows) -> str:
+    """A table of Markdown."""
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

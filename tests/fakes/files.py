@@ -17,6 +17,11 @@ _RELATIONS = (
     '<Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/'
     'relationships/officeDocument" Target="word/document.xml"/></Relationships>'
 )
+_FOOTNOTES = (
+    '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+    '<Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/'
+    'relationships/footnotes" Target="footnotes.xml"/></Relationships>'
+)
 _ENCRYPTED = (
     f"<< /Filter /Standard /V 1 /R 2 /P -4 /O <{'11' * 32}> /U <{'22' * 32}> >>",
     "/Encrypt {} 0 R /ID [<00> <00>]",
@@ -87,9 +92,15 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
 
 
-def docx(paragraphs: Sequence[tuple[str, str]], table: Sequence[Sequence[str]] = ()) -> bytes:
-    """A Word document: paragraphs with their style ("" for none), and a table behind them."""
-    body = "".join(_paragraph(style, text) for style, text in paragraphs)
+def docx(
+    paragraphs: Sequence[tuple[str, str]],
+    table: Sequence[Sequence[str]] = (),
+    body: str = "",
+    footnotes: Mapping[int, str] | None = None,
+) -> bytes:
+    """A Word document: XML of its body, paragraphs with their style ("" for none), and a table;
+    footnotes by id."""
+    body += "".join(_paragraph(style, text) for style, text in paragraphs)
     rows = "".join(
         "<w:tr>" + "".join(f"<w:tc>{_paragraph('', cell)}</w:tc>" for cell in row) + "</w:tr>"
         for row in table
@@ -100,8 +111,20 @@ def docx(paragraphs: Sequence[tuple[str, str]], table: Sequence[Sequence[str]] =
             "[Content_Types].xml": _TYPES.encode(),
             "_rels/.rels": _RELATIONS.encode(),
             "word/document.xml": f"<w:document {_W}><w:body>{body}</w:body></w:document>".encode(),
+            **(_footnotes(footnotes) if footnotes else {}),
         }
     )
+
+
+def _footnotes(texts: Mapping[int, str]) -> dict[str, bytes]:
+    notes = "".join(
+        f'<w:footnote w:id="{number}">{_paragraph("", text)}</w:footnote>'
+        for number, text in texts.items()
+    )
+    return {
+        "word/_rels/document.xml.rels": _FOOTNOTES.encode(),
+        "word/footnotes.xml": f"<w:footnotes {_W}>{notes}</w:footnotes>".encode(),
+    }
 
 
 def zipped(entries: Mapping[str, bytes]) -> bytes:

@@ -11,7 +11,7 @@ from triton_rag.cli import main
 from triton_rag.cli.documents import DocumentsError
 from triton_rag.cli.evaluation import by_split, measure
 from triton_rag.cli.evaluation_tables import tables
-from triton_rag.evaluation.corpora import RequestDocuments
+from triton_rag.evaluation.corpora import Rankings, RequestDocuments
 from triton_rag.evaluation.figures import figures, mean, percentile, share, wilson
 from triton_rag.evaluation.outcomes import Outcome, ask_question, judged, rank, refuses
 from triton_rag.evaluation.questions import Question, QuestionsError, check, read_questions
@@ -98,9 +98,10 @@ def test_ranks_in_each_order() -> None:
     right = source(RIGHT.text, similarity=0.9, relevance=-1.0, name="r")
     other = source("Else.", similarity=0.1, relevance=3.0, name="o")
     third = source("More.", similarity=0.2, relevance=1.0, name="t")
-    found = judged(TALL, document_of, [other, right, third], ["t", "x", "o", "r"], answer("?"), 1.0)
+    rankings = Rankings(fused=["t", "x", "o", "r"], by_words=["o", "r", "x", "t"])
+    found = judged(TALL, document_of, [other, right, third], rankings, answer("?"), 1.0)
     assert (found.served_rank, found.similarity_rank, found.relevance_rank) == (2, 1, 3)
-    assert found.fused_rank == 3
+    assert (found.fused_rank, found.words_rank) == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_ranks_in_each_order() -> None:
     ],
 )
 def test_answers(given: Answer, is_right: bool, is_cited_right: bool, is_refused: bool) -> None:
-    found = judged(TALL, document_of, [RIGHT], [], given, 1.0)
+    found = judged(TALL, document_of, [RIGHT], Rankings(), given, 1.0)
     assert found.is_right == is_right
     assert found.is_cited_right == is_cited_right
     assert found.is_refused == is_refused
@@ -124,9 +125,9 @@ def test_answers(given: Answer, is_right: bool, is_cited_right: bool, is_refused
 def test_a_citation_is_no_answer() -> None:
     first = Question("c", "Which?", "tower.md", ("1",), "The 1.")
     assert not judged(
-        first, document_of, [], [], answer("It is none [1].", citations=(1,)), 1.0
+        first, document_of, [], Rankings(), answer("It is none [1].", citations=(1,)), 1.0
     ).is_right
-    assert judged(first, document_of, [], [], answer("It is 1 [2]."), 1.0).is_right
+    assert judged(first, document_of, [], Rankings(), answer("It is 1 [2]."), 1.0).is_right
 
 
 def test_refusals_of_ones_own_model() -> None:

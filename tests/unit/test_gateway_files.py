@@ -1,5 +1,8 @@
 """The register of files: whose they are, pages, and what happens while a file is being read."""
 
+import contextlib
+import io
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,11 +10,11 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.errors import BadRequest, NotFound
+from gateway.errors import BadRequest, NotFound, Unavailable
 from gateway.files.records import Page
 from gateway.files.register import Register
 from gateway.files.search_filter import collection_filter
-from gateway.files.uploads import plain_name
+from gateway.files.uploads import Uploads, plain_name
 
 
 @pytest.fixture
@@ -89,6 +92,39 @@ def test_what_is_written_is_there_after_a_restart(tmp_path: Path) -> None:
     assert waiting is not None
     assert waiting.attributes == {"is_new": True}
     after.close()
+
+
+@contextlib.contextmanager
+def small_disk() -> Iterator[None]:
+    """No file gets larger than 64 KiB, as on a disk without room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_without_room_leaves_nothing_and_is_taken_later(tmp_path: Path) -> None:
+    uploads, content = Uploads(tmp_path / "up"), bytes(2**20)
+    with small_disk(), pytest.raises(OSError, match="File too large"):
+        uploads.keep("file-a", "a.txt", io.BytesIO(content))
+    assert list((tmp_path / "up").iterdir()) == []
+    assert uploads.keep("file-a", "a.txt", io.BytesIO(content)) == 2**20
+    (tmp_path / "up" / "file-b.part").write_bytes(content)
+    Uploads(tmp_path / "up")  # of a gateway that was killed
+    assert uploads.name("file-a") == "a.txt"
+    assert not (tmp_path / "up" / "file-b.part").exists()
+
+
+def test_a_register_without_room_says_so_and_keeps_what_it_had(register: Register) -> None:
+    store = register.add_store("a", "s", {})
+    (mine,) = add(register, "x")
+    large = {"text": "x" * 2**18}
+    with small_disk(), pytest.raises(Unavailable, match="register can't be written"):
+        register.attach(store.id, mine, large)
+    assert register.waiting() is None
+    assert register.attach(store.id, mine, large).status == "in_progress"
 
 
 @pytest.mark.parametrize(

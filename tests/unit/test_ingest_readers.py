@@ -132,6 +132,28 @@ def test_a_word_document() -> None:
     assert found.sections[-1].headings[-2:] == ("Times", "Sunday")
 
 
+def test_what_word_keeps_elsewhere_stands_where_it_belongs() -> None:
+    """Notes behind what they are about, a table inside a cell in its row, changes as accepted."""
+    inside = f"<w:tbl><w:tr>{cell('cold')}{cell('3 bar')}</w:tr></w:tbl>"
+    body = (
+        "<w:p><w:r><w:t>The mo\u00adtor takes </w:t></w:r>"
+        "<w:del><w:r><w:delText>12</w:delText></w:r></w:del><w:ins><w:r><w:t>24</w:t></w:r></w:ins>"
+        '<w:r><w:t> V</w:t></w:r><w:r><w:footnoteReference w:id="2"/></w:r></w:p>'
+        f"<w:tbl><w:tr>{cell('Pump')}{cell('4 bar')}</w:tr><w:tr>{cell('Hose')}"
+        f"{cell('5 bar', inside)}</w:tr></w:tbl>"
+    )
+    data = docx([], body=body, footnotes={2: "Or 48 V."})
+    assert read("motor.docx", data).text.split("\n\n") == [
+        "The motor takes 24 V[1]",
+        "[1] Or 48 V.",
+        "Pump | 4 bar\nHose | 5 bar cold 3 bar",
+    ]
+
+
+def cell(text: str, inside: str = "") -> str:
+    return f"<w:tc><w:p><w:r><w:t>{text}</w:t></w:r></w:p>{inside}</w:tc>"
+
+
 def test_word_documents_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused("a.docx", b"no zip") == "not a Word document, or a damaged one"
     assert refused("a.docx", zipped({"a": b"b"})) == "not a Word document, or a damaged one"
@@ -160,6 +182,19 @@ def test_a_pdf_has_pages_and_its_bookmarks_as_headings() -> None:
         (2, ("Times",)),
         (2, ("Prices",)),
     ]
+
+
+def test_headers_footers_and_page_numbers_are_left_out() -> None:
+    """Numbers that don't count the pages are of the text."""
+    pages = [f"Ferries {n + 5}\nDeck {n * n} is red.\n{40 - n}\n- {n + 5} -" for n in range(4)]
+    found = read("ferry.pdf", pdf(pages))
+    assert found.text.split("\n") == [
+        *("Ferries 5", "Deck 0 is red.", "40", "Deck 1 is red.", "39"),
+        *("Deck 4 is red.", "38", "Deck 9 is red.", "37"),
+    ]
+    assert [section.page for section in found.sections] == [1, 2, 3, 4]
+    two = pdf([f"Header {page}\nText.\n{page}" for page in (1, 2)])
+    assert read("two.pdf", two).text == "Header 1\nText.\n1\nHeader 2\nText.\n2"
 
 
 def test_scanned_pages_are_said() -> None:

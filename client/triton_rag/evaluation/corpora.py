@@ -6,14 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from triton_rag.arguments import text_tensor
 from triton_rag.calls import Call
 from triton_rag.client import Client
 from triton_rag.results import Answer, Source
-from triton_rag.wire import Tensor, make_request
+from triton_rag.wire import Response, Tensor, make_request
 
 ALL_CANDIDATES = 1000
 """Asked for as the number of sources: there are fewer candidates, and all are returned."""
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """Ids of candidates, best first."""
+
+    fused: Sequence[str] = ()
+    """By similarity and words."""
+    by_words: Sequence[str] = ()
 
 
 class Corpus(Protocol):
@@ -22,8 +33,8 @@ class Corpus(Protocol):
     def search(self, question: str) -> list[Source]:
         """All candidates, in the order in which they are served."""
 
-    def fused(self, question: str) -> list[str] | None:
-        """Ids of the candidates before they are reranked, best first; None where no call tells."""
+    def rankings(self, question: str) -> Rankings:
+        """The candidates before they are reranked; empty where no call tells."""
 
     def ask(self, question: str) -> Answer: ...
 
@@ -42,8 +53,8 @@ class RequestDocuments:
     def search(self, question: str) -> list[Source]:
         return self.client.retrieve(question, self.texts, num_sources=ALL_CANDIDATES)
 
-    def fused(self, question: str) -> None:
-        return None
+    def rankings(self, question: str) -> Rankings:
+        return Rankings()
 
     def ask(self, question: str) -> Answer:
         return self.client.ask(question, self.texts)
@@ -62,7 +73,7 @@ class StoredCollection:
     def search(self, question: str) -> list[Source]:
         return self.client.search(question, self.name, num_sources=ALL_CANDIDATES)
 
-    def fused(self, question: str) -> list[str]:
+    def rankings(self, question: str) -> Rankings:
         embedding = self.client.embed([question], input_type="query")
         tensors = (
             text_tensor("query", question),
@@ -70,11 +81,17 @@ class StoredCollection:
             text_tensor("collection", self.name),
         )
         request = make_request("vector_search", tensors)
-        call = Call((request,), lambda found: found[0].texts("candidate_id"))
-        return self.client._run(call, None, None)
+        return self.client._run(Call((request,), lambda found: _rankings(found[0])), None, None)
 
     def ask(self, question: str) -> Answer:
         return self.client.ask(question, collection=self.name)
 
     def document(self, source: Source) -> str:
         return str(source.metadata["document"])
+
+
+def _rankings(found: Response) -> Rankings:
+    """Those of an answer of `vector_search`."""
+    fused, scores = found.texts("candidate_id"), found.array("candidate_words")
+    by_words = np.argsort(-scores, kind="stable")
+    return Rankings(fused, [fused[place] for place in by_words])

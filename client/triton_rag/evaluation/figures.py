@@ -17,8 +17,14 @@ ORDERS = {
     "by relevance": "relevance_rank",
 }
 """Orders of the same passages, and where their ranks stand in an outcome."""
-COLLECTION_ORDERS = {**ORDERS, "fused": "fused_rank"}
-"""Those of a search in a collection: also by similarity and words together, before the reranker."""
+COLLECTION_ORDERS = {
+    "by similarity": "similarity_rank",
+    "by words": "words_rank",
+    "fused": "fused_rank",
+    "by relevance": "relevance_rank",
+    "as served": "served_rank",
+}
+"""Those of a search in a collection, a row for each stage; similarity and words are `fused`."""
 
 
 @dataclass(frozen=True)

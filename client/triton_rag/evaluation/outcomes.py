@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from triton_rag.errors import TritonRagError
-from triton_rag.evaluation.corpora import Corpus
+from triton_rag.evaluation.corpora import Corpus, Rankings
 from triton_rag.evaluation.questions import Question
 from triton_rag.evaluation.text import holds, normalized, share_of_words
 from triton_rag.results import Answer, Source
@@ -41,6 +41,8 @@ class Outcome:
     """Among the same passages, in the order of the reranker's score."""
     fused_rank: int | None = None
     """Among the same passages, in the order of similarity and words; only of a collection."""
+    words_rank: int | None = None
+    """Among the same passages, in the order of the words alone (BM25); only of a collection."""
     is_right: bool = False
     is_cited_right: bool = False
     """The first citation names a source that tells the answer."""
@@ -56,26 +58,25 @@ def ask_question(corpus: Corpus, question: Question, refusals: Sequence[str] = R
     """Search for a question's passages and answer it; an error of the server is part of that."""
     try:
         found = corpus.search(question.question)
-        fused = corpus.fused(question.question) or []
+        rankings = corpus.rankings(question.question)
         start_s = time.monotonic()
         answer = corpus.ask(question.question)
     except TritonRagError as error:
         return Outcome(question, error=f"{type(error).__name__}: {error}")
     seconds = time.monotonic() - start_s
-    return judged(question, corpus.document, found, fused, answer, seconds, refusals)
+    return judged(question, corpus.document, found, rankings, answer, seconds, refusals)
 
 
 def judged(
     question: Question,
     document: DocumentOf,
     found: Sequence[Source],
-    fused: Sequence[str],
+    rankings: Rankings,
     answer: Answer,
     seconds: float,
     refusals: Sequence[str] = REFUSALS,
 ) -> Outcome:
-    """The outcome of a search, with the ids of its passages before they were reranked, and an
-    answer."""
+    """The outcome of a search, with its passages before they were reranked, and an answer."""
     is_refused = refuses(answer, refusals)
     is_right = (
         question.is_answerable
@@ -89,7 +90,8 @@ def judged(
         rank(question, document, found),
         rank(question, document, sorted(found, key=lambda source: -source.similarity)),
         rank(question, document, sorted(found, key=lambda source: -source.relevance)),
-        rank(question, document, [by_id[each] for each in fused if each in by_id]),
+        rank(question, document, [by_id[one] for one in rankings.fused if one in by_id]),
+        rank(question, document, [by_id[one] for one in rankings.by_words if one in by_id]),
         is_right=is_right,
         is_cited_right=is_right and any(tells(question, document, source) for source in cited),
         is_refused=is_refused,

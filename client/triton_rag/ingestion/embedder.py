@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from triton_rag.client import Client
 from triton_rag.errors import Overloaded, ServerUnreachable
 
+LOG = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _LONGEST = "max_passage_tokens"
@@ -22,18 +25,22 @@ MOST_KNOWN = 1_000_000
 """Words whose counts are kept; then all are forgotten, which costs time and nothing else."""
 RETRY_S = 60.0
 """How long a server may be away: it restarts in less."""
-_FIRST_PAUSE_S = 0.2
+_FIRST_PAUSE_S, _TOLD_PAUSE_S = 0.2, 1.5
+"""The first pause, and the one from which on the waiting is said."""
 
 
 def patiently(call: Callable[[], T], retry_s: float = RETRY_S) -> T:
     """The result of a call that is repeated while the server is away or has no room."""
-    end_s, pause_s = time.monotonic() + retry_s, _FIRST_PAUSE_S
+    end_s, pause_s, is_told = time.monotonic() + retry_s, _FIRST_PAUSE_S, False
     while True:
         try:
             return call()
-        except (Overloaded, ServerUnreachable):
+        except (Overloaded, ServerUnreachable) as error:
             if time.monotonic() + pause_s > end_s:
                 raise
+            if pause_s >= _TOLD_PAUSE_S and not is_told:
+                is_told = True
+                LOG.warning("waiting up to %.0f s: %s", end_s - time.monotonic(), error)
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, 5.0)
 

@@ -21,7 +21,7 @@ from triton_rag.ingestion.reading import NotRead, ReadFile, Task, Unchanged
 from triton_rag.ingestion.report import IngestReport
 from triton_rag.ingestion.target import Target
 
-RECIPE = "1"
+RECIPE = "2"
 """Changes whenever the readers or the cuts do, so that the next run reads every file again."""
 WRITES_AHEAD = 2
 

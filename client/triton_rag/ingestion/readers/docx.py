@@ -1,4 +1,4 @@
-"""Word documents (.docx): headings, paragraphs, lists and tables; no headers and footers."""
+"""Word documents (.docx): headings, paragraphs, lists, tables, notes; no headers and footers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import lxml.html
 import mammoth
 
 from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
-from triton_rag.ingestion.readers.tree import add_blocks
+from triton_rag.ingestion.readers.tree import Element, add_blocks
 
 MAX_UNPACKED_BYTES = 256 * 2**20
 """What may be inside; a small file that holds more is made to fill the memory."""
 _OLE = b"\xd0\xcf\x11\xe0"
 """How old Word files and encrypted new ones begin."""
+_NOTE_MARKS = ".//a[starts-with(@id, 'footnote-ref-') or starts-with(@id, 'endnote-ref-')]"
+_BACK = "↑"
 _STYLES = "p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => p:fresh"
 
 
@@ -32,8 +34,22 @@ def read(data: bytes) -> FileText:
         raise Unreadable("not a Word document, or a damaged one") from error
     blocks = Blocks()
     if html.strip():
-        add_blocks(lxml.html.fragment_fromstring(html, create_parent="div"), blocks)
+        body = lxml.html.fragment_fromstring(html, create_parent="div")
+        _put_notes(body)
+        add_blocks(body, blocks)
     return blocks.file_text()
+
+
+def _put_notes(body: Element) -> None:
+    """Footnotes and endnotes, which Mammoth puts at the end, follow what they are about."""
+    for mark in reversed(body.xpath(_NOTE_MARKS)):
+        for note in body.xpath(".//li[@id = $id]", id=mark.get("href", "").removeprefix("#")):
+            words = note.text_content().replace(_BACK, "").strip()
+            placed = lxml.html.Element("p")
+            placed.text = f"{mark.text_content()} {words}"
+            block = next(e for e in mark.iterancestors() if e.getparent() is body)
+            block.addnext(placed)
+            note.drop_tree()
 
 
 def _check(data: bytes) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import pypdfium2
@@ -13,16 +14,22 @@ from triton_rag.ingestion.file_text import FileText, Headings, Outline, Section,
 _PASSWORD = "password"
 _HYPHEN_AT_THE_END = re.compile(r"[\ufffe\x02\u00ad]\s*?\n?")
 """What PDFium makes of a word that is divided over two lines."""
-_LEADERS = re.compile(r"(?:[ .]\.){4,}")
+_LEADERS = re.compile(r"(?:[ .]\.){4,}|(?: \.){2,}")
 """The dots of a table of contents, each of which would be a token."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _SHOWN_RANGES = 5
+
+_EDGE_LINES = 2
+"""Lines at the top and at the bottom of a page that may be headers, footers and page numbers."""
+_RUNNING_PAGES = 3
+"""They are, if so many pages have them."""
+_NUMBER = re.compile(r"\d{1,9}")
 
 
 def read(data: bytes) -> FileText:
     try:
         with pypdfium2.PdfDocument(data) as pdf:
-            pages = [_page_text(page) for page in pdf]
+            pages = _without_running_lines([_page_text(page) for page in pdf])
             bookmarks = list(_bookmarks(pdf))
             title = pdf.get_metadata_dict().get("Title", "")
     except pypdfium2.PdfiumError as error:
@@ -40,8 +47,43 @@ def read(data: bytes) -> FileText:
 
 def _page_text(page: pypdfium2.PdfPage) -> str:
     text = page.get_textpage().get_text_bounded().replace("\r\n", "\n")
-    text = _LEADERS.sub(" … ", _HYPHEN_AT_THE_END.sub("", text))
+    text = _LEADERS.sub(" – ", _HYPHEN_AT_THE_END.sub("", text))
     return _CONTROL.sub(" ", text).rstrip()
+
+
+def _without_running_lines(pages: Sequence[str]) -> list[str]:
+    """The pages without headers, footers and page numbers. Where words are in it, the first of its
+    kind stays: it is a title."""
+    edges = [dict(_edges(page, number)) for number, page in enumerate(pages)]
+    counts = Counter(kind for page in edges for kind in set().union(*page.values()))
+    seen, kept = set[str](), []
+    for page, lines in zip(pages, edges, strict=True):
+        running = {at: {k for k in lines[at] if counts[k] >= _RUNNING_PAGES} for at in lines}
+        is_kept = {at: not kinds or _is_title(kinds, seen) for at, kinds in running.items()}
+        seen.update(*running.values())
+        kept.append("\n".join(x for at, x in enumerate(page.split("\n")) if is_kept.get(at, True)))
+    return kept
+
+
+def _is_title(kinds: set[str], seen: set[str]) -> bool:
+    return not kinds & seen and any(map(str.isalpha, min(kinds)))
+
+
+def _edges(page: str, number: int) -> Iterator[tuple[int, set[str]]]:
+    """The places of the lines at the top and at the bottom of a page, and the kinds of each: the
+    line itself, and for each number in it the line with how far that is from the page's own."""
+    lines = page.split("\n")
+    places = [at for at, line in enumerate(lines) if line.strip()]
+    for at in {*places[:_EDGE_LINES], *places[-_EDGE_LINES:]}:
+        line = " ".join(lines[at].split())
+        found = _NUMBER.finditer(line)
+        yield (
+            at,
+            {line}
+            | {
+                f"{line[: one.start()]}{int(one[0]) - number:+}{line[one.end() :]}" for one in found
+            },
+        )
 
 
 def _bookmarks(pdf: pypdfium2.PdfDocument) -> Iterator[tuple[int, int, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from triton_rag.ingestion.file_text import Blocks
@@ -22,6 +23,10 @@ _LONG_CELL = 3
 """Paragraphs."""
 _BREAK = "br"
 _SPACES = re.compile(r"[ \t\r\n\f]+")
+_INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
+"""Where a word may or may not be divided: nobody asks with them."""
+_TABLES_SHARE = 0.5
+"""A table in whose cells so many tables stand places the parts of a page."""
 _LINKS_SHARE = 0.8
 """A list or a table is a menu if more of its characters are links."""
 
@@ -73,28 +78,34 @@ def _has_headings(element: Element) -> bool:
 
 
 def _is_layout(table: Element) -> bool:
-    """Whether it places the parts of a page: it has headings, a table, or cells of long text."""
-    cells = (cell for cell in table.iter(*_CELLS))
-    is_long = any(len(list(cell.iter("p", "pre"))) >= _LONG_CELL for cell in cells)
-    return is_long or _has_headings(table) or next(table.iterdescendants("table"), None) is not None
+    """Whether it places the parts of a page: it has headings, tables, or cells of long text."""
+    cells = list(_own(table, table.iter(*_CELLS)))
+    is_long = any(len(list(_own(table, cell.iter("p", "pre")))) >= _LONG_CELL for cell in cells)
+    tables = sum(cell.find(".//table") is not None for cell in cells)
+    return is_long or _has_headings(table) or tables > _TABLES_SHARE * len(cells)
+
+
+def _own(table: Element, elements: Iterable[Element]) -> Iterator[Element]:
+    """Those that are of the table, not of tables inside it."""
+    return (element for element in elements if next(element.iterancestors("table")) is table)
 
 
 def _items(element: Element, depth: int = 0) -> list[str]:
-    """A line for each item, behind a dash; those of lists inside are indented."""
+    """A line for each item, behind its number or a dash; those of lists inside are indented."""
     lines = []
-    for item in element.iterchildren("li"):
+    for number, item in enumerate(element.iterchildren("li"), start=1):
+        mark = f"{number}." if element.tag == "ol" else "-"
         nested = [child for child in item if child.tag in _LISTS]
         words = " ".join(_text(item, leave_out=nested).split())
-        lines += [f"{'  ' * depth}- {words}"] if words else []
+        lines += [f"{'  ' * depth}{mark} {words}"] if words else []
         lines += [line for child in nested for line in _items(child, depth + 1)]
     return lines
 
 
 def _rows(table: Element) -> list[str]:
     """A line for each row, with bars between its cells."""
-    cells = (
-        [" ".join(_text(c).split()) for c in row if c.tag in _CELLS] for row in table.iter("tr")
-    )
+    rows = _own(table, table.iter("tr"))
+    cells = ([" ".join(_text(c).split()) for c in row.iterchildren(*_CELLS)] for row in rows)
     return [" | ".join(row) for row in cells if any(row)]
 
 
@@ -115,7 +126,7 @@ def _text(element: Element, leave_out: list[Element] | None = None) -> str:
 
 def _words(text: str | None) -> str:
     """Text of the source, where a new line means no more than a space."""
-    return _SPACES.sub(" ", text or "")
+    return _SPACES.sub(" ", _INVISIBLE.sub("", text or ""))
 
 
 def _spaced(text: str) -> str:
