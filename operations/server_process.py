@@ -36,6 +36,9 @@ KEEPALIVE = (
     "--grpc-http2-max-pings-without-data=0",
 )
 """A gRPC client that no longer answers loses its connection after 80 s; Triton's default is 2 h."""
+ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""numpy's matrix library else keeps a thread for each processor, which spins after each product: a
+search then costs half as much processor time again (docs/decisions/0069)."""
 MARK = "TRITON_RAG_SERVER"
 """Environment variable that every process of a server inherits, with a value of its own."""
 
@@ -204,7 +207,7 @@ class ServerProcess:
 
     def _environment(self, command: StartCommand) -> dict[str, str]:
         proxy = without_proxy(self.ports.asked_at)
-        return {**os.environ, **proxy, **command.variables, MARK: self._mark}
+        return {**ONE_BLAS_THREAD, **os.environ, **proxy, **command.variables, MARK: self._mark}
 
     def _open_log(self, log: Path) -> IO[bytes]:
         """Emptied at the first start; another one where a running server writes to it."""

@@ -10,8 +10,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +20,11 @@ import numpy as np
 
 from ensembles.contracts import OVERLOADED
 from python_backends.errors import Overloaded, RequestError, Unavailable
-from python_backends.stores import lance_index, lance_table
+from python_backends.stores import lance_index, lance_search, lance_table
 from python_backends.stores.field_types import with_fields
 from python_backends.stores.filters import Filter
 from python_backends.stores.lance_faults import faults, unwritable
+from python_backends.stores.lance_reader import LanceReader, Read
 from python_backends.stores.lance_table import DOCUMENT, ENTRY, NUMBER, VECTOR, WHOLE
 from python_backends.stores.locking import WAIT_S, locked
 from python_backends.stores.published import Column, Published, read_published, write_published
@@ -46,6 +46,8 @@ _DELETED = ".deleted-"
 
 SETTLE_S = 5.0
 """The indexes are brought up to date when no change has come for so long."""
+CLEAN_S = lance_index.KEPT.total_seconds() + SETTLE_S
+"""And once more after that, for the versions that are kept until then."""
 
 _T = TypeVar("_T")
 
@@ -58,10 +60,10 @@ class LanceStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._tables: dict[str, tuple[str, Any]] = {}
-        """The open table of each collection, with its folder's name."""
+        """The table of each collection, open for changes, with its folder's name."""
+        self._reader = LanceReader(folder)
         self._lock = threading.Lock()
         self._settling: dict[str, threading.Timer] = {}
-        self._words = ThreadPoolExecutor(1, thread_name_prefix="words")
 
     def collections(self) -> list[Collection]:
         found = (self._listed(name) for name in self._names())
@@ -117,18 +119,18 @@ class LanceStore:
             return gone
 
     def documents(self, name: str, after: str, limit: int) -> list[DocumentEntry]:
-        def read(published: Published, table: Any) -> list[DocumentEntry]:
+        async def read(published: Published, table: Any) -> list[DocumentEntry]:
             first = f"{NUMBER} = 0 AND {DOCUMENT} > {lance_table.literal(after)}"
-            found = table.search().where(first).select(list(ENTRY)).limit(None).to_arrow()
+            found = await table.query().where(first).select(list(ENTRY)).to_arrow()
             found = found.sort_by(DOCUMENT).slice(0, limit)
             return list(lance_table.entries(found))
 
         return self._read(name, read)
 
     def read(self, name: str, ids: Sequence[str]) -> list[Document]:
-        def read(published: Published, table: Any) -> list[Document]:
-            these = table.search().where(lance_table.documents_sql(ids))
-            found = these.select([*WHOLE, NUMBER, VECTOR]).limit(None).to_arrow()
+        async def read(published: Published, table: Any) -> list[Document]:
+            these = table.query().where(lance_table.documents_sql(ids))
+            found = await these.select([*WHOLE, NUMBER, VECTOR]).to_arrow()
             return whole_documents(lance_table.passage_rows(found, published.dimension))
 
         return self._read(name, read)
@@ -138,7 +140,7 @@ class LanceStore:
         with self._changing(name) as (published, table):
             if existing := self._published(new):
                 raise exists_already(existing.collection)
-            self._publish(lance_index.updated(table, published), table)
+            self._publish(lance_index.updated(table, published, is_quiet=True), table)
             shutil.rmtree(folder, ignore_errors=True)  # left by a killed `create`
             (self._folder / name).rename(folder)
         return self.collection(new)
@@ -146,23 +148,20 @@ class LanceStore:
     def search(
         self, collection: Collection, query: str, embedding: Array, wanted: Filter, count: int
     ) -> Found:
-        def read(published: Published, table: Any) -> Found:
+        async def read(published: Published, table: Any) -> Found:
             where = lance_table.sql(wanted, published.columns)
-            words = self._words.submit(lance_index.by_words, table, query, where, count)
-            near = lance_index.by_vector(table, published, embedding, where, count)
-            row_ids = dict.fromkeys([*near, *words.result()])
-            if not row_ids:
+            rows = await lance_search.search(table, published, query, embedding, where, count)
+            if rows is None:
                 return Found([], np.zeros((0, published.dimension), np.float32))
-            found = lance_index.take(table, list(row_ids))
-            embeddings = lance_table.vectors(found, published.dimension)
-            return Found(list(lance_table.found_passages(found)), embeddings)
+            embeddings = lance_table.vectors(rows, published.dimension)
+            return Found(list(lance_table.found_passages(rows)), embeddings)
 
         return self._read(collection.name, read)
 
     def close(self) -> None:
         for timer in self._settling.values():
             timer.cancel()
-        self._words.shutdown()
+        self._reader.close()
 
     def _names(self) -> list[str]:
         if not self._folder.is_dir():
@@ -199,7 +198,7 @@ class LanceStore:
             self._tables[published.name] = (published.table, table)
         return table
 
-    def _read(self, name: str, read: Callable[[Published, Any], _T]) -> _T:
+    def _read(self, name: str, read: Read[_T]) -> _T:
         """Read at the published version; once more if that was replaced meanwhile."""
         published = self._existing(name)
         try:
@@ -210,11 +209,9 @@ class LanceStore:
                 raise
             return self._read_version(newer, read)
 
-    def _read_version(self, published: Published, read: Callable[[Published, Any], _T]) -> _T:
+    def _read_version(self, published: Published, read: Read[_T]) -> _T:
         with self._own_lock(), faults(published.name):
-            table = self._open(published)
-            table.checkout(published.version)
-            return read(published, table)
+            return self._reader.read(published, read)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -272,23 +269,24 @@ class LanceStore:
             updated_s=time.time(),
         )
         self._publish(changed, table)
-        self._settle_later(published.name, 0 if lance_index.is_due(changed) else SETTLE_S)
+        now = (0.0,) if lance_index.is_due(changed) else ()
+        self._settle_later(published.name, *now, SETTLE_S, CLEAN_S)
 
-    def _settle_later(self, name: str, delay_s: float) -> None:
-        """Bring the indexes up to date once no change has come for a while."""
+    def _settle_later(self, name: str, delay_s: float, *then_s: float) -> None:
+        """Bring the indexes up to date after each of these delays, if no change comes before."""
         if name in self._settling:
             self._settling[name].cancel()
-        timer = threading.Timer(delay_s, self._settle, [name])
+        timer = threading.Timer(delay_s, self._settle, [name, delay_s > 0, then_s])
         timer.daemon = True
         self._settling[name] = timer
         timer.start()
 
-    def _settle(self, name: str) -> None:
+    def _settle(self, name: str, is_quiet: bool, then_s: Sequence[float]) -> None:
         try:
             with self._changing(name) as (published, table):
-                self._publish(lance_index.updated(table, published), table)
-                if published.pending:  # once more, for the versions that are kept until then
-                    self._settle_later(name, lance_index.KEPT.total_seconds() + SETTLE_S)
+                self._publish(lance_index.updated(table, published, is_quiet), table)
+                if then_s:
+                    self._settle_later(name, *then_s)
         except RequestError as error:  # deleted meanwhile, or a fault that is in the log
             logger.info("collection '%s' was not brought up to date: %s", name, error)
 

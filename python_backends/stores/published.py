@@ -31,7 +31,8 @@ class Published:
     """`table` names the table's folder, `version` what is visible of it.
 
     `pending` rows were added or removed since the indexes were brought up to date. The vector index
-    has `partitions`, 0 where there is none, and was updated `deltas` times since it was trained.
+    has `partitions`, 0 where there is none; since its training it was updated `deltas` times, for
+    `untrained` rows.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Published:
     pending: int = 0
     partitions: int = 0
     deltas: int = 0
+    untrained: int = 0
 
     @property
     def collection(self) -> Collection:
