@@ -12,3 +12,8 @@ for question in \
     printf '\n▶ %s\n' "$question"
     python -m triton_rag ask "$question" --collection sqlite-demo --stages 2>&1
 done
+ask='{"model": "rag", "messages": [{"role": "user", "content": "Which port does Vebra listen on?"}], "documents": ["Vebra listens on port 8123.", "The ferry sails at noon."]}'
+printf "\n▶ the same server by OpenAI's API, through the gateway\n"
+echo "curl $TRITON_RAG_GATEWAY_URL/v1/chat/completions --json '$ask'"
+curl -sSf "$TRITON_RAG_GATEWAY_URL/v1/chat/completions" -H "content-type: application/json" -d "$ask"
+echo

@@ -135,6 +135,15 @@ class Usage:
 
 
 @dataclass(slots=True)
+class Moments:
+    """When what happened, in seconds of `time.perf_counter`; 0: not yet."""
+
+    arrived_s: float = 0.0
+    queued_s: float = 0.0
+    admitted_s: float = 0.0
+
+
+@dataclass(slots=True)
 class Call:
     """One request on its way.
 
@@ -148,6 +157,7 @@ class Call:
     deadline: float | None = None
     traceparent: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    moments: Moments = field(default_factory=Moments)
     usage: Usage | None = None
     """What the models have used so far, also when the call breaks; None before one is asked, and
     no input tokens before its first response."""

@@ -31,7 +31,8 @@ class RequestIds:
             return
         given = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = given if _PLAIN_ID.fullmatch(given) else secrets.token_hex(16)
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"], state["arrived_s"] = request_id, time.perf_counter()
         header = (REQUEST_ID.encode(), request_id.encode())
 
         async def send_with_id(message: Message) -> None:

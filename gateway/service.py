@@ -12,6 +12,7 @@ from gateway.guards.guards import Guards, open_guards
 from gateway.metrics import Metrics, metered
 from gateway.routing.routed import routed
 from gateway.settings import Settings
+from gateway.tracing import Tracing, open_tracing
 from gateway.upstream.answer import upstream
 from gateway.upstream.connection import Connection
 from gateway.upstream.models import Catalogue
@@ -34,7 +35,8 @@ class Service:
     metrics: Metrics
     handler: Handler
     counted: Callable[[Handler], Handler]
-    """Limits, metrics and records around what is answered elsewhere than by `handler`."""
+    """Limits, metrics, records and spans around what is answered elsewhere than by `handler`."""
+    tracing: Tracing
     library: "Library | None"
     """Files and vector stores, where they are set up."""
 
@@ -49,20 +51,21 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         open_guards(settings.guards) as guards,
         held_under_pressure(triton, access.generating),
     ):
-        catalogue = Catalogue(triton, settings.models.aliases)
-        metrics = Metrics()
-        metrics.watch({"generating": access.generating, "encoding": access.encoding})
+        with open_tracing() as tracing, _open_library(settings) as library:
+            catalogue = Catalogue(triton, settings.models.aliases)
+            metrics = Metrics()
+            metrics.watch({"generating": access.generating, "encoding": access.encoding})
 
-        def counted(inner: Handler) -> Handler:
-            return guards.recorded(metered(access.limited(inner), metrics, catalogue))
+            def counted(inner: Handler) -> Handler:
+                inner = metered(access.limited(inner), metrics, catalogue)
+                return tracing.around_call(guards.recorded(inner))
 
-        handler = access.fair(upstream(triton, catalogue))
-        # Inside the limits: who may use a model, and how much of it, holds for kept answers too.
-        handler = access.limited(cache.around(handler, metrics.count_lookup))
-        handler = metered(handler, metrics, catalogue)
-        handler = routed(handler, settings.routing.router())
-        handler = guards.around(handler, metrics.count_redactions)
-        with _open_library(settings) as library:
+            handler = access.fair(tracing.around_upstream(upstream(triton, catalogue)))
+            # Inside the limits: who may use a model, and how much, holds for kept answers too.
+            handler = access.limited(cache.around(handler, metrics.count_lookup))
+            handler = metered(handler, metrics, catalogue)
+            handler = routed(handler, settings.routing.router())
+            handler = tracing.around_call(guards.around(handler, metrics.count_redactions))
             yield Service(
                 settings,
                 triton,
@@ -72,6 +75,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 metrics,
                 handler,
                 counted,
+                tracing,
                 library,
             )
 

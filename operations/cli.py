@@ -72,7 +72,7 @@ def _shared_options(command: Callable[..., int]) -> Callable[..., int]:
             type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
             default=WORK_FOLDER,
             show_default="build",
-            help="cpu SKU: folder for logs, collections and uploaded files.",
+            help="Folder for logs, uploaded files and (cpu SKU) collections.",
         ),
     ]
     for option in reversed(options):
@@ -126,9 +126,7 @@ def preflight(
     default="",
     help=f"Send spans to a collector of OTLP over HTTP; without a URL: {DEFAULT_COLLECTOR}.",
 )
-@click.option(
-    "--gateway/--no-gateway", "with_gateway", default=True, help="cpu SKU: start the gateway too."
-)
+@click.option("--gateway/--no-gateway", "with_gateway", default=True, help="Start the gateway too.")
 @click.option("--gateway-port", type=int, default=GATEWAY_PORT, help="Port of the gateway.")
 @click.option(
     "--gateway-config",
@@ -174,8 +172,8 @@ def serve(
 ) -> int:
     """Run tritonserver under its supervisor, and the gateway, until interrupted.
 
-    The logs of the cpu SKU are tritonserver.log and gateway.log in the work folder. A GPU SKU is
-    served in NVIDIA's container, without a gateway.
+    The logs are tritonserver.log (of the cpu SKU) and gateway.log in the work folder. A GPU SKU is
+    served in NVIDIA's container, and the gateway runs beside it.
 
     Exit status: 0 when every request was answered before the end (and --run ended with 0), else 1.
     """
@@ -184,20 +182,27 @@ def serve(
         require_none(port_faults({"any": 0}, address))
         ports, others = free_ports(address), free_ports(address)
         health_port, gateway_port = others.http, others.grpc
+    options, traced = trace_options(traces)
+    gateway = None
+    if with_gateway:
+        log = work_folder / GATEWAY_LOG
+        gateway = GatewayProcess(ports, log, gateway_port, gateway_config, drain_s, traced)
+        if not asked.gpu:
+            require_none(port_faults({"gateway": gateway_port}))
     if asked.gpu:
         if run:
             raise BuildError("--run is for the cpu SKU; start the server, then what shall use it")
         return serve_gpu.serve(
-            asked, ports, health_port=health_port, drain_s=drain_s, traces=traces, **gpu_options
+            asked,
+            ports,
+            gateway,
+            health_port=health_port,
+            drain_s=drain_s,
+            traces=traces,
+            **gpu_options,
         )
-    options, variables = trace_options(traces)
-    log = work_folder / LOG_NAME
-    if collections:
-        variables = {**variables, STORE_VARIABLE: collections}
-    server = TritonServer(asked, ports, log, options=options, variables=variables)
-    gateway = None
-    if with_gateway:
-        require_none(port_faults({"gateway": gateway_port}))
-        log = work_folder / GATEWAY_LOG
-        gateway = GatewayProcess(ports, log, gateway_port, gateway_config, drain_s)
+    place = {STORE_VARIABLE: collections} if collections else {}
+    server = TritonServer(
+        asked, ports, work_folder / LOG_NAME, options=options, variables=traced | place
+    )
     return serve_supervised(server, SupervisorSettings(drain_s=drain_s), health_port, run, gateway)

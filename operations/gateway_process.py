@@ -1,4 +1,4 @@
-"""The gateway beside a supervised tritonserver: started after it, watched, ended before it."""
+"""The gateway beside a tritonserver: watched, and ended before it."""
 
 import os
 import re
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from builders.build_log import end_with_parent
@@ -30,7 +31,7 @@ class GatewayProcess:
     """`with GatewayProcess(ports, log) as gateway:` keeps one running until the block ends.
 
     Its start raises `ServerError`. `settings` is its TOML file, which may let it listen elsewhere
-    than on 127.0.0.1.
+    than on 127.0.0.1. `variables` come on top of the environment.
     """
 
     def __init__(
@@ -40,12 +41,13 @@ class GatewayProcess:
         port: int = PORT,
         settings: Path | None = None,
         drain_s: float = 30.0,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.url = ""
         """Where it listens, once it does."""
         self._port = port
         self._ports, self._log, self._settings = ports, log, settings
-        self._drain_s = drain_s
+        self._drain_s, self._variables = drain_s, dict(variables or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="gateway", daemon=True)
@@ -56,6 +58,7 @@ class GatewayProcess:
         return self._process.pid
 
     def __enter__(self) -> "GatewayProcess":
+        self._log.parent.mkdir(parents=True, exist_ok=True)
         self._log.write_bytes(b"")
         self._process = self._started()
         try:
@@ -80,17 +83,20 @@ class GatewayProcess:
                 if not self._stop.wait(BACKOFF_S):
                     self._process = self._started()
 
-    def _started(self) -> "subprocess.Popen[bytes]":
+    def command(self) -> tuple[str, ...]:
+        """What is run."""
         at = self._ports.asked_at
-        command = [
+        return (
             *(sys.executable, "-m", "gateway", "serve", "--port", str(self._port)),
             *("--triton", f"{at}:{self._ports.http}", "--metrics", f"{at}:{self._ports.metrics}"),
             *("--drain-s", str(self._drain_s)),
             *(("--config", str(self._settings)) if self._settings else ()),
-        ]
+        )
+
+    def _started(self) -> "subprocess.Popen[bytes]":
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                command,
+                self.command(),
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
@@ -103,7 +109,7 @@ class GatewayProcess:
         """Without a settings file uploaded files are kept beside the log."""
         triton = {"GATEWAY_TRITON__GRPC": f"{self._ports.asked_at}:{self._ports.grpc}"}
         files = {"GATEWAY_FILES__FOLDER": str(self._log.parent / "files")}
-        return ({} if self._settings else files) | os.environ | triton
+        return ({} if self._settings else files) | os.environ | triton | self._variables
 
     def _wait_until_alive(self, process: "subprocess.Popen[bytes]") -> None:
         deadline_s = time.monotonic() + START_TIMEOUT_S

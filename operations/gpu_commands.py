@@ -172,7 +172,7 @@ def docker_command(
     can be written, because ONNX Runtime's TensorRT provider keeps its plans there, and so can the
     folder of collections, where the environment names no database. --init passes
     signals on and reaps what MPI leaves behind. The server listens on all addresses
-    inside; outside, its ports are on the address asked for.
+    inside; outside, its ports are on the address asked for. The gateway runs outside.
     """
     address, ports = launch.ports.address, launch.ports.by_name() | {"health": launch.health_port}
     python = ("/opt/venv-tritonserver/bin/python3", "-m", "operations", "serve")
@@ -187,7 +187,7 @@ def docker_command(
         f"--volume={root / COLLECTIONS}:{root / COLLECTIONS}",
         *(f"--workdir={root}", image(launch.llm), *python, "--sku", launch.llm.sku),
         *("--address", EVERY_ADDRESS, "--mode", launch.mode),
-        *("--drain-s", f"{launch.drain_s:g}"),
+        *("--drain-s", f"{launch.drain_s:g}", "--no-gateway"),
         *(("--traces", launch.traces) if launch.traces else ()),
         *(word for name, port in ports.items() for word in (f"--{name}-port", str(port))),
     )

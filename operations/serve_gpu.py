@@ -3,6 +3,7 @@
 Nothing here has run on a GPU or in NVIDIA's container.
 """
 
+import contextlib
 import shlex
 import shutil
 import subprocess
@@ -19,12 +20,13 @@ from builders.spec import Sku
 from ensembles.contracts import LLM
 from ensembles.manifest import Manifest, ManifestError, read_manifest
 from operations import gpu_commands
+from operations.gateway_process import GatewayProcess
 from operations.gpu_commands import ALL_GPUS, Launch, Mode, ServedLlm
 from operations.gpu_preflight import CONTAINER_PYTHON, gpu_faults, serving_environment
 from operations.ports import Ports
 from operations.preflight import require_none
 from operations.server_process import ServerProcess, StartCommand, trace_options
-from operations.serving import serve_supervised
+from operations.serving import ended_by_sigterm, serve_supervised
 from operations.supervisor.settings import SupervisorSettings
 
 _FLAVOURS: dict[str, Flavour] = {"tensorrt-llm": "llm-api", "tensorrtllm-backend": "engine"}
@@ -50,6 +52,7 @@ print(*[name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]
 def serve(
     sku: Sku,
     ports: Ports,
+    gateway: GatewayProcess | None = None,
     *,
     health_port: int,
     drain_s: float,
@@ -64,14 +67,16 @@ def serve(
     launch = Launch(llm, REPOSITORY, ports, mode, health_port, drain_s, traces)
     if not in_container():
         run = gpu_commands.docker_command(launch, chosen, ENGINES.resolve())
-        return _serve_outside(launch, run, print_only)
+        return _serve_outside(launch, run, gateway, print_only)
     server = GpuServer(
         sku, launch, {} if gpus is None or chosen == (ALL_GPUS,) else {VISIBLE: ",".join(chosen)}
     )
     print(shlex.join(server.command(shown=True)), flush=True)
     if print_only:
         return 0
-    return serve_supervised(server, SupervisorSettings(drain_s=drain_s), health_port)
+    return serve_supervised(
+        server, SupervisorSettings(drain_s=drain_s), health_port, gateway=gateway
+    )
 
 
 class GpuServer(ServerProcess):
@@ -158,9 +163,13 @@ def _check_engine_model(llm: ServedLlm) -> None:
         )
 
 
-def _serve_outside(launch: Launch, run: tuple[str, ...], print_only: bool) -> int:
+def _serve_outside(
+    launch: Launch, run: tuple[str, ...], gateway: GatewayProcess | None, print_only: bool
+) -> int:
+    """The container, and beside it on this machine the gateway."""
     build = gpu_commands.image_command(launch.llm)
-    lines = f"{shlex.join(build)}\n{shlex.join(run)}"
+    commands = [build, run, *([gateway.command()] if gateway else [])]
+    lines = "\n".join(map(shlex.join, commands))
     if print_only:
         print(lines)
         return 0
@@ -169,11 +178,33 @@ def _serve_outside(launch: Launch, run: tuple[str, ...], print_only: bool) -> in
             f"no 'docker' on this machine, and SKU '{launch.llm.sku}' is served in NVIDIA's "
             f"container: run these where Docker and the NVIDIA Container Toolkit are:\n{lines}"
         )
-    for command in (build, run):
-        print(shlex.join(command), flush=True)
-        if status := subprocess.run(command, check=False).returncode:
-            return status
-    return 0
+    print(shlex.join(build), flush=True)
+    if status := subprocess.run(build, check=False).returncode:
+        return status
+    print(shlex.join(run), flush=True)
+    return _run_container(run, gateway)
+
+
+def _run_container(run: tuple[str, ...], gateway: GatewayProcess | None) -> int:
+    """Its exit status. The gateway ends first: it answers what is in flight."""
+    with ended_by_sigterm():
+        container = subprocess.Popen(run, start_new_session=True)  # Ctrl-C is for us
+        try:
+            with gateway or contextlib.nullcontext():
+                if gateway:
+                    print(f"OpenAI's API and others: {gateway.url}/v1", flush=True)
+                return container.wait()
+        except KeyboardInterrupt:
+            return _ended(container)
+        except BaseException:
+            _ended(container)
+            raise
+
+
+def _ended(container: "subprocess.Popen[bytes]") -> int:
+    """`docker run` hands the signal on, and the server inside drains."""
+    container.terminate()
+    return container.wait()
 
 
 def _image_faults(launch: Launch) -> Iterator[str]:

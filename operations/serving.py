@@ -20,7 +20,7 @@ from operations.supervisor.supervisor import Supervisor
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
+def ended_by_sigterm() -> Iterator[None]:
     """SIGTERM is like Ctrl-C inside, so that nothing started there is orphaned."""
 
     def interrupt(*_: object) -> None:
@@ -48,7 +48,7 @@ def serve_supervised(
     supervisor = Supervisor(server, settings, health_port)
     ports, start = server.ports, time.monotonic()
     waiting = contextlib.ExitStack()
-    with _ended_by_sigterm(), waiting:
+    with ended_by_sigterm(), waiting:
         waiting.enter_context(Console(stderr=True).status("starting tritonserver …"))
         with supervisor as running:
             beside = contextlib.ExitStack()  # what ends before the server does

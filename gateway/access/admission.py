@@ -147,7 +147,9 @@ def fair(
         weight = (await grants.of(call.caller)).weight
         ticket = Ticket(call.caller.tenant, weight, need.tokens)
         admission = generating if isinstance(call.request, Generate) else encoding
+        call.moments.queued_s = time.perf_counter()
         await admission.enter(ticket, call.deadline)
+        call.moments.admitted_s = time.perf_counter()
         try:
             async with aclosing(inner(call)) as events:
                 async for event in events:

@@ -101,6 +101,9 @@ def _edge_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=Affinity.prefix_bytes,
             help="Send bodies that begin with the same bytes to the same server; 0: off.",
         ),
+        click.option(
+            "--rate-limits", type=_ADDRESS, help="gRPC of a service of Envoy's rate limit protocol."
+        ),
         *_bounds_options(),
     ]
     for option in reversed(options):
@@ -144,6 +147,7 @@ def edge_from(options: dict[str, Any]) -> Edge:
         listen_tls=_listen_tls(options),
         server_tls=_server_tls(options),
         affinity=Affinity(options["session_header"], options["prefix_bytes"]),
+        rate_limits=options["rate_limits"],
         bounds=Bounds(**{field.name: options[field.name] for field in fields(Bounds)}),
     )
 

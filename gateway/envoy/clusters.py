@@ -6,6 +6,7 @@ because a cluster has one way to choose. Routes say which of them a request take
 
 from collections.abc import Iterator, Sequence
 
+from gateway.envoy import rate_limits
 from gateway.envoy.edge import Address, Edge, ServerTls
 from gateway.envoy.messages import Json, certificate, extension, file, seconds, socket_address
 
@@ -30,12 +31,14 @@ def cluster_name(version: str, choice: str) -> str:
 
 
 def clusters(edge: Edge) -> Iterator[Json]:
-    """Those of each version, then the mirror's."""
+    """Those of each version, then the mirror's and the rate limit service's."""
     for version in edge.versions:
         for choice in _CHOICES:
             yield _cluster(edge, cluster_name(version.name, choice), version.servers, choice)
     if edge.mirror:
         yield _cluster(edge, MIRROR, edge.mirror.servers, BY_LOAD)
+    if edge.rate_limits:
+        yield rate_limits.cluster(edge.rate_limits)
 
 
 def _cluster(edge: Edge, name: str, servers: Sequence[Address], choice: str) -> Json:

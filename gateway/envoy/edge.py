@@ -116,3 +116,5 @@ class Edge:
     server_tls: ServerTls | None = None
     affinity: Affinity = Affinity()
     bounds: Bounds = Bounds()
+    rate_limits: Address | None = None
+    """Envoy's rate limit service, asked about every request."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from gateway.envoy import rate_limits
 from gateway.envoy.edge import Bounds, Edge, ListenTls
 from gateway.envoy.messages import Json, certificate, extension, file, seconds, socket_address
 from gateway.envoy.routes import virtual_host
@@ -78,13 +79,14 @@ def _limits(bounds: Bounds) -> Json:
 def _filters(edge: Edge) -> list[Json]:
     """A body is held until it is whole: a slow client holds no server, and a server gets it with
     its length, never in a million chunks."""
-    found = [
+    found = rate_limits.filters() if edge.rate_limits else []
+    found.append(
         extension(
             "envoy.filters.http.buffer",
             "envoy.extensions.filters.http.buffer.v3.Buffer",
             max_request_bytes=edge.bounds.body_bytes,
         )
-    ]
+    )
     if edge.affinity.prefix_bytes:
         found.append(_prefix_filter(edge.affinity.prefix_bytes))
     router = "envoy.extensions.filters.http.router.v3.Router"

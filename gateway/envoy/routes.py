@@ -1,5 +1,6 @@
 """Which servers get a request: by version and affinity, with its copy for the mirror."""
 
+from gateway.envoy import rate_limits
 from gateway.envoy.clusters import BY_HASH, BY_LOAD, MIRROR, cluster_name
 from gateway.envoy.edge import PREFIX_HEADER, Edge, Kind, Version
 from gateway.envoy.messages import Json, seconds
@@ -24,6 +25,7 @@ def virtual_host(edge: Edge) -> Json:
         "domains": ["*"],
         "routes": [*_hashed(edge), _route(edge, BY_LOAD), *_refused(edge.kind)],
         "retry_policy": _retry_policy(),
+        **({"rate_limits": rate_limits.descriptors()} if edge.rate_limits else {}),
         "request_body_buffer_limit": edge.bounds.body_bytes,  # a longer one is not tried again
     }
 

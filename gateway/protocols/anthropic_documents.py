@@ -17,7 +17,7 @@ class BlockPart(Part):
     title: str | None = None
     context: str | None = None
     source: Any = None
-    content: list[Part] | None = None
+    content: str | list[Part] | None = None
     citations: Any = None
 
 

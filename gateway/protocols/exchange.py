@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.bounds import JSON
-from gateway.call import ANYBODY, Call, Caller, Event, Generate, Relayed
+from gateway.call import ANYBODY, Call, Caller, Event, Generate, Moments, Relayed
 from gateway.call import Request as Wanted
 from gateway.errors import BadRequest, GatewayError, TooLarge, UpstreamFailed
 from gateway.faults import refusal_for
@@ -65,6 +65,7 @@ def new_call(request: Request, wanted: Wanted) -> Call:
         request.state.request_id,
         deadline=_deadline(request, wanted),
         traceparent=traceparent if TRACEPARENT.fullmatch(traceparent) else "",
+        moments=Moments(arrived_s=request.state.arrived_s),
     )
 
 
@@ -100,7 +101,13 @@ def _sdk_timeout_s(text: str) -> float:
 def choice_calls(call: Call, requests: Sequence[Generate]) -> list[Call]:
     """The call for the first of several requests, and more like it for the others."""
     return [call] + [
-        replace(call, request=each, request_id=f"{call.request_id}-{number}", headers={})
+        replace(
+            call,
+            request=each,
+            request_id=f"{call.request_id}-{number}",
+            headers={},
+            moments=Moments(call.moments.arrived_s),
+        )
         for number, each in enumerate(requests[1:], start=1)
     ]
 

@@ -33,7 +33,7 @@ from gateway.upstream.infer import HEADER_LENGTH
 router = APIRouter(tags=["Open Inference Protocol"])
 
 _NAME = re.compile(r"[\w.-]{1,200}", re.ASCII)
-_HANDED_ON = ("content-type", HEADER_LENGTH.lower(), "traceparent")
+_HANDED_ON = ("content-type", HEADER_LENGTH.lower())
 
 
 def error_body(error: GatewayError) -> Any:
@@ -161,4 +161,4 @@ async def _pieces(request: Request, sent: Sent, call: Call) -> AsyncGenerator[by
 
 def _metered(request: Request, inner: Handler) -> Handler:
     found = service(request)
-    return found.counted(found.access.fair(inner))
+    return found.counted(found.access.fair(found.tracing.around_upstream(inner)))

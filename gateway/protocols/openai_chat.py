@@ -15,6 +15,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from gateway.call import Call, Event, Finished, Generate, Message, Usage
+from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer, citations
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
 from gateway.protocols.exchange import (
@@ -46,7 +47,8 @@ router = APIRouter(tags=["OpenAI"])
 
 class ChatMessage(Body):
     role: Literal["system", "developer", "user", "assistant"]
-    content: Content
+    content: Content | None = None
+    tool_calls: list[Any] | None = None
 
 
 class ChatRequest(SamplingRequest):
@@ -110,8 +112,15 @@ def generate(request: ChatRequest) -> Generate:
 
 
 def _message(index: int, message: ChatMessage) -> Message:
+    field = f"messages.{index}"
+    if message.tool_calls:
+        field = f"{field}.tool_calls"
+        raise BadRequest(f"{field}: not offered; this model calls no tools", field=field)
+    if message.content is None:
+        field = f"{field}.content"
+        raise BadRequest(f"{field}: missing; a text is needed", field=field)
     role = _ROLES.get(message.role, message.role)
-    return Message(role, text_of(message.content, f"messages.{index}.content"))
+    return Message(role, text_of(message.content, f"{field}.content"))
 
 
 @router.post("/v1/chat/completions", openapi_extra=document(ChatRequest))

@@ -1,12 +1,21 @@
-"""OpenAI's `/v1/models`, out of Triton's repository index."""
+"""`/v1/models`, out of Triton's repository index: OpenAI's, Anthropic's and Cohere's in one.
 
+All three ask at this path, and ignore what the others need.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
 
+from gateway.call import Embed, Generate, Rank
+from gateway.call import Request as Wanted
 from gateway.errors import NotFound
 from gateway.protocols.exchange import caller, service
 from gateway.routing.routes import AUTO
+
+_ENDPOINTS: Mapping[type[Wanted], str] = {Generate: "chat", Embed: "embed", Rank: "rerank"}
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -14,7 +23,16 @@ router = APIRouter(tags=["OpenAI"])
 @router.get("/v1/models")
 async def list_models(request: Request) -> dict[str, Any]:
     """The models that are ready and that the key may use."""
-    return {"object": "list", "data": await _ready(request)}
+    models = await _ready(request)
+    ids = [model["id"] for model in models]
+    return {
+        "object": "list",
+        "data": models,
+        "has_more": False,
+        "first_id": ids[0] if ids else None,
+        "last_id": ids[-1] if ids else None,
+        "models": [{"name": name, "endpoints": await _endpoints(request, name)} for name in ids],
+    }
 
 
 @router.get("/v1/models/{name:path}")
@@ -34,7 +52,22 @@ async def _ready(request: Request) -> list[dict[str, Any]]:
     grant = await service(request).access.grants.of(caller(request))
     names = [model.name for model in await catalogue.models() if not model.problem]
     names = [*filter(grant.allows, names), *([AUTO] if settings.routing.rules else [])]
+    created = datetime.fromtimestamp(catalogue.started, UTC).isoformat()
     return [
-        {"id": name, "object": "model", "created": catalogue.started, "owned_by": "triton"}
+        {
+            "id": name,
+            "object": "model",
+            "created": catalogue.started,
+            "owned_by": "triton",
+            "type": "model",
+            "display_name": name,
+            "created_at": created,
+        }
         for name in names
     ]
+
+
+async def _endpoints(request: Request, name: str) -> list[str]:
+    """Cohere's words for what a model does; `auto` does what its rules say."""
+    models = await service(request).catalogue.models()
+    return [_ENDPOINTS[model.entry.takes] for model in models if model.name == name]

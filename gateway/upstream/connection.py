@@ -13,7 +13,14 @@ from yarl import URL
 from gateway.call import Call
 from gateway.errors import DeadlinePassed, Unavailable, UpstreamFailed
 from gateway.settings import Triton
-from gateway.upstream.infer import HEADER_LENGTH, Outputs, Tensor, read_outputs, request_body
+from gateway.upstream.infer import (
+    HEADER_LENGTH,
+    TRACEPARENT,
+    Outputs,
+    Tensor,
+    read_outputs,
+    request_body,
+)
 from gateway.upstream.statuses import RETRY_AFTER_S, from_status
 
 KEEP_ALIVE_S = 2.0
@@ -78,13 +85,18 @@ class Connection:
         except (aiohttp.ClientError, TimeoutError):
             return b""
 
-    async def events(self, model: str, body: Any, silence_s: float) -> AsyncGenerator[Any, None]:
+    async def events(
+        self, call: Call, model: str, body: Any, silence_s: float
+    ) -> AsyncGenerator[Any, None]:
         """The parsed events of `generate_stream`. Closing it ends the generation.
 
         Raises `DeadlinePassed` when nothing comes for `silence_s`.
         """
         path = f"/v2/models/{model}/generate_stream"
-        async with self.ask("POST", path, orjson.dumps(body), silence_s=silence_s) as response:
+        headers = trace_headers(call)
+        async with self.ask(
+            "POST", path, orjson.dumps(body), silence_s=silence_s, headers=headers
+        ) as response:
             rest = b""
             async for data in response.content.iter_any():
                 *events, rest = (rest + data).split(_EVENT_END)
@@ -95,8 +107,9 @@ class Connection:
         self, call: Call, model: str, inputs: Sequence[Tensor], outputs: Sequence[str]
     ) -> Outputs:
         """One answer of a model that gives one; raises `DeadlinePassed` at the call's deadline."""
-        body = request_body(call.request_id, inputs, outputs)
-        found = await self.whole(f"/v2/models/{model}/infer", body, {}, call.deadline)
+        body = request_body(call, inputs, outputs)
+        path = f"/v2/models/{model}/infer"
+        found = await self.whole(path, body, trace_headers(call), call.deadline)
         return read_outputs(found.body, found.headers.get(HEADER_LENGTH, ""))
 
     async def whole(
@@ -152,6 +165,11 @@ class Connection:
             raise UpstreamFailed(
                 f"the models' server broke off its answer ({type(error).__name__})"
             ) from None
+
+
+def trace_headers(call: Call) -> dict[str, str]:
+    """For Triton's own spans; our models read the request parameter of the same name."""
+    return {TRACEPARENT: call.traceparent} if call.traceparent else {}
 
 
 def _message(body: bytes) -> str:

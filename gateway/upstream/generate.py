@@ -24,6 +24,7 @@ from gateway.call import (
 )
 from gateway.errors import BadRequest, UpstreamFailed
 from gateway.upstream.connection import Connection
+from gateway.upstream.infer import TRACEPARENT
 from gateway.upstream.search import counts, in_collection, read_sources
 from gateway.upstream.statuses import IN_BAND, from_stream
 from gateway.upstream.versions import MODEL_VERSION
@@ -44,7 +45,9 @@ async def generate(
     silence_s = triton.settings.inter_token_timeout_s
     if call.deadline is not None:
         silence_s = min(silence_s, _left_s(call.deadline) + GRACE_S)
-    async with aclosing(triton.events(_model(request), _body(call, request), silence_s)) as events:
+    async with aclosing(
+        triton.events(call, _model(request), _body(call, request), silence_s)
+    ) as events:
         async for event in events:
             reason = event.get("finish_reason", "")
             if "error" in event or reason == "error":
@@ -71,7 +74,7 @@ def _model(request: Generate) -> str:
 def _body(call: Call, request: Generate) -> dict[str, Any]:
     body = {"id": call.request_id, "stream": True, IN_BAND: True, **_sampling(request)}
     if call.traceparent:
-        body["traceparent"] = call.traceparent
+        body[TRACEPARENT] = call.traceparent
     if call.deadline is not None:
         body["timeout"] = max(1, round(_left_s(call.deadline) * 1e6))
     match request.model:

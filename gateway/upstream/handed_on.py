@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from gateway.call import Call, Event, Finished, Generate, Handler, Relayed, Usage
-from gateway.upstream.connection import Connection
+from gateway.upstream.connection import Connection, trace_headers
 from gateway.upstream.infer import BINARY_SIZE, HEADER_LENGTH
 from gateway.upstream.statuses import from_status
 
@@ -41,7 +41,8 @@ def whole(triton: Connection, sent: Sent) -> Handler:
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
         call.usage, told = Usage(), Told()
-        found = await triton.whole(sent.path, sent.body_for(call), sent.headers, call.deadline)
+        headers = {**sent.headers, **trace_headers(call)}
+        found = await triton.whole(sent.path, sent.body_for(call), headers, call.deadline)
         if found.body.startswith(b'{"error"'):  # Triton's 200 for several responses of a model
             raise from_status(400, found.error)
         call.headers.update({name.lower(): text for name, text in found.headers.items()})
@@ -61,8 +62,9 @@ def streamed(triton: Connection, sent: Sent) -> Handler:
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
         call.usage, told = Usage(), Told()
         silence_s, body = triton.settings.inter_token_timeout_s, sent.body_for(call)
+        headers = {**sent.headers, **trace_headers(call)}
         async with triton.ask(
-            "POST", sent.path, body, silence_s=silence_s, headers=sent.headers
+            "POST", sent.path, body, silence_s=silence_s, headers=headers
         ) as response:
             async for piece in response.content.iter_any():
                 told.see_piece(piece)

@@ -6,12 +6,15 @@ from typing import Any
 
 import orjson
 
+from gateway.call import Call
 from gateway.errors import UpstreamFailed
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 """Bytes of the JSON before those of the tensors."""
 BINARY_SIZE = "binary_data_size"
 """Parameter of a tensor whose values are bytes."""
+TRACEPARENT = "traceparent"
+"""Parameter and header of a request: the span that the models' spans belong below."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,12 @@ def texts(name: str, *values: str) -> Tensor:
     return Tensor(name, "BYTES", [len(values)], values)
 
 
-def request_body(request_id: str, inputs: Sequence[Tensor], outputs: Sequence[str]) -> bytes:
+def request_body(call: Call, inputs: Sequence[Tensor], outputs: Sequence[str]) -> bytes:
     """A request as JSON that asks for these outputs as bytes."""
     return orjson.dumps(
         {
-            "id": request_id,
+            "id": call.request_id,
+            "parameters": {TRACEPARENT: call.traceparent} if call.traceparent else {},
             "inputs": [
                 {"name": t.name, "datatype": t.datatype, "shape": t.shape, "data": t.values}
                 for t in inputs

@@ -54,6 +54,14 @@ def test_anthropic_citations_point_into_the_documents(anthropic: Found) -> None:
     assert anthropic["citations"] == [{"cited": QUOTE, "found": QUOTE, "title": "page 1"}]
 
 
+def test_models_as_each_client_reads_them(anthropic: Found, cohere: Found) -> None:
+    assert anthropic["models"] == ["llm", "rag", "embed", "rerank"]
+    assert anthropic["model"] == "llm"
+    does = ["chat", "chat", "embed", "rerank"]
+    assert cohere["models"] == [[n, [e]] for n, e in zip(anthropic["models"], does, strict=True)]
+    assert len(anthropic["request_id"]) == 32
+
+
 def test_anthropic_refusals(anthropic: Found) -> None:
     no_model, tools = anthropic["no_model"], anthropic["tools"]
     assert no_model["kind"] == "NotFoundError"

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 import trustme
@@ -354,3 +355,52 @@ def test_an_edge_that_ends_waits_for_its_requests(replicas: list[Gateway]) -> No
                 return (await stream)[1]
 
     assert asyncio.run(run())
+
+
+# --- global limits ---------------------------------------------------------------------------
+
+SHOULD_RATE_LIMIT = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
+OK, OVER_LIMIT = b"\x08\x01", b"\x08\x02"
+"""A `RateLimitResponse` as bytes: field 1 is the overall code."""
+
+
+@contextlib.contextmanager
+def rate_limit_service(asked: list[bytes], most: int) -> Iterator[Address]:
+    """Envoy's protocol: takes `most` requests in all, and notes what it is sent."""
+
+    def answer(request: bytes, _: grpc.ServicerContext) -> bytes:
+        asked.append(request)
+        return OK if len(asked) <= most else OVER_LIMIT
+
+    method = grpc.unary_unary_rpc_method_handler(answer)
+    service, name = SHOULD_RATE_LIMIT.strip("/").split("/")
+    server = grpc.server(ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {name: method})])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield Address("127.0.0.1", port)
+    finally:
+        server.stop(None).wait()
+
+
+def test_a_rate_limit_service_counts_by_keys_that_it_never_sees(replicas: list[Gateway]) -> None:
+    asked: list[bytes] = []
+    secret = "sk-0123456789ab-secret"
+    headers = {"authorization": f"Bearer {secret}", "x-key-hash": "chosen"}
+    with (
+        rate_limit_service(asked, most=2) as service,
+        running_edge(stable(replicas[0]), rate_limits=service) as edge,
+        httpx.Client(base_url=edge.url, headers=headers) as asking,
+    ):
+        answers = [asking.get(MODELS) for _ in range(3)]
+        asking.get(MODELS, headers={"authorization": "", "x-api-key": secret})
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert len(set(asked)) == 1  # both headers bring the same key
+    assert all(b"triton-rag" in each and b"remote_address" in each for each in asked)
+    assert all(b"secret" not in each and b"chosen" not in each for each in asked)
+
+
+def test_without_its_rate_limit_service_the_edge_goes_on(replicas: list[Gateway]) -> None:
+    with running_edge(stable(replicas[0]), rate_limits=free_port()) as edge:
+        assert httpx.get(f"{edge.url}{MODELS}").status_code == 200

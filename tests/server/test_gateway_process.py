@@ -8,6 +8,7 @@ import httpx
 import psutil
 import pytest
 
+from operations import serve_gpu
 from operations.gateway_process import GatewayProcess
 from operations.ports import free_ports
 from operations.server_process import ServerError
@@ -30,6 +31,15 @@ def test_a_gateway_that_dies_comes_back_and_none_is_left(server: Server, tmp_pat
         assert eventually(lambda: gateway.pid != first and is_alive(gateway.url))
         last = psutil.Process(gateway.pid)
     assert not last.is_running()
+
+
+def test_a_gateway_runs_beside_the_container_of_a_gpu_sku(server: Server, tmp_path: Path) -> None:
+    """`docker run` is a stand-in, which ends when the gateway says that its models are ready."""
+    port = free_ports().http
+    docker = f"until curl -sf http://127.0.0.1:{port}/readyz; do sleep 0.1; done; exit 3"
+    gateway = GatewayProcess(server.ports, tmp_path / "gateway.log", port)
+    assert serve_gpu._run_container(("sh", "-c", docker), gateway) == 3
+    assert not is_alive(f"http://127.0.0.1:{port}")
 
 
 def test_a_gateway_that_can_not_start_says_why(server: Server, tmp_path: Path) -> None:

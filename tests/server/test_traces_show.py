@@ -1,11 +1,14 @@
 """A request's trace from the client through Triton and our models to `triton-traces show`."""
 
+import secrets
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
 from triton_rag import Client, InvalidRequest
@@ -17,6 +20,7 @@ from triton_traces.spans import Span, TraceError
 from triton_traces.tree import Kind
 
 from builders.spec import load_sku
+from operations.gateway_process import GatewayProcess
 from operations.ports import free_ports
 from operations.server import TritonServer
 from operations.server_process import trace_options
@@ -32,9 +36,10 @@ WAIT_S = 60.0
 
 @dataclass(frozen=True)
 class Traced:
-    """A server whose traces go into the file, and a client of it."""
+    """A server whose traces go into the file, a client of it, and a gateway over it."""
 
     client: Client
+    gateway: str
     file: Path
     has_tritons: bool
 
@@ -72,8 +77,9 @@ def traced(
         with (
             TritonServer(load_sku("cpu"), free_ports(), log, options=used) as server,
             Client(f"127.0.0.1:{server.ports.grpc}") as client,
+            GatewayProcess(server.ports, folder / "gateway.log", port=0) as gateway,
         ):
-            yield Traced(client, file, has_tritons)
+            yield Traced(client, gateway.url, file, has_tritons)
         collector.shutdown()
 
 
@@ -85,6 +91,34 @@ def test_one_trace_from_the_client_to_the_stage(traced: Traced, model: str) -> N
     path = [step.node.name for step in found.steps]
     assert path.index("prefill") < path.index("decode")
     assert 0 < found.queue_ns < found.compute_ns < found.root.duration_ns
+
+
+def test_the_gateway_s_part_is_above_the_models(traced: Traced) -> None:
+    asked = {"question": QUESTION, "documents": DOCUMENTS, "stream": True, "max_tokens": 4}
+    answer = httpx.post(f"{traced.gateway}/v1/rag", json=asked, timeout=WAIT_S)
+    ours = ["gateway", "admission", "queue", "upstream", "first byte"]
+    found = traced.findings(answer.headers["x-request-id"], *ours, *STAGES, *LLM)
+    assert (found.root.name, len(found.tree.trace_ids)) == ("gateway", 1)
+    assert [child.name for child in found.root.children] == ["admission", "queue", "upstream"]
+    upstream = found.root.children[-1]
+    assert {"first byte", "llm"} <= {node.name for node, _ in upstream.walk()}
+    assert QUESTION not in traced.file.read_text()
+
+
+def test_a_caller_s_trace_goes_on_through_every_kind_of_call(traced: Traced) -> None:
+    tensor = {"name": "input_text", "datatype": "BYTES", "shape": [1], "data": ["a"]}
+    rerank = {"model": "rerank", "query": "a", "documents": ["b"]}
+    bodies: dict[str, tuple[dict[str, Any], str]] = {
+        "/v1/embeddings": ({"model": "embed", "input": "a"}, "embedder"),
+        "/v1/rerank": (rerank, "reranker"),
+        "/v2/models/embed/infer": ({"inputs": [tensor]}, "embedder"),
+    }
+    for path, (body, model) in bodies.items():
+        trace_id = secrets.token_hex(16)
+        headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
+        answer = httpx.post(f"{traced.gateway}{path}", json=body, headers=headers, timeout=WAIT_S)
+        found = traced.findings(answer.headers["x-request-id"], "gateway", model)
+        assert found.tree.trace_ids == (trace_id,), path
 
 
 def test_the_step_that_failed_is_named(traced: Traced) -> None:

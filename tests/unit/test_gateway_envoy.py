@@ -50,6 +50,7 @@ def test_envoy_itself_takes_all_of_it(kind, tmp_path):
         listen_tls=ListenTls(certificate, key, ca),
         server_tls=ServerTls(ca, "edge.test", certificate, key),
         affinity=Affinity(prefix_bytes=256),
+        rate_limits=D,
     )
     file = tmp_path / "envoy.json"
     file.write_text(render(edge), encoding="utf-8")

@@ -32,6 +32,9 @@ RERANK: Json = {"model": "rerank", "query": "q", "documents": ["a"]}
 RANKING: Json = {"model": "rerank", "query": {"text": "q"}, "passages": [{"text": "a"}]}
 RESPONSES: Json = {"model": "llm", "input": "Which port?"}
 TEI_RERANK: Json = {"query": "q", "texts": ["a"]}
+TOOL_RESULT = [{"role": "user", "content": [{"type": "tool_result", "content": "8123"}]}]
+TOOL_CALL = [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]
+NO_CONTENT = [{"role": "assistant", "content": None}]
 IMAGE = [{"role": "user", "content": [{"type": "image", "source": {}}]}]
 
 
@@ -78,11 +81,14 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/v1/messages", MESSAGES | {"messages": []}, "messages"),
     ("/v1/messages", MESSAGES | {"messages": [{"role": "tool", "content": ""}]}, "messages.0.role"),
     ("/v1/messages", MESSAGES | {"messages": IMAGE}, "messages.0.content.0.type"),
+    ("/v1/messages", MESSAGES | {"messages": TOOL_RESULT}, "messages.0.content.0.type"),
     ("/v1/messages", MESSAGES | {"tools": [{"name": "f"}]}, "tools"),
     ("/v1/messages", MESSAGES | {"thinking": {"type": "enabled"}}, "thinking"),
     ("/v1/messages", MESSAGES | {"messages": [{"role": "assistant", "content": "a"}]}, "messages"),
     ("/v1/messages", MESSAGES | {"system": [{"type": "text"}]}, "system.0.text"),
     ("/v1/messages/count_tokens", MESSAGES | {"model": 1}, "model"),
+    ("/v1/chat/completions", CHAT | {"messages": TOOL_CALL}, "messages.0.tool_calls"),
+    ("/v1/chat/completions", CHAT | {"messages": NO_CONTENT}, "messages.0.content"),
     ("/v2/chat", CHAT | {"tools": [{}]}, "tools"),
     ("/v2/chat", CHAT | {"response_format": {"type": "json_object"}}, "response_format"),
     ("/v2/chat", CHAT | {"logprobs": True}, "logprobs"),

@@ -1,9 +1,9 @@
 """Command lines of GPU SKUs, as data; none of them was ever run on a GPU or in the container."""
 
 import json
+import os
 import re
 import shlex
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -132,8 +132,8 @@ class TestDocker:
             "--volume=/rag/build/engines:/rag/build/engines "
             "--volume=/rag/build/collections:/rag/build/collections --workdir=/rag "
             f"triton-rag:engine-{CONTAINER} {CONTAINER_PYTHON} -m operations serve "
-            "--sku h100-sxm-80gb --address 0.0.0.0 --mode leader --drain-s 30 --http-port 8000 "
-            "--grpc-port 8001 --metrics-port 8002 --health-port 8003"
+            "--sku h100-sxm-80gb --address 0.0.0.0 --mode leader --drain-s 30 --no-gateway "
+            "--http-port 8000 --grpc-port 8001 --metrics-port 8002 --health-port 8003"
         )
 
     def test_what_runs_inside_is_a_command_of_ours(self):
@@ -317,10 +317,11 @@ class TestServe:
         monkeypatch.setattr("shutil.which", lambda _: None)
         with pytest.raises(BuildError) as error:
             serve()
-        first, build, run = str(error.value).splitlines()
+        first, build, run, gateway = str(error.value).splitlines()
         assert first.startswith("no 'docker' on this machine")
         assert build.startswith("docker build --build-arg=TAG=26.06-trtllm-python-py3 ")
-        assert "--gpus '\"device=0,1\"'" in run
+        assert "--gpus '\"device=0,1\"'" in run and " --no-gateway " in run
+        assert "-m gateway serve --port 8080 --triton 127.0.0.1:8000" in gateway
 
     def test_print_runs_nothing(self, linked, monkeypatch, capsys):
         monkeypatch.setattr("subprocess.run", None)
@@ -332,17 +333,14 @@ class TestServe:
         line = capsys.readouterr().out
         assert "--publish=10.1.2.3:8000:8000" in line and "--address 0.0.0.0" in line
 
-    def test_the_image_is_built_before_it_is_run(self, linked, monkeypatch):
-        ran = []
-
-        def run(command, check):
-            ran.append(command[:2])
-            return subprocess.CompletedProcess(command, 3 if command[1] == "run" else 0)
-
-        monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/docker")
-        monkeypatch.setattr("subprocess.run", run)
-        assert serve() == 3
-        assert ran == [("docker", "build"), ("docker", "run")]
+    def test_the_image_is_built_before_it_is_run(self, linked, monkeypatch, tmp_path):
+        """`docker` is a stand-in that notes how it is called, and ends with 3 as `docker run`."""
+        docker, calls = tmp_path / "docker", tmp_path / "calls"
+        docker.write_text(f"#!/bin/sh\necho $1 >> {calls}\n[ $1 = build ] || exit 3\n")
+        docker.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        assert serve("--no-gateway") == 3
+        assert calls.read_text().split() == ["build", "run"]
 
     def test_run_is_refused(self, linked):
         with pytest.raises(BuildError, match="--run is for the cpu SKU"):
@@ -356,7 +354,9 @@ class TestServeInside:
         Path(launch.SERVER).touch()
         self.served = []
         monkeypatch.setattr(
-            serve_gpu, "serve_supervised", lambda *words: self.served.append(words) or 3
+            serve_gpu,
+            "serve_supervised",
+            lambda *words, gateway: self.served.append((*words, gateway)) or 3,
         )
         monkeypatch.setattr(serve_gpu, "serving_environment", lambda: None)
         monkeypatch.setattr(serve_gpu, "gpu_faults", lambda *_: iter(()))
@@ -365,13 +365,14 @@ class TestServeInside:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
 
     def prepared(self) -> StartCommand:
-        ((server, _settings, _port),) = self.served
+        ((server, _settings, _port, _gateway),) = self.served
         return server._checked_command()
 
     def test_the_printed_line_is_supervised(self, capsys):
         assert serve("--drain-s", "9", "--health-port", "9003") == 3
-        ((server, settings, port),) = self.served
+        ((server, settings, port, gateway),) = self.served
         assert (settings.drain_s, port) == (9.0, 9003)
+        assert gateway.command()[-2:] == ("--drain-s", "9.0")
         words = self.prepared().words
         assert words[
             0

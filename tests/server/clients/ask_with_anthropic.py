@@ -77,6 +77,9 @@ def refusal(**changes: Any) -> dict[str, Any]:
 
 
 found = {
+    "models": [model.id for model in client.models.list()],
+    "model": client.models.retrieve("llm").display_name,
+    "request_id": client.messages.create(**REQUEST)._request_id,
     "whole": described(
         client.messages.create(**REQUEST, system="Be brief.", stop_sequences=["\n\n\n"])
     ),

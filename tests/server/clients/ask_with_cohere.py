@@ -82,6 +82,7 @@ def refusal(**changes: Any) -> dict[str, Any]:
 
 
 found = {
+    "models": [(model.name, model.endpoints) for model in client.models.list().models],
     "whole": whole(REQUEST),
     "streamed": streamed(REQUEST),
     "whole_async": asyncio.run(whole_async()),
