@@ -11,7 +11,8 @@ import pytest
 from builders.spec import ROOT
 
 SUFFIXES = "py|md|toml|json|pbtxt|yml|yaml|sh|lock|svg|txt|jinja"
-_LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")
+_LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _PATH = re.compile(rf"`([\w.-]+(?:/[\w.-]+)+\.(?:{SUFFIXES}))`")
 _FENCE = re.compile(r"```.*?```", re.DOTALL)
 _NOTES = re.compile(
@@ -66,10 +67,21 @@ def _missing_paths(text: str) -> Iterator[str]:
             yield path
 
 
+def _anchors(page: Path) -> set[str]:
+    """The names that GitHub gives a page's headings."""
+    headings = _HEADING.findall(_FENCE.sub("", page.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _leads_somewhere(page: Path, link: str, anchor: str) -> bool:
+    target = page.parent / link if link else page
+    return target.exists() and (not anchor or anchor in _anchors(target))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_lead_somewhere(page):
     links = _LINK.findall(_FENCE.sub("", page.read_text()))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    assert [link for link in links if not _leads_somewhere(page, *link)] == []
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if p.name != "CHANGELOG.md"], ids=_name)
