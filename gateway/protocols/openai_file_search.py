@@ -12,7 +12,7 @@ from gateway.files.search_filter import collection_filter
 from gateway.protocols.answer import Answer, statement_end
 from gateway.protocols.exchange import caller
 from gateway.protocols.openai_files import library
-from gateway.protocols.openai_vector_stores import result
+from gateway.protocols.openai_vector_stores import page, result
 from gateway.protocols.reading import StrictBody, read
 
 Json = dict[str, Any]
@@ -76,4 +76,5 @@ def annotations(answer: Answer) -> Iterator[Json]:
             "file_id": source.document_id,
             "filename": source.title,
             "index": statement_end(answer, quote),
+            **page(source),
         }

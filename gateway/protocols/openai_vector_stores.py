@@ -89,9 +89,9 @@ def create(request: Request) -> Json:
 @router.get("/v1/vector_stores")
 def list_stores(request: Request) -> Json:
     """The vector stores of the key's tenant."""
-    kept, page = library(request), read_page(request)
-    found = kept.register.stores(caller(request).tenant, page)
-    return page_body(found, page, lambda store: shown(kept, store))
+    kept, part = library(request), read_page(request)
+    found = kept.register.stores(caller(request).tenant, part)
+    return page_body(found, part, lambda store: shown(kept, store))
 
 
 @router.get("/v1/vector_stores/{store_id}")
@@ -158,7 +158,13 @@ def result(source: Source) -> Json:
         "score": score(source),
         "attributes": dict(source.metadata),
         "text": source.text,
+        **page(source),
     }
+
+
+def page(source: Source) -> Json:
+    """Beyond OpenAI's fields: the page of the file that a passage is on, where it has pages."""
+    return {"page": source.page} if source.page else {}
 
 
 def score(source: Source) -> float:

@@ -65,6 +65,12 @@ def test_an_answer_cites_the_files_that_it_rests_on(sdk: Any) -> None:
     assert "response.file_search_call.completed" in sdk["kinds"]
 
 
+def test_pdf_and_word_files_are_cited_with_their_pages(sdk: Any) -> None:
+    assert sdk["paged"] == ["vebra.pdf", 2]
+    assert [(each["filename"], each["page"]) for each in sdk["office"]] == [("vebra.pdf", 2)]
+    assert sdk["sails"] == ["ferry.docx", False]
+
+
 def test_what_is_taken_out_is_found_no_more(sdk: Any) -> None:
     assert sdk["after_detach"]
     assert sdk["best"] not in sdk["after_detach"]

@@ -11,6 +11,9 @@ from typing import Any
 
 import openai
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from tests.fakes.files import docx, pdf
+
 url, *_ = sys.argv[1:]
 folder = Path(__file__).resolve().parents[2] / "collection"
 client = openai.OpenAI(base_url=f"{url}/v1", api_key="not-needed", max_retries=0)
@@ -61,6 +64,20 @@ is_kept = client.files.content(best.id).read() == (folder / best.filename).read_
 client.files.delete(attached[0].id)
 left = [file.id for file in client.vector_stores.files.list(store.id, limit=2, filter="completed")]
 client.vector_stores.delete(store.id)
+store = client.vector_stores.create(name="office")
+for name, content in {
+    "vebra.pdf": pdf(["Cover", "Vebra listens on port 8123."]),
+    "ferry.docx": docx([("Heading1", "Ferry"), ("", "The ferry sails at noon.")]),
+}.items():
+    client.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=(name, content))
+office = client.responses.create(
+    model="rag",
+    input=QUESTION,
+    tools=[tool()],
+    include=["file_search_call.results"],
+)
+sails = client.vector_stores.search(store.id, query="When does the ferry sail?").data
+client.vector_stores.delete(store.id)
 print(
     json.dumps(
         {
@@ -79,6 +96,9 @@ print(
             "kinds": sorted(set(kinds)),
             "after_detach": [each.file_id for each in after_detach],
             "is_kept": is_kept,
+            "office": [each.model_dump() for each in office.output[1].content[0].annotations],
+            "paged": [office.output[0].results[0].filename, office.output[0].results[0].page],
+            "sails": [sails[0].filename, "page" in sails[0].model_dump()],
             "left": [len(left), attached[0].id in left],
             "gone": refusal(lambda: client.vector_stores.retrieve(store.id)),
             "no_store": refusal(
