@@ -25,10 +25,15 @@ class Sent:
     parsed: Any
     headers: Mapping[str, str]
 
+    @property
+    def is_of_tensors(self) -> bool:
+        """Whether it is for `infer`, not for `generate`."""
+        return self.path.endswith("/infer")
+
     def body_for(self, call: Call) -> bytes:
         """The body, with the longest answer that the key may have where `generate` names none."""
         most = call.request.sampling.max_tokens if isinstance(call.request, Generate) else None
-        if most is None or "inputs" in self.parsed or self._names_max_tokens():
+        if most is None or self.is_of_tensors or self._names_max_tokens():
             return self.body
         return orjson.dumps({**self.parsed, "max_tokens": most})
 
@@ -46,7 +51,7 @@ def whole(triton: Connection, sent: Sent) -> Handler:
         if found.body.startswith(b'{"error"'):  # Triton's 200 for several responses of a model
             raise from_status(400, found.error)
         call.headers.update({name.lower(): text for name, text in found.headers.items()})
-        if "inputs" in sent.parsed:
+        if sent.is_of_tensors:
             told.see_tensors(found.body, found.headers.get(HEADER_LENGTH, ""))
         else:
             told.see(found.body)
