@@ -1,13 +1,25 @@
-"""A protobuf message in protobuf's text format, one line for everything that fits on a line."""
+"""Model configurations in protobuf's text format, one line for everything that fits on a line."""
 
 import io
 from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as schema
 
 WIDTH = 100
 INDENT = "  "
+
+
+def config_text(config: schema.ModelConfig) -> str:
+    """Text that parses back to `config`; proto3 text drops `max_batch_size: 0`, so it is added."""
+    lines = list(message_lines(config))
+    if config.max_batch_size == 0:
+        lines.append("max_batch_size: 0")
+    text = "\n".join(lines) + "\n"
+    if text_format.Parse(text, schema.ModelConfig()) != config:
+        raise AssertionError(f"config of '{config.name}' has a text that parses to another message")
+    return text
 
 
 def message_lines(message: Any, indent: str = "") -> Iterator[str]:

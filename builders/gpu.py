@@ -10,6 +10,8 @@ from builders.llm_spec import SpecFile
 GpuPrecision = Literal["nvfp4", "fp8", "int8-sq", "w4a16-awq", "bf16"]
 """How an LLM's weights (and activations) are stored and multiplied on a GPU."""
 
+GIB = 2**30
+
 KvDtype = Literal["bf16", "fp8"]
 
 Link = Literal["nvlink", "pcie4", "pcie5"]

@@ -65,7 +65,7 @@ def planned_source(plan: LlmPlan) -> ModelSpec:
 def _make_engine(
     plan: LlmPlan, examples: Path, spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps
 ) -> Path:
-    architecture, engine, source = read_architecture(checkpoint.path), plan.engine, checkpoint.path
+    architecture, engine, source = read_architecture(checkpoint), plan.engine, checkpoint.path
     refuse(engine, architecture)
 
     def convert(to: Path) -> Command:
@@ -92,7 +92,7 @@ def _make_api_folder(
     plan: LlmPlan, spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps
 ) -> Path:
     """Nothing is compiled: the checkpoint and the arguments that TensorRT-LLM loads it with."""
-    check_checkpoint(plan.engine, checkpoint.path)
+    check_checkpoint(plan.engine, checkpoint)
     arguments = model_yaml(plan.engine, plan.runtime, spec, CHECKPOINT)
 
     def fill(to: Path) -> None:

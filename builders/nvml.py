@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from types import ModuleType
 
-GIB = 2**30
+from builders.gpu import GIB
 
 
 @dataclass(frozen=True)

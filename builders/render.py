@@ -8,10 +8,9 @@ configuration differs under another placement also has `configs/<placement>.pbtx
 
 from collections.abc import Iterable, Mapping
 
-from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
-from builders.config_text import message_lines
+from builders.config_text import config_text
 from builders.errors import BuildError
 from builders.served_models import ENSEMBLES, PYTHON_MODELS, PythonModel
 from builders.spec import ENGINE_LINK, Pipeline, Placement, Sku
@@ -44,11 +43,13 @@ def render(skus: Iterable[Sku], pipeline: Pipeline) -> dict[str, str]:
     """
     placements = {sku.config_name: configs(sku, pipeline) for sku in skus}
     base = placements.pop(BASE)
-    files = _versions() | {f"{name}/config.pbtxt": _text(c) for name, c in base.items()}
+    files = _versions() | {
+        f"{name}/config.pbtxt": HEADER + config_text(c) for name, c in base.items()
+    }
     for placement, found in placements.items():
         for name, config in found.items():
             if config != base[name]:
-                files[f"{name}/configs/{placement}.pbtxt"] = _text(config)
+                files[f"{name}/configs/{placement}.pbtxt"] = HEADER + config_text(config)
     return files
 
 
@@ -160,14 +161,3 @@ def _parameters(model: PythonModel, sku: Sku, pipeline: Pipeline) -> Mapping[str
     name = model.contract.name
     folder = {"engine_folder": ENGINE_LINK} if model.role else {}
     return folder | pipeline.stages.get(name, {}) | sku.place(name).parameters
-
-
-def _text(config: schema.ModelConfig) -> str:
-    """Text that parses back to `config`; proto3 text drops `max_batch_size: 0`, so it is added."""
-    lines = list(message_lines(config))
-    if config.max_batch_size == 0:
-        lines.append("max_batch_size: 0")
-    text = "\n".join(lines) + "\n"
-    if text_format.Parse(text, schema.ModelConfig()) != config:
-        raise AssertionError(f"config of '{config.name}' has a text that parses to another message")
-    return HEADER + text

@@ -9,8 +9,7 @@ import psutil
 
 from builders.checkpoint import Checkpoint
 from builders.errors import BuildError
-
-GIB = 2**30
+from builders.gpu import GIB
 
 CORES_PER_BUILD = 4
 """An export keeps about this many cores busy: on fewer, builds side by side only take turns."""

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from builders.errors import BuildError
-from builders.gpu import GpuPrecision
+from builders.gpu import GIB, GpuPrecision
 from builders.gpu_machine import device_faults, no_gpu, seen_by_cuda
 from builders.nvml import Device, GpuMachine, NoGpuError, this_machine
-from builders.planner.llm_cost import GIB, Deployment
+from builders.planner.llm_cost import Deployment
 from builders.planner.memory import ENCODER_OVERHEAD_GIB, RUNTIME_GIB, activation_bytes
 from builders.repository import REPOSITORY, engine_links
 from builders.spec import Sku, load_model, model_names

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from builders.errors import BuildError
-from builders.planner.llm_cost import COMPUTE_EFFICIENCY, GIB
+from builders.gpu import GIB
+from builders.planner.llm_cost import COMPUTE_EFFICIENCY
 from builders.planner.memory import encoder_gib
 from builders.spec import ModelSpec, Precision, Sku
 

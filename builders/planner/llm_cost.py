@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from builders.gpu import Gpu, GpuPrecision, KvDtype, kv_dtype
 from builders.spec import Architecture
 
-GIB = 2**30
-
 WEIGHT_BYTES: dict[GpuPrecision, float] = {
     "bf16": 2.0,
     "fp8": 1.0,

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from builders.planner.llm_cost import ACTIVATION_PASSES, GIB, MLP_PASSES, Deployment
+from builders.gpu import GIB
+from builders.planner.llm_cost import ACTIVATION_PASSES, MLP_PASSES, Deployment
 from builders.spec import ModelSpec
 
 RUNTIME_GIB = 2.0

@@ -1,10 +1,10 @@
 """The sizes of a checkpoint in a local folder, where its spec has no [architecture] table."""
 
-import json
 from typing import Any
 
 from pydantic import ValidationError
 
+from builders.checkpoint import Checkpoint
 from builders.errors import BuildError
 from builders.spec import ROOT, Architecture, ModelSpec
 
@@ -22,7 +22,7 @@ def architecture_of(spec: ModelSpec) -> Architecture:
         )
     try:
         return Architecture(
-            **_sizes(json.loads(path.read_text(encoding="utf-8")), spec.role != "llm"),
+            **_sizes(Checkpoint(path.parent, "").config(), spec.role != "llm"),
             source=str(path),
         )
     except (ValueError, KeyError, TypeError, ValidationError) as error:

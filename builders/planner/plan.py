@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from builders.engine_plan import CONTAINER, EnginePlan, RuntimePlan
 from builders.errors import BuildError
-from builders.gpu import GpuPrecision
+from builders.gpu import GIB, GpuPrecision
 from builders.planner.candidates import (
     PRECISION_NAMES,
     Candidate,
@@ -15,7 +15,7 @@ from builders.planner.candidates import (
     layouts,
     preferred,
 )
-from builders.planner.llm_cost import GIB, Deployment
+from builders.planner.llm_cost import Deployment
 from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmPlan, Request
 from builders.planner.memory import (
     BENCHMARK_KV_FRACTION,
@@ -52,8 +52,8 @@ GOOD_ENOUGH = 0.8
 """Share of the best split's throughput within which the split is chosen by its gaps."""
 
 
-class Refusal(BuildError):
-    """Nothing that was asked for fits; the message names the nearest that does."""
+class NothingFits(BuildError):
+    """What was asked for; the message names the nearest that does fit."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def plan_llm(request: Request) -> LlmPlan:
     unfit: Unfit = {}
     fitting = list(_by_gpus(request, unfit))
     if not fitting:
-        raise Refusal(f"{_asked(request)}: {'; '.join(_told(unfit))}. {_nearest(request)}")
+        raise NothingFits(f"{_asked(request)}: {'; '.join(_told(unfit))}. {_nearest(request)}")
     chosen = fitting[0]
     for plan in fitting[1:]:
         if plan.output_tokens_per_s_per_gpu > WORTH_MORE_GPUS * chosen.output_tokens_per_s_per_gpu:

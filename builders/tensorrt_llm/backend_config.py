@@ -10,6 +10,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
+from builders.config_text import config_text
 from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.tensorrt_llm.build_commands import TOKENIZER_INFO
 
@@ -35,12 +36,8 @@ def engine_config(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> schem
 
 
 def engine_config_text(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> str:
-    """The text of config.pbtxt, which parses back to the same message."""
-    config = engine_config(plan, runtime, engine)
-    text: str = text_format.MessageToString(config)
-    if text_format.Parse(text, schema.ModelConfig()) != config:
-        raise AssertionError(f"config of '{NAME}' has a text that parses to another message")
-    return _HEADER + text
+    """The text of config.pbtxt."""
+    return _HEADER + config_text(engine_config(plan, runtime, engine))
 
 
 def parameters(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> dict[str, str]:

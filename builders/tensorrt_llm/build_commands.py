@@ -8,16 +8,16 @@ fd96a08b, examples/models/core/qwen/convert_checkpoint.py 65b31db1,
 examples/generate_xgrammar_tokenizer_info.py 7ed07f06, examples/lookahead/README.md 83ab45a5.
 """
 
-import json
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from builders.checkpoint import Checkpoint
 from builders.engine_plan import EnginePlan
 from builders.errors import BuildError
-from builders.tensorrt_llm.support import FAMILIES, RECIPES
+from builders.tensorrt_llm.support import CONVERSIONS, FAMILIES
 
 EXAMPLES = Path("/app/examples")
 """Where the containers have TensorRT-LLM's examples."""
@@ -64,18 +64,14 @@ def check_programs(commands: Sequence[Command]) -> None:
             )
 
 
-def read_architecture(checkpoint: Path) -> str:
+def read_architecture(checkpoint: Checkpoint) -> str:
     """As config.json names it, like "LlamaForCausalLM"."""
-    try:
-        name = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))[
-            "architectures"
-        ][0]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    if not (names := checkpoint.config().get("architectures")):
         raise BuildError(
-            f"{checkpoint}/config.json does not say its architecture ({error!r}); needed: "
+            f"{checkpoint.path}/config.json does not say its architecture; needed: "
             f'"architectures" with one of {", ".join(FAMILIES)}'
-        ) from error
-    return str(name)
+        )
+    return str(names[0])
 
 
 def checkpoint_command(
@@ -88,7 +84,7 @@ def checkpoint_command(
     """Hugging Face weights to TensorRT-LLM's, quantized and split: TP and PP are fixed here."""
     common: Flags = {"model_dir": checkpoint, "output_dir": to, "dtype": MODEL_DTYPE}
     common = {**common, "tp_size": plan.tp, "pp_size": plan.pp}
-    if RECIPES[plan.precision].qformat is None:
+    if CONVERSIONS[plan.precision].qformat is None:
         folder = FAMILIES[architecture].folder
         script = examples / "models" / "core" / folder / "convert_checkpoint.py"
         argv = (*_argv(script, common), *_split_embedding(plan))
@@ -128,7 +124,7 @@ def _split_embedding(plan: EnginePlan) -> tuple[str, ...]:
 
 
 def _quantization(plan: EnginePlan) -> Flags:
-    flags: dict[str, object] = {"qformat": RECIPES[plan.precision].qformat}
+    flags: dict[str, object] = {"qformat": CONVERSIONS[plan.precision].qformat}
     if plan.kv_dtype != "bf16":
         flags["kv_cache_dtype"] = plan.kv_dtype
     if plan.precision == "w4a16-awq":
@@ -151,7 +147,7 @@ def _limits(plan: EnginePlan) -> Flags:
 def _plugins(plan: EnginePlan) -> Flags:
     """FP8 context FMHA needs FP8 or NVFP4 weights and an FP8 cache, else it is overridden."""
     return {
-        "gemm_plugin": RECIPES[plan.precision].gemm_plugin,
+        "gemm_plugin": CONVERSIONS[plan.precision].gemm_plugin,
         "remove_input_padding": "enable",
         "context_fmha": "enable",
         "use_paged_context_fmha": "enable",

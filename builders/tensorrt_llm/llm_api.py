@@ -5,9 +5,9 @@ here has run on a GPU. Which arguments there are: tests/fakes/llm_api_arguments.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
+from builders.checkpoint import Checkpoint
 from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.errors import BuildError
 from builders.gpu import GpuPrecision
@@ -40,7 +40,7 @@ def model_yaml(plan: EnginePlan, runtime: RuntimePlan, spec: ModelSpec, model: s
     return json.dumps(arguments, indent=2, sort_keys=True) + "\n"
 
 
-def check_checkpoint(plan: EnginePlan, checkpoint: Path) -> None:
+def check_checkpoint(plan: EnginePlan, checkpoint: Checkpoint) -> None:
     """Raises `BuildError` where the checkpoint is of another precision than the plan.
 
     It would load and run all the same, in its own precision, with other needs than planned.
@@ -50,17 +50,15 @@ def check_checkpoint(plan: EnginePlan, checkpoint: Path) -> None:
     if found != needed:
         raise BuildError(
             f"{plan.precision} with flavour llm-api: needs a checkpoint quantized to "
-            f"{needed or 'nothing'}, and {checkpoint} is quantized to {found or 'nothing'}; "
+            f"{needed or 'nothing'}, and {checkpoint.path} is quantized to {found or 'nothing'}; "
             "possible: another source in the model's file, or the precision of this one"
         )
 
 
-def quant_algorithm(checkpoint: Path) -> str | None:
+def quant_algorithm(checkpoint: Checkpoint) -> str | None:
     """As NVIDIA's ModelOpt notes it in hf_quant_config.json, or newer in config.json."""
     for name, key in (("hf_quant_config.json", "quantization"), ("config.json", _NEWER)):
-        path = checkpoint / name
-        notes = json.loads(path.read_text(encoding="utf-8")).get(key) if path.is_file() else None
-        if notes:
+        if notes := checkpoint.table(name).get(key):
             return str(notes.get("quant_algo") or notes.get("quant_method"))
     return None
 

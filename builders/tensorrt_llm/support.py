@@ -18,7 +18,7 @@ RELEASE = (1, 2)
 `trtllm-build` and every convert_checkpoint.py."""
 
 
-class Recipe(SpecFile):
+class Conversion(SpecFile):
     """How one precision is made, and on which compute capabilities it runs.
 
     `qformat` is the word of quantize.py; None: convert_checkpoint.py.
@@ -38,7 +38,7 @@ class Family(SpecFile):
 
 class _Support(SpecFile):
     lookahead_precisions: tuple[GpuPrecision, ...]
-    recipes: dict[GpuPrecision, Recipe]
+    conversions: dict[GpuPrecision, Conversion]
     families: dict[str, Family]
     """By the first of `architectures` in config.json."""
 
@@ -46,7 +46,7 @@ class _Support(SpecFile):
 _SUPPORT = _Support(
     **tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 )
-RECIPES, FAMILIES = _SUPPORT.recipes, _SUPPORT.families
+CONVERSIONS, FAMILIES = _SUPPORT.conversions, _SUPPORT.families
 
 
 def least_num_tokens(lookahead: LookaheadSpec, max_batch_size: int) -> int:
@@ -86,7 +86,7 @@ def _refuse_precision(plan: EnginePlan, architecture: str) -> None:
             f"{', '.join(sorted(FAMILIES))}, or flavour llm-api"
         )
     capability, of_family = plan.compute_capability, FAMILIES[architecture].precisions
-    able = [name for name in of_family if capability in RECIPES[name].capabilities]
+    able = [name for name in of_family if capability in CONVERSIONS[name].capabilities]
     if plan.precision not in able:
         raise BuildError(
             f"{plan.precision} engine of a {architecture} on compute capability {capability}: "

@@ -15,7 +15,7 @@ from pathlib import Path
 from builders.gpu import GpuPrecision
 from builders.planner import llm_cost
 from builders.planner.llm_plan import LlmOptions, Request
-from builders.planner.plan import Refusal, plan_llm
+from builders.planner.plan import NothingFits, plan_llm
 from builders.planner.throughput import Workload
 from builders.spec import load_model, load_sku
 
@@ -49,7 +49,7 @@ class Measured:
         """Estimated over published; 0.0 where the planner says that it does not fit."""
         try:
             return plan_llm(self.request).most.output_tokens_per_s / self.tokens_per_s
-        except Refusal:
+        except NothingFits:
             return 0.0
 
 

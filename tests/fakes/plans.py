@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from builders.checkpoint import Checkpoint
 from builders.engine_plan import CONTAINER, TENSORRT_LLM, EnginePlan, RuntimePlan
 from builders.gpu import GpuPrecision
 from builders.spec import GpuOptions, ModelSpec
@@ -46,7 +47,7 @@ def build_commands(
     plan: EnginePlan, spec: ModelSpec, checkpoint: Path, work: Path, target: Path, examples: Path
 ) -> tuple[Command, ...]:
     """All that make an engine in `target`, in the order of a build; `work` takes the rest."""
-    architecture, converted = read_architecture(checkpoint), work / "checkpoint"
+    architecture, converted = read_architecture(Checkpoint(checkpoint, "")), work / "checkpoint"
     refuse(plan, architecture)
     made = [
         checkpoint_command(plan, architecture, checkpoint, converted, examples),

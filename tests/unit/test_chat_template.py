@@ -180,9 +180,6 @@ def test_strict_templates_refuse_missing_names():
         strict_template("{{ qestion }}").render(question="?")
 
 
-FORM = 'a JSON list of {"role": "…", "content": "…"} is possible'
-
-
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from builders.checkpoint import Checkpoint
 from builders.engine_plan import RuntimePlan
 from builders.errors import BuildError
 from builders.spec import LookaheadSpec, LoraSpec
@@ -87,9 +88,9 @@ def test_what_the_api_lacks_is_refused(fields, says):
     assert says in str(caught.value)
 
 
-def checkpoint_with(folder: Path, name: str, notes: dict[str, object]) -> Path:
+def checkpoint_with(folder: Path, name: str, notes: dict[str, object]) -> Checkpoint:
     (folder / name).write_text(json.dumps(notes))
-    return folder
+    return Checkpoint(folder, "")
 
 
 def test_the_checkpoint_must_have_the_plans_precision(tmp_path):
@@ -98,8 +99,8 @@ def test_the_checkpoint_must_have_the_plans_precision(tmp_path):
         check_checkpoint(api_plan("fp8"), checkpoint_with(tmp_path, "config.json", {}))
     assert "needs a checkpoint quantized to FP8" in str(caught.value)
     assert "is quantized to nothing" in str(caught.value)
-    check_checkpoint(api_plan("bf16"), tmp_path)
+    check_checkpoint(api_plan("bf16"), Checkpoint(tmp_path, ""))
     notes = {"quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}}
     check_checkpoint(api_plan("fp8"), checkpoint_with(tmp_path, "hf_quant_config.json", notes))
     with pytest.raises(BuildError, match="needs a checkpoint quantized to nothing"):
-        check_checkpoint(api_plan("bf16"), tmp_path)
+        check_checkpoint(api_plan("bf16"), Checkpoint(tmp_path, ""))

@@ -9,12 +9,13 @@ import pytest
 
 from builders.cli import main
 from builders.errors import BuildError
+from builders.gpu import GIB
 from builders.planner import llm_cost
 from builders.planner.fixed_plan import FixedPlan, plan_encoder
-from builders.planner.llm_cost import GIB, Deployment
+from builders.planner.llm_cost import Deployment
 from builders.planner.llm_plan import MAX_BATCH_SIZE, RAG, LlmOptions, LlmPlan, Request
 from builders.planner.own_architecture import architecture_of
-from builders.planner.plan import Refusal, plan_llm
+from builders.planner.plan import NothingFits, plan_llm
 from builders.planner.report import llm_text
 from builders.planner.throughput import Workload, performance
 from builders.spec import (
@@ -157,7 +158,7 @@ def test_fp8_where_the_sm_has_none_says_what_is_possible():
 
 
 def test_what_does_not_fit_names_the_nearest_that_does():
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(NothingFits) as caught:
         plan_llm(request(model="llama-3.3-70b", precision="bf16", tp=1))
     text = str(caught.value)
     assert "BF16 TP1 needs 137.5 GiB per GPU" in text and "it has 79." in text
@@ -165,7 +166,7 @@ def test_what_does_not_fit_names_the_nearest_that_does():
 
 
 def test_a_model_without_a_converter_has_no_engine_and_says_so_once():
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(NothingFits) as caught:
         plan_llm(request(model="qwen3-8b", flavour="engine"))
     assert str(caught.value).count("no converter is documented") == 1
     assert "or flavour llm-api" in str(caught.value)
@@ -187,16 +188,16 @@ def test_lookahead_leaves_room_for_drafts():
     )
     engine = plan_llm(asked).engine
     assert engine.max_batch_size * 84 <= engine.max_num_tokens  # 83 drafts and the token itself
-    with pytest.raises(Refusal, match="TensorRT engines only"):
+    with pytest.raises(NothingFits, match="TensorRT engines only"):
         plan_llm(dataclasses.replace(asked, options=LlmOptions()))
 
 
 def test_a_release_without_engines_is_refused_with_the_reason():
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(NothingFits) as caught:
         plan_llm(request(flavour="engine", tensorrt_llm="1.3.0rc23"))
     assert "1.3 removed engines, trtllm-build and the checkpoint converters" in str(caught.value)
     assert "possible: 1.2.1, or flavour llm-api" in str(caught.value)
-    with pytest.raises(Refusal, match="its arguments are not known"):
+    with pytest.raises(NothingFits, match="its arguments are not known"):
         plan_llm(request(tensorrt_llm="1.3.0"))
 
 
@@ -218,9 +219,9 @@ def test_targets_bound_the_batch():
     assert bound.engine.max_batch_size < free.engine.max_batch_size
     assert bound.most.itl_ms <= 20
     assert bound.engine.max_num_tokens < free.engine.max_num_tokens
-    with pytest.raises(Refusal, match="keeps 1 ms between tokens for 0 requests"):
+    with pytest.raises(NothingFits, match="keeps 1 ms between tokens for 0 requests"):
         plan_llm(request(workload=dataclasses.replace(RAG, itl_ms=1.0), gpus=1))
-    with pytest.raises(Refusal, match="has its first token after"):
+    with pytest.raises(NothingFits, match="has its first token after"):
         plan_llm(request(workload=dataclasses.replace(RAG, ttft_ms=1.0)))
 
 

@@ -9,7 +9,7 @@ import pytest
 from builders.errors import BuildError
 from builders.spec import LookaheadSpec, LoraSpec
 from builders.tensorrt_llm.build_commands import Command, check_programs
-from builders.tensorrt_llm.support import FAMILIES, RECIPES
+from builders.tensorrt_llm.support import CONVERSIONS, FAMILIES
 from tests.fakes import trtllm
 from tests.fakes.plans import build_commands, engine_plan, llm_spec
 from tests.fakes.trtllm import build, conversion, quantization, tokenizer_info
@@ -31,7 +31,7 @@ EVERYTHING = [
     (architecture, precision, capability)
     for architecture, family in FAMILIES.items()
     for precision in family.precisions
-    for capability in RECIPES[precision].capabilities
+    for capability in CONVERSIONS[precision].capabilities
 ]
 
 
@@ -224,7 +224,7 @@ def test_what_cannot_be_built_is_refused_with_what_can(tmp_path, fields, archite
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"architectures": []}', '{"architectures": null}'])
+@pytest.mark.parametrize("text", ["{}", '{"architectures": []}', '{"architectures": null}'])
 def test_a_checkpoint_without_architecture_is_refused(tmp_path, text):
     folder = checkpoint_of(tmp_path)
     (folder / "config.json").write_text(text)
