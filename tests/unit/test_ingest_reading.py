@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from triton_rag.collections import Document, Passage
+from triton_rag.errors import Overloaded
+from triton_rag.ingestion import embedder
 from triton_rag.ingestion.ahead import map_ahead
 from triton_rag.ingestion.embedding import embed_documents
 from triton_rag.ingestion.folder import File
@@ -142,3 +144,23 @@ def test_documents_get_their_own_embeddings_whatever_is_in_a_request(rows: int) 
         assert [[float(p.text)] for p in each.document.passages] == each.embeddings.tolist()
     assert max(requests) == min(rows, 16)
     assert sum(requests) == 16
+
+
+def test_waiting_for_a_server_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(embedder, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(embedder, "_TOLD_PAUSE_S", 0.003)
+    faults = [Overloaded("the disk is full")] * 5
+
+    def call() -> str:
+        if faults:
+            raise faults.pop()
+        return "done"
+
+    assert embedder.patiently(call) == "done"
+    (said,) = caplog.messages
+    assert said == "waiting up to 60 s: the disk is full"
+    with pytest.raises(Overloaded, match="full"):
+        faults = [Overloaded("the disk is full")] * 99
+        embedder.patiently(call, retry_s=0.01)
