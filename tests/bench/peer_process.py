@@ -16,7 +16,8 @@ import psutil
 
 from builders.checkpoint import gguf_file
 from builders.repository import engine_link
-from builders.spec import ROOT, load_pipeline
+from builders.spec import ROOT
+from ensembles.manifest import read_manifest
 from operations.ports import free_ports
 from tests.bench.results import FOLDER
 from tests.load.records import Refused
@@ -218,9 +219,7 @@ def model_settings() -> dict[str, str]:
     return folders | {
         "BENCH_GGUF": str(gguf_file(served_spec("llm")) or ""),
         "BENCH_LLM_ENGINE": str(engine_link("llm").resolve()),
-        "BENCH_RELEVANCE_PERCENT": str(
-            load_pipeline().stages["source_ranker"]["relevance_percent"]
-        ),
+        "BENCH_RELEVANCE_PERCENT": str(read_manifest(engine_link("reranker")).relevance_percent),
     }
 
 

@@ -125,6 +125,8 @@ def make_folder(
     plan: Mapping[str, object] | None = None,
     prompt: Prompt | None = None,
     prefixes: Prefixes | None = None,
+    dimensions: int = 0,
+    relevance_percent: int = 100,
 ) -> Path:
     """An engine folder as builders publish it, without the engine's own files."""
     path.mkdir(parents=True)
@@ -145,6 +147,8 @@ def make_folder(
         versions={"tool": "1.0"},
         engine=engine,
         prefixes=prefixes or Prefixes(),
+        dimensions=dimensions,
+        relevance_percent=relevance_percent,
         plan=plan or {},
         eos_token_ids=eos_token_ids,
         sampling=sampling or Sampling(max_tokens=16),

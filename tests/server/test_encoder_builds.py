@@ -97,30 +97,39 @@ def build(source: Path, role: str = "embedder", **changes: object) -> Manifest:
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "changes"),
     [
-        pytest.param(lambda at: checkpoint(at, BERT), id="no modules"),
+        pytest.param(lambda at: checkpoint(at, BERT), {}, id="no modules"),
         pytest.param(
             lambda at: embedder(at, BERT, ("cls_token", "mean_tokens"), "Dense"),
+            {},
             id="two pooling modes and Dense, not normalized",
         ),
         pytest.param(
             lambda at: embedder(at, MPNetConfig(**SIZES), ("mean_tokens",), "Normalize"),
-            id="MPNet",
+            {"dimensions": 16},
+            id="MPNet, cut",
         ),
         pytest.param(
             lambda at: embedder(at, ModernBertConfig(**SIZES, **MODERN), ("max_tokens",)),
+            {},
             id="local attention",
         ),
         pytest.param(
             lambda at: embedder(at, Qwen3Config(**SIZES, **QWEN3), ("lasttoken",), "Normalize"),
+            {},
             id="causal, last token",
         ),
     ],
 )
-def test_embedders_compute_what_sentence_transformers_does(make: Callable, tmp_path):
-    said = build(make(tmp_path / "checkpoint"), query_prefix="query: ").comparison
+def test_embedders_compute_what_sentence_transformers_does(make, changes, tmp_path):
+    said = build(make(tmp_path / "checkpoint"), query_prefix="query: ", **changes).comparison
     assert said.startswith("18 rows, alone and together, as the reference implementation's")
+
+
+def test_more_dimensions_than_an_embedding_has_are_refused(tmp_path):
+    with pytest.raises(BuildError, match="dimensions 65 in its spec, and its embeddings have 64"):
+        build(checkpoint(tmp_path / "checkpoint", BERT), dimensions=65)
 
 
 @pytest.mark.parametrize(

@@ -186,11 +186,11 @@ def key(checkpoint: Checkpoint = CHECKPOINT, sku: Sku = SKU, **changes: object) 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"precision": "bf16"},
         {"max_tokens": 128},
+        {"dimensions": 32},
+        {"query_prefix": "query: "},
         {"role": "reranker"},
         {"name": "other"},
-        {"sampling": SamplingSpec(top_k=3)},
         {"checkpoint": Checkpoint(None, "d" * 64)},
         {"sku": Sku(name="h100", config_name="h100", placement={})},
     ],
@@ -198,6 +198,12 @@ def key(checkpoint: Checkpoint = CHECKPOINT, sku: Sku = SKU, **changes: object) 
 )
 def test_the_key_changes_with_what_decides_the_engine(changes):
     assert key(**changes) != key()
+
+
+@pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"sampling": SamplingSpec(top_k=3)}])
+def test_the_key_of_an_llm_changes_with_precision_and_sampling(changes):
+    llm = {"role": "llm", "max_tokens": 512}
+    assert key(**llm, **changes) != key(**llm)
 
 
 def test_the_key_changes_with_the_tools(monkeypatch):

@@ -57,6 +57,17 @@ def test_a_stage_packs_rows_as_its_placement_says(engine, tmp_path):
     assert engine.shapes == [(2, 16), (2, 16), (1, 16)]
 
 
+@pytest.mark.parametrize("kept", [0, 8])
+def test_embeddings_are_cut_to_the_models_dimensions(engine, tmp_path, kept):
+    path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40, dimensions=2)
+    stage = EmbedderStage(context(path, cached_rows=kept))
+    row = np.array([3.0, 4.0, 12.0], np.float32)
+    engine.encode = lambda batches: [np.tile(row, (len(b["input_ids"]), 1)) for b in batches]
+    for _ in range(2):  # the second time from the rows that are kept
+        found = stage.answer(rows([1, 2, 3, 4]))["embedding"]
+        np.testing.assert_allclose(found, [[0.6, 0.8]], rtol=1e-6)
+
+
 def test_padded_lengths():
     assert [padded_length(n) for n in (1, 8, 9, 102, 513)] == [8, 8, 16, 104, 520]
 

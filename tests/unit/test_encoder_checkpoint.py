@@ -8,7 +8,14 @@ import pytest
 from tokenizers import Tokenizer
 
 from builders import encoder_reference as reference
-from builders.encoder_checkpoint import check_modules, lowered_tokenizer, positions, prefixes
+from builders.checkpoint import Checkpoint
+from builders.encoder_checkpoint import (
+    check_is_embedder,
+    check_modules,
+    lowered_tokenizer,
+    positions,
+    prefixes,
+)
 from builders.errors import BuildError, Refusal
 from builders.spec import ModelSpec
 from ensembles.manifest import Prefixes
@@ -38,6 +45,14 @@ def test_modules_that_the_export_honours_are_taken(tmp_path):
     for folder in ("1_x", "2_x"):
         write(tmp_path / folder / "config.json", {"pooling_mode_mean_tokens": True})
     check_modules(spec_of(), tmp_path)
+
+
+def test_a_rerankers_checkpoint_is_no_embedder(tmp_path):
+    write(tmp_path / "config.json", {"architectures": ["BertForSequenceClassification"]})
+    with pytest.raises(Refusal, match="names BertForSequenceClassification, a reranker: write"):
+        check_is_embedder(spec_of(), Checkpoint(tmp_path, ""))
+    modules(tmp_path, BASE + "Transformer")  # which says how it embeds all the same
+    check_is_embedder(spec_of(), Checkpoint(tmp_path, ""))
 
 
 @pytest.mark.parametrize("kind", [BASE + "WeightedLayerPooling", BASE + "BoW", "own_code.Pooler"])

@@ -11,12 +11,12 @@ from builders import build_lock, engine_builds, engines_gc
 from builders import cli as clis
 from builders import engine as engines
 from builders import recipe as recipes
-from builders.engine import build_engine, recipe_for
+from builders.engine import build_engine, published, recipe_for
 from builders.engine_builds import EngineBuild
 from builders.engines_gc import collect
 from builders.errors import BuildError
 from builders.rebuild_reasons import rebuild_reasons
-from builders.spec import ModelSpec, SamplingSpec, Sku
+from builders.spec import ModelSpec, Sku
 from ensembles.manifest import MANIFEST_FILE
 from tests.fakes import checkpoints
 
@@ -63,13 +63,13 @@ def test_every_part_of_the_key_that_differs_is_told_old_and_new(checkpoint, monk
     (checkpoint / "extra.txt").write_text("x")
     monkeypatch.setattr(recipes, "version", lambda tool: "2.0" if tool == "torch" else "1.0")
     monkeypatch.setattr(recipes, "_FORMAT", 99)
-    changed = spec_of(checkpoint, precision="bf16", sampling=SamplingSpec(top_k=3))
+    changed = spec_of(checkpoint, dimensions=32, max_tokens=48)
     hashes, form, *rest = rebuild_reasons(changed, SKU)
     assert hashes.startswith("checkpoint: ")
     assert len(hashes) == len("checkpoint: ") + 2 * 13 + 3
     assert form.endswith(" → 99")
-    assert rest == ["spec.precision: fp32 → bf16", "spec.sampling.top_k: 0 → 3",
-                    "tools.torch: 1.0 → 2.0"]  # fmt: skip
+    assert rest == ["spec.max_tokens: 64 → 48", "tools.torch: 1.0 → 2.0",
+                    "spec.dimensions: new, 32"]  # fmt: skip
 
 
 def test_tools_that_come_and_go_are_told(checkpoint):
@@ -94,8 +94,18 @@ def test_damaged_manifests_are_a_reason(checkpoint):
     (folder / MANIFEST_FILE).write_text("{")
     (line,) = rebuild_reasons(spec_of(checkpoint), SKU)
     assert line.startswith(f"its engine can't be used: {folder}/{MANIFEST_FILE}: not a manifest")
-    (line,) = rebuild_reasons(spec_of(checkpoint, precision="bf16"), SKU)
+    (line,) = rebuild_reasons(spec_of(checkpoint, max_tokens=32), SKU)
     assert line.startswith("its newest engine can't be used: ")
+
+
+def test_settings_of_an_encoder_export_nothing(checkpoint, monkeypatch):
+    spec = spec_of(checkpoint, role="reranker")
+    before = build(spec)
+    monkeypatch.setattr(engines, "export_encoder", None)
+    after = build(spec.model_copy(update={"relevance_percent": 300}))
+    assert published(after).relevance_percent == 300
+    assert (after / "model.onnx").samefile(before / "model.onnx")
+    assert published(after).comparison == "not compared"
 
 
 # --- engines-gc --------------------------------------------------------------------------------

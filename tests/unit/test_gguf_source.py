@@ -127,7 +127,8 @@ def test_missing_files_and_other_roles_are_refused(file, tmp_path):
     other = tmp_path / "weights.bin"
     other.write_bytes(b"PK\3\4")
     assert "can't be used: it begins with b'PK" in refusal(spec_of(other), tmp_path)
-    message = refusal(spec_of(file, role="embedder"), tmp_path)
+    spec = ModelSpec(name="mine", role="embedder", source=str(file), max_tokens=64)
+    message = refusal(spec, tmp_path)
     assert message == "model 'mine': tiny.gguf is a GGUF; possible for an LLM only"
 
 

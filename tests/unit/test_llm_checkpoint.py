@@ -264,7 +264,7 @@ def test_a_faulty_prompt_names_file_and_key(tmp_path, monkeypatch, text):
     (tmp_path / "models/mine.toml").write_text(
         f'role = "llm"\nsource = "x"\nmax_tokens = 512\n[prompt]\n{text}\n', encoding="utf-8"
     )
-    with pytest.raises(BuildError, match=rf"models/mine\.toml: .*\nprompt\.{text.split()[0]}"):
+    with pytest.raises(BuildError, match=rf"models/mine\.toml: prompt\.{text.split()[0]}"):
         load_model("mine")
 
 

@@ -1,6 +1,8 @@
 """`passage_splitter`, `passage_selector`, `source_ranker`."""
 
+import functools
 import re
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -189,8 +191,14 @@ def test_sentences_are_joined_where_they_are_too_many(most):
     assert " ".join(found) == "a b c d e"
 
 
-def _ranker(**parameters):
-    return SourceRankerStage(context_with(num_sources=2, **parameters))
+@functools.cache
+def _ranker():
+    """With a reranker that counts half of what similarity or words do."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = folders.make_folder(
+            Path(scratch) / "cpu", folders.word_level(["a"]), "reranker", relevance_percent=50
+        )
+        return SourceRankerStage(context(folder, num_sources=2))
 
 
 def ranked(**values):
@@ -204,7 +212,7 @@ def ranked(**values):
         "sentence_candidate": np.array([0, 1, 2], np.int32),
         "relevance": np.array([[-1.0], [2.5], [2.5]], np.float32),
     }
-    return _ranker(relevance_percent=50).answer(tensors(**(inputs | values)))
+    return _ranker().answer(tensors(**(inputs | values)))
 
 
 def test_sources_are_the_most_relevant_first_where_nothing_else_tells():

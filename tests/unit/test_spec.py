@@ -81,6 +81,47 @@ def test_a_faulty_model_names_file_and_key(files, line, key):
 
 
 @pytest.mark.parametrize(
+    ("role", "lines", "says"),
+    [
+        (
+            "llm",
+            "precison = 'int8'",
+            "precison: no such field; possible: role, source, ",
+        ),
+        (
+            "llm",
+            "[prompt]\nsytem = 'x'",
+            "prompt.sytem: no such field; possible: system, ",
+        ),
+        ("llm", "precision = 'q4'", "precision: 'q4' given; possible: fp32, bf16, int8, int4"),
+        ("llm", "[sampling]\ntop_p = 2", "sampling.top_p: 2 given; input should be less than or"),
+        ("llm", "query_prefix = 'q: '", "query_prefix: only possible with role embedder"),
+        ("embedder", "[prompt]\nsystem = ''", "prompt: only possible with role llm"),
+        ("llm", "relevance_percent = 1", "relevance_percent: only possible with role reranker"),
+        ("reranker", "dimensions = 64", "dimensions: only possible with role embedder"),
+        ("embedder", "precision = 'int8'", "precision: 'int8' given; an encoder's is fp32"),
+    ],
+)
+def test_a_faulty_line_is_one_sentence(files, role, lines, says):
+    files("models/bad.toml", f'role = "{role}"\nsource = "x"\nmax_tokens = 512\n{lines}')
+    with pytest.raises(BuildError) as caught:
+        load_model("bad")
+    assert str(caught.value).startswith(f"builders/models/bad.toml: {says}")
+    assert "\n" not in str(caught.value)
+
+
+def test_each_fault_of_a_file_has_a_line(files):
+    files("models/bad.toml", 'role = "reader"\nsource = 4')
+    with pytest.raises(BuildError) as caught:
+        load_model("bad")
+    assert str(caught.value).splitlines() == [
+        "builders/models/bad.toml: role: 'reader' given; possible: embedder, reranker, llm",
+        "builders/models/bad.toml: source: 4 given; input should be a valid string",
+        "builders/models/bad.toml: max_tokens: missing; a value is needed",
+    ]
+
+
+@pytest.mark.parametrize(
     ("lines", "says"),
     [
         (
