@@ -22,6 +22,8 @@ class BenchWorkload:
     measure_s: float
     pool: int
     open_s: float
+    rounds: int = 2
+    """So many requests a client at least, where clients are few."""
     most_clients: int = 200
     most_peer_clients: int = 128
 
@@ -51,4 +53,4 @@ def same_questions(context: Context) -> BenchWorkload:
 
 
 def _questions(requests: Callable[[], Iterator[Request]], pool: int) -> BenchWorkload:
-    return BenchWorkload("rag", requests, 3.0, pool, 40.0, most_clients=32, most_peer_clients=8)
+    return BenchWorkload("rag", requests, 3.0, pool, 24.0, 1, most_clients=32, most_peer_clients=8)

@@ -15,7 +15,7 @@ from tests.bench.results import OURS, SAME_SOURCE, Fact
 from tests.load.workloads import Rag, documents, numbered, rags
 from tests.server.conftest import tensor, text
 
-COMPARED = 24
+COMPARED = 8
 IDLE_S = 5.0
 
 LONGEST_NUMBER = "99999999.999"

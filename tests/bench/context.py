@@ -6,8 +6,6 @@ from tests.bench.measure import Recorder
 from tests.bench.services import Services
 from tests.load.loops import Window
 
-MANY_DOCUMENTS = 1000
-
 
 @dataclass(frozen=True)
 class BenchSettings:
@@ -25,7 +23,7 @@ class BenchSettings:
 
 
 DEFAULT = BenchSettings(
-    3, (1, 2, 4, 8, 16, 32, 64, 128, 200), (1, 8, 32, 128), (1, 10, 100, MANY_DOCUMENTS), 1.0
+    3, (1, 2, 4, 8, 16, 32, 64, 128, 200), (1, 8, 32, 128), (1, 10, 100, 300), 1.0
 )
 QUICK = BenchSettings(1, (1, 8, 64), (1, 8), (1, 10, 100), 0.5)
 

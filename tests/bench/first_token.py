@@ -34,7 +34,7 @@ def measure(context: Context) -> None:
     """
     services, workload = context.services, workload_of(context, "rag")
     for clients in CLIENTS:
-        load = Load(context.window(4.0, rounds=4))
+        load = Load(context.window(4.0, rounds=2))
         for name, prepare in (
             (STREAMED[0], partial(question, model=GRAPH, is_streamed=True)),
             (STREAMED[1], _with_policy),

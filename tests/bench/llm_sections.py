@@ -12,8 +12,7 @@ from tests.load.workloads import prompts
 
 THROUGHPUT_STREAMS = (1, 4, GOAL_STREAMS)
 THROUGHPUT_TOKENS, CURVE_TOKENS = 128, 32
-CURVE_STREAMS = 32
-"""More would wait for a place in the batch (max_running_requests)."""
+CURVE_STREAMS = 16
 POOL = 256
 
 
@@ -23,9 +22,11 @@ def measure(context: Context) -> None:
     """
     curve = tuple(count for count in context.settings.clients if count <= CURVE_STREAMS)
     with contextlib.closing(BareLlm()) as bare:
-        _both(context, bare, THROUGHPUT_STREAMS, THROUGHPUT_TOKENS, "llm")
+        _both(context, bare, THROUGHPUT_STREAMS, THROUGHPUT_TOKENS, "llm", context.settings.repeats)
         _peer(context)
-        _both(context, bare, curve, CURVE_TOKENS, "llm-stream")
+        _both(
+            context, bare, curve, CURVE_TOKENS, "llm-stream", max(1, context.settings.repeats - 1)
+        )
 
 
 def _peer(context: Context) -> None:
@@ -40,8 +41,9 @@ def _peer(context: Context) -> None:
 
 
 def _both(
-    context: Context, bare: BareLlm, streams: tuple[int, ...], tokens: int, workload: str
-) -> None:
+    context: Context, bare: BareLlm, streams: tuple[int, ...], tokens: int, workload: str,
+    repeats: int,
+) -> None:  # fmt: skip
     (ours,) = context.services.ours("llm")
     for clients in streams:
         window = context.window(3.0, rounds=2)
@@ -50,7 +52,7 @@ def _both(
         context.recorder.add_runs([
             (Point(BARE, workload, clients=clients), _bare_run(bare, tokens, clients, window)),
             (job.point, context.recorder.prepared(job)),
-        ])  # fmt: skip
+        ], repeats)  # fmt: skip
 
 
 def _bare_run(bare: BareLlm, tokens: int, clients: int, window: Window) -> Run:

@@ -16,7 +16,7 @@ from tests.load.workloads import Request
 
 REQUEST_TIMEOUT_S = 60.0
 _WARM_UP = Window(0.4, rounds=1, most_s=20.0)
-_WARM_UP_CLIENTS = 8
+_WARM_UP_CLIENTS = 4
 """At most, and where requests come by themselves."""
 _WARM_UP_REQUESTS = 16
 _GIVE_UP_AFTER = 2

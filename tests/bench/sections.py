@@ -12,7 +12,7 @@ from tests.bench.bench_workloads import (
     same_questions,
     workload_of,
 )
-from tests.bench.context import MANY_DOCUMENTS, Context
+from tests.bench.context import Context
 from tests.bench.goals import PEER_SHARE
 from tests.bench.measure import Job, Load
 from tests.bench.peer_process import LAYOUTS, PEERS
@@ -53,7 +53,12 @@ def saturation(context: Context) -> None:
         ours = services.ours(name)
         variants = [bare, *ours, *library, *services.peers(name), bare, *ours]
         jobs = [Job(Point(v.name, name, clients=4), v, requests, load, 64) for v in variants]
-        context.recorder.add(jobs)
+        context.recorder.add(jobs, _fewer(context))
+
+
+def _fewer(context: Context, by: int = 1) -> int:
+    """Repeats of what has no goal, or is measured in other ways too."""
+    return max(1, context.settings.repeats - by)
 
 
 def curve(name: str) -> Callable[[Context], None]:
@@ -62,40 +67,42 @@ def curve(name: str) -> Callable[[Context], None]:
     def measure(context: Context) -> None:
         workload = workload_of(context, name)
         for clients in (n for n in context.settings.clients if n <= workload.most_clients):
-            _side_by_side(context, workload, clients, RAG_DOCUMENTS if name == "rag" else 0)
+            repeats = context.settings.repeats if clients == GOAL_CLIENTS else _fewer(context)
+            count = RAG_DOCUMENTS if name == "rag" else 0
+            _side_by_side(context, workload, clients, count, repeats)
 
     return measure
 
 
-def _side_by_side(context: Context, workload: BenchWorkload, clients: int, documents: int) -> None:
-    """Ours at every number of clients, the peers at some; what has a goal is repeated most."""
+def _side_by_side(
+    context: Context, workload: BenchWorkload, clients: int, documents: int, repeats: int
+) -> None:
+    """Ours at every number of clients, the peers at some."""
     services, settings = context.services, context.settings
     variants = services.ours(workload.name)
     if clients == 1 or (clients == GOAL_CLIENTS and workload.name == "rag"):
         variants += services.in_process(workload.name)
     if clients in settings.peer_clients and clients <= workload.most_peer_clients:
         variants += services.peers(workload.name)
-    load = Load(context.window(workload.measure_s, rounds=2 if clients <= 8 else 0))
+    load = Load(context.window(workload.measure_s, workload.rounds if clients <= 8 else 0))
     jobs = [
         Job(Point(v.name, workload.name, clients=clients, documents=documents), v,
             workload.requests, load, workload.pool)
         for v in variants
     ]  # fmt: skip
-    few = max(1, settings.repeats - 1)
-    repeats = settings.repeats if clients == GOAL_CLIENTS else few
     context.recorder.add(jobs, repeats)
 
 
 def collection(context: Context) -> None:
     """`rag` over the whole sample collection, 8 at a time."""
     count = len(checks.passages(context.services.url))
-    _side_by_side(context, rag_workload(context, count), GOAL_CLIENTS, count)
+    _side_by_side(context, rag_workload(context, count), GOAL_CLIENTS, count, _fewer(context, 2))
 
 
 def same_documents(context: Context) -> None:
     """`rag` over the whole sample collection, the same in every request, 8 at a time."""
     count = len(checks.passages(context.services.url))
-    _side_by_side(context, same_questions(context), GOAL_CLIENTS, count)
+    _side_by_side(context, same_questions(context), GOAL_CLIENTS, count, _fewer(context, 2))
 
 
 def documents(context: Context) -> None:
@@ -110,15 +117,14 @@ def documents(context: Context) -> None:
                 workload.pool)
             for v in variants
         ]  # fmt: skip
-        is_slow = count >= MANY_DOCUMENTS
-        context.recorder.add(jobs, 1 if is_slow else max(1, context.settings.repeats - 1))
+        context.recorder.add(jobs, _fewer(context, 2))
 
 
 def open_loop(context: Context) -> None:
     """Requests that come by themselves, at shares of what each variant can do."""
     for name, shares in SHARES.items():
         workload = workload_of(context, name)
-        repeats = context.settings.repeats if len(shares) > 1 else 1
+        repeats = _fewer(context, by=1 if len(shares) > 1 else 2)
         ours, others = context.services.ours(name), context.services.peers(name)
         capacity = {v.name: _capacity(context, workload, v) for v in (*ours, *others)}
         job = partial(_open_job, context, workload)
@@ -183,17 +189,17 @@ def layouts(context: Context) -> None:
 
 
 SECTIONS = (
-    Section("checks", "Equality", checks.measure, 120, 50),
-    Section("saturation", "Encoders at saturation", saturation, 650, 160),
-    Section("llm", "`llm` against its engine", llm_sections.measure, 260, 20),
+    Section("checks", "Equality", checks.measure, 160, 120),
+    Section("saturation", "Encoders at saturation", saturation, 360, 160),
+    Section("llm", "`llm` against its engine", llm_sections.measure, 260, 60),
     Section("embed", "`embed`", curve("embed"), 140, 30),
     Section("rerank", "`rerank`", curve("rerank"), 280, 40),
-    Section("rag", "`rag`", curve("rag"), 450, 70),
-    Section("collection", "`rag` over the sample collection", collection, 130, 60),
-    Section("same-documents", "`rag` over the same documents again", same_documents, 120, 50),
-    Section("documents", "`rag` over more and more documents", documents, 420, 30),
-    Section("open", "Open loop", open_loop, 760, 90),
-    Section("first-token", "The first token of `rag`", first_token.measure, 100, 40),
+    Section("rag", "`rag`", curve("rag"), 360, 120),
+    Section("collection", "`rag` over the sample collection", collection, 120, 120),
+    Section("same-documents", "`rag` over the same documents again", same_documents, 110, 110),
+    Section("documents", "`rag` over more and more documents", documents, 210, 60),
+    Section("open", "Open loop", open_loop, 560, 200),
+    Section("first-token", "The first token of `rag`", first_token.measure, 80, 30),
     Section("resources", "Start-up and memory", checks.resources, 60, 20),
     Section("layouts", "Layouts of the peers", layouts, 300, 200, is_default=False),
 )
