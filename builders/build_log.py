@@ -60,9 +60,8 @@ class BuildLog:
         )
 
     def _tail(self) -> str:
-        return "\n".join(
-            self.path.read_text(errors="replace", encoding="utf-8").splitlines()[-_TAIL_LINES:]
-        )
+        lines = self.path.read_text(errors="replace", encoding="utf-8").splitlines()
+        return "\n".join(lines[-_TAIL_LINES:])
 
 
 def _fate(status: int) -> str:

@@ -31,7 +31,7 @@ def print_plans(
     for spec in specs:
         try:
             made = _plan(sku, spec, encoders, options)
-            print(_json(made) if as_json else _text(made) + "\n")
+            print(_shown(made, as_json))
         except BuildError as error:
             is_complete = False
             refused = {"sku": sku.name, "model": spec.name, "refused": str(error)}
@@ -50,13 +50,10 @@ def _plan(
     return (plan_encoder if sku.gpu else plan_cpu)(with_architecture(spec), sku)
 
 
-def _json(plan: LlmPlan | FixedPlan) -> str:
-    values = plan.values if isinstance(plan, FixedPlan) else llm_json(plan)
-    return json.dumps(values, indent=2)
-
-
-def _text(plan: LlmPlan | FixedPlan) -> str:
-    return plan.text if isinstance(plan, FixedPlan) else "\n".join(llm_text(plan))
+def _shown(plan: LlmPlan | FixedPlan, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(plan.values if isinstance(plan, FixedPlan) else llm_json(plan), indent=2)
+    return (plan.text if isinstance(plan, FixedPlan) else "\n".join(llm_text(plan))) + "\n"
 
 
 def llm_json(plan: LlmPlan) -> dict[str, Any]:
