@@ -58,6 +58,11 @@ _COLUMNS = (
 )
 _FOUND = "document, number, title, page, text, passage_metadata, metadata::text, embedding"
 
+_QUOTED = r"'''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || ''''"
+"""A word as tsquery reads it."""
+COMMON_FROM, COMMON = 10_000, 0.01
+"""Passages from which words that a larger share of them has are common."""
+
 
 def table(number: int) -> str:
     return f"triton_rag.passages_{number}"
@@ -141,10 +146,28 @@ def by_vector(number: int, where: str) -> str:
 
 
 def by_words(number: int, where: str) -> str:
-    """Passages that have any word of the question."""
-    any_word = "replace(plainto_tsquery('simple', %s)::text, '&', '|')::tsquery"
-    return f"""SELECT {_FOUND} FROM {table(number)}, (SELECT {any_word} AS asked) AS question
+    """Passages that have any word of the question that is not common, or its rarest word.
+
+    `ts_rank` reads each passage that matches, and "the" matches all of them. PostgreSQL's
+    statistics know the share of rows that have a word; where there are none yet, no word is common.
+    """
+    return f"""WITH common AS (
+            SELECT m.* FROM pg_stats,
+                unnest(most_common_elems::text::text[], most_common_elem_freqs) AS m(word, share)
+            WHERE (schemaname, tablename, attname) = ('triton_rag', 'passages_{number}', 'words')),
+        asked_words AS (
+            SELECT lexeme, coalesce(share, 0) AS share
+            FROM unnest(to_tsvector('simple', %s)) LEFT JOIN common ON word = lexeme),
+        question AS (
+            SELECT string_agg({_QUOTED}, ' | ')::tsquery AS asked FROM asked_words
+            WHERE share <= greatest(%s::float8, (SELECT min(share) FROM asked_words)))
+        SELECT {_FOUND} FROM {table(number)}, question
         WHERE words @@ asked AND {where} ORDER BY ts_rank(words, asked, 1) DESC LIMIT %s"""
+
+
+def common_share(passages: int) -> float:
+    """The share of passages from which a word is common."""
+    return COMMON if passages >= COMMON_FROM else 1.0
 
 
 def where(wanted: Filter, fields: Mapping[str, FieldType]) -> tuple[str, list[Any]]:

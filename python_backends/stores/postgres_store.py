@@ -127,15 +127,14 @@ class PostgresStore:
     ) -> Found:
         where, values = sql.where(wanted, collection.fields)
         with self._transaction(snapshot=True) as cursor:
-            number, _ = self._existing(cursor, collection.name)
+            number, now = self._existing(cursor, collection.name)
             for statement in sql.search_settings(count):
                 cursor.execute(statement)
             near = cursor.execute(
                 sql.by_vector(number, where), [*values, sql.vector(embedding), count], binary=True
             ).fetchall()
-            words = cursor.execute(
-                sql.by_words(number, where), [query, *values, count], binary=True
-            ).fetchall()
+            asked = [query, sql.common_share(now.passages), *values, count]
+            words = cursor.execute(sql.by_words(number, where), asked, binary=True).fetchall()
         return _union([*near, *words], collection.dimension)
 
     def close(self) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import pytest
 
 from ensembles.contracts import DOWN
 from python_backends.errors import NotFound, RequestError, Unavailable
 from python_backends.stages.passage_selector import cosines
-from python_backends.stores import filters, lance_index, lance_store
+from python_backends.stores import filters, lance_index, lance_store, postgres_sql
 from python_backends.stores.filters import NO_FILTER
 from python_backends.stores.load import load_store
 from python_backends.stores.locking import locked
@@ -223,6 +224,26 @@ def test_many_passages_are_found_as_by_comparing_each(
             names = {int(got.passages[i].document) for i in near}
             recall.append(len(names & set(best.tolist())) / 10)
     assert np.mean(recall) >= 0.95
+
+
+def test_common_words_give_way_to_rare_ones_in_a_large_collection(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_sql, "COMMON_FROM", 100)
+    store = load_store(postgres.url)
+    store.create("books", "tiny@1", WIDTH)
+    long = document("long", " ".join(["zebra's", "\\back", *map(str, range(50))]), face=1)
+    store.replace("books", [*(document(str(n), "the ferry") for n in range(200)), long])
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("ANALYZE")
+    try:
+        names = {p.document for p in found(store, "the zebra's \\back", count=1).passages}
+        assert "long" in names
+        assert len(found(store, "the ferry", face=1, count=1).passages) == 2  # the rarest stays
+        assert len(found(store, "", count=1).passages) == 1
+    finally:
+        store.delete("books")
+        store.close()
 
 
 def test_postgresql_that_is_down_is_said_and_comes_back() -> None:
