@@ -45,17 +45,19 @@ class AnswerPolicy:
 
     `cite`: the `model` writes `[n]` itself, or `attribution`: the source of each sentence is found
     by the words that they share. `ungrounded`: what a client gets when less than `min_grounded` of
-    the first sentence's new words stand in a source: the `answer` as it is, a `quote` of
+    the first sentence's new words stand together in a source: the `answer` as it is, a `quote` of
     `quote_sentences` sentences from the best source, or the `refusal` (`refuse`). Unless it is
-    `answer`, a question is refused if no source is as similar to it as `min_similarity`.
+    `answer`, a question is refused if no source is as similar to it as `min_similarity`, after
+    `missing_words_penalty` times the share of its words that the closest sentence lacks.
     """
 
     cite: str = "model"
     first_sentence_only: bool = False
     min_grounded: float = 0.0
     min_similarity: float = -1.0
+    missing_words_penalty: float = 0.0
     ungrounded: str = "answer"
-    quote_sentences: int = 3
+    quote_sentences: int = 2
     refusal: str = "The documents do not answer this question."
 
     @property

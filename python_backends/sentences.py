@@ -37,6 +37,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def is_whole(sentence: str) -> bool:
+    """Whether it ends as a sentence does; headings, terms and rows of tables don't."""
+    return _IS_ENDED.search(sentence) is not None
+
+
 def sentence_spans(text: str) -> list[Span]:
     """Start and end of each sentence in order, without the blanks around it.
 

@@ -8,6 +8,7 @@ import numpy as np
 from ensembles.manifest import AnswerPolicy
 from python_backends.generation.grounding import (
     Evidence,
+    Quote,
     Support,
     first_sentence_end,
     written_sentences,
@@ -55,13 +56,14 @@ class GroundedAnswer(PlainAnswer):
     ) -> None:
         self._policy, self._sources = policy, sources
         self._evidence = Evidence(sources, question)
+        self._question = question
         self.is_checked = self._holds = is_checked and policy.checks_first_sentence
         self._text = ""
         """What the model wrote, up to where it was cut, or the quote instead of it."""
         self._replacement = ""
         """What is sent instead, not sent yet."""
-        is_unlike = policy.ungrounded != "answer" and similarity < policy.min_similarity
-        if is_checked and is_unlike:
+        self._quoted_instead: Quote | None = None
+        if is_checked and policy.ungrounded != "answer" and self._is_unlike(similarity):
             self._refuse()
 
     def push(self, text: str) -> str:
@@ -80,10 +82,7 @@ class GroundedAnswer(PlainAnswer):
 
     def outputs(self) -> Outputs:
         """The tensors of `ensembles.contracts.EVIDENCE`."""
-        found = [
-            (s, self._evidence.support(s)) for s in written_sentences(_CITATION.sub("", self._text))
-        ]
-        supported = [(s, support) for s, support in found if support]
+        supported = self._supported()
         shares = [support.share for _, support in supported]
         quoted = [] if self.reason == UNGROUNDED else self._quoted(supported)
         return {
@@ -93,6 +92,20 @@ class GroundedAnswer(PlainAnswer):
             "quotes": [support.quote for _, support in quoted],
             "quote_source": np.array([support.source for _, support in quoted], dtype=np.int32),
         }
+
+    def _supported(self) -> list[tuple[str, Support]]:
+        """The sentences of the answer that say anything, and what stands behind them."""
+        if self._quoted_instead:
+            return self._quoted_instead.statements(1)
+        written = written_sentences(_CITATION.sub("", self._text))
+        found = [(sentence, self._evidence.support(sentence)) for sentence in written]
+        return [(sentence, support) for sentence, support in found if support]
+
+    def _is_unlike(self, similarity: float) -> bool:
+        """Whether the question is about something else than the sources."""
+        missing = 1 - self._evidence.asked_share()
+        fit = similarity - self._policy.missing_words_penalty * missing
+        return fit < self._policy.min_similarity
 
     def _decide(self, end: int) -> str:
         """The first sentence is `_text` up to `end`."""
@@ -108,12 +121,17 @@ class GroundedAnswer(PlainAnswer):
         return sentence + rest
 
     def _replace(self) -> None:
-        if self._policy.ungrounded != "quote" or not self._sources:
+        found = self._quote(self._policy.quote_sentences)
+        if self._policy.ungrounded != "quote" or not found:
             self._refuse()
             return
-        quote = one_line(self._evidence.closest_quote(1, self._policy.quote_sentences))
+        self._quoted_instead, quote = found, one_line(found.text)
         self._text, self._replacement = f"{quote} [1]", f"“{quote}” [1]"
         self.reason = "stop"
+
+    def _quote(self, count: int) -> Quote | None:
+        """Sentences of the best source; None where there is no source."""
+        return self._evidence.closest_quote(1, count) if self._sources else None
 
     def _refuse(self) -> None:
         self._holds, self.reason = False, UNGROUNDED
@@ -123,10 +141,16 @@ class GroundedAnswer(PlainAnswer):
         policy = self._policy
         if policy.ungrounded == "answer":
             return True
-        support = self._evidence.support(_CITATION.sub("", sentence))
-        if support is None or (support.is_echo and policy.ungrounded == "quote"):
+        evidence = self._evidence
+        if policy.ungrounded == "quote":
+            # The quote is a good answer already: the model's must say what stands there.
+            quote = self._quote(policy.quote_sentences + 1)
+            evidence = Evidence([quote.text] if quote else [], self._question)
+        support = evidence.support(_CITATION.sub("", sentence))
+        if support is None or support.share < policy.min_grounded:
             return False
-        return support.share >= policy.min_grounded
+        is_worse = support.is_echo or not support.is_to_the_point
+        return policy.ungrounded != "quote" or not is_worse
 
     def _quoted(self, supported: list[tuple[str, Support]]) -> list[tuple[str, Support]]:
         least = self._policy.min_grounded

@@ -1,16 +1,17 @@
 """Which source an answer rests on, by the words and numbers that they share.
 
 A model need not cite by itself. Each sentence of the answer is compared with each source: what the
-question does not say already must stand in the source. No model is asked. Words are what spaces
-separate, and pairs of characters in Chinese, Japanese and Korean; Thai and its like are not split.
+question does not say already must stand together there, in one sentence or two neighbours. Words
+from all over a passage prove nothing. No model is asked. Words are what spaces separate, and pairs
+of characters in Chinese, Japanese and Korean; Thai and its like are not split.
 """
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from python_backends.sentences import sentence_spans
+from python_backends.sentences import Span, is_whole, one_line, sentence_spans
 
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])|(?<![:：\s])\s*\n\s*")
@@ -18,9 +19,10 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _STEM_CHARACTERS = 6
 """Words that begin alike count as equal: a language-independent substitute for stemming."""
 _ENGLISH_FUNCTION_WORDS = (
-    "a an and are as at be been but by can do does for from had has have if in into is it its may "
-    "more must no not of on or shall should so than that the their them then there these they this "
-    "to was were which will with you your"
+    "a an and any are as at be been but by can do does for from had has have he how i if in "
+    "into is it its may me more must my no not of on or our shall she should so some than "
+    "that the their them then there these they this to us was we were what when where which "
+    "who whose why will with you your"
 )
 _FUNCTION_WORDS = frozenset(_ENGLISH_FUNCTION_WORDS.split())
 
@@ -65,56 +67,111 @@ class Support:
     source: int
     """Number of the source, from 1."""
     share: float
-    """Share of the sentence's new words that the source has, 0 to 1; 0 if a number is missing."""
+    """Share of the sentence's new words that stand together in the source, 0 to 1; 0 if a number
+    is missing in all of it."""
     quote: str
     """The sentence of the source with most of the words."""
     is_echo: bool
     """Whether the sentence has no word that the question has not."""
+    is_to_the_point: bool
+    """Whether it has as many of the question's words as any sentence of the source."""
+
+
+@dataclass(frozen=True)
+class Quote:
+    """Neighbouring sentences of a source."""
+
+    text: str
+    sentences: tuple[str, ...]
+
+    def statements(self, source: int) -> list[tuple[str, Support]]:
+        """Each sentence on one line, which rests on itself in source number `source`."""
+        return [
+            (one_line(sentence), Support(source, 1.0, sentence, False, True))
+            for sentence in self.sentences
+        ]
+
+
+class Passage:
+    """The sentences of one source, and their words."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.words = words(text)
+        self.spans: list[Span] = sentence_spans(text)
+        self.sentences = [text[start:end] for start, end in self.spans]
+        self.sentence_words = [words(sentence) for sentence in self.sentences]
+
+    def share(self, new: Words) -> float:
+        """The largest share of `new` that one sentence has, or two that follow each other."""
+        if any(_is_number(word) and word not in self.words for word in new):
+            return 0.0
+        return max((len(new & together) / len(new) for together in self._neighbours()), default=0.0)
+
+    def _neighbours(self) -> Iterator[Words]:
+        yield from self.sentence_words
+        for i, following in enumerate(self.sentence_words[1:]):
+            if is_whole(self.sentences[i]):  # a heading does not go on in the next line
+                yield self.sentence_words[i] | following
+
+    def shared(self, asked: Words) -> list[int]:
+        """How many of the words each sentence has."""
+        return [len(known & asked) for known in self.sentence_words]
+
+    def quote(self, new: Words, said: Words) -> str:
+        shared = list(zip(self.shared(new), self.shared(said), strict=True))
+        return self.sentences[shared.index(max(shared))] if shared else ""
+
+    def around(self, first: int, count: int) -> Quote:
+        """`count` sentences from number `first` on; earlier ones fill up at the end.
+
+        One heading or term among them does not count: it tells nothing by itself.
+        """
+        end = first
+        while end < len(self.spans) and end - first <= count:
+            if sum(map(is_whole, self.sentences[first:end])) == count:
+                break
+            end += 1
+        start = max(0, min(first, end - count))
+        text = self.text[self.spans[start][0] : self.spans[end - 1][1]]
+        return Quote(text, tuple(self.sentences[start:end]))
 
 
 class Evidence:
     """The sources of one answer, compared with its sentences."""
 
     def __init__(self, sources: Sequence[str], question: str) -> None:
-        self._sources = sources
-        self._source_words = [words(source) for source in sources]
+        self._passages = [Passage(source) for source in sources]
         self._asked = words(question)
 
     def support(self, sentence: str) -> Support | None:
         """The best source for a sentence; None without sources, or for a sentence without words."""
         said = words(sentence)
-        if not said or not self._sources:
+        if not said or not self._passages:
             return None
         # A sentence that only repeats the question is judged by all its words.
         new = said - self._asked
         is_echo = not new
         new = new or said
-        shares = [self._share(new, known) for known in self._source_words]
-        best = max(range(len(shares)), key=lambda i: (shares[i], len(said & self._source_words[i])))
-        return Support(best + 1, shares[best], self._quote(best, new, said), is_echo)
+        shares = [(known.share(new), len(said & known.words)) for known in self._passages]
+        best = shares.index(max(shares))
+        passage = self._passages[best]
+        asked = max(passage.shared(self._asked), default=0)
+        is_to_the_point = len(said & self._asked) >= asked
+        quote = passage.quote(new, said)
+        return Support(best + 1, shares[best][0], quote, is_echo, is_to_the_point)
 
-    def closest_quote(self, source: int, count: int) -> str:
+    def asked_share(self) -> float:
+        """Share of the question's words that the sentence closest to it has, 0 to 1."""
+        shared = [n for known in self._passages for n in known.shared(self._asked)]
+        return max(shared, default=0) / len(self._asked) if self._asked else 1.0
+
+    def closest_quote(self, source: int, count: int) -> Quote | None:
         """`count` neighbouring sentences of source number `source`.
 
         They begin with the one that has most of the question's words: what it says is often told
-        by the next ones. Earlier ones fill up at the source's end.
+        by the next ones. None for a blank source.
         """
-        text = self._sources[source - 1]
-        spans = sentence_spans(text)
-        shared = [len(words(text[start:end]) & self._asked) for start, end in spans]
-        first = max(0, min(shared.index(max(shared)), len(spans) - count))
-        chosen = spans[first : first + count]
-        return text[chosen[0][0] : chosen[-1][1]]
-
-    def _share(self, new: Words, known: Words) -> float:
-        if any(_is_number(word) and word not in known for word in new):
-            return 0.0
-        return len(new & known) / len(new)
-
-    def _quote(self, source: int, new: Words, said: Words) -> str:
-        def shared(sentence: str) -> tuple[int, int]:
-            found = words(sentence)
-            return len(found & new), len(found & said)
-
-        text = self._sources[source]
-        return max((text[start:end] for start, end in sentence_spans(text)), key=shared)
+        passage = self._passages[source - 1]
+        shared = passage.shared(self._asked)
+        return passage.around(shared.index(max(shared)), count) if shared else None

@@ -25,11 +25,20 @@ SHIP = "The harbour of Tarn opens at six. Ships pay 30 crowns a night."
         ("Ulm", 1, 1.0, "It was made in Ulm and weighs 1,250 kg."),
         ("It starts at 9.9 bar.", 1, 0.0, "The pump P7 starts at 4.2 bar."),
         ("Ships pay gold nightly.", 2, 0.5, "Ships pay 30 crowns a night."),
+        ("It starts at 4.2 bar in Ulm.", 1, 1.0, "The pump P7 starts at 4.2 bar."),
+        ("It starts at 4.2 bar, see page.", 1, 0.6, "The pump P7 starts at 4.2 bar."),
     ],
 )
 def test_a_sentence_rests_on_the_source_with_its_words_and_numbers(answer, source, share, quote):
     support = Evidence([PUMP, SHIP], "what is it?").support(answer)
     assert (support.source, support.share, support.quote) == (source, pytest.approx(share), quote)
+
+
+def test_a_heading_does_not_go_on_in_the_next_line():
+    heading = "2. Deferred transactions\n\nWrites wait for the lock."
+    assert Evidence([heading], "").support("Deferred writes").share == 0.5
+    sentence = "They may be deferred. Writes wait for the lock."
+    assert Evidence([sentence], "").support("Deferred writes").share == 1.0
 
 
 def test_words_of_the_question_prove_nothing():
@@ -169,6 +178,51 @@ def test_a_model_that_only_repeats_the_question_has_not_answered():
         assert text.startswith(reason)
 
 
+TRANSACTIONS = """\
+2.2. DEFERRED, IMMEDIATE, and EXCLUSIVE transactions
+Transactions can be DEFERRED, IMMEDIATE, or EXCLUSIVE. The default transaction behavior is DEFERRED.
+DEFERRED means that the transaction does not actually start until the database is first accessed. \
+Internally, the BEGIN DEFERRED statement merely sets a flag."""
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        (  # a model that runs the heading into its sentence: every word stands in the source
+            "The default transaction behavior is DEFERRED, IMMEDIATE, and EXCLUSIVE transactions.",
+            "“The default transaction behavior is DEFERRED. DEFERRED means that the transaction "
+            "does not actually start until the database is first accessed.” [1]",
+        ),
+        *[
+            (f"The default transaction behavior is {kind}DEFERRED.",) * 2
+            for kind in ("", "that it is ")
+        ],
+    ],
+)
+def test_a_model_must_say_what_the_source_says_about_the_question(written, sent):
+    question = "What is the default transaction behavior?"
+    answer = GroundedAnswer(QUOTE, [TRANSACTIONS], question, 0.9, is_checked=True)
+    assert answer.push(written) + answer.flush() == sent
+
+
+def test_a_quote_with_a_heading_rests_on_all_its_sentences():
+    source = "Payload of a message\n\nIt has up to 8000 bytes.\nAnd no less than one."
+    answer = GroundedAnswer(QUOTE, [source], "Which payload?", 0.9, is_checked=True)
+    answer.push("Nobody knows")
+    assert "[1]" in answer.flush()
+    outputs = answer.outputs()
+    assert outputs["grounded"].tolist() == [1.0]
+    assert outputs["quotes"] == outputs["statements"] == source.replace("\n\n", "\n").split("\n")
+
+
+@pytest.mark.parametrize("written", ["It sets a flag.", "12 12 12.", "Flag", "Отложенная", "🙂"])
+def test_an_answer_that_says_less_about_the_question_than_the_source_is_a_quote(written):
+    question = "What is the default transaction behavior?"
+    answer = GroundedAnswer(QUOTE, [TRANSACTIONS], question, 0.9, is_checked=True)
+    sent = answer.push(written) + answer.flush()
+    assert sent.startswith("“The default transaction behavior is DEFERRED. ")
+
+
 @pytest.mark.parametrize(
     ("question", "count", "quote"),
     [
@@ -184,7 +238,35 @@ def test_a_model_that_only_repeats_the_question_has_not_answered():
 )
 def test_a_quote_begins_with_the_sentence_closest_to_the_question(question, count, quote):
     source = "The pump starts at 4.2 bar, and not before that. It was made\nin Ulm. See page 12."
-    assert Evidence([source], question).closest_quote(1, count) == quote
+    assert Evidence([source], question).closest_quote(1, count).text == quote
+
+
+def test_headings_and_terms_do_not_count_as_quoted_sentences():
+    source = "payload\n\nThe string to be sent. It is quoted.\n\n## Notes\n\nThere is a queue."
+    evidence = Evidence([source], "payload")
+    assert evidence.closest_quote(1, 2).text == "payload\n\nThe string to be sent. It is quoted."
+    listed = "payload\n\n- alpha\n- beta\n- gamma\n- delta"
+    quote = Evidence([listed], "payload").closest_quote(1, 2)
+    assert quote.text == "payload\n\n- alpha\n- beta", "only one more"
+
+
+@pytest.mark.parametrize(
+    ("question", "similarity", "is_refused"),
+    [
+        ("At which bar does the pump P7 turn?", 0.5, False),  # one sentence has 3 of 3 words
+        ("At which bar does the crane P7 turn?", 0.5, True),  # 2 of 3: 0.5 - 0.4 / 3
+        ("At which bar does the crane P7 turn?", 0.6, False),
+        ("Ships: what do they weigh in Ulm?", 0.6, True),  # known, but in no one sentence
+        ("どうして？", 0.6, True),
+        ("", 0.5, False),
+    ],
+)
+def test_a_question_whose_words_are_missing_must_be_more_similar(question, similarity, is_refused):
+    policy = AnswerPolicy(
+        min_similarity=0.4, missing_words_penalty=0.4, ungrounded="quote", refusal="Not told."
+    )
+    answer = GroundedAnswer(policy, [PUMP, SHIP], question, similarity, is_checked=True)
+    assert (answer.reason == UNGROUNDED) == is_refused
 
 
 def test_sources_unlike_the_question_are_refused_before_anything_is_generated():
