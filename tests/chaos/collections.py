@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 
 from triton_rag import Client, Document, Passage, TritonRagError
 
+from operations.preflight import MIN_DISK_MIB
+from tests.chaos import namespace
+from tests.chaos.exhaustion import filled
 from tests.chaos.judging import Recovery, judge, judge_outage
 from tests.chaos.repositories import WORK
 from tests.chaos.scenario import HANG_S, Finding, Scenario, brief
@@ -22,7 +25,7 @@ WRITE_S = 1.0
 
 
 def scenarios() -> Iterator[Scenario]:
-    """Both use the shared server."""
+    """All but the last use the shared server."""
     yield Scenario(
         "kill-collections-mid-write",
         "`kill -9` of `collections`' process while two documents are replaced again and again, and "
@@ -31,6 +34,9 @@ def scenarios() -> Iterator[Scenario]:
     )
     yield Scenario(
         "damaged-collection", "garbage over every data file of one of two collections", _damage
+    )
+    yield Scenario(
+        "collections-disk-full", "the disk of the collections full while one is written", _full
     )
 
 
@@ -137,3 +143,36 @@ def _refused(editions: Editions) -> Iterator[str]:
 def _served(editions: Editions) -> Iterator[str]:
     if editions.seen() != {0}:
         yield "the other collection is not searched"
+
+
+def _full(site: Site) -> Finding:
+    site.end_kept()
+    folder = WORK / "collections-disk"
+    folder.mkdir(parents=True, exist_ok=True)
+    namespace.mount_tmpfs(folder, 2 * MIN_DISK_MIB)
+    try:
+        with (
+            site.fresh("collections-disk-full", log=folder / "tritonserver.log") as running,
+            Client(running.address, timeout_s=HANG_S) as client,
+        ):
+            editions = Editions(client, "editions")
+            editions.seen()  # the first search loads LanceDB
+            before, fault_at = running.warm_use(), time.monotonic()
+            with filled(folder):
+                faults = list(_without_room(editions))
+                outcomes = running.send(running.one_of_each())
+            editions.put(1)
+            faults += _lost(editions, client)
+            return judge(running, before, outcomes, fault_at).with_faults(*faults)
+    finally:
+        namespace.unmount(folder)
+
+
+def _without_room(editions: Editions) -> Iterator[str]:
+    try:
+        editions.put(1)
+        yield "a collection on a full disk took a change"
+    except TritonRagError as error:
+        if "the disk is full; nothing was changed" not in str(error):
+            yield f"the full disk is not said: {brief(str(error))}"
+    yield from _served(editions)
