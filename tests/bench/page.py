@@ -229,9 +229,14 @@ def _first_token(results: Results) -> Iterator[str]:
             for step in dict.fromkeys(itertools.chain(*parts))]  # fmt: skip
     for workload, name in zip(STREAMED, FIRST_TEXTS, strict=True):
         found = (pick(section.measured, workload=workload, clients=n) for n in first_token.CLIENTS)
-        rows.append([name, *(p50_p99(m[0], "ttft_s") if m else "" for m in found)])
-    yield table(["step", *(f"{count} clients" for count in first_token.CLIENTS)], rows)
+        rows.append([name, *(_first_text(m[0]) if m else "" for m in found)])
+    yield table(["step", *(f"{count} at once" for count in first_token.CLIENTS)], rows)
     yield FIRST_TOKEN_TEXT
+
+
+def _first_text(one: Measured) -> str:
+    """An answer of one sentence may come in one response, which is the first then."""
+    return p50_p99(one, "ttft_s") or p50_p99(one)
 
 
 def _ms(part: dict[str, float], step: str) -> str:

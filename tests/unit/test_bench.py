@@ -329,6 +329,7 @@ def test_the_time_to_the_first_token_is_told_by_steps(found: Results, tmp_path: 
     section_ = replace(section("first-token", *streams), facts=facts)
     text = page.write(found.with_section(section_), tmp_path)[0].read_text()
     assert "| `embedder` |  | 50 |" in text
+    assert "| its first sentence, p50 / p99 |  | 1,000 / 2,000 |" in text
 
 
 def _metrics_page(seconds: float, requests: int) -> str:
