@@ -16,6 +16,7 @@ from python_backends.sentences import Span, is_whole, one_line, sentence_spans
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])|(?<![:：\s])\s*\n\s*")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_IS_QUESTION = re.compile(r"[?？]\W*$")
 _STEM_CHARACTERS = 6
 """Words that begin alike count as equal: a language-independent substitute for stemming."""
 _ENGLISH_FUNCTION_WORDS = (
@@ -74,7 +75,8 @@ class Support:
     is_echo: bool
     """Whether the sentence has no word that the question has not."""
     is_to_the_point: bool
-    """Whether it has as many of the question's words as any sentence of the source."""
+    """Whether it has as many of the question's words as any sentence of the source, and rests on no
+    question there: those of a list of questions answer nothing."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +159,8 @@ class Evidence:
         best = shares.index(max(shares))
         passage = self._passages[best]
         asked = max(passage.shared(self._asked), default=0)
-        is_to_the_point = len(said & self._asked) >= asked
         quote = passage.quote(new, said)
+        is_to_the_point = len(said & self._asked) >= asked and not _IS_QUESTION.search(quote)
         return Support(best + 1, shares[best][0], quote, is_echo, is_to_the_point)
 
     def asked_share(self) -> float:

@@ -205,6 +205,13 @@ def test_a_model_must_say_what_the_source_says_about_the_question(written, sent)
     assert answer.push(written) + answer.flush() == sent
 
 
+def test_a_question_of_the_source_is_no_answer():
+    source = "(5) Can two programs open one file?\n\nBoth can read it. Only one can write."
+    answer = GroundedAnswer(QUOTE, [source], "Can two programs open one file?", 0.9, True)
+    sent = answer.push("(5) Can two programs open one file.") + answer.flush()
+    assert sent == "“(5) Can two programs open one file? Both can read it.” [1]"
+
+
 def test_a_quote_with_a_heading_rests_on_all_its_sentences():
     source = "Payload of a message\n\nIt has up to 8000 bytes.\nAnd no less than one."
     answer = GroundedAnswer(QUOTE, [source], "Which payload?", 0.9, is_checked=True)
