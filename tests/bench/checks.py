@@ -18,7 +18,7 @@ from tests.server.conftest import tensor, text
 COMPARED = 8
 IDLE_S = 5.0
 
-LONGEST_NUMBER = "99999999.999"
+LONGEST_NUMBER = "9999999.999"
 """A whole `make bench` numbers some million texts."""
 
 

@@ -108,7 +108,7 @@ def rags(passages: list[str], count: int) -> Iterator[Rag]:
 
 def numbered(passage: str, number: str) -> str:
     """The passage with a number before each sentence: candidates are embedded by sentences too."""
-    return " ".join(f"({number}) {sentence}" for sentence in sentences(passage))
+    return " ".join(f"{number} {sentence}" for sentence in sentences(passage))
 
 
 def rags_over_same(passages: list[str]) -> Iterator[Rag]:
