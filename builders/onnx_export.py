@@ -11,6 +11,7 @@ GPU.
 """
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -134,18 +135,24 @@ def _traceable() -> Iterator[None]:
     Its masks for eager attention decide by the mask's values what they can leave out
     (masking_utils.py). DeBERTa has scripted branches for queries and keys of different lengths,
     which an encoder never has; OpenVINO refuses them, for their rank is not known.
+
+    The tracer's warnings about the rest are silenced: the engine's rows are compared with the
+    reference implementation's before it is published.
     """
+    import torch
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
     from transformers.models.deberta import modeling_deberta as deberta
     from transformers.models.deberta_v2 import modeling_deberta_v2 as deberta_v2
 
     masks = ALL_MASK_ATTENTION_FUNCTIONS._global_mapping
     with (
+        warnings.catch_warnings(),
         mock.patch.dict(masks, eager=_eager_mask),
         mock.patch.object(deberta, "build_rpos", lambda query, key, positions: positions),
         mock.patch.object(deberta, "uneven_size_corrected", lambda scores, *_: scores),
         mock.patch.object(deberta_v2, "build_rpos", lambda query, key, positions, *_: positions),
     ):
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         yield
 
 
