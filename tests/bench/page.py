@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from builders.spec import ROOT
 from tests.bench import first_token
 from tests.bench.cells import facts_between, median, number, p50, p50_p99, ranked, table, times
 from tests.bench.goals import best_peer, goals
@@ -12,6 +13,7 @@ from tests.bench.missed_goals import explanations
 from tests.bench.peer_process import PEERS
 from tests.bench.plots import draw
 from tests.bench.results import BARE, SAME_SOURCE, STREAMED, Measured, Results, SectionResult, pick
+from tests.bench.sections import SECTIONS
 
 HEADER = """# Benchmarks
 
@@ -69,9 +71,9 @@ def _goals(results: Results) -> Iterator[str]:
     rows = [
         [
             goal.what, f"{'≤' if goal.is_upper_limit else '≥'} {goal.needed:.2f}",
-            "" if goal.found is None else f"{goal.found:.2f}", goal.verdict,
+            f"{goal.found:.2f}", goal.verdict,
         ]
-        for goal in goals(results)
+        for goal in goals(results) if goal.found is not None
     ]  # fmt: skip
     yield "## Goals\n"
     yield table(["goal", "needed", "found", ""], rows)
@@ -308,6 +310,9 @@ def _runs(results: Results) -> Iterator[str]:
     sections = results.sections
     lines = [_same_run(sections, *key)
              for key in dict.fromkeys((s.commit, s.settings) for s in sections)]  # fmt: skip
+    there = {s.name for s in sections}
+    if left := [s.name for s in SECTIONS if s.is_default and s.name not in there]:
+        lines.append(f"Sections without figures: {', '.join(left)}.")
     lines += [f"Not measured in {s.name}: {text}." for s in sections if (text := _missing(s))]
     lines += [f"Machine: {each}." for each in dict.fromkeys(s.machine for s in sections)]
     lines += [f"Versions: {', '.join(v)}." for v in dict.fromkeys(s.versions for s in sections)]
@@ -324,7 +329,8 @@ def _missing(section: SectionResult) -> str:
     """Everything that was left out, with its reason."""
     points = [f"{m.point}: {m.fault}" for m in section.measured if m.fault]
     end = [] if section.is_complete else ["the run was stopped here"]
-    return "; ".join([*section.faults, *points, *end]).replace("|", "/").replace("\n", " ")
+    said = "; ".join([*section.faults, *points, *end]).replace(f"{ROOT}/", "")
+    return said.replace("|", "/").replace("\n", " ")
 
 
 def _images(plots: set[str], *names: str) -> Iterator[str]:
