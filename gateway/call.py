@@ -117,7 +117,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Asks for what nobody counts tokens of; `model` is empty where the caller names none."""
+    """A request whose tokens are not counted; `model` is empty where the caller names none."""
 
     model: str = ""
 

@@ -25,13 +25,14 @@ async def list_models(request: Request) -> dict[str, Any]:
     """The models that are ready and that the key may use."""
     models = await _ready(request)
     ids = [model["id"] for model in models]
+    endpoints = await _endpoints(request)
     return {
         "object": "list",
         "data": models,
         "has_more": False,
         "first_id": ids[0] if ids else None,
         "last_id": ids[-1] if ids else None,
-        "models": [{"name": name, "endpoints": await _endpoints(request, name)} for name in ids],
+        "models": [{"name": name, "endpoints": endpoints.get(name, [])} for name in ids],
     }
 
 
@@ -67,7 +68,7 @@ async def _ready(request: Request) -> list[dict[str, Any]]:
     ]
 
 
-async def _endpoints(request: Request, name: str) -> list[str]:
-    """Cohere's words for what a model does; `auto` does what its rules say."""
+async def _endpoints(request: Request) -> dict[str, list[str]]:
+    """What each model does, in Cohere's words. `auto` is not listed: its rules choose."""
     models = await service(request).catalogue.models()
-    return [_ENDPOINTS[model.entry.takes] for model in models if model.name == name]
+    return {model.name: [_ENDPOINTS[model.entry.takes]] for model in models}

@@ -18,30 +18,32 @@ _OF_PROMPTS = {
     ENSEMBLE_UNARY.name,
 }
 _OF_DOCUMENTS = {RAG.contract.name, RAG_CANCELLABLE.contract.name}
+_GENERATIONS = {*_OF_PROMPTS, *_OF_DOCUMENTS, ANSWER.contract.name}
 
 
-def request_of(model: str, texts: str, max_tokens: int | None) -> Generate | Other:
-    """A generation of our models, with the body's texts; other models tell no tokens."""
+def of_generate(model: str, body: Mapping[str, Any]) -> Generate | Other:
+    """For a body of `generate` that was checked; other models' tokens are not counted."""
+    if model not in _GENERATIONS:
+        return Other(model)
+    given = body.get("max_tokens", body.get("parameters", {}).get("max_tokens"))
+    return _generation(model, "".join(_strings(body)), _number(given))
+
+
+def of_infer(model: str, body: Mapping[str, Any], tensors: bytes) -> Generate | Other:
+    """For a body of `infer` that was checked, and the bytes of tensors behind its JSON."""
+    if model not in _GENERATIONS:
+        return Other(model)
+    texts = "".join(_strings(body)) + tensors.decode("latin-1")
+    return _generation(model, texts, _number(_max_tokens(body["inputs"], tensors)))
+
+
+def _generation(model: str, texts: str, max_tokens: int | None) -> Generate:
     asked = Generate(model, sampling=Sampling(max_tokens=max_tokens))
     if model in _OF_PROMPTS:
         return replace(asked, prompt=texts)
     if model in _OF_DOCUMENTS:
         return replace(asked, documents=(Document(texts),))
-    if model == ANSWER.contract.name:
-        return replace(asked, within=Within(""))
-    return Other(model)
-
-
-def of_generate(model: str, body: Mapping[str, Any]) -> Generate | Other:
-    """For a body of `generate` that was checked."""
-    given = body.get("max_tokens", body.get("parameters", {}).get("max_tokens"))
-    return request_of(model, "".join(_strings(body)), _number(given))
-
-
-def of_infer(model: str, body: Mapping[str, Any], tensors: bytes) -> Generate | Other:
-    """For a body of `infer` that was checked, and the bytes of tensors behind its JSON."""
-    texts = "".join(_strings(body)) + tensors.decode("latin-1")
-    return request_of(model, texts, _number(_max_tokens(body["inputs"], tensors)))
+    return replace(asked, within=Within(""))
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -1,9 +1,5 @@
 """Collections in PostgreSQL, by the client's commands: ingest, a kill, a database that stops."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +18,9 @@ from operations.ports import free_ports
 from operations.server import TritonServer
 from tests.fakes.files import docx, pdf
 from tests.postgres import Postgres, running_postgres
-from tests.server.conftest import eventually
+from tests.server.killed_ingest import TEXTS, documents, kill_ingest
 
 STOPPED = r"PostgreSQL server at .* has stopped"
-TEXTS = 40
-"""Files of the folder that a killed ingest reads."""
 
 
 @dataclass(frozen=True)
@@ -74,27 +68,14 @@ def test_a_folder_is_ingested_and_searched_by_command(
 
 
 def test_a_killed_ingest_goes_on(served: Served, tmp_path: Path) -> None:
-    for number in range(TEXTS):
-        (tmp_path / f"{number:02}.txt").write_text(f"Boat {number} sails at {number} o'clock.")
-    program = (
-        "import sys; from triton_rag import Client, IngestOptions, ingest; ingest(Client("
-        "sys.argv[1]), sys.argv[2], 'killed', IngestOptions(commit_passages=1))"
-    )
-    command = [sys.executable, "-c", program, served.url, str(tmp_path)]
-    with subprocess.Popen(command, start_new_session=True) as process:
-        assert eventually(lambda: process.poll() is not None or documents(served, "killed") > 0)
-        os.kill(process.pid, signal.SIGKILL)
-    ready = documents(served, "killed")
-    assert 0 < ready < TEXTS, "it was done before it was killed"
+    kill_ingest(served.client, served.url, tmp_path, "killed")
+    ready = documents(served.client, "killed")
     report = ingest(served.client, tmp_path, "killed")
-    assert report.unchanged >= ready
+    assert report.unchanged >= ready > 0
     assert report.added == TEXTS - report.unchanged
-    assert documents(served, "killed") == served.client.collection("killed").passages == TEXTS
-
-
-def documents(served: Served, name: str) -> int:
-    """How many there are, 0 without the collection."""
-    return sum(one.documents for one in served.client.collections() if one.name == name)
+    assert (
+        documents(served.client, "killed") == served.client.collection("killed").passages == TEXTS
+    )
 
 
 def test_a_database_that_stops_is_said_and_comes_back(served: Served) -> None:

@@ -1,10 +1,6 @@
 """Folders of real files become collections, follow their changes, and survive a kill."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,10 +10,8 @@ from triton_rag import Client, IngestError, IngestOptions, ingest
 from triton_rag.cli import main
 
 from tests.fakes.files import docx, pdf
-from tests.server.conftest import Server, eventually
-
-TEXTS = 40
-"""Files of the folder that a killed ingest reads."""
+from tests.server.conftest import Server
+from tests.server.killed_ingest import TEXTS, kill_ingest
 
 
 @pytest.fixture(scope="module")
@@ -128,17 +122,7 @@ def test_another_folder_does_not_replace_it_by_mistake(
 
 
 def test_a_killed_ingest_goes_on(server: Server, client: Client, tmp_path: Path) -> None:
-    for number in range(TEXTS):
-        (tmp_path / f"{number:02}.txt").write_text(f"Boat {number} sails at {number} o'clock.")
-    program = (
-        "import sys; from triton_rag import Client, IngestOptions, ingest; ingest(Client("
-        "sys.argv[1]), sys.argv[2], 'killed', IngestOptions(commit_passages=1))"
-    )
-    command = [sys.executable, "-c", program, server.url, str(tmp_path)]
-    with subprocess.Popen(command, start_new_session=True) as process:
-        assert eventually(lambda: process.poll() is not None or documents(client, "killed") > 0)
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL, "it was done before it was killed"
+    kill_ingest(client, server.url, tmp_path, "killed")
     ready = client.documents("killed")
     report = ingest(client, tmp_path, "killed")
     assert report.unchanged >= len(ready) > 0
@@ -149,11 +133,6 @@ def test_a_killed_ingest_goes_on(server: Server, client: Client, tmp_path: Path)
     }.items()
     assert len(now) == client.collection("killed").passages == TEXTS
     client.delete_collection("killed")
-
-
-def documents(client: Client, name: str) -> int:
-    """How many there are, 0 without the collection."""
-    return sum(one.documents for one in client.collections() if one.name == name)
 
 
 def test_two_ingests_at_once(client: Client, tmp_path: Path) -> None:
