@@ -32,7 +32,7 @@ from gateway.envoy.process import EnvoyProcess
 from tests.server.conftest import BOUND_S, Server, eventually, stopped_early
 from tests.server.gateway import Gateway, running_gateway
 
-TOKENS, LONG = 24, 1500
+TOKENS, LONG, LONGEST = 24, 1500, 2000
 STREAMS = 8
 MODELS = "/v1/models"
 """The cheapest question to a gateway."""
@@ -198,10 +198,10 @@ def test_when_one_is_drained_nothing_is_lost(replicas: list[Gateway]) -> None:
 
 
 def test_a_client_that_leaves_ends_the_work_behind_the_edge(edge: Running, server: Server) -> None:
-    body = chat(LONG, stream=True)
+    body = chat(LONGEST, stream=True)
     url = edge.url + "/v1/chat/completions"
     with (
-        stopped_early(server, LONG),
+        stopped_early(server, LONGEST),
         httpx.Client(trust_env=False, timeout=BOUND_S) as asking,
         asking.stream("POST", url, json=body) as answer,
     ):

@@ -115,16 +115,19 @@ def test_two_gateways_never_let_more_through_than_the_limit(url: str) -> None:
 
 
 def test_a_place_of_a_gateway_that_died_is_free_after_its_lease(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    url: str, store: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(valkey_counts, "_LEASE_MS", 300)
+    monkeypatch.setattr(valkey_counts, "_LEASE_MS", 1000)
     limits = Limits(concurrent_streams=1)
 
     async def whole() -> None:
         async with shared(url) as living, shared(url) as dead:
             assert (await dead.take("k", limits, Need(1, "stream"))).refused == ""
             assert (await living.take("k", limits, Need(1, "other"))).refused == "streams"
-            await asyncio.sleep(0.5)  # longer than the lease, which is renewed
+            lease_ends_ms = store.client().zscore(dead._name("k", "streams"), "stream")
+            async with asyncio.timeout(30):
+                while store.client().zscore(dead._name("k", "streams"), "stream") == lease_ends_ms:
+                    await asyncio.sleep(0.05)  # until it is renewed
             assert (await living.take("k", limits, Need(1, "other"))).refused == "streams"
             assert dead._renewing is not None
             dead._renewing.cancel()
