@@ -25,7 +25,6 @@ class BuildLog:
         self.path.write_text("", encoding="utf-8")
 
     def write(self, text: str) -> None:
-        """One more line."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{text}\n")
 

@@ -48,7 +48,6 @@ def cli() -> None:
 
 
 def sku_option(command: Decorated) -> Decorated:
-    """Adds --sku."""
     text = "Name of a file in builders/skus."
     return click.option("--sku", default="cpu", help=text)(command)
 

@@ -30,11 +30,8 @@ def message_lines(message: Any, indent: str = "") -> Iterator[str]:
     """
     for field, value in message.ListFields():
         for element in _elements(field, value):
-            if field.message_type is None:
-                yield indent + _scalar(field, element)
-                continue
-            line = f"{indent}{field.name} {{ {_one_line(element)} }}"
-            if len(line) <= WIDTH:
+            line = indent + _one_line(field, element)
+            if field.message_type is None or len(line) <= WIDTH:
                 yield line
             else:
                 yield f"{indent}{field.name} {{"
@@ -54,14 +51,7 @@ def _elements(field: Any, value: Any) -> Iterator[Any]:
         yield value
 
 
-def _one_line(message: Any) -> str:
-    text: str = text_format.MessageToString(
-        message, as_one_line=True, use_short_repeated_primitives=True
-    )
-    return text
-
-
-def _scalar(field: Any, value: Any) -> str:
+def _one_line(field: Any, value: Any) -> str:
     out = io.StringIO()
-    text_format.PrintField(field, value, out, as_one_line=True)
+    text_format.PrintField(field, value, out, as_one_line=True, use_short_repeated_primitives=True)
     return out.getvalue().rstrip()

@@ -17,7 +17,7 @@ from builders.build_steps import BuildSteps, Progress, keeping_time
 from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.facts import Facts, read_facts
 from builders.llm_reference import REFERENCE, Reference, compare
-from builders.onnx_export import EncoderPrecision, encoder_precision, export_encoder
+from builders.onnx_export import EncoderPrecision, export_encoder
 from builders.recipe import Recipe, bytes_decided_by, engine_inputs, key_of
 from builders.spec import ROOT, ModelSpec, Sku
 from builders.trial import encode, generate, try_prompt
@@ -59,7 +59,7 @@ def recipe_for(spec: ModelSpec, sku: Sku) -> Recipe:
     """How to make an engine that needs no GPU for it: encoders for every SKU, LLMs for `cpu`."""
     if spec.role == "llm":
         return OPENVINO
-    return ONNX_FP16 if encoder_precision(sku) == "fp16" else ONNX
+    return ONNX_FP16 if sku.gpu else ONNX
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,8 @@ def _tried(build: _Build, steps: BuildSteps) -> _Build:
     with tempfile.TemporaryDirectory(prefix="trial-") as scratch:
         _fill(build, Path(scratch))
         ends = try_prompt(build.spec.name, Path(scratch), steps.log)
-    return replace(build, facts=build.facts.with_ends(ends))
+    ids = tuple(sorted({*build.facts.eos_token_ids, *ends}))
+    return replace(build, facts=replace(build.facts, eos_token_ids=ids))
 
 
 def _compared(build: _Build, made: Path, steps: BuildSteps) -> _Build:

@@ -1,7 +1,7 @@
 """What manifest and engine folder hold beyond the files that a build makes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from builders.build_steps import Progress
 from builders.checkpoint import Checkpoint
@@ -31,10 +31,6 @@ class Facts:
     prefixes: Prefixes = field(default_factory=Prefixes)
     texts: Mapping[str, str] = field(default_factory=dict)
     comparison: str = ""
-
-    def with_ends(self, ids: tuple[int, ...]) -> "Facts":
-        """With more ids that end an answer."""
-        return replace(self, eos_token_ids=tuple(sorted({*self.eos_token_ids, *ids})))
 
 
 def read_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:

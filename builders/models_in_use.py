@@ -24,10 +24,10 @@ class _ModelsInUse(SpecFile):
 def chosen_models(overrides: list[str], sku: Sku | None = None) -> list[ModelSpec]:
     """One spec per role for a SKU; those of `overrides` come first, then this checkout's own."""
     table = _table(sku)
-    own = _own_models()
-    names = _pipeline_models(table) | getattr(own, table)
-    source = "pipeline.toml" if names == _pipeline_models(table) else f"{FILE} or pipeline.toml"
-    specs = {role: _load(name, own, table) for role, name in names.items()}
+    own: dict[Role, str] = getattr(_own_models(), table)
+    source = f"{FILE} or pipeline.toml" if own else "pipeline.toml"
+    names: dict[Role, str] = getattr(load_pipeline(), table) | own
+    specs = {role: _load(name, name in own.values()) for role, name in names.items()}
     for override in map(load_model, overrides):
         specs[override.role] = override
     if missing := sorted(set(get_args(Role)) - specs.keys()):
@@ -63,11 +63,6 @@ def _table(sku: Sku | None) -> str:
     return "gpu_models" if sku and sku.gpu and load_pipeline().gpu_models else "models"
 
 
-def _pipeline_models(table: str) -> dict[Role, str]:
-    models: dict[Role, str] = getattr(load_pipeline(), table)
-    return models
-
-
 def _path() -> Path:
     return spec.BUILDERS / FILE
 
@@ -76,11 +71,11 @@ def _own_models() -> _ModelsInUse:
     return read_file(_ModelsInUse, _path()) if _path().is_file() else _ModelsInUse()
 
 
-def _load(name: str, own: _ModelsInUse, table: str) -> ModelSpec:
+def _load(name: str, is_own: bool) -> ModelSpec:
     try:
         return load_model(name)
     except BuildError as error:
-        if name in getattr(own, table).values():
+        if is_own:
             raise BuildError(f"builders/{FILE}: {error}; {BACK}") from error
         raise
 

@@ -19,7 +19,7 @@ from unittest import mock
 
 from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import load_classifier, load_embedder
-from builders.spec import ModelSpec, Sku
+from builders.spec import ModelSpec
 from ensembles.contracts import EMBEDDER, RERANKER
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
 OPSET = 17
 
 EncoderPrecision = Literal["fp32", "fp16"]
-
-
-def encoder_precision(sku: Sku) -> EncoderPrecision:
-    """What a SKU's encoders are exported in."""
-    return "fp16" if sku.gpu else "fp32"
 
 
 def export_encoder(

@@ -67,5 +67,4 @@ def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 
 
 def _short(text: str) -> str:
-    """Hashes are shortened."""
     return f"{text[:12]}…" if len(text) == _HASH_LENGTH else text

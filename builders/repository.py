@@ -58,18 +58,12 @@ def differences(files: dict[str, str], repository: Path = REPOSITORY) -> Iterato
     for name, text in sorted(files.items()):
         path = repository / name
         found = path.read_text(encoding="utf-8") if path.is_file() else ""
-        if found != text or not path.is_file():
-            yield (
-                "".join(
-                    difflib.unified_diff(
-                        found.splitlines(keepends=True),
-                        text.splitlines(keepends=True),
-                        f"on disk: {name}",
-                        f"rendered: {name}",
-                    )
-                )
-                or f"missing: {name}\n"
-            )
+        if found != text:
+            before, after = (each.splitlines(keepends=True) for each in (found, text))
+            names = f"on disk: {name}", f"rendered: {name}"
+            yield "".join(difflib.unified_diff(before, after, *names))
+        elif not path.is_file():
+            yield f"missing: {name}\n"
     for path in stale(files, repository):
         yield f"stale: {path.relative_to(repository)}\n"
 

@@ -39,7 +39,6 @@ class PythonModel:
 
     @property
     def calls(self) -> frozenset[str]:
-        """The models that it calls."""
         return (
             frozenset(step.model.name for step in self.graph.steps) if self.graph else frozenset()
         )

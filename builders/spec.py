@@ -145,16 +145,12 @@ class ModelSpec(_File):
         return self
 
     @model_validator(mode="after")
-    def _answers_fit(self) -> Self:
+    def _lengths_fit(self) -> Self:
         if self.role == "llm" and self.sampling.max_tokens >= self.max_tokens:
             raise ValueError(
                 f"sampling.max_tokens {self.sampling.max_tokens} leaves no room for a prompt in "
                 f"max_tokens {self.max_tokens}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _positions_suffice(self) -> Self:
         if self.architecture and self.max_tokens > self.architecture.max_positions:
             raise ValueError(
                 f"max_tokens {self.max_tokens}: the model has {self.architecture.max_positions} "
@@ -170,12 +166,10 @@ class ModelSpec(_File):
 
     @property
     def sampling_defaults(self) -> Sampling:
-        """As the manifest carries them."""
         return Sampling(**self.sampling.model_dump())
 
     @property
     def answer_policy(self) -> AnswerPolicy:
-        """As the manifest carries it."""
         return AnswerPolicy(**self.answer.model_dump())
 
 
@@ -269,12 +263,10 @@ def load_sku(name: str) -> Sku:
 
 
 def sku_names() -> list[str]:
-    """All SKUs that exist."""
     return _names("skus")
 
 
 def model_names() -> list[str]:
-    """All model specs that exist."""
     return _names("models")
 
 
@@ -292,5 +284,4 @@ def load_model(name: str) -> ModelSpec:
 
 
 def load_pipeline() -> Pipeline:
-    """pipeline.toml."""
     return read_file(Pipeline, BUILDERS / "pipeline.toml")

@@ -9,13 +9,10 @@ from builders.errors import BuildError
 from builders.gpu import Gpu, GpuPrecision
 from builders.planner.llm_cost import Deployment
 from builders.spec import Architecture
+from builders.tensorrt_llm.llm_api import API_PRECISIONS
 
 _BY_QUALITY: tuple[GpuPrecision, ...] = ("bf16", "int8-sq", "w4a16-awq")
 _BY_SPEED: tuple[GpuPrecision, ...] = ("nvfp4", "fp8", "w4a16-awq", "int8-sq", "bf16")
-
-_PYTORCH: tuple[GpuPrecision, ...] = ("nvfp4", "fp8", "w4a16-awq", "bf16")
-"""What the LLM API's PyTorch backend runs (TensorRT-LLM docs, features/quantization): no
-SmoothQuant."""
 
 PRECISION_NAMES: dict[GpuPrecision, str] = {
     "nvfp4": "NVFP4",
@@ -36,17 +33,14 @@ class Candidate:
 
     @property
     def gpus(self) -> int:
-        """How many it takes."""
         return self.tp * self.pp
 
     @property
     def name(self) -> str:
-        """As messages say it."""
         pipeline = f" PP{self.pp}" if self.pp > 1 else ""
         return f"{PRECISION_NAMES[self.precision]} TP{self.tp}{pipeline}"
 
     def on(self, gpu: Gpu, architecture: Architecture) -> Deployment:
-        """What it costs is asked of this."""
         return Deployment(architecture, gpu, self.precision, self.tp, self.pp)
 
 
@@ -57,7 +51,7 @@ def preferred(gpu: Gpu, flavour: Flavour) -> list[GpuPrecision]:
     """
     order = _BY_SPEED if gpu.dense_tflops.fp8 else _BY_QUALITY
     able = [name for name in order if name in gpu.precisions.value]
-    return [name for name in able if flavour == "engine" or name in _PYTORCH]
+    return [name for name in able if flavour == "engine" or name in API_PRECISIONS]
 
 
 def check_precision(precision: GpuPrecision, sku: str, gpu: Gpu, flavour: Flavour) -> None:

@@ -116,7 +116,6 @@ class IterationTime:
 
     @property
     def seconds(self) -> float:
-        """All of it."""
         return float(sum(vars(self).values()))
 
 

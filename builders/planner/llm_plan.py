@@ -9,7 +9,7 @@ from builders.planner.candidates import Candidate
 from builders.planner.llm_cost import Deployment
 from builders.planner.memory import MemoryBudget
 from builders.planner.throughput import Performance, Workload
-from builders.spec import Architecture, ModelSpec, Sku
+from builders.spec import ModelSpec, Sku
 
 MAX_BATCH_SIZE = 2048
 """TensorRT-LLM's default bound."""
@@ -59,12 +59,7 @@ class Request:
 
     @property
     def most_gpus(self) -> int:
-        """Which a plan may take."""
         return min(self.options.gpus or self.gpu.max_gpus, self.gpu.max_gpus)
-
-    @property
-    def architecture(self) -> Architecture:
-        return self.spec.sizes
 
 
 @dataclass(frozen=True)
@@ -93,5 +88,4 @@ class LlmPlan:
 
     @property
     def deployment(self) -> Deployment:
-        """What its costs are asked of."""
-        return self.candidate.on(self.request.gpu, self.request.architecture)
+        return self.candidate.on(self.request.gpu, self.request.spec.sizes)

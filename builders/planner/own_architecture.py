@@ -9,10 +9,10 @@ from builders.errors import BuildError
 from builders.spec import ROOT, Architecture, ModelSpec
 
 
-def architecture_of(spec: ModelSpec) -> Architecture:
-    """The spec's own table, else from the folder's config.json; raises `BuildError`."""
+def with_architecture(spec: ModelSpec) -> ModelSpec:
+    """The spec with its sizes: its own table, else from config.json; raises `BuildError`."""
     if spec.architecture:
-        return spec.architecture
+        return spec
     path = ROOT / spec.source / "config.json"
     if "://" in spec.source or not path.is_file():
         raise BuildError(
@@ -21,7 +21,7 @@ def architecture_of(spec: ModelSpec) -> Architecture:
             "whose config.json would tell"
         )
     try:
-        return Architecture(
+        sizes = Architecture(
             **_sizes(Checkpoint(path.parent, "").config(), spec.role != "llm"),
             source=str(path),
         )
@@ -30,6 +30,7 @@ def architecture_of(spec: ModelSpec) -> Architecture:
             f"{path} does not tell the model's sizes ({error!r}): write them into "
             f"builders/models/{spec.name}.toml under [architecture]"
         ) from error
+    return spec.model_copy(update={"architecture": sizes})
 
 
 def _sizes(config: dict[str, Any], is_encoder: bool) -> dict[str, Any]:
@@ -52,8 +53,3 @@ def _sizes(config: dict[str, Any], is_encoder: bool) -> dict[str, Any]:
         "tied_embeddings": is_encoder or bool(config.get("tie_word_embeddings", False)),
         "hf_class": str(classes[0]),
     }
-
-
-def with_architecture(spec: ModelSpec) -> ModelSpec:
-    """The spec with its sizes filled in; raises `BuildError`."""
-    return spec.model_copy(update={"architecture": architecture_of(spec)})

@@ -138,7 +138,7 @@ def _nearest(request: Request) -> str:
 
 
 def _check(request: Request) -> None:
-    model, workload, options = request.architecture, request.workload, request.options
+    model, workload, options = request.spec.sizes, request.workload, request.options
     if workload.tokens > model.max_positions:
         raise BuildError(
             f"'{request.spec.name}' has {model.max_positions} positions; {workload.input_tokens} "
@@ -151,7 +151,7 @@ def _check(request: Request) -> None:
 
 def _candidates(request: Request) -> list[list[list[Candidate]]]:
     """By number of GPUs, fewest first; then by precision, preferred first; then every split."""
-    model, options = request.architecture, request.options
+    model, options = request.spec.sizes, request.options
     names = [options.precision] if options.precision else preferred(request.gpu, options.flavour)
     if options.tp or options.pp:
         return [[[Candidate(name, options.tp or 1, options.pp or 1)] for name in names]]
@@ -172,9 +172,9 @@ def _try(request: Request, candidate: Candidate, unfit: Unfit) -> LlmPlan | None
 
 def _plan(request: Request, candidate: Candidate) -> LlmPlan:
     """Raises `_Misfit`."""
-    on = candidate.on(request.gpu, request.architecture)
-    if request.options.flavour == "engine" and request.architecture.layers % candidate.pp:
-        raise _Misfit(f"does not split {request.architecture.layers} layers evenly")
+    on = candidate.on(request.gpu, request.spec.sizes)
+    if request.options.flavour == "engine" and request.spec.sizes.layers % candidate.pp:
+        raise _Misfit(f"does not split {request.spec.sizes.layers} layers evenly")
     sizes = _sizes(request, on)
     workload = request.workload
     most = performance(on, workload, sizes.max_batch_size, sizes.max_num_tokens)
@@ -205,8 +205,8 @@ def _check_makeable(engine: EnginePlan, request: Request) -> None:
     try:
         if engine.flavour == "llm-api":
             refuse_for_api(engine, request.spec)
-        elif request.architecture.hf_class:
-            refuse_engine(engine, request.architecture.hf_class)
+        elif request.spec.sizes.hf_class:
+            refuse_engine(engine, request.spec.sizes.hf_class)
     except BuildError as error:
         raise _Misfit(f"can't be made: {error}") from error
 

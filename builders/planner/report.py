@@ -81,7 +81,6 @@ def llm_json(plan: LlmPlan) -> dict[str, Any]:
 
 
 def llm_text(plan: LlmPlan) -> Iterator[str]:
-    """Lines for a terminal."""
     request, engine = plan.request, plan.engine
     yield (
         f"{request.spec.name} on {request.sku.name}: {plan.candidate.name}, {engine.flavour} "

@@ -36,7 +36,6 @@ def engine_config(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> schem
 
 
 def engine_config_text(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> str:
-    """The text of config.pbtxt."""
     return _HEADER + config_text(engine_config(plan, runtime, engine))
 
 

@@ -75,15 +75,11 @@ def read_architecture(checkpoint: Checkpoint) -> str:
 
 
 def checkpoint_command(
-    plan: EnginePlan,
-    architecture: str,
-    checkpoint: Path,
-    to: Path,
-    examples: Path = EXAMPLES,
+    plan: EnginePlan, architecture: str, checkpoint: Path, to: Path, examples: Path
 ) -> Command:
     """Hugging Face weights to TensorRT-LLM's, quantized and split: TP and PP are fixed here."""
-    common: Flags = {"model_dir": checkpoint, "output_dir": to, "dtype": MODEL_DTYPE}
-    common = {**common, "tp_size": plan.tp, "pp_size": plan.pp}
+    split = {"tp_size": plan.tp, "pp_size": plan.pp}
+    common = {"model_dir": checkpoint, "output_dir": to, "dtype": MODEL_DTYPE, **split}
     if CONVERSIONS[plan.precision].qformat is None:
         folder = FAMILIES[architecture].folder
         script = examples / "models" / "core" / folder / "convert_checkpoint.py"
@@ -111,7 +107,7 @@ def engine_command(plan: EnginePlan, architecture: str, converted: Path, target:
     return Command("build", ("trtllm-build", *_words(flags)), f"building the engine for {gpus}")
 
 
-def tokenizer_info_command(checkpoint: Path, target: Path, examples: Path = EXAMPLES) -> Command:
+def tokenizer_info_command(checkpoint: Path, target: Path, examples: Path) -> Command:
     """What the C++ backend's guided decoding needs of the tokenizer."""
     script = examples / "generate_xgrammar_tokenizer_info.py"
     argv = _argv(script, {"model_dir": checkpoint, "output_dir": target})

@@ -22,8 +22,10 @@ RELEASES = ("1.2.1",)
 _NEWER = "quantization_config"
 
 QUANTIZED: dict[GpuPrecision, str] = {"fp8": "FP8", "nvfp4": "NVFP4", "w4a16-awq": "W4A16_AWQ"}
-"""quant_algo of the checkpoints that the PyTorch backend takes; no SmoothQuant.
-The precision is the checkpoint's, not an argument."""
+"""quant_algo of the checkpoints that the PyTorch backend takes (TensorRT-LLM docs,
+features/quantization); no SmoothQuant. The precision is the checkpoint's, not an argument."""
+
+API_PRECISIONS: tuple[GpuPrecision, ...] = ("bf16", *QUANTIZED)
 
 
 def model_yaml(plan: EnginePlan, runtime: RuntimePlan, spec: ModelSpec, model: str = ".") -> str:
@@ -104,27 +106,16 @@ def _options(plan: EnginePlan) -> dict[str, Any]:
     return options
 
 
-def _refuse_release(plan: EnginePlan) -> None:
-    if plan.flavour != "llm-api":
-        raise BuildError(f"flavour {plan.flavour}: has no model.yaml; possible: llm-api")
+def refuse_for_api(plan: EnginePlan, spec: ModelSpec) -> None:
+    """Raises `BuildError` for what the LLM API can't do."""
     if plan.tensorrt_llm not in RELEASES:
         raise BuildError(
             f"model.yaml for TensorRT-LLM {plan.tensorrt_llm}: its arguments are not known, and a "
             f"wrong one fails the load; possible: {', '.join(RELEASES)}"
         )
-
-
-def refuse_for_api(plan: EnginePlan, spec: ModelSpec) -> None:
-    """Raises `BuildError` for what the LLM API can't do."""
-    _refuse_release(plan)
     if plan.lookahead:
         raise BuildError(
             f"model '{spec.name}': lookahead decoding with flavour llm-api: TensorRT-LLM "
             f"{plan.tensorrt_llm} has it for TensorRT engines only; possible: flavour engine, or "
             "no lookahead"
-        )
-    if plan.precision != "bf16" and plan.precision not in QUANTIZED:
-        raise BuildError(
-            f"model '{spec.name}': {plan.precision} with flavour llm-api: the PyTorch backend does "
-            f"not run it; possible: bf16, {', '.join(QUANTIZED)}, or flavour engine"
         )

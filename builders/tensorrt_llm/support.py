@@ -3,7 +3,6 @@
 What `build` refuses and what it overrides: NVIDIA/TensorRT-LLM, tensorrt_llm/builder.py 2a9abd95.
 """
 
-import re
 import tomllib
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from builders.gpu import GpuPrecision
 from builders.llm_spec import SpecFile
 from builders.spec import LookaheadSpec
 
-RELEASE = (1, 2)
+RELEASE = "1.2"
 """The only release whose flags are known here, and the last that builds engines: 1.3 removed
 `trtllm-build` and every convert_checkpoint.py."""
 
@@ -63,19 +62,11 @@ def refuse(plan: EnginePlan, architecture: str) -> None:
 
 
 def _refuse_release(plan: EnginePlan) -> None:
-    if plan.flavour != "engine":
-        raise BuildError(f"flavour {plan.flavour}: has no TensorRT engine; possible: engine")
-    found = re.match(r"(\d+)\.(\d+)", plan.tensorrt_llm)
-    release = tuple(map(int, found.groups())) if found else ()
-    if release > RELEASE:
+    if not plan.tensorrt_llm.startswith(f"{RELEASE}."):
         raise BuildError(
-            f"TensorRT engine with TensorRT-LLM {plan.tensorrt_llm}: 1.3 removed engines, "
-            "trtllm-build and the checkpoint converters; possible: 1.2.1, or flavour llm-api"
-        )
-    if release != RELEASE:
-        raise BuildError(
-            f"TensorRT engine with TensorRT-LLM {plan.tensorrt_llm}: only the flags of 1.2 are "
-            "known; possible: 1.2.1"
+            f"TensorRT engine with TensorRT-LLM {plan.tensorrt_llm}: only the flags of {RELEASE} "
+            "are known, and 1.3 removed engines, trtllm-build and the checkpoint converters; "
+            "possible: 1.2.1, or flavour llm-api"
         )
 
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from builders.checkpoint import Checkpoint, open_checkpoint
-from builders.onnx_export import _encoder, encoder_precision, export_encoder
+from builders.engine import ONNX, ONNX_FP16, recipe_for
+from builders.onnx_export import _encoder, export_encoder
 from builders.spec import ModelSpec, load_model, load_sku, sku_names
 
 LENGTHS = (1, 2, 5, 17, 33, 64, 128, 250)
@@ -100,4 +101,4 @@ def test_only_the_inside_is_fp16(exported):
 @pytest.mark.parametrize("name", sku_names())
 def test_skus_with_a_gpu_get_fp16(name):
     sku = load_sku(name)
-    assert encoder_precision(sku) == ("fp16" if sku.gpu else "fp32")
+    assert recipe_for(load_model("all-minilm-l6-v2"), sku) is (ONNX_FP16 if sku.gpu else ONNX)

@@ -76,10 +76,8 @@ def test_the_checkpoints_folder_can_be_another():
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"flavour": "engine"}, "flavour engine: has no model.yaml"),
         ({"tensorrt_llm": "1.3.0"}, "its arguments are not known, and a wrong one fails the load"),
         ({"lookahead": LookaheadSpec()}, "has it for TensorRT engines only"),
-        ({"precision": "int8-sq"}, "possible: bf16, fp8, nvfp4, w4a16-awq, or flavour engine"),
     ],
 )
 def test_what_the_api_lacks_is_refused(fields, says):

@@ -14,7 +14,7 @@ from builders.planner import llm_cost
 from builders.planner.fixed_plan import FixedPlan, plan_encoder
 from builders.planner.llm_cost import Deployment
 from builders.planner.llm_plan import MAX_BATCH_SIZE, RAG, LlmOptions, LlmPlan, Request
-from builders.planner.own_architecture import architecture_of
+from builders.planner.own_architecture import with_architecture
 from builders.planner.plan import NothingFits, plan_llm
 from builders.planner.report import llm_text
 from builders.planner.throughput import Workload, performance
@@ -306,14 +306,14 @@ def test_an_unknown_sku_lists_what_exists(capsys):
 
 def test_a_local_checkpoint_tells_its_own_sizes():
     spec = load_model("tests/models/reference-llm.toml")
-    told = architecture_of(spec.model_copy(update={"architecture": None}))
+    told = with_architecture(spec.model_copy(update={"architecture": None})).sizes
     assert told == spec.architecture.model_copy(update={"source": told.source})
 
 
 def test_a_checkpoint_elsewhere_needs_the_table():
     spec = load_model("llama-3.1-8b").model_copy(update={"architecture": None})
     with pytest.raises(BuildError, match=r"no \[architecture\] table .* no local folder"):
-        architecture_of(spec)
+        with_architecture(spec)
 
 
 def test_a_config_without_sizes_is_told(tmp_path):
@@ -321,4 +321,4 @@ def test_a_config_without_sizes_is_told(tmp_path):
     spec = load_model("llama-3.1-8b")
     bare = spec.model_copy(update={"architecture": None, "source": str(tmp_path)})
     with pytest.raises(BuildError, match="does not tell the model's sizes"):
-        architecture_of(bare)
+        with_architecture(bare)
