@@ -16,7 +16,7 @@ from triton_lint.versions import Version
 
 from tools.triton_lint.tests.bases import BASES
 from tools.triton_lint.tests.by_hand import BY_HAND
-from tools.triton_lint.tests.examples import examples
+from tools.triton_lint.tests.examples import examples, origin
 
 TRITON = Version(2, 51)
 """The server at hand."""
@@ -52,7 +52,7 @@ def all_cases() -> Iterator[Case]:
 def page_examples() -> Iterator[Case]:
     """What the rules' pages show; those that the server at hand can't show are left out."""
     for rule in RULES:
-        if "Seen on Triton" not in rule.origin:
+        if "Seen on Triton" not in origin(rule):
             continue
         for label, example in zip(("bad", "good"), examples(rule.id), strict=True):
             if example.options.auto_complete:  # the server of the harness completes

@@ -12,6 +12,7 @@ from functools import cache
 
 from triton_lint.catalogue import BY_ID
 from triton_lint.options import Options
+from triton_lint.rule import Rule
 from triton_lint.versions import NEWEST, Version
 
 FILE = re.compile(r"^`([^`\n]+)`(, with escapes)?\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -25,6 +26,11 @@ class Example:
 
     files: Mapping[str, str]
     options: Options
+
+
+def origin(rule: Rule) -> str:
+    """What Triton does, and how that is known: the second paragraph of the page."""
+    return rule.page.split("\n\n")[1]
 
 
 @cache

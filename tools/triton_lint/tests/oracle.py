@@ -119,7 +119,7 @@ class Oracle:
 
     def _start(self) -> None:
         environment = probe(ENVIRONMENT)
-        backends = link_backends(environment, self._folder)
+        backends = link_backends(environment, self._folder, self._folder)
         _compile_stand_ins(backends)
         command = [
             str(environment.triton / "bin" / "tritonserver"),

@@ -11,10 +11,6 @@ REASONS = {
     r"(backend = \"other\"|unknown backend)$": (
         "a name that resembles no known backend may be a backend of one's own: a warning"
     ),
-    r"^sequence: .* (input|output) removed$": (
-        "PyTorch's backend refuses it (TRN214); its stand-in here does not"
-    ),
-    r"by hand: optional$": "the backend refuses it (TRN445); its stand-in here does not",
     r"version (1abc|-1)$": "the backend then finds no file; its stand-in here needs none",
     r"py (import error|bad init|execute returns none warm)$": "what code does is not run",
 }

@@ -21,6 +21,3 @@ def _rules() -> Iterator[Rule]:
 RULES = tuple(sorted(_rules(), key=lambda rule: rule.id))
 
 BY_ID = {rule.id: rule for rule in RULES}
-
-OPINIONS = frozenset(rule.id for rule in RULES if rule.is_opinion)
-"""Rules that are reported only when they are asked for."""

@@ -1,20 +1,16 @@
 """The command `triton-lint`: options, output, exit status."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import partial
 
 import click
 
-from triton_lint.catalogue import BY_ID, OPINIONS
+from triton_lint.catalogue import BY_ID
 from triton_lint.engine import Report, lint
 from triton_lint.findings import printable
-from triton_lint.fix import Repair, repairs
 from triton_lint.folders import NotARepository, config_names, targets
-from triton_lint.mermaid import NoEnsemble, mermaid
 from triton_lint.options import Options
 from triton_lint.report import FORMATS
-from triton_lint.settings import use_settings
 from triton_lint.versions import NEWEST, UnknownVersion, Version
 
 EPILOG = """\b
@@ -23,25 +19,10 @@ Examples:
   triton-lint model_repository --triton 24.10 --gpus 0 --format github
   triton-lint --explain TRN204
 
-Options may also stand in the table [tool.triton-lint] of pyproject.toml.
 \b
 Exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 wrong usage or no repository,
 3 a fault of triton-lint itself.
 """
-
-
-@dataclass(frozen=True)
-class Request:
-    """Which repositories are checked, for which servers, without which rules."""
-
-    paths: tuple[str, ...]
-    servers: tuple[Options, ...]
-    without: frozenset[str]
-
-    def report(self, texts: Mapping[str, str] | None = None) -> Report:
-        """Check them, with `texts` in place of files."""
-        reports = [lint(self.paths, server, texts) for server in self.servers]
-        return Report.merged(reports).without(self.without)
 
 
 def read_version(_: click.Context, __: click.Parameter, text: str) -> Version:
@@ -53,13 +34,11 @@ def read_version(_: click.Context, __: click.Parameter, text: str) -> Version:
 
 
 def read_rules(_: click.Context, __: click.Parameter, ids: Iterable[str]) -> frozenset[str]:
-    """Ids of rules; `opinions` are all of these."""
-    found: set[str] = set()
+    """Ids of rules."""
     for each in ids:
-        if each.upper() not in (*BY_ID, "OPINIONS"):
+        if each.upper() not in BY_ID:
             raise click.BadParameter(f"there is no rule {each}: {', '.join(BY_ID)}")
-        found |= OPINIONS if each.upper() == "OPINIONS" else {each.upper()}
-    return frozenset(found)
+    return frozenset(map(str.upper, ids))
 
 
 def explain(context: click.Context, parameter: click.Parameter, rule: str | None) -> None:
@@ -71,21 +50,11 @@ def explain(context: click.Context, parameter: click.Parameter, rule: str | None
 
 
 @click.command(epilog=EPILOG, context_settings={"show_default": True})
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", is_eager=True,
-                callback=use_settings)  # fmt: skip
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--explain", metavar="RULE", callback=explain, is_eager=True, expose_value=False,
               help="Print a rule's page and stop.")  # fmt: skip
-@click.option("--fix", is_flag=True, help="Repair what has one repair, where that leaves fewer "
-              "findings and no new one; show the diff on stderr.")  # fmt: skip
-@click.option("--diff", is_flag=True, help="Print what --fix would change, and write nothing.")
-@click.option("--unsafe-fix", multiple=True, metavar="RULE", callback=read_rules, help="Of this "
-              "rule also make repairs that may not be what was meant.")  # fmt: skip
-@click.option("--graph", metavar="ENSEMBLE", help="Print an ensemble with its findings as a "
-              "Mermaid chart.")  # fmt: skip
 @click.option("--format", "style", type=click.Choice(tuple(FORMATS)), default="text")
 @click.option("--strict", is_flag=True, help="Fail on warnings too.")
-@click.option("--select", multiple=True, metavar="RULE", callback=read_rules,
-              help="Report an opinion too; 'opinions' are all of them.")  # fmt: skip
 @click.option("--ignore", multiple=True, metavar="RULE", callback=read_rules,
               help="Leave a rule out.")  # fmt: skip
 @click.option("--triton", callback=read_version, default=str(NEWEST), metavar="VERSION",
@@ -102,13 +71,8 @@ def explain(context: click.Context, parameter: click.Parameter, rule: str | None
 @click.option("--no-files", is_flag=True, help="Don't look for model files and version folders.")
 def main(
     paths: tuple[str, ...],
-    fix: bool,
-    diff: bool,
-    unsafe_fix: frozenset[str],
-    graph: str | None,
     style: str,
     strict: bool,
-    select: frozenset[str],
     ignore: frozenset[str],
     triton: Version,
     model_config_name: tuple[str, ...],
@@ -130,13 +94,13 @@ def main(
         backends=backend,
         check_files=not no_files,
     )
-    without = (OPINIONS - select) | ignore
     try:
-        servers = tuple(
-            server(model_config_name=name) for name in _config_names(paths, model_config_name)
-        )
-        status = _run(Request(paths, servers, without), fix, diff, unsafe_fix, graph, style, strict)
-    except (NotARepository, NoEnsemble) as error:
+        names = _config_names(paths, model_config_name)
+        reports = [lint(paths, server(model_config_name=name)) for name in names]
+        report = Report.merged(reports).without(ignore)
+        click.echo(FORMATS[style](report))
+        status = int(bool(report.summary.errors or (strict and report.summary.warnings)))
+    except NotARepository as error:
         raise click.UsageError(str(error)) from None
     except BrokenPipeError:
         raise
@@ -155,35 +119,3 @@ def _config_names(paths: Iterable[str], given: tuple[str, ...]) -> tuple[str, ..
             found = ", ".join(known) or "none at all"
             raise NotARepository(f"no model has configs/{name}.pbtxt; there is: {found}")
     return given or ("", *known)
-
-
-def _run(
-    request: Request,
-    fix: bool,
-    diff: bool,
-    unsafe: frozenset[str],
-    graph: str | None,
-    style: str,
-    strict: bool,
-) -> int:
-    """Print what is asked for; the exit status."""
-    if fix or diff:
-        for repair in repairs(request.report, unsafe):
-            click.echo(repair.diff, err=not diff)
-            if not diff:
-                _write(repair)
-    report = request.report()
-    if graph:
-        click.echo(mermaid(report, graph))
-        return 0
-    if not diff:
-        click.echo(FORMATS[style](report))
-    return int(bool(report.summary.errors or (strict and report.summary.warnings)))
-
-
-def _write(repair: Repair) -> None:
-    try:
-        repair.write()
-    except OSError as error:
-        reason = error.strerror or error
-        click.echo(f"{printable(repair.path)} is not repaired: {reason}", err=True)

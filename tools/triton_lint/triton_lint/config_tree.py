@@ -150,10 +150,6 @@ class Message:
         """The numbers of a repeated field."""
         return [node.value for node in self.nodes(name) if isinstance(node.value, int)]
 
-    def texts(self, name: str) -> list[str]:
-        """The strings of a repeated field."""
-        return [str(node.value) for node in self.nodes(name)]
-
     def entries(self, name: str) -> list[Entry]:
         """The entries of a map as protobuf keeps them: of equal keys, the last."""
         return list({entry.key: entry for entry in self.written_entries(name)}.values())

@@ -1,7 +1,7 @@
 """The linter: reads a repository, applies every rule, sorts what they find."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -39,14 +39,11 @@ class Report:
         return Report(self.repository, kept)
 
 
-def lint(
-    paths: Sequence[str], options: Options | None = None, texts: Mapping[str, str] | None = None
-) -> Report:
+def lint(paths: Sequence[str], options: Options | None = None) -> Report:
     """Check the repositories, models or files at `paths` together, as one server would serve them.
 
     Of models and files, what is found in these models and in ensembles that call them is reported.
-    `texts` takes the place of configurations on disk, by their path. Raises `NotARepository` for a
-    path that is none.
+    Raises `NotARepository` for a path that is none.
     """
     options = options or Options()
     models: dict[str, Model] = {}
@@ -55,9 +52,7 @@ def lint(
     for target in targets(paths):
         places, strays = models_and_strays(target, options.model_config_name)
         for place in places:
-            model = read_model(
-                place, options, (texts or {}).get(place.shown_path(place.config_path))
-            )
+            model = read_model(place, options)
             if place.name in models:
                 first = models[place.name].place.shown
                 problem = Problem(model.at(model.config), f"'{place.name}' is in {first} too")
@@ -127,7 +122,4 @@ def _finding(model: Model, rule: Rule, problem: Problem) -> Finding:
         text=problem.text,
         end_line=end_line,
         end_column=end_column,
-        at=problem.at,
-        replacement=problem.replacement,
-        is_safe=problem.is_safe,
     )

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 from triton_lint.config_tree import Span
 
-_NOWHERE = Span(0, 0)
-
 
 class Severity(Enum):
     ERROR = "error"
@@ -27,10 +25,6 @@ class Problem(NamedTuple):
     """The file it is in, relative to the model's folder; "" is the model's configuration."""
     severity: Severity | None = None
     """Where it differs from the rule's."""
-    replacement: str | None = None
-    """What to put in place of the text at `at`, if there is one repair."""
-    is_safe: bool = True
-    """Whether nothing else can have been meant."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +40,6 @@ class Finding:
     text: str
     end_line: int = 0
     end_column: int = 0
-    at: Span = _NOWHERE
-    replacement: str | None = None
-    is_safe: bool = True
 
     @property
     def order(self) -> tuple[str, int, int, str, str]:

@@ -10,8 +10,6 @@ from triton_lint.config_tree import Message, Node, Span
 from triton_lint.findings import Problem
 from triton_lint.folders import MAX_VERSION, ModelFolder
 from triton_lint.model_names import ModelNames, complete
-from triton_lint.onnx_file import ModelFile, read_onnx
-from triton_lint.openvino_file import read_openvino
 from triton_lint.options import Options
 from triton_lint.parser import parse
 from triton_lint.python_source import PythonSource
@@ -107,24 +105,10 @@ class Model:
     @cached_property
     def pythons(self) -> tuple[PythonSource, ...]:
         """The code of each version of a Python model that would be loaded, newest first."""
-        files = self._version_files("python")
-        return tuple(PythonSource.read(self.place.folder.path / file, file) for file in files)
-
-    @cached_property
-    def model_files(self) -> tuple[ModelFile, ...]:
-        """What the ONNX or OpenVINO file of each version that would be loaded declares."""
-        read = {"onnxruntime": read_onnx, "openvino": read_openvino}.get(self.backend)
-        if read is None or not self.checks_files:
-            return ()
-        paths = (self.place.folder.path / file for file in self._version_files(self.backend))
-        return tuple(found for path in paths if (found := read(path)) is not None)
-
-    def _version_files(self, backend: str) -> Iterator[str]:
-        """The model file of each version, relative to the model's folder."""
-        for folder in self.loaded_folders if self.backend == backend else ():
-            file = f"{folder}/{self.names.filename}"
-            if is_file(self.place.folder.path / file):
-                yield file
+        folders = self.loaded_folders if self.backend == "python" else ()
+        files = (f"{folder}/{self.names.filename}" for folder in folders)
+        root = self.place.folder.path
+        return tuple(PythonSource.read(root / file, file) for file in files if is_file(root / file))
 
     @cached_property
     def may_complete(self) -> bool:
@@ -167,18 +151,17 @@ class Model:
         return any(abs(number) > MAX_VERSION for number in self.place.version_folders.values())
 
 
-def read_model(place: ModelFolder, options: Options, text: str | None = None) -> Model:
-    """Read a model's configuration, or take `text` for it; its faults are in the result."""
-    if text is None:
-        try:
-            data = _read_config(place)
-        except OSError as error:
-            fault = f"can't be read: {error.strerror or error}"
-            return _unread(place, options, Problem(_START, fault, rule_ids.UNREADABLE))
-        if len(data) > MAX_CONFIG_BYTES:
-            fault = f"more than the {MAX_CONFIG_BYTES // 2**20} MiB that are read"
-            return _unread(place, options, Problem(_START, fault, rule_ids.TOO_LARGE))
-        text = data.decode("utf-8", "surrogateescape")
+def read_model(place: ModelFolder, options: Options) -> Model:
+    """Read a model's configuration; its faults are in the result."""
+    try:
+        data = _read_config(place)
+    except OSError as error:
+        fault = f"can't be read: {error.strerror or error}"
+        return _unread(place, options, Problem(_START, fault, rule_ids.UNREADABLE))
+    if len(data) > MAX_CONFIG_BYTES:
+        fault = f"more than the {MAX_CONFIG_BYTES // 2**20} MiB that are read"
+        return _unread(place, options, Problem(_START, fault, rule_ids.TOO_LARGE))
+    text = data.decode("utf-8", "surrogateescape")
     parsed = parse(text, options.triton)
     problems = (*parsed.problems, *_encoding_problems(text))
     return Model(

@@ -1,13 +1,13 @@
 """`config.pbtxt` read with Triton's schema; every fault is reported, reading goes on after it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from triton_lint import rule_ids
 from triton_lint.config_tree import Message, Node, Scalar, Span
 from triton_lint.findings import Problem
 from triton_lint.schema import FieldType, Kind, MessageType, model_config_type
-from triton_lint.spelling import did_you_mean, nearest
+from triton_lint.spelling import did_you_mean
 from triton_lint.tokens import Token, TokenKind, character, is_symbol, quoted, tokenize
 from triton_lint.unknown_fields import Damage, Unknown
 from triton_lint.values import MAX_FAULTS, Stop, ValueReader
@@ -45,11 +45,6 @@ class _Draft:
     type: MessageType
     nodes: list[Node]
     damage: Damage | None = None
-    guessed: dict[str, int] = field(default_factory=dict)
-    """Fields that were read in place of a misspelt one, with the number of that fault."""
-
-    def has(self, name: str) -> bool:
-        return any(node.field == name for node in self.nodes)
 
     def harmed(self) -> Damage:
         """What is wrong with it; from now on, something is."""
@@ -109,7 +104,7 @@ class _Reader(ValueReader):
         before = self.tokens[self.index - 1] if self.index else name
         if before.kind == TokenKind.NUMBER and before.end == name.start:
             text = f"a space is due between {before.text} and '{name.text}'"
-            self.fault(rule_ids.SYNTAX, name, text, f" {name.text}")
+            self.fault(rule_ids.SYNTAX, name, text)
 
     def _skip_damaged(self, draft: _Draft, closing: str) -> None:
         """To the next field; where others may have been passed, all that isn't seen is doubted."""
@@ -136,36 +131,19 @@ class _Reader(ValueReader):
         raise Stop
 
     def _unknown(self, token: Token, draft: _Draft) -> None:
-        """A field that the schema lacks; one that is misspelt for certain is read as meant."""
-        fields = draft.type.fields
+        """A field that the schema lacks: which one is meant is in doubt."""
         self.index += 1
-        text = f"{draft.type.name} has no field '{token.text}'{did_you_mean(token.text, fields)}"
-        meant = nearest(token.text, fields)
-        is_second = meant is not None and not _takes_more(fields[meant]) and draft.has(meant)
-        self.fault(rule_ids.UNKNOWN_FIELD, token, text, None if is_second else meant)
-        unknown = Unknown.of(token.text, self.tokens[self.index : self.index + 3])
-        if meant is None or not unknown.has_form_of(fields[meant]):
-            draft.harmed().unknown.append(unknown)
-            self.skip_value()
-        elif is_second:
-            draft.harmed().fields.add(meant)
-            self.skip_value()
-        else:
-            fault = len(self.problems) - 1
-            self._known(token, fields[meant], draft)
-            draft.guessed[meant] = fault
-
-    def _withdraw_guess(self, name: str, draft: _Draft) -> None:
-        """The right field is there beside a misspelt one: that one stands for something else."""
-        number = draft.guessed.pop(name)
-        self.problems[number] = self.problems[number]._replace(replacement=None)
-        draft.nodes[:] = [node for node in draft.nodes if node.field != name]
+        hint = did_you_mean(token.text, draft.type.fields)
+        self.fault(
+            rule_ids.UNKNOWN_FIELD, token, f"{draft.type.name} has no field '{token.text}'{hint}"
+        )
+        following = self.tokens[self.index : self.index + 3]
+        draft.harmed().unknown.append(Unknown.of(token.text, following))
+        self.skip_value()
 
     def _known(self, name: Token, field_type: FieldType, draft: _Draft) -> None:
         if field_type.since is not FIRST_VERSION:
             self._check_version(name, field_type.since)
-        if field_type.name in draft.guessed and not _takes_more(field_type):
-            self._withdraw_guess(field_type.name, draft)
         self._check_unique(name, field_type, draft)
         try:
             self._read_values(name, field_type, draft.nodes)
@@ -251,11 +229,6 @@ class _Reader(ValueReader):
         assert field_type.message is not None
         message = self.message(field_type.message, closing)
         return message, Span(token.start, self.tokens[self.index - 1].end)
-
-
-def _takes_more(field_type: FieldType) -> bool:
-    """Whether one more value beside others is nothing unusual."""
-    return field_type.repeated and field_type.kind is Kind.MESSAGE
 
 
 def _is_default(value: "Scalar | Message", field_type: FieldType) -> bool:

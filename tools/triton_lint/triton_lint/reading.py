@@ -23,11 +23,6 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - as above
 
 
-def size_bytes(path: Path) -> int:
-    """The size of a file; 0 where there is none."""
-    return path.stat().st_size if is_file(path) else 0
-
-
 def read_file(path: Path, limit_bytes: int) -> bytes:
     """The content of a regular file, and one byte more than the limit at most; raises `OSError`."""
     mode = path.stat().st_mode
@@ -35,11 +30,3 @@ def read_file(path: Path, limit_bytes: int) -> bytes:
         raise OSError(0, "it is a pipe, a socket or a device")
     with path.open("rb") as file:
         return file.read(limit_bytes + 1)
-
-
-def is_pointer(path: Path) -> bool:
-    """Whether Git LFS left a pointer in place of the file."""
-    try:
-        return read_file(path, 64).startswith(b"version https://git-lfs")
-    except OSError:
-        return False

@@ -1,12 +1,9 @@
-"""Findings as text, JSON, SARIF and GitHub annotations."""
+"""Findings as text, JSON and GitHub annotations."""
 
 import json
-import os
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
-from triton_lint.catalogue import BY_ID
 from triton_lint.engine import Report
 from triton_lint.findings import Finding, printable
 
@@ -69,57 +66,8 @@ def _property(text: str) -> str:
     return _escaped(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def as_sarif(report: Report) -> str:
-    """SARIF 2.1.0, which code scanning tools read."""
-    used = sorted({finding.rule for finding in report.findings})
-    driver = {"name": "triton-lint", "rules": [_sarif_rule(name) for name in used]}
-    run = {
-        "tool": {"driver": driver},
-        "columnKind": "unicodeCodePoints",
-        "results": [_sarif_result(finding, used) for finding in report.findings],
-    }
-    schema = "https://json.schemastore.org/sarif-2.1.0.json"
-    return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [run]}, indent=2)
-
-
-def _sarif_rule(name: str) -> dict[str, Any]:
-    rule = BY_ID[name]
-    return {
-        "id": rule.id,
-        "shortDescription": {"text": rule.title},
-        "helpUri": rule.page_path.as_uri(),
-        "fullDescription": {"text": rule.why},
-        "help": {"text": rule.page, "markdown": rule.page},
-        "defaultConfiguration": {"level": rule.severity.value},
-    }
-
-
-def _sarif_result(finding: Finding, used: list[str]) -> dict[str, Any]:
-    region = {
-        "startLine": finding.line,
-        "startColumn": finding.column,
-        "endLine": finding.end_line,
-        "endColumn": finding.end_column,
-    }
-    location = {"artifactLocation": {"uri": _uri(finding.path)}, "region": region}
-    return {
-        "ruleId": finding.rule,
-        "ruleIndex": used.index(finding.rule),
-        "level": finding.severity.value,
-        "message": {"text": printable(finding.text)},
-        "locations": [{"physicalLocation": location}],
-    }
-
-
-def _uri(path: str) -> str:
-    """A path as a URI: relative ones stay so, as code scanning wants them."""
-    prefix = "file://" if path.startswith("/") else ""
-    return prefix + quote(os.fsencode(os.path.normpath(path)))
-
-
 FORMATS: dict[str, Callable[[Report], str]] = {
     "text": as_text,
     "json": as_json,
-    "sarif": as_sarif,
     "github": as_github,
 }

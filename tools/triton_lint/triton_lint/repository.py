@@ -64,17 +64,6 @@ class Repository:
         }
         return Repository(models, self.options)
 
-    @cached_property
-    def ensembles(self) -> tuple[Model, ...]:
-        return tuple(each for each in self.models.values() if each.is_ensemble)
-
-    @cached_property
-    def called_names(self) -> frozenset[str]:
-        """What the steps of all ensembles name."""
-        found = self.as_read
-        steps = (step for ensemble in found.ensembles for step in found.steps(ensemble))
-        return frozenset(step.model_name for step in steps)
-
     def called(self, step_model: str) -> Model | None:
         """The model that a step names, if its configuration could be read."""
         model = self.models.get(step_model)

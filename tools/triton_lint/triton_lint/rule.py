@@ -24,43 +24,19 @@ class Rule:
     severity: Severity
     check: Check | None = None
     """None where the fault is found elsewhere, such as while the file is read."""
-    is_opinion: bool = False
-    """Whether one may well see it otherwise: it is reported only when it is asked for."""
     each_alone: bool = False
     """Whether each input and output is judged by itself, so that a fault in one hides no other."""
-
-    @property
-    def page_path(self) -> Path:
-        return PAGES / f"{self.id}.md"
 
     @cached_property
     def page(self) -> str:
         """`# ID: title`, severity and origin, the reason, then the examples."""
-        return self.page_path.read_text(encoding="utf-8")
+        return (PAGES / f"{self.id}.md").read_text(encoding="utf-8")
 
     @property
     def title(self) -> str:
         return self.page.partition("\n")[0].partition(": ")[2]
 
-    @property
-    def origin(self) -> str:
-        """What Triton does, and how that is known."""
-        return self._paragraphs[1]
-
-    @property
-    def why(self) -> str:
-        return "\n\n".join(self._paragraphs[2:])
-
-    @property
-    def _paragraphs(self) -> list[str]:
-        return self.page.partition("\n## ")[0].strip().split("\n\n")
-
 
 def check(rule_id: str, severity: Severity, each_alone: bool = False) -> Callable[[Check], Rule]:
     """Make a function the check of a rule."""
     return lambda function: Rule(rule_id, severity, function, each_alone=each_alone)
-
-
-def opinion(rule_id: str) -> Callable[[Check], Rule]:
-    """Make a function the check of a rule that has to be asked for."""
-    return lambda function: Rule(rule_id, WARNING, function, is_opinion=True)

@@ -41,11 +41,3 @@ def reshape_fault(dims: Sequence[int], shape: Sequence[int]) -> str:
     if given == -1 and runs(dims) != runs(shape):
         return f"{list(dims)} and {list(shape)} differ between their variable sizes"
     return ""
-
-
-BYTES_OF_TYPE = {
-    "TYPE_BOOL": 1, "TYPE_UINT8": 1, "TYPE_INT8": 1, "TYPE_UINT16": 2, "TYPE_INT16": 2,
-    "TYPE_FP16": 2, "TYPE_BF16": 2, "TYPE_UINT32": 4, "TYPE_INT32": 4, "TYPE_FP32": 4,
-    "TYPE_UINT64": 8, "TYPE_INT64": 8, "TYPE_FP64": 8, "TYPE_STRING": 4,
-}  # fmt: skip
-"""Bytes of an element; of a string, the 4 that give its length."""

@@ -34,12 +34,6 @@ class Unknown:
         is_list = bool(found) and found[0].text == "["
         return cls(name, _kinds(found[1:] if is_list else found), is_list)
 
-    def has_form_of(self, known: FieldType) -> bool:
-        """Whether both are messages or both are not, and one value may stand for the other."""
-        return (Kind.MESSAGE in self.kinds) == (known.kind is Kind.MESSAGE) and (
-            known.repeated or not self.is_list
-        )
-
     def may_be(self, known: FieldType) -> bool:
         return known.kind in self.kinds and (known.repeated or not self.is_list)
 

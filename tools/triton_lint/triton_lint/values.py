@@ -7,8 +7,8 @@ from triton_lint.config_tree import Scalar, Span
 from triton_lint.findings import Problem
 from triton_lint.literals import BadLiteral, read_float, read_integer, read_string
 from triton_lint.schema import FieldType, Kind
-from triton_lint.spelling import ends_with, hint, meant_enumerator
-from triton_lint.tokens import Token, TokenKind, is_symbol, quoted, tokenize
+from triton_lint.spelling import hint
+from triton_lint.tokens import Token, TokenKind, is_symbol, quoted
 
 MAX_FAULTS = 50
 """Limit for one file: binary junk would otherwise give one a byte."""
@@ -28,7 +28,7 @@ class ValueReader:
         self.problems: list[Problem] = []
 
     def scalar_value(self, field_type: FieldType) -> tuple[Scalar, Span]:
-        """The next value; one with a single certain repair is read as repaired."""
+        """The next value; `Stop` where it can't be read."""
         first = self.tokens[self.index]
         negative = first.text == "-" and is_symbol(first)
         if negative:
@@ -37,45 +37,21 @@ class ValueReader:
         try:
             value = _READERS[field_type.kind](self, field_type, token, negative)
         except BadLiteral as error:
-            value = self._repaired(field_type, self._bad_value(first, token, field_type, error))
+            self._bad_value(first, token, field_type, error)
+            raise Stop from None
         return value, Span(first.start, self.tokens[self.index - 1].end)
 
     def _bad_value(
         self, first: Token, token: Token, field_type: FieldType, why: BadLiteral
-    ) -> str | None:
-        """Note the fault; what is meant, where that is certain."""
-        meant = None
+    ) -> None:
         if token.kind == TokenKind.PLACEHOLDER:
             self.fault(rule_ids.PLACEHOLDER, token, f"{token.text} was not filled in")
         elif token.kind == TokenKind.OPEN_STRING:
             self.fault(rule_ids.SYNTAX, token, "this string has no end on its line, or holds a NUL")
         elif field_type.kind is Kind.ENUM and token.kind == TokenKind.NAME:
-            assert field_type.enum is not None
-            meant = meant_enumerator(token.text, field_type.enum) if first is token else None
-            is_safe = meant is not None and ends_with(meant, token.text)
-            self.fault(rule_ids.ENUMERATOR, first, str(why), meant, is_safe)
+            self.fault(rule_ids.ENUMERATOR, first, str(why))
         else:
-            meant = _requoted(first, field_type)
-            self.fault(rule_ids.WRONG_TYPE, first, f"'{field_type.name}' {why}", meant)
-        return meant
-
-    def _repaired(self, field_type: FieldType, meant: str | None) -> Scalar:
-        """The value of the text `meant`, which replaces the next token."""
-        if meant is None:
-            raise Stop
-        token = self.tokens[self.index]
-        try:
-            value = self._read_alone(field_type, meant)
-        except BadLiteral:
-            raise Stop from None
-        while self.tokens[self.index].kind == token.kind == TokenKind.STRING:
-            self.index += 1
-        self.index += token.kind != TokenKind.STRING
-        return value
-
-    def _read_alone(self, field_type: FieldType, text: str) -> Scalar:
-        reader = ValueReader(tokenize(text))
-        return _READERS[field_type.kind](reader, field_type, reader.tokens[0], False)
+            self.fault(rule_ids.WRONG_TYPE, first, f"'{field_type.name}' {why}")
 
     def _string(self, _: FieldType, token: Token, negative: bool) -> str:
         if token.kind != TokenKind.STRING or negative:
@@ -128,17 +104,10 @@ class ValueReader:
         self.index += 1
         return token.text
 
-    def fault(
-        self,
-        rule: str,
-        token: Token,
-        text: str,
-        replacement: str | None = None,
-        is_safe: bool = True,
-    ) -> None:
+    def fault(self, rule: str, token: Token, text: str) -> None:
         if len(self.problems) < MAX_FAULTS:
             at = Span(token.start, max(token.end, token.start + 1))
-            self.problems.append(Problem(at, text, rule, replacement=replacement, is_safe=is_safe))
+            self.problems.append(Problem(at, text, rule))
 
     def skip_value(self) -> None:
         """Past the value of a field that isn't known, whatever its type."""
@@ -180,19 +149,6 @@ class ValueReader:
             if token.kind == TokenKind.NAME and follower.text in (":", "{", "<"):
                 return
             self.index += 1
-
-
-def _requoted(token: Token, field_type: FieldType) -> str | None:
-    """The value with quotes, or without, where only these are wrong."""
-    inside = token.text[1:-1]
-    if field_type.kind is Kind.STRING and token.kind == TokenKind.NAME:
-        return f'"{token.text}"'
-    if token.kind == TokenKind.STRING and field_type.kind is Kind.INTEGER and inside.isdecimal():
-        return inside
-    is_enum = field_type.enum is not None and inside in field_type.enum.numbers
-    if token.kind == TokenKind.STRING and (is_enum or inside in ("true", "false")):
-        return inside if is_enum or field_type.kind is Kind.BOOL else None
-    return None
 
 
 _READERS: dict[Kind, Callable[[ValueReader, FieldType, Token, bool], Scalar]] = {

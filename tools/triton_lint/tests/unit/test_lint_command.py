@@ -5,7 +5,6 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
-from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,8 +15,6 @@ from triton_lint.engine import lint
 from triton_lint.models import MAX_CONFIG_BYTES
 from triton_lint.options import Options
 from triton_lint.schema import model_config_type
-
-from tools.triton_lint.tests.examples import examples
 
 GOOD = 'backend: "onnxruntime"\n'
 BAD = 'backend: "onnxruntime"\nmax_batch_size: -1\nplatform: "tensorrt_plan"\n'
@@ -90,93 +87,13 @@ def test_json(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (first["line"], first["column"], first["rule"]) == (2, 1, "TRN213")
 
 
-def test_sarif(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(repository, "m", BAD)
-    _, out, _ = run(capsys, repository, "--format", "sarif")
-    (found,) = json.loads(out)["runs"]
-    assert [each["ruleId"] for each in found["results"]] == ["TRN213", "TRN104"]
-    for each in found["results"]:
-        assert found["tool"]["driver"]["rules"][each["ruleIndex"]]["id"] == each["ruleId"]
-    place = found["results"][0]["locations"][0]["physicalLocation"]
-    assert place["region"]["startLine"] == 2
-    assert place["artifactLocation"]["uri"] == (repository / "m" / "config.pbtxt").as_uri()
-    for each in found["tool"]["driver"]["rules"]:
-        assert urlsplit(each["helpUri"]).path.endswith(f"/{each['id']}.md")
-
-
-def test_sarif_paths_are_uris(
-    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(repository.parent)
-    names = ("a b", "ü#?", "50%", "x:y", os.fsdecode(b"\xff"))
-    for name in names:
-        write(repository, name, BAD)
-    _, out, _ = run(capsys, "./repository", "--format", "sarif")
-    places = [each["locations"][0] for each in json.loads(out)["runs"][0]["results"]]
-    found = {each["physicalLocation"]["artifactLocation"]["uri"] for each in places}
-    assert all(uri.isascii() and not set(uri) & set(" #?:") for uri in found)
-    paths = {os.fsdecode(unquote_to_bytes(uri)) for uri in found}
-    assert paths == {f"repository/{name}/config.pbtxt" for name in names}
-
-
-@pytest.fixture
-def project(repository: Path) -> Path:
-    """A model that two opinions are had of, and one fault."""
-    tensor = '{ name: "NAME" data_type: TYPE_FP32 dims: [ 1 ] }'
-    text = f'backend: "onnxruntime" max_batch_size: 8 input {tensor} output {tensor}'
-    write(repository, "m", f"{text} instance_group {{ kind: KIND_GPU }} dynamic_batching {{ }}")
-    return repository
-
-
-def test_opinions_are_asked_for(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, project, "--strict")[0] == 0
-    assert rules(run(capsys, project, "--select", "trn602")[1]) == ["TRN602"]
-    assert rules(run(capsys, project, "--select", "opinions")[1]) == ["TRN604", "TRN602"]
-    both = run(capsys, project, "--select", "opinions", "--ignore", "TRN604", "--strict")
-    assert (both[0], rules(both[1])) == (1, ["TRN602"])
-
-
-@pytest.mark.parametrize("option", ["--select", "--ignore", "--unsafe-fix", "--explain"])
+@pytest.mark.parametrize("option", ["--ignore", "--explain"])
 def test_a_rule_that_does_not_exist_is_refused(
-    option: str, project: Path, capsys: pytest.CaptureFixture[str]
+    option: str, repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, out, err = run(capsys, project, option, "TRN6020")
+    status, out, err = run(capsys, repository, option, "TRN6020")
     assert (status, out) == (2, "")
     assert "TRN6020" in err
-
-
-def test_settings_of_a_project(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = project.parent / "pyproject.toml"
-    settings.write_text(
-        '[tool.triton-lint]\nselect = ["opinions"]\nstrict = true\ntriton = "24.10"'
-    )
-    status, out, _ = run(capsys, project)
-    assert (status, rules(out)) == (1, ["TRN604", "TRN602"])
-    assert rules(run(capsys, project, "--select", "TRN602")[1]) == ["TRN602"]
-    settings.write_text("[tool.other]\n")
-    assert run(capsys, project, "--strict")[0] == 0
-
-
-@pytest.mark.parametrize(
-    ("table", "said"),
-    [
-        ('selct = ["TRN602"]', "selct is no option"),
-        ('select = "TRN602"', "takes a list"),
-        ("strict = 1", "takes true or false"),
-        ('select = ["TRN6020"]', "no rule TRN6020"),
-        ("fix = true", "fix is no option"),
-        ('triton = "1.0"', "no Triton version"),
-        ("gpus = true", "takes a value"),
-        ("gpus =", "pyproject.toml"),
-    ],
-)
-def test_wrong_settings_are_refused(
-    table: str, said: str, project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (project.parent / "pyproject.toml").write_text(f"[tool.triton-lint]\n{table}\n")
-    status, _, err = run(capsys, project)
-    assert status == 2
-    assert said in err
 
 
 def test_files_and_models(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +135,7 @@ def test_control_characters_are_not_printed(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(repository, "m", 'name: "\\033[31m"\nbackend: "onnxruntime"\n')
-    for style in ("text", "github", "json", "sarif"):
+    for style in ("text", "github", "json"):
         _, out, _ = run(capsys, repository, "--format", style)
         assert "\x1b" not in out
 
@@ -341,44 +258,6 @@ def test_order_is_stable(repository: Path, capsys: pytest.CaptureFixture[str]) -
     assert paths == sorted(paths)
 
 
-def test_fix_keeps_everything_else(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = write(
-        repository,
-        "m",
-        'name: "m"  # the name\nbackend: onnxruntime\nmax_batch_sise: "8"\n'
-        "# instances\ninstance_group [ { kind: CPU } ]\n",
-    )
-    _, _, err = run(capsys, repository, "--fix")
-    assert '-max_batch_sise: "8"' in err
-    assert (folder / "config.pbtxt").read_text() == (
-        'name: "m"  # the name\nbackend: "onnxruntime"\nmax_batch_size: 8\n'
-        "# instances\ninstance_group [ { kind: KIND_CPU } ]\n"
-    )
-    assert run(capsys, repository)[:2] == (0, "1 model, 0 errors, 0 warnings\n")
-
-
-def test_graph(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for path, content in examples("TRN521")[1].files.items():
-        text = content
-        (repository / path).parent.mkdir(parents=True, exist_ok=True)
-        if path.startswith("second"):
-            text = text.replace('"x" data_type: TYPE_FP32', '"x" data_type: TYPE_FP16')
-        (repository / path).write_text(text)
-    status, out, _ = run(capsys, repository, "--graph", "model")
-    assert status == 0
-    lines = [line.strip() for line in out.splitlines()]
-    assert lines[0] == "flowchart LR"
-    assert 'in_IN -- "IN<br/>FP32 [3]" --> step1' in lines
-    assert 'step1 -- "mid<br/>FP16 [3]" --> step2' in lines
-    assert "step2 --> out_OUT" in lines
-    (second,) = [line for line in lines if line.startswith("step2[")]
-    assert "TRN523" in second
-    assert second.endswith(":::error")
-    status, _, err = run(capsys, repository, "--graph", "first")
-    assert status == 2
-    assert "there is no ensemble 'first': model" in err
-
-
 def test_ensembles_that_fan_out_are_read_in_time(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -425,18 +304,6 @@ def test_a_checkout_without_weights(
     assert run(capsys, repository)[0] == 0
     (folder / "1" / ".gitkeep").rename(folder / "1" / "other.bin")
     assert run(capsys, repository)[0] == 1
-
-
-def test_weights_that_git_lfs_has_left_out(
-    repository: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tensor = "data_type: TYPE_FP32 dims: [ 1000 ]"
-    warm = f'inputs {{ key: "a" value {{ {tensor} input_data_file: "a.bin" }} }}'
-    text = f'backend: "identity" input {{ name: "a" {tensor} }} output {{ name: "b" {tensor} }}'
-    folder = write(repository, "m", f"{text} model_warmup {{ batch_size: 1 {warm} }}")
-    (folder / "warmup").mkdir()
-    (folder / "warmup" / "a.bin").write_text("version https://git-lfs.github.com/spec/v1\n")
-    assert run(capsys, repository)[0] == 0
 
 
 def test_what_tensorrt_llm_takes_for_unset(

@@ -55,13 +55,8 @@ def rules(root: Path, text: str) -> list[str]:
         pytest.param(
             'backend: identity\nmax_batch_size: "2"\n'
             "dynamic_batching { preferred_batch_size: 4 }\n",
-            ["TRN005", "TRN005", "TRN301"],
-            id="quotes are put right",
-        ),
-        pytest.param(
-            'backend: "identity"\nname: "n"\ninstance_group { kind: GPU count: -1 }\n',
-            ["TRN101", "TRN004", "TRN402"],
-            id="an enumerator is read as meant",
+            ["TRN005", "TRN005"],
+            id="what depends on a value of the wrong type is not judged",
         ),
         pytest.param(
             'backend: "identity"\nname: "n"\ninput { name: "x" data_type: FLOAT dims: [ 0 ] }\n',
@@ -116,7 +111,7 @@ def test_several_faults(text: str, expected: list[str], tmp_path: Path) -> None:
 
 
 def test_an_ensemble_is_checked_against_what_is_known_of_its_models(tmp_path: Path) -> None:
-    first = PART.replace("max_batch_size", "max_batchsize").replace("8", "4")
+    first = PART.replace("max_batch_size: 8", 'framework: "mine"\nmax_batch_size: 4')
     second = PART.replace("FP32", "FP16", 1)
     assert found(tmp_path, pipeline=ENSEMBLE, first=first, second=second) == [
         "first TRN003",
@@ -146,9 +141,9 @@ def test_a_damaged_model_harms_no_ensemble(old: str, new: str, rule: str, tmp_pa
 
 def test_a_damaged_ensemble(tmp_path: Path) -> None:
     text = ENSEMBLE.replace('value: "mid" } }', 'valuee: "midd" } }', 1).replace("IN", "INN", 1)
-    wanted = ["TRN508", "TRN509", "TRN510", "TRN511", "TRN003", "TRN510"]
     assert found(tmp_path, pipeline=text, first=PART, second=PART) == [
-        f"pipeline {rule}" for rule in wanted
+        "pipeline TRN508",
+        "pipeline TRN003",
     ]
     (tmp_path / "pipeline" / "config.pbtxt").write_text(
         ENSEMBLE.replace('output_map { key: "y" value: "mid" }', "results { }")

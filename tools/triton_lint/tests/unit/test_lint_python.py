@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from triton_lint.engine import lint
-from triton_lint.options import Options
 from triton_lint.python_source import MAX_SOURCE_BYTES
 
 CONFIG = """backend: "python"
@@ -13,17 +12,15 @@ input { name: "a" data_type: TYPE_FP32 dims: [ 1 ] }
 output { name: "b" data_type: TYPE_FP32 dims: [ 1 ] }
 """
 CLASS = "class TritonPythonModel:\n    def execute(self, requests):\n        return []\n"
-COMPLETES = "    @staticmethod\n    def auto_complete_config(config):\n"
-BAD = "config.add_input({'name': 'a'})"
 
 
-def found(root: Path, code: str | bytes, auto_complete: bool = True) -> list[str]:
+def found(root: Path, code: str | bytes) -> list[str]:
     """`rule severity` of each finding."""
     (root / "m" / "1").mkdir(parents=True, exist_ok=True)
     (root / "m" / "config.pbtxt").write_text(CONFIG)
     data = code if isinstance(code, bytes) else code.encode()
     (root / "m" / "1" / "model.py").write_bytes(data)
-    findings = lint([str(root)], Options(auto_complete=auto_complete)).findings
+    findings = lint([str(root)]).findings
     return [f"{each.rule} {each.severity.value}" for each in findings]
 
 
@@ -60,37 +57,3 @@ def test_what_python_reads(code: str | bytes, expected: list[str], tmp_path: Pat
 )
 def test_syntax_of_a_later_python_is_no_error(code: str, tmp_path: Path) -> None:
     assert found(tmp_path, CLASS + code) == ["TRN701 warning"]
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        ("BAD|return config", ["TRN706 error"]),
-        ("if x:|    BAD|return config", ["TRN706 warning"]),
-        ("for _ in x:|    BAD|return config", ["TRN706 warning"]),
-        ("try:|    BAD|except E:|    pass|return config", ["TRN706 warning"]),
-        ("if x:|    return config|BAD|return config", ["TRN706 warning"]),
-        ("x and BAD|return config", ["TRN706 warning"]),
-        ("d = {'name': 'a'}|config.add_input(d)|return config", ["TRN706 error"]),
-        ("d = {'name': 'a'}|d['dims'] = [1]|config.add_input(d)|return config", []),
-        ("d = {'name': 'a'}|d.update(x)|config.add_input(d)|return config", []),
-        ("d = {'name': 'a'}|config.add_input({**d})|return config", []),
-        ("other.add_input({'name': 'a'})|return config", []),
-        ("if x:|    config.set_max_batch_size(-1)|return config", ["TRN707 warning"]),
-        ("config.set_max_batch_size(-1)|return config", ["TRN707 error"]),
-        ("pass", ["TRN705 error"]),
-    ],
-)
-def test_only_calls_that_surely_run_are_errors(
-    body: str, expected: list[str], tmp_path: Path
-) -> None:
-    lines = body.replace("BAD", BAD).split("|")
-    code = CLASS + COMPLETES + "".join(f"        {line}\n" for line in lines)
-    assert found(tmp_path, code) == expected
-    assert found(tmp_path, code, auto_complete=False) == []
-
-
-def test_a_method_that_is_not_called_is_not_judged(tmp_path: Path) -> None:
-    code = CLASS + "    def auto_complete_config(self, config):\n        return config\n"
-    assert found(tmp_path, code) == ["TRN704 error"]
-    assert found(tmp_path, code, auto_complete=False) == []

@@ -7,11 +7,8 @@ from triton_lint.ensembles import tensors_written
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository, Step
-from triton_lint.rule import WARNING, check, opinion
+from triton_lint.rule import WARNING, check
 from triton_lint.rules.python_model import parsed
-from triton_lint.versions import Version
-
-INFLIGHT_SINCE = Version(2, 63)
 
 
 def _decoupled(all_steps: list[Step], repository: Repository) -> list[Step]:
@@ -46,33 +43,6 @@ def _reordered(model: Model, repository: Repository) -> Iterator[Problem]:
                     f"{decoupled.label}: responses overtake each other; use one instance, or "
                     "dynamic_batching { preserve_ordering: true }",
                 )
-
-
-@opinion("TRN652")
-def _not_cancelled(model: Model, repository: Repository) -> Iterator[Problem]:
-    for one in _decoupled(repository.steps(model), repository):
-        if one.model and not one.model.is_ensemble:
-            yield Problem(
-                one.message.at,
-                f"{one.label} generates on when the client is gone: Triton does not cancel the "
-                "steps of an ensemble; call the model itself, or cancel by a request of its own",
-            )
-
-
-@opinion("TRN653")
-def _no_limit(model: Model, repository: Repository) -> Iterator[Problem]:
-    scheduling = model.config.child("ensemble_scheduling")
-    if scheduling is None or model.options.triton < INFLIGHT_SINCE:
-        return
-    all_steps = repository.steps(model)
-    for one in _decoupled(all_steps, repository):
-        if _after(one, all_steps) and not scheduling.number("max_inflight_requests"):
-            yield Problem(
-                model.at(model.config, "ensemble_scheduling"),
-                f"{one.label} may give responses faster than the next step takes them, without "
-                "bound: set max_inflight_requests",
-            )
-            return
 
 
 @check("TRN654", WARNING)

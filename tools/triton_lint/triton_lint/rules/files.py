@@ -1,18 +1,15 @@
 """Version folders and the files that a configuration needs."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from triton_lint.findings import Problem
 from triton_lint.folders import MAX_VERSION
 from triton_lint.models import Model
-from triton_lint.reading import exists, is_file
+from triton_lint.reading import exists
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, Rule, check
-from triton_lint.versions import Version
 
 NEEDS_FILE = ("onnxruntime", "tensorrt", "pytorch", "openvino", "tensorflow", "python")
-LABELS_STAY_INSIDE = Version(2, 66)
 
 
 @check("TRN111", ERROR)
@@ -94,31 +91,6 @@ def _no_model_file(model: Model, repository: Repository) -> Iterator[Problem]:
             f"holds {found}",
             severity=WARNING if may_come else None,
         )
-
-
-@check("TRN115", ERROR)
-def _labels(model: Model, _: Repository) -> Iterator[Problem]:
-    seen = set()
-    root = model.place.folder.path
-    for output in model.config.children("output"):
-        name = output.text("label_filename")
-        if not name:
-            continue
-        if output.text("name") in seen:
-            text = f"output '{output.text('name')}' has a label file already"
-            yield Problem(model.at(output, "label_filename"), text)
-        seen.add(output.text("name"))
-        if not is_file(root / name) and model.checks_files:
-            text = f"there is no '{name}' in {model.place.shown}"
-            yield Problem(model.at(output, "label_filename"), text)
-        elif model.options.triton >= LABELS_STAY_INSIDE and _is_outside(root, name):
-            text = f"'{name}' is outside of the model's folder"
-            yield Problem(model.at(output, "label_filename"), text)
-
-
-def _is_outside(root: Path, name: str) -> bool:
-    path = root / name
-    return exists(path) and not path.resolve().is_relative_to(root.resolve())
 
 
 @check("TRN116", ERROR)

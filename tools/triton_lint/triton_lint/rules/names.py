@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from triton_lint.findings import Problem
 from triton_lint.model_names import BACKEND_OF_PLATFORM, ENSEMBLE, PLATFORMS
@@ -35,17 +34,14 @@ MISNOMERS = {
 
 
 @check("TRN101", ERROR)
-def _name_mismatch(model: Model, repository: Repository) -> Iterator[Problem]:
+def _name_mismatch(model: Model, _: Repository) -> Iterator[Problem]:
     name = model.config.text("name")
     node = model.config.node("name")
     if node and name and name != model.name:
-        may_rename = name not in repository.called_names and re.fullmatch(r"[\w.-]+", model.name)
         yield Problem(
             node.value_at,
             f"the model is named '{name}', its folder '{model.name}': make them equal, or leave "
             "the name out",
-            replacement=f'"{model.name}"' if may_rename else None,
-            is_safe=False,  # who calls the model may know it by this name
         )
 
 
@@ -124,17 +120,3 @@ def _has_library(model: Model) -> bool:
     library = model.config.text("runtime") or f"libtriton_{model.backend}.so"
     folders = [model.place.folder, *map(model.place.contents, model.loaded_folders)]
     return any(library in folder.files for folder in folders)
-
-
-@check("TRN107", ERROR)
-def _runtime(model: Model, _: Repository) -> Iterator[Problem]:
-    runtime = model.config.text("runtime")
-    if not runtime or runtime == "model.py" or _has_library(model):
-        return
-    wanted = f"libtriton_{model.backend}.so"
-    if runtime != wanted and PurePosixPath(runtime).name != wanted:
-        text = f"'{runtime}' is no runtime: {wanted} or model.py"
-        yield Problem(model.at(model.config, "runtime"), text)
-    elif runtime.startswith("../") and PurePosixPath(runtime).parts[1] != model.backend:
-        text = f"'{runtime}' leaves the backend's folder: give a file name"
-        yield Problem(model.at(model.config, "runtime"), text)

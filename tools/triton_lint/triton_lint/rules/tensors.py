@@ -9,7 +9,6 @@ from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, check
 from triton_lint.rules.common import repeated
 from triton_lint.shapes import reshape_fault
-from triton_lint.spelling import did_you_mean
 
 _SIDES = ("input", "output")
 
@@ -71,45 +70,6 @@ def _reshape(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(model.at(tensor, "reshape"), f"{label}: {fault}")
 
 
-def _has_not_three(model: Model, tensor: Message) -> bool:
-    """Whether the number of dims is known, and is not 3."""
-    known = "dims" in tensor or not model.may_complete
-    return known and len(tensor.nodes("dims")) != 3
-
-
-@check("TRN206", ERROR, each_alone=True)
-def _format(model: Model, _: Repository) -> Iterator[Problem]:
-    for tensor in model.config.children("input"):
-        wanted = tensor.text("format")
-        is_image = wanted in ("FORMAT_NHWC", "FORMAT_NCHW")
-        if is_image and _has_not_three(model, tensor):
-            yield Problem(
-                model.at(tensor, "format"),
-                f"{wanted} needs 3 dims (the batch is not one of them), not "
-                f"{len(tensor.nodes('dims'))}",
-            )
-
-
-@check("TRN207", ERROR, each_alone=True)
-def _tensorrt_only(model: Model, _: Repository) -> Iterator[Problem]:
-    if model.names.platform == "tensorrt_plan":
-        return
-    for label, tensor in _tensors(model):
-        for flag in ("is_shape_tensor", "is_non_linear_format_io"):
-            if tensor.flag(flag):
-                yield Problem(model.at(tensor, flag), f"{label}: {flag} is for TensorRT only")
-
-
-@check("TRN208", ERROR, each_alone=True)
-def _non_linear(model: Model, _: Repository) -> Iterator[Problem]:
-    if model.names.platform != "tensorrt_plan":
-        return
-    for label, tensor in _tensors(model):
-        if tensor.flag("is_non_linear_format_io") and _has_not_three(model, tensor):
-            text = f"{label}: is_non_linear_format_io needs 3 dims"
-            yield Problem(model.at(tensor, "is_non_linear_format_io"), text)
-
-
 @check("TRN209", WARNING)
 def _twice(model: Model, _: Repository) -> Iterator[Problem]:
     for side in _SIDES:
@@ -125,46 +85,6 @@ def _ragged(model: Model, _: Repository) -> Iterator[Problem]:
         if tensor.flag("allow_ragged_batch") and model.max_batch_size == 0:
             text = f"input '{tensor.text('name')}' allows ragged batches, and max_batch_size is 0"
             yield Problem(model.at(tensor, "allow_ragged_batch"), text)
-
-
-@check("TRN211", ERROR)
-def _batch_tensors(model: Model, _: Repository) -> Iterator[Problem]:
-    for side in ("batch_input", "batch_output"):
-        for message in model.config.children(side):
-            sources = message.texts("source_input")
-            if len(sources) != 1:
-                text = f"{side} takes exactly one source_input, not {len(sources)}"
-                yield Problem(message.at, text)
-            if message.text("kind").lstrip("-").isdecimal():
-                yield Problem(model.at(message, "kind"), f"{side} has no such kind")
-            if side == "batch_input" and message.text("data_type") not in (
-                "TYPE_INT32",
-                "TYPE_FP32",
-            ):
-                text = f"{side} is of TYPE_INT32 or TYPE_FP32"
-                yield Problem(model.at(message, "data_type"), text)
-
-
-@check("TRN212", ERROR)
-def _batch_names(model: Model, _: Repository) -> Iterator[Problem]:
-    if not model.tensors_are_final:
-        return
-    inputs = [tensor.text("name") for tensor in model.config.children("input")]
-    outputs = [tensor.text("name") for tensor in model.config.children("output")]
-    for side in ("batch_input", "batch_output"):
-        for message in model.config.children(side):
-            for node in message.nodes("source_input"):
-                if node.value not in inputs:
-                    hint = did_you_mean(str(node.value), inputs)
-                    yield Problem(node.value_at, f"there is no input '{node.value}'{hint}")
-    for message in model.config.children("batch_output"):
-        targets = message.texts("target_name")
-        for index, node in enumerate(message.nodes("target_name")):
-            if node.value not in outputs:
-                hint = did_you_mean(str(node.value), outputs)
-                yield Problem(node.value_at, f"there is no output '{node.value}'{hint}")
-            if node.value in targets[:index]:
-                yield Problem(node.value_at, f"'{node.value}' is a target before")
 
 
 @check("TRN213", ERROR)
