@@ -152,7 +152,7 @@ chaos: test-models  ## do faults to the server, into docs/faults.md (about 16 mi
 soak: test-models  ## mixed load for MINUTES (30), is memory flat? into docs/soak.md
 	@$(BUILD) -m tests.soak --minutes $(or $(MINUTES),30)
 
-bench-lint: setup  ## the linter's verdicts against the real server's, over 3,000 repositories (about 8 minutes)
+bench-lint: setup  ## the linter's verdicts against the real server's, over 2,300 repositories (about 6 minutes)
 	@$(BUILD) -m tools.triton_lint.tests
 
 monitoring:  ## start Prometheus and Grafana beside a running server (needs docker)

@@ -10,7 +10,7 @@ from builders.errors import BuildError
 from builders.gpu import Gpu, GpuPrecision
 from builders.llm_spec import AnswerSpec, Count, PromptSpec, SamplingSpec
 from builders.llm_spec import SpecFile as _File
-from builders.spec_faults import told
+from builders.spec_faults import fault_lines
 from ensembles.manifest import AnswerPolicy, Sampling
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -238,7 +238,7 @@ def read_file(kind: type[_T], path: Path, **extra: str) -> _T:
         return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")) | extra)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-        said = told(kind, error) if isinstance(error, ValidationError) else str(error)
+        said = fault_lines(kind, error) if isinstance(error, ValidationError) else str(error)
         raise BuildError("\n".join(f"{shown}: {line}" for line in said.splitlines())) from error
 
 

@@ -11,7 +11,7 @@ _NOT_WRITTEN = ("name", "folder")
 """Fields that come from where the file lies."""
 
 
-def told(kind: type[BaseModel], error: ValidationError) -> str:
+def fault_lines(kind: type[BaseModel], error: ValidationError) -> str:
     """All faults of a file of this kind."""
     return "\n".join(_line(kind, fault) for fault in error.errors())
 

@@ -1,5 +1,6 @@
 """`python -m operations`: serve and preflight, as the Makefile calls them."""
 
+import functools
 import ipaddress
 import sys
 from collections.abc import Callable
@@ -54,7 +55,14 @@ def _ipv4(_context: click.Context, _option: click.Parameter, text: str) -> str:
 
 
 def _shared_options(command: Callable[..., int]) -> Callable[..., int]:
-    """The SKU, and where to listen."""
+    """Adds options whose values the command gets as `sku`, `ports` and `work_folder`."""
+
+    @functools.wraps(command)
+    def with_ports(
+        http_port: int, grpc_port: int, metrics_port: int, address: str, **rest: Any
+    ) -> int:
+        return command(ports=Ports(http_port, grpc_port, metrics_port, address), **rest)
+
     options = [
         click.option("--sku", default="cpu", help="Name of a file in builders/skus."),
         *(
@@ -75,9 +83,10 @@ def _shared_options(command: Callable[..., int]) -> Callable[..., int]:
             help="Folder for logs, uploaded files and (cpu SKU) collections.",
         ),
     ]
+    made: Callable[..., int] = with_ports
     for option in reversed(options):
-        command = option(command)
-    return command
+        made = option(made)
+    return made
 
 
 @click.group(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
@@ -87,19 +96,12 @@ def cli() -> None:
 
 @cli.command()
 @_shared_options
-def preflight(
-    sku: str,
-    http_port: int,
-    grpc_port: int,
-    metrics_port: int,
-    address: str,
-    work_folder: Path,
-) -> int:
+def preflight(sku: str, ports: Ports, work_folder: Path) -> int:
     """Say what keeps this machine from serving, one sentence a fault.
 
     Exit status: 0 ready to serve, 1 not.
     """
-    asked, ports = load_sku(sku), Ports(http_port, grpc_port, metrics_port, address)
+    asked = load_sku(sku)
     if asked.gpu:
         found = list(gpu_faults(asked, ports, serving_environment()))
     else:
@@ -154,10 +156,7 @@ def preflight(
 )
 def serve(
     sku: str,
-    http_port: int,
-    grpc_port: int,
-    metrics_port: int,
-    address: str,
+    ports: Ports,
     work_folder: Path,
     free: bool,
     health_port: int,
@@ -177,10 +176,10 @@ def serve(
 
     Exit status: 0 when every request was answered before the end (and --run ended with 0), else 1.
     """
-    asked, ports = load_sku(sku), Ports(http_port, grpc_port, metrics_port, address)
+    asked = load_sku(sku)
     if free:
-        require_none(port_faults({"any": 0}, address))
-        ports, others = free_ports(address), free_ports(address)
+        require_none(port_faults({"any": 0}, ports.address))
+        ports, others = free_ports(ports.address), free_ports(ports.address)
         health_port, gateway_port = others.http, others.grpc
     options, traced = trace_options(traces)
     gateway = None

@@ -18,7 +18,7 @@ from tests.chaos.traffic import Outcome
 BURST = 10
 """Requests for each place that there is."""
 PLACES = 20
-"""Of the models whose limits are lowered for the burst, running and waiting together."""
+"""Requests of a model whose limits are lowered for the burst, running and waiting together."""
 QUICK_S = 2.0
 """A refusal that takes longer is no refusal."""
 

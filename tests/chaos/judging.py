@@ -37,7 +37,7 @@ def judge(
     fault_at: float,
     replaced: frozenset[str] = frozenset(),
 ) -> Finding:
-    """Of a fault that ends no process but those of models that are `replaced` on purpose.
+    """Judges a fault that ends no process but those of models that are `replaced` on purpose.
 
     All must be well at once, so no time of recovery is told.
     """
@@ -53,7 +53,7 @@ def judge_outage(
     fault_at: float,
     recovery_s: float | None,
 ) -> Finding:
-    """Of a fault that ends processes: ends, time to error, recovery and leaks."""
+    """Judges a fault that ends processes: ends, time to error, recovery and leaks."""
     found = _finding(running, before, outcomes, fault_at, recovery_s is not None, may_die=True)
     return found.with_recovery(recovery_s)
 

@@ -8,7 +8,7 @@ from tests.chaos.resources import SERVER, ProcessUse, Use
 SHM_MIB = 0.5
 """A region that stayed behind is 1 MiB or more."""
 RSS_MIB = 48.0
-"""Of one process: allocators keep what a first long request took."""
+"""For one process: allocators keep what a first long request took."""
 FILES = 8
 """The connections of the last clients, and the page of figures itself."""
 THREADS = 8

@@ -54,7 +54,7 @@ class Running:
         return dict(model_processes(self.server.pid))
 
     def pid_of(self, model: str) -> int | None:
-        """Of the model's process; None while it has none."""
+        """The pid of the model's process; None while it has none."""
         process = self.processes().get(model)
         return process.pid if process else None
 

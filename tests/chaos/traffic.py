@@ -21,7 +21,7 @@ End = Literal["answer", "error", "cancelled", "hung", "faulty"]
 although the server closed the stream in good order."""
 
 TOLERANCE = 5e-3
-"""Of embeddings and logits that shared a batch with others (docs: scores within 5e-3)."""
+"""For embeddings and logits that shared a batch with others (docs: scores within 5e-3)."""
 
 _CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # a connection of its own for each channel

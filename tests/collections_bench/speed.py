@@ -75,7 +75,7 @@ class Searches:
         return float(np.median(took)), float(np.percentile(took, 99))
 
     def recall(self, wanted: str = "", group: int | None = None, searches: int = 100) -> float:
-        """Of the 10 nearest by comparing with every row, how many the search returns."""
+        """The share of the 10 nearest, by comparing with every row, that the search returns."""
         own = np.arange(len(self._known)) // rows.PASSAGES % rows.GROUPS
         possible = np.flatnonzero(own == group) if group is not None else np.arange(len(own))
         hits = []

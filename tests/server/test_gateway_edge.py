@@ -166,7 +166,7 @@ async def load(edge: Running, tokens: int, disturb: Any) -> tuple[dict[str, int]
 
 
 def servers_by_request(log: str) -> dict[str, str]:
-    """Of each request that Envoy's access log has, the server that it was sent to last."""
+    """The server that each request of Envoy's access log was sent to last."""
     lines = (json.loads(line) for line in log.splitlines() if line.startswith('{"'))
     return {line["request_id"]: line["server"] for line in lines}
 

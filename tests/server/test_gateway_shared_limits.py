@@ -28,7 +28,7 @@ def store() -> Iterator[ValkeyServer]:
 
 @pytest.fixture
 def url(store: ValkeyServer) -> str:
-    """Of an empty store."""
+    """The URL of the store, emptied."""
     store.client().flushall()
     return f"valkey://127.0.0.1:{store.port}"
 

@@ -418,7 +418,7 @@ def test_a_streamed_call_gives_each_response_and_raises_its_error(pb):
 
 
 class Responses:
-    """Of one stream; can be watched by a weak reference, unlike a generator's frame."""
+    """The answers of one stream; can be watched by a weak reference, unlike a generator's frame."""
 
     def __init__(self, *answers: InferenceResponse) -> None:
         self._left = list(answers)

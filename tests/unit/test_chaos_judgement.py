@@ -13,7 +13,7 @@ from tests.chaos.scenario import Finding, Scenario
 
 
 def use(model_pid: int = 2, shm_mib: float = 1.0, threads: int = 400, **model: float) -> Use:
-    """Of a server with one model, whose process has a region of 1 MiB."""
+    """Figures of a server with one model, whose process has a region of 1 MiB."""
     fields = {
         "rss_mib": 100.0,
         "threads": 5,

@@ -306,7 +306,7 @@ class TimelessLoop(asyncio.SelectorEventLoop):
 
 
 def first_token_p99_s(is_fair: bool, flooding: int) -> float:
-    """Of a quiet tenant beside a flood, before an engine with 32 places whose steps take 10 ms."""
+    """A quiet tenant's, beside a flood; the engine has 32 places, and its steps take 10 ms."""
 
     async def whole() -> float:
         places, room = asyncio.Semaphore(32), RoomSettings(running=32).room(is_shared=True)
