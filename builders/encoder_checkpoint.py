@@ -28,20 +28,10 @@ _QUERY, _PASSAGE = ("query",), ("document", "passage", "corpus")
 """Names of prompts, as sentence-transformers' encode_query and encode_document look for them."""
 
 
-def check_is_embedder(spec: ModelSpec, checkpoint: Checkpoint) -> None:
-    """Raises `Refusal` for a classifier's checkpoint, whose means would be served as embeddings."""
-    names = [str(name) for name in checkpoint.config().get("architectures") or []]
-    classifiers = [name for name in names if name.endswith("ForSequenceClassification")]
-    if classifiers and not (checkpoint.path / MODULES).is_file():
-        raise Refusal(
-            f"model '{spec.name}': role embedder in its spec, and its config.json names "
-            f'{classifiers[0]}, a reranker: write role = "reranker", or name an embedder'
-        )
-
-
 def check_modules(spec: ModelSpec, path: Path) -> None:
     """Raises `Refusal` for a module that the export does not support, or one that is not there."""
-    for module in _table(spec, path, MODULES, []):
+    modules = _table(spec, path, MODULES, [])
+    for module in modules:
         kind = str(module.get("type", "")).rpartition(".")[2]
         if kind not in _KNOWN_MODULES:
             raise Refusal(
@@ -55,6 +45,10 @@ def check_modules(spec: ModelSpec, path: Path) -> None:
             )
         if kind == "Pooling":
             _check_pooling(spec, folder)
+    if modules and not any(str(module.get("type")).endswith("Pooling") for module in modules):
+        raise Refusal(
+            f"model '{spec.name}': {MODULES} names no Pooling, so it makes no embedding of a text"
+        )
 
 
 def _check_pooling(spec: ModelSpec, folder: Path) -> None:
@@ -132,17 +126,20 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype")
     unused = [key for key in found["missing_keys"] if key.startswith("pooler.")]
     check_weights(spec, {**found, "missing_keys": set(found["missing_keys"]) - set(unused)})
     try:
-        return SentenceTransformer(
+        model = SentenceTransformer(
             str(checkpoint.path),
             device="cpu",
             local_files_only=True,
             model_kwargs={"attn_implementation": "eager", "dtype": dtype},
-        ).eval()
+        )
     except (RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
         said = " ".join(str(error).split())
         raise Refusal(
             f"model '{spec.name}': sentence-transformers can't load the checkpoint: {said}"
         ) from error
+    if model.tokenizer.pad_token is None:  # it asks for one even where nothing is padded
+        model.tokenizer.pad_token = model.tokenizer.convert_ids_to_tokens(0)
+    return model.eval()
 
 
 def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype") -> Any:
@@ -160,7 +157,8 @@ def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype
     check_weights(spec, found)
     if classifier.config.num_labels != 1:
         raise Refusal(
-            f"model '{spec.name}': {classifier.config.num_labels} labels; a reranker has 1"
+            f"model '{spec.name}': its head has {classifier.config.num_labels} labels; a reranker "
+            "has one, whose logit is the relevance"
         )
     if classifier.config.pad_token_id is None:
         classifier.config.pad_token_id = _unused_id(classifier.config, checkpoint)

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from builders.build_steps import Progress
 from builders.checkpoint import Checkpoint
+from builders.checkpoint_kind import check_kind
 from builders.cpu_llm import check_kv_cache
 from builders.encoder_checkpoint import (
-    check_is_embedder,
+    MODULES,
     check_modules,
     lowered_tokenizer,
     positions,
@@ -35,6 +36,7 @@ class Facts:
 
 def read_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:
     """From spec and checkpoint; raises `BuildError` for what model or machine lack."""
+    check_kind(spec, checkpoint.config(), (checkpoint.path / MODULES).is_file())
     if spec.role == "llm":
         return _llm_facts(spec, sku, checkpoint, progress)
     return _encoder_facts(spec, checkpoint, progress)
@@ -43,6 +45,11 @@ def read_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Prog
 def _llm_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:
     check_positions(spec, checkpoint)
     check_kv_cache(spec, sku)
+    if "auto_map" in (config := checkpoint.config()):
+        progress(
+            "config.json brings code of its own (auto_map), which is not run: transformers' own "
+            f"'{config.get('model_type')}' is"
+        )
     template, sentence = added_template(spec, checkpoint)
     if sentence:
         progress(sentence)
@@ -64,7 +71,6 @@ def _encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) 
         )
     if spec.role == "reranker":
         return Facts(min(most, spec.max_tokens))
-    check_is_embedder(spec, checkpoint)
     check_modules(spec, checkpoint.path)
     lowered = lowered_tokenizer(spec, checkpoint.path)
     return Facts(

@@ -8,6 +8,8 @@ to the mean: 0 is the same choice, about 1 a random one.
 
 import inspect
 import json
+import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +75,7 @@ def _load(spec: ModelSpec, checkpoint: Checkpoint) -> Any:
         output_loading_info=True,
         ignore_mismatched_sizes=True,
     )
-    check_weights(spec, found)
+    check_weights(spec, found, getattr(model.config, "num_hidden_layers", None))
     return model.eval()
 
 
@@ -85,10 +87,11 @@ def silence_transformers() -> None:
     logging.disable_progress_bar()
 
 
-def check_weights(spec: ModelSpec, found: Mapping[str, Any]) -> None:
-    """Raises `Refusal` for weights that transformers would replace by random ones.
+def check_weights(spec: ModelSpec, found: Mapping[str, Any], layers: int | None = None) -> None:
+    """Raises `Refusal` for weights that transformers replaces by random ones, or leaves out.
 
-    `found` is the loading info of transformers' `from_pretrained`.
+    `found` is the loading info of its `from_pretrained`. What lies outside the model's `layers` may
+    be left out: another task's head, layers that predict more tokens.
     """
     unknown = sorted(found["unexpected_keys"])
     more = f"; it has unknown ones: {_some(unknown)}" if unknown else ""
@@ -102,6 +105,17 @@ def check_weights(spec: ModelSpec, found: Mapping[str, Any]) -> None:
             f"model '{spec.name}': {_some(other)} of the checkpoint have another shape than its "
             "config.json says"
         )
+    if unused := [name for name in unknown if _layer(name) < (layers or 0)]:
+        raise Refusal(
+            f"model '{spec.name}': the checkpoint has {_some(unused)}, which the model of its "
+            "config.json would leave out; is its model_type right, and a copy of its config whole?"
+        )
+
+
+def _layer(name: str) -> float:
+    """The number of the layer that a weight is in; infinite for those in none."""
+    found = re.search(r"(?:^|\.)(?:layers|h)\.(\d+)\..*(?:weight|bias)$", name)
+    return int(found[1]) if found else math.inf
 
 
 def _some(names: Sequence[str]) -> str:

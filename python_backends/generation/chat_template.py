@@ -127,6 +127,7 @@ class ChatTemplate:
                     tools=None,  # transformers passes both: templates ask "tools is not none"
                     documents=None,
                     add_generation_prompt=not is_answered,
+                    enable_thinking=False,  # Qwen 3's thoughts would be taken for its answer
                     **self._special_tokens,
                 )
             )

@@ -17,7 +17,7 @@ def make_checkpoint(path: Path) -> Path:
     """A tokenizer, a config and one small tensor."""
     path.mkdir(parents=True)
     folders.word_level(["a"]).save(str(path / "tokenizer.json"))
-    (path / "config.json").write_text('{"eos_token_id": 2}')
+    (path / "config.json").write_text('{"eos_token_id": 2, "model_type": "bert"}')
     save_file({"w": np.zeros((64, 64), np.float32)}, path / "model.safetensors")
     return path
 

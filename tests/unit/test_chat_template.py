@@ -91,6 +91,17 @@ def test_prompts_equal_those_of_transformers(template, conversation):
     assert ChatTemplate(source, SPECIAL).render(messages) == expected
 
 
+def test_a_model_that_can_think_first_is_asked_to_answer():
+    """As Qwen 3's template: it thinks unless it is told not to."""
+    source = (
+        "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}<answer>"
+        "{% if enable_thinking is defined and enable_thinking is false %}<think></think>{% endif %}"
+        "{% endif %}"
+    )
+    prompt = ChatTemplate(source, {}).render(CONVERSATIONS["question"])
+    assert prompt.endswith("<answer><think></think>")
+
+
 def test_the_client_reads_what_the_template_refuses():
     with pytest.raises(RequestError, match="chat template refuses them: Unknown role pirate"):
         ChatTemplate(TEMPLATES["llama 3"], SPECIAL).render([{"role": "pirate", "content": "Arr"}])

@@ -29,7 +29,7 @@ def folder(tmp_path):
     path = tmp_path / "checkpoint"
     path.mkdir()
     folders.word_level(["a"]).save(str(path / "tokenizer.json"))
-    (path / "config.json").write_text('{"eos_token_id": 2}')
+    (path / "config.json").write_text('{"eos_token_id": 2, "model_type": "bert"}')
     save_file({"w": np.zeros((64, 64), np.float32)}, path / "model.safetensors")
     return path
 
@@ -55,15 +55,37 @@ def test_a_renamed_file_is_another_checkpoint(folder, tmp_path):
     assert open_checkpoint(spec_of(folder), tmp_path).sha256 != first.sha256
 
 
-def test_without_a_tokenizer_the_message_says_how_to_save_one(folder, tmp_path):
+def test_without_any_tokenizer_the_message_says_where_to_get_one(folder, tmp_path):
     (folder / "tokenizer.json").unlink()
-    assert "has no tokenizer.json; save one with" in refusal(spec_of(folder), tmp_path)
+    message = refusal(spec_of(folder), tmp_path)
+    assert "has no tokenizer.json, nor a file to make it of (*.model, vocab.txt" in message
+    assert message.endswith("from the model that it was trained from")
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_without_weights_or_config_it_is_no_checkpoint(folder, tmp_path, name):
-    (folder / name).unlink()
-    assert "has no config.json with *.safetensors" in refusal(spec_of(folder), tmp_path)
+def test_without_config_it_is_no_checkpoint(folder, tmp_path):
+    (folder / "config.json").unlink()
+    assert refusal(spec_of(folder), tmp_path) == (
+        f"model 'mine': {folder} has no config.json, so it is no Hugging Face checkpoint; it holds "
+        "model.safetensors, tokenizer.json"
+    )
+
+
+def test_an_adapter_is_told_from_a_model(folder, tmp_path):
+    for name in ("config.json", "tokenizer.json"):
+        (folder / name).unlink()
+    (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
+    message = refusal(spec_of(folder), tmp_path)
+    assert "is an adapter (adapter_config.json), not a model: merge it into its base" in message
+
+
+def test_a_transformer_in_a_folder_of_its_own_is_to_be_saved_again(folder, tmp_path):
+    inner = folder / "0_Transformer"
+    inner.mkdir()
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (folder / name).rename(inner / name)
+    message = refusal(spec_of(folder), tmp_path)
+    assert "keeps its transformer in 0_Transformer" in message
+    assert f"SentenceTransformer as M; M(p := '{folder}').save_pretrained(p)" in message
 
 
 @pytest.mark.parametrize("size", [0, 7, 1000])
@@ -118,38 +140,54 @@ def test_the_hubs_cache_of_a_model_is_told_from_its_snapshots(folder, tmp_path):
     assert open_checkpoint(spec_of(cache / "snapshots" / "b968826d"), tmp_path)
 
 
-def test_weights_of_another_format_are_to_be_saved_again(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("role", "kind"),
+    [
+        ("embedder", "AutoModel"),
+        ("reranker", "AutoModelForSequenceClassification"),
+        ("llm", "AutoModelForCausalLM"),
+    ],
+)
+def test_pickled_weights_are_to_be_saved_again_with_the_head_of_the_role(
+    folder, tmp_path, role, kind
+):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    message = refusal(spec_of(folder), tmp_path)
-    assert "save weights of another format with AutoModel.from_pretrained" in message
+    assert refusal(spec_of(folder, role=role, max_tokens=512), tmp_path) == (
+        f"model 'mine': {folder} has its weights in pytorch_model.bin; save them as safetensors "
+        f'with .venv/bin/python -c "from transformers import {kind} as M; '
+        f"M.from_pretrained(p := '{folder}').save_pretrained(p)\""
+    )
 
 
-def test_a_tokenizer_of_sentencepiece_alone_is_to_be_saved_again(folder, tmp_path):
-    (folder / "tokenizer.json").rename(folder / "tokenizer.model")
+@pytest.mark.parametrize("name", ["tf_model.h5", "openvino_model.xml", "onnx/model.onnx"])
+def test_weights_of_another_format_are_named(folder, tmp_path, name):
+    (folder / "onnx").mkdir()
+    (folder / "model.safetensors").rename(folder / name)
     message = refusal(spec_of(folder), tmp_path)
-    assert "AutoTokenizer.from_pretrained(…).save_pretrained(…)" in message
+    assert f"has no model.safetensors but {name.rpartition('/')[2]}; weights are read" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"), [("tokenizer.model", "pip install sentencepiece', then "), ("vocab.txt", "")]
+)
+def test_a_tokenizer_of_an_older_kind_is_to_be_saved_again(folder, tmp_path, name, needs):
+    (folder / "tokenizer.json").rename(folder / name)
+    message = refusal(spec_of(folder), tmp_path)
+    assert f"has {name} and no tokenizer.json; make it with " in message
+    assert ("sentencepiece" in message) == bool(needs)
+    assert needs + '.venv/bin/python -c "from transformers import AutoTokenizer as M' in message
+
+
+def test_only_weights_that_are_read_count(folder, tmp_path):
+    before = open_checkpoint(spec_of(folder), tmp_path).size_bytes
+    (folder / "pytorch_model.bin").write_bytes(b"x" * 10_000_000)
+    assert open_checkpoint(spec_of(folder), tmp_path).size_bytes == before
 
 
 @pytest.mark.parametrize("name", ["model-00001-of-00002", "consolidated"])
 def test_weights_that_transformers_would_not_read_are_named(folder, tmp_path, name):
     (folder / "model.safetensors").rename(folder / f"{name}.safetensors")
     assert f"{folder} has {name}.safetensors, and neither" in refusal(spec_of(folder), tmp_path)
-
-
-def test_a_checkpoint_with_code_of_its_own_is_taken_where_transformers_has_its_own(
-    folder, tmp_path
-):
-    def says(kind: str) -> None:
-        config = {"auto_map": {"AutoConfig": "modeling_x.Config"}, "model_type": kind}
-        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-
-    says("llama")
-    assert open_checkpoint(spec_of(folder), tmp_path)
-    says("nobodys_model")
-    assert refusal(spec_of(folder), tmp_path) == (
-        "model 'mine': config.json brings code of its own (auto_map), which a build never runs, "
-        "and transformers has none for model_type 'nobodys_model'"
-    )
 
 
 def test_a_missing_folder_lists_the_kinds_of_sources(tmp_path):

@@ -8,9 +8,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from builders import encoder_reference as reference
-from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import (
-    check_is_embedder,
     check_modules,
     lowered_tokenizer,
     positions,
@@ -47,12 +45,10 @@ def test_modules_that_the_export_honours_are_taken(tmp_path):
     check_modules(spec_of(), tmp_path)
 
 
-def test_a_rerankers_checkpoint_is_no_embedder(tmp_path):
-    write(tmp_path / "config.json", {"architectures": ["BertForSequenceClassification"]})
-    with pytest.raises(Refusal, match="names BertForSequenceClassification, a reranker: write"):
-        check_is_embedder(spec_of(), Checkpoint(tmp_path, ""))
-    modules(tmp_path, BASE + "Transformer")  # which says how it embeds all the same
-    check_is_embedder(spec_of(), Checkpoint(tmp_path, ""))
+def test_modules_without_a_pooling_make_no_embedding(tmp_path):
+    modules(tmp_path, BASE + "Transformer", BASE + "Normalize")
+    with pytest.raises(Refusal, match=r"modules\.json names no Pooling"):
+        check_modules(spec_of(), tmp_path)
 
 
 @pytest.mark.parametrize("kind", [BASE + "WeightedLayerPooling", BASE + "BoW", "own_code.Pooler"])

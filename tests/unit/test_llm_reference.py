@@ -57,8 +57,19 @@ def test_weights_that_would_be_random_are_named(found, says):
         check_weights(spec("fp32"), loaded(**found))
 
 
-def test_weights_that_the_model_does_not_need_are_no_fault():
-    check_weights(spec("fp32"), loaded(unexpected_keys={"rotary.inv_freq"}))
+@pytest.mark.parametrize(
+    "name",
+    ["rotary.inv_freq", "score.weight", "model.layers.0.rotary_emb.inv_freq",
+     "model.layers.2.mtp.weight"],
+)  # fmt: skip
+def test_weights_that_the_model_does_not_need_are_no_fault(name):
+    check_weights(spec("fp32"), loaded(unexpected_keys={name}), layers=2)
+
+
+@pytest.mark.parametrize("name", ["model.layers.1.self_attn.q_proj.bias", "h.0.mlp.gate.weight"])
+def test_weights_of_the_models_layers_that_it_would_leave_out_are_named(name):
+    with pytest.raises(Refusal, match=f"has {name}, which the model of its config"):
+        check_weights(spec("fp32"), loaded(unexpected_keys={name}), layers=2)
 
 
 def spec(precision: str) -> ModelSpec:

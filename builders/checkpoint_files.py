@@ -1,0 +1,155 @@
+"""The files of a checkpoint folder: whole, and of the kind that is read, or what to do instead."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from builders.errors import BuildError
+from builders.spec import ModelSpec, Role
+from ensembles.manifest import TOKENIZER_FILE
+
+WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+
+_LOAD = "M.from_pretrained"
+
+_CLASSES: Mapping[Role, str] = {
+    "embedder": "AutoModel",
+    "reranker": "AutoModelForSequenceClassification",
+    "llm": "AutoModelForCausalLM",
+}
+"""transformers' classes; that of another role would leave out the head when it saves."""
+
+_SENTENCEPIECE = "*.model"
+_TOKENIZERS = (_SENTENCEPIECE, "vocab.txt", "vocab.json")
+"""What transformers makes a tokenizer.json of."""
+
+_OTHER_WEIGHTS = ("*.h5", "*.msgpack", "*.onnx", "openvino_*.xml", "*.pth", "*.npz")
+_PICKLES = "pytorch_model*.bin"
+
+
+def check_files(spec: ModelSpec, path: Path) -> None:
+    """Raises `BuildError` for a folder that is no whole checkpoint."""
+    if snapshots := sorted(path.glob("snapshots/*/")):
+        raise BuildError(
+            f"model '{spec.name}': {path} is the hub's cache of a model; possible sources: "
+            f"{', '.join(map(str, snapshots))}"
+        )
+    _check_lfs(spec, path)
+    _check_whole_model(spec, path)
+    _check_tokenizer(spec, path)
+    _check_format(spec, path)
+    shards = _shards(spec, path) or {WEIGHTS}
+    if missing := sorted(name for name in shards if not (path / name).is_file()):
+        raise BuildError(f"model '{spec.name}': {path} lacks {', '.join(missing)} of its weights")
+    for file in sorted(path.glob("*.safetensors")):
+        _check_weights(spec, file)
+
+
+def files_in(path: Path) -> list[Path]:
+    """All files under a folder."""
+    return sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def _check_lfs(spec: ModelSpec, path: Path) -> None:
+    small = [file for file in files_in(path) if file.stat().st_size < 1024]
+    begin = b"version https://git-lfs.github.com/spec/"
+    if found := [file.name for file in small if file.read_bytes().startswith(begin)]:
+        raise BuildError(
+            f"model '{spec.name}': {', '.join(found)} in {path}: a Git LFS pointer each, not the "
+            "file itself; 'git lfs pull' there fetches them"
+        )
+
+
+def _check_whole_model(spec: ModelSpec, path: Path) -> None:
+    """Folders that only the tool that wrote them takes for a model."""
+    if (path / "adapter_config.json").is_file():
+        raise BuildError(
+            f"model '{spec.name}': {path} is an adapter (adapter_config.json), not a model: merge "
+            "it into its base model with peft's merge_and_unload(), and name the folder that this "
+            "and the tokenizer are saved to"
+        )
+    if (path / "config.json").is_file():
+        return
+    if inner := sorted(path.glob("0_*/config.json")):
+        raise BuildError(
+            f"model '{spec.name}': {path} keeps its transformer in {inner[0].parent.name}, as "
+            "sentence-transformers once did: save it again with "
+            f"{_python('from sentence_transformers import SentenceTransformer as M', 'M', path)}"
+        )
+    found = ", ".join(sorted(file.name for file in path.iterdir())[:8]) or "nothing"
+    raise BuildError(
+        f"model '{spec.name}': {path} has no config.json, so it is no Hugging Face checkpoint; it "
+        f"holds {found}"
+    )
+
+
+def _check_tokenizer(spec: ModelSpec, path: Path) -> None:
+    if (path / TOKENIZER_FILE).is_file():
+        return
+    found = [file.name for pattern in _TOKENIZERS for file in sorted(path.glob(pattern))]
+    if not found:
+        raise BuildError(
+            f"model '{spec.name}': {path} has no {TOKENIZER_FILE}, nor a file to make it of "
+            f"({', '.join(_TOKENIZERS)}): copy the tokenizer's files from the model that it was "
+            "trained from"
+        )
+    needs = "'.venv/bin/pip install sentencepiece', then " if any(path.glob(_SENTENCEPIECE)) else ""
+    raise BuildError(
+        f"model '{spec.name}': {path} has {', '.join(found)} and no {TOKENIZER_FILE}; make it "
+        f"with {needs}{_python('from transformers import AutoTokenizer as M', _LOAD, path)}"
+    )
+
+
+def _check_format(spec: ModelSpec, path: Path) -> None:
+    if any((path / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX)):
+        return
+    if others := sorted(file.name for file in path.glob("*.safetensors")):
+        raise BuildError(
+            f"model '{spec.name}': {path} has {', '.join(others)}, and neither {WEIGHTS} nor "
+            f"{WEIGHTS_INDEX}, which transformers reads"
+        )
+    if pickles := sorted(file.name for file in path.glob(_PICKLES)):
+        kind = _CLASSES[spec.role]
+        raise BuildError(
+            f"model '{spec.name}': {path} has its weights in {pickles[0]}; save them as "
+            f"safetensors with {_python(f'from transformers import {kind} as M', _LOAD, path)}"
+        )
+    found = [file.name for pattern in _OTHER_WEIGHTS for file in sorted(path.rglob(pattern))]
+    raise BuildError(
+        f"model '{spec.name}': {path} has no {WEIGHTS}{' but ' if found else ''}"
+        f"{', '.join(found)}; weights are read from safetensors, and from {_PICKLES} once they "
+        "are saved again"
+    )
+
+
+def _python(statement: str, load: str, path: Path) -> str:
+    """A command that reads the folder with the class that is imported as M, and saves it again."""
+    code = f"{statement}; {load}(p := {str(path)!r}).save_pretrained(p)"
+    return f'.venv/bin/python -c "{code}"'
+
+
+def _shards(spec: ModelSpec, path: Path) -> set[str]:
+    """The files that the checkpoint says its weights are in."""
+    index = path / WEIGHTS_INDEX
+    if not index.is_file():
+        return set()
+    try:
+        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BuildError(
+            f"model '{spec.name}': {index.name} is damaged or cut short ({error}); copy it again"
+        ) from error
+
+
+def _check_weights(spec: ModelSpec, file: Path) -> None:
+    """Header and length agree, so a truncated download is found before the export."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="np") as tensors:
+            tensors.keys()
+    except (SafetensorError, OSError) as error:
+        raise BuildError(
+            f"model '{spec.name}': {file.name} is damaged or cut short ({error}); copy it again"
+        ) from error

@@ -1,0 +1,113 @@
+"""Whether config.json is of a model that the spec's role can use, before anything is loaded."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from builders.errors import BuildError
+from builders.spec import ModelSpec
+
+_CLASSIFIER = "ForSequenceClassification"
+_LLM = ("ForCausalLM", "LMHeadModel")
+
+Config = Mapping[str, Any]
+
+
+def check_kind(spec: ModelSpec, config: Config, has_modules: bool) -> None:
+    """Raises `BuildError` for a checkpoint of another role, or one that can't be computed.
+
+    `has_modules`: sentence-transformers' modules.json says how it embeds, whatever it is else.
+    """
+    if spec.role != "llm" or "auto_map" in config:  # an LLM's exporter knows its types
+        _check_known(spec, config)
+    classes = [str(name) for name in config.get("architectures") or []]
+    if spec.role == "llm":
+        return _check_is_llm(spec, classes)
+    _check_own_code(spec, config)
+    _check_quantized(spec, config)
+    if spec.role == "reranker":
+        return _check_is_reranker(spec, config, classes)
+    return None if has_modules else _check_is_embedder(spec, classes)
+
+
+def quantization(config: Config) -> str:
+    """How the weights are quantized, as config.json names it; empty: they are not.
+
+    `compression_config` is an older name of compressed-tensors; `quantization` is MLX's.
+    """
+    for name in ("quantization_config", "compression_config"):
+        if found := config.get(name):
+            return str(found.get("quant_method", "unknown"))
+    return "MLX" if "quantization" in config else ""
+
+
+def _check_quantized(spec: ModelSpec, config: Config) -> None:
+    if method := quantization(config):
+        raise BuildError(
+            f"model '{spec.name}': the checkpoint's weights are quantized ({method}); possible: "
+            "the original checkpoint, in FP32, FP16 or BF16"
+        )
+
+
+def _check_known(spec: ModelSpec, config: Config) -> None:
+    """transformers would ask at the terminal whether to run a checkpoint's code, in a build."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    kind = config.get("model_type", "")
+    if kind not in CONFIG_MAPPING_NAMES:
+        own = "brings code of its own (auto_map), which a build never runs, and "
+        raise BuildError(
+            f"model '{spec.name}': its config.json {own * ('auto_map' in config)}names the "
+            f"model_type '{kind}', which transformers {version('transformers')} does not have"
+        )
+
+
+def _check_own_code(spec: ModelSpec, config: Config) -> None:
+    """Custom code often computes something else from the same weights: gte-Qwen2 looks both ways.
+
+    The reference would be transformers' own class too, so no comparison would show it.
+    """
+    named = [key for key in config.get("auto_map") or {} if key.startswith("AutoModel")]
+    if named:
+        raise BuildError(
+            f"model '{spec.name}': config.json brings code of its own for {named[0]} (auto_map), "
+            f"which a build never runs. Where transformers' own '{config.get('model_type')}' "
+            "computes the same, remove auto_map from config.json"
+        )
+
+
+def _check_is_llm(spec: ModelSpec, classes: list[str]) -> None:
+    if classifiers := [name for name in classes if name.endswith(_CLASSIFIER)]:
+        raise BuildError(
+            f"model '{spec.name}': role llm in its spec, and its config.json names "
+            f'{classifiers[0]}, a classifier: write role = "reranker", or name an LLM'
+        )
+
+
+def _check_is_embedder(spec: ModelSpec, classes: list[str]) -> None:
+    """Else the means of a classifier's or LLM's states would be served as embeddings."""
+    for name in classes:
+        if name.endswith((_CLASSIFIER, *_LLM)):
+            role = "reranker" if name.endswith(_CLASSIFIER) else "llm"
+            raise BuildError(
+                f"model '{spec.name}': role embedder in its spec, and its config.json names "
+                f'{name}: write role = "{role}", or name an embedder (without modules.json only '
+                "encoders are taken for one)"
+            )
+
+
+def _check_is_reranker(spec: ModelSpec, config: Config, classes: list[str]) -> None:
+    if classes and not any(name.endswith(_CLASSIFIER) for name in classes):
+        llm = " (LLMs that are asked for yes or no are not supported)" * classes[0].endswith(_LLM)
+        raise BuildError(
+            f"model '{spec.name}': role reranker in its spec, and its config.json names "
+            f"{classes[0]}, which has no score{llm}; possible: a cross-encoder, a "
+            f"…{_CLASSIFIER} with one label"
+        )
+    labels = config.get("id2label") or {}
+    if len(labels) > 1:
+        raise BuildError(
+            f"model '{spec.name}': config.json has {len(labels)} labels "
+            f"({', '.join(map(str, labels.values()))}), so it is a classifier; a reranker has one, "
+            "whose logit is the relevance"
+        )
