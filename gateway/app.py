@@ -17,6 +17,7 @@ from gateway.middleware import Observed, Refusals, RequestIds
 from gateway.protocols import (
     anthropic_messages,
     cohere_chat,
+    cohere_chat_v1,
     cohere_embed,
     cohere_rerank,
     nim_ranking,
@@ -47,6 +48,7 @@ from gateway.settings import Settings
 PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = (
     (anthropic_messages.router, ANTHROPIC),
     (cohere_chat.router, COHERE),
+    (cohere_chat_v1.router, COHERE),
     (cohere_embed.router, COHERE),
     (cohere_rerank.router, COHERE),
     (nim_ranking.router, NIM),

@@ -1,4 +1,4 @@
-"""What load balancers and Prometheus ask: `/livez`, `/readyz`, `/metrics`."""
+"""What load balancers and Prometheus ask: `/livez`, `/readyz`, `/health`, `/metrics`."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -17,9 +17,11 @@ async def livez() -> dict[str, str]:
     return {"status": "alive"}
 
 
+@router.get("/health")
 @router.get("/readyz")
 async def readyz(request: Request) -> JSONResponse:
-    """200 when every model is ready; else 503, with what each of them lacks."""
+    """200 when every model is ready; else 503, with what each of them lacks. Clients of vLLM and
+    TEI ask at `/health`."""
     states = await _states(service(request).catalogue)
     is_ready = all(state == "ok" for state in states.values())
     return JSONResponse({"ready": is_ready, "models": states}, 200 if is_ready else 503)

@@ -6,7 +6,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.access.access import Access
 
 OPEN_PATHS = frozenset(
-    {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"}
+    {
+        "/livez",
+        "/readyz",
+        "/health",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/docs",
+        "/openapi.json",
+    }
 )
 """Paths that need no key."""
 

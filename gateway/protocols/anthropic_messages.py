@@ -33,6 +33,7 @@ from gateway.protocols.reading import (
     read,
     refuse_given,
     refuse_thinking,
+    refuse_tools,
     text_of,
 )
 from gateway.protocols.sse import named_sse, typed_events
@@ -52,6 +53,8 @@ ERROR_TYPES = {
     504: "timeout_error",
 }
 FIELDS = {"stop_words": "stop_sequences"}
+_UNREAD = ("document", "search_result", "thinking", "redacted_thinking")
+"""Parts that are no text of a message: documents, and what another model thought before."""
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "ungrounded": "end_turn"}
 """The engine doesn't say which stop word ended an answer, so `stop_sequence` is always null."""
 
@@ -119,7 +122,7 @@ async def _count(events: AsyncGenerator[Event, None]) -> Json:
 
 
 def _refuse(request: CountRequest) -> None:
-    refuse_given(request, ("tools",), "this model calls no tools")
+    refuse_tools(request, ("tools",), request.tool_choice)
     refuse_thinking(request.thinking)
     if (request.output_config or {}).get("format"):
         raise BadRequest(
@@ -132,11 +135,22 @@ def _refuse(request: CountRequest) -> None:
         )
 
 
+def _refuse_edits(management: Any) -> None:
+    """Raises `BadRequest`, but not for edits that clear what no message here can have."""
+    edits = management.get("edits") if isinstance(management, dict) else management
+    for edit in edits or ():
+        kind = edit.get("type") if isinstance(edit, dict) else edit
+        if not str(kind).startswith(("clear_thinking_", "clear_tool_uses_")):
+            raise BadRequest(
+                "context_management: only edits that clear thinking or tool uses are possible",
+                field="context_management",
+            )
+
+
 def generate(request: MessagesRequest) -> Generate:
     """Raises `BadRequest`."""
-    refuse_given(
-        request, ("container", "mcp_servers", "context_management"), "it is Anthropic's own service"
-    )
+    refuse_given(request, ("container", "mcp_servers"), "it is Anthropic's own service")
+    _refuse_edits(request.context_management)
     sampling = Sampling(
         max_tokens=request.max_tokens,
         temperature=request.temperature,
@@ -173,7 +187,7 @@ def _message(field: str, turn: Turn) -> Message:
     texts = [
         part_text(part, f"{field}.content.{i}", ("text", "document", "search_result"))
         for i, part in enumerate(turn.content)
-        if part.type not in ("document", "search_result")
+        if part.type not in _UNREAD
     ]
     return Message(turn.role, "".join(texts))
 
@@ -182,12 +196,9 @@ def _message(field: str, turn: Turn) -> Message:
 
 
 def response(request: MessagesRequest, message_id: str, answer: Answer) -> Json:
-    """A `Message` with one text block."""
-    block = {
-        "type": "text",
-        "text": answer.text,
-        "citations": cited(request.messages, answer) or None,
-    }
+    """A `Message` with one text block. The AI SDK takes no `citations` that are null."""
+    found = cited(request.messages, answer)
+    block = {"type": "text", "text": answer.text, **({"citations": found} if found else {})}
     return {
         **_message_start(request, message_id),
         "content": [block],
@@ -231,7 +242,7 @@ async def stream(
     async with aclosing(texts(answer, events)) as pieces:
         await anext(pieces)
         yield {"type": "message_start", "message": _message_start(request, message_id)}
-        empty = {"type": "text", "text": "", "citations": None}
+        empty = {"type": "text", "text": ""}
         yield {"type": "content_block_start", "index": 0, "content_block": empty}
         async for text in pieces:
             yield _block_delta({"type": "text_delta", "text": text})

@@ -20,6 +20,7 @@ from gateway.protocols.reading import (
     read,
     refuse_given,
     refuse_thinking,
+    refuse_tools,
     text_of,
 )
 from gateway.protocols.sse import DONE, typed_events
@@ -76,7 +77,7 @@ async def _whole(body: ChatRequest, name: str, events: AsyncGenerator[Event, Non
 
 
 def _refuse(request: ChatRequest) -> None:
-    refuse_given(request, ("tools", "strict_tools", "tool_choice"), "this model calls no tools")
+    refuse_tools(request, ("tools", "strict_tools", "tool_choice"), request.tool_choice)
     refuse_given(request, ("logprobs",), "the engine gives none")
     if (request.response_format or {}).get("type", "text") != "text":
         raise BadRequest("response_format: only text is possible", field="response_format")
@@ -116,13 +117,13 @@ def response(request: ChatRequest, answer_id: str, answer: Answer) -> Json:
         "message": {
             "role": "assistant",
             "content": [{"type": "text", "text": answer.text}],
-            **({"citations": found} if (found := _cited(request, answer)) else {}),
+            **({"citations": found} if (found := cited(request, answer)) else {}),
         },
-        "usage": _usage(answer.usage),
+        "usage": counted(answer.usage),
     }
 
 
-def _cited(request: ChatRequest, answer: Answer) -> list[Json]:
+def cited(request: ChatRequest, answer: Answer) -> list[Json]:
     options = request.citation_options
     if isinstance(options, dict) and str(options.get("mode")).lower() == "off":
         return []
@@ -154,7 +155,7 @@ def _source(request: ChatRequest, index: int) -> Json:
     return {"type": "document", "id": name, "document": {**values, "id": name}}
 
 
-def _usage(usage: Usage) -> Json:
+def counted(usage: Usage) -> Json:
     tokens = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
     return {"billed_units": tokens, "tokens": tokens, "cached_tokens": usage.cached_tokens}
 
@@ -171,11 +172,11 @@ async def stream(
         yield _content("content-start", {"type": "text", "text": ""})
         async for text in pieces:
             yield _content("content-delta", {"text": text})
-    for index, found in enumerate(_cited(request, answer)):
+    for index, found in enumerate(cited(request, answer)):
         yield {"type": "citation-start", "index": index, "delta": {"message": {"citations": found}}}
         yield {"type": "citation-end", "index": index}
     yield {"type": "content-end", "index": 0}
-    end = {"finish_reason": FINISH_REASONS[answer.end.reason], "usage": _usage(answer.usage)}
+    end = {"finish_reason": FINISH_REASONS[answer.end.reason], "usage": counted(answer.usage)}
     yield {"type": "message-end", "id": answer_id, "delta": end}
 
 

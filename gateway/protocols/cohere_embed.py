@@ -1,14 +1,14 @@
-"""Cohere's `/v2/embed`."""
+"""Cohere's `/v2/embed`, and `/v1/embed` of its older clients."""
 
 import base64
-from collections.abc import AsyncGenerator
+from collections.abc import Callable
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.call import Embed, Embedded, Event
+from gateway.call import Embed, Embedded
 from gateway.errors import BadRequest
 from gateway.protocols.exchange import Complete, document, json_body, new_call, one_event, service
 from gateway.protocols.floats import floats
@@ -39,19 +39,32 @@ class EmbedRequest(Body):
     embedding_types: list[str] | None = None
     output_dimension: int | None = Field(default=None, ge=1)
     max_tokens: int | None = None
-    truncate: Literal["NONE", "START", "END"] = "END"
+    truncate: Literal["NONE", "START", "END"] | None = None
 
 
 @router.post("/v2/embed", openapi_extra=document(EmbedRequest))
 async def embed_texts(request: Request) -> Response:
     """Embed texts."""
+    return _embedded(request, response)
+
+
+@router.post("/v1/embed", openapi_extra=document(EmbedRequest))
+async def embed_texts_v1(request: Request) -> Response:
+    """Embed texts; without `embedding_types` the embeddings are a plain list."""
+    return _embedded(request, response_v1)
+
+
+def _embedded(
+    request: Request, response: Callable[[EmbedRequest, str, Embedded], Json]
+) -> Complete:
     body = read(EmbedRequest, json_body(request))
     call = new_call(request, embed(body))
-    return Complete(call, _whole(body, call.request_id, service(request).handler(call)))
 
+    async def whole() -> Json:
+        found = await one_event(service(request).handler(call), Embedded)
+        return response(body, call.request_id, found)
 
-async def _whole(body: EmbedRequest, name: str, events: AsyncGenerator[Event, None]) -> Json:
-    return response(body, name, await one_event(events, Embedded))
+    return Complete(call, whole())
 
 
 def _refuse(request: EmbedRequest) -> None:
@@ -79,7 +92,7 @@ def embed(request: EmbedRequest) -> Embed:
         model=request.model,
         texts=tuple(_texts(request)),
         input_type=INPUT_TYPES[request.input_type],
-        truncate=request.truncate.lower(),
+        truncate=(request.truncate or "END").lower(),
         dimensions=request.output_dimension,
     )
 
@@ -106,6 +119,14 @@ def response(request: EmbedRequest, answer_id: str, embedded: Embedded) -> Json:
             "billed_units": {"input_tokens": embedded.usage.input_tokens},
         },
     }
+
+
+def response_v1(request: EmbedRequest, answer_id: str, embedded: Embedded) -> Json:
+    found = response(request, answer_id, embedded)
+    if request.embedding_types:
+        return found
+    rows = found["embeddings"]["float"]
+    return {**found, "response_type": "embeddings_floats", "embeddings": rows}
 
 
 def _encode(row: bytes, kind: str) -> list[float] | str:

@@ -1,4 +1,7 @@
-"""`/v1/rerank` and `/v2/rerank` in the shapes of Cohere and Jina: one response has both."""
+"""`/v1/rerank` and `/v2/rerank` in the shapes of Cohere, Jina and Voyage.
+
+One response has all of them. vLLM's `/rerank` is the same (`tei` hands it over).
+"""
 
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -17,7 +20,8 @@ Json = dict[str, Any]
 
 router = APIRouter(tags=["Cohere", "Jina"])
 
-_FEWER_TOKENS = "passages are cut where the model's input ends"
+DEFAULT_TOKENS_PER_DOC = 4096
+"""Cohere's, which some clients always send: more than the model reads of a passage."""
 
 
 class RerankRequest(Body):
@@ -25,17 +29,28 @@ class RerankRequest(Body):
     query: str
     documents: list[str | dict[str, Any]] = Field(min_length=1)
     top_n: int | None = Field(default=None, ge=1)
+    top_k: int | None = Field(default=None, ge=1)
+    truncation: bool | None = None
     return_documents: bool | None = None
     max_tokens_per_doc: int | None = None
-    max_chunks_per_doc: int | None = None
     rank_fields: list[str] | None = None
     relevant_spans: Any = None
+
+    @property
+    def is_voyages(self) -> bool:
+        """Whether it has Voyage's fields: its clients read `data` for `results`."""
+        return not self.model_fields_set.isdisjoint({"top_k", "truncation"})
 
 
 @router.post("/v1/rerank", openapi_extra=document(RerankRequest))
 @router.post("/v2/rerank", openapi_extra=document(RerankRequest))
 async def rerank(request: Request) -> Response:
     """Order documents by relevance to a query."""
+    return ranked_by(request)
+
+
+def ranked_by(request: Request) -> Complete:
+    """The response to that request; raises `BadRequest`."""
     body = read(RerankRequest, json_body(request))
     call = new_call(request, rank(body))
     return Complete(call, _whole(body, call.request_id, service(request).handler(call)))
@@ -47,11 +62,21 @@ async def _whole(body: RerankRequest, name: str, events: AsyncGenerator[Event, N
 
 def rank(request: RerankRequest) -> Rank:
     """Raises `BadRequest`, for a document without text too."""
-    refuse_given(request, ("max_tokens_per_doc", "max_chunks_per_doc"), _FEWER_TOKENS)
+    if (request.max_tokens_per_doc or DEFAULT_TOKENS_PER_DOC) < DEFAULT_TOKENS_PER_DOC:
+        raise BadRequest(
+            f"max_tokens_per_doc: less than {DEFAULT_TOKENS_PER_DOC} is not offered; passages are "
+            "cut where the model's input ends",
+            field="max_tokens_per_doc",
+        )
     refuse_given(request, ("relevant_spans",), "the model scores whole passages")
     fields = request.rank_fields or ["text"]
     passages = [_text(item, i, fields) for i, item in enumerate(request.documents)]
-    return Rank(model=request.model, query=request.query, passages=tuple(passages))
+    return Rank(
+        model=request.model,
+        query=request.query,
+        passages=tuple(passages),
+        truncate="none" if request.truncation is False else "end",
+    )
 
 
 def _text(item: str | dict[str, Any], index: int, fields: list[str]) -> str:
@@ -67,13 +92,15 @@ def _text(item: str | dict[str, Any], index: int, fields: list[str]) -> str:
 def response(request: RerankRequest, answer_id: str, ranked: Ranked) -> Json:
     """Scores are `probability` of the model's logits."""
     tokens = ranked.usage.input_tokens
+    results = [
+        {"index": index, "relevance_score": probability(logit), **_document(request, index)}
+        for index, logit in by_relevance(ranked.logits, request.top_n or request.top_k)
+    ]
     return {
         "id": answer_id,
         "model": request.model,
-        "results": [
-            {"index": index, "relevance_score": probability(logit), **_document(request, index)}
-            for index, logit in by_relevance(ranked.logits, request.top_n)
-        ],
+        "results": results,
+        **({"object": "list", "data": results} if request.is_voyages else {}),
         "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     }

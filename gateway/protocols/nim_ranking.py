@@ -40,8 +40,9 @@ class RankingRequest(Body):
 
 
 @router.post("/v1/ranking", openapi_extra=document(RankingRequest))
+@router.post("/v1/retrieval/{name:path}/reranking", openapi_extra=document(RankingRequest))
 async def ranking(request: Request) -> Response:
-    """Score passages by relevance to a query."""
+    """Score passages by relevance to a query. NVIDIA's hosted models have a path each."""
     body = read(RankingRequest, json_body(request))
     call = new_call(request, rank(body))
     return Complete(call, _whole(service(request).handler(call)))

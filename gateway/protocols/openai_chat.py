@@ -34,11 +34,19 @@ from gateway.protocols.openai_sampling import (
     check_choices,
     finish_reason,
     refuse_but,
+    refuse_sampling,
     sampling,
     total,
     usage,
 )
-from gateway.protocols.reading import Body, Content, read, refuse_given, text_of
+from gateway.protocols.reading import (
+    Body,
+    Content,
+    read,
+    refuse_given,
+    refuse_tools,
+    text_of,
+)
 from gateway.protocols.several import merged
 from gateway.protocols.sse import DONE, sse
 
@@ -52,7 +60,7 @@ class ChatMessage(Body):
 
 
 class ChatRequest(SamplingRequest):
-    """Hints about caching, billing and safety change nothing here."""
+    """Hints about caching, billing, safety and how much to think change nothing here."""
 
     messages: list[ChatMessage] = Field(min_length=1)
     documents: list[DocumentItem] | None = None
@@ -63,7 +71,6 @@ class ChatRequest(SamplingRequest):
     modalities: list[str] | None = None
     moderation: Any = None
     prediction: Any = None
-    reasoning_effort: str | None = None
     response_format: Any = None
     store: bool | None = None
     tool_choice: Any = None
@@ -76,23 +83,25 @@ class ChatRequest(SamplingRequest):
     prompt_cache_key: str | None = None
     prompt_cache_options: Any = None
     prompt_cache_retention: str | None = None
+    reasoning_effort: str | None = None
     safety_identifier: str | None = None
     service_tier: str | None = None
     verbosity: str | None = None
 
 
-_TOOLS = ("function_call", "functions", "tool_choice", "tools", "web_search_options")
+_TOOLS = ("function_call", "functions", "tool_choice", "tools")
 _TEXT_ALONE = ("audio", "logprobs", "moderation", "top_logprobs")
-_NOTHING_ELSE = ("logit_bias", "prediction", "reasoning_effort")
+_NOTHING_ELSE = ("prediction", "web_search_options")
 _ROLES = {"developer": "system"}
 
 
 def parse(body: Any) -> ChatRequest:
     """Raises `BadRequest`."""
     request = read(ChatRequest, body)
-    refuse_given(request, _TOOLS, "this model calls no tools")
+    refuse_tools(request, _TOOLS, request.tool_choice or request.function_call)
     refuse_given(request, _TEXT_ALONE, "the answer is text alone")
     refuse_given(request, _NOTHING_ELSE, "this model can't")
+    refuse_sampling(request)
     refuse_given(request, ("store",), "nothing is stored")
     refuse_but(request, "response_format", {"type": "text"})
     refuse_but(request, "modalities", ["text"])
@@ -116,6 +125,8 @@ def _message(index: int, message: ChatMessage) -> Message:
     if message.tool_calls:
         field = f"{field}.tool_calls"
         raise BadRequest(f"{field}: not offered; this model calls no tools", field=field)
+    if message.content is None and message.role == "assistant":
+        return Message("assistant", "")  # it said nothing, as when it was cancelled
     if message.content is None:
         field = f"{field}.content"
         raise BadRequest(f"{field}: missing; a text is needed", field=field)

@@ -27,6 +27,7 @@ from gateway.protocols.openai_sampling import (
     SamplingRequest,
     check_choices,
     finish_reason,
+    refuse_sampling,
     sampling,
     total,
     usage,
@@ -53,7 +54,8 @@ class CompletionRequest(SamplingRequest):
 def parse(body: Any) -> CompletionRequest:
     """Raises `BadRequest`."""
     request = read(CompletionRequest, body)
-    refuse_given(request, ("echo", "logit_bias", "logprobs", "suffix"), "this model can't")
+    refuse_given(request, ("echo", "logprobs", "suffix"), "this model can't")
+    refuse_sampling(request)
     if request.best_of not in (None, 1, request.n or 1):
         raise BadRequest("best_of: not offered; as many as n are given", field="best_of")
     if not request.prompt:

@@ -1,4 +1,4 @@
-"""OpenAI's `/v1/embeddings`, with NIM's `input_type` and `truncate`."""
+"""OpenAI's `/v1/embeddings`, with NIM's `input_type` and `truncate`, and Voyage's fields."""
 
 import base64
 from typing import Any, Literal
@@ -17,6 +17,8 @@ Json = dict[str, Any]
 
 router = APIRouter(tags=["OpenAI"])
 
+_INPUT_TYPES = {"query": "query", "passage": "passage", "document": "passage"}
+
 
 class EmbeddingsRequest(StrictBody):
     """`input` is a text, texts, a row of token ids, or rows of them."""
@@ -25,8 +27,12 @@ class EmbeddingsRequest(StrictBody):
     input: str | list[str] | list[int] | list[list[int]]
     encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(default=None, ge=1)
-    input_type: Literal["query", "passage", "text"] | None = None
+    input_type: Literal["query", "passage", "document", "text"] | None = None
     truncate: Literal["NONE", "START", "END"] | None = None
+    # Voyage's
+    output_dimension: int | None = Field(default=None, ge=1)
+    output_dtype: Literal["float"] | None = None
+    truncation: bool | None = None
     # without an effect
     modality: Any = None
     user: str | None = None
@@ -48,9 +54,9 @@ def embed(request: EmbeddingsRequest) -> Embed:
         model=request.model,
         texts=texts,
         token_ids=rows,
-        input_type=request.input_type or "text",
-        truncate=(request.truncate or "END").lower(),
-        dimensions=request.dimensions,
+        input_type=_INPUT_TYPES.get(request.input_type or "text", "text"),
+        truncate="none" if request.truncation is False else (request.truncate or "END").lower(),
+        dimensions=request.dimensions or request.output_dimension,
     )
 
 
@@ -65,10 +71,12 @@ def _inputs(given: str | list[Any]) -> tuple[tuple[str, ...], tuple[tuple[int, .
     return (), tuple(map(tuple, given))
 
 
-def response(request: EmbeddingsRequest, embedded: Embedded) -> Json:
+def response(request: EmbeddingsRequest, request_id: str, embedded: Embedded) -> Json:
+    """Mistral's client needs the id, which OpenAI doesn't give."""
     encode = _base64 if request.encoding_format == "base64" else floats
     tokens = embedded.usage.input_tokens
     return {
+        "id": f"embd-{request_id}",
         "object": "list",
         "data": [
             {"object": "embedding", "index": index, "embedding": encode(row)}
@@ -90,6 +98,7 @@ async def embeddings(request: Request) -> Response:
     call = new_call(request, embed(asked))
 
     async def body() -> Json:
-        return response(asked, await one_event(service(request).handler(call), Embedded))
+        found = await one_event(service(request).handler(call), Embedded)
+        return response(asked, call.request_id, found)
 
     return Complete(call, body())

@@ -41,7 +41,7 @@ STATUSES = {"stop": "completed", "length": "incomplete", "ungrounded": "complete
 async def responses(request: Request) -> Response:
     """Answer the last message of the input."""
     body = read(ResponsesRequest, json_body(request))
-    call = new_call(request, generate(body, within(body.tools, request)))
+    call = new_call(request, generate(body, within(body.usable_tools, request)))
     events = service(request).handler(call)
     if body.stream:
         return Streaming(call, typed_events(stream(body, call.request_id, events)), OPENAI)
@@ -91,7 +91,7 @@ def _response(request: ResponsesRequest, request_id: str, status: str) -> Json:
         "store": False,
         "temperature": request.temperature,
         "text": {"format": {"type": "text"}},
-        "tool_choice": "auto" if request.tools else "none",
+        "tool_choice": "auto" if request.usable_tools else "none",
         "tools": request.tools or [],
         "top_p": request.top_p,
         "truncation": "disabled",
@@ -112,7 +112,7 @@ def _output(request_id: str, status: str, content: list[Json]) -> Json:
 
 def _searches(request: ResponsesRequest, request_id: str, answer: Answer) -> list[Json]:
     """The output items before the message: the search of a vector store, if there was one."""
-    if not request.tools:
+    if not request.usable_tools:
         return []
     has_results = RESULTS in (request.include or ())
     return [call_item(request_id, _question(request), answer, has_results)]
@@ -124,7 +124,7 @@ def _question(request: ResponsesRequest) -> str:
 
 
 def _part(request: ResponsesRequest, answer: Answer) -> Json:
-    if request.tools:
+    if request.usable_tools:
         return _text_part(answer.text, list(annotations(answer)))
     return _text_part(answer.text, _annotations(request, answer) if request.documents else [])
 
@@ -191,7 +191,7 @@ async def _unnumbered(
 
 
 def _place(request: ResponsesRequest, request_id: str) -> Json:
-    index = 1 if request.tools else 0
+    index = 1 if request.usable_tools else 0
     return {"item_id": f"msg_{request_id}", "output_index": index, "content_index": 0}
 
 

@@ -9,13 +9,22 @@ from gateway.call import Generate, Message, Sampling, Within
 from gateway.errors import BadRequest
 from gateway.protocols.documents import DocumentItem, read_documents
 from gateway.protocols.openai_file_search import RESULTS
-from gateway.protocols.reading import Body, Content, StrictBody, refuse_given, text_of
+from gateway.protocols.reading import (
+    Body,
+    Content,
+    StrictBody,
+    calls_nothing,
+    refuse_given,
+    text_of,
+)
 
 PARTS = ("input_text", "output_text", "text")
+_WITHOUT_TEXT = ("file_search_call", "reasoning")
+"""Items of earlier answers that the model does not read: what they led to is in the message."""
 
 
 class Item(Body):
-    """A message; an answer's `output` can be sent back as it is."""
+    """A message, or what an answer's `output` has beside it, to be sent back as it is."""
 
     type: str = "message"
     role: Literal["user", "assistant", "system", "developer"] | None = None
@@ -23,7 +32,10 @@ class Item(Body):
 
 
 class ResponsesRequest(StrictBody):
-    """Hints about caching, billing and safety change nothing here."""
+    """Hints about caching, billing, safety and how much to think change nothing here.
+
+    `include` may name parts of outputs that no answer here has.
+    """
 
     model: str
     input: str | list[Item]
@@ -41,21 +53,21 @@ class ResponsesRequest(StrictBody):
     # refused where they ask for something
     background: bool | None = None
     conversation: Any = None
-    max_tool_calls: int | None = None
     moderation: Any = None
     previous_response_id: str | None = None
     prompt: Any = None
-    reasoning: dict[str, Any] | None = None
     top_logprobs: int | None = None
     context_management: Any = None
     # without an effect
     access_programs: Any = None
     background_options: Any = None
     image: Any = None
+    max_tool_calls: int | None = Field(default=None, ge=1)
     parallel_tool_calls: bool | None = None
     prompt_cache_key: str | None = None
     prompt_cache_options: Any = None
     prompt_cache_retention: str | None = None
+    reasoning: dict[str, Any] | None = None
     safety_identifier: str | None = None
     service_tier: str | None = None
     stream_options: Any = None
@@ -63,22 +75,24 @@ class ResponsesRequest(StrictBody):
     truncation: str | None = None
     user: str | None = None
 
+    @property
+    def usable_tools(self) -> list[Any]:
+        """The tools, unless none may be called."""
+        return [] if calls_nothing(self.tool_choice) else self.tools or []
+
 
 _STORED = ("background", "conversation", "previous_response_id", "prompt", "store")
-_NOT_OFFERED = ("context_management", "max_tool_calls", "moderation", "top_logprobs")
+_NOT_OFFERED = ("context_management", "moderation", "top_logprobs")
+_LOGPROBS = "message.output_text.logprobs"
 
 
 def _refuse(request: ResponsesRequest) -> None:
     refuse_given(request, _STORED, "nothing is stored; send the whole input each time")
-    if other := set(request.include or ()) - {RESULTS}:
-        raise BadRequest(
-            f"include: {min(other)[:40]!r} given; {RESULTS} is offered", field="include"
-        )
+    if _LOGPROBS in (request.include or ()):
+        raise BadRequest(f"include: {_LOGPROBS} is not offered; {RESULTS} is", field="include")
     refuse_given(request, _NOT_OFFERED, "the answer is text alone")
     if request.truncation == "auto":
         raise BadRequest("truncation: auto is not offered; disabled is", field="truncation")
-    if (request.reasoning or {}).get("effort") not in (None, "none"):
-        raise BadRequest("reasoning.effort: not offered; none is", field="reasoning.effort")
     if ((request.text or {}).get("format") or {"type": "text"}) != {"type": "text"}:
         raise BadRequest("text.format: only text is possible", field="text.format")
 
@@ -106,10 +120,11 @@ def messages(request: ResponsesRequest) -> Iterator[Message]:
     if isinstance(request.input, str):
         yield Message("user", request.input)
         return
-    if not request.input:
+    if all(item.type in _WITHOUT_TEXT for item in request.input):
         raise BadRequest("input: empty; a text or a list of messages is needed", field="input")
     for index, item in enumerate(request.input):
-        yield _message(f"input.{index}", item)
+        if item.type not in _WITHOUT_TEXT:
+            yield _message(f"input.{index}", item)
 
 
 def _message(field: str, item: Item) -> Message:

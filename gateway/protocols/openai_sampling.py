@@ -2,14 +2,18 @@
 
 from typing import Any
 
+import orjson
+
 from gateway.call import Finished, Sampling, Usage
 from gateway.errors import BadRequest
-from gateway.protocols.reading import Body, StrictBody
+from gateway.protocols.reading import Body, StrictBody, refuse_given
 
 Json = dict[str, Any]
 
 MOST_CHOICES = 128
 """Each of them is a request of its own to the model."""
+
+_NOT_OFFERED = ("chat_template_kwargs", "ignore_eos", "logit_bias", "min_p", "stop_token_ids")
 
 
 class StreamOptions(Body):
@@ -17,7 +21,7 @@ class StreamOptions(Body):
 
 
 class SamplingRequest(StrictBody):
-    """Settings that both APIs have; `top_k`, `min_tokens`, `repetition_penalty` are vLLM's."""
+    """Settings that both APIs have, and those of vLLM that its clients send."""
 
     model: str
     stream: bool | None = False
@@ -35,8 +39,13 @@ class SamplingRequest(StrictBody):
     stop: str | list[str] | None = None
     n: int | None = 1
     # refused where they ask for something
+    chat_template_kwargs: dict[str, Any] | None = None
+    ignore_eos: bool | None = None
     logit_bias: dict[str, float] | None = None
     logprobs: bool | int | None = None
+    min_p: float | None = None
+    skip_special_tokens: bool | None = None
+    stop_token_ids: list[int] | None = None
     # without an effect
     user: str | None = None
 
@@ -53,7 +62,7 @@ def sampling(request: SamplingRequest, choice: int = 0) -> Sampling:
         max_tokens=_max_tokens(request),
         min_tokens=request.min_tokens,
         temperature=request.temperature,
-        top_k=request.top_k,
+        top_k=0 if request.top_k == -1 else request.top_k,  # vLLM's -1: all tokens
         top_p=request.top_p,
         repetition_penalty=request.repetition_penalty,
         presence_penalty=request.presence_penalty,
@@ -61,6 +70,12 @@ def sampling(request: SamplingRequest, choice: int = 0) -> Sampling:
         seed=None if request.seed is None else request.seed + choice,
         stop_words=tuple(stop),
     )
+
+
+def refuse_sampling(request: SamplingRequest) -> None:
+    """Raises `BadRequest` for settings that no engine here has."""
+    refuse_given(request, _NOT_OFFERED, "this model can't")
+    refuse_but(request, "skip_special_tokens", True)
 
 
 def check_choices(request: SamplingRequest, prompts: int = 1) -> int:
@@ -77,7 +92,8 @@ def check_choices(request: SamplingRequest, prompts: int = 1) -> int:
 def refuse_but(request: StrictBody, name: str, possible: Any) -> None:
     """Raises `BadRequest` where the field is given and is not the only possible value."""
     if getattr(request, name) not in (None, possible):
-        raise BadRequest(f"{name}: only {possible} is possible", field=name)
+        shown = orjson.dumps(possible).decode()
+        raise BadRequest(f"{name}: only {shown} is possible", field=name)
 
 
 def _max_tokens(request: SamplingRequest) -> int | None:

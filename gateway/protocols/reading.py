@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from gateway.errors import BadRequest
 
@@ -19,9 +19,17 @@ class Body(BaseModel):
 
 
 class StrictBody(Body):
-    """A request of an API that refuses unknown fields."""
+    """A request of an API that refuses unknown fields. One that is null asks for nothing."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_fields(cls, body: Any) -> Any:
+        if not isinstance(body, dict):
+            return body
+        known = cls.model_fields
+        return {name: value for name, value in body.items() if value is not None or name in known}
 
 
 class Part(Body):
@@ -38,6 +46,7 @@ BodyT = TypeVar("BodyT", bound=Body)
 _TYPE = re.compile(r"str|int|float|bool|dict|[A-Z]\w*|\w+\[.*")
 """Steps of pydantic's locations that name a member of a union and not a field."""
 _ASKS_FOR_NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {}, "auto", "none", "disabled")
+_CALLS_NOTHING: tuple[Any, ...] = ("none", "NONE", {"type": "none"})
 
 
 def read(model: type[BodyT], body: Any) -> BodyT:
@@ -66,9 +75,24 @@ def refuse_given(body: Body, names: Sequence[str], why: str) -> None:
             raise BadRequest(f"{name}: not offered; {why}", field=name)
 
 
+def calls_nothing(choice: Any) -> bool:
+    """Whether the field `tool_choice` says that no tool may be called."""
+    return choice in _CALLS_NOTHING
+
+
+def refuse_tools(body: Body, names: Sequence[str], choice: Any) -> None:
+    """Raises `BadRequest` for tools, but not where the request's choice is to call none."""
+    if not calls_nothing(choice):
+        refuse_given(body, names, "this model calls no tools")
+
+
 def refuse_thinking(thinking: Any) -> None:
-    """Raises `BadRequest` if the field `thinking` (Anthropic, Cohere) asks for it."""
-    if thinking is not None and thinking != {"type": "disabled"}:
+    """Raises `BadRequest` if the field `thinking` (Anthropic, Cohere) asks for it.
+
+    `adaptive` leaves it to the model, and ours answers at once.
+    """
+    kind = thinking.get("type") if isinstance(thinking, dict) else thinking
+    if kind not in (None, "adaptive", "disabled"):
         raise BadRequest('thinking: not offered; {"type": "disabled"} is', field="thinking")
 
 

@@ -1,5 +1,9 @@
-"""text-embeddings-inference (TEI): `/rerank` and `/embed`, of the default models."""
+"""text-embeddings-inference (TEI), of the default models: `/embed`, `/similarity`, `/rerank`.
 
+Hugging Face's own client embeds by `/`. vLLM and Infinity have `/rerank` too, with Cohere's fields.
+"""
+
+import operator
 from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
@@ -11,6 +15,7 @@ from ensembles.embed import EMBED
 from ensembles.rerank import RERANK
 from gateway.call import Embed, Embedded, Event, Rank, Ranked
 from gateway.errors import BadRequest, GatewayError
+from gateway.protocols.cohere_rerank import ranked_by
 from gateway.protocols.exchange import (
     Complete,
     Protocol,
@@ -57,23 +62,54 @@ class EmbedRequest(TeiRequest):
     inputs: str | list[str] | list[list[int]]
     normalize: bool = True
     prompt_name: str | None = None
+    parameters: Any = None
+    """Those of text-generation-inference, which is asked at `/` too."""
     dimensions: int | None = Field(default=None, ge=1)
+
+
+class Sentences(Body):
+    source_sentence: str
+    sentences: list[str] = Field(min_length=1)
+
+
+class SimilarityRequest(Body):
+    inputs: Sentences
+    model: str | None = None
 
 
 @router.post("/rerank", openapi_extra=document(RerankRequest))
 async def rerank(request: Request) -> Response:
-    """Order texts by relevance to a query."""
+    """Order texts, or vLLM's documents, by relevance to a query."""
+    given = json_body(request)
+    if isinstance(given, dict) and "documents" in given:
+        return ranked_by(request)
     body = read(RerankRequest, json_body(request))
     call = new_call(request, rank(body))
     return Complete(call, _ranked(body, service(request).handler(call)))
 
 
+@router.post("/", openapi_extra=document(EmbedRequest))
 @router.post("/embed", openapi_extra=document(EmbedRequest))
 async def embed_texts(request: Request) -> Response:
     """Embed texts."""
     body = read(EmbedRequest, json_body(request))
     call = new_call(request, embed(body))
     return Complete(call, _embedded(body, service(request).handler(call)))
+
+
+@router.post("/similarity", openapi_extra=document(SimilarityRequest))
+async def similarity(request: Request) -> Response:
+    """The cosine of a sentence with each of the others."""
+    body = read(SimilarityRequest, json_body(request))
+    texts = (body.inputs.source_sentence, *body.inputs.sentences)
+    call = new_call(request, Embed(body.model or EMBED.contract.name, texts))
+
+    async def cosines() -> list[float]:
+        found = await one_event(service(request).handler(call), Embedded)
+        source, *others = (unit(floats(row)) for row in found.rows)
+        return [sum(map(operator.mul, source, other)) for other in others]
+
+    return Complete(call, cosines())
 
 
 async def _ranked(body: RerankRequest, events: AsyncGenerator[Event, None]) -> list[Json]:
@@ -107,6 +143,10 @@ def embed(request: EmbedRequest) -> Embed:
     _refuse_left(request)
     if not request.inputs:
         raise BadRequest("inputs: empty; at least one text is needed", field="inputs")
+    if request.parameters is not None:
+        raise BadRequest(
+            "parameters: no text is generated here; /v1/completions does it", field="parameters"
+        )
     if request.prompt_name not in (None, "query", "passage", "document"):
         raise BadRequest(
             "prompt_name: query, passage and document are possible", field="prompt_name"

@@ -97,6 +97,14 @@ def test_cohere_chat(cohere: Found, anthropic: Found) -> None:
     assert cohere["tools"]["body"]["message"].startswith("tools: not offered")
 
 
+def test_cohere_s_older_client_gets_the_same(cohere: Found, embedding: Any) -> None:
+    older = cohere["older"]
+    assert older["text"] == older["pieces"] == cohere["whole"]["text"]
+    assert older["rag"] == cohere["rag"]["text"]
+    assert older["cited"] == cohere["rag"]["cited"]
+    assert older["embedded"] == embedding
+
+
 def test_cohere_embed_and_rerank(cohere: Found, embedding: Any) -> None:
     assert cohere["embedded"] == embedding
     assert cohere["ranked"] == [1, 0]

@@ -32,9 +32,11 @@ RERANK: Json = {"model": "rerank", "query": "q", "documents": ["a"]}
 RANKING: Json = {"model": "rerank", "query": {"text": "q"}, "passages": [{"text": "a"}]}
 RESPONSES: Json = {"model": "llm", "input": "Which port?"}
 TEI_RERANK: Json = {"query": "q", "texts": ["a"]}
+CHAT_V1: Json = {"model": "llm", "message": "Which port?"}
+COMPACTION = {"edits": [{"type": "compact_20260112"}]}
 TOOL_RESULT = [{"role": "user", "content": [{"type": "tool_result", "content": "8123"}]}]
 TOOL_CALL = [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]
-NO_CONTENT = [{"role": "assistant", "content": None}]
+NO_CONTENT = [{"role": "user", "content": None}]
 IMAGE = [{"role": "user", "content": [{"type": "image", "source": {}}]}]
 
 
@@ -89,6 +91,14 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/v1/messages/count_tokens", MESSAGES | {"model": 1}, "model"),
     ("/v1/chat/completions", CHAT | {"messages": TOOL_CALL}, "messages.0.tool_calls"),
     ("/v1/chat/completions", CHAT | {"messages": NO_CONTENT}, "messages.0.content"),
+    ("/v1/chat/completions", CHAT | {"tools": [{}], "tool_choice": "auto"}, "tools"),
+    ("/v1/chat/completions", CHAT | {"min_p": 0.1}, "min_p"),
+    ("/v1/chat/completions", CHAT | {"skip_special_tokens": False}, "skip_special_tokens"),
+    ("/v1/chat/completions", CHAT | {"unknown": 1}, "unknown"),
+    ("/v1/messages", MESSAGES | {"context_management": COMPACTION}, "context_management"),
+    ("/v1/chat", CHAT_V1 | {"message": 1}, "message"),
+    ("/v1/chat", CHAT_V1 | {"conversation_id": "a"}, "conversation_id"),
+    ("/v1/chat", CHAT_V1 | {"connectors": [{"id": "web-search"}]}, "connectors"),
     ("/v2/chat", CHAT | {"tools": [{}]}, "tools"),
     ("/v2/chat", CHAT | {"response_format": {"type": "json_object"}}, "response_format"),
     ("/v2/chat", CHAT | {"logprobs": True}, "logprobs"),
@@ -101,18 +111,23 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/v1/rerank", RERANK | {"documents": []}, "documents"),
     ("/v2/rerank", RERANK | {"documents": [{"title": "a"}]}, "documents.0"),
     ("/v2/rerank", RERANK | {"top_n": 0}, "top_n"),
+    ("/v2/rerank", RERANK | {"max_tokens_per_doc": 100}, "max_tokens_per_doc"),
+    ("/similarity", {"inputs": {"source_sentence": "a"}}, "inputs.sentences"),
     ("/v1/ranking", RANKING | {"query": "q"}, "query"),
     ("/v1/ranking", RANKING | {"truncate": "START"}, "truncate"),
     ("/v1/ranking", RANKING | {"passages": [{"text": "", "image": "i"}]}, "passages.0.image"),
     ("/rerank", {"query": "q", "texts": []}, "texts"),
     ("/embed", {"inputs": 1}, "inputs"),
+    ("/", {"inputs": "a", "parameters": {}}, "parameters"),
     ("/embed", {"inputs": "a", "truncation_direction": "Left"}, "truncation_direction"),
     ("/v1/responses", RESPONSES | {"previous_response_id": "resp_1"}, "previous_response_id"),
     ("/v1/responses", RESPONSES | {"store": True}, "store"),
     ("/v1/moderations", {"input": []}, "input"),
     ("/v1/responses", RESPONSES | {"tools": [{"type": "web_search"}]}, "tools.0.type"),
-    ("/v1/responses", RESPONSES | {"input": [{"type": "reasoning"}]}, "input.0"),
+    ("/v1/responses", RESPONSES | {"input": [{"type": "reasoning"}]}, "input"),
+    ("/v1/responses", RESPONSES | {"input": [{"type": "item_reference"}]}, "input.0"),
     ("/v1/responses", RESPONSES | {"input": []}, "input"),
+    ("/v1/responses", RESPONSES | {"include": ["message.output_text.logprobs"]}, "include"),
     ("/v1/responses", RESPONSES | {"n": 2}, "n"),
     ("/v1/responses", RESPONSES | {"text": {"format": {"type": "json_object"}}}, "text.format"),
 ]
@@ -214,9 +229,15 @@ ROUTES: list[tuple[str, Json]] = [
     ("/v2/chat", CHAT),
     ("/v2/embed", EMBED),
     ("/v2/rerank", RERANK),
+    ("/v1/chat", CHAT_V1),
+    ("/v1/embed", EMBED),
     ("/v1/ranking", RANKING),
+    ("/v1/retrieval/nvidia/reranker/reranking", RANKING),
     ("/rerank", TEI_RERANK),
+    ("/rerank", RERANK),
     ("/embed", {"inputs": "a"}),
+    ("/", {"inputs": "a"}),
+    ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["b"]}}),
 ]
 
 
@@ -308,8 +329,16 @@ def test_scores_and_embeddings_come_in_every_shape(model: Model) -> None:
     for path in ("/v1/rerank", "/v2/rerank"):
         results = model.client.post(path, json=RERANK).json()["results"]
         assert results == [{"index": 0, "relevance_score": 0.5}]
+    results = model.client.post("/rerank", json=RERANK).json()["results"]
+    assert results == [{"index": 0, "relevance_score": 0.5}]
+    voyage = model.client.post("/v1/rerank", json=RERANK | {"top_k": 1, "truncation": True}).json()
+    assert voyage["data"] == results
     model.events = [Embedded((b"\0\0\x80?",), Usage(1))]
-    assert model.client.post("/embed", json={"inputs": "a"}).json() == [[1.0]]
+    for path in ("/embed", "/"):
+        assert model.client.post(path, json={"inputs": "a"}).json() == [[1.0]]
+    assert model.client.post("/v1/embed", json=EMBED).json()["embeddings"] == [[1.0]]
+    by_type = model.client.post("/v1/embed", json=EMBED | {"embedding_types": ["float"]}).json()
+    assert by_type["embeddings"] == {"float": [[1.0]]}
     assert model.client.post("/v2/embed", json=EMBED).json()["embeddings"] == {"float": [[1.0]]}
 
 

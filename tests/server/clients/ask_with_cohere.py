@@ -73,6 +73,23 @@ def embedded() -> list[float]:
     return found.embeddings.float_[0]
 
 
+def by_the_older_client() -> dict[str, Any]:
+    """`cohere.Client`, which asks at `/v1/chat` and `/v1/embed`."""
+    older = cohere.Client(api_key="not-needed", base_url=url)
+    request: dict[str, Any] = {"model": "llm", "message": prompt, "max_tokens": int(tokens)}
+    pages = [{"id": f"page-{i}", "text": text} for i, text in enumerate(DOCUMENTS)]
+    rag = older.chat(model="rag", message=QUESTION, documents=pages, max_tokens=40)
+    pieces = [e for e in older.chat_stream(**request) if e.event_type == "text-generation"]
+    vectors = older.embed(model="embed", texts=[prompt], input_type="search_query").embeddings
+    return {
+        "text": older.chat(**request).text,
+        "pieces": "".join(piece.text for piece in pieces),
+        "rag": rag.text,
+        "cited": [citation.document_ids[0] for citation in rag.citations or []],
+        "embedded": vectors[0],
+    }
+
+
 def refusal(**changes: Any) -> dict[str, Any]:
     try:
         client.chat(**(REQUEST | changes))
@@ -90,6 +107,7 @@ found = {
     "rag_streamed": streamed(ASKED),
     "ranked": ranked(),
     "embedded": embedded(),
+    "older": by_the_older_client(),
     "no_model": refusal(model="command-a"),
     "tools": refusal(tools=[{"type": "function", "function": {"name": "f"}}]),
 }

@@ -1,0 +1,148 @@
+"""Cohere's older `/v1/chat`: one message and a history, read as a request of `/v2/chat`.
+
+A stream is lines of JSON, not server-sent events.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Literal
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from gateway.call import Event
+from gateway.errors import GatewayError
+from gateway.protocols.answer import Answer, collect, texts
+from gateway.protocols.cohere_chat import FINISH_REASONS, ChatRequest, cited, counted, generate
+from gateway.protocols.cohere_errors import error_body
+from gateway.protocols.exchange import (
+    Complete,
+    Protocol,
+    Streaming,
+    document,
+    json_body,
+    new_call,
+    service,
+)
+from gateway.protocols.reading import Body, read, refuse_given
+
+Json = dict[str, Any]
+
+router = APIRouter(tags=["Cohere"])
+
+_ROLES = {"USER": "user", "CHATBOT": "assistant", "SYSTEM": "system"}
+
+
+class EarlierTurn(Body):
+    role: Literal["USER", "CHATBOT", "SYSTEM"]
+    message: str
+
+
+class ChatRequestV1(Body):
+    """What differs from `/v2/chat`; the other fields are the same."""
+
+    message: str
+    stream: bool | None = None
+    preamble: str | None = None
+    chat_history: list[EarlierTurn] | None = None
+    # refused where they ask for something
+    connectors: list[Any] | None = None
+    conversation_id: str | None = None
+    raw_prompting: bool | None = None
+    search_queries_only: bool | None = None
+    tool_results: list[Any] | None = None
+
+
+_NOT_OFFERED = ("connectors", "raw_prompting", "search_queries_only", "tool_results")
+
+
+@router.post("/v1/chat", openapi_extra=document(ChatRequestV1))
+async def chat(request: Request) -> Response:
+    """Answer the message, from the documents if there are some."""
+    body = parse(json_body(request))
+    call = new_call(request, generate(body))
+    events = service(request).handler(call)
+    if body.stream:
+        call.headers["content-type"] = "application/stream+json"
+        return Streaming(call, _lines(stream(body, call.request_id, events)), COHERE_V1)
+    return Complete(call, _whole(body, call.request_id, events))
+
+
+def parse(body: Any) -> ChatRequest:
+    """As a request of `/v2/chat`; raises `BadRequest`."""
+    older = read(ChatRequestV1, body)
+    refuse_given(older, _NOT_OFFERED, "the model answers the message alone")
+    refuse_given(older, ("conversation_id",), "nothing is stored; send the chat_history")
+    messages = [
+        *([{"role": "system", "content": older.preamble}] if older.preamble else []),
+        *({"role": _ROLES[t.role], "content": t.message} for t in older.chat_history or ()),
+        {"role": "user", "content": older.message},
+    ]
+    return read(ChatRequest, body | {"messages": messages, "stream": bool(older.stream)})
+
+
+async def _whole(body: ChatRequest, name: str, events: AsyncGenerator[Event, None]) -> Json:
+    return response(body, name, await collect(events))
+
+
+def response(request: ChatRequest, answer_id: str, answer: Answer) -> Json:
+    usage = counted(answer.usage)
+    found = cited(request, answer)
+    documents = {source["id"]: source["document"] for each in found for source in each["sources"]}
+    return {
+        "response_id": answer_id,
+        "generation_id": answer_id,
+        "text": answer.text,
+        "finish_reason": FINISH_REASONS[answer.end.reason],
+        "meta": {
+            "api_version": {"version": "1"},
+            "billed_units": usage["billed_units"],
+            "tokens": usage["tokens"],
+        },
+        **({"citations": [_citation(each) for each in found]} if found else {}),
+        **({"documents": list(documents.values())} if documents else {}),
+    }
+
+
+def _citation(found: Json) -> Json:
+    place = {name: found[name] for name in ("start", "end", "text")}
+    return {**place, "document_ids": [source["id"] for source in found["sources"]]}
+
+
+async def stream(
+    request: ChatRequest, answer_id: str, events: AsyncGenerator[Event, None]
+) -> AsyncGenerator[Json, None]:
+    """The stream's events; raises `GatewayError`."""
+    answer = Answer()
+    async with aclosing(texts(answer, events)) as pieces:
+        await anext(pieces)
+        yield _event("stream-start", generation_id=answer_id)
+        async for text in pieces:
+            yield _event("text-generation", text=text)
+    whole = response(request, answer_id, answer)
+    if "citations" in whole:
+        yield _event("citation-generation", citations=whole["citations"])
+    yield _event("stream-end", True, finish_reason=whole["finish_reason"], response=whole)
+
+
+def _event(kind: str, is_finished: bool = False, **values: Any) -> Json:
+    return {"is_finished": is_finished, "event_type": kind, **values}
+
+
+def _line(event: Json) -> bytes:
+    return orjson.dumps(event) + b"\n"
+
+
+async def _lines(events: AsyncGenerator[Json, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(events):
+        async for event in events:
+            yield _line(event)
+
+
+def _error_event(error: GatewayError) -> bytes:
+    failed = {"text": error_body(error)["message"]}
+    return _line(_event("stream-end", True, finish_reason="ERROR", response=failed))
+
+
+COHERE_V1 = Protocol(error_body, _error_event)
