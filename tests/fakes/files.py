@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 _TYPES = (
@@ -27,19 +27,24 @@ _ENCRYPTED = (
     "/Encrypt {} 0 R /ID [<00> <00>]",
 )
 
+_PICTURE = " q 99 0 0 99 72 400 cm BI /W 1 /H 1 /CS /G /BPC 8 ID 0 EI Q"
+
 
 def pdf(
     pages: Sequence[str],
     bookmarks: Mapping[str, int] | None = None,
     title: str = "",
     is_encrypted: bool = False,
+    large: Collection[str] = (),
+    scanned: Collection[int] = (),
 ) -> bytes:
-    """A PDF whose pages have these lines; `bookmarks` lead to pages, which count from 0."""
+    """A PDF whose pages have these lines, `large` ones in larger type; `bookmarks` lead to pages,
+    which count from 0, and `scanned` ones have a picture."""
     objects = ["", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
     kids = []
-    for text in pages:
-        shown = "".join(f"({_escaped(line)}) Tj T* " for line in text.split("\n") if text)
-        stream = f"BT /F1 12 Tf 14 TL 72 720 Td {shown}ET"
+    for number, text in enumerate(pages):
+        shown = "".join(_shown(line, line in large) for line in text.split("\n") if text)
+        stream = f"BT 14 TL 72 720 Td {shown}ET" + (_PICTURE if number in scanned else "")
         objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
         objects.append(
             "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] "
@@ -71,6 +76,10 @@ def pdf(
         objects.append(_ENCRYPTED[0])
         more += _ENCRYPTED[1].format(len(objects))
     return _assembled(objects, more)
+
+
+def _shown(line: str, is_large: bool) -> str:
+    return f"/F1 {18 if is_large else 12} Tf ({_escaped(line)}) Tj T* "
 
 
 def _assembled(objects: Sequence[str], more: str) -> bytes:

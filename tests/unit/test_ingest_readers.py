@@ -4,6 +4,7 @@ import pytest
 from triton_rag.ingestion.file_text import FileText, Unreadable
 from triton_rag.ingestion.readers import docx as docx_reader
 from triton_rag.ingestion.readers import read
+from triton_rag.ingestion.readers.pdf_lines import Line, undivided
 
 from tests.fakes.files import docx, pdf, zipped
 
@@ -184,6 +185,43 @@ def test_a_pdf_has_pages_and_its_bookmarks_as_headings() -> None:
     ]
 
 
+def test_a_pdf_without_bookmarks_has_paragraphs_and_headings_by_its_type() -> None:
+    pages = [
+        "The harbour\n\nOpening\n\nIt opens at six\nin the morning.\n\nOn Sundays it is closed.",
+        "Prices\n\nA day is 9 euros.",
+    ]
+    large = ["The harbour", "Opening", "Prices"]
+    for title in ("", "Microsoft Word - harbour_v3.docx"):
+        found = read("h.pdf", pdf(pages, title=title, large=large))
+        assert found.title == "The harbour"
+        assert found.text == "\n".join(pages)
+        assert [(section.page, section.headings) for section in found.sections] == [
+            (1, ("The harbour",)),
+            (1, ("Opening",)),
+            (2, ("Prices",)),
+        ]
+
+
+def test_tables_of_contents_are_left_out() -> None:
+    pages = [
+        "Contents\n1 Boats . . . . . . . . 2\n2 Prices 3\n2.1 Days . . . . . . 3\nEnd . . . . . 9",
+        "1 Boats\nThere are 7.\nBoats 7",
+        "2 Prices\nSee below.\n2.1 Days\n9 euros.",
+    ]
+    lines = read("h.pdf", pdf(pages)).text.split("\n")
+    assert [line for line in lines if line] == [
+        *("Contents", "End – 9", "1 Boats", "There are 7.", "Boats 7"),
+        *("2 Prices", "See below.", "2.1 Days", "9 euros."),
+    ]
+
+
+def test_divided_words_keep_a_hyphen_that_they_have_elsewhere() -> None:
+    place = {"x": 0.0, "y": 0.0, "end_x": 0.0, "end_y": 0.0, "size": 12.0, "weight": 400}
+    texts = ["a camera\ufffeready con\ufffenection", "is Camera-ready"]
+    found = undivided([[Line(text, **place) for text in texts]])
+    assert [line.text for line in found[0]] == ["a camera-ready connection", "is Camera-ready"]
+
+
 def test_headers_footers_and_page_numbers_are_left_out() -> None:
     """Numbers that don't count the pages are of the text."""
     pages = [f"Ferries {n + 5}\nDeck {n * n} is red.\n{40 - n}\n- {n + 5} -" for n in range(4)]
@@ -198,11 +236,12 @@ def test_headers_footers_and_page_numbers_are_left_out() -> None:
 
 
 def test_scanned_pages_are_said() -> None:
+    """Blank pages are not."""
     assert refused("a.pdf", pdf(["", ""])) == (
         "no text on its 2 pages: scanned, it seems; add a text layer with an OCR program"
     )
-    found = read("a.pdf", pdf(["", "", "text", "", "text"]))
-    assert found.remarks == ("no text on pages 1-2, 4 (of 5): scanned?",)
+    found = read("a.pdf", pdf(["", "", "text", "", "text", ""], scanned=[0, 1, 2, 3]))
+    assert found.remarks == ("no text on pages 1-2, 4 (of 6): scanned?",)
 
 
 def test_pdfs_that_cannot_be_read() -> None:

@@ -21,7 +21,7 @@ from triton_rag.ingestion.reading import NotRead, ReadFile, Task, Unchanged
 from triton_rag.ingestion.report import IngestReport
 from triton_rag.ingestion.target import Target
 
-RECIPE = "2"
+RECIPE = "3"
 """Changes whenever the readers or the cuts do, so that the next run reads every file again."""
 WRITES_AHEAD = 2
 
@@ -41,6 +41,8 @@ class IngestOptions:
     """That read files; by default one less than the machine's cores, up to four."""
     commit_passages: int = 1024
     """Passages after which whole documents are written, in one commit."""
+    commit_s: float = 3.0
+    """What is embedded is written after so long, even if it is less: progress is seen."""
     is_dry_run: bool = False
     replaces_others: bool = False
     """Go on where none of the collection's documents is in the folder: they are all removed."""
@@ -118,7 +120,7 @@ class _Run:
                 return
             self._target.create()
             documents = embed_documents(self._cut(changed), self._embedder.embed)
-            batches = _batches(documents, self._options.commit_passages)
+            batches = _batches(documents, self._options.commit_passages, self._options.commit_s)
             for batch in map_ahead(self._target.write, batches, 1, WRITES_AHEAD):
                 for each in batch:
                     self._count(each.document.id, len(each.document.passages))
@@ -180,16 +182,16 @@ class _Run:
 
 
 def _batches(
-    documents: Iterable[EmbeddedDocument], passage_count: int
+    documents: Iterable[EmbeddedDocument], passage_count: int, wait_s: float
 ) -> Iterator[list[EmbeddedDocument]]:
-    """Documents with so many passages together, or one that has more."""
+    """Documents with so many passages together, or one that has more, or those of so long."""
     batch: list[EmbeddedDocument] = []
-    count = 0
+    count, begin_s = 0, time.monotonic()
     for document in documents:
         batch.append(document)
         count += len(document.document.passages)
-        if count >= passage_count:
+        if count >= passage_count or time.monotonic() - begin_s >= wait_s:
             yield batch
-            batch, count = [], 0
+            batch, count, begin_s = [], 0, time.monotonic()
     if batch:
         yield batch

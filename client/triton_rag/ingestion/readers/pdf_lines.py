@@ -1,0 +1,137 @@
+"""The lines of a PDF's page: their text, their place, and the size and weight of their type."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+
+HYPHEN = "\ufffe"
+"""What PDFium makes of a hyphen that divides a word over two lines, which it then joins."""
+_DIVIDED = re.compile(rf"(\w*)(?:{HYPHEN}|\u00ad)\s*(\w*)")
+_HYPHENATED = re.compile(r"\w+-\w+")
+_LEADERS = re.compile(r"(?:[ .]\.){4,}\s*")
+"""The dots of a table of contents, each of which would be a token."""
+_ELLIPSIS = re.compile(r"(?: ?\.){3}(?![ .]*\.)")
+_BULLET = re.compile(r"^[\x80-\x9f\uf0a7\uf0b7\uf0d8](?=\s)")
+"""Bullets of fonts that don't tell which characters they have."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_BOLD = re.compile(r"bold|black|heavy|cmbx", re.IGNORECASE)
+"""In the name of a font: many files don't tell its weight."""
+BOLD = 700
+_NAME_BYTES = 128
+_SAME_LINE = 0.6
+"""In sizes of the type: superscripts are less far from the line."""
+_WORD_GAP = 1.0
+"""In sizes of the type: what follows on the line is nearer."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line. Places are baselines in points, from the lower left corner of the page.
+
+    PDFium joins a divided word, so a line may end on the line below.
+    """
+
+    text: str
+    x: float
+    y: float
+    end_x: float
+    end_y: float
+    size: float
+    """That of its first letter, in points."""
+    weight: int
+    """The lesser one of its first and last letter: 400 is regular, 700 bold."""
+
+
+def page_lines(page: pypdfium2.PdfPage) -> list[Line]:
+    """The lines with words of a page, in the order in which they were written."""
+    lines: list[Line] = []
+    for line in _lines(page.get_textpage()):
+        if lines and _goes_on(lines[-1], line):
+            lines[-1] = _joined(lines[-1], line)
+        else:
+            lines.append(line)
+    return [replace(line, text=_readable(line.text)) for line in lines]
+
+
+def undivided(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
+    """The pages with whole words. A hyphen stays if the word has it elsewhere."""
+    texts = (line.text for page in pages for line in page)
+    hyphenated = {word.casefold() for text in texts for word in _HYPHENATED.findall(text)}
+
+    def whole(found: re.Match[str]) -> str:
+        joined = f"{found[1]}-{found[2]}"
+        return joined if joined.casefold() in hyphenated else found[1] + found[2]
+
+    return [[replace(line, text=_DIVIDED.sub(whole, line.text)) for line in page] for page in pages]
+
+
+def _lines(page: pypdfium2.PdfTextPage) -> Iterator[Line]:
+    start = 0
+    for line in page.get_text_range(errors="replace").split("\r\n"):
+        places = [at for at, character in enumerate(line) if not character.isspace()]
+        if places:
+            letters = [at for at in places if line[at].isalnum()] or places
+            first, last = (start + _units(line[:at]) for at in (letters[0], letters[-1]))
+            begin, end = _origin(page, start + _units(line[: places[0]])), _origin(page, last)
+            weight = min(_weight(page, first), _weight(page, last))
+            yield Line(line, *begin, *end, _size(page, first), weight)
+        start += _units(line) + 2
+
+
+def _goes_on(line: Line, after: Line) -> bool:
+    """PDFium begins a line after a superscript, too."""
+    is_level = abs(after.y - line.end_y) < _SAME_LINE * line.size
+    return is_level and 0 < after.x - line.end_x < 2 * _WORD_GAP * line.size
+
+
+def _joined(line: Line, after: Line) -> Line:
+    text = line.text.rstrip() + ("" if _is_tight(line, after) else " ") + after.text.lstrip()
+    weight = min(line.weight, after.weight)
+    return replace(line, text=text, end_x=after.end_x, end_y=after.end_y, weight=weight)
+
+
+def _is_tight(line: Line, after: Line) -> bool:
+    """Punctuation behind a superscript."""
+    return not after.text.lstrip()[:1].isalnum() and not line.text.endswith(" ")
+
+
+def _readable(text: str) -> str:
+    text = _ELLIPSIS.sub("…", _LEADERS.sub(" – ", text))
+    return _CONTROL.sub(" ", _BULLET.sub("•", text.lstrip())).rstrip()
+
+
+def _units(text: str) -> int:
+    """Characters as PDFium counts them."""
+    return len(text.encode("utf-16-le", errors="surrogatepass")) // 2
+
+
+def _origin(page: pypdfium2.PdfTextPage, text_index: int) -> tuple[float, float]:
+    x, y = ctypes.c_double(), ctypes.c_double()
+    pdfium.FPDFText_GetCharOrigin(page, _index(page, text_index), x, y)
+    return x.value, y.value
+
+
+def _size(page: pypdfium2.PdfTextPage, text_index: int) -> float:
+    """As shown: many programs write with type of size 1 and scale it."""
+    index, matrix = _index(page, text_index), pdfium.FS_MATRIX()
+    pdfium.FPDFText_GetMatrix(page, index, matrix)
+    scale = math.hypot(matrix.c, matrix.d) or 1.0
+    return round(float(pdfium.FPDFText_GetFontSize(page, index)) * scale, 1)
+
+
+def _weight(page: pypdfium2.PdfTextPage, text_index: int) -> int:
+    index, name, flags = _index(page, text_index), bytes(_NAME_BYTES), ctypes.c_int()
+    pdfium.FPDFText_GetFontInfo(page, index, name, _NAME_BYTES, flags)
+    weight = int(pdfium.FPDFText_GetFontWeight(page, index))
+    return max(weight, BOLD) if _BOLD.search(name.decode("ascii", errors="replace")) else weight
+
+
+def _index(page: pypdfium2.PdfTextPage, text_index: int) -> int:
+    return int(pdfium.FPDFText_GetCharIndexFromTextIndex(page, text_index))

@@ -1,0 +1,83 @@
+"""Lines of a PDF that only help to leaf through it: headers, footers, page numbers, contents."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from triton_rag.ingestion.readers.pdf_lines import Line
+
+Page = list[Line]
+
+_EDGE_LINES = 2
+"""Lines at the top and at the bottom of a page that may be headers, footers and page numbers."""
+_RUNNING_PAGES = 3
+"""They are, if so many pages have them."""
+_NUMBER = re.compile(r"\d{1,9}")
+
+_ENTRY = re.compile(r"(?P<words>.*[^\W\d_].*?)[\s–….]+(?P<page>\d{1,4})$")
+"""A line of a table of contents."""
+_ORDINAL = re.compile(r"^(?:[A-Z]|\d[\d.]*)\.?\s+")
+_FEWEST_ENTRIES = 3
+
+
+def without_running_lines(pages: Sequence[Page]) -> list[Page]:
+    """The pages without headers, footers and page numbers. Where words are in it, the first of its
+    kind stays: it is a title."""
+    edges = [dict(_edges(page, number)) for number, page in enumerate(pages)]
+    counts = Counter(kind for page in edges for kind in set().union(*page.values()))
+    seen, kept = set[str](), []
+    for page, lines in zip(pages, edges, strict=True):
+        running = {at: {k for k in lines[at] if counts[k] >= _RUNNING_PAGES} for at in lines}
+        is_kept = {at: not kinds or _is_title(kinds, seen) for at, kinds in running.items()}
+        seen.update(*running.values())
+        kept.append([line for at, line in enumerate(page) if is_kept.get(at, True)])
+    return kept
+
+
+def without_contents(pages: Sequence[Page]) -> list[Page]:
+    """The pages without tables of contents, which answer nothing and look like every question.
+
+    An entry ends in a page's number, and its words stand elsewhere as a line of their own.
+    """
+    lines = Counter(_bare(line.text) for page in pages for line in page)
+    kept = []
+    for page in pages:
+        found = [_entry(line.text, lines) for line in page]
+        numbers = [number for number in found if number is not None]
+        rising = sum(before <= after for before, after in pairwise(numbers))
+        is_contents = len(numbers) >= _FEWEST_ENTRIES and rising >= 0.9 * (len(numbers) - 1)
+        kept.append(
+            [x for x, n in zip(page, found, strict=True) if n is None] if is_contents else page
+        )
+    return kept
+
+
+def _entry(text: str, lines: Counter[str]) -> int | None:
+    """The page that a line of contents leads to; None for other lines."""
+    found = _ENTRY.match(text)
+    return int(found["page"]) if found and lines[_bare(found["words"])] else None
+
+
+def _bare(text: str) -> str:
+    """The words of a heading, without its number."""
+    return " ".join(_ORDINAL.sub("", text.strip(" –….")).split()).casefold()
+
+
+def _is_title(kinds: set[str], seen: set[str]) -> bool:
+    return not kinds & seen and any(map(str.isalpha, min(kinds)))
+
+
+def _edges(page: Page, number: int) -> Iterator[tuple[int, set[str]]]:
+    """The places of the lines at the top and at the bottom of a page, and the kinds of each: the
+    line itself, and for each number in it the line with how far that is from the page's own."""
+    places = range(len(page))
+    for at in {*places[:_EDGE_LINES], *places[-_EDGE_LINES:]}:
+        line = " ".join(page[at].text.split())
+        shifted = (
+            f"{line[: one.start()]}{int(one[0]) - number:+}{line[one.end() :]}"
+            for one in _NUMBER.finditer(line)
+        )
+        yield at, {line, *shifted}
