@@ -147,3 +147,62 @@ def zipped(entries: Mapping[str, bytes]) -> bytes:
 def _paragraph(style: str, text: str) -> str:
     about = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
     return f'<w:p>{about}<w:r><w:t xml:space="preserve">{text}</w:t></w:r></w:p>'
+
+
+def pptx(slides: Sequence[tuple[str, str, str]]) -> bytes:
+    """A PowerPoint file: each slide's title, text and notes. Its parts are in another order."""
+    a = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+    p = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
+    kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    relations = f'<Relationships xmlns="{kinds.replace("officeDocument", "package")}">'
+
+    def shape(kind: str, text: str) -> str:
+        paragraphs = "".join(f"<a:p><a:r><a:t>{x}</a:t></a:r></a:p>" for x in text.split("\n"))
+        place = f'<p:nvSpPr><p:nvPr><p:ph type="{kind}"/></p:nvPr></p:nvSpPr>'
+        return f"<p:sp>{place}<p:txBody>{paragraphs}</p:txBody></p:sp>"
+
+    parts, order, targets = {}, "", ""
+    for number, (title, text, notes) in enumerate(slides):
+        part = 9 - number
+        body = shape("body", text) + shape("title", title) + shape("sldNum", str(number))
+        parts[f"ppt/slides/slide{part}.xml"] = f"<p:sld {a} {p}>{body}</p:sld>"
+        parts[f"ppt/notesSlides/n{part}.xml"] = f"<p:notes {a} {p}>{shape('body', notes)}</p:notes>"
+        parts[f"ppt/slides/_rels/slide{part}.xml.rels"] = (
+            f'{relations}<Relationship Id="r1" Type="{kinds}/notesSlide" '
+            f'Target="../notesSlides/n{part}.xml"/></Relationships>'
+        )
+        order += f'<p:sldId r:id="s{part}"/>'
+        targets += f'<Relationship Id="s{part}" Target="slides/slide{part}.xml"/>'
+    parts["ppt/presentation.xml"] = (
+        f'<p:presentation {p} xmlns:r="{kinds}">{order}</p:presentation>'
+    )
+    parts["ppt/_rels/presentation.xml.rels"] = f"{relations}{targets}</Relationships>"
+    return zipped({name: part.encode() for name, part in parts.items()})
+
+
+def odt(body: str) -> bytes:
+    """An OpenDocument text: the XML of its body, where the prefixes are `text` and `table`."""
+    names = "".join(
+        f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
+        for name in ("office", "text", "table")
+    )
+    content = f"<office:document-content{names}><office:body><office:text>{body}</office:text>"
+    content += "</office:body></office:document-content>"
+    return zipped({"content.xml": content.encode()})
+
+
+def epub(chapters: Mapping[str, str], title: str) -> bytes:
+    """An e-book: the HTML of each chapter by its name; `nav.xhtml` is a table of contents."""
+    items = "".join(
+        f'<item id="{name}" href="{name}" media-type="application/xhtml+xml" '
+        f'properties="{name.partition(".")[0]}"/><itemref idref="{name}"/>'
+        for name in chapters
+    )
+    package = f'<package xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>{title}</dc:title>'
+    return zipped(
+        {
+            "META-INF/container.xml": b'<container><rootfile full-path="in/book.opf"/></container>',
+            "in/book.opf": f"{package}{items}</package>".encode(),
+            **{f"in/{name}": page.encode() for name, page in chapters.items()},
+        }
+    )

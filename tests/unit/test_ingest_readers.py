@@ -2,8 +2,7 @@
 
 import pytest
 from triton_rag.ingestion.file_text import FileText, Unreadable
-from triton_rag.ingestion.readers import docx as docx_reader
-from triton_rag.ingestion.readers import read
+from triton_rag.ingestion.readers import archive, read
 from triton_rag.ingestion.readers.pdf_lines import Line, undivided
 
 from tests.fakes.files import docx, pdf, zipped
@@ -34,7 +33,7 @@ def test_a_text_is_what_the_file_says() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"caf\xe9", "not UTF-8 (byte 3)"),
+        (b"caf\xe9", "not UTF-8 (byte 3): convert it, such as by iconv -f WINDOWS-1252"),
         (b"a\0b", "not a text: it has zero bytes"),
         (b" \n", "empty"),
         ("\ufeff \n".encode(), "no text in it"),
@@ -160,7 +159,7 @@ def test_word_documents_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> 
     assert refused("a.docx", zipped({"a": b"b"})) == "not a Word document, or a damaged one"
     assert "encrypted, or an old .doc" in refused("a.docx", b"\xd0\xcf\x11\xe0" + bytes(512))
     assert refused("a.docx", docx([])) == "no text in it"
-    monkeypatch.setattr(docx_reader, "MAX_UNPACKED_BYTES", 2**20)
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 2**20)
     bomb = zipped({"word/document.xml": bytes(3 * 2**20)})
     assert len(bomb) < 2**14
     assert refused("a.docx", bomb) == "unpacks to 3 MiB; the most is 1"

@@ -65,19 +65,28 @@ class Blocks:
     _sections: list[Section] = field(default_factory=lambda: [Section(0)])
     _outline: Outline = field(default_factory=Outline)
     _length: int = 0
+    _page: int | None = None
 
     def heading(self, level: int, text: str) -> None:
         """A heading of a level from 1; blank ones are left out."""
         if text.strip():
-            section = Section(self._length, self._outline.enter(level, text))
-            self._sections = [s for s in self._sections if s.start < section.start] + [section]
+            self._begin(self._outline.enter(level, text))
             self.paragraph(" ".join(text.split()))
+
+    def page(self, number: int) -> None:
+        """A page begins; they count from 1."""
+        self._page = number
+        self._begin(self._sections[-1].headings)
 
     def paragraph(self, text: str) -> None:
         """A paragraph, a list, a table: what no empty line divides; blank ones are left out."""
         if block := text.strip():
             self._parts.append(block + "\n\n")
             self._length += len(block) + 2
+
+    def _begin(self, headings: Headings) -> None:
+        section = Section(self._length, headings, self._page)
+        self._sections = [s for s in self._sections if s.start < section.start] + [section]
 
     def file_text(self, title: str = "") -> FileText:
         text = "".join(self._parts).rstrip()

@@ -21,11 +21,20 @@ MODULES = {
     ".htm": "html",
     ".xhtml": "html",
     ".docx": "docx",
+    ".odt": "opendocument",
+    ".pptx": "slides",
+    ".epub": "ebook",
+    ".eml": "mail",
+    ".ipynb": "notebook",
     ".md": "markdown",
     ".markdown": "markdown",
     ".rst": "restructured",
     ".txt": "plain",
     ".text": "plain",
+    ".log": "plain",
+    ".adoc": "plain",
+    ".org": "plain",
+    ".tex": "plain",
 }
 """The module of `readers` that reads a file of this suffix with its function `read`."""
 

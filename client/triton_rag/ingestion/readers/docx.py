@@ -9,10 +9,10 @@ import lxml.html
 import mammoth
 
 from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
+from triton_rag.ingestion.readers.archive import Archive
 from triton_rag.ingestion.readers.tree import Element, add_blocks
 
-MAX_UNPACKED_BYTES = 256 * 2**20
-"""What may be inside; a small file that holds more is made to fill the memory."""
+_KIND = "a Word document"
 _OLE = b"\xd0\xcf\x11\xe0"
 """How old Word files and encrypted new ones begin."""
 _NOTE_MARKS = ".//a[starts-with(@id, 'footnote-ref-') or starts-with(@id, 'endnote-ref-')]"
@@ -23,7 +23,7 @@ _STYLES = "p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => p:fres
 def read(data: bytes) -> FileText:
     if data.startswith(_OLE):
         raise Unreadable("encrypted, or an old .doc file: save it as .docx without a password")
-    _check(data)
+    Archive(data, _KIND)
     try:
         html = mammoth.convert_to_html(
             io.BytesIO(data),
@@ -31,7 +31,7 @@ def read(data: bytes) -> FileText:
             convert_image=mammoth.images.img_element(lambda image: {}),
         ).value
     except (KeyError, ValueError, zipfile.BadZipFile, OSError, SyntaxError) as error:
-        raise Unreadable("not a Word document, or a damaged one") from error
+        raise Unreadable(f"not {_KIND}, or a damaged one") from error
     blocks = Blocks()
     if html.strip():
         body = lxml.html.fragment_fromstring(html, create_parent="div")
@@ -50,19 +50,3 @@ def _put_notes(body: Element) -> None:
             block = next(e for e in mark.iterancestors() if e.getparent() is body)
             block.addnext(placed)
             note.drop_tree()
-
-
-def _check(data: bytes) -> None:
-    """Raises `Unreadable` for what is no zip file, or unpacks to too much.
-
-    A zip file can't lie about its sizes: Python stops at the size that is declared.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise Unreadable("not a Word document, or a damaged one") from error
-    if unpacked > MAX_UNPACKED_BYTES:
-        raise Unreadable(
-            f"unpacks to {unpacked / 2**20:,.0f} MiB; the most is {MAX_UNPACKED_BYTES // 2**20}"
-        )

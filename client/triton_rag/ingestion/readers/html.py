@@ -24,6 +24,13 @@ _BEGINNING_BYTES = 4096
 
 def read(data: bytes) -> FileText:
     """A page in the encoding that it declares, UTF-8 where it declares none."""
+    blocks = Blocks()
+    title = add_page(data, blocks)
+    return blocks.file_text(title)
+
+
+def add_page(data: bytes, blocks: Blocks) -> str:
+    """Adds what a page contains; its title, empty where it has none. Raises `Unreadable`."""
     try:
         parser = lxml.html.HTMLParser(encoding="utf-8")
         page = lxml.html.document_fromstring(_decoded(data).encode(), parser=parser)
@@ -33,9 +40,8 @@ def read(data: bytes) -> FileText:
     for element in list(page.iter(*_NOT_CONTENT)):
         if element.getparent() is not None:
             element.drop_tree()
-    blocks = Blocks()
     add_blocks(_content(page), blocks)
-    return blocks.file_text(title)
+    return str(title)
 
 
 def _decoded(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Markdown: the file's own text, in sections at its headings."""
+"""Markdown, with the marks of notes: the file's own text, in sections at its headings."""
 
 import re
 from collections.abc import Iterator
@@ -13,14 +13,47 @@ _NO_PARAGRAPH = re.compile(r"\s*([-*+>|#]|\d+[.)]|$)| {4}")
 """What an underline makes no heading of."""
 
 
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<lines>.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_TITLE = re.compile(r"^title:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.MULTILINE)
+_CODE = re.compile(
+    r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)|`[^`\n]+`", re.MULTILINE | re.DOTALL
+)
+_COMMENT = re.compile(r"<!--.*?-->|^%%.*?%%|(?<=\s)%%.*?%%", re.DOTALL | re.MULTILINE)
+_WIKI_LINK = re.compile(r"!?\[\[(?:[^\[\]|\n]*\|)?([^\[\]|\n]+)\]\]")
+_PICTURE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
+_CALLOUT = re.compile(r"^(>\s*)\[!\w+\][-+]?[ \t]*", re.MULTILINE)
+
+
 def read(data: bytes) -> FileText:
-    text = decoded(data)
+    front, text = _divided(decoded(data).replace("\r\n", "\n"))
+    titled = _TITLE.search(front)
+    text = f"{front}\n{_worded(text)}" if front else _worded(text)
     outline, sections = Outline(), [Section(0)]
     for start, level, heading in headings(text):
         section = Section(start, outline.enter(level, heading))
         sections = [section] if not text[:start].strip() else [*sections, section]
     sections[0] = Section(0, sections[0].headings)
-    return FileText(text, tuple(sections), first_heading(sections))
+    return FileText(text, tuple(sections), titled[1] if titled else first_heading(sections))
+
+
+def _divided(text: str) -> tuple[str, str]:
+    """The lines of the front matter, and what follows."""
+    found = _FRONT_MATTER.match(text)
+    return (found["lines"], text[found.end() :]) if found else ("", text)
+
+
+def _worded(text: str) -> str:
+    """The text with the words of pictures, and of links and callouts of notes; no comments."""
+    parts, start = list[str](), 0
+    for code in _CODE.finditer(text):
+        parts += [_words(text[start : code.start()]), code[0]]
+        start = code.end()
+    return "".join([*parts, _words(text[start:])])
+
+
+def _words(text: str) -> str:
+    text = _PICTURE.sub(r"\1", _COMMENT.sub("", text))
+    return _CALLOUT.sub(r"\1", _WIKI_LINK.sub(r"\1", text))
 
 
 def headings(text: str) -> Iterator[tuple[int, int, str]]:

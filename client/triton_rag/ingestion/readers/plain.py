@@ -1,14 +1,22 @@
 """Text files."""
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+
 from triton_rag.ingestion.file_text import FileText, Unreadable
 
 
 def decoded(data: bytes) -> str:
-    """The text of UTF-8; raises `Unreadable` for another encoding and for binary files."""
+    """The text of UTF-8, or of UTF-16 that says so in its first bytes.
+
+    Raises `Unreadable` for another encoding and for binary files.
+    """
+    is_utf_16 = data.startswith((BOM_UTF16_BE, BOM_UTF16_LE))
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if is_utf_16 else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Unreadable(f"not UTF-8 (byte {error.start:,})") from error
+        raise Unreadable(
+            f"not UTF-8 (byte {error.start:,}): convert it, such as by iconv -f WINDOWS-1252"
+        ) from error
     if "\0" in text:
         raise Unreadable("not a text: it has zero bytes")
     return text

@@ -1,0 +1,52 @@
+"""Files that are zip archives of XML: Word, PowerPoint, OpenDocument, e-books."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import lxml.etree
+
+from triton_rag.ingestion.file_text import Unreadable
+
+MAX_UNPACKED_BYTES = 256 * 2**20
+"""What may be inside; a small file that holds more is made to fill the memory."""
+_PARSER = lxml.etree.XMLParser(resolve_entities=False, no_network=True, recover=True)
+
+
+class Archive:
+    """The parts of a file by name. Raises `Unreadable` for what is no zip archive, or unpacks to
+    too much.
+
+    A zip file can't lie about its sizes: Python stops at the size that is declared.
+    """
+
+    def __init__(self, data: bytes, kind: str) -> None:
+        self._damaged = Unreadable(f"not {kind}, or a damaged one")
+        try:
+            self._zip = zipfile.ZipFile(io.BytesIO(data))
+            unpacked = sum(entry.file_size for entry in self._zip.infolist())
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise self._damaged from error
+        if unpacked > MAX_UNPACKED_BYTES:
+            raise Unreadable(
+                f"unpacks to {unpacked / 2**20:,.0f} MiB; the most is {MAX_UNPACKED_BYTES // 2**20}"
+            )
+
+    def names(self) -> list[str]:
+        return self._zip.namelist()
+
+    def read(self, name: str) -> bytes:
+        """A part; raises `Unreadable` where it is missing or damaged."""
+        try:
+            return self._zip.read(name)
+        except (KeyError, zipfile.BadZipFile, OSError, RuntimeError, EOFError) as error:
+            raise self._damaged from error
+
+    def xml(self, name: str) -> Any:
+        """The root element of a part."""
+        root = lxml.etree.fromstring(self.read(name), _PARSER)
+        if root is None:
+            raise self._damaged
+        return root

@@ -1,0 +1,122 @@
+"""Readers of notes, slides, e-books, notebooks and mail: what they find, and what they refuse."""
+
+import json
+from email.message import EmailMessage
+
+import pytest
+from triton_rag.ingestion.file_text import FileText, Unreadable
+from triton_rag.ingestion.readers import read
+
+from tests.fakes.files import epub, odt, pptx, zipped
+
+
+def places(found: FileText) -> list[tuple[int | None, tuple[str, ...]]]:
+    return [(section.page, section.headings) for section in found.sections]
+
+
+NOTE = """---
+title: "Heat pump"
+tags: [house]
+---
+# The pump
+
+> [!warning]- Never in winter
+> It is [[People/Kessler|Kessler]]'s, see ![[plan.png]].
+
+![](data:image/png;base64,AAAA) Text. <!-- hidden -->
+%% old %%
+
+```sh
+[[ -f a ]] && echo '![x](y)' # %% <!--
+```
+"""
+
+
+def test_notes_have_their_front_matter_and_no_marks_of_links() -> None:
+    found = read("note.md", NOTE.encode())
+    assert found.title == "Heat pump"
+    assert places(found) == [(None, ()), (None, ("The pump",))]
+    assert [line.rstrip() for line in found.text.split("\n") if line.strip()] == [
+        *('title: "Heat pump"', "tags: [house]", "# The pump", "> Never in winter"),
+        *("> It is Kessler's, see plan.png.", " Text.", "```sh"),
+        *("[[ -f a ]] && echo '![x](y)' # %% <!--", "```"),
+    ]
+    rule = "---\nno front matter\n"
+    assert read("rule.md", rule.encode()).text == rule
+
+
+def test_slides_are_pages_in_the_order_of_the_talk() -> None:
+    slides = [("Boats", "Red\nBlue", "Say hello"), ("Prices", "9 euros", "")]
+    found = read("talk.pptx", pptx(slides))
+    assert found.text.split("\n\n") == ["Boats", "Red\nBlue", "Say hello", "Prices", "9 euros"]
+    assert places(found) == [(1, ("Boats",)), (2, ("Prices",))]
+    assert found.title == "Boats"
+
+
+def test_an_opendocument_text_has_headings_lists_tables_and_notes() -> None:
+    body = (
+        '<text:h text:outline-level="1">Boats</text:h>'
+        "<text:p>A<text:s/>boat<text:note><text:p>red</text:p></text:note> sails</text:p>"
+        "<text:list><text:list-item><text:p>one</text:p></text:list-item></text:list>"
+        "<text:tracked-changes><text:p>gone</text:p></text:tracked-changes>"
+        "<table:table><table:table-row><table:table-cell><text:p>Price</text:p></table:table-cell>"
+        "<table:table-cell><text:p>9</text:p></table:table-cell></table:table-row></table:table>"
+    )
+    found = read("boats.odt", odt(body))
+    assert found.text.split("\n\n") == ["Boats", "A boat red sails", "- one", "Price | 9"]
+    assert places(found) == [(None, ("Boats",))]
+
+
+def test_an_e_book_is_its_chapters() -> None:
+    pages = {
+        "nav.xhtml": "<p>Contents</p>",
+        "two.xhtml": "<h1>Two</h1><p>second</p>",
+        "one.xhtml": "<p>first</p>",
+    }
+    found = read("book.epub", epub(pages, "The book"))
+    assert (found.title, found.text) == ("The book", "Two\n\nsecond\n\nfirst")
+
+
+def test_a_notebook_is_its_cells_without_outputs() -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Load\n", "the data"]},
+        {"cell_type": "code", "source": "# no heading\nx = 1", "outputs": [{"text": "secret"}]},
+    ]
+    found = read("a.ipynb", json.dumps({"cells": cells}).encode())
+    assert found.text == "# Load\nthe data\n\n```\n# no heading\nx = 1\n```"
+    assert places(found) == [(None, ("Load",))]
+
+
+def test_a_mail_says_who_wrote_it_and_which_attachments_are_missing() -> None:
+    mail = EmailMessage()
+    mail["From"], mail["Subject"] = "Ana <ana@example.org>", "Die Fähre"
+    mail.set_content("She sails at noon.")
+    mail.add_alternative("<p>She sails at <b>noon</b>.</p>", subtype="html")
+    mail.add_attachment(b"x", maintype="application", subtype="pdf", filename="plan.pdf")
+    found = read("a.eml", mail.as_bytes())
+    assert found.title == "Die Fähre"
+    head = "From: Ana <ana@example.org>\nSubject: Die Fähre"
+    assert found.text == f"{head}\n\nShe sails at noon."
+    assert found.remarks == ("attachments are not read: plan.pdf",)
+
+
+def test_utf_16_says_so_in_its_first_bytes() -> None:
+    assert read("a.txt", "Fähre".encode("utf-16")).text == "Fähre"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("a.pptx", b"x", "not a PowerPoint file, or a damaged one"),
+        ("a.pptx", zipped({"a": b"b"}), "not a PowerPoint file, or a damaged one"),
+        ("a.odt", zipped({"content.xml": b"no XML"}), "not an OpenDocument text, or a damaged one"),
+        ("a.epub", zipped({"META-INF/container.xml": b"<a/>"}), "not an e-book, or a damaged one"),
+        ("a.ipynb", b'{"worksheets": []}', "not a notebook of version 4, or a damaged one"),
+        ("a.ipynb", b"{", "not a notebook of version 4, or a damaged one"),
+        ("a.eml", b"hello", "not a mail: it has no sender, no date and no subject"),
+    ],
+)
+def test_files_that_are_not_what_their_name_says(name: str, data: bytes, reason: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        read(name, data)
+    assert str(caught.value) == reason
