@@ -13,7 +13,7 @@ Json = dict[str, Any]
 MOST_CHOICES = 128
 """Each of them is a request of its own to the model."""
 
-_NOT_OFFERED = ("chat_template_kwargs", "ignore_eos", "logit_bias", "min_p", "stop_token_ids")
+_NOT_OFFERED = ("chat_template_kwargs", "logit_bias", "min_p", "stop_token_ids")
 
 
 class StreamOptions(Body):
@@ -29,6 +29,7 @@ class SamplingRequest(StrictBody):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     min_tokens: int | None = None
+    ignore_eos: bool | None = None
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
@@ -40,7 +41,6 @@ class SamplingRequest(StrictBody):
     n: int | None = 1
     # refused where they ask for something
     chat_template_kwargs: dict[str, Any] | None = None
-    ignore_eos: bool | None = None
     logit_bias: dict[str, float] | None = None
     logprobs: bool | int | None = None
     min_p: float | None = None
@@ -58,9 +58,10 @@ class SamplingRequest(StrictBody):
 def sampling(request: SamplingRequest, choice: int = 0) -> Sampling:
     """That of one of `n` choices: a seed counts up, so that they differ."""
     stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    max_tokens = _max_tokens(request)
     return Sampling(
-        max_tokens=_max_tokens(request),
-        min_tokens=request.min_tokens,
+        max_tokens=max_tokens,
+        min_tokens=max_tokens if request.ignore_eos else request.min_tokens,
         temperature=request.temperature,
         top_k=0 if request.top_k == -1 else request.top_k,  # vLLM's -1: all tokens
         top_p=request.top_p,
@@ -76,6 +77,8 @@ def refuse_sampling(request: SamplingRequest) -> None:
     """Raises `BadRequest` for settings that no engine here has."""
     refuse_given(request, _NOT_OFFERED, "this model can't")
     refuse_but(request, "skip_special_tokens", True)
+    if request.ignore_eos and _max_tokens(request) is None:
+        raise BadRequest("ignore_eos: max_tokens is needed beside it", field="ignore_eos")
 
 
 def check_choices(request: SamplingRequest, prompts: int = 1) -> int:

@@ -120,6 +120,13 @@ def test_top_k_of_minus_one_is_all_tokens(model: Model) -> None:
     assert model.generated("/v1/chat/completions", CHAT | {"top_k": -1}).sampling.top_k == 0
 
 
+def test_an_answer_that_ignores_its_end_has_all_its_tokens(model: Model) -> None:
+    """As load generators of vLLM's world (GuideLLM) ask for answers of one length."""
+    body = CHAT | {"ignore_eos": True, "max_completion_tokens": 8}
+    found = model.generated("/v1/chat/completions", body).sampling
+    assert (found.min_tokens, found.max_tokens) == (8, 8)
+
+
 def test_an_assistant_that_said_nothing_stays_in_the_chat(model: Model) -> None:
     turns = [USER, {"role": "assistant", "content": None}, USER]
     found = model.generated("/v1/chat/completions", CHAT | {"messages": turns})

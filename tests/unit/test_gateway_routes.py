@@ -93,6 +93,7 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/v1/chat/completions", CHAT | {"messages": NO_CONTENT}, "messages.0.content"),
     ("/v1/chat/completions", CHAT | {"tools": [{}], "tool_choice": "auto"}, "tools"),
     ("/v1/chat/completions", CHAT | {"min_p": 0.1}, "min_p"),
+    ("/v1/completions", {"model": "llm", "prompt": "a", "ignore_eos": True}, "ignore_eos"),
     ("/v1/chat/completions", CHAT | {"skip_special_tokens": False}, "skip_special_tokens"),
     ("/v1/chat/completions", CHAT | {"unknown": 1}, "unknown"),
     ("/v1/messages", MESSAGES | {"context_management": COMPACTION}, "context_management"),
