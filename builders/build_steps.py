@@ -61,7 +61,8 @@ def keeping_time(what: str, progress: Progress) -> Iterator[None]:
     def watch() -> None:
         start = time.monotonic()
         while not over.wait(LINE_EVERY_S):
-            progress(f"{what} … {_minutes(time.monotonic() - start)}")
+            minutes, seconds = divmod(int(time.monotonic() - start), 60)
+            progress(f"{what} … {minutes}:{seconds:02}")
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -70,7 +71,3 @@ def keeping_time(what: str, progress: Progress) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
-
-
-def _minutes(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"

@@ -129,7 +129,6 @@ class ModelSpec(_File):
     relevance_percent: Annotated[int, Field(ge=0)] | None = None
     sampling: SamplingSpec = SamplingSpec()
     prompt: PromptSpec = PromptSpec()
-
     answer: AnswerSpec = AnswerSpec()
     architecture: Architecture | None = None
     gpu: GpuOptions = GpuOptions()

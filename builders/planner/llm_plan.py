@@ -14,7 +14,6 @@ from builders.spec import ModelSpec, Sku
 MAX_BATCH_SIZE = 2048
 """TensorRT-LLM's default bound."""
 
-
 RAG = Workload(input_tokens=1000, output_tokens=250)
 """Three passages, the question and the template; an answer of a few sentences."""
 

@@ -41,7 +41,6 @@ from builders.tensorrt_llm.support import refuse as refuse_engine
 _NUM_TOKENS_CHOICES = (8192, 4096, 2048, 1024)
 """Tokens of one iteration, TensorRT-LLM's default first; fewer make the longest gap shorter."""
 
-
 MIN_BATCH_SIZE = 8
 """A candidate for fewer requests at once is passed over unless asked for."""
 

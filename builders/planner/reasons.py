@@ -52,15 +52,11 @@ def _checkpoint_reason(plan: LlmPlan) -> Iterator[str]:
     precision, checkpoints = plan.engine.precision, plan.request.spec.gpu.checkpoints
     if plan.engine.flavour == "engine" or precision == "bf16":
         return
-    source = checkpoints.get(precision)
-    yield (
-        f"checkpoint: {source}"
-        if source
-        else (
-            f"checkpoint: none in {PRECISION_NAMES[precision]} is named in the spec's "
-            "[gpu.checkpoints], and the LLM API quantizes nothing itself: name one before building"
-        )
+    missing = (
+        f"none in {PRECISION_NAMES[precision]} is named in the spec's [gpu.checkpoints], and the "
+        "LLM API quantizes nothing itself: name one before building"
     )
+    yield f"checkpoint: {checkpoints.get(precision, missing)}"
 
 
 def _split_reason(plan: LlmPlan) -> str:

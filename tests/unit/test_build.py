@@ -258,7 +258,6 @@ def test_time_is_told_while_a_step_runs(monkeypatch):
         while not lines:
             time.sleep(0.005)
     assert lines[0] == "export … 0:00"
-    assert build_steps._minutes(125.9) == "2:05"
 
 
 # --- disk and memory ---------------------------------------------------------------------------
