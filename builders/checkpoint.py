@@ -87,19 +87,19 @@ def _locate(spec: ModelSpec, scratch: Path) -> Path:
         case "reference" if rest == "reranker":
             return _assemble_reranker(spec, scratch)
         case _:
-            raise BuildError(f"model '{spec.name}': source '{spec.source}'; possible: {SCHEMES}")
+            raise spec.error(f"source '{spec.source}'; possible: {SCHEMES}")
 
 
 def _local(spec: ModelSpec, path: Path) -> Path:
     if path.suffix == ".gguf" or path.is_file():
         return _from_gguf(spec, path)
     if (files := sorted(path.glob("*.gguf"))) and not (path / "config.json").is_file():
-        raise BuildError(
-            f"model '{spec.name}': {path} is a folder of GGUF files; name one as the source: "
+        raise spec.error(
+            f"{path} is a folder of GGUF files; name one as the source: "
             f"{', '.join(file.name for file in files)}"
         )
     if not path.is_dir():
-        raise BuildError(f"model '{spec.name}': no folder {path}; possible sources: {SCHEMES}")
+        raise spec.error(f"no folder {path}; possible sources: {SCHEMES}")
     return path
 
 
@@ -107,9 +107,9 @@ def _from_gguf(spec: ModelSpec, file: Path) -> Path:
     from builders.gguf.convert import converted
 
     if spec.role != "llm":
-        raise BuildError(f"model '{spec.name}': {file.name} is a GGUF; possible for an LLM only")
+        raise spec.error(f"{file.name} is a GGUF; possible for an LLM only")
     if not file.is_file():
-        raise BuildError(f"model '{spec.name}': no file {file}; possible sources: {SCHEMES}")
+        raise spec.error(f"no file {file}; possible sources: {SCHEMES}")
     return converted(spec, file)
 
 
@@ -133,9 +133,9 @@ def _in_wheel(spec: ModelSpec, rest: str) -> Path:
     except (ImportError, ValueError):  # no name of a package
         found = None
     if found is None or found.origin is None:
-        raise BuildError(
-            f"model '{spec.name}': Python package '{package}' is not installed in this "
-            "environment; 'make setup' installs those of requirements/build.lock"
+        raise spec.error(
+            f"Python package '{package}' is not installed in this environment; 'make setup' "
+            "installs those of requirements/build.lock"
         )
     return Path(found.origin).parent / path
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from builders.errors import BuildError
 from builders.spec import ModelSpec, Role
 from ensembles.manifest import TOKENIZER_FILE
 
@@ -31,8 +30,8 @@ _PICKLES = "pytorch_model*.bin"
 def check_files(spec: ModelSpec, path: Path) -> None:
     """Raises `BuildError` for a folder that is no whole checkpoint."""
     if snapshots := sorted(path.glob("snapshots/*/")):
-        raise BuildError(
-            f"model '{spec.name}': {path} is the hub's cache of a model; possible sources: "
+        raise spec.error(
+            f"{path} is the hub's cache of a model; possible sources: "
             f"{', '.join(map(str, snapshots))}"
         )
     _check_lfs(spec, path)
@@ -41,7 +40,7 @@ def check_files(spec: ModelSpec, path: Path) -> None:
     _check_format(spec, path)
     shards = _shards(spec, path) or {WEIGHTS}
     if missing := sorted(name for name in shards if not (path / name).is_file()):
-        raise BuildError(f"model '{spec.name}': {path} lacks {', '.join(missing)} of its weights")
+        raise spec.error(f"{path} lacks {', '.join(missing)} of its weights")
     for file in sorted(path.glob("*.safetensors")):
         _check_weights(spec, file)
 
@@ -55,32 +54,31 @@ def _check_lfs(spec: ModelSpec, path: Path) -> None:
     small = [file for file in files_in(path) if file.stat().st_size < 1024]
     begin = b"version https://git-lfs.github.com/spec/"
     if found := [file.name for file in small if file.read_bytes().startswith(begin)]:
-        raise BuildError(
-            f"model '{spec.name}': {', '.join(found)} in {path}: a Git LFS pointer each, not the "
-            "file itself; 'git lfs pull' there fetches them"
+        raise spec.error(
+            f"{', '.join(found)} in {path}: a Git LFS pointer each, not the file itself; 'git lfs "
+            "pull' there fetches them"
         )
 
 
 def _check_whole_model(spec: ModelSpec, path: Path) -> None:
     """Folders that only the tool that wrote them takes for a model."""
     if (path / "adapter_config.json").is_file():
-        raise BuildError(
-            f"model '{spec.name}': {path} is an adapter (adapter_config.json), not a model: merge "
-            "it into its base model with peft's merge_and_unload(), and name the folder that this "
-            "and the tokenizer are saved to"
+        raise spec.error(
+            f"{path} is an adapter (adapter_config.json), not a model: merge it into its base "
+            "model with peft's merge_and_unload(), and name the folder that this and the "
+            "tokenizer are saved to"
         )
     if (path / "config.json").is_file():
         return
     if inner := sorted(path.glob("0_*/config.json")):
-        raise BuildError(
-            f"model '{spec.name}': {path} keeps its transformer in {inner[0].parent.name}, as "
-            "sentence-transformers once did: save it again with "
+        raise spec.error(
+            f"{path} keeps its transformer in {inner[0].parent.name}, as sentence-transformers "
+            "once did: save it again with "
             f"{_python('from sentence_transformers import SentenceTransformer as M', 'M', path)}"
         )
     found = ", ".join(sorted(file.name for file in path.iterdir())[:8]) or "nothing"
-    raise BuildError(
-        f"model '{spec.name}': {path} has no config.json, so it is no Hugging Face checkpoint; it "
-        f"holds {found}"
+    raise spec.error(
+        f"{path} has no config.json, so it is no Hugging Face checkpoint; it holds {found}"
     )
 
 
@@ -89,15 +87,14 @@ def _check_tokenizer(spec: ModelSpec, path: Path) -> None:
         return
     found = [file.name for pattern in _TOKENIZERS for file in sorted(path.glob(pattern))]
     if not found:
-        raise BuildError(
-            f"model '{spec.name}': {path} has no {TOKENIZER_FILE}, nor a file to make it of "
-            f"({', '.join(_TOKENIZERS)}): copy the tokenizer's files from the model that it was "
-            "trained from"
+        raise spec.error(
+            f"{path} has no {TOKENIZER_FILE}, nor a file to make it of ({', '.join(_TOKENIZERS)}): "
+            "copy the tokenizer's files from the model that it was trained from"
         )
     needs = "'.venv/bin/pip install sentencepiece', then " if any(path.glob(_SENTENCEPIECE)) else ""
-    raise BuildError(
-        f"model '{spec.name}': {path} has {', '.join(found)} and no {TOKENIZER_FILE}; make it "
-        f"with {needs}{_python('from transformers import AutoTokenizer as M', _LOAD, path)}"
+    raise spec.error(
+        f"{path} has {', '.join(found)} and no {TOKENIZER_FILE}; make it with "
+        f"{needs}{_python('from transformers import AutoTokenizer as M', _LOAD, path)}"
     )
 
 
@@ -105,21 +102,20 @@ def _check_format(spec: ModelSpec, path: Path) -> None:
     if any((path / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX)):
         return
     if others := sorted(file.name for file in path.glob("*.safetensors")):
-        raise BuildError(
-            f"model '{spec.name}': {path} has {', '.join(others)}, and neither {WEIGHTS} nor "
-            f"{WEIGHTS_INDEX}, which transformers reads"
+        raise spec.error(
+            f"{path} has {', '.join(others)}, and neither {WEIGHTS} nor {WEIGHTS_INDEX}, which "
+            "transformers reads"
         )
     if pickles := sorted(file.name for file in path.glob(_PICKLES)):
         kind = _CLASSES[spec.role]
-        raise BuildError(
-            f"model '{spec.name}': {path} has its weights in {pickles[0]}; save them as "
-            f"safetensors with {_python(f'from transformers import {kind} as M', _LOAD, path)}"
+        raise spec.error(
+            f"{path} has its weights in {pickles[0]}; save them as safetensors with "
+            f"{_python(f'from transformers import {kind} as M', _LOAD, path)}"
         )
     found = [file.name for pattern in _OTHER_WEIGHTS for file in sorted(path.rglob(pattern))]
-    raise BuildError(
-        f"model '{spec.name}': {path} has no {WEIGHTS}{' but ' if found else ''}"
-        f"{', '.join(found)}; weights are read from safetensors, and from {_PICKLES} once they "
-        "are saved again"
+    raise spec.error(
+        f"{path} has no {WEIGHTS}{' but ' if found else ''}{', '.join(found)}; weights are read "
+        f"from safetensors, and from {_PICKLES} once they are saved again"
     )
 
 
@@ -137,8 +133,8 @@ def _shards(spec: ModelSpec, path: Path) -> set[str]:
     try:
         return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BuildError(
-            f"model '{spec.name}': {index.name} is damaged or cut short ({error}); copy it again"
+        raise spec.error(
+            f"{index.name} is damaged or cut short ({error}); copy it again"
         ) from error
 
 
@@ -150,6 +146,4 @@ def _check_weights(spec: ModelSpec, file: Path) -> None:
         with safe_open(file, framework="np") as tensors:
             tensors.keys()
     except (SafetensorError, OSError) as error:
-        raise BuildError(
-            f"model '{spec.name}': {file.name} is damaged or cut short ({error}); copy it again"
-        ) from error
+        raise spec.error(f"{file.name} is damaged or cut short ({error}); copy it again") from error

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from builders.errors import BuildError
 from builders.spec import ModelSpec
 
 _CLASSIFIER = "ForSequenceClassification"
@@ -43,9 +42,9 @@ def quantization(config: Config) -> str:
 
 def _check_quantized(spec: ModelSpec, config: Config) -> None:
     if method := quantization(config):
-        raise BuildError(
-            f"model '{spec.name}': the checkpoint's weights are quantized ({method}); possible: "
-            "the original checkpoint, in FP32, FP16 or BF16"
+        raise spec.error(
+            f"the checkpoint's weights are quantized ({method}); possible: the original "
+            "checkpoint, in FP32, FP16 or BF16"
         )
 
 
@@ -56,9 +55,9 @@ def _check_known(spec: ModelSpec, config: Config) -> None:
     kind = config.get("model_type", "")
     if kind not in CONFIG_MAPPING_NAMES:
         own = "brings code of its own (auto_map), which a build never runs, and "
-        raise BuildError(
-            f"model '{spec.name}': its config.json {own * ('auto_map' in config)}names the "
-            f"model_type '{kind}', which transformers {version('transformers')} does not have"
+        raise spec.error(
+            f"its config.json {own * ('auto_map' in config)}names the model_type '{kind}', which "
+            f"transformers {version('transformers')} does not have"
         )
 
 
@@ -69,18 +68,18 @@ def _check_own_code(spec: ModelSpec, config: Config) -> None:
     """
     named = [key for key in config.get("auto_map") or {} if key.startswith("AutoModel")]
     if named:
-        raise BuildError(
-            f"model '{spec.name}': config.json brings code of its own for {named[0]} (auto_map), "
-            f"which a build never runs. Where transformers' own '{config.get('model_type')}' "
-            "computes the same, remove auto_map from config.json"
+        raise spec.error(
+            f"config.json brings code of its own for {named[0]} (auto_map), which a build never "
+            f"runs. Where transformers' own '{config.get('model_type')}' computes the same, remove "
+            "auto_map from config.json"
         )
 
 
 def _check_is_llm(spec: ModelSpec, classes: list[str]) -> None:
     if classifiers := [name for name in classes if name.endswith(_CLASSIFIER)]:
-        raise BuildError(
-            f"model '{spec.name}': role llm in its spec, and its config.json names "
-            f'{classifiers[0]}, a classifier: write role = "reranker", or name an LLM'
+        raise spec.error(
+            f"role llm in its spec, and its config.json names {classifiers[0]}, a classifier: "
+            'write role = "reranker", or name an LLM'
         )
 
 
@@ -89,25 +88,23 @@ def _check_is_embedder(spec: ModelSpec, classes: list[str]) -> None:
     for name in classes:
         if name.endswith((_CLASSIFIER, *_LLM)):
             role = "reranker" if name.endswith(_CLASSIFIER) else "llm"
-            raise BuildError(
-                f"model '{spec.name}': role embedder in its spec, and its config.json names "
-                f'{name}: write role = "{role}", or name an embedder (without modules.json only '
-                "encoders are taken for one)"
+            raise spec.error(
+                f"role embedder in its spec, and its config.json names {name}: write "
+                f'role = "{role}", or name an embedder (without modules.json only encoders are '
+                "taken for one)"
             )
 
 
 def _check_is_reranker(spec: ModelSpec, config: Config, classes: list[str]) -> None:
     if classes and not any(name.endswith(_CLASSIFIER) for name in classes):
         llm = " (LLMs that are asked for yes or no are not supported)" * classes[0].endswith(_LLM)
-        raise BuildError(
-            f"model '{spec.name}': role reranker in its spec, and its config.json names "
-            f"{classes[0]}, which has no score{llm}; possible: a cross-encoder, a "
-            f"…{_CLASSIFIER} with one label"
+        raise spec.error(
+            f"role reranker in its spec, and its config.json names {classes[0]}, which has no "
+            f"score{llm}; possible: a cross-encoder, a …{_CLASSIFIER} with one label"
         )
     labels = config.get("id2label") or {}
     if len(labels) > 1:
-        raise BuildError(
-            f"model '{spec.name}': config.json has {len(labels)} labels "
-            f"({', '.join(map(str, labels.values()))}), so it is a classifier; a reranker has one, "
-            "whose logit is the relevance"
+        raise spec.error(
+            f"config.json has {len(labels)} labels ({', '.join(map(str, labels.values()))}), so it "
+            "is a classifier; a reranker has one, whose logit is the relevance"
         )

@@ -7,7 +7,6 @@ from pathlib import Path
 from builders.build_steps import BuildSteps
 from builders.checkpoint import Checkpoint
 from builders.checkpoint_kind import quantization
-from builders.errors import BuildError
 from builders.llm_checkpoint import text_config
 from builders.llm_reference import REFERENCE, write_reference
 from builders.openvino_export import LIFTED
@@ -52,9 +51,9 @@ def check_kv_cache(spec: ModelSpec, sku: Sku) -> None:
     tokens = sku.place("llm").parameters.get("kv_cache_tokens")
     needed = spec.max_tokens + KV_BLOCK_TOKENS
     if tokens is not None and int(tokens) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS < needed:
-        raise BuildError(
-            f"model '{spec.name}': max_tokens {spec.max_tokens} in its spec, and kv_cache_tokens "
-            f"{tokens} in builders/placements/{sku.config_name}.toml hold a request of "
+        raise spec.error(
+            f"max_tokens {spec.max_tokens} in its spec, and kv_cache_tokens {tokens} in "
+            f"builders/placements/{sku.config_name}.toml hold a request of "
             f"{int(tokens) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS - KV_BLOCK_TOKENS}: raise "
             f"kv_cache_tokens to {needed + -needed % KV_BLOCK_TOKENS}, or lower max_tokens"
         )
@@ -64,22 +63,21 @@ def check_family(spec: ModelSpec, checkpoint: Checkpoint) -> None:
     """Raises `BuildError` for what the export would fail on, or compute wrongly."""
     config = checkpoint.config()
     if method := quantization(config) or quantization(text_config(config)):
-        raise BuildError(
-            f"model '{spec.name}': the checkpoint's weights are quantized ({method}), which the "
-            "export to OpenVINO does not take: name the original checkpoint, and the precision "
-            "int8 or int4"
+        raise spec.error(
+            f"the checkpoint's weights are quantized ({method}), which the export to OpenVINO does "
+            "not take: name the original checkpoint, and the precision int8 or int4"
         )
     kind, tested = str(config.get("model_type")), _tested_with()
     if kind not in tested:
         text_only = "; possible: a checkpoint of its text model alone" * ("text_config" in config)
-        raise BuildError(
-            f"model '{spec.name}': model_type '{kind}' in config.json is none that optimum-intel "
+        raise spec.error(
+            f"model_type '{kind}' in config.json is none that optimum-intel "
             f"{version('optimum-intel')} exports as a text generator{text_only}"
         )
     if tested[kind] and kind not in LIFTED:
-        raise BuildError(
-            f"model '{spec.name}': optimum-intel {version('optimum-intel')} exports '{kind}' with "
-            f"transformers {tested[kind]}, and {version('transformers')} is installed"
+        raise spec.error(
+            f"optimum-intel {version('optimum-intel')} exports '{kind}' with transformers "
+            f"{tested[kind]}, and {version('transformers')} is installed"
         )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.checkpoint import Checkpoint
-from builders.errors import Refusal
 from builders.llm_checkpoint import most_positions, text_config
 from builders.llm_reference import check_weights, silence_transformers
 from builders.spec import ModelSpec
@@ -34,29 +33,25 @@ def check_modules(spec: ModelSpec, path: Path) -> None:
     for module in modules:
         kind = str(module.get("type", "")).rpartition(".")[2]
         if kind not in _KNOWN_MODULES:
-            raise Refusal(
-                f"model '{spec.name}': {MODULES}: module '{module.get('type')}'; possible are "
+            raise spec.refusal(
+                f"{MODULES}: module '{module.get('type')}'; possible are "
                 f"{', '.join(_KNOWN_MODULES)} of sentence-transformers"
             )
         folder = path / str(module.get("path", ""))
         if kind in ("Pooling", "Dense") and not (folder / "config.json").is_file():
-            raise Refusal(
-                f"model '{spec.name}': {MODULES} names {folder}/config.json: no such file"
-            )
+            raise spec.refusal(f"{MODULES} names {folder}/config.json: no such file")
         if kind == "Pooling":
             _check_pooling(spec, folder)
     if modules and not any(str(module.get("type")).endswith("Pooling") for module in modules):
-        raise Refusal(
-            f"model '{spec.name}': {MODULES} names no Pooling, so it makes no embedding of a text"
-        )
+        raise spec.refusal(f"{MODULES} names no Pooling, so it makes no embedding of a text")
 
 
 def _check_pooling(spec: ModelSpec, folder: Path) -> None:
     config = _table(spec, folder, "config.json", {})
     if config.get("include_prompt") is False:
-        raise Refusal(
-            f"model '{spec.name}': {folder.name}/config.json: include_prompt false, which leaves "
-            "the prompt's tokens out of the pooling, is not supported"
+        raise spec.refusal(
+            f"{folder.name}/config.json: include_prompt false, which leaves the prompt's tokens "
+            "out of the pooling, is not supported"
         )
 
 
@@ -69,8 +64,8 @@ def prefixes(spec: ModelSpec, path: Path) -> Prefixes:
     prompts: dict[str, str] = config.get("prompts") or {}
     default = config.get("default_prompt_name")
     if default is not None and default not in prompts:
-        raise Refusal(
-            f"model '{spec.name}': {PROMPTS}: default_prompt_name '{default}'; its prompts are "
+        raise spec.refusal(
+            f"{PROMPTS}: default_prompt_name '{default}'; its prompts are "
             f"{', '.join(prompts) or 'none'}"
         )
     text = prompts.get(default, "") if default else ""
@@ -134,9 +129,7 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype")
         )
     except (RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
         said = " ".join(str(error).split())
-        raise Refusal(
-            f"model '{spec.name}': sentence-transformers can't load the checkpoint: {said}"
-        ) from error
+        raise spec.refusal(f"sentence-transformers can't load the checkpoint: {said}") from error
     if model.tokenizer.pad_token is None:  # it asks for one even where nothing is padded
         model.tokenizer.pad_token = model.tokenizer.convert_ids_to_tokens(0)
     return model.eval()
@@ -156,9 +149,9 @@ def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype
     )
     check_weights(spec, found)
     if classifier.config.num_labels != 1:
-        raise Refusal(
-            f"model '{spec.name}': its head has {classifier.config.num_labels} labels; a reranker "
-            "has one, whose logit is the relevance"
+        raise spec.refusal(
+            f"its head has {classifier.config.num_labels} labels; a reranker has one, whose logit "
+            "is the relevance"
         )
     if classifier.config.pad_token_id is None:
         classifier.config.pad_token_id = _unused_id(classifier.config, checkpoint)
@@ -185,4 +178,4 @@ def _table(spec: ModelSpec, folder: Path, name: str, default: Any) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise Refusal(f"model '{spec.name}': {path}: not JSON ({error})") from error
+        raise spec.refusal(f"{path}: not JSON ({error})") from error

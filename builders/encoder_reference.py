@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import load_classifier, load_embedder
-from builders.errors import BuildError, Refusal
 from builders.facts import Facts
 from builders.spec import ModelSpec
 
@@ -62,9 +61,8 @@ def _embeddings(
     model.max_seq_length = facts.max_tokens
     said, most = facts.prefixes, model.get_embedding_dimension()
     if spec.dimensions and most and spec.dimensions > most:
-        raise Refusal(
-            f"model '{spec.name}': dimensions {spec.dimensions} in its spec, and its embeddings "
-            f"have {most}"
+        raise spec.refusal(
+            f"dimensions {spec.dimensions} in its spec, and its embeddings have {most}"
         )
     cut: dict[str, Any] = (
         {"truncate_dim": spec.dimensions, "normalize_embeddings": True} if spec.dimensions else {}
@@ -106,9 +104,9 @@ def compare(spec: ModelSpec, folder: Path, found: Mapping[str, Any], precision: 
     measure = "1 - cosine, and its length" if spec.role == "embedder" else "logit"
     for how, distance in measured.items():
         if not distance <= most:
-            raise BuildError(
-                f"model '{spec.name}': what the engine computes {how} is not what the reference "
-                f"implementation does: off by {distance:.2g} ({measure}; {most:.2g} is allowed)"
+            raise spec.error(
+                f"what the engine computes {how} is not what the reference implementation does: "
+                f"off by {distance:.2g} ({measure}; {most:.2g} is allowed)"
             )
     return (
         f"{len(wanted)} rows, alone and together, as the reference implementation's within "

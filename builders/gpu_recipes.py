@@ -7,7 +7,6 @@ from pathlib import Path
 
 from builders.build_steps import BuildSteps
 from builders.checkpoint import Checkpoint
-from builders.errors import BuildError
 from builders.planner.llm_plan import LlmPlan
 from builders.recipe import Recipe
 from builders.spec import ModelSpec
@@ -54,8 +53,8 @@ def planned_source(plan: LlmPlan) -> ModelSpec:
     source = spec.gpu.checkpoints.get(precision)
     if source is None:
         named = ", ".join(spec.gpu.checkpoints) or "none"
-        raise BuildError(
-            f"model '{spec.name}': the LLM API takes its precision from the checkpoint, and "
+        raise spec.error(
+            "the LLM API takes its precision from the checkpoint, and "
             f"builders/models/{spec.name}.toml names none in {precision} under [gpu.checkpoints] "
             f"(named: {named}); possible: add one, choose --precision, or --flavour engine"
         )

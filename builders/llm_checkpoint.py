@@ -58,9 +58,9 @@ def check_positions(spec: ModelSpec, checkpoint: Checkpoint) -> None:
     """Raises `BuildError` when the spec wants longer texts than the model can tell apart."""
     positions, why = most_positions(text_config(checkpoint.config()))
     if positions and spec.max_tokens > positions:
-        raise BuildError(
-            f"model '{spec.name}': max_tokens {spec.max_tokens} in its spec, and its config.json "
-            f"has {positions} positions{why}: lower max_tokens"
+        raise spec.error(
+            f"max_tokens {spec.max_tokens} in its spec, and its config.json has {positions} "
+            f"positions{why}: lower max_tokens"
         )
 
 

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from builders.checkpoint import Checkpoint
-from builders.errors import BuildError, Refusal
 from builders.llm_checkpoint import read_tokenizer
 from builders.spec import ModelSpec, Precision
 
@@ -96,19 +95,17 @@ def check_weights(spec: ModelSpec, found: Mapping[str, Any], layers: int | None 
     unknown = sorted(found["unexpected_keys"])
     more = f"; it has unknown ones: {_some(unknown)}" if unknown else ""
     if missing := sorted(found["missing_keys"]):
-        raise Refusal(
-            f"model '{spec.name}': the checkpoint lacks {_some(missing)}, which the model of its "
-            f"config.json needs{more}"
+        raise spec.refusal(
+            f"the checkpoint lacks {_some(missing)}, which the model of its config.json needs{more}"
         )
     if other := sorted(key if isinstance(key, str) else key[0] for key in found["mismatched_keys"]):
-        raise Refusal(
-            f"model '{spec.name}': {_some(other)} of the checkpoint have another shape than its "
-            "config.json says"
+        raise spec.refusal(
+            f"{_some(other)} of the checkpoint have another shape than its config.json says"
         )
     if unused := [name for name in unknown if _layer(name) < (layers or 0)]:
-        raise Refusal(
-            f"model '{spec.name}': the checkpoint has {_some(unused)}, which the model of its "
-            "config.json would leave out; is its model_type right, and a copy of its config whole?"
+        raise spec.refusal(
+            f"the checkpoint has {_some(unused)}, which the model of its config.json would leave "
+            "out; is its model_type right, and a copy of its config whole?"
         )
 
 
@@ -179,10 +176,10 @@ def compare(
     measured = {how: reference.farthest(found[how], ends) for how in ("alone", "together")}
     for how, far in measured.items():
         if not far <= most:
-            raise BuildError(
-                f"model '{spec.name}': its answers to {len(reference.prompts)} prompts computed "
-                f"{how} are not those of transformers: at the first token that differs the choice "
-                f"is {far:.2f} from the best logit (0 to 1; {spec.precision} allows {most})"
+            raise spec.error(
+                f"its answers to {len(reference.prompts)} prompts computed {how} are not those of "
+                f"transformers: at the first token that differs the choice is {far:.2f} from the "
+                f"best logit (0 to 1; {spec.precision} allows {most})"
             )
     return (
         f"greedy tokens of {len(reference.prompts)} prompts of up to {longest} tokens, alone and "

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from builders.errors import BuildError
+from builders.errors import BuildError, Refusal
 from builders.gpu import Gpu, GpuPrecision
 from builders.llm_spec import AnswerSpec, Count, PromptSpec, SamplingSpec
 from builders.llm_spec import SpecFile as _File
@@ -156,6 +156,14 @@ class ModelSpec(_File):
                 "positions"
             )
         return self
+
+    def error(self, text: str) -> BuildError:
+        """What is wrong with this model; it begins with its name."""
+        return BuildError(f"model '{self.name}': {text}")
+
+    def refusal(self, text: str) -> Refusal:
+        """The same within a step of a build."""
+        return Refusal(f"model '{self.name}': {text}")
 
     @property
     def sizes(self) -> Architecture:

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 
-from builders.errors import BuildError
 from builders.gguf.reader import Floats, GgufError, read_gguf
 from builders.gguf.tokenizer import GgufTokenizer
 from builders.gguf.weights import Model
@@ -36,7 +35,7 @@ def converted(spec: ModelSpec, file: Path) -> Path:
         if not folder.is_dir():
             _make(spec, file, folder)
     except (GgufError, SafetensorError, OSError) as error:
-        raise BuildError(f"model '{spec.name}': {file} can't be used: {error}") from error
+        raise spec.error(f"{file} can't be used: {error}") from error
     return folder
 
 

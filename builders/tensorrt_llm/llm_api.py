@@ -114,8 +114,7 @@ def refuse_for_api(plan: EnginePlan, spec: ModelSpec) -> None:
             f"wrong one fails the load; possible: {', '.join(RELEASES)}"
         )
     if plan.lookahead:
-        raise BuildError(
-            f"model '{spec.name}': lookahead decoding with flavour llm-api: TensorRT-LLM "
-            f"{plan.tensorrt_llm} has it for TensorRT engines only; possible: flavour engine, or "
-            "no lookahead"
+        raise spec.error(
+            f"lookahead decoding with flavour llm-api: TensorRT-LLM {plan.tensorrt_llm} has it for "
+            "TensorRT engines only; possible: flavour engine, or no lookahead"
         )

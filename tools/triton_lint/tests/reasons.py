@@ -3,7 +3,7 @@
 import re
 
 REASONS = {
-    r"^tensorrt: .* (data_type|output) (removed|= TYPE_INVALID)": (
+    r"^tensorrt: .* (data_type|dims|output) (removed|= TYPE_INVALID)": (
         "TensorRT's backend completes this from the plan; its stand-in here can't"
     ),
     r"no config onnx$": "ONNX Runtime's backend completes this; its stand-in here can't",
