@@ -1,6 +1,7 @@
 """`vector_search`: the passages of a collection that the reranker judges."""
 
 import json
+from threading import Thread
 
 import numpy as np
 
@@ -34,6 +35,8 @@ class VectorSearchStage(Stage):
         self._max_sentences = context.integer("max_sentences")
         self._store = open_store(context)
         character_kinds()  # slow the first time
+        self._warming = Thread(target=self._store.warm, name="warm the store", daemon=True)
+        self._warming.start()  # the model is ready meanwhile
 
     def answer(self, request: Tensors) -> Outputs:
         count = read_count(request, "num_candidates", self._num_candidates)
@@ -52,6 +55,7 @@ class VectorSearchStage(Stage):
         return _ranked(request.text("query"), found, embedding, count, self._max_sentences)
 
     def close(self) -> None:
+        self._warming.join()
         self._store.close()
 
 

@@ -5,13 +5,14 @@ to `TRAIN_FROM` passages, then IVF with 8 bits a value. Rows that are not in an 
 compared one by one, so a search misses none; but they take time, so few may wait.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from python_backends.stores.filters import FieldType
-from python_backends.stores.lance_table import DOCUMENT, TEXT, VECTOR
-from python_backends.stores.published import Published
+from python_backends.stores.lance_table import DOCUMENT, TEXT, VECTOR, arrow_type
+from python_backends.stores.published import Column, Published
 
 TRAIN_FROM = 10_000
 """Passages from which there is a vector index."""
@@ -43,11 +44,22 @@ def create(table: Any) -> None:
     table.create_index(DOCUMENT, config=BTree())
 
 
-def create_field(table: Any, column: str, kind: FieldType) -> None:
-    """The index that filters on a metadata field use."""
+def with_columns(published: Published, table: Any, fields: Mapping[str, FieldType]) -> Published:
+    """Give each new metadata field a column, with the index that filters on it use."""
+    import pyarrow as pa
     from lancedb.index import Bitmap, BTree
 
-    table.create_index(column, config=Bitmap() if kind == "boolean" else BTree())
+    new = {
+        name: Column(f"field_{number}", kind)
+        for number, (name, kind) in enumerate(fields.items())
+        if name not in published.columns
+    }
+    if new:
+        table.add_columns([pa.field(c.name, arrow_type(c.type)) for c in new.values()])
+    for column in new.values():
+        config = Bitmap() if column.type == "boolean" else BTree()
+        table.create_index(column.name, config=config)
+    return replace(published, columns=published.columns | new)
 
 
 def is_due(published: Published) -> bool:

@@ -24,6 +24,8 @@ class LanceReader:
         self._folder = folder
         self._tables: dict[str, tuple[str, Any]] = {}
         """The open table of each collection, with its folder's name."""
+        self._versions: dict[str, int] = {}
+        """Which version of it is checked out, by that folder's name."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def read(self, published: Published, read: Read[_T]) -> _T:
@@ -37,7 +39,9 @@ class LanceReader:
 
     async def _read(self, published: Published, read: Read[_T]) -> _T:
         table = await self._open(published)
-        await table.checkout(published.version)
+        if self._versions.get(published.table) != published.version:
+            await table.checkout(published.version)
+            self._versions[published.table] = published.version
         return await read(published, table)
 
     async def _open(self, published: Published) -> Any:

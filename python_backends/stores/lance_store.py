@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,12 +22,12 @@ from ensembles.contracts import OVERLOADED
 from python_backends.errors import Overloaded, RequestError, Unavailable
 from python_backends.stores import lance_index, lance_search, lance_table
 from python_backends.stores.field_types import with_fields
-from python_backends.stores.filters import Filter
+from python_backends.stores.filters import NO_FILTER, Filter
 from python_backends.stores.lance_faults import faults, unwritable
 from python_backends.stores.lance_reader import LanceReader, Read
 from python_backends.stores.lance_table import DOCUMENT, ENTRY, NUMBER, VECTOR, WHOLE
 from python_backends.stores.locking import WAIT_S, locked
-from python_backends.stores.published import Column, Published, read_published, write_published
+from python_backends.stores.published import Published, read_published, write_published
 from python_backends.stores.store import (
     Change,
     Collection,
@@ -48,6 +48,10 @@ SETTLE_S = 5.0
 """The indexes are brought up to date when no change has come for so long."""
 CLEAN_S = lance_index.KEPT.total_seconds() + SETTLE_S
 """And once more after that, for the versions that are kept until then."""
+
+WARMED = 4
+"""Collections that are searched when a server starts: the first search of each takes a tenth of a
+second, the first one of a process a second."""
 
 _T = TypeVar("_T")
 
@@ -81,10 +85,8 @@ class LanceStore:
                 shutil.rmtree(folder, ignore_errors=True)  # left by a killed `create`
                 folder.mkdir()
                 now_s = time.time()
-                new = Published(name, embedder, dimension, uuid.uuid4().hex, 1)
-                table = self._connect(name).create_table(
-                    new.table, schema=lance_table.schema(dimension, {})
-                )
+                new = Published(name, embedder, dimension, uuid.uuid4().hex, 1, is_packed=True)
+                table = self._connect(name).create_table(new.table, schema=lance_table.schema(new))
                 lance_index.create(table)
                 return self._publish(
                     replace(new, created_s=now_s, updated_s=now_s), table
@@ -104,8 +106,8 @@ class LanceStore:
     def replace(self, name: str, documents: Sequence[Document]) -> Change:
         with self._changing(name) as (before, table):
             fields = with_fields(before.collection, documents)
-            published = self._with_columns(before, table, fields)
-            new = lance_table.rows(documents, published.dimension, published.columns)
+            published = lance_index.with_columns(before, table, fields)
+            new = lance_table.rows(documents, published)
             gone = lance_table.delete(table, [document.id for document in documents])
             table.add(new)
             self._commit(published, table, gone, Change(len(documents), len(new)))
@@ -150,13 +152,17 @@ class LanceStore:
     ) -> Found:
         async def read(published: Published, table: Any) -> Found:
             where = lance_table.sql(wanted, published.columns)
-            rows = await lance_search.search(table, published, query, embedding, where, count)
-            if rows is None:
-                return Found([], np.zeros((0, published.dimension), np.float32))
-            embeddings = lance_table.vectors(rows, published.dimension)
-            return Found(list(lance_table.found_passages(rows)), embeddings)
+            return await lance_search.search(table, published, query, embedding, where, count)
 
         return self._read(collection.name, read)
+
+    def warm(self) -> None:
+        """Import LanceDB and search in the collections that changed last, if there are any."""
+        there = [one for one in self.collections() if one.passages]
+        for collection in sorted(there, key=lambda one: -one.updated_s)[:WARMED]:
+            anywhere = np.ones(collection.dimension, np.float32)
+            with suppress(RequestError):  # damaged, which the log says
+                self.search(collection, "a", anywhere, NO_FILTER, 1)
 
     def close(self) -> None:
         for timer in self._settling.values():
@@ -244,21 +250,6 @@ class LanceStore:
                 if table.version != published.version:
                     table.restore(published.version)
                 yield published, table
-
-    def _with_columns(self, published: Published, table: Any, fields: dict[str, Any]) -> Published:
-        import pyarrow as pa
-
-        new = {
-            name: Column(f"field_{number}", kind)
-            for number, (name, kind) in enumerate(fields.items())
-            if name not in published.columns
-        }
-        if new:
-            types = [pa.field(c.name, lance_table.arrow_type(c.type)) for c in new.values()]
-            table.add_columns(types)
-            for column in new.values():
-                lance_index.create_field(table, column.name, column.type)
-        return replace(published, columns=published.columns | new)
 
     def _commit(self, published: Published, table: Any, gone: Change, came: Change) -> None:
         changed = replace(

@@ -16,11 +16,13 @@ from python_backends.stores.filters import (
     Value,
     fits_all,
 )
-from python_backends.stores.published import Column
+from python_backends.stores.lance_packed import PACKED, fields_of, packed
+from python_backends.stores.published import Column, Published
 from python_backends.stores.store import (
     Change,
     Document,
     DocumentEntry,
+    Found,
     FoundPassage,
     PassageRow,
 )
@@ -53,7 +55,7 @@ def arrow_type(kind: FieldType) -> "pa.DataType":
     return {"text": pa.string(), "number": pa.float64(), "boolean": pa.bool_()}[kind]
 
 
-def schema(dimension: int, columns: Mapping[str, Column]) -> "pa.Schema":
+def schema(published: Published) -> "pa.Schema":
     """A row is a passage; its document's fields are in each row of the document."""
     import pyarrow as pa
 
@@ -65,7 +67,8 @@ def schema(dimension: int, columns: Mapping[str, Column]) -> "pa.Schema":
         ("passage_metadata", text),
         ("document_metadata", text),
         ("content_hash", text),
-        (VECTOR, pa.list_(pa.float32(), dimension)),
+        (VECTOR, pa.list_(pa.float32(), published.dimension)),
+        *([(PACKED, pa.binary())] if published.is_packed else []),
     ]
     return pa.schema(
         [
@@ -73,45 +76,50 @@ def schema(dimension: int, columns: Mapping[str, Column]) -> "pa.Schema":
             (NUMBER, integer),
             ("page", integer),
             ("passages", integer),
-            *((column.name, arrow_type(column.type)) for column in columns.values()),
+            *((column.name, arrow_type(column.type)) for column in published.columns.values()),
         ]
     )
 
 
-def rows(
-    documents: Sequence[Document], dimension: int, columns: Mapping[str, Column]
-) -> "pa.Table":
+def rows(documents: Sequence[Document], published: Published) -> "pa.Table":
     """The rows of documents."""
     import pyarrow as pa
 
-    wanted = schema(dimension, columns)
-    pairs = [(d, number, p) for d in documents for number, p in enumerate(d.passages)]
-    metadata = {d.id: json.dumps(dict(d.metadata), ensure_ascii=False) for d in documents}
+    passages = [passage for document in documents for passage in _passages(document)]
     embeddings = np.concatenate([d.embeddings for d in documents]).astype(np.float32)
+    flat = pa.array(embeddings.reshape(-1))
+    owners = [document for document in documents for _ in document.passages]
+    fields = [fields_of(passage) for passage in passages]
     values: dict[str, Any] = {
-        DOCUMENT: [d.id for d, _, _ in pairs],
-        NUMBER: [number for _, number, _ in pairs],
-        "title": [d.title for d, _, _ in pairs],
-        "page": [p.page for _, _, p in pairs],
-        TEXT: [p.text for _, _, p in pairs],
-        "passage_metadata": [p.metadata for _, _, p in pairs],
-        "document_metadata": [metadata[d.id] for d, _, _ in pairs],
-        "content_hash": [d.content_hash for d, _, _ in pairs],
-        "passages": [len(d.passages) for d, _, _ in pairs],
-        VECTOR: pa.FixedSizeListArray.from_arrays(pa.array(embeddings.reshape(-1)), dimension),
+        **{name: [row[i] for row in fields] for i, name in enumerate(FOUND)},
+        "content_hash": [d.content_hash for d in owners],
+        "passages": [len(d.passages) for d in owners],
+        VECTOR: pa.FixedSizeListArray.from_arrays(flat, published.dimension),
     }
-    for name, column in columns.items():
-        values[column.name] = [_field(d.metadata.get(name)) for d, _, _ in pairs]
-    return pa.table(values, schema=wanted)
+    if published.is_packed:
+        values[PACKED] = packed(passages, embeddings)
+    for name, column in published.columns.items():
+        values[column.name] = [_field(d.metadata.get(name)) for d in owners]
+    return pa.table(values, schema=schema(published))
+
+
+def _passages(document: Document) -> Iterator[FoundPassage]:
+    metadata = json.dumps(dict(document.metadata), ensure_ascii=False)
+    for number, p in enumerate(document.passages):
+        yield FoundPassage(
+            document.id, number, document.title, p.page, p.text, p.metadata, metadata
+        )
 
 
 def _field(value: Value | None) -> Value | None:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def found_passages(table: "pa.Table") -> Iterator[FoundPassage]:
+def found(table: "pa.Table", dimension: int) -> Found:
+    """The passages of rows that are not packed."""
     columns = (table[name].to_pylist() for name in FOUND)
-    return (FoundPassage(*values) for values in zip(*columns, strict=True))
+    passages = [FoundPassage(*values) for values in zip(*columns, strict=True)]
+    return Found(passages, vectors(table, dimension))
 
 
 def entries(table: "pa.Table") -> Iterator[DocumentEntry]:

@@ -137,6 +137,10 @@ class PostgresStore:
             words = cursor.execute(sql.by_words(number, where), asked, binary=True).fetchall()
         return _union([*near, *words], collection.dimension)
 
+    def warm(self) -> None:
+        """Import the driver. To connect is left to the first request: it may make the schema."""
+        import psycopg  # noqa: F401
+
     def close(self) -> None:
         if self._connection:
             self._connection.close()

@@ -32,7 +32,7 @@ class Published:
 
     `pending` rows were added or removed since the indexes were brought up to date. The vector index
     has `partitions`, 0 where there is none; since its training it was updated `deltas` times, for
-    `untrained` rows.
+    `untrained` rows. `is_packed`: the table has the column `PACKED`; older ones lack it.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Published:
     partitions: int = 0
     deltas: int = 0
     untrained: int = 0
+    is_packed: bool = False
 
     @property
     def collection(self) -> Collection:

@@ -133,7 +133,7 @@ class FoundPassage:
 class Found:
     """The passages that a search found, each once, in no order.
 
-    `embeddings` are FP32 [passages, dimension].
+    `embeddings` are FP32 [passages, dimension]; a store may give their directions alone.
     """
 
     passages: Sequence[FoundPassage]
@@ -173,6 +173,9 @@ class Store(Protocol):
     ) -> Found:
         """The `count` passages nearest to `embedding` (FP32 [dimension]), and the `count` best by
         the words of `query`, of documents that fit the filter."""
+
+    def warm(self) -> None:
+        """Load what the first search would wait for; does nothing where something fails."""
 
     def close(self) -> None: ...
 
