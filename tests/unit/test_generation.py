@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ensembles.manifest import AnswerPolicy
-from python_backends.engines.llm_engine import Delta
+from python_backends.engines.llm_engine import CANCELLED, Delta
 from python_backends.errors import Overloaded
 from python_backends.generation import generation
 from python_backends.generation.answer import GroundedAnswer, PlainAnswer
@@ -107,11 +107,10 @@ def test_text_held_for_a_stop_word_is_given_at_the_end():
     assert [o["text_output"] for o in stream.sent] == [["See"], [" END"]]
 
 
-def test_a_disconnected_client_is_sent_nothing_more():
+def test_nothing_is_sent_after_a_cancellation():
     stream, run = start()
     run.on_delta(Delta((0,)))
-    stream.cancelled = True
-    assert run.on_delta(Delta((1,))) == "cancelled"
+    assert run.on_delta(CANCELLED) == "cancelled"
     assert stream.last("finish_reason") == ["cancelled"]
     assert run.on_delta(Delta((2,))) is None
     assert stream.finals == 1
@@ -157,32 +156,43 @@ def test_tokens_are_joined_while_sending_is_not_due():
     assert [o["text_output"] for o in stream.sent] == [["See [2] and"]]
 
 
-@pytest.mark.parametrize("active", [1, 10])
-def test_sending_takes_at_most_a_share_of_the_time(monkeypatch, active):
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(generation.time, "perf_counter", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize("streams", [1, 10])
+def test_sending_takes_at_most_a_share_of_the_time(clock, streams):
     pacer = ChunkPacer()
-    pacer.active = active
-    monkeypatch.setattr(generation.time, "perf_counter", lambda: 100.0)
-    for _ in range(200):
-        pacer.sent(0.002)
-    gap = 0.002 * active / ChunkPacer.SHARE
-    assert pacer.is_due(100.0 - gap * 1.01)
-    assert not pacer.is_due(100.0 - gap * 0.99)
-    for _ in range(200):
-        pacer.sent(0.004)
-    assert not pacer.is_due(100.0 - gap * 1.01), "sending got dearer: fewer chunks"
+    for cost_s in (0.002, 0.004):  # sending gets dearer: fewer chunks
+        for _ in range(200):
+            pacer.sent(cost_s)
+        clock[0] += 1e3
+        began_s = clock[0]
+        for _ in range(streams):
+            assert pacer.is_due(began_s - 1.0), "a new round"
+            clock[0] += cost_s
+            pacer.sent(cost_s)
+        sent_s, gap_s = clock[0], cost_s * streams / ChunkPacer.SHARE
+        clock[0] = began_s + 0.99 * gap_s
+        assert not pacer.is_due(sent_s)
+        assert pacer.is_due(0.0), "a first chunk is sent at once"
+        clock[0] = began_s + 1.01 * gap_s
+        assert pacer.is_due(sent_s)
 
 
-def test_the_check_for_a_disconnected_client_counts_as_sending(monkeypatch):
-    clock = [100.0]
-    monkeypatch.setattr(generation.time, "perf_counter", lambda: clock[0])
-    pacer, costs = Eager(), []
-    monkeypatch.setattr(pacer, "sent", costs.append)
-    stream, run = start(pacer=pacer)
-
-    def is_cancelled():
-        clock[0] += 0.5
-        return False
-
-    stream.is_cancelled = is_cancelled
-    run.on_delta(Delta((0,)))
-    assert costs == [0.5]
+def test_all_streams_send_in_the_same_round(clock):
+    """Also those that began between two rounds: the server then works between few steps."""
+    pacer, sent_s, rounds = ChunkPacer(), dict.fromkeys(range(3), 0.0), []
+    for step in range(400):
+        senders = [n for n in sent_s if step >= 7 * n and pacer.is_due(sent_s[n])]
+        for n in senders:
+            sent_s[n] = clock[0] + 1e-4
+            pacer.sent(2e-4)
+        rounds += [senders] if senders else []
+        clock[0] += 0.001
+    assert rounds[:3] == [[0], [1], [2]], "each first chunk at once"
+    assert 10 < len(rounds) < 20
+    assert all(senders == [0, 1, 2] for senders in rounds[3:])

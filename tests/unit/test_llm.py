@@ -222,15 +222,32 @@ def test_a_deadline_ends_a_request_that_waits_or_is_answered(stage, engine, monk
     assert (late.outcome, set(engine.cancelled), patient.finals) == ("cancelled", {0}, 0)
 
 
-def test_a_client_that_disconnects_while_reading_is_sent_no_more(stage, engine, tokenizer):
+def test_a_client_that_disconnects_while_reading_is_cancelled(stage, engine, tokenizer):
     stream = start(stage, text_input="Hi")
-    ids = tokenizer.encode("one two").ids
-    engine.give(0, ids[:1])
+    engine.give(0, tokenizer.encode("one").ids)
     stream.cancelled = True
-    engine.give(0, ids[1:])
-    engine.give(0, ids)
-    assert 0 in engine.cancelled
-    assert (len(stream.sent), stream.finals) == (2, 1)
+    assert engine.was_cancelled.wait(WAIT_S)
+    engine.give(0, reason="cancelled")
+    assert (stream.last("finish_reason"), stream.finals) == (["cancelled"], 1)
+
+
+def test_the_engines_thread_never_asks_whether_a_client_is_there(stage, engine, tokenizer):
+    """The answer takes it longer than a chunk."""
+    askers, asked = set(), threading.Event()
+
+    def is_cancelled():
+        askers.add(threading.current_thread())
+        asked.set()
+        return False
+
+    stream = start(stage, text_input="Hi", is_cancelled=is_cancelled)
+    for token in tokenizer.encode("one two three").ids:
+        engine.give(0, [token])
+    engine.give(0, reason="stop")
+    start(stage, text_input="Hi", is_cancelled=is_cancelled)
+    assert asked.wait(WAIT_S)
+    assert len(stream.sent) > 1
+    assert askers == {stage._poll_thread}
 
 
 def test_an_engine_error_ends_the_stream_as_a_server_error(stage, engine, caplog):
