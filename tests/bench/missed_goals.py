@@ -1,5 +1,6 @@
 """Why goals are missed, with the figures of the run."""
 
+import statistics
 from collections.abc import Iterator
 
 from tests.bench.goals import GOAL_STREAMS, LLM_SHARE, at_same_arrivals, ratio
@@ -54,11 +55,14 @@ def _same(results: Results, workload: str) -> str:
 def _around_the_llm(results: Results) -> Iterator[str]:
     """What surrounds the engine costs the same for a token, whatever the engine takes."""
     measured = pick(results.measured("llm"), workload="llm", clients=GOAL_STREAMS)
-    rates = [one.work_per_s.median for v in (BARE, OURS) for one in pick(measured, variant=v)]
+    found = [one for name in (BARE, OURS) for one in pick(measured, variant=name)]
+    rates = [one.work_per_s.median for one in found]
     if len(rates) != 2 or not all(rates) or rates[1] / rates[0] >= LLM_SHARE:
         return
     alone, served = (1e6 / rate for rate in rates)
+    client = served * statistics.median(repeat.client_cpu for repeat in found[1].repeats)
     yield (
         f"With {GOAL_STREAMS} streams the bare engine takes {alone:,.0f} µs for a token, the "
-        f"server {served:,.0f} µs: {served - alone:,.0f} µs for Triton, streaming, the client.\n"
+        f"server {served:,.0f} µs: {served - alone:,.0f} µs for Triton, streaming, the client. The "
+        f"client takes {client:,.0f} µs of processor time.\n"
     )

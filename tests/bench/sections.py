@@ -191,7 +191,7 @@ def layouts(context: Context) -> None:
 SECTIONS = (
     Section("checks", "Equality", checks.measure, 160, 120),
     Section("saturation", "Encoders at saturation", saturation, 360, 160),
-    Section("llm", "`llm` against its engine", llm_sections.measure, 260, 60),
+    Section("llm", "`llm` against its engine", llm_sections.measure, 340, 90),
     Section("embed", "`embed`", curve("embed"), 140, 30),
     Section("rerank", "`rerank`", curve("rerank"), 280, 40),
     Section("rag", "`rag`", curve("rag"), 360, 120),

@@ -17,6 +17,7 @@ from python_backends.sentences import sentences
 from tests.bench import first_token, measure, page, results
 from tests.bench.goals import Goal, goals
 from tests.bench.measure import Job, Load, Recorder
+from tests.bench.missed_goals import explanations
 from tests.bench.peer_process import tree
 from tests.bench.plots import draw
 from tests.bench.results import (
@@ -101,6 +102,12 @@ def test_goals_are_computed(found: Results) -> None:
     assert "mosec" in best.what
     assert goal(found, "`embed` at saturation").verdict == "met"
     assert goal(found, "`llm` at 8 streams").verdict == "**missed**"
+
+
+def test_the_clients_own_processor_time_is_told(found: Results) -> None:
+    (text,) = (text for text in explanations(found) if "8 streams" in text)
+    assert "125,000 µs: 25,000 µs for Triton, streaming, the client" in text
+    assert "The client takes 12,500 µs of processor time" in text
 
 
 @pytest.mark.parametrize(
