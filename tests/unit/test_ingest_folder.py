@@ -72,3 +72,15 @@ def test_what_is_no_folder(tmp_path: Path) -> None:
         list_folder(tmp_path / "a.txt", SUFFIXES)
     with pytest.raises(IngestError, match="a folder is needed, nothing is there"):
         list_folder(tmp_path / "b", SUFFIXES)
+
+
+def test_names_are_composed_wherever_they_were_made(tmp_path: Path) -> None:
+    """A folder from a Mac has decomposed names; both are one document."""
+    composed, decomposed = "Fähre.md", "Fa\u0308hre.md"
+    (tmp_path / decomposed).write_text("mac")
+    (found,) = list_folder(tmp_path, SUFFIXES).files
+    assert (found.name, found.path.read_text()) == (composed, "mac")
+    (tmp_path / composed).write_text("linux")
+    both = list_folder(tmp_path, SUFFIXES)
+    assert [file.name for file in both.files] == [composed]
+    assert [skipped.name for skipped in both.skipped] == [composed]

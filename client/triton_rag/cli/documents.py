@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 from triton_rag.results import Source
 
@@ -70,7 +71,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
         inner = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in inner.parts)
         if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
-            yield path, str(inner)
+            yield path, normalize("NFC", str(inner))
 
 
 def _read(path: Path) -> tuple[str, str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from triton_rag.evaluation.text import holds, normalized, one_line
 
@@ -76,7 +78,7 @@ def check(path: Path, questions: Sequence[Question], documents: Mapping[str, str
 def check_names(path: Path, questions: Sequence[Question], documents: Collection[str]) -> None:
     """Raises `QuestionsError` unless there is a document of every answer."""
     missing = (q for q in questions if q.is_answerable and q.document not in documents)
-    _raise(path, [f"line {q.line}: no document '{q.document}'" for q in missing])
+    _raise(path, [f"line {q.line}: {_unknown(q.document, documents)}" for q in missing])
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -111,7 +113,9 @@ def _question(text: str, number: int) -> Question:
         _require_type(name, value)
     if missing := [name for name in ("id", "question") if name not in given]:
         raise ValueError(f"no field {' and '.join(map(repr, missing))}")
-    question = Question(**{**given, "answers": tuple(given.get("answers", ())), "line": number})
+    paths = {name: normalize("NFC", given.get(name, "")) for name in ("document", "folder")}
+    answers = tuple(given.get("answers", ()))
+    question = Question(**{**given, **paths, "answers": answers, "line": number})
     _require_whole(question)
     return question
 
@@ -142,12 +146,17 @@ def _require_whole(question: Question) -> None:
         )
 
 
+def _unknown(document: str, documents: Collection[str]) -> str:
+    alike = get_close_matches(document, documents, n=1)
+    return f"no document '{document}'" + (f"; there is '{alike[0]}'" if alike else "")
+
+
 def _fault(question: Question, documents: Mapping[str, str]) -> str:
     if not question.is_answerable:
         return ""
     text = documents.get(question.document)
     if text is None:
-        return f"no document '{question.document}'"
+        return _unknown(question.document, documents)
     inside = f"{question.folder.rstrip('/')}/" if question.folder else ""
     if not question.document.startswith(inside):
         return f"document '{question.document}' is not in folder '{question.folder}'"

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 MAX_FILE_BYTES = 64 * 2**20
 """Larger files are skipped unless the caller allows more: a text of that size is a database."""
@@ -22,7 +23,8 @@ class File:
 
     path: Path
     name: str
-    """Its path below the folder, with `/`; the id of its document in the collection."""
+    """Its path below the folder, with `/`, in Unicode's composed form (NFC), whatever machine it
+    was made on; the id of its document in the collection."""
     size_bytes: int
     modified_s: int
     """Seconds of the Unix clock."""
@@ -72,7 +74,7 @@ def list_folder(
 class _Listing:
     def __init__(self, suffixes: Collection[str], max_file_bytes: int) -> None:
         self._suffixes, self._max_file_bytes = suffixes, max_file_bytes
-        self._seen: set[tuple[int, int]] = set()
+        self._seen, self._names = set[tuple[int, int]](), set[str]()
         self.files: list[File] = []
         self.skipped: list[Skipped] = []
         self.unlisted: list[str] = []
@@ -96,7 +98,8 @@ class _Listing:
     def _entries(self, folder: Path, name: str) -> Iterator[tuple[Path, str]]:
         """Takes the files of a folder; its folders are left to the caller."""
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-            inside = f"{name}/{entry.name}" if name else entry.name
+            own = normalize("NFC", entry.name)
+            inside = f"{name}/{own}" if name else own
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
@@ -121,7 +124,10 @@ class _Listing:
         elif status.st_size > self._max_file_bytes:
             size, most = status.st_size / 2**20, self._max_file_bytes / 2**20
             self._skip(name, f"{size:,.0f} MiB; files of at most {most:,.0f} MiB are read")
+        elif name in self._names:
+            self._skip(name, "another file has this name, in other code points")
         else:
+            self._names.add(name)
             self.files.append(File(path, name, status.st_size, int(status.st_mtime)))
 
     def _skip(self, name: str, reason: str) -> None:
