@@ -102,10 +102,23 @@ def refusal(path: str, error: GatewayError) -> Response:
 
 
 def _protocol(path: str) -> Protocol:
+    return _protocol_with(path) or (OPEN_INFERENCE if path.startswith("/v2") else OPENAI)
+
+
+def _protocol_with(path: str) -> Protocol | None:
+    """The API that has a route of that path."""
     for router, protocol in PROTOCOLS:
         if any(isinstance(r, Route) and r.path_regex.match(path) for r in router.routes):
             return protocol
-    return OPEN_INFERENCE if path.startswith("/v2") else OPENAI
+    return None
+
+
+def _elsewhere(path: str) -> str:
+    """Where the route is, if the client's base URL has a `/v1` too few or too many."""
+    for other in (f"/v1{path}", path.removeprefix("/v1")):
+        if other != path and _protocol_with(other):
+            return f"; {other!r:.100} is here: the base URL has one /v1 too many or too few"
+    return ""
 
 
 async def _answer(request: Request, error: Exception) -> Response:
@@ -115,7 +128,8 @@ async def _answer(request: Request, error: Exception) -> Response:
         case GatewayError():
             return refusal(path, error)
         case HTTPException():
-            found = BadRequest(f"{request.method} {path!r:.100}: {error.detail}")
+            elsewhere = _elsewhere(path) if error.status_code == 404 else ""
+            found = BadRequest(f"{request.method} {path!r:.100}: {error.detail}{elsewhere}")
             found.status = error.status_code
             found.headers.update(error.headers or {})
             return refusal(path, found)

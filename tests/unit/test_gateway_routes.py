@@ -217,6 +217,21 @@ def test_a_stream_that_breaks_ends_with_an_error(model: Model) -> None:
     assert data["sequence_number"] == answer.text.count("event: ") - 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "there"),
+    [
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/messages", "/v1/messages"),
+        ("/v1/v1/messages", "/v1/messages"),
+        ("/v1/rerank/rerank", ""),
+    ],
+)
+def test_a_wrong_base_url_is_told(model: Model, asked: str, there: str) -> None:
+    answer = model.client.post(asked, json=CHAT)
+    assert answer.status_code == 404
+    assert (f"'{there}' is here" in message_of(answer)) == bool(there)
+
+
 FAULT = ValueError("my password is 1234")
 ROUTES: list[tuple[str, Json]] = [
     ("/v1/messages", MESSAGES),
