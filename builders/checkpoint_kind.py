@@ -7,6 +7,9 @@ from typing import Any
 from builders.spec import ModelSpec
 
 _CLASSIFIER = "ForSequenceClassification"
+LATE_INTERACTION = f"LateInteraction{_CLASSIFIER}"
+"""Not transformers': an architecture of our own, a BERT with an uncased English vocabulary whose
+tokens are compared (late_interaction.py)."""
 _LLM = ("ForCausalLM", "LMHeadModel")
 
 Config = Mapping[str, Any]

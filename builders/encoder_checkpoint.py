@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.checkpoint import Checkpoint
+from builders.late_interaction import is_late_interaction, load_late_interaction
 from builders.llm_checkpoint import most_positions, text_config
 from builders.llm_reference import check_weights, silence_transformers
 from builders.spec import ModelSpec
@@ -136,10 +137,15 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype")
 
 
 def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype") -> Any:
-    """transformers' classifier with one label. Raises `Refusal` for other ones."""
+    """transformers' classifier with one label, or what is called like it.
+
+    Raises `Refusal` for other ones.
+    """
     from transformers import AutoModelForSequenceClassification
 
     silence_transformers()
+    if is_late_interaction(checkpoint):
+        return load_late_interaction(spec, checkpoint, dtype)
     classifier, found = AutoModelForSequenceClassification.from_pretrained(
         checkpoint.path,
         **_LOADING,

@@ -47,7 +47,8 @@ class AnswerPolicy:
     by the words that they share. `ungrounded`: what a client gets when less than `min_grounded` of
     the first sentence's new words stand together in a source: the `answer` as it is, a `quote` of
     `quote_sentences` sentences from the best source, or the `refusal` (`refuse`). Unless it is
-    `answer`, a question is refused if no source is as similar to it as `min_similarity`, after
+    `answer`, a question is refused if no source is as relevant to it as `min_relevance`, on the
+    scale of the reranker that is served, or as similar as `min_similarity`, after
     `missing_words_penalty` times the share of its words that the closest sentence lacks.
     """
 
@@ -56,6 +57,7 @@ class AnswerPolicy:
     min_grounded: float = 0.0
     min_similarity: float = -1.0
     missing_words_penalty: float = 0.0
+    min_relevance: float | None = None
     ungrounded: str = "answer"
     quote_sentences: int = 2
     refusal: str = "The documents do not answer this question."

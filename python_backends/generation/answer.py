@@ -1,5 +1,6 @@
 """The text of an answer over sources: held, cut, cited or replaced, as the model's policy says."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -53,7 +54,9 @@ class GroundedAnswer(PlainAnswer):
         question: str,
         similarity: float,
         is_checked: bool,
+        relevance: float = math.inf,
     ) -> None:
+        """`similarity` and `relevance` are the highest of the sources'."""
         self._policy, self._sources = policy, sources
         self._evidence = Evidence(sources, question)
         self._question = question
@@ -63,7 +66,7 @@ class GroundedAnswer(PlainAnswer):
         self._replacement = ""
         """What is sent instead, not sent yet."""
         self._quoted_instead: Quote | None = None
-        if is_checked and policy.ungrounded != "answer" and self._is_unlike(similarity):
+        if is_checked and policy.ungrounded != "answer" and self._is_unlike(similarity, relevance):
             self._refuse()
 
     def push(self, text: str) -> str:
@@ -101,8 +104,11 @@ class GroundedAnswer(PlainAnswer):
         found = [(sentence, self._evidence.support(sentence)) for sentence in written]
         return [(sentence, support) for sentence, support in found if support]
 
-    def _is_unlike(self, similarity: float) -> bool:
+    def _is_unlike(self, similarity: float, relevance: float) -> bool:
         """Whether the question is about something else than the sources."""
+        least = self._policy.min_relevance
+        if least is not None and relevance < least:
+            return True
         missing = 1 - self._evidence.asked_share()
         fit = similarity - self._policy.missing_words_penalty * missing
         return fit < self._policy.min_similarity

@@ -7,6 +7,7 @@ cancellation does not reach an inner step.
 
 import contextlib
 import logging
+import math
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -146,7 +147,8 @@ class LlmStage(StreamingStage):
             self._policy,
             tensors.texts("sources"),
             tensors.text("question") if "question" in tensors else "",
-            similarity=_highest(tensors, "source_similarity"),
+            similarity=_highest(tensors, "source_similarity", least=-1.0),
+            relevance=_highest(tensors, "source_relevance", least=-math.inf),
             is_checked=tensors.scalar("check_grounding") is not False,
         )
 
@@ -256,6 +258,7 @@ class LlmStage(StreamingStage):
         self._engine_metrics.show(stats)
 
 
-def _highest(tensors: Tensors, name: str) -> float:
-    """1 where the tensor is absent, which refuses nothing."""
-    return float(tensors.array(name).max(initial=-1.0)) if name in tensors else 1.0
+def _highest(tensors: Tensors, name: str, least: float) -> float:
+    """The best source's value; `least` without sources, and infinity without the tensor, which
+    refuses nothing."""
+    return float(tensors.array(name).max(initial=least)) if name in tensors else math.inf

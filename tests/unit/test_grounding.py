@@ -258,6 +258,24 @@ def test_headings_and_terms_do_not_count_as_quoted_sentences():
 
 
 @pytest.mark.parametrize(
+    ("relevance", "min_relevance", "ungrounded", "is_refused"),
+    [
+        (0.5, 0.6, "quote", True),
+        (0.5, 0.6, "refuse", True),
+        (0.5, 0.6, "answer", False),
+        (0.7, 0.6, "quote", False),
+        (-8.0, None, "quote", False),
+    ],
+)
+def test_a_question_to_which_no_source_is_relevant_is_refused(
+    relevance, min_relevance, ungrounded, is_refused
+):
+    policy = AnswerPolicy(min_relevance=min_relevance, ungrounded=ungrounded, refusal="Not told.")
+    answer = GroundedAnswer(policy, [PUMP, SHIP], "At which bar?", 0.9, True, relevance)
+    assert (answer.reason == UNGROUNDED) == is_refused
+
+
+@pytest.mark.parametrize(
     ("question", "similarity", "is_refused"),
     [
         ("At which bar does the pump P7 turn?", 0.5, False),  # one sentence has 3 of 3 words

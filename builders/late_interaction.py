@@ -1,0 +1,94 @@
+"""A reranker that compares token by token: late interaction, as ColBERT's.
+
+Query and passage stand in one row, and no token sees the other text. Each token of the query finds
+the passage's most similar one; relevance is the mean of these cosines, in which rare words count
+more. A word that the passage has no like of lowers it, which the embedding of a whole text hides.
+"""
+
+from typing import Any
+
+from builders.checkpoint import Checkpoint
+from builders.checkpoint_kind import LATE_INTERACTION
+from builders.llm_reference import check_weights
+from builders.spec import ModelSpec
+
+FIRST_WORD = 1996
+"""Id of "the" in that vocabulary. Special tokens and signs have lower ids, and words are sorted by
+how often they are used: the logarithm of their number is as good a weight as their rarity."""
+LEAST_WEIGHT = 0.01
+"""That of a token that is no word: a query without words has a relevance too."""
+
+
+def is_late_interaction(checkpoint: Checkpoint) -> bool:
+    return LATE_INTERACTION in (checkpoint.config().get("architectures") or [])
+
+
+def load_late_interaction(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -> Any:
+    """A module that is called and answers as transformers' classifiers with one label are.
+
+    Raises `Refusal` for weights that are missing.
+    """
+    import torch
+    from transformers import BertModel
+    from transformers.modeling_outputs import SequenceClassifierOutput
+
+    bert, found = BertModel.from_pretrained(
+        checkpoint.path,
+        add_pooling_layer=False,
+        attn_implementation="eager",
+        output_loading_info=True,
+        dtype=dtype,
+    )
+    check_weights(spec, found)
+
+    class LateInteraction(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.bert, self.config = bert, bert.config
+
+        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+            # The passage gets the first token, [CLS], too: at the end, but counted as its first.
+            ids = torch.cat([input_ids, input_ids[:, :1]], 1)
+            ones = torch.ones_like(ids[:, :1])
+            mask = torch.cat([attention_mask, ones], 1)
+            types = torch.cat([token_type_ids, ones], 1)
+            of_query, of_passage = (mask * (1 - types)).bool(), (mask * types).bool()
+            tokens = self.bert(
+                input_ids=ids,
+                attention_mask=_apart(mask, types, dtype),
+                position_ids=_positions(of_query, types),
+                token_type_ids=torch.zeros_like(types),
+            ).last_hidden_state
+            tokens = torch.nn.functional.normalize(tokens.to(torch.float32), dim=-1)
+            cosines = tokens @ tokens.transpose(1, 2)
+            best = cosines.masked_fill(~of_passage[:, None, :], -1.0).amax(-1)
+            weights = (_weights(ids) + LEAST_WEIGHT) * of_query.to(torch.float32)
+            relevance = (best * weights).sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
+            return SequenceClassifierOutput(logits=relevance)
+
+    return LateInteraction().eval()
+
+
+def _apart(mask: Any, types: Any, dtype: Any) -> Any:
+    """[rows, 1, tokens, tokens]: 0 where a token sees another of its own text, else the lowest
+    float."""
+    import torch
+
+    sees = (types[:, :, None] == types[:, None, :]) & mask[:, None, :].bool()
+    lowest = torch.tensor(torch.finfo(dtype).min, dtype=dtype)
+    return torch.where(sees, torch.zeros((), dtype=dtype), lowest)[:, None]
+
+
+def _positions(of_query: Any, types: Any) -> Any:
+    """Each text is counted from its own beginning, and the last column is the passage's."""
+    import torch
+
+    places = torch.cumsum(torch.ones_like(types), 1) - 1
+    places = places - types * (of_query.sum(1, keepdim=True) - 1)
+    return torch.cat([places[:, :-1], torch.zeros_like(places[:, :1])], 1)
+
+
+def _weights(ids: Any) -> Any:
+    import torch
+
+    return torch.log((ids - FIRST_WORD + 1).clamp(min=1).to(torch.float32))

@@ -1,0 +1,69 @@
+"""A row of query and passage gives what both give apart, token by token."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertModel
+
+from builders.checkpoint import Checkpoint
+from builders.checkpoint_kind import LATE_INTERACTION
+from builders.errors import Refusal
+from builders.late_interaction import FIRST_WORD, load_late_interaction
+from builders.spec import ModelSpec
+
+CLS, SEP = 101, 102
+QUERY = [CLS, 2500, FIRST_WORD, 2700, 1029, SEP]
+PASSAGE = [2600, 2700, 2001, 2500, SEP]
+SPEC = ModelSpec(name="mine", role="reranker", source="there", max_tokens=64)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Checkpoint:
+    folder = tmp_path_factory.mktemp("bert")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = BertConfig(vocab_size=3000, intermediate_size=32, **sizes)
+    config.architectures = [LATE_INTERACTION]
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return Checkpoint(folder, "sha")
+
+
+def relevance(checkpoint: Checkpoint, query: list[int], passage: list[int], padding: int = 0):
+    model = load_late_interaction(SPEC, checkpoint, torch.float32)
+    ids = query + passage + [0] * padding
+    types = [0] * len(query) + [1] * len(passage) + [0] * padding
+    mask = [1] * (len(ids) - padding) + [0] * padding
+    with torch.no_grad():
+        return model(*(torch.tensor([row]) for row in (ids, mask, types))).logits.item()
+
+
+def apart(checkpoint: Checkpoint, ids: list[int]) -> np.ndarray:
+    bert = BertModel.from_pretrained(checkpoint.path, add_pooling_layer=False).eval()
+    with torch.no_grad():
+        rows = bert(input_ids=torch.tensor([ids])).last_hidden_state[0].numpy()
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("padding", [0, 7])
+def test_neither_text_sees_the_other(checkpoint, padding):
+    best = (apart(checkpoint, QUERY) @ apart(checkpoint, [CLS, *PASSAGE]).T).max(axis=1)
+    weights = np.log(np.maximum(np.array(QUERY) - FIRST_WORD + 1, 1)) + 0.01
+    expected = (best * weights).sum() / weights.sum()
+    assert relevance(checkpoint, QUERY, PASSAGE, padding) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_passage_that_is_the_query_is_as_relevant_as_can_be(checkpoint):
+    assert relevance(checkpoint, QUERY, QUERY[1:]) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("query", [[CLS, SEP], [CLS, 1755, 1029, SEP]])
+def test_a_query_without_words_has_a_relevance_too(checkpoint, query):
+    assert -1 <= relevance(checkpoint, query, PASSAGE) <= 1
+
+
+def test_missing_weights_are_refused(checkpoint, tmp_path):
+    config = BertConfig.from_pretrained(checkpoint.path, num_hidden_layers=3)
+    config.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").symlink_to(checkpoint.path / "model.safetensors")
+    with pytest.raises(Refusal, match="mine"):
+        load_late_interaction(SPEC, Checkpoint(tmp_path, "sha"), torch.float32)
