@@ -250,3 +250,11 @@ def test_the_variable_names_the_server() -> None:
     )
     assert done.output == "unix:/nowhere/x is not ready\n"
     assert done.return_value == 1
+
+
+def test_a_source_is_told_from_a_whole_sentence_though_its_lines_are_wrapped() -> None:
+    text = "Boats are red. At a minimum two\ncommands, lset and prset, are\nneeded for a model."
+    assert telling(text, "Which commands for the model?").startswith("At a minimum two")
+    lines = "Skoda Octavia Combi, first registered 2019\nTyre pressure: 2.4 bar\nOil: 5W-30"
+    assert telling(lines, "What is the tyre pressure?").startswith("Tyre pressure")
+    assert telling("- Jellyfin: 8096 is one port\n- AdGuard: 3000", "AdGuard?") == "- AdGuard: 3000"

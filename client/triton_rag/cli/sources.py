@@ -22,7 +22,11 @@ Place = Callable[[Source], str]
 """Where a source is from: a file, or a title with its page and headings."""
 
 
-_SENTENCE = re.compile(r"\S.*?(?:[.!?。！？](?=\s|$)|\n|$)")
+_END = re.compile(r"[.!?](?=\s)|[。！？]|\n")
+_FULL = 0.85
+"""A wrapped line has so much of the width."""
+_BEGINS_ANEW = re.compile(r"\s*(?:\n|[-*+•#>|]\s|\d+[.)]\s|$)")
+"""A line of its own: an item, a heading, a row, or nothing."""
 
 
 def collection_place(source: Source) -> str:
@@ -79,12 +83,30 @@ def source_lines(
 def telling(text: str, question: str) -> str:
     """The passage from the sentence on that has most of the question's words: a person finds the
     place in the document by it."""
-    starts = [sentence.start() for sentence in _SENTENCE.finditer(text)] or [0]
+    starts = _sentence_starts(text)
     ends = [*starts[1:], len(text)]
     spans = zip(starts, ends, strict=True)
     shares = [(share_of_words(text[start:end], question), end - start) for start, end in spans]
     share, length = max(shares)
     return text[starts[shares.index((share, length))] :] if share else text
+
+
+def _sentence_starts(text: str) -> list[int]:
+    """Where sentences begin. A line's end is that of a sentence unless the line was wrapped:
+    several lines are about as long, and the next word had no room in this one."""
+    lengths = sorted(map(len, text.split("\n")), reverse=True)
+    is_wrapped = sum(length > _FULL * lengths[0] for length in lengths) > 1
+    width = lengths[0] if is_wrapped else len(text)
+    ends = [0]
+    for end in _END.finditer(text):
+        after = end.end()
+        if end[0] == "\n" and not _BEGINS_ANEW.match(text, after):
+            line = len(text[: end.start()].rpartition("\n")[2])
+            if line + 1 + len(text[after:].split(None, 1)[0]) > width:
+                continue
+        ends.append(after)
+    starts = (len(text) - len(text[end:].lstrip()) for end in ends)
+    return sorted({start for start in starts if start < len(text)} or {0})
 
 
 def print_quotes(answer: Answer, place: Place) -> None:
