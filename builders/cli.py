@@ -62,7 +62,6 @@ def engine_options(command: Decorated) -> Decorated:
             help="Instead of pipeline.toml's: names in builders/models or .toml files, by comma.",
         ),
         click.option("--flavour", type=click.Choice(get_args(Flavour)), default="llm-api"),
-        click.option("--tensorrt-llm", default=LlmOptions.tensorrt_llm, help="Release."),
         click.option(
             "--precision", type=click.Choice(list(PRECISION_NAMES)), help="Default: by GPU."
         ),
@@ -82,11 +81,11 @@ def engine_options(command: Decorated) -> Decorated:
 
 def _llm_options(sku: Sku, isl: int, osl: int, **asked: Any) -> LlmOptions:
     """Raises `BuildError` for what is asked of a GPU where the SKU has none."""
-    default, for_every_sku = LlmOptions(), ("tensorrt_llm", "max_load")
+    default = LlmOptions()
     found = [
         f"--{name.replace('_', '-')}"
         for name, value in asked.items()
-        if name not in for_every_sku and value != getattr(default, name, None)
+        if name != "max_load" and value != getattr(default, name, None)
     ]
     if found and sku.gpu is None:
         raise BuildError(

@@ -11,8 +11,9 @@ Flavour = Literal["engine", "llm-api"]
 """A TensorRT engine behind NVIDIA's C++ backend, or TensorRT-LLM's LLM API on the checkpoint."""
 
 TENSORRT_LLM = "1.2.1"
-"""Pinned: the last release that builds and runs engines; the containers 26.04 to 26.07 hold it
-(Triton's docs/introduction/compatibility.md)."""
+"""The only release whose flags and arguments are known here, and the last that builds and runs
+engines: 1.3 removed `trtllm-build` and every convert_checkpoint.py. The containers 26.04 to 26.07
+hold it (Triton's docs/introduction/compatibility.md)."""
 
 CONTAINER = "26.07-trtllm-python-py3"
 """Tag of nvcr.io/nvidia/tritonserver with that release."""

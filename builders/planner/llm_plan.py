@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from builders.engine_plan import TENSORRT_LLM, EnginePlan, Flavour, RuntimePlan
+from builders.engine_plan import EnginePlan, Flavour, RuntimePlan
 from builders.errors import BuildError
 from builders.gpu import Gpu, GpuPrecision
 from builders.planner.candidates import Candidate
@@ -28,7 +28,6 @@ class LlmOptions:
 
     workload: Workload = RAG
     flavour: Flavour = "llm-api"
-    tensorrt_llm: str = TENSORRT_LLM
     precision: GpuPrecision | None = None
     tp: int | None = None
     pp: int | None = None

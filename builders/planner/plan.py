@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from builders.engine_plan import CONTAINER, EnginePlan, RuntimePlan
+from builders.engine_plan import CONTAINER, TENSORRT_LLM, EnginePlan, RuntimePlan
 from builders.errors import BuildError
 from builders.gpu import GIB, GpuPrecision
 from builders.planner.candidates import (
@@ -269,7 +269,7 @@ def _shortage(request: Request, on: Deployment, memory: MemoryBudget) -> str:
 def _engine_plan(request: Request, candidate: Candidate, sizes: _Sizes) -> EnginePlan:
     return EnginePlan(
         flavour=request.options.flavour,
-        tensorrt_llm=request.options.tensorrt_llm,
+        tensorrt_llm=TENSORRT_LLM,
         container=CONTAINER,
         compute_capability=request.gpu.compute_capability.value,
         precision=candidate.precision,

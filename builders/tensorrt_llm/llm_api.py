@@ -16,9 +16,6 @@ from builders.spec import ModelSpec
 _CUDA_GRAPH_BATCH = 128
 """The library's default bound: each graph may take 200 MB, which the memory plan leaves out."""
 
-RELEASES = ("1.2.1",)
-"""Those whose arguments are known."""
-
 _NEWER = "quantization_config"
 
 QUANTIZED: dict[GpuPrecision, str] = {"fp8": "FP8", "nvfp4": "NVFP4", "w4a16-awq": "W4A16_AWQ"}
@@ -108,11 +105,6 @@ def _options(plan: EnginePlan) -> dict[str, Any]:
 
 def refuse_for_api(plan: EnginePlan, spec: ModelSpec) -> None:
     """Raises `BuildError` for what the LLM API can't do."""
-    if plan.tensorrt_llm not in RELEASES:
-        raise BuildError(
-            f"model.yaml for TensorRT-LLM {plan.tensorrt_llm}: its arguments are not known, and a "
-            f"wrong one fails the load; possible: {', '.join(RELEASES)}"
-        )
     if plan.lookahead:
         raise spec.error(
             f"lookahead decoding with flavour llm-api: TensorRT-LLM {plan.tensorrt_llm} has it for "

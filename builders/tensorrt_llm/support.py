@@ -12,10 +12,6 @@ from builders.gpu import GpuPrecision
 from builders.llm_spec import SpecFile
 from builders.spec import LookaheadSpec
 
-RELEASE = "1.2"
-"""The only release whose flags are known here, and the last that builds engines: 1.3 removed
-`trtllm-build` and every convert_checkpoint.py."""
-
 
 class Conversion(SpecFile):
     """How one precision is made, and on which compute capabilities it runs.
@@ -55,19 +51,9 @@ def least_num_tokens(lookahead: LookaheadSpec, max_batch_size: int) -> int:
 
 def refuse(plan: EnginePlan, architecture: str) -> None:
     """Raises `BuildError` for what TensorRT-LLM would refuse, or do otherwise than planned."""
-    _refuse_release(plan)
     _refuse_precision(plan, architecture)
     if plan.lookahead:
         _refuse_lookahead(plan, plan.lookahead)
-
-
-def _refuse_release(plan: EnginePlan) -> None:
-    if not plan.tensorrt_llm.startswith(f"{RELEASE}."):
-        raise BuildError(
-            f"TensorRT engine with TensorRT-LLM {plan.tensorrt_llm}: only the flags of {RELEASE} "
-            "are known, and 1.3 removed engines, trtllm-build and the checkpoint converters; "
-            "possible: 1.2.1, or flavour llm-api"
-        )
 
 
 def _refuse_precision(plan: EnginePlan, architecture: str) -> None:

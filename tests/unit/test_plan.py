@@ -192,15 +192,6 @@ def test_lookahead_leaves_room_for_drafts():
         plan_llm(dataclasses.replace(asked, options=LlmOptions()))
 
 
-def test_a_release_without_engines_is_refused_with_the_reason():
-    with pytest.raises(NothingFits) as caught:
-        plan_llm(request(flavour="engine", tensorrt_llm="1.3.0rc23"))
-    assert "1.3 removed engines, trtllm-build and the checkpoint converters" in str(caught.value)
-    assert "possible: 1.2.1, or flavour llm-api" in str(caught.value)
-    with pytest.raises(NothingFits, match="its arguments are not known"):
-        plan_llm(request(tensorrt_llm="1.3.0"))
-
-
 def test_a_split_that_does_not_divide_the_heads():
     with pytest.raises(BuildError, match=r"tp 3: does not divide the 32 attention heads.*1, 2, 4"):
         plan_llm(request(tp=3))

@@ -185,14 +185,6 @@ def test_overrides_are_noticed(tmp_path, log):
     ("fields", "architecture", "says"),
     [
         (
-            {"tensorrt_llm": "1.3.0rc23"},
-            "LlamaForCausalLM",
-            "TensorRT engine with TensorRT-LLM 1.3.0rc23: only the flags of 1.2 are known, and 1.3 "
-            "removed engines, trtllm-build and the checkpoint converters; possible: 1.2.1, or "
-            "flavour llm-api",
-        ),
-        ({"tensorrt_llm": "1.1.0"}, "LlamaForCausalLM", "only the flags of 1.2 are known"),
-        (
             {"compute_capability": "8.0"},
             "LlamaForCausalLM",
             "fp8 engine of a LlamaForCausalLM on compute capability 8.0: TensorRT-LLM 1.2 does "
