@@ -6,13 +6,17 @@ text that is not UTF-8, lone surrogates, NaN and Infinity.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import orjson
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import BadRequest, DeadlinePassed, Forbidden, TooLarge
+from gateway.call import ANYBODY, Caller
+from gateway.errors import BadRequest, DeadlinePassed, Forbidden, TooLarge, Unavailable
 from gateway.settings import Bounds, Files
 
 JSON = "gateway.json"
@@ -25,8 +29,57 @@ and forms without asking first, so no other route takes them."""
 UPLOADS = "/v1/files"
 """The one path that takes a form instead of JSON."""
 
+CONTAINERS = 2**17
+"""Most lists and objects of a body, by its brackets. Millions of them would take seconds to parse,
+in which no other client is served."""
+
 FORM_BYTES = 64 * 2**10
 """For what is around the file in a form."""
+
+
+@dataclass(slots=True)
+class Share:
+    """What the body of one request takes of the room."""
+
+    room: "BodyRoom"
+    tenant: str
+    taken_bytes: int = 0
+
+    def take(self, size: int) -> None:
+        """Raises `Unavailable` without room."""
+        self.room.take(self.tenant, size)
+        self.taken_bytes += size
+
+
+class BodyRoom:
+    """Memory for the bodies of all requests, from their first byte to the end of their answers.
+
+    One tenant takes half of it at most, so that the next one's requests are read.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def share(self, tenant: str) -> Iterator[Share]:
+        """What is taken is given back at the end of the block."""
+        share = Share(self, tenant)
+        try:
+            yield share
+        finally:
+            self._taken[tenant] -= share.taken_bytes
+            if not self._taken[tenant]:
+                del self._taken[tenant]
+
+    def take(self, tenant: str, size: int) -> None:
+        if self._taken[tenant] + size > self._size // 2 or self._taken.total() + size > self._size:
+            raise Unavailable(
+                f"overloaded: the bodies of requests have {self._size} bytes together, half of"
+                " them for one tenant; try again in 1 s",
+                retry_after_s=1.0,
+            )
+        self._taken[tenant] += size
 
 
 class BoundedBody:
@@ -34,6 +87,7 @@ class BoundedBody:
 
     def __init__(self, app: ASGIApp, bounds: Bounds, files: Files) -> None:
         self._app, self._bounds, self._files = app, bounds, files
+        self._room = BodyRoom(bounds.bodies_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
@@ -45,10 +99,13 @@ class BoundedBody:
             await self._upload(scope, receive, send)
             return
         self._check_headers(headers)
-        body = await self._read(receive)
-        if body:
-            scope[JSON] = _parsed(body, headers, scope["path"])
-        await self._app(scope, _replayed(body, receive), send)
+        with self._room.share(_tenant(scope)) as share:
+            body = await self._read(receive, share)
+            if body is None:
+                return
+            if body:
+                scope[JSON] = _parsed(body, headers, scope["path"])
+            await self._app(scope, _replayed(body, receive), send)
 
     def _check_headers(self, headers: Headers) -> None:
         if (encoding := headers.get("content-encoding", "identity")) != "identity":
@@ -60,17 +117,19 @@ class BoundedBody:
         if length.isdecimal() and int(length) > self._bounds.body_bytes:
             raise self._too_large(f"{length} bytes")
 
-    async def _read(self, receive: Receive) -> bytes:
+    async def _read(self, receive: Receive, share: "Share") -> bytes | None:
+        """None if the client leaves before the end."""
         parts, size = [], 0
         try:
             async with asyncio.timeout(self._bounds.body_s):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise asyncio.CancelledError
+                        return None
                     part = message.get("body", b"")
                     parts.append(part)
                     size += len(part)
+                    share.take(len(part))
                     if size > self._bounds.body_bytes:
                         raise self._too_large("more")
                     if not message.get("more_body", False):
@@ -105,6 +164,11 @@ class BoundedBody:
         return TooLarge(f"body: {given} given; at most {self._bounds.body_bytes} bytes are taken")
 
 
+def _tenant(scope: Scope) -> str:
+    caller: Caller = scope.get("state", {}).get("caller", ANYBODY)
+    return caller.tenant
+
+
 def _refuse_pages(headers: Headers) -> None:
     """A web page of any site can send a form, and its browser says so."""
     if "origin" in headers:
@@ -123,8 +187,11 @@ def _parsed(body: bytes, headers: Headers, path: str) -> object:
             f"content-type: {kind!r:.60} given; application/json is taken", field="content-type"
         )
     length = headers.get("inference-header-content-length", "")
+    text = body[: int(length)] if length.isdecimal() else body
+    if (given := text.count(b"[") + text.count(b"{")) > CONTAINERS:
+        raise TooLarge(f"body: {given} brackets are opened; at most {CONTAINERS} are possible")
     try:
-        return orjson.loads(body[: int(length)] if length.isdecimal() else body)
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"body: no valid JSON: {error.msg} (byte {error.pos})") from None
 

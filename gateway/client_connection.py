@@ -1,38 +1,57 @@
 """Connections of clients, which end when one sends or takes nothing: uvicorn's, with bounds.
 
 uvicorn waits for headers, and for a client to read, without an end. Clients that do neither would
-hold connections, and streams that nobody reads would hold places in front of the models.
+hold connections, and streams that nobody reads would hold places in front of the models. It also
+collects what is sent during an answer, takes trailers for headers, and loses the body of a request
+that offers an upgrade.
 """
 
 import asyncio
 import socket
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 HEADER_BYTES = 64 * 2**10
-"""Most bytes of a request before its body."""
+"""Most bytes of a request around its body."""
 
 UNSENT_BYTES = 32 * 2**10
 """The kernel takes no more than this beyond what a client has room for. By default it takes up to
 4 MiB, and a client that reads nothing would be seen megabytes too late."""
 
+LEAST_TAKEN_BYTES = 48 * 2**10
+"""A client takes so much in `stalled_s`: what is between the marks at which writing pauses and goes
+on. One that takes a byte now and then holds a place as one that takes nothing."""
+
 _END = b"content-length: 0\r\nconnection: close\r\n\r\n"
+_HOP_BY_HOP = (b"connection", b"upgrade", b"http2-settings")
+
+
+class _TooEarly(Exception):
+    """A request before the answer to the one before it."""
 
 
 class ClientConnection(HttpToolsProtocol):
-    """One client's connection; subclasses say how long it may be silent."""
+    """One client's connection; subclasses say how long it may be silent.
+
+    It has one request at a time. A client that sends the next one before its answer has the
+    connection closed behind that answer: requests that wait here would hide that it leaves.
+    """
 
     headers_s: float
     """Time for the headers of a request, from its first byte or the connection's beginning."""
     stalled_s: float
-    """Time in which a client takes nothing of what waits for it."""
+    """Time in which a client takes `LEAST_TAKEN_BYTES` of what waits for it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._headers_timer: asyncio.TimerHandle | None = None
-        self._header_bytes = 0
+        self._overhead_bytes = 0
+        """Headers, trailers and what frames chunks. Each byte of the body makes up for one."""
         self._stalled_timer: asyncio.TimerHandle | None = None
+        self._is_too_early = False
+        """Whether more was sent before an answer; it is not read."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -44,16 +63,36 @@ class ClientConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._headers_timer is None and (self.cycle is None or self.cycle.response_complete):
+        if self._is_too_early or self.transport.is_closing():
+            return
+        if self._headers_timer is None and not self._has_request:
             self._await_headers()
-        self._header_bytes += len(data)
-        super().data_received(data)
-        if self._headers_timer is not None and self._header_bytes > HEADER_BYTES:
+        self._overhead_bytes += len(data)
+        self._feed(data)
+        if self._overhead_bytes > HEADER_BYTES:
             self._refuse(431)
 
+    def on_message_begin(self) -> None:
+        if self._has_request:
+            raise _TooEarly
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._headers_timer is not None:  # else it is a trailer
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._end_headers()
-        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            self._end_headers()
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._overhead_bytes = max(0, self._overhead_bytes - 2 * len(body))
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -63,8 +102,37 @@ class ClientConnection(HttpToolsProtocol):
         self._end_stall()
         super().resume_writing()
 
+    @property
+    def _has_request(self) -> bool:
+        """Whether there is one that is not answered yet; its body may still come."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _feed(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            if self._has_request and not self.cycle.more_body:
+                self._is_too_early, self.cycle.keep_alive = True, False
+            else:
+                self.send_400_response("Invalid HTTP request received.")
+
+    def _without_upgrade(self, rest: bytes) -> None:
+        """Reads the request once more as if it offered no other protocol: the parser has stopped
+        behind its headers. Java's client offers HTTP/2 in this way with every request."""
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if method == b"CONNECT":
+            self.send_400_response("CONNECT is not offered.")
+            return
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version.encode())]
+        lines += [b"%s: %s" % each for each in self.headers if each[0] not in _HOP_BY_HOP]
+        self.parser = httptools.HttpRequestParser(self)
+        self._feed(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+
     def _await_headers(self) -> None:
-        self._header_bytes = 0
+        self._overhead_bytes = 0
         self._headers_timer = self.loop.call_later(self.headers_s, self._refuse, 408)
 
     def _end_headers(self) -> None:
@@ -76,7 +144,7 @@ class ClientConnection(HttpToolsProtocol):
         """One that has sent nothing at all gets no answer: it may be kept for later use."""
         self._end_headers()
         if not self.transport.is_closing():
-            if self._header_bytes:
+            if self._overhead_bytes and not (self._has_request and self.cycle.response_started):
                 self.transport.write(STATUS_LINE[status] + _END)
             self.transport.close()
 
@@ -84,9 +152,9 @@ class ClientConnection(HttpToolsProtocol):
         self._stalled_timer = self.loop.call_later(self.stalled_s, self._check, waiting_bytes)
 
     def _check(self, before_bytes: int) -> None:
-        """Ends a connection whose client has taken nothing since the last look."""
+        """Ends a connection whose client has taken too little since the last look."""
         waiting_bytes = self.transport.get_write_buffer_size()
-        if waiting_bytes < before_bytes:
+        if before_bytes - waiting_bytes >= LEAST_TAKEN_BYTES:
             self._await_reader(waiting_bytes)
         else:
             self.transport.abort()

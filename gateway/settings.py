@@ -39,9 +39,13 @@ class Bounds(Table):
     """Limits of a request, checked before it is read."""
 
     body_bytes: Count = 16 * 2**20
+    bodies_bytes: Count = 512 * 2**20
+    """Bodies of all requests that are not answered yet; one tenant may have half."""
     body_s: Seconds = 30.0
     """Time for a client to send its body."""
     messages: Count = 2048
+    texts: Count = 16384
+    """To embed, or to rank, in one request."""
 
 
 class Files(Table):

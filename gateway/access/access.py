@@ -33,8 +33,9 @@ class Access:
     def limited(self, inner: Handler) -> Handler:
         return limited(inner, self.meter)
 
-    def fair(self, inner: Handler) -> Handler:
-        return fair(inner, self.generating, self.encoding, self.grants, self.bounds)
+    def fair(self, inner: Handler, *, comes_whole: bool = False) -> Handler:
+        rooms = self.generating, self.encoding
+        return fair(inner, *rooms, self.grants, self.bounds, comes_whole=comes_whole)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from gateway.access.demand import Bounds, demand
+from gateway.access.demand import Bounds, Demand, demand
 from gateway.access.fairness import FairQueue, Ticket
 from gateway.access.grants import Grants
 from gateway.call import Call, Event, Generate, Handler, Usage
@@ -21,6 +21,8 @@ from gateway.errors import DeadlinePassed, Unavailable
 _SHARE = 3
 """A tenant may have this many times what it leaves free: three quarters when it is alone. One that
 has nothing yet may have what is free."""
+_MOMENT_S = 30.0
+"""So long after its last request a tenant counts as one that comes again."""
 _LONGEST_WAIT_S = 60.0
 _RATE_S = 10.0
 
@@ -33,8 +35,25 @@ class Room:
     running_tokens: int
     waiting: int
     waiting_tokens: int
+    reading_tokens: int = 8192
+    """Bounds of prompts whose first token is still to come. The model reads them one after the
+    other, so a short one waits for all that came before it."""
+    beside: int | None = None
+    """Most that run of one tenant while another is here, or was a moment ago; None: no bound."""
     is_shared: bool = True
     """False: one tenant may have everything."""
+
+    @property
+    def largest(self) -> int:
+        """What one request is charged at most while it runs. Others would have to leave for a
+        larger one, and could not come in beside it."""
+        return self.running_tokens // (1 + _SHARE)
+
+    @property
+    def longest(self) -> int:
+        """What one prompt is charged at most while it is read: half, so a tenant has one long
+        prompt at a time, and another tenant's may come beside it."""
+        return self.reading_tokens // 2
 
 
 class Admission:
@@ -46,6 +65,8 @@ class Admission:
         self._turns: dict[Ticket, asyncio.Future[None]] = {}
         self._rate = _Rate()
         self.is_held = False
+        self._came_s: dict[str, float] = {}
+        """When the last requests of the last two tenants came."""
 
     async def enter(self, ticket: Ticket, deadline: float | None = None) -> None:
         """Returns when it is the ticket's turn; it must `leave` then.
@@ -53,6 +74,7 @@ class Admission:
         Raises Unavailable when there is no room to wait, and DeadlinePassed. A caller that is gone
         cancels the waiting.
         """
+        self._note(ticket.tenant)
         self._refuse_without_room(ticket)
         turn = asyncio.get_running_loop().create_future()
         self.queue.push(ticket)
@@ -68,6 +90,12 @@ class Admission:
             if isinstance(error, TimeoutError):
                 raise DeadlinePassed("the deadline passed while the request waited") from None
             raise
+
+    def read(self, ticket: Ticket) -> None:
+        """The model gave the request's first token."""
+        if ticket.prompt_tokens:
+            self.queue.read(ticket)
+            self._start_what_may()
 
     def leave(self, ticket: Ticket, tokens: int) -> None:
         """The request ended and has used `tokens`."""
@@ -95,13 +123,30 @@ class Admission:
             if not turn.done():  # its caller may be gone, and about to say so
                 turn.set_result(None)
 
+    def _note(self, tenant: str) -> None:
+        """Keeps this tenant, and the one before it."""
+        self._came_s.pop(tenant, None)
+        self._came_s = dict([*self._came_s.items()][-1:]) | {tenant: time.monotonic()}
+
+    def _has_neighbour(self, tenant: str) -> bool:
+        """Whether another tenant has a request, or had one a moment ago."""
+        since_s = time.monotonic() - _MOMENT_S
+        return self.queue.tenants > 1 or any(
+            other != tenant and came_s > since_s for other, came_s in self._came_s.items()
+        )
+
     def _may_start(self, ticket: Ticket) -> bool:
         """Whether its tenant leaves enough free; if not, other tenants' requests go first."""
         queue, room, own = self.queue, self.room, self.queue.of(ticket.tenant)
         free_tokens = room.running_tokens - queue.running_tokens
-        return self._leaves_enough(
-            own.running, 1, room.running - queue.running
-        ) and self._leaves_enough(own.running_tokens, ticket.tokens, free_tokens)
+        unread = room.reading_tokens - queue.reading_tokens
+        if room.beside and own.running >= room.beside and self._has_neighbour(ticket.tenant):
+            return False
+        return (
+            self._leaves_enough(own.running, 1, room.running - queue.running)
+            and self._leaves_enough(own.running_tokens, ticket.tokens, free_tokens)
+            and self._leaves_enough(own.reading_tokens, ticket.prompt_tokens, unread)
+        )
 
     def _fits(self, ticket: Ticket) -> bool:
         """Whether there is room now. No later request passes one that waits for it."""
@@ -109,8 +154,12 @@ class Admission:
             return True
         if self.is_held:
             return False
-        tokens = self.queue.running_tokens + ticket.tokens
-        return self.queue.running < self.room.running and tokens <= self.room.running_tokens
+        queue, room, prompt = self.queue, self.room, ticket.prompt_tokens
+        return (
+            queue.running < room.running
+            and queue.running_tokens + ticket.tokens <= room.running_tokens
+            and (not prompt or queue.reading_tokens + prompt <= room.reading_tokens)
+        )
 
     def _refuse_without_room(self, ticket: Ticket) -> None:
         queue, room, own = self.queue, self.room, self.queue.of(ticket.tenant)
@@ -132,33 +181,53 @@ class Admission:
 
     def _leaves_enough(self, own: int, need: int, free: int) -> bool:
         """Whether a tenant that has `own` may have `need` more of what is free."""
-        if not own or not self.room.is_shared:
+        if not own or not need or not self.room.is_shared:
             return True
         return own + need <= _SHARE * (free - need)
 
 
 def fair(
-    inner: Handler, generating: Admission, encoding: Admission, grants: Grants, bounds: Bounds
+    inner: Handler,
+    generating: Admission,
+    encoding: Admission,
+    grants: Grants,
+    bounds: Bounds,
+    *,
+    comes_whole: bool = False,
 ) -> Handler:
-    """Waits for the request's turn; generations and encoders have rooms of their own."""
+    """Waits for the request's turn; generations and encoders have rooms of their own.
+
+    An answer that comes whole does not tell when its prompt was read, which is then not bounded.
+    """
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
         need = demand(call.request, bounds)
         weight = (await grants.of(call.caller)).weight
-        ticket = Ticket(call.caller.tenant, weight, need.tokens)
         admission = generating if isinstance(call.request, Generate) else encoding
+        ticket = _ticket(call, need, weight, admission.room)
+        if comes_whole:
+            ticket.prompt_tokens = 0
         call.moments.queued_s = time.perf_counter()
         await admission.enter(ticket, call.deadline)
         call.moments.admitted_s = time.perf_counter()
         try:
             async with aclosing(inner(call)) as events:
                 async for event in events:
+                    admission.read(ticket)
                     yield event
         finally:
             usage = call.usage or Usage(need.input_tokens)
             admission.leave(ticket, usage.input_tokens + usage.output_tokens)
 
     return answer
+
+
+def _ticket(call: Call, need: Demand, weight: float, room: Room) -> Ticket:
+    """Prompts with sources are not known here; their models bound them."""
+    request, prompt = call.request, 0
+    if isinstance(request, Generate) and not request.documents and request.within is None:
+        prompt = min(need.input_tokens, room.longest)
+    return Ticket(call.caller.tenant, weight, min(need.tokens, room.largest), prompt)
 
 
 class _Rate:

@@ -22,6 +22,8 @@ class Ticket:
     weight: float
     tokens: int
     """The bound of what it takes."""
+    prompt_tokens: int = 0
+    """The part of it that the model still has to read; 0 after its first token."""
 
 
 @dataclass(slots=True)
@@ -34,6 +36,8 @@ class Tenant:
     """Bounds of what runs, over the weight."""
     running: int = 0
     running_tokens: int = 0
+    reading_tokens: int = 0
+    """Bounds of the prompts that the model reads."""
     waiting_tokens: int = 0
     waiting: list[tuple[float, int, Ticket]] = field(default_factory=list)
     """A heap."""
@@ -57,8 +61,14 @@ class FairQueue:
         self.waiting_tokens = 0
         """Bounds of all that wait."""
         self.running_tokens = 0
+        self.reading_tokens = 0
         self.waiting = 0
         self.running = 0
+
+    @property
+    def tenants(self) -> int:
+        """How many have something here."""
+        return len(self._active)
 
     def of(self, tenant: str) -> Tenant:
         """What a tenant has here; for reading."""
@@ -89,8 +99,16 @@ class FairQueue:
         tenant.charged += ticket.tokens / ticket.weight
         tenant.running += 1
         tenant.running_tokens += ticket.tokens
+        tenant.reading_tokens += ticket.prompt_tokens
         self.running += 1
         self.running_tokens += ticket.tokens
+        self.reading_tokens += ticket.prompt_tokens
+
+    def read(self, ticket: Ticket) -> None:
+        """The model has read the prompt of a running ticket."""
+        self._active[ticket.tenant].reading_tokens -= ticket.prompt_tokens
+        self.reading_tokens -= ticket.prompt_tokens
+        ticket.prompt_tokens = 0
 
     def leave(self, ticket: Ticket) -> None:
         """The caller of a waiting ticket is gone."""
@@ -100,6 +118,7 @@ class FairQueue:
 
     def end(self, ticket: Ticket, tokens: int) -> None:
         """A running ticket is done and has used `tokens`."""
+        self.read(ticket)
         tenant = self._active[ticket.tenant]
         tenant.clock += tokens / ticket.weight
         tenant.charged -= ticket.tokens / ticket.weight

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from dataclasses import replace
 
 from gateway.access.counts import MemoryCounts, Need, Taken
@@ -24,25 +25,41 @@ class FallbackCounts:
         self._shared = shared
         self._alone = MemoryCounts()
         self._streams_alone: set[str] = set()
-        self._away_until_s = 0.0
+        self._is_away = False
+        self._left_alone_until_s = 0.0
 
     async def take(self, key_id: str, limits: Limits, need: Need) -> Taken:
-        now_s = asyncio.get_running_loop().time()
-        if now_s >= self._away_until_s:
-            try:
-                return await self._shared.take(key_id, limits, need)
-            except STORE_ERRORS as error:
-                self._away_until_s = now_s + RETRY_S
-                _LOG.warning(
-                    "the store of the limits does not answer (%s); for %g s limits hold for this"
-                    " gateway alone",
-                    type(error).__name__,
-                    RETRY_S,
-                )
+        if (taken := await self._take_shared(key_id, limits, need)) is not None:
+            return taken
         taken = await self._alone.take(key_id, limits, need)
         if need.stream and not taken.refused:
             self._streams_alone.add(need.stream)
         return replace(taken, tick=-1 - taken.tick)
+
+    async def _take_shared(self, key_id: str, limits: Limits, need: Need) -> Taken | None:
+        """None while the store is away. Then one request at a time asks it and may wait for it."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._left_alone_until_s:
+            return None
+        if self._is_away:
+            self._left_alone_until_s = math.inf
+        try:
+            taken = await self._shared.take(key_id, limits, need)
+        except STORE_ERRORS as error:
+            self._is_away = True
+            _LOG.warning(
+                "the store of the limits does not answer (%s); for %g s limits hold for this"
+                " gateway alone",
+                type(error).__name__,
+                RETRY_S,
+            )
+            return None
+        else:
+            self._is_away = False
+            return taken
+        finally:
+            now_s = asyncio.get_running_loop().time()
+            self._left_alone_until_s = now_s + RETRY_S if self._is_away else 0.0
 
     def correct(self, key_id: str, tick: int, tokens: int) -> None:
         if tick < 0:

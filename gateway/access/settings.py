@@ -24,10 +24,13 @@ class RoomSettings(_Table):
     running_tokens: _Count = 500_000
     waiting: _Count = 512
     waiting_tokens: _Count = 4_000_000
+    reading_tokens: _Count = 8192
+    """Bounds of prompts whose first token is still to come; one counts for half at most."""
+    beside: _Count | None = None
+    """Most that run of one tenant while another is here, or was within 30 s."""
 
     def room(self, is_shared: bool) -> Room:
-        sizes = (self.running, self.running_tokens, self.waiting, self.waiting_tokens)
-        return Room(*sizes, is_shared=is_shared)
+        return Room(**self.model_dump(), is_shared=is_shared)
 
 
 class AccessSettings(_Table):

@@ -2,8 +2,12 @@
 
 Nothing in it can be changed, moved, added or removed without breaking the chain, except at its end:
 note the last hash elsewhere to see that too. With a key only who has it can make a chain.
+
+A file that is moved away, as logs are when they are rotated, is followed by a new one at its path,
+where the chain goes on.
 """
 
+import errno
 import fcntl
 import hashlib
 import hmac
@@ -42,35 +46,34 @@ class Verdict:
     hashes: tuple[str, ...]
     """Those of its records, in their order."""
     faults: tuple[Fault, ...]
-
-    @property
-    def last_hash(self) -> str:
-        return self.hashes[-1] if self.hashes else FIRST
+    last_hash: str
+    """What the next line follows, in this file or the next one."""
+    sequence: int
+    """And its number."""
 
 
 class AuditLog:
     """Appends to one file, which one process writes at a time; raises AuditError."""
 
     def __init__(self, path: Path, key: bytes) -> None:
-        self._key = key
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        try:
-            self._file = os.open(path, flags, 0o600)
-        except OSError as error:
-            raise AuditError(f"{path}: {error.strerror}") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._file)
-            raise AuditError(f"{path} is written by another process: one file for each") from error
+        self._path, self._key = path, key
+        self._file = _opened(path)
         self._last, self._sequence = self._resume(path)
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add one record. It is with the system when this returns; a power loss may take it."""
+        """Add one record. It is with the system when this returns; a power loss may take it.
+
+        Raises OSError for one that there is no room for. Its number stays free, so that `verify`
+        shows that it is lost.
+        """
+        if not _is_at(self._file, self._path):
+            moved, self._file = self._file, _opened(self._path)
+            os.close(moved)
         entry = {"sequence": self._sequence, "previous": self._last, "record": record}
-        self._last = _hash(entry, self._key)
-        os.write(self._file, orjson.dumps(entry | {"hash": self._last}) + b"\n")
         self._sequence += 1
+        hash_ = _hash(entry, self._key)
+        _write_whole(self._file, orjson.dumps(entry | {"hash": hash_}) + b"\n")
+        self._last = hash_
 
     def close(self) -> None:
         """Write it to the disk, and let others write."""
@@ -90,9 +93,40 @@ class AuditLog:
         return last, sequence
 
 
-def verify(path: Path, key: bytes) -> Verdict:
-    """Look at every line of a log; raises OSError if it can't be read."""
-    last, sequence, number = FIRST, 0, 0
+def _opened(path: Path) -> int:
+    """The file, which no other process writes; raises AuditError."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    try:
+        file = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise AuditError(f"{path}: {error.strerror}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(file)
+        raise AuditError(f"{path} is written by another process: one file for each") from error
+    return file
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _write_whole(file: int, line: bytes) -> None:
+    """The line, or nothing of it; raises OSError."""
+    size = os.fstat(file).st_size
+    if os.write(file, line) < len(line):
+        os.ftruncate(file, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def verify(path: Path, key: bytes, last: str = FIRST, sequence: int = 0) -> Verdict:
+    """Look at every line of a log that goes on with the line `sequence`, behind the one with the
+    hash `last`; raises OSError if it can't be read."""
+    number = 0
     hashes, faults = list[str](), list[Fault]()
     for number, line in enumerate(_lines(path), 1):
         entry = _entry(line)
@@ -101,7 +135,7 @@ def verify(path: Path, key: bytes) -> Verdict:
         if entry:
             last, sequence = str(entry["hash"]), int(entry["sequence"]) + 1
             hashes.append(last)
-    return Verdict(number, tuple(hashes), tuple(faults))
+    return Verdict(number, tuple(hashes), tuple(faults), last, sequence)
 
 
 def _fault(entry: dict[str, Any] | None, last: str, sequence: int, key: bytes) -> str:

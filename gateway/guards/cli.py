@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from gateway.guards.audit import verify
+from gateway.guards.audit import FIRST, verify
 
 HASH_KEY = "GATEWAY_GUARDS__HASH_KEY"
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -15,21 +16,26 @@ def audit() -> None:
 
 
 @audit.command("verify")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=_FILE)
 @click.option("--hash-key", envvar=HASH_KEY, show_envvar=True, default="", help="Of the gateway.")
 @click.option("--last-hash", help="The log ends with it, or goes on behind it.")
-def verify_log(file: Path, hash_key: str, last_hash: str | None) -> None:
-    """Say whether anything in FILE was changed, moved, added or removed.
+def verify_log(files: tuple[Path, ...], hash_key: str, last_hash: str | None) -> None:
+    """Say whether anything in FILES was changed, moved, added or removed.
+
+    A log that was moved away goes on in the next file: the oldest comes first.
 
     Exit status: 0 it is whole, 1 it is not.
     """
-    verdict = verify(file, hash_key.encode())
-    for fault in verdict.faults:
-        click.echo(f"{file}: {fault}")
-    is_cut = last_hash is not None and last_hash not in verdict.hashes
-    if is_cut:
-        click.echo(f"{file}: has no line with the hash {last_hash}: it was cut, or made anew")
-    click.echo(
-        f"{verdict.lines} lines, {len(verdict.faults)} faults, last hash {verdict.last_hash}"
-    )
-    click.get_current_context().exit(1 if verdict.faults or is_cut else 0)
+    lines = faults = sequence = 0
+    last, has_hash = FIRST, last_hash is None
+    for file in files:
+        verdict = verify(file, hash_key.encode(), last, sequence)
+        for fault in verdict.faults:
+            click.echo(f"{file}: {fault}")
+        lines, faults = lines + verdict.lines, faults + len(verdict.faults)
+        last, sequence = verdict.last_hash, verdict.sequence
+        has_hash = has_hash or last_hash in verdict.hashes
+    if not has_hash:
+        click.echo(f"{files[-1]}: has no line with the hash {last_hash}: it was cut, or made anew")
+    click.echo(f"{lines} lines, {faults} faults, last hash {last}")
+    click.get_current_context().exit(0 if has_hash and not faults else 1)

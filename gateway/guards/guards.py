@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from gateway.call import Handler
-from gateway.guards.audit import AuditLog
+from gateway.guards.audit import AuditError, AuditLog
 from gateway.guards.records import Write, recorded
 from gateway.guards.redacted import Count, RedactionPolicy, redacted
 from gateway.guards.rules import Rule, hook_rule, pattern_rules, ruled
@@ -50,8 +50,8 @@ class Guards:
         for write in self.writes:
             try:
                 write(record)
-            except OSError as error:
-                _log.error("a record was not written: %s", error.strerror)
+            except (OSError, AuditError) as error:
+                _log.error("a record was not written: %s", error)
 
 
 @asynccontextmanager

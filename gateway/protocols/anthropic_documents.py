@@ -6,7 +6,7 @@ from typing import Any, Literal
 from gateway.call import Document
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer, Citation, citations
-from gateway.protocols.reading import Body, Part, text_of
+from gateway.protocols.reading import Body, Each, Part, text_of
 
 Json = dict[str, Any]
 
@@ -17,13 +17,13 @@ class BlockPart(Part):
     title: str | None = None
     context: str | None = None
     source: Any = None
-    content: str | list[Part] | None = None
+    content: str | Each[Part] | None = None
     citations: Any = None
 
 
 class Turn(Body):
     role: Literal["user", "assistant", "system"]
-    content: str | list[BlockPart]
+    content: str | Each[BlockPart]
 
 
 def read_documents(turns: Sequence[Turn]) -> list[tuple[Document, bool]]:

@@ -28,6 +28,7 @@ from gateway.protocols.exchange import (
 from gateway.protocols.field_names import as_written
 from gateway.protocols.reading import (
     Content,
+    Each,
     StrictBody,
     part_text,
     read,
@@ -63,7 +64,7 @@ class CountRequest(StrictBody):
     """What both routes take. Hints about caching and billing change nothing here."""
 
     model: str
-    messages: list[Turn] = Field(min_length=1)
+    messages: Each[Turn] = Field(min_length=1)
     system: Content | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
@@ -81,7 +82,7 @@ class MessagesRequest(CountRequest):
     temperature: float | None = Field(default=None, ge=0, le=1)
     top_k: int | None = Field(default=None, ge=0)
     top_p: float | None = Field(default=None, ge=0, le=1)
-    stop_sequences: list[str] | None = None
+    stop_sequences: Each[str] | None = None
     container: Any = None
     diagnostics: Any = None
     inference_geo: str | None = None

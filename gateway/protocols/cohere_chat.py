@@ -17,6 +17,7 @@ from gateway.protocols.exchange import Complete, Streaming, document, json_body,
 from gateway.protocols.reading import (
     Body,
     Content,
+    Each,
     read,
     refuse_given,
     refuse_thinking,
@@ -40,12 +41,12 @@ class Turn(Body):
 
 class ChatRequest(Body):
     model: str
-    messages: list[Turn] = Field(min_length=1)
-    documents: list[DocumentItem] | None = None
+    messages: Each[Turn] = Field(min_length=1)
+    documents: Each[DocumentItem] | None = None
     citation_options: Any = None
     stream: bool = False
     max_tokens: int | None = Field(default=None, ge=1)
-    stop_sequences: list[str] | None = None
+    stop_sequences: Each[str] | None = None
     temperature: float | None = Field(default=None, ge=0)
     seed: int | None = Field(default=None, ge=0)
     frequency_penalty: float | None = None

@@ -25,7 +25,7 @@ from gateway.protocols.exchange import (
     new_call,
     service,
 )
-from gateway.protocols.reading import Body, read, refuse_given
+from gateway.protocols.reading import Body, Each, read, refuse_given
 
 Json = dict[str, Any]
 
@@ -45,7 +45,7 @@ class ChatRequestV1(Body):
     message: str
     stream: bool | None = None
     preamble: str | None = None
-    chat_history: list[EarlierTurn] | None = None
+    chat_history: Each[EarlierTurn] | None = None
     # refused where they ask for something
     connectors: list[Any] | None = None
     conversation_id: str | None = None

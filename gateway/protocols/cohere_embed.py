@@ -12,7 +12,7 @@ from gateway.call import Embed, Embedded
 from gateway.errors import BadRequest
 from gateway.protocols.exchange import Complete, document, json_body, new_call, one_event, service
 from gateway.protocols.floats import floats
-from gateway.protocols.reading import Body, Part, read, refuse_given, text_of
+from gateway.protocols.reading import Body, Each, Part, read, refuse_given, text_of
 
 Json = dict[str, Any]
 
@@ -27,16 +27,16 @@ INPUT_TYPES = {
 
 
 class EmbedInput(Body):
-    content: list[Part]
+    content: Each[Part]
 
 
 class EmbedRequest(Body):
     model: str
     input_type: str = "search_document"
-    texts: list[str] | None = None
-    inputs: list[EmbedInput] | None = None
+    texts: Each[str] | None = None
+    inputs: Each[EmbedInput] | None = None
     images: list[Any] | None = None
-    embedding_types: list[str] | None = None
+    embedding_types: Each[str] | None = None
     output_dimension: int | None = Field(default=None, ge=1)
     max_tokens: int | None = None
     truncate: Literal["NONE", "START", "END"] | None = None

@@ -14,7 +14,7 @@ from gateway.call import Event, Rank, Ranked
 from gateway.errors import BadRequest
 from gateway.protocols.exchange import Complete, document, json_body, new_call, one_event, service
 from gateway.protocols.ranking import by_relevance, probability
-from gateway.protocols.reading import Body, read, refuse_given
+from gateway.protocols.reading import Body, Each, read, refuse_given
 
 Json = dict[str, Any]
 
@@ -27,13 +27,13 @@ DEFAULT_TOKENS_PER_DOC = 4096
 class RerankRequest(Body):
     model: str
     query: str
-    documents: list[str | dict[str, Any]] = Field(min_length=1)
+    documents: Each[str | dict[str, Any]] = Field(min_length=1)
     top_n: int | None = Field(default=None, ge=1)
     top_k: int | None = Field(default=None, ge=1)
     truncation: bool | None = None
     return_documents: bool | None = None
     max_tokens_per_doc: int | None = None
-    rank_fields: list[str] | None = None
+    rank_fields: Each[str] | None = None
     relevant_spans: Any = None
 
     @property

@@ -14,11 +14,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.bounds import JSON
-from gateway.call import ANYBODY, Call, Caller, Event, Generate, Moments, Relayed
+from gateway.call import ANYBODY, Call, Caller, Embed, Event, Generate, Moments, Rank, Relayed
 from gateway.call import Request as Wanted
 from gateway.errors import BadRequest, GatewayError, TooLarge, UpstreamFailed
 from gateway.faults import refusal_for
 from gateway.service import Service
+from gateway.settings import Bounds
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 DEADLINE = "x-request-timeout-ms"
@@ -57,7 +58,7 @@ def caller(request: Request) -> Caller:
 
 
 def new_call(request: Request, wanted: Wanted) -> Call:
-    _check_messages(wanted, service(request).settings.bounds.messages)
+    _check_counts(wanted, service(request).settings.bounds)
     traceparent = request.headers.get("traceparent", "")
     return Call(
         wanted,
@@ -69,10 +70,21 @@ def new_call(request: Request, wanted: Wanted) -> Call:
     )
 
 
-def _check_messages(wanted: Wanted, most: int) -> None:
+def _check_counts(wanted: Wanted, bounds: Bounds) -> None:
     """Raises `TooLarge`."""
-    if isinstance(wanted, Generate) and len(wanted.messages) > most:
-        raise TooLarge(f"messages: {len(wanted.messages)} given; at most {most} are possible")
+    match wanted:
+        case Generate():
+            _check("messages", len(wanted.messages), bounds.messages)
+            _check("documents", len(wanted.documents), bounds.texts)
+        case Embed():
+            _check("texts", len(wanted.texts) + len(wanted.token_ids), bounds.texts)
+        case Rank():
+            _check("texts", len(wanted.passages), bounds.texts)
+
+
+def _check(what: str, given: int, most: int) -> None:
+    if given > most:
+        raise TooLarge(f"{what}: {given} given; at most {most} are possible")
 
 
 def _deadline(request: Request, wanted: Wanted) -> float | None:

@@ -19,7 +19,7 @@ from gateway.protocols.exchange import (
     service,
 )
 from gateway.protocols.ranking import by_relevance
-from gateway.protocols.reading import Body, read
+from gateway.protocols.reading import Body, Each, read
 from gateway.protocols.sse import sse
 
 Json = dict[str, Any]
@@ -35,7 +35,7 @@ class TextItem(Body):
 class RankingRequest(Body):
     model: str
     query: TextItem
-    passages: list[TextItem] = Field(min_length=1)
+    passages: Each[TextItem] = Field(min_length=1)
     truncate: Literal["NONE", "END"] = "END"
 
 

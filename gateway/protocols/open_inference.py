@@ -147,7 +147,7 @@ async def _sent(request: Request, path: str) -> Sent:
 
 
 def _whole(request: Request, sent: Sent, call: Call) -> Response:
-    answer = _metered(request, whole(service(request).triton, sent))
+    answer = _metered(request, whole(service(request).triton, sent), comes_whole=True)
     return Complete(call, relayed(call, answer(call)))
 
 
@@ -159,6 +159,7 @@ async def _pieces(request: Request, sent: Sent, call: Call) -> AsyncGenerator[by
                 yield event.data
 
 
-def _metered(request: Request, inner: Handler) -> Handler:
+def _metered(request: Request, inner: Handler, *, comes_whole: bool = False) -> Handler:
     found = service(request)
-    return found.counted(found.access.fair(found.tracing.around_upstream(inner)))
+    inner = found.tracing.around_upstream(inner)
+    return found.counted(found.access.fair(inner, comes_whole=comes_whole))

@@ -42,6 +42,7 @@ from gateway.protocols.openai_sampling import (
 from gateway.protocols.reading import (
     Body,
     Content,
+    Each,
     read,
     refuse_given,
     refuse_tools,
@@ -62,13 +63,13 @@ class ChatMessage(Body):
 class ChatRequest(SamplingRequest):
     """Hints about caching, billing, safety and how much to think change nothing here."""
 
-    messages: list[ChatMessage] = Field(min_length=1)
-    documents: list[DocumentItem] | None = None
+    messages: Each[ChatMessage] = Field(min_length=1)
+    documents: Each[DocumentItem] | None = None
     # refused where they ask for something
     audio: Any = None
     function_call: Any = None
     functions: list[Any] | None = None
-    modalities: list[str] | None = None
+    modalities: Each[str] | None = None
     moderation: Any = None
     prediction: Any = None
     response_format: Any = None

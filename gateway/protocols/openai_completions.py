@@ -32,7 +32,7 @@ from gateway.protocols.openai_sampling import (
     total,
     usage,
 )
-from gateway.protocols.reading import read, refuse_given
+from gateway.protocols.reading import Each, read, refuse_given
 from gateway.protocols.several import merged
 from gateway.protocols.sse import DONE, sse
 
@@ -44,7 +44,7 @@ Answers = Sequence[AsyncGenerator[Event, None]]
 class CompletionRequest(SamplingRequest):
     """`prompt` is a text or several; token ids are not taken."""
 
-    prompt: str | list[str]
+    prompt: str | Each[str]
     # refused where they ask for something
     best_of: int | None = None
     echo: bool | None = None

@@ -11,7 +11,7 @@ from gateway.call import Embed, Embedded
 from gateway.errors import BadRequest
 from gateway.protocols.exchange import Complete, document, json_body, new_call, one_event, service
 from gateway.protocols.floats import floats
-from gateway.protocols.reading import StrictBody, read
+from gateway.protocols.reading import Each, StrictBody, read
 
 Json = dict[str, Any]
 
@@ -24,7 +24,7 @@ class EmbeddingsRequest(StrictBody):
     """`input` is a text, texts, a row of token ids, or rows of them."""
 
     model: str
-    input: str | list[str] | list[int] | list[list[int]]
+    input: str | Each[str] | Each[int] | Each[Each[int]]
     encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(default=None, ge=1)
     input_type: Literal["query", "passage", "document", "text"] | None = None

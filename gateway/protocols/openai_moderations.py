@@ -12,7 +12,7 @@ from gateway.call import Call, Event, Finished, Other, Relayed, Usage
 from gateway.errors import NotFound
 from gateway.guards.rules import Rule, broken_rules
 from gateway.protocols.exchange import Complete, document, json_body, new_call, relayed, service
-from gateway.protocols.reading import Part, StrictBody, part_text, read
+from gateway.protocols.reading import Each, Part, StrictBody, part_text, read
 
 Json = dict[str, Any]
 
@@ -22,7 +22,7 @@ router = APIRouter(tags=["OpenAI"])
 class ModerationsRequest(StrictBody):
     """`input` is a text, texts, or the parts of one message; `model` changes nothing."""
 
-    input: str | list[str] | list[Part] = Field(min_length=1)
+    input: str | Each[str] | Each[Part] = Field(min_length=1)
     model: str | None = None
 
 

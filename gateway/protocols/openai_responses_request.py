@@ -12,6 +12,7 @@ from gateway.protocols.openai_file_search import RESULTS
 from gateway.protocols.reading import (
     Body,
     Content,
+    Each,
     StrictBody,
     calls_nothing,
     refuse_given,
@@ -38,9 +39,9 @@ class ResponsesRequest(StrictBody):
     """
 
     model: str
-    input: str | list[Item]
+    input: str | Each[Item]
     instructions: str | None = None
-    documents: list[DocumentItem] | None = None
+    documents: Each[DocumentItem] | None = None
     stream: bool | None = False
     max_output_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -49,7 +50,7 @@ class ResponsesRequest(StrictBody):
     text: dict[str, Any] | None = None
     store: bool | None = None
     tools: list[Any] | None = None
-    include: list[str] | None = None
+    include: Each[str] | None = None
     # refused where they ask for something
     background: bool | None = None
     conversation: Any = None

@@ -6,7 +6,7 @@ import orjson
 
 from gateway.call import Finished, Sampling, Usage
 from gateway.errors import BadRequest
-from gateway.protocols.reading import Body, StrictBody, refuse_given
+from gateway.protocols.reading import Body, Each, StrictBody, refuse_given
 
 Json = dict[str, Any]
 
@@ -37,7 +37,7 @@ class SamplingRequest(StrictBody):
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: str | Each[str] | None = None
     n: int | None = 1
     # refused where they ask for something
     chat_template_kwargs: dict[str, Any] | None = None
@@ -45,7 +45,7 @@ class SamplingRequest(StrictBody):
     logprobs: bool | int | None = None
     min_p: float | None = None
     skip_special_tokens: bool | None = None
-    stop_token_ids: list[int] | None = None
+    stop_token_ids: Each[int] | None = None
     # without an effect
     user: str | None = None
 

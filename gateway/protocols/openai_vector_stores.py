@@ -20,7 +20,7 @@ from gateway.protocols.exchange import (
 )
 from gateway.protocols.openai_files import library
 from gateway.protocols.openai_lists import page_body, read_page
-from gateway.protocols.reading import StrictBody, read, refuse_given
+from gateway.protocols.reading import Each, StrictBody, read, refuse_given
 
 if TYPE_CHECKING:
     from gateway.files.library import Library
@@ -59,7 +59,7 @@ class RankingOptions(StrictBody):
 
 
 class SearchStore(StrictBody):
-    query: str | list[str]
+    query: str | Each[str]
     filters: Any = None
     max_num_results: int = Field(default=10, ge=1, le=50)
     ranking_options: RankingOptions | None = None

@@ -27,7 +27,7 @@ from gateway.protocols.openai_sampling import (
     sampling,
     usage,
 )
-from gateway.protocols.reading import read, refuse_given
+from gateway.protocols.reading import Each, read, refuse_given
 from gateway.protocols.sse import sse
 
 router = APIRouter(tags=["RAG"])
@@ -38,7 +38,7 @@ class RagRequest(SamplingRequest):
 
     model: str = "rag"
     question: str
-    documents: list[DocumentItem] = Field(min_length=1)
+    documents: Each[DocumentItem] = Field(min_length=1)
 
 
 def parse(body: Any) -> RagRequest:

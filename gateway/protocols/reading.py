@@ -5,9 +5,9 @@ Errors say what was found by type, never by value: values are prompts.
 
 import re
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gateway.errors import BadRequest
 
@@ -39,7 +39,12 @@ class Part(Body):
     text: str | None = None
 
 
-Content = str | list[Part]
+_T = TypeVar("_T")
+Each = Annotated[list[_T], Field(fail_fast=True)]
+"""A list that is refused at its first wrong member. A body has room for millions, and each member
+of a union would complain of each of them, for seconds in which no other client is served."""
+
+Content = str | Each[Part]
 
 BodyT = TypeVar("BodyT", bound=Body)
 

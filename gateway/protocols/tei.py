@@ -28,7 +28,7 @@ from gateway.protocols.exchange import (
 from gateway.protocols.field_names import as_written
 from gateway.protocols.floats import floats, unit
 from gateway.protocols.ranking import by_relevance, probability
-from gateway.protocols.reading import Body, read
+from gateway.protocols.reading import Body, Each, read
 from gateway.protocols.sse import sse
 
 Json = dict[str, Any]
@@ -53,13 +53,13 @@ class TeiRequest(Body):
 
 class RerankRequest(TeiRequest):
     query: str
-    texts: list[str] = Field(min_length=1)
+    texts: Each[str] = Field(min_length=1)
     raw_scores: bool = False
     return_text: bool = False
 
 
 class EmbedRequest(TeiRequest):
-    inputs: str | list[str] | list[list[int]]
+    inputs: str | Each[str] | Each[Each[int]]
     normalize: bool = True
     prompt_name: str | None = None
     parameters: Any = None
@@ -69,7 +69,7 @@ class EmbedRequest(TeiRequest):
 
 class Sentences(Body):
     source_sentence: str
-    sentences: list[str] = Field(min_length=1)
+    sentences: Each[str] = Field(min_length=1)
 
 
 class SimilarityRequest(Body):

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from array import array
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 
 from ensembles.contracts import EMBEDDER, TOKENIZER
 from ensembles.embed import EMBED
@@ -16,6 +16,9 @@ from gateway.upstream.versions import note_version
 ROWS = 1024
 """What our models take at a time."""
 
+PADDED_TOKENS = 2**19
+"""Most tokens of a portion, when every row is as long as its longest."""
+
 TOKEN = b"\x01"
 """The only byte of a mask of INT64 that is not 0, once for each token."""
 
@@ -24,16 +27,28 @@ async def embed(triton: Connection, call: Call, request: Embed) -> Embedded:
     """The rows in the request's order; more than the models take go one portion after another."""
     rows: list[bytes] = []
     tokens = 0
-    for start in range(0, max(len(request.texts), len(request.token_ids)), ROWS):
-        stop = start + ROWS
+    lengths = [len(row) for row in request.token_ids] or [1] * len(request.texts)
+    for portion in portions(lengths):
         if request.token_ids:
-            found, used = await _embed_ids(triton, call, request.token_ids[start:stop])
+            found, used = await _embed_ids(triton, call, request.token_ids[portion])
         else:
-            found, used = await _embed_texts(triton, call, request, request.texts[start:stop])
+            found, used = await _embed_texts(triton, call, request, request.texts[portion])
         rows += found
         tokens += used
         call.usage = Usage(tokens)
     return Embedded(tuple(_cut(row, request.dimensions) for row in rows), Usage(tokens))
+
+
+def portions(lengths: Sequence[int]) -> Iterator[slice]:
+    """Rows that go together, in their order: a long row among many short ones makes all long."""
+    start = longest = 0
+    for index, length in enumerate(lengths):
+        count, longest = index - start + 1, max(longest, length)
+        if count > ROWS or (count > 1 and count * longest > PADDED_TOKENS):
+            yield slice(start, index)
+            start, longest = index, length
+    if lengths:
+        yield slice(start, len(lengths))
 
 
 async def _embed_texts(
@@ -55,6 +70,9 @@ async def _embed_ids(
     longest = max(map(len, portion))
     if not all(portion):
         raise BadRequest("input_ids: a row without tokens; at least one is needed", field="input")
+    if longest > PADDED_TOKENS:
+        most = f"at most {PADDED_TOKENS} are possible"
+        raise BadRequest(f"input_ids: a row of {longest} tokens given; {most}", field="input")
     ids = [id_ for row in portion for id_ in (*row, *[0] * (longest - len(row)))]
     mask = [n for row in portion for n in (*[1] * len(row), *[0] * (longest - len(row)))]
     shape = [len(portion), longest]

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,19 @@ from rich.console import Console
 from rich.table import Table
 
 from builders.spec import ROOT, load_sku
+from ensembles.metrics import GATEWAY_RUNNING
 from gateway.access.key_store import FileKeyStore
 from gateway.access.keys import Key, new_key_id, new_secret, token
 from operations.ports import Ports, free_ports
 from operations.server import TritonServer
+from tests.gateway_bench.chunks import paced_model
 from tests.gateway_bench.streams import CHAT
 from tests.server.gateway import Gateway, running_gateway
 
 PAUSE_S = 0.05
 """Between two requests of the quiet tenant."""
+PACED = ("--places", "32", "--first-s", "0.03")
+"""As many as the CPU placement decodes, and about what a GPU takes for a short prompt."""
 NO_QUEUE = 100_000
 """As many places among the running as if there were no queue."""
 
@@ -41,51 +47,95 @@ tokens_per_minute = 1000000000
 [access.generating]
 running = {running}
 running_tokens = 100000000
+{more}
 """
 
 
 @click.command()
 @click.option("--running", "places", multiple=True, type=int, default=(2, 4, 8, NO_QUEUE))
-@click.option("--samples", default=200, show_default=True, help="Requests of the quiet tenant.")
+@click.option("--beside", type=int, help="Most that run of one tenant beside another.")
+@click.option("--samples", default=100, show_default=True, help="Quiet requests, in each round.")
+@click.option("--rounds", default=2, show_default=True, help="Alone and beside the flood in turns.")
+@click.option("--paced/--triton", default=False, help="Before a stand-in whose time is not CPU.")
 @click.option("--cost/--no-cost", default=True, help="Measure the CPU of access too.")
-def main(places: tuple[int, ...], samples: int, cost: bool) -> None:
-    """Start a tritonserver and gateways, measure, print two tables."""
-    with tempfile.TemporaryDirectory() as name, _triton(Path(name)) as ports:
-        folder = Path(name)
-        console = Console()
-        console.print(_fairness(ports, folder, places, samples))
-        if cost:
-            console.print(_cost(ports, folder))
+def main(
+    places: tuple[int, ...], beside: int | None, samples: int, rounds: int, paced: bool, cost: bool
+) -> None:
+    """Start a model's server and gateways, measure, print two tables.
+
+    It serves the small test LLM; MODEL_REPOSITORY=model_repository the default one.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder, console = Path(name), Console()
+        upstream = paced_model(*PACED) if paced else _triton(folder)
+        with upstream as ports:
+            more = f"beside = {beside}" if beside else ""
+            console.print(_fairness(ports, folder, places, more, samples, rounds))
+            if cost:
+                console.print(_cost(ports, folder))
 
 
-def _fairness(ports: Ports, folder: Path, places: tuple[int, ...], samples: int) -> Table:
+def _fairness(
+    ports: Ports, folder: Path, places: tuple[int, ...], more: str, samples: int, rounds: int
+) -> Table:
     table = Table(
-        "running", "alone: p50, p99 ms", "beside: p50, p99 ms", "p99", "flood chunks/s", "CPU wait"
+        *("running", "alone: p50, p99 ms", "beside: p50, p99 ms", "p50", "p99"),
+        *("streams", "flood chunks/s", "CPU wait"),
     )
     quiet, flooding = _new_key(folder, "quiet"), _new_key(folder, "flooding")
     for running in places:
-        with _gateway(ports, folder, running) as gateway:
-            alone = _first_tokens_ms(gateway.url, quiet, samples)
-            beside, rate, wait = _beside(gateway, quiet, flooding, samples)
-        ratio = f"{_p99(beside) / _p99(alone):.2f} ×"
-        shown = (_name(running), _shown(alone), _shown(beside), ratio)
-        table.add_row(*shown, f"{rate:.0f}", f"{100 * wait:.0f} %")
+        alone, beside = [], Beside()
+        with _gateway(ports, folder, running, more) as gateway:
+            for _ in range(rounds):
+                alone += _first_tokens_ms(gateway.url, quiet, samples)
+                _measure_beside(gateway, quiet, flooding, samples, beside)
+        table.add_row(_name(running), *_row(alone, beside))
     return table
 
 
-def _beside(
-    gateway: Gateway, quiet: str, flooding: str, samples: int
-) -> tuple[list[float], float, float]:
-    """The quiet tenant's times beside the flood, the flood's chunks per second, and the seconds
-    that the gateway waited for a CPU in each second."""
+@dataclass
+class Beside:
+    """What was measured beside the flood, in all rounds."""
+
+    times_ms: list[float] = field(default_factory=list)
+    took_s: float = 0.0
+    chunks: int = 0
+    waited_s: float = 0.0
+    """That the gateway's thread was ready and did not run."""
+    running: list[float] = field(default_factory=list)
+    """Streams in front of the model, one look a round."""
+
+
+def _row(alone: list[float], beside: Beside) -> list[str]:
+    times = beside.times_ms
+    return [
+        *(_shown(alone), _shown(times)),
+        f"{statistics.median(times) / statistics.median(alone):.2f} ×",
+        f"{_p99(times) / _p99(alone):.2f} ×",
+        f"{statistics.mean(beside.running):.0f}",
+        f"{beside.chunks / beside.took_s:.0f}",
+        f"{100 * beside.waited_s / beside.took_s:.0f} %",
+    ]
+
+
+def _measure_beside(
+    gateway: Gateway, quiet: str, flooding: str, samples: int, beside: Beside
+) -> None:
     with _flood(gateway.url, flooding) as flood:
         while _chunks(flood) == 0:
             time.sleep(0.1)
         before, waited_s, start_s = _chunks(flood), _cpu_wait_s(gateway), time.perf_counter()
-        times_ms = _first_tokens_ms(gateway.url, quiet, samples)
-        took_s = time.perf_counter() - start_s
-        rate = (_chunks(flood) - before) / took_s
-        return times_ms, rate, (_cpu_wait_s(gateway) - waited_s) / took_s
+        beside.times_ms += _first_tokens_ms(gateway.url, quiet, samples)
+        beside.took_s += time.perf_counter() - start_s
+        beside.chunks += _chunks(flood) - before
+        beside.waited_s += _cpu_wait_s(gateway) - waited_s
+        beside.running.append(_running(gateway, flooding))
+
+
+def _running(gateway: Gateway, key: str) -> float:
+    page = gateway.client.get("/metrics", headers={"x-api-key": key}).text
+    (found,) = re.findall(rf'^{GATEWAY_RUNNING.name}{{kind="generating"}} (\S+)$', page, re.M)
+    return float(found)
 
 
 @contextlib.contextmanager
@@ -167,8 +217,9 @@ def _triton(folder: Path) -> Iterator[Ports]:
 
 
 @contextlib.contextmanager
-def _gateway(ports: Ports, folder: Path, running: int) -> Iterator[Gateway]:
-    settings = SETTINGS.format(keys=folder / "keys.json", folder=folder, running=running)
+def _gateway(ports: Ports, folder: Path, running: int, more: str = "") -> Iterator[Gateway]:
+    keys = folder / "keys.json"
+    settings = SETTINGS.format(keys=keys, folder=folder, running=running, more=more)
     with running_gateway(ports, folder, settings) as gateway:
         yield gateway
 

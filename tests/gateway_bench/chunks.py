@@ -43,7 +43,7 @@ class Proxy:
 def measure(folder: Path, litellm: Path | None) -> None:
     """Prints a row for each proxy; they are asked in turns."""
     with contextlib.ExitStack() as stack:
-        ports = stack.enter_context(_paced_model())
+        ports = stack.enter_context(paced_model())
         log, port = folder / "paced-gateway.log", free_ports().http
         gateway = stack.enter_context(GatewayProcess(ports, log, port))
         proxies = [Proxy("the gateway", gateway.url, gateway.pid)]
@@ -69,9 +69,10 @@ def _cost_us(proxy: Proxy) -> float:
 
 
 @contextlib.contextmanager
-def _paced_model() -> Iterator[Ports]:
+def paced_model(*options: str) -> Iterator[Ports]:
+    """The stand-in for Triton in a process of its own."""
     ports = free_ports()
-    command = [sys.executable, "-m", "tests.gateway_bench.paced_model", str(ports.http)]
+    command = [sys.executable, "-m", "tests.gateway_bench.paced_model", str(ports.http), *options]
     with _process(command) as process:
         _await(f"http://127.0.0.1:{ports.http}/v2/repository/index", process)
         yield ports

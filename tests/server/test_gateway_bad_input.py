@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psutil
 import pytest
 
 from gateway.app import new_app
+from gateway.bounds import CONTAINERS
 from gateway.client_connection import HEADER_BYTES
 from gateway.settings import Settings
 from tests.fakes.api_errors import is_worded
-from tests.server.conftest import Server
+from tests.server.conftest import BOUND_S, Server, cancelled, eventually, is_idle
 from tests.server.gateway import Gateway, running_gateway
 
 CHAT = "/v1/chat/completions"
@@ -33,6 +35,7 @@ RAW: dict[str, tuple[bytes, dict[str, str]]] = {
     "half of a surrogate pair": (b'{"model": "\\ud800"}', {}),
     "not UTF-8": (b'{"model": "\xff"}', {}),
     "not a number": (b'{"model": NaN}', {}),
+    "many lists": (b'{"input": [' + b"[]," * CONTAINERS + b"[]]}", {}),
     "a list": (b"[]", {}),
     "a text": (b'"hello"', {}),
     "another type": (json.dumps(BODY).encode(), {"content-type": "text/plain"}),
@@ -47,7 +50,7 @@ def test_no_route_takes_what_is_no_json_object(gateway: Gateway, name: str) -> N
     headers = {"content-type": "application/json"} | headers
     for path in PATHS:
         answer = gateway.client.post(path, content=content, headers=headers)
-        assert answer.status_code in (400, 415), (path, answer.text)
+        assert answer.status_code in (400, 413, 415), (path, answer.text)
         assert is_worded(path, answer.json()), (path, answer.text)
 
 
@@ -209,6 +212,77 @@ def test_headers_without_an_end_are_not_collected(gateway: Gateway) -> None:
     assert answer.startswith(b"HTTP/1.1 431")
 
 
+CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
+
+
+def chunk(body: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(body), body)
+
+
+AROUND = {
+    "trailers": b"0\r\nx: ",
+    "extensions": b"5;",
+    "tiny chunks": HEADER_BYTES // 4 * chunk(b" "),
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_what_is_around_chunks_is_not_collected(gateway: Gateway, name: str) -> None:
+    sent = HEAD + CHUNKED + chunk(b"{") + AROUND[name]
+    answer = raw(gateway, sent.ljust(HEADER_BYTES + 9, b"a"))
+    assert answer.startswith(b"HTTP/1.1 431")
+
+
+def test_trailers_are_no_headers(gateway: Gateway) -> None:
+    body = chunk(json.dumps(BODY).encode()) + b"0\r\nx-request-id: a-trailer\r\n\r\n"
+    answer = raw(gateway, HEAD + CLOSE + CHUNKED + body)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"a-trailer" not in answer
+
+
+def request(**changes: Any) -> bytes:
+    body = json.dumps(BODY | changes).encode()
+    return HEAD + LENGTH % len(body) + b"\r\n" + body
+
+
+def test_a_request_before_the_answer_to_another_is_not_read(gateway: Gateway) -> None:
+    answer = raw(gateway, 2 * request())
+    assert (answer.count(b"HTTP/1.1 200"), answer.count(b'"choices"')) == (1, 1)
+
+
+def test_what_is_sent_during_an_answer_is_not_collected(gateway: Gateway, server: Server) -> None:
+    """And it does not hide that the client leaves."""
+    process = psutil.Process(gateway.process.pid)
+    address, port = gateway.url.removeprefix("http://").split(":")
+    before = process.memory_info().rss
+    with (
+        cancelled(server, 1),
+        socket.create_connection((address, int(port)), timeout=BOUND_S) as connection,
+    ):
+        connection.sendall(request(max_tokens=2000, min_tokens=2000))
+        assert eventually(lambda: not is_idle(server))
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(b"GET /livez HTTP/1.1\r\nx: " + b"a" * 64 * 2**20)
+    assert process.memory_info().rss - before < 32 * 2**20
+
+
+def test_an_offer_of_another_protocol_is_ignored(gateway: Gateway) -> None:
+    """Java's client offers HTTP/2 with every request that is not encrypted."""
+    offer = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAEA"}
+    for _ in range(2):  # the connection is kept
+        answer = gateway.client.post(CHAT, json=BODY, headers=offer)
+        assert (answer.status_code, "connection" in answer.headers) == (200, False)
+
+
+def test_who_leaves_within_a_body_leaves_no_traceback(gateway: Gateway) -> None:
+    address, port = gateway.url.removeprefix("http://").split(":")
+    with socket.create_connection((address, int(port)), timeout=BOUND_S) as connection:
+        connection.sendall(HEAD + LENGTH % 100 + b"\r\n{")
+    left = 'gateway_requests_total{route="unknown",status="499"}'
+    assert eventually(lambda: left in gateway.client.get("/metrics").text)
+    assert "Traceback" not in gateway.log.read_text(encoding="utf-8")
+
+
 def test_neighbours_of_all_that_are_unharmed(gateway: Gateway) -> None:
     def talk(_: int) -> str:
         return str(gateway.post(CHAT, BODY).json()["choices"][0]["message"]["content"])
@@ -222,5 +296,5 @@ def test_neighbours_of_all_that_are_unharmed(gateway: Gateway) -> None:
     with ThreadPoolExecutor(16) as pool:
         harmed, texts = pool.map(harm, range(48)), pool.map(talk, range(8))
         assert set(texts) == {expected}
-        assert set(harmed) <= {400, 415}
+        assert set(harmed) <= {400, 413, 415}
     assert "Traceback" not in gateway.log.read_text(encoding="utf-8")

@@ -161,7 +161,7 @@ def test_without_the_store_limits_hold_for_each_gateway(
             await reserve(limiter, "d")
         for reservation in (before, *held):
             limiter.settle(reservation, 1)
-        monkeypatch.setattr(counts, "_away_until_s", 0.0)
+        monkeypatch.setattr(counts, "_left_alone_until_s", 0.0)
         again = ValkeyServer(port=port)
         again.start()
         assert (await reserve(limiter, "e")).headers["x-ratelimit-remaining-requests"] == "1"

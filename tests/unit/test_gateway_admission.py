@@ -4,6 +4,7 @@ import asyncio
 import random
 import selectors
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -138,6 +139,25 @@ def test_one_tenant_leaves_a_place_for_the_next() -> None:
     run(test)
 
 
+def test_few_of_a_tenant_run_beside_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        admission = Admission(replace(ROOM, running=8, beside=2))
+        flood = [ticket("flood") for _ in range(8)]
+        await started(admission, *flood)
+        assert admission.queue.of("flood").running == 6
+        (quiet,) = await started(admission, one := ticket("quiet"))
+        assert quiet.done()
+        admission.leave(one, 1)
+        for each in flood[:5]:
+            admission.leave(each, 1)
+        assert admission.queue.of("flood").running == 2  # the neighbour may come again
+        monkeypatch.setattr("gateway.access.admission._MOMENT_S", -1.0)
+        await started(admission, ticket("flood"))
+        assert admission.queue.of("flood").running == 4
+
+    run(test)
+
+
 def test_where_nothing_is_shared_one_tenant_has_everything() -> None:
     async def test() -> None:
         admission = Admission(Room(4, 1000, 8, 10_000, is_shared=False))
@@ -257,6 +277,31 @@ def test_the_handler_gives_its_place_back_when_a_stream_breaks() -> None:
     run(test)
 
 
+@pytest.mark.parametrize(("comes_whole", "reading"), [(False, 21), (True, 0)])
+def test_a_prompt_is_read_when_the_first_event_comes(comes_whole: bool, reading: int) -> None:
+    async def test() -> None:
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def model(_: Call) -> AsyncGenerator[Event, None]:
+            asked.set()
+            await go_on.wait()
+            yield Text("a", 1)
+
+        room = Admission(ROOM)
+        rest = Grants(None, {}), Bounds()
+        handler = fair(model, room, Admission(ROOM), *rest, comes_whole=comes_whole)
+        events = handler(Call(Generate("llm", prompt="hello"), Caller("k", "a"), "1"))
+        first = asyncio.ensure_future(anext(events))
+        await asked.wait()
+        assert room.queue.reading_tokens == reading
+        go_on.set()
+        await first
+        assert (room.queue.reading_tokens, room.queue.running) == (0, 1)
+        await events.aclose()
+
+    run(test)
+
+
 def test_encoders_have_a_room_of_their_own() -> None:
     async def test() -> None:
         generating, encoding = Admission(ROOM), Admission(ROOM)
@@ -265,6 +310,30 @@ def test_encoders_have_a_room_of_their_own() -> None:
         await anext(events)
         assert (generating.queue.running, encoding.queue.running) == (0, 1)
         await events.aclose()
+
+    run(test)
+
+
+def test_a_giant_holds_up_nobody() -> None:
+    """It is charged with a part of the room, so others run beside it, and it waits for no quiet."""
+
+    async def test() -> None:
+        encoding = Admission(ROOM)
+        handler = chain(Admission(ROOM), encoding)
+
+        async def begun(tenant: str, texts: int) -> AsyncGenerator[Event, None]:
+            events = handler(Call(Embed("embed", texts=("a",) * texts), Caller("k", tenant), "1"))
+            async with asyncio.timeout(10):
+                await anext(events)
+            return events
+
+        small = await begun("quiet", 1)
+        giant = await begun("flood", 10_000)
+        more = await begun("quiet", 1)
+        assert encoding.queue.running == 3
+        for events in (small, giant, more):
+            await events.aclose()
+        assert encoding.queue.running_tokens == 0
 
     run(test)
 
@@ -305,16 +374,24 @@ class TimelessLoop(asyncio.SelectorEventLoop):
             return super().select(0)
 
 
-def first_token_p99_s(is_fair: bool, flooding: int) -> float:
-    """A quiet tenant's, beside a flood; the engine has 32 places, and its steps take 10 ms."""
+READ_BYTES_S = 4000
+"""Speed at which an engine reads prompts, one after the other."""
+
+
+def first_token_p99_s(is_fair: bool, flooding: int, prompt: str = "hello") -> float:
+    """Of a quiet tenant beside a flood with that prompt, before an engine with 32 places whose
+    steps take 10 ms."""
 
     async def whole() -> float:
         places, room = asyncio.Semaphore(32), RoomSettings(running=32).room(is_shared=True)
+        reader = asyncio.Lock()
 
         async def engine(call: Call) -> AsyncGenerator[Event, None]:
             assert isinstance(call.request, Generate)
             async with places:  # first come, first served
                 tokens = call.request.sampling.max_tokens or 0
+                async with reader:
+                    await asyncio.sleep(len(call.request.prompt) / READ_BYTES_S)
                 await asyncio.sleep(0.02)
                 yield Text("x", 1)
                 await asyncio.sleep(0.01 * tokens)
@@ -324,15 +401,15 @@ def first_token_p99_s(is_fair: bool, flooding: int) -> float:
         if is_fair:
             handler = fair(engine, Admission(room), Admission(room), Grants(None, {}), Bounds())
 
-        async def first_token_s(tenant: str, tokens: int) -> float:
-            asked = Generate("llm", prompt="hello", sampling=Sampling(max_tokens=tokens))
+        async def first_token_s(tenant: str, tokens: int, prompt: str = "hello") -> float:
+            asked = Generate("llm", prompt=prompt, sampling=Sampling(max_tokens=tokens))
             call, start_s = Call(asked, Caller("k", tenant), "1"), loop.time()
             seen_s = [loop.time() - start_s async for _ in handler(call)]
             return seen_s[0]
 
         async def flood() -> None:
             while True:
-                await first_token_s("flood", 200)
+                await first_token_s("flood", 200, prompt)
 
         loop = asyncio.get_running_loop()
         floods = [asyncio.create_task(flood()) for _ in range(flooding)]
@@ -354,3 +431,11 @@ def test_a_quiet_tenant_waits_no_longer_beside_a_flood() -> None:
     alone = first_token_p99_s(is_fair=True, flooding=0)
     assert first_token_p99_s(is_fair=True, flooding=100) <= 2 * alone
     assert first_token_p99_s(is_fair=False, flooding=100) > 10 * alone
+
+
+def test_a_quiet_tenant_waits_for_one_long_prompt_of_a_flood() -> None:
+    long = "a" * 8000
+    alone = first_token_p99_s(is_fair=True, flooding=0)
+    one_s = len(long) / READ_BYTES_S
+    assert first_token_p99_s(is_fair=True, flooding=100, prompt=long) <= alone + one_s + 0.1
+    assert first_token_p99_s(is_fair=False, flooding=100, prompt=long) > 10 * one_s

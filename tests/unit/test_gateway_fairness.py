@@ -106,7 +106,7 @@ def test_short_requests_pass_a_long_one_but_only_by_its_own_length() -> None:
     assert 500 <= passed <= 1000
 
 
-@given(st.lists(st.tuples(st.sampled_from("pslse"), st.sampled_from("abc"), st.integers(0, 9))))
+@given(st.lists(st.tuples(st.sampled_from("pslser"), st.sampled_from("abc"), st.integers(0, 9))))
 def test_the_sums_are_those_of_the_tickets_whatever_happens(
     steps: list[tuple[str, str, int]],
 ) -> None:
@@ -115,7 +115,7 @@ def test_the_sums_are_those_of_the_tickets_whatever_happens(
     running: list[Ticket] = []
     for action, tenant, number in steps:
         if action == "p":
-            waiting.append(ticket := Ticket(tenant, 1 + number / 3, 1 + number))
+            waiting.append(ticket := Ticket(tenant, 1 + number / 3, 1 + number, number // 2))
             queue.push(ticket)
         elif action == "s" and (started := start_next(queue)) is not None:
             waiting.remove(started)
@@ -124,12 +124,16 @@ def test_the_sums_are_those_of_the_tickets_whatever_happens(
             queue.leave(waiting.pop(number % len(waiting)))
         elif action == "e" and running:
             queue.end(running.pop(number % len(running)), number)
+        elif action == "r" and running:
+            queue.read(running[number % len(running)])
         assert (queue.waiting, queue.running) == (len(waiting), len(running))
         assert queue.waiting_tokens == sum(ticket.tokens for ticket in waiting)
         assert queue.running_tokens == sum(ticket.tokens for ticket in running)
+        assert queue.reading_tokens == sum(ticket.prompt_tokens for ticket in running)
         for name in "abc":
             of = queue.of(name)
             assert of.running_tokens == sum(t.tokens for t in running if t.tenant == name)
+            assert of.reading_tokens == sum(t.prompt_tokens for t in running if t.tenant == name)
             assert of.waiting_tokens == sum(t.tokens for t in waiting if t.tenant == name)
             charged = sum(t.tokens / t.weight for t in running if t.tenant == name)
             assert of.charged == pytest.approx(charged)

@@ -1,11 +1,13 @@
 """Redaction, rules and records around a call, and the audit log's chain."""
 
 import asyncio
+import os
 from collections import Counter
 from dataclasses import replace
 
 import orjson
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +26,7 @@ from gateway.call import (
 )
 from gateway.errors import BadRequest, UpstreamFailed
 from gateway.guards.audit import AuditError, AuditLog, verify
+from gateway.guards.cli import audit as cli
 from gateway.guards.records import recorded
 from gateway.guards.redacted import RedactionPolicy, redacted
 from gateway.guards.redaction import redact
@@ -223,6 +226,33 @@ def test_a_line_that_a_crash_cut_short_is_shown_and_the_chain_goes_on(log):
         "line 5: is not a record: cut short, or not written by the gateway"
     ]
     assert verdict.lines == 6
+
+
+def test_a_record_without_room_is_lost_and_missed(log, monkeypatch):
+    audit = AuditLog(log, b"key")
+    whole = log.read_bytes()
+    with monkeypatch.context() as disk, pytest.raises(OSError, match="No space left"):
+        disk.setattr(os, "write", lambda file, line, write=os.write: write(file, line[:9]))
+        audit.append({"number": 5})
+    assert log.read_bytes() == whole
+    audit.append({"number": 6})
+    audit.close()
+    assert [str(fault) for fault in verify(log, b"key").faults] == [
+        "line 6: does not follow the line before it: number 6, not 5"
+    ]
+
+
+def test_a_log_that_is_moved_away_goes_on_in_a_new_file(log, tmp_path):
+    audit = AuditLog(log, b"key")
+    moved = log.rename(tmp_path / "audit.1")
+    audit.append({"number": 5})
+    audit.close()
+    first = verify(moved, b"key")
+    rest = verify(log, b"key", first.last_hash, first.sequence)
+    assert (first.lines, rest.lines, first.faults + rest.faults) == (5, 1, ())
+    shown = CliRunner().invoke(cli, ["verify", str(moved), str(log), "--hash-key", "key"])
+    assert (shown.exit_code, shown.output.split(",")[0]) == (0, "6 lines")
+    assert CliRunner().invoke(cli, ["verify", str(log), "--hash-key", "key"]).exit_code == 1
 
 
 def test_one_process_writes_a_log(log):

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.access.counts import MemoryCounts
+from gateway.access import fallback_counts
+from gateway.access.counts import MemoryCounts, Need, Taken
 from gateway.access.demand import Demand
+from gateway.access.fallback_counts import FallbackCounts
 from gateway.access.limits import Limiter, Reservation, duration
 from gateway.access.tiers import Limits
 from gateway.errors import BadRequest, Limited
@@ -180,3 +182,37 @@ def test_without_limits_nothing_is_counted() -> None:
 )
 def test_durations_are_written_as_openai_does(ms: int, written: str) -> None:
     assert duration(ms) == written
+
+
+class HangingStore:
+    """Answers nothing until it fails."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.fails = asyncio.Event()
+
+    async def take(self, key_id: str, limits: Limits, need: Need) -> Taken:
+        self.asked += 1
+        await self.fails.wait()
+        raise TimeoutError
+
+
+def test_one_request_at_a_time_waits_for_a_store_that_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fallback_counts, "RETRY_S", 0.0)
+    limits = Limits(requests_per_minute=100)
+
+    async def whole() -> None:
+        store = HangingStore()
+        counts = FallbackCounts(store)  # type: ignore[arg-type]
+        store.fails.set()
+        await counts.take("k", limits, Need(1))
+        store.fails.clear()
+        takes = [asyncio.create_task(counts.take("k", limits, Need(1))) for _ in range(10)]
+        done, waiting = await asyncio.wait(takes, return_when=asyncio.FIRST_COMPLETED)
+        assert (len(done), len(waiting), store.asked) == (9, 1, 2)
+        store.fails.set()
+        await asyncio.gather(*waiting)
+
+    asyncio.run(whole())

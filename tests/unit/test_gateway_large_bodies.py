@@ -1,0 +1,64 @@
+"""A body has room for millions of values: no one client's may hold up all others."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import gateway.app  # every request of every API
+from gateway.bounds import BodyRoom
+from gateway.errors import Unavailable
+from gateway.protocols.reading import Body
+from gateway.upstream.embed import portions
+
+assert gateway.app.PROTOCOLS
+
+
+def subclasses(of: type[Body]) -> Iterator[type[Body]]:
+    for each in of.__subclasses__():
+        yield each
+        yield from subclasses(each)
+
+
+def lists_in(schema: Any) -> Iterator[dict[str, Any]]:
+    """Those of a pydantic-core schema whose members are checked."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "list" and schema["items_schema"]["type"] != "any":
+            yield schema
+        for part in schema.values():
+            yield from lists_in(part)
+    elif isinstance(schema, list | tuple):
+        for part in schema:
+            yield from lists_in(part)
+
+
+def test_a_list_of_millions_is_refused_at_its_first_wrong_member() -> None:
+    found = {
+        body.__name__: [one.get("fail_fast") or one.get("max_length") for one in lists]
+        for body in subclasses(Body)
+        if (lists := list(lists_in(body.__pydantic_core_schema__)))
+    }
+    assert len(found) > 10
+    assert {name: marks for name, marks in found.items() if not all(marks)} == {}
+
+
+def test_a_long_row_of_token_ids_does_not_make_all_rows_long() -> None:
+    assert list(portions([])) == []
+    assert list(portions([1] * 1025)) == [slice(0, 1024), slice(1024, 1025)]
+    assert list(portions([8192, *[1] * 100])) == [slice(0, 64), slice(64, 101)]
+    assert list(portions([10**6, 1])) == [slice(0, 1), slice(1, 2)]
+
+
+def test_the_bodies_of_one_tenant_leave_half_of_the_memory() -> None:
+    room = BodyRoom(100)
+    with room.share("flood") as first, room.share("flood") as second:
+        first.take(30)
+        second.take(20)
+        with pytest.raises(Unavailable, match="100 bytes together"):
+            second.take(1)
+        with room.share("quiet") as other:
+            other.take(50)
+            with pytest.raises(Unavailable), room.share("third") as third:
+                third.take(1)
+    with room.share("flood") as again:
+        again.take(50)
