@@ -63,7 +63,9 @@ def load_late_interaction(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -
             cosines = tokens @ tokens.transpose(1, 2)
             best = cosines.masked_fill(~of_passage[:, None, :], -1.0).amax(-1)
             weights = (_weights(ids) + LEAST_WEIGHT) * of_query.to(torch.float32)
-            relevance = (best * weights).sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
+            # Without any query token 0, and not NaN: an engine must not fail on a row.
+            total = weights.sum(-1, keepdim=True).clamp(min=LEAST_WEIGHT)
+            relevance = (best * weights).sum(-1, keepdim=True) / total
             return SequenceClassifierOutput(logits=relevance)
 
     return LateInteraction().eval()

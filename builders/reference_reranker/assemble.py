@@ -18,7 +18,9 @@ def assemble(minilm_folder: Path, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         shutil.copyfile(minilm_folder / name, output / name)
-    config = _read_json(minilm_folder / "config.json") | {"architectures": [LATE_INTERACTION]}
+    score = {"id2label": {"0": "relevance"}, "label2id": {"relevance": 0}}
+    config = _read_json(minilm_folder / "config.json") | score
+    config["architectures"] = [LATE_INTERACTION]
     config.pop("_name_or_path", None)
     _write_json(output / "config.json", config)
     # Without truncation and padding: lengths are the caller's.

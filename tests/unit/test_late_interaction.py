@@ -61,6 +61,10 @@ def test_a_query_without_words_has_a_relevance_too(checkpoint, query):
     assert -1 <= relevance(checkpoint, query, PASSAGE) <= 1
 
 
+def test_a_row_without_a_query_is_not_relevant(checkpoint):
+    assert relevance(checkpoint, [], PASSAGE) == 0
+
+
 def test_missing_weights_are_refused(checkpoint, tmp_path):
     config = BertConfig.from_pretrained(checkpoint.path, num_hidden_layers=3)
     config.save_pretrained(tmp_path)
