@@ -16,6 +16,7 @@ from ensembles.manifest import TOKENIZER_FILE, Prefixes
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
 
 MODULES = "modules.json"
 PROMPTS = "config_sentence_transformers.json"
@@ -79,6 +80,45 @@ def prefixes(spec: ModelSpec, path: Path) -> Prefixes:
         query=named(spec.query_prefix, _QUERY),
         passage=named(spec.passage_prefix, _PASSAGE),
         text=text,
+    )
+
+
+def remarks(spec: ModelSpec, path: Path, said: Prefixes) -> list[str]:
+    """What an embedder's files leave open, so that nobody finds it out from bad results."""
+    lengths = [_table(spec, path, name, {}).get("max_seq_length") or 0 for name in _SETTINGS]
+    trained = max(map(int, lengths))
+    pooled = "" if (path / MODULES).is_file() else f"it has no {MODULES}: tokens' mean is pooled; "
+    found = [
+        f"{pooled}before a query comes {said.query!r}, before a passage {said.passage!r} "
+        "(query_prefix and passage_prefix in a spec)"
+    ]
+    if 0 < trained < spec.max_tokens:
+        found.append(
+            f"max_tokens {spec.max_tokens} in its spec, and sentence-transformers would cut its "
+            f"texts at {trained} (max_seq_length)"
+        )
+    return found
+
+
+def check_pairs(spec: ModelSpec, checkpoint: Checkpoint) -> None:
+    """Raises `Refusal` for a reranker's chat template: pairs are made by the tokenizer alone."""
+    settings = checkpoint.table("tokenizer_config.json")
+    if settings.get("chat_template") or (checkpoint.path / "chat_template.jinja").is_file():
+        raise spec.refusal(
+            "the reranker's tokenizer has a chat template, into which sentence-transformers puts "
+            "query and passage; only plain pairs are supported. Where it was trained on those, "
+            "remove chat_template from its files"
+        )
+
+
+def remark_on_pairs(tokenizer: "Tokenizer") -> str:
+    """Rerankers made of LLMs are often trained with a template that no file of theirs holds."""
+    parts = tokenizer.encode("query", "passage").sequence_ids
+    if 1 not in parts or parts[parts.index(1) - 1] != 0:
+        return ""
+    return (
+        "its tokenizer puts nothing between query and passage: a model that was trained with a "
+        "template around them is no good here"
     )
 
 

@@ -10,11 +10,21 @@ from builders.cpu_llm import check_kv_cache
 from builders.encoder_checkpoint import (
     MODULES,
     check_modules,
+    check_pairs,
     lowered_tokenizer,
     positions,
     prefixes,
+    remark_on_pairs,
+    remarks,
 )
-from builders.llm_checkpoint import check_positions, eos_token_ids, vocabulary
+from builders.llm_checkpoint import (
+    TOKENIZER_CONFIG,
+    check_positions,
+    eos_token_ids,
+    read_tokenizer,
+    tokenizer_settings,
+    vocabulary,
+)
 from builders.llm_prompt import CHAT_TEMPLATE, added_template, prompt_of
 from builders.spec import ModelSpec, Sku
 from ensembles.manifest import TOKENIZER_FILE, Prefixes, Prompt
@@ -53,12 +63,13 @@ def _llm_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Prog
     template, sentence = added_template(spec, checkpoint)
     if sentence:
         progress(sentence)
+    texts = {CHAT_TEMPLATE: template, TOKENIZER_CONFIG: tokenizer_settings(checkpoint)}
     return Facts(
         spec.max_tokens,
         eos_token_ids(checkpoint),
         vocabulary(checkpoint),
         prompt_of(spec),
-        texts={CHAT_TEMPLATE: template} if template else {},
+        texts={name: text for name, text in texts.items() if text},
     )
 
 
@@ -70,11 +81,16 @@ def _encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) 
             f"max_tokens {spec.max_tokens} is more than its {most} positions: lowered to {most}"
         )
     if spec.role == "reranker":
+        check_pairs(spec, checkpoint)
+        if remark := remark_on_pairs(read_tokenizer(checkpoint)):
+            progress(remark)
         return Facts(min(most, spec.max_tokens))
     check_modules(spec, checkpoint.path)
-    lowered = lowered_tokenizer(spec, checkpoint.path)
+    lowered, said = lowered_tokenizer(spec, checkpoint.path), prefixes(spec, checkpoint.path)
+    for remark in remarks(spec, checkpoint.path, said):
+        progress(remark)
     return Facts(
         min(most, spec.max_tokens),
-        prefixes=prefixes(spec, checkpoint.path),
+        prefixes=said,
         texts={TOKENIZER_FILE: lowered} if lowered else {},
     )

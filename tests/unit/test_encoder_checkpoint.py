@@ -8,11 +8,15 @@ import pytest
 from tokenizers import Tokenizer
 
 from builders import encoder_reference as reference
+from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import (
     check_modules,
+    check_pairs,
     lowered_tokenizer,
     positions,
     prefixes,
+    remark_on_pairs,
+    remarks,
 )
 from builders.errors import BuildError, Refusal
 from builders.spec import ModelSpec
@@ -180,3 +184,31 @@ def test_sample_texts_reach_the_limit_and_two_share_a_batch(max_tokens):
     assert longer.startswith(shorter)
     assert len(shorter.split()) > 0.8 * len(longer.split())
     assert len(longest.split()) > max_tokens
+
+
+def test_what_an_embedders_files_leave_open_is_said(tmp_path):
+    assert remarks(spec_of(), tmp_path, Prefixes("query: ")) == [
+        "it has no modules.json: tokens' mean is pooled; before a query comes 'query: ', before a "
+        "passage '' (query_prefix and passage_prefix in a spec)"
+    ]
+    modules(tmp_path, BASE + "Transformer", BASE + "Pooling")
+    write(tmp_path / "sentence_bert_config.json", {"max_seq_length": 32})
+    pooled, cut = remarks(spec_of(), tmp_path, Prefixes())
+    assert pooled.startswith("before a query comes ''")
+    assert cut.endswith("sentence-transformers would cut its texts at 32 (max_seq_length)")
+    assert len(remarks(spec_of(max_tokens=32), tmp_path, Prefixes())) == 1
+
+
+def test_a_reranker_whose_pairs_have_nothing_between_is_remarked():
+    assert remark_on_pairs(folders.word_level(["a", "b"])) == ""
+    assert remark_on_pairs(folders.byte_level()).startswith("its tokenizer puts nothing between")
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "chat_template.jinja"])
+def test_a_rerankers_chat_template_is_refused_for_pairs_are_made_without_it(tmp_path, name):
+    found = Checkpoint(tmp_path, "")
+    write(tmp_path / "tokenizer_config.json", {"chat_template": None})
+    check_pairs(spec_of("reranker"), found)
+    write(tmp_path / name, {"chat_template": "{{ messages }}"})
+    with pytest.raises(Refusal, match="the reranker's tokenizer has a chat template"):
+        check_pairs(spec_of("reranker"), found)

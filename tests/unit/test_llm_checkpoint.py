@@ -8,7 +8,13 @@ from builders import cpu_llm, llm_prompt, spec
 from builders.checkpoint import Checkpoint
 from builders.cpu_llm import check_family, check_kv_cache
 from builders.errors import BuildError
-from builders.llm_checkpoint import check_positions, eos_token_ids, read_tokenizer, vocabulary
+from builders.llm_checkpoint import (
+    check_positions,
+    eos_token_ids,
+    read_tokenizer,
+    tokenizer_settings,
+    vocabulary,
+)
 from builders.llm_prompt import added_template, prompt_hash, prompt_of
 from builders.spec import ModelSpec, Placement, PromptSpec, SamplingSpec, Sku, load_model, load_sku
 from ensembles.manifest import Prompt
@@ -57,6 +63,16 @@ END = 323
 def test_an_answer_ends_at_all_that_the_checkpoint_names(folder, files, ids):
     assert folders.chat_tokenizer().token_to_id("<|end|>") == END
     assert eos_token_ids(checkpoint(folder, **{CONFIG: {}} | files)) == ids
+
+
+def test_a_chat_template_gets_tokens_that_only_the_special_tokens_map_names(folder):
+    tokens = {"bos_token": {"content": "<s>"}, "eos_token": "</s>"}
+    named = {"chat_template": "{{ bos_token }}", "eos_token": "<|end|>"}
+    files = {CONFIG: {}, TOKENIZER: named, SPECIAL_MAP: tokens}
+    text = tokenizer_settings(checkpoint(folder, **files))
+    assert json.loads(text) == named | {"bos_token": {"content": "<s>"}}
+    (folder / "special_tokens_map.json").unlink()
+    assert tokenizer_settings(checkpoint(folder, **files | {SPECIAL_MAP: {}})) == ""
 
 
 def test_a_token_that_is_called_none_ends_nothing(folder):
