@@ -60,7 +60,7 @@ def page(
         machine=where.machine,
         commit=where.commit,
         minutes=where.minutes,
-        again=again if done_again else "",
+        again=again if 0 < len(done_again) < len(found) else "",
         count=len(found),
         verdicts=", ".join(counts),
         rows="\n".join(_row(scenario, finding) for scenario, finding in found),

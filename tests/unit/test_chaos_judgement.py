@@ -84,3 +84,4 @@ def test_faults_done_again_replace_their_rows_only(tmp_path: Path) -> None:
     text = page(rows, Provenance("it", "here", "abc", 2.0), ["a"])
     assert "**2 faults: 2 ok.**" in text and "Newer than the other rows: `a`." in text
     assert "Newer" not in page(rows, Provenance("it", "here", "abc", 2.0))
+    assert "Newer" not in page(rows, Provenance("it", "here", "abc", 2.0), ["a", "c"])
