@@ -6,6 +6,7 @@ text that is not UTF-8, lone surrogates, NaN and Infinity.
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,10 @@ and forms without asking first, so no other route takes them."""
 
 UPLOADS = "/v1/files"
 """The one path that takes a form instead of JSON."""
+
+HEADER_LENGTH = "inference-header-content-length"
+"""Bytes of the JSON before those of tensors, in Triton's own protocol."""
+_LENGTH = re.compile("[0-9]{1,9}")
 
 CONTAINERS = 2**17
 """Most lists and objects of a body, by its brackets. Millions of them would take seconds to parse,
@@ -186,8 +191,11 @@ def _parsed(body: bytes, headers: Headers, path: str) -> object:
         raise BadRequest(
             f"content-type: {kind!r:.60} given; application/json is taken", field="content-type"
         )
-    length = headers.get("inference-header-content-length", "")
-    text = body[: int(length)] if length.isdecimal() else body
+    text = body
+    if length := headers.get(HEADER_LENGTH, ""):
+        if not _LENGTH.fullmatch(length):
+            raise BadRequest(f"{HEADER_LENGTH}: {length!r:.40} given; bytes of the JSON are needed")
+        text = body[: int(length)]
     if (given := text.count(b"[") + text.count(b"{")) > CONTAINERS:
         raise TooLarge(f"body: {given} brackets are opened; at most {CONTAINERS} are possible")
     try:

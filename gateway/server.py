@@ -1,12 +1,12 @@
 """Runs the application: uvicorn in the foreground, until SIGTERM or Ctrl-C."""
 
 import asyncio
-import ipaddress
 import signal
 import socket
 import sys
 
 import uvicorn
+from pydantic import IPvAnyAddress
 
 from gateway.access.access import open_access
 from gateway.access.key_store import KeyStoreError
@@ -27,7 +27,7 @@ def serve(settings: Settings) -> None:
     Raises `SettingsError` where it can't listen.
     """
     listener = _listener(settings)
-    host, port = listener.getsockname()[:2]
+    port = listener.getsockname()[1]
     config = uvicorn.Config(
         new_app(settings),
         loop="uvloop",
@@ -43,10 +43,15 @@ def serve(settings: Settings) -> None:
         h11_max_incomplete_event_size=None,
     )
     asyncio.run(_check(settings))
-    line = f"gateway ready: http://{host}:{port}/v1 over Triton {settings.triton.http}"
+    url = _url(settings.listen.address, port)
+    line = f"gateway ready: {url}/v1 over Triton {settings.triton.http}"
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)  # uvicorn raises it again when it has drained
     _Server(config, line).run(sockets=[listener])
+
+
+def _url(address: IPvAnyAddress, port: int) -> str:
+    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
 
 
 def _end(*_: object) -> None:
@@ -80,16 +85,16 @@ async def _check(settings: Settings) -> None:
 
 def _listener(settings: Settings) -> socket.socket:
     address, port = settings.listen.address, settings.listen.port
-    if not settings.access.keys and not ipaddress.ip_address(address).is_loopback:
+    if not settings.access.keys and not address.is_loopback:
         raise SettingsError(
             f"listen.address: {address} given, and access.keys names no keys; without keys only "
             "this machine may ask: 127.0.0.1"
         )
-    found = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    found = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound_unsent(found)
     try:
-        found.bind((address, port))
+        found.bind((str(address), port))
     except OSError as error:
         found.close()
         raise SettingsError(f"listen: {address}:{port}: {error.strerror}") from None

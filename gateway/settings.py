@@ -4,13 +4,15 @@
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, ValidationError
 
 from gateway.access.settings import AccessSettings
 from gateway.cache.settings import CacheSettings
@@ -19,6 +21,8 @@ from gateway.routing.settings import RoutingSettings
 
 PREFIX = "GATEWAY_"
 NESTED = "__"
+_OF_KUBERNETES = re.compile(r"GATEWAY_(SERVICE_\w+|PORT_\d\w+)=.*|GATEWAY_PORT=\w+://.*", re.DOTALL)
+"""What every container gets where a service has the name `gateway`."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -64,7 +68,7 @@ class Files(Table):
 class Listen(Table):
     """Where clients find the gateway; port 0 takes a free one."""
 
-    address: str = "127.0.0.1"
+    address: IPvAnyAddress = IPv4Address("127.0.0.1")
     port: Port = 8080
     drain_s: Seconds = 30.0
     """For requests in flight when it ends."""
@@ -136,7 +140,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _add_environment(values: dict[str, Any], environment: Mapping[str, str]) -> None:
     for name, text in environment.items():
-        if name.startswith(PREFIX):
+        if name.startswith(PREFIX) and not _OF_KUBERNETES.fullmatch(f"{name}={text}"):
             *tables, key = name.removeprefix(PREFIX).lower().split(NESTED)
             table = values
             for step in tables:
@@ -156,4 +160,5 @@ def _value(text: str) -> Any:
 
 def _line(fault: Any) -> str:
     where = ".".join(map(str, fault["loc"]))
-    return f"{where}: {fault['msg'].lower()}; {fault['input']!r} given"
+    given = "" if fault["type"] == "extra_forbidden" else f"; {fault['input']!r:.80} given"
+    return f"{where}: {fault['msg'].lower()}{given}"

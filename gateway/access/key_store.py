@@ -86,14 +86,16 @@ class FileKeyStore:
         self._state = state
         try:
             self._keys = _by_id(read_keys(self.path))
-        except (OSError, KeyStoreError) as error:
+        except KeyStoreError as error:
             _LOG.error("the key file changed and can't be read; the last keys stay: %s", error)
 
 
 def read_keys(path: Path) -> tuple[Key, ...]:
-    """Keys of the file; raises KeyStoreError with the first fault, and OSError."""
+    """Keys of the file; raises KeyStoreError with the first fault."""
     try:
         keys = KeyFile.model_validate_json(path.read_bytes()).keys
+    except OSError as error:
+        raise KeyStoreError(f"{path.name}: {error.strerror}") from None
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, fault["loc"])) or "the file"

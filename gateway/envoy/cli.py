@@ -1,5 +1,7 @@
 """`python -m gateway render-envoy` and `python -m gateway edge`."""
 
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from ipaddress import ip_address
@@ -123,6 +125,8 @@ def render_envoy(**options: Any) -> None:
 def run_edge(**options: Any) -> None:
     """Run Envoy in front of several gateways or Tritons until interrupted; then drain it."""
     edge = edge_from(options)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     try:
         with EnvoyProcess(edge) as envoy:
             click.echo(f"edge on {edge.listen}, Envoy's admin page on {edge.admin}", err=True)
@@ -130,6 +134,13 @@ def run_edge(**options: Any) -> None:
     except EnvoyError as error:
         raise click.ClickException(str(error)) from error
     click.get_current_context().exit(status)
+
+
+def _end(*_: object) -> None:
+    """Leaves what runs, which drains Envoy; another signal does not cut the drain short."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def edge_from(options: dict[str, Any]) -> Edge:

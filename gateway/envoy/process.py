@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 
 from gateway.envoy.bootstrap import render
 from gateway.envoy.edge import Address, Edge
@@ -49,12 +48,11 @@ class EnvoyProcess:
         self._process = subprocess.Popen(  # Ctrl-C is for us, who drain it first
             [envoy_binary(), *arguments, configuration], process_group=0
         )
-        deadline = time.monotonic() + _START_S
-        while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self._end()
-                raise EnvoyError("Envoy did not start; its last lines above say why")
-            time.sleep(_LOOK_S)
+        try:
+            self._await_start()
+        except BaseException:  # a signal too: nobody else would end it
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -63,21 +61,14 @@ class EnvoyProcess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.drain()
-        self._end()
+        try:
+            self.drain()
+        finally:
+            self._end()
 
     def wait(self) -> int:
-        """Until it ends by itself or a signal asks for its end; its exit status, 0 for a signal."""
-        asked = list[int]()
-
-        def ask(number: int, _frame: FrameType | None) -> None:
-            asked.append(number)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, ask)
-        while not asked and self._process.poll() is None:
-            time.sleep(_LOOK_S)
-        return 0 if asked else int(self._process.returncode)
+        """Until it ends by itself; its exit status."""
+        return self._process.wait()
 
     def drain(self) -> None:
         """Take no more connections, and wait for the requests under way, `drain_s` at most."""
@@ -92,6 +83,13 @@ class EnvoyProcess:
         """The value of one of Envoy's counters or gauges, 0 where it has none of that name."""
         page = _admin(self._edge.admin, f"/stats?format=json&filter=^{name}$")
         return sum(int(each.get("value", 0)) for each in json.loads(page)["stats"])
+
+    def _await_start(self) -> None:
+        deadline = time.monotonic() + _START_S
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise EnvoyError("Envoy did not start; its last lines above say why")
+            time.sleep(_LOOK_S)
 
     def _is_ready(self) -> bool:
         try:

@@ -30,6 +30,8 @@ LOG = logging.getLogger(__name__)
 
 AGAIN_S = 5.0
 """Pause after the models' server was away for longer than a call waits."""
+CLOSE_S = 5.0
+"""How long the file at hand may hold up the end of the gateway."""
 
 
 class Indexing:
@@ -48,42 +50,52 @@ class Indexing:
         self._has_work.set()
 
     def close(self) -> None:
-        """Ends after the file at hand; what waits goes on with the next start."""
+        """Ends after the file at hand, or leaves it; what waits goes on with the next start."""
         self._is_closed.set()
         self._has_work.set()
-        self._thread.join()
+        self._thread.join(CLOSE_S)
         self._reader.close()
 
     def _run(self) -> None:
         while self._has_work.wait() and not self._is_closed.is_set():
             self._has_work.clear()
-            while not self._is_closed.is_set() and (next_file := self._register.waiting()):
-                if not self._is_done(next_file):
-                    self._is_closed.wait(AGAIN_S)
+            while not self._is_closed.is_set() and not self._is_idle():
+                pass
 
-    def _is_done(self, wanted: StoreFile) -> bool:
-        """False where the models' server or the register is away: the file waits on."""
+    def _is_idle(self) -> bool:
+        """Deals with one file, if one waits. It waits on where the models' server or the register
+        is away: a full disk, say."""
         try:
-            error = self._index(wanted)
-        except (Overloaded, ServerUnreachable) as away:
-            LOG.warning("file %s waits: %s", wanted.file_id, away)
-            return False
+            if (wanted := self._register.waiting()) is None:
+                return True
+            self._finish(wanted, self._error_of(wanted))
+        except (Overloaded, ServerUnreachable, Unavailable) as away:
+            if not self._is_closed.wait(AGAIN_S):
+                LOG.warning("files wait: %s", away)
+        return False
+
+    def _error_of(self, wanted: StoreFile) -> str:
+        """Why the file can't be in the collection; empty if it is there now."""
+        try:
+            return self._index(wanted)
+        except (Overloaded, ServerUnreachable):
+            raise
         except TritonRagError as refused:
-            error = str(refused)
+            return str(refused)
+        except FileNotFoundError:
+            return "it was removed"
         except Exception:  # the thread must outlive every file
             LOG.exception("file %s failed", wanted.file_id)
-            error = "internal error; the gateway's log says more"
-        try:
-            is_finished = self._register.finish(wanted, "failed" if error else "completed", error)
-        except Unavailable:  # such as on a full disk: it is done again
-            return False
-        if not is_finished:
+            return "internal error; the gateway's log says more"
+
+    def _finish(self, wanted: StoreFile, error: str) -> None:
+        if error and self._is_closed.is_set():  # it may be of the end itself
+            return
+        if not self._register.finish(wanted, "failed" if error else "completed", error):
             self._forget(wanted)
-        return True
 
     def _index(self, wanted: StoreFile) -> str:
-        """Why the file can't be in the collection; empty if it is there now."""
-        path, name = self._uploads.path(wanted.file_id), self._uploads.name(wanted.file_id)
+        path, name = self._uploads.path(wanted.file_id), wanted.name
         if Path(name).suffix.lower() not in SUFFIXES:
             return f"its type '{Path(name).suffix}' can't be read; possible: {', '.join(SUFFIXES)}"
         reading = self._reader.read(Task(_file(path, name), "", ""))
@@ -91,13 +103,14 @@ class Indexing:
             case NotRead(reason=reason):
                 return str(reason)
             case ReadFile():
-                self._write(wanted, name, reading)
+                self._write(wanted, reading)
         return ""
 
-    def _write(self, wanted: StoreFile, name: str, read: ReadFile) -> None:
+    def _write(self, wanted: StoreFile, read: ReadFile) -> None:
         counts = self._embedder.count_tokens(read.words.vocabulary)
         found = tuple(passages(read.text, read.words, counts, self._embedder.passage_tokens))
-        document = Document(wanted.file_id, found, name, read.content_hash, wanted.attributes)
+        about = (wanted.name, read.content_hash, wanted.attributes)
+        document = Document(wanted.file_id, found, *about)
         (embedded,) = embed_documents([document], self._embedder.embed)
         rows = np.ascontiguousarray(embedded.embeddings)
         patiently(partial(self._client.upsert, wanted.store_id, [document], rows))
@@ -107,7 +120,7 @@ class Indexing:
         if any(store == gone.store_id for store in self._register.stores_of(gone.file_id)):
             return  # attached again: it will be written again
         try:
-            self._client.remove(gone.store_id, [gone.file_id])
+            patiently(partial(self._client.remove, gone.store_id, [gone.file_id]))
         except TritonRagError as error:  # its collection is gone, which is what was wanted
             LOG.info("file %s is not removed: %s", gone.file_id, error)
 

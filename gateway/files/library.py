@@ -1,7 +1,8 @@
 """What clients do with files and vector stores; raises `GatewayError`s in their words."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -9,7 +10,7 @@ from typing import BinaryIO, TypeVar
 from triton_rag import Client
 from triton_rag.errors import InvalidRequest, Overloaded, ServerUnreachable, TritonRagError
 
-from gateway.errors import BadRequest, GatewayError, TooLarge, Unavailable, UpstreamFailed
+from gateway.errors import BadRequest, GatewayError, Unavailable, UpstreamFailed
 from gateway.files.indexing import Indexing
 from gateway.files.records import File, StoreFile, Value, VectorStore
 from gateway.files.register import Register, new_id
@@ -27,7 +28,8 @@ def open_library(settings: Files, triton: str) -> Iterator["Library"]:
     settings.folder.mkdir(parents=True, exist_ok=True)
     register = Register(settings.folder)
     with Client(triton) as client:
-        library = Library(settings, register, Uploads(settings.folder / "uploads"), client)
+        uploads = Uploads(settings.folder / "uploads", register.file_ids())
+        library = Library(settings, register, uploads, client)
         try:
             yield library
         finally:
@@ -51,17 +53,15 @@ class Library:
     # --- files ---------------------------------------------------------------------------------
 
     def upload(self, tenant: str, name: str | None, purpose: str, content: BinaryIO) -> File:
-        used, most = self.register.size_bytes(tenant), self._settings.tenant_bytes
-        if used >= most:
-            raise TooLarge(f"file: this tenant's files have {used} bytes; at most {most} are kept")
         file_id, plain = new_id("file"), plain_name(name)
+        most = self._settings.tenant_bytes
         try:
-            size_bytes = self._uploads.keep(file_id, plain, content)
+            size_bytes = self._uploads.keep(file_id, content)
         except OSError as error:
             raise Unavailable(f"file: can't be kept: {error.strerror}") from None
         try:
-            return self.register.add_file(tenant, file_id, plain, purpose, size_bytes)
-        except Unavailable:
+            return self.register.add_file(tenant, file_id, plain, purpose, size_bytes, most)
+        except GatewayError:
             self._uploads.remove(file_id)
             raise
 
@@ -72,17 +72,26 @@ class Library:
         """From every vector store too."""
         self.register.file(tenant, file_id)
         for store_id in self.register.stores_of(file_id):
-            self._ask(partial(self._client.remove, store_id, [file_id]))
+            self._remove(partial(self._client.remove, store_id, [file_id]))
         self.register.remove_file(file_id)
         self._uploads.remove(file_id)
 
     # --- vector stores -------------------------------------------------------------------------
 
     def store(self, tenant: str, store_id: str) -> VectorStore:
-        """The tenant's, or one that is shared; raises `NotFound`."""
+        """The tenant's, or one that is shared; raises `NotFound`. It asks no server, so it needs no
+        thread."""
         if store_id in self._settings.shared_collections:
-            return self._shared(store_id)
+            return VectorStore(store_id, "", store_id, {}, 0, is_shared=True)
         return self.register.store(tenant, store_id)
+
+    def described(self, tenant: str, store_id: str) -> VectorStore:
+        """As `store`, with the time of a shared one, which the models' server knows."""
+        found = self.store(tenant, store_id)
+        if not found.is_shared:
+            return found
+        collection = self._ask(lambda: self._client.collection(store_id))
+        return replace(found, created_s=int(collection.created_s))
 
     def own_store(self, tenant: str, store_id: str) -> VectorStore:
         """One that the tenant may change."""
@@ -109,7 +118,7 @@ class Library:
     def delete_store(self, tenant: str, store_id: str) -> None:
         """With its collection; its files stay."""
         self.own_store(tenant, store_id)
-        self._ask(lambda: self._client.delete_collection(store_id))
+        self._remove(lambda: self._client.delete_collection(store_id))
         self.register.remove_store(store_id)
 
     def attach(
@@ -127,12 +136,17 @@ class Library:
 
     def detach(self, store: VectorStore, file_id: str) -> None:
         self.register.store_file(store.id, file_id)
-        self._ask(lambda: self._client.remove(store.id, [file_id]))
+        self._remove(lambda: self._client.remove(store.id, [file_id]))
         self.register.detach(store.id, file_id)
 
-    def _shared(self, name: str) -> VectorStore:
-        found = self._ask(lambda: self._client.collection(name))
-        return VectorStore(name, "", name, {}, int(found.created_s), is_shared=True)
+    def _remove(self, call: Callable[[], object]) -> None:
+        """A collection that is gone from the models' server has nothing to remove."""
+
+        def remove() -> None:
+            with suppress(InvalidRequest):
+                call()
+
+        self._ask(remove)
 
     def _ask(self, call: Callable[[], T]) -> T:
         try:

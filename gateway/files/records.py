@@ -48,6 +48,7 @@ class StoreFile:
     attributes: Mapping[str, Value] = field(default_factory=dict)
     status: Status = "in_progress"
     error: str = ""
+    name: str = ""
     size_bytes: int = 0
 
 

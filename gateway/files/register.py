@@ -5,6 +5,7 @@ A record of another tenant is not found.
 
 import json
 import logging
+import math
 import secrets
 import sqlite3
 import threading
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from gateway.errors import NotFound, Unavailable
+from gateway.errors import NotFound, TooLarge, Unavailable
 from gateway.files.records import File, Page, Status, StoreFile, Value, VectorStore
 
 LOG = logging.getLogger(__name__)
@@ -76,16 +77,28 @@ _STORES = _Kind("vector store", _store, "id, tenant, name, metadata, created_s",
 _STORE_FILES = _Kind(
     "file of the vector store",
     _store_file,
-    "s.store_id, s.file_id, s.created_s, s.batch_id, s.attributes, s.status, s.error, f.size_bytes",
+    "s.store_id, s.file_id, s.created_s, s.batch_id, s.attributes, s.status, s.error, f.name,"
+    " f.size_bytes",
     "store_files s JOIN files f ON f.id = s.file_id",
     key="s.file_id",
     number="s.number",
 )
 
 
+_WAITING = f"""
+WITH backlog AS (
+    SELECT v.tenant, count(*) AS files FROM store_files s JOIN stores v ON v.id = s.store_id
+    WHERE s.status = 'in_progress' GROUP BY v.tenant)
+{_STORE_FILES.select} JOIN stores v ON v.id = s.store_id JOIN backlog b ON b.tenant = v.tenant
+WHERE s.status = 'in_progress' ORDER BY b.files, s.number LIMIT 1"""
+
+
 class Register:
-    """The database in `folder`; its methods take milliseconds at most, and raise `Unavailable`
-    where it can't be written, such as on a full disk; nothing has changed then."""
+    """The database in `folder`; its methods take milliseconds at most.
+
+    They raise `Unavailable` where it can't be read or written, such as on a full disk, and
+    `NotFound` for what was removed meanwhile; nothing has changed then.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._lock = threading.Lock()
@@ -101,9 +114,26 @@ class Register:
 
     # --- files ---------------------------------------------------------------------------------
 
-    def add_file(self, tenant: str, file_id: str, name: str, purpose: str, size_bytes: int) -> File:
+    def add_file(
+        self,
+        tenant: str,
+        file_id: str,
+        name: str,
+        purpose: str,
+        size_bytes: int,
+        most_bytes: float = math.inf,
+    ) -> File:
+        """Raises `TooLarge` where the tenant's files would have more than `most_bytes`."""
         made = File(file_id, tenant, name, purpose, size_bytes, int(time.time()))
+        sum_ = "SELECT coalesce(sum(size_bytes), 0) FROM files WHERE tenant = ?"
         with self._changing() as database:
+            (used,) = database.execute(sum_, (tenant,)).fetchone()
+            if used + size_bytes > most_bytes:
+                raise TooLarge(
+                    f"file: {size_bytes} bytes beside {used} of this tenant's other files; at most"
+                    f" {most_bytes} are kept",
+                    field="file",
+                )
             database.execute(
                 "INSERT INTO files (id, tenant, name, purpose, size_bytes, created_s)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
@@ -121,10 +151,9 @@ class Register:
             where, values = where + " AND purpose = ?", [*values, purpose]
         return self._page(_FILES, where, values, page)
 
-    def size_bytes(self, tenant: str) -> int:
-        """All files of a tenant together."""
-        rows = self._rows("SELECT sum(size_bytes) FROM files WHERE tenant = ?", (tenant,))
-        return int(rows[0][0] or 0)
+    def file_ids(self) -> set[str]:
+        """Those of all tenants."""
+        return {row[0] for row in self._rows("SELECT id FROM files", ())}
 
     def remove_file(self, file_id: str) -> None:
         """The file, and its places in vector stores."""
@@ -199,9 +228,8 @@ class Register:
         return [row[0] for row in rows]
 
     def waiting(self) -> StoreFile | None:
-        """The file that has waited longest."""
-        where = "WHERE s.status = 'in_progress' ORDER BY s.number LIMIT 1"
-        rows = self._rows(f"{_STORE_FILES.select} {where}", ())
+        """The file that is next: of the tenant that has the fewest, the one that came first."""
+        rows = self._rows(_WAITING, ())
         return _store_file(rows[0]) if rows else None
 
     def finish(self, done: StoreFile, status: Status, error: str = "") -> bool:
@@ -225,17 +253,19 @@ class Register:
         try:
             with self._lock, self._database:
                 yield self._database
-        except sqlite3.OperationalError as error:
+        except sqlite3.IntegrityError:
+            raise NotFound("the file or its vector store was removed meanwhile") from None
+        except sqlite3.Error as error:
             LOG.exception("the register of files")
-            raise Unavailable(f"files: their register can't be written: {error}") from error
+            raise Unavailable(f"files: their register can't be used: {error}") from error
 
     def _change(self, statement: str, values: Sequence[Any]) -> int:
         with self._changing() as database:
             return database.execute(statement, values).rowcount
 
     def _rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
-        with self._lock:
-            return self._database.execute(statement, values).fetchall()
+        with self._changing() as database:
+            return database.execute(statement, values).fetchall()
 
     def _one(self, kind: _Kind[RecordT], where: str, values: Sequence[str]) -> RecordT:
         rows = self._rows(f"{kind.select} WHERE {where}", values)

@@ -98,7 +98,7 @@ def list_stores(request: Request) -> Json:
 def show_store(store_id: str, request: Request) -> Json:
     """One vector store."""
     kept = library(request)
-    return shown(kept, kept.store(caller(request).tenant, store_id))
+    return shown(kept, kept.described(caller(request).tenant, store_id))
 
 
 @router.post("/v1/vector_stores/{store_id}", openapi_extra=document(ChangeStore))

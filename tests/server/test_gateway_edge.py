@@ -5,6 +5,8 @@ import contextlib
 import json
 import socket
 import ssl
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ from typing import Any
 
 import grpc
 import httpx
+import psutil
 import pytest
 import trustme
 
@@ -355,6 +358,21 @@ def test_an_edge_that_ends_waits_for_its_requests(replicas: list[Gateway]) -> No
                 return (await stream)[1]
 
     assert asyncio.run(run())
+
+
+def test_an_edge_that_is_ended_while_it_starts_leaves_no_envoy() -> None:
+    options = ("--gateway", "127.0.0.1:1", "--listen", str(free_port()), "--admin")
+    command = [sys.executable, "-m", "gateway", "edge", *options, str(free_port())]
+    edge = subprocess.Popen(command)
+    try:
+        about = psutil.Process(edge.pid)
+        assert eventually(about.children)
+        (envoy,) = about.children()
+        edge.terminate()
+        assert edge.wait(BOUND_S) == 0
+        assert eventually(lambda: not envoy.is_running())
+    finally:
+        edge.kill()
 
 
 # --- global limits ---------------------------------------------------------------------------

@@ -64,6 +64,11 @@ def test_envoy_itself_takes_all_of_it(kind, tmp_path):
     assert "deprecated" not in found.stderr
 
 
+@pytest.mark.parametrize("text", ["127.0.0.1:8000", "[::1]:9901", "gateway.local:80"])
+def test_an_address_is_written_as_it_is_read(text):
+    assert str(Address.parse(text)) == text
+
+
 def test_one_dead_server_of_two_may_have_its_half_tried_again():
     def budget(*servers: Address) -> float:
         by_load = clusters(Edge(Kind.GATEWAY, (Version("stable", servers),)))["stable-by-load"]

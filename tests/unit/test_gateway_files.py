@@ -3,6 +3,7 @@
 import contextlib
 import io
 import resource
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.errors import BadRequest, NotFound, Unavailable
+from gateway.errors import BadRequest, NotFound, TooLarge, Unavailable
+from gateway.files import indexing
+from gateway.files.library import open_library
 from gateway.files.records import Page
 from gateway.files.register import Register
 from gateway.files.search_filter import collection_filter
 from gateway.files.uploads import Uploads, plain_name
+from gateway.settings import Files
 
 
 @pytest.fixture
@@ -78,7 +82,74 @@ def test_a_file_leaves_its_stores_with_itself(register: Register) -> None:
     assert [found.file_id for found in register.store_files(store.id, Page())] == [two]
     register.remove_store(store.id)
     assert register.stores_of(two) == []
-    assert register.size_bytes("a") == 10
+    assert register.file_ids() == {two}
+
+
+def test_a_tenant_keeps_no_more_bytes_than_it_may(register: Register) -> None:
+    """However many uploads end at a time."""
+    for tenant in ("a", "b"):
+        register.add_file(tenant, f"file-{tenant}1", "x", "assistants", 60, most_bytes=100)
+        with pytest.raises(TooLarge, match="60 of this tenant's other files"):
+            register.add_file(tenant, f"file-{tenant}2", "x", "assistants", 41, most_bytes=100)
+        register.add_file(tenant, f"file-{tenant}3", "x", "assistants", 40, most_bytes=100)
+
+
+def test_a_tenant_with_many_files_holds_up_no_other(register: Register) -> None:
+    flood = register.add_store("flood", "s", {})
+    for file in add(register, *map(str, range(5)), tenant="flood"):
+        register.attach(flood.id, file, {})
+    quiet = register.add_store("quiet", "s", {})
+    for file in add(register, "x", "y", tenant="quiet"):
+        register.attach(quiet.id, file, {})
+    order = []
+    while wanted := register.waiting():
+        order.append(wanted.name)
+        register.finish(wanted, "completed")
+    assert order == ["x", "y", "0", "1", "2", "3", "4"]
+
+
+def test_what_was_removed_meanwhile_is_not_found(register: Register) -> None:
+    (file,) = add(register, "x")
+    with pytest.raises(NotFound, match="removed meanwhile"):
+        register.attach("vs_removed", file, {})
+    assert register.files("a", Page())[0].id == file
+
+
+def test_a_register_that_is_closed_or_broken_is_no_fault_of_the_request(tmp_path: Path) -> None:
+    closed = Register(tmp_path)
+    closed.close()
+    with pytest.raises(Unavailable, match="can't be used"):
+        closed.waiting()
+
+
+def library(folder: Path, **settings: Any) -> Any:
+    """One over no server at all."""
+    return open_library(Files(folder=folder, **settings), "127.0.0.1:1")
+
+
+def test_an_end_does_not_wait_for_a_server_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "CLOSE_S", 0.1)
+    with library(tmp_path) as opened:
+        file = opened.upload("a", "x.txt", "assistants", io.BytesIO(b"The ferry sails."))
+        store = opened.register.add_store("a", "s", {})
+        opened.attach(store, file.id, {})
+        while opened._indexing._reader.pid is None:  # it has begun
+            time.sleep(0.01)
+        begun_s = time.monotonic()
+    assert time.monotonic() - begun_s < 30  # a call waits a minute for a server
+    after = Register(tmp_path)
+    assert after.store_file(store.id, file.id).status == "in_progress"
+    after.close()
+
+
+def test_a_shared_collection_is_named_without_asking_the_server(tmp_path: Path) -> None:
+    """Searches do so in the event loop, which must not wait."""
+    with library(tmp_path, shared_collections=("handbook",)) as opened:
+        assert opened.store("a", "handbook").is_shared
+        with pytest.raises(Unavailable):
+            opened.described("a", "handbook")
 
 
 def test_what_is_written_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -106,22 +177,25 @@ def small_disk() -> Iterator[None]:
 
 
 def test_a_file_without_room_leaves_nothing_and_is_taken_later(tmp_path: Path) -> None:
-    uploads, content = Uploads(tmp_path / "up"), bytes(2**20)
+    uploads, content = Uploads(tmp_path / "up", ()), bytes(2**20)
     with small_disk(), pytest.raises(OSError, match="File too large"):
-        uploads.keep("file-a", "a.txt", io.BytesIO(content))
+        uploads.keep("file-a", io.BytesIO(content))
     assert list((tmp_path / "up").iterdir()) == []
-    assert uploads.keep("file-a", "a.txt", io.BytesIO(content)) == 2**20
-    (tmp_path / "up" / "file-b.part").write_bytes(content)
-    Uploads(tmp_path / "up")  # of a gateway that was killed
-    assert uploads.name("file-a") == "a.txt"
-    assert not (tmp_path / "up" / "file-b.part").exists()
+    assert uploads.keep("file-a", io.BytesIO(content)) == 2**20
+
+
+def test_what_a_killed_gateway_left_of_uploads_is_removed(tmp_path: Path) -> None:
+    for name in ("file-a", "file-b.part", "file-c"):
+        (tmp_path / name).write_bytes(b"x")
+    Uploads(tmp_path, {"file-a"})
+    assert [path.name for path in tmp_path.iterdir()] == ["file-a"]
 
 
 def test_a_register_without_room_says_so_and_keeps_what_it_had(register: Register) -> None:
     store = register.add_store("a", "s", {})
     (mine,) = add(register, "x")
     large = {"text": "x" * 2**18}
-    with small_disk(), pytest.raises(Unavailable, match="register can't be written"):
+    with small_disk(), pytest.raises(Unavailable, match="register can't be used"):
         register.attach(store.id, mine, large)
     assert register.waiting() is None
     assert register.attach(store.id, mine, large).status == "in_progress"

@@ -128,6 +128,11 @@ def test_a_broken_file_is_refused_at_the_start_by_field(tmp_path: Path) -> None:
         FileKeyStore(path)
 
 
+def test_a_file_that_can_not_be_opened_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(KeyStoreError, match="directory"):
+        FileKeyStore(tmp_path)
+
+
 def test_a_file_that_breaks_later_leaves_the_last_keys(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

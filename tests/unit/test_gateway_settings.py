@@ -19,6 +19,22 @@ def test_tables_can_be_written_as_json_in_the_environment():
     assert found.models.aliases == {"mine": "embed"}
 
 
+def test_what_kubernetes_says_of_a_service_named_gateway_is_no_setting():
+    told = {
+        "GATEWAY_SERVICE_HOST": "10.0.0.1",
+        "GATEWAY_SERVICE_PORT_HTTP": "8080",
+        "GATEWAY_PORT": "tcp://10.0.0.1:8080",
+        "GATEWAY_PORT_8080_TCP_ADDR": "10.0.0.1",
+    }
+    assert load_settings(None, told) == Settings()
+
+
+def test_a_misspelled_table_is_named_without_what_it_holds():
+    with pytest.raises(SettingsError, match="guard: extra inputs") as caught:
+        load_settings(None, {"GATEWAY_GUARD__HASH_KEY": "s3cret"})
+    assert "s3cret" not in str(caught.value)
+
+
 def test_nothing_given_is_the_default():
     assert load_settings(None, {}) == Settings()
 
@@ -30,6 +46,7 @@ def test_nothing_given_is_the_default():
         ("GATEWAY_LISTEN__PORT", "x", "listen.port: input should be a valid integer"),
         ("GATEWAY_MODELS__ALIASES", '{"a": "tokenizer"}', "models.aliases.a: input should be"),
         ("GATEWAY_PORT", "1", "port: extra inputs are not permitted"),
+        ("GATEWAY_LISTEN__ADDRESS", "localhost", "listen.address: value is not a valid ipv4"),
     ],
 )
 def test_a_wrong_setting_is_named(name, text, said):
