@@ -16,6 +16,9 @@ class Caller:
     tenant: str
 
 
+MODEL_VERSION = "x-model-version"
+"""Header of an answer: the version of the model that made it."""
+
 ANYBODY = Caller(key_id="", tenant="")
 """The caller where no keys are configured."""
 

@@ -17,7 +17,6 @@ from gateway.upstream.answer import upstream
 from gateway.upstream.connection import Connection
 from gateway.upstream.models import Catalogue
 from gateway.upstream.pressure import held_under_pressure
-from gateway.upstream.versions import MODEL_VERSION
 
 if TYPE_CHECKING:
     from gateway.files.library import Library
@@ -47,7 +46,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     async with (
         Connection(settings.triton) as triton,
         open_access(settings.access) as access,
-        open_cache(settings.cache, MODEL_VERSION) as cache,
+        open_cache(settings.cache) as cache,
         open_guards(settings.guards) as guards,
         held_under_pressure(triton, access.generating),
     ):

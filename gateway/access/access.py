@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from gateway.access.admission import Admission, fair
 from gateway.access.authentication import Authenticator
-from gateway.access.counts import Counts, MemoryCounts
+from gateway.access.counts import MemoryCounts
 from gateway.access.demand import Bounds
-from gateway.access.fallback_counts import FallbackCounts
 from gateway.access.grants import Grants
 from gateway.access.key_stores import open_key_store
 from gateway.access.ledger import Ledger
@@ -47,7 +46,8 @@ async def open_access(settings: AccessSettings) -> AsyncIterator[Access]:
     store = await open_key_store(settings.keys) if settings.keys else None
     ledger = Ledger(settings.ledger) if settings.ledger else None
     grants = Grants(store, settings.tiers)
-    meter = Meter(grants, Limiter(_counts(settings.counts)), ledger, settings.bounds)
+    counts = ValkeyCounts(settings.counts) if settings.counts else MemoryCounts()
+    meter = Meter(grants, Limiter(counts), ledger, settings.bounds)
     is_shared = store is not None
     try:
         yield Access(
@@ -62,7 +62,3 @@ async def open_access(settings: AccessSettings) -> AsyncIterator[Access]:
         await meter.close()
         if store is not None:
             await store.close()
-
-
-def _counts(url: str) -> Counts:
-    return FallbackCounts(ValkeyCounts(url)) if url else MemoryCounts()

@@ -5,24 +5,23 @@ One script takes everything or nothing, by the store's own clock.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
 
-from valkey.asyncio import BlockingConnectionPool, Valkey
-from valkey.exceptions import ValkeyError
-
-from gateway.access.counts import STREAM_WAIT_MS, Need, Taken
+from gateway.access.counts import STREAM_WAIT_MS, MemoryCounts, Need, Taken
 from gateway.access.tiers import Limits
 from gateway.access.windows import TICK_MS, WINDOW_TICKS
-
-STORE_ERRORS = (ValkeyError, OSError, TimeoutError)
+from gateway.shared_store import SharedStore, StoreAway
 
 _ANSWER_S = 1.0
 """A store that answers later than this counts as away."""
-_CONNECTIONS = 16
 _LEASE_MS = 60_000
 """A place of a gateway that died is free after this."""
 _NO_LIMIT = -1
+
+T = TypeVar("T")
 
 # KEYS: hash of requests by tick, hash of tokens by tick, sorted set of streams by end of lease.
 # The same steps as MemoryCounts.take; a test compares them.
@@ -38,7 +37,7 @@ local function window(key)
   local found, amounts, order, total = redis.call('HGETALL', key), {}, {}, 0
   for i = 1, #found, 2 do
     local at, amount = tonumber(found[i]), tonumber(found[i + 1])
-    if at <= tick - ticks then
+    if at <= tick - ticks or at > tick + ticks then  -- old, or before the clock was set back
       redis.call('HDEL', key, found[i])
     else
       total = total + amount
@@ -62,6 +61,7 @@ end
 local function over(amount, limit) return limit < 0 and 0 or amount - limit end
 
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+redis.call('ZREMRANGEBYSCORE', KEYS[3], now + 2 * lease_ms, '+inf')
 local requests, tokens = window(KEYS[1]), window(KEYS[2])
 local streams = redis.call('ZCARD', KEYS[3])
 local refused, wait = '', 0
@@ -102,77 +102,102 @@ redis.call('PEXPIRE', KEYS[1], 2 * ARGV[1])
 
 
 class ValkeyCounts:
-    """Counts in the store at `url`: valkey://, valkeys://, redis:// or rediss://.
+    """Counts in the store at `url`.
 
-    `take` raises one of STORE_ERRORS when the store doesn't answer. Corrections that are lost leave
-    a reservation at its bound for the rest of its minute, or a place until its lease ends.
+    While the store is away each gateway holds the limits alone, and refuses no request for it. What
+    was taken alone has a tick below 0, so that its correction goes to the same counts. Corrections
+    that are lost leave a reservation at its bound for the rest of its minute, or a place until its
+    lease ends.
     """
 
     def __init__(self, url: str, prefix: str = "gateway") -> None:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=_CONNECTIONS,
-            timeout=_ANSWER_S,
-            socket_timeout=_ANSWER_S,
-            socket_connect_timeout=_ANSWER_S,
-            decode_responses=True,
-        )
-        self._store = Valkey.from_pool(pool)
+        self._store = SharedStore(url, _ANSWER_S, "limits hold for this gateway alone")
+        self._alone = MemoryCounts()
         self._prefix = prefix
-        self._take = self._store.register_script(_TAKE)
-        self._correct = self._store.register_script(_CORRECT)
-        self._renew = self._store.register_script(_RENEW)
+        self._take = self._store.client.register_script(_TAKE)
+        self._correct = self._store.client.register_script(_CORRECT)
+        self._renew = self._store.client.register_script(_RENEW)
         self._leases: dict[str, str] = {}
         """Streams that are open here, and the keys that they belong to."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._renewing: asyncio.Task[None] | None = None
 
     async def take(self, key_id: str, limits: Limits, need: Need) -> Taken:
+        taking = self._begin(self._take_shared(key_id, limits, need))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:  # nobody will settle what the store may have counted
+            taking.add_done_callback(partial(self._give_back, key_id, need))
+            raise
+        except StoreAway:
+            taken = await self._alone.take(key_id, limits, need)
+            return replace(taken, tick=-1 - taken.tick)
+
+    async def _take_shared(self, key_id: str, limits: Limits, need: Need) -> Taken:
         asked = (limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent_streams)
         numbers = (_NO_LIMIT if limit is None else limit for limit in asked)
         fixed = (TICK_MS, WINDOW_TICKS, _LEASE_MS)
-        answer = await self._take(
+        take = partial(
+            self._take,
             keys=[self._name(key_id, kind) for kind in ("requests", "tokens", "streams")],
             args=[*fixed, need.tokens, need.stream, *numbers, STREAM_WAIT_MS],
         )
-        taken = Taken(*answer)
+        refused, *counted = await self._store.ask(take)
+        taken = Taken(refused.decode(), *counted)
         if need.stream and not taken.refused:
             self._leases[need.stream] = key_id
             self._renewing = self._renewing or asyncio.create_task(self._renew_leases())
         return taken
 
+    def _give_back(self, key_id: str, need: Need, taking: "asyncio.Task[Taken]") -> None:
+        if taking.cancelled() or taking.exception() or (taken := taking.result()).refused:
+            return
+        self.correct(key_id, taken.tick, -need.tokens)
+        if need.stream:
+            self.release(key_id, need.stream)
+
     def correct(self, key_id: str, tick: int, tokens: int) -> None:
-        self._later(self._correct(keys=[self._name(key_id, "tokens")], args=[tick, tokens]))
+        if tick < 0:
+            self._alone.correct(key_id, -1 - tick, tokens)
+        else:
+            name = self._name(key_id, "tokens")
+            self._later(partial(self._correct, keys=[name], args=[tick, tokens]))
 
     def release(self, key_id: str, stream: str) -> None:
-        del self._leases[stream]
-        self._later(self._store.zrem(self._name(key_id, "streams"), stream))
+        if self._leases.pop(stream, None) is None:
+            self._alone.release(key_id, stream)
+        else:
+            self._later(partial(self._store.client.zrem, self._name(key_id, "streams"), stream))
 
     async def close(self) -> None:
         """After everything that was settled is in the store, or can't get there."""
         if self._renewing is not None:
             self._renewing.cancel()
-        await asyncio.gather(*self._tasks)
-        await self._store.aclose()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._store.close()
 
     def _name(self, key_id: str, kind: str) -> str:
         """The braces keep the names of one key on one node of a cluster."""
         return f"{self._prefix}:{{{key_id}}}:{kind}"
 
-    def _later(self, sent: Awaitable[Any]) -> None:
-        async def send() -> None:
-            with contextlib.suppress(*STORE_ERRORS):
-                await sent
+    def _later(self, send: Callable[[], Awaitable[Any]]) -> None:
+        self._begin(self._sent(send))
 
-        task = asyncio.create_task(send())
+    def _begin(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """A task that goes on without whoever began it."""
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _sent(self, send: Callable[[], Awaitable[Any]]) -> None:
+        with contextlib.suppress(StoreAway):
+            await self._store.ask(send)
 
     async def _renew_leases(self) -> None:
         while True:
             await asyncio.sleep(_LEASE_MS / 3000)
             for stream, key_id in tuple(self._leases.items()):
-                with contextlib.suppress(*STORE_ERRORS):
-                    await self._renew(
-                        keys=[self._name(key_id, "streams")], args=[_LEASE_MS, stream]
-                    )
+                name = self._name(key_id, "streams")
+                await self._sent(partial(self._renew, keys=[name], args=[_LEASE_MS, stream]))

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from gateway.cache.exact import ExactCache, cached
 from gateway.cache.semantic import SemanticCache, semantically_cached
 from gateway.cache.settings import CacheSettings
-from gateway.cache.store import MemoryStore, Store
-from gateway.cache.valkey_store import ValkeyStore
+from gateway.cache.store import MemoryStore, Store, ValkeyStore
 from gateway.call import Handler
 
 Count = Callable[[str], None]
@@ -29,16 +28,15 @@ class Cache:
 
 
 @asynccontextmanager
-async def open_cache(settings: CacheSettings, kept_header: str) -> AsyncIterator[Cache]:
-    """`kept_header` is what says which version of a model answered."""
+async def open_cache(settings: CacheSettings) -> AsyncIterator[Cache]:
     threshold, semantic = settings.semantic_threshold, None
     if threshold is not None:
-        semantic = SemanticCache(threshold, settings.ttl_s, kept_headers=(kept_header,))
+        semantic = SemanticCache(threshold, settings.ttl_s)
     if not settings.enabled:
         yield Cache(None, semantic)
         return
     store: Store = ValkeyStore(settings.url) if settings.url else MemoryStore(settings.memory_bytes)
-    exact = ExactCache(store, settings.ttl_s, settings.entry_bytes, (kept_header,))
+    exact = ExactCache(store, settings.ttl_s, settings.entry_bytes)
     try:
         yield Cache(exact, semantic)
     finally:

@@ -1,7 +1,7 @@
 """Kept answers as bytes: JSON, because what is in a shared store is not to be trusted."""
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from gateway.call import (
     Usage,
 )
 
-FORMAT = 1
+FORMAT = 2
 """Goes up with every change of what events have; entries of other formats are misses."""
 
 
@@ -27,20 +27,22 @@ class UnreadableEntry(Exception):
     """Bytes that no version of ours wrote."""
 
 
-def pack(events: Sequence[Event], headers: Mapping[str, str]) -> bytes:
-    """The events of one answer in their order, and the headers that belong to it."""
+def pack(events: Sequence[Event], version: str) -> bytes:
+    """The events of one answer in their order, and the version of the model that made it."""
     packed = [[type(event).__name__, _fields(event)] for event in events]
-    return orjson.dumps([FORMAT, dict(headers), packed])
+    return orjson.dumps([FORMAT, version, packed])
 
 
-def unpack(entry: bytes) -> tuple[list[Event], dict[str, str]]:
+def unpack(entry: bytes) -> tuple[list[Event], str]:
     """What `pack` was given; raises UnreadableEntry."""
     try:
-        version, headers, packed = orjson.loads(entry)
-        if version != FORMAT:
-            raise UnreadableEntry(f"format {version}, not {FORMAT}")
-        return [_EVENTS[name](values) for name, values in packed], headers
-    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError) as error:
+        written, version, packed = orjson.loads(entry)
+        if written != FORMAT:
+            raise UnreadableEntry(f"format {written}, not {FORMAT}")
+        if not version.isprintable():  # it becomes a header
+            raise UnreadableEntry("a version that is none in a kept answer")
+        return [_EVENTS[name](values) for name, values in packed], version
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise UnreadableEntry(f"{type(error).__name__} in a kept answer") from error
 
 

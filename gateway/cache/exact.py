@@ -1,14 +1,15 @@
 """The exact cache: a handler that answers a request which it has answered before."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from gateway.cache.events import UnreadableEntry, as_cached, pack, unpack
 from gateway.cache.keys import is_whole, key_of
-from gateway.cache.store import Store, StoreError
-from gateway.call import Call, Event, Handler
+from gateway.cache.store import Store
+from gateway.call import MODEL_VERSION, Call, Event, Handler
+from gateway.shared_store import StoreAway
 
 HEADER = "x-cache"
 _log = logging.getLogger(__name__)
@@ -16,32 +17,29 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ExactCache:
-    """`kept_headers` of an answer come back with it: those that say which model made it."""
+    """Answers in a store; one that fails has none, and never fails a request."""
 
     store: Store
     ttl_s: float
     entry_bytes: int
-    kept_headers: Sequence[str] = ()
 
-    async def find(self, key: str) -> tuple[list[Event], Mapping[str, str]] | None:
-        """The kept answer. A store that fails has none: it never fails a request."""
+    async def find(self, key: str) -> tuple[list[Event], str] | None:
+        """The kept answer, and the version of the model that made it."""
         try:
             entry = await self.store.get(key)
             return unpack(entry) if entry is not None else None
-        except (StoreError, UnreadableEntry) as error:
+        except StoreAway:
+            return None
+        except UnreadableEntry as error:
             _log.warning("the cache can't be read: %s", error)
             return None
 
-    async def keep(self, key: str, events: Sequence[Event], headers: Mapping[str, str]) -> None:
+    async def keep(self, key: str, events: Sequence[Event], version: str) -> None:
         """Keep an answer unless it is too large."""
-        kept = {name: headers[name] for name in self.kept_headers if name in headers}
-        entry = pack(events, kept)
-        if len(entry) > self.entry_bytes:
-            return
-        try:
-            await self.store.put(key, entry, self.ttl_s)
-        except StoreError as error:
-            _log.warning("the cache can't be written: %s", error)
+        entry = pack(events, version)
+        if len(entry) <= self.entry_bytes:
+            with suppress(StoreAway):
+                await self.store.put(key, entry, self.ttl_s)
 
 
 def cached(inner: Handler, cache: ExactCache, count: Callable[[str], None]) -> Handler:
@@ -57,8 +55,7 @@ def cached(inner: Handler, cache: ExactCache, count: Callable[[str], None]) -> H
             call.headers[HEADER] = "hit" if found else "miss"
             count(call.headers[HEADER])
         if found:
-            events, headers = found
-            call.headers |= headers
+            events, call.headers[MODEL_VERSION] = found
             for event in events:
                 yield as_cached(event)
             return
@@ -68,7 +65,7 @@ def cached(inner: Handler, cache: ExactCache, count: Callable[[str], None]) -> H
                 if key:
                     events.append(event)
                 if key and is_whole(event):
-                    await cache.keep(key, events, call.headers)
+                    await cache.keep(key, events, call.headers.get(MODEL_VERSION, ""))
                 yield event
 
     return handle

@@ -21,7 +21,16 @@ import orjson
 from gateway.cache.events import as_cached
 from gateway.cache.exact import HEADER
 from gateway.cache.keys import may_be_kept
-from gateway.call import Call, Embed, Embedded, Event, Finished, Generate, Handler
+from gateway.call import (
+    MODEL_VERSION,
+    Call,
+    Embed,
+    Embedded,
+    Event,
+    Finished,
+    Generate,
+    Handler,
+)
 from gateway.errors import GatewayError
 
 _TURNING = re.compile(r"\d+|\b(?:no|not|never|without|except|unless)\b|n't", re.IGNORECASE)
@@ -38,7 +47,7 @@ class Kept:
     marks: tuple[str, ...]
     vector: Vector
     events: Sequence[Event]
-    headers: dict[str, str]
+    version: str
     until_s: float
 
 
@@ -49,7 +58,6 @@ class SemanticCache:
     threshold: float
     ttl_s: float
     embed_model: str = "embed"
-    kept_headers: Sequence[str] = ()
     clock: Callable[[], float] = time.monotonic
     _scopes: OrderedDict[str, list[Kept]] = field(default_factory=OrderedDict)
 
@@ -112,7 +120,8 @@ def semantically_cached(
         hit = cache.nearest(*found, vector) if found and vector else None
         if hit:
             kept, cosine = hit
-            call.headers |= {**kept.headers, HEADER: f"semantic; similarity={cosine:.3f}"}
+            call.headers[HEADER] = f"semantic; similarity={cosine:.3f}"
+            call.headers[MODEL_VERSION] = kept.version
             count("semantic")
             for event in kept.events:
                 yield as_cached(event)
@@ -132,9 +141,8 @@ def semantically_cached(
 def _kept(
     cache: SemanticCache, question: str, vector: Vector, events: list[Event], call: Call
 ) -> Kept:
-    headers = {name: call.headers[name] for name in cache.kept_headers if name in call.headers}
-    until_s = cache.clock() + cache.ttl_s
-    return Kept(marks_of(question), vector, tuple(events), headers, until_s)
+    version, until_s = call.headers.get(MODEL_VERSION, ""), cache.clock() + cache.ttl_s
+    return Kept(marks_of(question), vector, tuple(events), version, until_s)
 
 
 async def _vector(embed: Handler, call: Call, model: str, question: str) -> Vector | None:

@@ -3,15 +3,17 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
+from gateway.shared_store import SharedStore
 
-class StoreError(Exception):
-    """The store does not answer."""
+_ANSWER_S = 0.25
+"""A Valkey that answers later counts as away: the model is faster than waiting."""
 
 
 class Store(Protocol):
-    """Bytes by key, for a time; `get` and `put` raise StoreError."""
+    """Bytes by key, for a time; `get` and `put` raise StoreAway."""
 
     async def get(self, key: str) -> bytes | None: ...
 
@@ -55,3 +57,28 @@ class MemoryStore:
 
     def _drop(self, key: str) -> None:
         self.bytes_used -= len(self._entries.pop(key)[1])
+
+
+class ValkeyStore:
+    """In the Valkey or Redis at `url`, for several gateways.
+
+    It bounds its size itself: `maxmemory` with the policy `allkeys-lru`.
+    """
+
+    def __init__(self, url: str, prefix: str = "gateway:cache") -> None:
+        self._store = SharedStore(url, _ANSWER_S, "answers are not kept")
+        self._prefix = prefix
+
+    async def get(self, key: str) -> bytes | None:
+        found = await self._store.ask(partial(self._store.client.get, self._name(key)))
+        return None if found is None else bytes(found)
+
+    async def put(self, key: str, entry: bytes, ttl_s: float) -> None:
+        put = partial(self._store.client.set, self._name(key), entry, px=round(ttl_s * 1000))
+        await self._store.ask(put)
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    def _name(self, key: str) -> str:
+        return f"{self._prefix}:{key}"

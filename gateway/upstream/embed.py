@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Iterator, Sequence
 
 from ensembles.contracts import EMBEDDER, TOKENIZER
 from ensembles.embed import EMBED
-from gateway.call import Call, Embed, Embedded, Usage
+from gateway.call import MODEL_VERSION, Call, Embed, Embedded, Usage
 from gateway.errors import BadRequest
 from gateway.upstream.connection import Connection
 from gateway.upstream.infer import Outputs, Tensor, texts
-from gateway.upstream.versions import note_version
 
 ROWS = 1024
 """What our models take at a time."""
@@ -60,7 +59,7 @@ async def _embed_texts(
         triton.infer(call, EMBED.contract.name, inputs, ["embedding"]),
         triton.infer(call, TOKENIZER.name, inputs, ["attention_mask"]),
     )
-    note_version(call, found)
+    call.headers[MODEL_VERSION] = found.version
     return _rows(found), counted.data["attention_mask"].count(TOKEN)
 
 
@@ -81,7 +80,7 @@ async def _embed_ids(
         Tensor("attention_mask", "INT64", shape, mask),
     ]
     found = await triton.infer(call, EMBEDDER.name, inputs, ["embedding"])
-    note_version(call, found)
+    call.headers[MODEL_VERSION] = found.version
     return _rows(found), sum(map(len, portion))
 
 

@@ -13,6 +13,7 @@ from ensembles.rag import RAG_CANCELLABLE
 from ensembles.search import ANSWER
 from ensembles.tensors import DType
 from gateway.call import (
+    MODEL_VERSION,
     Call,
     Event,
     Finished,
@@ -27,7 +28,6 @@ from gateway.upstream.connection import Connection
 from gateway.upstream.infer import TRACEPARENT
 from gateway.upstream.search import counts, in_collection, read_sources
 from gateway.upstream.statuses import IN_BAND, from_stream
-from gateway.upstream.versions import MODEL_VERSION
 
 _OF_TYPE = {DType.INT32: range(-(2**31), 2**31), DType.UINT64: range(2**64)}
 _RANGES = {spec.name: _OF_TYPE[spec.dtype] for spec in SAMPLING if spec.dtype in _OF_TYPE}

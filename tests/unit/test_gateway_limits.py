@@ -1,19 +1,20 @@
 """Limits: no minute has more than the limit, and no token is lost, whatever ends or breaks when."""
 
 import asyncio
+from asyncio import Event
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.access import fallback_counts
-from gateway.access.counts import MemoryCounts, Need, Taken
+from gateway import shared_store
+from gateway.access.counts import MemoryCounts
 from gateway.access.demand import Demand
-from gateway.access.fallback_counts import FallbackCounts
 from gateway.access.limits import Limiter, Reservation, duration
 from gateway.access.tiers import Limits
 from gateway.errors import BadRequest, Limited
+from gateway.shared_store import SharedStore, StoreAway
 
 TOKENS = 1000
 
@@ -184,35 +185,32 @@ def test_durations_are_written_as_openai_does(ms: int, written: str) -> None:
     assert duration(ms) == written
 
 
-class HangingStore:
-    """Answers nothing until it fails."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.fails = asyncio.Event()
-
-    async def take(self, key_id: str, limits: Limits, need: Need) -> Taken:
-        self.asked += 1
-        await self.fails.wait()
-        raise TimeoutError
-
-
 def test_one_request_at_a_time_waits_for_a_store_that_is_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fallback_counts, "RETRY_S", 0.0)
-    limits = Limits(requests_per_minute=100)
+    monkeypatch.setattr(shared_store, "RETRY_S", 0.0)
 
     async def whole() -> None:
-        store = HangingStore()
-        counts = FallbackCounts(store)  # type: ignore[arg-type]
-        store.fails.set()
-        await counts.take("k", limits, Need(1))
-        store.fails.clear()
-        takes = [asyncio.create_task(counts.take("k", limits, Need(1))) for _ in range(10)]
-        done, waiting = await asyncio.wait(takes, return_when=asyncio.FIRST_COMPLETED)
-        assert (len(done), len(waiting), store.asked) == (9, 1, 2)
-        store.fails.set()
-        await asyncio.gather(*waiting)
+        store, fails, asked = SharedStore("valkey://127.0.0.1:1", 1.0, "all goes on"), Event(), []
+
+        async def hang() -> None:
+            """Answers nothing until it fails."""
+            asked.append(1)
+            await fails.wait()
+            raise TimeoutError
+
+        async def ask() -> None:
+            with pytest.raises(StoreAway):
+                await store.ask(hang)
+
+        fails.set()
+        await ask()
+        fails.clear()
+        asks = [asyncio.create_task(ask()) for _ in range(10)]
+        done, waiting = await asyncio.wait(asks, return_when=asyncio.FIRST_COMPLETED)
+        assert (len(done), len(waiting), len(asked)) == (9, 1, 2)
+        fails.set()
+        await asyncio.gather(*waiting, *done)
+        await store.close()
 
     asyncio.run(whole())

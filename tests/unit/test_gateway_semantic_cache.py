@@ -48,7 +48,7 @@ def question(text: str, document: str = "Vebra listens on port 8123.", **more) -
 
 
 def handler(inner, counts=None, clock=lambda: 0.0, embedder=embed):
-    cache = SemanticCache(0.97, ttl_s=60.0, kept_headers=("x-version",), clock=clock)
+    cache = SemanticCache(0.97, ttl_s=60.0, clock=clock)
     told = [].append if counts is None else counts.append
     return semantically_cached(inner, cache, embedder, told)
 
@@ -122,7 +122,7 @@ def test_without_an_embedder_the_model_answers():
 
 def test_it_keeps_no_more_than_its_share():
     cache = SemanticCache(0.97, ttl_s=60.0)
-    kept = Kept((), (1.0,), ANSWER, {}, until_s=cache.clock() + 60)
+    kept = Kept((), (1.0,), ANSWER, "1", until_s=cache.clock() + 60)
     for number in range(300):
         cache.keep("popular", kept)
         cache.keep(f"documents {number}", kept)

@@ -1,0 +1,65 @@
+"""The Valkey or Redis in which several gateways share counts and answers; it may be away."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from valkey.asyncio import BlockingConnectionPool, Valkey
+from valkey.exceptions import ValkeyError
+
+LOG = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+"""How long a store that failed is left alone, so that not every request waits for it."""
+_CONNECTIONS = 16
+
+T = TypeVar("T")
+
+
+class StoreAway(Exception):
+    """The store does not answer, or not well."""
+
+
+class SharedStore:
+    """The store at `url`: valkey://, valkeys://, redis:// or rediss://.
+
+    One that answers later than `answer_s` counts as away. It is then left alone for a moment, after
+    which one request at a time tries it.
+    """
+
+    def __init__(self, url: str, answer_s: float, meanwhile: str) -> None:
+        """`meanwhile` says what the gateway does without the store, for the log."""
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=_CONNECTIONS,
+            timeout=answer_s,
+            socket_timeout=answer_s,
+            socket_connect_timeout=answer_s,
+        )
+        self.client = Valkey.from_pool(pool)
+        self._meanwhile = meanwhile
+        self._is_away = False
+        self._left_alone_until_s = 0.0
+
+    async def ask(self, send: Callable[[], Awaitable[T]]) -> T:
+        """What the store answers; raises StoreAway."""
+        now_s = asyncio.get_running_loop().time
+        if now_s() < self._left_alone_until_s:
+            raise StoreAway("left alone")
+        if self._is_away:
+            self._left_alone_until_s = math.inf
+        try:
+            answer = await send()
+            self._is_away = False
+            return answer
+        except (ValkeyError, OSError, TimeoutError) as error:
+            self._is_away, name = True, type(error).__name__
+            LOG.warning("the shared store fails (%s); for %g s %s", name, RETRY_S, self._meanwhile)
+            raise StoreAway(name) from error
+        finally:
+            self._left_alone_until_s = now_s() + RETRY_S if self._is_away else 0.0
+
+    async def close(self) -> None:
+        await self.client.aclose()
