@@ -164,6 +164,8 @@ class Call:
     usage: Usage | None = None
     """What the models have used so far, also when the call breaks; None before one is asked, and
     no input tokens before its first response."""
+    weight: float = 1.0
+    """Its tenant's share of the models while others wait too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,3 +257,14 @@ yields `Relayed`, then `Finished`. It raises
 at once. A handler around another one takes it as an argument, closes it in `finally`
 (contextlib.aclosing) and passes on what it does not change.
 """
+
+
+Label = Callable[[str], str]
+"""Gives the name of a model that is here, and one name for all others: what clients write is no
+label of metrics, and stands in no log and ledger."""
+
+
+def is_whole(event: Event, request: Request) -> bool:
+    """Whether an answer that has come to this event is whole."""
+    is_found = isinstance(event, Sources) and isinstance(request, Search)
+    return is_found or isinstance(event, Finished | Embedded | Ranked)

@@ -25,26 +25,11 @@ from ensembles.metrics import (
     Metric,
 )
 from gateway.access.admission import Admission
-from gateway.call import (
-    Call,
-    Embedded,
-    Event,
-    Finished,
-    Handler,
-    Ranked,
-    Search,
-    Sources,
-    Text,
-    Usage,
-)
+from gateway.call import Call, Event, Handler, Label, Text, Usage, is_whole
 from gateway.errors import GatewayError
-from gateway.upstream.models import Catalogue
 
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
-
-UNKNOWN = "unknown"
-"""The label of a model or route that is not here: clients don't choose labels."""
 
 
 class Metrics:
@@ -103,26 +88,18 @@ class Metrics:
         return kind(metric.name, metric.help, metric.labels, registry=self._registry)
 
 
-def metered(inner: Handler, metrics: Metrics, catalogue: Catalogue) -> Handler:
+def metered(inner: Handler, metrics: Metrics, label: Label) -> Handler:
     """Counts every call with its tokens, those of broken streams too."""
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
-        asked = call.request.model
-        model = asked if not asked or catalogue.knows(asked) else UNKNOWN
-        started_s, usage, outcome = time.perf_counter(), Usage(), "cancelled"
+        started_s, first_s, outcome = time.perf_counter(), 0.0, "cancelled"
         try:
             async with aclosing(inner(call)) as events:
                 async for event in events:
-                    match event:
-                        case Text():
-                            if not usage.output_tokens:
-                                taken_s = time.perf_counter() - started_s
-                                metrics.time_to_first_token_s.labels(model).observe(taken_s)
-                            usage = Usage(0, usage.output_tokens + event.tokens)
-                        case Finished() | Embedded() | Ranked():
-                            usage, outcome = event.usage, "ok"
-                        case Sources() if isinstance(call.request, Search):
-                            outcome = "ok"
+                    if isinstance(event, Text) and not first_s:
+                        first_s = time.perf_counter()
+                    if is_whole(event, call.request):
+                        outcome = "ok"
                     yield event
         except GatewayError as error:
             outcome = outcome_of(error)
@@ -131,8 +108,11 @@ def metered(inner: Handler, metrics: Metrics, catalogue: Catalogue) -> Handler:
             outcome = "failed"
             raise
         finally:
+            model = label(call.request.model)
             metrics.calls.labels(model, outcome).inc()
-            metrics.count_tokens(model, usage)
+            metrics.count_tokens(model, call.usage or Usage())
+            if first_s:
+                metrics.time_to_first_token_s.labels(model).observe(first_s - started_s)
 
     return answer
 

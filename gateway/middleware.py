@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import GatewayError
 from gateway.faults import refusal_for
-from gateway.metrics import UNKNOWN, Metrics
+from gateway.metrics import Metrics
+from gateway.upstream.models import UNKNOWN
 
 REQUEST_ID = "x-request-id"
 _PLAIN_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)

@@ -55,16 +55,18 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             metrics = Metrics()
             metrics.watch({"generating": access.generating, "encoding": access.encoding})
 
+            label = catalogue.label
+
             def counted(inner: Handler) -> Handler:
-                inner = metered(access.limited(inner), metrics, catalogue)
-                return tracing.around_call(guards.recorded(inner))
+                inner = metered(access.limited(inner, label), metrics, label)
+                return tracing.around_call(guards.recorded(inner, label))
 
             handler = access.fair(tracing.around_upstream(upstream(triton, catalogue)))
             # Inside the limits: who may use a model, and how much, holds for kept answers too.
-            handler = access.limited(cache.around(handler, metrics.count_lookup))
-            handler = metered(handler, metrics, catalogue)
+            handler = access.limited(cache.around(handler, metrics.count_lookup), label)
+            handler = metered(handler, metrics, label)
             handler = routed(handler, settings.routing.router())
-            handler = tracing.around_call(guards.around(handler, metrics.count_redactions))
+            handler = tracing.around_call(guards.around(handler, metrics.count_redactions, label))
             yield Service(
                 settings,
                 triton,

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from gateway.call import Document, Embed, Generate, Message, Other, Rank, Request, Search
+from gateway.errors import BadRequest
 
 Change = Callable[[str], Awaitable[str]]
 
@@ -31,6 +32,13 @@ def _generate_texts(request: Generate) -> Iterator[tuple[str, str]]:
         yield f"documents[{index}]", document.text
         if document.title:
             yield f"documents[{index}]", document.title
+
+
+def refuse_token_ids(request: Request, what: str) -> None:
+    """Raises `BadRequest` for token ids, which hide their text from what guards do with it."""
+    if isinstance(request, Embed) and request.token_ids:
+        message = f"this key's input is {what}, which token ids hide it from: send texts"
+        raise BadRequest(message, field="input")
 
 
 async def changed(request: Request, change: Change) -> Request:

@@ -15,7 +15,7 @@ from gateway.access.limits import Limiter
 from gateway.access.metering import Meter, limited
 from gateway.access.settings import AccessSettings
 from gateway.access.valkey_counts import ValkeyCounts
-from gateway.call import Handler
+from gateway.call import Handler, Label
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,11 @@ class Access:
     generating: Admission
     encoding: Admission
 
-    def limited(self, inner: Handler) -> Handler:
-        return limited(inner, self.meter)
+    def limited(self, inner: Handler, label: Label) -> Handler:
+        return limited(inner, self.meter, label)
 
     def fair(self, inner: Handler, *, comes_whole: bool = False) -> Handler:
-        rooms = self.generating, self.encoding
-        return fair(inner, *rooms, self.grants, self.bounds, comes_whole=comes_whole)
+        return fair(inner, self.generating, self.encoding, self.bounds, comes_whole=comes_whole)
 
 
 @asynccontextmanager

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from gateway.access.demand import Bounds, Demand, demand
 from gateway.access.fairness import FairQueue, Ticket
-from gateway.access.grants import Grants
 from gateway.call import Call, Event, Generate, Handler, Usage
 from gateway.errors import DeadlinePassed, Unavailable
 
@@ -190,7 +189,6 @@ def fair(
     inner: Handler,
     generating: Admission,
     encoding: Admission,
-    grants: Grants,
     bounds: Bounds,
     *,
     comes_whole: bool = False,
@@ -202,9 +200,8 @@ def fair(
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
         need = demand(call.request, bounds)
-        weight = (await grants.of(call.caller)).weight
         admission = generating if isinstance(call.request, Generate) else encoding
-        ticket = _ticket(call, need, weight, admission.room)
+        ticket = _ticket(call, need, admission.room)
         if comes_whole:
             ticket.prompt_tokens = 0
         call.moments.queued_s = time.perf_counter()
@@ -222,12 +219,12 @@ def fair(
     return answer
 
 
-def _ticket(call: Call, need: Demand, weight: float, room: Room) -> Ticket:
+def _ticket(call: Call, need: Demand, room: Room) -> Ticket:
     """Prompts with sources are not known here; their models bound them."""
     request, prompt = call.request, 0
     if isinstance(request, Generate) and not request.documents and request.within is None:
         prompt = min(need.input_tokens, room.longest)
-    return Ticket(call.caller.tenant, weight, min(need.tokens, room.largest), prompt)
+    return Ticket(call.caller.tenant, call.weight, min(need.tokens, room.largest), prompt)
 
 
 class _Rate:

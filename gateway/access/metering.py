@@ -10,18 +10,18 @@ from gateway.access.demand import Bounds, Demand, demand
 from gateway.access.grants import Grant, Grants
 from gateway.access.ledger import Amounts, Ledger
 from gateway.access.limits import Limiter, Reservation
-from gateway.call import Call, Embedded, Event, Finished, Generate, Handler, Ranked, Usage
+from gateway.call import Call, Embedded, Event, Finished, Generate, Handler, Label, Ranked, Usage
 from gateway.errors import GatewayError
 
 _MODEL_MAY_HAVE_WORKED = (500, 502, 504)
 """Statuses of errors after which tokens count; a refusal costs none."""
 
 
-def limited(inner: Handler, meter: "Meter") -> Handler:
+def limited(inner: Handler, meter: "Meter", label: Label = str) -> Handler:
     """Reserves before `inner` is asked, and settles however it ends."""
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
-        entry = await meter.admit(call)
+        entry = await meter.admit(call, label)
         try:
             async with aclosing(inner(call)) as events:
                 async for event in events:
@@ -65,14 +65,13 @@ class Meter:
         self._bounds = bounds
         self._names = (f"{secrets.token_hex(8)}-{number}" for number in itertools.count())
         """For streams: request ids are the clients', who may use one twice."""
-        self._models: set[str] = set()
-        """Names that a model has answered to; clients may send any."""
 
-    async def admit(self, call: Call) -> Entry:
+    async def admit(self, call: Call, label: Label = str) -> Entry:
         """Raises what the grant or the limits refuse; then only the ledger counts the request."""
         grant = await self._grants.of(call.caller)
-        model = call.request.model
+        model = label(call.request.model)
         need = demand(call.request, self._bounds)
+        call.weight = grant.weight
         try:
             grant.check(call.request)
             call.request = grant.bounded(call.request, self._bounds)
@@ -115,11 +114,8 @@ class Meter:
             await self._ledger.close()
 
     def _book(self, call: Call, model: str, amounts: Amounts) -> None:
-        """Refusals of names that no model has answered to are booked without them."""
-        if amounts.input_tokens:
-            self._models.add(model)
         if self._ledger is not None:
-            self._ledger.add(call.caller, model if model in self._models else "", amounts)
+            self._ledger.add(call.caller, model, amounts)
 
 
 def used(call: Call, need: Demand, error: GatewayError | None) -> Usage:

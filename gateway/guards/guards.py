@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from gateway.call import Handler
+from gateway.call import Handler, Label
 from gateway.guards.audit import AuditError, AuditLog
 from gateway.guards.records import Write, recorded
 from gateway.guards.redacted import Count, RedactionPolicy, redacted
@@ -33,17 +33,17 @@ class Guards:
         """Whether anything has to see every request."""
         return bool(self.policy.input or self.policy.output or self.rules or self.writes)
 
-    def around(self, inner: Handler, count: Count) -> Handler:
+    def around(self, inner: Handler, count: Count, label: Label) -> Handler:
         """`inner` with the guards that are on; `count` is called for each redaction."""
         if self.policy.input or self.policy.output:
             inner = redacted(inner, self.policy, count)
         if self.rules:
             inner = ruled(inner, self.rules)
-        return self.recorded(inner)
+        return self.recorded(inner, label)
 
-    def recorded(self, inner: Handler) -> Handler:
+    def recorded(self, inner: Handler, label: Label) -> Handler:
         """`inner` with a record of each call, if records are on."""
-        return recorded(inner, self._write, self.hash_key) if self.writes else inner
+        return recorded(inner, self._write, self.hash_key, label) if self.writes else inner
 
     def _write(self, record: dict[str, Any]) -> None:
         """A disk that is full fails no request."""

@@ -9,19 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.call import (
-    Call,
-    Embedded,
-    Event,
-    Finished,
-    Generate,
-    Handler,
-    Ranked,
-    Search,
-    Sources,
-    Text,
-    Usage,
-)
+from gateway.call import Call, Event, Finished, Generate, Handler, Label, Text, Usage, is_whole
 from gateway.errors import GatewayError
 from gateway.texts import texts_of
 
@@ -61,13 +49,13 @@ class Record:
 class _Observation:
     """A call as it goes on."""
 
-    def __init__(self, call: Call, hash_key: bytes) -> None:
-        self._call = call
+    def __init__(self, call: Call, hash_key: bytes, label: Label) -> None:
+        self._call, self._label = call, label
         self._begun_s = time.monotonic()
         self._time = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._first_s: float | None = None
         self._input, self._output = _Digest(hash_key), _Digest(hash_key)
-        self._usage, self._tokens, self._reason = Usage(), 0, ""
+        self._reason = ""
         self.is_whole = False
         for _, text in texts_of(call.request):
             self._input.add(text)
@@ -77,24 +65,20 @@ class _Observation:
             self._first_s = time.monotonic() - self._begun_s
         if isinstance(event, Text):
             self._output.add(event.text)
-            self._tokens += event.tokens
-        if isinstance(event, Finished | Embedded | Ranked):
-            self._usage, self.is_whole = event.usage, True
-        if isinstance(event, Sources) and isinstance(self._call.request, Search):
-            self.is_whole = True
         if isinstance(event, Finished):
             self._reason = event.reason
+        self.is_whole = self.is_whole or is_whole(event, self._call.request)
 
     def record(self, outcome: str, status: int) -> Record:
         call, request = self._call, self._call.request
-        usage = self._usage if self.is_whole else (call.usage or Usage())
+        usage = call.usage or Usage()
         return Record(
             time=self._time,
             request_id=call.request_id,
             key_id=call.caller.key_id,
             tenant=call.caller.tenant,
             kind=type(request).__name__.lower(),
-            model=request.model,
+            model=self._label(request.model),
             stream=isinstance(request, Generate) and request.stream,
             outcome=outcome,
             status=status,
@@ -107,7 +91,7 @@ class _Observation:
             output_hash=self._output.value(),
             input_tokens=usage.input_tokens,
             cached_tokens=usage.cached_tokens,
-            output_tokens=usage.output_tokens or self._tokens,
+            output_tokens=usage.output_tokens,
             headers={name: value for name, value in call.headers.items() if name in KEPT_HEADERS},
         )
 
@@ -130,11 +114,11 @@ class _Digest:
         return self._hash.hexdigest() if self.characters else ""
 
 
-def recorded(inner: Handler, write: Write, hash_key: bytes) -> Handler:
+def recorded(inner: Handler, write: Write, hash_key: bytes, label: Label) -> Handler:
     """Writes one `Record` for each call when it ends, however it ends."""
 
     async def handle(call: Call) -> AsyncGenerator[Event, None]:
-        seen = _Observation(call, hash_key)
+        seen = _Observation(call, hash_key, label)
         outcome, status = "failed", 500
         try:
             async with aclosing(inner(call)) as answer:

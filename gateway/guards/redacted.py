@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from gateway.call import (
     Call,
     Caller,
-    Embed,
     Event,
     Finished,
     Handler,
@@ -19,9 +18,8 @@ from gateway.call import (
     Sources,
     Text,
 )
-from gateway.errors import BadRequest
 from gateway.guards.redaction import Redactor
-from gateway.texts import changed
+from gateway.texts import changed, refuse_token_ids
 
 EVERYBODY = "*"
 _PIECE_CHARACTERS = 16 * 1024
@@ -62,11 +60,7 @@ def redacted(inner: Handler, policy: RedactionPolicy, count: Count) -> Handler:
 
 
 async def _without_personal_data(request: Request, count: Count) -> Request:
-    if isinstance(request, Embed) and request.token_ids:
-        raise BadRequest(
-            "this key's input is checked for personal data, which token ids hide: send texts",
-            field="input",
-        )
+    refuse_token_ids(request, "checked for personal data")
     found = Counter[str]()
 
     async def change(text: str) -> str:
@@ -119,7 +113,12 @@ def _quote(quote: Quote, found: Counter[str]) -> Quote:
 
 
 def _source(source: Source, found: Counter[str]) -> Source:
-    return replace(source, text=_redacted(source.text, found))
+    metadata = {
+        name: _redacted(value, found) if isinstance(value, str) else value
+        for name, value in source.metadata.items()
+    }
+    text, title = _redacted(source.text, found), _redacted(source.title, found)
+    return replace(source, text=text, title=title, metadata=metadata)
 
 
 def _redacted(text: str, found: Counter[str]) -> str:

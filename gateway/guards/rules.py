@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.call import Call, Event, Handler
 from gateway.errors import BadRequest
-from gateway.texts import texts_of
+from gateway.texts import refuse_token_ids, texts_of
 
 
 class RuleError(Exception):
@@ -54,10 +54,12 @@ def broken_rules(rules: Iterable[Rule], text: str) -> list[str]:
 
 
 def ruled(inner: Handler, rules: Iterable[Rule]) -> Handler:
-    """Raises BadRequest, with the field and the rule's name, for input that breaks one."""
+    """Raises BadRequest, with the field and the rule's name, for input that breaks one, and for
+    token ids, which can't be looked into."""
     rules = tuple(rules)
 
     async def handle(call: Call) -> AsyncGenerator[Event, None]:
+        refuse_token_ids(call.request, "looked into by rules")
         for field, text in texts_of(call.request):
             if broken := broken_rules(rules, text):
                 raise BadRequest(f"{field} breaks the rule {broken[0]!r} here", field=field)

@@ -14,6 +14,8 @@ from gateway.errors import BadRequest, NotFound, Unavailable
 from gateway.upstream.connection import Connection
 from gateway.upstream.statuses import RETRY_AFTER_S
 
+UNKNOWN = "unknown"
+"""Stands for names that clients make up."""
 INDEX_AGE_S = 1.0
 """How long a repository index is used before it is read again."""
 KNOWN_AGE_S = 10.0
@@ -56,9 +58,10 @@ class Catalogue:
         self._reading: asyncio.Task[None] | None = None
         self.started = int(time.time())
 
-    def knows(self, name: str) -> bool:
-        """Whether a client can use the name, or it is a model of the server; ready or not."""
-        return name in self._names or name in self._states
+    def label(self, name: str) -> str:
+        """The name, if a client can use it, or it is a model of the server, ready or not; it may be
+        empty. `unknown` for all others."""
+        return name if not name or name in self._names or name in self._states else UNKNOWN
 
     async def models(self) -> list[Model]:
         """Those of the index, ready or not; raises what the connection raises."""
@@ -117,4 +120,4 @@ class Catalogue:
 
 
 def _sentence(name: str, what: str, possible: list[str]) -> str:
-    return f"model '{name}' {what}; possible: {', '.join(possible) or 'none'}"
+    return f"model {name!r:.100} {what}; possible: {', '.join(possible) or 'none'}"

@@ -4,7 +4,22 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
-from gateway.call import ANYBODY, Call, Caller, Event, Generate, Handler, Message, Request, Sampling
+from gateway.call import (
+    ANYBODY,
+    Call,
+    Caller,
+    Embedded,
+    Event,
+    Finished,
+    Generate,
+    Handler,
+    Message,
+    Ranked,
+    Request,
+    Sampling,
+    Text,
+    Usage,
+)
 
 
 class Answering:
@@ -20,11 +35,20 @@ class Answering:
         self.calls.append(call)
         try:
             for event in self.events:
+                call.usage = usage_after(event, call.usage)
                 yield event
             if self.error:
                 raise self.error
         finally:
             self.closed += 1
+
+
+def usage_after(event: Event, before: Usage | None) -> Usage:
+    """What a call has used with this event, as the handlers of models note it."""
+    if isinstance(event, Finished | Embedded | Ranked):
+        return event.usage
+    tokens = event.tokens if isinstance(event, Text) else 0
+    return Usage(0, (before.output_tokens if before else 0) + tokens)
 
 
 def generate(text: str = "hello", **sampling: float | None) -> Generate:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from gateway.access.admission import Admission, Room, fair
 from gateway.access.demand import Bounds
 from gateway.access.fairness import Ticket
-from gateway.access.grants import Grants
 from gateway.access.settings import RoomSettings
 from gateway.call import (
     Call,
@@ -261,7 +260,7 @@ def chain(generating: Admission, encoding: Admission) -> Any:
         yield Text("a", 1)
         yield Finished("stop", Usage(3, 1))
 
-    return fair(model, generating, encoding, Grants(None, {}), Bounds())
+    return fair(model, generating, encoding, Bounds())
 
 
 def test_the_handler_gives_its_place_back_when_a_stream_breaks() -> None:
@@ -288,8 +287,8 @@ def test_a_prompt_is_read_when_the_first_event_comes(comes_whole: bool, reading:
             yield Text("a", 1)
 
         room = Admission(ROOM)
-        rest = Grants(None, {}), Bounds()
-        handler = fair(model, room, Admission(ROOM), *rest, comes_whole=comes_whole)
+
+        handler = fair(model, room, Admission(ROOM), Bounds(), comes_whole=comes_whole)
         events = handler(Call(Generate("llm", prompt="hello"), Caller("k", "a"), "1"))
         first = asyncio.ensure_future(anext(events))
         await asked.wait()
@@ -399,7 +398,7 @@ def first_token_p99_s(is_fair: bool, flooding: int, prompt: str = "hello") -> fl
 
         handler: Handler = engine
         if is_fair:
-            handler = fair(engine, Admission(room), Admission(room), Grants(None, {}), Bounds())
+            handler = fair(engine, Admission(room), Admission(room), Bounds())
 
         async def first_token_s(tenant: str, tokens: int, prompt: str = "hello") -> float:
             asked = Generate("llm", prompt=prompt, sampling=Sampling(max_tokens=tokens))

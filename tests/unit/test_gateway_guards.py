@@ -24,7 +24,7 @@ from gateway.call import (
     Text,
     Usage,
 )
-from gateway.errors import BadRequest, UpstreamFailed
+from gateway.errors import BadRequest, NotFound, UpstreamFailed
 from gateway.guards.audit import AuditError, AuditLog, verify
 from gateway.guards.cli import audit as cli
 from gateway.guards.records import recorded
@@ -94,12 +94,15 @@ def test_a_redacted_stream_has_the_text_and_the_tokens_of_the_whole(pieces):
 
 
 def test_sources_and_quotes_are_redacted():
-    inner = Answering(Sources((Source(MAIL, 0, 1.0, 1.0),)), FINISHED)
+    about = {"title": "of a@b.io", "metadata": {"author": "a@b.io", "year": 2020}}
+    inner = Answering(Sources((Source(MAIL, 0, 1.0, 1.0, **about),)), FINISHED)
     counts = Counter()
     sources, finished = answer(guarded(inner, counts, output=["*"]), call(generate()))
     assert sources.sources[0].text == "write to [EMAIL] please"
+    assert sources.sources[0].title == "of [EMAIL]"
+    assert sources.sources[0].metadata == {"author": "[EMAIL]", "year": 2020}
     assert finished.quotes == (Quote("Ask [EMAIL]", "[EMAIL]", 1),)
-    assert counts == {("output", "EMAIL"): 3}
+    assert counts == {("output", "EMAIL"): 5}
 
 
 def test_a_rule_names_itself_and_the_field():
@@ -109,6 +112,12 @@ def test_a_rule_names_itself_and_the_field():
         answer(handler, call(Rank("rerank", "hello", ("fine", "Warheads"))))
     assert caught.value.field == "documents[1]"
     assert "Warhead" not in str(caught.value)
+
+
+def test_token_ids_are_hidden_from_rules():
+    handler = ruled(Answering(FINISHED), pattern_rules({"no-nukes": "warhead"}))
+    with pytest.raises(BadRequest, match="send texts"):
+        answer(handler, call(Embed("embed", token_ids=((1, 2),))))
 
 
 def test_a_hook_is_a_function_of_ones_own():
@@ -128,15 +137,19 @@ def test_a_pattern_that_is_none_is_refused():
         pattern_rules({"bad": "("})
 
 
+def label(model):
+    return model if model == "llm" else "unknown"
+
+
 def record_of(inner, request, caller=JANE, leave_after=0):
     written = []
-    handler, asked = recorded(inner, written.append, b"key"), call(request, caller)
+    handler, asked = recorded(inner, written.append, b"key", label), call(request, caller)
     try:
         if leave_after:
             answer_until(handler, asked, leave_after)
         else:
             answer(handler, asked)
-    except (BadRequest, UpstreamFailed):
+    except (BadRequest, NotFound, UpstreamFailed):
         pass
     (record,) = written
     return record
@@ -154,6 +167,12 @@ def test_a_record_has_lengths_and_hashes_and_no_text():
     again = record_of(inner, generate("When does it sail?"))
     other = record_of(inner, generate("When does it sink?"))
     assert again["input_hash"] == record["input_hash"] != other["input_hash"]
+
+
+def test_a_record_has_no_name_that_a_client_makes_up():
+    asked = replace(generate(), model="When does it sail?" * 10_000)
+    record = record_of(Answering(error=NotFound("no such model")), asked)
+    assert (record["model"], record["outcome"]) == ("unknown", "refused")
 
 
 @pytest.mark.parametrize(

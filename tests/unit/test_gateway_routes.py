@@ -380,3 +380,11 @@ def test_moderations_count_for_the_limits() -> None:
     assert [answer.status_code for answer in answers] == [200, 429]
     assert answers[0].headers["x-ratelimit-remaining-requests"] == "0"
     assert 'gateway_calls_total{model="",outcome="ok"} 1.0' in page
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "x"])
+def test_a_length_of_json_that_is_none_is_the_clients_fault(model: Model, length: str) -> None:
+    headers = {"inference-header-content-length": length}
+    answer = model.client.post("/v2/models/llm/infer", json={"inputs": []}, headers=headers)
+    assert answer.status_code == 400
+    assert "inference-header-content-length" in answer.text
