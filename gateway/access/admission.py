@@ -38,7 +38,8 @@ class Room:
     """Bounds of prompts whose first token is still to come. The model reads them one after the
     other, so a short one waits for all that came before it."""
     beside: int | None = None
-    """Most that run of one tenant while another is here, or was a moment ago; None: no bound."""
+    """Most that run of one tenant while another is here, or was a moment ago; 0: no bound, None:
+    none until the models' server is known (`Admission.beside`)."""
     is_shared: bool = True
     """False: one tenant may have everything."""
 
@@ -64,6 +65,7 @@ class Admission:
         self._turns: dict[Ticket, asyncio.Future[None]] = {}
         self._rate = _Rate()
         self.is_held = False
+        self.beside = room.beside
         self._came_s: dict[str, float] = {}
         """When the last requests of the last two tenants came."""
 
@@ -139,7 +141,7 @@ class Admission:
         queue, room, own = self.queue, self.room, self.queue.of(ticket.tenant)
         free_tokens = room.running_tokens - queue.running_tokens
         unread = room.reading_tokens - queue.reading_tokens
-        if room.beside and own.running >= room.beside and self._has_neighbour(ticket.tenant):
+        if self.beside and own.running >= self.beside and self._has_neighbour(ticket.tenant):
             return False
         return (
             self._leaves_enough(own.running, 1, room.running - queue.running)

@@ -26,8 +26,9 @@ class RoomSettings(_Table):
     waiting_tokens: _Count = 4_000_000
     reading_tokens: _Count = 8192
     """Bounds of prompts whose first token is still to come; one counts for half at most."""
-    beside: _Count | None = None
-    """Most that run of one tenant while another is here, or was within 30 s."""
+    beside: Annotated[int, Field(ge=0)] | None = None
+    """Most generations of one tenant that run while another is here, or was within 30 s; 0: no
+    bound, None: as many as suit where `llm` computes."""
 
     def room(self, is_shared: bool) -> Room:
         return Room(**self.model_dump(), is_shared=is_shared)

@@ -1,4 +1,4 @@
-"""Holds admission while `llm` has more requests than it can run, by its own count.
+"""Fits admission to `llm`: what it has waiting, by its own count, and where it computes.
 
 A gateway bounds what it lets in itself. But others may ask the same model: other gateways, clients
 of Triton, graphs. And a KV cache that is full makes running requests wait again. What waits there
@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from ensembles.contracts import LLM
 from ensembles.metrics import WAITING
 from gateway.access.admission import Admission
+from gateway.errors import GatewayError
 from gateway.upstream.connection import Connection
 
 LOOK_S = 0.5
@@ -20,6 +21,13 @@ LOOK_S = 0.5
 
 MOST_WAITING = 4
 """So many may just be between two steps of the model."""
+
+BESIDE_ON_CPU = 4
+"""Generations of one tenant beside another where `llm` computes on CPU cores: there each more makes
+every step longer, and a neighbour's first token later. On a GPU it would cost throughput alone."""
+
+_THREADS = "num_threads"
+"""Only models that compute on CPU cores have this parameter."""
 
 _WAITING = re.compile(
     rb"^%s\{[^}]*model=\"%s\"[^}]*\} (\S+)$" % (WAITING.name.encode(), LLM.name.encode()), re.M
@@ -41,8 +49,19 @@ async def held_under_pressure(triton: Connection, admission: Admission) -> Async
 async def _look(triton: Connection, admission: Admission) -> None:
     while True:
         await asyncio.sleep(LOOK_S)
+        if admission.beside is None:
+            admission.beside = await _beside(triton)
         page = await triton.metrics_page() if admission.queue.running else b""
         admission.hold(waiting_requests(page) > MOST_WAITING)
+
+
+async def _beside(triton: Connection) -> int | None:
+    """None while `llm` is not there yet."""
+    try:
+        config = await triton.json("GET", f"/v2/models/{LLM.name}/config")
+    except GatewayError:
+        return None
+    return BESIDE_ON_CPU if _THREADS in config.get("parameters", {}) else 0
 
 
 def waiting_requests(page: bytes) -> float:

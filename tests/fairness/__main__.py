@@ -53,7 +53,7 @@ running_tokens = 100000000
 
 @click.command()
 @click.option("--running", "places", multiple=True, type=int, default=(2, 4, 8, NO_QUEUE))
-@click.option("--beside", type=int, help="Most that run of one tenant beside another.")
+@click.option("--beside", type=int, help="Most that run of one tenant beside another; 0: no bound.")
 @click.option("--samples", default=100, show_default=True, help="Quiet requests, in each round.")
 @click.option("--rounds", default=2, show_default=True, help="Alone and beside the flood in turns.")
 @click.option("--paced/--triton", default=False, help="Before a stand-in whose time is not CPU.")
@@ -69,7 +69,7 @@ def main(
         folder, console = Path(name), Console()
         upstream = paced_model(*PACED) if paced else _triton(folder)
         with upstream as ports:
-            more = f"beside = {beside}" if beside else ""
+            more = "" if beside is None else f"beside = {beside}"
             console.print(_fairness(ports, folder, places, more, samples, rounds))
             if cost:
                 console.print(_cost(ports, folder))
