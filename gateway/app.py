@@ -13,7 +13,7 @@ from gateway import probes
 from gateway.access.middleware import Authentication
 from gateway.bounds import BoundedBody
 from gateway.errors import BadRequest, GatewayError
-from gateway.middleware import Observed, Refusals, RequestIds
+from gateway.middleware import Surroundings
 from gateway.protocols import (
     anthropic_messages,
     cohere_chat,
@@ -85,9 +85,7 @@ def new_app(settings: Settings) -> FastAPI:
         app.add_exception_handler(kind, _answer)
     app.add_middleware(BoundedBody, bounds=settings.bounds, files=settings.files)
     app.add_middleware(Authentication)
-    app.add_middleware(Refusals, refusal=refusal)
-    app.add_middleware(Observed)
-    app.add_middleware(RequestIds)
+    app.add_middleware(Surroundings, refusal=refusal)
     app.add_middleware(AnthropicHeaders)  # outermost: it reads what the others have sent
     return app
 

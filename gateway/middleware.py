@@ -20,52 +20,36 @@ GONE = 499
 """The status, as nginx counts it, of a request whose client left before the response began."""
 
 
-class RequestIds:
-    """A request and its response have an id, the client's own if it is plain."""
+class Surroundings:
+    """Middleware: an id for a request and its response, the client's own if it is plain; a count
+    and a time, by the route that takes it; and an answer to what is raised outside of routes."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = Headers(scope=scope).get(REQUEST_ID, "")
-        request_id = given if _PLAIN_ID.fullmatch(given) else secrets.token_hex(16)
-        state = scope.setdefault("state", {})
-        state["request_id"], state["arrived_s"] = request_id, time.perf_counter()
-        header = (REQUEST_ID.encode(), request_id.encode())
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), header]
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)
-
-
-class Observed:
-    """Counts and times every request, by the route that takes it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, refusal: Callable[[str, GatewayError], Response]) -> None:
+        self._app, self._refusal = app, refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         metrics: Metrics = scope["app"].state.service.metrics
-        status, started_s = GONE, time.perf_counter()
+        request_id, started_s, status = _request_id(scope), time.perf_counter(), GONE
+        scope.setdefault("state", {}).update(request_id=request_id, arrived_s=started_s)
 
-        async def send_and_note(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                header = (REQUEST_ID.encode(), request_id.encode())
+                message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
         metrics.open.inc()
         try:
-            await self._app(scope, receive, send_and_note)
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            found = refusal_for(error, request_id)
+            if status == GONE:  # else it is too late for an answer, and uvicorn breaks it off
+                await self._refusal(scope["path"], found)(scope, receive, send_with_id)
         finally:
             route = getattr(scope.get("route"), "path", UNKNOWN)
             metrics.open.dec()
@@ -73,23 +57,6 @@ class Observed:
             metrics.duration_s.labels(route).observe(time.perf_counter() - started_s)
 
 
-class Refusals:
-    """Answers what no route does: what is raised before one is found, and faults of our own."""
-
-    def __init__(self, app: ASGIApp, refusal: Callable[[str, GatewayError], Response]) -> None:
-        self._app, self._refusal = app, refusal
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_begun = False
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_and_note)
-        except Exception as error:
-            found = refusal_for(error, scope.get("state", {}).get("request_id", ""))
-            if not has_begun:  # else it is too late for an answer, and uvicorn breaks it off
-                await self._refusal(scope["path"], found)(scope, receive, send)
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get(REQUEST_ID, "")
+    return given if _PLAIN_ID.fullmatch(given) else secrets.token_hex(16)

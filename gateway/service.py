@@ -65,7 +65,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             # Inside the limits: who may use a model, and how much, holds for kept answers too.
             handler = access.limited(cache.around(handler, metrics.count_lookup), label)
             handler = metered(handler, metrics, label)
-            handler = routed(handler, settings.routing.router())
+            handler = routed(handler, settings.routing)
             handler = tracing.around_call(guards.around(handler, metrics.count_redactions, label))
             yield Service(
                 settings,

@@ -17,12 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, ValidationErro
 from gateway.access.settings import AccessSettings
 from gateway.cache.settings import CacheSettings
 from gateway.guards.settings import GuardSettings
-from gateway.routing.settings import RoutingSettings
+from gateway.routing.rules import Router
 
 PREFIX = "GATEWAY_"
 NESTED = "__"
 _OF_KUBERNETES = re.compile(r"GATEWAY_(SERVICE_\w+|PORT_\d\w+)=.*|GATEWAY_PORT=\w+://.*", re.DOTALL)
 """What every container gets where a service has the name `gateway`."""
+
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+"""Faults of names; what stands there may be a secret."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -106,7 +109,7 @@ class Settings(Table):
     guards: GuardSettings = GuardSettings()
     listen: Listen = Listen()
     models: Models = Models()
-    routing: RoutingSettings = RoutingSettings()
+    routing: Router = Router()
     triton: Triton = Triton()
 
 
@@ -160,5 +163,5 @@ def _value(text: str) -> Any:
 
 def _line(fault: Any) -> str:
     where = ".".join(map(str, fault["loc"]))
-    given = "" if fault["type"] == "extra_forbidden" else f"; {fault['input']!r:.80} given"
+    given = "" if fault["type"] in _UNKNOWN else f"; {fault['input']!r:.80} given"
     return f"{where}: {fault['msg'].lower()}{given}"

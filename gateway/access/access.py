@@ -54,8 +54,8 @@ async def open_access(settings: AccessSettings) -> AsyncIterator[Access]:
             grants,
             meter,
             settings.bounds,
-            Admission(settings.generating.room(is_shared)),
-            Admission(settings.encoding.room(is_shared)),
+            Admission(settings.generating, is_shared=is_shared),
+            Admission(settings.encoding, is_shared=is_shared),
         )
     finally:
         await meter.close()

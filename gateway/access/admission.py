@@ -10,7 +10,10 @@ import math
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from gateway.access.demand import Bounds, Demand, demand
 from gateway.access.fairness import FairQueue, Ticket
@@ -26,22 +29,23 @@ _LONGEST_WAIT_S = 60.0
 _RATE_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What there is room for; `tokens` are bounds of input and output."""
+_Count = Annotated[int, Field(ge=1)]
 
-    running: int
-    running_tokens: int
-    waiting: int
-    waiting_tokens: int
-    reading_tokens: int = 8192
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Room:
+    """What there is room for, a table of the settings; tokens are bounds of input and output."""
+
+    running: _Count = 32
+    running_tokens: _Count = 500_000
+    waiting: _Count = 512
+    waiting_tokens: _Count = 4_000_000
+    reading_tokens: _Count = 8192
     """Bounds of prompts whose first token is still to come. The model reads them one after the
     other, so a short one waits for all that came before it."""
-    beside: int | None = None
-    """Most that run of one tenant while another is here, or was a moment ago; 0: no bound, None:
-    none until the models' server is known (`Admission.beside`)."""
-    is_shared: bool = True
-    """False: one tenant may have everything."""
+    beside: Annotated[int, Field(ge=0)] | None = None
+    """Most generations of one tenant that run while another is here, or was within 30 s; 0: no
+    bound, None: as many as suit where `llm` computes (`Admission.beside`)."""
 
     @property
     def largest(self) -> int:
@@ -59,8 +63,9 @@ class Room:
 class Admission:
     """Lets requests to one kind of model, in fair order."""
 
-    def __init__(self, room: Room) -> None:
-        self.room = room
+    def __init__(self, room: Room, *, is_shared: bool = True) -> None:
+        """Not `is_shared`: one tenant may have everything."""
+        self.room, self.is_shared = room, is_shared
         self.queue = FairQueue()
         self._turns: dict[Ticket, asyncio.Future[None]] = {}
         self._rate = _Rate()
@@ -182,7 +187,7 @@ class Admission:
 
     def _leaves_enough(self, own: int, need: int, free: int) -> bool:
         """Whether a tenant that has `own` may have `need` more of what is free."""
-        if not own or not need or not self.room.is_shared:
+        if not own or not need or not self.is_shared:
             return True
         return own + need <= _SHARE * (free - need)
 

@@ -1,4 +1,9 @@
-"""How much each key used in the last minute: what a store of counts does, and one in memory."""
+"""How much each key used in the last minute: what a store of counts does, and one in memory.
+
+Windows count in ticks of half a second. What was used is remembered with the tick in which its
+request was admitted, for a minute and one tick, so that no minute ever holds more than the limit
+and at most 1 % of it is lost. What a reservation did not need is given back to its tick.
+"""
 
 import time
 from collections.abc import Callable
@@ -6,16 +11,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.access.tiers import Limits
-from gateway.access.windows import Window
 
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """What one request takes of its key's limits."""
-
-    tokens: int
-    stream: str = ""
-    """A name for its place among the concurrent streams; empty: it takes none."""
+TICK_MS = 500
+WINDOW_TICKS = 60_000 // TICK_MS + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,9 @@ class Taken:
 class Counts(Protocol):
     """Counts of all keys. What is taken is taken at once, or not at all."""
 
-    async def take(self, key_id: str, limits: Limits, need: Need) -> Taken: ...
+    async def take(self, key_id: str, limits: Limits, tokens: int, stream: str) -> Taken:
+        """Takes a request, tokens, and a place among the streams by this name; empty: none."""
+        ...
 
     def correct(self, key_id: str, tick: int, tokens: int) -> None:
         """Adds tokens, usually below 0, to what was taken at a tick; doesn't wait."""
@@ -56,6 +56,43 @@ STREAM_WAIT_MS = 1000
 """For streams, whose end is not known: try again after this."""
 
 
+class Window:
+    """Amounts of the last minute by tick. Times are in ms and never go back."""
+
+    def __init__(self) -> None:
+        self._amounts: dict[int, int] = {}
+        """In order of ticks."""
+        self._total = 0
+
+    def total(self, now_ms: int) -> int:
+        oldest = now_ms // TICK_MS - WINDOW_TICKS + 1
+        while self._amounts and (first := next(iter(self._amounts))) < oldest:
+            self._total -= self._amounts.pop(first)
+        return self._total
+
+    def add(self, now_ms: int, amount: int) -> int:
+        """Counts an amount; returns its tick."""
+        tick = now_ms // TICK_MS
+        self._amounts[tick] = self._amounts.get(tick, 0) + amount
+        self._total += amount
+        return tick
+
+    def correct(self, tick: int, amount: int) -> None:
+        """Adds an amount, usually below 0, to a tick that still counts."""
+        if tick in self._amounts:
+            self._amounts[tick] += amount
+            self._total += amount
+
+    def free_after_ms(self, now_ms: int, amount: int) -> int:
+        """How long until `amount` of what counts now counts no more."""
+        freed = 0
+        for tick, counted in self._amounts.items():
+            freed += counted
+            if freed >= amount:
+                return (tick + WINDOW_TICKS) * TICK_MS - now_ms
+        return 0
+
+
 @dataclass(slots=True)
 class _Counted:
     requests: Window = field(default_factory=Window)
@@ -70,29 +107,29 @@ class MemoryCounts:
         self._clock_s = clock_s
         self._keys: dict[str, _Counted] = {}
 
-    async def take(self, key_id: str, limits: Limits, need: Need) -> Taken:
+    async def take(self, key_id: str, limits: Limits, tokens: int, stream: str) -> Taken:
         now_ms = int(self._clock_s() * 1000)
         key = self._keys.setdefault(key_id, _Counted())
-        requests, tokens = key.requests.total(now_ms), key.tokens.total(now_ms)
+        requests, used = key.requests.total(now_ms), key.tokens.total(now_ms)
         refused, wait_ms, tick = "", 0, 0
         if (over := _over(requests + 1, limits.requests_per_minute)) > 0:
             refused, wait_ms = "requests", key.requests.free_after_ms(now_ms, over)
-        elif (over := _over(tokens + need.tokens, limits.tokens_per_minute)) > 0:
+        elif (over := _over(used + tokens, limits.tokens_per_minute)) > 0:
             refused, wait_ms = "tokens", key.tokens.free_after_ms(now_ms, over)
-        elif need.stream and _over(len(key.streams) + 1, limits.concurrent_streams) > 0:
+        elif stream and _over(len(key.streams) + 1, limits.concurrent_streams) > 0:
             refused, wait_ms = "streams", STREAM_WAIT_MS
         else:
             key.requests.add(now_ms, 1)
-            tick = key.tokens.add(now_ms, need.tokens)
-            key.streams.update(filter(None, [need.stream]))
+            tick = key.tokens.add(now_ms, tokens)
+            key.streams.update(filter(None, [stream]))
         return Taken(
             refused=refused,
             wait_ms=wait_ms,
             requests=(requests := key.requests.total(now_ms)),
-            tokens=(tokens := key.tokens.total(now_ms)),
+            tokens=(used := key.tokens.total(now_ms)),
             streams=len(key.streams),
             requests_reset_ms=key.requests.free_after_ms(now_ms, requests),
-            tokens_reset_ms=key.tokens.free_after_ms(now_ms, tokens),
+            tokens_reset_ms=key.tokens.free_after_ms(now_ms, used),
             tick=tick,
         )
 

@@ -8,7 +8,7 @@ killed leaves its reservations at their bound, for the rest of the minute.
 
 from dataclasses import dataclass
 
-from gateway.access.counts import Counts, Need, Taken
+from gateway.access.counts import Counts, Taken
 from gateway.access.demand import Demand
 from gateway.access.tiers import Limits
 from gateway.errors import BadRequest, Limited
@@ -47,7 +47,7 @@ class Limiter:
             return None
         _refuse_what_never_fits(limits, demand)
         tokens = min(demand.tokens, limits.tokens_per_minute or demand.tokens)
-        taken = await self._counts.take(key_id, limits, Need(tokens, stream))
+        taken = await self._counts.take(key_id, limits, tokens, stream)
         if taken.refused:
             raise _limited(limits, tokens, taken)
         return Reservation(key_id, tokens, stream, taken.tick, headers(limits, taken))

@@ -13,29 +13,10 @@ _Count = Annotated[int, Field(ge=1)]
 _BOUNDS = Bounds()
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RoomSettings(_Table):
-    """What is in front of the models at a time; tokens are bounds of input and output."""
-
-    running: _Count = 32
-    running_tokens: _Count = 500_000
-    waiting: _Count = 512
-    waiting_tokens: _Count = 4_000_000
-    reading_tokens: _Count = 8192
-    """Bounds of prompts whose first token is still to come; one counts for half at most."""
-    beside: Annotated[int, Field(ge=0)] | None = None
-    """Most generations of one tenant that run while another is here, or was within 30 s; 0: no
-    bound, None: as many as suit where `llm` computes."""
-
-    def room(self, is_shared: bool) -> Room:
-        return Room(**self.model_dump(), is_shared=is_shared)
-
-
-class AccessSettings(_Table):
+class AccessSettings(BaseModel):
     """Keys, limits and the ledger; without keys every caller on this machine is let in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     keys: str = ""
     """JSON file that `python -m gateway keys` writes, or the URL of a PostgreSQL database."""
@@ -49,8 +30,8 @@ class AccessSettings(_Table):
     """Most tokens that a model reads at once; bounds what a request reserves."""
     default_max_tokens: _Count = _BOUNDS.default_max_tokens
     """Tokens that are reserved for an answer whose request has no `max_tokens`."""
-    generating: RoomSettings = RoomSettings()
-    encoding: RoomSettings = RoomSettings()
+    generating: Room = Room()
+    encoding: Room = Room()
     """For embeddings and ranks."""
 
     @property

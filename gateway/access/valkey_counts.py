@@ -10,9 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from gateway.access.counts import STREAM_WAIT_MS, MemoryCounts, Need, Taken
+from gateway.access.counts import STREAM_WAIT_MS, TICK_MS, WINDOW_TICKS, MemoryCounts, Taken
 from gateway.access.tiers import Limits
-from gateway.access.windows import TICK_MS, WINDOW_TICKS
 from gateway.shared_store import SharedStore, StoreAway
 
 _ANSWER_S = 1.0
@@ -122,39 +121,41 @@ class ValkeyCounts:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._renewing: asyncio.Task[None] | None = None
 
-    async def take(self, key_id: str, limits: Limits, need: Need) -> Taken:
-        taking = self._begin(self._take_shared(key_id, limits, need))
+    async def take(self, key_id: str, limits: Limits, tokens: int, stream: str) -> Taken:
+        taking = self._begin(self._take_shared(key_id, limits, tokens, stream))
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:  # nobody will settle what the store may have counted
-            taking.add_done_callback(partial(self._give_back, key_id, need))
+            taking.add_done_callback(partial(self._give_back, key_id, tokens, stream))
             raise
         except StoreAway:
-            taken = await self._alone.take(key_id, limits, need)
+            taken = await self._alone.take(key_id, limits, tokens, stream)
             return replace(taken, tick=-1 - taken.tick)
 
-    async def _take_shared(self, key_id: str, limits: Limits, need: Need) -> Taken:
+    async def _take_shared(self, key_id: str, limits: Limits, tokens: int, stream: str) -> Taken:
         asked = (limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent_streams)
         numbers = (_NO_LIMIT if limit is None else limit for limit in asked)
         fixed = (TICK_MS, WINDOW_TICKS, _LEASE_MS)
         take = partial(
             self._take,
             keys=[self._name(key_id, kind) for kind in ("requests", "tokens", "streams")],
-            args=[*fixed, need.tokens, need.stream, *numbers, STREAM_WAIT_MS],
+            args=[*fixed, tokens, stream, *numbers, STREAM_WAIT_MS],
         )
         refused, *counted = await self._store.ask(take)
         taken = Taken(refused.decode(), *counted)
-        if need.stream and not taken.refused:
-            self._leases[need.stream] = key_id
+        if stream and not taken.refused:
+            self._leases[stream] = key_id
             self._renewing = self._renewing or asyncio.create_task(self._renew_leases())
         return taken
 
-    def _give_back(self, key_id: str, need: Need, taking: "asyncio.Task[Taken]") -> None:
+    def _give_back(
+        self, key_id: str, tokens: int, stream: str, taking: "asyncio.Task[Taken]"
+    ) -> None:
         if taking.cancelled() or taking.exception() or (taken := taking.result()).refused:
             return
-        self.correct(key_id, taken.tick, -need.tokens)
-        if need.stream:
-            self.release(key_id, need.stream)
+        self.correct(key_id, taken.tick, -tokens)
+        if stream:
+            self.release(key_id, stream)
 
     def correct(self, key_id: str, tick: int, tokens: int) -> None:
         if tick < 0:

@@ -13,7 +13,7 @@ from gateway.call import Embed, Generate, Rank
 from gateway.call import Request as Wanted
 from gateway.errors import NotFound
 from gateway.protocols.exchange import caller, service
-from gateway.routing.routes import AUTO
+from gateway.routing.rules import AUTO
 
 _ENDPOINTS: Mapping[type[Wanted], str] = {Generate: "chat", Embed: "embed", Rank: "rerank"}
 

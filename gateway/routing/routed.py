@@ -2,28 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from gateway.call import Call, Event, Handler, Request
+from gateway.call import Call, Event, Handler
 from gateway.errors import DeadlinePassed, GatewayError, NotFound, Unavailable, UpstreamFailed
-from gateway.routing.routes import AUTO, Route, choose
+from gateway.routing.rules import Router, choose
 
 HEADER = "x-router"
 _FAILURES = (DeadlinePassed, NotFound, Unavailable, UpstreamFailed)
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Router:
-    """`fallbacks` are for models that are asked for by name."""
-
-    routes: Sequence[Route] = ()
-    fallbacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-    def concerns(self, request: Request) -> bool:
-        return request.model == AUTO or request.model in self.fallbacks
 
 
 def routed(inner: Handler, router: Router) -> Handler:
@@ -44,7 +33,7 @@ def routed(inner: Handler, router: Router) -> Handler:
 
 async def _attempts(inner: Handler, call: Call, router: Router) -> AsyncGenerator[Event, None]:
     asked = call.request
-    choice = choose(asked, router.routes, router.fallbacks)
+    choice = choose(asked, router)
     failures = list[str]()
     for number, model in enumerate(choice.models, 1):
         call.request, call.usage = replace(asked, model=model), None

@@ -6,6 +6,7 @@ is first come, first served; what waits here is in fair order.
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +16,8 @@ from ensembles.metrics import WAITING
 from gateway.access.admission import Admission
 from gateway.errors import GatewayError
 from gateway.upstream.connection import Connection
+
+LOG = logging.getLogger(__name__)
 
 LOOK_S = 0.5
 """While something runs; a page of metrics costs tritonserver some milliseconds."""
@@ -49,10 +52,15 @@ async def held_under_pressure(triton: Connection, admission: Admission) -> Async
 async def _look(triton: Connection, admission: Admission) -> None:
     while True:
         await asyncio.sleep(LOOK_S)
-        if admission.beside is None:
-            admission.beside = await _beside(triton)
-        page = await triton.metrics_page() if admission.queue.running else b""
-        admission.hold(waiting_requests(page) > MOST_WAITING)
+        is_held = False
+        try:
+            if admission.beside is None and admission.is_shared:
+                admission.beside = await _beside(triton)
+            if admission.queue.running:
+                is_held = waiting_requests(await triton.metrics_page()) > MOST_WAITING
+        except Exception:  # else nothing would look again, and what is held would stay so
+            LOG.exception("a look at the pressure on `llm`")
+        admission.hold(is_held)
 
 
 async def _beside(triton: Connection) -> int | None:

