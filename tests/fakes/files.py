@@ -27,6 +27,12 @@ _ENCRYPTED = (
     "/Encrypt {} 0 R /ID [<00> <00>]",
 )
 
+_UNMAPPED_FONT = (
+    "<< /Type /Font /Subtype /Type3 /FontBBox [0 0 750 750] /FontMatrix [0.001 0 0 0.001 0 0] "
+    f"/CharProcs << >> /Encoding << /Differences [0 {' '.join(f'/g{n}' for n in range(256))}] >> "
+    f"/FirstChar 0 /LastChar 255 /Widths [{256 * '600 '}] >>"
+)
+"""Glyphs that have numbers for names, as in the bitmaps of old TeX."""
 _PICTURE = " q 99 0 0 99 72 400 cm BI /W 1 /H 1 /CS /G /BPC 8 ID 0 EI Q"
 
 
@@ -37,18 +43,21 @@ def pdf(
     is_encrypted: bool = False,
     large: Collection[str] = (),
     scanned: Collection[int] = (),
+    unmapped: Collection[int] = (),
 ) -> bytes:
     """A PDF whose pages have these lines, `large` ones in larger type; `bookmarks` lead to pages,
-    which count from 0, and `scanned` ones have a picture."""
-    objects = ["", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
+    which count from 0, `scanned` ones have a picture, and the font of `unmapped` ones doesn't say
+    which letters it draws."""
+    objects = ["", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>", _UNMAPPED_FONT]
     kids = []
     for number, text in enumerate(pages):
         shown = "".join(_shown(line, line in large) for line in text.split("\n") if text)
         stream = f"BT 14 TL 72 720 Td {shown}ET" + (_PICTURE if number in scanned else "")
         objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
+        font = 4 if number in unmapped else 3
         objects.append(
             "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] "
-            f"/Resources << /Font << /F1 3 0 R >> >> /Contents {len(objects)} 0 R >>"
+            f"/Resources << /Font << /F1 {font} 0 R >> >> /Contents {len(objects)} 0 R >>"
         )
         kids.append(len(objects))
     first = len(objects) + 2

@@ -3,6 +3,7 @@
 import pytest
 from triton_rag.ingestion.file_text import FileText, Unreadable
 from triton_rag.ingestion.readers import archive, read
+from triton_rag.ingestion.readers.pdf_layout import lay_out
 from triton_rag.ingestion.readers.pdf_lines import Line, undivided
 
 from tests.fakes.files import docx, pdf, zipped
@@ -216,9 +217,24 @@ def test_tables_of_contents_are_left_out() -> None:
 
 def test_divided_words_keep_a_hyphen_that_they_have_elsewhere() -> None:
     place = {"x": 0.0, "y": 0.0, "end_x": 0.0, "end_y": 0.0, "size": 12.0, "weight": 400}
-    texts = ["a camera\ufffeready con\ufffenection", "is Camera-ready"]
+    texts = [
+        "a camera\ufffeready con\ufffenection",
+        "is Camera-ready",
+        "Komma\ufffeListe pre\ufffeand post",
+    ]
     found = undivided([[Line(text, **place) for text in texts]])
-    assert [line.text for line in found[0]] == ["a camera-ready connection", "is Camera-ready"]
+    assert [line.text for line in found[0]] == [
+        *("a camera-ready connection", "is Camera-ready", "Komma-Liste pre- and post")
+    ]
+
+
+def test_japanese_goes_on_without_a_space() -> None:
+    texts = {"必要な時": 100, "以外は避ける。": 70, "https://debian.": 100, "org/を見る": 50}
+    lines = [
+        Line(text, x=0, y=-12 * number, end_x=end, end_y=-12 * number, size=10, weight=400)
+        for number, (text, end) in enumerate(texts.items())
+    ]
+    assert lay_out([lines]).texts == ("必要な時以外は避ける。\nhttps://debian.\norg/を見る",)
 
 
 def test_headers_footers_and_page_numbers_are_left_out() -> None:
@@ -241,6 +257,47 @@ def test_scanned_pages_are_said() -> None:
     )
     found = read("a.pdf", pdf(["", "", "text", "", "text", ""], scanned=[0, 1, 2, 3]))
     assert found.remarks == ("no text on pages 1-2, 4 (of 6): scanned?",)
+
+
+_RUSSIAN = (
+    "Паром отходит от острова ровно в полдень по всем рабочим дням года, кроме дней, когда дует "
+    "очень сильный ветер."
+)
+RUSSIAN = _RUSSIAN.encode("cp1251").decode("latin-1")
+"""What the codes of a Russian font look like where they are taken for characters."""
+
+
+def test_pages_of_fonts_that_do_not_say_their_letters_are_said() -> None:
+    latin = "The of\x0ccial ferry always sails to these islands about noon on every working day, "
+    latin += "except when there are strong winds."
+    found = read("a.pdf", pdf([latin, RUSSIAN, "It is free."], unmapped=[0, 1]))
+    assert found.text.split("\n") == [latin.replace("\x0c", "fi"), "", "It is free."]
+    assert found.remarks == (
+        "no readable text on page 2 (of 3): its fonts don't say which letters they draw",
+    )
+    assert refused("a.pdf", pdf([RUSSIAN, ""], unmapped=[0])) == (
+        "its fonts don't say which letters they draw: add a text layer with an OCR program"
+    )
+
+
+def test_codes_without_letters_are_no_text() -> None:
+    """Such as of a program that numbers the letters as it meets them."""
+    codes = "".join(map(chr, range(1, 8)))
+    assert "which letters" in refused("a.pdf", pdf([" ".join(12 * [codes])], unmapped=[0]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\newcommand{\the@author}[1]{\@latex@warning@no@line{No \noexpand\Email given} \vskip .5}",
+        "x^2*y*z^2, List(Tuples([1..3], 3), i -> MonomialExtRep(i)); Sort(list, LexOrdering());",
+        "DERIVED FROM setUpModule IN a HTTPServer OF THE readOnly KIND WITH 12,5 mm AND 3-4 kHz",
+        "Az érvényes jegy ára négy euró, a gyermekek ingyen utaznak minden ünnepnapon is",
+    ],
+)
+def test_what_looks_odd_is_read(text: str) -> None:
+    found = read("a.pdf", pdf([text], unmapped=[0]))
+    assert (found.text, found.remarks) == (text, ())
 
 
 def test_pdfs_that_cannot_be_read() -> None:

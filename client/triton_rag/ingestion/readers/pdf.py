@@ -10,6 +10,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from triton_rag.ingestion.file_text import FileText, Headings, Outline, Section, Unreadable
+from triton_rag.ingestion.readers.pdf_guessed import unreadable_pages
 from triton_rag.ingestion.readers.pdf_layout import Heading, lay_out
 from triton_rag.ingestion.readers.pdf_lines import page_lines, undivided
 from triton_rag.ingestion.readers.pdf_running import without_contents, without_running_lines
@@ -24,6 +25,8 @@ _NO_TITLE = re.compile(
 _FEWEST_BOOKMARKS = 2
 _PICTURES_DEPTH = 3
 _SHOWN_RANGES = 5
+_OCR = "add a text layer with an OCR program"
+_GUESSED = "its fonts don't say which letters they draw"
 
 
 def read(data: bytes) -> FileText:
@@ -32,6 +35,7 @@ def read(data: bytes) -> FileText:
             pages = [page_lines(page) for page in pdf]
             blank = [number for number, lines in enumerate(pages) if not lines]
             scanned = [number for number in blank if _has_pictures(pdf[number])]
+            guessed = unreadable_pages(pages)
             bookmarks = list(_bookmarks(pdf))
             title = pdf.get_metadata_dict().get("Title", "").strip()
     except pypdfium2.PdfiumError as error:
@@ -39,15 +43,19 @@ def read(data: bytes) -> FileText:
             raise Unreadable("encrypted: a password is needed") from error
         raise Unreadable("not a PDF, or a damaged one") from error
     if not any(pages):
-        raise Unreadable(
-            f"no text on its {len(pages):,} page{'s' * (len(pages) != 1)}: scanned, it seems; "
-            "add a text layer with an OCR program"
-        )
+        count = f"{len(pages):,} page{'s' * (len(pages) != 1)}"
+        raise Unreadable(f"no text on its {count}: scanned, it seems; {_OCR}")
+    if len(guessed) + len(blank) == len(pages):
+        raise Unreadable(f"{_GUESSED}: {_OCR}")
+    pages = [[] if number in guessed else lines for number, lines in enumerate(pages)]
     layout = lay_out(without_contents(without_running_lines(undivided(pages))))
     is_marked = len(bookmarks) >= _FEWEST_BOOKMARKS or not layout.headings
     headings = list(_placed(bookmarks, layout.texts)) if is_marked else layout.headings
     title = layout.title if not title or _NO_TITLE.match(title) else title
-    remarks = tuple(_remarks(scanned, len(pages)))
+    remarks = (
+        *_remarks(scanned, len(pages), "no text", "scanned?"),
+        *_remarks(guessed, len(pages), "no readable text", _GUESSED),
+    )
     return FileText("\n".join(layout.texts), _sections(layout.texts, headings), title, remarks)
 
 
@@ -105,16 +113,16 @@ def _find(words: str, text: str, start: int) -> int:
     return found.start() if found else -1
 
 
-def _remarks(scanned: Sequence[int], page_count: int) -> Iterator[str]:
-    """Which pages have pictures and no text. Consecutive ones are named as one range."""
+def _remarks(numbers: Sequence[int], page_count: int, what: str, why: str) -> Iterator[str]:
+    """Which pages are not read. Consecutive ones are named as one range."""
     ranges: list[list[int]] = []
-    for number in (index + 1 for index in scanned):
+    for number in (index + 1 for index in numbers):
         if ranges and ranges[-1][-1] == number - 1:
             ranges[-1].append(number)
         else:
             ranges.append([number])
     shown = [f"{r[0]}-{r[-1]}" if len(r) > 1 else f"{r[0]}" for r in ranges[:_SHOWN_RANGES]]
-    if scanned:
+    if numbers:
         more = ", …" if len(ranges) > _SHOWN_RANGES else ""
-        plural = "s" if len(scanned) > 1 else ""
-        yield f"no text on page{plural} {', '.join(shown)}{more} (of {page_count:,}): scanned?"
+        plural = "s" if len(numbers) > 1 else ""
+        yield f"{what} on page{plural} {', '.join(shown)}{more} (of {page_count:,}): {why}"

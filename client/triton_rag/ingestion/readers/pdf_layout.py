@@ -26,6 +26,8 @@ _INDENT = (0.6, 4.0)
 """The first line of a paragraph is so far to the right, in sizes of its type."""
 _SENTENCE_END = re.compile(r"[.!?:…。！？][\"'”’)\]]*$")
 _WORD = re.compile(r"[^\W\d_]{2}")
+_UNSPACED = re.compile("[\u3001-\u30ff\u3400-\u9fff\uff01-\uff5e]{2}")
+"""Characters of Chinese and Japanese."""
 _NO_HEADING = re.compile(r"[•‣▪◦–—*\-$>#]|.*[,;]$|.*[–—…] *\d*$")
 _MOST_LINES, _MOST_CHARACTERS = 3, 150
 """What a heading has."""
@@ -129,10 +131,16 @@ def _page(number: int, lines: Sequence[Line], kind: _Type) -> tuple[str, list[_G
             text, of_group = text + "\n\n", []
             start = len(text)
         elif at:
-            text += "\n"
+            text += "" if _is_one_run(lines[at - 1], line) else "\n"
         of_group.append(line)
         text += line.text
     return text, [*groups, _Group(number, start, tuple(of_group))] if of_group else groups
+
+
+def _is_one_run(line: Line, after: Line) -> bool:
+    """Whether Chinese or Japanese goes on in the next line, which takes no space."""
+    ends = line.text[-1:] + after.text[:1]
+    return bool(_UNSPACED.fullmatch(ends)) and line.end_x >= after.end_x - 2 * line.size
 
 
 def _headings(groups: Sequence[_Group]) -> Iterator[Heading]:

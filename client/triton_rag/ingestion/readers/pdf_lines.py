@@ -14,6 +14,22 @@ import pypdfium2.raw as pdfium
 HYPHEN = "\ufffe"
 """What PDFium makes of a hyphen that divides a word over two lines, which it then joins."""
 _DIVIDED = re.compile(rf"(\w*)(?:{HYPHEN}|\u00ad)\s*(\w*)")
+_CONJUNCTIONS = {
+    "and",
+    "or",
+    "to",
+    "und",
+    "oder",
+    "bis",
+    "sowie",
+    "bzw",
+    "et",
+    "ou",
+    "en",
+    "of",
+    "och",
+}
+"""Behind a hyphen that stands for the rest of a word: "pre- and post-war"."""
 _HYPHENATED = re.compile(r"\w+-\w+")
 _LEADERS = re.compile(r"(?:[ .]\.){4,}\s*")
 """The dots of a table of contents, each of which would be a token."""
@@ -21,6 +37,15 @@ _ELLIPSIS = re.compile(r"(?: ?\.){3}(?![ .]*\.)")
 _BULLET = re.compile(r"^[\x80-\x9f\uf0a7\uf0b7\uf0d8](?=\s)")
 """Bullets of fonts that don't tell which characters they have."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_LIGATURES = {
+    code: ligature
+    for first in (0x0B, 0x1B)
+    for code, ligature in enumerate(("ff", "fi", "fl", "ffi", "ffl"), start=first)
+}
+"""By their codes in TeX's fonts, which are what PDFium gives where the file doesn't say more."""
+_LIGATURE = re.compile("(?<=[a-z])[\x0b-\x0f\x1b-\x1f]|[\x0b-\x0f\x1b-\x1f](?=[a-z]{2})")
+_SHARP_S = re.compile(r"(?<=[a-zäöü])ÿ")
+"""Its code, too."""
 _BOLD = re.compile(r"bold|black|heavy|cmbx", re.IGNORECASE)
 """In the name of a font: many files don't tell its weight."""
 BOLD = 700
@@ -47,6 +72,9 @@ class Line:
     """That of its first letter, in points."""
     weight: int
     """The lesser one of its first and last letter: 400 is regular, 700 bold."""
+    is_guessed: bool = False
+    """Whether the font of its first and last letter doesn't say which characters it has, so that
+    PDFium takes their codes for characters."""
 
 
 def page_lines(page: pypdfium2.PdfPage) -> list[Line]:
@@ -57,19 +85,26 @@ def page_lines(page: pypdfium2.PdfPage) -> list[Line]:
             lines[-1] = _joined(lines[-1], line)
         else:
             lines.append(line)
-    return [replace(line, text=_readable(line.text)) for line in lines]
+    return [replace(line, text=_readable(line)) for line in lines]
 
 
 def undivided(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
-    """The pages with whole words. A hyphen stays if the word has it elsewhere."""
+    """The pages with whole words, and without characters that none is. A hyphen stays if the word
+    has it elsewhere, or a capital behind it."""
     texts = (line.text for page in pages for line in page)
     hyphenated = {word.casefold() for text in texts for word in _HYPHENATED.findall(text)}
 
     def whole(found: re.Match[str]) -> str:
+        if found[2] in _CONJUNCTIONS:
+            return f"{found[1]}- {found[2]}"
         joined = f"{found[1]}-{found[2]}"
-        return joined if joined.casefold() in hyphenated else found[1] + found[2]
+        is_compound = found[2].istitle() or joined.casefold() in hyphenated
+        return joined if is_compound else found[1] + found[2]
 
-    return [[replace(line, text=_DIVIDED.sub(whole, line.text)) for line in page] for page in pages]
+    def readable(text: str) -> str:
+        return _CONTROL.sub(" ", _DIVIDED.sub(whole, text)).strip()
+
+    return [[replace(line, text=readable(line.text)) for line in page] for page in pages]
 
 
 def _lines(page: pypdfium2.PdfTextPage) -> Iterator[Line]:
@@ -81,7 +116,8 @@ def _lines(page: pypdfium2.PdfTextPage) -> Iterator[Line]:
             first, last = (start + _units(line[:at]) for at in (letters[0], letters[-1]))
             begin, end = _origin(page, start + _units(line[: places[0]])), _origin(page, last)
             weight = min(_weight(page, first), _weight(page, last))
-            yield Line(line, *begin, *end, _size(page, first), weight)
+            is_guessed = all(_is_guessed(page, at) for at in (first, last))
+            yield Line(line, *begin, *end, _size(page, first), weight, is_guessed)
         start += _units(line) + 2
 
 
@@ -93,8 +129,9 @@ def _goes_on(line: Line, after: Line) -> bool:
 
 def _joined(line: Line, after: Line) -> Line:
     text = line.text.rstrip() + ("" if _is_tight(line, after) else " ") + after.text.lstrip()
-    weight = min(line.weight, after.weight)
-    return replace(line, text=text, end_x=after.end_x, end_y=after.end_y, weight=weight)
+    weight, is_guessed = min(line.weight, after.weight), line.is_guessed and after.is_guessed
+    place = {"end_x": after.end_x, "end_y": after.end_y}
+    return replace(line, text=text, weight=weight, is_guessed=is_guessed, **place)
 
 
 def _is_tight(line: Line, after: Line) -> bool:
@@ -102,9 +139,11 @@ def _is_tight(line: Line, after: Line) -> bool:
     return not after.text.lstrip()[:1].isalnum() and not line.text.endswith(" ")
 
 
-def _readable(text: str) -> str:
+def _readable(line: Line) -> str:
+    text = _SHARP_S.sub("ß", line.text) if line.is_guessed else line.text
+    text = _LIGATURE.sub(lambda found: _LIGATURES[ord(found[0])], text)
     text = _ELLIPSIS.sub("…", _LEADERS.sub(" – ", text))
-    return _CONTROL.sub(" ", _BULLET.sub("•", text.lstrip())).rstrip()
+    return _BULLET.sub("•", text.lstrip()).rstrip(" ")
 
 
 def _units(text: str) -> int:
@@ -131,6 +170,10 @@ def _weight(page: pypdfium2.PdfTextPage, text_index: int) -> int:
     pdfium.FPDFText_GetFontInfo(page, index, name, _NAME_BYTES, flags)
     weight = int(pdfium.FPDFText_GetFontWeight(page, index))
     return max(weight, BOLD) if _BOLD.search(name.decode("ascii", errors="replace")) else weight
+
+
+def _is_guessed(page: pypdfium2.PdfTextPage, text_index: int) -> bool:
+    return bool(pdfium.FPDFText_HasUnicodeMapError(page, _index(page, text_index)) == 1)
 
 
 def _index(page: pypdfium2.PdfTextPage, text_index: int) -> int:
