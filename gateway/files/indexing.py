@@ -18,7 +18,7 @@ from triton_rag.ingestion.embedding import embed_documents
 from triton_rag.ingestion.folder import File
 from triton_rag.ingestion.passages import passages
 from triton_rag.ingestion.reader_process import ReaderProcess
-from triton_rag.ingestion.readers import SUFFIXES
+from triton_rag.ingestion.readers import READABLE, kind
 from triton_rag.ingestion.reading import NotRead, ReadFile, Task
 
 from gateway.errors import Unavailable
@@ -96,8 +96,8 @@ class Indexing:
 
     def _index(self, wanted: StoreFile) -> str:
         path, name = self._uploads.path(wanted.file_id), wanted.name
-        if Path(name).suffix.lower() not in SUFFIXES:
-            return f"its type '{Path(name).suffix}' can't be read; possible: {', '.join(SUFFIXES)}"
+        if not kind(name):
+            return f"its type '{Path(name).suffix}' can't be read; possible: {READABLE}"
         reading = self._reader.read(Task(_file(path, name), "", ""))
         match reading:
             case NotRead(reason=reason):

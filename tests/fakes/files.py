@@ -1,5 +1,6 @@
 """Small real files of the types that `triton-rag ingest` reads, made byte by byte."""
 
+import datetime
 import io
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
@@ -187,6 +188,66 @@ def pptx(slides: Sequence[tuple[str, str, str]]) -> bytes:
     )
     parts["ppt/_rels/presentation.xml.rels"] = f"{relations}{targets}</Relationships>"
     return zipped({name: part.encode() for name, part in parts.items()})
+
+
+Cell = str | float | bool | datetime.date
+
+
+def workbook(
+    sheets: Mapping[str, Sequence[Sequence[Cell]]],
+    hidden: Collection[str] = (),
+    merged: Mapping[str, str] | None = None,
+) -> bytes:
+    """An Excel workbook; empty texts are cells that aren't there. `merged` has a range of cells."""
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    relations = f'<Relationships xmlns="{kinds.replace("officeDocument", "package")}">'
+    parts, listed, targets = {}, "", ""
+    for number, (name, rows) in enumerate(sheets.items(), start=1):
+        state = ' state="hidden"' if name in hidden else ""
+        listed += f'<sheet name="{name}" sheetId="{number}" r:id="r{number}"{state}/>'
+        targets += (
+            f'<Relationship Id="r{number}" Type="{kinds}/worksheet" '
+            f'Target="worksheets/{number}.xml"/>'
+        )
+        body = "".join(_row(at, row) for at, row in enumerate(rows, start=1))
+        cells = (merged or {}).get(name)
+        ranges = f'<mergeCells><mergeCell ref="{cells}"/></mergeCells>' if cells else ""
+        parts[f"xl/worksheets/{number}.xml"] = (
+            f"<worksheet {main}><sheetData>{body}</sheetData>{ranges}</worksheet>"
+        )
+    parts["xl/workbook.xml"] = (
+        f'<workbook {main} xmlns:r="{kinds}"><sheets>{listed}</sheets></workbook>'
+    )
+    targets += f'<Relationship Id="s" Type="{kinds}/styles" Target="styles.xml"/>'
+    parts["xl/_rels/workbook.xml.rels"] = f"{relations}{targets}</Relationships>"
+    parts["xl/styles.xml"] = (
+        f'<styleSheet {main}><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>'
+    )
+    parts["_rels/.rels"] = (
+        f'{relations}<Relationship Id="w" Type="{kinds}/officeDocument" '
+        f'Target="xl/workbook.xml"/></Relationships>'
+    )
+    return zipped({name: part.encode() for name, part in parts.items()})
+
+
+def _row(number: int, cells: Sequence[Cell]) -> str:
+    return f'<row r="{number}">{"".join(_cell(number, *cell) for cell in enumerate(cells))}</row>'
+
+
+def _cell(row: int, column: int, value: Cell) -> str:
+    place = f'r="{chr(ord("A") + column)}{row}"'
+    match value:
+        case "":
+            return ""
+        case str():
+            return f'<c {place} t="inlineStr"><is><t>{value}</t></is></c>'
+        case bool():
+            return f'<c {place} t="b"><v>{int(value)}</v></c>'
+        case datetime.date():
+            return f'<c {place} s="1"><v>{(value - datetime.date(1899, 12, 30)).days}</v></c>'
+        case _:
+            return f"<c {place}><v>{value}</v></c>"
 
 
 def odt(body: str) -> bytes:

@@ -23,6 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "vebra.docx").write_bytes(docx([("Heading1", "Vebra"), ("", "It uses port 8123.")]))
     (folder / "tower.html").write_text("<title>Tower</title><p>The tower is 30 m tall.</p>")
     (folder / "soup.md").write_text("# Soup\nThe soup is cooked with nettles.")
+    (folder / "fares.csv").write_text("Zone;Fare\nHarbour;4 euros\nBridge;7 euros\n")
     (folder / "locked.pdf").write_bytes(pdf(["secret"], is_encrypted=True))
     (folder / "photo.png").write_bytes(b"\x89PNG")
     return folder
@@ -31,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def manuals(client: Client, folder: Path) -> Iterator[str]:
     report = ingest(client, folder, "ingested")
-    assert (report.added, report.passages, report.files) == (4, 4, 5)
+    assert (report.added, report.passages, report.files) == (5, 5, 6)
     assert {skipped.name: skipped.reason for skipped in report.skipped} == {
         "photo.png": "unknown type '.png'",
         "locked.pdf": "encrypted: a password is needed",
@@ -57,11 +58,15 @@ def test_the_commands_show_title_page_and_line(
     first, line, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith(" [1] Timetable, page 2 › The ferry (boats/ferry.pdf)")
     assert line.strip() == "The ferry sails to the island at noon."
+    assert main(["search", "Bridge fare", *asked[1:]]) == 0
+    first, line, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith(" [1] fares, row 2 (fares.csv)")
+    assert line.strip() == "Zone: Bridge; Fare: 7 euros"
     assert main(["ask", *asked, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["sources"][0]["page"] == 2
     assert main(["collections", "--url", server.url]) == 0
-    assert f"{manuals}  4 documents, 4 passages" in capsys.readouterr().out
+    assert f"{manuals}  5 documents, 5 passages" in capsys.readouterr().out
 
 
 def test_questions_are_evaluated_over_a_collection(
@@ -104,15 +109,15 @@ def test_another_folder_does_not_replace_it_by_mistake(
     client: Client, manuals: str, tmp_path: Path
 ) -> None:
     (tmp_path / "other.txt").write_text("Something else.")
-    with pytest.raises(IngestError, match="4 documents, and none of them is in the folder"):
+    with pytest.raises(IngestError, match="5 documents, and none of them is in the folder"):
         ingest(client, tmp_path, manuals)
     (tmp_path / "other.txt").rename(tmp_path / "other.unknown")
-    with pytest.raises(IngestError, match=r"no \.pdf, .* files are in the folder \(1 skipped\)"):
+    with pytest.raises(IngestError, match=r"can be read \(1 skipped\); possible: \.pdf, "):
         ingest(client, tmp_path, manuals)
     (tmp_path / "other.unknown").rename(tmp_path / "other.txt")
     beside = IngestOptions(under="more")
     assert ingest(client, tmp_path, manuals, beside).added == 1
-    assert client.collection(manuals).documents == 5
+    assert client.collection(manuals).documents == 6
     (tmp_path / "other.txt").rename(tmp_path / "new.txt")
     with pytest.raises(IngestError, match="has 1 documents, and none"):
         ingest(client, tmp_path, manuals, beside)

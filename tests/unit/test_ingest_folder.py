@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from triton_rag.ingestion.folder import IngestError, list_folder
 
-SUFFIXES = (".txt", ".md")
+
+def is_known(name: str) -> bool:
+    return name.lower().endswith((".txt", ".md"))
 
 
 def test_files_by_name_and_why_others_are_skipped(tmp_path: Path) -> None:
@@ -16,7 +18,7 @@ def test_files_by_name_and_why_others_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "big.txt").write_bytes(bytes(3 * 2**20))
     (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "pipe.txt")
-    found = list_folder(tmp_path, SUFFIXES, max_file_bytes=2**20)
+    found = list_folder(tmp_path, is_known, max_file_bytes=2**20)
     assert [(file.name, file.size_bytes) for file in found.files] == [("b.md", 4), ("sub/A.TXT", 9)]
     assert {skipped.name: skipped.reason for skipped in found.skipped} == {
         "Makefile": "no suffix",
@@ -32,7 +34,7 @@ def test_a_link_that_leads_back_is_followed_once(tmp_path: Path) -> None:
     (tmp_path / "docs" / "a.txt").write_text("text")
     (tmp_path / "docs" / "deep" / "up").symlink_to(tmp_path / "docs")
     (tmp_path / "docs" / "again").symlink_to(tmp_path / "docs" / "deep")
-    found = list_folder(tmp_path / "docs", SUFFIXES)
+    found = list_folder(tmp_path / "docs", is_known)
     assert [file.name for file in found.files] == ["a.txt"]
     assert {skipped.reason for skipped in found.skipped} == {
         "a link to a folder that is read already"
@@ -41,7 +43,7 @@ def test_a_link_that_leads_back_is_followed_once(tmp_path: Path) -> None:
 
 def test_names_that_are_not_text_are_skipped(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("text")
-    (skipped,) = list_folder(tmp_path, SUFFIXES).skipped
+    (skipped,) = list_folder(tmp_path, is_known).skipped
     assert (skipped.name, skipped.reason) == ("caf?.txt", "its name is not UTF-8")
 
 
@@ -58,7 +60,7 @@ def test_nothing_is_known_of_what_cannot_be_listed(
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    found = list_folder(tmp_path, SUFFIXES)
+    found = list_folder(tmp_path, is_known)
     assert [(s.name, s.reason) for s in found.skipped] == [
         ("secret", "can't be listed: Permission denied")
     ]
@@ -69,18 +71,27 @@ def test_nothing_is_known_of_what_cannot_be_listed(
 def test_what_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     with pytest.raises(IngestError, match="a folder is needed, a file is there"):
-        list_folder(tmp_path / "a.txt", SUFFIXES)
+        list_folder(tmp_path / "a.txt", is_known)
     with pytest.raises(IngestError, match="a folder is needed, nothing is there"):
-        list_folder(tmp_path / "b", SUFFIXES)
+        list_folder(tmp_path / "b", is_known)
 
 
 def test_names_are_composed_wherever_they_were_made(tmp_path: Path) -> None:
     """A folder from a Mac has decomposed names; both are one document."""
     composed, decomposed = "Fähre.md", "Fa\u0308hre.md"
     (tmp_path / decomposed).write_text("mac")
-    (found,) = list_folder(tmp_path, SUFFIXES).files
+    (found,) = list_folder(tmp_path, is_known).files
     assert (found.name, found.path.read_text()) == (composed, "mac")
     (tmp_path / composed).write_text("linux")
-    both = list_folder(tmp_path, SUFFIXES)
+    both = list_folder(tmp_path, is_known)
     assert [file.name for file in both.files] == [composed]
     assert [skipped.name for skipped in both.skipped] == [composed]
+
+
+def test_what_programs_fill_is_not_looked_into(tmp_path: Path) -> None:
+    for name in ("node_modules/a/README.md", "target/CACHEDIR.TAG", "env/pyvenv.cfg", "env/a.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    found = list_folder(tmp_path, is_known)
+    assert not found.files
+    assert [skipped.name for skipped in found.skipped] == ["env", "node_modules", "target"]

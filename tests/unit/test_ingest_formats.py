@@ -5,7 +5,7 @@ from email.message import EmailMessage
 
 import pytest
 from triton_rag.ingestion.file_text import FileText, Unreadable
-from triton_rag.ingestion.readers import read
+from triton_rag.ingestion.readers import kind, read
 
 from tests.fakes.files import epub, odt, pptx, zipped
 
@@ -100,6 +100,51 @@ def test_a_mail_says_who_wrote_it_and_which_attachments_are_missing() -> None:
     assert found.remarks == ("attachments are not read: plan.pdf",)
 
 
+def test_a_mailbox_is_its_messages() -> None:
+    mails = []
+    for subject, text in (("Ferry", "At noon.\n>From my island."), ("Re: Ferry", "Thank you.")):
+        mail = EmailMessage()
+        mail["From"], mail["Subject"] = "ana@example.org", subject
+        mail.set_content(text)
+        mail.add_attachment(b"x", maintype="application", subtype="pdf", filename="plan.pdf")
+        mails.append(f"From ana Sat Jan  3 01:05:34 2026\n{mail.as_string()}\n".encode())
+    found = read("inbox.mbox", b"".join([*mails, b"From ana\nno mail\n"]))
+    assert places(found) == [(1, ("Ferry",)), (2, ("Re: Ferry",)), (3, ("Re: Ferry",))]
+    assert found.text.split("\n\n")[:3] == [
+        "Ferry",
+        "From: ana@example.org\nSubject: Ferry",
+        "At noon.\nFrom my island.",
+    ]
+    assert found.title == "inbox"
+    assert found.remarks == ("1 messages are damaged", "2 attachments are not read")
+
+
+def test_source_code_has_what_it_defines_as_headings() -> None:
+    text = (
+        '"""Ferries."""\nimport sea\n\nclass Boat(Ship):\n    def sail(self) -> None: ...\n\n'
+        "async def go(x: int) -> None:\n    pass\n\n"
+        "export default function dock(a) {\n}\n\npub(crate) fn tie<T>(a: T) {\n}\n"
+        "func (s *Server) Run() error {\n}\n"
+    )
+    found = read("ferry.py", text.encode())
+    assert found.text == text
+    assert [path for _, path in places(found)] == [
+        *((), ("class Boat",), ("def go",), ("function dock",), ("fn tie<T>",)),
+        ("func (s *Server) Run",),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *(("a/B.PDF", ".pdf"), ("README", ".txt"), ("src/Makefile", ".txt"), ("photo.png", "")),
+        *(("mail/cur/1700000000.M1P2.host:2,S", ".eml"), ("new/17.x", ".eml"), ("readme.bin", "")),
+    ],
+)
+def test_kinds_of_files(name: str, expected: str) -> None:
+    assert kind(name) == expected
+
+
 def test_utf_16_says_so_in_its_first_bytes() -> None:
     assert read("a.txt", "Fähre".encode("utf-16")).text == "Fähre"
 
@@ -113,6 +158,7 @@ def test_utf_16_says_so_in_its_first_bytes() -> None:
         ("a.epub", zipped({"META-INF/container.xml": b"<a/>"}), "not an e-book, or a damaged one"),
         ("a.ipynb", b'{"worksheets": []}', "not a notebook of version 4, or a damaged one"),
         ("a.ipynb", b"{", "not a notebook of version 4, or a damaged one"),
+        ("a.mbox", b"hello", "not a mailbox: it begins with no line 'From …'"),
         ("a.eml", b"hello", "not a mail: it has no sender, no date and no subject"),
     ],
 )

@@ -61,7 +61,7 @@ def ingest(
     replaces_others: bool,
     as_json: bool,
 ) -> None:
-    """Make a collection mirror a folder of PDF, Word, HTML, Markdown, slides, mail and other files.
+    """Make a collection mirror a folder of PDF, Office, HTML, Markdown, mail, code and other files.
 
     Files that have not changed cost nothing, documents whose files are gone are removed. It may be
     interrupted at any time; the same command goes on.

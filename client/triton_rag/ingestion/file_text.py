@@ -85,8 +85,9 @@ class Blocks:
             self._length += len(block) + 2
 
     def _begin(self, headings: Headings) -> None:
-        section = Section(self._length, headings, self._page)
-        self._sections = [s for s in self._sections if s.start < section.start] + [section]
+        while self._sections and self._sections[-1].start >= self._length:
+            self._sections.pop()
+        self._sections.append(Section(self._length, headings, self._page))
 
     def file_text(self, title: str = "") -> FileText:
         text = "".join(self._parts).rstrip()

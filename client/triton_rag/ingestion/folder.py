@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
 
 MAX_FILE_BYTES = 64 * 2**20
 """Larger files are skipped unless the caller allows more: a text of that size is a database."""
+
+
+IsKnown = Callable[[str], bool]
+
+_CACHES = {"node_modules", "bower_components", "__pycache__", "site-packages"}
+_CACHE_MARKS = ("CACHEDIR.TAG", "pyvenv.cfg")
+"""Files of a folder that a program fills, such as `target` of Cargo or a virtual environment."""
 
 
 class IngestError(Exception):
@@ -52,17 +59,16 @@ class Folder:
         return not any(name.startswith(f"{folder}/") for folder in self.unlisted)
 
 
-def list_folder(
-    folder: Path, suffixes: Collection[str], max_file_bytes: int = MAX_FILE_BYTES
-) -> Folder:
-    """The files below a folder, by name. Links are followed, each folder is listed once.
+def list_folder(folder: Path, is_known: IsKnown, max_file_bytes: int = MAX_FILE_BYTES) -> Folder:
+    """The files below a folder, by name, whose names are of a known type. Links are followed, each
+    folder is listed once.
 
     Raises `IngestError` where there is no such folder, or it can't be listed.
     """
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
         raise IngestError(f"{folder}: a folder is needed, {found} is there")
-    listing = _Listing(suffixes, max_file_bytes)
+    listing = _Listing(is_known, max_file_bytes)
     listing.add(folder, "")
     if "" in listing.unlisted:
         raise IngestError(f"{folder}: {listing.skipped[0].reason}")
@@ -72,8 +78,8 @@ def list_folder(
 
 
 class _Listing:
-    def __init__(self, suffixes: Collection[str], max_file_bytes: int) -> None:
-        self._suffixes, self._max_file_bytes = suffixes, max_file_bytes
+    def __init__(self, is_known: IsKnown, max_file_bytes: int) -> None:
+        self._is_known, self._max_file_bytes = is_known, max_file_bytes
         self._seen, self._names = set[tuple[int, int]](), set[str]()
         self.files: list[File] = []
         self.skipped: list[Skipped] = []
@@ -102,7 +108,9 @@ class _Listing:
             inside = f"{name}/{own}" if name else own
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if entry.is_dir() and _is_cache(Path(entry.path)):
+                self._skip(inside, "a program's own folder: packages, or a cache")
+            elif entry.is_dir():
                 yield Path(entry.path), inside
             else:
                 self._take(Path(entry.path), inside)
@@ -117,7 +125,7 @@ class _Listing:
         except OSError as error:
             self._skip(name, f"can't be read: {error.strerror or type(error).__name__}")
             return
-        if path.suffix.lower() not in self._suffixes:
+        if not self._is_known(name):
             self._skip(name, f"unknown type '{path.suffix}'" if path.suffix else "no suffix")
         elif not stat.S_ISREG(status.st_mode):
             self._skip(name, "not a regular file")
@@ -132,3 +140,7 @@ class _Listing:
 
     def _skip(self, name: str, reason: str) -> None:
         self.skipped.append(Skipped(name, reason))
+
+
+def _is_cache(folder: Path) -> bool:
+    return folder.name in _CACHES or any((folder / mark).exists() for mark in _CACHE_MARKS)

@@ -16,12 +16,12 @@ from triton_rag.ingestion.embedding import EmbeddedDocument, embed_documents
 from triton_rag.ingestion.folder import MAX_FILE_BYTES, Folder, IngestError, Skipped, list_folder
 from triton_rag.ingestion.passages import passages
 from triton_rag.ingestion.reader_process import ReaderProcesses
-from triton_rag.ingestion.readers import SUFFIXES
+from triton_rag.ingestion.readers import READABLE, kind
 from triton_rag.ingestion.reading import NotRead, ReadFile, Task, Unchanged
 from triton_rag.ingestion.report import IngestReport
 from triton_rag.ingestion.target import Target
 
-RECIPE = "3"
+RECIPE = "4"
 """Changes whenever the readers or the cuts do, so that the next run reads every file again."""
 WRITES_AHEAD = 2
 
@@ -63,7 +63,7 @@ def ingest(
     called with the report so far. Raises `IngestError` and `TritonRagError`.
     """
     begin_s = time.monotonic()
-    found = list_folder(Path(folder), SUFFIXES, options.max_file_bytes)
+    found = list_folder(Path(folder), lambda name: bool(kind(name)), options.max_file_bytes)
     run = _Run(client, found, Target(client, collection, options.under), options, on_progress)
     run.check()
     run.add()
@@ -97,7 +97,7 @@ class _Run:
         """Raises `IngestError` where the collection would lose everything it has."""
         if not self._folder.files:
             rest = f" ({len(self._folder.skipped):,} skipped)" if self._folder.skipped else ""
-            raise IngestError(f"no {', '.join(SUFFIXES)} files are in the folder{rest}")
+            raise IngestError(f"no file in the folder can be read{rest}; possible: {READABLE}")
         if (
             self._stored
             and not self._sizes.keys() & self._stored.keys()

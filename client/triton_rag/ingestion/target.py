@@ -13,6 +13,7 @@ from triton_rag.errors import InvalidRequest
 from triton_rag.ingestion.embedder import patiently
 from triton_rag.ingestion.embedding import EmbeddedDocument
 from triton_rag.ingestion.folder import IngestError
+from triton_rag.ingestion.readers import kind
 from triton_rag.ingestion.reading import ReadFile
 from triton_rag.listing import all_documents
 
@@ -66,11 +67,11 @@ class Target:
         return document_id.removeprefix(f"{self._under}/") if self._under else document_id
 
     def document(self, read: ReadFile, passages: Sequence[Passage]) -> Document:
-        folder, _, name = read.file.name.rpartition("/")
+        folder = read.file.name.rpartition("/")[0]
         about: dict[str, Value] = {
             UNDER: self._under,
             FOLDER: folder,
-            TYPE: name.rpartition(".")[2].lower(),
+            TYPE: kind(read.file.name).removeprefix("."),
             MODIFIED: read.file.modified_s,
         }
         document_id = self.document_id(read.file.name)

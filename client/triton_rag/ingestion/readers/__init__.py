@@ -6,6 +6,7 @@ file is read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -15,7 +16,7 @@ from triton_rag.ingestion.file_text import FileText, Unreadable
 
 Reader = Callable[[bytes], FileText]
 
-MODULES = {
+DOCUMENTS = {
     ".pdf": "pdf",
     ".html": "html",
     ".htm": "html",
@@ -23,11 +24,19 @@ MODULES = {
     ".docx": "docx",
     ".odt": "opendocument",
     ".pptx": "slides",
+    ".xlsx": "workbook",
+    ".xlsm": "workbook",
+    ".xls": "workbook",
+    ".ods": "workbook",
+    ".csv": "delimited",
+    ".tsv": "delimited",
     ".epub": "ebook",
     ".eml": "mail",
+    ".mbox": "mailbox",
     ".ipynb": "notebook",
     ".md": "markdown",
     ".markdown": "markdown",
+    ".mdx": "markdown",
     ".rst": "restructured",
     ".txt": "plain",
     ".text": "plain",
@@ -38,9 +47,40 @@ MODULES = {
 }
 """The module of `readers` that reads a file of this suffix with its function `read`."""
 
-SUFFIXES = tuple(MODULES)
+_CODE = (
+    ".c .cc .cpp .cs .dart .erl .ex .go .graphql .h .hpp .hs .java .jl .js .jsx .kt .lua .mjs .ml "
+    ".php .pl .proto .ps1 .py .pyi .r .rb .rs .scala .sh .sql .svelte .swift .tf .ts .tsx .vue .zig"
+)
+_SETTINGS = ".bat .cfg .cmake .conf .css .ini .properties .service .toml .yaml .yml"
+
+MODULES = {
+    **DOCUMENTS,
+    **dict.fromkeys(_CODE.split(), "code"),
+    **dict.fromkeys(_SETTINGS.split(), "plain"),
+}
+
+READABLE = f"{', '.join(DOCUMENTS)}; source code and settings, such as .py, .ts, .yaml"
+
+_TEXTS = {
+    *("authors", "changelog", "changes", "codeowners", "contributors", "copying", "dockerfile"),
+    *("gemfile", "install", "jenkinsfile", "licence", "license", "makefile", "news", "notice"),
+    *("readme", "todo"),
+}
+"""Names of texts that have no suffix."""
+_MAILDIR = re.compile(r"(?:^|/)(?:cur|new)/\d+\.[^/]+$")
+"""A message of a folder of mail, which ends in the machine's name and marks."""
 
 INSTALL = "pip install 'triton_rag[ingest]'"
+
+
+def kind(name: str) -> str:
+    """The suffix by which a file of this name is read; empty where it is not."""
+    path = PurePath(name)
+    if path.suffix.lower() in MODULES:
+        return path.suffix.lower()
+    if _MAILDIR.search(name):
+        return ".eml"
+    return ".txt" if path.name.lower() in _TEXTS else ""
 
 
 def reader_of(suffix: str) -> Reader:
@@ -56,14 +96,15 @@ def reader_of(suffix: str) -> Reader:
 
 
 def read(name: str, data: bytes) -> FileText:
-    """The text of a file's bytes, titled after its `name` where it has no title of its own.
+    """The text of a file's bytes, titled after its `name` where it has no title of its own. Its
+    `kind` is known.
 
     Raises `Unreadable`.
     """
     if not data.strip():
         raise Unreadable("empty")
     path = PurePath(name)
-    found = reader_of(path.suffix)(data)
+    found = reader_of(kind(name))(data)
     if not found.text.strip():
         raise Unreadable("no text in it")
     return replace(found, title=" ".join(found.title.split()) or path.stem)

@@ -13,16 +13,28 @@ _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 
 
 def read(data: bytes) -> FileText:
+    blocks = Blocks()
+    subject, names = add_message(data, blocks)
+    remarks = (f"attachments are not read: {', '.join(names)}",) if names else ()
+    return replace(blocks.file_text(subject), remarks=remarks)
+
+
+def add_message(data: bytes, blocks: Blocks, is_one_of_many: bool = False) -> tuple[str, list[str]]:
+    """Adds a message, under its subject if it is one of many; the subject, and the names of its
+    attachments. Raises `Unreadable`."""
     message = email.message_from_bytes(data, policy=email.policy.default)
     if not any(message[name] for name in _HEADERS):
         raise Unreadable("not a mail: it has no sender, no date and no subject")
-    blocks = Blocks()
-    blocks.paragraph("\n".join(f"{n}: {message[n]}" for n in _HEADERS if message[n]))
+    subject = str(message["Subject"] or "")
+    head = "\n".join(f"{name}: {message[name]}" for name in _HEADERS if message[name])
     body = message.get_body(("plain", "html"))
+    content = body.get_content() if body is not None else ""
+    if is_one_of_many:
+        blocks.heading(1, subject)
+    blocks.paragraph(head)
     if body is not None and body.get_content_subtype() == "html":
-        add_page(body.get_content().encode(), blocks)
-    elif body is not None:
-        blocks.paragraph(body.get_content())
-    names = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
-    remarks = (f"attachments are not read: {', '.join(names)}",) if names else ()
-    return replace(blocks.file_text(str(message["Subject"] or "")), remarks=remarks)
+        add_page(content.encode(), blocks)
+    else:
+        blocks.paragraph(content)
+    attached = message.iter_attachments()
+    return subject, [part.get_filename() or part.get_content_type() for part in attached]

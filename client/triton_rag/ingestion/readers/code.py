@@ -1,0 +1,28 @@
+"""Source code: the file's own text, in sections at what it defines."""
+
+from __future__ import annotations
+
+import re
+
+from triton_rag.ingestion.file_text import FileText, Section
+from triton_rag.ingestion.readers.plain import decoded
+
+_DEFINITION = re.compile(
+    r"^(?:(?:export|default|declare|pub(?:\([\w:]+\))?|public|private|protected|internal|static"
+    r"|final|abstract|sealed|data|open|async|unsafe|inline|local|const)\s+)*"
+    r"(?P<heading>func \([^)\n]*\) \w+|(?:def|class|function\*?|func|fn|fun|impl|struct|enum|union"
+    r"|trait|interface|type|module|mod|namespace|object|record|protocol|extension|sub|message|service)\s+[^\n({:;=]*"
+    r"|CREATE\s+(?:OR\s+REPLACE\s+)?\w+\s+[^\n(;]+)",
+    re.MULTILINE,
+)
+"""What begins in the first column, in the usual languages."""
+
+
+def read(data: bytes) -> FileText:
+    text = decoded(data)
+    sections = [Section(0)]
+    for found in _DEFINITION.finditer(text):
+        section = Section(found.start(), (" ".join(found["heading"].split()),))
+        sections = [section] if not text[: found.start()].strip() else [*sections, section]
+    sections[0] = Section(0, sections[0].headings)
+    return FileText(text, tuple(sections))

@@ -1,0 +1,63 @@
+"""Rows of tables, each in one line that names its columns: "part: Oar; price: 4.5"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from triton_rag.ingestion.file_text import Blocks
+
+Row = Sequence[str]
+"""Cells, empty ones too; each on one line."""
+
+MAX_ROWS = 100_000
+"""Rows of one table that are read; what has more is a database."""
+TOO_MANY = f"only the first {MAX_ROWS:,} rows are read"
+
+_LOOKED_AT = 20
+"""Rows among which a header is looked for."""
+_WIDE = 0.6
+"""A header has so many times as many cells as the widest of them: titles have fewer."""
+_LONGEST_NAME = 80
+_NUMBER = re.compile(r"[^\w]*\d")
+_YEAR = re.compile(r"(19|20)\d\d$")
+
+
+def add_rows(rows: Sequence[Row], first: int, blocks: Blocks) -> None:
+    """Adds a table whose first row has the number `first`. Rows are the pages of the text."""
+    header = _header(rows)
+    for index, row in enumerate(rows):
+        if index != header and any(row):
+            names = rows[header] if header is not None and index > header else ()
+            blocks.page(first + index)
+            blocks.paragraph(_line(row, names))
+
+
+def _line(row: Row, names: Row) -> str:
+    if not names:
+        return " | ".join(cell for cell in row if cell)
+    return "; ".join(_named(row, names))
+
+
+def _named(row: Row, names: Row) -> Iterator[str]:
+    for column, cell in enumerate(row):
+        name = names[column] if column < len(names) else ""
+        if cell:
+            yield f"{name}: {cell}" if name else cell
+
+
+def _header(rows: Sequence[Row]) -> int | None:
+    """The place of the row that names the columns, if there is one with rows below it: the first
+    wide one, if it has words only."""
+    counts = [sum(map(bool, row)) for row in rows[:_LOOKED_AT]]
+    widest = max(counts, default=0)
+    index = next((i for i, count in enumerate(counts) if count >= max(2, _WIDE * widest)), None)
+    if index is None or not _is_header([cell for cell in rows[index] if cell]):
+        return None
+    return index if any(any(row) for row in rows[index + 1 :]) else None
+
+
+def _is_header(cells: Row) -> bool:
+    is_short = max(map(len, cells)) <= _LONGEST_NAME
+    is_named = all(_YEAR.match(cell) or not _NUMBER.match(cell) for cell in cells)
+    return is_short and is_named and len(set(cells)) == len(cells)
