@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoTokenizer
 from tritonclient.grpc import InferenceServerClient
 
+from builders.encoder_checkpoint import load_classifier
 from tests.load.workloads import documents, questions
-from tests.server.checkpoints import checkpoint
+from tests.server.checkpoints import checkpoint, served_checkpoint, served_spec
 from tests.server.conftest import text
 
 
@@ -39,8 +40,9 @@ def _cosine(client: InferenceServerClient) -> float:
 
 
 def _logits(client: InferenceServerClient) -> float:
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint("reranker"))
-    model = AutoModelForSequenceClassification.from_pretrained(checkpoint("reranker")).eval()
+    found = served_checkpoint("reranker")
+    tokenizer = AutoTokenizer.from_pretrained(found.path)
+    model = load_classifier(served_spec("reranker"), found, torch.float32)
     worst = 0.0
     for question in questions()[:8]:
         pairs = tokenizer(
@@ -50,6 +52,6 @@ def _logits(client: InferenceServerClient) -> float:
         with torch.inference_mode():
             expected = model(**pairs).logits.numpy()
         request = [text("query", question), text("passages", *documents())]
-        found = client.infer("rerank", request).as_numpy("relevance")
-        worst = max(worst, float(abs(found - expected).max()))
+        relevance = client.infer("rerank", request).as_numpy("relevance")
+        worst = max(worst, float(abs(relevance - expected).max()))
     return worst

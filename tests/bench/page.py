@@ -33,7 +33,7 @@ a first sentence is held until it is known that the sources say it: the last row
 
 PEERS_TEXT = """The peers serve the same checkpoints with sentence-transformers and transformers on
 PyTorch, one file each in [tests/bench/peers](../tests/bench/peers): greedy decoding with a KV
-cache, embeddings in bf16 where the CPU has it (as ours), the LLM in fp32 (PyTorch's bf16 is slower
+cache, encoders in bf16 where the CPU has it (as ours), the LLM in fp32 (PyTorch's bf16 is slower
 for several prompts together; ours has the precision of its spec), rows sorted by length, dynamic
 batching where the peer has it, no access logs. A question is the same work for all:
 similarity and words of every passage, sentences and reranker over 16 of them, our prompt, and

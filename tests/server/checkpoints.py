@@ -4,7 +4,7 @@ import functools
 import tempfile
 from pathlib import Path
 
-from builders.checkpoint import open_checkpoint
+from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.repository import engine_link
 from builders.spec import ROOT, ModelSpec, load_model
 from ensembles.manifest import read_manifest
@@ -17,13 +17,18 @@ def served_spec(role: str) -> ModelSpec:
     return load_model(own if (ROOT / own).is_file() else name)
 
 
-@functools.cache
 def checkpoint(role: str) -> Path:
     """The Hugging Face folder of that model."""
+    return served_checkpoint(role).path
+
+
+@functools.cache
+def served_checkpoint(role: str) -> Checkpoint:
+    """The checkpoint of that model."""
     manifest = read_manifest(engine_link(role))
     scratch = Path(tempfile.mkdtemp(prefix="checkpoint-"))
     found = open_checkpoint(served_spec(role), scratch)
     assert found.sha256 == manifest.checkpoint_sha256, (
         f"the engine of '{manifest.model}' is of another checkpoint: run 'make build-engines'"
     )
-    return found.path
+    return found

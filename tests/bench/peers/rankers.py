@@ -1,0 +1,72 @@
+"""The reranker that every peer serves, as its kind of checkpoint is served with libraries."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from sentence_transformers import CrossEncoder, SentenceTransformer
+
+MAX_TOKENS = 256
+_LATE_INTERACTION = "LateInteractionForSequenceClassification"
+_BEFORE_WORDS, _LEAST_WEIGHT = 1995, 0.01
+"""As builders/late_interaction.py weighs tokens: the last id before the first word."""
+
+Question = tuple[str, list[str]]
+"""A query and its passages."""
+
+
+class Ranker(Protocol):
+    def relevance(self, questions: Sequence[Question]) -> list[torch.Tensor]:
+        """FP32 [passages] for each question, all computed together."""
+
+
+def load_ranker(folder: Path, dtype: torch.dtype) -> Ranker:
+    """The ranker for a Hugging Face folder, by what its config.json says it is."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    kind = TokenRanker if _LATE_INTERACTION in config["architectures"] else PairRanker
+    return kind(folder, dtype)
+
+
+class PairRanker:
+    """A cross-encoder."""
+
+    def __init__(self, folder: Path, dtype: torch.dtype) -> None:
+        self._model = CrossEncoder(
+            str(folder), device="cpu", max_length=MAX_TOKENS, activation_fn=torch.nn.Identity()
+        )
+        self._model.to(dtype)
+
+    def relevance(self, questions: Sequence[Question]) -> list[torch.Tensor]:
+        pairs = [(query, passage) for query, passages in questions for passage in passages]
+        logits = self._model.predict(pairs, convert_to_tensor=True, show_progress_bar=False)
+        return list(logits.float().split([len(passages) for _, passages in questions]))
+
+
+class TokenRanker:
+    """Late interaction: each text is encoded once, then tokens are compared."""
+
+    def __init__(self, folder: Path, dtype: torch.dtype) -> None:
+        self._model = SentenceTransformer(str(folder), device="cpu").to(dtype)
+        self._model.max_seq_length = MAX_TOKENS
+
+    def relevance(self, questions: Sequence[Question]) -> list[torch.Tensor]:
+        texts = [text for query, passages in questions for text in (query, *passages)]
+        rows = iter(
+            self._model.encode(texts, output_value="token_embeddings", show_progress_bar=False)
+        )
+        found = []
+        for query, passages in questions:
+            tokens, weights = _unit(next(rows)), self._weights(query)
+            best = [(tokens @ _unit(next(rows)).T).amax(1) for _ in passages]
+            found.append(torch.stack(best) @ weights / weights.sum())
+        return found
+
+    def _weights(self, query: str) -> torch.Tensor:
+        ids = self._model.tokenizer(query, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+        return torch.log((torch.tensor(ids) - _BEFORE_WORDS).clamp(min=1)) + _LEAST_WEIGHT
+
+
+def _unit(rows: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.normalize(rows.float(), dim=-1)
