@@ -22,40 +22,26 @@ class Busy(Exception):
 
 
 @contextlib.contextmanager
-def held(home: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock of a model's engine folder; a wait is reported to `progress`."""
-    try:
-        with held_at_once(home):
-            yield
-            return
-    except Busy as busy:
-        progress(f"{busy} builds this model; waiting for it …")
-    start = time.monotonic()
-    with FileLock(home / LOCK_FILE):
-        progress(f"waited {time.monotonic() - start:.0f} s for the other build")
-        _sign(home)
-        yield
+def held(home: Path, progress: Progress | None = None) -> Iterator[None]:
+    """Hold the lock of a model's engine folder; a wait is reported to `progress`.
 
-
-@contextlib.contextmanager
-def held_at_once(home: Path) -> Iterator[None]:
-    """The same without a wait: raises `Busy`."""
+    Without `progress` nothing waits: raises `Busy`.
+    """
     home.mkdir(parents=True, exist_ok=True)
     lock = FileLock(home / LOCK_FILE)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise Busy(_holder(home)) from None
+        if progress is None:
+            raise Busy(_holder(home)) from None
+        progress(f"{_holder(home)} builds this model; waiting for it …")
+        lock.acquire()
     try:
-        _sign(home)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        (home / HOLDER_FILE).write_text(f"process {os.getpid()}, since {since},", encoding="utf-8")
         yield
     finally:
         lock.release()
-
-
-def _sign(home: Path) -> None:
-    since = time.strftime("%Y-%m-%d %H:%M:%S")
-    (home / HOLDER_FILE).write_text(f"process {os.getpid()}, since {since},", encoding="utf-8")
 
 
 def _holder(home: Path) -> str:

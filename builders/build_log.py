@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from builders.errors import BuildError
+from builders.errors import BuildError, CommandError
 
 _TAIL_LINES = 15
 
@@ -31,7 +31,7 @@ class BuildLog:
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Run a command whose output goes to the log; `environment` adds to ours.
 
-        Raises `BuildError` with the status when it fails. It ends when this process does.
+        Raises `CommandError` with the status when it fails. It ends when this process does.
         """
         self.write(f"$ {' '.join(command)}")
         with self.path.open("a", encoding="utf-8") as output:
@@ -44,11 +44,11 @@ class BuildLog:
                 preexec_fn=end_with_parent,
             )
         if done.returncode:
-            raise BuildError(f"{Path(command[0]).name} {_fate(done.returncode)}")
+            raise CommandError(f"{Path(command[0]).name} {_fate(done.returncode)}")
 
     def failure(self, model: str, step: str, error: Exception) -> BuildError:
-        """The error of a step as a user needs it; its traceback is logged."""
-        if isinstance(error, BuildError):
+        """The error of a step as a user needs it: with the log's end, or logged itself."""
+        if isinstance(error, CommandError):
             return BuildError(
                 f"model '{model}': {step} failed: {error}\n{self.path} ends with:\n{self._tail()}"
             )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builders.build_log import BuildLog
-from builders.errors import Refusal
+from builders.errors import BuildError, CommandError
 
 LINE_EVERY_S = 30.0
 
@@ -29,7 +29,7 @@ class BuildSteps:
     def step(self, name: str, make: Callable[[Path], None]) -> Path:
         """The folder that `make` fills; found there if an earlier build finished it.
 
-        Raises `BuildError` with the end of the log, and a `Refusal` as it is.
+        Raises `BuildError`, that of a command with the end of the log.
         """
         finished, making = self.folder / name, self.folder / f"{name}.unfinished"
         if finished.is_dir():
@@ -41,9 +41,9 @@ class BuildSteps:
         try:
             with keeping_time(name, self.progress):
                 make(making)
-        except Refusal:
-            raise
         except Exception as error:
+            if isinstance(error, BuildError) and not isinstance(error, CommandError):
+                raise
             raise self.log.failure(self.model, name, error) from error
         making.rename(finished)
         return finished

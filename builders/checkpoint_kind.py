@@ -7,9 +7,6 @@ from typing import Any
 from builders.spec import ModelSpec
 
 _CLASSIFIER = "ForSequenceClassification"
-LATE_INTERACTION = f"LateInteraction{_CLASSIFIER}"
-"""Not transformers': an architecture of our own, a BERT with an uncased English vocabulary whose
-tokens are compared (late_interaction.py)."""
 _LLM = ("ForCausalLM", "LMHeadModel")
 
 Config = Mapping[str, Any]
@@ -24,12 +21,12 @@ def check_kind(spec: ModelSpec, config: Config, has_modules: bool) -> None:
         _check_known(spec, config)
     classes = [str(name) for name in config.get("architectures") or []]
     if spec.role == "llm":
-        return _check_is_llm(spec, classes)
+        return _check_is_no_other(spec, classes)
     _check_own_code(spec, config)
     _check_quantized(spec, config)
     if spec.role == "reranker":
-        return _check_is_reranker(spec, config, classes)
-    return None if has_modules else _check_is_embedder(spec, classes)
+        return None if spec.late_interaction else _check_is_reranker(spec, config, classes)
+    return None if has_modules else _check_is_no_other(spec, classes)
 
 
 def quantization(config: Config) -> str:
@@ -78,24 +75,16 @@ def _check_own_code(spec: ModelSpec, config: Config) -> None:
         )
 
 
-def _check_is_llm(spec: ModelSpec, classes: list[str]) -> None:
-    if classifiers := [name for name in classes if name.endswith(_CLASSIFIER)]:
-        raise spec.error(
-            f"role llm in its spec, and its config.json names {classifiers[0]}, a classifier: "
-            'write role = "reranker", or name an LLM'
-        )
-
-
-def _check_is_embedder(spec: ModelSpec, classes: list[str]) -> None:
+def _check_is_no_other(spec: ModelSpec, classes: list[str]) -> None:
     """Else the means of a classifier's or LLM's states would be served as embeddings."""
-    for name in classes:
-        if name.endswith((_CLASSIFIER, *_LLM)):
-            role = "reranker" if name.endswith(_CLASSIFIER) else "llm"
-            raise spec.error(
-                f"role embedder in its spec, and its config.json names {name}: write "
-                f'role = "{role}", or name an embedder (without modules.json only encoders are '
-                "taken for one)"
-            )
+    others = _CLASSIFIER if spec.role == "llm" else (_CLASSIFIER, *_LLM)
+    if found := [name for name in classes if name.endswith(others)]:
+        role = "reranker" if found[0].endswith(_CLASSIFIER) else "llm"
+        encoders = "; without modules.json only encoders are taken" * (spec.role == "embedder")
+        raise spec.error(
+            f"role {spec.role} in its spec, and its config.json names {found[0]}: write "
+            f'role = "{role}", or name an {spec.role}{encoders}'
+        )
 
 
 def _check_is_reranker(spec: ModelSpec, config: Config, classes: list[str]) -> None:

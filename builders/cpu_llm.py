@@ -1,5 +1,6 @@
 """LLMs for the SKU `cpu`: checked before the export, exported, compared with transformers."""
 
+import math
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -49,13 +50,15 @@ def make(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
 def check_kv_cache(spec: ModelSpec, sku: Sku) -> None:
     """Raises `BuildError` when the longest request would not fit the placement's KV memory."""
     tokens = sku.place("llm").parameters.get("kv_cache_tokens")
-    needed = spec.max_tokens + KV_BLOCK_TOKENS
-    if tokens is not None and int(tokens) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS < needed:
+    if tokens is None:
+        return
+    longest = (int(tokens) // KV_BLOCK_TOKENS - 1) * KV_BLOCK_TOKENS
+    if longest < spec.max_tokens:
+        needed = (math.ceil(spec.max_tokens / KV_BLOCK_TOKENS) + 1) * KV_BLOCK_TOKENS
         raise spec.error(
             f"max_tokens {spec.max_tokens} in its spec, and kv_cache_tokens {tokens} in "
-            f"builders/placements/{sku.config_name}.toml hold a request of "
-            f"{int(tokens) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS - KV_BLOCK_TOKENS}: raise "
-            f"kv_cache_tokens to {needed + -needed % KV_BLOCK_TOKENS}, or lower max_tokens"
+            f"builders/placements/{sku.config_name}.toml hold a request of {longest}: raise "
+            f"kv_cache_tokens to {needed}, or lower max_tokens"
         )
 
 
@@ -67,30 +70,29 @@ def check_family(spec: ModelSpec, checkpoint: Checkpoint) -> None:
             f"the checkpoint's weights are quantized ({method}), which the export to OpenVINO does "
             "not take: name the original checkpoint, and the precision int8 or int4"
         )
-    kind, tested = str(config.get("model_type")), _tested_with()
-    if kind not in tested:
+    kind = str(config.get("model_type"))
+    exporter = _exporter(kind)
+    if exporter is None:
         text_only = "; possible: a checkpoint of its text model alone" * ("text_config" in config)
         raise spec.error(
             f"model_type '{kind}' in config.json is none that optimum-intel "
             f"{version('optimum-intel')} exports as a text generator{text_only}"
         )
-    if tested[kind] and kind not in LIFTED:
+    if (tested := _other_version(exporter)) and kind not in LIFTED:
         raise spec.error(
             f"optimum-intel {version('optimum-intel')} exports '{kind}' with transformers "
-            f"{tested[kind]}, and {version('transformers')} is installed"
+            f"{tested}, and {version('transformers')} is installed"
         )
 
 
-def _tested_with() -> dict[str, str]:
-    """Model types that can be exported; those that need another transformers, with which."""
+def _exporter(kind: str) -> type | None:
+    """optimum-intel's class for a model type, where it exports it as a text generator."""
     import optimum.exporters.openvino.model_configs  # noqa: F401 - registers the types
     from optimum.exporters.tasks import TasksManager
 
-    known = {}
-    for kind, exporters in TasksManager._SUPPORTED_MODEL_TYPE.items():
-        if constructor := exporters.get("openvino", {}).get(TASK):
-            known[kind] = _other_version(getattr(constructor, "func", constructor))
-    return known
+    constructor = TasksManager._SUPPORTED_MODEL_TYPE.get(kind, {}).get("openvino", {}).get(TASK)
+    found: type | None = getattr(constructor, "func", constructor)
+    return found
 
 
 def _other_version(config: type) -> str:

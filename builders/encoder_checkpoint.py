@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders.checkpoint import Checkpoint
-from builders.late_interaction import is_late_interaction, load_late_interaction
-from builders.llm_checkpoint import most_positions, text_config
+from builders.checkpoint import Checkpoint, read_json
+from builders.late_interaction import load_late_interaction
+from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
 from builders.llm_reference import check_weights, silence_transformers
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, Prefixes
@@ -30,28 +30,28 @@ _QUERY, _PASSAGE = ("query",), ("document", "passage", "corpus")
 
 
 def check_modules(spec: ModelSpec, path: Path) -> None:
-    """Raises `Refusal` for a module that the export does not support, or one that is not there."""
-    modules = _table(spec, path, MODULES, [])
+    """Raises `BuildError` for a module that is missing, or that the export does not support."""
+    modules = read_json(path / MODULES, [])
     for module in modules:
         kind = str(module.get("type", "")).rpartition(".")[2]
         if kind not in _KNOWN_MODULES:
-            raise spec.refusal(
+            raise spec.error(
                 f"{MODULES}: module '{module.get('type')}'; possible are "
                 f"{', '.join(_KNOWN_MODULES)} of sentence-transformers"
             )
         folder = path / str(module.get("path", ""))
         if kind in ("Pooling", "Dense") and not (folder / "config.json").is_file():
-            raise spec.refusal(f"{MODULES} names {folder}/config.json: no such file")
+            raise spec.error(f"{MODULES} names {folder}/config.json: no such file")
         if kind == "Pooling":
             _check_pooling(spec, folder)
     if modules and not any(str(module.get("type")).endswith("Pooling") for module in modules):
-        raise spec.refusal(f"{MODULES} names no Pooling, so it makes no embedding of a text")
+        raise spec.error(f"{MODULES} names no Pooling, so it makes no embedding of a text")
 
 
 def _check_pooling(spec: ModelSpec, folder: Path) -> None:
-    config = _table(spec, folder, "config.json", {})
+    config = read_json(folder / "config.json", {})
     if config.get("include_prompt") is False:
-        raise spec.refusal(
+        raise spec.error(
             f"{folder.name}/config.json: include_prompt false, which leaves the prompt's tokens "
             "out of the pooling, is not supported"
         )
@@ -60,13 +60,13 @@ def _check_pooling(spec: ModelSpec, folder: Path) -> None:
 def prefixes(spec: ModelSpec, path: Path) -> Prefixes:
     """What is put before queries, passages and other texts; the spec's win over the checkpoint's.
 
-    Raises `Refusal` for a default prompt that is not there.
+    Raises `BuildError` for a default prompt that is not there.
     """
-    config = _table(spec, path, PROMPTS, {})
+    config = read_json(path / PROMPTS, {})
     prompts: dict[str, str] = config.get("prompts") or {}
     default = config.get("default_prompt_name")
     if default is not None and default not in prompts:
-        raise spec.refusal(
+        raise spec.error(
             f"{PROMPTS}: default_prompt_name '{default}'; its prompts are "
             f"{', '.join(prompts) or 'none'}"
         )
@@ -85,7 +85,7 @@ def prefixes(spec: ModelSpec, path: Path) -> Prefixes:
 
 def remarks(spec: ModelSpec, path: Path, said: Prefixes) -> list[str]:
     """What an embedder's files leave open, so that nobody finds it out from bad results."""
-    lengths = [_table(spec, path, name, {}).get("max_seq_length") or 0 for name in _SETTINGS]
+    lengths = [read_json(path / name, {}).get("max_seq_length") or 0 for name in _SETTINGS]
     trained = max(map(int, lengths))
     pooled = "" if (path / MODULES).is_file() else f"it has no {MODULES}: tokens' mean is pooled; "
     found = [
@@ -101,10 +101,10 @@ def remarks(spec: ModelSpec, path: Path, said: Prefixes) -> list[str]:
 
 
 def check_pairs(spec: ModelSpec, checkpoint: Checkpoint) -> None:
-    """Raises `Refusal` for a reranker's chat template: pairs are made by the tokenizer alone."""
+    """Raises `BuildError` for a reranker's chat template: pairs are made by the tokenizer alone."""
     settings = checkpoint.table("tokenizer_config.json")
     if settings.get("chat_template") or (checkpoint.path / "chat_template.jinja").is_file():
-        raise spec.refusal(
+        raise spec.error(
             "the reranker's tokenizer has a chat template, into which sentence-transformers puts "
             "query and passage; only plain pairs are supported. Where it was trained on those, "
             "remove chat_template from its files"
@@ -122,14 +122,14 @@ def remark_on_pairs(tokenizer: "Tokenizer") -> str:
     )
 
 
-def lowered_tokenizer(spec: ModelSpec, path: Path) -> str:
+def lowered_tokenizer(path: Path) -> str:
     """tokenizer.json that lowers texts, where `do_lower_case` asks for it; else empty.
 
     As sentence-transformers 6.2 does it (base/modules/transformer.py).
     """
-    if not any(_table(spec, path, name, {}).get("do_lower_case") for name in _SETTINGS):
+    if not any(read_json(path / name, {}).get("do_lower_case") for name in _SETTINGS):
         return ""
-    tokenizer = json.loads((path / TOKENIZER_FILE).read_text(encoding="utf-8"))
+    tokenizer = read_json(path / TOKENIZER_FILE, {})
     own = tokenizer.get("normalizer")
     steps = own["normalizers"] if own and own["type"] == "Sequence" else [own] if own else []
     tokenizer["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *steps]}
@@ -149,13 +149,12 @@ def positions(config: dict[str, Any]) -> int:
 def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype") -> Any:
     """sentence-transformers' model: a transformer, then its other modules, in FP32.
 
-    Without modules.json it pools the mean. Raises `Refusal` for weights that are missing.
+    Without modules.json it pools the mean. Raises `BuildError` for weights that are missing.
     """
     from sentence_transformers import SentenceTransformer
     from transformers import AutoModel, AutoModelForTextEncoding
 
     silence_transformers()
-    check_modules(spec, checkpoint.path)
     is_t5 = str(checkpoint.config().get("model_type")).endswith("t5")  # embeds by its encoder
     kind = AutoModelForTextEncoding if is_t5 else AutoModel
     _, found = kind.from_pretrained(checkpoint.path, **_LOADING, output_loading_info=True)
@@ -170,7 +169,7 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype")
         )
     except (RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
         said = " ".join(str(error).split())
-        raise spec.refusal(f"sentence-transformers can't load the checkpoint: {said}") from error
+        raise spec.error(f"sentence-transformers can't load the checkpoint: {said}") from error
     if model.tokenizer.pad_token is None:  # it asks for one even where nothing is padded
         model.tokenizer.pad_token = model.tokenizer.convert_ids_to_tokens(0)
     return model.eval()
@@ -179,12 +178,12 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype")
 def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype") -> Any:
     """transformers' classifier with one label, or what is called like it.
 
-    Raises `Refusal` for other ones.
+    Raises `BuildError` for other ones.
     """
     from transformers import AutoModelForSequenceClassification
 
     silence_transformers()
-    if is_late_interaction(checkpoint):
+    if spec.late_interaction:
         return load_late_interaction(spec, checkpoint, dtype)
     classifier, found = AutoModelForSequenceClassification.from_pretrained(
         checkpoint.path,
@@ -195,7 +194,7 @@ def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype
     )
     check_weights(spec, found)
     if classifier.config.num_labels != 1:
-        raise spec.refusal(
+        raise spec.error(
             f"its head has {classifier.config.num_labels} labels; a reranker has one, whose logit "
             "is the relevance"
         )
@@ -212,16 +211,5 @@ def _unused_id(config: Any, checkpoint: Checkpoint) -> int:
     """An id to pad with that no text has: a padding token, or else the vocabulary's last id."""
     pad = checkpoint.table("tokenizer_config.json").get("pad_token")
     token = pad.get("content") if isinstance(pad, dict) else pad
-    added = checkpoint.table(TOKENIZER_FILE).get("added_tokens") or []
-    found = [entry["id"] for entry in added if entry["content"] == token]
-    return int(found[0]) if found else int(config.vocab_size) - 1
-
-
-def _table(spec: ModelSpec, folder: Path, name: str, default: Any) -> Any:
-    path = folder / name
-    if not path.is_file():
-        return default
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise spec.refusal(f"{path}: not JSON ({error})") from error
+    found = read_tokenizer(checkpoint).token_to_id(token) if token else None
+    return int(config.vocab_size) - 1 if found is None else int(found)

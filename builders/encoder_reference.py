@@ -15,7 +15,7 @@ import numpy.typing as npt
 from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import load_classifier, load_embedder
 from builders.facts import Facts
-from builders.spec import ModelSpec
+from builders.spec import ModelSpec, Role
 
 Rows = npt.NDArray[np.float32]
 
@@ -44,7 +44,7 @@ def sample_texts(max_tokens: int) -> list[str]:
 
 
 def write_reference(spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, to: Path) -> None:
-    """Texts and the rows that belong to them; raises `Refusal` for weights that are missing."""
+    """Texts and the rows that belong to them; raises `BuildError` for weights that are missing."""
     texts = sample_texts(facts.max_tokens)
     compute = _embeddings if spec.role == "embedder" else _logits
     (to / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
@@ -61,7 +61,7 @@ def _embeddings(
     model.max_seq_length = facts.max_tokens
     said, most = facts.prefixes, model.get_embedding_dimension()
     if spec.dimensions and most and spec.dimensions > most:
-        raise spec.refusal(
+        raise spec.error(
             f"dimensions {spec.dimensions} in its spec, and its embeddings have {most}"
         )
     cut: dict[str, Any] = (
@@ -98,9 +98,11 @@ def _logits(spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, texts: Sequen
 def compare(spec: ModelSpec, folder: Path, found: Mapping[str, Any], precision: str) -> str:
     """What was compared, for the manifest; raises `BuildError` when the engine disagrees."""
     wanted: Rows = np.load(folder / "rows.npy")
-    far = _cosine_distance if spec.role == "embedder" else _logit_distance
     most = 1 - LEAST_COSINE[precision] if spec.role == "embedder" else MOST_LOGIT[precision]
-    measured = {how: far(wanted, np.array(found[how], np.float32)) for how in ("alone", "together")}
+    measured = {
+        how: _distance(spec.role, wanted, np.array(found[how], np.float32))
+        for how in ("alone", "together")
+    }
     measure = "1 - cosine, and its length" if spec.role == "embedder" else "logit"
     for how, distance in measured.items():
         if not distance <= most:
@@ -114,15 +116,11 @@ def compare(spec: ModelSpec, folder: Path, found: Mapping[str, Any], precision: 
     )
 
 
-def _cosine_distance(wanted: Rows, found: Rows) -> float:
+def _distance(role: Role, wanted: Rows, found: Rows) -> float:
     if wanted.shape != found.shape or not np.isfinite(found).all():
         return float("inf")
+    if role == "reranker":
+        return float(np.abs(wanted - found).max() / max(1.0, float(np.abs(wanted).max())))
     lengths = np.linalg.norm(wanted, axis=1), np.linalg.norm(found, axis=1)
     cosines = (wanted * found).sum(1) / (lengths[0] * lengths[1])
     return float(max((1 - cosines).max(), np.abs(lengths[1] / lengths[0] - 1).max() / 10))
-
-
-def _logit_distance(wanted: Rows, found: Rows) -> float:
-    if wanted.shape != found.shape or not np.isfinite(found).all():
-        return float("inf")
-    return float(np.abs(wanted - found).max() / max(1.0, float(np.abs(wanted).max())))

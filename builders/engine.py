@@ -24,18 +24,19 @@ from builders.trial import encode, generate, try_prompt
 from ensembles.manifest import (
     MANIFEST_FILE,
     TOKENIZER_FILE,
+    AnswerPolicy,
     Manifest,
     ManifestError,
+    Sampling,
     read_manifest,
     sha256,
 )
 
 ENGINES = ROOT / "build" / "engines"
-WORK = ROOT / "build" / "work"
 LOGS = ROOT / "build" / "logs"
 
-UNFINISHED = ".making-"
-"""Prefix of folders in a model's home that the holder of its lock may remove."""
+STEPS = ".steps-"
+"""In a model's home, before an engine's key: the folder with the steps of its build."""
 
 _TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json", "chat_template.jinja")
 
@@ -85,20 +86,14 @@ def published(folder: Path) -> Manifest:
 
 
 def build_engine(
-    spec: ModelSpec,
-    sku: Sku,
-    progress: Progress,
-    recipe: Recipe | None = None,
+    spec: ModelSpec, sku: Sku, progress: Progress, recipe: Recipe | None = None
 ) -> Engine:
     """The engine of one model: found under its key, or made. Raises `BuildError`."""
     home = ENGINES / sku.name / spec.name
     with build_lock.held(home, progress):
-        _remove_unfinished(home)
-        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=home) as scratch:
-            checkpoint = open_checkpoint(spec, Path(scratch))
-            facts = Facts(spec.max_tokens)
-            build = _Build(spec, sku, checkpoint, recipe or recipe_for(spec, sku), facts)
-            return _found_or_built(build, home, progress)
+        made_by, checkpoint = recipe or recipe_for(spec, sku), open_checkpoint(spec)
+        build = _Build(spec, sku, checkpoint, made_by, Facts(spec.max_tokens))
+        return _found_or_built(build, home, progress)
 
 
 @dataclass(frozen=True)
@@ -126,19 +121,13 @@ class _Build:
 def _found_or_built(build: _Build, home: Path, progress: Progress) -> Engine:
     spec, sku, folder = build.spec, build.sku, home / key_of(build.inputs)
     log = BuildLog(LOGS / f"{sku.name}-{spec.name}.log")
-    steps = BuildSteps(spec.name, WORK / sku.name / spec.name / folder.name, log, progress)
+    steps = BuildSteps(spec.name, home / f"{STEPS}{folder.name}", log, progress)
     if _is_published(folder, progress):
         steps.remove()
         return Engine(spec, folder, 0.0)
     start = time.monotonic()
     _run(build, steps, folder)
     return Engine(spec, folder, time.monotonic() - start)
-
-
-def _remove_unfinished(home: Path) -> None:
-    """What killed builds left: we hold the lock, so no running build owns it."""
-    for folder in home.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_published(folder: Path, progress: Progress) -> bool:
@@ -168,7 +157,7 @@ def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
     if (steps.folder / REFERENCE).is_dir():
         build = _compared(build, made, steps)
         _fill(build, made)
-    _publish(made, folder)
+    made.rename(folder)  # in one step, so that no half engine is seen
     steps.remove()
 
 
@@ -194,10 +183,9 @@ def _tried(build: _Build, steps: BuildSteps) -> _Build:
 
 def _compared(build: _Build, made: Path, steps: BuildSteps) -> _Build:
     """With the result of the comparison with transformers; raises `BuildError`."""
+    compare_engine = _compared_llm if build.spec.role == "llm" else _compared_encoder
     with keeping_time("comparison with the reference implementation", steps.progress):
-        said = (_compared_llm if build.spec.role == "llm" else _compared_encoder)(
-            build, made, steps
-        )
+        said = compare_engine(build, made, steps)
     steps.progress(said)
     return replace(build, facts=replace(build.facts, comparison=said))
 
@@ -248,13 +236,6 @@ def _fill(build: _Build, made: Path) -> None:
     _write_manifest(build, made)
 
 
-def _publish(made: Path, folder: Path) -> None:
-    """In one step, so that no half engine is seen; copied before, from another file system."""
-    if made.stat().st_dev != folder.parent.stat().st_dev:
-        made = Path(shutil.copytree(made, folder.with_name(f"{UNFINISHED}{folder.name}")))
-    made.rename(folder)
-
-
 def _write_manifest(build: _Build, made: Path) -> None:
     (made / MANIFEST_FILE).unlink(missing_ok=True)  # of a build that ended just before publishing
     spec, checkpoint, plan, inputs = build.spec, build.checkpoint, build.recipe.plan, build.inputs
@@ -270,8 +251,8 @@ def _write_manifest(build: _Build, made: Path) -> None:
         files={file.name: sha256(file) for file in sorted(made.iterdir()) if file.is_file()},
         versions=build.recipe.versions(),
         eos_token_ids=build.facts.eos_token_ids,
-        sampling=spec.sampling_defaults,
-        answer=spec.answer_policy,
+        sampling=Sampling(**spec.sampling.model_dump()),
+        answer=AnswerPolicy(**spec.answer.model_dump()),
         prompt=build.facts.prompt,
         prefixes=build.facts.prefixes,
         dimensions=spec.dimensions or 0,

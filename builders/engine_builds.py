@@ -2,11 +2,10 @@
 
 import multiprocessing
 import sys
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import repeat
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -15,7 +14,7 @@ from builders import resources
 from builders.checkpoint import checkpoint_bytes
 from builders.engine import Engine, build_engine, recipe_for
 from builders.errors import BuildError
-from builders.gpu_machine import check_build_machine, seen_by_cuda
+from builders.gpu_machine import check_build_machine
 from builders.gpu_recipes import llm_recipe, planned_source, write_backend_repository
 from builders.models_in_use import chosen_models
 from builders.planner.llm_plan import LlmOptions, LlmPlan, Request
@@ -53,7 +52,7 @@ def engine_builds(
 def _gpu_llm(plan: LlmPlan, on_this_machine: bool) -> EngineBuild:
     sku, gpus, product = plan.request.sku, plan.candidate.gpus, ""
     if on_this_machine:
-        product = seen_by_cuda(sku, check_build_machine(sku, gpus), gpus)[0].name
+        product = check_build_machine(sku, gpus)[0].name
     return EngineBuild(planned_source(plan), llm_recipe(plan, product), plan)
 
 
@@ -86,9 +85,8 @@ def _builds_at_once(specs: list[ModelSpec], jobs: int) -> int:
     most = resources.builds_for_cores(len(specs), jobs)
     if most == 1:
         return 1
-    with tempfile.TemporaryDirectory() as scratch:
-        sizes = [checkpoint_bytes(spec, Path(scratch)) for spec in specs]
-    return resources.builds_for_memory([resources.memory_need(size) for size in sizes], most)
+    needs = [resources.memory_need(checkpoint_bytes(spec)) for spec in specs]
+    return resources.builds_for_memory(needs, most)
 
 
 def _side_by_side(
@@ -97,20 +95,13 @@ def _side_by_side(
     """Processes, not threads: torch's ONNX exporter has global state."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(at_once, context) as pool:
-        running = [
-            pool.submit(build_one, build, sku, label, False)
-            for build, label in zip(builds, labels, strict=True)
-        ]
-        try:
-            return [build.result() for build in running]
+        try:  # when one fails, `map` cancels those that have not begun
+            return list(pool.map(build_one, builds, repeat(sku), labels, repeat(False)))
         except BrokenProcessPool as error:
             raise BuildError(
                 "a build was killed, as the kernel does when memory runs out: build one after "
                 "the other with --jobs 1; what was finished is kept"
             ) from error
-        finally:
-            for future in running:
-                future.cancel()
 
 
 def build_one(build: EngineBuild, sku: Sku, label: str, live: bool) -> Engine:

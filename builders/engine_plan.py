@@ -1,11 +1,12 @@
 """What decides the bytes of one LLM engine, and how it is run: made by plan.py."""
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from builders.gpu import GpuPrecision, KvDtype, kv_dtype
-from builders.spec import LookaheadSpec, LoraSpec
+from builders.spec import LookaheadSpec
 
 Flavour = Literal["engine", "llm-api"]
 """A TensorRT engine behind NVIDIA's C++ backend, or TensorRT-LLM's LLM API on the checkpoint."""
@@ -37,7 +38,6 @@ class EnginePlan:
     max_batch_size: int
     max_num_tokens: int
     max_seq_len: int
-    lora: LoraSpec | None = None
     lookahead: LookaheadSpec | None = None
 
     @property
@@ -46,9 +46,7 @@ class EnginePlan:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for keys, manifests and reports."""
-        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        nested = {name: plain[name].model_dump() for name in ("lora", "lookahead") if plain[name]}
-        return plain | nested | {"kv_dtype": self.kv_dtype}
+        return {**TypeAdapter(EnginePlan).dump_python(self), "kv_dtype": self.kv_dtype}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Engines and converted checkpoints that nothing uses any more, and what builds left: removed."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ def collect(
     for sku in skus:
         for home in sorted((engines.ENGINES / sku.name).glob("[!.]*/")):
             try:
-                with build_lock.held_at_once(home):
+                with build_lock.held(home):
                     yield from _collect_model(home, sku, linked, progress, dry_run)
             except build_lock.Busy as busy:
                 progress(f"{sku.name}/{home.name}: left alone, {busy} builds it")
@@ -48,13 +47,12 @@ def _collect_model(
     key, checkpoint = _current(home.name, sku, progress)
     used = {folder for folder in home.glob("[!.]*/") if folder.resolve() in linked}
     used |= {folder for folder in [home / key] if key and folder.is_dir()}
+    used |= set(home.glob(f"{engines.STEPS}{key or '*'}/"))  # of a GPU's plan the key isn't known
     newest = newest_engine(home)
     if newest and (not used or not key):
         used.add(newest)
     unused = set(home.glob("*/")) - used
     if key:
-        work = engines.WORK / sku.name / home.name
-        unused |= set(work.glob("*/")) - {work / key}
         unused |= {folder for folder in (CONVERTED / home.name).glob("*/") if folder != checkpoint}
     for folder in sorted(unused):
         yield _remove(folder, dry_run)
@@ -71,9 +69,8 @@ def _current(model: str, sku: Sku, progress: Progress) -> tuple[str, Path | None
     if sku.gpu and spec.role == "llm":  # what a build would make depends on a plan
         return "", None
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            checkpoint = open_checkpoint(spec, Path(scratch))
-            return engines.engine_key(spec, sku, checkpoint), checkpoint.path
+        checkpoint = open_checkpoint(spec)
+        return engines.engine_key(spec, sku, checkpoint), checkpoint.path
     except BuildError as error:
         progress(f"{sku.name}/{model}: keeping the newest; its checkpoint can't be read: {error}")
         return "", None
@@ -87,6 +84,6 @@ def _remove(folder: Path, dry_run: bool) -> Removal:
     files = [file.stat() for file in folder.rglob("*") if file.is_file()]
     size = sum(file.st_size for file in files if file.st_nlink == 1)
     if not dry_run:
-        hidden = folder.with_name(f"{engines.UNFINISHED}{folder.name.lstrip('.')}-gone")
+        hidden = folder.with_name(f".gone-{folder.name.lstrip('.')}")
         shutil.rmtree(folder.rename(hidden))
     return Removal(folder, size)

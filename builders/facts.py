@@ -17,6 +17,7 @@ from builders.encoder_checkpoint import (
     remark_on_pairs,
     remarks,
 )
+from builders.late_interaction import check_late_interaction
 from builders.llm_checkpoint import (
     TOKENIZER_CONFIG,
     check_positions,
@@ -81,12 +82,14 @@ def _encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) 
             f"max_tokens {spec.max_tokens} is more than its {most} positions: lowered to {most}"
         )
     if spec.role == "reranker":
+        if spec.late_interaction:
+            check_late_interaction(spec, checkpoint)
         check_pairs(spec, checkpoint)
         if remark := remark_on_pairs(read_tokenizer(checkpoint)):
             progress(remark)
         return Facts(min(most, spec.max_tokens))
     check_modules(spec, checkpoint.path)
-    lowered, said = lowered_tokenizer(spec, checkpoint.path), prefixes(spec, checkpoint.path)
+    lowered, said = lowered_tokenizer(checkpoint.path), prefixes(spec, checkpoint.path)
     for remark in remarks(spec, checkpoint.path, said):
         progress(remark)
     return Facts(

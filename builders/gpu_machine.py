@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from builders.errors import BuildError
 from builders.gpu import Gpu
-from builders.nvml import Device, GpuMachine, NoGpuError, this_machine
+from builders.nvml import Device, Devices, NoGpuError, this_machine, visible
 from builders.spec import Sku, load_sku, sku_names
 
 MEMORY_TOLERANCE = 0.08
@@ -24,22 +24,22 @@ def no_gpu(sku: Sku, why: str) -> str:
     )
 
 
-def seen_by_cuda(sku: Sku, machine: GpuMachine, count: int) -> tuple[Device, ...]:
+def seen_by_cuda(sku: Sku, devices: Devices, count: int) -> Devices:
     """The first `count` GPUs that CUDA will use; raises `BuildError` where it sees fewer."""
     chosen = os.environ.get(VISIBLE)
-    seen = machine.visible(chosen)
+    seen = visible(devices, chosen)
     if len(seen) >= count:
         return seen[:count]
     limit = "" if chosen is None else f"; {VISIBLE}='{chosen}' shows {len(seen)} of them"
     raise BuildError(
         f"{count} GPU{'s' * (count > 1)} needed on SKU '{sku.name}' (tp × pp), "
-        f"{len(machine.devices)} in this machine{limit}: TensorRT-LLM would stop with “MPI size … "
+        f"{len(devices)} in this machine{limit}: TensorRT-LLM would stop with “MPI size … "
         "!= TP size … * PP size …”; show it more GPUs, or plan again with --gpus "
         f"{max(1, len(seen))}"
     )
 
 
-def device_faults(sku: Sku, devices: tuple[Device, ...]) -> Iterator[str]:
+def device_faults(sku: Sku, devices: Devices) -> Iterator[str]:
     """One sentence for each way in which GPUs are not the SKU's, whatever their number."""
     assert sku.gpu is not None
     sentences: dict[str, list[str]] = {}
@@ -97,19 +97,18 @@ def _fits(device: Device, gpu: Gpu | None) -> bool:
     )
 
 
-def check_build_machine(
-    sku: Sku, gpus: int, ask: Callable[[], GpuMachine] = this_machine
-) -> GpuMachine:
-    """The machine, where an engine for the SKU can be built; raises `BuildError`.
+def check_build_machine(sku: Sku, gpus: int, ask: Callable[[], Devices] = this_machine) -> Devices:
+    """The GPUs that an engine for the SKU can be built on here; raises `BuildError`.
 
     TensorRT engines are made for the GPU that they are built on.
     """
     try:
-        machine = ask()
+        devices = ask()
     except NoGpuError as error:
         raise BuildError(
             f"an engine is built on its own kind of GPU: {no_gpu(sku, str(error))}"
         ) from error
-    if found := list(device_faults(sku, seen_by_cuda(sku, machine, gpus))):
+    seen = seen_by_cuda(sku, devices, gpus)
+    if found := list(device_faults(sku, seen)):
         raise BuildError("an engine is built on its own kind of GPU:\n" + "\n".join(found))
-    return machine
+    return seen

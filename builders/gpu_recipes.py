@@ -92,7 +92,7 @@ def _make_api_folder(
 ) -> Path:
     """Nothing is compiled: the checkpoint and the arguments that TensorRT-LLM loads it with."""
     check_checkpoint(plan.engine, checkpoint)
-    arguments = model_yaml(plan.engine, plan.runtime, spec, CHECKPOINT)
+    arguments = model_yaml(plan.engine, plan.runtime, CHECKPOINT)
 
     def fill(to: Path) -> None:
         (to / "model.yaml").write_text(arguments, encoding="utf-8")

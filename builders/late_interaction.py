@@ -8,25 +8,34 @@ more. A word that the passage has no like of lowers it, which the embedding of a
 from typing import Any
 
 from builders.checkpoint import Checkpoint
-from builders.checkpoint_kind import LATE_INTERACTION
+from builders.llm_checkpoint import read_tokenizer
 from builders.llm_reference import check_weights
 from builders.spec import ModelSpec
 
 FIRST_WORD = 1996
-"""Id of "the" in that vocabulary. Special tokens and signs have lower ids, and words are sorted by
-how often they are used: the logarithm of their number is as good a weight as their rarity."""
+"""Id of "the" in BERT's uncased English vocabulary. Special tokens and signs have lower ids, and
+words are sorted by how often they are used: the logarithm of their number is as good a weight as
+their rarity."""
 LEAST_WEIGHT = 0.01
 """That of a token that is no word: a query without words has a relevance too."""
 
 
-def is_late_interaction(checkpoint: Checkpoint) -> bool:
-    return LATE_INTERACTION in (checkpoint.config().get("architectures") or [])
+def check_late_interaction(spec: ModelSpec, checkpoint: Checkpoint) -> None:
+    """Raises `BuildError` for another model than a BERT with that vocabulary."""
+    kind = checkpoint.config().get("model_type")
+    found = read_tokenizer(checkpoint).token_to_id("the")
+    if kind != "bert" or found != FIRST_WORD:
+        raise spec.error(
+            f"late_interaction in its spec, and the checkpoint is a '{kind}' whose vocabulary has "
+            f"'the' at {found}; possible: a 'bert' with the uncased English vocabulary, which has "
+            f"it at {FIRST_WORD}"
+        )
 
 
 def load_late_interaction(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -> Any:
     """A module that is called and answers as transformers' classifiers with one label are.
 
-    Raises `Refusal` for weights that are missing.
+    Raises `BuildError` for weights that are missing.
     """
     import torch
     from transformers import BertModel

@@ -45,7 +45,7 @@ _LONG = "Pump P{n} of hall {m} has a limit of {n}.{m} bar and is checked every {
 
 
 def write_reference(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None:
-    """Greedy ids and logits behind some prompts; raises `Refusal` for weights that are missing."""
+    """Greedy ids and logits behind some prompts. Raises `BuildError` where weights are missing."""
     prompts = _prompts(spec, checkpoint)
     model = _load(spec, checkpoint)
     answers = [_greedy(model, prompt) for prompt in prompts]
@@ -87,7 +87,7 @@ def silence_transformers() -> None:
 
 
 def check_weights(spec: ModelSpec, found: Mapping[str, Any], layers: int | None = None) -> None:
-    """Raises `Refusal` for weights that transformers replaces by random ones, or leaves out.
+    """Raises `BuildError` for weights that transformers replaces by random ones, or leaves out.
 
     `found` is the loading info of its `from_pretrained`. What lies outside the model's `layers` may
     be left out: another task's head, layers that predict more tokens.
@@ -95,15 +95,15 @@ def check_weights(spec: ModelSpec, found: Mapping[str, Any], layers: int | None 
     unknown = sorted(found["unexpected_keys"])
     more = f"; it has unknown ones: {_some(unknown)}" if unknown else ""
     if missing := sorted(found["missing_keys"]):
-        raise spec.refusal(
+        raise spec.error(
             f"the checkpoint lacks {_some(missing)}, which the model of its config.json needs{more}"
         )
     if other := sorted(key if isinstance(key, str) else key[0] for key in found["mismatched_keys"]):
-        raise spec.refusal(
+        raise spec.error(
             f"{_some(other)} of the checkpoint have another shape than its config.json says"
         )
     if unused := [name for name in unknown if _layer(name) < (layers or 0)]:
-        raise spec.refusal(
+        raise spec.error(
             f"the checkpoint has {_some(unused)}, which the model of its config.json would leave "
             "out; is its model_type right, and a copy of its config whole?"
         )

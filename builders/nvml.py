@@ -19,27 +19,23 @@ class Device:
     mig: bool = False
 
 
-@dataclass(frozen=True)
-class GpuMachine:
-    """What NVML said at one moment."""
+Devices = tuple[Device, ...]
 
-    driver: str
-    devices: tuple[Device, ...]
 
-    def visible(self, chosen: str | None) -> tuple[Device, ...]:
-        """What CUDA sees for a CUDA_VISIBLE_DEVICES of `chosen`; None: not set.
+def visible(devices: Devices, chosen: str | None) -> Devices:
+    """What CUDA sees for a CUDA_VISIBLE_DEVICES of `chosen`; None: not set.
 
-        CUDA ends its list at the first entry that names no device.
-        """
-        if chosen is None:
-            return self.devices
-        seen: list[Device] = []
-        for entry in chosen.split(","):
-            found = [d for d in self.devices if _names(entry.strip(), d)]
-            if len(found) != 1 or found[0] in seen:
-                break
-            seen += found
-        return tuple(seen)
+    CUDA ends its list at the first entry that names no device.
+    """
+    if chosen is None:
+        return devices
+    seen: list[Device] = []
+    for entry in chosen.split(","):
+        found = [device for device in devices if _names(entry.strip(), device)]
+        if len(found) != 1 or found[0] in seen:
+            break
+        seen += found
+    return tuple(seen)
 
 
 def _names(entry: str, device: Device) -> bool:
@@ -53,8 +49,8 @@ class NoGpuError(Exception):
     """Why no GPU was found."""
 
 
-def this_machine() -> GpuMachine:
-    """Ask NVML; raises `NoGpuError` where there is no driver or no GPU."""
+def this_machine() -> Devices:
+    """The GPUs that NVML tells; raises `NoGpuError` where there is no driver or no GPU."""
     import pynvml
 
     try:
@@ -65,8 +61,7 @@ def this_machine() -> GpuMachine:
         count = pynvml.nvmlDeviceGetCount()
         if not count:
             raise NoGpuError("the NVIDIA driver reports no GPU in this machine")
-        devices = tuple(_device(pynvml, index) for index in range(count))
-        return GpuMachine(pynvml.nvmlSystemGetDriverVersion(), devices)
+        return tuple(_device(pynvml, index) for index in range(count))
     except pynvml.NVMLError as error:
         raise NoGpuError(f"the NVIDIA driver doesn't answer: {error}") from error
     finally:

@@ -1,7 +1,6 @@
 """Why a build is due: what differs between an engine's inputs now and when the newest was made."""
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,19 @@ _HASH_LENGTH = 64
 
 def rebuild_reasons(spec: ModelSpec, sku: Sku, recipe: Recipe | None = None) -> list[str]:
     """Empty: the engine is up to date. Raises `BuildError` when the checkpoint can't be read."""
-    with tempfile.TemporaryDirectory() as scratch:
-        checkpoint = open_checkpoint(spec, Path(scratch))
+    checkpoint = open_checkpoint(spec)
     inputs = engine_inputs(spec, sku, checkpoint, recipe or engines.recipe_for(spec, sku))
     home = engines.ENGINES / sku.name / spec.name
-    folder = home / key_of(inputs)
-    if folder.exists():
-        return _damage(folder)
-    newest = newest_engine(home)
-    if newest is None:
-        return [f"no engine of it for SKU '{sku.name}'"]
-    return _differences(newest, inputs)
+    folder, newest = home / key_of(inputs), newest_engine(home)
+    try:
+        if folder.exists():
+            engines.published(folder)
+            return []
+        if newest:
+            return _differences(read_manifest(newest).inputs, inputs)
+    except ManifestError as error:
+        return [f"its engine can't be used: {error}"]
+    return [f"no engine of it for SKU '{sku.name}'"]
 
 
 def newest_engine(home: Path) -> Path | None:
@@ -36,20 +37,8 @@ def newest_engine(home: Path) -> Path | None:
     return max(manifests, key=lambda path: path.stat().st_mtime).parent if manifests else None
 
 
-def _damage(folder: Path) -> list[str]:
-    try:
-        engines.published(folder)
-    except ManifestError as error:
-        return [f"its engine can't be used: {error}"]
-    return []
-
-
-def _differences(newest: Path, inputs: Mapping[str, Any]) -> list[str]:
-    try:
-        manifest = read_manifest(newest)
-    except ManifestError as error:
-        return [f"its newest engine can't be used: {error}"]
-    before, now = dict(_leaves(manifest.inputs)), dict(_leaves(json.loads(json.dumps(inputs))))
+def _differences(made_of: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
+    before, now = dict(_leaves(made_of)), dict(_leaves(json.loads(json.dumps(inputs))))
     names = sorted(before.keys() | now.keys())
     changed = [n for n in names if n in before and before[n] != now.get(n, "gone")]
     added = [n for n in names if n not in before]

@@ -24,7 +24,7 @@ _MANIFEST_ONLY: Mapping[str, tuple[str, ...]] = {
 }
 """Fields of a spec that decide no byte beside the manifest's, by role."""
 
-_LATER = ("dimensions", "relevance_percent")
+_LATER = ("dimensions", "relevance_percent", "late_interaction")
 """Fields that specs did not always have: where they are not written, keys stay what they were."""
 
 

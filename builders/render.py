@@ -76,7 +76,6 @@ def configs(sku: Sku, pipeline: Pipeline) -> dict[str, schema.ModelConfig]:
 
 
 def python_config(model: PythonModel, sku: Sku, pipeline: Pipeline) -> schema.ModelConfig:
-    """The configuration of a Python model on one SKU."""
     contract, place = model.contract, sku.place(model.contract.name)
     if contract.batched != (place.max_batch_size > 0):
         raise BuildError(

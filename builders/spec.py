@@ -6,12 +6,11 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from builders.errors import BuildError, Refusal
+from builders.errors import BuildError
 from builders.gpu import Gpu, GpuPrecision
 from builders.llm_spec import AnswerSpec, Count, PromptSpec, SamplingSpec
 from builders.llm_spec import SpecFile as _File
 from builders.spec_faults import fault_lines
-from ensembles.manifest import AnswerPolicy, Sampling
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILDERS = ROOT / "builders"
@@ -57,20 +56,6 @@ class Architecture(_File):
         return self.layers * self.layer_parameters + tables * self.embedding_parameters
 
 
-LoraTarget = Literal[
-    "attn_qkv", "attn_q", "attn_k", "attn_v", "attn_dense",
-    "mlp_h_to_4h", "mlp_4h_to_h", "mlp_gate",
-]  # fmt: skip
-"""Modules of dense decoders, out of `LoraManager.LORA_MODULE_IDS` of TensorRT-LLM 1.2."""
-
-
-class LoraSpec(_File):
-    """Adapters that clients bring along, named as `trtllm-build` names their targets."""
-
-    max_rank: Annotated[int, Field(ge=1, le=256)] = 64
-    targets: tuple[LoraTarget, ...] = ("attn_q", "attn_k", "attn_v")
-
-
 class LookaheadSpec(_File):
     """Lookahead decoding: needs no second model."""
 
@@ -94,7 +79,6 @@ class GpuOptions(_File):
     """
 
     guided_decoding: bool = False
-    lora: LoraSpec | None = None
     lookahead: LookaheadSpec | None = None
     host_kv_gib: Annotated[float, Field(ge=0)] = 0.0
     checkpoints: dict[GpuPrecision, str] = Field(default_factory=dict)
@@ -102,7 +86,7 @@ class GpuOptions(_File):
 
 _FIELDS_OF_ROLE: dict[Role, set[str]] = {
     "embedder": {"query_prefix", "passage_prefix", "dimensions"},
-    "reranker": {"relevance_percent"},
+    "reranker": {"relevance_percent", "late_interaction"},
     "llm": {"sampling", "prompt", "answer", "gpu"},
 }
 
@@ -112,9 +96,9 @@ class ModelSpec(_File):
 
     `folder` holds the spec's own file, and the Jinja files that it names.
     `source`: a folder or .gguf file (relative to the repository), `hf://org/name@revision`,
-    `wheel://package/folder`, `gguf://package/file`, or `reference://reranker`
-    (builders/reference_reranker). `dimensions`: embeddings are cut to so many and scaled to length
-    1. `relevance_percent`: what a reranker counts beside similarity and words, 100 each.
+    `wheel://package/folder` or a .gguf file of one. `dimensions`: embeddings are cut to so many and
+    scaled to length 1. `relevance_percent`: what a reranker counts beside similarity and words, 100
+    each. `late_interaction`: it is an embedder whose tokens are compared (late_interaction.py).
     """
 
     name: str
@@ -127,6 +111,7 @@ class ModelSpec(_File):
     passage_prefix: str | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = None
     relevance_percent: Annotated[int, Field(ge=0)] | None = None
+    late_interaction: bool | None = None
     sampling: SamplingSpec = SamplingSpec()
     prompt: PromptSpec = PromptSpec()
     answer: AnswerSpec = AnswerSpec()
@@ -161,23 +146,11 @@ class ModelSpec(_File):
         """What is wrong with this model; it begins with its name."""
         return BuildError(f"model '{self.name}': {text}")
 
-    def refusal(self, text: str) -> Refusal:
-        """The same within a step of a build."""
-        return Refusal(f"model '{self.name}': {text}")
-
     @property
     def sizes(self) -> Architecture:
         """The planner fills in what the file leaves out (planner/own_architecture.py)."""
         assert self.architecture is not None
         return self.architecture
-
-    @property
-    def sampling_defaults(self) -> Sampling:
-        return Sampling(**self.sampling.model_dump())
-
-    @property
-    def answer_policy(self) -> AnswerPolicy:
-        return AnswerPolicy(**self.answer.model_dump())
 
 
 class Placement(_File):
@@ -262,10 +235,7 @@ def load_sku(name: str) -> Sku:
     file = read_file(_SkuFile, _find("skus", "SKU", name))
     placements = read_file(_Placements, _find("placements", "placement", file.placement))
     return Sku(
-        name=file.name,
-        gpu=file.gpu,
-        config_name=file.placement,
-        placement=placements.models,
+        name=file.name, gpu=file.gpu, config_name=file.placement, placement=placements.models
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.build_log import BuildLog
-from builders.errors import BuildError
+from builders.errors import BuildError, CommandError
 from builders.llm_reference import NEW_TOKENS
 from builders.spec import ModelSpec, Sku
 
@@ -56,7 +56,7 @@ def _ask(model: str, kind: str, question: dict[str, Any], log: BuildLog) -> dict
         command = [sys.executable, "-m", "python_backends.trial", kind, str(asked), str(answered)]
         try:
             log.run(command, {})
-        except BuildError as error:
+        except CommandError as error:
             raise log.failure(model, f"trial of the {kind}", error) from error
         answer: dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
     if "error" in answer:

@@ -16,7 +16,7 @@ from typing import Any, get_args
 from builders.errors import BuildError
 from builders.gpu import GIB, GpuPrecision
 from builders.gpu_machine import device_faults, no_gpu, seen_by_cuda
-from builders.nvml import Device, GpuMachine, NoGpuError, this_machine
+from builders.nvml import Devices, NoGpuError, this_machine
 from builders.planner.llm_cost import Deployment
 from builders.planner.memory import ENCODER_OVERHEAD_GIB, RUNTIME_GIB, activation_bytes
 from builders.repository import REPOSITORY, engine_links
@@ -75,7 +75,7 @@ def gpu_faults(
     ports: Ports,
     serving: GpuServing,
     repository: Path = REPOSITORY,
-    ask: Callable[[], GpuMachine] = this_machine,
+    ask: Callable[[], Devices] = this_machine,
 ) -> Iterator[str]:
     """Everything that would keep a server with this SKU's engines from serving here."""
     engines = _engines(sku, repository)
@@ -111,7 +111,7 @@ def _gpus(manifest: Manifest) -> int:
 
 
 def _device_faults(
-    sku: Sku, engines: Engines, gpus: int, ask: Callable[[], GpuMachine]
+    sku: Sku, engines: Engines, gpus: int, ask: Callable[[], Devices]
 ) -> Iterator[str]:
     try:
         devices = seen_by_cuda(sku, ask(), gpus)
@@ -185,7 +185,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _engine_device_faults(
-    model: str, manifest: Manifest, sku: Sku, devices: tuple[Device, ...]
+    model: str, manifest: Manifest, sku: Sku, devices: Devices
 ) -> Iterator[str]:
     if manifest.engine != "tensorrtllm-backend":
         return  # ONNX models and checkpoints for the LLM API are made for a GPU when they load
@@ -201,7 +201,7 @@ def _engine_device_faults(
             )
 
 
-def _memory_faults(engines: Engines, sku: Sku, devices: tuple[Device, ...]) -> Iterator[str]:
+def _memory_faults(engines: Engines, sku: Sku, devices: Devices) -> Iterator[str]:
     """A model of n GPUs is on the first n; all encoders are on the first."""
     for number, device in enumerate(devices):
         here = {m: engine for m, engine in engines.items() if number < _gpus(engine[1])}

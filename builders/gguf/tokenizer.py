@@ -76,7 +76,6 @@ class GgufTokenizer:
         }
 
     def tokenizer_json(self) -> str:
-        """tokenizer.json."""
         from tokenizers import AddedToken
 
         tokenizer = self._sentencepiece_model() if self._sentencepiece else self._byte_level_model()

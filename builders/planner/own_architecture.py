@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from builders.checkpoint import Checkpoint
+from builders.checkpoint import read_json
 from builders.errors import BuildError
 from builders.spec import ROOT, Architecture, ModelSpec
 
@@ -21,10 +21,7 @@ def with_architecture(spec: ModelSpec) -> ModelSpec:
             "whose config.json would tell"
         )
     try:
-        sizes = Architecture(
-            **_sizes(Checkpoint(path.parent, "").config(), spec.role != "llm"),
-            source=str(path),
-        )
+        sizes = Architecture(**_sizes(read_json(path, {}), spec.role != "llm"), source=str(path))
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise BuildError(
             f"{path} does not tell the model's sizes ({error!r}): write them into "

@@ -278,7 +278,6 @@ def _engine_plan(request: Request, candidate: Candidate, sizes: _Sizes) -> Engin
         max_batch_size=sizes.max_batch_size,
         max_num_tokens=sizes.max_num_tokens,
         max_seq_len=sizes.max_seq_len,
-        lora=request.spec.gpu.lora,
         lookahead=request.spec.gpu.lookahead,
     )
 

@@ -8,7 +8,6 @@ from builders.planner.throughput import longest_gap_ms, steady_time
 
 
 def reasons(plan: LlmPlan, rejected: Iterable[str]) -> Iterator[str]:
-    """A sentence for every choice."""
     request, engine = plan.request, plan.engine
     yield from (f"not {text}" for text in rejected)
     yield _precision_reason(plan)

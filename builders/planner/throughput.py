@@ -1,5 +1,6 @@
 """Tokens a second, first-token time and gap between tokens, in the steady state of a workload."""
 
+import bisect
 from dataclasses import dataclass
 
 from builders.planner.llm_cost import Deployment, IterationTime, Load, iteration_time
@@ -89,20 +90,15 @@ def concurrency_at(
     def rate(concurrency: int) -> float:
         return performance(on, workload, concurrency, max_num_tokens).output_tokens_per_s
 
-    goal, low, high = share * rate(most), 1, most
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if rate(middle) >= goal else (middle + 1, high)
-    return low
+    return 1 + bisect.bisect_left(range(1, most + 1), share * rate(most), key=rate)
 
 
 def largest_batch_within(
     itl_ms: float, on: Deployment, workload: Workload, most: int, max_num_tokens: int
 ) -> int:
     """The most requests in flight whose gap between tokens stays within `itl_ms`; may be 0."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        within = performance(on, workload, middle, max_num_tokens).itl_ms <= itl_ms
-        low, high = (middle, high) if within else (low, middle - 1)
-    return low
+
+    def gap_ms(concurrency: int) -> float:
+        return performance(on, workload, concurrency, max_num_tokens).itl_ms
+
+    return bisect.bisect_right(range(1, most + 1), itl_ms, key=gap_ms)

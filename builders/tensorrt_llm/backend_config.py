@@ -47,7 +47,6 @@ def parameters(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> dict[str
         "kv_cache_free_gpu_mem_fraction": f"{runtime.kv_memory_fraction:g}",
         "kv_cache_host_memory_bytes": str(runtime.host_kv_bytes),
         **_decoding(plan),
-        **_lora_cache(plan),
         **_guided(runtime, engine),
     }
 
@@ -61,18 +60,6 @@ def _decoding(plan: EnginePlan) -> dict[str, str]:
         "lookahead_window_size": str(plan.lookahead.window),
         "lookahead_ngram_size": str(plan.lookahead.ngram),
         "lookahead_verification_set_size": str(plan.lookahead.verification_set),
-    }
-
-
-def _lora_cache(plan: EnginePlan) -> dict[str, str]:
-    """The backend's defaults, but pages that hold a row of the largest adapter."""
-    if plan.lora is None:
-        return {}
-    return {
-        "lora_cache_optimal_adapter_size": str(min(8, plan.lora.max_rank)),
-        "lora_cache_max_adapter_size": str(plan.lora.max_rank),
-        "lora_cache_gpu_memory_fraction": "0.05",
-        "lora_cache_host_memory_bytes": str(2**30),
     }
 
 

@@ -100,7 +100,6 @@ def engine_command(plan: EnginePlan, architecture: str, converted: Path, target:
         **_limits(plan),
         **_plugins(plan),
         **_fusions(plan, architecture),
-        **_lora(plan),
         **_lookahead(plan),
     }
     gpus = f"compute capability {plan.compute_capability}, TP{plan.tp} PP{plan.pp}"
@@ -153,29 +152,18 @@ def _plugins(plan: EnginePlan) -> Flags:
 
 
 def _fusions(plan: EnginePlan, architecture: str) -> Flags:
-    """Fusions for the FP8 recipe. Not with LoRA: no source has adapters and these kernels together.
+    """Fusions for the FP8 recipe.
 
     builder.py keeps `reduce_fusion` for LlamaForCausalLM with TP alone. User buffers only on kinds
     of GPUs that NVLink can link: no source has them over PCIe.
     """
-    if plan.precision != "fp8" or plan.lora:
+    if plan.precision != "fp8":
         return {}
     swiglu = {"gemm_swiglu_plugin": "fp8"} if plan.compute_capability == _HOPPER else {}
     if plan.tp == 1 or architecture != "LlamaForCausalLM":
         return swiglu
     has_buffers = plan.compute_capability in _NVLINK_KINDS
     return {**swiglu, "reduce_fusion": "enable", "user_buffer": _switch(has_buffers)}
-
-
-def _lora(plan: EnginePlan) -> Flags:
-    """The plugin's dtype must be the model's, which is what "auto" means."""
-    if plan.lora is None:
-        return {}
-    return {
-        "lora_plugin": "auto",
-        "lora_target_modules": plan.lora.targets,
-        "max_lora_rank": plan.lora.max_rank,
-    }
 
 
 def _lookahead(plan: EnginePlan) -> Flags:
@@ -198,6 +186,5 @@ def _argv(script: Path, flags: Flags) -> tuple[str, ...]:
 def _words(flags: Flags) -> tuple[str, ...]:
     words: list[str] = []
     for name, value in flags.items():
-        words.append(f"--{name}")
-        words.extend(map(str, value) if isinstance(value, tuple) else [str(value)])
+        words += [f"--{name}", str(value)]
     return tuple(words)

@@ -25,13 +25,11 @@ features/quantization); no SmoothQuant. The precision is the checkpoint's, not a
 API_PRECISIONS: tuple[GpuPrecision, ...] = ("bf16", *QUANTIZED)
 
 
-def model_yaml(plan: EnginePlan, runtime: RuntimePlan, spec: ModelSpec, model: str = ".") -> str:
-    """The text of model.yaml; `model` is the checkpoint's folder, relative to the file's.
-
-    Raises `BuildError` for what the LLM API can't do.
-    """
-    refuse_for_api(plan, spec)
-    arguments = {"model": model, **_sizes(plan), **_scheduling(plan, runtime), **_options(plan)}
+def model_yaml(plan: EnginePlan, runtime: RuntimePlan, model: str = ".") -> str:
+    """The text of model.yaml; `model` is the checkpoint's folder, relative to the file's."""
+    arguments = {"model": model, **_sizes(plan), **_scheduling(plan, runtime)}
+    # The one of 1.2 that supports penalties and seeds of requests.
+    arguments["sampler_type"] = "TRTLLMSampler"
     if runtime.guided_decoding:
         arguments["guided_decoding_backend"] = "xgrammar"
     # The grammar is compiled with the tokenizer; without one, TensorRT-LLM gets and gives ids.
@@ -90,17 +88,6 @@ def _scheduling(plan: EnginePlan, runtime: RuntimePlan) -> dict[str, Any]:
         "cuda_graph_config": graphs,
         "enable_chunked_prefill": True,
     }
-
-
-def _options(plan: EnginePlan) -> dict[str, Any]:
-    """The sampler is the one of 1.2 that supports penalties and seeds of requests."""
-    options: dict[str, Any] = {"sampler_type": "TRTLLMSampler"}
-    if plan.lora:
-        options["lora_config"] = {
-            "max_lora_rank": plan.lora.max_rank,
-            "lora_target_modules": list(plan.lora.targets),
-        }
-    return options
 
 
 def refuse_for_api(plan: EnginePlan, spec: ModelSpec) -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import aiohttp
 import psutil
 
-from builders.checkpoint import gguf_file
+from builders.checkpoint import source_path
 from builders.repository import engine_link
 from builders.spec import ROOT
 from ensembles.manifest import read_manifest
@@ -216,8 +216,9 @@ def model_settings() -> dict[str, str]:
     """What the peers read from the environment: which models they serve, and how."""
     roles = ("embedder", "reranker", "llm")
     folders = {f"BENCH_{role.upper()}": str(checkpoint(role)) for role in roles}
+    source = source_path(served_spec("llm"))
     return folders | {
-        "BENCH_GGUF": str(gguf_file(served_spec("llm")) or ""),
+        "BENCH_GGUF": str(source) if source.suffix == ".gguf" else "",
         "BENCH_LLM_ENGINE": str(engine_link("llm").resolve()),
         "BENCH_RELEVANCE_PERCENT": str(read_manifest(engine_link("reranker")).relevance_percent),
     }

@@ -24,7 +24,7 @@ def make_checkpoint(path: Path) -> Path:
 
 def build_into(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """Builds keep their engines, steps and logs in `home`."""
-    for name in ("ENGINES", "WORK", "LOGS"):
+    for name in ("ENGINES", "LOGS"):
         monkeypatch.setattr(engines, name, home / name.lower())
 
 

@@ -30,7 +30,7 @@ def plan(sku: str, flavour: str) -> LlmPlan:
 
 def text(sku: str) -> str:
     engine, api = plan(sku, "engine"), plan(sku, "llm-api")
-    arguments = model_yaml(api.engine, api.runtime, api.request.spec, "checkpoint")
+    arguments = model_yaml(api.engine, api.runtime, "checkpoint")
     parameters = engine_config(engine.engine, engine.runtime, ENGINE).parameters
     lines = [f"{key}: {parameters[key].string_value}" for key in sorted(parameters)]
     return "\n".join(
@@ -71,7 +71,7 @@ def test_both_flavours_agree_with_their_plan(sku):
     assert config.model_transaction_policy.decoupled
     logits = {tensor.data_type for tensor in config.output if tensor.name.endswith("_logits")}
     assert logits == {11}, "TYPE_FP32, as logits_dtype of the build"
-    arguments = json.loads(model_yaml(api.engine, api.runtime, api.request.spec))
+    arguments = json.loads(model_yaml(api.engine, api.runtime))
     for name in ("max_batch_size", "max_num_tokens", "max_seq_len"):
         assert arguments[name] == getattr(api.engine, name)
     assert arguments["tensor_parallel_size"] == api.engine.tp

@@ -23,4 +23,4 @@ def sku() -> Sku:
 @pytest.fixture(scope="session")
 def gpu(sku: Sku) -> Device:
     """The first GPU; the test fails where the machine has not the SKU's."""
-    return check_build_machine(sku, 1).devices[0]
+    return check_build_machine(sku, 1)[0]

@@ -1,7 +1,6 @@
 """The checkpoints behind the running engines, for reference implementations."""
 
 import functools
-import tempfile
 from pathlib import Path
 
 from builders.checkpoint import Checkpoint, open_checkpoint
@@ -26,8 +25,7 @@ def checkpoint(role: str) -> Path:
 def served_checkpoint(role: str) -> Checkpoint:
     """The checkpoint of that model."""
     manifest = read_manifest(engine_link(role))
-    scratch = Path(tempfile.mkdtemp(prefix="checkpoint-"))
-    found = open_checkpoint(served_spec(role), scratch)
+    found = open_checkpoint(served_spec(role))
     assert found.sha256 == manifest.checkpoint_sha256, (
         f"the engine of '{manifest.model}' is of another checkpoint: run 'make build-engines'"
     )

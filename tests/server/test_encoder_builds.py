@@ -163,7 +163,7 @@ def test_missing_weights_are_refused_by_name(part, says, tmp_path):
     with pytest.raises(BuildError, match=says) as caught:
         build(path, "reranker")
     assert "Traceback" not in str(caught.value)
-    assert not list((tmp_path / "engines").rglob("manifest.json"))
+    assert not list((tmp_path / "engines").glob("cpu/*/[!.]*/manifest.json"))
 
 
 def test_an_engine_that_computes_something_else_is_not_published(tmp_path, monkeypatch):
@@ -173,4 +173,4 @@ def test_an_engine_that_computes_something_else_is_not_published(tmp_path, monke
     monkeypatch.setattr(encoder_reference, "_embeddings", off)
     with pytest.raises(BuildError, match="is not what the reference implementation does"):
         build(checkpoint(tmp_path / "checkpoint", BERT))
-    assert not list((tmp_path / "engines").rglob("manifest.json"))
+    assert not list((tmp_path / "engines").glob("cpu/*/[!.]*/manifest.json"))

@@ -34,7 +34,7 @@ class Exported:
 def exported(request, tmp_path_factory) -> Exported:
     folder = tmp_path_factory.mktemp(request.param)
     spec = load_model(request.param)
-    checkpoint = open_checkpoint(spec, folder)
+    checkpoint = open_checkpoint(spec)
     export_encoder(spec, checkpoint, folder / "fp32.onnx")
     export_encoder(spec, checkpoint, folder / "fp16.onnx", "fp16")
     return Exported(spec, checkpoint, folder / "fp32.onnx", folder / "fp16.onnx")

@@ -53,7 +53,11 @@ def test_a_checkpoint_of_the_role_is_taken(role, config, has_modules):
             CROSS_ENCODER | {"id2label": {"0": "contradiction", "1": "neutral", "2": "entails"}},
             "has 3 labels (contradiction, neutral, entails), so it is a classifier",
         ),
-        ("llm", CROSS_ENCODER, 'BertForSequenceClassification, a classifier: write role = "rer'),
+        (
+            "llm",
+            CROSS_ENCODER,
+            'BertForSequenceClassification: write role = "reranker", or name an llm',
+        ),
         ("embedder", BERT | CODE, "code of its own for AutoModel (auto_map), which a build never"),
         (
             "embedder",

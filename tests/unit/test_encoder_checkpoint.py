@@ -18,7 +18,7 @@ from builders.encoder_checkpoint import (
     remark_on_pairs,
     remarks,
 )
-from builders.errors import BuildError, Refusal
+from builders.errors import BuildError
 from builders.spec import ModelSpec
 from ensembles.manifest import Prefixes
 from tests.fakes import folders
@@ -51,34 +51,34 @@ def test_modules_that_the_export_honours_are_taken(tmp_path):
 
 def test_modules_without_a_pooling_make_no_embedding(tmp_path):
     modules(tmp_path, BASE + "Transformer", BASE + "Normalize")
-    with pytest.raises(Refusal, match=r"modules\.json names no Pooling"):
+    with pytest.raises(BuildError, match=r"modules\.json names no Pooling"):
         check_modules(spec_of(), tmp_path)
 
 
 @pytest.mark.parametrize("kind", [BASE + "WeightedLayerPooling", BASE + "BoW", "own_code.Pooler"])
 def test_an_unknown_module_is_refused_by_name(tmp_path, kind):
     modules(tmp_path, BASE + "Transformer", kind)
-    with pytest.raises(Refusal, match=f"module '{kind}'; possible are Transformer, Pooling"):
+    with pytest.raises(BuildError, match=f"module '{kind}'; possible are Transformer, Pooling"):
         check_modules(spec_of(), tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["Pooling", "Dense"])
 def test_a_module_whose_folder_is_not_there_is_refused(tmp_path, kind):
     modules(tmp_path, BASE + "Transformer", BASE + kind)
-    with pytest.raises(Refusal, match=r"modules\.json names .*1_x/config\.json: no such file"):
+    with pytest.raises(BuildError, match=r"modules\.json names .*1_x/config\.json: no such file"):
         check_modules(spec_of(), tmp_path)
 
 
 def test_pooling_without_the_prompt_is_refused(tmp_path):
     modules(tmp_path, BASE + "Transformer", BASE + "Pooling")
     write(tmp_path / "1_x" / "config.json", {"include_prompt": False})
-    with pytest.raises(Refusal, match="include_prompt false"):
+    with pytest.raises(BuildError, match="include_prompt false"):
         check_modules(spec_of(), tmp_path)
 
 
 def test_a_file_that_is_no_json_is_named(tmp_path):
     (tmp_path / "modules.json").write_text("[{", encoding="utf-8")
-    with pytest.raises(Refusal, match=r"modules\.json: not JSON"):
+    with pytest.raises(BuildError, match=r"modules\.json is not JSON"):
         check_modules(spec_of(), tmp_path)
 
 
@@ -111,15 +111,15 @@ def test_prefixes_are_the_checkpoints_unless_the_spec_has_its_own(tmp_path, conf
 
 def test_a_default_prompt_that_is_not_there_is_refused(tmp_path):
     write(tmp_path / "config_sentence_transformers.json", {"default_prompt_name": "gone"})
-    with pytest.raises(Refusal, match="default_prompt_name 'gone'; its prompts are none"):
+    with pytest.raises(BuildError, match="default_prompt_name 'gone'; its prompts are none"):
         prefixes(spec_of(), tmp_path)
 
 
 def test_texts_are_lowered_where_the_checkpoint_wants_it(tmp_path):
     folders.word_level(["pump", "Pump"]).save(str(tmp_path / "tokenizer.json"))
-    assert lowered_tokenizer(spec_of(), tmp_path) == ""
+    assert lowered_tokenizer(tmp_path) == ""
     write(tmp_path / "sentence_bert_config.json", {"do_lower_case": True})
-    lowered = Tokenizer.from_str(lowered_tokenizer(spec_of(), tmp_path))
+    lowered = Tokenizer.from_str(lowered_tokenizer(tmp_path))
     assert lowered.encode("Pump").ids == lowered.encode("pump").ids
     own = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     assert lowered.encode("Pump").ids == own.encode("pump").ids
@@ -210,5 +210,5 @@ def test_a_rerankers_chat_template_is_refused_for_pairs_are_made_without_it(tmp_
     write(tmp_path / "tokenizer_config.json", {"chat_template": None})
     check_pairs(spec_of("reranker"), found)
     write(tmp_path / name, {"chat_template": "{{ messages }}"})
-    with pytest.raises(Refusal, match="the reranker's tokenizer has a chat template"):
+    with pytest.raises(BuildError, match="the reranker's tokenizer has a chat template"):
         check_pairs(spec_of("reranker"), found)

@@ -158,61 +158,21 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
     needed = len(whole) - 12  # the last tensor's padding
     for length in range(needed):
         path.write_bytes(whole[:length])
-        assert "\n" not in refusal(path)
+        message = refusal(path)
+        assert message.startswith("it is no GGUF, damaged or cut short (")
+        assert "\n" not in message
     path.write_bytes(whole[:needed])
     assert read_gguf(path).tensors["two"].decode().tolist() == [1] * 5
-    path.write_bytes(whole[: needed - 1])
-    assert refusal(path) == (
-        f"it is cut short: tensor 'two' ends at byte {needed}, the file at {needed - 1}"
-    )
 
 
-def test_damaged_bytes_are_refused_in_a_sentence_or_harmless(tmp_path):
-    path = sample(tmp_path)
-    whole, chance = path.read_bytes(), random.Random(0)
-    refused = 0
-    for _ in range(500):
-        damaged = bytearray(whole)
-        for _ in range(chance.randint(1, 4)):
-            damaged[chance.randrange(len(whole))] = chance.choice((0, 1, 9, 255))
-        path.write_bytes(damaged)
-        try:
-            for tensor in read_gguf(path).tensors.values():
-                tensor.decode()
-        except GgufError:
-            refused += 1
-    assert refused > 100
-
-
-def test_other_files_are_refused(tmp_path):
-    path = tmp_path / "x.gguf"
-    path.write_bytes(b"")
-    assert refusal(path) == "it is empty"
-    path.write_bytes(b"PK\3\4" * 20)
-    assert refusal(path) == "it begins with b'PK\\x03\\x04'; a GGUF begins with b'GGUF'"
-    gguf_files.write(path, {}, {}, version=1)
-    assert refusal(path) == "GGUF version 1; possible: 2 and 3, little-endian"
+def test_files_of_other_machines_and_versions_are_refused(tmp_path):
+    path = gguf_files.write(tmp_path / "x.gguf", {}, {}, version=1)
+    assert "version 1" in refusal(path)
     gguf_files.write(path, {}, {}, version=3 << 24)  # 3 as a big-endian machine writes it
-    assert "little-endian" in refusal(path)
+    assert refusal(path) == "it is big-endian; possible: little-endian"
 
 
-@pytest.mark.parametrize("name", ["a\nb", "x" * 201])
-def test_what_is_no_name_is_not_repeated(tmp_path, name):
-    path = gguf_files.write(tmp_path / "x.gguf", {"first": 1, name: 2}, {})
-    assert refusal(path) == "it is damaged: after 'first' comes no name"
-
-
-def test_a_tensor_of_an_unknown_kind_is_named(tmp_path):
+def test_a_tensor_that_can_not_be_decoded_is_named(tmp_path):
     path = gguf_files.write(tmp_path / "x.gguf", {}, {"blk.0.w": ("Q8_K", (256,), bytes(292))})
-    message = refusal(path)
-    assert message.startswith("tensor 'blk.0.w' is of kind Q8_K; possible: F32, F16, Q4_0")
-    raw = path.read_bytes().replace(struct.pack("<I", 15), struct.pack("<I", 250))
-    path.write_bytes(raw)
-    assert refusal(path) == "tensor 'blk.0.w' is of the unknown kind 250"
-
-
-def test_rows_that_no_blocks_fill_are_refused(tmp_path):
-    path = gguf_files.write(tmp_path / "x.gguf", {}, {"w": ("Q8_0", (2, 33), bytes(100))})
-    assert refusal(path) == (
-        "it is damaged: tensor 'w' of kind Q8_0 has the shape [2, 33], not rows of 32 values"
-    )
+    with pytest.raises(GgufError, match=r"tensor 'blk\.0\.w' is of kind Q8_K, which the package"):
+        read_gguf(path).tensors["blk.0.w"].decode()

@@ -13,7 +13,7 @@ import pytest
 
 from builders import gpu_machine, nvml
 from builders.errors import BuildError
-from builders.nvml import Device, GpuMachine, NoGpuError
+from builders.nvml import Device, Devices, NoGpuError
 from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE
 from operations import cli, gpu_preflight
@@ -32,12 +32,9 @@ PLAN = {
 VERSIONS = {"tensorrt_llm": "1.2.1", "tensorrt": "10.14.1.48", "openai": "2.1.0"}
 
 
-def of(device: Device, count: int = 1, **changes: object) -> GpuMachine:
-    """A machine of equal GPUs."""
-    return GpuMachine(
-        "590.44.01",
-        tuple(replace(device, index=i, uuid=f"GPU-{i}{i}", **changes) for i in range(count)),
-    )
+def of(device: Device, count: int = 1, **changes: object) -> Devices:
+    """Equal GPUs."""
+    return tuple(replace(device, index=i, uuid=f"GPU-{i}{i}", **changes) for i in range(count))
 
 
 @pytest.fixture
@@ -73,7 +70,7 @@ def rewrite(folder, **changes: object) -> None:
 
 
 def found(place) -> list[str]:
-    def ask() -> GpuMachine:
+    def ask() -> Devices:
         if isinstance(place.machine, NoGpuError):
             raise place.machine
         return place.machine
@@ -101,7 +98,7 @@ def test_this_machine_says_that_it_has_no_gpu(place, monkeypatch):
         assert "GPU functionality will not be available" in line
         assert line.endswith("or take SKU=cpu")
     else:  # on a GPU machine the same call must describe it
-        assert machine.driver and machine.devices[0].total_gib > 1
+        assert machine[0].total_gib > 1
 
 
 class Error(Exception):
@@ -126,7 +123,7 @@ def binding(**changes: object) -> SimpleNamespace:
         "NVMLError": Error, "NVMLError_LibraryNotFound": LibraryNotFound,
         "NVMLError_DriverNotLoaded": DriverNotLoaded, "NVMLError_NotSupported": NotSupported,
         "NVML_DEVICE_MIG_ENABLE": 1, "nvmlInit": lambda: None, "nvmlShutdown": lambda: None,
-        "nvmlDeviceGetCount": lambda: 2, "nvmlSystemGetDriverVersion": lambda: "590.44.01",
+        "nvmlDeviceGetCount": lambda: 2,
         "nvmlDeviceGetHandleByIndex": lambda index: index,
         "nvmlDeviceGetMemoryInfo": lambda _: SimpleNamespace(total=140 * 2**30, free=2**30),
         "nvmlDeviceGetCudaComputeCapability": lambda _: (9, 0),
@@ -146,7 +143,7 @@ def test_what_nvml_tells_is_read(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", binding())
     first = Device(0, "GPU-0", "NVIDIA H200", "9.0", 140.0, 1.0, mig=True)
     second = replace(first, index=1, uuid="GPU-1", mig=False)
-    assert nvml.this_machine() == GpuMachine("590.44.01", (first, second))
+    assert nvml.this_machine() == (first, second)
 
 
 def failing(error: Error):
@@ -246,7 +243,7 @@ def test_fewer_gpus_than_the_plan_splits_over(place):
      ("0,0", "0"), ("MIG-1", ""), ("GPU-", "")],
 )  # fmt: skip
 def test_what_cuda_sees(chosen, seen):
-    assert "".join(str(device.index) for device in of(H100, 4).visible(chosen)) == seen
+    assert "".join(str(device.index) for device in nvml.visible(of(H100, 4), chosen)) == seen
 
 
 def test_gpus_that_the_environment_hides(place, monkeypatch):
@@ -402,7 +399,7 @@ def test_a_build_needs_the_gpu_that_it_is_for(monkeypatch):
 
 
 def test_a_build_without_any_gpu():
-    def ask() -> GpuMachine:
+    def ask() -> Devices:
         raise NoGpuError("no NVIDIA driver found")
 
     with pytest.raises(BuildError, match="is built on its own kind of GPU: no NVIDIA"):

@@ -12,7 +12,7 @@ from builders.cli import main
 from builders.engine import build_engine
 from builders.errors import BuildError
 from builders.gpu_recipes import llm_recipe, planned_source, write_backend_repository
-from builders.nvml import Device, GpuMachine
+from builders.nvml import Device
 from builders.planner.llm_plan import LlmOptions, LlmPlan, Request
 from builders.planner.plan import plan_llm
 from builders.rebuild_reasons import rebuild_reasons
@@ -168,8 +168,7 @@ def test_building_without_a_gpu_is_refused_before_anything_is_fetched(capsys):
 
 
 def test_builds_for_a_gpu_sku_plan_the_llm_beside_its_encoders(monkeypatch):
-    machine = GpuMachine("590.44", (H100,))
-    monkeypatch.setattr(engine_builds, "check_build_machine", lambda sku, gpus: machine)
+    monkeypatch.setattr(engine_builds, "check_build_machine", lambda sku, gpus: (H100,))
     builds = engine_builds.engine_builds(SKU, [], LlmOptions(), on_this_machine=True)
     found = {build.spec.role: build for build in builds}
     assert found["llm"].spec.source.startswith("hf://nvidia/Llama-3.1-8B-Instruct-FP8@")

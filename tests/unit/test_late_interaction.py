@@ -6,10 +6,14 @@ import torch
 from transformers import BertConfig, BertModel
 
 from builders.checkpoint import Checkpoint
-from builders.checkpoint_kind import LATE_INTERACTION
-from builders.errors import Refusal
-from builders.late_interaction import FIRST_WORD, load_late_interaction
+from builders.errors import BuildError
+from builders.late_interaction import (
+    FIRST_WORD,
+    check_late_interaction,
+    load_late_interaction,
+)
 from builders.spec import ModelSpec
+from tests.fakes import folders
 
 CLS, SEP = 101, 102
 QUERY = [CLS, 2500, FIRST_WORD, 2700, 1029, SEP]
@@ -23,7 +27,6 @@ def checkpoint(tmp_path_factory) -> Checkpoint:
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = BertConfig(vocab_size=3000, intermediate_size=32, **sizes)
-    config.architectures = [LATE_INTERACTION]
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return Checkpoint(folder, "sha")
 
@@ -69,5 +72,12 @@ def test_missing_weights_are_refused(checkpoint, tmp_path):
     config = BertConfig.from_pretrained(checkpoint.path, num_hidden_layers=3)
     config.save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").symlink_to(checkpoint.path / "model.safetensors")
-    with pytest.raises(Refusal, match="mine"):
+    with pytest.raises(BuildError, match="mine"):
         load_late_interaction(SPEC, Checkpoint(tmp_path, "sha"), torch.float32)
+
+
+def test_another_vocabulary_is_refused(checkpoint, tmp_path):
+    BertConfig(vocab_size=3).save_pretrained(tmp_path)
+    folders.word_level(["a", "the"]).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(BuildError, match="a 'bert' whose vocabulary has 'the' at 5; possible"):
+        check_late_interaction(SPEC, Checkpoint(tmp_path, "sha"))

@@ -8,8 +8,8 @@ import pytest
 from builders.checkpoint import Checkpoint
 from builders.engine_plan import RuntimePlan
 from builders.errors import BuildError
-from builders.spec import LookaheadSpec, LoraSpec
-from builders.tensorrt_llm.llm_api import check_checkpoint, model_yaml
+from builders.spec import LookaheadSpec
+from builders.tensorrt_llm.llm_api import check_checkpoint, model_yaml, refuse_for_api
 from tests.fakes.plans import RUNTIME, engine_plan, llm_spec
 from tests.fakes.tensorrt_llm import unknown_arguments
 
@@ -19,19 +19,17 @@ def api_plan(precision="fp8", capability="9.0", **fields):
 
 
 def arguments(plan, runtime=RUNTIME):
-    return json.loads(model_yaml(plan, runtime, llm_spec()))
+    return json.loads(model_yaml(plan, runtime))
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp8", "nvfp4", "w4a16-awq"])
-@pytest.mark.parametrize("lora", [None, LoraSpec()])
 @pytest.mark.parametrize("guided", [False, True])
-def test_every_argument_is_known(precision, lora, guided):
+def test_every_argument_is_known(precision, guided):
     runtime = RuntimePlan(0.85, guided_decoding=guided, host_kv_bytes=2**30)
-    found = arguments(api_plan(precision, "10.0", tp=2, pp=2, lora=lora), runtime)
+    found = arguments(api_plan(precision, "10.0", tp=2, pp=2), runtime)
     assert unknown_arguments(found) == []
     assert found["skip_tokenizer_init"] is not guided
     assert found.get("guided_decoding_backend") == ("xgrammar" if guided else None)
-    assert ("lora_config" in found) == (lora is not None)
 
 
 def test_unknown_arguments_are_found_at_any_depth():
@@ -41,7 +39,7 @@ def test_unknown_arguments_are_found_at_any_depth():
 
 def test_arguments_follow_the_plan():
     runtime = RuntimePlan(0.83, host_kv_bytes=2**34)
-    plan = api_plan(tp=2, pp=2, max_batch_size=512, lora=LoraSpec(max_rank=16))
+    plan = api_plan(tp=2, pp=2, max_batch_size=512)
     assert arguments(plan, runtime) == {
         "model": ".",
         "backend": "pytorch",
@@ -62,20 +60,16 @@ def test_arguments_follow_the_plan():
         },
         "scheduler_config": {"capacity_scheduler_policy": "GUARANTEED_NO_EVICT"},
         "cuda_graph_config": {"max_batch_size": 128, "enable_padding": True},
-        "lora_config": {
-            "max_lora_rank": 16,
-            "lora_target_modules": ["attn_q", "attn_k", "attn_v"],
-        },
     }
 
 
 def test_the_checkpoints_folder_can_be_another():
-    assert json.loads(model_yaml(api_plan(), RUNTIME, llm_spec(), "/hf/llm"))["model"] == "/hf/llm"
+    assert json.loads(model_yaml(api_plan(), RUNTIME, "/hf/llm"))["model"] == "/hf/llm"
 
 
 def test_lookahead_is_refused():
     with pytest.raises(BuildError, match="has it for TensorRT engines only"):
-        arguments(api_plan(lookahead=LookaheadSpec()))
+        refuse_for_api(api_plan(lookahead=LookaheadSpec()), llm_spec())
 
 
 def checkpoint_with(folder: Path, name: str, notes: dict[str, object]) -> Checkpoint:

@@ -21,7 +21,6 @@ from builders.planner.throughput import Workload, performance
 from builders.spec import (
     GpuOptions,
     LookaheadSpec,
-    LoraSpec,
     load_model,
     load_sku,
     model_names,
@@ -238,10 +237,9 @@ def test_unsourced_figures_are_never_used_silently():
 
 def test_options_of_the_spec_reach_the_engine():
     spec = load_model("llama-3.1-8b")
-    options = GpuOptions(guided_decoding=True, lora=LoraSpec(max_rank=8), host_kv_gib=2)
+    options = GpuOptions(guided_decoding=True, host_kv_gib=2)
     asked = dataclasses.replace(request(), spec=spec.model_copy(update={"gpu": options}))
     plan = plan_llm(asked)
-    assert plan.engine.lora.max_rank == 8
     assert plan.runtime.guided_decoding and plan.runtime.host_kv_bytes == 2 * GIB
     json.dumps(plan.engine.to_json())
 

@@ -69,7 +69,7 @@ def test_a_faulty_sku_names_file_and_key(files, name, text, says):
         ('max_tokens = 512\nprecision = "fp7"', "precision"),
         ("max_tokens = 512\n[sampling]\ntop_p = 0.0", "sampling.top_p"),
         ("max_tokens = 512\nrole = 'x'", "overwrite"),
-        ('max_tokens = 512\n[gpu.lora]\ntargets = ["q_proj"]', "gpu.lora.targets.0"),
+        ("max_tokens = 512\n[gpu.lookahead]\nwindow = 0", "gpu.lookahead.window"),
     ],
 )
 def test_a_faulty_model_names_file_and_key(files, line, key):
@@ -143,7 +143,7 @@ def test_one_token_of_prompt_is_room_enough_and_encoders_need_none(files):
         'role = "llm"\nsource = "x"\nmax_tokens = 64\n[sampling]\nmax_tokens = 63',
     )
     files("models/short.toml", 'role = "embedder"\nsource = "x"\nmax_tokens = 64')
-    assert load_model("tight").sampling_defaults.max_tokens == 63
+    assert load_model("tight").sampling.max_tokens == 63
     assert load_model("short").max_tokens == 64
 
 

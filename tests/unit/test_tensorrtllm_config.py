@@ -9,7 +9,7 @@ from tritonclient.grpc import model_config_pb2 as schema
 
 from builders.engine_plan import RuntimePlan
 from builders.gpu import GpuPrecision
-from builders.spec import LookaheadSpec, LoraSpec
+from builders.spec import LookaheadSpec
 from builders.tensorrt_llm.backend_config import engine_config_text
 from python_backends.engines.tensorrt_llm_tensors import TENSORRT_LLM
 from tests.fakes.plans import RUNTIME, engine_plan
@@ -45,7 +45,11 @@ LEFT_OUT = {
     "iter_stats_max_iterations": "the default is meant",
     "request_stats_max_iterations": "the default is meant",
     "participant_ids": "only without spawned processes",
-    "lora_prefetch_dir": "adapters come with requests; any text would be taken as a path",
+    "lora_cache_optimal_adapter_size": "no LoRA",
+    "lora_cache_max_adapter_size": "no LoRA",
+    "lora_cache_gpu_memory_fraction": "no LoRA",
+    "lora_cache_host_memory_bytes": "no LoRA",
+    "lora_prefetch_dir": "no LoRA; any text would be taken as a path",
     "medusa_choices": "no Medusa",
     "eagle_choices": "no Eagle",
     "gpu_weights_percent": "all weights lie on the GPU",
@@ -122,7 +126,7 @@ def test_logits_are_the_engines():
 
 
 def test_each_key_of_the_template_is_written_or_left_out_for_a_reason():
-    plan = engine_plan(lora=LoraSpec(), lookahead=LookaheadSpec())
+    plan = engine_plan(lookahead=LookaheadSpec())
     written = values(plan).keys()
     assert written & LEFT_OUT.keys() == set()
     assert written | LEFT_OUT.keys() == TEMPLATE_KEYS
@@ -145,7 +149,7 @@ def test_parameters_follow_the_plan():
         "FORCE_CPU_ONLY_INPUT_TENSORS": "no",
     }
     assert expected.items() <= found.items()
-    assert not any(key.startswith(("lookahead_", "lora_")) for key in found)
+    assert not any(key.startswith("lookahead_") for key in found)
 
 
 @pytest.mark.parametrize("guided", [False, True])
@@ -157,9 +161,8 @@ def test_keys_of_guided_decoding_always_exist(guided):
     assert found["xgrammar_tokenizer_info_path"] == (info if guided else "")
 
 
-def test_lookahead_and_lora_bring_their_keys():
-    found = values(engine_plan(lookahead=LookaheadSpec(window=5), lora=LoraSpec(max_rank=4)))
+def test_lookahead_brings_its_keys():
+    found = values(engine_plan(lookahead=LookaheadSpec(window=5)))
     assert found["decoding_mode"] == "lookahead"
     assert found["lookahead_window_size"] == "5"
     assert found["lookahead_ngram_size"] == found["lookahead_verification_set_size"] == "7"
-    assert found["lora_cache_max_adapter_size"] == found["lora_cache_optimal_adapter_size"] == "4"

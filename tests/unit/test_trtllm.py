@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from builders.errors import BuildError
-from builders.spec import LookaheadSpec, LoraSpec
+from builders.spec import LookaheadSpec
 from builders.tensorrt_llm.build_commands import Command, check_programs
 from builders.tensorrt_llm.support import CONVERSIONS, FAMILIES
 from tests.fakes import trtllm
@@ -66,10 +66,7 @@ def commands_for(folder: Path, plan, architecture="LlamaForCausalLM", **gpu):
     )
 
 
-VARIANTS: list[dict[str, Any]] = [
-    *({"tp": tp, "pp": pp} for tp, pp in SPLITS),
-    {"tp": 2, "lora": LoraSpec()},
-]
+VARIANTS: list[dict[str, Any]] = [{"tp": tp, "pp": pp} for tp, pp in SPLITS]
 
 
 @pytest.fixture
@@ -104,7 +101,7 @@ def test_every_engine_builds_as_planned(
 @pytest.mark.parametrize("precision", ["bf16", "fp8"])
 @pytest.mark.parametrize("tp", [1, 4])
 def test_lookahead_is_built_in(tmp_path, log, precision, tp):
-    plan = engine_plan(precision, lookahead=LOOKAHEAD, tp=tp, lora=LoraSpec(max_rank=16))
+    plan = engine_plan(precision, lookahead=LOOKAHEAD, tp=tp)
     commands = commands_for(tmp_path, plan)
     run_in_process(commands)
     assert words_of(commands[1], "speculative_decoding_mode") == "lookahead_decoding"

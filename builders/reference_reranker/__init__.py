@@ -1,1 +1,0 @@
-"""A small cross-encoder, for places without a model hub."""
