@@ -16,6 +16,7 @@ from builders.build_log import BuildLog
 from builders.build_steps import BuildSteps, Progress, keeping_time
 from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.facts import Facts, read_facts
+from builders.llm_prompt import with_tools
 from builders.llm_reference import REFERENCE, Reference, compare
 from builders.onnx_export import EncoderPrecision, export_encoder
 from builders.recipe import Recipe, bytes_decided_by, engine_inputs, key_of
@@ -176,9 +177,11 @@ def _tried(build: _Build, steps: BuildSteps) -> _Build:
     """With what the checkpoint says, once the prompt of a sample question was rendered."""
     with tempfile.TemporaryDirectory(prefix="trial-") as scratch:
         _fill(build, Path(scratch))
-        ends = try_prompt(build.spec.name, Path(scratch), steps.log)
-    ids = tuple(sorted({*build.facts.eos_token_ids, *ends}))
-    return replace(build, facts=replace(build.facts, eos_token_ids=ids))
+        tried = try_prompt(build.spec.name, Path(scratch), steps.log)
+    ids = tuple(sorted({*build.facts.eos_token_ids, *tried.end_of_turn}))
+    prompt, sentence = with_tools(build.spec, build.facts.prompt, tried.tool_calls)
+    steps.progress(sentence)
+    return replace(build, facts=replace(build.facts, eos_token_ids=ids, prompt=prompt))
 
 
 def _compared(build: _Build, made: Path, steps: BuildSteps) -> _Build:

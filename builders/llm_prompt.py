@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from builders.checkpoint import Checkpoint
 from builders.errors import BuildError
@@ -13,13 +13,36 @@ CHAT_TEMPLATE = "chat_template.jinja"
 """In an engine folder: wins over the template in tokenizer_config.json, as in transformers."""
 
 _PLAIN = "plain-chat.jinja"
+_TOOLS = "tools.jinja"
+_TOOL_CALLS = "hermes"
+"""The syntax that is asked for where neither template nor spec names one."""
 
 
 def prompt_of(spec: ModelSpec) -> Prompt:
     """As the manifest carries it; raises `BuildError` when a file is missing."""
     said, name = spec.prompt, spec.prompt.user_template
     user = _read(spec, "user_template", name) if name else Prompt.user
-    return Prompt(said.system, user, said.num_sources, said.stop_words)
+    if said.tools_template:
+        tools = _read(spec, "tools_template", said.tools_template)
+    else:
+        tools = (BUILDERS / "models" / _TOOLS).read_text(encoding="utf-8")
+    calls = said.tool_calls or _TOOL_CALLS
+    return Prompt(said.system, user, said.num_sources, said.stop_words, tools, calls)
+
+
+def with_tools(spec: ModelSpec, prompt: Prompt, template_calls: str) -> tuple[Prompt, str]:
+    """The prompt with how the model is told of tools and calls them, and a sentence about it.
+
+    `template_calls` is the syntax that the chat template writes; empty: it knows no tools.
+    """
+    said = spec.prompt
+    if said.tools_template or not template_calls:
+        file = f"{spec.folder}/{said.tools_template}" if said.tools_template else ""
+        text = file or f"builders/models/{_TOOLS}, as the chat template knows no tools"
+        return prompt, f"tool calls: {prompt.tool_calls}, by {text}"
+    calls = said.tool_calls or template_calls
+    told = replace(prompt, tools="", tool_calls=calls)
+    return told, f"tool calls: {calls}, by the chat template"
 
 
 def prompt_hash(spec: ModelSpec) -> str:

@@ -37,6 +37,8 @@ class PromptSpec(SpecFile):
     """How `rag` asks an LLM (`ensembles.manifest.Prompt`); what is left out is as there.
 
     `user_template` has `question` and `sources`. `chat_template` replaces the checkpoint's.
+    `tools_template` tells of functions instead of the chat template; it has `tools`, and `call` as
+    an example. `tool_calls`: the syntax of calls, where it is not that of the chat template.
     """
 
     system: str = Prompt.system
@@ -44,6 +46,8 @@ class PromptSpec(SpecFile):
     chat_template: JinjaFile | None = None
     num_sources: Annotated[int, Field(ge=1)] | None = None
     stop_words: Annotated[tuple[StopWord, ...], Field(max_length=16)] = ()
+    tools_template: JinjaFile | None = None
+    tool_calls: Literal["hermes", "mistral", "llama3_json"] | None = None
 
 
 class AnswerSpec(SpecFile):

@@ -8,6 +8,7 @@ front. Contracts are the same on every SKU. Tensors of NVIDIA's LLM ensemble kee
 from dataclasses import dataclass, replace
 
 from ensembles.tensors import Dim, DType, TensorSpec
+from ensembles.tool_calls import TOOL_CALLS, TOOLS
 
 OVERLOADED = "try again later"
 """The end of every message that refuses a request because a queue is full.
@@ -257,7 +258,8 @@ and the two `return_num_…` change nothing: nothing is padded, and the numbers 
 
 GENERATION = (
     tensor("text_output", DType.STRING, 1),  # new text
-    tensor("finish_reason", DType.STRING, 1),  # last response: stop, length, cancelled, ungrounded
+    # last response: stop, length, cancelled, ungrounded, or tool_calls where it calls `tools`
+    tensor("finish_reason", DType.STRING, 1),
     tensor("num_input_tokens", DType.INT32, 1),  # tokens of the prompt
     tensor("num_output_tokens", DType.INT32, 1),  # tokens that this response adds
 )
@@ -279,7 +281,8 @@ LLM = ModelContract(
     name="llm",
     inputs=(
         optional("text_input", DType.STRING, 1),  # a bare prompt
-        optional("messages", DType.STRING, 1),  # JSON, as `prompt_builder` gives it
+        optional("messages", DType.STRING, 1),  # JSON, as OpenAI's chat has it
+        *TOOLS,
         *SAMPLING,
         *NVIDIA_SAMPLING,
         optional("stop", DType.BOOL, 1),  # true: end the generations of the same request id
@@ -288,7 +291,7 @@ LLM = ModelContract(
         optional("question", DType.STRING, 1),  # what `sources` shall answer
         CHECK_GROUNDING,
     ),
-    outputs=(*GENERATION, *EVIDENCE, *SOURCES, *OPTIONAL_PLACES),
+    outputs=(*GENERATION, TOOL_CALLS, *EVIDENCE, *SOURCES, *OPTIONAL_PLACES),
     decoupled=True,
 )
 """Generates an answer from a prompt, either `text_input` or `messages`.

@@ -24,6 +24,9 @@ from ensembles.contracts import (
 )
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.tensors import DType
+from ensembles.tool_calls import TOOL_CALLS
+
+_UNUSED = (TOOL_CALLS, *EVIDENCE, *SOURCES, *PLACES)
 
 ENSEMBLE = EnsembleGraph(
     contract=ModelContract(
@@ -37,7 +40,7 @@ ENSEMBLE = EnsembleGraph(
         batched=True,
         decoupled=True,
     ),
-    steps=(Step(LLM, outputs={spec.name: None for spec in (*EVIDENCE, *SOURCES, *PLACES)}),),
+    steps=(Step(LLM, outputs={spec.name: None for spec in _UNUSED}),),
 )
 
 ENSEMBLE_UINT32 = replace(

@@ -74,6 +74,10 @@ class Prompt:
 
     The template has `question` and `sources`, a list of texts. At most `num_sources` of them are
     used (None: all that the graph gives). `stop_words` end the answer to `messages`.
+
+    `tools` is a Jinja template that tells of the functions that may be called, as text of the
+    system turn; empty where the chat template does. `tool_calls` names the syntax of calls
+    (python_backends/tool_calls/syntax.py); empty: the engine was built before there was one.
     """
 
     system: str = (
@@ -87,6 +91,8 @@ class Prompt:
 Question: {{ question }}"""
     num_sources: int | None = None
     stop_words: tuple[str, ...] = ()
+    tools: str = ""
+    tool_calls: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from ensembles.contracts import (
 )
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.retrieve import NO_PLACES, RETRIEVAL_INPUTS, RETRIEVAL_STEPS
+from ensembles.tool_calls import TOOL_CALLS
 
 _RANKED = {spec.name: f"ranked_{spec.name}" for spec in SOURCES}
 _IN_PROMPT = {spec.name: f"prompt_{spec.name}" for spec in SOURCES}
@@ -42,7 +43,7 @@ RAG = EnsembleGraph(
         Step(
             LLM,
             inputs={**_IN_PROMPT, "messages": "messages", "question": "question"},
-            outputs=NO_PLACES,
+            outputs={**NO_PLACES, TOOL_CALLS.name: None},
         ),
     ),
 )

@@ -29,6 +29,7 @@ from ensembles.contracts import (
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.retrieve import PAIRS, SENTENCE_STEPS
 from ensembles.tensors import DType
+from ensembles.tool_calls import TOOL_CALLS
 
 SEARCH_INPUTS = (
     tensor("question", DType.STRING, 1),
@@ -68,6 +69,10 @@ ANSWER = EnsembleGraph(
         *SEARCH_STEPS[:-1],
         replace(SEARCH_STEPS[-1], outputs=_RANKED),
         Step(PROMPT_BUILDER, inputs=_RANKED),
-        Step(LLM, inputs={**_IN_PROMPT, "messages": "messages", "question": "question"}),
+        Step(
+            LLM,
+            inputs={**_IN_PROMPT, "messages": "messages", "question": "question"},
+            outputs={TOOL_CALLS.name: None},
+        ),
     ),
 )

@@ -7,6 +7,8 @@ and the upstream are handlers around them: each takes a `Call` and yields `Event
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 
+from gateway.tool_use import NO_TOOLS, ToolCall, ToolUse
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -25,10 +27,15 @@ ANYBODY = Caller(key_id="", tenant="")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat; `role` is system, user or assistant."""
+    """One turn of a chat; `role` is system, user, assistant or tool.
+
+    An assistant may have called; what a tool says is the result of the call with that id.
+    """
 
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,7 @@ class Generate:
     sampling: Sampling = Sampling()
     documents: tuple[Document, ...] = ()
     within: Within | None = None
+    tool_use: ToolUse = NO_TOOLS
     stream: bool = False
 
 
@@ -211,9 +219,22 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class CallPiece:
+    """New text of the `arguments` of a call, by its number from 0, and how many tokens it took.
+
+    The first piece of a call has its name. All joined are JSON, if the model wrote no nonsense.
+    """
+
+    call: int
+    name: str
+    arguments: str
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
-    """The end of an answer; `reason` is stop, length, cancelled, ungrounded, or empty where it is
-    handed on unread."""
+    """The end of an answer; `reason` is stop, length, tool_calls, cancelled, ungrounded, or empty
+    where it is handed on unread."""
 
     reason: str
     usage: Usage
@@ -245,17 +266,17 @@ class Relayed:
     data: bytes
 
 
-Event = Sources | Text | Finished | Embedded | Ranked | Relayed
+Event = Sources | Text | CallPiece | Finished | Embedded | Ranked | Relayed
 
 Handler = Callable[[Call], AsyncGenerator[Event, None]]
 """Answers one call.
 
-Generate yields `Sources` (only with documents or a collection), any number of `Text`, then
-`Finished`; Embed yields one `Embedded`, Rank one `Ranked`, Search one `Sources`. What is handed on
-yields `Relayed`, then `Finished`. It raises
-`GatewayError`, also in the middle. A caller that is gone closes the generator, which ends the work
-at once. A handler around another one takes it as an argument, closes it in `finally`
-(contextlib.aclosing) and passes on what it does not change.
+Generate yields `Sources` (only with documents or a collection), any number of `Text` and (only with
+tools) of `CallPiece`, then `Finished`; Embed yields one `Embedded`, Rank one `Ranked`, Search one
+`Sources`. What is handed on yields `Relayed`, then `Finished`. It raises `GatewayError`, also in
+the middle. A caller that is gone closes the generator, which ends the work at once. A handler
+around another one takes it as an argument, closes it in `finally` (contextlib.aclosing) and passes
+on what it does not change.
 """
 
 

@@ -25,7 +25,7 @@ from ensembles.metrics import (
     Metric,
 )
 from gateway.access.admission import Admission
-from gateway.call import Call, Event, Handler, Label, Text, Usage, is_whole
+from gateway.call import Call, CallPiece, Event, Handler, Label, Text, Usage, is_whole
 from gateway.errors import GatewayError
 
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -96,7 +96,7 @@ def metered(inner: Handler, metrics: Metrics, label: Label) -> Handler:
         try:
             async with aclosing(inner(call)) as events:
                 async for event in events:
-                    if isinstance(event, Text) and not first_s:
+                    if isinstance(event, Text | CallPiece) and not first_s:
                         first_s = time.perf_counter()
                     if is_whole(event, call.request):
                         outcome = "ok"

@@ -1,10 +1,22 @@
 """The texts of a request: to look at, and to change."""
 
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
-from gateway.call import Document, Embed, Generate, Message, Other, Rank, Request, Search
+from gateway.call import (
+    Document,
+    Embed,
+    Generate,
+    Message,
+    Other,
+    Rank,
+    Request,
+    Search,
+)
 from gateway.errors import BadRequest
+from gateway.tool_use import Tool, ToolCall
 
 Change = Callable[[str], Awaitable[str]]
 
@@ -28,10 +40,15 @@ def _generate_texts(request: Generate) -> Iterator[tuple[str, str]]:
         yield "prompt", request.prompt
     for index, message in enumerate(request.messages):
         yield f"messages[{index}]", message.content
+        for number, call in enumerate(message.tool_calls):
+            yield f"messages[{index}].tool_calls[{number}]", call.arguments
     for index, document in enumerate(request.documents):
         yield f"documents[{index}]", document.text
         if document.title:
             yield f"documents[{index}]", document.title
+    for index, tool in enumerate(request.tool_use.tools):
+        yield f"tools[{index}]", tool.description
+        yield f"tools[{index}]", tool.parameters
 
 
 def refuse_token_ids(request: Request, what: str) -> None:
@@ -44,9 +61,12 @@ def refuse_token_ids(request: Request, what: str) -> None:
 async def changed(request: Request, change: Change) -> Request:
     """The request with every one of its texts changed."""
     match request:
-        case Generate():
+        case Generate(tool_use=use):
             return replace(
                 request,
+                tool_use=replace(
+                    use, tools=tuple([await _tool(each, change) for each in use.tools])
+                ),
                 prompt=await change(request.prompt),
                 messages=tuple([await _message(each, change) for each in request.messages]),
                 documents=tuple([await _document(each, change) for each in request.documents]),
@@ -62,8 +82,43 @@ async def changed(request: Request, change: Change) -> Request:
             return request
 
 
+async def changed_json(text: str, change: Change) -> str:
+    """JSON with its texts and numbers changed, so that it stays JSON; keys stay as they are."""
+    try:
+        before = json.loads(text, strict=False)
+    except (ValueError, RecursionError):  # a model wrote it
+        return await change(text)
+    after = await _value(before, change)
+    return text if after == before else json.dumps(after, ensure_ascii=False)
+
+
+async def _value(value: Any, change: Change) -> Any:
+    match value:
+        case str():
+            return await change(value)
+        case dict():
+            return {key: await _value(inner, change) for key, inner in value.items()}
+        case list():
+            return [await _value(inner, change) for inner in value]
+        case int() | float() if not isinstance(value, bool):
+            written = str(value)
+            shown = await change(written)
+            return value if shown == written else shown
+    return value
+
+
 async def _message(message: Message, change: Change) -> Message:
-    return replace(message, content=await change(message.content))
+    calls = [await _call(call, change) for call in message.tool_calls]
+    return replace(message, content=await change(message.content), tool_calls=tuple(calls))
+
+
+async def _call(call: ToolCall, change: Change) -> ToolCall:
+    return replace(call, arguments=await changed_json(call.arguments, change))
+
+
+async def _tool(tool: Tool, change: Change) -> Tool:
+    parameters = await changed_json(tool.parameters, change)
+    return replace(tool, description=await change(tool.description), parameters=parameters)
 
 
 async def _document(document: Document, change: Change) -> Document:

@@ -32,6 +32,8 @@ from python_backends.stages.prompt_builder import PromptBuilderStage
 from python_backends.stages.tokenizer import TokenizerStage
 from python_backends.tensors import Tensors
 from python_backends.tokenization import load_tokenizer
+from python_backends.tool_calls.detection import syntax_of
+from python_backends.tool_calls.prompts import ToolPrompts
 
 QUESTION = "Which port does the gateway listen on?"
 SAMPLE_SOURCES = (
@@ -42,7 +44,8 @@ SAMPLE_SOURCES = (
 
 
 def try_prompt(folder: str) -> dict[str, Any]:
-    """The prompt of a sample question, and the ids that end an answer in the chat template."""
+    """The prompt of a sample question, the ids that end an answer in the chat template, and the
+    syntax in which it writes tool calls (empty: it knows no tools)."""
     opened = EngineFolder(Path(folder), read_manifest(Path(folder)))
     tokenizer = load_tokenizer(opened)
     template = ChatTemplate.load(opened)
@@ -54,7 +57,8 @@ def try_prompt(folder: str) -> dict[str, Any]:
     tail = tokenizer.encode(template.after_answer(), add_special_tokens=False)
     ends = [i for i, token in zip(tail.ids, tail.tokens, strict=True) if token in added]
     ids = tokenizer.encode(prompt, add_special_tokens=False).ids
-    return {"prompt_ids": ids, "end_of_turn": ends[:1]}
+    ToolPrompts(opened.manifest.prompt)  # raises for a text that is no template
+    return {"prompt_ids": ids, "end_of_turn": ends[:1], "tool_calls": syntax_of(template)}
 
 
 def _sample_messages(folder: EngineFolder) -> str:

@@ -1,5 +1,6 @@
 """What a request may cost in tokens, before the model has counted them."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -7,6 +8,12 @@ from gateway.call import Embed, Generate, Other, Rank, Request, Search
 
 MESSAGE_TOKENS = 16
 """Most tokens that a chat template puts around one message, and around a prompt."""
+
+CALL_TOKENS = 64
+"""Most tokens that a chat template puts around one call."""
+
+TOOLS_TOKENS = 4096
+"""Most tokens that a chat template says about tools, beside what they are."""
 
 MAX_TOKEN_BYTES = 128
 """A text of n bytes has at least n / this many tokens: 32 characters of up to 4 bytes each, which
@@ -67,7 +74,23 @@ def least_input_tokens(request: Generate) -> int:
 
 def _prompt_bytes(request: Generate) -> int:
     parts = 1 + len(request.messages) + len(request.documents)
-    return _bytes(_texts(request)) + parts * MESSAGE_TOKENS
+    called = sum(
+        _json_bytes(call.arguments) + _bytes([call.id, call.name]) + CALL_TOKENS
+        for message in request.messages
+        for call in message.tool_calls
+    )
+    tools = request.tool_use.tools
+    told = sum(
+        _json_bytes(tool.parameters) + _bytes([tool.name, tool.description]) + MESSAGE_TOKENS
+        for tool in tools
+    )
+    about = TOOLS_TOKENS if tools else 0
+    return _bytes(_texts(request)) + parts * MESSAGE_TOKENS + called + told + about
+
+
+def _json_bytes(text: str) -> int:
+    """Bytes of JSON as Llama's template writes it, with indents; with quotes in it escaped."""
+    return _bytes([json.dumps(json.loads(text, strict=False), indent=4, ensure_ascii=False)])
 
 
 def _texts(request: Generate) -> Iterable[str]:

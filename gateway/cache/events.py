@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.call import (
+    CallPiece,
     Embedded,
     Event,
     Finished,
@@ -76,6 +77,7 @@ def _embedded(values: dict[str, Any]) -> Embedded:
 _EVENTS: dict[str, Any] = {
     "Sources": lambda values: Sources(tuple(Source(**each) for each in values["sources"])),
     "Text": lambda values: Text(**values),
+    "CallPiece": lambda values: CallPiece(**values),
     "Finished": _finished,
     "Embedded": _embedded,
     "Ranked": lambda values: Ranked(tuple(values["logits"]), Usage(**values["usage"])),

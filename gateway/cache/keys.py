@@ -3,7 +3,7 @@
 | request | may be kept |
 |---|---|
 | embeddings, relevance | always: the same text has the same numbers |
-| an answer at temperature 0 without a seed | if it ended with stop, length or ungrounded |
+| an answer at temperature 0 without a seed | if it ended, and was not cancelled |
 | an answer at another temperature, or at the model's default | never: each is drawn anew |
 | with a seed | never: seeds are for comparing runs |
 | a search of a collection, an answer out of one | never: the collection changes |
@@ -28,7 +28,7 @@ from gateway.call import (
     Search,
 )
 
-KEPT_REASONS = ("stop", "length", "ungrounded")
+KEPT_REASONS = ("stop", "length", "tool_calls", "ungrounded")
 
 
 def key_of(call: Call) -> str | None:

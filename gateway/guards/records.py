@@ -9,7 +9,18 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.call import Call, Event, Finished, Generate, Handler, Label, Text, Usage, is_whole
+from gateway.call import (
+    Call,
+    CallPiece,
+    Event,
+    Finished,
+    Generate,
+    Handler,
+    Label,
+    Text,
+    Usage,
+    is_whole,
+)
 from gateway.errors import GatewayError
 from gateway.texts import texts_of
 
@@ -63,8 +74,8 @@ class _Observation:
     def see(self, event: Event) -> None:
         if self._first_s is None:
             self._first_s = time.monotonic() - self._begun_s
-        if isinstance(event, Text):
-            self._output.add(event.text)
+        if isinstance(event, Text | CallPiece):
+            self._output.add(event.text if isinstance(event, Text) else event.arguments)
         if isinstance(event, Finished):
             self._reason = event.reason
         self.is_whole = self.is_whole or is_whole(event, self._call.request)

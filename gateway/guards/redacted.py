@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from gateway.call import (
     Call,
     Caller,
+    CallPiece,
     Event,
     Finished,
     Handler,
@@ -19,7 +20,7 @@ from gateway.call import (
     Text,
 )
 from gateway.guards.redaction import Redactor
-from gateway.texts import changed, refuse_token_ids
+from gateway.texts import changed, changed_json, refuse_token_ids
 
 EVERYBODY = "*"
 _PIECE_CHARACTERS = 16 * 1024
@@ -86,8 +87,10 @@ async def _redacted_text(text: str, found: Counter[str]) -> str:
 async def _redacted_answer(
     answer: AsyncGenerator[Event, None], count: Count
 ) -> AsyncGenerator[Event, None]:
-    """Tokens of held text are counted with the text that they come out with."""
+    """Tokens of held text are counted with the text that they come out with. Calls come at the end:
+    only whole arguments can be changed and stay JSON."""
     redactor, tokens, found = Redactor(), 0, Counter[str]()
+    calls: dict[int, CallPiece] = {}
     async for event in answer:
         match event:
             case Text():
@@ -95,9 +98,13 @@ async def _redacted_answer(
                 if shown:
                     yield Text(shown, tokens)
                     tokens = 0
+            case CallPiece():
+                calls[event.call] = _joined(calls.get(event.call), event)
             case Finished():
                 if (shown := redactor.flush()) or tokens:
                     yield Text(shown, tokens)
+                for call in calls.values():
+                    yield await _redacted_call(call, found)
                 quotes = tuple(_quote(quote, found) for quote in event.quotes)
                 _tell(count, "output", found + redactor.counts)
                 yield replace(event, quotes=quotes)
@@ -105,6 +112,20 @@ async def _redacted_answer(
                 yield Sources(tuple(_source(source, found) for source in event.sources))
             case _:
                 yield event
+
+
+def _joined(before: CallPiece | None, piece: CallPiece) -> CallPiece:
+    if before is None:
+        return piece
+    arguments, tokens = before.arguments + piece.arguments, before.tokens + piece.tokens
+    return replace(before, arguments=arguments, tokens=tokens)
+
+
+async def _redacted_call(call: CallPiece, found: Counter[str]) -> CallPiece:
+    async def change(text: str) -> str:
+        return await _redacted_text(text, found)
+
+    return replace(call, arguments=await changed_json(call.arguments, change))
 
 
 def _quote(quote: Quote, found: Counter[str]) -> Quote:

@@ -3,17 +3,33 @@
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from secrets import token_hex
 
-from gateway.call import Document, Event, Finished, Quote, Source, Sources, Text, Usage
+from gateway.call import (
+    CallPiece,
+    Document,
+    Event,
+    Finished,
+    Quote,
+    Source,
+    Sources,
+    Text,
+    Usage,
+)
 from gateway.errors import UpstreamFailed
+from gateway.tool_use import ToolCall
 
 
 @dataclass(slots=True)
 class Answer:
-    """What has come so far; `finished` is None until the end."""
+    """What has come so far; `finished` is None until the end.
+
+    A call's id is made here; each API puts its own prefix before it.
+    """
 
     text: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
     sources: tuple[Source, ...] = ()
     finished: Finished | None = None
 
@@ -23,6 +39,8 @@ class Answer:
             case Text(text=text):
                 self.text += text
                 return text
+            case CallPiece():
+                self._extend(event)
             case Sources(sources=sources):
                 self.sources = sources
             case Finished(reason="cancelled"):
@@ -30,6 +48,18 @@ class Answer:
             case Finished():
                 self.finished = event
         return ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was said or called yet."""
+        return not self.text and not self.calls
+
+    def _extend(self, piece: CallPiece) -> None:
+        if piece.call == len(self.calls):
+            self.calls.append(ToolCall(token_hex(12), piece.name, piece.arguments))
+            return
+        before = self.calls[piece.call]
+        self.calls[piece.call] = replace(before, arguments=before.arguments + piece.arguments)
 
     @property
     def end(self) -> Finished:
@@ -53,20 +83,35 @@ async def collect(events: AsyncGenerator[Event, None]) -> Answer:
     return answer
 
 
-async def texts(answer: Answer, events: AsyncGenerator[Event, None]) -> AsyncGenerator[str, None]:
-    """The texts as they come, while `answer` grows; raises `GatewayError`.
+Piece = str | CallPiece
 
-    The first is empty: it says that the upstream has taken the call, so that a stream may begin.
+
+async def pieces(
+    answer: Answer, events: AsyncGenerator[Event, None]
+) -> AsyncGenerator[Piece, None]:
+    """Texts and pieces of calls as they come, while `answer` grows; raises `GatewayError`.
+
+    The first is an empty text: the upstream has taken the call, so that a stream may begin.
     """
     async with aclosing(events):
-        first = answer.add(await anext(events))
+        first = await anext(events)
+        text = answer.add(first)
         yield ""
-        if first:
-            yield first
+        if isinstance(first, CallPiece) or text:
+            yield first if isinstance(first, CallPiece) else text
         async for event in events:
-            if text := answer.add(event):
-                yield text
+            text = answer.add(event)
+            if isinstance(event, CallPiece) or text:
+                yield event if isinstance(event, CallPiece) else text
     _ = answer.end
+
+
+async def texts(answer: Answer, events: AsyncGenerator[Event, None]) -> AsyncGenerator[str, None]:
+    """`pieces` of a request without tools."""
+    async with aclosing(pieces(answer, events)) as found:
+        async for piece in found:
+            if isinstance(piece, str):
+                yield piece
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.call import Call, Event, Finished, Generate, Message, Usage
+from gateway.call import Call, CallPiece, Event, Finished, Generate, Message, Usage
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer, citations
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
@@ -39,6 +39,7 @@ from gateway.protocols.openai_sampling import (
     total,
     usage,
 )
+from gateway.protocols.openai_tools import call_delta, calls, tool_use
 from gateway.protocols.reading import (
     Body,
     Content,
@@ -50,14 +51,22 @@ from gateway.protocols.reading import (
 )
 from gateway.protocols.several import merged
 from gateway.protocols.sse import DONE, sse
+from gateway.protocols.tools import (
+    FunctionCall,
+    FunctionTool,
+    check_results,
+    read_calls,
+    read_tools,
+)
 
 router = APIRouter(tags=["OpenAI"])
 
 
 class ChatMessage(Body):
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: Each[FunctionCall] | None = None
+    tool_call_id: str | None = None
 
 
 class ChatRequest(SamplingRequest):
@@ -74,13 +83,14 @@ class ChatRequest(SamplingRequest):
     prediction: Any = None
     response_format: Any = None
     store: bool | None = None
-    tool_choice: Any = None
-    tools: list[Any] | None = None
     top_logprobs: int | None = None
     web_search_options: Any = None
+    # functions
+    parallel_tool_calls: bool | None = None
+    tool_choice: Any = None
+    tools: Each[FunctionTool] | None = None
     # without an effect
     metadata: dict[str, str] | None = None
-    parallel_tool_calls: bool | None = None
     prompt_cache_key: str | None = None
     prompt_cache_options: Any = None
     prompt_cache_retention: str | None = None
@@ -90,7 +100,7 @@ class ChatRequest(SamplingRequest):
     verbosity: str | None = None
 
 
-_TOOLS = ("function_call", "functions", "tool_choice", "tools")
+_OLD_TOOLS = ("function_call", "functions")
 _TEXT_ALONE = ("audio", "logprobs", "moderation", "top_logprobs")
 _NOTHING_ELSE = ("prediction", "web_search_options")
 _ROLES = {"developer": "system"}
@@ -99,7 +109,7 @@ _ROLES = {"developer": "system"}
 def parse(body: Any) -> ChatRequest:
     """Raises `BadRequest`."""
     request = read(ChatRequest, body)
-    refuse_tools(request, _TOOLS, request.tool_choice or request.function_call)
+    refuse_tools(request, _OLD_TOOLS, request.function_call)
     refuse_given(request, _TEXT_ALONE, "the answer is text alone")
     refuse_given(request, _NOTHING_ELSE, "this model can't")
     refuse_sampling(request)
@@ -112,27 +122,31 @@ def parse(body: Any) -> ChatRequest:
 
 def generate(request: ChatRequest) -> Generate:
     """Raises `BadRequest`."""
+    messages = tuple(_message(i, each) for i, each in enumerate(request.messages))
+    check_results(messages, [f"messages.{i}.tool_call_id" for i in range(len(messages))])
     return Generate(
         model=request.model,
-        messages=tuple(_message(i, each) for i, each in enumerate(request.messages)),
+        messages=messages,
         sampling=sampling(request),
         documents=read_documents(request.documents),
+        tool_use=tool_use(
+            read_tools(request.tools), request.tool_choice, request.parallel_tool_calls
+        ),
         stream=bool(request.stream),
     )
 
 
 def _message(index: int, message: ChatMessage) -> Message:
     field = f"messages.{index}"
-    if message.tool_calls:
-        field = f"{field}.tool_calls"
-        raise BadRequest(f"{field}: not offered; this model calls no tools", field=field)
+    calls = read_calls(message.tool_calls, f"{field}.tool_calls")
     if message.content is None and message.role == "assistant":
-        return Message("assistant", "")  # it said nothing, as when it was cancelled
+        return Message("assistant", "", calls)  # it called, or said nothing, as when cancelled
     if message.content is None:
         field = f"{field}.content"
         raise BadRequest(f"{field}: missing; a text is needed", field=field)
     role = _ROLES.get(message.role, message.role)
-    return Message(role, text_of(message.content, f"{field}.content"))
+    text = text_of(message.content, f"{field}.content")
+    return Message(role, text, calls, (message.tool_call_id or "") if role == "tool" else "")
 
 
 @router.post("/v1/chat/completions", openapi_extra=document(ChatRequest))
@@ -166,9 +180,10 @@ async def _completion(request: ChatRequest, call: Call, answers: Answers) -> Jso
 def _choice(index: int, answer: Answer, call: Call) -> Json:
     message = {
         "role": "assistant",
-        "content": answer.text,
+        "content": answer.text if answer.text or not answer.calls else None,
         "refusal": None,
         "annotations": annotations(answer, call),
+        **({"tool_calls": calls(answer)} if answer.calls else {}),
     }
     reason = finish_reason(answer.end)
     return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
@@ -184,10 +199,12 @@ async def _chunks(
     async with aclosing(merged(answers)) as events:
         async for index, event in events:
             answer = found[index]
-            is_first = not answer.text
-            delta: Json = begun if is_first else {}
+            delta: Json = begun if answer.is_empty else {}
             if text := answer.add(event):
                 yield _chunk(head, index, {**delta, "content": text})
+            elif isinstance(event, CallPiece):
+                delta = {**delta, "content": None} if delta else {}
+                yield _chunk(head, index, {**delta, "tool_calls": [call_delta(event, answer)]})
             elif isinstance(event, Finished):
                 if cited := annotations(answer, call):
                     delta = {**delta, "annotations": cited}

@@ -110,8 +110,8 @@ def _max_tokens(request: SamplingRequest) -> int | None:
 
 
 def finish_reason(finished: Finished) -> str:
-    """OpenAI knows stop and length."""
-    return "length" if finished.reason == "length" else "stop"
+    """OpenAI knows stop, length and tool_calls."""
+    return finished.reason if finished.reason in ("length", "tool_calls") else "stop"
 
 
 def usage(tokens: Usage) -> Json:

@@ -12,18 +12,22 @@ from ensembles.contracts import LLM, PLACES, SAMPLING, SOURCES
 from ensembles.rag import RAG_CANCELLABLE
 from ensembles.search import ANSWER
 from ensembles.tensors import DType
+from ensembles.tool_calls import TOOL_CALLS
 from gateway.call import (
     MODEL_VERSION,
     Call,
+    CallPiece,
     Event,
     Finished,
     Generate,
+    Message,
     Quote,
     Sources,
     Text,
     Usage,
 )
 from gateway.errors import BadRequest, UpstreamFailed
+from gateway.tool_use import ToolUse
 from gateway.upstream.connection import Connection
 from gateway.upstream.infer import TRACEPARENT
 from gateway.upstream.search import counts, in_collection, read_sources
@@ -60,6 +64,9 @@ async def generate(
             usage = call.usage = Usage(event["num_input_tokens"], usage.output_tokens + tokens)
             if text := event["text_output"]:
                 yield Text(text, tokens)
+            for piece in map(orjson.loads, _column(event, TOOL_CALLS.name)):
+                took, tokens = (0, tokens) if text else (tokens, 0)
+                yield CallPiece(piece["index"], piece.get("name", ""), piece["arguments"], took)
             if reason:
                 yield _finished(reason, usage, event)
                 return
@@ -91,10 +98,45 @@ def _prompt(request: Generate) -> dict[str, Any]:
         raise BadRequest(f"{field}: given to a model that reads no sources; ask 'rag'", field=field)
     if not request.messages:
         return {"text_input": request.prompt}
-    return {"messages": orjson.dumps([asdict(m) for m in request.messages]).decode()}
+    messages = [_message(message) for message in request.messages]
+    return {"messages": orjson.dumps(messages).decode(), **_tool_use(request.tool_use)}
+
+
+def _message(message: Message) -> dict[str, Any]:
+    """As OpenAI has it, and `llm` reads it."""
+    plain: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_call_id:
+        plain["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        plain["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    return plain
+
+
+def _tool_use(use: ToolUse) -> dict[str, Any]:
+    if not use.tools:
+        return {}
+    functions = [
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": orjson.loads(tool.parameters),
+        }
+        for tool in use.tools
+    ]
+    tools = [{"type": "function", "function": function} for function in functions]
+    return {"tools": orjson.dumps(tools).decode(), "parallel_tool_calls": use.is_parallel}
 
 
 def _question(request: Generate) -> dict[str, Any]:
+    if request.tool_use.tools:
+        raise BadRequest("tools: given to a model that calls none; ask 'llm'", field="tools")
     if (within := request.within) is not None:
         place = {"collection": within.collection, "filter": within.filter}
         return {"question": _last_message(request), **place, **counts(within)}

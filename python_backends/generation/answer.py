@@ -31,6 +31,15 @@ class PlainAnswer:
     is_checked = False
     """Whether `push` may end the answer."""
 
+    @property
+    def has_pieces(self) -> bool:
+        """Whether there is more to send than text."""
+        return False
+
+    def mark(self, token_id: int) -> str:
+        """What a special token stands for, which decodes to no text."""
+        return ""
+
     def push(self, text: str) -> str:
         """The text that can be sent."""
         return text
@@ -38,6 +47,14 @@ class PlainAnswer:
     def flush(self) -> str:
         """The rest of the text, when the model has ended."""
         return ""
+
+    def finish_reason(self, reason: str) -> str:
+        """What `reason`, with which the model has ended, means for the answer."""
+        return self.reason or reason
+
+    def take_pieces(self) -> Outputs:
+        """What any response has beside the text, and was not taken yet."""
+        return {}
 
     def outputs(self) -> Outputs:
         """What the last response has beside the text."""

@@ -68,11 +68,17 @@ class ChatTemplate:
 
     Published templates test for names that may be absent (`tools`), so an unknown name is false
     here and not an error. Where a template refuses or drops a system turn, as those of Gemma 2 and
-    Mistral 7B do, its text goes before that of the first user turn.
+    Mistral 7B do, its text goes before that of the first user turn. A template of its own for
+    tools, as Hermes 3 has it, is used where there are some.
     """
 
-    def __init__(self, source: str | None, special_tokens: Mapping[str, str]) -> None:
+    def __init__(
+        self, source: str | None, special_tokens: Mapping[str, str], tools_source: str | None = None
+    ) -> None:
         self._template = None if source is None else sandbox().from_string(source)
+        self._tools_template = (
+            self._template if tools_source is None else sandbox().from_string(tools_source)
+        )
         self._special_tokens = special_tokens
         self._has_system = self._shows(_SYSTEM_TURN, _USER_TURN)
 
@@ -82,25 +88,29 @@ class ChatTemplate:
         text = folder.file(TOKENIZER_CONFIG).read_text(encoding="utf-8") if has_config else "{}"
         config = json.loads(text)
         source = config.get("chat_template")
+        tools_source = None
         if CHAT_TEMPLATE in folder.manifest.files:
             source = folder.file(CHAT_TEMPLATE).read_text(encoding="utf-8")
         if isinstance(source, list):  # several named templates
             named = {entry["name"]: entry["template"] for entry in source}
             source = named.get("default", next(iter(named.values()), None))
+            tools_source = named.get("tool_use")
         names = ("bos_token", "eos_token", "pad_token", "unk_token")
         tokens = {name: _token(config[name]) for name in names if config.get(name)}
         try:
-            return cls(source, tokens)
+            return cls(source, tokens, tools_source)
         except TemplateSyntaxError as error:
             raise ManifestError(
                 f"the chat template is not valid Jinja: line {error.lineno}: {error}"
             ) from error
 
-    def render(self, messages: Sequence[Message]) -> str:
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> str:
         """The prompt, up to the beginning of the assistant's answer; raises `RequestError`."""
         if self._template is None:
             raise RequestError("messages: this model has no chat template; send text_input")
-        return self._render(messages if self._has_system else _folded(messages))
+        return self._render(messages if self._has_system else _folded(messages), tools=tools)
 
     def after_answer(self) -> str:
         """What the template writes behind an answer; "" when it writes nothing."""
@@ -117,14 +127,20 @@ class ChatTemplate:
             return False
         return all(message["content"] in text for message in messages)
 
-    def _render(self, messages: Sequence[Message], is_answered: bool = False) -> str:
-        if self._template is None:
+    def _render(
+        self,
+        messages: Sequence[Message],
+        is_answered: bool = False,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> str:
+        template = self._tools_template if tools else self._template
+        if template is None:
             return ""
         try:
             return str(
-                self._template.render(
+                template.render(
                     messages=messages,
-                    tools=None,  # transformers passes both: templates ask "tools is not none"
+                    tools=tools,  # transformers passes both: templates ask "tools is not none"
                     documents=None,
                     add_generation_prompt=not is_answered,
                     enable_thinking=False,  # Qwen 3's thoughts would be taken for its answer

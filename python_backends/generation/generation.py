@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -105,7 +106,7 @@ class Generation:
             reason = self._detokenize() or reason
         if reason:
             self._finish(reason, delta.error)
-        elif due and self._text:
+        elif due and (self._text or self._answer.has_pieces):
             self._send_chunk()
         return reason
 
@@ -133,11 +134,15 @@ class Generation:
         for group in groups:
             self._tokens += len(group)
             self._timeline.detokenized(len(group))
-            text = self._detokenizer.push(group) + "".join(map(self._stop_words.mark, group))
+            text = self._detokenizer.push(group) + "".join(map(self._mark, group))
             self._text += self._answer.push(self._stop_words.push(text))
             if self._stop_words.found or self._answer.reason:
                 return self._answer.reason or "stop"
         return None
+
+    def _mark(self, token_id: int) -> str:
+        """What stands for a special token in the text: a call's marker, or a stop word's."""
+        return self._answer.mark(token_id) or self._stop_words.mark(token_id)
 
     def _echoed_prompt(self) -> str:
         """NVIDIA's contract can ask for the prompt before an answer that is not streamed."""
@@ -163,7 +168,7 @@ class Generation:
         rest = self._stop_words.push(self._detokenizer.flush()) + self._stop_words.flush()
         self._text += self._answer.push(rest) + self._answer.flush()
         if reason != "cancelled":
-            reason = self._answer.reason or reason
+            reason = self._answer.finish_reason(reason)
         last = {"finish_reason": [reason], **self._answer.outputs()}
         if self._is_streamed:
             self._timeline.sending(self._tokens)
@@ -173,10 +178,11 @@ class Generation:
 
     def _outputs(self) -> Outputs:
         """One response; the first one has the sources."""
-        outputs: dict[str, Array | list[str]] = {
+        outputs: dict[str, Array | Sequence[str]] = {
             "text_output": [self._text],
             "num_input_tokens": np.array([self._prompt_tokens], dtype=np.int32),
             "num_output_tokens": np.array([self._tokens], dtype=np.int32),
+            **self._answer.take_pieces(),
         }
         if self._last_sent_s == 0.0:
             outputs |= self._sources

@@ -28,6 +28,9 @@ from python_backends.generation.timeline import EngineMetrics, LlmMetrics, Timel
 from python_backends.stage import Stream, StreamingStage
 from python_backends.tensors import Tensors
 from python_backends.tokenization import load_tokenizer, require_length, token_ids
+from python_backends.tool_calls.calling_answer import CallingAnswer
+from python_backends.tool_calls.definitions import Tool, read_tools
+from python_backends.tool_calls.prompts import ToolPrompts
 
 POLL_S = 0.02
 """Pause between two checks whether clients have disconnected. A check waits for the server, so the
@@ -50,6 +53,7 @@ class LlmStage(StreamingStage):
         self._first_ids = self._tokenizer.encode("").ids[:1]
         """The token that begins every text, as `<s>`; empty where there is none."""
         self._chat_template = ChatTemplate.load(folder)
+        self._tool_prompts = ToolPrompts(folder.manifest.prompt)
         self._defaults = folder.manifest.sampling
         self._policy = folder.manifest.answer
         self._embeddings = folder.manifest.vocabulary or self._vocabulary
@@ -84,11 +88,12 @@ class LlmStage(StreamingStage):
         if stream.tensors.scalar("stop"):
             self._stop(stream)
             return
-        prompt_ids = self._prompt_ids(stream.tensors)
+        tools = read_tools(stream.tensors, self._max_tokens)
+        prompt_ids = self._prompt_ids(stream.tensors, tools)
         params = read_params(stream.tensors, self._defaults, self._room_tokens(prompt_ids))
         self._check_end_id(stream.tensors)
         self._set_attributes(stream, params)
-        answer = self._answer(stream.tensors)
+        answer = self._answer(stream.tensors, tools)
         generation = Generation(
             stream,
             prompt_tokens=len(prompt_ids),
@@ -116,11 +121,12 @@ class LlmStage(StreamingStage):
         self._attempt(self._show_stats)
         self._engine.close()
 
-    def _prompt_ids(self, tensors: Tensors) -> list[int]:
+    def _prompt_ids(self, tensors: Tensors, tools: Sequence[Tool]) -> list[int]:
         if ("text_input" in tensors) == ("messages" in tensors):
             raise RequestError("text_input, messages: exactly one of them is needed")
         if "messages" in tensors:
-            prompt = self._chat_template.render(self._messages(tensors.text("messages")))
+            messages = self._messages(tensors.text("messages"))
+            prompt = self._chat_template.render(*self._tool_prompts.told(messages, tools))
         else:
             prompt = tensors.text("text_input")
             require_length("text_input", len(prompt), self._max_tokens)
@@ -140,7 +146,10 @@ class LlmStage(StreamingStage):
         require_length("messages", characters, self._max_tokens)
         return messages
 
-    def _answer(self, tensors: Tensors) -> PlainAnswer:
+    def _answer(self, tensors: Tensors, tools: Sequence[Tool]) -> PlainAnswer:
+        if tools:
+            is_parallel = tensors.scalar("parallel_tool_calls") is not False
+            return CallingAnswer(self._tool_prompts.syntax, self._special_tokens, is_parallel)
         if "sources" not in tensors:
             return PlainAnswer()
         return GroundedAnswer(

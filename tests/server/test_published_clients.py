@@ -19,10 +19,12 @@ SCRIPTS = Path(__file__).parent / "clients"
 PROMPT, TOKENS = "hello", 12
 
 
-def ask(script: str, url: str, tokens: int = TOKENS, python: Path = PYTHON) -> dict[str, Any]:
+def ask(
+    script: str, url: str, tokens: int = TOKENS, python: Path = PYTHON, prompt: str = PROMPT
+) -> dict[str, Any]:
     ready = python.parents[1].relative_to(ROOT) / ".ready"
     assert python.is_file(), f"no published clients: `make {ready}` installs them"
-    command = [python, SCRIPTS / script, url, PROMPT, str(tokens)]
+    command = [python, SCRIPTS / script, url, prompt, str(tokens)]
     run = subprocess.run(
         command,
         capture_output=True,

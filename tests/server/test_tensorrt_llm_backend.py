@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import shutil
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def make_repository(path: Path) -> Path:
     return path
 
 
-def change_parameters(path: Path, values: dict[str, int]) -> None:
+def change_parameters(path: Path, values: Mapping[str, int | str]) -> None:
     config = text_format.Parse(path.read_text(encoding="utf-8"), schema.ModelConfig())
     for name, value in values.items():
         config.parameters[name].string_value = str(value)

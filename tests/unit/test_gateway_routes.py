@@ -36,6 +36,28 @@ CHAT_V1: Json = {"model": "llm", "message": "Which port?"}
 COMPACTION = {"edits": [{"type": "compact_20260112"}]}
 TOOL_RESULT = [{"role": "user", "content": [{"type": "tool_result", "content": "8123"}]}]
 TOOL_CALL = [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]
+
+
+def _called(arguments: str, result: str) -> list[Json]:
+    """A call with id 1, and a result of the call `result`."""
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    turn = {"role": "assistant", "content": None, "tool_calls": [call]}
+    return [*QUESTION, turn, {"role": "tool", "tool_call_id": result, "content": "8123"}]
+
+
+def _deep(levels: int) -> Json:
+    return {"a": _deep(levels - 1)} if levels else {}
+
+
+def _offered(count: int = 1, **function: Any) -> Json:
+    tool = {"type": "function", "function": {"name": "f"} | function}
+    return CHAT | {"tools": [tool] * count}
+
+
+ARGUMENTS = "messages.1.tool_calls.0.function.arguments"
+PARAMETERS = "tools.0.function.parameters"
+OTHER = {"type": "function", "function": {"name": "g"}}
+SEARCHES = {"type": "web_search", "function": {"name": "f"}}
 NO_CONTENT = [{"role": "user", "content": None}]
 IMAGE = [{"role": "user", "content": [{"type": "image", "source": {}}]}]
 
@@ -89,9 +111,28 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/v1/messages", MESSAGES | {"messages": [{"role": "assistant", "content": "a"}]}, "messages"),
     ("/v1/messages", MESSAGES | {"system": [{"type": "text"}]}, "system.0.text"),
     ("/v1/messages/count_tokens", MESSAGES | {"model": 1}, "model"),
-    ("/v1/chat/completions", CHAT | {"messages": TOOL_CALL}, "messages.0.tool_calls"),
+    (
+        "/v1/chat/completions",
+        CHAT | {"messages": TOOL_CALL},
+        "messages.0.tool_calls.0.function",
+    ),
+    ("/v1/chat/completions", CHAT | {"messages": _called("{", "1")}, ARGUMENTS),
+    ("/v1/chat/completions", CHAT | {"messages": _called("[1]", "1")}, ARGUMENTS),
+    (
+        "/v1/chat/completions",
+        CHAT | {"messages": _called("{}", "2")},
+        "messages.2.tool_call_id",
+    ),
+    ("/v1/chat/completions", _offered(129), "tools"),
+    ("/v1/chat/completions", _offered(name="a b"), "tools.0.function.name"),
+    ("/v1/chat/completions", _offered(parameters=_deep(40)), PARAMETERS),
+    ("/v1/chat/completions", _offered(parameters={"a": "a" * 70_000}), PARAMETERS),
+    ("/v1/chat/completions", CHAT | {"tools": [SEARCHES]}, "tools.0.type"),
+    ("/v1/chat/completions", CHAT | {"tools": [{"type": "function"}]}, "tools.0.function"),
+    ("/v1/chat/completions", _offered() | {"tool_choice": "any"}, "tool_choice"),
+    ("/v1/chat/completions", _offered() | {"tool_choice": OTHER}, "tool_choice"),
     ("/v1/chat/completions", CHAT | {"messages": NO_CONTENT}, "messages.0.content"),
-    ("/v1/chat/completions", CHAT | {"tools": [{}], "tool_choice": "auto"}, "tools"),
+    ("/v1/chat/completions", CHAT | {"tools": [{}], "tool_choice": "auto"}, "tools.0.type"),
     ("/v1/chat/completions", CHAT | {"min_p": 0.1}, "min_p"),
     ("/v1/completions", {"model": "llm", "prompt": "a", "ignore_eos": True}, "ignore_eos"),
     ("/v1/chat/completions", CHAT | {"skip_special_tokens": False}, "skip_special_tokens"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tokenizers import processors
 
-from ensembles.manifest import ManifestError, Sampling
+from ensembles.manifest import ManifestError, Prompt, Sampling
 from ensembles.metrics import (
     INTER_TOKEN,
     ITERATION_REQUESTS,
@@ -142,6 +142,59 @@ def test_stop_words_of_the_models_prompt_end_the_answer_to_messages_only(stage, 
     for number in (0, 1):
         engine.give(number, tokenizer.encode("lazy dog").ids, "stop")
     assert (chat.text, bare.text) == ("lazy ", "lazy dog")
+
+
+TOOLS = json.dumps([{"type": "function", "function": {"name": "f"}}])
+
+
+@pytest.fixture
+def calling(engine, tokenizer, tmp_path, meter):
+    """A stage whose model is told of tools by a text."""
+    tokenizer.add_special_tokens(["[TOOL_CALLS]"])
+    prompt = Prompt(tools="You can call {{ tools[0].function.name }}.", tool_calls="mistral")
+    path = folders.make_folder(tmp_path / "cpu", tokenizer, "llm", max_tokens=200, prompt=prompt)
+    stage = LlmStage(context(path, meter=meter))
+    yield stage
+    stage.close()
+
+
+def pieces(stream):
+    return [json.loads(p) for outputs in stream.sent for p in outputs.get("tool_calls", ())]
+
+
+def test_calls_come_beside_the_text_though_their_marker_is_a_special_token(
+    calling, engine, tokenizer
+):
+    messages = json.dumps([{"role": "user", "content": "Hi"}])
+    stream = start(calling, messages=messages, tools=TOOLS)
+    prompt = tokenizer.decode(engine.prompts[0], skip_special_tokens=False)
+    assert "You can call f." in prompt
+    answer = 'It is[TOOL_CALLS][{"name": "f", "arguments": {"a": 1}}]'
+    for token in tokenizer.encode(answer, add_special_tokens=False).ids:
+        engine.give(0, [token])
+    engine.give(0, reason="stop")
+    assert (stream.text, stream.last("finish_reason")) == ("It is", ["tool_calls"])
+    found = pieces(stream)
+    assert len(found) > 2
+    assert found[0] | {"arguments": ""} == {"index": 0, "name": "f", "arguments": ""}
+    assert "".join(piece["arguments"] for piece in found) == '{"a": 1}'
+
+
+def test_where_one_call_is_wanted_the_engine_stops_behind_it(calling, engine, tokenizer):
+    messages = json.dumps([{"role": "user", "content": "Hi"}])
+    stream = start(
+        calling, messages=messages, tools=TOOLS, parallel_tool_calls=np.array([False]), stream=False
+    )
+    answer = '[TOOL_CALLS][{"name": "f", "arguments": {}}, {"name": "f"'
+    engine.give(0, tokenizer.encode(answer, add_special_tokens=False).ids)
+    assert engine.cancelled == [0]
+    assert stream.last("finish_reason") == ["tool_calls"]
+    assert pieces(stream) == [{"index": 0, "name": "f", "arguments": "{}"}]
+
+
+def test_an_engine_that_says_nothing_of_tools_refuses_them(stage):
+    with pytest.raises(RequestError, match="engine says nothing of them"):
+        start(stage, messages='[{"role": "user", "content": "Hi"}]', tools=TOOLS)
 
 
 @pytest.mark.parametrize("inputs", [{}, {"text_input": "a", "messages": "[]"}])

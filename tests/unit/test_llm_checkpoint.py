@@ -1,6 +1,7 @@
 """What an LLM's checkpoint says: ends of sequence, positions, chat template, kinds to refuse."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from builders.llm_checkpoint import (
     tokenizer_settings,
     vocabulary,
 )
-from builders.llm_prompt import added_template, prompt_hash, prompt_of
+from builders.llm_prompt import added_template, prompt_hash, prompt_of, with_tools
 from builders.spec import ModelSpec, Placement, PromptSpec, SamplingSpec, Sku, load_model, load_sku
 from ensembles.manifest import Prompt
 from tests.fakes import folders
@@ -242,11 +243,12 @@ def specs(tmp_path, monkeypatch):
     path = tmp_path / "builders" / "models"
     path.mkdir(parents=True)
     (path / "plain-chat.jinja").write_text("PLAIN", encoding="utf-8")
+    (path / "tools.jinja").write_text("{{ tools }}", encoding="utf-8")
     return path
 
 
 def test_a_prompt_is_todays_where_the_spec_says_nothing():
-    assert prompt_of(llm()) == Prompt()
+    assert replace(prompt_of(llm()), tools="", tool_calls="") == Prompt()
     assert PromptSpec().system == Prompt().system
 
 
@@ -254,14 +256,38 @@ def test_a_prompt_has_the_texts_of_the_files_beside_its_spec(specs):
     (specs / "mine.jinja").write_text("{{ question }} – {{ sources }}", encoding="utf-8")
     said = PromptSpec(system="", user_template="mine.jinja", num_sources=1, stop_words=("\n",))
     asking = llm(prompt=said)
-    assert prompt_of(asking) == Prompt("", "{{ question }} – {{ sources }}", 1, ("\n",))
+    assert prompt_of(asking) == Prompt(
+        "", "{{ question }} – {{ sources }}", 1, ("\n",), "{{ tools }}", "hermes"
+    )
     before = prompt_hash(asking)
     assert prompt_hash(llm()) != before
     (specs / "mine.jinja").write_text("{{ question }}", encoding="utf-8")
     assert prompt_hash(asking) != before
 
 
-@pytest.mark.parametrize("field", ["user_template", "chat_template"])
+def test_the_chat_template_tells_of_tools_where_it_can(specs):
+    plain = prompt_of(llm())
+    told, sentence = with_tools(llm(), plain, "mistral")
+    assert (told.tools, told.tool_calls) == ("", "mistral")
+    assert sentence == "tool calls: mistral, by the chat template"
+    told, sentence = with_tools(llm(), plain, "")
+    assert (told, told.tool_calls) == (plain, "hermes")
+    assert "builders/models/tools.jinja, as the chat template knows no tools" in sentence
+
+
+def test_a_spec_says_how_its_model_calls_tools(specs):
+    (specs / "mine.jinja").write_text("MINE", encoding="utf-8")
+    named = llm(prompt=PromptSpec(tool_calls="llama3_json"))
+    told, _ = with_tools(named, prompt_of(named), "hermes")
+    assert (told.tools, told.tool_calls) == ("", "llama3_json")
+    own = llm(prompt=PromptSpec(tools_template="mine.jinja"))
+    told, sentence = with_tools(own, prompt_of(own), "hermes")
+    assert (told.tools, told.tool_calls) == ("MINE", "hermes")
+    assert sentence.endswith("by builders/models/mine.jinja")
+    assert len({prompt_hash(each) for each in (llm(), named, own)}) == 3
+
+
+@pytest.mark.parametrize("field", ["user_template", "chat_template", "tools_template"])
 def test_a_missing_file_is_named_with_the_spec_that_wants_it(specs, field):
     with pytest.raises(BuildError) as caught:
         prompt_hash(llm(prompt=PromptSpec(**{field: "none.jinja"})))
@@ -272,7 +298,7 @@ def test_a_missing_file_is_named_with_the_spec_that_wants_it(specs, field):
 
 @pytest.mark.parametrize(
     "text", ['user_template = "../x.jinja"', 'chat_template = "x.txt"', "num_sources = 0", "x = 1",
-             'stop_words = [""]']
+             'stop_words = [""]', 'tool_calls = "pythonic"']
 )  # fmt: skip
 def test_a_faulty_prompt_names_file_and_key(tmp_path, monkeypatch, text):
     monkeypatch.setattr(spec, "BUILDERS", tmp_path)

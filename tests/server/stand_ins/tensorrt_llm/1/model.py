@@ -1,5 +1,8 @@
 """Answers as NVIDIA's C++ `tensorrtllm` backend would; its "model" says the prompt backwards.
 
+With the parameter `says` "last turn" it says what the last turn of a chat says, so that a test can
+tell it what to say: turns are as in the template of tests/models/reference-llm.
+
 What it imitates was read in NVIDIA/TensorRT-LLM,
 triton_backend/inflight_batcher_llm/src/model_instance_state.cc (c8c6df08): batch 1, output_ids
 [1, beams, tokens], the ids of a response only, an empty final response to a stop request, errors
@@ -48,7 +51,7 @@ def response(ids):
 class Generation:
     """One request: what it asks for, and the ids of its answer."""
 
-    def __init__(self, request, max_input_len):
+    def __init__(self, request, max_input_len, says):
         prompt = pb.get_input_tensor_by_name(request, "input_ids").as_numpy()
         if prompt.ndim != 2 or prompt.shape[0] != 1:
             raise BackendError("Expected inputTokens tensors to have 2 dimensions")
@@ -67,8 +70,21 @@ class Generation:
         self.first = 0 if is_greedy else scalar(request, "seed", 0) % len(self.prompt)
         self.echo = [] if scalar(request, "exclude_input_in_output", False) else self.prompt
         self.is_stopped = False
+        self.says = says
 
     def ids(self):
+        return self.last_turn() if self.says == "last turn" else self.backwards()
+
+    def last_turn(self):
+        """What is between a role's token and an end token, before the last role's token."""
+        end_ids = {self.end_id, *self.stop_ids}
+        ends = [-1, *(i for i, token in enumerate(self.prompt) if token in end_ids)]
+        for token in self.prompt[ends[-2] + 2 : ends[-1]][: self.max_tokens]:
+            if self.is_stopped:
+                return
+            yield token
+
+    def backwards(self):
         made = 0
         while made < self.max_tokens and not self.is_stopped:
             token = self.prompt[-1 - (self.first + made) % len(self.prompt)]
@@ -88,6 +104,7 @@ class TritonPythonModel:
         values = {k: v["string_value"] for k, v in config["parameters"].items()}
         self.delay_s = int(values["token_delay_ms"]) / 1e3
         self.max_input_len = int(values["max_input_len"])
+        self.says = values["says"]
         self.is_decoupled = config["model_transaction_policy"]["decoupled"]
         self.active = {}
         self.lock = threading.Lock()
@@ -110,7 +127,7 @@ class TritonPythonModel:
                 self.stop(request, sender)
                 continue
             try:
-                generation = Generation(request, self.max_input_len)
+                generation = Generation(request, self.max_input_len, self.says)
             except BackendError as error:
                 self.fail(sender, error)
                 continue
@@ -127,7 +144,7 @@ class TritonPythonModel:
         if scalar(request, "streaming", False):
             text = "Streaming is only supported if model is deployed using decoupled mode."
             return pb.InferenceResponse(error=pb.TritonError(text, pb.TritonError.INTERNAL))
-        generation = Generation(request, self.max_input_len)
+        generation = Generation(request, self.max_input_len, self.says)
         return response(generation.echo + list(generation.ids()))
 
     def stop(self, request, sender):

@@ -1,0 +1,71 @@
+"""Functions in OpenAI's chat: which may be called, and calls in answers."""
+
+from typing import Any
+
+from gateway.call import (
+    CallPiece,
+)
+from gateway.errors import BadRequest
+from gateway.protocols.answer import Answer
+from gateway.protocols.tools import new_tool_use, only, refuse_forced
+from gateway.tool_use import Tool, ToolCall, ToolUse
+
+Json = dict[str, Any]
+
+_CHOICES = "auto, none, or allowed_tools with auto"
+
+
+def tool_use(tools: tuple[Tool, ...], choice: Any, is_parallel: bool | None) -> ToolUse:
+    """What `tool_choice` leaves of the tools; raises `BadRequest`."""
+    match choice:
+        case "none":
+            return ToolUse()
+        case None | "auto":
+            return new_tool_use(tools, is_parallel)
+        case {"type": "allowed_tools", **rest}:
+            # The chat has these in a table of their own, the Responses API beside the type.
+            allowed = rest.get("allowed_tools", rest)
+            return _allowed(tools, allowed, is_parallel)
+        case "required" | {"type": "function"}:
+            refuse_forced("tool_choice")
+    raise BadRequest(f"tool_choice: {_CHOICES} is possible", field="tool_choice")
+
+
+def _allowed(tools: tuple[Tool, ...], allowed: Any, is_parallel: bool | None) -> ToolUse:
+    match allowed:
+        case {"mode": str(mode), "tools": list(named)}:
+            names = [_name(each) for each in named]
+            return tool_use(only(tools, names, "tool_choice"), mode, is_parallel)
+    raise BadRequest(f"tool_choice: {_CHOICES} is possible", field="tool_choice")
+
+
+def _name(named: Any) -> str:
+    match named:
+        case {"function": {"name": str(name)}} | {"name": str(name)}:
+            return name
+    raise BadRequest("tool_choice: functions by name are possible", field="tool_choice")
+
+
+def call_id(call: ToolCall) -> str:
+    return f"call_{call.id}"
+
+
+def calls(answer: Answer) -> list[Json]:
+    """The calls of a whole answer."""
+    return [
+        {
+            "id": call_id(call),
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for call in answer.calls
+    ]
+
+
+def call_delta(piece: CallPiece, answer: Answer) -> Json:
+    """A piece of a call; the first one says which call it is."""
+    if not piece.name:
+        return {"index": piece.call, "function": {"arguments": piece.arguments}}
+    function = {"name": piece.name, "arguments": piece.arguments}
+    call = answer.calls[piece.call]
+    return {"index": piece.call, "id": call_id(call), "type": "function", "function": function}

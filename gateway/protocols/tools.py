@@ -1,0 +1,181 @@
+"""Functions that a request offers, calls of them, and their results: what all APIs share."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+from pydantic import Field
+
+from gateway.call import (
+    Message,
+)
+from gateway.errors import BadRequest
+from gateway.protocols.reading import Body
+from gateway.tool_use import Tool, ToolCall, ToolUse
+
+MOST_TOOLS = 128
+MOST_SCHEMA_BYTES = 64 * 2**10
+MOST_DEPTH = 32
+"""Objects and lists inside each other, of a schema and of arguments."""
+NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+
+
+class Function(Body):
+    """A function as OpenAI and Cohere have it.
+
+    `strict` asks that arguments fit the schema, which only a forced call can promise.
+    """
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(Body):
+    type: str
+    function: Function | None = None
+
+
+class CalledFunction(Body):
+    name: str
+    arguments: str | None = None
+
+
+class FunctionCall(Body):
+    """A call of an earlier answer, as OpenAI and Cohere have it."""
+
+    id: str
+    type: str = "function"
+    function: CalledFunction = Field()
+
+
+def read_tools(tools: Sequence[FunctionTool] | None) -> tuple[Tool, ...]:
+    """The functions of OpenAI's chat and of Cohere; raises `BadRequest`."""
+    check_count(tools or ())
+    return tuple(_read_tool(f"tools.{i}", tool) for i, tool in enumerate(tools or ()))
+
+
+def _read_tool(field: str, tool: FunctionTool) -> Tool:
+    refuse_type(field, tool.type)
+    if tool.function is None:
+        raise BadRequest(f"{field}.function: missing", field=f"{field}.function")
+    function = tool.function
+    return new_tool(f"{field}.function", function.name, function.description, function.parameters)
+
+
+def check_count(tools: Sequence[Any]) -> None:
+    if len(tools) > MOST_TOOLS:
+        raise BadRequest(
+            f"tools: {len(tools)} given; at most {MOST_TOOLS} are possible", field="tools"
+        )
+
+
+def refuse_type(field: str, kind: str, possible: str = "function") -> None:
+    """Raises `BadRequest` for a tool that is another one than what the caller runs itself."""
+    if kind != possible:
+        raise BadRequest(
+            f"{field}.type: {kind[:40]!r} given; {possible} is possible", field=f"{field}.type"
+        )
+
+
+def new_tool(
+    field: str,
+    name: str,
+    description: str | None,
+    schema: dict[str, Any] | None,
+    schema_name: str = "parameters",
+) -> Tool:
+    """Raises `BadRequest` for a name or a schema that is not possible."""
+    if not NAME.fullmatch(name):
+        raise BadRequest(
+            f"{field}.name: 1 to 128 letters, digits, '_', '-' and '.' are possible",
+            field=f"{field}.name",
+        )
+    if not schema:
+        return Tool(name, description or "")
+    place = f"{field}.{schema_name}"
+    if depth(schema) > MOST_DEPTH:
+        raise BadRequest(f"{place}: nested deeper than {MOST_DEPTH} levels", field=place)
+    parameters = orjson.dumps(schema)
+    if len(parameters) > MOST_SCHEMA_BYTES:
+        raise BadRequest(
+            f"{place}: {len(parameters)} bytes; at most {MOST_SCHEMA_BYTES} are possible",
+            field=place,
+        )
+    return Tool(name, description or "", parameters.decode())
+
+
+def depth(value: Any) -> int:
+    """How many objects and lists are inside each other."""
+    level, deepest = [value], 0
+    while level := [inner for each in level for inner in _inner(each)]:
+        deepest += 1
+    return deepest
+
+
+def _inner(value: Any) -> Iterator[Any]:
+    match value:
+        case dict():
+            yield from value.values() or (None,)
+        case list():
+            yield from value or (None,)
+
+
+def only(tools: tuple[Tool, ...], names: Sequence[str], field: str) -> tuple[Tool, ...]:
+    """The tools with these names; raises `BadRequest` for one that is not among them."""
+    known = {tool.name: tool for tool in tools}
+    for name in names:
+        if name not in known:
+            raise BadRequest(f"{field}: {name[:64]!r} is none of the tools", field=field)
+    return tuple(known[name] for name in names)
+
+
+def refuse_forced(field: str) -> None:
+    raise BadRequest(f"{field}: a call can't be forced; auto and none are possible", field=field)
+
+
+def new_tool_use(tools: tuple[Tool, ...], is_parallel: bool | None) -> ToolUse:
+    return ToolUse(tools, is_parallel is not False) if tools else ToolUse()
+
+
+def new_call(field: str, call_id: str, name: str, arguments: str | None) -> ToolCall:
+    """A call of an earlier answer; raises `BadRequest` for arguments that are no JSON object."""
+    written = arguments or "{}"
+    try:
+        found = json.loads(written, strict=False)
+        written.encode()
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or depth(found) > MOST_DEPTH:
+        raise BadRequest(
+            f"{field}: a JSON object of at most {MOST_DEPTH} levels is needed", field=field
+        )
+    return ToolCall(call_id, name, written)
+
+
+def read_calls(calls: Sequence[FunctionCall] | None, field: str) -> tuple[ToolCall, ...]:
+    """The calls of a message of OpenAI's chat or Cohere's; raises `BadRequest`."""
+    found = []
+    for index, call in enumerate(calls or ()):
+        place = f"{field}.{index}"
+        refuse_type(place, call.type)
+        function = call.function
+        found.append(
+            new_call(f"{place}.function.arguments", call.id, function.name, function.arguments)
+        )
+    return tuple(found)
+
+
+def check_results(messages: Sequence[Message], fields: Sequence[str]) -> None:
+    """Raises `BadRequest` for a result of a call that no message before it has.
+
+    `fields` are the client's names of each message's `tool_call_id`.
+    """
+    called: set[str] = set()
+    for message, field in zip(messages, fields, strict=True):
+        called.update(call.id for call in message.tool_calls)
+        if message.role == "tool" and message.tool_call_id not in called:
+            raise BadRequest(f"{field}: no call before it has this id", field=field)

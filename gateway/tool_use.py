@@ -1,0 +1,32 @@
+"""Functions that an answer may call, and calls of them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the caller offers; `parameters` is its JSON schema, in JSON."""
+
+    name: str
+    description: str = ""
+    parameters: str = '{"type":"object","properties":{}}'
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """The functions that an answer may call; without `is_parallel` one of them, once."""
+
+    tools: tuple[Tool, ...] = ()
+    is_parallel: bool = True
+
+
+NO_TOOLS = ToolUse()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call by the model; `arguments` are JSON as it wrote them."""
+
+    id: str
+    name: str
+    arguments: str

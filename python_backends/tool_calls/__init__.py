@@ -1,0 +1,9 @@
+"""How an LLM is told of functions, and how its calls of them are read.
+
+definitions   the input `tools` → functions
+prompts       functions, calls and results → messages for a chat template
+syntax        the forms in which models write calls; which of them a chat template writes
+json_scanner  whether a text that grows can still be JSON
+call_reader   one call, character by character
+call_parser   an answer as it grows → its text, and pieces of calls
+"""

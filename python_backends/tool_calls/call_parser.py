@@ -1,0 +1,183 @@
+"""An answer as it grows: its text, and pieces of the calls in it."""
+
+from collections.abc import Callable
+from enum import Enum, auto
+
+from python_backends.tool_calls.call_reader import CallReader, Piece, Progress
+from python_backends.tool_calls.syntax import Syntax
+
+
+class _Place(Enum):
+    TEXT = auto()
+    BEFORE_CALL = auto()
+    """Behind `begin`."""
+    CALL = auto()
+    BROKEN_CALL = auto()
+    """Its arguments are no JSON any more, and part of them was given out."""
+    AFTER_CALL = auto()
+
+
+class CallParser:
+    """Text comes out as soon as it can't be the beginning of a call; the result does not depend on
+    how the answer is cut.
+
+    What begins as a call and is none is text, whole. Once a call's arguments were given out, what
+    follows up to its end stays in them, JSON or not. Blanks around calls are dropped.
+    """
+
+    def __init__(self, syntax: Syntax, is_parallel: bool = True) -> None:
+        """Without `is_parallel` the answer ends with its first call."""
+        self.num_calls = 0
+        """Calls whose arguments have begun."""
+        self.is_over = False
+        """Whether no more is read: the one call is whole."""
+        self._syntax, self._is_parallel = syntax, is_parallel
+        self._place = _Place.TEXT
+        self._held = ""
+        """Text that may belong to a marker, or stand before one."""
+        self._prefix = ""
+        """What stands before a call since the text that was given out."""
+        self._reader = CallReader()
+        self._text: list[str] = []
+        self._has_text = False
+        self._is_behind_call = False
+        """Whether only blanks, or half a marker, came since the latest call."""
+        self._pieces: list[Piece] = []
+        self._steps: dict[_Place, Callable[[str], str]] = {
+            _Place.TEXT: self._in_text,
+            _Place.BEFORE_CALL: self._before_call,
+            _Place.CALL: self._in_call,
+            _Place.BROKEN_CALL: self._in_broken_call,
+            _Place.AFTER_CALL: self._after_call,
+        }
+
+    def push(self, text: str) -> str:
+        """Take more of the answer; returns the new text outside of calls."""
+        for character in text:
+            self._take(character)
+        return self._taken_text()
+
+    def flush(self) -> str:
+        """The rest of the text, when the answer has ended."""
+        match self._place:
+            case _Place.TEXT if not self._is_behind_call:
+                self._say(self._held)
+            case _Place.BEFORE_CALL:
+                self._say(self._prefix)
+            case _Place.CALL if not self._reader.has_begun:
+                self._say(self._prefix + self._reader.raw)
+            case _Place.BROKEN_CALL:
+                self._add(Piece(self.num_calls - 1, arguments=self._held))
+        self._held, self._place = "", _Place.TEXT
+        return self._taken_text()
+
+    def take_pieces(self) -> list[Piece]:
+        """New pieces, joined by call."""
+        pieces, self._pieces = self._pieces, []
+        return pieces
+
+    def _take(self, character: str) -> None:
+        """Each step returns what the next one has to read again."""
+        left = character
+        while left and not self.is_over:
+            left = self._steps[self._place](left[0]) + left[1:]
+
+    def _in_text(self, character: str) -> str:
+        self._held += character
+        begin, is_first = self._syntax.begin, not (self._has_text or self.num_calls)
+        for start in range(len(self._held) + 1):
+            candidate = self._held[start:].lstrip()
+            if candidate == begin != "":
+                return self._begin(start, _Place.BEFORE_CALL)
+            if candidate == "{" and self._syntax.is_bare and is_first and not start:
+                return self._begin(start, _Place.BEFORE_CALL, again="{")
+            if begin.startswith(candidate):
+                self._say(self._held[:start])
+                self._held = self._held[start:]
+                break
+        return ""
+
+    def _begin(self, start: int, place: _Place, again: str = "") -> str:
+        """A call begins with what is held from `start` on, less what is read `again`."""
+        self._say(self._held[:start])
+        self._prefix = self._held[start:].removesuffix(again)
+        self._held, self._place = "", place
+        return again
+
+    def _before_call(self, character: str) -> str:
+        if character == "{":
+            self._place, self._reader = _Place.CALL, CallReader()
+            return self._in_call(character)
+        if character.isspace() or character in self._syntax.around:
+            self._prefix += character
+            return ""
+        return self._refuse(self._prefix, character)
+
+    def _in_call(self, character: str) -> str:
+        had_begun = self._reader.has_begun
+        progress = self._reader.take(character)
+        if self._reader.has_begun and not had_begun:
+            self.num_calls += 1
+            self._is_behind_call = True
+        if piece := self._reader.give(self.num_calls - 1):
+            self._add(piece)
+        if progress is Progress.OPEN:
+            return ""
+        if self._reader.is_whole:
+            self._place, self._prefix = _Place.AFTER_CALL, ""
+            self.is_over = not self._is_parallel
+            return "" if progress is Progress.DONE else character
+        if self._reader.has_begun:
+            self._place = _Place.BROKEN_CALL
+            return character
+        return self._refuse(self._prefix + self._reader.raw, character)
+
+    def _refuse(self, text: str, character: str) -> str:
+        """It is no call."""
+        self._say(text)
+        self._place, self._prefix = _Place.TEXT, ""
+        return character
+
+    def _in_broken_call(self, character: str) -> str:
+        self._held += character
+        end = self._syntax.end
+        if self._held == end:
+            self._held, self._place = "", _Place.TEXT
+            self.is_over = not self._is_parallel
+            return ""
+        start = next(i for i in range(len(self._held) + 1) if end.startswith(self._held[i:]))
+        self._add(Piece(self.num_calls - 1, arguments=self._held[:start]))
+        self._held = self._held[start:]
+        return ""
+
+    def _after_call(self, character: str) -> str:
+        syntax, candidate = self._syntax, self._held + character
+        if not self._held and (character.isspace() or character in syntax.around):
+            self._prefix += character
+        elif candidate == syntax.end != "":
+            self._held, self._place = "", _Place.TEXT
+        elif candidate == "{" or candidate == syntax.begin != "":
+            self._held, self._place = "", _Place.BEFORE_CALL
+            return "{" if candidate == "{" else ""
+        elif syntax.end.startswith(candidate) or syntax.begin.startswith(candidate):
+            self._held = candidate
+        else:
+            self._held, self._place = "", _Place.TEXT
+            return candidate
+        return ""
+
+    def _say(self, text: str) -> None:
+        if text:
+            self._has_text, self._is_behind_call = True, False
+        self._text.append(text)
+
+    def _add(self, piece: Piece) -> None:
+        if self._pieces and self._pieces[-1].call == piece.call:
+            self._pieces[-1].arguments += piece.arguments
+        else:
+            self._pieces.append(piece)
+
+    def _taken_text(self) -> str:
+        text = "".join(self._text)
+        self._text.clear()
+        return text

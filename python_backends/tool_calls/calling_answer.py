@@ -1,0 +1,71 @@
+"""The answer of a model that may call tools."""
+
+import json
+from collections.abc import Mapping
+
+from python_backends.generation.answer import PlainAnswer
+from python_backends.tensors import Outputs
+from python_backends.tool_calls.call_parser import CallParser
+from python_backends.tool_calls.call_reader import Piece
+from python_backends.tool_calls.syntax import Syntax
+
+TOOL_CALLS = "tool_calls"
+"""`finish_reason` of an answer that calls tools, and the output with the calls."""
+
+
+class CallingAnswer(PlainAnswer):
+    """Text outside of calls is given out at once, calls piece by piece."""
+
+    is_checked = True
+
+    def __init__(
+        self, syntax: Syntax, special_tokens: Mapping[int, str], is_parallel: bool
+    ) -> None:
+        """`special_tokens` by id: those of the syntax decode to no text, and count as theirs."""
+        self._parser = CallParser(syntax, is_parallel)
+        self._pieces: list[Piece] = []
+        markers = (syntax.begin, syntax.end)
+        self._marks = {i: text for i, text in special_tokens.items() if text in markers}
+
+    @property
+    def has_pieces(self) -> bool:
+        return bool(self._pieces)
+
+    def mark(self, token_id: int) -> str:
+        return self._marks.get(token_id, "")
+
+    def push(self, text: str) -> str:
+        shown = self._parser.push(text)
+        self._pieces += self._parser.take_pieces()
+        if self._parser.is_over:
+            self.reason = TOOL_CALLS
+        return shown
+
+    def flush(self) -> str:
+        shown = self._parser.flush()
+        self._pieces += self._parser.take_pieces()
+        return shown
+
+    def finish_reason(self, reason: str) -> str:
+        """An answer that was cut in the middle of a call ends with length."""
+        return TOOL_CALLS if reason == "stop" and self._parser.num_calls else reason
+
+    def take_pieces(self) -> Outputs:
+        pieces, self._pieces = self._pieces, []
+        return {TOOL_CALLS: [_json(piece) for piece in _joined(pieces)]} if pieces else {}
+
+
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """One piece for each call."""
+    found: dict[int, Piece] = {}
+    for piece in pieces:
+        if first := found.get(piece.call):
+            first.arguments += piece.arguments
+        else:
+            found[piece.call] = piece
+    return list(found.values())
+
+
+def _json(piece: Piece) -> str:
+    name = {"name": piece.name} if piece.name else {}
+    return json.dumps({"index": piece.call, **name, "arguments": piece.arguments})

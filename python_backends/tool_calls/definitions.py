@@ -1,0 +1,70 @@
+"""The inputs of a request about tools: which functions may be called, and how."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from python_backends.errors import RequestError
+from python_backends.tensors import Tensors
+from python_backends.tokenization import require_length
+
+Tool = Mapping[str, Any]
+"""A function as OpenAI's API and chat templates have it."""
+
+MOST_TOOLS = 128
+NAME = re.compile(r"[\w.-]{1,128}", re.ASCII)
+"""As Anthropic and OpenAI take them together."""
+
+_FORM = '[{"type": "function", "function": {"name": "…", "description": "…", "parameters": {…}}}]'
+_FIELDS = {"name", "description", "parameters", "strict"}
+_CHOICES = ("auto", "none")
+
+
+def read_tools(tensors: Tensors, max_tokens: int) -> list[Tool]:
+    """The functions that may be called, none without the input; raises `RequestError`."""
+    choice = tensors.text("tool_choice") if "tool_choice" in tensors else "auto"
+    if choice not in _CHOICES:
+        raise RequestError(
+            f"tool_choice: '{choice[:40]}' given; possible are {', '.join(_CHOICES)}"
+        )
+    if "tools" not in tensors or choice == "none":
+        return []
+    if "messages" not in tensors or "sources" in tensors:
+        raise RequestError("tools: possible beside messages, without sources")
+    text = tensors.text("tools")
+    require_length("tools", len(text), max_tokens)
+    return _parsed(text)
+
+
+def _parsed(text: str) -> list[Tool]:
+    try:
+        tools = json.loads(text)
+        json.dumps(tools, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"tools: not JSON; {_FORM} is possible") from error
+    if not isinstance(tools, list) or len(tools) > MOST_TOOLS:
+        raise RequestError(f"tools: not a list of up to {MOST_TOOLS}; {_FORM} is possible")
+    return [_tool(f"tools[{index}]", tool) for index, tool in enumerate(tools)]
+
+
+def _tool(where: str, tool: Any) -> Tool:
+    function = tool.get("function") if isinstance(tool, dict) else None
+    if not isinstance(function, dict) or tool.get("type") != "function":
+        raise RequestError(f"{where}: not a function; {_FORM} is possible")
+    if unknown := sorted(function.keys() - _FIELDS):
+        raise RequestError(f"{where}.function.{unknown[0][:40]}: not offered")
+    name = function.get("name")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise RequestError(
+            f"{where}.function.name: 1 to 128 letters, digits, '_', '-' and '.' are possible"
+        )
+    description, parameters = function.get("description"), function.get("parameters")
+    if not isinstance(description or "", str) or not isinstance(parameters or {}, dict):
+        raise RequestError(f"{where}.function: a text and an object are needed; {_FORM}")
+    shown = {"name": name, "description": description or "", "parameters": parameters or _NOTHING}
+    return {"type": "function", "function": shown}
+
+
+_NOTHING = {"type": "object", "properties": {}}
+"""Parameters of a function without any, which chat templates look into."""

@@ -1,0 +1,80 @@
+"""Published clients call tools through the gateway: a call, its result, an answer.
+
+The model is a stand-in that says what the last turn says (tests/server/stand_ins); tritonserver,
+`llm` above it and the gateway are real. So a test writes the call that the model shall make.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import tritonclient.grpc as grpcclient
+
+from builders.spec import load_sku
+from operations.ports import free_ports
+from operations.server import TritonServer
+from tests.server.conftest import Server
+from tests.server.gateway import Gateway, running_gateway
+from tests.server.test_published_clients import ask
+from tests.server.test_tensorrt_llm_backend import change_parameters, make_repository
+
+Found = dict[str, Any]
+CALL = '<tool_call>\n{"name": "find_port", "arguments": {"server": "vebra"}}\n</tool_call>'
+BOTH = f"Two of them.\n{CALL}\n{CALL.replace('vebra', 'ferry')}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("tools")
+    log = folder / "tritonserver.log"
+    repository = make_repository(folder / "model_repository")
+    says = {"says": "last turn", "token_delay_ms": 1, "max_input_len": 4096}
+    change_parameters(repository / "tensorrt_llm" / "config.pbtxt", says)
+    with TritonServer(load_sku("cpu"), free_ports(), log, repository) as running:
+        client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
+        yield Server(running.ports, client, log, running.pid)
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with running_gateway(server.ports, tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def found(gateway: Gateway) -> Found:
+    return ask("call_tools.py", gateway.url, prompt=BOTH)
+
+
+FIRST = {
+    "text": "Two of them.",
+    "calls": [["find_port", {"server": "vebra"}], ["find_port", {"server": "ferry"}]],
+    "reason": "tool_calls",
+}
+
+
+def test_openai_s_chat_calls_gets_results_and_answers(found: Found) -> None:
+    chat = found["chat"]
+    assert chat["first"] == FIRST
+    assert "vebra has port 8123." in chat["answer"]
+    assert "ferry has port 8123." in chat["answer"]
+
+
+def test_a_streamed_chat_has_the_same_calls_piece_by_piece(found: Found) -> None:
+    streamed = found["chat_streamed"]
+    assert streamed.pop("deltas") > len(FIRST["calls"])
+    assert streamed == FIRST
+
+
+def test_without_parallel_calls_there_is_one(found: Found) -> None:
+    assert found["chat_one"] == FIRST | {"calls": FIRST["calls"][:1]}
+
+
+def test_a_call_that_is_none_comes_as_text(gateway: Gateway) -> None:
+    text = "<tool_call>\n{'name': 'find_port'}\n</tool_call>"
+    tools = [{"type": "function", "function": {"name": "find_port"}}]
+    body = {"model": "llm", "messages": [{"role": "user", "content": text}], "tools": tools}
+    (choice,) = gateway.post("/v1/chat/completions", body).json()["choices"]
+    assert choice["message"]["content"] == text
+    assert choice["finish_reason"] == "stop"
