@@ -220,6 +220,7 @@ def model_settings() -> dict[str, str]:
     return folders | {
         "BENCH_GGUF": str(source) if source.suffix == ".gguf" else "",
         "BENCH_LLM_ENGINE": str(engine_link("llm").resolve()),
+        "BENCH_LATE_INTERACTION": str(served_spec("reranker").late_interaction),
         "BENCH_RELEVANCE_PERCENT": str(read_manifest(engine_link("reranker")).relevance_percent),
     }
 

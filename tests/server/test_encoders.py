@@ -12,7 +12,7 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from operations import model_processes
-from tests.server.checkpoints import checkpoint
+from tests.server.checkpoints import checkpoint, served_spec
 from tests.server.conftest import Server, seen, tensor, text
 
 TEXTS = (
@@ -51,7 +51,8 @@ def test_relevance_is_that_of_the_reference(server: Server) -> None:
     from tests.bench.peers.rankers import load_ranker
 
     query, passages = "What is the port of Vebra?", [*TEXTS[:4], TEXTS[5]]
-    reference = load_ranker(checkpoint("reranker"), torch.float32)
+    is_late_interaction = served_spec("reranker").late_interaction
+    reference = load_ranker(checkpoint("reranker"), torch.float32, is_late_interaction)
     (expected,) = reference.relevance([(query, passages)])
     found = server.infer("rerank", text("query", query), text("passages", *passages))
     relevance = found.as_numpy("relevance")[:, 0]

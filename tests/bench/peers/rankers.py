@@ -1,6 +1,5 @@
 """The reranker that every peer serves, as its kind of checkpoint is served with libraries."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +8,6 @@ import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 MAX_TOKENS = 256
-_LATE_INTERACTION = "LateInteractionForSequenceClassification"
 _BEFORE_WORDS, _LEAST_WEIGHT = 1995, 0.01
 """As builders/late_interaction.py weighs tokens: the last id before the first word."""
 
@@ -22,11 +20,9 @@ class Ranker(Protocol):
         """FP32 [passages] for each question, all computed together."""
 
 
-def load_ranker(folder: Path, dtype: torch.dtype) -> Ranker:
-    """The ranker for a Hugging Face folder, by what its config.json says it is."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    kind = TokenRanker if _LATE_INTERACTION in config["architectures"] else PairRanker
-    return kind(folder, dtype)
+def load_ranker(folder: Path, dtype: torch.dtype, is_late_interaction: bool) -> Ranker:
+    """The ranker of a Hugging Face folder; the spec of our reranker says which kind it is."""
+    return (TokenRanker if is_late_interaction else PairRanker)(folder, dtype)
 
 
 class PairRanker:
