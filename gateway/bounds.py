@@ -57,7 +57,8 @@ class Share:
 
 
 class BodyRoom:
-    """Memory for the bodies of all requests, from their first byte to the end of their answers.
+    """Memory for the bodies of all requests, from their first byte to the end of their answers; or
+    disk for uploads.
 
     One tenant takes half of it at most, so that the next one's requests are read.
     """
@@ -93,6 +94,7 @@ class BoundedBody:
     def __init__(self, app: ASGIApp, bounds: Bounds, files: Files) -> None:
         self._app, self._bounds, self._files = app, bounds, files
         self._room = BodyRoom(bounds.bodies_bytes)
+        self._uploads = BodyRoom(2 * files.tenant_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
@@ -144,21 +146,25 @@ class BoundedBody:
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with asyncio.timeout(self._files.upload_s):
-                await self._app(scope, self._counted(receive), send)
+            with self._uploads.share(_tenant(scope)) as share:
+                async with asyncio.timeout(self._files.upload_s):
+                    await self._app(scope, self._counted(receive, share), send)
         except TimeoutError:
             raise DeadlinePassed(
                 f"file: not complete after {self._files.upload_s:g} s", field="file"
             ) from None
 
-    def _counted(self, receive: Receive) -> Receive:
-        """`receive` for a body that goes to disk; raises `TooLarge` beyond a file's bound."""
+    def _counted(self, receive: Receive, share: Share) -> Receive:
+        """`receive` for a body that goes to disk; raises `TooLarge` beyond a file's bound, and
+        `Unavailable` where all that come in at a time are too much for the disk."""
         size, most = 0, self._files.file_bytes
 
         async def counted() -> Message:
             nonlocal size
             message = await receive()
-            size += len(message.get("body", b""))
+            part = len(message.get("body", b""))
+            size += part
+            share.take(part)
             if size > most + FORM_BYTES:
                 raise TooLarge(f"file: more given; at most {most} bytes are taken", field="file")
             return message

@@ -17,15 +17,16 @@ def refusal_for(error: Exception, request_id: str) -> GatewayError:
     """A refusal as it is; anything else is logged, and becomes `Broken`."""
     if isinstance(error, GatewayError):
         return error
-    _log.error("request %s: %s at %s", request_id, type(error).__qualname__, _place(error))
+    _log.error("request %s: %s", request_id, described(error))
     return Broken(f"the gateway itself failed; its log says where, for request {request_id}")
 
 
-def _place(error: Exception) -> str:
-    """The lines of our code that it came through, and the line that raised it."""
+def described(error: Exception) -> str:
+    """Its class, the lines of our code that it came through, and the line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if _ROOT / "gateway" in Path(f.filename).parents or f is frames[-1]]
-    return " › ".join(f"{_short(frame.filename)}:{frame.lineno}" for frame in ours)
+    place = " › ".join(f"{_short(frame.filename)}:{frame.lineno}" for frame in ours)
+    return f"{type(error).__qualname__} at {place}"
 
 
 def _short(filename: str) -> str:

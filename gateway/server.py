@@ -1,6 +1,7 @@
 """Runs the application: uvicorn in the foreground, until SIGTERM or Ctrl-C."""
 
 import asyncio
+import resource
 import signal
 import socket
 import sys
@@ -19,6 +20,9 @@ from gateway.guards.rules import RuleError
 from gateway.settings import Settings, SettingsError
 
 BACKLOG = 2048
+OPEN_FILES = 2**16
+"""Connections of clients, and to the models. Most systems allow 1,024 of them to who asks for no
+more, which a few hundred streams, or one client with idle connections, would use up."""
 
 
 def serve(settings: Settings) -> None:
@@ -26,6 +30,7 @@ def serve(settings: Settings) -> None:
 
     Raises `SettingsError` where it can't listen.
     """
+    allow_open_files()
     listener = _listener(settings)
     port = listener.getsockname()[1]
     config = uvicorn.Config(
@@ -48,6 +53,14 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)  # uvicorn raises it again when it has drained
     _Server(config, line).run(sockets=[listener])
+
+
+def allow_open_files() -> None:
+    """As many as there may be, up to `OPEN_FILES`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _url(address: IPvAnyAddress, port: int) -> str:

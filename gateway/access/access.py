@@ -50,7 +50,7 @@ async def open_access(settings: AccessSettings) -> AsyncIterator[Access]:
     is_shared = store is not None
     try:
         yield Access(
-            Authenticator(store),
+            Authenticator(store, settings.hosts),
             grants,
             meter,
             settings.bounds,

@@ -1,7 +1,9 @@
 """Which key a request brings, and whether it may come in."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_address
 
 from gateway.access.key_store import KeyStore
 from gateway.access.keys import split_token, verify
@@ -10,16 +12,23 @@ from gateway.errors import Forbidden, Unauthenticated
 
 HOW = "send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
 
+_PORT = re.compile(r":\d*$")
+
 
 class Authenticator:
-    """Finds the caller of a request; without a store every caller is let in."""
+    """Finds the caller of a request; without a store every caller on this machine is let in.
 
-    def __init__(self, store: KeyStore | None) -> None:
-        self._store = store
+    A web page can give its own name the address of this machine, and its scripts would be such a
+    caller. So the name that was asked must then be this machine's, or one of `hosts`.
+    """
+
+    def __init__(self, store: KeyStore | None, hosts: Collection[str] = ()) -> None:
+        self._store, self._hosts = store, hosts
 
     async def caller(self, headers: Mapping[str, str], path: str) -> Caller:
         """The caller; raises Unauthenticated and Forbidden. Header names are in lower case."""
         if self._store is None:
+            self._check_host(headers.get("host", "localhost"))
             return ANYBODY
         key_id, secret = split_token(_token(headers))
         key = await self._store.find(key_id) if key_id else None
@@ -32,6 +41,22 @@ class Authenticator:
         if not key.allows_route(path):
             raise Forbidden(f"key {key.id} may not use {path}; it may use {', '.join(key.routes)}")
         return Caller(key_id=key.id, tenant=key.tenant)
+
+    def _check_host(self, given: str) -> None:
+        name = _PORT.sub("", given).strip("[]").lower()
+        if name not in self._hosts and not _is_this_machine(name):
+            raise Forbidden(
+                f"host: {name!r:.80} asked; without keys only this machine may ask: 127.0.0.1 or"
+                " localhost, or a name in access.hosts",
+                field="host",
+            )
+
+
+def _is_this_machine(name: str) -> bool:
+    try:
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _refused(message: str) -> Unauthenticated:

@@ -85,6 +85,10 @@ class Meter:
             call.headers.update(held.headers)
         return Entry(call, need, grant, model, held)
 
+    async def count(self, call: Call) -> None:
+        """A request that is answered without a model; raises what the limits refuse."""
+        self.settle(await self.admit(call))
+
     def count_input(self, entry: Entry) -> None:
         """At the first event: the model's own count takes the place of the bound."""
         entry.is_counted = True

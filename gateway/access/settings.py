@@ -20,6 +20,9 @@ class AccessSettings(BaseModel):
 
     keys: str = ""
     """JSON file that `python -m gateway keys` writes, or the URL of a PostgreSQL database."""
+    hosts: tuple[str, ...] = ()
+    """Names beside this machine's own by which it may be asked where there are no keys, such as
+    those of a proxy in front of it."""
     counts: str = ""
     """URL of the Valkey or Redis where gateways share the counts of limits; empty: each its own."""
     ledger: Path | None = None

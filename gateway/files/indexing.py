@@ -22,6 +22,7 @@ from triton_rag.ingestion.readers import READABLE, kind
 from triton_rag.ingestion.reading import NotRead, ReadFile, Task
 
 from gateway.errors import Unavailable
+from gateway.faults import described
 from gateway.files.records import StoreFile
 from gateway.files.register import Register
 from gateway.files.uploads import Uploads
@@ -84,8 +85,8 @@ class Indexing:
             return str(refused)
         except FileNotFoundError:
             return "it was removed"
-        except Exception:  # the thread must outlive every file
-            LOG.exception("file %s failed", wanted.file_id)
+        except Exception as error:  # the thread must outlive every file
+            LOG.error("file %s failed: %s", wanted.file_id, described(error))
             return "internal error; the gateway's log says more"
 
     def _finish(self, wanted: StoreFile, error: str) -> None:

@@ -2,16 +2,17 @@
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from gateway.bounds import UPLOADS
+from gateway.call import Other
 from gateway.errors import BadRequest, NotFound
 from gateway.files.records import File
-from gateway.protocols.exchange import caller, service
+from gateway.protocols.exchange import caller, new_call, service
 from gateway.protocols.openai_lists import page_body, read_page
 
 if TYPE_CHECKING:
@@ -33,7 +34,18 @@ def library(request: Request) -> "Library":
     return found
 
 
-@router.post(UPLOADS)
+async def counted(request: Request, response: Response) -> None:
+    """A request that changes something counts for the key's limits. Looks are free, because clients
+    look again and again whether a file is completed."""
+    call = new_call(request, Other())
+    await service(request).access.meter.count(call)
+    response.headers.update(call.headers)
+
+
+COUNTED = [Depends(counted)]
+
+
+@router.post(UPLOADS, dependencies=COUNTED)
 async def upload(request: Request) -> Json:
     """Keep a file: a form with `file` and `purpose`."""
     kept = library(request)
@@ -87,7 +99,7 @@ def file_content(file_id: str, request: Request) -> Response:
     return FileResponse(path, media_type="application/octet-stream")
 
 
-@router.delete("/v1/files/{file_id}")
+@router.delete("/v1/files/{file_id}", dependencies=COUNTED)
 def delete_file(file_id: str, request: Request) -> Json:
     """Remove a file, from vector stores too."""
     library(request).delete_file(caller(request).tenant, file_id)

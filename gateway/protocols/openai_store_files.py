@@ -9,7 +9,7 @@ from gateway.errors import BadRequest, NotFound
 from gateway.files.records import StoreFile, Value
 from gateway.files.register import new_id
 from gateway.protocols.exchange import caller, document, json_body
-from gateway.protocols.openai_files import library
+from gateway.protocols.openai_files import COUNTED, library
 from gateway.protocols.openai_lists import page_body, read_page
 from gateway.protocols.openai_vector_stores import STATUSES, file_counts, refuse_chunking
 from gateway.protocols.reading import StrictBody, read
@@ -45,7 +45,7 @@ class AttachFiles(StrictBody):
         return [AttachFile(file_id=f, attributes=self.attributes) for f in self.file_ids or ()]
 
 
-@router.post("/files", openapi_extra=document(AttachFile))
+@router.post("/files", openapi_extra=document(AttachFile), dependencies=COUNTED)
 def attach(store_id: str, request: Request) -> Json:
     """Put a file into the vector store; it is `completed` once a search finds it."""
     body = read(AttachFile, json_body(request))
@@ -69,7 +69,7 @@ def show_file(store_id: str, file_id: str, request: Request) -> Json:
     return shown(kept.register.store_file(store.id, file_id))
 
 
-@router.delete("/files/{file_id}")
+@router.delete("/files/{file_id}", dependencies=COUNTED)
 def detach(store_id: str, file_id: str, request: Request) -> Json:
     """Take a file out of the vector store; the file itself stays."""
     kept = library(request)
@@ -77,7 +77,7 @@ def detach(store_id: str, file_id: str, request: Request) -> Json:
     return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True}
 
 
-@router.post("/file_batches", openapi_extra=document(AttachFiles))
+@router.post("/file_batches", openapi_extra=document(AttachFiles), dependencies=COUNTED)
 def attach_batch(store_id: str, request: Request) -> Json:
     """Put several files into the vector store."""
     body = read(AttachFiles, json_body(request))

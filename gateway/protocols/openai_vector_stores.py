@@ -18,7 +18,7 @@ from gateway.protocols.exchange import (
     one_event,
     service,
 )
-from gateway.protocols.openai_files import library
+from gateway.protocols.openai_files import COUNTED, library
 from gateway.protocols.openai_lists import page_body, read_page
 from gateway.protocols.reading import Each, StrictBody, read, refuse_given
 
@@ -75,7 +75,7 @@ def refuse_chunking(strategy: Any) -> None:
         )
 
 
-@router.post("/v1/vector_stores", openapi_extra=document(CreateStore))
+@router.post("/v1/vector_stores", openapi_extra=document(CreateStore), dependencies=COUNTED)
 def create(request: Request) -> Json:
     """Make a vector store, with files where they are named."""
     body = read(CreateStore, json_body(request))
@@ -101,7 +101,11 @@ def show_store(store_id: str, request: Request) -> Json:
     return shown(kept, kept.described(caller(request).tenant, store_id))
 
 
-@router.post("/v1/vector_stores/{store_id}", openapi_extra=document(ChangeStore))
+@router.post(
+    "/v1/vector_stores/{store_id}",
+    openapi_extra=document(ChangeStore),
+    dependencies=COUNTED,
+)
 def change(store_id: str, request: Request) -> Json:
     """Give it another name or other metadata."""
     body = read(ChangeStore, json_body(request))
@@ -114,7 +118,7 @@ def change(store_id: str, request: Request) -> Json:
     return shown(kept, kept.store(tenant, store_id))
 
 
-@router.delete("/v1/vector_stores/{store_id}")
+@router.delete("/v1/vector_stores/{store_id}", dependencies=COUNTED)
 def delete(store_id: str, request: Request) -> Json:
     """Delete it; its files stay."""
     library(request).delete_store(caller(request).tenant, store_id)

@@ -15,6 +15,7 @@ from ensembles.contracts import LLM
 from ensembles.metrics import WAITING
 from gateway.access.admission import Admission
 from gateway.errors import GatewayError
+from gateway.faults import described
 from gateway.upstream.connection import Connection
 
 LOG = logging.getLogger(__name__)
@@ -58,8 +59,8 @@ async def _look(triton: Connection, admission: Admission) -> None:
                 admission.beside = await _beside(triton)
             if admission.queue.running:
                 is_held = waiting_requests(await triton.metrics_page()) > MOST_WAITING
-        except Exception:  # else nothing would look again, and what is held would stay so
-            LOG.exception("a look at the pressure on `llm`")
+        except Exception as error:  # else nothing would look again, and what is held would stay so
+            LOG.error("the pressure on `llm` is not known: %s", described(error))
         admission.hold(is_held)
 
 

@@ -83,7 +83,7 @@ def _answer(call: Call) -> list[Event]:
 @pytest.fixture(scope="module")
 def model() -> Iterator[Model]:
     app = new_app(Settings())
-    with TestClient(app) as client:
+    with TestClient(app, "http://localhost") as client:
         made = Model(client)
         app.state.service = replace(app.state.service, handler=made.handle)
         yield made

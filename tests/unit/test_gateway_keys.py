@@ -63,6 +63,30 @@ def test_what_is_no_key_is_refused_without_an_echo(tmp_path: Path, sent: str) ->
     assert not sent or sent not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("host", "is_let_in"),
+    [
+        ("127.0.0.1:8080", True),
+        ("localhost", True),
+        ("[::1]:8080", True),
+        ("gateway.internal:80", True),
+        ("attacker.example:8080", False),
+        ("127.0.0.1.attacker.example", False),
+        ("localhost.attacker.example", False),
+        ("10.0.0.1", False),
+        ("", False),
+        ("[", False),
+    ],
+)
+def test_without_keys_no_web_page_asks_under_its_own_name(host: str, is_let_in: bool) -> None:
+    asked = Authenticator(None, ["gateway.internal"]).caller({"host": host}, "/v1/models")
+    if is_let_in:
+        assert asyncio.run(asked) == ANYBODY
+    else:
+        with pytest.raises(Forbidden, match="only this machine may ask"):
+            asyncio.run(asked)
+
+
 def test_a_wrong_secret_of_a_key_that_exists_is_refused(tmp_path: Path) -> None:
     key, sent = new_key()
     wrong = sent[:-1] + ("A" if sent[-1] != "A" else "B")

@@ -1,14 +1,19 @@
 """A body has room for millions of values: no one client's may hold up all others."""
 
+import asyncio
+import resource
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 import gateway.app  # every request of every API
-from gateway.bounds import BodyRoom
+from gateway.bounds import BodyRoom, BoundedBody
 from gateway.errors import Unavailable
 from gateway.protocols.reading import Body
+from gateway.server import allow_open_files
+from gateway.settings import Bounds, Files
 from gateway.upstream.embed import portions
 
 assert gateway.app.PROTOCOLS
@@ -62,3 +67,35 @@ def test_the_bodies_of_one_tenant_leave_half_of_the_memory() -> None:
                 third.take(1)
     with room.share("flood") as again:
         again.take(50)
+
+
+def test_uploads_of_a_tenant_that_come_in_at_a_time_fit_what_it_may_keep() -> None:
+    form = [(b"content-type", b"multipart/form-data; boundary=x")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/files", "headers": form}
+    come_in: list[bytes] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x" * 60, "more_body": False}
+
+    async def send(_message: Message) -> None: ...
+
+    async def app(scope: Scope, counted: Receive, send: Send) -> None:
+        """Reads an upload, and begins another one while it is kept."""
+        come_in.append((await counted())["body"])
+        await bounded(scope, receive, send)
+
+    bounded = BoundedBody(app, Bounds(), Files(tenant_bytes=130))
+    with pytest.raises(Unavailable):
+        asyncio.run(bounded(scope, receive, send))
+    assert len(come_in) == 2
+
+
+def test_a_gateway_may_have_more_connections_than_who_asks_for_no_more() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    try:
+        allow_open_files()
+        found = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert found > 1024

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from gateway.app import new_app
 from gateway.call import Call, Embedded, Event, Finished, Ranked, Text, Usage
 from gateway.errors import GatewayError, Limited, NotFound, Unavailable, UpstreamFailed
 from gateway.guards.settings import GuardSettings
-from gateway.settings import Settings
+from gateway.settings import Files, Settings
 from tests.fakes.api_errors import is_worded
 
 Json = dict[str, Any]
@@ -79,7 +80,7 @@ class Model:
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Model]:
     app = new_app(Settings())
-    with TestClient(app) as client:
+    with TestClient(app, "http://localhost") as client:
         model = Model(client, [])
         app.state.service = replace(app.state.service, handler=model.handle)
         yield model
@@ -404,7 +405,7 @@ def test_moderations_are_the_rules_here(model: Model) -> None:
     assert refused.status_code == 404
     assert "[guards.rules]" in message_of(refused)
     rules = GuardSettings(rules={"projects": "(?i)redwood", "numbers": "[0-9]"})
-    with TestClient(new_app(Settings(guards=rules))) as client:
+    with TestClient(new_app(Settings(guards=rules)), "http://localhost") as client:
         found = client.post("/v1/moderations", json={"input": ["Redwood", "no"]}).json()["results"]
     assert [result["flagged"] for result in found] == [True, False]
     assert found[0]["categories"] == {"projects": True, "numbers": False}
@@ -415,7 +416,7 @@ def test_moderations_count_for_the_limits() -> None:
     limits = AccessSettings(tiers={"default": Tier(requests_per_minute=1)})
     settings = Settings(guards=GuardSettings(rules={"numbers": "[0-9]"}), access=limits)
     app = new_app(settings)
-    with TestClient(app) as client:
+    with TestClient(app, "http://localhost") as client:
         answers = [client.post("/v1/moderations", json={"input": "a"}) for _ in range(2)]
         page = app.state.service.metrics.page(b"").decode()
     assert [answer.status_code for answer in answers] == [200, 429]
@@ -429,3 +430,14 @@ def test_a_length_of_json_that_is_none_is_the_clients_fault(model: Model, length
     answer = model.client.post("/v2/models/llm/infer", json={"inputs": []}, headers=headers)
     assert answer.status_code == 400
     assert "inference-header-content-length" in answer.text
+
+
+def test_files_count_for_the_limits_of_a_key_and_looks_do_not(tmp_path: Path) -> None:
+    access = AccessSettings(tiers={"default": Tier(requests_per_minute=1)})
+    settings = Settings(access=access, files=Files(folder=tmp_path))
+    with TestClient(new_app(settings), "http://localhost") as client:
+        form: Json = {"data": {"purpose": "assistants"}, "files": {"file": ("a.txt", b"a")}}
+        first, second = (client.post("/v1/files", **form) for _ in range(2))
+        assert (first.status_code, second.status_code) == (200, 429)
+        assert first.headers["x-ratelimit-remaining-requests"] == "0"
+        assert client.get("/v1/files").json()["data"][0]["id"] == first.json()["id"]
