@@ -1,9 +1,12 @@
-"""Which key a request brings, and whether it may come in."""
+"""Which key a request brings, and whether it may come in, before its body is read."""
 
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.access.key_store import KeyStore
 from gateway.access.keys import split_token, verify
@@ -11,6 +14,19 @@ from gateway.call import ANYBODY, Caller
 from gateway.errors import Forbidden, Unauthenticated
 
 HOW = "send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
+
+OPEN_PATHS = frozenset(
+    {
+        "/livez",
+        "/readyz",
+        "/health",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/docs",
+        "/openapi.json",
+    }
+)
+"""Paths that need no key."""
 
 _PORT = re.compile(r":\d*$")
 
@@ -73,3 +89,17 @@ def _token(headers: Mapping[str, str]) -> str:
     if given := headers.get("x-api-key", "").strip():
         return given
     raise _refused(f"a key is required: {HOW}")
+
+
+class Authentication:
+    """Middleware: the state of a request has its `caller`; raises Unauthenticated and Forbidden."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
+            authenticator: Authenticator = scope["app"].state.service.access.authenticator
+            found = await authenticator.caller(Headers(scope=scope), scope["path"])
+            scope.setdefault("state", {})["caller"] = found
+        await self._app(scope, receive, send)

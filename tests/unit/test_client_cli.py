@@ -1,13 +1,11 @@
 """The client's command line: options, folders, output, exit statuses."""
 
-import io
 import json
 import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 from triton_rag import Answer, Client, Source
 from triton_rag.cli import main
 from triton_rag.cli.commands import triton_rag
@@ -18,7 +16,7 @@ from triton_rag.cli.documents import (
     read_documents,
 )
 from triton_rag.cli.output import excerpt, print_json, printable, progress, token_line
-from triton_rag.cli.sources import answer_object, print_sources, source_lines, source_table, telling
+from triton_rag.cli.sources import answer_object, source_lines, telling
 
 SOURCES = (Source("The tower\nis 30 m tall.", 1, 0.75, 3.21), Source("x" * 200, 0, 0.5, -1.0))
 ANSWER = Answer("30 m [1]", "length", 1200, 8, sources=SOURCES, citations=(1,))
@@ -90,39 +88,10 @@ def test_terminals_are_not_steered() -> None:
     assert printable("\x1b[31mred\a\u009b\n\tnext\u00a0é\udcff") == "[31mred\n\tnext\u00a0é"
 
 
-def test_markup_of_documents_stays_text_in_the_table() -> None:
-    output = io.StringIO()
-    named = Documents(("[bold]\x1b[7ma.md[/bold]",), ("x",))
-    sources = (Source("[red]text[/red] :smile: [link=x]", 0, 0.5, 1.0),)
-    Console(file=output, force_terminal=True, width=120, no_color=True).print(
-        source_table(sources, named.name, ())
-    )
-    assert "[bold][7ma.md[/bold]" in output.getvalue()
-    assert "[red]text[/red] :smile: [link=x]" in output.getvalue()
-
-
-def test_the_table_marks_cited_sources() -> None:
-    table = source_table(SOURCES, DOCUMENTS.name, (1,))
-    assert [str(cell) for cell in table.columns[0].cells] == ["*[1]", " [2]"]
-
-
-def test_sources_are_lines_where_there_is_no_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    print_sources(SOURCES, DOCUMENTS.name, (1,))
-    assert capsys.readouterr().out == source_lines(SOURCES, DOCUMENTS.name, (1,)) + "\n"
-
-
-def test_sources_are_a_table_on_a_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    monkeypatch.setenv("TERM", "dumb")  # no colours, 80 columns
-    print_sources(SOURCES, DOCUMENTS.name, (1,))
-    header, _, first, *_ = capsys.readouterr().out.strip().splitlines()
-    assert header.split() == ["source", "relevance", "similarity", "text"]
-    assert first.split()[:4] == ["*[1]", "sub/b.txt", "3.21", "0.75"]
+def test_sources_steer_no_terminal() -> None:
+    named = Documents(("\x1b[7ma.md",), ("x",))
+    lines = source_lines((Source("text\x1b[31m", 0, 0.5, 1.0),), named.name)
+    assert "\x1b" not in lines
 
 
 def test_tokens_and_time() -> None:

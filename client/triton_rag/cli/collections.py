@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from triton_rag.cli.commands import triton_rag
 from triton_rag.cli.options import calls_server
@@ -53,8 +48,6 @@ def _list(found: Sequence[Collection], as_json: bool) -> None:
         print_json([asdict(one) for one in found])
     elif not found:
         click.echo("no collections yet; make one with: triton-rag ingest FOLDER --collection NAME")
-    elif sys.stdout.isatty():
-        Console().print(_table(found))
     else:
         click.echo("\n".join(_lines(found)))
 
@@ -99,10 +92,3 @@ def _lines(found: Sequence[Collection]) -> Iterator[str]:
         name, documents, passages, bytes_, changed, embedder = _cells(one)
         counts = f"{documents} documents, {passages} passages, {bytes_}, changed {changed}, "
         yield f"{name}  {'' if one.fault else counts}{embedder}"
-
-
-def _table(found: Sequence[Collection]) -> Table:
-    table = Table(*COLUMNS, box=SIMPLE_HEAD)
-    for one in found:
-        table.add_row(*map(Text, _cells(one)))
-    return table

@@ -35,7 +35,7 @@ from triton_rag.cli.sources import (
     answer_object,
     collection_place,
     print_quotes,
-    print_sources,
+    source_lines,
     source_objects,
 )
 from triton_rag.client import Client
@@ -116,7 +116,7 @@ def ask(
     else:
         print_quotes(answer, place)
         click.echo("\nSources (* cited):")
-        print_sources(answer.sources, place, answer.citations, question)
+        click.echo(source_lines(answer.sources, place, answer.citations, question))
         note(token_line(answer, seconds))
     if stages:
         note(stage_lines(before, client.statistics(), first_s, seconds))
@@ -234,7 +234,7 @@ def _print_found(sources: Sequence[Source], place: Place, question: str, as_json
     if as_json:
         print_json(source_objects(sources, place))
     else:
-        print_sources(sources, place, question=question)
+        click.echo(source_lines(sources, place, question=question))
 
 
 def _print_text(stream: AnswerStream | CompletionStream, what: str, *, quiet: bool) -> float:

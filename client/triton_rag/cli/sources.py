@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from triton_rag.cli.output import excerpt, printable
 from triton_rag.evaluation.text import share_of_words
@@ -46,34 +41,6 @@ def collection_place(source: Source) -> str:
 def _page_name(source: Source) -> str:
     kind = source.metadata.get("metadata", {}).get("type", "")
     return next((name for name, kinds in _PAGE_NAMES.items() if kind in kinds), "page")
-
-
-def print_sources(
-    sources: Sequence[Source], place: Place, citations: Sequence[int] = (), question: str = ""
-) -> None:
-    """Numbered sources: a table on a terminal, else lines."""
-    if sys.stdout.isatty():
-        Console().print(source_table(sources, place, citations, question))
-    else:
-        click.echo(source_lines(sources, place, citations, question))
-
-
-def source_table(
-    sources: Sequence[Source], place: Place, citations: Sequence[int], question: str = ""
-) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("", "source", "relevance", "similarity", "text"):
-        table.add_column(name, no_wrap=name not in {"source", "text"}, overflow="fold")
-    for number, source in enumerate(sources, start=1):
-        cells = (
-            f"{'*' if number in citations else ' '}[{number}]",
-            printable(place(source)),
-            f"{source.relevance:.2f}",
-            f"{source.similarity:.2f}",
-            excerpt(telling(source.text, question)),
-        )
-        table.add_row(*map(Text, cells))  # not strings, which rich searches for markup
-    return table
 
 
 def source_lines(
