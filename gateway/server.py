@@ -7,9 +7,10 @@ import socket
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 from pydantic import IPvAnyAddress
 
-from gateway.access.access import open_access
+from gateway.access.access import Access, open_access
 from gateway.access.key_store import KeyStoreError
 from gateway.access.ledger import LedgerError
 from gateway.app import new_app
@@ -33,8 +34,9 @@ def serve(settings: Settings) -> None:
     allow_open_files()
     listener = _listener(settings)
     port = listener.getsockname()[1]
+    app = new_app(settings)
     config = uvicorn.Config(
-        new_app(settings),
+        app,
         loop="uvloop",
         http=connection_class(settings.listen.headers_s, settings.listen.stalled_s),
         ws="none",
@@ -52,7 +54,7 @@ def serve(settings: Settings) -> None:
     line = f"gateway ready: {url}/v1 over Triton {settings.triton.http}"
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)  # uvicorn raises it again when it has drained
-    _Server(config, line).run(sockets=[listener])
+    _Server(config, app, line).run(sockets=[listener])
 
 
 def allow_open_files() -> None:
@@ -72,16 +74,22 @@ def _end(*_: object) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says when it takes connections."""
+    """Says when it takes connections, and ends what waits before what runs."""
 
-    def __init__(self, config: uvicorn.Config, ready_line: str) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, ready_line: str) -> None:
         super().__init__(config)
-        self._ready_line = ready_line
+        self._app, self._ready_line = app, ready_line
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             print(self._ready_line, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        access: Access = self._app.state.service.access
+        for room in (access.generating, access.encoding):
+            room.close()
+        await super().shutdown(sockets)
 
 
 async def _check(settings: Settings) -> None:

@@ -69,7 +69,7 @@ class Admission:
         self.queue = FairQueue()
         self._turns: dict[Ticket, asyncio.Future[None]] = {}
         self._rate = _Rate()
-        self.is_held = False
+        self.is_held = self._is_closed = False
         self.beside = room.beside
         self._came_s: dict[str, float] = {}
         """When the last requests of the last two tenants came."""
@@ -88,6 +88,8 @@ class Admission:
         self._start_what_may()
         if turn.done():
             return
+        if self._is_closed:
+            turn.set_exception(_ending())
         try:
             async with asyncio.timeout_at(deadline):
                 await turn
@@ -113,6 +115,13 @@ class Admission:
         """While it is held nothing starts beside what runs: the model has more than it can run."""
         self.is_held = is_held
         self._start_what_may()
+
+    def close(self) -> None:
+        """The gateway ends: who waits, or would, is told to ask another one."""
+        self._is_closed = True
+        for turn in self._turns.values():
+            if not turn.done():
+                turn.set_exception(_ending())
 
     def _give_up(self, ticket: Ticket) -> None:
         """Whether it still waits, or has its turn already and can't use it."""
@@ -232,6 +241,10 @@ def _ticket(call: Call, need: Demand, room: Room) -> Ticket:
     if isinstance(request, Generate) and not request.documents and request.within is None:
         prompt = min(need.input_tokens, room.longest)
     return Ticket(call.caller.tenant, call.weight, min(need.tokens, room.largest), prompt)
+
+
+def _ending() -> Unavailable:
+    return Unavailable("this gateway is ending; try again in 1 s", retry_after_s=1.0)
 
 
 class _Rate:

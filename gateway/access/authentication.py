@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers
@@ -50,10 +49,8 @@ class Authenticator:
         key = await self._store.find(key_id) if key_id else None
         if not verify(key, secret) or key is None:
             raise _refused("the key is unknown")
-        if key.disabled:
-            raise _refused(f"key {key.id} is disabled")
-        if key.expires is not None and key.has_expired(datetime.now(UTC)):
-            raise _refused(f"key {key.id} expired at {key.expires.isoformat()}")
+        if fault := key.fault():
+            raise _refused(fault)
         if not key.allows_route(path):
             raise Forbidden(f"key {key.id} may not use {path}; it may use {', '.join(key.routes)}")
         return Caller(key_id=key.id, tenant=key.tenant)

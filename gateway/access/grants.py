@@ -68,13 +68,14 @@ class Grants:
         self._tiers = {DEFAULT_TIER: UNLIMITED, **tiers}
 
     async def of(self, caller: Caller) -> Grant:
-        """Raises Unauthenticated when the key went away since the request came in."""
+        """Raises Unauthenticated when the key was disabled or ended since the request came in."""
         if self._store is None:
             tier = self._tiers[DEFAULT_TIER]
             return Grant(tier, tier.weight)
         key = await self._store.find(caller.key_id)
-        if key is None or key.disabled:
-            raise Unauthenticated("the key is unknown or disabled")
+        if fault := key.fault() if key else "the key is unknown":
+            raise Unauthenticated(fault)
+        assert key is not None
         tier = self._tier(key)
         return Grant(tier.changed_by(key.limits) if key.limits != _NONE else tier, tier.weight, key)
 

@@ -62,6 +62,14 @@ class Key(_Stored):
     def has_expired(self, now: datetime) -> bool:
         return self.expires is not None and now >= self.expires
 
+    def fault(self) -> str:
+        """Why it may not be used now; empty if it may."""
+        if self.disabled:
+            return f"key {self.id} is disabled"
+        if self.expires is not None and self.has_expired(datetime.now(UTC)):
+            return f"key {self.id} expired at {self.expires.isoformat()}"
+        return ""
+
     def allows_model(self, model: str) -> bool:
         return any(fnmatchcase(model, pattern) for pattern in self.models)
 

@@ -2,9 +2,10 @@
 
 import itertools
 import secrets
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.access.demand import Bounds, Demand, demand
 from gateway.access.grants import Grant, Grants
@@ -15,6 +16,9 @@ from gateway.errors import GatewayError
 
 _MODEL_MAY_HAVE_WORKED = (500, 502, 504)
 """Statuses of errors after which tokens count; a refusal costs none."""
+
+LOOK_AGAIN_S = 1.0
+"""How long a stream may go on after its key was disabled."""
 
 
 def limited(inner: Handler, meter: "Meter", label: Label = str) -> Handler:
@@ -29,6 +33,7 @@ def limited(inner: Handler, meter: "Meter", label: Label = str) -> Handler:
                         call.usage = event.usage
                     if not entry.is_counted:
                         meter.count_input(entry)
+                    await meter.look_again(entry)
                     yield event
         except GatewayError as error:
             entry.error = error
@@ -50,6 +55,8 @@ class Entry:
     reservation: Reservation | None
     is_counted: bool = False
     """Whether the model has said how long the input is."""
+    looked_s: float = field(default_factory=time.monotonic)
+    """When the key was looked at."""
     error: GatewayError | None = None
 
 
@@ -70,12 +77,11 @@ class Meter:
         """Raises what the grant or the limits refuse; then only the ledger counts the request."""
         grant = await self._grants.of(call.caller)
         model = label(call.request.model)
-        need = demand(call.request, self._bounds)
         call.weight = grant.weight
+        call.request = grant.bounded(call.request, self._bounds)
+        need = demand(call.request, self._bounds)
         try:
             grant.check(call.request)
-            call.request = grant.bounded(call.request, self._bounds)
-            need = demand(call.request, self._bounds)
             stream = next(self._names) if isinstance(call.request, Generate) else ""
             held = await self._limiter.reserve(call.caller.key_id, grant.limits, need, stream)
         except GatewayError:
@@ -84,6 +90,13 @@ class Meter:
         if held is not None:
             call.headers.update(held.headers)
         return Entry(call, need, grant, model, held)
+
+    async def look_again(self, entry: Entry) -> None:
+        """Raises Unauthenticated for a key that was disabled, or ended, during the answer."""
+        now_s = time.monotonic()
+        if now_s - entry.looked_s > LOOK_AGAIN_S:
+            entry.looked_s = now_s
+            await self._grants.of(entry.call.caller)
 
     async def count(self, call: Call) -> None:
         """A request that is answered without a model; raises what the limits refuse."""

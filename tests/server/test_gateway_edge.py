@@ -267,7 +267,7 @@ def raw(edge: Running, sent: bytes) -> bytes:
 
 
 def test_what_two_servers_could_read_in_two_ways_reaches_none(edge: Running) -> None:
-    begin = b"POST /v1/models HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n"
+    begin = b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     before = edge.statistic("stable-by-load", "upstream_rq_total")
     with ThreadPoolExecutor(len(SMUGGLED)) as pool:
         answers = pool.map(lambda sent: raw(edge, begin + sent), SMUGGLED.values())
@@ -280,8 +280,8 @@ def test_what_two_servers_could_read_in_two_ways_reaches_none(edge: Running) -> 
 
 def test_who_sends_slowly_holds_no_server(edge: Running) -> None:
     begun = (
-        b"POST / HTTP/1.1\r\nHost: e\r\n",
-        b"POST / HTTP/1.1\r\nHost: e\r\nContent-Length: 9\r\n\r\n1",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1",
     )
     with ThreadPoolExecutor() as pool:
         answers = pool.map(lambda sent: raw(edge, sent), begun)

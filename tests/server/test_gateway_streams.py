@@ -59,7 +59,7 @@ def begun(gateway: Gateway) -> Iterator[Iterator[str]]:
 def sent(url: str, path: str, body: dict[str, object]) -> Iterator[None]:
     """A request whose answer nobody reads, until the block ends."""
     at, content = urlsplit(url), json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     with socket.create_connection((at.hostname, at.port)) as client:
         client.sendall(head.encode() + b"content-length: %d\r\n\r\n" % len(content) + content)
         yield
@@ -106,7 +106,7 @@ async def _neighbours(url: str) -> list[str]:
 def test_a_client_that_reads_nothing_is_left(stalling: Gateway, server: Server) -> None:
     """Its generations end, the gateway keeps nothing for it, and its neighbours notice nothing."""
     body = json.dumps(LONG | {"n": CHOICES}).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     head += f"x-request-id: {'a' * 128}\r\ncontent-length: {len(body)}\r\n\r\n"  # in every chunk
     process, at = psutil.Process(stalling.process.pid), urlsplit(stalling.url)
     asyncio.run(_neighbours(stalling.url))

@@ -237,6 +237,21 @@ def test_a_deadline_ends_the_waiting() -> None:
     run(test)
 
 
+def test_who_waits_for_a_gateway_that_ends_is_told_so_at_once() -> None:
+    async def test() -> None:
+        admission = Admission(Room(1, 100, 8, 1000))
+        await admission.enter(ticket())
+        (waiting,) = await started(admission, ticket("b"))
+        admission.close()
+        for refused in (waiting, admission.enter(ticket("c"))):
+            with pytest.raises(Unavailable, match="is ending") as refusal:
+                await refused
+            assert refusal.value.retry_after_s == 1
+        assert (admission.queue.running, admission.queue.waiting) == (1, 0)
+
+    run(test)
+
+
 def test_a_caller_that_goes_just_when_it_is_its_turn_gives_the_turn_on() -> None:
     async def test() -> None:
         admission = Admission(Room(1, 100, 8, 1000))

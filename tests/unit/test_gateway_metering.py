@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.access import metering
 from gateway.access.counts import MemoryCounts
 from gateway.access.demand import Bounds, demand
 from gateway.access.grants import Grants
@@ -259,6 +261,29 @@ def test_keys_have_models_tiers_and_limits_of_their_own(tmp_path: Path) -> None:
         with pytest.raises(Unauthenticated):
             await front.ask(caller=caller)
         await front.meter.close()
+
+    asyncio.run(whole())
+
+
+@pytest.mark.parametrize("end", [{"disabled": True}, {"expires": datetime(2020, 1, 1, tzinfo=UTC)}])
+def test_a_stream_ends_with_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(metering, "LOOK_AGAIN_S", 0.0)
+    ending, _ = new_key(tenant="acme")
+    store = FileKeyStore(tmp_path / "keys.json")
+
+    async def whole() -> None:
+        await store.add(ending)
+        front = Front(tmp_path, model(), Tier(tokens_per_minute=TOKENS), store)
+        stream = front.handler(Call(HELLO, Caller(ending.id, "acme"), "1"))
+        assert await anext(stream) == Text("x", 1)
+        await store.change(ending.id, lambda key: key.model_copy(update=end))
+        with pytest.raises(Unauthenticated, match=r"is disabled|expired at 2020"):
+            await anext(stream)
+        await front.meter.close()
+        (row,) = usage(front.path)
+        assert (row.amounts.input_tokens, row.amounts.output_tokens) == (INPUT, 2)
 
     asyncio.run(whole())
 
