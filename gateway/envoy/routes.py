@@ -73,9 +73,11 @@ def _weighted(versions: tuple[Version, ...], choice: str, by_hash: bool) -> Json
 
 
 def _mirror(percent: int) -> Json:
+    """A copy asks for the same host: a gateway without keys takes no other names."""
     share = {"numerator": percent, "denominator": "HUNDRED"}
     return {
         "cluster": MIRROR,
+        "disable_shadow_host_suffix_append": True,
         "runtime_fraction": {"default_value": share, "runtime_key": "mirror_percent"},
     }
 
