@@ -76,7 +76,7 @@ def _sent(text: str) -> list[Json]:
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Model]:
     app = new_app(Settings())
-    with TestClient(app) as client:
+    with TestClient(app, "http://localhost") as client:
         made = Model(client)
         app.state.service = replace(app.state.service, handler=made.handle)
         yield made
