@@ -10,7 +10,7 @@ from builders.checkpoint import Checkpoint
 from builders.planner.llm_plan import LlmPlan
 from builders.recipe import Recipe
 from builders.spec import ModelSpec
-from builders.tensorrt_llm.backend_config import NAME, engine_config_text
+from builders.tensorrt_llm.backend_config import BACKEND_MODEL, engine_config_text
 from builders.tensorrt_llm.build_commands import (
     EXAMPLES,
     Command,
@@ -115,7 +115,7 @@ def write_backend_repository(plan: LlmPlan, engine: Path) -> Path:
 
     Beside the engine's bytes, not among them: what it says may change without another build.
     """
-    model = engine / BACKEND_REPOSITORY / NAME
+    model = engine / BACKEND_REPOSITORY / BACKEND_MODEL
     (model / "1").mkdir(parents=True, exist_ok=True)
     text = engine_config_text(plan.engine, plan.runtime, engine.resolve())
     (model / "config.pbtxt").write_text(text, encoding="utf-8")

@@ -5,7 +5,7 @@ import ipaddress
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -16,7 +16,6 @@ from operations import serve_gpu
 from operations.gateway_process import LOG_NAME as GATEWAY_LOG
 from operations.gateway_process import PORT as GATEWAY_PORT
 from operations.gateway_process import GatewayProcess
-from operations.gpu_commands import Mode
 from operations.gpu_preflight import gpu_faults, serving_environment
 from operations.ports import EVERY_ADDRESS, HEALTH_PORT, LOOPBACK, Ports, free_ports, port_faults
 from operations.preflight import WORK_FOLDER, PreflightError, faults, probe, require_none
@@ -148,12 +147,6 @@ def preflight(sku: str, ports: Ports, work_folder: Path) -> int:
 )
 @click.option("--print", "print_only", is_flag=True, help="GPU SKUs: print commands, run nothing.")
 @click.option("--gpus", help="GPU SKUs: 'all', or indexes or UUIDs by comma; default: the first.")
-@click.option(
-    "--mode",
-    type=click.Choice(get_args(Mode)),
-    default="leader",
-    help="GPU SKUs: how the C++ backend uses several GPUs.",
-)
 def serve(
     sku: str,
     ports: Ports,

@@ -3,31 +3,25 @@
 Nothing here has run on a GPU or in NVIDIA's container. It follows these sources:
 NVIDIA/TensorRT-LLM triton_backend/scripts/launch_triton_server.py 0a2e2c1f and
 tensorrt_llm/llmapi/trtllm-llmapi-launch 020c89e6, cbe4c0ae; triton-inference-server/
-tensorrtllm_backend docs/README-engine-backend-archive.md f1ae08cc (leader and orchestrator mode,
+tensorrtllm_backend docs/README-engine-backend-archive.md f1ae08cc (leader mode,
 `docker run`) and docs/llama_multi_instance.md 05ceae03; tutorials, Qwen2.5-VL guide (26.07).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from builders.engine_plan import Flavour
 from builders.errors import BuildError
+from builders.gpu_recipes import BACKEND_REPOSITORY
 from builders.spec import ROOT
+from builders.tensorrt_llm.backend_config import BACKEND_MODEL
 from ensembles.collections import STORE_VARIABLE
 from operations.admin_key import KEY_VARIABLE
 from operations.ports import EVERY_ADDRESS, HEALTH_PORT, Ports
 from operations.server_process import EXIT_TIMEOUT_S, server_options
 
-Mode = Literal["leader", "orchestrator"]
-"""How NVIDIA's C++ backend uses several GPUs: a tritonserver for each of them, of which the first
-leads; or one tritonserver that starts a worker for each."""
-
 SERVER = "/opt/tritonserver/bin/tritonserver"
-ENGINE_MODEL = "tensorrt_llm"
-ENGINE_REPOSITORY = "triton"
-"""Folder in an engine's folder that is a model repository with `tensorrt_llm` alone."""
 
 SHARED_MEMORY = "2g"
 """A limit, not taken before it is used. Docker's 64 MiB are 1 MiB for each Python model to begin
@@ -66,7 +60,6 @@ class Launch:
     llm: ServedLlm
     repository: Path
     ports: Ports
-    mode: Mode = "leader"
     health_port: int = HEALTH_PORT
     drain_s: float = 30.0
     traces: str = ""
@@ -80,8 +73,6 @@ def tritonserver_command(launch: Launch) -> tuple[str, ...]:
     """To be run inside the container."""
     if launch.llm.flavour == "llm-api":
         return _llm_api(launch)
-    if launch.mode == "orchestrator":
-        return _orchestrator(launch)
     return _server(launch) if launch.llm.gpus == 1 else _leader(launch)
 
 
@@ -92,11 +83,6 @@ def _llm_api(launch: Launch) -> tuple[str, ...]:
     though TensorRT-LLM's own test of one GPU has it. The launcher serves as many GPUs as it has
     ranks (mgmn_leader_node.py), which is why more need mpirun, as in TensorRT-LLM's test of four.
     """
-    if launch.mode != "leader":
-        raise BuildError(
-            f"mode '{launch.mode}' asked of SKU '{launch.llm.sku}', whose engine is a checkpoint "
-            "for the LLM API; it is for engines of NVIDIA's C++ backend only: leave --mode out"
-        )
     command = ("trtllm-llmapi-launch", *_server(launch))
     if bad := [word for word in command if len(word.split()) != 1]:
         raise BuildError(
@@ -107,26 +93,18 @@ def _llm_api(launch: Launch) -> tuple[str, ...]:
 
 
 def _leader(launch: Launch) -> tuple[str, ...]:
-    """Ranks but the first load the engine alone and never listen: they stay in its load call."""
+    """A tritonserver for each GPU. All but the first load the engine alone and never listen."""
     words = [*_mpirun(1), *_server(launch)]
     for rank in range(1, launch.llm.gpus):
         words += [":", "-n", "1", *_server(launch, rank)]
     return tuple(words)
 
 
-def _orchestrator(launch: Launch) -> tuple[str, ...]:
-    """The world of MPI must be one rank; workers are spawned. Triton's own GPU pools are off."""
-    pools = (f"--cuda-memory-pool-byte-size={gpu}:0" for gpu in range(launch.llm.gpus))
-    options = ("--pinned-memory-pool-byte-size=0", "--enable-peer-access=false", *pools)
-    variables = ("TRTLLM_ORCHESTRATOR=1", "TRTLLM_ORCHESTRATOR_SPAWN_PROCESSES=1")
-    return ("env", *variables, *_mpirun(1), *_server(launch, 0, options))
-
-
 def _mpirun(ranks: int) -> tuple[str, ...]:
     return ("mpirun", "--allow-run-as-root", "-n", str(ranks))
 
 
-def _server(launch: Launch, rank: int = 0, options: Sequence[str] = ()) -> tuple[str, ...]:
+def _server(launch: Launch, rank: int = 0) -> tuple[str, ...]:
     """The prefix keeps the Python models of two ranks apart in /dev/shm."""
     return (
         SERVER,
@@ -137,8 +115,8 @@ def _server(launch: Launch, rank: int = 0, options: Sequence[str] = ()) -> tuple
             admin_key=launch.admin_key,
             exit_timeout_s=launch.exit_timeout_s,
             shared_memory_prefix=f"{launch.shared_memory_prefix}{rank}_",
-            models=ENGINE_MODEL if rank else "*",
-            options=(*launch.options, *options),
+            models=BACKEND_MODEL if rank else "*",
+            options=launch.options,
         ),
     )
 
@@ -146,7 +124,7 @@ def _server(launch: Launch, rank: int = 0, options: Sequence[str] = ()) -> tuple
 def _repositories(launch: Launch) -> Iterator[Path]:
     yield launch.repository
     if launch.llm.flavour == "engine":
-        yield launch.llm.folder / ENGINE_REPOSITORY
+        yield launch.llm.folder / BACKEND_REPOSITORY
 
 
 def image(llm: ServedLlm) -> str:
@@ -186,7 +164,7 @@ def docker_command(
         *(f"--volume={root}:{root}:ro", f"--volume={engines}:{engines}"),
         f"--volume={root / COLLECTIONS}:{root / COLLECTIONS}",
         *(f"--workdir={root}", image(launch.llm), *python, "--sku", launch.llm.sku),
-        *("--address", EVERY_ADDRESS, "--mode", launch.mode),
+        *("--address", EVERY_ADDRESS),
         *("--drain-s", f"{launch.drain_s:g}", "--no-gateway"),
         *(("--traces", launch.traces) if launch.traces else ()),
         *(word for name, port in ports.items() for word in (f"--{name}-port", str(port))),

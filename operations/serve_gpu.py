@@ -15,13 +15,15 @@ from builders.engine import ENGINES
 from builders.engine_plan import CONTAINER, Flavour
 from builders.errors import BuildError
 from builders.gpu_machine import VISIBLE
+from builders.gpu_recipes import BACKEND_REPOSITORY
 from builders.repository import REPOSITORY, engine_link
 from builders.spec import Sku
+from builders.tensorrt_llm.backend_config import BACKEND_MODEL
 from ensembles.contracts import LLM
 from ensembles.manifest import Manifest, ManifestError, read_manifest
 from operations import gpu_commands
 from operations.gateway_process import GatewayProcess
-from operations.gpu_commands import ALL_GPUS, Launch, Mode, ServedLlm
+from operations.gpu_commands import ALL_GPUS, Launch, ServedLlm
 from operations.gpu_preflight import CONTAINER_PYTHON, gpu_faults, serving_environment
 from operations.ports import Ports
 from operations.preflight import require_none
@@ -57,14 +59,13 @@ def serve(
     health_port: int,
     drain_s: float,
     gpus: str | None = None,
-    mode: Mode = "leader",
     traces: str = "",
     print_only: bool = False,
 ) -> int:
     """In the foreground; what runs is printed before. Raises `BuildError`, `PreflightError`."""
     llm = read_llm(sku, REPOSITORY)
     chosen = gpu_commands.chosen_gpus(llm, gpus)
-    launch = Launch(llm, REPOSITORY, ports, mode, health_port, drain_s, traces)
+    launch = Launch(llm, REPOSITORY, ports, health_port, drain_s, traces)
     if not in_container():
         run = gpu_commands.docker_command(launch, chosen, ENGINES.resolve())
         return _serve_outside(launch, run, gateway, print_only)
@@ -151,8 +152,8 @@ def _not_for_gpus(sku: Sku, manifest: Manifest) -> str:
 
 def _check_engine_model(llm: ServedLlm) -> None:
     """The backend reports a wrong path as another error."""
-    repository = llm.folder / gpu_commands.ENGINE_REPOSITORY
-    config = repository / gpu_commands.ENGINE_MODEL / "config.pbtxt"
+    repository = llm.folder / BACKEND_REPOSITORY
+    config = repository / BACKEND_MODEL / "config.pbtxt"
     if not config.is_file():
         raise BuildError(f"no {config}: run 'make build-engines SKU={llm.sku}'")
     if str(llm.folder) not in config.read_text(encoding="utf-8"):

@@ -14,7 +14,7 @@ from builders.config_text import config_text
 from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.tensorrt_llm.build_commands import TOKENIZER_INFO
 
-NAME = "tensorrt_llm"
+BACKEND_MODEL = "tensorrt_llm"
 
 FIXED = Path(__file__).parent / "backend.pbtxt"
 """The tensors of NVIDIA's template, and the parameters that no plan decides."""

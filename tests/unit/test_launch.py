@@ -82,19 +82,6 @@ class TestTritonserver:
             *(":", "-n", "1", *server(2, models="tensorrt_llm")),
         ]
 
-    def test_an_orchestrator_is_one_rank_that_starts_its_workers(self):
-        assert list(tritonserver_command(of(ENGINE, 2, mode="orchestrator"))) == [
-            *("env", "TRTLLM_ORCHESTRATOR=1", "TRTLLM_ORCHESTRATOR_SPAWN_PROCESSES=1"),
-            *("mpirun", "--allow-run-as-root", "-n", "1"),
-            *server(
-                0,
-                "--pinned-memory-pool-byte-size=0",
-                "--enable-peer-access=false",
-                "--cuda-memory-pool-byte-size=0:0",
-                "--cuda-memory-pool-byte-size=1:0",
-            ),
-        ]
-
     def test_the_llm_api_starts_through_its_launcher(self):
         command = list(tritonserver_command(of(API)))
         assert command == ["trtllm-llmapi-launch", *server(repositories=1)]
@@ -104,17 +91,13 @@ class TestTritonserver:
         assert command[:5] == ["mpirun", "--allow-run-as-root", "-n", "4", "trtllm-llmapi-launch"]
         assert command[5:] == server(repositories=1)
 
-    def test_the_llm_api_has_no_orchestrator(self):
-        with pytest.raises(BuildError, match="leave --mode out"):
-            tritonserver_command(of(API, 2, mode="orchestrator"))
-
     def test_its_launcher_would_part_a_path_with_a_space(self):
         with pytest.raises(BuildError, match="has a space"):
             tritonserver_command(of(API, repository=Path("/my rag/model_repository")))
 
-    @pytest.mark.parametrize(("gpus", "mode"), [(1, "leader"), (2, "leader"), (2, "orchestrator")])
-    def test_no_two_ranks_share_a_prefix(self, gpus, mode):
-        text = " ".join(tritonserver_command(of(ENGINE, gpus, mode=mode)))
+    @pytest.mark.parametrize("gpus", [1, 2])
+    def test_no_two_ranks_share_a_prefix(self, gpus):
+        text = " ".join(tritonserver_command(of(ENGINE, gpus)))
         prefixes = re.findall(r"prefix-name=(\S+)", text)
         assert len(prefixes) == len(set(prefixes)) == text.count("tritonserver --model")
 
@@ -132,7 +115,7 @@ class TestDocker:
             "--volume=/rag/build/engines:/rag/build/engines "
             "--volume=/rag/build/collections:/rag/build/collections --workdir=/rag "
             f"triton-rag:engine-{CONTAINER} {CONTAINER_PYTHON} -m operations serve "
-            "--sku h100-sxm-80gb --address 0.0.0.0 --mode leader --drain-s 30 --no-gateway "
+            "--sku h100-sxm-80gb --address 0.0.0.0 --drain-s 30 --no-gateway "
             "--http-port 8000 --grpc-port 8001 --metrics-port 8002 --health-port 8003"
         )
 
@@ -381,8 +364,7 @@ class TestServeInside:
         assert "CUDA_VISIBLE_DEVICES" not in self.prepared().variables
 
     def test_gpus_become_those_that_cuda_sees(self):
-        serve("--gpus", "2,3", "--mode", "orchestrator")
-        assert self.prepared().words[0] == "env"
+        serve("--gpus", "2,3")
         assert self.prepared().variables["CUDA_VISIBLE_DEVICES"] == "2,3"
 
     def test_traces_go_to_the_collector(self):
