@@ -29,7 +29,8 @@ class Answer:
     """
 
     text: str = ""
-    calls: list[ToolCall] = field(default_factory=list)
+    parts: list[str | ToolCall] = field(default_factory=list)
+    """Texts and calls in their order."""
     sources: tuple[Source, ...] = ()
     finished: Finished | None = None
 
@@ -37,7 +38,7 @@ class Answer:
         """Takes the event in; returns the text that it adds. Raises `UpstreamFailed`."""
         match event:
             case Text(text=text):
-                self.text += text
+                self._say(text)
                 return text
             case CallPiece():
                 self._extend(event)
@@ -50,16 +51,22 @@ class Answer:
         return ""
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nothing was said or called yet."""
-        return not self.text and not self.calls
+    def calls(self) -> list[ToolCall]:
+        return [part for part in self.parts if isinstance(part, ToolCall)]
+
+    def _say(self, text: str) -> None:
+        self.text += text
+        if self.parts and isinstance(last := self.parts[-1], str):
+            self.parts[-1] = last + text
+        else:
+            self.parts.append(text)
 
     def _extend(self, piece: CallPiece) -> None:
-        if piece.call == len(self.calls):
-            self.calls.append(ToolCall(token_hex(12), piece.name, piece.arguments))
-            return
-        before = self.calls[piece.call]
-        self.calls[piece.call] = replace(before, arguments=before.arguments + piece.arguments)
+        """Pieces of a call follow each other; its first has a name."""
+        if piece.name or not self.parts or isinstance(last := self.parts[-1], str):
+            self.parts.append(ToolCall(token_hex(12), piece.name, piece.arguments))
+        else:
+            self.parts[-1] = replace(last, arguments=last.arguments + piece.arguments)
 
     @property
     def end(self) -> Finished:

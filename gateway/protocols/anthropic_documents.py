@@ -3,27 +3,40 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from pydantic import Field
+
 from gateway.call import Document
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer, Citation, citations
-from gateway.protocols.reading import Body, Each, Part, text_of
+from gateway.protocols.reading import Body, Each, Part, StrictBody, text_of
 
 Json = dict[str, Any]
 
 
 class BlockPart(Part):
-    """A text, document or search result; other types are refused by name."""
+    """A text, document, search result, call or its result; other types are refused by name."""
 
     title: str | None = None
     context: str | None = None
     source: Any = None
     content: str | Each[Part] | None = None
     citations: Any = None
+    id: str | None = None
+    name: str | None = None
+    input: dict[str, Any] | None = None
+    tool_use_id: str | None = None
 
 
 class Turn(Body):
     role: Literal["user", "assistant", "system"]
     content: str | Each[BlockPart]
+
+
+class Conversation(StrictBody):
+    """What every request has."""
+
+    model: str
+    messages: Each[Turn] = Field(min_length=1)
 
 
 def read_documents(turns: Sequence[Turn]) -> list[tuple[Document, bool]]:

@@ -4,18 +4,23 @@
 block. Usage and citations are known at the end only, so a stream brings both there.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.call import Event, Generate, Message, Sampling, Usage
+from gateway.call import Event, Generate, Message, Sampling
 from gateway.errors import BadRequest, GatewayError
-from gateway.protocols.answer import Answer, collect, texts
-from gateway.protocols.anthropic_documents import Turn, cited, read_documents
+from gateway.protocols.answer import collect
+from gateway.protocols.anthropic_answer import count_response, response, stream
+from gateway.protocols.anthropic_documents import Conversation, read_documents
+from gateway.protocols.anthropic_tools import (
+    ToolItem,
+    messages_of,
+    tool_use,
+)
 from gateway.protocols.exchange import (
     Complete,
     Protocol,
@@ -29,15 +34,13 @@ from gateway.protocols.field_names import as_written
 from gateway.protocols.reading import (
     Content,
     Each,
-    StrictBody,
-    part_text,
     read,
     refuse_given,
     refuse_thinking,
-    refuse_tools,
     text_of,
 )
 from gateway.protocols.sse import named_sse, typed_events
+from gateway.protocols.tools import check_results
 
 Json = dict[str, Any]
 
@@ -54,19 +57,13 @@ ERROR_TYPES = {
     504: "timeout_error",
 }
 FIELDS = {"stop_words": "stop_sequences"}
-_UNREAD = ("document", "search_result", "thinking", "redacted_thinking")
-"""Parts that are no text of a message: documents, and what another model thought before."""
-STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "ungrounded": "end_turn"}
-"""The engine doesn't say which stop word ended an answer, so `stop_sequence` is always null."""
 
 
-class CountRequest(StrictBody):
+class CountRequest(Conversation):
     """What both routes take. Hints about caching and billing change nothing here."""
 
-    model: str
-    messages: Each[Turn] = Field(min_length=1)
     system: Content | None = None
-    tools: list[Any] | None = None
+    tools: Each[ToolItem] | None = None
     tool_choice: Any = None
     thinking: Any = None
     output_config: dict[str, Any] | None = None
@@ -90,6 +87,7 @@ class MessagesRequest(CountRequest):
     context_management: Any = None
     metadata: Any = None
     service_tier: str | None = None
+    thread: Any = None
 
 
 @router.post("/v1/messages", openapi_extra=document(MessagesRequest))
@@ -123,7 +121,6 @@ async def _count(events: AsyncGenerator[Event, None]) -> Json:
 
 
 def _refuse(request: CountRequest) -> None:
-    refuse_tools(request, ("tools",), request.tool_choice)
     refuse_thinking(request.thinking)
     if (request.output_config or {}).get("format"):
         raise BadRequest(
@@ -137,7 +134,7 @@ def _refuse(request: CountRequest) -> None:
 
 
 def _refuse_edits(management: Any) -> None:
-    """Raises `BadRequest`, but not for edits that clear what no message here can have."""
+    """Raises `BadRequest`, but not for edits that only shorten the prompt."""
     edits = management.get("edits") if isinstance(management, dict) else management
     for edit in edits or ():
         kind = edit.get("type") if isinstance(edit, dict) else edit
@@ -151,6 +148,8 @@ def _refuse_edits(management: Any) -> None:
 def generate(request: MessagesRequest) -> Generate:
     """Raises `BadRequest`."""
     refuse_given(request, ("container", "mcp_servers"), "it is Anthropic's own service")
+    if request.thread:
+        raise NoThreads("thread: nothing is stored; send all messages each time", field="thread")
     _refuse_edits(request.context_management)
     sampling = Sampling(
         max_tokens=request.max_tokens,
@@ -170,111 +169,39 @@ def counting(request: CountRequest) -> Generate:
 def _generate(request: CountRequest, sampling: Sampling, stream: bool) -> Generate:
     _refuse(request)
     system = text_of(request.system, "system") if request.system else ""
+    turns = enumerate(request.messages)
+    found = [each for i, turn in turns for each in messages_of(turn, f"messages.{i}")]
+    messages = tuple(message for message, _ in found)
+    check_results(messages, [field for _, field in found])
     return Generate(
         model=request.model,
-        messages=(
-            *([Message("system", system)] if system else []),
-            *(_message(f"messages.{i}", turn) for i, turn in enumerate(request.messages)),
-        ),
+        messages=(*([Message("system", system)] if system else []), *messages),
         sampling=sampling,
         documents=tuple(document for document, _ in read_documents(request.messages)),
+        tool_use=tool_use(request.tools, request.tool_choice),
         stream=stream,
     )
 
 
-def _message(field: str, turn: Turn) -> Message:
-    if isinstance(turn.content, str):
-        return Message(turn.role, turn.content)
-    texts = [
-        part_text(part, f"{field}.content.{i}", ("text", "document", "search_result"))
-        for i, part in enumerate(turn.content)
-        if part.type not in _UNREAD
-    ]
-    return Message(turn.role, "".join(texts))
+# --- errors ---------------------------------------------------------------------------------
 
 
-# --- responses -----------------------------------------------------------------------------
+class NoThreads(BadRequest):
+    """A conversation that the server shall keep. Anthropic's tool runner asks for one first, and
+    goes on without where the error's details say so."""
 
-
-def response(request: MessagesRequest, message_id: str, answer: Answer) -> Json:
-    """A `Message` with one text block. The AI SDK takes no `citations` that are null."""
-    found = cited(request.messages, answer)
-    block = {"type": "text", "text": answer.text, **({"citations": found} if found else {})}
-    return {
-        **_message_start(request, message_id),
-        "content": [block],
-        "stop_reason": STOP_REASONS[answer.end.reason],
-        "usage": _usage(answer.usage),
+    details: ClassVar[Json] = {
+        "error_code": "thread_unsupported_request",
+        "unsupported": ["thread"],
     }
-
-
-def count_response(answer: Answer) -> Json:
-    return {"input_tokens": answer.usage.input_tokens}
-
-
-def _message_start(request: MessagesRequest, message_id: str) -> Json:
-    return {
-        "id": message_id,
-        "type": "message",
-        "role": "assistant",
-        "model": request.model,
-        "content": [],
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": _usage(Usage()),
-    }
-
-
-def _usage(usage: Usage) -> Json:
-    """Anthropic's `input_tokens` are those that were not cached."""
-    return {
-        "input_tokens": usage.input_tokens - usage.cached_tokens,
-        "output_tokens": usage.output_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": usage.cached_tokens,
-    }
-
-
-async def stream(
-    request: MessagesRequest, message_id: str, events: AsyncGenerator[Event, None]
-) -> AsyncGenerator[Json, None]:
-    """The stream's events; raises `GatewayError`."""
-    answer = Answer()
-    async with aclosing(texts(answer, events)) as pieces:
-        await anext(pieces)
-        yield {"type": "message_start", "message": _message_start(request, message_id)}
-        empty = {"type": "text", "text": ""}
-        yield {"type": "content_block_start", "index": 0, "content_block": empty}
-        async for text in pieces:
-            yield _block_delta({"type": "text_delta", "text": text})
-    for last in _last_events(request, answer):
-        yield last
-
-
-def _last_events(request: MessagesRequest, answer: Answer) -> Sequence[Json]:
-    stop_reason = STOP_REASONS[answer.end.reason]
-    found = cited(request.messages, answer)
-    return [
-        *(_block_delta({"type": "citations_delta", "citation": each}) for each in found),
-        {"type": "content_block_stop", "index": 0},
-        {
-            "type": "message_delta",
-            "delta": {"stop_reason": stop_reason, "stop_sequence": None},
-            "usage": _usage(answer.usage),
-        },
-        {"type": "message_stop"},
-    ]
-
-
-def _block_delta(delta: Json) -> Json:
-    return {"type": "content_block_delta", "index": 0, "delta": delta}
 
 
 def error_body(error: GatewayError) -> Json:
     """An error response; the same object is the `error` event of a stream."""
     kind = ERROR_TYPES.get(error.status, "api_error")
     message, _ = as_written(error, FIELDS)
-    return {"type": "error", "error": {"type": kind, "message": message}}
+    details = {"details": error.details} if isinstance(error, NoThreads) else {}
+    return {"type": "error", "error": {"type": kind, "message": message, **details}}
 
 
 ANTHROPIC = Protocol(error_body, lambda error: named_sse("error", error_body(error)))

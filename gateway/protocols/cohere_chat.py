@@ -2,41 +2,41 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.call import Event, Generate, Message, Sampling, Usage
+from gateway.call import CallPiece, Event, Generate, Sampling, Usage
 from gateway.errors import BadRequest
-from gateway.protocols.answer import Answer, Citation, citations, collect, texts
+from gateway.protocols.answer import Answer, Citation, citations, collect, pieces
 from gateway.protocols.cohere_errors import COHERE
+from gateway.protocols.cohere_tools import (
+    Turn,
+    call_end,
+    call_events,
+    call_item,
+    message_of,
+    tool_use,
+)
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
 from gateway.protocols.exchange import Complete, Streaming, document, json_body, new_call, service
-from gateway.protocols.reading import (
-    Body,
-    Content,
-    Each,
-    read,
-    refuse_given,
-    refuse_thinking,
-    refuse_tools,
-    text_of,
-)
+from gateway.protocols.reading import Body, Each, read, refuse_given, refuse_thinking
 from gateway.protocols.sse import DONE, typed_events
+from gateway.protocols.tools import FunctionTool, check_results
 
 Json = dict[str, Any]
 
 router = APIRouter(tags=["Cohere"])
 
-FINISH_REASONS = {"stop": "COMPLETE", "length": "MAX_TOKENS", "ungrounded": "COMPLETE"}
+FINISH_REASONS = {
+    "stop": "COMPLETE",
+    "length": "MAX_TOKENS",
+    "tool_calls": "TOOL_CALL",
+    "ungrounded": "COMPLETE",
+}
 """The engine doesn't say whether a stop word ended an answer, so STOP_SEQUENCE never comes."""
-
-
-class Turn(Body):
-    role: Literal["user", "assistant", "system"]
-    content: Content
 
 
 class ChatRequest(Body):
@@ -53,7 +53,7 @@ class ChatRequest(Body):
     presence_penalty: float | None = None
     k: int | None = Field(default=None, ge=0)
     p: float | None = Field(default=None, ge=0, le=1)
-    tools: list[Any] | None = None
+    tools: Each[FunctionTool] | None = None
     strict_tools: bool | None = None
     tool_choice: Any = None
     response_format: dict[str, Any] | None = None
@@ -78,7 +78,8 @@ async def _whole(body: ChatRequest, name: str, events: AsyncGenerator[Event, Non
 
 
 def _refuse(request: ChatRequest) -> None:
-    refuse_tools(request, ("tools", "strict_tools", "tool_choice"), request.tool_choice)
+    if request.tools:
+        refuse_given(request, ("strict_tools",), "arguments are not held to a schema")
     refuse_given(request, ("logprobs",), "the engine gives none")
     if (request.response_format or {}).get("type", "text") != "text":
         raise BadRequest("response_format: only text is possible", field="response_format")
@@ -98,15 +99,14 @@ def generate(request: ChatRequest) -> Generate:
         seed=request.seed,
         stop_words=tuple(request.stop_sequences or ()),
     )
-    messages = (
-        Message(turn.role, text_of(turn.content, f"messages.{i}.content"))
-        for i, turn in enumerate(request.messages)
-    )
+    messages = [message_of(turn, f"messages.{i}") for i, turn in enumerate(request.messages)]
+    check_results(messages, [f"messages.{i}.tool_call_id" for i in range(len(messages))])
     return Generate(
         model=request.model,
         messages=tuple(messages),
         sampling=sampling,
         documents=read_documents(request.documents),
+        tool_use=tool_use(request.tools, request.tool_choice),
         stream=request.stream,
     )
 
@@ -117,11 +117,20 @@ def response(request: ChatRequest, answer_id: str, answer: Answer) -> Json:
         "finish_reason": FINISH_REASONS[answer.end.reason],
         "message": {
             "role": "assistant",
-            "content": [{"type": "text", "text": answer.text}],
+            **_said(answer),
             **({"citations": found} if (found := cited(request, answer)) else {}),
         },
         "usage": counted(answer.usage),
     }
+
+
+def _said(answer: Answer) -> Json:
+    """The fields of a message with text, with calls, or with both."""
+    content = [{"type": "text", "text": answer.text}]
+    calls = [call_item(call) for call in answer.calls]
+    if not calls:
+        return {"content": content}
+    return {"tool_calls": calls, **({"content": content} if answer.text else {})}
 
 
 def cited(request: ChatRequest, answer: Answer) -> list[Json]:
@@ -166,17 +175,28 @@ async def stream(
 ) -> AsyncGenerator[Json, None]:
     """The stream's events; raises `GatewayError`."""
     answer = Answer()
-    async with aclosing(texts(answer, events)) as pieces:
-        await anext(pieces)
+    begun = _content("content-start", {"type": "text", "text": ""})
+    async with aclosing(pieces(answer, events)) as found:
+        await anext(found)
         start = {"role": "assistant", "content": [], "citations": []}
         yield {"type": "message-start", "id": answer_id, "delta": {"message": start}}
-        yield _content("content-start", {"type": "text", "text": ""})
-        async for text in pieces:
-            yield _content("content-delta", {"text": text})
-    for index, found in enumerate(cited(request, answer)):
-        yield {"type": "citation-start", "index": index, "delta": {"message": {"citations": found}}}
+        async for piece in found:
+            if isinstance(piece, CallPiece):
+                for event in call_events(piece, answer):
+                    yield event
+                continue
+            if answer.text == piece:
+                yield begun
+            yield _content("content-delta", {"text": piece})
+    if answer.calls:
+        yield call_end(answer)
+    if not answer.parts:
+        yield begun
+    for index, cites in enumerate(cited(request, answer)):
+        yield {"type": "citation-start", "index": index, "delta": {"message": {"citations": cites}}}
         yield {"type": "citation-end", "index": index}
-    yield {"type": "content-end", "index": 0}
+    if answer.text or not answer.calls:
+        yield {"type": "content-end", "index": 0}
     end = {"finish_reason": FINISH_REASONS[answer.end.reason], "usage": counted(answer.usage)}
     yield {"type": "message-end", "id": answer_id, "delta": end}
 

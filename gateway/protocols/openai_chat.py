@@ -199,7 +199,7 @@ async def _chunks(
     async with aclosing(merged(answers)) as events:
         async for index, event in events:
             answer = found[index]
-            delta: Json = begun if answer.is_empty else {}
+            delta: Json = {} if answer.parts else begun
             if text := answer.add(event):
                 yield _chunk(head, index, {**delta, "content": text})
             elif isinstance(event, CallPiece):

@@ -1,6 +1,7 @@
 """Requests of OpenAI's `/v1/responses`: what is taken, and what is refused by name."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -9,6 +10,8 @@ from gateway.call import Generate, Message, Sampling, Within
 from gateway.errors import BadRequest
 from gateway.protocols.documents import DocumentItem, read_documents
 from gateway.protocols.openai_file_search import RESULTS
+from gateway.protocols.openai_responses_tools import functions
+from gateway.protocols.openai_responses_tools import searches as searching
 from gateway.protocols.reading import (
     Body,
     Content,
@@ -18,6 +21,7 @@ from gateway.protocols.reading import (
     refuse_given,
     text_of,
 )
+from gateway.protocols.tools import check_results, new_call
 
 PARTS = ("input_text", "output_text", "text")
 _WITHOUT_TEXT = ("file_search_call", "reasoning")
@@ -30,6 +34,10 @@ class Item(Body):
     type: str = "message"
     role: Literal["user", "assistant", "system", "developer"] | None = None
     content: Content | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    output: Content | None = None
 
 
 class ResponsesRequest(StrictBody):
@@ -77,9 +85,9 @@ class ResponsesRequest(StrictBody):
     user: str | None = None
 
     @property
-    def usable_tools(self) -> list[Any]:
-        """The tools, unless none may be called."""
-        return [] if calls_nothing(self.tool_choice) else self.tools or []
+    def searches(self) -> list[Any]:
+        """The tools that search, unless none may be called; raises `BadRequest`."""
+        return [] if calls_nothing(self.tool_choice) else searching(self.tools or [])
 
 
 _STORED = ("background", "conversation", "previous_response_id", "prompt", "store")
@@ -110,29 +118,53 @@ def generate(request: ResponsesRequest, within: Within | None = None) -> Generat
         sampling=sampling,
         documents=read_documents(request.documents),
         within=within,
+        tool_use=functions(request.tools or [], request.tool_choice, request.parallel_tool_calls),
         stream=bool(request.stream),
     )
 
 
 def messages(request: ResponsesRequest) -> Iterator[Message]:
-    """The turns of the chat; raises `BadRequest`."""
+    """The turns of the chat; raises `BadRequest`.
+
+    Calls that follow each other, or the assistant's text, are one turn, as in chat.
+    """
+    found, fields = list[Message](), list[str]()
+    for message, field in _turns(request):
+        last = found[-1] if found else message
+        if message.tool_calls and last.role == "assistant":
+            found[-1] = replace(last, tool_calls=(*last.tool_calls, *message.tool_calls))
+        else:
+            found.append(message)
+            fields.append(field)
+    check_results(found, fields)
+    yield from found
+
+
+def _turns(request: ResponsesRequest) -> Iterator[tuple[Message, str]]:
+    """Each item as a message, with the field of its call's id."""
     if request.instructions:
-        yield Message("system", request.instructions)
+        yield Message("system", request.instructions), ""
     if isinstance(request.input, str):
-        yield Message("user", request.input)
+        yield Message("user", request.input), ""
         return
     if all(item.type in _WITHOUT_TEXT for item in request.input):
         raise BadRequest("input: empty; a text or a list of messages is needed", field="input")
     for index, item in enumerate(request.input):
         if item.type not in _WITHOUT_TEXT:
-            yield _message(f"input.{index}", item)
+            yield _message(f"input.{index}", item), f"input.{index}.call_id"
 
 
 def _message(field: str, item: Item) -> Message:
+    if item.type == "function_call" and item.call_id and item.name:
+        call = new_call(f"{field}.arguments", item.call_id, item.name, item.arguments)
+        return Message("assistant", "", (call,))
+    if item.type == "function_call_output" and item.call_id and item.output is not None:
+        text = text_of(item.output, f"{field}.output", PARTS)
+        return Message("tool", text, tool_call_id=item.call_id)
     if item.type != "message" or item.role is None or item.content is None:
         raise BadRequest(
-            f"{field}: only messages with role and content are possible; nothing is stored, and "
-            "this model calls no tools",
+            f"{field}: messages with role and content are possible, and functions' calls and "
+            "outputs with call_id; nothing is stored",
             field=field,
         )
     role = "system" if item.role == "developer" else item.role

@@ -141,15 +141,21 @@ def new_tool_use(tools: tuple[Tool, ...], is_parallel: bool | None) -> ToolUse:
     return ToolUse(tools, is_parallel is not False) if tools else ToolUse()
 
 
-def new_call(field: str, call_id: str, name: str, arguments: str | None) -> ToolCall:
-    """A call of an earlier answer; raises `BadRequest` for arguments that are no JSON object."""
-    written = arguments or "{}"
+def parsed_arguments(written: str) -> dict[str, Any] | None:
+    """The arguments of a call; None where they are no JSON object, as a model may write them."""
     try:
         found = json.loads(written, strict=False)
         written.encode()
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or depth(found) > MOST_DEPTH:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def new_call(field: str, call_id: str, name: str, arguments: str | None) -> ToolCall:
+    """A call of an earlier answer; raises `BadRequest` for arguments that are no JSON object."""
+    written = arguments or "{}"
+    found = parsed_arguments(written)
+    if found is None or depth(found) > MOST_DEPTH:
         raise BadRequest(
             f"{field}: a JSON object of at most {MOST_DEPTH} levels is needed", field=field
         )

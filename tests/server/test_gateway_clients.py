@@ -94,7 +94,7 @@ def test_cohere_chat(cohere: Found, anthropic: Found) -> None:
     assert cohere["rag"] == cohere["rag_streamed"]
     assert cohere["rag"]["cited"] == ["page-1"]
     assert cohere["no_model"]["kind"] == "NotFoundError"
-    assert cohere["tools"]["body"]["message"].startswith("tools: not offered")
+    assert cohere["tools"]["body"]["message"].startswith("tools.0.function.name: ")
 
 
 def test_cohere_s_older_client_gets_the_same(cohere: Found, embedding: Any) -> None:

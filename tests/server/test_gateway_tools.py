@@ -71,6 +71,31 @@ def test_without_parallel_calls_there_is_one(found: Found) -> None:
     assert found["chat_one"] == FIRST | {"calls": FIRST["calls"][:1]}
 
 
+ENDS = {"responses": "completed", "messages": "tool_use", "cohere": "TOOL_CALL"}
+
+
+@pytest.mark.parametrize("api", ["responses", "cohere"])
+def test_other_apis_call_get_results_and_answer(found: Found, api: str) -> None:
+    assert found[api]["first"] == FIRST | {"reason": ENDS[api]}
+    assert "vebra has port 8123." in found[api]["answer"]
+    assert "ferry has port 8123." in found[api]["answer"]
+
+
+@pytest.mark.parametrize("api", ENDS)
+def test_their_streams_have_the_same_calls(found: Found, api: str) -> None:
+    streamed = found[f"{api}_streamed"]
+    assert streamed.pop("deltas", 3) > len(FIRST["calls"])
+    assert streamed == FIRST | {"reason": ENDS[api]}
+
+
+def test_anthropic_s_tool_runner_goes_the_whole_way(found: Found) -> None:
+    assert found["messages"] == found["tool_runner"]["first"] == FIRST | {"reason": "tool_use"}
+    assert found["tool_runner"]["turns"] == 2
+    assert "ferry has port 8123." in found["tool_runner"]["answer"]
+    with_tools, without = found["counted"]
+    assert with_tools > without + 50
+
+
 def test_a_call_that_is_none_comes_as_text(gateway: Gateway) -> None:
     text = "<tool_call>\n{'name': 'find_port'}\n</tool_call>"
     tools = [{"type": "function", "function": {"name": "find_port"}}]

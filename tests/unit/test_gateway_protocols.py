@@ -28,13 +28,15 @@ from gateway.call import (
 )
 from gateway.errors import UpstreamFailed
 from gateway.protocols import (
+    anthropic_answer,
     anthropic_messages,
     cohere_chat,
     cohere_embed,
     cohere_rerank,
     nim_ranking,
-    openai_responses,
+    openai_responses_answer,
     openai_responses_request,
+    openai_responses_stream,
     tei,
 )
 from gateway.protocols.answer import Answer, Citation, Span, citations, collect
@@ -165,7 +167,7 @@ def test_documents_in_a_message_are_answered_from() -> None:
 
 def test_citations_are_character_spans_of_the_documents() -> None:
     request = messages_request(with_documents(enabled=True))
-    message = anthropic_messages.response(request, "msg_1", whole(ANSWER))
+    message = anthropic_answer.response(request, "msg_1", whole(ANSWER))
     (cited,) = message["content"][0]["citations"]
     document = DOCUMENTS[cited["document_index"]]
     assert document[cited["start_char_index"] : cited["end_char_index"]] == cited["cited_text"]
@@ -174,14 +176,14 @@ def test_citations_are_character_spans_of_the_documents() -> None:
 
 def test_documents_without_citations_are_not_cited() -> None:
     request = messages_request(with_documents(enabled=False))
-    message = anthropic_messages.response(request, "msg_1", whole(ANSWER))
+    message = anthropic_answer.response(request, "msg_1", whole(ANSWER))
     assert "citations" not in message["content"][0]
 
 
 def test_a_message_stream_adds_up_to_the_message() -> None:
     request = messages_request(with_documents(enabled=True))
-    message = anthropic_messages.response(request, "msg_1", whole(ANSWER))
-    events = streamed(anthropic_messages.stream(request, "msg_1", _feed(ANSWER)))
+    message = anthropic_answer.response(request, "msg_1", whole(ANSWER))
+    events = streamed(anthropic_answer.stream(request, "msg_1", _feed(ANSWER)))
     assert [event["type"] for event in events] == [
         "message_start",
         "content_block_start",
@@ -201,7 +203,7 @@ def test_a_message_stream_adds_up_to_the_message() -> None:
 
 
 def test_anthropic_counts_cached_tokens_apart() -> None:
-    message = anthropic_messages.response(messages_request(MESSAGES), "msg_1", whole(ANSWER))
+    message = anthropic_answer.response(messages_request(MESSAGES), "msg_1", whole(ANSWER))
     assert message["usage"]["input_tokens"] == 5
     assert message["usage"]["cache_read_input_tokens"] == 4
 
@@ -210,7 +212,7 @@ def test_counting_asks_the_model_for_one_token() -> None:
     body = {key: value for key, value in MESSAGES.items() if key != "max_tokens"}
     call = anthropic_messages.counting(count_request(body))
     assert call.sampling == Sampling(max_tokens=1)
-    assert anthropic_messages.count_response(whole(ANSWER)) == {"input_tokens": 9}
+    assert anthropic_answer.count_response(whole(ANSWER)) == {"input_tokens": 9}
 
 
 # --- Cohere --------------------------------------------------------------------------------
@@ -379,14 +381,14 @@ def test_a_responses_request_becomes_a_call() -> None:
 
 def test_a_response_can_be_sent_back() -> None:
     request = responses_request(RESPONSES)
-    output = openai_responses.response(request, "1", whole(ANSWER))["output"]
+    output = openai_responses_answer.response(request, "1", whole(ANSWER))["output"]
     again = responses_request(RESPONSES | {"input": [*QUESTION, *output]})
     assert openai_responses_request.generate(again).messages[-1] == Message("assistant", TEXT)
 
 
 def test_a_response_stream_is_numbered_and_ends_with_the_response() -> None:
     request = responses_request(RESPONSES | {"documents": list(DOCUMENTS)})
-    events = streamed(openai_responses.stream(request, "1", _feed(ANSWER)))
+    events = streamed(openai_responses_stream.stream(request, "1", _feed(ANSWER)))
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     deltas = [event["delta"] for event in events if event["type"].endswith("text.delta")]
     assert "".join(deltas) == TEXT
@@ -399,6 +401,6 @@ def test_a_response_stream_is_numbered_and_ends_with_the_response() -> None:
 
 def test_a_cut_response_says_so() -> None:
     events: list[Event] = [Text("a", 1), Finished("length", USAGE)]
-    found = openai_responses.response(responses_request(RESPONSES), "1", whole(events))
+    found = openai_responses_answer.response(responses_request(RESPONSES), "1", whole(events))
     assert found["status"] == "incomplete"
     assert found["incomplete_details"] == {"reason": "max_output_tokens"}

@@ -59,6 +59,11 @@ ARGUMENTS = "messages.1.tool_calls.0.function.arguments"
 PARAMETERS = "tools.0.function.parameters"
 OTHER = {"type": "function", "function": {"name": "g"}}
 SEARCHES = {"type": "web_search", "function": {"name": "f"}}
+TOOL_USE = [{"role": "assistant", "content": [{"type": "tool_use", "id": "1"}]}, *QUESTION]
+SERVERS = {"type": "bash_20250124", "name": "bash"}
+FUNCTION_TOOL = {"type": "function", "name": "f"}
+SEARCH = {"type": "file_search", "vector_store_ids": ["vs_1"]}
+OUTPUT: Json = {"type": "function_call_output", "call_id": "1", "output": "8123"}
 NO_CONTENT = [{"role": "user", "content": None}]
 IMAGE = [{"role": "user", "content": [{"type": "image", "source": {}}]}]
 
@@ -106,8 +111,22 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/v1/messages", MESSAGES | {"messages": []}, "messages"),
     ("/v1/messages", MESSAGES | {"messages": [{"role": "tool", "content": ""}]}, "messages.0.role"),
     ("/v1/messages", MESSAGES | {"messages": IMAGE}, "messages.0.content.0.type"),
-    ("/v1/messages", MESSAGES | {"messages": TOOL_RESULT}, "messages.0.content.0.type"),
-    ("/v1/messages", MESSAGES | {"tools": [{"name": "f"}]}, "tools"),
+    ("/v1/messages", MESSAGES | {"messages": TOOL_RESULT}, "messages.0.content.0.tool_use_id"),
+    ("/v1/messages", MESSAGES | {"messages": TOOL_USE}, "messages.0.content.0"),
+    ("/v1/messages", MESSAGES | {"tools": [SERVERS]}, "tools.0.type"),
+    ("/v1/messages", MESSAGES | {"tools": [{"name": ""}]}, "tools.0.name"),
+    (
+        "/v1/messages",
+        MESSAGES | {"tools": [{"name": "f", "input_schema": _deep(40)}]},
+        "tools.0.input_schema",
+    ),
+    (
+        "/v1/messages",
+        MESSAGES | {"tools": [{"name": "f"}], "tool_choice": {"type": "tool", "name": "g"}},
+        "tool_choice.name",
+    ),
+    ("/v1/messages", MESSAGES | {"tool_choice": {"type": "x"}}, "tool_choice.type"),
+    ("/v1/messages", MESSAGES | {"thread": {"type": "create"}}, "thread"),
     ("/v1/messages", MESSAGES | {"thinking": {"type": "enabled"}}, "thinking"),
     ("/v1/messages", MESSAGES | {"messages": [{"role": "assistant", "content": "a"}]}, "messages"),
     ("/v1/messages", MESSAGES | {"system": [{"type": "text"}]}, "system.0.text"),
@@ -142,7 +161,11 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/v1/chat", CHAT_V1 | {"message": 1}, "message"),
     ("/v1/chat", CHAT_V1 | {"conversation_id": "a"}, "conversation_id"),
     ("/v1/chat", CHAT_V1 | {"connectors": [{"id": "web-search"}]}, "connectors"),
-    ("/v2/chat", CHAT | {"tools": [{}]}, "tools"),
+    ("/v2/chat", CHAT | {"tools": [{}]}, "tools.0.type"),
+    ("/v2/chat", _offered() | {"strict_tools": True}, "strict_tools"),
+    ("/v2/chat", _offered() | {"tool_choice": "AUTO"}, "tool_choice"),
+    ("/v2/chat", CHAT | {"messages": _called("{}", "2")}, "messages.2.tool_call_id"),
+    ("/v2/chat", CHAT | {"messages": NO_CONTENT}, "messages.0.content"),
     ("/v2/chat", CHAT | {"response_format": {"type": "json_object"}}, "response_format"),
     ("/v2/chat", CHAT | {"logprobs": True}, "logprobs"),
     ("/v2/chat", CHAT | {"messages": [{"role": "user", "content": 1}]}, "messages.0.content"),
@@ -167,6 +190,16 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/v1/responses", RESPONSES | {"store": True}, "store"),
     ("/v1/moderations", {"input": []}, "input"),
     ("/v1/responses", RESPONSES | {"tools": [{"type": "web_search"}]}, "tools.0.type"),
+    ("/v1/responses", RESPONSES | {"tools": [{"type": "function"}]}, "tools.0.name"),
+    ("/v1/responses", RESPONSES | {"tools": [FUNCTION_TOOL, SEARCH]}, "tools"),
+    ("/v1/responses", RESPONSES | {"input": [OUTPUT]}, "input.0.call_id"),
+    ("/v1/responses", RESPONSES | {"input": [OUTPUT | {"output": None}]}, "input.0"),
+    (
+        "/v1/responses",
+        RESPONSES
+        | {"tools": [FUNCTION_TOOL], "tool_choice": {"type": "allowed_tools", "mode": "auto"}},
+        "tool_choice",
+    ),
     ("/v1/responses", RESPONSES | {"input": [{"type": "reasoning"}]}, "input"),
     ("/v1/responses", RESPONSES | {"input": [{"type": "item_reference"}]}, "input.0"),
     ("/v1/responses", RESPONSES | {"input": []}, "input"),

@@ -44,6 +44,8 @@ CALLS: list[Event] = [
     CallPiece(1, "find_port", "{}", 1),
     Finished("tool_calls", Usage(9, 10)),
 ]
+MIXED: list[Event] = [*CALLS[:3], Text(" Or", 1), Text(" else:", 1), *CALLS[3:]]
+"""With text between the calls."""
 SILENT: list[Event] = [*CALLS[1:3], CALLS[-1]]
 
 
@@ -173,6 +175,253 @@ def test_calls_and_results_of_a_chat_go_back_to_the_model(model: Model) -> None:
             (ToolCall(ids[0], "find_port", ARGUMENTS), ToolCall(ids[1], "find_port", "{}")),
         ),
         *(Message("tool", f"result of {i}", tool_call_id=i) for i in ids),
+    )
+
+
+# --- OpenAI's Responses --------------------------------------------------------------------
+
+RESPONSES: Json = {
+    "model": "llm",
+    "input": "Which port?",
+    "tools": [{"type": "function", "strict": True} | FUNCTION],
+}
+
+
+def test_responses_have_a_message_and_an_item_for_each_call(model: Model) -> None:
+    found = model.post("/v1/responses", RESPONSES)
+    assert model.asked is not None
+    assert model.asked.tool_use == ToolUse((TOOL,))
+    said, first, second = found["output"]
+    assert said["content"][0]["text"] == "Let me see."
+    assert [first["type"], first["name"], first["arguments"]] == [
+        "function_call",
+        "find_port",
+        ARGUMENTS,
+    ]
+    assert first["call_id"] != second["call_id"]
+    assert (found["status"], found["tools"][0]["strict"]) == ("completed", False)
+    model.events = SILENT
+    (only,) = model.post("/v1/responses", RESPONSES)["output"]
+    assert only["type"] == "function_call"
+
+
+@pytest.mark.parametrize("events", [CALLS, SILENT, [CALLS[-1]], MIXED])
+def test_a_stream_of_responses_adds_up(model: Model, events: list[Event]) -> None:
+    model.events = events
+    stream = model.post("/v1/responses", RESPONSES | {"stream": True})
+    done = stream[-1]["response"]
+    assert [e["sequence_number"] for e in stream] == list(range(len(stream)))
+    items: dict[int, Json] = {}
+    texts: dict[str, str] = {}
+    for event in stream:
+        match event["type"]:
+            case "response.output_item.added":
+                assert event["output_index"] == len(items)
+                texts[event["item"]["id"]] = ""
+                items[event["output_index"]] = {}
+            case "response.output_item.done":
+                items[event["output_index"]] = event["item"]
+            case "response.output_text.delta" | "response.function_call_arguments.delta":
+                texts[event["item_id"]] += event["delta"]
+    assert list(items.values()) == done["output"]
+    assert list(texts.values()) == [
+        item["arguments"] if item["type"] == "function_call" else item["content"][0]["text"]
+        for item in done["output"]
+    ]
+
+
+def test_calls_and_outputs_of_responses_go_back_to_the_model(model: Model) -> None:
+    output = model.post("/v1/responses", RESPONSES)["output"]
+    called = [item for item in output if item["type"] == "function_call"]
+    results: list[Json] = [
+        {
+            "type": "function_call_output",
+            "call_id": item["call_id"],
+            "output": [{"type": "input_text", "text": "8123"}],
+        }
+        for item in called
+    ]
+    model.post("/v1/responses", RESPONSES | {"input": [USER, *output, *results]})
+    assert model.asked is not None
+    ids = [item["call_id"] for item in called]
+    assert model.asked.messages == (
+        Message("user", "Which port?"),
+        Message(
+            "assistant",
+            "Let me see.",
+            (ToolCall(ids[0], "find_port", ARGUMENTS), ToolCall(ids[1], "find_port", "{}")),
+        ),
+        *(Message("tool", "8123", tool_call_id=i) for i in ids),
+    )
+
+
+# --- Anthropic's messages ------------------------------------------------------------------
+
+MESSAGES: Json = {
+    "model": "llm",
+    "max_tokens": 9,
+    "messages": [USER],
+    "tools": [{"name": "find_port", "description": "Finds it.", "input_schema": SCHEMA}],
+}
+
+
+def test_messages_have_a_block_for_each_text_and_call(model: Model) -> None:
+    found = model.post(
+        "/v1/messages",
+        MESSAGES | {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+    )
+    assert model.asked is not None
+    assert model.asked.tool_use == ToolUse((TOOL,), is_parallel=False)
+    text, first, second = found["content"]
+    assert text == {"type": "text", "text": "Let me see."}
+    assert (first["name"], first["input"], second["input"]) == (
+        "find_port",
+        {"server": "vebra"},
+        {},
+    )
+    assert first["id"] != second["id"]
+    assert found["stop_reason"] == "tool_use"
+
+
+def test_a_call_whose_arguments_are_no_json_is_a_text_in_messages(model: Model) -> None:
+    model.events = [CallPiece(0, "f", '{"a": 1', 1), Finished("length", Usage(9, 1))]
+    (block,) = model.post("/v1/messages", MESSAGES)["content"]
+    assert block == {"type": "text", "text": 'f {"a": 1'}
+
+
+@pytest.mark.parametrize("events", [CALLS, SILENT, [CALLS[-1]], MIXED])
+def test_a_stream_of_messages_adds_up(model: Model, events: list[Event]) -> None:
+    model.events = events
+    whole = model.post("/v1/messages", MESSAGES)
+    stream = model.post("/v1/messages", MESSAGES | {"stream": True})
+    blocks: list[Json] = []
+    inputs: dict[int, str] = {}
+    open_index = -1
+    for event in stream:
+        match event["type"]:
+            case "content_block_start":
+                assert event["index"] == len(blocks) == open_index + 1
+                open_index = event["index"]
+                blocks.append(event["content_block"])
+                inputs[open_index] = ""
+            case "content_block_delta":
+                assert event["index"] == open_index
+                inputs[open_index] += event["delta"].get("partial_json", "")
+                if "text" in event["delta"]:
+                    blocks[open_index]["text"] += event["delta"]["text"]
+            case "content_block_stop":
+                assert event["index"] == open_index
+                if blocks[open_index]["type"] == "tool_use":
+                    blocks[open_index]["input"] = json.loads(inputs[open_index])
+    assert [b | {"id": ""} for b in blocks] == [b | {"id": ""} for b in whole["content"]]
+    assert stream[-2]["delta"]["stop_reason"] == whole["stop_reason"] == "tool_use"
+
+
+def test_calls_and_results_of_messages_go_back_to_the_model(model: Model) -> None:
+    content = model.post("/v1/messages", MESSAGES)["content"]
+    first, second = (block["id"] for block in content[1:])
+    results: list[Json] = [
+        {"type": "tool_result", "tool_use_id": first, "content": "8123"},
+        {
+            "type": "tool_result",
+            "tool_use_id": second,
+            "content": [{"type": "text", "text": "none"}],
+            "is_error": True,
+        },
+        {"type": "text", "text": "And now?"},
+    ]
+    turns = [USER, {"role": "assistant", "content": content}, {"role": "user", "content": results}]
+    for path in ("/v1/messages", "/v1/messages/count_tokens"):
+        body = MESSAGES | {"messages": turns}
+        model.post(
+            path,
+            {name: body[name] for name in ("model", "messages", "tools")}
+            if path.endswith("tokens")
+            else body,
+        )
+        assert model.asked is not None
+        assert model.asked.tool_use.tools == (TOOL,)
+        assert model.asked.messages[1:] == (
+            Message(
+                "assistant",
+                "Let me see.",
+                (
+                    ToolCall(first, "find_port", '{"server":"vebra"}'),
+                    ToolCall(second, "find_port", "{}"),
+                ),
+            ),
+            Message("tool", "8123", tool_call_id=first),
+            Message("tool", "none", tool_call_id=second),
+            Message("user", "And now?"),
+        )
+
+
+# --- Cohere --------------------------------------------------------------------------------
+
+COHERE: Json = CHAT | {"tools": [{"type": "function", "function": FUNCTION}]}
+
+
+def test_cohere_s_chat_has_calls_beside_its_text(model: Model) -> None:
+    found = model.post("/v2/chat", COHERE)
+    assert model.asked is not None
+    assert model.asked.tool_use == ToolUse((TOOL,))
+    assert found["finish_reason"] == "TOOL_CALL"
+    message = found["message"]
+    assert message["content"] == [{"type": "text", "text": "Let me see."}]
+    assert [c["function"]["arguments"] for c in message["tool_calls"]] == [ARGUMENTS, "{}"]
+    model.events = SILENT
+    assert "content" not in model.post("/v2/chat", COHERE)["message"]
+    assert model.post("/v2/chat", COHERE | {"tool_choice": "NONE"})
+    assert not model.asked.tool_use.tools
+
+
+@pytest.mark.parametrize("events", [CALLS, SILENT, MIXED])
+def test_a_stream_of_cohere_adds_up(model: Model, events: list[Event]) -> None:
+    model.events = events
+    whole = model.post("/v2/chat", COHERE)["message"]
+    stream = model.post("/v2/chat", COHERE | {"stream": True})
+    calls: list[Json] = []
+    text, ended = "", []
+    for event in stream:
+        message = event.get("delta", {}).get("message", {})
+        match event["type"]:
+            case "tool-call-start":
+                assert event["index"] == len(calls)
+                calls.append(message["tool_calls"])
+            case "tool-call-delta":
+                function = calls[event["index"]]["function"]
+                function["arguments"] += message["tool_calls"]["function"]["arguments"]
+            case "tool-call-end":
+                ended.append(event["index"])
+            case "content-delta":
+                text += message["content"]["text"]
+    assert [c["function"] for c in calls] == [c["function"] for c in whole["tool_calls"]]
+    assert text == "".join(part["text"] for part in whole.get("content", ()))
+    assert ended == list(range(len(calls)))
+    kinds = [event["type"] for event in stream]
+    assert kinds.count("content-start") == kinds.count("content-end") == bool(text)
+    assert stream[-1]["delta"]["finish_reason"] == "TOOL_CALL"
+
+
+def test_calls_and_results_of_cohere_go_back_to_the_model(model: Model) -> None:
+    message = model.post("/v2/chat", COHERE)["message"]
+    first, second = (each["id"] for each in message["tool_calls"])
+    called = {"role": "assistant", "tool_calls": message["tool_calls"], "tool_plan": "I look."}
+    document: Json = {"type": "document", "document": {"data": {"port": 8123}}}
+    results: list[Json] = [
+        {"role": "tool", "tool_call_id": first, "content": [document]},
+        {"role": "tool", "tool_call_id": second, "content": "none"},
+    ]
+    model.post("/v2/chat", COHERE | {"messages": [USER, called, *results]})
+    assert model.asked is not None
+    assert model.asked.messages[1:] == (
+        Message(
+            "assistant",
+            "I look.",
+            (ToolCall(first, "find_port", ARGUMENTS), ToolCall(second, "find_port", "{}")),
+        ),
+        Message("tool", '{"port":8123}', tool_call_id=first),
+        Message("tool", "none", tool_call_id=second),
     )
 
 

@@ -89,6 +89,6 @@ found = {
     "counted": client.messages.count_tokens(model="llm", messages=MESSAGES).input_tokens,
     "citations": documents(),
     "no_model": refusal(model="claude-opus-4"),
-    "tools": refusal(tools=[{"name": "f", "input_schema": {"type": "object"}}]),
+    "tools": refusal(tools=[{"type": "bash_20250124", "name": "bash"}]),
 }
 print(json.dumps(found))

@@ -109,6 +109,6 @@ found = {
     "embedded": embedded(),
     "older": by_the_older_client(),
     "no_model": refusal(model="command-a"),
-    "tools": refusal(tools=[{"type": "function", "function": {"name": "f"}}]),
+    "tools": refusal(tools=[{"type": "function", "function": {"name": "a b"}}]),
 }
 print(json.dumps(found))
