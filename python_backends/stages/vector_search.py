@@ -1,7 +1,7 @@
 """`vector_search`: the passages of a collection that the reranker judges."""
 
 import json
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from python_backends.tensors import Array, Outputs, Tensors
 MAX_CANDIDATES = 1024
 """Most candidates: the rows of one request to the reranker."""
 
+WARM_AGAIN_S = 0.5
+"""Pause between two looks for a first collection."""
+
 
 class VectorSearchStage(Stage):
     """The store finds the nearest passages and the best by words; they are ranked as those of a
@@ -35,7 +38,8 @@ class VectorSearchStage(Stage):
         self._max_sentences = context.integer("max_sentences")
         self._store = open_store(context)
         character_kinds()  # slow the first time
-        self._warming = Thread(target=self._store.warm, name="warm the store", daemon=True)
+        self._is_closed = Event()
+        self._warming = Thread(target=self._warm, name="warm the store", daemon=True)
         self._warming.start()  # the model is ready meanwhile
 
     def answer(self, request: Tensors) -> Outputs:
@@ -55,8 +59,14 @@ class VectorSearchStage(Stage):
         return _ranked(request.text("query"), found, embedding, count, self._max_sentences)
 
     def close(self) -> None:
+        self._is_closed.set()
         self._warming.join()
         self._store.close()
+
+    def _warm(self) -> None:
+        """Until there was a collection to search: the first one may be made after the start."""
+        while not self._store.warm() and not self._is_closed.wait(WARM_AGAIN_S):
+            pass
 
 
 def _embedding(request: Tensors, collection: Collection) -> Array:
@@ -89,7 +99,7 @@ def nothing_fits(collection: Collection, wanted: filters.Filter) -> NotFound:
 
 def _ranked(query: str, found: Found, embedding: Array, count: int, max_sentences: int) -> Outputs:
     similarity = cosines(found.embeddings, embedding).astype(np.float32)
-    words = scaled_words(query, [passage.text for passage in found.passages])
+    words = scaled_words(query, [_in_context(passage) for passage in found.passages])
     order = best_first(scaled(similarity) + words, count)
     passages = [found.passages[i] for i in order]
     numbers: dict[str, int] = {}
@@ -106,6 +116,13 @@ def _ranked(query: str, found: Found, embedding: Array, count: int, max_sentence
         "candidate_page": np.array([passage.page for passage in passages], np.int32),
         "candidate_metadata": [_metadata(passage) for passage in passages],
     }
+
+
+def _in_context(passage: FoundPassage) -> str:
+    """The passage below its title and headings, whose words count as its own do."""
+    headings = json.loads(passage.passage_metadata).get("headings", [])
+    path = [passage.title, *headings] if isinstance(headings, list) else [passage.title]
+    return "\n".join([*map(str, path), passage.text])
 
 
 def _metadata(passage: FoundPassage) -> str:

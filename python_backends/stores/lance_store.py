@@ -156,13 +156,17 @@ class LanceStore:
 
         return self._read(collection.name, read)
 
-    def warm(self) -> None:
-        """Import LanceDB and search in the collections that changed last, if there are any."""
-        there = [one for one in self.collections() if one.passages]
-        for collection in sorted(there, key=lambda one: -one.updated_s)[:WARMED]:
+    def warm(self) -> bool:
+        """Import LanceDB once there is a collection, and search in those that changed last."""
+        there = self.collections()
+        if there:
+            import lancedb  # noqa: F401
+        filled = [one for one in there if one.passages]
+        for collection in sorted(filled, key=lambda one: -one.updated_s)[:WARMED]:
             anywhere = np.ones(collection.dimension, np.float32)
             with suppress(RequestError):  # damaged, which the log says
                 self.search(collection, "a", anywhere, NO_FILTER, 1)
+        return bool(filled)
 
     def close(self) -> None:
         for timer in self._settling.values():

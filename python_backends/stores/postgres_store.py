@@ -137,9 +137,11 @@ class PostgresStore:
             words = cursor.execute(sql.by_words(number, where), asked, binary=True).fetchall()
         return _union([*near, *words], collection.dimension)
 
-    def warm(self) -> None:
+    def warm(self) -> bool:
         """Import the driver. To connect is left to the first request: it may make the schema."""
         import psycopg  # noqa: F401
+
+        return True
 
     def close(self) -> None:
         if self._connection:

@@ -174,8 +174,9 @@ class Store(Protocol):
         """The `count` passages nearest to `embedding` (FP32 [dimension]), and the `count` best by
         the words of `query`, of documents that fit the filter."""
 
-    def warm(self) -> None:
-        """Load what the first search would wait for; does nothing where something fails."""
+    def warm(self) -> bool:
+        """Load what the first search would wait for. Whether all of it is loaded: without a
+        collection there is nothing to load yet."""
 
     def close(self) -> None: ...
 

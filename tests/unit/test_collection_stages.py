@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from python_backends.errors import NotFound, RequestError
 from python_backends.stages.collections import CollectionsStage
 from python_backends.stages.vector_search import VectorSearchStage
 from python_backends.stores.lance_store import LanceStore
+from python_backends.stores.store import Document, Passage
 from tests.fakes import folders
 from tests.fakes.serving import context, tensors
 
@@ -75,6 +77,43 @@ def test_passages_go_to_their_documents_in_order(
     assert len(found["candidates"]) == 2
     about = json.loads(found["candidate_metadata"][0])
     assert about == {"document": "a", "number": 0, "passage": {}, "metadata": {"year": 2020}}
+
+
+def test_words_of_title_and_headings_count(
+    collections: CollectionsStage, search: VectorSearchStage
+) -> None:
+    documents = ['{"id": "a"}', '{"id": "b", "title": "Heat pump"}', '{"id": "c"}']
+    about = ["{}", '{"headings": ["Heat pump", "Winter"]}', '{"headings": "odd"}']
+    texts = ["switch off the pump", "switch it off", "switch on"]
+    places = np.array([0, 1, 2], np.int32)
+    alike = np.ones((3, 2), np.float32)
+    changes = {"passages": texts, "passage_document": places, "passage_embedding": alike}
+    collections.answer(upsert(documents=documents, passage_metadata=about, **changes))
+    found = asked(search, query="heat pump in winter")
+    assert found["candidates"][0] == "switch it off"
+
+
+def test_the_first_collection_is_warm_before_it_is_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made by another process after the start, as an ingest does."""
+    searched = Event()
+    search = LanceStore.search
+
+    def told(self: LanceStore, *given: Any) -> Any:
+        found = search(self, *given)
+        searched.set()
+        return found
+
+    monkeypatch.setattr(LanceStore, "search", told)
+    limits = {"num_candidates": 2, "searched_candidates": 4, "max_sentences": 8}
+    stage = VectorSearchStage(context(folder, collections_folder="unused", **limits))
+    store = LanceStore(folder.parent / "collections")
+    store.create("books", read_manifest(folder).embedding_space, 2)
+    store.replace("books", [Document("a", [Passage("one")], np.ones((1, 2), np.float32))])
+    assert searched.wait(30)
+    for each in (stage, store):
+        each.close()
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,20 @@ def test_documents_get_their_own_embeddings_whatever_is_in_a_request(rows: int) 
     assert sum(requests) == 16
 
 
+def test_a_passage_is_embedded_below_its_title_and_headings() -> None:
+    headings = {"headings": ["Heat pump", "Winter"]}
+    document = Document("a.md", [Passage("Off.", metadata=headings)], title="Heat pump")
+    asked: list[str] = []
+
+    def embed(texts: list[str]) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+        asked.extend(texts)
+        return np.ones((1, 1), np.float32)
+
+    (found,) = embed_documents([document], embed)
+    assert asked == ["Heat pump > Winter\nOff."]
+    assert found.document is document
+
+
 def test_waiting_for_a_server_is_said_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

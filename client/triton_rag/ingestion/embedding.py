@@ -9,13 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from triton_rag.collections import Document
+from triton_rag.collections import Document, Passage
 from triton_rag.ingestion.ahead import map_ahead
 
 ROWS = 256
 """Passages in one request, which may be of several documents."""
 IN_FLIGHT = 4
 """Requests at a time: the server has the next one when it has done one."""
+
+MAX_CONTEXT = 200
+"""Characters of title and headings that are embedded with a passage."""
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -49,11 +52,18 @@ def embed_documents(
             yield EmbeddedDocument(waiting.popleft(), done)
 
 
+def in_context(title: str, passage: Passage) -> str:
+    """The passage below its title and headings: it may not say what it is about (decision 0085)."""
+    headings = passage.metadata.get("headings")
+    path = dict.fromkeys([title, *(headings if isinstance(headings, list) else ())])
+    return f"{' > '.join(filter(None, path))[:MAX_CONTEXT]}\n{passage.text}"
+
+
 def _texts(documents: Iterable[Document], waiting: deque[Document]) -> Iterator[str]:
-    """The passages of all documents, each of which joins `waiting` before its first one."""
+    """What is embedded of all documents, each of which joins `waiting` before its first one."""
     for document in documents:
         waiting.append(document)
-        yield from (passage.text for passage in document.passages)
+        yield from (in_context(document.title, passage) for passage in document.passages)
 
 
 def _portions(texts: Iterator[str], rows: int) -> Iterator[list[str]]:

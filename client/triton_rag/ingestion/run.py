@@ -21,8 +21,9 @@ from triton_rag.ingestion.reading import NotRead, ReadFile, Task, Unchanged
 from triton_rag.ingestion.report import IngestReport
 from triton_rag.ingestion.target import Target
 
-RECIPE = "4"
-"""Changes whenever the readers or the cuts do, so that the next run reads every file again."""
+RECIPE = "5"
+"""Changes whenever the readers, the cuts or what is embedded do, so that the next run reads every
+file again."""
 WRITES_AHEAD = 2
 
 OnProgress = Callable[[IngestReport], None]
