@@ -131,6 +131,11 @@ def test_a_report_names_a_few_files_for_each_reason() -> None:
         "  skipped 0.png, 1.png, 2.png and 2 more: unknown type '.png'",
         "  not read of a.pdf: no text on page 3 (of 9): scanned?",
     ]
+    report.skipped = [Skipped(f"a.{n}", f"unknown type '.{n % 9}'") for n in range(10)]
+    assert list(report_lines(report))[1] == (
+        "  skipped 10 files of unknown types: 2 '.0', 1 '.1', 1 '.2', 1 '.3', 1 '.4', 1 '.5', "
+        "1 '.6', 1 '.7' and 1 more types"
+    )
     report.is_dry_run = True
     assert next(report_lines(report)) == (
         "rover: would be 2 added, 1 replaced, 4 removed, 1 unchanged"

@@ -21,7 +21,7 @@ tags: [house]
 # The pump
 
 > [!warning]- Never in winter
-> It is [[People/Kessler|Kessler]]'s, see ![[plan.png]].
+> It is [[People/Kessler|Kessler]]'s, see ![[plan.png|300x200]]. ^warning-1
 
 ![](data:image/png;base64,AAAA) Text. <!-- hidden -->
 %% old %%

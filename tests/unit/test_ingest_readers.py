@@ -102,6 +102,13 @@ def test_a_page_without_its_menus_and_scripts() -> None:
     assert headings(found) == [(("Boat",), "Boat"), (("Boat", "Parts"), "Parts")]
 
 
+def test_pages_that_programs_export() -> None:
+    """Confluence marks its footer by its role; Google Docs has no title but a paragraph."""
+    page = '<p class="c1 title">Guide</p><h1>Day 1</h1><div role="contentinfo">by a program</div>'
+    found = read("export.html", page.encode())
+    assert (found.title, found.text) == ("Guide", "Guide\n\nDay 1")
+
+
 def test_a_page_says_its_encoding() -> None:
     page = "<html><head><meta charset='latin-1'></head><body><p>café</p></body></html>"
     assert read("a.html", page.encode("latin-1")).text == "café"

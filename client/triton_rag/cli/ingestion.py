@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +23,9 @@ from triton_rag.ingestion.run import ingest as ingest_folder
 
 MOST_NAMED = 3
 """Files that are named for one reason; more are counted."""
+_UNKNOWN = "unknown type "
+_TYPES = 8
+"""Unknown types that are named; more are counted."""
 
 
 @triton_rag.command()
@@ -141,6 +144,12 @@ def _grouped(what: str, about: Sequence[Skipped]) -> Iterator[str]:
     names: dict[str, list[str]] = defaultdict(list)
     for each in about:
         names[each.reason].append(each.name)
+    unknown = [reason for reason in names if reason.startswith(_UNKNOWN)]
+    if len(unknown) > MOST_NAMED:
+        counts = Counter({reason: len(names.pop(reason)) for reason in unknown})
+        shown = ", ".join(f"{n:,} {reason.split()[-1]}" for reason, n in counts.most_common(_TYPES))
+        more = f" and {len(counts) - _TYPES:,} more types" if len(counts) > _TYPES else ""
+        yield f"  {what} {counts.total():,} files of unknown types: {shown}{more}"
     for reason, of in names.items():
         rest = f" and {len(of) - MOST_NAMED:,} more" if len(of) > MOST_NAMED else ""
         yield f"  {what} {', '.join(of[:MOST_NAMED])}{rest}: {reason}"

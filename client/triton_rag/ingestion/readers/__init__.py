@@ -62,7 +62,16 @@ MODULES = {
 READABLE = f"{', '.join(DOCUMENTS)}; source code and settings, such as .py, .ts, .yaml"
 
 _TEXTS = {
-    *("authors", "changelog", "changes", "codeowners", "contributors", "copying", "dockerfile"),
+    *(
+        "authors",
+        "changelog",
+        "changes",
+        "codeowners",
+        "contributors",
+        "copying",
+        "copyright",
+        "dockerfile",
+    ),
     *("gemfile", "install", "jenkinsfile", "licence", "license", "makefile", "news", "notice"),
     *("readme", "todo"),
 }

@@ -13,6 +13,9 @@ _NOT_CONTENT = (
     *("head", "script", "style", "template", "noscript", "svg", "form", "button", "select"),
     *("nav", "footer", "aside", "iframe", "object"),
 )
+_NO_CONTENT_ROLES = "//*[@role = 'contentinfo' or @role = 'navigation' or @role = 'search']"
+_TITLE = "//p[contains(concat(' ', @class, ' '), ' title ')]"
+"""What Google Docs writes instead of a title."""
 _CONTENT = ("main", "article", "body")
 """Where the content is: the first of these that stands in the page exactly once."""
 _CHARSET = re.compile(
@@ -36,8 +39,8 @@ def add_page(data: bytes, blocks: Blocks) -> str:
         page = lxml.html.document_fromstring(_decoded(data).encode(), parser=parser)
     except (lxml.etree.LxmlError, ValueError) as error:
         raise Unreadable("not an HTML page, or an empty one") from error
-    title = page.findtext(".//title") or ""
-    for element in list(page.iter(*_NOT_CONTENT)):
+    title = page.findtext(".//title") or next((e.text_content() for e in page.xpath(_TITLE)), "")
+    for element in [*page.iter(*_NOT_CONTENT), *page.xpath(_NO_CONTENT_ROLES)]:
         if element.getparent() is not None:
             element.drop_tree()
     add_blocks(_content(page), blocks)

@@ -20,6 +20,10 @@ _CODE = re.compile(
 )
 _COMMENT = re.compile(r"<!--.*?-->|^%%.*?%%|(?<=\s)%%.*?%%", re.DOTALL | re.MULTILINE)
 _WIKI_LINK = re.compile(r"!?\[\[(?:[^\[\]|\n]*\|)?([^\[\]|\n]+)\]\]")
+_SIZE = re.compile(r"(?<=\S)\|\d+(?:x\d+)?(?=\]\])")
+"""How wide a picture is shown, behind its name."""
+_BLOCK_NAME = re.compile(r"[ \t]\^[a-zA-Z\d-]+[ \t]*$", re.MULTILINE)
+"""What links name a paragraph by."""
 _PICTURE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
 _CALLOUT = re.compile(r"^(>\s*)\[!\w+\][-+]?[ \t]*", re.MULTILINE)
 
@@ -52,7 +56,8 @@ def _worded(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    text = _PICTURE.sub(r"\1", _COMMENT.sub("", text))
+    text = _BLOCK_NAME.sub("", _SIZE.sub("", _COMMENT.sub("", text)))
+    text = _PICTURE.sub(r"\1", text)
     return _CALLOUT.sub(r"\1", _WIKI_LINK.sub(r"\1", text))
 
 
