@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from builders import build_lock, cpu_llm, encoder_reference, resources
+from builders import build_lock, cpu_llm, encoder_reference, openvino_tokenizer, resources
 from builders.build_log import BuildLog
 from builders.build_steps import BuildSteps, Progress, keeping_time
 from builders.checkpoint import Checkpoint, open_checkpoint
@@ -54,7 +54,7 @@ def _make_onnx(
 _ONNX_TOOLS = ("torch", "transformers", "sentence-transformers")
 ONNX = Recipe("onnx", _ONNX_TOOLS, partial(_make_onnx, "fp32"))
 ONNX_FP16 = Recipe("onnx", _ONNX_TOOLS, partial(_make_onnx, "fp16"), precision="fp16")
-OPENVINO = Recipe("openvino", cpu_llm.TOOLS, cpu_llm.make)
+OPENVINO = Recipe("openvino", cpu_llm.TOOLS, cpu_llm.make, guide_tools=openvino_tokenizer.TOOLS)
 
 
 def recipe_for(spec: ModelSpec, sku: Sku) -> Recipe:
@@ -155,6 +155,9 @@ def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
     else:
         made = _made(build, steps, folder)
     _fill(build, made)
+    if build.recipe.guide_tools:
+        build = _guided(build, made, steps)
+        _fill(build, made)
     if (steps.folder / REFERENCE).is_dir():
         build = _compared(build, made, steps)
         _fill(build, made)
@@ -182,6 +185,15 @@ def _tried(build: _Build, steps: BuildSteps) -> _Build:
     prompt, sentence = with_tools(build.spec, build.facts.prompt, tried.tool_calls)
     steps.progress(sentence)
     return replace(build, facts=replace(build.facts, eos_token_ids=ids, prompt=prompt))
+
+
+def _guided(build: _Build, made: Path, steps: BuildSteps) -> _Build:
+    """With what guided decoding needs beside the tokenizer, or why that can't be made."""
+    with keeping_time("converting the tokenizer for guided decoding", steps.progress):
+        unguided = openvino_tokenizer.convert(made, build.facts.vocabulary)
+    if unguided:
+        steps.progress(f"guided decoding (JSON modes) is off: {unguided}")
+    return replace(build, facts=replace(build.facts, unguided=unguided))
 
 
 def _compared(build: _Build, made: Path, steps: BuildSteps) -> _Build:
@@ -219,7 +231,7 @@ def _twin(build: _Build, home: Path) -> Path | None:
 
 def _taken_over(twin: Path, steps: BuildSteps) -> Path:
     """The files of an engine under second names, less those that `_fill` writes."""
-    ours = shutil.ignore_patterns(MANIFEST_FILE, *_TOKENIZER_FILES)
+    ours = shutil.ignore_patterns(MANIFEST_FILE, *_TOKENIZER_FILES, *openvino_tokenizer.FILES)
     steps.progress("only settings have changed: nothing is exported")
 
     def link(to: Path) -> None:
@@ -262,6 +274,7 @@ def _write_manifest(build: _Build, made: Path) -> None:
         relevance_percent=100 if spec.relevance_percent is None else spec.relevance_percent,
         vocabulary=build.facts.vocabulary,
         comparison=build.facts.comparison,
+        unguided=build.recipe.unguided or build.facts.unguided,
         inputs=inputs,
         compute_capability=build.sku.gpu.compute_capability.value if build.sku.gpu else "",
         gpu=build.recipe.gpu,

@@ -34,7 +34,7 @@ from ensembles.manifest import TOKENIZER_FILE, Prefixes, Prompt
 @dataclass(frozen=True)
 class Facts:
     """`texts` are files by name; `comparison` says how near the engine is to the reference
-    implementation."""
+    implementation. `unguided` says why the engine can't follow a guide."""
 
     max_tokens: int
     eos_token_ids: tuple[int, ...] = ()
@@ -43,6 +43,7 @@ class Facts:
     prefixes: Prefixes = field(default_factory=Prefixes)
     texts: Mapping[str, str] = field(default_factory=dict)
     comparison: str = ""
+    unguided: str = ""
 
 
 def read_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:

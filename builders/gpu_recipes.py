@@ -30,16 +30,22 @@ BACKEND_REPOSITORY = "triton"
 """Folder of a TensorRT engine that is a model repository of its own: NVIDIA's backend model."""
 
 
+UNGUIDED = "guided_decoding is false under [gpu] in its spec"
+
+
 def llm_recipe(plan: LlmPlan, gpu: str, examples: Path = EXAMPLES) -> Recipe:
     """For the plan's flavour; `gpu` is the product that it is made on.
 
     `examples`: where TensorRT-LLM's converters are.
     """
+    unguided = "" if plan.runtime.guided_decoding else UNGUIDED
     if plan.engine.flavour == "engine":
         make = partial(_make_engine, plan, examples)
-        return Recipe("tensorrtllm-backend", (), make, plan.engine, gpu)
+        return Recipe("tensorrtllm-backend", (), make, plan.engine, gpu, unguided=unguided)
     make = partial(_make_api_folder, plan)
-    return Recipe("tensorrt-llm", (), make, plan.engine, gpu, runtime=plan.runtime)
+    return Recipe(
+        "tensorrt-llm", (), make, plan.engine, gpu, runtime=plan.runtime, unguided=unguided
+    )
 
 
 def planned_source(plan: LlmPlan) -> ModelSpec:

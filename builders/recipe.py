@@ -34,7 +34,8 @@ class Recipe:
 
     `tools` are packages whose versions decide the bytes. `precision` is the spec's unless it is
     named here. `plan` and `gpu`, the product that it is made on, are of GPU engines; `runtime` of
-    those that hold their settings.
+    those that hold their settings. `guide_tools` make what an LLM needs to follow guides;
+    `unguided` says why it can't, where that is known before.
     """
 
     engine: str
@@ -44,6 +45,8 @@ class Recipe:
     gpu: str = ""
     precision: str = ""
     runtime: RuntimePlan | None = None
+    guide_tools: tuple[str, ...] = ()
+    unguided: str = ""
 
     def versions(self) -> dict[str, str]:
         """Versions of the installed tools, and of what the plan pins."""
@@ -72,15 +75,20 @@ def engine_inputs(
         "precision": recipe.precision,
         "plan": recipe.plan and recipe.plan.to_json(),
         "runtime": recipe.runtime and vars(recipe.runtime),
+        "guides": recipe.unguided or {tool: version(tool) for tool in recipe.guide_tools},
     }
     return inputs | {name: value for name, value in own.items() if value}
 
 
 def bytes_decided_by(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs of an engine less those that only its manifest holds."""
+    """The inputs of an engine less those that only its manifest holds.
+
+    On the SKU `cpu` guides need the tokenizer's files only, which every build writes anew.
+    """
     said = inputs["spec"]
     spec = {n: v for n, v in said.items() if n not in _MANIFEST_ONLY[said["role"]]}
-    return {**inputs, "spec": spec, "prompt": None}
+    guides = inputs.get("guides") if "plan" in inputs else None
+    return {**inputs, "spec": spec, "prompt": None, "guides": guides}
 
 
 def key_of(inputs: dict[str, Any]) -> str:

@@ -1,12 +1,13 @@
 """The contract of every model that a client or a graph can call.
 
 A tensor has a name, a type and dimensions. A dimension with a name is a size that is known at run
-time only; equal names in one contract are equal sizes. `batched` models have one more dimension in
-front. Contracts are the same on every SKU. Tensors of NVIDIA's LLM ensemble keep its spelling.
+time only; equal names in one contract are equal sizes. Contracts are the same on every SKU.
+Tensors of NVIDIA's LLM ensemble keep its spelling.
 """
 
 from dataclasses import dataclass, replace
 
+from ensembles.guides import GUIDE
 from ensembles.tensors import Dim, DType, TensorSpec
 from ensembles.tool_calls import TOOL_CALLS, TOOLS
 
@@ -246,15 +247,11 @@ NVIDIA_SAMPLING = (
     optional("lora_task_id", DType.UINT64, 1),
     optional("lora_weights", DType.FP16, "lora_rows", "lora_columns"),
     optional("lora_config", DType.INT32, "lora_rows", 3),
-    optional("guided_decoding_guide_type", DType.STRING, 1),
-    optional("guided_decoding_guide", DType.STRING, 1),
     optional("decoder_text_input", DType.STRING, 1),
 )
-"""The other inputs of NVIDIA's `ensemble`, for clients that always send them.
-
-A value that asks for something unsupported is refused by name (generation/sampling.py). `pad_id`
-and the two `return_num_…` change nothing: nothing is padded, and the numbers are always returned.
-"""
+"""The other inputs of NVIDIA's `ensemble`, for clients that always send them. What they ask for and
+is unsupported is refused by name (generation/sampling.py). `pad_id` and the two `return_num_…`
+change nothing: nothing is padded, and the numbers are always returned."""
 
 GENERATION = (
     tensor("text_output", DType.STRING, 1),  # new text
@@ -275,7 +272,7 @@ EVIDENCE = (
 """What an answer rests on: in the last response, if `sources` were sent."""
 
 CHECK_GROUNDING = optional("check_grounding", DType.BOOL, 1)
-"""False: the model's text as it is; default: the model's policy (`answer` in its manifest)."""
+"""False, as with a guide: the model's text as it is; default: its policy (`answer`, manifest)."""
 
 LLM = ModelContract(
     name="llm",
@@ -284,6 +281,7 @@ LLM = ModelContract(
         optional("messages", DType.STRING, 1),  # JSON, as OpenAI's chat has it
         *TOOLS,
         *SAMPLING,
+        *GUIDE,
         *NVIDIA_SAMPLING,
         optional("stop", DType.BOOL, 1),  # true: end the generations of the same request id
         *(replace(spec, optional=True) for spec in SOURCES),  # returned as they are

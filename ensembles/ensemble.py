@@ -23,6 +23,7 @@ from ensembles.contracts import (
     tensor,
 )
 from ensembles.graph import EnsembleGraph, Step
+from ensembles.guides import GUIDE
 from ensembles.tensors import DType
 from ensembles.tool_calls import TOOL_CALLS
 
@@ -34,6 +35,7 @@ ENSEMBLE = EnsembleGraph(
         inputs=(
             tensor("text_input", DType.STRING, 1),
             *(replace(spec, optional=spec.name != "max_tokens") for spec in SAMPLING),
+            *GUIDE,
             *NVIDIA_SAMPLING,
         ),
         outputs=GENERATION,

@@ -128,6 +128,7 @@ class Manifest:
     dimensions: int = 0  # that an embedder's rows are cut to; 0: none is cut
     relevance_percent: int = 100  # what a reranker counts, where similarity and words count 100
     vocabulary: int = 0  # ids that an LLM has embeddings for; 0: not known
+    unguided: str = ""  # why an LLM's engine can't follow a guide; empty: it can
     comparison: str = ""  # with the reference implementation: what was compared, or why not
     inputs: Mapping[str, Any] = field(default_factory=dict)  # all that the engine depends on
     compute_capability: str = ""  # such as "9.0"
@@ -163,6 +164,7 @@ class Manifest:
             fields["eos_token_ids"] = tuple(fields["eos_token_ids"])
             if prompt := fields.get("prompt"):
                 fields["prompt"] = Prompt(**prompt | {"stop_words": tuple(prompt["stop_words"])})
+            fields.setdefault("unguided", "its engine was made before it could be")
             for name in _TABLES & fields.keys():
                 fields[name] = dict(fields[name])
             return cls(**fields)

@@ -18,6 +18,7 @@ from ensembles.contracts import (
     ModelContract,
 )
 from ensembles.graph import EnsembleGraph, Step
+from ensembles.guides import GUIDE
 from ensembles.retrieve import NO_PLACES, RETRIEVAL_INPUTS, RETRIEVAL_STEPS
 from ensembles.tool_calls import TOOL_CALLS
 
@@ -27,7 +28,7 @@ _IN_PROMPT = {spec.name: f"prompt_{spec.name}" for spec in SOURCES}
 RAG = EnsembleGraph(
     contract=ModelContract(
         name="rag",
-        inputs=(*RETRIEVAL_INPUTS, *SAMPLING, CHECK_GROUNDING),
+        inputs=(*RETRIEVAL_INPUTS, *SAMPLING, *GUIDE, CHECK_GROUNDING),
         outputs=(*GENERATION, *EVIDENCE, *SOURCES),
         decoupled=True,
     ),

@@ -27,6 +27,7 @@ from ensembles.contracts import (
     tensor,
 )
 from ensembles.graph import EnsembleGraph, Step
+from ensembles.guides import GUIDE
 from ensembles.retrieve import PAIRS, SENTENCE_STEPS
 from ensembles.tensors import DType
 from ensembles.tool_calls import TOOL_CALLS
@@ -61,7 +62,7 @@ _IN_PROMPT = {spec.name: f"prompt_{spec.name}" for spec in (*SOURCES, *PLACES)}
 ANSWER = EnsembleGraph(
     contract=ModelContract(
         name="answer",
-        inputs=(*SEARCH_INPUTS, *SAMPLING, CHECK_GROUNDING),
+        inputs=(*SEARCH_INPUTS, *SAMPLING, *GUIDE, CHECK_GROUNDING),
         outputs=(*GENERATION, *EVIDENCE, *SOURCES, *PLACES),
         decoupled=True,
     ),

@@ -7,6 +7,7 @@ and the upstream are handlers around them: each takes a `Call` and yields `Event
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 
+from gateway.guide import Guide
 from gateway.tool_use import NO_TOOLS, ToolCall, ToolUse
 
 
@@ -90,6 +91,7 @@ class Generate:
     documents: tuple[Document, ...] = ()
     within: Within | None = None
     tool_use: ToolUse = NO_TOOLS
+    guide: Guide | None = None
     stream: bool = False
 
 

@@ -5,6 +5,7 @@ block. Usage and citations are known at the end only, so a stream brings both th
 """
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request
@@ -31,6 +32,7 @@ from gateway.protocols.exchange import (
     service,
 )
 from gateway.protocols.field_names import as_written
+from gateway.protocols.guides import anthropic_format, one_guide
 from gateway.protocols.reading import (
     Content,
     Each,
@@ -67,6 +69,7 @@ class CountRequest(Conversation):
     tool_choice: Any = None
     thinking: Any = None
     output_config: dict[str, Any] | None = None
+    output_format: dict[str, Any] | None = None
     cache_control: Any = None
     speed: str | None = None
     user_profile_id: str | None = None
@@ -122,10 +125,6 @@ async def _count(events: AsyncGenerator[Event, None]) -> Json:
 
 def _refuse(request: CountRequest) -> None:
     refuse_thinking(request.thinking)
-    if (request.output_config or {}).get("format"):
-        raise BadRequest(
-            "output_config.format: not offered; the answer is text", field="output_config.format"
-        )
     if request.messages[-1].role == "assistant":
         raise BadRequest(
             "messages: the last one is the assistant's; prefill is not offered, a user's is needed",
@@ -163,7 +162,7 @@ def generate(request: MessagesRequest) -> Generate:
 
 def counting(request: CountRequest) -> Generate:
     """A generation of one token: only the model knows its template and its tokens."""
-    return _generate(request, Sampling(max_tokens=1), stream=False)
+    return replace(_generate(request, Sampling(max_tokens=1), stream=False), guide=None)
 
 
 def _generate(request: CountRequest, sampling: Sampling, stream: bool) -> Generate:
@@ -179,6 +178,10 @@ def _generate(request: CountRequest, sampling: Sampling, stream: bool) -> Genera
         sampling=sampling,
         documents=tuple(document for document, _ in read_documents(request.messages)),
         tool_use=tool_use(request.tools, request.tool_choice),
+        guide=one_guide(
+            anthropic_format((request.output_config or {}).get("format"), "output_config.format"),
+            anthropic_format(request.output_format, "output_format"),
+        ),
         stream=stream,
     )
 

@@ -9,7 +9,6 @@ from pydantic import Field
 from starlette.responses import Response
 
 from gateway.call import CallPiece, Event, Generate, Sampling, Usage
-from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer, Citation, citations, collect, pieces
 from gateway.protocols.cohere_errors import COHERE
 from gateway.protocols.cohere_tools import (
@@ -22,6 +21,7 @@ from gateway.protocols.cohere_tools import (
 )
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
 from gateway.protocols.exchange import Complete, Streaming, document, json_body, new_call, service
+from gateway.protocols.guides import cohere_format
 from gateway.protocols.reading import Body, Each, read, refuse_given, refuse_thinking
 from gateway.protocols.sse import DONE, typed_events
 from gateway.protocols.tools import FunctionTool, check_results
@@ -81,8 +81,6 @@ def _refuse(request: ChatRequest) -> None:
     if request.tools:
         refuse_given(request, ("strict_tools",), "arguments are not held to a schema")
     refuse_given(request, ("logprobs",), "the engine gives none")
-    if (request.response_format or {}).get("type", "text") != "text":
-        raise BadRequest("response_format: only text is possible", field="response_format")
     refuse_thinking(request.thinking)
 
 
@@ -107,6 +105,7 @@ def generate(request: ChatRequest) -> Generate:
         sampling=sampling,
         documents=read_documents(request.documents),
         tool_use=tool_use(request.tools, request.tool_choice),
+        guide=cohere_format(request.response_format, "response_format"),
         stream=request.stream,
     )
 

@@ -27,6 +27,7 @@ from gateway.protocols.exchange import (
     new_call,
     service,
 )
+from gateway.protocols.guides import one_guide, openai_format, vllm_guide
 from gateway.protocols.openai_errors import OPENAI
 from gateway.protocols.openai_sampling import (
     Json,
@@ -74,6 +75,7 @@ class ChatRequest(SamplingRequest):
 
     messages: Each[ChatMessage] = Field(min_length=1)
     documents: Each[DocumentItem] | None = None
+    response_format: dict[str, Any] | None = None
     # refused where they ask for something
     audio: Any = None
     function_call: Any = None
@@ -81,7 +83,6 @@ class ChatRequest(SamplingRequest):
     modalities: Each[str] | None = None
     moderation: Any = None
     prediction: Any = None
-    response_format: Any = None
     store: bool | None = None
     top_logprobs: int | None = None
     web_search_options: Any = None
@@ -114,7 +115,6 @@ def parse(body: Any) -> ChatRequest:
     refuse_given(request, _NOTHING_ELSE, "this model can't")
     refuse_sampling(request)
     refuse_given(request, ("store",), "nothing is stored")
-    refuse_but(request, "response_format", {"type": "text"})
     refuse_but(request, "modalities", ["text"])
     check_choices(request)
     return request
@@ -131,6 +131,9 @@ def generate(request: ChatRequest) -> Generate:
         documents=read_documents(request.documents),
         tool_use=tool_use(
             read_tools(request.tools), request.tool_choice, request.parallel_tool_calls
+        ),
+        guide=one_guide(
+            openai_format(request.response_format, "response_format"), vllm_guide(request)
         ),
         stream=bool(request.stream),
     )

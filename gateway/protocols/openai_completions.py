@@ -21,6 +21,7 @@ from gateway.protocols.exchange import (
     new_call,
     service,
 )
+from gateway.protocols.guides import vllm_guide
 from gateway.protocols.openai_errors import OPENAI
 from gateway.protocols.openai_sampling import (
     Json,
@@ -66,7 +67,7 @@ def parse(body: Any) -> CompletionRequest:
 
 def generate(request: CompletionRequest) -> list[Generate]:
     """One for each choice: `n` of the first prompt, then of the next."""
-    first = Generate(model=request.model, stream=bool(request.stream))
+    first = Generate(model=request.model, guide=vllm_guide(request), stream=bool(request.stream))
     choices = range(check_choices(request))
     return [
         replace(first, prompt=prompt, sampling=sampling(request, i))

@@ -57,7 +57,7 @@ def begun_response(request: ResponsesRequest, request_id: str, status: str) -> J
         "reasoning": {"effort": None, "summary": None},
         "store": False,
         "temperature": request.temperature,
-        "text": {"format": {"type": "text"}},
+        "text": {"format": (request.text or {}).get("format") or {"type": "text"}},
         "tool_choice": "none" if calls_nothing(request.tool_choice) else "auto",
         "tools": shown_tools(request.tools or []),
         "top_p": request.top_p,

@@ -9,6 +9,7 @@ from pydantic import Field
 from gateway.call import Generate, Message, Sampling, Within
 from gateway.errors import BadRequest
 from gateway.protocols.documents import DocumentItem, read_documents
+from gateway.protocols.guides import openai_format
 from gateway.protocols.openai_file_search import RESULTS
 from gateway.protocols.openai_responses_tools import functions
 from gateway.protocols.openai_responses_tools import searches as searching
@@ -102,8 +103,6 @@ def _refuse(request: ResponsesRequest) -> None:
     refuse_given(request, _NOT_OFFERED, "the answer is text alone")
     if request.truncation == "auto":
         raise BadRequest("truncation: auto is not offered; disabled is", field="truncation")
-    if ((request.text or {}).get("format") or {"type": "text"}) != {"type": "text"}:
-        raise BadRequest("text.format: only text is possible", field="text.format")
 
 
 def generate(request: ResponsesRequest, within: Within | None = None) -> Generate:
@@ -119,6 +118,7 @@ def generate(request: ResponsesRequest, within: Within | None = None) -> Generat
         documents=read_documents(request.documents),
         within=within,
         tool_use=functions(request.tools or [], request.tool_choice, request.parallel_tool_calls),
+        guide=openai_format((request.text or {}).get("format"), "text.format"),
         stream=bool(request.stream),
     )
 

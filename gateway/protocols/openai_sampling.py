@@ -39,6 +39,11 @@ class SamplingRequest(StrictBody):
     seed: int | None = None
     stop: str | Each[str] | None = None
     n: int | None = 1
+    structured_outputs: dict[str, Any] | None = None
+    guided_json: str | dict[str, Any] | None = None
+    guided_regex: str | None = None
+    guided_choice: Each[str] | None = None
+    guided_grammar: str | None = None
     # refused where they ask for something
     chat_template_kwargs: dict[str, Any] | None = None
     logit_bias: dict[str, float] | None = None

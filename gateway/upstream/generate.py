@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from ensembles.contracts import LLM, PLACES, SAMPLING, SOURCES
+from ensembles.guides import GUIDE_TEXT, GUIDE_TYPE
 from ensembles.rag import RAG_CANCELLABLE
 from ensembles.search import ANSWER
 from ensembles.tensors import DType
@@ -27,6 +28,7 @@ from gateway.call import (
     Usage,
 )
 from gateway.errors import BadRequest, UpstreamFailed
+from gateway.guide import Guide
 from gateway.tool_use import ToolUse
 from gateway.upstream.connection import Connection
 from gateway.upstream.infer import TRACEPARENT
@@ -45,6 +47,15 @@ async def generate(
     triton: Connection, call: Call, request: Generate
 ) -> AsyncGenerator[Event, None]:
     """The events of one generation; `request.model` is `llm` or `rag_cancellable`."""
+    try:
+        async with aclosing(_events(triton, call, request)) as events:
+            async for event in events:
+                yield event
+    except BadRequest as error:
+        raise _of_guide(error, request.guide) from None
+
+
+async def _events(triton: Connection, call: Call, request: Generate) -> AsyncGenerator[Event, None]:
     usage = Usage()
     silence_s = triton.settings.inter_token_timeout_s
     if call.deadline is not None:
@@ -73,6 +84,13 @@ async def generate(
     raise UpstreamFailed("the model's stream ended before its last response")
 
 
+def _of_guide(error: BadRequest, guide: Guide | None) -> BadRequest:
+    """With the field that the client wrote the guide in."""
+    if guide is None or error.field not in (GUIDE_TYPE, GUIDE_TEXT):
+        return error
+    return BadRequest(str(error).replace(error.field, guide.field, 1), field=guide.field)
+
+
 def _model(request: Generate) -> str:
     """`rag` over a collection is another graph than over documents."""
     return ANSWER.contract.name if request.within else request.model
@@ -80,6 +98,8 @@ def _model(request: Generate) -> str:
 
 def _body(call: Call, request: Generate) -> dict[str, Any]:
     body = {"id": call.request_id, "stream": True, IN_BAND: True, **_sampling(request)}
+    if request.guide:
+        body |= {GUIDE_TYPE: request.guide.type, GUIDE_TEXT: request.guide.text}
     if call.traceparent:
         body[TRACEPARENT] = call.traceparent
     if call.deadline is not None:

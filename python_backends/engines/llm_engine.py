@@ -12,12 +12,24 @@ from python_backends.context import EngineFolder, StageContext
 from python_backends.errors import Overloaded
 
 
+@dataclass(frozen=True)
+class Guide:
+    """What an answer must match; `type` is TensorRT-LLM's name for what `text` is.
+
+    `json` (any JSON value; no text), `json_schema`, `regex` or `ebnf_grammar` (rule `root`).
+    """
+
+    type: str
+    text: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GenerationParams(Sampling):
     """How one request is generated: checked values, the same for every engine."""
 
     seed: int
     stop_words: tuple[str, ...]
+    guide: Guide | None = None
 
     @property
     def greedy(self) -> bool:
@@ -77,6 +89,7 @@ class LlmEngine(Protocol):
         """Queue a request and return its number.
 
         Raises `Overloaded` when the queue is full, `RequestError` for an unsupported parameter.
+        A guide comes only to an engine whose manifest has no `unguided`.
         """
 
     def cancel(self, number: int) -> None:

@@ -1,19 +1,23 @@
 """The LLM on OpenVINO GenAI: continuous batching with a paged KV cache, on a CPU.
 
 One thread owns the pipeline: it adds requests, runs steps and delivers tokens. `step()` holds
-Python's global lock, so all else in this process happens between two steps.
+Python's global lock, so all else in this process happens between two steps. A request with a new
+guide waits in another thread until the guide was tried, and joins the others then.
 """
 
 import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from python_backends.context import EngineFolder, StageContext
+from python_backends.engines.guide_checks import GuideChecks
+from python_backends.engines.guide_trial import guide_option
 from python_backends.engines.llm_engine import (
     CANCELLED,
     SCHEDULED,
@@ -35,9 +39,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class _Request(EngineRequest):
-    """`handle` is set once the request is in the batch."""
+    """`handle` is set once the request is in the batch; `refusal` if its guide is none."""
 
     handle: Any = None
+    refusal: Exception | None = None
 
 
 class OpenVinoLlm(LimitedEngine[_Request]):
@@ -56,6 +61,8 @@ class OpenVinoLlm(LimitedEngine[_Request]):
         self.max_request_tokens = (blocks - 1) * KV_BLOCK_TOKENS
         self._eos = folder.manifest.eos_token_ids
         self._pipeline = _load(context, folder, blocks)
+        self._guides = GuideChecks(folder.path, folder.manifest.vocabulary, self._eos)
+        self._guide_thread = ThreadPoolExecutor(1, thread_name_prefix="openvino-llm-guides")
         self._incoming: deque[_Request] = deque()
         self._batch: set[int] = set()
         """Numbers of the requests in the pipeline. They are never more than it can run at once, so
@@ -69,8 +76,11 @@ class OpenVinoLlm(LimitedEngine[_Request]):
     def submit(self, prompt_ids: Sequence[int], params: GenerationParams, sink: Sink) -> int:
         with self._lock:
             request = self._accept(prompt_ids, params, sink)
-            self._incoming.append(request)
-            self._lock.notify()
+            if params.guide is None or self._guides.allows(params.guide):
+                self._incoming.append(request)
+                self._lock.notify()
+            else:
+                self._guide_thread.submit(self._check_guide, request)
         return request.number
 
     def cancel(self, number: int) -> None:
@@ -94,6 +104,22 @@ class OpenVinoLlm(LimitedEngine[_Request]):
             self._closing = True
             self._lock.notify()
         self._thread.join()
+        self._guides.close()
+        self._guide_thread.shutdown(cancel_futures=True)
+
+    def _check_guide(self, request: _Request) -> None:
+        """Runs on the thread of the guides: their trial takes up to seconds."""
+        assert request.params.guide is not None
+        if request.number not in self._requests:  # cancelled meanwhile
+            return
+        try:
+            self._guides.check(request.params.guide)
+        except Exception as error:
+            request.refusal = error
+        with self._lock:
+            if request.number in self._requests:
+                self._incoming.append(request)
+                self._lock.notify()
 
     def _loop(self) -> None:
         while self._update_batch():
@@ -106,7 +132,7 @@ class OpenVinoLlm(LimitedEngine[_Request]):
                 self._end_all("error")
             for request in list(self._requests.values()):
                 self._deliver(request)
-            if not self._requests:
+            if not self._batch:
                 self._free_memory()
 
     def _free_memory(self) -> None:
@@ -118,7 +144,9 @@ class OpenVinoLlm(LimitedEngine[_Request]):
     def _update_batch(self) -> bool:
         """Wait for requests; cancel and add some. False when the engine closes."""
         with self._lock:
-            self._lock.wait_for(lambda: self._requests or self._closing)
+            self._lock.wait_for(
+                lambda: self._batch or self._incoming or self._cancelled or self._closing
+            )
             cancelled, self._cancelled = self._cancelled, set()
         for number in cancelled & self._requests.keys():
             self._end(self._requests[number], CANCELLED)
@@ -129,6 +157,9 @@ class OpenVinoLlm(LimitedEngine[_Request]):
         return not self._closing
 
     def _add(self, request: _Request) -> None:
+        if request.refusal is not None:
+            self._end(request, Delta((), "error", request.refusal))
+            return
         request.sink(SCHEDULED)
         self._batch.add(request.number)
         ids = _tensor(request.prompt_ids)
@@ -213,6 +244,9 @@ def _config(params: GenerationParams, eos: Sequence[int]) -> Any:
         config.rng_seed = params.seed
         if params.top_k:
             config.top_k = params.top_k
+    if params.guide is not None:
+        option = guide_option(params.guide.type, params.guide.text)
+        config.structured_output_config = openvino_genai.StructuredOutputConfig(**option)
     return config
 
 

@@ -22,6 +22,7 @@ from python_backends.engines.llm_engine import (
     EngineRequest,
     EngineStats,
     GenerationParams,
+    Guide,
     LimitedEngine,
     Sink,
 )
@@ -29,6 +30,8 @@ from python_backends.errors import RequestError
 
 CONFIG_FILE = "model.yaml"
 """Arguments of `tensorrt_llm.LLM` as JSON, which is YAML; `model` is relative to the file."""
+
+_GUIDE_FIELDS = {"json_schema": "json", "regex": "regex", "ebnf_grammar": "grammar"}
 
 CLOSE_S = 5.0
 """How long requests may take to end when the engine closes."""
@@ -179,7 +182,20 @@ def sampling_params(params: GenerationParams, eos: Sequence[int]) -> Any:
         detokenize=False,
         **values,
         **_choice(params),
+        **_guide(params.guide),
     )
+
+
+def _guide(guide: Guide | None) -> dict[str, Any]:
+    """As `GuidedDecodingParams`, which has a field for each type."""
+    if guide is None:
+        return {}
+    from tensorrt_llm.llmapi import GuidedDecodingParams
+
+    values: dict[str, Any] = (
+        {"json_object": True} if guide.type == "json" else {_GUIDE_FIELDS[guide.type]: guide.text}
+    )
+    return {"guided_decoding": GuidedDecodingParams(**values)}
 
 
 def _choice(params: GenerationParams) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ensembles.contracts import ModelContract, optional, tensor
 from ensembles.tensors import DType
-from python_backends.engines.llm_engine import GenerationParams
+from python_backends.engines.llm_engine import GenerationParams, Guide
 from python_backends.tensors import NUMPY_TYPES, Array
 
 TENSORRT_LLM = ModelContract(
@@ -32,6 +32,8 @@ TENSORRT_LLM = ModelContract(
         optional("presence_penalty", DType.FP32, 1),
         optional("frequency_penalty", DType.FP32, 1),
         optional("seed", DType.UINT64, 1),
+        optional("guided_decoding_guide_type", DType.STRING, 1),
+        optional("guided_decoding_guide", DType.STRING, 1),
         optional("streaming", DType.BOOL, 1),
         optional("exclude_input_in_output", DType.BOOL, 1),
         optional("stop", DType.BOOL, 1),
@@ -66,7 +68,7 @@ def request_inputs(
         values |= {"end_id": [eos[0]], "pad_id": [eos[0]]}
     if others := eos[1:]:
         values["stop_words_list"] = [others, range(1, len(others) + 1)]
-    return _tensors(values | _sampling(params))
+    return _tensors(values | _sampling(params) | _guide(params.guide))
 
 
 def stop_inputs() -> dict[str, Array]:
@@ -91,6 +93,14 @@ def _sampling(params: GenerationParams) -> dict[str, object]:
         "runtime_top_p": [params.top_p],
         "temperature": [params.temperature],
     }
+
+
+def _guide(guide: Guide | None) -> dict[str, object]:
+    """Types are the backend's; `json` has no text."""
+    if guide is None:
+        return {}
+    values: dict[str, object] = {"guided_decoding_guide_type": [guide.type.encode()]}
+    return values | ({"guided_decoding_guide": [guide.text.encode()]} if guide.text else {})
 
 
 def _tensors(values: dict[str, object]) -> dict[str, Array]:

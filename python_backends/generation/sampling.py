@@ -8,8 +8,9 @@ import numpy as np
 
 from ensembles.contracts import NVIDIA_SAMPLING
 from ensembles.manifest import Sampling
-from python_backends.engines.llm_engine import GenerationParams
+from python_backends.engines.llm_engine import GenerationParams, Guide
 from python_backends.errors import RequestError
+from python_backends.generation.guide import read_guide
 from python_backends.tensors import Array, Tensors
 
 MAX_STOP_WORDS = 16
@@ -58,8 +59,10 @@ def read_params(tensors: Tensors, defaults: Sampling, room_tokens: int) -> Gener
         values["top_p"] = 1.0
         values["temperature"] = values["temperature"] if values["top_k"] else 0.0
     values["max_tokens"] = _max_tokens(tensors, defaults, room_tokens)
-    values["min_tokens"] = _min_tokens(tensors, defaults, values["max_tokens"])
-    return GenerationParams(**values, seed=_seed(tensors), stop_words=_stop_words(tensors))
+    guide = read_guide(tensors)
+    values["min_tokens"] = _min_tokens(tensors, defaults, values["max_tokens"], guide)
+    seed, stop_words = _seed(tensors), _stop_words(tensors)
+    return GenerationParams(**values, seed=seed, stop_words=stop_words, guide=guide)
 
 
 def _number(tensors: Tensors, name: str) -> float | None:
@@ -89,10 +92,13 @@ def _max_tokens(tensors: Tensors, defaults: Sampling, room_tokens: int) -> int:
     return int(asked)
 
 
-def _min_tokens(tensors: Tensors, defaults: Sampling, max_tokens: int) -> int:
+def _min_tokens(tensors: Tensors, defaults: Sampling, max_tokens: int, guide: Guide | None) -> int:
+    """With a guide 0: where it allows only the end, nothing else may be asked for."""
     asked = tensors.scalar("min_tokens")
-    if asked is None:
-        return min(defaults.min_tokens, max_tokens)
+    if guide and asked:
+        raise RequestError(f"min_tokens: {asked} given; with a guide only 0 is possible")
+    if asked is None or guide:
+        return 0 if guide else min(defaults.min_tokens, max_tokens)
     if not 0 <= asked <= max_tokens:
         raise RequestError(f"min_tokens: {asked} given; from 0 to max_tokens ({max_tokens})")
     return int(asked)

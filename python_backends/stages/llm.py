@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ensembles.contracts import LLM
+from ensembles.guides import GUIDE_TYPE
 from ensembles.manifest import ManifestError
 from python_backends.context import StageContext
 from python_backends.engines.llm_engine import Delta, GenerationParams, LlmEngine
@@ -56,6 +57,7 @@ class LlmStage(StreamingStage):
         self._tool_prompts = ToolPrompts(folder.manifest.prompt)
         self._defaults = folder.manifest.sampling
         self._policy = folder.manifest.answer
+        self._unguided = folder.manifest.unguided
         self._embeddings = folder.manifest.vocabulary or self._vocabulary
         self._chat_stop_words = folder.manifest.prompt.stop_words
         self._engine: LlmEngine = load_llm_engine(context, folder)
@@ -92,8 +94,9 @@ class LlmStage(StreamingStage):
         prompt_ids = self._prompt_ids(stream.tensors, tools)
         params = read_params(stream.tensors, self._defaults, self._room_tokens(prompt_ids))
         self._check_end_id(stream.tensors)
+        self._check_guide(stream.tensors, params)
         self._set_attributes(stream, params)
-        answer = self._answer(stream.tensors, tools)
+        answer = self._answer(stream.tensors, tools, params)
         generation = Generation(
             stream,
             prompt_tokens=len(prompt_ids),
@@ -146,7 +149,9 @@ class LlmStage(StreamingStage):
         require_length("messages", characters, self._max_tokens)
         return messages
 
-    def _answer(self, tensors: Tensors, tools: Sequence[Tool]) -> PlainAnswer:
+    def _answer(
+        self, tensors: Tensors, tools: Sequence[Tool], params: GenerationParams
+    ) -> PlainAnswer:
         if tools:
             is_parallel = tensors.scalar("parallel_tool_calls") is not False
             return CallingAnswer(self._tool_prompts.syntax, self._special_tokens, is_parallel)
@@ -158,7 +163,8 @@ class LlmStage(StreamingStage):
             tensors.text("question") if "question" in tensors else "",
             similarity=_highest(tensors, "source_similarity", least=-1.0),
             relevance=_highest(tensors, "source_relevance", least=-math.inf),
-            is_checked=tensors.scalar("check_grounding") is not False,
+            # Neither a quote nor a refusal would match a guide.
+            is_checked=params.guide is None and tensors.scalar("check_grounding") is not False,
         )
 
     def _check_ids(self, ids: Sequence[int], name: str) -> None:
@@ -193,6 +199,14 @@ class LlmStage(StreamingStage):
         end_id = tensors.scalar("end_id")
         if end_id is not None and end_id not in self._eos:
             raise RequestError(f"end_id: {end_id} given; this model ends with {list(self._eos)}")
+
+    def _check_guide(self, tensors: Tensors, params: GenerationParams) -> None:
+        if params.guide is None:
+            return
+        if self._unguided:
+            raise RequestError(f"{GUIDE_TYPE}: not offered by this model; {self._unguided}")
+        if tensors.scalar("check_grounding"):
+            raise RequestError("check_grounding: true given; with a guide only false is possible")
 
     def _set_attributes(self, stream: Stream, params: GenerationParams) -> None:
         operation = "chat" if "messages" in stream.tensors else "text_completion"

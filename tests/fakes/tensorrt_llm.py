@@ -91,6 +91,17 @@ class SamplingParams:
             raise ValueError(f"require temperature >= 0, got temperature={self.temperature}")
 
 
+@dataclass(slots=True, kw_only=True)
+class GuidedDecodingParams:
+    """As in sampling_params.py; only one of the fields may be given."""
+
+    json: Any = None
+    regex: str | None = None
+    grammar: str | None = None
+    json_object: bool = False
+    structural_tag: str | None = None
+
+
 @dataclass(slots=True)
 class CompletionOutput:
     """One sequence; `token_ids` holds all ids so far."""

@@ -166,7 +166,7 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/v2/chat", _offered() | {"tool_choice": "AUTO"}, "tool_choice"),
     ("/v2/chat", CHAT | {"messages": _called("{}", "2")}, "messages.2.tool_call_id"),
     ("/v2/chat", CHAT | {"messages": NO_CONTENT}, "messages.0.content"),
-    ("/v2/chat", CHAT | {"response_format": {"type": "json_object"}}, "response_format"),
+    ("/v2/chat", CHAT | {"response_format": {"type": "xml"}}, "response_format.type"),
     ("/v2/chat", CHAT | {"logprobs": True}, "logprobs"),
     ("/v2/chat", CHAT | {"messages": [{"role": "user", "content": 1}]}, "messages.0.content"),
     ("/v2/chat", CHAT | {"documents": [{"id": "a"}]}, "documents.0"),
@@ -205,7 +205,7 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/v1/responses", RESPONSES | {"input": []}, "input"),
     ("/v1/responses", RESPONSES | {"include": ["message.output_text.logprobs"]}, "include"),
     ("/v1/responses", RESPONSES | {"n": 2}, "n"),
-    ("/v1/responses", RESPONSES | {"text": {"format": {"type": "json_object"}}}, "text.format"),
+    ("/v1/responses", RESPONSES | {"text": {"format": {"type": "xml"}}}, "text.format.type"),
 ]
 
 

@@ -252,7 +252,7 @@ def test_every_name_that_a_client_sees_can_be_searched_for(graph):
     declared = {
         name
         for file in folder.glob("*.py")
-        for name in re.findall(r'(?:tensor|optional)\(\s*"(\w+)"', file.read_text())
+        for name in re.findall(r'(?:tensor|optional|TensorSpec)\(\s*"(\w+)"', file.read_text())
     }
     seen = {spec.name for spec in (*graph.contract.inputs, *graph.contract.outputs)}
     assert seen <= declared

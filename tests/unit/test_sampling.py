@@ -7,6 +7,7 @@ import pytest
 
 from ensembles.contracts import NVIDIA_SAMPLING, SAMPLING
 from ensembles.manifest import Sampling
+from python_backends.engines.llm_engine import Guide
 from python_backends.errors import RequestError
 from python_backends.generation.sampling import MAX_STOP_WORDS, read_params
 from tests.fakes.serving import strings, tensors
@@ -48,8 +49,6 @@ REFUSALS = {
     "lora_task_id": [(1, "lora_task_id: not offered by this model; leave it out")],
     "lora_weights": [(np.ones((1, 2), np.float16), "not offered")],
     "lora_config": [(np.ones((1, 3), np.int32), "not offered")],
-    "guided_decoding_guide_type": [("json", "not offered")],
-    "guided_decoding_guide": [("{}", "not offered")],
     "decoder_text_input": [("x", "not offered")],
     "stop_words": [
         (["x"] * (MAX_STOP_WORDS + 1), "17 given; at most 16 are possible"),
@@ -96,6 +95,15 @@ def test_without_a_seed_a_random_one_is_used():
 def test_more_than_one_value_is_refused():
     with pytest.raises(RequestError, match="max_tokens: one value expected, 2 given"):
         read(max_tokens=np.array([1, 2]))
+
+
+def test_a_guide_says_when_the_answer_ends():
+    guide = {"guided_decoding_guide_type": ["json"]}
+    assert read().guide is None
+    assert read(**guide).guide == Guide("json")
+    assert read().min_tokens == 2 and read(**guide).min_tokens == 0
+    with pytest.raises(RequestError, match="min_tokens: 3 given; with a guide only 0 is possible"):
+        read(min_tokens=3, **guide)
 
 
 def test_without_inputs_the_defaults_hold():

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ensembles.manifest import ManifestError
-from python_backends.engines.llm_engine import Delta, GenerationParams
+from python_backends.engines.llm_engine import Delta, GenerationParams, Guide
 from python_backends.engines.load import load_llm_engine
 from python_backends.engines.tensorrt_llm_api import TensorRtLlmApi, sampling_params
 from python_backends.errors import Overloaded, RequestError
@@ -27,6 +27,7 @@ def params(**changes) -> GenerationParams:
 def library(monkeypatch):
     module = tensorrt_llm.as_module()
     monkeypatch.setitem(sys.modules, "tensorrt_llm", module)
+    monkeypatch.setitem(sys.modules, "tensorrt_llm.llmapi", module)
     monkeypatch.setattr(tensorrt_llm.LLM, "made", [])
     return module
 
@@ -270,6 +271,20 @@ def test_sampling_passes_on_its_limits():
     drawn = {"temperature": 0.7, "top_p": 0.9}
     assert fields(**drawn) == COMMON | drawn, "top_k 0 is no limit"
     assert fields(**drawn, top_k=5, min_tokens=3) == COMMON | drawn | {"top_k": 5, "min_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    ("guide", "field", "value"),
+    [
+        (Guide("json"), "json_object", True),
+        (Guide("json_schema", "{}"), "json", "{}"),
+        (Guide("regex", "a+"), "regex", "a+"),
+        (Guide("ebnf_grammar", "root ::= x"), "grammar", "root ::= x"),
+    ],
+)
+def test_a_guide_has_a_field_for_its_type(guide, field, value):
+    asked = fields(guide=guide)["guided_decoding"]
+    assert asked == tensorrt_llm.GuidedDecodingParams(**{field: value})
 
 
 def test_only_penalties_that_change_something_are_passed_on():

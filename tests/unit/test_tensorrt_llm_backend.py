@@ -12,7 +12,7 @@ from tritonclient.grpc import model_config_pb2 as schema
 
 from builders.tensorrt_llm.backend_config import FIXED
 from python_backends.engines import tensorrt_llm_backend as backend
-from python_backends.engines.llm_engine import Delta, GenerationParams
+from python_backends.engines.llm_engine import Delta, GenerationParams, Guide
 from python_backends.engines.load import load_llm_engine
 from python_backends.engines.tensorrt_llm_backend import TensorRtLlmBackend
 from python_backends.engines.tensorrt_llm_tensors import TENSORRT_LLM, request_inputs, stop_inputs
@@ -152,6 +152,16 @@ def test_further_end_tokens_go_as_stop_words():
     found = request_inputs((5,), GREEDY, (1, 8, 9))["stop_words_list"]
     assert (found.dtype, found.shape) == (np.int32, (1, 2, 2))
     assert found.tolist() == [[[8, 9], [1, 2]]]
+
+
+def test_a_guide_goes_by_the_backend_s_names():
+    def asked(guide: Guide) -> dict[str, object]:
+        found = request_inputs((5,), params(guide=guide), (1,))
+        return {n: v.tolist() for n, v in found.items() if n.startswith("guided_")}
+
+    kind, text = "guided_decoding_guide_type", "guided_decoding_guide"
+    assert asked(Guide("regex", "é+")) == {kind: [[b"regex"]], text: [["é+".encode()]]}
+    assert asked(Guide("json")) == {kind: [[b"json"]]}
 
 
 def test_a_stop_request():

@@ -1,0 +1,16 @@
+"""What an answer must match, of whatever API."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """What an answer must match.
+
+    `type` says what `text` is: json_schema, regex or ebnf_grammar (`ensembles.guides`).
+    `field` is where the client wrote it, for errors.
+    """
+
+    type: str
+    text: str
+    field: str

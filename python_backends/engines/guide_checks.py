@@ -1,0 +1,130 @@
+"""Refuses guides that the engine could not follow, or not in reasonable time, before it sees them.
+
+The engine compiles a guide within a step, which all its streams share. One that the library can't
+do would end them all, a slow one would hold them up, and some crash it.
+"""
+
+import hashlib
+import json
+import logging
+import select
+import shutil
+import subprocess
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ensembles.guides import GUIDE_TEXT
+from python_backends.engines.llm_engine import Guide
+from python_backends.errors import RequestError
+
+MOST_CPU_S = 0.5
+"""For the first use of a guide: 0.01 to 0.05 s are usual, 300 optional properties take 1."""
+
+MOST_WAIT_S = 5.0
+"""For the same on a busy machine. Other new guides wait behind it."""
+
+START_S = 60.0
+
+MOST_MEMORY_KIB = 512 * 1024
+"""The library keeps each guide, about 60 KiB. Beyond it the process is replaced."""
+
+MOST_KNOWN = 4096
+"""Guides whose result is kept."""
+
+logger = logging.getLogger(__name__)
+
+
+class GuideChecks:
+    """Asks a process that tries guides (guide_trial.py), started with the first of them."""
+
+    def __init__(self, folder: Path, vocabulary: int, ends: Sequence[int]) -> None:
+        module = "python_backends.engines.guide_trial"
+        self._command = [_python(), "-m", module, str(folder), str(vocabulary), *map(str, ends)]
+        self._process: subprocess.Popen[str] | None = None
+        self._refusals: OrderedDict[bytes, str] = OrderedDict()
+        """By the hash of a guide why it can't be followed; empty: it can."""
+        self._lock = threading.Lock()
+
+    def allows(self, guide: Guide) -> bool:
+        """Whether an earlier trial of the guide went well."""
+        return self._refusals.get(_key(guide)) == ""
+
+    def check(self, guide: Guide) -> None:
+        """Raises `RequestError` for a guide that can't be followed. Takes up to seconds."""
+        with self._lock:
+            key = _key(guide)
+            if key not in self._refusals:
+                self._refusals[key] = self._refusal(guide)
+            self._refusals.move_to_end(key)
+            if len(self._refusals) > MOST_KNOWN:
+                self._refusals.popitem(last=False)
+            refusal = self._refusals[key]
+        if refusal:
+            raise RequestError(f"{GUIDE_TEXT}: {refusal}")
+
+    def close(self) -> None:
+        """End the process; a trial in progress fails."""
+        process = self._process
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def _refusal(self, guide: Guide) -> str:
+        found = self._tried(guide)
+        if "error" in found:
+            return f"can't be followed as {guide.type}: {found['error']}"
+        if found["cpu_s"] > MOST_CPU_S:
+            return f"takes {found['cpu_s']:.1f} s to prepare; {MOST_CPU_S} s are possible"
+        if found["memory_kib"] > MOST_MEMORY_KIB:
+            self._end()
+        return ""
+
+    def _tried(self, guide: Guide) -> dict[str, Any]:
+        process = self._process or self._started()
+        assert process.stdin and process.stdout
+        try:
+            print(json.dumps({"type": guide.type, "text": guide.text}), file=process.stdin)
+            process.stdin.flush()
+            if answer := _line(process, MOST_WAIT_S):
+                found: dict[str, Any] = json.loads(answer)
+                return found
+        except OSError:
+            pass
+        has_ended = process.poll() is not None
+        self._end()
+        return {"error": f"it {'ends' if has_ended else 'holds up'} the library that prepares it"}
+
+    def _started(self) -> subprocess.Popen[str]:
+        """Raises `RuntimeError`."""
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, text=True)
+        self._process = process
+        if not _line(process, START_S):
+            self._end()
+            raise RuntimeError("the process that tries guides did not start")
+        return process
+
+    def _end(self) -> None:
+        self.close()
+        self._process = None
+
+
+def _python() -> str:
+    """Triton's stub can run no module; it takes its packages from the first python3 on PATH."""
+    is_stub = not Path(sys.executable or "").name.startswith("python")
+    return shutil.which("python3") or "python3" if is_stub else sys.executable
+
+
+def _line(process: "subprocess.Popen[str]", wait_s: float) -> str:
+    """The next line; empty when none comes in time, or the process ended."""
+    assert process.stdout
+    ready, _, _ = select.select([process.stdout], [], [], wait_s)
+    return process.stdout.readline() if ready else ""
+
+
+def _key(guide: Guide) -> bytes:
+    return hashlib.blake2b(f"{guide.type}\n{guide.text}".encode(), digest_size=16).digest()

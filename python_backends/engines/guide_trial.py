@@ -1,0 +1,128 @@
+"""Tries guides on a model that is as likely to say anything: a process of its own.
+
+    python3 -m python_backends.engines.guide_trial FOLDER VOCABULARY END_ID…
+
+Reads guides as lines of JSON and answers each with one: its error, or what it took. The library
+may need minutes or gigabytes for a guide, or crash: then only this process is lost.
+"""
+
+import json
+import re
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MEMORY_BYTES = 8 << 30
+"""Limit of addresses; what is used stays below 0.3 GiB with what passes."""
+
+TRIAL_TOKENS = 32
+"""A guide can be cheap to compile and dear to follow."""
+
+_PLACE = re.compile(r".*?\.(?:cc|cpp|h|hpp):\d+: ", re.DOTALL)
+_ECHO = re.compile(
+    r"\.? *(?:The JSON string is:|in \{).*|Check failed: \(.*?\) is false: ", re.DOTALL
+)
+"""What an error of the library has before and behind its sense: the guide itself, among others."""
+
+
+def main() -> None:
+    folder, vocabulary, *ends = sys.argv[1:]
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    generate = _generator(Path(folder), int(vocabulary), [int(end) for end in ends])
+    generate({"json_schema": "{}"})  # the first one prepares the vocabulary
+    print(flush=True)
+    for line in sys.stdin:
+        print(json.dumps(_try(json.loads(line), generate, int(vocabulary))), flush=True)
+
+
+def guide_option(kind: str, text: str) -> dict[str, str]:
+    """A guide as an option of GenAI's `StructuredOutputConfig`."""
+    if kind == "json":
+        return {"json_schema": "{}"}
+    return {"grammar" if kind == "ebnf_grammar" else kind: text}
+
+
+def _try(
+    guide: dict[str, str],
+    generate: Callable[[dict[str, str]], Iterable[int]],
+    dead_end: int,
+) -> dict[str, Any]:
+    start_s = time.process_time()
+    try:
+        ids = list(generate(guide_option(guide["type"], guide["text"])))
+    except Exception as error:
+        said = _ECHO.sub("", _PLACE.sub("", str(error))).strip()
+        return {"error": said[:300] or type(error).__name__}
+    if dead_end in ids:
+        return {"error": "no text can match it"}
+    return {"cpu_s": time.process_time() - start_s, "memory_kib": _memory_kib()}
+
+
+def _memory_kib() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() // 1024
+
+
+def _generator(
+    folder: Path, vocabulary: int, ends: list[int]
+) -> Callable[[dict[str, str]], Iterable[int]]:
+    import openvino
+    import openvino_genai
+
+    tokenizer = openvino_genai.Tokenizer(str(folder))
+    pipeline = openvino_genai.LLMPipeline(
+        *_indifferent_model(vocabulary), tokenizer, "CPU", ATTENTION_BACKEND="SDPA"
+    )
+    prompt = openvino.Tensor(np.zeros((1, 1), dtype=np.int64))
+
+    def generate(option: dict[str, str]) -> Iterable[int]:
+        config = openvino_genai.GenerationConfig()
+        config.max_new_tokens, config.do_sample, config.rng_seed = TRIAL_TOKENS, True, 0
+        config.stop_token_ids = set(ends)
+        config.structured_output_config = openvino_genai.StructuredOutputConfig(**option)
+        (ids,) = pipeline.generate(prompt, config).tokens
+        return [int(i) for i in ids]
+
+    return generate
+
+
+def _indifferent_model(tokens: int) -> tuple[str, Any]:
+    """A model in OpenVINO's form: all `tokens` are as likely, and one more is certain.
+
+    No guide allows that one, so it comes only where a guide allows nothing, and is not heeded.
+    """
+    import openvino
+    from openvino import opset13 as op
+
+    inputs = {
+        name: op.parameter([-1] * rank, kind, name=name)
+        for name, rank, kind in (
+            ("input_ids", 2, np.int64),
+            ("attention_mask", 2, np.int64),
+            ("position_ids", 2, np.int64),
+            ("beam_idx", 1, np.int32),
+        )
+    }
+    for name, node in inputs.items():
+        node.output(0).set_names({name})
+    logits = np.zeros((1, 1, tokens + 1), dtype=np.float32)
+    logits[..., tokens] = 100.0
+    ids = op.unsqueeze(op.convert(inputs["input_ids"], "f32"), op.constant(np.int64(2)))
+    same = op.add(op.multiply(ids, op.constant(np.float32(0))), op.constant(logits))
+    same.output(0).set_names({"logits"})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.xml")
+        openvino.save_model(openvino.Model([op.result(same)], [*inputs.values()]), path)
+        weights = np.fromfile(path.with_suffix(".bin"), dtype=np.uint8)
+        return path.read_text(encoding="utf-8"), openvino.Tensor(weights)
+
+
+if __name__ == "__main__":
+    main()

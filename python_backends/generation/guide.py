@@ -1,0 +1,73 @@
+"""Reads what an answer must match, and refuses what can't be a guide."""
+
+import json
+
+from ensembles.guides import GUIDE_TEXT, GUIDE_TYPE, GUIDE_TYPES
+from python_backends.engines.llm_engine import Guide
+from python_backends.errors import RequestError
+from python_backends.generation.schema import unheeded
+from python_backends.tensors import Tensors
+
+MAX_CHARACTERS = 65_536
+MAX_DEPTH = 64
+"""Brackets of a guide within one another. A schema of 500 takes 6 s of the library's time."""
+
+_OPENING, _CLOSING = "([{", ")]}"
+
+
+def read_guide(tensors: Tensors) -> Guide | None:
+    """The request's guide; raises `RequestError`.
+
+    Only form and size are checked: whether it can be followed is the engine's to say.
+    """
+    kind = tensors.text(GUIDE_TYPE) if GUIDE_TYPE in tensors else ""
+    text = tensors.text(GUIDE_TEXT) if GUIDE_TEXT in tensors else ""
+    if not kind and not text:
+        return None
+    if kind not in GUIDE_TYPES:
+        raise RequestError(
+            f"{GUIDE_TYPE}: {kind[:20]!r} given; {', '.join(GUIDE_TYPES)} are possible"
+        )
+    if kind == "json":
+        return Guide(kind)
+    if not text:
+        raise RequestError(f"{GUIDE_TEXT}: empty; a {kind} is needed")
+    _check_size(text)
+    if kind == "json_schema":
+        _check_schema(text)
+    return Guide(kind, text)
+
+
+def _check_size(text: str) -> None:
+    if len(text) > MAX_CHARACTERS:
+        raise RequestError(
+            f"{GUIDE_TEXT}: {len(text)} characters; at most {MAX_CHARACTERS} are possible"
+        )
+    if "\0" in text:
+        raise RequestError(f"{GUIDE_TEXT}: a NUL at {text.index(chr(0))}; none is possible")
+    if not _is_flat(text):
+        raise RequestError(f"{GUIDE_TEXT}: more than {MAX_DEPTH} brackets within one another")
+
+
+def _is_flat(text: str) -> bool:
+    """Whether few brackets are open at a time; those in strings count too."""
+    depth = 0
+    for character in text:
+        if character in _OPENING:
+            depth += 1
+        elif character in _CLOSING:
+            depth = max(0, depth - 1)
+        if depth > MAX_DEPTH:
+            return False
+    return True
+
+
+def _check_schema(text: str) -> None:
+    try:
+        schema = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"{GUIDE_TEXT}: not JSON; a JSON schema is needed") from error
+    if not isinstance(schema, dict):
+        raise RequestError(f"{GUIDE_TEXT}: no JSON object; a JSON schema is needed")
+    if place := next(unheeded(schema), ""):
+        raise RequestError(f"{GUIDE_TEXT}: {place[:100]} can't be enforced; leave it out")

@@ -1,0 +1,46 @@
+"""Which parts of a JSON schema no answer can be held to.
+
+xgrammar (0.1.31, in OpenVINO GenAI 2026.4) passes over them without an error, so they are refused
+by name here: a client must not believe that it got what it asked for.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+_UNHEEDED = (
+    *("not", "if", "then", "else", "uniqueItems", "contains", "minContains", "maxContains"),
+    *("multipleOf", "dependentRequired", "dependentSchemas", "dependencies"),
+    *("$dynamicRef", "$recursiveRef", "unevaluatedItems", "unevaluatedProperties"),
+)
+_NAMED = ("properties", "patternProperties", "$defs", "definitions")
+"""Keywords whose members are named by the client."""
+_DATA = ("const", "enum", "default", "examples")
+_BESIDE_PATTERN = ("minLength", "maxLength", "format")
+
+
+def unheeded(schema: Any, place: str = "#") -> Iterator[str]:
+    """Places of keywords that an answer is not held to, such as `#/properties/a/uniqueItems`."""
+    if isinstance(schema, list):
+        for number, inner in enumerate(schema):
+            yield from unheeded(inner, f"{place}/{number}")
+    if not isinstance(schema, dict):
+        return
+    yield from (f"{place}/{name}" for name in _own(schema))
+    for name, inner in schema.items():
+        if name in _NAMED and isinstance(inner, dict):
+            for own, each in inner.items():
+                yield from unheeded(each, f"{place}/{name}/{own}")
+        elif name not in _DATA:
+            yield from unheeded(inner, f"{place}/{name}")
+
+
+def _own(schema: dict[str, Any]) -> Iterator[str]:
+    for name in _UNHEEDED:
+        if schema.get(name, False) is not False:
+            yield name
+    if len(schema.get("allOf") or ()) > 1:
+        yield "allOf"
+    if not str(schema.get("$ref", "#")).startswith("#"):
+        yield "$ref"
+    if "pattern" in schema:
+        yield from (name for name in _BESIDE_PATTERN if name in schema)
