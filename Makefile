@@ -9,7 +9,6 @@ MODEL ?=
 TEST_MODELS := all-minilm-l6-v2,reference-reranker,tests/models/reference-llm.toml
 MINUTES ?=
 FAULTS ?=
-JOBS ?= 0
 BUILD_FLAGS ?=
 PLAN_FLAGS ?=
 SERVE_FLAGS ?=
@@ -53,7 +52,7 @@ setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minut
 	@touch $@
 
 build-engines: setup  ## make the engines of SKU (default cpu) and render model_repository/
-	@$(BUILD) -m builders build-engines --sku $(SKU) $(BUILD_FLAGS) --models "$(MODELS)" --jobs $(JOBS)
+	@$(BUILD) -m builders build-engines --sku $(SKU) $(BUILD_FLAGS) --models "$(MODELS)"
 
 use: setup  ## build MODEL (a spec's name) and serve it from now on; MODEL=default goes back
 	@$(BUILD) -m builders use --sku $(SKU) "$(MODEL)"

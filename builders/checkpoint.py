@@ -61,11 +61,6 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
     return Checkpoint(path, digest.hexdigest())
 
 
-def checkpoint_bytes(spec: ModelSpec) -> int:
-    """Size of the weights of the spec's checkpoint, which is located but not read."""
-    return Checkpoint(_folder(spec), "").size_bytes
-
-
 def source_path(spec: ModelSpec) -> Path:
     """Where the spec's source is on this machine; from the hub it is fetched."""
     scheme, separator, rest = spec.source.partition("://")

@@ -102,17 +102,16 @@ def _names(models: str) -> list[str]:
 
 @cli.command("build-engines")
 @engine_options
-@click.option("--jobs", default=0, help="Most builds at once; 0: as cores and memory allow.")
-def build_engines(sku: str, models: str, jobs: int, **llm: Any) -> int:
+def build_engines(sku: str, models: str, **llm: Any) -> int:
     """Make the engines of a SKU, link them in and render the model repository."""
     chosen = load_sku(sku)
-    return _build(chosen, models, _llm_options(chosen, **llm), jobs)
+    return _build(chosen, models, _llm_options(chosen, **llm))
 
 
-def _build(sku: Sku, models: str, options: LlmOptions, jobs: int) -> int:
+def _build(sku: Sku, models: str, options: LlmOptions) -> int:
     check_writable(REPOSITORY, ENGINES)
     builds = engine_builds(sku, _names(models), options, on_this_machine=True)
-    link_engines(build_all(builds, sku, jobs))
+    link_engines(build_all(builds, sku))
     return write_rendered()
 
 
@@ -128,9 +127,9 @@ def use(sku: str, models: str) -> int:
     chosen = load_sku(sku)
     if models == "default":
         use_default()
-        _build(chosen, "", LlmOptions(), 0)
+        _build(chosen, "", LlmOptions())
     elif models:
-        _build(chosen, models, LlmOptions(), 0)
+        _build(chosen, models, LlmOptions())
         use_models(_names(models), chosen)
     for line in described(chosen):
         click.echo(line)

@@ -1,17 +1,10 @@
-"""The engines that a command is about, and their builds, one after the other or side by side."""
+"""The engines that a command is about, and their builds."""
 
-import multiprocessing
-import sys
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from itertools import repeat
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from builders import resources
-from builders.checkpoint import checkpoint_bytes
 from builders.engine import Engine, build_engine, recipe_for
 from builders.errors import BuildError
 from builders.gpu_machine import check_build_machine
@@ -56,21 +49,16 @@ def _gpu_llm(plan: LlmPlan, on_this_machine: bool) -> EngineBuild:
     return EngineBuild(planned_source(plan), llm_recipe(plan, product), plan)
 
 
-def build_all(builds: list[EngineBuild], sku: Sku, jobs: int) -> list[Engine]:
-    """The engines of `builds`, found or made; at most `jobs` at once (0: what the machine allows).
+def build_all(builds: list[EngineBuild], sku: Sku) -> list[Engine]:
+    """The engines of `builds`, found or made one after the other: each export takes every core.
 
     Prints a line for each model. Raises `BuildError`.
     """
-    labels = [f"[{n}/{len(builds)}] {b.spec.role} {b.spec.name}" for n, b in enumerate(builds, 1)]
-    at_once = _builds_at_once([build.spec for build in builds], jobs)
     try:
-        if at_once > 1:
-            engines = _side_by_side(builds, sku, labels, at_once)
-        else:
-            live = sys.stdout.isatty()
-            engines = [
-                build_one(b, sku, label, live) for b, label in zip(builds, labels, strict=True)
-            ]
+        engines = [
+            build_one(build, sku, f"[{number}/{len(builds)}] {build.spec.role} {build.spec.name}")
+            for number, build in enumerate(builds, 1)
+        ]
     except KeyboardInterrupt as error:
         raise BuildError(
             "interrupted: what was finished is kept; the same command goes on from there"
@@ -81,37 +69,17 @@ def build_all(builds: list[EngineBuild], sku: Sku, jobs: int) -> list[Engine]:
     return engines
 
 
-def _builds_at_once(specs: list[ModelSpec], jobs: int) -> int:
-    most = resources.builds_for_cores(len(specs), jobs)
-    if most == 1:
-        return 1
-    needs = [resources.memory_need(checkpoint_bytes(spec)) for spec in specs]
-    return resources.builds_for_memory(needs, most)
-
-
-def _side_by_side(
-    builds: list[EngineBuild], sku: Sku, labels: list[str], at_once: int
-) -> list[Engine]:
-    """Processes, not threads: torch's ONNX exporter has global state."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(at_once, context) as pool:
-        try:  # when one fails, `map` cancels those that have not begun
-            return list(pool.map(build_one, builds, repeat(sku), labels, repeat(False)))
-        except BrokenProcessPool as error:
-            raise BuildError(
-                "a build was killed, as the kernel does when memory runs out: build one after "
-                "the other with --jobs 1; what was finished is kept"
-            ) from error
-
-
-def build_one(build: EngineBuild, sku: Sku, label: str, live: bool) -> Engine:
-    """Build one engine; prints what it does, and on a terminal (`live`) for how long."""
+def build_one(build: EngineBuild, sku: Sku, label: str) -> Engine:
+    """Build one engine; prints what it does, and on a terminal for how long."""
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=Console(), transient=True, disable=not live) as bar:
+    console = Console()
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         bar.add_task(label)
 
         def say(text: str) -> None:
-            bar.console.print(f"{label}: {text}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{label}: {text}", markup=False, highlight=False, soft_wrap=True)
 
         engine = build_engine(build.spec, sku, say, build.recipe)
         how = f"made in {engine.seconds:.1f} s" if engine.seconds else "up to date"

@@ -261,20 +261,3 @@ def test_too_little_memory_says_how_much(spec, monkeypatch, tmp_path):
     assert str(caught.value).startswith("memory: model 'mine' needs about 1.0 GiB while it is")
     assert "0.8 GiB are available; end other programs, add swap" in str(caught.value)
     assert recipes.ran == []
-
-
-@pytest.mark.parametrize(
-    ("needs", "free", "most", "expected"),
-    [([1, 1, 1], 3, 3, 3), ([1, 1, 2], 3, 3, 2), ([9], 1, 1, 1), ([5, 5, 5], 6, 3, 1)],
-)
-def test_as_many_builds_as_memory_holds(monkeypatch, needs, free, most, expected):
-    monkeypatch.setattr(resources, "available_memory", lambda: free)
-    assert resources.builds_for_memory(needs, most) == expected
-
-
-@pytest.mark.parametrize(
-    ("cores", "jobs", "expected"), [(2, 0, 1), (16, 0, 3), (8, 0, 2), (2, 3, 3), (16, 1, 1)]
-)
-def test_as_many_builds_as_cores_keep_busy(monkeypatch, cores, jobs, expected):
-    monkeypatch.setattr(resources.os, "cpu_count", lambda: cores)
-    assert resources.builds_for_cores(3, jobs) == expected

@@ -14,7 +14,6 @@ from builders import recipe as recipes
 from builders.engine import build_engine, published, recipe_for
 from builders.engine_builds import EngineBuild
 from builders.engines_gc import collect
-from builders.errors import BuildError
 from builders.rebuild_reasons import rebuild_reasons
 from builders.spec import ModelSpec, Sku
 from ensembles.manifest import MANIFEST_FILE
@@ -201,7 +200,7 @@ def test_builds_and_explanations_are_a_line_a_model(specs, capsys):
         "embedder one: a build is due", "  no engine of it for SKU 'cpu'",
         "embedder two: a build is due", "  no engine of it for SKU 'cpu'",
     ]  # fmt: skip
-    assert clis.main(["build-engines", "--jobs", "1"]) == 0
+    assert clis.main(["build-engines"]) == 0
     remark, making, _, made, *_ = capsys.readouterr().out.splitlines()
     assert remark.startswith("[1/2] embedder one: it has no modules.json: tokens' mean is pooled")
     assert making == f"[1/2] embedder one: making fp32 engine from {specs[0].source} …"
@@ -214,7 +213,7 @@ def test_a_terminal_shows_what_runs_and_keeps_the_lines(specs, capsys, monkeypat
     terminal = Console(force_terminal=True, width=200, file=sys.stdout)
     monkeypatch.setattr(engine_builds, "Console", lambda: terminal)
     build = EngineBuild(specs[0], recipe_for(specs[0], SKU))
-    engine_builds.build_one(build, SKU, "one", live=True)
+    engine_builds.build_one(build, SKU, "one")
     shown = capsys.readouterr().out
     assert "one: making" in shown
     assert "one: made in" in shown
@@ -222,7 +221,7 @@ def test_a_terminal_shows_what_runs_and_keeps_the_lines(specs, capsys, monkeypat
 
 
 def test_collecting_tells_what_was_freed(specs, capsys, monkeypatch):
-    clis.main(["build-engines", "--jobs", "1"])
+    clis.main(["build-engines"])
     build(spec_of(Path(specs[0].source), name="one", max_tokens=32))
     monkeypatch.setattr(engines_gc, "model_names", lambda: ["one", "two"])
     monkeypatch.setattr(
@@ -240,19 +239,10 @@ def test_collecting_tells_what_was_freed(specs, capsys, monkeypatch):
     assert capsys.readouterr().out == "would free 0.0 MiB\n"
 
 
-def test_builds_side_by_side_are_processes(tmp_path):
-    """They import everything anew: nothing that is replaced above is replaced in them."""
-    homes = [str(tmp_path / name) for name in ("one", "two")]  # absolute: not below build/engines
-    specs = [spec_of(Path("/nowhere"), name=home) for home in homes]
-    gone = [EngineBuild(spec, recipe_for(spec, SKU)) for spec in specs]
-    with pytest.raises(BuildError, match=f"model '{homes[0]}': no folder /nowhere"):
-        engine_builds._side_by_side(gone, SKU, ["one", "two"], 2)
-
-
 def test_an_interrupted_build_says_how_to_go_on(specs, capsys, monkeypatch):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(engines, "export_encoder", interrupt)
-    assert clis.main(["build-engines", "--jobs", "1"]) == 1
+    assert clis.main(["build-engines"]) == 1
     assert "interrupted: what was finished is kept" in capsys.readouterr().err
