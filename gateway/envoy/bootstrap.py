@@ -1,44 +1,28 @@
-"""An edge as Envoy's bootstrap: JSON, which Envoy reads as it reads YAML."""
+"""An edge as the configuration that Envoy reads: a template, filled in."""
 
-import json
-from typing import Any
+from pathlib import Path
 
-from gateway.envoy.clusters import clusters
-from gateway.envoy.edge import Address, Edge
-from gateway.envoy.listener import listener
-from gateway.envoy.messages import Json, socket_address, typed
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-_CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
+from gateway.envoy.edge import PREFIX_HEADER, Edge
+
+_HERE = Path(__file__).parent
 
 
 def render(edge: Edge) -> str:
-    """The configuration file of `envoy --config-path`."""
-    return json.dumps(bootstrap(edge), indent=2) + "\n"
-
-
-def bootstrap(edge: Edge) -> Json:
-    """`envoy.config.bootstrap.v3.Bootstrap`, all of it static."""
-    return {
-        "admin": _admin(edge.admin),
-        "static_resources": {"listeners": [listener(edge)], "clusters": list(clusters(edge))},
-        "overload_manager": _most_connections(edge.bounds.connections),
-        # Weights and mirrored shares change while it runs: POST /runtime_modify to the admin port.
-        "layered_runtime": {
-            "layers": [
-                {"name": "static", "static_layer": {"re2.max_program_size.error_level": 200}},
-                {"name": "admin", "admin_layer": {}},
-            ],
-        },
-    }
-
-
-def _admin(address: Address) -> Json:
-    return {"address": socket_address(address)}
-
-
-def _most_connections(connections: int) -> dict[str, Any]:
-    monitor = typed(
-        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        max_active_downstream_connections=connections,
+    """The configuration file of `envoy --config-path`, YAML."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        variable_start_string="<<",
+        variable_end_string=">>",
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    return {"resource_monitors": [{"name": _CONNECTIONS, "typed_config": monitor}]}
+    environment.filters["seconds"] = "{:g}s".format
+    scripts = {
+        name: (_HERE / f"{name}.lua").read_text(encoding="utf-8") for name in ("key_hash", "prefix")
+    }
+    template = environment.get_template("edge.yaml.j2")
+    return template.render(edge=edge, prefix_header=PREFIX_HEADER, **scripts)

@@ -1,5 +1,6 @@
 """What an edge is: where it listens, which servers stand behind it, and what it lets through."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -118,3 +119,12 @@ class Edge:
     bounds: Bounds = Bounds()
     rate_limits: Address | None = None
     """Envoy's rate limit service, asked about every request."""
+
+    @property
+    def clusters(self) -> Iterator[tuple[str, tuple[Address, ...], bool]]:
+        """Names, servers, and whether a hash chooses: two of each version, and the mirror's."""
+        for version in self.versions:
+            yield f"{version.name}-by-load", version.servers, False
+            yield f"{version.name}-by-hash", version.servers, True
+        if self.mirror:
+            yield "mirror", self.mirror.servers, False

@@ -42,7 +42,7 @@ class EnvoyProcess:
         self._folder = tempfile.TemporaryDirectory(prefix="edge-")
 
     def __enter__(self) -> "EnvoyProcess":
-        configuration = Path(self._folder.name, "envoy.json")
+        configuration = Path(self._folder.name, "envoy.yaml")
         configuration.write_text(render(self._edge), encoding="utf-8")
         arguments = ["--disable-hot-restart", "--log-level", "warning", "--config-path"]
         self._process = subprocess.Popen(  # Ctrl-C is for us, who drain it first

@@ -1,15 +1,15 @@
 """What is rendered for Envoy: Envoy takes it, and what can't be right is refused before."""
 
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+import yaml
 from click.testing import CliRunner
 
-from gateway.envoy.bootstrap import bootstrap, render
+from gateway.envoy.bootstrap import render
 from gateway.envoy.cli import render_envoy
 from gateway.envoy.edge import (
     Address,
@@ -27,7 +27,9 @@ A, B, C, D = (Address("127.0.0.1", port) for port in (8000, 8001, 8002, 8003))
 
 
 def clusters(edge: Edge) -> dict[str, Any]:
-    return {each["name"]: each for each in bootstrap(edge)["static_resources"]["clusters"]}
+    return {
+        each["name"]: each for each in yaml.safe_load(render(edge))["static_resources"]["clusters"]
+    }
 
 
 def certificates(folder: Path) -> tuple[Path, Path, Path]:
@@ -52,7 +54,7 @@ def test_envoy_itself_takes_all_of_it(kind, tmp_path):
         affinity=Affinity(prefix_bytes=256),
         rate_limits=D,
     )
-    file = tmp_path / "envoy.json"
+    file = tmp_path / "envoy.yaml"
     file.write_text(render(edge), encoding="utf-8")
     found = subprocess.run(
         [envoy_binary(), "--mode", "validate", "--config-path", file],
@@ -100,7 +102,7 @@ def test_what_cannot_be_right_is_refused(options, message):
 
 def test_a_canary_takes_its_percentage_from_the_others():
     options = ["--gateway", "a:1", "--canary", "b:2", "--canary-percent", "25"]
-    rendered = json.loads(CliRunner().invoke(render_envoy, options).output)
+    rendered = yaml.safe_load(CliRunner().invoke(render_envoy, options).output)
     (chain,) = rendered["static_resources"]["listeners"][0]["filter_chains"]
     manager = chain["filters"][0]["typed_config"]
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
