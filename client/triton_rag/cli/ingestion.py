@@ -134,7 +134,7 @@ def report_lines(report: IngestReport) -> Iterator[str]:
     )
     rate = report.passages / report.seconds if report.seconds else 0.0
     made = f"; {report.passages:,} passages in {report.seconds:.1f} s ({rate:.0f} a second)"
-    yield f"{report.collection}: {would}{counts}" + ("" if report.is_dry_run else made)
+    yield f"{report.collection}: {would}{counts}" + (made if report.passages else "")
     yield from _grouped("skipped", report.skipped)
     yield from _grouped("not read of", report.remarks)
 
