@@ -11,6 +11,7 @@ from python_backends.generation.grounding import (
     Evidence,
     Quote,
     Support,
+    copied_share,
     first_sentence_end,
     written_sentences,
 )
@@ -164,16 +165,23 @@ class GroundedAnswer(PlainAnswer):
         policy = self._policy
         if policy.ungrounded == "answer":
             return True
-        evidence = self._evidence
+        said = _CITATION.sub("", sentence)
         if policy.ungrounded == "quote":
-            # The quote is a good answer already: the model's must say what stands there.
-            quote = self._quote(policy.quote_sentences + 1)
-            evidence = Evidence([quote.text] if quote else [], self._question)
-        support = evidence.support(_CITATION.sub("", sentence))
-        if support is None or support.share < policy.min_grounded:
+            return self._is_copied(said)
+        support = self._evidence.support(said)
+        return support is not None and support.share >= policy.min_grounded
+
+    def _is_copied(self, said: str) -> bool:
+        """Whether the model's sentence says no more and no less than the quote, in its words.
+
+        The quote is a good answer already.
+        """
+        found = self._quote(self._policy.quote_sentences + 1)
+        quote = found.text if found else ""
+        support = Evidence([quote], self._question).support(said)
+        if support is None or support.is_echo or not support.is_to_the_point:
             return False
-        is_worse = support.is_echo or not support.is_to_the_point
-        return policy.ungrounded != "quote" or not is_worse
+        return min(support.share, copied_share(said, quote)) >= self._policy.min_grounded
 
     def _quoted(self, supported: list[tuple[str, Support]]) -> list[tuple[str, Support]]:
         least = self._policy.min_grounded

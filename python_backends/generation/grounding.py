@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from python_backends.sentences import Span, is_whole, one_line, sentence_spans
 
@@ -44,9 +45,30 @@ def first_sentence_end(text: str) -> int | None:
 
 def words(text: str) -> Words:
     """Stems of the words that carry meaning, numbers, and pairs of letters without spaces."""
-    plain = _THOUSANDS.sub("", unicodedata.normalize("NFKC", text).casefold())
-    found = _WORD.findall(plain)
+    found = _written_words(text)
     return frozenset(stem for word in found if word not in _FUNCTION_WORDS for stem in _stems(word))
+
+
+def copied_share(sentence: str, text: str) -> float:
+    """Share of the sentence's neighbouring words that are neighbours in the text too, 0 to 1.
+
+    All words count, "not" and "16 bytes" too; a single word has to stand in the text.
+    """
+    said, told = _stems_in_order(sentence), _stems_in_order(text)
+    pairs = list(pairwise(said))
+    if not pairs:
+        return float(said != [] and said[0] in told)
+    known = set(pairwise(told))
+    return sum(pair in known for pair in pairs) / len(pairs)
+
+
+def _stems_in_order(text: str) -> list[str]:
+    return [stem for word in _written_words(text) for stem in _stems(word)]
+
+
+def _written_words(text: str) -> list[str]:
+    plain = _THOUSANDS.sub("", unicodedata.normalize("NFKC", text).casefold())
+    return _WORD.findall(plain)
 
 
 def _stems(word: str) -> list[str]:

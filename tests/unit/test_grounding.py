@@ -7,6 +7,7 @@ from ensembles.manifest import AnswerPolicy
 from python_backends.generation.answer import UNGROUNDED, GroundedAnswer
 from python_backends.generation.grounding import (
     Evidence,
+    copied_share,
     first_sentence_end,
     words,
     written_sentences,
@@ -165,9 +166,46 @@ def test_a_policy_quotes_the_best_source_instead_of_what_it_does_not_say(written
     assert outputs["grounded"].tolist() == [1.0]
 
 
-def test_an_answer_that_the_source_tells_is_not_replaced_by_a_quote():
-    answer, sent = run(QUOTE, "The pressure is 4.2 bar. ", "Bye")
-    assert (answer.reason, "".join(sent)) == ("stop", "The pressure is 4.2 bar.")
+def test_an_answer_in_the_words_of_the_source_is_not_replaced_by_a_quote():
+    answer, sent = run(QUOTE, "Pump P7 starts at 4.2 bar. ", "Bye")
+    assert (answer.reason, "".join(sent)) == ("stop", "Pump P7 starts at 4.2 bar.")
+
+
+@pytest.mark.parametrize(
+    ("question", "source", "written"),
+    [  # what SmolLM2-135M wrote: every word of meaning stands in the source
+        (
+            "Can VACUUM change row ids?",
+            "The VACUUM command may change the row ids of entries in any tables.",
+            "The VACUUM command does not change row ids.",
+        ),
+        (
+            "How large may a write to a pipe be on Linux to stay in one piece?",
+            "A write of 4096 bytes to a pipe on Linux stays in one piece, and it has 16 pages.",
+            "A write to a pipe on Linux to stay in one piece is 16 bytes.",
+        ),
+    ],
+)
+def test_words_of_the_source_in_another_order_say_something_else(question, source, written):
+    answer = GroundedAnswer(QUOTE, [source], question, 0.9, is_checked=True)
+    assert answer.push(written) + answer.flush() == f"“{source}” [1]"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "text", "share"),
+    [
+        ("It starts at 1,250 bar", "So it starts at 1250 bar.", 1),
+        ("It starts at 16 bar", "So it starts at 1250 bar.", 0.5),
+        ("bar 1250 at", "It starts at 1250 bar.", 0),
+        ("1250", "It starts at 1250 bar.", 1),
+        ("16", "It starts at 1250 bar.", 0),
+        ("東京の天気", "昨日の東京の天気は晴れ", 1),
+        ("?!", "It starts.", 0),
+        ("", "", 0),
+    ],
+)
+def test_a_copy_has_the_words_of_its_text_side_by_side(sentence, text, share):
+    assert copied_share(sentence, text) == share
 
 
 def test_a_model_that_only_repeats_the_question_has_not_answered():
@@ -193,10 +231,7 @@ Internally, the BEGIN DEFERRED statement merely sets a flag."""
             "“The default transaction behavior is DEFERRED. DEFERRED means that the transaction "
             "does not actually start until the database is first accessed.” [1]",
         ),
-        *[
-            (f"The default transaction behavior is {kind}DEFERRED.",) * 2
-            for kind in ("", "that it is ")
-        ],
+        ("The default transaction behavior is DEFERRED.",) * 2,
     ],
 )
 def test_a_model_must_say_what_the_source_says_about_the_question(written, sent):
