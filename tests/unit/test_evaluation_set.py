@@ -10,6 +10,7 @@ from triton_rag.evaluation.outcomes import Outcome
 from triton_rag.evaluation.questions import check, read_questions
 
 from builders.spec import ROOT
+from python_backends.generation.grounding import words
 from tests.evaluation.page import page
 
 FOLDER = ROOT / "tests" / "evaluation"
@@ -20,10 +21,13 @@ DOCUMENTS = {
 }
 FILE = FOLDER / "questions.jsonl"
 QUESTIONS = read_questions(FILE)
+MORE_FILE = FOLDER / "tune.jsonl"
+MORE = read_questions(MORE_FILE)
 
 
 def test_answers_and_evidence_stand_in_the_documents() -> None:
     check(FILE, QUESTIONS, DOCUMENTS)
+    check(MORE_FILE, MORE, DOCUMENTS)
 
 
 def test_the_set_is_large_enough() -> None:
@@ -41,7 +45,19 @@ def test_splits_follow_from_the_ids() -> None:
 
 
 def test_no_question_is_asked_twice() -> None:
-    assert len({question.question for question in QUESTIONS}) == len(QUESTIONS)
+    asked = [*QUESTIONS, *MORE]
+    assert len({question.question for question in asked}) == len(asked)
+    assert len({question.id for question in asked}) == len(asked)
+
+
+def test_what_choices_are_made_on_does_not_ask_what_is_held_out() -> None:
+    held_out = [words(one.question) for one in QUESTIONS if one.split == "held_out"]
+    tune = [*MORE, *(one for one in QUESTIONS if one.split == "tune")]
+    assert {one.split for one in MORE} == {"tune"}
+    for question in tune:
+        asked = words(question.question)
+        alike = max(len(asked & other) / len(asked | other) for other in held_out)
+        assert alike <= 0.5, question.id
 
 
 def test_every_document_has_an_origin_and_a_licence() -> None:
