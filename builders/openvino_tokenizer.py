@@ -33,15 +33,17 @@ def convert(folder: Path, vocabulary: int) -> str:
 
 
 def _converted(folder: Path, vocabulary: int) -> str:
-    import openvino
-    import openvino_genai
-    from openvino_tokenizers import convert_tokenizer
     from tokenizers import Tokenizer
-    from transformers import AutoTokenizer
 
     tokens = Tokenizer.from_file(str(folder / TOKENIZER_FILE)).get_vocab_size()
     if 0 < vocabulary < tokens:
         return f"its tokenizer has {tokens} tokens and the model only {vocabulary}"
+
+    import openvino
+    import openvino_genai
+    from openvino_tokenizers import convert_tokenizer
+    from transformers import AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     for name, model in zip(
         FILES[::2], convert_tokenizer(tokenizer, with_detokenizer=True), strict=True

@@ -1,6 +1,6 @@
 """Tries guides on a model that is as likely to say anything: a process of its own.
 
-    python3 -m python_backends.engines.guide_trial FOLDER VOCABULARY END_ID…
+    python3 -m python_backends.engines.guide_trial FOLDER VOCABULARY END_ID…   (0: as the tokenizer)
 
 Reads guides as lines of JSON and answers each with one: its error, or what it took. The library
 may need minutes or gigabytes for a guide, or crash: then only this process is lost.
@@ -12,7 +12,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def main() -> None:
     generate({"json_schema": "{}"})  # the first one prepares the vocabulary
     print(flush=True)
     for line in sys.stdin:
-        print(json.dumps(_try(json.loads(line), generate, int(vocabulary))), flush=True)
+        print(json.dumps(_try(json.loads(line), generate)), flush=True)
 
 
 def guide_option(kind: str, text: str) -> dict[str, str]:
@@ -49,19 +49,13 @@ def guide_option(kind: str, text: str) -> dict[str, str]:
     return {"grammar" if kind == "ebnf_grammar" else kind: text}
 
 
-def _try(
-    guide: dict[str, str],
-    generate: Callable[[dict[str, str]], Iterable[int]],
-    dead_end: int,
-) -> dict[str, Any]:
+def _try(guide: dict[str, str], generate: Callable[[dict[str, str]], None]) -> dict[str, Any]:
     start_s = time.process_time()
     try:
-        ids = list(generate(guide_option(guide["type"], guide["text"])))
+        generate(guide_option(guide["type"], guide["text"]))
     except Exception as error:
         said = _ECHO.sub("", _PLACE.sub("", str(error))).strip()
         return {"error": said[:300] or type(error).__name__}
-    if dead_end in ids:
-        return {"error": "no text can match it"}
     return {"cpu_s": time.process_time() - start_s, "memory_kib": _memory_kib()}
 
 
@@ -70,34 +64,31 @@ def _memory_kib() -> int:
     return pages * resource.getpagesize() // 1024
 
 
-def _generator(
-    folder: Path, vocabulary: int, ends: list[int]
-) -> Callable[[dict[str, str]], Iterable[int]]:
+def _generator(folder: Path, vocabulary: int, ends: list[int]) -> Callable[[dict[str, str]], None]:
     import openvino
     import openvino_genai
 
     tokenizer = openvino_genai.Tokenizer(str(folder))
     pipeline = openvino_genai.LLMPipeline(
-        *_indifferent_model(vocabulary), tokenizer, "CPU", ATTENTION_BACKEND="SDPA"
+        *_indifferent_model(vocabulary or len(tokenizer.get_vocab())),
+        tokenizer,
+        "CPU",
+        ATTENTION_BACKEND="SDPA",
     )
     prompt = openvino.Tensor(np.zeros((1, 1), dtype=np.int64))
 
-    def generate(option: dict[str, str]) -> Iterable[int]:
+    def generate(option: dict[str, str]) -> None:
         config = openvino_genai.GenerationConfig()
         config.max_new_tokens, config.do_sample, config.rng_seed = TRIAL_TOKENS, True, 0
         config.stop_token_ids = set(ends)
         config.structured_output_config = openvino_genai.StructuredOutputConfig(**option)
-        (ids,) = pipeline.generate(prompt, config).tokens
-        return [int(i) for i in ids]
+        pipeline.generate(prompt, config)
 
     return generate
 
 
 def _indifferent_model(tokens: int) -> tuple[str, Any]:
-    """A model in OpenVINO's form: all `tokens` are as likely, and one more is certain.
-
-    No guide allows that one, so it comes only where a guide allows nothing, and is not heeded.
-    """
+    """A model in OpenVINO's form, as XML and weights: all `tokens` are as likely."""
     import openvino
     from openvino import opset13 as op
 
@@ -112,8 +103,7 @@ def _indifferent_model(tokens: int) -> tuple[str, Any]:
     }
     for name, node in inputs.items():
         node.output(0).set_names({name})
-    logits = np.zeros((1, 1, tokens + 1), dtype=np.float32)
-    logits[..., tokens] = 100.0
+    logits = np.zeros((1, 1, tokens), dtype=np.float32)
     ids = op.unsqueeze(op.convert(inputs["input_ids"], "f32"), op.constant(np.int64(2)))
     same = op.add(op.multiply(ids, op.constant(np.float32(0))), op.constant(logits))
     same.output(0).set_names({"logits"})

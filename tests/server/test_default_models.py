@@ -1,26 +1,33 @@
 """The models that pipeline.toml names answer over real text, whichever they are."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from triton_rag import Client
 from triton_rag.cli.documents import read_documents
 
 from builders.spec import ROOT, load_sku
-from operations.ports import free_ports
+from operations.ports import Ports, free_ports
 from operations.server import TritonServer
+from tests.server.gateway import running_gateway
+from tests.server.test_published_clients import ask
 
+ANIMAL = 'What is a whale? Answer with JSON: {"kind": "fish" or "mammal", "legs": a number}'
 DOCUMENTS = read_documents(ROOT / "tests" / "evaluation" / "documents" / "sqlite").texts
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     log = tmp_path_factory.mktemp("default") / "tritonserver.log"
     repository = ROOT / "model_repository"
-    with (
-        TritonServer(load_sku("cpu"), free_ports(), log, repository=repository) as running,
-        Client(f"127.0.0.1:{running.ports.grpc}") as client,
-    ):
+    with TritonServer(load_sku("cpu"), free_ports(), log, repository=repository) as running:
+        yield running.ports
+
+
+@pytest.fixture(scope="module")
+def client(ports: Ports) -> Iterator[Client]:
+    with Client(f"127.0.0.1:{ports.grpc}") as client:
         yield client
 
 
@@ -46,3 +53,12 @@ def test_a_client_can_have_the_models_own_text(client: Client) -> None:
     question = "Who won the cycling race in the mountains?"
     answer = client.ask(question, DOCUMENTS, check_grounding=False)
     assert answer.finish_reason in ("stop", "length")
+
+
+def test_published_clients_parse_answers(ports: Ports, tmp_path: Path) -> None:
+    """`parse` raises for an answer that is cut, or is not of the schema."""
+    with running_gateway(ports, tmp_path) as gateway:
+        found = ask("parse_with_openai.py", gateway.url, tokens=96, prompt=ANIMAL)
+    assert found.keys() == {"chat", "chat_streamed", "responses", "responses_streamed"}
+    for animal in found.values():
+        assert animal["kind"] in ("fish", "mammal") and isinstance(animal["legs"], int)
