@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import orjson
 from fastapi import APIRouter, FastAPI, Request
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -13,7 +14,7 @@ from gateway import probes
 from gateway.access.authentication import Authentication
 from gateway.bounds import BoundedBody
 from gateway.errors import BadRequest, GatewayError
-from gateway.middleware import Surroundings
+from gateway.middleware import Heads, Surroundings
 from gateway.protocols import (
     anthropic_messages,
     cohere_chat,
@@ -34,8 +35,8 @@ from gateway.protocols import (
     rag,
     tei,
 )
+from gateway.protocols.anthropic_errors import ANTHROPIC
 from gateway.protocols.anthropic_headers import AnthropicHeaders
-from gateway.protocols.anthropic_messages import ANTHROPIC
 from gateway.protocols.cohere_errors import COHERE
 from gateway.protocols.exchange import Protocol
 from gateway.protocols.nim_ranking import NIM
@@ -67,6 +68,9 @@ PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = (
 )
 """Every API with its errors; OpenAI's are those of paths that no API has."""
 
+EXPOSED = ("request-id", "retry-after", "x-request-id")
+"""Headers that a web page may read."""
+
 
 def new_app(settings: Settings) -> FastAPI:
     """The ASGI application; it opens the connection to Triton when it starts."""
@@ -83,10 +87,20 @@ def new_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     for kind in (GatewayError, HTTPException):
         app.add_exception_handler(kind, _answer)
-    app.add_middleware(BoundedBody, bounds=settings.bounds, files=settings.files)
+    origins = settings.listen.origins
+    app.add_middleware(BoundedBody, bounds=settings.bounds, files=settings.files, origins=origins)
     app.add_middleware(Authentication)
     app.add_middleware(Surroundings, refusal=refusal)
-    app.add_middleware(AnthropicHeaders)  # outermost: it reads what the others have sent
+    app.add_middleware(AnthropicHeaders)  # it reads what the others have sent
+    app.add_middleware(Heads)
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=EXPOSED,
+        )
     return app
 
 

@@ -8,7 +8,7 @@ text that is not UTF-8, lone surrogates, NaN and Infinity.
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -91,8 +91,10 @@ class BodyRoom:
 class BoundedBody:
     """Middleware: reads the body and parses it; raises what `refuse` gets to answer."""
 
-    def __init__(self, app: ASGIApp, bounds: Bounds, files: Files) -> None:
-        self._app, self._bounds, self._files = app, bounds, files
+    def __init__(
+        self, app: ASGIApp, bounds: Bounds, files: Files, origins: Sequence[str] = ()
+    ) -> None:
+        self._app, self._bounds, self._files, self._origins = app, bounds, files, origins
         self._room = BodyRoom(bounds.bodies_bytes)
         self._uploads = BodyRoom(2 * files.tenant_bytes)
 
@@ -102,7 +104,7 @@ class BoundedBody:
             return
         headers = Headers(scope=scope)
         if scope["path"] == UPLOADS and _content_type(headers) == "multipart/form-data":
-            _refuse_pages(headers)
+            _refuse_pages(headers, self._origins)
             await self._upload(scope, receive, send)
             return
         self._check_headers(headers)
@@ -180,10 +182,13 @@ def _tenant(scope: Scope) -> str:
     return caller.tenant
 
 
-def _refuse_pages(headers: Headers) -> None:
+def _refuse_pages(headers: Headers, origins: Sequence[str]) -> None:
     """A web page of any site can send a form, and its browser says so."""
-    if "origin" in headers:
-        raise Forbidden("origin: given; files of web pages are not taken", field="origin")
+    origin = headers.get("origin")
+    if origin is not None and not {origin, "*"} & set(origins):
+        raise Forbidden(
+            "origin: given; files are taken of web pages in listen.origins only", field="origin"
+        )
 
 
 def _content_type(headers: Headers) -> str:

@@ -2,6 +2,7 @@
 
 GatewayError
 ├── BadRequest          400  the request can't be right; `field` names what the client wrote
+│   └── ContextExceeded      more tokens than the model's context has
 ├── Unauthenticated     401  no key, or one that is unknown, expired or disabled
 ├── Forbidden           403  the key may not use this model or route
 ├── NotFound            404  unknown model; the message lists what there is
@@ -30,6 +31,22 @@ class GatewayError(Exception):
 
 class BadRequest(GatewayError):
     status = 400
+
+
+class ContextExceeded(BadRequest):
+    """Agents shorten their chat, or ask for less, where they know this error.
+
+    `prompt_tokens` are 0 where the prompt was too long to be counted, `max_tokens` where the prompt
+    alone is too long.
+    """
+
+    def __init__(
+        self, message: str, *, field: str, prompt_tokens: int, max_tokens: int, context_tokens: int
+    ):
+        super().__init__(message, field=field)
+        self.prompt_tokens = prompt_tokens
+        self.max_tokens = max_tokens
+        self.context_tokens = context_tokens
 
 
 class Unauthenticated(GatewayError):

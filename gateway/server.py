@@ -111,6 +111,11 @@ def _listener(settings: Settings) -> socket.socket:
             f"listen.address: {address} given, and access.keys names no keys; without keys only "
             "this machine may ask: 127.0.0.1"
         )
+    if not settings.access.keys and "*" in settings.listen.origins:
+        raise SettingsError(
+            "listen.origins: '*' given, and access.keys names no keys; without keys every web page "
+            "could ask: name those that may"
+        )
     found = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound_unsent(found)

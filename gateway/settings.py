@@ -73,6 +73,8 @@ class Listen(Table):
 
     address: IPvAnyAddress = IPv4Address("127.0.0.1")
     port: Port = 8080
+    origins: tuple[str, ...] = ()
+    """Web pages whose scripts may ask, such as `https://chat.example.com`; `*` is any."""
     drain_s: Seconds = 30.0
     """For requests in flight when it ends."""
     headers_s: Seconds = 10.0

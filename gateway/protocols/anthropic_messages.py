@@ -6,17 +6,18 @@ block. Usage and citations are known at the end only, so a stream brings both th
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
 from gateway.call import Event, Generate, Message, Sampling
-from gateway.errors import BadRequest, GatewayError
+from gateway.errors import BadRequest
 from gateway.protocols.answer import collect
 from gateway.protocols.anthropic_answer import count_response, response, stream
 from gateway.protocols.anthropic_documents import Conversation, read_documents
+from gateway.protocols.anthropic_errors import ANTHROPIC, NoThreads
 from gateway.protocols.anthropic_tools import (
     ToolItem,
     messages_of,
@@ -24,14 +25,12 @@ from gateway.protocols.anthropic_tools import (
 )
 from gateway.protocols.exchange import (
     Complete,
-    Protocol,
     Streaming,
     document,
     json_body,
     new_call,
     service,
 )
-from gateway.protocols.field_names import as_written
 from gateway.protocols.guides import anthropic_format, one_guide
 from gateway.protocols.reading import (
     Content,
@@ -41,24 +40,12 @@ from gateway.protocols.reading import (
     refuse_thinking,
     text_of,
 )
-from gateway.protocols.sse import named_sse, typed_events
+from gateway.protocols.sse import typed_events
 from gateway.protocols.tools import check_results
 
 Json = dict[str, Any]
 
 router = APIRouter(tags=["Anthropic"])
-
-ERROR_TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-    504: "timeout_error",
-}
-FIELDS = {"stop_words": "stop_sequences"}
 
 
 class CountRequest(Conversation):
@@ -187,24 +174,3 @@ def _generate(request: CountRequest, sampling: Sampling, stream: bool) -> Genera
 
 
 # --- errors ---------------------------------------------------------------------------------
-
-
-class NoThreads(BadRequest):
-    """A conversation that the server shall keep. Anthropic's tool runner asks for one first, and
-    goes on without where the error's details say so."""
-
-    details: ClassVar[Json] = {
-        "error_code": "thread_unsupported_request",
-        "unsupported": ["thread"],
-    }
-
-
-def error_body(error: GatewayError) -> Json:
-    """An error response; the same object is the `error` event of a stream."""
-    kind = ERROR_TYPES.get(error.status, "api_error")
-    message, _ = as_written(error, FIELDS)
-    details = {"details": error.details} if isinstance(error, NoThreads) else {}
-    return {"type": "error", "error": {"type": kind, "message": message, **details}}
-
-
-ANTHROPIC = Protocol(error_body, lambda error: named_sse("error", error_body(error)))

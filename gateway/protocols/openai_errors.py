@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.errors import GatewayError, NotFound
+from gateway.errors import ContextExceeded, GatewayError, NotFound
 from gateway.protocols.exchange import Protocol
 from gateway.protocols.field_names import as_written
 from gateway.protocols.sse import sse
@@ -28,6 +28,8 @@ def error_body(error: GatewayError) -> Any:
     message, field = as_written(error, FIELDS)
     if isinstance(error, NotFound):
         code = "model_not_found"
+    if isinstance(error, ContextExceeded):
+        code = "context_length_exceeded"
     return {"error": {"message": message, "type": kind, "param": field or None, "code": code}}
 
 

@@ -71,6 +71,7 @@ class ResponsesRequest(StrictBody):
     # without an effect
     access_programs: Any = None
     background_options: Any = None
+    client_metadata: Any = None
     image: Any = None
     max_tool_calls: int | None = Field(default=None, ge=1)
     parallel_tool_calls: bool | None = None

@@ -9,6 +9,7 @@ import re
 from ensembles.contracts import OVERLOADED
 from gateway.errors import (
     BadRequest,
+    ContextExceeded,
     DeadlinePassed,
     GatewayError,
     NotFound,
@@ -26,6 +27,13 @@ _CODED = re.compile(
     re.DOTALL,
 )
 _FIELD = re.compile(r"([a-z_]+)(?:\[\d+\])?(?:, [a-z_]+)*: ")
+_CONTEXT = re.compile(
+    r"(?:prompt: (?P<prompt>\d+) tokens given; "
+    r"|max_tokens: (?P<asked>[1-9]\d*) given; from 1 to \d+ fit behind this prompt of "
+    r"(?P<before>\d+) tokens, as )the maximum context length is (?P<context>\d+) tokens"
+    r"|(?:messages|text_input): [\d,]+ characters; at most [\d,]+ are possible where "
+    r"(?P<most>[\d,]+) tokens are"
+)
 _NO_ROOM = (OVERLOADED, "Exceeds maximum queue size", "Request timeout expired")
 _AWAY = ("no available versions", "is not ready", "is not healthy")
 
@@ -65,4 +73,14 @@ def from_status(status: int, message: str) -> GatewayError:
 def _bad_request(text: str) -> BadRequest:
     """Our models begin with the tensor that is wrong: `max_tokens: -3 given; …`."""
     found = _FIELD.match(text)
-    return BadRequest(text, field=found[1] if found else "")
+    field = found[1] if found else ""
+    if context := _CONTEXT.match(text):
+        counts = {name: int((n or "0").replace(",", "")) for name, n in context.groupdict().items()}
+        return ContextExceeded(
+            text,
+            field=field,
+            prompt_tokens=counts["prompt"] or counts["before"],
+            max_tokens=counts["asked"],
+            context_tokens=counts["context"] or counts["most"],
+        )
+    return BadRequest(text, field=field)

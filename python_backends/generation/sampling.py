@@ -45,10 +45,12 @@ _UNSUPPORTED = tuple(
 )
 
 
-def read_params(tensors: Tensors, defaults: Sampling, room_tokens: int) -> GenerationParams:
+def read_params(
+    tensors: Tensors, defaults: Sampling, prompt_tokens: int, context_tokens: int
+) -> GenerationParams:
     """The request's values, and the model's defaults for the rest; raises `RequestError`.
 
-    `room_tokens` is how many tokens fit after the prompt. A request's `max_tokens` beyond it is
+    Prompt and answer share the context. A request's `max_tokens` beyond what the prompt leaves is
     refused; the default is reduced to it.
     """
     _refuse_unsupported(tensors)
@@ -58,7 +60,7 @@ def read_params(tensors: Tensors, defaults: Sampling, room_tokens: int) -> Gener
     if values["top_p"] == 0.0:  # in NVIDIA's contract: no limit beside a top_k, greedy without
         values["top_p"] = 1.0
         values["temperature"] = values["temperature"] if values["top_k"] else 0.0
-    values["max_tokens"] = _max_tokens(tensors, defaults, room_tokens)
+    values["max_tokens"] = _max_tokens(tensors, defaults, prompt_tokens, context_tokens)
     guide = read_guide(tensors)
     values["min_tokens"] = _min_tokens(tensors, defaults, values["max_tokens"], guide)
     seed, stop_words = _seed(tensors), _stop_words(tensors)
@@ -81,13 +83,23 @@ def _asks_for_sampling(tensors: Tensors) -> bool:
     return top_k != 1 and ((top_k or 0) > 1 or 0.0 < (1.0 if top_p is None else top_p) < 1.0)
 
 
-def _max_tokens(tensors: Tensors, defaults: Sampling, room_tokens: int) -> int:
+def _max_tokens(
+    tensors: Tensors, defaults: Sampling, prompt_tokens: int, context_tokens: int
+) -> int:
+    """Agents know a full context by the words "maximum context length is … tokens"."""
+    room_tokens = context_tokens - prompt_tokens
+    if room_tokens < 1:
+        raise RequestError(
+            f"prompt: {prompt_tokens} tokens given; the maximum context length is "
+            f"{context_tokens} tokens, prompt and answer together"
+        )
     asked = tensors.scalar("max_tokens")
     if asked is None:
         return min(defaults.max_tokens, room_tokens)
     if not 1 <= asked <= room_tokens:
         raise RequestError(
-            f"max_tokens: {asked} given; from 1 to {room_tokens} fit behind this prompt"
+            f"max_tokens: {asked} given; from 1 to {room_tokens} fit behind this prompt of "
+            f"{prompt_tokens} tokens, as the maximum context length is {context_tokens} tokens"
         )
     return int(asked)
 

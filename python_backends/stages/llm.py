@@ -92,7 +92,9 @@ class LlmStage(StreamingStage):
             return
         tools = read_tools(stream.tensors, self._max_tokens)
         prompt_ids = self._prompt_ids(stream.tensors, tools)
-        params = read_params(stream.tensors, self._defaults, self._room_tokens(prompt_ids))
+        params = read_params(
+            stream.tensors, self._defaults, len(prompt_ids), context_tokens=self._max_tokens
+        )
         self._check_end_id(stream.tensors)
         self._check_guide(stream.tensors, params)
         self._set_attributes(stream, params)
@@ -184,15 +186,6 @@ class LlmStage(StreamingStage):
         """The request's, and for `messages` those of the model's prompt."""
         more = self._chat_stop_words if "messages" in tensors else ()
         return StopWords([*params.stop_words, *more], self._special_tokens)
-
-    def _room_tokens(self, prompt_ids: Sequence[int]) -> int:
-        room = self._max_tokens - len(prompt_ids)
-        if room < 1:
-            raise RequestError(
-                f"prompt: {len(prompt_ids)} tokens; at most {self._max_tokens - 1} are possible, "
-                f"prompt and answer share {self._max_tokens}"
-            )
-        return room
 
     def _check_end_id(self, tensors: Tensors) -> None:
         """NVIDIA's contract lets a client name the end token; only the model's own is possible."""

@@ -15,9 +15,16 @@ from gateway.access.settings import AccessSettings
 from gateway.access.tiers import Tier
 from gateway.app import new_app
 from gateway.call import Call, Embedded, Event, Finished, Ranked, Text, Usage
-from gateway.errors import GatewayError, Limited, NotFound, Unavailable, UpstreamFailed
+from gateway.errors import (
+    ContextExceeded,
+    GatewayError,
+    Limited,
+    NotFound,
+    Unavailable,
+    UpstreamFailed,
+)
 from gateway.guards.settings import GuardSettings
-from gateway.settings import Files, Settings
+from gateway.settings import Files, Listen, Settings
 from tests.fakes.api_errors import is_worded
 
 Json = dict[str, Any]
@@ -255,6 +262,65 @@ def test_each_api_words_its_errors(model: Model) -> None:
     assert bodies["/v2/chat"] == {"message": "gone"}
     assert bodies["/v1/responses"]["error"]["code"] == "model_not_found"
     assert bodies["/rerank"] == {"error": "gone", "error_type": "Validation"}
+
+
+@pytest.mark.parametrize(
+    ("prompt_tokens", "max_tokens", "said"),
+    [
+        (70, 0, "prompt is too long: 70 tokens > 63 maximum"),
+        (60, 8, "input length and `max_tokens` exceed context limit: 60 + 8 > 64, "),
+        (0, 0, "prompt is too long: as Triton says"),
+    ],
+)
+def test_agents_recognise_a_full_context(
+    model: Model, prompt_tokens: int, max_tokens: int, said: str
+) -> None:
+    """opencode, Cline, Continue and pi shorten their chat at this code, Claude Code at the text."""
+    counts = {"prompt_tokens": prompt_tokens, "max_tokens": max_tokens, "context_tokens": 64}
+    model.events = [ContextExceeded("as Triton says", field="prompt", **counts)]
+    error = model.client.post("/v1/messages", json=MESSAGES).json()["error"]
+    assert (error["type"], error["message"].startswith(said)) == ("invalid_request_error", True)
+    error = model.client.post("/v1/chat/completions", json=CHAT).json()["error"]
+    assert (error["code"], error["message"]) == ("context_length_exceeded", "as Triton says")
+
+
+def test_head_is_get_without_a_body(model: Model) -> None:
+    """Claude Code and load balancers look in this way whether somebody is there."""
+    assert model.client.head("/livez").status_code == 200
+    assert model.client.head("/v1/messages").status_code == 405
+
+
+PAGE = "https://chat.example.com"
+PREFLIGHT = {
+    "origin": PAGE,
+    "access-control-request-method": "POST",
+    "access-control-request-headers": "authorization,content-type,x-stainless-lang",
+}
+
+
+@pytest.mark.parametrize(("origins", "allowed"), [((), None), ((PAGE,), PAGE), (("*",), "*")])
+def test_web_pages_may_ask_where_a_setting_names_them(
+    origins: tuple[str, ...], allowed: str | None
+) -> None:
+    with TestClient(
+        new_app(Settings(listen=Listen(origins=origins))), "http://localhost"
+    ) as client:
+        asked = client.options("/v1/chat/completions", headers=PREFLIGHT)
+        refused = client.post("/v1/chat/completions", json={}, headers={"origin": PAGE})
+        form = {"file": ("a.txt", b"a"), "purpose": (None, "assistants")}
+        upload = client.post("/v1/files", files=form, headers={"origin": PAGE})
+    assert asked.status_code == (200 if allowed else 405)
+    for answer in (asked, refused):
+        assert answer.headers.get("access-control-allow-origin") == allowed
+    assert upload.status_code == (404 if allowed else 403)  # no files are kept here
+
+
+def test_other_pages_may_not_ask() -> None:
+    with TestClient(
+        new_app(Settings(listen=Listen(origins=(PAGE,)))), "http://localhost"
+    ) as client:
+        other = PREFLIGHT | {"origin": "https://evil.example.com"}
+        assert client.options("/v1/chat/completions", headers=other).status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.settings import Settings, SettingsError, load_settings
+from gateway.server import serve
+from gateway.settings import Listen, Settings, SettingsError, load_settings
 
 
 def test_the_environment_comes_over_the_file_and_options_over_both(tmp_path):
@@ -59,3 +60,8 @@ def test_a_file_that_is_no_toml_is_named(tmp_path):
     file.write_text("[listen")
     with pytest.raises(SettingsError, match=r"gateway\.toml"):
         load_settings(file, {})
+
+
+def test_every_web_page_may_ask_with_keys_only():
+    with pytest.raises(SettingsError, match=r"listen\.origins: '\*' given, and access\.keys names"):
+        serve(Settings(listen=Listen(port=0, origins=("*",))))

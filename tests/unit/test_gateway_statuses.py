@@ -1,9 +1,24 @@
 """Errors of Triton and our models get the status that is due."""
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 
-from gateway.errors import BadRequest, DeadlinePassed, NotFound, Unavailable, UpstreamFailed
+from ensembles.manifest import Sampling
+from gateway.errors import (
+    BadRequest,
+    ContextExceeded,
+    DeadlinePassed,
+    NotFound,
+    Unavailable,
+    UpstreamFailed,
+)
 from gateway.upstream.statuses import from_status, from_stream
+from python_backends.errors import RequestError
+from python_backends.generation.sampling import read_params
+from python_backends.tokenization import require_length
+from tests.fakes.serving import tensors
 
 
 @pytest.mark.parametrize(
@@ -43,3 +58,32 @@ def test_a_status_of_triton(status, message, kind):
     assert type(error) is kind
     assert str(error)
     assert "in ensemble" not in str(error)
+
+
+def _asked(max_tokens: int, prompt_tokens: int) -> object:
+    asked = tensors(max_tokens=np.array([max_tokens], np.int32))
+    return read_params(asked, Sampling(), prompt_tokens, context_tokens=64)
+
+
+@pytest.mark.parametrize(
+    ("fails", "counts"),
+    [
+        (lambda: _asked(8, prompt_tokens=70), (70, 0, 64)),
+        (lambda: _asked(8, prompt_tokens=60), (60, 8, 64)),
+        (lambda: require_length("messages", 10**6, 4096), (0, 0, 4096)),
+    ],
+)
+def test_a_full_context_is_an_error_of_its_own(
+    fails: Callable[[], object], counts: tuple[int, int, int]
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        fails()
+    found = from_stream(f"INVALID_ARG: {caught.value}")
+    assert isinstance(found, ContextExceeded)
+    assert (found.prompt_tokens, found.max_tokens, found.context_tokens) == counts
+
+
+def test_a_max_tokens_of_nothing_is_no_full_context() -> None:
+    with pytest.raises(RequestError) as caught:
+        _asked(0, prompt_tokens=60)
+    assert not isinstance(from_stream(f"INVALID_ARG: {caught.value}"), ContextExceeded)

@@ -212,7 +212,8 @@ def test_a_prompt_beyond_the_model_is_refused_with_the_limit(stage):
     with pytest.raises(RequestError) as caught:
         start(stage, text_input="\x00" * 64)
     assert str(caught.value) == (
-        "prompt: 64 tokens; at most 63 are possible, prompt and answer share 64"
+        "prompt: 64 tokens given; the maximum context length is 64 tokens, prompt and answer "
+        "together"
     )
 
 

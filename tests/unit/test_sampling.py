@@ -17,7 +17,7 @@ DEFAULTS = Sampling(max_tokens=32, min_tokens=2, temperature=0.5, top_k=7, top_p
 
 
 def read(defaults: Sampling = DEFAULTS, room: int = ROOM, **values: object):
-    return read_params(tensors(**values), defaults, room)
+    return read_params(tensors(**values), defaults, prompt_tokens=5, context_tokens=5 + room)
 
 
 def f32(value: float) -> np.ndarray:
@@ -177,7 +177,7 @@ def test_empty_words_ask_for_nothing(value):
         dtype=object,
     )
     for name in ("bad_words", "stop_words", "embedding_bias_words"):
-        params = read_params(tensors(**{name: array}), Sampling(), 10)
+        params = read_params(tensors(**{name: array}), Sampling(), 0, 10)
         assert params.stop_words == ()
 
 
@@ -194,6 +194,6 @@ def test_no_share_of_probability_is_greedy_unless_a_number_of_tokens_is_given(
     inputs, temperature, top_k, top_p
 ):
     given = {n: np.array([v], np.int32 if n == "top_k" else np.float32) for n, v in inputs.items()}
-    params = read_params(tensors(**given), Sampling(), 10)
+    params = read_params(tensors(**given), Sampling(), 0, 10)
     assert params.temperature == pytest.approx(temperature)
     assert (params.top_k, params.top_p) == (top_k, top_p)

@@ -1,0 +1,57 @@
+"""Errors as Anthropic words them: `{"type": "error", "error": {"type", "message"}}`."""
+
+from typing import Any, ClassVar
+
+from gateway.errors import BadRequest, ContextExceeded, GatewayError
+from gateway.protocols.exchange import Protocol
+from gateway.protocols.field_names import as_written
+from gateway.protocols.sse import named_sse
+
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+FIELDS = {"stop_words": "stop_sequences"}
+
+
+class NoThreads(BadRequest):
+    """A conversation that the server shall keep. Anthropic's tool runner asks for one first, and
+    goes on without where the error's details say so."""
+
+    details: ClassVar[dict[str, Any]] = {
+        "error_code": "thread_unsupported_request",
+        "unsupported": ["thread"],
+    }
+
+
+def error_body(error: GatewayError) -> Any:
+    """An error response; the same object is the `error` event of a stream."""
+    kind = ERROR_TYPES.get(error.status, "api_error")
+    message, _ = as_written(error, FIELDS)
+    if isinstance(error, ContextExceeded):
+        message = _context_exceeded(error)
+    details = {"details": error.details} if isinstance(error, NoThreads) else {}
+    return {"type": "error", "error": {"type": kind, "message": message, **details}}
+
+
+def _context_exceeded(error: ContextExceeded) -> str:
+    """In Anthropic's words: Claude Code reads the numbers out of them, and asks for less."""
+    if error.max_tokens:
+        return (
+            f"input length and `max_tokens` exceed context limit: {error.prompt_tokens} + "
+            f"{error.max_tokens} > {error.context_tokens}, decrease input length or `max_tokens` "
+            "and try again"
+        )
+    if error.prompt_tokens:
+        limit = error.context_tokens - 1  # an answer has one token at least
+        return f"prompt is too long: {error.prompt_tokens} tokens > {limit} maximum"
+    return f"prompt is too long: {error}"
+
+
+ANTHROPIC = Protocol(error_body, lambda error: named_sse("error", error_body(error)))
