@@ -5,7 +5,7 @@ from ensembles.tensors import DType, TensorSpec
 TOOLS = (
     # JSON: the functions, as OpenAI's chat has them
     TensorSpec("tools", DType.STRING, (1,), optional=True),
-    # auto, the default, or none
+    # auto, the default; none; required: the answer is one call, if the engine can follow a guide
     TensorSpec("tool_choice", DType.STRING, (1,), optional=True),
     # false: the answer ends with its first call
     TensorSpec("parallel_tool_calls", DType.BOOL, (1,), optional=True),

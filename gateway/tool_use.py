@@ -14,10 +14,14 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """The functions that an answer may call; without `is_parallel` one of them, once."""
+    """The functions that an answer may call, or must where `is_required`: then it is one call.
+
+    Without `is_parallel` it is one call at most.
+    """
 
     tools: tuple[Tool, ...] = ()
     is_parallel: bool = True
+    is_required: bool = False
 
 
 NO_TOOLS = ToolUse()

@@ -149,7 +149,9 @@ def generate(request: MessagesRequest) -> Generate:
 
 def counting(request: CountRequest) -> Generate:
     """A generation of one token: only the model knows its template and its tokens."""
-    return replace(_generate(request, Sampling(max_tokens=1), stream=False), guide=None)
+    counted = _generate(request, Sampling(max_tokens=1), stream=False)
+    tool_use = replace(counted.tool_use, is_required=False)
+    return replace(counted, tool_use=tool_use, guide=None)
 
 
 def _generate(request: CountRequest, sampling: Sampling, stream: bool) -> Generate:

@@ -16,7 +16,6 @@ from gateway.protocols.tools import (
     new_tool_use,
     only,
     parsed_arguments,
-    refuse_forced,
     refuse_type,
 )
 from gateway.tool_use import NO_TOOLS, ToolCall, ToolUse
@@ -54,11 +53,13 @@ def tool_use(items: Sequence[ToolItem] | None, choice: Any) -> ToolUse:
         case None | "auto":
             return new_tool_use(offered, not (choice or {}).get("disable_parallel_tool_use"))
         case "any":
-            refuse_forced("tool_choice.type")
+            return new_tool_use(offered, is_parallel=True, is_required=True)
         case "tool":
-            only(offered, [str(choice.get("name"))], "tool_choice.name")
-            refuse_forced("tool_choice.type")
-    raise BadRequest("tool_choice.type: auto and none are possible", field="tool_choice.type")
+            named = only(offered, [str(choice.get("name"))], "tool_choice.name")
+            return new_tool_use(named, is_parallel=True, is_required=True)
+    raise BadRequest(
+        "tool_choice.type: auto, none, any and tool are possible", field="tool_choice.type"
+    )
 
 
 def messages_of(turn: Turn, field: str) -> list[tuple[Message, str]]:

@@ -16,7 +16,6 @@ from gateway.protocols.tools import (
     new_tool_use,
     read_calls,
     read_tools,
-    refuse_forced,
 )
 from gateway.tool_use import NO_TOOLS, ToolCall, ToolUse
 
@@ -73,8 +72,8 @@ def tool_use(tools: list[FunctionTool] | None, choice: Any) -> ToolUse:
         case "NONE":
             return NO_TOOLS
         case "REQUIRED":
-            refuse_forced("tool_choice")
-    raise BadRequest("tool_choice: NONE, or none at all, is possible", field="tool_choice")
+            return new_tool_use(offered, is_parallel=True, is_required=True)
+    raise BadRequest("tool_choice: REQUIRED and NONE are possible", field="tool_choice")
 
 
 def call_item(call: ToolCall) -> Json:

@@ -9,7 +9,6 @@ from gateway.protocols.documents import document_id, read_documents
 from gateway.protocols.openai_file_search import RESULTS, annotations, call_item
 from gateway.protocols.openai_responses_request import ResponsesRequest, messages
 from gateway.protocols.openai_responses_tools import function_call, shown_tools
-from gateway.protocols.reading import calls_nothing
 from gateway.tool_use import ToolCall
 
 Json = dict[str, Any]
@@ -58,7 +57,7 @@ def begun_response(request: ResponsesRequest, request_id: str, status: str) -> J
         "store": False,
         "temperature": request.temperature,
         "text": {"format": (request.text or {}).get("format") or {"type": "text"}},
-        "tool_choice": "none" if calls_nothing(request.tool_choice) else "auto",
+        "tool_choice": request.tool_choice or "auto",
         "tools": shown_tools(request.tools or []),
         "top_p": request.top_p,
         "truncation": "disabled",

@@ -7,12 +7,12 @@ from gateway.call import (
 )
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer
-from gateway.protocols.tools import new_tool_use, only, refuse_forced
+from gateway.protocols.tools import new_tool_use, only
 from gateway.tool_use import Tool, ToolCall, ToolUse
 
 Json = dict[str, Any]
 
-_CHOICES = "auto, none, or allowed_tools with auto"
+_CHOICES = "auto, none, required, a function or allowed_tools"
 
 
 def tool_use(tools: tuple[Tool, ...], choice: Any, is_parallel: bool | None) -> ToolUse:
@@ -26,8 +26,11 @@ def tool_use(tools: tuple[Tool, ...], choice: Any, is_parallel: bool | None) -> 
             # The chat has these in a table of their own, the Responses API beside the type.
             allowed = rest.get("allowed_tools", rest)
             return _allowed(tools, allowed, is_parallel)
-        case "required" | {"type": "function"}:
-            refuse_forced("tool_choice")
+        case "required":
+            return new_tool_use(tools, is_parallel, is_required=True)
+        case {"type": "function"}:
+            named = only(tools, [_name(choice)], "tool_choice")
+            return new_tool_use(named, is_parallel, is_required=True)
     raise BadRequest(f"tool_choice: {_CHOICES} is possible", field="tool_choice")
 
 

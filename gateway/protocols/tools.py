@@ -13,7 +13,7 @@ from gateway.call import (
 )
 from gateway.errors import BadRequest
 from gateway.protocols.reading import Body
-from gateway.tool_use import Tool, ToolCall, ToolUse
+from gateway.tool_use import NO_TOOLS, Tool, ToolCall, ToolUse
 
 MOST_TOOLS = 128
 MOST_SCHEMA_BYTES = 64 * 2**10
@@ -133,12 +133,15 @@ def only(tools: tuple[Tool, ...], names: Sequence[str], field: str) -> tuple[Too
     return tuple(known[name] for name in names)
 
 
-def refuse_forced(field: str) -> None:
-    raise BadRequest(f"{field}: a call can't be forced; auto and none are possible", field=field)
-
-
-def new_tool_use(tools: tuple[Tool, ...], is_parallel: bool | None) -> ToolUse:
-    return ToolUse(tools, is_parallel is not False) if tools else ToolUse()
+def new_tool_use(
+    tools: tuple[Tool, ...], is_parallel: bool | None, is_required: bool = False
+) -> ToolUse:
+    """Raises `BadRequest` where a call is required, and nothing can be called."""
+    if is_required and not tools:
+        raise BadRequest(
+            "tool_choice: a call is required, and there are no tools", field="tool_choice"
+        )
+    return ToolUse(tools, is_parallel is not False, is_required) if tools else NO_TOOLS
 
 
 def parsed_arguments(written: str) -> dict[str, Any] | None:

@@ -28,7 +28,6 @@ from gateway.call import (
     Usage,
 )
 from gateway.errors import BadRequest, UpstreamFailed
-from gateway.guide import Guide
 from gateway.tool_use import ToolUse
 from gateway.upstream.connection import Connection
 from gateway.upstream.infer import TRACEPARENT
@@ -52,7 +51,7 @@ async def generate(
             async for event in events:
                 yield event
     except BadRequest as error:
-        raise _of_guide(error, request.guide) from None
+        raise _of_guide(error, request) from None
 
 
 async def _events(triton: Connection, call: Call, request: Generate) -> AsyncGenerator[Event, None]:
@@ -84,11 +83,12 @@ async def _events(triton: Connection, call: Call, request: Generate) -> AsyncGen
     raise UpstreamFailed("the model's stream ended before its last response")
 
 
-def _of_guide(error: BadRequest, guide: Guide | None) -> BadRequest:
-    """With the field that the client wrote the guide in."""
-    if guide is None or error.field not in (GUIDE_TYPE, GUIDE_TEXT):
+def _of_guide(error: BadRequest, request: Generate) -> BadRequest:
+    """With the field that the client wrote the guide in; that of a required call is in `tools`."""
+    if error.field not in (GUIDE_TYPE, GUIDE_TEXT):
         return error
-    return BadRequest(str(error).replace(error.field, guide.field, 1), field=guide.field)
+    field = request.guide.field if request.guide else "tools"
+    return BadRequest(str(error).replace(error.field, field, 1), field=field)
 
 
 def _model(request: Generate) -> str:
@@ -151,7 +151,12 @@ def _tool_use(use: ToolUse) -> dict[str, Any]:
         for tool in use.tools
     ]
     tools = [{"type": "function", "function": function} for function in functions]
-    return {"tools": orjson.dumps(tools).decode(), "parallel_tool_calls": use.is_parallel}
+    choice = {"tool_choice": "required"} if use.is_required else {}
+    return {
+        "tools": orjson.dumps(tools).decode(),
+        "parallel_tool_calls": use.is_parallel,
+        **choice,
+    }
 
 
 def _question(request: Generate) -> dict[str, Any]:

@@ -30,8 +30,10 @@ from python_backends.stage import Stream, StreamingStage
 from python_backends.tensors import Tensors
 from python_backends.tokenization import load_tokenizer, require_length, token_ids
 from python_backends.tool_calls.calling_answer import CallingAnswer
-from python_backends.tool_calls.definitions import Tool, read_tools
+from python_backends.tool_calls.definitions import Tool, ToolUse, read_tool_use
+from python_backends.tool_calls.forced_call import with_required_call
 from python_backends.tool_calls.prompts import ToolPrompts
+from python_backends.tool_calls.syntax import BARE
 
 POLL_S = 0.02
 """Pause between two checks whether clients have disconnected. A check waits for the server, so the
@@ -90,15 +92,16 @@ class LlmStage(StreamingStage):
         if stream.tensors.scalar("stop"):
             self._stop(stream)
             return
-        tools = read_tools(stream.tensors, self._max_tokens)
-        prompt_ids = self._prompt_ids(stream.tensors, tools)
+        use = read_tool_use(stream.tensors, self._max_tokens)
+        prompt_ids = self._prompt_ids(stream.tensors, use.tools)
         params = read_params(
             stream.tensors, self._defaults, len(prompt_ids), context_tokens=self._max_tokens
         )
         self._check_end_id(stream.tensors)
         self._check_guide(stream.tensors, params)
+        params = with_required_call(params, use, self._unguided)
         self._set_attributes(stream, params)
-        answer = self._answer(stream.tensors, tools, params)
+        answer = self._answer(stream.tensors, use, params)
         generation = Generation(
             stream,
             prompt_tokens=len(prompt_ids),
@@ -151,12 +154,11 @@ class LlmStage(StreamingStage):
         require_length("messages", characters, self._max_tokens)
         return messages
 
-    def _answer(
-        self, tensors: Tensors, tools: Sequence[Tool], params: GenerationParams
-    ) -> PlainAnswer:
-        if tools:
-            is_parallel = tensors.scalar("parallel_tool_calls") is not False
-            return CallingAnswer(self._tool_prompts.syntax, self._special_tokens, is_parallel)
+    def _answer(self, tensors: Tensors, use: ToolUse, params: GenerationParams) -> PlainAnswer:
+        if use.is_required:
+            return CallingAnswer(BARE, {}, is_parallel=False)
+        if use.tools:
+            return CallingAnswer(self._tool_prompts.syntax, self._special_tokens, use.is_parallel)
         if "sources" not in tensors:
             return PlainAnswer()
         return GroundedAnswer(

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from python_backends.errors import RequestError
@@ -18,23 +19,35 @@ NAME = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 _FORM = '[{"type": "function", "function": {"name": "…", "description": "…", "parameters": {…}}}]'
 _FIELDS = {"name", "description", "parameters", "strict"}
-_CHOICES = ("auto", "none")
+_CHOICES = ("auto", "none", "required")
 
 
-def read_tools(tensors: Tensors, max_tokens: int) -> list[Tool]:
-    """The functions that may be called, none without the input; raises `RequestError`."""
+@dataclass(frozen=True)
+class ToolUse:
+    """What an answer may call, or must where `is_required`; one call unless `is_parallel`."""
+
+    tools: Sequence[Tool] = ()
+    is_required: bool = False
+    is_parallel: bool = True
+
+
+def read_tool_use(tensors: Tensors, max_tokens: int) -> ToolUse:
+    """No tools without the input; raises `RequestError`."""
     choice = tensors.text("tool_choice") if "tool_choice" in tensors else "auto"
     if choice not in _CHOICES:
         raise RequestError(
             f"tool_choice: '{choice[:40]}' given; possible are {', '.join(_CHOICES)}"
         )
+    if "tools" not in tensors and choice == "required":
+        raise RequestError("tool_choice: required, and no tools are given")
     if "tools" not in tensors or choice == "none":
-        return []
+        return ToolUse()
     if "messages" not in tensors or "sources" in tensors:
         raise RequestError("tools: possible beside messages, without sources")
     text = tensors.text("tools")
     require_length("tools", len(text), max_tokens)
-    return _parsed(text)
+    is_parallel = tensors.scalar("parallel_tool_calls") is not False
+    return ToolUse(_parsed(text), choice == "required", is_parallel)
 
 
 def _parsed(text: str) -> list[Tool]:
@@ -43,8 +56,8 @@ def _parsed(text: str) -> list[Tool]:
         json.dumps(tools, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise RequestError(f"tools: not JSON; {_FORM} is possible") from error
-    if not isinstance(tools, list) or len(tools) > MOST_TOOLS:
-        raise RequestError(f"tools: not a list of up to {MOST_TOOLS}; {_FORM} is possible")
+    if not isinstance(tools, list) or not 1 <= len(tools) <= MOST_TOOLS:
+        raise RequestError(f"tools: not a list of 1 to {MOST_TOOLS}; {_FORM} is possible")
     return [_tool(f"tools[{index}]", tool) for index, tool in enumerate(tools)]
 
 

@@ -1,7 +1,6 @@
 """The models that pipeline.toml names answer over real text, whichever they are."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from triton_rag import Client
@@ -10,7 +9,7 @@ from triton_rag.cli.documents import read_documents
 from builders.spec import ROOT, load_sku
 from operations.ports import Ports, free_ports
 from operations.server import TritonServer
-from tests.server.gateway import running_gateway
+from tests.server.gateway import Gateway, running_gateway
 from tests.server.test_published_clients import ask
 
 ANIMAL = 'What is a whale? Answer with JSON: {"kind": "fish" or "mammal", "legs": a number}'
@@ -55,10 +54,27 @@ def test_a_client_can_have_the_models_own_text(client: Client) -> None:
     assert answer.finish_reason in ("stop", "length")
 
 
-def test_published_clients_parse_answers(ports: Ports, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def gateway(ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with running_gateway(ports, tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+def test_published_clients_parse_answers(gateway: Gateway) -> None:
     """`parse` raises for an answer that is cut, or is not of the schema."""
-    with running_gateway(ports, tmp_path) as gateway:
-        found = ask("parse_with_openai.py", gateway.url, tokens=96, prompt=ANIMAL)
+    found = ask("parse_with_openai.py", gateway.url, tokens=96, prompt=ANIMAL)
     assert found.keys() == {"chat", "chat_streamed", "responses", "responses_streamed"}
     for animal in found.values():
         assert animal["kind"] in ("fish", "mammal") and isinstance(animal["legs"], int)
+
+
+def test_published_clients_get_the_calls_that_they_require(gateway: Gateway) -> None:
+    """The model was not trained to call, and does where it must."""
+    prompt = "What is the weather in Paris, in degrees Celsius?"
+    found = ask("require_calls.py", gateway.url, tokens=96, prompt=prompt)
+    assert found.pop("required")[0] in ("weather", "find_port")
+    assert len(found) == 5
+    for name, arguments in found.values():
+        assert name == "weather"
+        assert arguments.keys() == {"city", "unit"}
+        assert arguments["unit"] in ("C", "F")

@@ -128,6 +128,32 @@ def test_the_choice_of_a_chat_decides_which_may_be_called(
     assert [tool.name for tool in model.asked.tool_use.tools] == names
 
 
+NAMED = {"type": "function", "function": {"name": "other"}}
+FORCED: list[tuple[str, Json, Any, list[str]]] = [
+    ("/v1/chat/completions", CHAT, "required", ["find_port", "other"]),
+    ("/v1/chat/completions", CHAT, NAMED, ["other"]),
+    (
+        "/v1/chat/completions",
+        CHAT,
+        {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [OTHER]}},
+        ["other"],
+    ),
+    ("/v2/chat", CHAT, "REQUIRED", ["find_port", "other"]),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "choice", "names"), FORCED)
+def test_a_call_can_be_required(
+    model: Model, path: str, body: Json, choice: Any, names: list[str]
+) -> None:
+    model.post(path, body | {"tools": [*body["tools"], OTHER], "tool_choice": choice})
+    assert model.asked is not None
+    assert model.asked.tool_use.is_required
+    assert [tool.name for tool in model.asked.tool_use.tools] == names
+    without = {name: value for name, value in body.items() if name != "tools"}
+    model.post(path, without | {"tool_choice": choice}, status=400)
+
+
 def test_a_chat_s_answer_has_text_and_calls(model: Model) -> None:
     (choice,) = model.post("/v1/chat/completions", CHAT)["choices"]
     message = choice["message"]
@@ -203,6 +229,14 @@ def test_responses_have_a_message_and_an_item_for_each_call(model: Model) -> Non
     model.events = SILENT
     (only,) = model.post("/v1/responses", RESPONSES)["output"]
     assert only["type"] == "function_call"
+
+
+def test_responses_can_require_a_call(model: Model) -> None:
+    choice = {"type": "function", "name": "find_port"}
+    found = model.post("/v1/responses", RESPONSES | {"tool_choice": choice})
+    assert model.asked is not None
+    assert model.asked.tool_use == ToolUse((TOOL,), is_required=True)
+    assert found["tool_choice"] == choice
 
 
 @pytest.mark.parametrize("events", [CALLS, SILENT, [CALLS[-1]], MIXED])
@@ -281,6 +315,18 @@ def test_messages_have_a_block_for_each_text_and_call(model: Model) -> None:
     )
     assert first["id"] != second["id"]
     assert found["stop_reason"] == "tool_use"
+
+
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "find_port"}])
+def test_messages_can_require_a_call(model: Model, choice: Json) -> None:
+    model.post("/v1/messages", MESSAGES | {"tool_choice": choice})
+    assert model.asked is not None
+    assert model.asked.tool_use == ToolUse((TOOL,), is_required=True)
+    asked = _body(Call(model.asked, Caller("", ""), "1"), model.asked)
+    assert asked["tool_choice"] == "required"
+    counted = {name: value for name, value in MESSAGES.items() if name != "max_tokens"}
+    model.post("/v1/messages/count_tokens", counted | {"tool_choice": choice})
+    assert not model.asked.tool_use.is_required
 
 
 def test_a_call_whose_arguments_are_no_json_is_a_text_in_messages(model: Model) -> None:

@@ -4,18 +4,21 @@ import itertools
 import json
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ensembles.manifest import ManifestError, Prompt
+from python_backends.engines.llm_engine import GenerationParams, Guide
 from python_backends.errors import RequestError
 from python_backends.generation.chat_template import ChatTemplate
 from python_backends.generation.messages import read_messages
 from python_backends.tool_calls.call_parser import CallParser
 from python_backends.tool_calls.calling_answer import CallingAnswer
-from python_backends.tool_calls.definitions import read_tools
+from python_backends.tool_calls.definitions import read_tool_use
 from python_backends.tool_calls.detection import syntax_of
+from python_backends.tool_calls.forced_call import with_required_call
 from python_backends.tool_calls.json_scanner import JsonScanner
 from python_backends.tool_calls.prompts import ToolPrompts
 from python_backends.tool_calls.syntax import BARE, SYNTAXES, Syntax
@@ -220,14 +223,14 @@ CALLED = [
 
 def offered(tools: Any, **more: Any) -> Any:
     text = tools if isinstance(tools, str) else json.dumps(tools)
-    return read_tools(tensors(**({"messages": "[]", "tools": text} | more)), 1000)
+    return read_tool_use(tensors(**({"messages": "[]", "tools": text} | more)), 1000).tools
 
 
 def test_functions_come_as_chat_templates_want_them() -> None:
     (tool,) = offered([{"type": "function", "function": {"name": "f", "strict": True}}])
     empty = {"type": "object", "properties": {}}
     assert tool["function"] == {"name": "f", "description": "", "parameters": empty}
-    assert offered([TOOL], tool_choice="none") == []
+    assert not offered([TOOL], tool_choice="none")
 
 
 @pytest.mark.parametrize(
@@ -237,7 +240,7 @@ def test_functions_come_as_chat_templates_want_them() -> None:
         ("[" * 20_000, "tools: not JSON"),
         ('["\\ud800"]', "tools: not JSON"),
         ({}, "tools: not a list"),
-        ([TOOL] * 129, "tools: not a list of up to 128"),
+        ([TOOL] * 129, "tools: not a list of 1 to 128"),
         ([{"type": "web_search"}], "tools[0]: not a function"),
         ([{"type": "function", "function": {"name": "a b"}}], "tools[0].function.name: 1 to 128"),
         ([{"type": "function", "function": {"name": "f", "parameters": []}}], None),
@@ -257,7 +260,7 @@ def test_other_functions_are_refused(tools: Any, says: str | None) -> None:
 def test_tools_need_messages_and_no_sources() -> None:
     for more in ({"text_input": "a"}, {"messages": "[]", "sources": ["a"]}):
         with pytest.raises(RequestError, match="beside messages, without sources"):
-            read_tools(tensors(tools=json.dumps([TOOL]), **more), 1000)
+            read_tool_use(tensors(tools=json.dumps([TOOL]), **more), 1000)
     with pytest.raises(RequestError, match="tool_choice: 'any' given"):
         offered([TOOL], tool_choice="any")
 
@@ -285,6 +288,81 @@ def test_other_calls_are_refused(call: Any, says: str) -> None:
     with pytest.raises(RequestError) as caught:
         read_messages(json.dumps(messages))
     assert says in str(caught.value)
+
+
+# --- a call that is required ---------------------------------------------------------------
+
+
+def required(*tools: Any, guide: Guide | None = None, unguided: str = "") -> GenerationParams:
+    params = GenerationParams(seed=0, stop_words=(), min_tokens=3, guide=guide)
+    use = read_tool_use(
+        tensors(messages="[]", tools=json.dumps(tools), tool_choice="required"), 10_000
+    )
+    return with_required_call(params, use, unguided)
+
+
+def function(name: str, **parameters: Any) -> Any:
+    schema = {"type": "object", "properties": {}} | parameters
+    return {"type": "function", "function": {"name": name, "parameters": schema}}
+
+
+def test_a_required_call_is_guided_by_its_schema() -> None:
+    params = required(function("f", properties={"a": {"type": "integer"}}, required=["a"]))
+    assert params.guide is not None
+    assert (params.guide.type, params.min_tokens) == ("json_schema", 0)
+    schema = json.loads(params.guide.text)
+    assert jsonschema_rs.is_valid(schema, {"name": "f", "arguments": {"a": 1}})
+    for wrong in (
+        {"name": "g", "arguments": {"a": 1}},
+        {"name": "f", "arguments": {}},
+        {"name": "f"},
+    ):
+        assert not jsonschema_rs.is_valid(schema, wrong)
+
+
+def test_definitions_of_several_functions_don_t_mix() -> None:
+    tools = [
+        function(
+            name,
+            **{table: {"Unit": {"enum": units}}},
+            properties={"unit": {"$ref": f"#/{table}/Unit"}},
+            required=["unit"],
+        )
+        for name, table, units in (("f", "$defs", ["C", "F"]), ("g", "definitions", ["m"]))
+    ]
+    guide = required(*tools).guide
+    assert guide is not None
+    schema = json.loads(guide.text)
+    for name, unit in (("f", "C"), ("f", "F"), ("g", "m")):
+        assert jsonschema_rs.is_valid(schema, {"name": name, "arguments": {"unit": unit}})
+    for name, unit in (("f", "m"), ("g", "C")):
+        assert not jsonschema_rs.is_valid(schema, {"name": name, "arguments": {"unit": unit}})
+
+
+@pytest.mark.parametrize(
+    ("tools", "more", "says"),
+    [
+        ([function("f", properties={"a": {"$ref": "#"}})], {}, "tools[0].function.parameters: $r"),
+        ([function("f", title="x" * 70_000)], {}, "characters of schemas"),
+        (
+            [function("f", properties={"a": {"multipleOf": 2}})],
+            {},
+            "a/multipleOf can't be enforced",
+        ),
+        ([function("f")], {"guide": Guide("json")}, "guided_decoding_guide_type: given beside"),
+        ([function("f")], {"unguided": "No tokenizer."}, "tool_choice: no call can be required; N"),
+        ([], {}, "tools: not a list of 1 to 128"),
+    ],
+)
+def test_what_can_t_be_required_is_refused(tools: list[Any], more: Any, says: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        required(*tools, **more)
+    assert says in str(caught.value)
+
+
+def test_without_tools_none_can_be_required() -> None:
+    with pytest.raises(RequestError, match="tool_choice: required, and no tools"):
+        read_tool_use(tensors(messages="[]", tool_choice="required"), 1000)
 
 
 # --- prompts -------------------------------------------------------------------------------
