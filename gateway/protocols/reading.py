@@ -88,7 +88,7 @@ def calls_nothing(choice: Any) -> bool:
 def refuse_tools(body: Body, names: Sequence[str], choice: Any) -> None:
     """Raises `BadRequest` for tools, but not where the request's choice is to call none."""
     if not calls_nothing(choice):
-        refuse_given(body, names, "this model calls no tools")
+        refuse_given(body, names, "functions are offered as tools")
 
 
 def refuse_thinking(thinking: Any) -> None:
