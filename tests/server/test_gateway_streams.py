@@ -1,6 +1,5 @@
 """Streams through the gateway end as they should: with their client, their model, their server."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -10,12 +9,11 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
-import psutil
 import pytest
 
 from ensembles.metrics import GATEWAY_HELD, GATEWAY_RUNNING, GATEWAY_WAITING, Metric
 from operations import model_processes
-from tests.server.conftest import Server, cancelled, eventually, is_idle, stopped_early
+from tests.server.conftest import Server, eventually, is_idle, stopped_early
 from tests.server.gateway import Gateway, running_gateway
 
 TOKENS = 2000
@@ -35,14 +33,6 @@ def impatient(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
     settings = "[triton]\ninter_token_timeout_s = 1.0\n"
     folder = tmp_path_factory.mktemp("impatient")
     with running_gateway(server.ports, folder, settings) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def stalling(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway that leaves a client that has read nothing for half a second."""
-    folder = tmp_path_factory.mktemp("stalling")
-    with running_gateway(server.ports, folder, "[listen]\nstalled_s = 0.5\n") as running:
         yield running
 
 
@@ -86,43 +76,6 @@ def test_a_silent_model_ends_a_stream_with_an_error(impatient: Gateway, server: 
     error = json.loads(last.removeprefix("data: "))["error"]
     assert (error["code"], "nothing came from the model" in error["message"]) == ("timeout", True)
     assert eventually(lambda: is_idle(server))
-
-
-CHOICES = 16
-"""Streams in one response."""
-
-
-async def _neighbours(url: str) -> list[str]:
-    """The last lines of 50 short streams."""
-
-    async def last(client: httpx.AsyncClient) -> str:
-        async with client.stream("POST", CHAT, json=LONG | {"max_tokens": 8, "min_tokens": 8}) as r:
-            return [line async for line in r.aiter_lines() if line][-1]
-
-    async with httpx.AsyncClient(base_url=url, timeout=120) as client:
-        return await asyncio.gather(*(last(client) for _ in range(50)))
-
-
-def test_a_client_that_reads_nothing_is_left(stalling: Gateway, server: Server) -> None:
-    """Its generations end, the gateway keeps nothing for it, and its neighbours notice nothing."""
-    body = json.dumps(LONG | {"n": CHOICES}).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    head += f"x-request-id: {'a' * 128}\r\ncontent-length: {len(body)}\r\n\r\n"  # in every chunk
-    process, at = psutil.Process(stalling.process.pid), urlsplit(stalling.url)
-    asyncio.run(_neighbours(stalling.url))
-    memory = process.memory_info().rss
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.connect((at.hostname, at.port))
-        with cancelled(server, CHOICES):
-            client.sendall(head.encode() + body)
-            assert set(asyncio.run(_neighbours(stalling.url))) == {"data: [DONE]"}
-        got = b""
-        with contextlib.suppress(ConnectionResetError):
-            while part := client.recv(65536):
-                got += part
-    assert got.startswith(b"HTTP/1.1 200") and b"[DONE]" not in got
-    assert process.memory_info().rss - memory < 8 * 2**20
 
 
 def test_what_the_model_has_no_room_for_waits_in_the_gateway(
