@@ -6,7 +6,6 @@ do would end them all, a slow one would hold them up, and some crash it.
 
 import hashlib
 import json
-import logging
 import select
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,6 @@ MOST_MEMORY_KIB = 512 * 1024
 
 MOST_KNOWN = 4096
 """Guides whose result is kept."""
-
-logger = logging.getLogger(__name__)
 
 
 class GuideChecks:
@@ -84,29 +82,29 @@ class GuideChecks:
         return ""
 
     def _tried(self, guide: Guide) -> dict[str, Any]:
-        process = self._process or self._started()
-        assert process.stdin and process.stdout
-        try:
-            print(json.dumps({"type": guide.type, "text": guide.text}), file=process.stdin)
-            process.stdin.flush()
-            if answer := _line(process, MOST_WAIT_S):
-                found: dict[str, Any] = json.loads(answer)
-                return found
-        except OSError:
-            pass
-        has_ended = process.poll() is not None
-        self._end()
-        return {"error": f"it {'ends' if has_ended else 'holds up'} the library that prepares it"}
+        """A guide is blamed for the process's end when a second process ends too: the first one
+        may have been killed for want of memory."""
+        for _ in range(2):
+            process = self._process or self._started()
+            try:
+                if answer := _asked(process, {"type": guide.type, "text": guide.text}):
+                    return answer
+            except TimeoutError:
+                self._end()
+                return {"error": "it holds up the library that prepares it"}
+            self._end()
+        return {"error": "it ends the library that prepares it"}
 
     def _started(self) -> subprocess.Popen[str]:
         """Raises `RuntimeError`."""
         pipe = subprocess.PIPE
         process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, text=True)
         self._process = process
-        if not _line(process, START_S):
-            self._end()
-            raise RuntimeError("the process that tries guides did not start")
-        return process
+        with suppress(TimeoutError):
+            if _line(process, START_S):
+                return process
+        self._end()
+        raise RuntimeError("the process that tries guides did not start")
 
     def _end(self) -> None:
         self.close()
@@ -119,11 +117,24 @@ def _python() -> str:
     return shutil.which("python3") or "python3" if is_stub else sys.executable
 
 
+def _asked(process: "subprocess.Popen[str]", guide: dict[str, str]) -> dict[str, Any]:
+    """What the process answers; empty when it has ended. Raises `TimeoutError`."""
+    assert process.stdin
+    answer = ""
+    with suppress(BrokenPipeError):
+        print(json.dumps(guide), file=process.stdin, flush=True)
+        answer = _line(process, MOST_WAIT_S)
+    found: dict[str, Any] = json.loads(answer or "{}")
+    return found
+
+
 def _line(process: "subprocess.Popen[str]", wait_s: float) -> str:
-    """The next line; empty when none comes in time, or the process ended."""
+    """The next line; empty when the process has ended. Raises `TimeoutError`."""
     assert process.stdout
     ready, _, _ = select.select([process.stdout], [], [], wait_s)
-    return process.stdout.readline() if ready else ""
+    if not ready:
+        raise TimeoutError(f"the process that tries guides said nothing for {wait_s:g} s")
+    return process.stdout.readline()
 
 
 def _key(guide: Guide) -> bytes:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.server.conftest import OpenStream, Server, Streamed, cancelled, text
@@ -127,6 +128,20 @@ def test_a_guide_that_holds_the_library_up_costs_nobody_else(server: Server) -> 
     slow = ask(server, "regex", "((a{1,1000}){1,1000}){1,1000}b")
     assert "it holds up the library that prepares it" in str(slow.error)
     assert ask(server, "regex", "ab?", max_tokens=4).text in ("a", "ab")
+
+
+def test_a_guide_is_tried_again_where_the_process_was_killed(server: Server) -> None:
+    """As the kernel does when memory is short: the next guide is not blamed for it."""
+    assert ask(server, "regex", "ac?", max_tokens=4).text in ("a", "ac")
+    trials = [
+        each
+        for each in psutil.Process(server.pid).children(recursive=True)
+        if "python_backends.engines.guide_trial" in each.cmdline()
+    ]
+    for trial in trials:
+        trial.kill()
+    assert len(trials) == 1
+    assert ask(server, "regex", "ad?", max_tokens=4).text in ("a", "ad")
 
 
 def test_a_guided_stream_is_cancelled(server: Server) -> None:

@@ -90,6 +90,14 @@ def model(shared: Model) -> Model:
     return shared
 
 
+def conversation(results: dict[str, str]) -> tuple[Message, ...]:
+    """What the model is asked behind two calls, with the results by the ids of the calls."""
+    first, second = results
+    calls = ToolCall(first, "find_port", ARGUMENTS), ToolCall(second, "find_port", "{}")
+    tools = [Message("tool", said, tool_call_id=i) for i, said in results.items()]
+    return Message("user", "Which port?"), Message("assistant", "Let me see.", calls), *tools
+
+
 # --- OpenAI's chat -------------------------------------------------------------------------
 
 CHAT: Json = {
@@ -193,15 +201,7 @@ def test_calls_and_results_of_a_chat_go_back_to_the_model(model: Model) -> None:
     results = [{"role": "tool", "tool_call_id": i, "content": f"result of {i}"} for i in ids]
     model.post("/v1/chat/completions", CHAT | {"messages": [USER, message, *results]})
     assert model.asked is not None
-    assert model.asked.messages == (
-        Message("user", "Which port?"),
-        Message(
-            "assistant",
-            "Let me see.",
-            (ToolCall(ids[0], "find_port", ARGUMENTS), ToolCall(ids[1], "find_port", "{}")),
-        ),
-        *(Message("tool", f"result of {i}", tool_call_id=i) for i in ids),
-    )
+    assert model.asked.messages == conversation({i: f"result of {i}" for i in ids})
 
 
 # --- OpenAI's Responses --------------------------------------------------------------------
@@ -278,15 +278,7 @@ def test_calls_and_outputs_of_responses_go_back_to_the_model(model: Model) -> No
     model.post("/v1/responses", RESPONSES | {"input": [USER, *output, *results]})
     assert model.asked is not None
     ids = [item["call_id"] for item in called]
-    assert model.asked.messages == (
-        Message("user", "Which port?"),
-        Message(
-            "assistant",
-            "Let me see.",
-            (ToolCall(ids[0], "find_port", ARGUMENTS), ToolCall(ids[1], "find_port", "{}")),
-        ),
-        *(Message("tool", "8123", tool_call_id=i) for i in ids),
-    )
+    assert model.asked.messages == conversation(dict.fromkeys(ids, "8123"))
 
 
 # --- Anthropic's messages ------------------------------------------------------------------
