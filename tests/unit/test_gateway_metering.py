@@ -134,14 +134,23 @@ def test_a_whole_answer_is_settled_and_booked_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("events", [1, 2, 3])
-def test_a_broken_stream_costs_what_was_generated(tmp_path: Path, events: int) -> None:
+def test_a_broken_stream_holds_what_the_model_may_be_ahead(tmp_path: Path, events: int) -> None:
     async def script(front: Front) -> int:
         await front.ask(events=events)
         return tokens_held(front)
 
     held, sums = booked(tmp_path, model(), script)
-    assert held == INPUT + events
+    assert held == INPUT + events + metering.AHEAD_TOKENS
     assert sums == Amounts(1, 0, INPUT, 0, events, 0)
+
+
+def test_a_broken_stream_holds_no_more_than_its_bound(tmp_path: Path) -> None:
+    async def script(front: Front) -> int:
+        await front.ask(replace(HELLO, sampling=Sampling(max_tokens=5)), events=3)
+        return tokens_held(front)
+
+    held, _ = booked(tmp_path, model(), script)
+    assert held == INPUT + 5
 
 
 def test_after_the_first_response_the_input_is_counted_not_bounded(tmp_path: Path) -> None:
@@ -197,7 +206,7 @@ def test_a_cancelled_task_settles_too(tmp_path: Path) -> None:
         return tokens_held(front)
 
     held, sums = booked(tmp_path, model(), script)
-    assert held == INPUT + 1
+    assert held == INPUT + 1 + metering.AHEAD_TOKENS
     assert sums.output_tokens == 1
 
 
