@@ -12,17 +12,17 @@ import click
 from builders.errors import BuildError
 from builders.spec import load_sku
 from ensembles.collections import STORE_VARIABLE
-from operations import serve_gpu
+from operations import gpu_server
+from operations.cpu_server import ENVIRONMENT, CpuServer
 from operations.gateway_process import LOG_NAME as GATEWAY_LOG
 from operations.gateway_process import PORT as GATEWAY_PORT
 from operations.gateway_process import GatewayProcess
 from operations.gpu_preflight import gpu_faults, serving_environment
 from operations.ports import EVERY_ADDRESS, HEALTH_PORT, LOOPBACK, Ports, free_ports, port_faults
 from operations.preflight import WORK_FOLDER, PreflightError, faults, probe, require_none
-from operations.server import ENVIRONMENT, TritonServer
-from operations.server_process import DEFAULT_COLLECTOR, ServerError, trace_options
-from operations.serving import serve_supervised
+from operations.serve import serve_supervised
 from operations.supervisor.settings import SupervisorSettings
+from operations.triton_process import DEFAULT_COLLECTOR, ServerError, trace_options
 
 LOG_NAME = "tritonserver.log"
 
@@ -184,7 +184,7 @@ def serve(
     if asked.gpu:
         if run:
             raise BuildError("--run is for the cpu SKU; start the server, then what shall use it")
-        return serve_gpu.serve(
+        return gpu_server.serve(
             asked,
             ports,
             gateway,
@@ -194,7 +194,7 @@ def serve(
             **gpu_options,
         )
     place = {STORE_VARIABLE: collections} if collections else {}
-    server = TritonServer(
+    server = CpuServer(
         asked, ports, work_folder / LOG_NAME, options=options, variables=traced | place
     )
     return serve_supervised(server, SupervisorSettings(drain_s=drain_s), health_port, run, gateway)

@@ -16,8 +16,8 @@ import psutil
 from operations import model_processes
 from operations.model_processes import Instance
 from operations.ports import Ports
-from operations.server_process import ServerProcess
 from operations.triton_api import NoAnswer, TritonApi
+from operations.triton_process import TritonProcess
 
 STEP_S = 0.1
 BUSY_SHARE = 0.02
@@ -73,7 +73,7 @@ def unsent_bytes(ports: Ports, folder: Path = Path("/proc/net")) -> list[int]:
     return unsent
 
 
-def drain(server: ServerProcess, drain_s: float, idle_s: float) -> tuple[bool, int | None]:
+def drain(server: TritonProcess, drain_s: float, idle_s: float) -> tuple[bool, int | None]:
     """SIGTERM, wait for `drain_s` at most until nothing was in flight for `idle_s`, kill.
 
     Returns whether all requests were answered, and the exit status; None if it had to be killed.

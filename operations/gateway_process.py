@@ -12,7 +12,7 @@ from pathlib import Path
 from builders.build_log import end_with_parent
 from builders.spec import ROOT
 from operations.ports import Ports
-from operations.server_process import ServerError, last_error
+from operations.triton_process import ServerError, last_error
 
 PORT = 8080
 LOG_NAME = "gateway.log"

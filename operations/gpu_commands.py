@@ -1,4 +1,4 @@
-"""The command lines that serve a GPU SKU: data, run by operations/serve_gpu.py.
+"""The command lines that serve a GPU SKU: data, run by operations/gpu_server.py.
 
 Nothing here has run on a GPU or in NVIDIA's container. It follows these sources:
 NVIDIA/TensorRT-LLM triton_backend/scripts/launch_triton_server.py 0a2e2c1f and
@@ -19,7 +19,7 @@ from builders.tensorrt_llm.backend_config import BACKEND_MODEL
 from ensembles.collections import STORE_VARIABLE
 from operations.admin_key import KEY_VARIABLE
 from operations.ports import EVERY_ADDRESS, HEALTH_PORT, Ports
-from operations.server_process import EXIT_TIMEOUT_S, server_options
+from operations.triton_process import EXIT_TIMEOUT_S, server_options
 
 SERVER = "/opt/tritonserver/bin/tritonserver"
 

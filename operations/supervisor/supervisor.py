@@ -9,7 +9,6 @@ from builders.served_models import ENSEMBLES
 from operations.drain import drain, unsent_bytes
 from operations.ports import port_faults
 from operations.preflight import PreflightError, require_none
-from operations.server_process import ServerError, ServerProcess
 from operations.supervisor.canary import canaries
 from operations.supervisor.health_endpoint import HealthEndpoint, Page, probe
 from operations.supervisor.journal import CONTENT_TYPE, SERVER, Cause, Event, Journal
@@ -17,6 +16,7 @@ from operations.supervisor.model_health import Backoff
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.watch import Watch
 from operations.systemd import Notice, notify
+from operations.triton_process import ServerError, TritonProcess
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Supervisor:
 
     def __init__(
         self,
-        server: ServerProcess,
+        server: TritonProcess,
         settings: SupervisorSettings | None = None,
         health_port: int = 0,
     ) -> None:

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from operations import model_processes
 from operations.drain import unsent_bytes
 from operations.model_processes import Instance, State
-from operations.server_process import ServerProcess
 from operations.supervisor.canary import SERVER_CANARY, Canary, canaries
 from operations.supervisor.journal import SERVER, Cause, Journal
 from operations.supervisor.model_health import UNLOADED, Backoff, Finding, ModelHealth
 from operations.supervisor.settings import SupervisorSettings
 from operations.triton_api import NoAnswer
+from operations.triton_process import TritonProcess
 
 
 class Watch:
@@ -28,7 +28,7 @@ class Watch:
     """
 
     def __init__(
-        self, server: ServerProcess, settings: SupervisorSettings, journal: Journal, tried: set[str]
+        self, server: TritonProcess, settings: SupervisorSettings, journal: Journal, tried: set[str]
     ) -> None:
         """`tried` are models that were brought back and did not stay well since; the caller's, as
         it outlives the server."""

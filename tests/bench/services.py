@@ -15,8 +15,8 @@ import aiohttp
 import psutil
 
 from builders.spec import ROOT, load_sku
+from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from operations.server import TritonServer
 from operations.triton_api import TritonApi
 from tests.bench.bare_engines import BareEncoders, BareRag, Library, SentenceTransformers
 from tests.bench.peer_process import (
@@ -81,11 +81,11 @@ class Services:
         return asyncio.Runner()
 
     @cached_property
-    def server(self) -> TritonServer:
+    def server(self) -> CpuServer:
         """Ours."""
         FOLDER.mkdir(parents=True, exist_ok=True)
         begun = time.perf_counter()
-        server = TritonServer(load_sku("cpu"), free_ports(), FOLDER / "tritonserver.log")
+        server = CpuServer(load_sku("cpu"), free_ports(), FOLDER / "tritonserver.log")
         server.start()
         self.start_s = time.perf_counter() - begun
         self._ended.append(lambda: print(f"our server ended: {server.stop()}"))

@@ -8,8 +8,8 @@ from typing import Any
 
 from builders.repository import REPOSITORY
 from builders.spec import load_sku
+from operations.cpu_server import CpuServer
 from operations.ports import Ports, free_ports
-from operations.server import TritonServer
 
 Starter = Callable[..., Any]
 """Makes a server that is not running yet: `(sku, ports, log, repository=, options=)`."""
@@ -18,9 +18,9 @@ Starter = Callable[..., Any]
 def starter(is_bare: bool) -> Starter:
     """The supervisor's, as `make serve` has it, or tritonserver alone."""
     if is_bare:
-        return TritonServer
+        return CpuServer
     supervisor = importlib.import_module("operations.supervisor.supervisor").Supervisor
-    return lambda *arguments, **options: supervisor(TritonServer(*arguments, **options))
+    return lambda *arguments, **options: supervisor(CpuServer(*arguments, **options))
 
 
 def start(

@@ -12,8 +12,8 @@ from triton_rag import Client
 
 from builders.spec import load_sku
 from ensembles.collections import STORE_VARIABLE
+from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from operations.server import TritonServer
 from python_backends.stores.load import load_store
 from tests.bench.machine import describe
 from tests.collections_bench import ranking, speed
@@ -57,7 +57,7 @@ def speed_command(stores: tuple[str, ...], rows: int) -> None:
         with tempfile.TemporaryDirectory() as name, _place(store, Path(name)) as place:
             log = Path(name) / "tritonserver.log"
             variables = {STORE_VARIABLE: place}
-            server = TritonServer(load_sku("cpu"), free_ports(), log, variables=variables)
+            server = CpuServer(load_sku("cpu"), free_ports(), log, variables=variables)
             with server as running:
                 url = f"127.0.0.1:{running.ports.grpc}"
                 found = speed.measure(url, rows, _processes(running.pid))
@@ -93,7 +93,7 @@ def ranking_command(stores: tuple[str, ...], split: str) -> None:
     """How to put the rankings together, on the questions of tests/evaluation."""
     with tempfile.TemporaryDirectory() as name:
         log = Path(name) / "tritonserver.log"
-        with TritonServer(load_sku("cpu"), free_ports(), log) as running:
+        with CpuServer(load_sku("cpu"), free_ports(), log) as running:
             url = f"127.0.0.1:{running.ports.grpc}"
             for store in _stores(stores):
                 with _place(store, Path(name)) as place, Client(url, timeout_s=600) as client:

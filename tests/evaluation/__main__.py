@@ -15,8 +15,8 @@ from builders.repository import engine_link
 from builders.spec import ROOT, load_sku
 from ensembles.collections import STORE_VARIABLE
 from ensembles.manifest import read_manifest
+from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from operations.server import TritonServer
 from tests.bench.machine import describe
 from tests.evaluation.collection_page import page as collection_page
 from tests.evaluation.page import page
@@ -37,7 +37,7 @@ def main(is_collection: bool) -> None:
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
-        TritonServer(load_sku("cpu"), free_ports(), LOG, variables={STORE_VARIABLE: folder}) as up,
+        CpuServer(load_sku("cpu"), free_ports(), LOG, variables={STORE_VARIABLE: folder}) as up,
         Client(f"127.0.0.1:{up.ports.grpc}", timeout_s=300) as client,
     ):
         if is_collection:

@@ -24,8 +24,8 @@ from builders.spec import ROOT, load_sku
 from ensembles.metrics import GATEWAY_RUNNING
 from gateway.access.key_store import FileKeyStore
 from gateway.access.keys import Key, new_key_id, new_secret, token
+from operations.cpu_server import CpuServer
 from operations.ports import Ports, free_ports
-from operations.server import TritonServer
 from tests.gateway_bench.chunks import paced_model
 from tests.gateway_bench.streams import CHAT
 from tests.server.gateway import Gateway, running_gateway
@@ -212,7 +212,7 @@ def _body(prompt: str, max_tokens: int) -> dict[str, Any]:
 @contextlib.contextmanager
 def _triton(folder: Path) -> Iterator[Ports]:
     ports = free_ports()
-    with TritonServer(load_sku("cpu"), ports, folder / "tritonserver.log"):
+    with CpuServer(load_sku("cpu"), ports, folder / "tritonserver.log"):
         yield ports
 
 

@@ -14,9 +14,9 @@ import httpx
 import psutil
 
 from builders.spec import load_sku
+from operations.cpu_server import CpuServer
 from operations.gateway_process import GatewayProcess
 from operations.ports import Ports, free_ports
-from operations.server import TritonServer
 from tests.gateway_bench import chunks
 from tests.gateway_bench.direct import embeddings, first_token
 from tests.gateway_bench.streams import SAMPLE_S, WARM_S, always, at_once, cpu_s
@@ -46,7 +46,7 @@ def main(minutes: float | None, litellm: Path | None) -> None:
 
 @contextlib.contextmanager
 def _servers(folder: Path) -> Iterator[tuple[Ports, GatewayProcess]]:
-    with TritonServer(load_sku("cpu"), free_ports(), folder / "tritonserver.log") as server:
+    with CpuServer(load_sku("cpu"), free_ports(), folder / "tritonserver.log") as server:
         port = free_ports().http
         with GatewayProcess(server.ports, folder / "gateway.log", port) as gateway:
             yield server.ports, gateway

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from builders.spec import ROOT, load_sku
+from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from operations.server import TritonServer
 from tests.headroom import page
 from tests.headroom.measure import Meter, step_s
 from tests.headroom.search import Kind, Step, largest_kept, search
@@ -59,7 +59,7 @@ def main(context: click.Context, slo: str, minutes: float, url: str | None) -> N
 @contextlib.contextmanager
 def _server() -> Iterator[str]:
     """Our server on free ports; its gRPC address."""
-    with TritonServer(load_sku("cpu"), free_ports(), FOLDER / "tritonserver.log") as server:
+    with CpuServer(load_sku("cpu"), free_ports(), FOLDER / "tritonserver.log") as server:
         yield f"127.0.0.1:{server.ports.grpc}"
 
 

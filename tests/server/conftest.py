@@ -17,8 +17,8 @@ from triton_rag import Client
 
 from builders.spec import load_sku
 from ensembles.metrics import ITERATIONS, KV_CACHE_USED, REQUESTS, RUNNING
+from operations.cpu_server import CpuServer
 from operations.ports import Ports, free_ports
-from operations.server import TritonServer
 
 if TYPE_CHECKING:
     from tests.server.gateway import Gateway
@@ -249,7 +249,7 @@ def cancelled(server: Server, generations: int) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("server") / "tritonserver.log"
-    with TritonServer(load_sku("cpu"), free_ports(), log) as running:
+    with CpuServer(load_sku("cpu"), free_ports(), log) as running:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         yield Server(running.ports, client, log, running.pid)
         client.close()

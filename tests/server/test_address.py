@@ -15,8 +15,8 @@ from tritonclient.utils import InferenceServerException
 from builders.spec import load_sku
 from operations import cli, model_processes
 from operations.admin_key import GRPC_HEADER, HTTP_HEADER, KEY_VARIABLE
+from operations.cpu_server import CpuServer
 from operations.ports import LOOPBACK, free_ports
-from operations.server import TritonServer
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
 from tests.server.conftest import BOUND_S, eventually, text
@@ -31,7 +31,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
     settings = SupervisorSettings(canary_interval_s=2.0, backoff_min_s=0.2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(KEY_VARIABLE, KEY)
-        with Supervisor(TritonServer(load_sku("cpu"), free_ports(ADDRESS), log), settings) as found:
+        with Supervisor(CpuServer(load_sku("cpu"), free_ports(ADDRESS), log), settings) as found:
             yield found
 
 

@@ -14,8 +14,8 @@ from ensembles.collections import COLLECTIONS, STORE_VARIABLE
 from ensembles.contracts import DOWN
 from ensembles.embed import EMBED
 from ensembles.search import SEARCH
+from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from operations.server import TritonServer
 from tests.fakes.files import docx, pdf
 from tests.postgres import Postgres, running_postgres
 from tests.server.killed_ingest import TEXTS, documents, kill_ingest
@@ -42,7 +42,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with running_postgres() as database:
         variables = {STORE_VARIABLE: database.url}
         log = folder / "tritonserver.log"
-        with TritonServer(
+        with CpuServer(
             load_sku("cpu"), free_ports(), log, repository, variables=variables
         ) as running:
             url = f"127.0.0.1:{running.ports.grpc}"

@@ -8,10 +8,10 @@ import httpx
 import psutil
 import pytest
 
-from operations import serve_gpu
+from operations import gpu_server
 from operations.gateway_process import GatewayProcess
 from operations.ports import free_ports
-from operations.server_process import ServerError
+from operations.triton_process import ServerError
 from tests.server.conftest import Server, eventually
 
 
@@ -38,7 +38,7 @@ def test_a_gateway_runs_beside_the_container_of_a_gpu_sku(server: Server, tmp_pa
     port = free_ports().http
     docker = f"until curl -sf http://127.0.0.1:{port}/readyz; do sleep 0.1; done; exit 3"
     gateway = GatewayProcess(server.ports, tmp_path / "gateway.log", port)
-    assert serve_gpu._run_container(("sh", "-c", docker), gateway) == 3
+    assert gpu_server._run_container(("sh", "-c", docker), gateway) == 3
     assert not is_alive(f"http://127.0.0.1:{port}")
 
 

@@ -11,8 +11,8 @@ import pytest
 import tritonclient.grpc as grpcclient
 
 from builders.spec import load_sku
+from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from operations.server import TritonServer
 from tests.server.conftest import Server
 from tests.server.gateway import Gateway, running_gateway
 from tests.server.test_published_clients import ask
@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     repository = make_repository(folder / "model_repository")
     says = {"says": "last turn", "token_delay_ms": 1, "max_input_len": 4096}
     change_parameters(repository / "tensorrt_llm" / "config.pbtxt", says)
-    with TritonServer(load_sku("cpu"), free_ports(), log, repository) as running:
+    with CpuServer(load_sku("cpu"), free_ports(), log, repository) as running:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         yield Server(running.ports, client, log, running.pid)
         client.close()

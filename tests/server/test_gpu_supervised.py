@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from operations import gpu_commands, model_processes, serve_gpu
+from operations import gpu_commands, gpu_server, model_processes
+from operations.cpu_server import ENVIRONMENT, environment_variables, link_backends
 from operations.gpu_commands import Launch, ServedLlm
+from operations.gpu_server import GpuServer
 from operations.ports import free_ports
 from operations.preflight import probe
-from operations.serve_gpu import GpuServer
-from operations.server import ENVIRONMENT, environment_variables, link_backends
 from operations.supervisor.journal import SERVER, Cause
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
@@ -54,9 +54,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
     launch = Launch(llm, make_repository(folder / "repository"), free_ports())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpu_commands, "SERVER", str(folder / "server.sh"))
-        patch.setattr(serve_gpu, "serving_environment", lambda: None)
-        patch.setattr(serve_gpu, "gpu_faults", lambda *_: [])
-        patch.setattr(serve_gpu, "_image_faults", lambda _: [])
+        patch.setattr(gpu_server, "serving_environment", lambda: None)
+        patch.setattr(gpu_server, "gpu_faults", lambda *_: [])
+        patch.setattr(gpu_server, "_image_faults", lambda _: [])
         settings = SupervisorSettings(canary_interval_s=2.0, drain_s=60.0)
         with Supervisor(GpuServer(MADE_UP, launch, variables), settings) as found:
             yield found

@@ -9,8 +9,8 @@ import pytest
 
 from builders.repository import REPOSITORY
 from builders.spec import ROOT, load_sku
+from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from operations.server import TritonServer
 from tests.server.conftest import Server
 
 GONE = "/nowhere"
@@ -55,5 +55,5 @@ def test_serves_a_repository_at_any_path(name: str, tmp_path: Path) -> None:
     for file in ("config.pbtxt", "1/model.py", "1/engine"):
         source = REPOSITORY / "tokenizer" / file
         (repository / "tokenizer" / file).symlink_to(source.resolve())
-    with TritonServer(load_sku("cpu"), free_ports(), tmp_path / "log", repository) as running:
+    with CpuServer(load_sku("cpu"), free_ports(), tmp_path / "log", repository) as running:
         assert running.status() is None

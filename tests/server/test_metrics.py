@@ -25,8 +25,8 @@ from ensembles.metrics import (
     Kind,
     Metric,
 )
+from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from operations.server import TritonServer
 from tests.server.conftest import (
     OpenStream,
     Server,
@@ -47,7 +47,7 @@ SECRET = "quetzalcoatlus"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One that nobody has asked yet: what is counted comes from these tests."""
     log = tmp_path_factory.mktemp("metrics") / "tritonserver.log"
-    with TritonServer(load_sku("cpu"), free_ports(), log) as running:
+    with CpuServer(load_sku("cpu"), free_ports(), log) as running:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         yield Server(running.ports, client, log, running.pid)
         client.close()

@@ -29,7 +29,7 @@ def test_live_config_has_every_rendered_field(server: Server, model: str) -> Non
 
 
 def test_serving_environment_has_neither_torch_nor_cuda() -> None:
-    from operations.server import ENVIRONMENT
+    from operations.cpu_server import ENVIRONMENT
 
     (site,) = (ENVIRONMENT / "lib").glob("python*/site-packages")
     names = {path.name.lower() for path in site.iterdir()}

@@ -13,8 +13,8 @@ from builders.render import BASE, render
 from builders.repository import REPOSITORY, engine_links, write
 from builders.spec import Sku, load_pipeline, load_sku
 from ensembles.manifest import MANIFEST_FILE, read_manifest
+from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from operations.server import TritonServer
 from tests.server.conftest import Server, text
 
 CPU = load_sku(BASE)
@@ -64,7 +64,7 @@ def made_up(
 ) -> Iterator[grpcclient.InferenceServerClient]:
     log = tmp_path_factory.mktemp("made-up") / "tritonserver.log"
     with (
-        TritonServer(MADE_UP, free_ports(), log, repository) as running,
+        CpuServer(MADE_UP, free_ports(), log, repository) as running,
         grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}") as client,
     ):
         yield client

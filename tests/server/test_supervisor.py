@@ -28,8 +28,8 @@ import tritonclient.grpc as grpcclient
 from builders.repository import REPOSITORY
 from builders.spec import ROOT, load_sku
 from operations import model_processes, shared_memory
+from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from operations.server import TritonServer
 from operations.supervisor.health_endpoint import HealthEndpoint
 from operations.supervisor.journal import SERVER, Cause
 from operations.supervisor.settings import SupervisorSettings
@@ -52,7 +52,7 @@ LONG = [
 
 @contextlib.contextmanager
 def supervised(log: Path, settings: SupervisorSettings = SETTINGS) -> Iterator[Supervisor]:
-    with Supervisor(TritonServer(load_sku("cpu"), free_ports(), log), settings) as running:
+    with Supervisor(CpuServer(load_sku("cpu"), free_ports(), log), settings) as running:
         yield running
 
 
@@ -291,7 +291,7 @@ def test_a_model_that_no_reload_cures_is_left_and_the_others_serve(tmp_path: Pat
     for link in REPOSITORY.glob("*/1/engine"):
         (repository / link.relative_to(REPOSITORY)).symlink_to(link.resolve())
     (repository / "prompt_builder" / "1" / "model.py").write_text(BROKEN)
-    server = TritonServer(load_sku("cpu"), free_ports(), tmp_path / "log", repository)
+    server = CpuServer(load_sku("cpu"), free_ports(), tmp_path / "log", repository)
     with Supervisor(server, replace(SETTINGS, canary_interval_s=0.5)) as running:
         status, report = readyz(running)
         assert (status, report["ready"]) == (200, True)

@@ -22,8 +22,8 @@ from tritonclient.grpc import model_config_pb2 as schema
 from builders.repository import REPOSITORY, engine_link
 from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, read_manifest
+from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from operations.server import TritonServer
 from tests.server.conftest import (
     OpenStream,
     Page,
@@ -78,7 +78,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("tensorrt-llm")
     log = folder / "tritonserver.log"
     repository = make_repository(folder / "model_repository")
-    with TritonServer(load_sku("cpu"), free_ports(), log, repository) as running:
+    with CpuServer(load_sku("cpu"), free_ports(), log, repository) as running:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         yield Server(running.ports, client, log, running.pid)
         client.close()

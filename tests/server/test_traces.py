@@ -17,8 +17,8 @@ import tritonclient.grpc as grpcclient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from builders.spec import load_sku
+from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from operations.server import TritonServer
 from tests.server.conftest import Server, tensor, text
 
 SECRET = "quetzalcoatlus"
@@ -138,7 +138,7 @@ def server(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def _serve(folder: Path, *options: str) -> Iterator[Server]:
     log = folder / "tritonserver.log"
-    with TritonServer(load_sku("cpu"), free_ports(), log, options=options) as running:
+    with CpuServer(load_sku("cpu"), free_ports(), log, options=options) as running:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         yield Server(running.ports, client, log, running.pid)
         client.close()

@@ -20,10 +20,10 @@ from triton_traces.spans import Span, TraceError
 from triton_traces.tree import Kind
 
 from builders.spec import load_sku
+from operations.cpu_server import CpuServer
 from operations.gateway_process import GatewayProcess
 from operations.ports import free_ports
-from operations.server import TritonServer
-from operations.server_process import trace_options
+from operations.triton_process import trace_options
 
 QUESTION = "How tall is the tower?"
 DOCUMENTS = ["The tower is 30 m tall.", "Bread is baked in ovens."]
@@ -77,7 +77,7 @@ def traced(
         options += (f"--trace-config=opentelemetry,bsp_schedule_delay={EXPORT_DELAY_MS}",)
         used, log = options if has_tritons else (), folder / "tritonserver.log"
         with (
-            TritonServer(load_sku("cpu"), free_ports(), log, options=used) as server,
+            CpuServer(load_sku("cpu"), free_ports(), log, options=used) as server,
             Client(f"127.0.0.1:{server.ports.grpc}") as client,
             GatewayProcess(server.ports, folder / "gateway.log", port=0) as gateway,
         ):

@@ -8,11 +8,11 @@ import pytest
 from builders.spec import load_sku
 from operations import cli
 from operations.admin_key import KEY_VARIABLE, RESTRICTED, admin_key, restrictions
+from operations.cpu_server import CpuServer
 from operations.ports import LOOPBACK, Ports
 from operations.preflight import PreflightError, ServingEnvironment
-from operations.server import TritonServer
-from operations.server_process import KEEPALIVE
 from operations.shared_memory import SharedMemory
+from operations.triton_process import KEEPALIVE
 
 ENVIRONMENT = ServingEnvironment(Path("/e/bin/python3"), "3.11", "/lib", "1.26.4", Path("/triton"))
 OURS = "0123456789abcdef"
@@ -37,7 +37,7 @@ def test_the_address_is_asked_for_by_number(command: str, capsys) -> None:
 
 
 def command(tmp_path: Path, address: str) -> list[str]:
-    server = TritonServer(load_sku("cpu"), Ports(address=address), tmp_path / "log", tmp_path)
+    server = CpuServer(load_sku("cpu"), Ports(address=address), tmp_path / "log", tmp_path)
     server.shared_memory = SharedMemory(tmp_path)
     environment = replace(ENVIRONMENT, triton=tmp_path)
     environment.stub.parent.mkdir(parents=True)

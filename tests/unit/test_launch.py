@@ -14,7 +14,7 @@ from builders.engine_plan import CONTAINER
 from builders.errors import BuildError
 from builders.spec import ROOT, load_sku
 from ensembles.manifest import MANIFEST_FILE
-from operations import cli, serve_gpu
+from operations import cli, gpu_server
 from operations import gpu_commands as launch
 from operations.admin_key import KEY_VARIABLE, restrictions
 from operations.gpu_commands import (
@@ -27,7 +27,7 @@ from operations.gpu_commands import (
 from operations.gpu_preflight import CONTAINER_PYTHON, CONTAINER_SERVER, REGISTRY
 from operations.ports import Ports
 from operations.preflight import PreflightError
-from operations.server_process import KEEPALIVE, StartCommand
+from operations.triton_process import KEEPALIVE, StartCommand
 from tests.fakes import folders
 
 SKU = load_sku("h100-sxm-80gb")
@@ -181,7 +181,7 @@ class TestGpus:
 
 class TestImages:
     def test_there_is_one_for_each_flavour(self):
-        assert set(serve_gpu._FLAVOURS.values()) == FLAVOURS
+        assert set(gpu_server._FLAVOURS.values()) == FLAVOURS
 
     @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
     def test_they_are_short_and_made_from_the_planned_container(self, path):
@@ -236,7 +236,7 @@ def linked(monkeypatch, tmp_path):
     model = folder / "triton" / "tensorrt_llm"
     model.mkdir(parents=True)
     (model / "config.pbtxt").write_text(f'string_value: "{folder}"')
-    monkeypatch.setattr(serve_gpu, "REPOSITORY", tmp_path / "repository")
+    monkeypatch.setattr(gpu_server, "REPOSITORY", tmp_path / "repository")
     monkeypatch.setattr(launch, "SERVER", str(tmp_path / "tritonserver"))
 
     def change(**changes: object) -> Path:
@@ -254,7 +254,7 @@ def linked(monkeypatch, tmp_path):
 
 
 def read() -> ServedLlm:
-    return serve_gpu.read_llm(SKU, serve_gpu.REPOSITORY)
+    return gpu_server.read_llm(SKU, gpu_server.REPOSITORY)
 
 
 class TestManifest:
@@ -337,14 +337,14 @@ class TestServeInside:
         Path(launch.SERVER).touch()
         self.served = []
         monkeypatch.setattr(
-            serve_gpu,
+            gpu_server,
             "serve_supervised",
             lambda *words, gateway: self.served.append((*words, gateway)) or 3,
         )
-        monkeypatch.setattr(serve_gpu, "serving_environment", lambda: None)
-        monkeypatch.setattr(serve_gpu, "gpu_faults", lambda *_: iter(()))
-        monkeypatch.setattr(serve_gpu, "CONTAINER_PYTHON", Path(sys.executable))
-        monkeypatch.setattr(serve_gpu, "PACKAGES", ("json",))
+        monkeypatch.setattr(gpu_server, "serving_environment", lambda: None)
+        monkeypatch.setattr(gpu_server, "gpu_faults", lambda *_: iter(()))
+        monkeypatch.setattr(gpu_server, "CONTAINER_PYTHON", Path(sys.executable))
+        monkeypatch.setattr(gpu_server, "PACKAGES", ("json",))
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
 
     def prepared(self) -> StartCommand:
@@ -380,13 +380,13 @@ class TestServeInside:
         assert "0123456789abcdef" not in capsys.readouterr().out
 
     def test_print_runs_and_checks_nothing(self, monkeypatch):
-        monkeypatch.setattr(serve_gpu, "gpu_faults", None)
+        monkeypatch.setattr(gpu_server, "gpu_faults", None)
         assert serve("--print") == 0
         assert self.served == []
 
     def test_faults_come_before_the_server(self, monkeypatch):
-        monkeypatch.setattr(serve_gpu, "gpu_faults", lambda *_: iter(["no GPU"]))
-        monkeypatch.setattr(serve_gpu, "PACKAGES", ("json", "no_such_package", "nor_this"))
+        monkeypatch.setattr(gpu_server, "gpu_faults", lambda *_: iter(["no GPU"]))
+        monkeypatch.setattr(gpu_server, "PACKAGES", ("json", "no_such_package", "nor_this"))
         serve()
         with pytest.raises(PreflightError) as error:
             self.prepared()

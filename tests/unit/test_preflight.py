@@ -14,9 +14,9 @@ import pytest
 from builders.repository import REPOSITORY
 from builders.spec import Sku
 from operations import ports, preflight, server
+from operations.cpu_server import CpuServer
 from operations.ports import Ports
 from operations.preflight import PreflightError, ServingEnvironment, faults, probe
-from operations.server import TritonServer
 from tests.fakes import folders
 
 SKU = Sku(name="cpu", config_name="cpu", placement={})
@@ -194,7 +194,7 @@ def test_a_server_checks_its_own_repository(machine, tmp_path, monkeypatch):
     monkeypatch.setattr(server, "probe", lambda _: machine.environment)
     shutil.rmtree(machine.folder)
     with pytest.raises(PreflightError, match=f"^model 'llm': no manifest.json in {tmp_path}"):
-        TritonServer(SKU, Ports(), tmp_path / "log", tmp_path).start()
+        CpuServer(SKU, Ports(), tmp_path / "log", tmp_path).start()
     assert not (tmp_path / "log").exists(), "nothing was started"
 
 

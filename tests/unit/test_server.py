@@ -8,16 +8,16 @@ import psutil
 import pytest
 
 from builders.spec import load_sku
+from operations.cpu_server import CpuServer, link_backends, plain_path
 from operations.ports import Ports, without_proxy
 from operations.preflight import ServingEnvironment
-from operations.server import TritonServer, link_backends, plain_path
-from operations.server_process import ServerError, ServerProcess, StartCommand, last_error
 from operations.shared_memory import SharedMemory
+from operations.triton_process import ServerError, StartCommand, TritonProcess, last_error
 
 
-@pytest.mark.parametrize("end", [TritonServer.stop, TritonServer.kill])
+@pytest.mark.parametrize("end", [CpuServer.stop, CpuServer.kill])
 def test_an_ended_server_leaves_no_shared_memory(end, tmp_path: Path) -> None:
-    found = TritonServer(load_sku("cpu"), Ports(), tmp_path / "log")
+    found = CpuServer(load_sku("cpu"), Ports(), tmp_path / "log")
     found.shared_memory = SharedMemory(tmp_path)
     ours, others = tmp_path / f"{found.shared_memory.prefix}0b1c", tmp_path / "rag0b1c_0b1c"
     for region in (ours, others):
@@ -28,7 +28,7 @@ def test_an_ended_server_leaves_no_shared_memory(end, tmp_path: Path) -> None:
 
 
 def test_model_processes_that_outlive_their_server_are_ended_with_it(tmp_path: Path) -> None:
-    found = TritonServer(load_sku("cpu"), Ports(), tmp_path / "log")
+    found = CpuServer(load_sku("cpu"), Ports(), tmp_path / "log")
     script = "sleep 60 & echo $!; exit 3"
     found._process = subprocess.Popen(
         ["sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -65,7 +65,7 @@ def test_a_start_that_fails_begins_with_its_last_error(tmp_path: Path, monkeypat
         "echo 'E1128 07:09:41.24 1 model.cc:36] \"no engine\"'; echo 'failed to load all'; exit 3"
     )
     command = StartCommand(["sh", "-c", script], {})
-    server = ServerProcess(Ports(), tmp_path / "log", lambda: command)
+    server = TritonProcess(Ports(), tmp_path / "log", lambda: command)
     monkeypatch.setattr(server, "_is_ready", lambda: False)
     with pytest.raises(ServerError, match=r"^tritonserver ended \(3\): no engine\nfailed to load"):
         server.start()
@@ -97,7 +97,7 @@ def test_a_second_server_does_not_empty_the_log_of_the_first(tmp_path: Path) -> 
     log = tmp_path / "tritonserver.log"
     log.write_text("of yesterday")
     first, second = (
-        ServerProcess(Ports(http=port), log, lambda: StartCommand([], {})) for port in (8000, 9000)
+        TritonProcess(Ports(http=port), log, lambda: StartCommand([], {})) for port in (8000, 9000)
     )
     with first._open_log(log) as ours, second._open_log(log) as other:
         ours.write(b"first")

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 
 from builders.build_log import end_with_parent
+from operations.cpu_server import ENVIRONMENT, environment_variables, link_backends
 from operations.ports import free_ports
 from operations.preflight import probe
-from operations.server import ENVIRONMENT, environment_variables, link_backends
 
 STAND_INS = (
     "onnxruntime",

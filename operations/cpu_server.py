@@ -17,14 +17,14 @@ from operations.preflight import (
     require_none,
     with_system_folders,
 )
-from operations.server_process import ServerProcess, StartCommand, server_options
+from operations.triton_process import StartCommand, TritonProcess, server_options
 
 ENVIRONMENT = ROOT / ".venv-serve"
 _PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
 
 
-class TritonServer(ServerProcess):
-    """`with TritonServer(sku, ports, log) as server:` serves `repository` until the block ends.
+class CpuServer(TritonProcess):
+    """`with CpuServer(sku, ports, log) as server:` serves `repository` until the block ends.
 
     Its start raises `PreflightError` for what the machine lacks, `ServerError` when the server
     ends or is not ready in time. `variables` come on top of the environment. The log's folder is

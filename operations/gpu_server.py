@@ -27,9 +27,9 @@ from operations.gpu_commands import ALL_GPUS, Launch, ServedLlm
 from operations.gpu_preflight import CONTAINER_PYTHON, gpu_faults, serving_environment
 from operations.ports import Ports
 from operations.preflight import require_none
-from operations.server_process import ServerProcess, StartCommand, trace_options
-from operations.serving import ended_by_sigterm, serve_supervised
+from operations.serve import ended_by_sigterm, serve_supervised
 from operations.supervisor.settings import SupervisorSettings
+from operations.triton_process import StartCommand, TritonProcess, trace_options
 
 _FLAVOURS: dict[str, Flavour] = {"tensorrt-llm": "llm-api", "tensorrtllm-backend": "engine"}
 """By what the manifest says can run the engine."""
@@ -80,7 +80,7 @@ def serve(
     )
 
 
-class GpuServer(ServerProcess):
+class GpuServer(TritonProcess):
     """tritonserver as a GPU SKU's LLM needs it, perhaps below mpirun; its log goes where ours goes.
 
     Its start raises `PreflightError`.

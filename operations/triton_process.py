@@ -103,8 +103,8 @@ def trace_options(url: str) -> tuple[tuple[str, ...], dict[str, str]]:
     return tuple(f"--trace-config={option}" for option in options), variables
 
 
-class ServerProcess:
-    """`with ServerProcess(…) as server:` serves until the block ends.
+class TritonProcess:
+    """`with TritonProcess(…) as server:` serves until the block ends.
 
     `prepare` checks the machine and says what to run; it may raise `PreflightError`. tritonserver
     may be a descendant of that command (mpirun). `log` None leaves the output where ours goes.
@@ -132,7 +132,7 @@ class ServerProcess:
                 return min(servers, default=process.pid)  # the first rank is the one that listens
         return process.pid
 
-    def __enter__(self) -> "ServerProcess":
+    def __enter__(self) -> "TritonProcess":
         self.start()
         return self
 

@@ -14,9 +14,9 @@ from rich.console import Console
 from builders.spec import ROOT
 from operations.gateway_process import GatewayProcess
 from operations.ports import Ports, without_proxy
-from operations.server_process import ServerProcess
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
+from operations.triton_process import TritonProcess
 
 
 @contextlib.contextmanager
@@ -34,7 +34,7 @@ def ended_by_sigterm() -> Iterator[None]:
 
 
 def serve_supervised(
-    server: ServerProcess,
+    server: TritonProcess,
     settings: SupervisorSettings,
     health_port: int,
     run: str = "",
