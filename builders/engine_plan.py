@@ -6,7 +6,6 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from builders.gpu import GpuPrecision, KvDtype, kv_dtype
-from builders.spec import LookaheadSpec
 
 Flavour = Literal["engine", "llm-api"]
 """A TensorRT engine behind NVIDIA's C++ backend, or TensorRT-LLM's LLM API on the checkpoint."""
@@ -38,7 +37,6 @@ class EnginePlan:
     max_batch_size: int
     max_num_tokens: int
     max_seq_len: int
-    lookahead: LookaheadSpec | None = None
 
     @property
     def kv_dtype(self) -> KvDtype:

@@ -56,21 +56,6 @@ class Architecture(_File):
         return self.layers * self.layer_parameters + tables * self.embedding_parameters
 
 
-class LookaheadSpec(_File):
-    """Lookahead decoding: needs no second model."""
-
-    window: Annotated[int, Field(ge=1)] = 7
-    ngram: Annotated[int, Field(ge=1)] = 7
-    verification_set: Annotated[int, Field(ge=1)] = 7
-
-    @property
-    def max_draft_tokens(self) -> int:
-        """Tokens that one step may try: TensorRT-LLM's formula for these three sizes."""
-        return (0 if self.ngram <= 1 else self.ngram - 2) + (
-            self.window - 1 + self.verification_set
-        ) * (self.ngram - 1)
-
-
 class GpuOptions(_File):
     """What an LLM shall do on GPUs beyond plain generation; decides how its engine is built.
 
@@ -79,7 +64,6 @@ class GpuOptions(_File):
     """
 
     guided_decoding: bool = False
-    lookahead: LookaheadSpec | None = None
     host_kv_gib: Annotated[float, Field(ge=0)] = 0.0
     checkpoints: dict[GpuPrecision, str] = Field(default_factory=dict)
 

@@ -34,9 +34,7 @@ from builders.planner.throughput import (
     longest_gap_ms,
     performance,
 )
-from builders.tensorrt_llm.llm_api import refuse_for_api
-from builders.tensorrt_llm.support import least_num_tokens
-from builders.tensorrt_llm.support import refuse as refuse_engine
+from builders.tensorrt_llm.support import refuse
 
 _NUM_TOKENS_CHOICES = (8192, 4096, 2048, 1024)
 """Tokens of one iteration, TensorRT-LLM's default first; fewer make the longest gap shorter."""
@@ -202,10 +200,8 @@ def _plan(request: Request, candidate: Candidate) -> LlmPlan:
 def _check_makeable(engine: EnginePlan, request: Request) -> None:
     """Whether TensorRT-LLM can make it, as far as the spec tells. Raises `_Misfit`."""
     try:
-        if engine.flavour == "llm-api":
-            refuse_for_api(engine, request.spec)
-        elif request.spec.sizes.hf_class:
-            refuse_engine(engine, request.spec.sizes.hf_class)
+        if engine.flavour == "engine" and request.spec.sizes.hf_class:
+            refuse(engine, request.spec.sizes.hf_class)
     except BuildError as error:
         raise _Misfit(f"can't be made: {error}") from error
 
@@ -234,8 +230,6 @@ def _bounded_batch(request: Request, on: Deployment, capacity: int) -> int:
     workload = request.workload
     is_free = not (request.options.tp or request.options.pp or request.options.max_load)
     needed = workload.concurrency or (MIN_BATCH_SIZE if is_free else 1)
-    if lookahead := request.spec.gpu.lookahead:
-        capacity = min(capacity, _NUM_TOKENS_CHOICES[0] // least_num_tokens(lookahead, 1))
     batch, why = capacity, f"holds {capacity} requests of {workload.tokens} tokens"
     if workload.itl_ms is not None:
         batch = largest_batch_within(
@@ -278,7 +272,6 @@ def _engine_plan(request: Request, candidate: Candidate, sizes: _Sizes) -> Engin
         max_batch_size=sizes.max_batch_size,
         max_num_tokens=sizes.max_num_tokens,
         max_seq_len=sizes.max_seq_len,
-        lookahead=request.spec.gpu.lookahead,
     )
 
 

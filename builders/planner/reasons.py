@@ -77,8 +77,6 @@ def _batch_reason(plan: LlmPlan) -> str:
     workload, size = plan.request.workload, plan.engine.max_batch_size
     if size == MAX_BATCH_SIZE:
         return f"max_batch_size {size}: TensorRT-LLM's bound; the KV cache would hold more"
-    if plan.engine.lookahead and workload.itl_ms is None:
-        return f"max_batch_size {size}: each request brings its drafts to max_num_tokens"
     if size < plan.kv_tokens // workload.tokens:
         return f"max_batch_size {size}: more would exceed {workload.itl_ms:g} ms between tokens"
     return f"max_batch_size {size}: requests of {workload.tokens} tokens that the KV cache holds"

@@ -46,20 +46,7 @@ def parameters(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> dict[str
         "gpu_device_ids": ",".join(map(str, range(plan.tp * plan.pp))),
         "kv_cache_free_gpu_mem_fraction": f"{runtime.kv_memory_fraction:g}",
         "kv_cache_host_memory_bytes": str(runtime.host_kv_bytes),
-        **_decoding(plan),
         **_guided(runtime, engine),
-    }
-
-
-def _decoding(plan: EnginePlan) -> dict[str, str]:
-    """The three sizes are mandatory with lookahead; the engine was built for their product."""
-    if plan.lookahead is None:
-        return {"decoding_mode": "top_k_top_p"}
-    return {
-        "decoding_mode": "lookahead",
-        "lookahead_window_size": str(plan.lookahead.window),
-        "lookahead_ngram_size": str(plan.lookahead.ngram),
-        "lookahead_verification_set_size": str(plan.lookahead.verification_set),
     }
 
 

@@ -5,7 +5,7 @@ none of which is known to be the tag v1.2.1:
 tensorrt_llm/commands/build.py 65f1d153, tensorrt_llm/plugin/plugin.py c20322ff,
 examples/quantization/quantize.py c8c6df08, examples/models/core/llama/convert_checkpoint.py
 fd96a08b, examples/models/core/qwen/convert_checkpoint.py 65b31db1,
-examples/generate_xgrammar_tokenizer_info.py 7ed07f06, examples/lookahead/README.md 83ab45a5.
+examples/generate_xgrammar_tokenizer_info.py 7ed07f06.
 """
 
 import shlex
@@ -100,7 +100,6 @@ def engine_command(plan: EnginePlan, architecture: str, converted: Path, target:
         **_limits(plan),
         **_plugins(plan),
         **_fusions(plan, architecture),
-        **_lookahead(plan),
     }
     gpus = f"compute capability {plan.compute_capability}, TP{plan.tp} PP{plan.pp}"
     return Command("build", ("trtllm-build", *_words(flags)), f"building the engine for {gpus}")
@@ -164,15 +163,6 @@ def _fusions(plan: EnginePlan, architecture: str) -> Flags:
         return swiglu
     has_buffers = plan.compute_capability in _NVLINK_KINDS
     return {**swiglu, "reduce_fusion": "enable", "user_buffer": _switch(has_buffers)}
-
-
-def _lookahead(plan: EnginePlan) -> Flags:
-    if plan.lookahead is None:
-        return {}
-    return {
-        "speculative_decoding_mode": "lookahead_decoding",
-        "max_draft_len": plan.lookahead.max_draft_tokens,
-    }
 
 
 def _switch(on: bool) -> str:

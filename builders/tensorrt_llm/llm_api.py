@@ -11,7 +11,6 @@ from builders.checkpoint import Checkpoint
 from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.errors import BuildError
 from builders.gpu import GpuPrecision
-from builders.spec import ModelSpec
 
 _CUDA_GRAPH_BATCH = 128
 """The library's default bound: each graph may take 200 MB, which the memory plan leaves out."""
@@ -88,12 +87,3 @@ def _scheduling(plan: EnginePlan, runtime: RuntimePlan) -> dict[str, Any]:
         "cuda_graph_config": graphs,
         "enable_chunked_prefill": True,
     }
-
-
-def refuse_for_api(plan: EnginePlan, spec: ModelSpec) -> None:
-    """Raises `BuildError` for what the LLM API can't do."""
-    if plan.lookahead:
-        raise spec.error(
-            f"lookahead decoding with flavour llm-api: TensorRT-LLM {plan.tensorrt_llm} has it for "
-            "TensorRT engines only; possible: flavour engine, or no lookahead"
-        )

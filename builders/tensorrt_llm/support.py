@@ -10,7 +10,6 @@ from builders.engine_plan import EnginePlan
 from builders.errors import BuildError
 from builders.gpu import GpuPrecision
 from builders.llm_spec import SpecFile
-from builders.spec import LookaheadSpec
 
 
 class Conversion(SpecFile):
@@ -32,7 +31,6 @@ class Family(SpecFile):
 
 
 class _Support(SpecFile):
-    lookahead_precisions: tuple[GpuPrecision, ...]
     conversions: dict[GpuPrecision, Conversion]
     families: dict[str, Family]
     """By the first of `architectures` in config.json."""
@@ -44,19 +42,8 @@ _SUPPORT = _Support(
 CONVERSIONS, FAMILIES = _SUPPORT.conversions, _SUPPORT.families
 
 
-def least_num_tokens(lookahead: LookaheadSpec, max_batch_size: int) -> int:
-    """What builder.py raises max_num_tokens to: each sequence brings its drafts."""
-    return max_batch_size * (lookahead.max_draft_tokens + 1)
-
-
 def refuse(plan: EnginePlan, architecture: str) -> None:
     """Raises `BuildError` for what TensorRT-LLM would refuse, or do otherwise than planned."""
-    _refuse_precision(plan, architecture)
-    if plan.lookahead:
-        _refuse_lookahead(plan, plan.lookahead)
-
-
-def _refuse_precision(plan: EnginePlan, architecture: str) -> None:
     if architecture not in FAMILIES:
         raise BuildError(
             f"TensorRT engine of a {architecture}: no converter is documented for it; possible: "
@@ -68,20 +55,4 @@ def _refuse_precision(plan: EnginePlan, architecture: str) -> None:
         raise BuildError(
             f"{plan.precision} engine of a {architecture} on compute capability {capability}: "
             f"TensorRT-LLM 1.2 does not make it; possible there: {', '.join(able) or 'none'}"
-        )
-
-
-def _refuse_lookahead(plan: EnginePlan, lookahead: LookaheadSpec) -> None:
-    if plan.precision not in _SUPPORT.lookahead_precisions or plan.pp > 1:
-        raise BuildError(
-            f"lookahead decoding with {plan.precision} and pp {plan.pp}: not supported; possible: "
-            f"{', '.join(_SUPPORT.lookahead_precisions)} with pp 1"
-        )
-    least = least_num_tokens(lookahead, plan.max_batch_size)
-    if plan.max_num_tokens < least:
-        raise BuildError(
-            f"lookahead decoding with max_num_tokens {plan.max_num_tokens}: trtllm-build would "
-            f"raise it to {least} ({plan.max_batch_size} sequences of 1 token and "
-            f"{lookahead.max_draft_tokens} drafts), which the memory plan leaves out; possible: "
-            f"max_num_tokens {least}, a smaller max_batch_size, or smaller lookahead sizes"
         )

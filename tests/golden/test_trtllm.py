@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from builders.engine_plan import RuntimePlan
-from builders.spec import LookaheadSpec
 from builders.tensorrt_llm.backend_config import engine_config_text
 from builders.tensorrt_llm.build_commands import EXAMPLES
 from builders.tensorrt_llm.llm_api import model_yaml
@@ -23,7 +22,6 @@ RUNTIME = RuntimePlan(kv_memory_fraction=0.85, guided_decoding=True, host_kv_byt
 PLANS = {
     "bf16-a100": engine_plan("bf16", "8.0", tp=2),
     "fp8-h100": engine_plan("fp8", "9.0", tp=4),
-    "fp8-h100-lookahead": engine_plan("fp8", "9.0", tp=4, lookahead=LookaheadSpec()),
     "fp8-l40s": engine_plan("fp8", "8.9", tp=2),
     "int8-sq-a100": engine_plan("int8-sq", "8.0"),
     "nvfp4-b200": engine_plan("nvfp4", "10.0", tp=2),
@@ -47,7 +45,7 @@ def commands(name: str, checkpoint: Path) -> str:
 
 
 def texts() -> dict[str, str]:
-    full = PLANS["fp8-h100-lookahead"]
+    full = PLANS["fp8-h100"]
     api = engine_plan("fp8", flavour="llm-api", tp=4)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder)

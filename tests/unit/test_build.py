@@ -20,7 +20,7 @@ from builders.engine import build_engine
 from builders.engine_plan import EnginePlan
 from builders.errors import BuildError
 from builders.recipe import Recipe
-from builders.spec import ROOT, LookaheadSpec, ModelSpec, Sku, load_sku
+from builders.spec import ROOT, ModelSpec, Sku, load_sku
 from ensembles.manifest import MANIFEST_FILE, read_manifest
 from tests.fakes import checkpoints
 
@@ -122,8 +122,7 @@ def test_a_damaged_engine_is_made_again(spec, fault):
 
 def test_a_plan_is_in_the_key_and_in_the_manifest(spec):
     plan = EnginePlan(
-        "engine", "1.2.1", "26.07-trtllm-python-py3", "9.0", "fp8", 2, 1, 64, 8192, 4096,
-        lookahead=LookaheadSpec(),
+        "engine", "1.2.1", "26.07-trtllm-python-py3", "9.0", "fp8", 2, 1, 64, 8192, 4096
     )  # fmt: skip
     recipe = Recipe("tensorrtllm-backend", (), Recipes().make, plan, "NVIDIA H100 80GB HBM3")
     sku = load_sku("h100-sxm-80gb")

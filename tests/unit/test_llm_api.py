@@ -8,9 +8,8 @@ import pytest
 from builders.checkpoint import Checkpoint
 from builders.engine_plan import RuntimePlan
 from builders.errors import BuildError
-from builders.spec import LookaheadSpec
-from builders.tensorrt_llm.llm_api import check_checkpoint, model_yaml, refuse_for_api
-from tests.fakes.plans import RUNTIME, engine_plan, llm_spec
+from builders.tensorrt_llm.llm_api import check_checkpoint, model_yaml
+from tests.fakes.plans import RUNTIME, engine_plan
 from tests.fakes.tensorrt_llm import unknown_arguments
 
 
@@ -65,11 +64,6 @@ def test_arguments_follow_the_plan():
 
 def test_the_checkpoints_folder_can_be_another():
     assert json.loads(model_yaml(api_plan(), RUNTIME, "/hf/llm"))["model"] == "/hf/llm"
-
-
-def test_lookahead_is_refused():
-    with pytest.raises(BuildError, match="has it for TensorRT engines only"):
-        refuse_for_api(api_plan(lookahead=LookaheadSpec()), llm_spec())
 
 
 def checkpoint_with(folder: Path, name: str, notes: dict[str, object]) -> Checkpoint:

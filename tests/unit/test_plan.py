@@ -20,7 +20,6 @@ from builders.planner.report import llm_text
 from builders.planner.throughput import Workload, performance
 from builders.spec import (
     GpuOptions,
-    LookaheadSpec,
     load_model,
     load_sku,
     model_names,
@@ -177,18 +176,6 @@ def test_the_api_needs_a_checkpoint_in_the_planned_precision():
     assert any("hf://nvidia/Llama-3.1-8B-Instruct-FP8@" in reason for reason in named.reasons)
     unnamed = plan_llm(request("a100-sxm-80gb", precision="w4a16-awq"))
     assert any("name one before building" in reason for reason in unnamed.reasons)
-
-
-def test_lookahead_leaves_room_for_drafts():
-    spec = load_model("llama-3.1-8b")
-    options = GpuOptions(lookahead=LookaheadSpec())
-    asked = dataclasses.replace(
-        request(flavour="engine"), spec=spec.model_copy(update={"gpu": options})
-    )
-    engine = plan_llm(asked).engine
-    assert engine.max_batch_size * 84 <= engine.max_num_tokens  # 83 drafts and the token itself
-    with pytest.raises(NothingFits, match="TensorRT engines only"):
-        plan_llm(dataclasses.replace(asked, options=LlmOptions()))
 
 
 def test_a_split_that_does_not_divide_the_heads():

@@ -13,7 +13,7 @@ import pytest
 
 from builders.repository import REPOSITORY
 from builders.spec import Sku
-from operations import ports, preflight, server
+from operations import cpu_server, ports, preflight
 from operations.cpu_server import CpuServer
 from operations.ports import Ports
 from operations.preflight import PreflightError, ServingEnvironment, faults, probe
@@ -191,7 +191,7 @@ def test_engines_are_looked_for_in_the_repository_that_is_served(machine, tmp_pa
 
 
 def test_a_server_checks_its_own_repository(machine, tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "probe", lambda _: machine.environment)
+    monkeypatch.setattr(cpu_server, "probe", lambda _: machine.environment)
     shutil.rmtree(machine.folder)
     with pytest.raises(PreflightError, match=f"^model 'llm': no manifest.json in {tmp_path}"):
         CpuServer(SKU, Ports(), tmp_path / "log", tmp_path).start()

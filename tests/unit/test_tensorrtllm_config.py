@@ -9,7 +9,6 @@ from tritonclient.grpc import model_config_pb2 as schema
 
 from builders.engine_plan import RuntimePlan
 from builders.gpu import GpuPrecision
-from builders.spec import LookaheadSpec
 from builders.tensorrt_llm.backend_config import engine_config_text
 from python_backends.engines.tensorrt_llm_tensors import TENSORRT_LLM
 from tests.fakes.plans import RUNTIME, engine_plan
@@ -50,6 +49,9 @@ LEFT_OUT = {
     "lora_cache_gpu_memory_fraction": "no LoRA",
     "lora_cache_host_memory_bytes": "no LoRA",
     "lora_prefetch_dir": "no LoRA; any text would be taken as a path",
+    "lookahead_window_size": "no lookahead",
+    "lookahead_ngram_size": "no lookahead",
+    "lookahead_verification_set_size": "no lookahead",
     "executor_worker_path": "leader mode starts no workers",
     "medusa_choices": "no Medusa",
     "eagle_choices": "no Eagle",
@@ -127,8 +129,7 @@ def test_logits_are_the_engines():
 
 
 def test_each_key_of_the_template_is_written_or_left_out_for_a_reason():
-    plan = engine_plan(lookahead=LookaheadSpec())
-    written = values(plan).keys()
+    written = values(engine_plan()).keys()
     assert written & LEFT_OUT.keys() == set()
     assert written | LEFT_OUT.keys() == TEMPLATE_KEYS
 
@@ -149,7 +150,6 @@ def test_parameters_follow_the_plan():
         "FORCE_CPU_ONLY_INPUT_TENSORS": "no",
     }
     assert expected.items() <= found.items()
-    assert not any(key.startswith("lookahead_") for key in found)
 
 
 @pytest.mark.parametrize("guided", [False, True])
@@ -159,10 +159,3 @@ def test_keys_of_guided_decoding_always_exist(guided):
     assert found["guided_decoding_backend"] == ("xgrammar" if guided else "")
     info = "/models/engines/my-llm/xgrammar_tokenizer_info.json"
     assert found["xgrammar_tokenizer_info_path"] == (info if guided else "")
-
-
-def test_lookahead_brings_its_keys():
-    found = values(engine_plan(lookahead=LookaheadSpec(window=5)))
-    assert found["decoding_mode"] == "lookahead"
-    assert found["lookahead_window_size"] == "5"
-    assert found["lookahead_ngram_size"] == found["lookahead_verification_set_size"] == "7"

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from builders.errors import BuildError
-from builders.spec import LookaheadSpec
 from builders.tensorrt_llm.build_commands import Command, check_programs
 from builders.tensorrt_llm.support import CONVERSIONS, FAMILIES
 from tests.fakes import trtllm
@@ -26,7 +25,6 @@ PROGRAMS = {
     "qwen/convert_checkpoint.py": lambda argv: conversion.main("qwen", argv),
 }
 
-LOOKAHEAD = LookaheadSpec(window=3, ngram=3, verification_set=3)
 EVERYTHING = [
     (architecture, precision, capability)
     for architecture, family in FAMILIES.items()
@@ -51,12 +49,6 @@ def run_in_process(commands: tuple[Command, ...]) -> None:
             if program == "convert_checkpoint.py":
                 program = f"{script.parent.name}/{program}"
         assert PROGRAMS[program](argv) == 0
-
-
-def words_of(command: Command, flag: str) -> str | None:
-    """The word behind a flag; None where the flag is missing."""
-    argv = command.argv
-    return argv[argv.index(f"--{flag}") + 1] if f"--{flag}" in argv else None
 
 
 def commands_for(folder: Path, plan, architecture="LlamaForCausalLM", **gpu):
@@ -96,17 +88,6 @@ def test_every_engine_builds_as_planned(
     assert [call["overridden"] for call in log() if call["program"] == "trtllm-build"] == [[]] * (
         number + 1
     )
-
-
-@pytest.mark.parametrize("precision", ["bf16", "fp8"])
-@pytest.mark.parametrize("tp", [1, 4])
-def test_lookahead_is_built_in(tmp_path, log, precision, tp):
-    plan = engine_plan(precision, lookahead=LOOKAHEAD, tp=tp)
-    commands = commands_for(tmp_path, plan)
-    run_in_process(commands)
-    assert words_of(commands[1], "speculative_decoding_mode") == "lookahead_decoding"
-    assert words_of(commands[1], "max_draft_len") == str(LOOKAHEAD.max_draft_tokens)
-    assert log()[-1]["overridden"] == []
 
 
 def test_a_missing_program_is_found_before_hours_are_spent(tmp_path, monkeypatch):
@@ -199,12 +180,6 @@ def test_overrides_are_noticed(tmp_path, log):
             "possible there: bf16, fp8",
         ),
         ({}, "Qwen3ForCausalLM", "no converter is documented for it; possible: LlamaForCausalLM"),
-        ({"lookahead": LOOKAHEAD, "pp": 2}, "LlamaForCausalLM", "with fp8 and pp 2"),
-        (
-            {"lookahead": LookaheadSpec(), "max_num_tokens": 4096},
-            "LlamaForCausalLM",
-            "would raise it to 5376 (64 sequences of 1 token and 83 drafts)",
-        ),
     ],
 )
 def test_what_cannot_be_built_is_refused_with_what_can(tmp_path, fields, architecture, says):
