@@ -1,11 +1,18 @@
-"""Files and folders of every kind: no hang, no traceback, and what stops Triton is an error."""
+"""Texts, files and folders of every kind: no hang, no traceback; what stops Triton is an error."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
-from test_lint_command import GOOD, rules, run, write
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_repositories import GOOD, rules, run, write
+from test_lint_parser import messages
 from triton_lint import command
+from triton_lint.engine import lint
+from triton_lint.options import Options
+from triton_lint.schema import model_config_type
 
 TENSORS = """input { name: "a" data_type: TYPE_FP32 dims: [ 1 ] }
 output { name: "b" data_type: TYPE_FP32 dims: [ 1 ] LABEL }
@@ -176,3 +183,36 @@ def test_every_version_that_is_loaded_is_looked_at(
     status, out, _ = run(capsys, tmp_path / "r")
     assert (status, rules(out)) == (1, ["TRN701"])
     assert f"{folder}/1/model.py:1" in out
+
+
+def test_ensembles_that_fan_out_are_read_in_time(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Layers that each call the next twice: 2^400 ways through, and deep."""
+    tensors = "".join(
+        f'{side} {{ name: "{name}" data_type: TYPE_FP32 dims: [ 1 ] }}\n'
+        for side, name in (("input", "x"), ("output", "y"))
+    )
+    for layer in range(400):
+        calls = "".join(
+            f'step {{ model_name: "m{layer + 1}" model_version: -1 input_map {{ key: "x" value: '
+            f'"{read}" }} output_map {{ key: "y" value: "{written}" }} }}\n'
+            for read, written in (("x", "mid"), ("mid", "y"))
+        )
+        config = f'platform: "ensemble"\n{tensors}ensemble_scheduling {{\n{calls}}}\n'
+        write(repository, f"m{layer}", config)
+    write(repository, "m400", f'backend: "identity"\n{tensors}')
+    assert run(capsys, repository)[:2] == (0, "401 models, 0 errors, 0 warnings\n")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(messages(model_config_type()), messages(model_config_type()), st.booleans())
+def test_no_configuration_makes_it_fail(one: str, two: str, ensemble: bool) -> None:
+    """Whatever the text, every rule gives findings and no traceback."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        write(root, "one", one + ('\nplatform: "ensemble"' if ensemble else ""))
+        write(root, "two", two)
+        for finding in lint([name], Options(gpus=1)).findings:
+            assert finding.line >= 1
+            assert finding.text
