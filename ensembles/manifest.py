@@ -46,11 +46,11 @@ class AnswerPolicy:
     `cite`: the `model` writes `[n]` itself, or `attribution`: the source of each sentence is found
     by the words that they share. `ungrounded`: what a client gets when less than `min_grounded` of
     the first sentence's new words stand together in a source: the `answer` as it is, a `quote` of
-    `quote_sentences` sentences from the best source, or the `refusal` (`refuse`). `quote` also
-    replaces a sentence with fewer of its neighbouring words side by side in the quote. Unless it is
-    `answer`, a question is refused if no source is as relevant to it as `min_relevance`, on the
-    scale of the reranker that is served, or as similar as `min_similarity`, after
-    `missing_words_penalty` times the share of its words that the closest sentence lacks.
+    at most `quote_sentences` sentences from one section of the best source, or the `refusal`
+    (`refuse`). `quote` also replaces a sentence with fewer of its neighbouring words side by side
+    in the quote. Unless it is `answer`, a question is refused if no source is as relevant to it as
+    `min_relevance`, on the scale of the reranker that is served, or as similar as `min_similarity`,
+    after `missing_words_penalty` times the share of its words that the closest sentence lacks.
     """
 
     cite: str = "model"

@@ -16,11 +16,20 @@ _ITEM = re.compile(rf"(?:[-*+•·#|>=~]+|\.\.|{_NUMBER})(?:\s|$)")
 _IS_NUMBER = re.compile(_NUMBER)
 _IS_ENDED = re.compile(r"[.!?:;。！？：；][\"'”’)\]]*$")
 _HAS_WORD = re.compile(r"\w")
+_BULLET = re.compile(r"(?:#{1,6}|[-*+•·])\s+")
+_MARKED_HEADING = re.compile(r"#{1,6}\s")
+_RULE = re.compile(r"\s*\n[ \t]*([-=~^\"'*+#`_.])\1{2,}[ \t]*(?:\n|$)")
+_LONE_HEADING = re.compile(r"(?:\d+(?:\.\d+)+\.?\s+)?[^\W\d_][^\d:;=|<>{}\[\]]*")
+"""A number of the section is possible, another one is not: it may be what was asked for."""
+_IS_QUESTION = re.compile(r"[?？]\W*$")
+_BLANK_BEFORE = re.compile(r"(?:^|\n)[ \t]*\n[ \t]*\Z|^[ \t]*\Z")
+_BLANK_AFTER = re.compile(r"[ \t]*(?:\n[ \t]*\n|\s*\Z)")
 
 _FULL = 0.75
 """Share of the longest line from which a line counts as full; justified text varies."""
 _LEAST_WIDTH = 30
 """Nobody wraps text at less: such lines end where their author ended them."""
+_LONGEST_HEADING_WORDS = 9
 _LONGEST_WORD_CHARACTERS = 20
 """A whole line of a script without spaces looks like one word."""
 
@@ -40,6 +49,35 @@ def one_line(text: str) -> str:
 def is_whole(sentence: str) -> bool:
     """Whether it ends as a sentence does; headings, terms and rows of tables don't."""
     return _IS_ENDED.search(sentence) is not None
+
+
+def without_bullet(text: str, span: Span) -> Span:
+    """The span of a sentence without the sign before an item or a heading."""
+    start, end = span
+    found = _BULLET.match(text, start, end)
+    return (found.end() if found else start), end
+
+
+def is_heading(text: str, span: Span) -> bool:
+    """Whether a sentence of the text is a heading.
+
+    It is marked as one, or has a rule below it, or stands between blank lines and is a question, or
+    short, without a full stop and with a capital. A line with a number or a colon tells something.
+    """
+    start, end = span
+    sentence = text[start:end]
+    if "\n" in sentence:
+        return False
+    if _MARKED_HEADING.match(sentence) or _RULE.match(text, end):
+        return True
+    is_alone = _BLANK_BEFORE.search(text[:start]) and _BLANK_AFTER.match(text, end)
+    return bool(is_alone) and (_IS_QUESTION.search(sentence) is not None or _is_title(sentence))
+
+
+def _is_title(line: str) -> bool:
+    is_short = len(line.split()) <= _LONGEST_HEADING_WORDS
+    has_form = _LONE_HEADING.fullmatch(line) and not line[0].islower()
+    return bool(is_short and has_form and not is_whole(line))
 
 
 def sentence_spans(text: str) -> list[Span]:

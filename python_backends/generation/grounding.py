@@ -12,7 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from python_backends.sentences import Span, is_whole, one_line, sentence_spans
+from python_backends.sentences import (
+    Span,
+    is_heading,
+    is_whole,
+    one_line,
+    sentence_spans,
+    without_bullet,
+)
 
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])|(?<![:：\s])\s*\n\s*")
@@ -124,6 +131,7 @@ class Passage:
         self.words = words(text)
         self.spans: list[Span] = sentence_spans(text)
         self.sentences = [text[start:end] for start, end in self.spans]
+        self._is_heading = [is_heading(text, span) for span in self.spans]
         self.sentence_words = [words(sentence) for sentence in self.sentences]
 
     def share(self, new: Words) -> float:
@@ -146,19 +154,35 @@ class Passage:
         shared = list(zip(self.shared(new), self.shared(said), strict=True))
         return self.sentences[shared.index(max(shared))] if shared else ""
 
-    def around(self, first: int, count: int) -> Quote:
-        """`count` sentences from number `first` on; earlier ones fill up at the end.
+    def quote_from(self, first: int, count: int) -> Quote:
+        """At most `count` sentences from number `first` on, to the end of its section.
 
-        One heading or term among them does not count: it tells nothing by itself.
+        Instead of a heading, what stands below it is quoted. One term among the sentences does not
+        count: it tells nothing by itself.
         """
-        end = first
-        while end < len(self.spans) and end - first <= count:
-            if sum(map(is_whole, self.sentences[first:end])) == count:
+        section = self._told_from(first)
+        begin = end = section.start
+        while end < section.stop and end - begin <= count:
+            if sum(map(is_whole, self.sentences[begin:end])) == count:
                 break
             end += 1
-        start = max(0, min(first, end - count))
-        text = self.text[self.spans[start][0] : self.spans[end - 1][1]]
-        return Quote(text, tuple(self.sentences[start:end]))
+        spans = [without_bullet(self.text, self.spans[begin]), *self.spans[begin + 1 : end]]
+        text = self.text[spans[0][0] : spans[-1][1]]
+        return Quote(text, tuple(self.text[start:end] for start, end in spans))
+
+    def _told_from(self, first: int) -> range:
+        """Sentences from number `first` on, of one section: the first with a whole sentence."""
+        section = self._section_from(first)
+        while section and not any(is_whole(self.sentences[i]) for i in section):
+            section = self._section_from(section.stop)
+        return section or self._section_from(first) or range(first, len(self.spans))
+
+    def _section_from(self, first: int) -> range:
+        """Sentences from number `first` on, between two headings; empty where none follow."""
+        numbers = range(first, len(self.spans))
+        begin = next((i for i in numbers if not self._is_heading[i]), numbers.stop)
+        following = range(begin, numbers.stop)
+        return range(begin, next((i for i in following if self._is_heading[i]), numbers.stop))
 
 
 class Evidence:
@@ -191,11 +215,11 @@ class Evidence:
         return max(shared, default=0) / len(self._asked) if self._asked else 1.0
 
     def closest_quote(self, source: int, count: int) -> Quote | None:
-        """`count` neighbouring sentences of source number `source`.
+        """At most `count` neighbouring sentences of source number `source`.
 
-        They begin with the one that has most of the question's words: what it says is often told
-        by the next ones. None for a blank source.
+        They begin with the one that has most of the question's words, and end with its section:
+        what it says is often told by the next ones. None for a blank source.
         """
         passage = self._passages[source - 1]
         shared = passage.shared(self._asked)
-        return passage.around(shared.index(max(shared)), count) if shared else None
+        return passage.quote_from(shared.index(max(shared)), count) if shared else None

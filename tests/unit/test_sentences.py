@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from python_backends.sentences import sentence_spans, sentences
+from python_backends.sentences import is_heading, sentence_spans, sentences
 
 WRAPPED = """\
 LIMITS
@@ -76,3 +76,22 @@ def test_sentences_are_in_order_and_lose_no_word(text):
     assert spans == sorted(spans)
     kept = "".join(text[start:end] for start, end in spans)
     assert [c for c in kept if c.isalnum()] == [c for c in text if c.isalnum()]
+
+
+@pytest.mark.parametrize(
+    ("text", "headings"),
+    [
+        ("# One\n\nIt is. So.\n\n## Two ##", ["# One", "## Two ##"]),
+        ("One thing\n=========\nIt is.", ["One thing"]),
+        ("One thing\n\nIt is.\n\n2.4. Another thing\n\nSo.", ["One thing", "2.4. Another thing"]),
+        ("概要\n\n天気は晴れです。", ["概要"]),
+        ("Does it?\n\n(5) Or not?\n\nIt does. Does it? It does.", ["Does it?", "(5) Or not?"]),
+        ("One thing\nIt is.", []),  # a line that goes on, perhaps
+        ("Port 8123\n\nport of the gateway\n\nPort: two\n\n- One thing\n\nIt is.", []),
+    ],
+)
+def test_headings_are_marked_or_underlined_or_stand_alone(text, headings):
+    found = [
+        text[start:end] for start, end in sentence_spans(text) if is_heading(text, (start, end))
+    ]
+    assert found == headings
