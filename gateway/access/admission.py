@@ -44,8 +44,8 @@ class Room:
     """Bounds of prompts whose first token is still to come. The model reads them one after the
     other, so a short one waits for all that came before it."""
     beside: Annotated[int, Field(ge=0)] | None = None
-    """Most generations of one tenant that run while another is here, or was within 30 s; 0: no
-    bound, None: as many as suit where `llm` computes (`Admission.beside`)."""
+    """Most generations of one tenant that run while another is here, or was within 30 s; the engine
+    reads their prompts one at a time. 0: no bound, None: as suits where `llm` computes."""
 
     @property
     def largest(self) -> int:
@@ -155,13 +155,21 @@ class Admission:
         queue, room, own = self.queue, self.room, self.queue.of(ticket.tenant)
         free_tokens = room.running_tokens - queue.running_tokens
         unread = room.reading_tokens - queue.reading_tokens
-        if self.beside and own.running >= self.beside and self._has_neighbour(ticket.tenant):
-            return False
         return (
-            self._leaves_enough(own.running, 1, room.running - queue.running)
+            not self._yields(ticket)
+            and self._leaves_enough(own.running, 1, room.running - queue.running)
             and self._leaves_enough(own.running_tokens, ticket.tokens, free_tokens)
             and self._leaves_enough(own.reading_tokens, ticket.prompt_tokens, unread)
         )
+
+    def _yields(self, ticket: Ticket) -> bool:
+        """Whether its tenant runs as many as it may beside another: one while the engine reads a
+        prompt, whosever it is. A newcomer's then waits for one prompt, and none comes with it."""
+        own = self.queue.of(ticket.tenant)
+        if not self.beside or not own.running or not self._has_neighbour(ticket.tenant):
+            return False
+        is_one_read = bool(ticket.prompt_tokens and self.queue.reading_tokens)
+        return is_one_read or own.running >= self.beside
 
     def _fits(self, ticket: Ticket) -> bool:
         """Whether there is room now. No later request passes one that waits for it."""

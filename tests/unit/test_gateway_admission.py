@@ -36,6 +36,10 @@ def ticket(tenant: str = "a", tokens: int = 10) -> Ticket:
     return Ticket(tenant, 1, tokens)
 
 
+def unread(tenant: str) -> Ticket:
+    return Ticket(tenant, 1, 10, prompt_tokens=5)
+
+
 async def started(admission: Admission, *tickets: Ticket) -> list[asyncio.Task[None]]:
     """The tickets' waiting, each of which has come as far as it can."""
     tasks = [asyncio.create_task(admission.enter(ticket)) for ticket in tickets]
@@ -152,6 +156,32 @@ def test_few_of_a_tenant_run_beside_another(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr("gateway.access.admission._MOMENT_S", -1.0)
         await started(admission, ticket("flood"))
         assert admission.queue.of("flood").running == 4
+
+    run(test)
+
+
+def test_beside_another_a_tenant_starts_no_prompt_while_one_is_read() -> None:
+    async def test() -> None:
+        admission = Admission(replace(ROOM, running=8, beside=4))
+        quiet, flood = unread("quiet"), [unread("flood") for _ in range(8)]
+        await started(admission, quiet, *flood)
+        assert admission.queue.of("flood").running == 1  # each has one at once
+        admission.read(flood[0])
+        assert admission.queue.of("flood").running == 1  # the neighbour's is still read
+        admission.read(quiet)
+        for number, each in enumerate(flood[1:4], start=2):
+            assert admission.queue.of("flood").running == number
+            admission.read(each)
+        assert admission.queue.of("flood").running == 4
+
+    run(test)
+
+
+def test_a_tenant_that_is_alone_has_many_prompts_read_together() -> None:
+    async def test() -> None:
+        admission = Admission(replace(ROOM, running=8, beside=4))
+        await started(admission, *(unread("flood") for _ in range(8)))
+        assert admission.queue.of("flood").running == 6
 
     run(test)
 
