@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import load_classifier, load_embedder
-from builders.facts import Facts
+from builders.manifest_facts import Facts
 from builders.spec import ModelSpec, Role
 
 Rows = npt.NDArray[np.float32]

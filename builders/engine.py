@@ -11,17 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from builders import build_lock, cpu_llm, encoder_reference, openvino_tokenizer, resources
+from builders import build_lock, build_resources, cpu_llm, encoder_reference, openvino_tokenizer
 from builders.build_log import BuildLog
 from builders.build_steps import BuildSteps, Progress, keeping_time
 from builders.checkpoint import Checkpoint, open_checkpoint
-from builders.facts import Facts, read_facts
+from builders.engine_trial import encode, generate, try_prompt
 from builders.llm_prompt import with_tools
 from builders.llm_reference import REFERENCE, Reference, compare
+from builders.manifest_facts import Facts, read_facts
 from builders.onnx_export import EncoderPrecision, export_encoder
 from builders.recipe import Recipe, bytes_decided_by, engine_inputs, key_of
 from builders.spec import ROOT, ModelSpec, Sku
-from builders.trial import encode, generate, try_prompt
 from ensembles.manifest import (
     MANIFEST_FILE,
     TOKENIZER_FILE,
@@ -167,7 +167,7 @@ def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
 
 def _made(build: _Build, steps: BuildSteps, folder: Path) -> Path:
     steps.progress(f"making {build.precision} engine from {build.spec.source} …")
-    resources.check(build.spec.name, build.checkpoint, folder.parent)
+    build_resources.check(build.spec.name, build.checkpoint, folder.parent)
     if build.spec.role != "llm":
         write = partial(
             encoder_reference.write_reference, build.spec, build.checkpoint, build.facts

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from builders.gpu import GpuPrecision, KvDtype, kv_dtype
+from builders.gpu_spec import GpuPrecision, KvDtype, kv_dtype
 
 Flavour = Literal["engine", "llm-api"]
 """A TensorRT engine behind NVIDIA's C++ backend, or TensorRT-LLM's LLM API on the checkpoint."""

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from builders.errors import BuildError
-from builders.gpu import Gpu
+from builders.gpu_spec import Gpu
 from builders.nvml import Device, Devices, NoGpuError, this_machine, visible
 from builders.spec import Sku, load_sku, sku_names
 

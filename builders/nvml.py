@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from types import ModuleType
 
-from builders.gpu import GIB
+from builders.gpu_spec import GIB
 
 
 @dataclass(frozen=True)

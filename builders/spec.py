@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from builders.errors import BuildError
-from builders.gpu import Gpu, GpuPrecision
+from builders.gpu_spec import Gpu, GpuPrecision
 from builders.llm_spec import AnswerSpec, Count, PromptSpec, SamplingSpec
 from builders.llm_spec import SpecFile as _File
 from builders.spec_faults import fault_lines

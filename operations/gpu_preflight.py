@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from builders.errors import BuildError
-from builders.gpu import GIB, GpuPrecision
 from builders.gpu_machine import device_faults, no_gpu, seen_by_cuda
+from builders.gpu_spec import GIB, GpuPrecision
 from builders.nvml import Devices, NoGpuError, this_machine
 from builders.planner.llm_cost import Deployment
 from builders.planner.memory import ENCODER_OVERHEAD_GIB, RUNTIME_GIB, activation_bytes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from builders.engine_plan import Flavour
 from builders.errors import BuildError
-from builders.gpu import Gpu, GpuPrecision
+from builders.gpu_spec import Gpu, GpuPrecision
 from builders.planner.llm_cost import Deployment
 from builders.spec import Architecture
 from builders.tensorrt_llm.llm_api import API_PRECISIONS

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from builders.errors import BuildError
-from builders.gpu import GIB
+from builders.gpu_spec import GIB
 from builders.planner.llm_cost import COMPUTE_EFFICIENCY
 from builders.planner.memory import encoder_gib
 from builders.spec import ModelSpec, Precision, Sku

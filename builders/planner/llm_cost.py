@@ -9,7 +9,7 @@ calibrated on, and how far they are off on models and SKUs they were not.
 
 from dataclasses import dataclass
 
-from builders.gpu import Gpu, GpuPrecision, KvDtype, kv_dtype
+from builders.gpu_spec import Gpu, GpuPrecision, KvDtype, kv_dtype
 from builders.spec import Architecture
 
 WEIGHT_BYTES: dict[GpuPrecision, float] = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from builders.engine_plan import EnginePlan, Flavour, RuntimePlan
 from builders.errors import BuildError
-from builders.gpu import Gpu, GpuPrecision
+from builders.gpu_spec import Gpu, GpuPrecision
 from builders.planner.candidates import Candidate
 from builders.planner.llm_cost import Deployment
 from builders.planner.memory import MemoryBudget

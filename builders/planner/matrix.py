@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from builders.engine_plan import Flavour
 from builders.errors import BuildError
-from builders.gpu import GpuPrecision
+from builders.gpu_spec import GpuPrecision
 from builders.planner.candidates import PRECISION_NAMES, preferred
 from builders.planner.llm_plan import RAG, LlmOptions, Request
 from builders.planner.plan import plan_llm

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from builders.gpu import GIB
+from builders.gpu_spec import GIB
 from builders.planner.llm_cost import ACTIVATION_PASSES, MLP_PASSES, Deployment
 from builders.spec import ModelSpec
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from builders.engine_plan import CONTAINER, TENSORRT_LLM, EnginePlan, RuntimePlan
 from builders.errors import BuildError
-from builders.gpu import GIB, GpuPrecision
+from builders.gpu_spec import GIB, GpuPrecision
 from builders.planner.candidates import (
     PRECISION_NAMES,
     Candidate,

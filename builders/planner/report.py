@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from builders.errors import BuildError
-from builders.gpu import GIB
+from builders.gpu_spec import GIB
 from builders.models_in_use import chosen_models
 from builders.planner.fixed_plan import FixedPlan, plan_cpu, plan_encoder
 from builders.planner.llm_plan import LlmOptions, LlmPlan, Request

@@ -10,7 +10,7 @@ from typing import Any
 from builders.checkpoint import Checkpoint
 from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.errors import BuildError
-from builders.gpu import GpuPrecision
+from builders.gpu_spec import GpuPrecision
 
 _CUDA_GRAPH_BATCH = 128
 """The library's default bound: each graph may take 200 MB, which the memory plan leaves out."""

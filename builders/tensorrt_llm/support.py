@@ -8,7 +8,7 @@ from pathlib import Path
 
 from builders.engine_plan import EnginePlan
 from builders.errors import BuildError
-from builders.gpu import GpuPrecision
+from builders.gpu_spec import GpuPrecision
 from builders.llm_spec import SpecFile
 
 

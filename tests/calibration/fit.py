@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.gpu import GpuPrecision
+from builders.gpu_spec import GpuPrecision
 from builders.planner import llm_cost
 from builders.planner.llm_plan import LlmOptions, Request
 from builders.planner.plan import NothingFits, plan_llm

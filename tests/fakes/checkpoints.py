@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from builders import encoder_reference, resources
+from builders import build_resources, encoder_reference
 from builders import engine as engines
 from tests.fakes import folders
 
@@ -44,7 +44,7 @@ def stub_encoder_builds(
 ) -> None:
     """Build into `home` with `export` as the exporter, and compare with no reference."""
     build_into(monkeypatch, home)
-    monkeypatch.setattr(resources, "_SPARE_BYTES", 0)
+    monkeypatch.setattr(build_resources, "_SPARE_BYTES", 0)
     monkeypatch.setattr(engines, "export_encoder", export)
     monkeypatch.setattr(encoder_reference, "write_reference", lambda *_: None)
     monkeypatch.setattr(engines, "_compared_encoder", lambda *_: "not compared")

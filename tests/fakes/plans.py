@@ -5,7 +5,7 @@ from typing import Any
 
 from builders.checkpoint import Checkpoint
 from builders.engine_plan import CONTAINER, TENSORRT_LLM, EnginePlan, RuntimePlan
-from builders.gpu import GpuPrecision
+from builders.gpu_spec import GpuPrecision
 from builders.spec import GpuOptions, ModelSpec
 from builders.tensorrt_llm.build_commands import (
     Command,

@@ -15,7 +15,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from builders import facts
+from builders import manifest_facts
 from builders.engine import Engine, build_engine
 from builders.errors import BuildError
 from builders.spec import ModelSpec, SamplingSpec, load_sku
@@ -110,7 +110,7 @@ def test_an_engine_that_answers_otherwise_than_transformers_is_not_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A graph keeps the angles that `dynamic` RoPE has for short texts."""
-    monkeypatch.setattr(facts, "check_positions", lambda *_: None)
+    monkeypatch.setattr(manifest_facts, "check_positions", lambda *_: None)
     config = LlamaConfig(
         **SIZES | {"max_position_embeddings": 64},
         hidden_size=64,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import build_lock, build_steps, resources
+from builders import build_lock, build_resources, build_steps
 from builders import engine as engines
 from builders.build_log import BuildLog
 from builders.build_steps import BuildSteps, keeping_time
@@ -253,7 +253,7 @@ def test_time_is_told_while_a_step_runs(monkeypatch):
 
 
 def test_too_little_memory_says_how_much(spec, monkeypatch, tmp_path):
-    monkeypatch.setattr(resources, "available_memory", lambda: 768 * 2**20)
+    monkeypatch.setattr(build_resources, "available_memory", lambda: 768 * 2**20)
     recipes = Recipes()
     with pytest.raises(BuildError) as caught:
         build(spec, recipes)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from builders import build_resources, recipe
 from builders import engine as engines
-from builders import recipe, resources
 from builders.checkpoint import SCHEMES, Checkpoint, open_checkpoint
 from builders.engine import build_engine, engine_key
 from builders.errors import BuildError
@@ -295,7 +295,7 @@ def test_a_build_that_fails_publishes_nothing(folder, export, monkeypatch, tmp_p
 
 
 def test_a_full_disk_is_found_before_the_export(folder, export, monkeypatch):
-    monkeypatch.setattr(resources, "_SPARE_BYTES", 2**60)
+    monkeypatch.setattr(build_resources, "_SPARE_BYTES", 2**60)
     with pytest.raises(BuildError, match=r"disk: .* GiB needed under .* GiB free"):
         build_engine(spec_of(folder), SKU, lambda _: None)
     assert export == []

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from builders import build_resources, engine_builds
 from builders import engine as engines
-from builders import engine_builds, resources
 from builders.cli import main
 from builders.engine import build_engine
 from builders.errors import BuildError
@@ -38,7 +38,7 @@ def checkpoint(tmp_path):
 def build_machine(tmp_path, monkeypatch):
     """Folders of the test's own, and the stand-ins where the container has TensorRT-LLM."""
     build_into(monkeypatch, tmp_path)
-    monkeypatch.setattr(resources, "_SPARE_BYTES", 0)
+    monkeypatch.setattr(build_resources, "_SPARE_BYTES", 0)
     monkeypatch.setenv("TRTLLM_STAND_IN_LOG", str(tmp_path / "calls"))
     monkeypatch.setenv("PATH", f"{STAND_INS / 'bin'}:{os.environ['PATH']}")
     return tmp_path

@@ -9,7 +9,7 @@ import pytest
 
 from builders.cli import main
 from builders.errors import BuildError
-from builders.gpu import GIB
+from builders.gpu_spec import GIB
 from builders.planner import llm_cost
 from builders.planner.fixed_plan import FixedPlan, plan_encoder
 from builders.planner.llm_cost import Deployment

@@ -8,7 +8,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
 from builders.engine_plan import RuntimePlan
-from builders.gpu import GpuPrecision
+from builders.gpu_spec import GpuPrecision
 from builders.tensorrt_llm.backend_config import engine_config_text
 from python_backends.engines.tensorrt_llm_tensors import TENSORRT_LLM
 from tests.fakes.plans import RUNTIME, engine_plan

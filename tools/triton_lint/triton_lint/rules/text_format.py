@@ -8,7 +8,7 @@ from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, Rule, check
-from triton_lint.rules.common import repeated
+from triton_lint.rules.repeated import repeated
 
 
 @check("TRN014", WARNING)

@@ -7,7 +7,7 @@ import psutil
 
 from builders.checkpoint import Checkpoint
 from builders.errors import BuildError
-from builders.gpu import GIB
+from builders.gpu_spec import GIB
 
 _SPARE_BYTES = 200 * 2**20
 """Disk space beside the weights."""
