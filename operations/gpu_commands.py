@@ -22,6 +22,8 @@ from operations.ports import EVERY_ADDRESS, HEALTH_PORT, Ports
 from operations.triton_process import EXIT_TIMEOUT_S, server_options
 
 SERVER = "/opt/tritonserver/bin/tritonserver"
+PYTHON = "/opt/venv-tritonserver/bin/python3"
+"""In NVIDIA's container."""
 
 SHARED_MEMORY = "2g"
 """A limit, not taken before it is used. Docker's 64 MiB are 1 MiB for each Python model to begin
@@ -153,7 +155,7 @@ def docker_command(
     inside; outside, its ports are on the address asked for. The gateway runs outside.
     """
     address, ports = launch.ports.address, launch.ports.by_name() | {"health": launch.health_port}
-    python = ("/opt/venv-tritonserver/bin/python3", "-m", "operations", "serve")
+    serve = (PYTHON, "-m", "operations", "serve")
     return (
         *("docker", "run", "--rm", "--init", "--gpus", _gpus_option(gpus)),
         f"--shm-size={SHARED_MEMORY}",
@@ -163,7 +165,7 @@ def docker_command(
         *(f"--publish={address}:{port}:{port}" for port in ports.values()),
         *(f"--volume={root}:{root}:ro", f"--volume={engines}:{engines}"),
         f"--volume={root / COLLECTIONS}:{root / COLLECTIONS}",
-        *(f"--workdir={root}", image(launch.llm), *python, "--sku", launch.llm.sku),
+        *(f"--workdir={root}", image(launch.llm), *serve, "--sku", launch.llm.sku),
         *("--address", EVERY_ADDRESS),
         *("--drain-s", f"{launch.drain_s:g}", "--no-gateway"),
         *(("--traces", launch.traces) if launch.traces else ()),

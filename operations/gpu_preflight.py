@@ -22,11 +22,11 @@ from builders.planner.memory import ENCODER_OVERHEAD_GIB, RUNTIME_GIB, activatio
 from builders.repository import REPOSITORY, engine_links
 from builders.spec import Sku, load_model, model_names
 from ensembles.manifest import Manifest, ManifestError, read_manifest
+from operations.gpu_commands import PYTHON, SERVER
 from operations.ports import Ports, port_faults
 from operations.preflight import engine_faults
 
-CONTAINER_PYTHON = Path("/opt/venv-tritonserver/bin/python3")
-CONTAINER_SERVER = Path("/opt/tritonserver/bin/tritonserver")
+CONTAINER_PYTHON, CONTAINER_SERVER = Path(PYTHON), Path(SERVER)
 REGISTRY = "nvcr.io/nvidia/tritonserver"
 
 SHARED_MEMORY_MIB = {1: 256, 2: 1024}

@@ -24,7 +24,7 @@ from operations.gpu_commands import (
     docker_command,
     tritonserver_command,
 )
-from operations.gpu_preflight import CONTAINER_PYTHON, CONTAINER_SERVER, REGISTRY
+from operations.gpu_preflight import CONTAINER_PYTHON, REGISTRY
 from operations.ports import Ports
 from operations.preflight import PreflightError
 from operations.triton_process import KEEPALIVE, StartCommand
@@ -218,9 +218,6 @@ class TestImages:
         for name in ("lancedb", "pyarrow", "psycopg"):
             assert gpu[name] == dict(_pins("serve-cpu.lock"))[name]
         assert gpu["onnxruntime-gpu"] == dict(_pins("build.lock"))["onnxruntime"]
-
-    def test_the_server_is_where_preflight_looks(self):
-        assert str(CONTAINER_SERVER) == launch.SERVER
 
 
 def _pins(name: str) -> list[tuple[str, ...]]:
