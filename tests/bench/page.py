@@ -313,7 +313,7 @@ def _runs(results: Results) -> Iterator[str]:
     there = {s.name for s in sections}
     if left := [s.name for s in SECTIONS if s.is_default and s.name not in there]:
         lines.append(f"Sections without figures: {', '.join(left)}.")
-    lines += [f"Not measured in {s.name}: {text}." for s in sections if (text := _missing(s))]
+    lines += _not_measured(sections)
     lines += [f"Machine: {each}." for each in dict.fromkeys(s.machine for s in sections)]
     lines += [f"Versions: {', '.join(v)}." for v in dict.fromkeys(s.versions for s in sections)]
     yield "\n".join(f"- {line}" for line in lines) + "\n"
@@ -325,12 +325,20 @@ def _same_run(sections: Sequence[SectionResult], commit: str, settings: str) -> 
     return f"{same[0].taken_at[:10]} UTC, commit {commit}, {settings}: {names}."
 
 
-def _missing(section: SectionResult) -> str:
-    """Everything that was left out, with its reason."""
-    points = [f"{m.point}: {m.fault}" for m in section.measured if m.fault]
-    end = [] if section.is_complete else ["the run was stopped here"]
-    said = "; ".join([*section.faults, *points, *end]).replace(f"{ROOT}/", "")
-    return said.replace("|", "/").replace("\n", " ")
+def _not_measured(sections: Sequence[SectionResult]) -> Iterator[str]:
+    """Everything that was left out, with its reason and the sections that it is missing in."""
+    names: dict[str, list[str]] = {}
+    for section in sections:
+        points = [f"{m.point}: {m.fault}" for m in section.measured if m.fault]
+        end = [] if section.is_complete else ["the run was stopped here"]
+        for said in dict.fromkeys([*section.faults, *points, *end]):
+            names.setdefault(said, []).append(section.name)
+    alike: dict[str, list[str]] = {}
+    for said, where in names.items():
+        shown = said.replace(f"{ROOT}/", "").replace("|", "/").replace("\n", " ")
+        alike.setdefault(", ".join(where), []).append(shown)
+    for sections_missed, faults in alike.items():
+        yield f"Not measured in {sections_missed}: {'; '.join(faults)}."
 
 
 def _images(plots: set[str], *names: str) -> Iterator[str]:

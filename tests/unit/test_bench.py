@@ -184,6 +184,14 @@ def test_page_and_plots_hold_what_was_found(found: Results, tmp_path: Path) -> N
     assert [path.read_bytes() for path in page.write(found, tmp_path)] == before
 
 
+def test_what_several_sections_lack_is_told_once(tmp_path: Path) -> None:
+    cut = section("embed", complete=False)
+    text = page.write(Results((cut, section("rag"), section("llm"))), tmp_path)[0].read_text()
+    assert "- Not measured in embed, rag, llm: ray_serve: no.\n" in text
+    assert "- Not measured in embed: the run was stopped here.\n" in text
+    assert text.count("ray_serve: no") == 1
+
+
 def test_nothing_has_no_plots(tmp_path: Path) -> None:
     assert draw(Results(), tmp_path) == []
 
