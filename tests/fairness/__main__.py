@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from builders.spec import ROOT, load_sku
-from ensembles.metrics import GATEWAY_RUNNING
+from ensembles.metrics import GATEWAY_RUNNING, TOKENS
 from gateway.access.key_store import FileKeyStore
 from gateway.access.keys import Key, new_key_id, new_secret, token
 from operations.cpu_server import CpuServer
@@ -36,6 +36,7 @@ PACED = ("--places", "32", "--first-s", "0.03")
 """As many as the CPU placement decodes, and about what a GPU takes for a short prompt."""
 NO_QUEUE = 100_000
 """As many places among the running as if there were no queue."""
+QUIET_TOKENS = 4
 
 SETTINGS = """
 [access]
@@ -80,7 +81,7 @@ def _fairness(
 ) -> Table:
     table = Table(
         *("running", "alone: p50, p99 ms", "beside: p50, p99 ms", "p50", "p99"),
-        *("streams", "flood chunks/s", "CPU wait"),
+        *("streams", "chunks/s", "tokens/s", "CPU wait"),
     )
     quiet, flooding = _new_key(folder, "quiet"), _new_key(folder, "flooding")
     for running in places:
@@ -100,6 +101,8 @@ class Beside:
     times_ms: list[float] = field(default_factory=list)
     took_s: float = 0.0
     chunks: int = 0
+    tokens: float = 0.0
+    """Of both tenants; a chunk may join several. The stand-in tells none."""
     waited_s: float = 0.0
     """That the gateway's thread was ready and did not run."""
     running: list[float] = field(default_factory=list)
@@ -108,12 +111,14 @@ class Beside:
 
 def _row(alone: list[float], beside: Beside) -> list[str]:
     times = beside.times_ms
+    flood_tokens = max(0.0, beside.tokens - QUIET_TOKENS * len(times))
     return [
         *(_shown(alone), _shown(times)),
         f"{statistics.median(times) / statistics.median(alone):.2f} ×",
         f"{_p99(times) / _p99(alone):.2f} ×",
         f"{statistics.mean(beside.running):.0f}",
         f"{beside.chunks / beside.took_s:.0f}",
+        f"{flood_tokens / beside.took_s:.0f}",
         f"{100 * beside.waited_s / beside.took_s:.0f} %",
     ]
 
@@ -124,18 +129,30 @@ def _measure_beside(
     with _flood(gateway.url, flooding) as flood:
         while _chunks(flood) == 0:
             time.sleep(0.1)
+        tokens = _output_tokens(gateway, flooding)
         before, waited_s, start_s = _chunks(flood), _cpu_wait_s(gateway), time.perf_counter()
         beside.times_ms += _first_tokens_ms(gateway.url, quiet, samples)
         beside.took_s += time.perf_counter() - start_s
         beside.chunks += _chunks(flood) - before
         beside.waited_s += _cpu_wait_s(gateway) - waited_s
+        beside.tokens += _output_tokens(gateway, flooding) - tokens
         beside.running.append(_running(gateway, flooding))
 
 
 def _running(gateway: Gateway, key: str) -> float:
-    page = gateway.client.get("/metrics", headers={"x-api-key": key}).text
-    (found,) = re.findall(rf'^{GATEWAY_RUNNING.name}{{kind="generating"}} (\S+)$', page, re.M)
+    pattern = rf'^{GATEWAY_RUNNING.name}{{kind="generating"}} (\S+)$'
+    (found,) = re.findall(pattern, _metrics_page(gateway, key), re.M)
     return float(found)
+
+
+def _output_tokens(gateway: Gateway, key: str) -> float:
+    """Of all generations so far, by the model's own count."""
+    pattern = rf'^{TOKENS.name}{{[^}}]*type="output"[^}}]*}} (\S+)$'
+    return sum(map(float, re.findall(pattern, _metrics_page(gateway, key), re.M)))
+
+
+def _metrics_page(gateway: Gateway, key: str) -> str:
+    return gateway.client.get("/metrics", headers={"x-api-key": key}).text
 
 
 @contextlib.contextmanager
@@ -167,7 +184,8 @@ def _first_tokens_ms(url: str, key: str, samples: int) -> list[float]:
     times_ms = []
     with httpx.Client(base_url=url, timeout=120, headers={"x-api-key": key}) as client:
         for number in range(samples + 3):
-            body = _body(f"{number} ships sail. How many?", 4) | {"stream": True, "min_tokens": 4}
+            body = _body(f"{number} ships sail. How many?", QUIET_TOKENS)
+            body |= {"stream": True, "min_tokens": QUIET_TOKENS}
             start_s = time.perf_counter()
             with client.stream("POST", CHAT, json=body) as answer:
                 answer.raise_for_status()
