@@ -204,8 +204,11 @@ def _parsed(body: bytes, headers: Headers, path: str) -> object:
         )
     text = body
     if length := headers.get(HEADER_LENGTH, ""):
-        if not _LENGTH.fullmatch(length):
-            raise BadRequest(f"{HEADER_LENGTH}: {length!r:.40} given; bytes of the JSON are needed")
+        if not _LENGTH.fullmatch(length) or int(length) > len(body):
+            raise BadRequest(
+                f"{HEADER_LENGTH}: {length!r:.40} given; bytes of the JSON are needed, of"
+                f" {len(body)} in the body"
+            )
         text = body[: int(length)]
     if (given := text.count(b"[") + text.count(b"{")) > CONTAINERS:
         raise TooLarge(f"body: {given} brackets are opened; at most {CONTAINERS} are possible")

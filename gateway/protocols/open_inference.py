@@ -88,10 +88,10 @@ async def index(request: Request) -> Response:
 async def infer(request: Request, model: str, version: str = "") -> Response:
     """One request with tensors, one response."""
     _refuse_what_guards_miss(request)
-    check_infer(json_body(request))
     sent = await _sent(request, f"{_path(model, version)}/infer")
     length = request.headers.get(HEADER_LENGTH, "")
-    tensors = sent.body[int(length) :] if length.isdecimal() else b""
+    tensors = sent.body[int(length) :] if length else b""
+    check_infer(sent.parsed, len(tensors))
     return _whole(request, sent, new_call(request, of_infer(model, sent.parsed, tensors)))
 
 

@@ -1,9 +1,11 @@
 """Bodies of the Open Inference Protocol, checked for what Triton 2.51 answers wrongly.
 
 It answers 500 to a text where a number is due, to a shape of [-1] and to an id that is a number,
-and reads an integer of 2^32 and more as its low bits.
+and reads an integer of 2^32 and more as its low bits. A shape of more values than are given makes
+it take memory for all of them, of which it dies.
 """
 
+import math
 from array import array
 from collections.abc import Mapping
 from itertools import chain
@@ -25,6 +27,15 @@ _INTEGERS = {
 }
 """Codes of Python's arrays that hold the same range."""
 _FLOATS = ("FP16", "BF16", "FP32", "FP64")
+_WIDTHS = {
+    **{name: array(code).itemsize for name, code in _INTEGERS.items()},
+    **{"BOOL": 1, "FP16": 2, "BF16": 2, "FP32": 4, "FP64": 8},
+}
+"""Bytes of a value behind the JSON."""
+_LENGTH_BYTES = 4
+"""Before each text behind the JSON."""
+_NOT_HERE = "shared_memory_region"
+_SIZE_LIMIT, _RANK_LIMIT = 2**31, 8
 
 _GRAPHS = (EMBED, RERANK, RETRIEVE, RAG, RAG_CANCELLABLE, SEARCH, ANSWER, ENSEMBLE)
 _CONTRACTS = (*(graph.contract for graph in _GRAPHS), LLM, ENSEMBLE_UINT32, ENSEMBLE_UNARY)
@@ -35,15 +46,30 @@ DATATYPES: Mapping[str, Mapping[str, str]] = {
 }
 """Inputs of our entries; other models of the server are checked by what requests say of them."""
 
+REQUIRED: Mapping[str, tuple[str, ...]] = {
+    contract.name: tuple(spec.name for spec in contract.inputs if not spec.optional)
+    for contract in _CONTRACTS
+}
+"""Without one of these Triton's streams may be empty, with status 200."""
 
-def check_infer(body: Any) -> None:
-    """A body of `infer`; raises `BadRequest`."""
+
+def check_infer(body: Any, behind_bytes: int = 0) -> None:
+    """A body of `infer`, and how many bytes are behind its JSON; raises `BadRequest`."""
     _check_head(body)
     inputs = body.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         raise BadRequest("inputs: a list of at least one tensor is needed", field="inputs")
-    for index, given in enumerate(inputs):
-        _check_tensor(given, f"inputs[{index}]")
+    told_bytes = sum(_check_tensor(given, f"inputs[{i}]") for i, given in enumerate(inputs))
+    if told_bytes != behind_bytes:
+        raise BadRequest(
+            f"inputs: {behind_bytes} bytes are behind the JSON; {BINARY_SIZE} says {told_bytes}",
+            field="inputs",
+        )
+    outputs = body.get("outputs", [])
+    if not isinstance(outputs, list):
+        raise BadRequest("outputs: a list is needed", field="outputs")
+    for index, asked in enumerate(outputs):
+        _check_named(asked, f"outputs[{index}]")
 
 
 def check_generate(model: str, body: Any) -> None:
@@ -51,8 +77,9 @@ def check_generate(model: str, body: Any) -> None:
     _check_head(body)
     datatypes = DATATYPES.get(model, {})
     parameters = body.get("parameters", {})
-    if not isinstance(parameters, dict):
-        raise BadRequest("parameters: an object is needed", field="parameters")
+    for name in REQUIRED.get(model, ()):
+        if name not in body and name not in parameters:
+            raise BadRequest(f"{name}: missing", field=name)
     for name, value in chain(body.items(), parameters.items()):
         if name in datatypes:
             _check_values(name, datatypes[name], value if isinstance(value, list) else [value])
@@ -63,33 +90,74 @@ def _check_head(body: Any) -> None:
         raise BadRequest("body: a JSON object is needed")
     if not isinstance(body.get("id", ""), str):
         raise BadRequest("id: a text is needed", field="id")
+    if not isinstance(body.get("parameters", {}), dict):
+        raise BadRequest("parameters: an object is needed", field="parameters")
 
 
-def _check_tensor(given: Any, field: str) -> None:
+def _check_tensor(given: Any, field: str) -> int:
+    """Returns how many bytes behind the JSON are this tensor's."""
+    parameters = _check_named(given, field)
+    count = _count(given.get("shape"), f"{field}.shape")
+    datatype = given.get("datatype")
+    if datatype != "BYTES" and datatype not in _WIDTHS:
+        raise BadRequest(f"{field}.datatype: unknown", field=field)
+    if BINARY_SIZE in parameters and "data" not in given:
+        return _check_size(parameters[BINARY_SIZE], datatype, count, field)
+    if not isinstance(given.get("data"), list) or BINARY_SIZE in parameters:
+        raise BadRequest(f"{field}.data: a list is needed, or {BINARY_SIZE}", field=field)
+    found = _check_values(f"{field}.data", datatype, given["data"])
+    if found != count:
+        raise BadRequest(f"{field}.data: {found} values given; its shape has {count}", field=field)
+    return 0
+
+
+def _check_named(given: Any, field: str) -> dict[str, Any]:
+    """Parameters of a tensor that has a name."""
     if not isinstance(given, dict) or not isinstance(given.get("name"), str):
         raise BadRequest(f"{field}: a tensor with a name is needed", field=field)
-    shape = given.get("shape")
-    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
-        raise BadRequest(f"{field}.shape: a list of sizes of 0 and more is needed", field=field)
-    datatype = given.get("datatype")
-    if datatype not in ("BOOL", "BYTES", *_INTEGERS, *_FLOATS):
-        raise BadRequest(f"{field}.datatype: unknown", field=field)
     parameters = given.get("parameters", {})
-    if not isinstance(parameters, dict) or type(parameters.get(BINARY_SIZE, 0)) is not int:
+    if not isinstance(parameters, dict):
         raise BadRequest(f"{field}.parameters: an object is needed", field=field)
-    if "data" in given:  # else it follows the JSON as bytes, or lies in shared memory
-        if not isinstance(given["data"], list):
-            raise BadRequest(f"{field}.data: a list is needed", field=field)
-        _check_values(f"{field}.data", datatype, given["data"])
+    if _NOT_HERE in parameters:
+        raise BadRequest(f"{field}: shared memory is not offered here", field=field)
+    return parameters
 
 
-def _check_values(field: str, datatype: str, values: list[Any]) -> None:
+def _count(shape: Any, field: str) -> int:
+    """How many values a tensor of this shape has."""
+    if (
+        not isinstance(shape, list)
+        or len(shape) > _RANK_LIMIT
+        or not all(type(size) is int and 0 <= size < _SIZE_LIMIT for size in shape)
+    ):
+        raise BadRequest(
+            f"{field}: a list of at most {_RANK_LIMIT} sizes from 0 to {_SIZE_LIMIT - 1} is needed",
+            field=field,
+        )
+    return math.prod(shape)
+
+
+def _check_size(size: Any, datatype: str, count: int, field: str) -> int:
+    """The bytes of `count` values; texts are of any length, behind their own."""
+    least = count * _WIDTHS.get(datatype, _LENGTH_BYTES)
+    if type(size) is not int or size < least or (size > least and datatype != "BYTES"):
+        raise BadRequest(
+            f"{field}.parameters.{BINARY_SIZE}: its shape has {count} values, of {least} bytes"
+            f"{' and more' if datatype == 'BYTES' else ''}",
+            field=field,
+        )
+    return size
+
+
+def _check_values(field: str, datatype: str, values: list[Any]) -> int:
+    """Returns how many there are, in rows or not."""
     while values and isinstance(values[0], list):
         if not all(isinstance(each, list) for each in values):
             raise BadRequest(f"{field}: rows and values are mixed", field=field)
         values = list(chain.from_iterable(values))
     if not _fit(datatype, values):
         raise BadRequest(f"{field}: a value is not {datatype}, or out of its range", field=field)
+    return len(values)
 
 
 def _fit(datatype: str, values: list[Any]) -> bool:

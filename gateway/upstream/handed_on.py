@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from gateway.call import Call, Event, Finished, Generate, Handler, Relayed, Usage
+from gateway.errors import UpstreamFailed
 from gateway.upstream.connection import Connection, trace_headers
 from gateway.upstream.infer import BINARY_SIZE, HEADER_LENGTH
 from gateway.upstream.statuses import from_status
@@ -65,7 +66,7 @@ def streamed(triton: Connection, sent: Sent) -> Handler:
     """Yields the events of `generate_stream` as they come."""
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
-        call.usage, told = Usage(), Told()
+        call.usage, told, is_empty = Usage(), Told(), True
         silence_s, body = triton.settings.inter_token_timeout_s, sent.body_for(call)
         headers = {**sent.headers, **trace_headers(call)}
         async with triton.ask(
@@ -73,8 +74,10 @@ def streamed(triton: Connection, sent: Sent) -> Handler:
         ) as response:
             async for piece in response.content.iter_any():
                 told.see_piece(piece)
-                call.usage = told.usage
+                call.usage, is_empty = told.usage, False
                 yield Relayed(piece)
+        if is_empty:
+            raise UpstreamFailed("the models' server gave no event")
         yield Finished("", _usage(call, told))
 
     return answer

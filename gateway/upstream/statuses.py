@@ -36,6 +36,12 @@ _CONTEXT = re.compile(
 )
 _NO_ROOM = (OVERLOADED, "Exceeds maximum queue size", "Request timeout expired")
 _AWAY = ("no available versions", "is not ready", "is not healthy")
+_OF_CLIENTS = (
+    "Unable to parse",
+    "Unable to set",
+    "HTTP end point doesn't support models with decoupled",
+)
+"""How Triton begins what it says with 500 of a request that it can't read or serve."""
 
 
 def from_stream(message: str) -> GatewayError:
@@ -65,7 +71,7 @@ def from_status(status: int, message: str) -> GatewayError:
         return Unavailable(text, retry_after_s=RETRY_AFTER_S)
     if status == 404 or "Request for unknown model" in text:
         return NotFound(text or "the models' server has no such path")
-    if status == 400:
+    if status == 400 or text.startswith(_OF_CLIENTS):
         return _bad_request(text)
     return UpstreamFailed(text or f"the model's server answered {status}")
 

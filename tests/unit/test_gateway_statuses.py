@@ -48,6 +48,8 @@ def test_an_error_on_a_stream(message, kind, field):
         (404, "Request for unknown model: 'x' is not found", NotFound),
         (500, "Stub process 'llm' is not healthy", Unavailable),
         (500, "the model failed", UpstreamFailed),
+        (500, "Unable to parse 'timeout': attempt to access JSON non-unsigned", BadRequest),
+        (500, "HTTP end point doesn't support models with decoupled", BadRequest),
         (503, "Exceeds maximum queue size", Unavailable),
         (503, "", Unavailable),
         (502, "", UpstreamFailed),
