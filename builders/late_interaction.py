@@ -1,10 +1,14 @@
 """A reranker that compares token by token: late interaction, as ColBERT's.
 
 Query and passage stand in one row, and no token sees the other text. Each token of the query finds
-the passage's most similar one; relevance is the mean of these cosines, in which rare words count
-more. A word that the passage has no like of lowers it, which the embedding of a whole text hides.
+the passage's most similar one, and those of a background: texts that answer nothing. Relevance is
+the mean of these cosines, in which rare words count more. A word that the passage has no like of
+lowers it, which the embedding of a whole text hides. The background adds the same to all passages
+of a query: it changes no order, and lowers questions in words that no text has.
 """
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 from builders.checkpoint import Checkpoint
@@ -18,6 +22,12 @@ words are sorted by how often they are used: the logarithm of their number is as
 their rarity."""
 LEAST_WEIGHT = 0.01
 """That of a token that is no word: a query without words has a relevance too."""
+BACKGROUND = Path(__file__).with_name("background.txt")
+"""One passage a line: half of all subjects, half in the words of manuals (docs/decisions/0094)."""
+
+
+def background_hash() -> str:
+    return hashlib.sha256(BACKGROUND.read_bytes()).hexdigest()
 
 
 def check_late_interaction(spec: ModelSpec, checkpoint: Checkpoint) -> None:
@@ -54,6 +64,7 @@ def load_late_interaction(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -
         def __init__(self) -> None:
             super().__init__()
             self.bert, self.config = bert, bert.config
+            self.register_buffer("background", _background(bert, checkpoint))
 
         def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
             # The passage gets the first token, [CLS], too: at the end, but counted as its first.
@@ -71,13 +82,31 @@ def load_late_interaction(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -
             tokens = torch.nn.functional.normalize(tokens.to(torch.float32), dim=-1)
             cosines = tokens @ tokens.transpose(1, 2)
             best = cosines.masked_fill(~of_passage[:, None, :], -1.0).amax(-1)
+            usual = (tokens[:, None] @ self.background).amax(-1).mean(1)
             weights = (_weights(ids) + LEAST_WEIGHT) * of_query.to(torch.float32)
             # Without any query token 0, and not NaN: an engine must not fail on a row.
             total = weights.sum(-1, keepdim=True).clamp(min=LEAST_WEIGHT)
-            relevance = (best * weights).sum(-1, keepdim=True) / total
+            relevance = ((best + usual) / 2 * weights).sum(-1, keepdim=True) / total
             return SequenceClassifierOutput(logits=relevance)
 
     return LateInteraction().eval()
+
+
+def _background(bert: Any, checkpoint: Checkpoint) -> Any:
+    """FP32 [passages, width, tokens]: unit vectors; the first one of a passage fills it up."""
+    import torch
+
+    tokenizer = read_tokenizer(checkpoint)
+    tokenizer.no_padding()
+    rows = []
+    with torch.no_grad():
+        for text in BACKGROUND.read_text(encoding="utf-8").splitlines():
+            ids = torch.tensor([tokenizer.encode(text).ids])
+            found = bert.eval()(input_ids=ids).last_hidden_state[0].to(torch.float32)
+            rows.append(torch.nn.functional.normalize(found, dim=-1))
+    longest = max(map(len, rows))
+    filled = [torch.cat([row, row[:1].expand(longest - len(row), -1)]) for row in rows]
+    return torch.stack(filled).transpose(1, 2).contiguous()
 
 
 def _apart(mask: Any, types: Any, dtype: Any) -> Any:

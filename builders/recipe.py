@@ -11,6 +11,7 @@ from typing import Any
 from builders.build_steps import BuildSteps
 from builders.checkpoint import Checkpoint
 from builders.engine_plan import EnginePlan, RuntimePlan
+from builders.late_interaction import background_hash
 from builders.llm_prompt import prompt_hash
 from builders.spec import ModelSpec, Sku
 
@@ -69,6 +70,8 @@ def engine_inputs(
         "checkpoint": checkpoint.sha256,
         "tools": recipe.versions(),
     }
+    if spec.late_interaction:
+        inputs["background"] = background_hash()
     if spec.role == "llm":
         inputs["prompt"] = prompt_hash(spec)
     own = {

@@ -8,10 +8,12 @@ from transformers import BertConfig, BertModel
 from builders.checkpoint import Checkpoint
 from builders.errors import BuildError
 from builders.late_interaction import (
+    BACKGROUND,
     FIRST_WORD,
     check_late_interaction,
     load_late_interaction,
 )
+from builders.llm_checkpoint import read_tokenizer
 from builders.spec import ModelSpec
 from tests.fakes import folders
 
@@ -28,6 +30,7 @@ def checkpoint(tmp_path_factory) -> Checkpoint:
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = BertConfig(vocab_size=3000, intermediate_size=32, **sizes)
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    folders.word_level(["the", "is", "file"]).save(str(folder / "tokenizer.json"))
     return Checkpoint(folder, "sha")
 
 
@@ -47,16 +50,24 @@ def apart(checkpoint: Checkpoint, ids: list[int]) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
+def alike(checkpoint: Checkpoint, query: list[int], passage: list[int]) -> float:
+    best = (apart(checkpoint, query) @ apart(checkpoint, passage).T).max(axis=1)
+    weights = np.log(np.maximum(np.array(query) - FIRST_WORD + 1, 1)) + 0.01
+    return float((best * weights).sum() / weights.sum())
+
+
 @pytest.mark.parametrize("padding", [0, 7])
 def test_neither_text_sees_the_other(checkpoint, padding):
-    best = (apart(checkpoint, QUERY) @ apart(checkpoint, [CLS, *PASSAGE]).T).max(axis=1)
-    weights = np.log(np.maximum(np.array(QUERY) - FIRST_WORD + 1, 1)) + 0.01
-    expected = (best * weights).sum() / weights.sum()
+    tokenizer = read_tokenizer(checkpoint)
+    lines = BACKGROUND.read_text(encoding="utf-8").splitlines()
+    usual = np.mean([alike(checkpoint, QUERY, tokenizer.encode(line).ids) for line in lines])
+    expected = (alike(checkpoint, QUERY, [CLS, *PASSAGE]) + usual) / 2
     assert relevance(checkpoint, QUERY, PASSAGE, padding) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_passage_that_is_the_query_is_as_relevant_as_can_be(checkpoint):
-    assert relevance(checkpoint, QUERY, QUERY[1:]) == pytest.approx(1, abs=1e-5)
+def test_no_passage_is_more_relevant_than_the_query_itself(checkpoint):
+    best = relevance(checkpoint, QUERY, QUERY[1:])
+    assert relevance(checkpoint, QUERY, PASSAGE) < best <= 1
 
 
 @pytest.mark.parametrize("query", [[CLS, SEP], [CLS, 1755, 1029, SEP]])
@@ -72,6 +83,7 @@ def test_missing_weights_are_refused(checkpoint, tmp_path):
     config = BertConfig.from_pretrained(checkpoint.path, num_hidden_layers=3)
     config.save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").symlink_to(checkpoint.path / "model.safetensors")
+    (tmp_path / "tokenizer.json").symlink_to(checkpoint.path / "tokenizer.json")
     with pytest.raises(BuildError, match="mine"):
         load_late_interaction(SPEC, Checkpoint(tmp_path, "sha"), torch.float32)
 
