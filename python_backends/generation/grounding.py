@@ -24,6 +24,7 @@ from python_backends.sentences import (
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])|(?<![:：\s])\s*\n\s*")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_IS_STATEMENT = re.compile(r"[.!?。！？][\"'”’)\]]*$")
 _IS_QUESTION = re.compile(r"[?？]\W*$")
 _STEM_CHARACTERS = 6
 """Words that begin alike count as equal: a language-independent substitute for stemming."""
@@ -166,9 +167,23 @@ class Passage:
             if sum(map(is_whole, self.sentences[begin:end])) == count:
                 break
             end += 1
+        if end - begin > 1 and self._is_cut(end - 1):
+            end -= 1
         spans = [without_bullet(self.text, self.spans[begin]), *self.spans[begin + 1 : end]]
         text = self.text[spans[0][0] : spans[-1][1]]
         return Quote(text, tuple(self.text[start:end] for start, end in spans))
+
+    def _is_cut(self, number: int) -> bool:
+        """Whether the sentence breaks off: the passage ends within it, or a term or footer begins.
+
+        Behind a heading, an item or a row it is one of these itself.
+        """
+        is_last = number == len(self.spans) - 1
+        return (
+            is_last
+            and not is_whole(self.sentences[number])
+            and _IS_STATEMENT.search(self.sentences[number - 1]) is not None
+        )
 
     def _told_from(self, first: int) -> range:
         """Sentences from number `first` on, of one section: the first with a whole sentence."""

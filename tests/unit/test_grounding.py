@@ -329,6 +329,19 @@ def test_a_quote_has_no_heading_and_ends_with_its_section(question, quote):
     assert all(statement in quote for statement in answer.outputs()["statements"])
 
 
+@pytest.mark.parametrize(
+    ("source", "quote"),
+    [
+        ("It rests. Then it goes on until", "It rests."),
+        ("It rests.\n\n.. attribute:: Repr.maxother", "It rests."),
+        ("It rests on:\n\n- a rock\n- the sea", "It rests on:\n\n- a rock\n- the sea"),
+        ("It rests until", "It rests until"),
+    ],
+)
+def test_a_quote_does_not_end_where_its_passage_breaks_off(source, quote):
+    assert Evidence([source], "What rests?").closest_quote(1, 8).text == quote
+
+
 def test_a_section_that_says_nothing_is_passed_over():
     source = "# VACUUM\n\nVACUUM name [ INTO file ]\n\n## Description\n\nIt rebuilds the file."
     assert Evidence([source], "VACUUM?").closest_quote(1, 3).text == "It rebuilds the file."
