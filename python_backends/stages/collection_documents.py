@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from python_backends.errors import RequestError
+from python_backends.stores.filters import is_value
 from python_backends.stores.store import Document, Passage
 from python_backends.tensors import Array, Tensors
 from python_backends.tokenization import require_text
@@ -86,7 +87,7 @@ def _head(index: int, text: str) -> dict[str, Any]:
             kind = "an object" if _FIELDS[name] is dict else "text"
             raise RequestError(f"{where}.{name}: {kind} is needed")
     for name, value in given.get("metadata", {}).items():
-        if not isinstance(value, str | bool | int | float) or value != value:  # noqa: PLR0124
+        if not is_value(value):
             raise RequestError(
                 f"{where}.metadata.{name[:40]}: text, a number, true or false is needed"
             )
@@ -94,8 +95,10 @@ def _head(index: int, text: str) -> dict[str, Any]:
 
 
 def _object(where: str, text: str) -> dict[str, Any]:
+    """Raises `RequestError` for what only Python reads: NaN, half of a surrogate pair."""
     try:
         given = json.loads(text)
+        json.dumps(given, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise RequestError(f"{where}: not JSON ({str(error)[:80]})") from error
     if not isinstance(given, dict):

@@ -11,6 +11,7 @@ from python_backends.stages.bm25 import character_kinds, word_scores
 from python_backends.stages.candidate_sentences import candidate_sentences
 from python_backends.stages.fusion import best_first, read_count, scaled
 from python_backends.tensors import Array, Outputs, Tensors
+from python_backends.tokenization import require_text
 
 
 class PassageSelectorStage(Stage):
@@ -28,7 +29,7 @@ class PassageSelectorStage(Stage):
         similarity = cosines(
             request.array("passage_embedding"), request.array("query_embedding")[0]
         )
-        passages = request.texts("passages")
+        passages = require_text("passages", request.texts("passages"))
         words = scaled_words(request.text("query"), passages)
         order = best_first(scaled(similarity) + words, count)
         candidates = [passages[index] for index in order]

@@ -4,6 +4,7 @@ import numpy as np
 
 from ensembles.contracts import CANDIDATE_PLACES, PLACES, SOURCE_RANKER
 from python_backends.context import StageContext
+from python_backends.errors import RequestError
 from python_backends.stage import Stage
 from python_backends.stages.fusion import best_first, read_count, scaled
 from python_backends.stages.passage_selector import cosines
@@ -47,5 +48,8 @@ def best_sentences(request: Tensors) -> Array:
     """The cosine of each candidate's most similar sentence, FP32 [candidates]."""
     similarity = cosines(request.array("sentence_embedding"), request.array("query_embedding")[0])
     best = np.full(len(request.array("candidates")), -1, dtype=np.float32)
-    np.maximum.at(best, request.array("sentence_candidate"), similarity)
+    owners = request.array("sentence_candidate")
+    if ((owners < 0) | (owners >= len(best))).any():
+        raise RequestError(f"sentence_candidate: from 0 to {len(best) - 1} are candidates here")
+    np.maximum.at(best, owners, similarity)
     return best

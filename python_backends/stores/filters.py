@@ -116,11 +116,18 @@ def _condition(name: str, operator: str, asked: Any, where: str) -> Condition:
     return Condition(name, operator, (_value(asked, where),))
 
 
+def is_value(given: Any) -> bool:
+    """Whether stores can keep and compare it: no NaN, no infinity, no half of a surrogate pair."""
+    if isinstance(given, str):
+        return given.isascii() or given.encode(errors="ignore").decode() == given
+    return isinstance(given, int | float) and abs(given) < 1e300
+
+
 def _value(given: Any, where: str) -> Value:
-    is_number = isinstance(given, int | float) and abs(given) < 1e300  # no NaN, no infinity
-    if isinstance(given, str | bool) or is_number:
+    if is_value(given):
         return given  # type: ignore[no-any-return]
-    raise RequestError(f"{where}: {_shown(given)} given; text, a number, true or false is needed")
+    shown = "half of a surrogate pair" if isinstance(given, str) else _shown(given)
+    raise RequestError(f"{where}: {shown} given; text, a number, true or false is needed")
 
 
 def _check(condition: Condition, fields: Mapping[str, FieldType]) -> None:

@@ -6,7 +6,7 @@ Triton itself checks neither that a required input is there nor that an output i
 import json
 import logging
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,11 @@ logger = logging.getLogger(__name__)
 
 
 def read_inputs(pb: Any, contract: ModelContract, request: Any) -> Tensors:
-    """The request's tensors; raises `RequestError` for a required one that is missing."""
+    """The request's tensors.
+
+    Raises `RequestError` for a required one that is missing, and for two whose sizes of one name
+    in the contract differ.
+    """
     values: dict[str, Array] = {}
     for spec in contract.inputs:
         found = pb.get_input_tensor_by_name(request, spec.name)
@@ -30,7 +34,18 @@ def read_inputs(pb: Any, contract: ModelContract, request: Any) -> Tensors:
             values[spec.name] = found.as_numpy()
         elif not spec.optional:
             raise RequestError(f"input '{spec.name}' is missing ({spec})")
+    _check_sizes(contract, values)
     return Tensors(values)
+
+
+def _check_sizes(contract: ModelContract, values: Mapping[str, Array]) -> None:
+    first: dict[str, tuple[str, int]] = {}
+    for spec in contract.inputs:
+        shape = values[spec.name].shape if spec.name in values else ()
+        for dim, size in zip(reversed(spec.dims), reversed(shape), strict=False):  # rows come first
+            other, expected = first.setdefault(str(dim), (spec.name, size))
+            if size != expected and isinstance(dim, str):
+                raise RequestError(f"{spec.name}: {size} {dim} given; {other} has {expected}")
 
 
 def read_timeout_us(request: Any) -> int:

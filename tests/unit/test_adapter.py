@@ -93,6 +93,36 @@ def test_a_missing_input_is_refused_with_its_name_type_and_shape(pb):
     assert response.error().code() == TritonError.INVALID_ARG
 
 
+class Count(Stage):
+    contract = ModelContract(
+        "count",
+        (
+            tensor("rows", DType.FP32, "texts", "width"),
+            optional("texts", DType.STRING, "texts"),
+            optional("row", DType.FP32, 1, "width"),
+        ),
+        (tensor("count", DType.INT32, 1),),
+    )
+
+    def answer(self, request):
+        return {"count": np.array([len(request.array("rows"))], np.int32)}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"texts": strings("a", "b")}, None),
+        ({"texts": strings("a")}, "texts: 1 texts given; rows has 2"),
+        ({"row": np.zeros((1, 4), np.float32)}, "row: 4 width given; rows has 3"),
+    ],
+)
+def test_sizes_that_the_contract_gives_one_name_are_equal(pb, given, says):
+    inputs = [Tensor(name, array) for name, array in given.items()]
+    rows = Tensor("rows", np.zeros((2, 3), np.float32))
+    (response,) = plain(Count()).execute([InferenceRequest([rows, *inputs])])
+    assert (response.error() and response.error().message()) == says
+
+
 @pytest.mark.parametrize(
     "fault", ["refuse", "full", "bug", "lacking", "surplus", "mistyped", "misshaped", None]
 )

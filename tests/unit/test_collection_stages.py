@@ -131,6 +131,15 @@ def test_the_first_collection_is_warm_before_it_is_asked(
             {"documents": ['{"id": "a", "metadata": {"tags": ["x"]}}', '{"id": "b"}']},
             "documents[0].metadata.tags: text, a number, true or false is needed",
         ),
+        ({"documents": ['{"id": "\\ud800"}', '{"id": "b"}']}, "documents[0]: not JSON"),
+        (
+            {"documents": ['{"id": "a", "metadata": {"x": 1e999}}', '{"id": "b"}']},
+            "documents[0]: not JSON",
+        ),
+        (
+            {"documents": ['{"id": "a", "metadata": {"x": 1%s}}' % ("0" * 400), '{"id": "b"}']},
+            "documents[0].metadata.x: text, a number, true or false is needed",
+        ),
         ({"documents": ['{"id": "a\\u0000"}', '{"id": "b"}']}, "documents[0]: has a NUL"),
         ({"passages": ["one", " ", "three"]}, "passages[1]: empty"),
         ({"passages": ["one", "two"]}, "passage_embedding: shape [3, 2] given; [2, 2] is needed"),
@@ -145,6 +154,7 @@ def test_the_first_collection_is_warm_before_it_is_asked(
         ({"passage_document": np.array([0, 1, 2], np.int32)}, "passage_document: 2 given; docu"),
         ({"passage_document": np.array([0, 0, 0], np.int32)}, "documents[1]: no passage"),
         ({"passage_page": np.array([1], np.int32)}, "passage_page: 1 given for 3 passages"),
+        ({"passage_metadata": ["{}", '{"x": NaN}', "{}"]}, "passage_metadata[1]: not JSON"),
         ({"passage_metadata": ["{}", "{}", "[]"]}, "passage_metadata[2]: an object of JSON"),
     ],
 )

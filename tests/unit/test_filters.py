@@ -22,6 +22,7 @@ FIELDS: dict[str, FieldType] = {"lang": "text", "year": "number", "draft": "bool
         ('{"year": null}', "filter.year: null given; text, a number, true or false"),
         ('{"year": NaN}', "filter.year: NaN given"),
         ('{"year": 1e999}', "filter.year: Infinity given"),
+        ('{"title": "\\ud800"}', "filter.title: half of a surrogate pair given"),
         ('{"lang": []}', "filter.lang: a list given; a list of values is needed"),
         ('{"lang": {"$in": "en"}}', "filter.lang: text given; a list of values"),
         ('{"lang": {"$regex": "e"}}', "no operator '$regex'; possible are $eq, $ne"),

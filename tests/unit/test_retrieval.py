@@ -191,6 +191,11 @@ def test_sentences_are_joined_where_they_are_too_many(most):
     assert " ".join(found) == "a b c d e"
 
 
+def test_a_blank_passage_is_refused():
+    with pytest.raises(RequestError, match=re.escape("passages[2]: empty; a text is needed")):
+        selected(passages=strings("p0", "p1", " \n", "p3"))
+
+
 @functools.cache
 def _ranker():
     """With a reranker that counts half of what similarity or words do."""
@@ -221,6 +226,12 @@ def test_sources_are_the_most_relevant_first_where_nothing_else_tells():
     assert answer["source_document"].tolist() == [6, 7]
     assert answer["source_relevance"].tolist() == [2.5, 2.5]
     np.testing.assert_allclose(answer["source_similarity"], [0.95, 0.95])
+
+
+@pytest.mark.parametrize("owner", [-1, 3])
+def test_a_sentence_of_no_candidate_is_refused(owner):
+    with pytest.raises(RequestError, match="sentence_candidate: from 0 to 2 are candidates"):
+        ranked(sentence_candidate=np.array([0, 1, owner], np.int32))
 
 
 def test_relevance_adds_its_share_and_scores_stay_their_own():
