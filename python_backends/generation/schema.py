@@ -38,7 +38,8 @@ def _own(schema: dict[str, Any]) -> Iterator[str]:
     for name in _UNHEEDED:
         if schema.get(name, False) is not False:
             yield name
-    if len(schema.get("allOf") or ()) > 1:
+    together = schema.get("allOf") or []
+    if not isinstance(together, list) or len(together) > 1:
         yield "allOf"
     if not str(schema.get("$ref", "#")).startswith("#"):
         yield "$ref"

@@ -74,6 +74,7 @@ def test_brackets_that_hide_behind_closing_ones_in_texts_do_no_harm():
         ({"type": "array", "uniqueItems": True}, "#/uniqueItems"),
         ({"properties": {"a": {"anyOf": [{"not": {}}]}}}, "#/properties/a/anyOf/0/not"),
         ({"$defs": {"a": {"allOf": [{}, {}]}}}, "#/$defs/a/allOf"),
+        ({"allOf": 5}, "#/allOf"),
         ({"items": {"$ref": "http://127.0.0.1/x"}}, "#/items/$ref"),
         ({"pattern": "^a", "maxLength": 3}, "#/maxLength"),
     ],

@@ -100,6 +100,18 @@ def test_a_mail_says_who_wrote_it_and_which_attachments_are_missing() -> None:
     assert found.remarks == ("attachments are not read: plan.pdf",)
 
 
+@pytest.mark.parametrize(
+    ("header", "read_as"),
+    [
+        (b"Date: Mon, 99999999999 Jan 2024 10:00:00", "Date: Mon, 99999999999 Jan 2024 10:00:00"),
+        (b"Subject: \xff =?x?q?a?=", "Subject: \ufffd a"),
+    ],
+)
+def test_a_mail_with_a_damaged_header_is_read(header: bytes, read_as: str) -> None:
+    found = read("a.eml", b"From: ana@example.org\n" + header + b"\n\nShe sails at noon.\n")
+    assert found.text == f"From: ana@example.org\n{read_as}\n\nShe sails at noon."
+
+
 def test_a_mailbox_is_its_messages() -> None:
     mails = []
     for subject, text in (("Ferry", "At noon.\n>From my island."), ("Re: Ferry", "Thank you.")):

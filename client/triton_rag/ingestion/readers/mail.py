@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 from dataclasses import replace
+from email.message import EmailMessage
 
 from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
 from triton_rag.ingestion.readers.html import add_page
@@ -23,10 +24,11 @@ def add_message(data: bytes, blocks: Blocks, is_one_of_many: bool = False) -> tu
     """Adds a message, under its subject if it is one of many; the subject, and the names of its
     attachments. Raises `Unreadable`."""
     message = email.message_from_bytes(data, policy=email.policy.default)
-    if not any(message[name] for name in _HEADERS):
+    headers = {name: text for name in _HEADERS if (text := _header(message, name))}
+    if not headers:
         raise Unreadable("not a mail: it has no sender, no date and no subject")
-    subject = str(message["Subject"] or "")
-    head = "\n".join(f"{name}: {message[name]}" for name in _HEADERS if message[name])
+    subject = headers.get("Subject", "")
+    head = "\n".join(f"{name}: {text}" for name, text in headers.items())
     body = message.get_body(("plain", "html"))
     content = body.get_content() if body is not None else ""
     if is_one_of_many:
@@ -38,3 +40,13 @@ def add_message(data: bytes, blocks: Blocks, is_one_of_many: bool = False) -> tu
         blocks.paragraph(content)
     attached = message.iter_attachments()
     return subject, [part.get_filename() or part.get_content_type() for part in attached]
+
+
+def _header(message: EmailMessage, name: str) -> str:
+    """A header's text; as it is written where the library can't read it, such as a year 99999999999
+    (its errors are of many kinds)."""
+    try:
+        return str(message[name] or "")
+    except Exception:
+        written = {each.lower(): str(text) for each, text in message.raw_items()}[name.lower()]
+        return " ".join(written.encode(errors="surrogateescape").decode(errors="replace").split())

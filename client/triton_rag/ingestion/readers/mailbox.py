@@ -23,7 +23,7 @@ def read(data: bytes) -> FileText:
         try:
             _, names = add_message(_QUOTED.sub(rb"\1", message), blocks, is_one_of_many=True)
             attached += len(names)
-        except (Unreadable, LookupError, ValueError):  # one of an unknown encoding
+        except Exception:  # the library's errors are of many kinds; the other messages are read
             unread += 1
     counts = {"messages are damaged": unread, "attachments are not read": attached}
     remarks = tuple(f"{count:,} {what}" for what, count in counts.items() if count)
