@@ -199,7 +199,7 @@ _T = TypeVar("_T", bound=_File)
 def read_file(kind: type[_T], path: Path, **extra: str) -> _T:
     """A validated TOML file; raises `BuildError` with its path and what is wrong in it."""
     try:
-        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")) | extra)
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")) | extra)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
         said = fault_lines(kind, error) if isinstance(error, ValidationError) else str(error)

@@ -128,6 +128,7 @@ def load_settings(
     _add_environment(values, os.environ if environment is None else environment)
     for name, table in (options or {}).items():
         values[name] = {**values.get(name, {}), **table}
+    _refuse_nul(values)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
@@ -136,7 +137,7 @@ def load_settings(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -161,6 +162,18 @@ def _value(text: str) -> Any:
         return orjson.loads(text) if text[:1] in ("[", "{") else text
     except orjson.JSONDecodeError:
         return text
+
+
+def _refuse_nul(value: Any, where: str = "") -> None:
+    """No path, name or address has one, and the system's calls fail of it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_nul(inner, f"{where}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _refuse_nul(inner, f"{where}.{index}")
+    elif isinstance(value, str) and "\0" in value:
+        raise SettingsError(f"{where}: has a NUL character, which no setting can have")
 
 
 def _line(fault: Any) -> str:

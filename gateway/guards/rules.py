@@ -41,7 +41,7 @@ def hook_rule(place: str) -> Rule:
     module, colon, function = place.partition(":")
     try:
         found = getattr(importlib.import_module(module), function) if colon else None
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise RuleError(f"rule hook {place!r}: {error}") from error
     if not callable(found):
         raise RuleError(f"rule hook {place!r} is not package.module:function")

@@ -11,6 +11,10 @@ from tests.server.conftest import Server, text
 from tests.server.gateway import Gateway
 
 GENERATE = "/v2/models/llm/generate"
+TOO_MANY = (
+    '{"inputs": [{"name": "x", "shape": [9223372036854775807], "datatype": "FP32", "data": [1]}]}'
+)
+"""Triton 2.51 dies of it."""
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,8 @@ def joined(events: str) -> str:
         (GENERATE, '{"id": 4, "text_input": "a"}', 400, "id: a text is needed"),
         (GENERATE, '{"text_input": "a", "max_tokens": 9, "stream": true}', 400, "exactly 1"),
         ("/v2/models/embed/infer", '{"inputs": []}', 400, "at least one tensor"),
+        ("/v2/models/embed/infer", TOO_MANY, 400, "sizes from 0 to"),
+        ("/v2/models/rag/generate_stream", '{"documents": ["a"]}', 400, "question: missing"),
         ("/v2/models/no_model/generate", "{}", 404, "no_model"),
         ("/v2/models/..%2f..%2flogging/infer", '{"inputs": [1]}', 404, ""),
         ("/v2/repository/models/llm/unload", "{}", 404, "Not Found"),

@@ -126,7 +126,9 @@ def test_a_hook_is_a_function_of_ones_own():
     assert broken_rules([rule], "text") == []
 
 
-@pytest.mark.parametrize("place", ["operator", "operator:nothing", "no.module:f", "string:digits"])
+@pytest.mark.parametrize(
+    "place", ["..:x", ":x", "operator", "operator:nothing", "no.module:f", "string:digits"]
+)
 def test_a_hook_that_is_not_there_is_refused(place):
     with pytest.raises(RuleError, match=place):
         hook_rule(place)

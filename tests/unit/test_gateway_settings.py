@@ -15,6 +15,12 @@ def test_the_environment_comes_over_the_file_and_options_over_both(tmp_path):
     assert (found.triton.http, found.models.aliases) == ("b:2", {"gpt-4o": "llm"})
 
 
+def test_a_file_may_begin_with_a_byte_order_mark_as_windows_writes_it(tmp_path):
+    file = tmp_path / "gateway.toml"
+    file.write_text("[listen]\r\nport = 1\r\n", encoding="utf-8-sig")
+    assert load_settings(file, {}).listen.port == 1
+
+
 def test_tables_can_be_written_as_json_in_the_environment():
     found = load_settings(None, {"GATEWAY_MODELS__ALIASES": '{"mine": "embed"}'})
     assert found.models.aliases == {"mine": "embed"}
@@ -59,6 +65,17 @@ def test_a_file_that_is_no_toml_is_named(tmp_path):
     file = tmp_path / "gateway.toml"
     file.write_text("[listen")
     with pytest.raises(SettingsError, match=r"gateway\.toml"):
+        load_settings(file, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [('[access]\nkeys = "a\\u0000"', "access.keys"), ('[access]\nhosts = ["\\u0000"]', "hosts.0")],
+)
+def test_a_nul_is_refused_at_its_place(tmp_path, text, where):
+    file = tmp_path / "gateway.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=f"{where}: has a NUL"):
         load_settings(file, {})
 
 
