@@ -20,6 +20,7 @@ from triton_rag.ingestion.passages import passages
 from triton_rag.ingestion.reader_process import ReaderProcess
 from triton_rag.ingestion.readers import READABLE, kind
 from triton_rag.ingestion.reading import NotRead, ReadFile, Task
+from triton_rag.ingestion.refused import refusal
 
 from gateway.errors import Unavailable
 from gateway.faults import described
@@ -98,7 +99,7 @@ class Indexing:
     def _index(self, wanted: StoreFile) -> str:
         path, name = self._uploads.path(wanted.file_id), wanted.name
         if not kind(name):
-            return f"its type '{Path(name).suffix}' can't be read; possible: {READABLE}"
+            return f"{refusal(name)}; possible: {READABLE}"
         reading = self._reader.read(Task(_file(path, name), "", ""))
         match reading:
             case NotRead(reason=reason):

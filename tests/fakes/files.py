@@ -250,11 +250,17 @@ def _cell(row: int, column: int, value: Cell) -> str:
             return f"<c {place}><v>{value}</v></c>"
 
 
+_OPENDOCUMENT = {
+    **{name: name for name in ("office", "text", "table", "presentation")},
+    "draw": "drawing",
+}
+
+
 def odt(body: str) -> bytes:
-    """An OpenDocument text: the XML of its body, where the prefixes are `text` and `table`."""
+    """An OpenDocument file: the XML of its body, whose prefixes are as the format has them."""
     names = "".join(
-        f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
-        for name in ("office", "text", "table")
+        f' xmlns:{prefix}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
+        for prefix, name in _OPENDOCUMENT.items()
     )
     content = f"<office:document-content{names}><office:body><office:text>{body}</office:text>"
     content += "</office:body></office:document-content>"

@@ -13,7 +13,8 @@ def is_known(name: str) -> bool:
 
 def test_files_by_name_and_why_others_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "sub" / ".git").mkdir(parents=True)
-    for name in ("b.md", "sub/A.TXT", "sub/.git/c.txt", ".d.txt", "photo.png", "Makefile"):
+    others = (".d.txt", "old.ZIP", "photo.png", "Makefile")
+    for name in ("b.md", "sub/A.TXT", "sub/.git/c.txt", *others):
         (tmp_path / name).write_text(name)
     (tmp_path / "big.txt").write_bytes(bytes(3 * 2**20))
     (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
@@ -24,6 +25,7 @@ def test_files_by_name_and_why_others_are_skipped(tmp_path: Path) -> None:
         "Makefile": "no suffix",
         "big.txt": "3 MiB; files of at most 1 MiB are read",
         "gone.txt": "can't be read: No such file or directory",
+        "old.ZIP": "'.zip' is an archive: unpack it into the folder",
         "photo.png": "unknown type '.png'",
         "pipe.txt": "not a regular file",
     }

@@ -77,6 +77,62 @@ def test_an_e_book_is_its_chapters() -> None:
     assert (found.title, found.text) == ("The book", "Two\n\nsecond\n\nfirst")
 
 
+def test_opendocument_slides_are_pages_with_their_titles_first() -> None:
+    slide = (
+        "<draw:frame><draw:text-box><text:p>Red</text:p></draw:text-box></draw:frame>"
+        '<draw:frame presentation:class="title"><text:p>Boats</text:p></draw:frame>'
+        '<draw:frame presentation:class="footer"><text:p>Page 1</text:p></draw:frame>'
+        '<presentation:notes><draw:page-thumbnail presentation:class="page"/>'
+        '<draw:frame presentation:class="notes"><text:p>Say hello</text:p></draw:frame>'
+        "</presentation:notes>"
+    )
+    pages = f"<draw:page>{slide}</draw:page><draw:page><draw:g><text:p>9</text:p></draw:g>"
+    found = read("talk.odp", odt(f"{pages}</draw:page>"))
+    assert found.text.split("\n\n") == ["Boats", "Red", "Say hello", "9"]
+    assert places(found) == [(1, ("Boats",)), (2, ("Boats",))]
+
+
+def test_records_of_json_are_their_texts_under_their_own_titles() -> None:
+    lines = ({"title": "Boat", "text": "It sails.", "id": 7}, {"content": "It\nsinks."})
+    found = read("log.jsonl", "\n\n".join(map(json.dumps, lines)).encode())
+    assert found.text.split("\n\n") == ["Boat", "It sails.", "It\nsinks."]
+    assert places(found) == [(1, ("Boat",)), (3, ())]
+    assert found.title == "log"
+
+
+SRT = """1\r
+00:00:01,000 --> 00:00:03,000\r
+<i>Hello</i> &amp; welcome\r
+\r
+2\r
+00:00:03,000 --> 00:00:05,000\r
+<i>Hello</i> &amp; welcome\r
+to the island\r
+\r
+3\r
+01:02:05,000 --> 01:02:07,000\r
+Goodbye\r
+"""
+VTT = """WEBVTT - a talk
+
+NOTE not said
+
+STYLE
+::cue { color: red }
+
+first
+00:59.000 --> 01:03.000 align:start
+<v Ana>The <c.red>ferry</c> <00:59.500>sails at x < 3
+"""
+
+
+def test_subtitles_are_what_is_said_by_the_minute() -> None:
+    found = read("talk.srt", SRT.encode())
+    assert found.text == "Hello & welcome\nto the island\n\nGoodbye"
+    assert places(found) == [(1, ()), (63, ())]
+    assert read("talk.vtt", VTT.encode()).text == "Ana: The ferry sails at x < 3"
+
+
 def test_a_notebook_is_its_cells_without_outputs() -> None:
     cells = [
         {"cell_type": "markdown", "source": ["# Load\n", "the data"]},
@@ -121,7 +177,7 @@ def test_a_mailbox_is_its_messages() -> None:
         mail.add_attachment(b"x", maintype="application", subtype="pdf", filename="plan.pdf")
         mails.append(f"From ana Sat Jan  3 01:05:34 2026\n{mail.as_string()}\n".encode())
     found = read("inbox.mbox", b"".join([*mails, b"From ana\nno mail\n"]))
-    assert places(found) == [(1, ("Ferry",)), (2, ("Re: Ferry",)), (3, ("Re: Ferry",))]
+    assert places(found) == [(1, ("Ferry",)), (2, ("Re: Ferry",)), (3, ())]
     assert found.text.split("\n\n")[:3] == [
         "Ferry",
         "From: ana@example.org\nSubject: Ferry",
@@ -161,6 +217,10 @@ def test_utf_16_says_so_in_its_first_bytes() -> None:
     assert read("a.txt", "Fähre".encode("utf-16")).text == "Fähre"
 
 
+NO_TIMES = "no subtitles: no times '00:01:02,000 --> 00:01:04,000' with words below"
+EACH_LINE = 'each line is {"text": "…"}, or {"title": "…", "text": "…"}'
+
+
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
@@ -172,6 +232,14 @@ def test_utf_16_says_so_in_its_first_bytes() -> None:
         ("a.ipynb", b"{", "not a notebook of version 4, or a damaged one"),
         ("a.mbox", b"hello", "not a mailbox: it begins with no line 'From …'"),
         ("a.eml", b"hello", "not a mail: it has no sender, no date and no subject"),
+        ("a.jsonl", b'{"text": "a"}\n{', f"line 2 is not JSON; {EACH_LINE}"),
+        ("a.jsonl", b'{"text": 3}', f"line 1 has no text; {EACH_LINE}"),
+        ("a.jsonl", b'["text"]', f"line 1 has no text; {EACH_LINE}"),
+        (
+            "a.srt",
+            b"Hello",
+            NO_TIMES,
+        ),
     ],
 )
 def test_files_that_are_not_what_their_name_says(name: str, data: bytes, reason: str) -> None:

@@ -78,6 +78,11 @@ class Blocks:
         self._page = number
         self._begin(self._sections[-1].headings)
 
+    def record(self, number: int) -> None:
+        """A page that doesn't go on with the one before: the headings of that end."""
+        self._page, self._outline = number, Outline()
+        self._begin(())
+
     def paragraph(self, text: str) -> None:
         """A paragraph, a list, a table: what no empty line divides; blank ones are left out."""
         if block := text.strip():

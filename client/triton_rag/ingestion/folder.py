@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
 
+from triton_rag.ingestion.refused import refusal
+
 MAX_FILE_BYTES = 64 * 2**20
 """Larger files are skipped unless the caller allows more: a text of that size is a database."""
 
@@ -126,7 +128,7 @@ class _Listing:
             self._skip(name, f"can't be read: {error.strerror or type(error).__name__}")
             return
         if not self._is_known(name):
-            self._skip(name, f"unknown type '{path.suffix}'" if path.suffix else "no suffix")
+            self._skip(name, refusal(name))
         elif not stat.S_ISREG(status.st_mode):
             self._skip(name, "not a regular file")
         elif status.st_size > self._max_file_bytes:

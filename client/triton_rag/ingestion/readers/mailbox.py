@@ -19,7 +19,7 @@ def read(data: bytes) -> FileText:
         raise Unreadable("not a mailbox: it begins with no line 'From …'")
     blocks, attached, unread = Blocks(), 0, 0
     for number, message in enumerate(messages, start=1):
-        blocks.page(number)
+        blocks.record(number)
         try:
             _, names = add_message(_QUOTED.sub(rb"\1", message), blocks, is_one_of_many=True)
             attached += len(names)

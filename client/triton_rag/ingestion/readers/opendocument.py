@@ -16,30 +16,32 @@ _NOT_TEXT = {f"{_TEXT}tracked-changes", f"{_OFFICE}annotation", f"{_TEXT}table-o
 def read(data: bytes) -> FileText:
     blocks = Blocks()
     for body in Archive(data, "an OpenDocument text").xml("content.xml").iter(f"{_OFFICE}text"):
-        _add(body, blocks)
+        add(body, blocks)
     return blocks.file_text()
 
 
-def _add(element: Element, blocks: Blocks) -> None:
+def add(element: Element, blocks: Blocks) -> None:
+    """Adds what is inside an element."""
     for child in element:
         if child.tag == f"{_TEXT}h":
-            blocks.heading(int(child.get(f"{_TEXT}outline-level", "1")), _words(child))
+            blocks.heading(int(child.get(f"{_TEXT}outline-level", "1")), words_of(child))
         elif child.tag == f"{_TEXT}p":
-            blocks.paragraph(_words(child))
+            blocks.paragraph(words_of(child))
         elif child.tag == f"{_TEXT}list":
-            items = (_words(item) for item in child.iter(f"{_TEXT}p", f"{_TEXT}h"))
+            items = (words_of(item) for item in child.iter(f"{_TEXT}p", f"{_TEXT}h"))
             blocks.paragraph("\n".join(f"- {words}" for words in items if words))
         elif child.tag == f"{_TABLE}table":
             rows = (
                 list(row.iter(f"{_TABLE}table-cell")) for row in child.iter(f"{_TABLE}table-row")
             )
-            lines = ([_words(cell) for cell in row] for row in rows)
+            lines = ([words_of(cell) for cell in row] for row in rows)
             blocks.paragraph("\n".join(" | ".join(row) for row in lines if any(row)))
         elif isinstance(child.tag, str) and child.tag not in _NOT_TEXT:
-            _add(child, blocks)
+            add(child, blocks)
 
 
-def _words(element: Element) -> str:
+def words_of(element: Element) -> str:
+    """The words of an element, in one line."""
     return " ".join(_text(element).split())
 
 
