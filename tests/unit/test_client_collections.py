@@ -153,6 +153,8 @@ def test_the_place_of_a_source() -> None:
     source = Source("text", 0, 0.5, 1.0, id="x#1", title="Rover", page=7, metadata=about)
     assert collection_place(source) == "Rover, page 7 › Power (manuals/rover.pdf)"
     assert collection_place(replace(source, page=0)) == "Rover › Power (manuals/rover.pdf)"
+    talk = replace(source, metadata={**about, "metadata": {"type": "srt"}})
+    assert collection_place(talk).startswith("Rover, minute 7")
 
 
 @pytest.mark.parametrize("where", [[], ["--documents", "d", "--collection", "c"]])

@@ -18,8 +18,10 @@ Place = Callable[[Source], str]
 
 
 _PAGE_NAMES = {
-    "slide": {"pptx"},
+    "slide": {"pptx", "odp"},
     "row": {"csv", "tsv", "xlsx", "xlsm", "xls", "ods"},
+    "line": {"jsonl", "ndjson"},
+    "minute": {"srt", "vtt"},
     "message": {"mbox"},
 }
 """What pages are called, by the types of files."""
