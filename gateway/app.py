@@ -1,4 +1,4 @@
-"""The application: routes, and what surrounds every request."""
+"""The application: its routes and its middleware."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from gateway import probes
 from gateway.access.authentication import Authentication
 from gateway.bounds import BoundedBody
 from gateway.errors import BadRequest, GatewayError
-from gateway.middleware import Heads, Surroundings
+from gateway.middleware import HeadAsGet, RequestTracking
 from gateway.protocols import (
     anthropic_messages,
     cohere_chat,
@@ -38,10 +38,10 @@ from gateway.protocols import (
 from gateway.protocols.anthropic_errors import ANTHROPIC
 from gateway.protocols.anthropic_headers import AnthropicHeaders
 from gateway.protocols.cohere_errors import COHERE
-from gateway.protocols.exchange import Protocol
 from gateway.protocols.nim_ranking import NIM
 from gateway.protocols.open_inference import OPEN_INFERENCE
 from gateway.protocols.openai_errors import OPENAI
+from gateway.protocols.reply import Protocol
 from gateway.protocols.tei import TEI
 from gateway.service import open_service
 from gateway.settings import Settings
@@ -90,9 +90,9 @@ def new_app(settings: Settings) -> FastAPI:
     origins = settings.listen.origins
     app.add_middleware(BoundedBody, bounds=settings.bounds, files=settings.files, origins=origins)
     app.add_middleware(Authentication)
-    app.add_middleware(Surroundings, refusal=refusal)
+    app.add_middleware(RequestTracking, refusal=refusal)
     app.add_middleware(AnthropicHeaders)  # it reads what the others have sent
-    app.add_middleware(Heads)
+    app.add_middleware(HeadAsGet)
     if origins:
         app.add_middleware(
             CORSMiddleware,
@@ -134,7 +134,7 @@ def _elsewhere(path: str) -> str:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    """What FastAPI hands over: our refusals, and unknown paths."""
+    """The response for errors of our own, and for unknown paths."""
     path = request.url.path
     match error:
         case GatewayError():

@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import orjson
 from starlette.datastructures import Headers
@@ -42,25 +41,15 @@ FORM_BYTES = 64 * 2**10
 """For what is around the file in a form."""
 
 
-@dataclass(slots=True)
-class Share:
-    """What the body of one request takes of the room."""
-
-    room: "BodyRoom"
-    tenant: str
-    taken_bytes: int = 0
-
-    def take(self, size: int) -> None:
-        """Raises `Unavailable` without room."""
-        self.room.take(self.tenant, size)
-        self.taken_bytes += size
+Take = Callable[[int], None]
+"""Takes bytes for the body of one request; raises `Unavailable` where too few are left."""
 
 
-class BodyRoom:
-    """Memory for the bodies of all requests, from their first byte to the end of their answers; or
-    disk for uploads.
+class BodyMemory:
+    """`size` bytes of memory, or for uploads of disk, for the bodies of all requests.
 
-    One tenant takes half of it at most, so that the next one's requests are read.
+    A body takes its bytes until its answer ends. One tenant takes at most half of them, so that
+    the requests of others can be read.
     """
 
     def __init__(self, size: int) -> None:
@@ -68,17 +57,23 @@ class BodyRoom:
         self._taken: Counter[str] = Counter()
 
     @contextmanager
-    def share(self, tenant: str) -> Iterator[Share]:
-        """What is taken is given back at the end of the block."""
-        share = Share(self, tenant)
+    def body(self, tenant: str) -> Iterator[Take]:
+        """For one body; its bytes are given back at the end of the block."""
+        taken_bytes = 0
+
+        def take(size: int) -> None:
+            nonlocal taken_bytes
+            self._take(tenant, size)
+            taken_bytes += size
+
         try:
-            yield share
+            yield take
         finally:
-            self._taken[tenant] -= share.taken_bytes
+            self._taken[tenant] -= taken_bytes
             if not self._taken[tenant]:
                 del self._taken[tenant]
 
-    def take(self, tenant: str, size: int) -> None:
+    def _take(self, tenant: str, size: int) -> None:
         if self._taken[tenant] + size > self._size // 2 or self._taken.total() + size > self._size:
             raise Unavailable(
                 f"overloaded: the bodies of requests have {self._size} bytes together, half of"
@@ -89,14 +84,14 @@ class BodyRoom:
 
 
 class BoundedBody:
-    """Middleware: reads the body and parses it; raises what `refuse` gets to answer."""
+    """Middleware: reads the body whole and parses it; raises `GatewayError`."""
 
     def __init__(
         self, app: ASGIApp, bounds: Bounds, files: Files, origins: Sequence[str] = ()
     ) -> None:
         self._app, self._bounds, self._files, self._origins = app, bounds, files, origins
-        self._room = BodyRoom(bounds.bodies_bytes)
-        self._uploads = BodyRoom(2 * files.tenant_bytes)
+        self._memory = BodyMemory(bounds.bodies_bytes)
+        self._disk = BodyMemory(2 * files.tenant_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
@@ -108,8 +103,8 @@ class BoundedBody:
             await self._upload(scope, receive, send)
             return
         self._check_headers(headers)
-        with self._room.share(_tenant(scope)) as share:
-            body = await self._read(receive, share)
+        with self._memory.body(_tenant(scope)) as take:
+            body = await self._read(receive, take)
             if body is None:
                 return
             if body:
@@ -118,15 +113,14 @@ class BoundedBody:
 
     def _check_headers(self, headers: Headers) -> None:
         if (encoding := headers.get("content-encoding", "identity")) != "identity":
-            raise BadRequest(
-                f"content-encoding: {encoding!r:.40} given; bodies are taken as they are",
-                field="content-encoding",
+            raise BadRequest.at(
+                "content-encoding", f"{encoding!r:.40} given; bodies are taken as they are"
             )
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._bounds.body_bytes:
             raise self._too_large(f"{length} bytes")
 
-    async def _read(self, receive: Receive, share: "Share") -> bytes | None:
+    async def _read(self, receive: Receive, take: Take) -> bytes | None:
         """None if the client leaves before the end."""
         parts, size = [], 0
         try:
@@ -138,7 +132,7 @@ class BoundedBody:
                     part = message.get("body", b"")
                     parts.append(part)
                     size += len(part)
-                    share.take(len(part))
+                    take(len(part))
                     if size > self._bounds.body_bytes:
                         raise self._too_large("more")
                     if not message.get("more_body", False):
@@ -148,17 +142,17 @@ class BoundedBody:
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with self._uploads.share(_tenant(scope)) as share:
+            with self._disk.body(_tenant(scope)) as take:
                 async with asyncio.timeout(self._files.upload_s):
-                    await self._app(scope, self._counted(receive, share), send)
+                    await self._app(scope, self._counted(receive, take), send)
         except TimeoutError:
             raise DeadlinePassed(
                 f"file: not complete after {self._files.upload_s:g} s", field="file"
             ) from None
 
-    def _counted(self, receive: Receive, share: Share) -> Receive:
+    def _counted(self, receive: Receive, take: Take) -> Receive:
         """`receive` for a body that goes to disk; raises `TooLarge` beyond a file's bound, and
-        `Unavailable` where all that come in at a time are too much for the disk."""
+        `Unavailable` where all uploads together are too much for the disk."""
         size, most = 0, self._files.file_bytes
 
         async def counted() -> Message:
@@ -166,9 +160,9 @@ class BoundedBody:
             message = await receive()
             part = len(message.get("body", b""))
             size += part
-            share.take(part)
+            take(part)
             if size > most + FORM_BYTES:
-                raise TooLarge(f"file: more given; at most {most} bytes are taken", field="file")
+                raise TooLarge.at("file", f"more given; at most {most} bytes are taken")
             return message
 
         return counted
@@ -186,9 +180,7 @@ def _refuse_pages(headers: Headers, origins: Sequence[str]) -> None:
     """A web page of any site can send a form, and its browser says so."""
     origin = headers.get("origin")
     if origin is not None and not {origin, "*"} & set(origins):
-        raise Forbidden(
-            "origin: given; files are taken of web pages in listen.origins only", field="origin"
-        )
+        raise Forbidden.at("origin", "given; files are taken of web pages in listen.origins only")
 
 
 def _content_type(headers: Headers) -> str:
@@ -199,9 +191,7 @@ def _parsed(body: bytes, headers: Headers, path: str) -> object:
     kind = _content_type(headers)
     is_untyped = kind in UNTYPED and path.startswith("/v2/")
     if kind != "application/json" and not kind.endswith("+json") and not is_untyped:
-        raise BadRequest(
-            f"content-type: {kind!r:.60} given; application/json is taken", field="content-type"
-        )
+        raise BadRequest.at("content-type", f"{kind!r:.60} given; application/json is taken")
     text = body
     if length := headers.get(HEADER_LENGTH, ""):
         if not _LENGTH.fullmatch(length) or int(length) > len(body):

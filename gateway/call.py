@@ -21,6 +21,8 @@ class Caller:
 
 MODEL_VERSION = "x-model-version"
 """Header of an answer: the version of the model that made it."""
+TRACEPARENT = "traceparent"
+"""Header and parameter of a request: the span that the models' spans belong below."""
 
 ANYBODY = Caller(key_id="", tenant="")
 """The caller where no keys are configured."""
@@ -30,7 +32,7 @@ ANYBODY = Caller(key_id="", tenant="")
 class Message:
     """One turn of a chat; `role` is system, user, assistant or tool.
 
-    An assistant may have called; what a tool says is the result of the call with that id.
+    An assistant's may have calls; a tool's is the result of the call `tool_call_id`.
     """
 
     role: str
@@ -149,7 +151,7 @@ class Usage:
 
 @dataclass(slots=True)
 class Moments:
-    """When what happened, in seconds of `time.perf_counter`; 0: not yet."""
+    """When a call arrived, was queued and was admitted, in seconds of `time.perf_counter`."""
 
     arrived_s: float = 0.0
     queued_s: float = 0.0
@@ -158,7 +160,7 @@ class Moments:
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way.
+    """One request on its way to the models.
 
     `deadline` is in seconds of the running loop's clock. What a handler writes into `headers` is
     sent to the client, if it does so before it yields its first event.
@@ -176,6 +178,11 @@ class Call:
     no input tokens before its first response."""
     weight: float = 1.0
     """Its tenant's share of the models while others wait too."""
+
+    @property
+    def trace_headers(self) -> dict[str, str]:
+        """`traceparent`, where the call has one."""
+        return {TRACEPARENT: self.traceparent} if self.traceparent else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +243,7 @@ class CallPiece:
 @dataclass(frozen=True, slots=True)
 class Finished:
     """The end of an answer; `reason` is stop, length, tool_calls, cancelled, ungrounded, or empty
-    where it is handed on unread."""
+    where the answer is relayed unread."""
 
     reason: str
     usage: Usage
@@ -263,7 +270,7 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """A piece of Triton's own answer, handed on as it is."""
+    """A piece of Triton's own response, as it came."""
 
     data: bytes
 
@@ -275,7 +282,7 @@ Handler = Callable[[Call], AsyncGenerator[Event, None]]
 
 Generate yields `Sources` (only with documents or a collection), any number of `Text` and (only with
 tools) of `CallPiece`, then `Finished`; Embed yields one `Embedded`, Rank one `Ranked`, Search one
-`Sources`. What is handed on yields `Relayed`, then `Finished`. It raises `GatewayError`, also in
+`Sources`. A relayed request yields `Relayed`, then `Finished`. It raises `GatewayError`, also in
 the middle. A caller that is gone closes the generator, which ends the work at once. A handler
 around another one takes it as an argument, closes it in `finally` (contextlib.aclosing) and passes
 on what it does not change.
@@ -283,8 +290,8 @@ on what it does not change.
 
 
 Label = Callable[[str], str]
-"""Gives the name of a model that is here, and one name for all others: what clients write is no
-label of metrics, and stands in no log and ledger."""
+"""Gives the name of a known model, and one name for all others. So what clients make up gets into
+no metric, log or ledger."""
 
 
 def is_whole(event: Event, request: Request) -> bool:

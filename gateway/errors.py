@@ -16,6 +16,8 @@ GatewayError
 Messages say what was asked, what was found and what is possible. They never hold a prompt.
 """
 
+from typing import Self
+
 
 class GatewayError(Exception):
     """A refusal with its HTTP status."""
@@ -27,6 +29,11 @@ class GatewayError(Exception):
         self.field = field
         self.retry_after_s = retry_after_s
         self.headers: dict[str, str] = {}
+
+    @classmethod
+    def at(cls, field: str, message: str) -> Self:
+        """The error about one field, which is named before the message."""
+        return cls(f"{field}: {message}", field=field)
 
 
 class BadRequest(GatewayError):

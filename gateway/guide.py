@@ -1,4 +1,4 @@
-"""What an answer must match, of whatever API."""
+"""The guide of a request: what its answer must match."""
 
 from dataclasses import dataclass
 

@@ -48,14 +48,14 @@ class Metrics:
         self._redactions = self._new(GATEWAY_REDACTIONS)
         self._models_page_up = self._new(GATEWAY_MODELS_PAGE)
 
-    def watch(self, rooms: Mapping[str, Admission]) -> None:
-        """Shows what waits and runs in each room, whenever the page is read."""
+    def watch(self, admissions: Mapping[str, Admission]) -> None:
+        """Shows how many requests wait and run in each admission, whenever the page is read."""
         waiting, running = self._new(GATEWAY_WAITING), self._new(GATEWAY_RUNNING)
         held = self._new(GATEWAY_HELD)
-        for kind, room in rooms.items():
-            waiting.labels(kind).set_function(partial(getattr, room.queue, "waiting"))
-            running.labels(kind).set_function(partial(getattr, room.queue, "running"))
-            held.labels(kind).set_function(partial(getattr, room, "is_held"))
+        for kind, admission in admissions.items():
+            waiting.labels(kind).set_function(partial(getattr, admission.queue, "waiting"))
+            running.labels(kind).set_function(partial(getattr, admission.queue, "running"))
+            held.labels(kind).set_function(partial(getattr, admission, "is_held"))
 
     def page(self, of_models: bytes) -> bytes:
         """In Prometheus' text format, after the page of the models, which may be empty."""

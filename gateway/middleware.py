@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, its metrics, and answers to what is refused unrouted."""
+"""Middleware around every request: its id, its metrics, and answers to errors outside of routes."""
 
 import re
 import secrets
@@ -20,9 +20,9 @@ GONE = 499
 """The status, as nginx counts it, of a request whose client left before the response began."""
 
 
-class Surroundings:
-    """Middleware: an id for a request and its response, the client's own if it is plain; a count
-    and a time, by the route that takes it; and an answer to what is raised outside of routes."""
+class RequestTracking:
+    """Gives a request and its response an id, which is the client's own if it is plain. Counts and
+    times the request by its route, and answers errors that are raised outside of routes."""
 
     def __init__(self, app: ASGIApp, refusal: Callable[[str, GatewayError], Response]) -> None:
         self._app, self._refusal = app, refusal
@@ -62,7 +62,7 @@ def _request_id(scope: Scope) -> str:
     return given if _PLAIN_ID.fullmatch(given) else secrets.token_hex(16)
 
 
-class Heads:
+class HeadAsGet:
     """HEAD is answered as GET; uvicorn leaves out the body."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -22,8 +22,8 @@ from gateway.settings import Settings, SettingsError
 
 BACKLOG = 2048
 OPEN_FILES = 2**16
-"""Connections of clients, and to the models. Most systems allow 1,024 of them to who asks for no
-more, which a few hundred streams, or one client with idle connections, would use up."""
+"""Connections of clients, and to the models. Most systems allow a process 1,024 unless it asks
+for more. A few hundred streams, or one client with idle connections, would use them up."""
 
 
 def serve(settings: Settings) -> None:
@@ -87,8 +87,8 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         access: Access = self._app.state.service.access
-        for room in (access.generating, access.encoding):
-            room.close()
+        for admission in (access.generating, access.encoding):
+            admission.close()
         await super().shutdown(sockets)
 
 

@@ -1,4 +1,4 @@
-"""The composition: what stands between a client and a model, outermost first."""
+"""Puts the handlers between clients and models together, outermost first."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -34,7 +34,7 @@ class Service:
     metrics: Metrics
     handler: Handler
     counted: Callable[[Handler], Handler]
-    """Limits, metrics, records and spans around what is answered elsewhere than by `handler`."""
+    """Puts limits, metrics, records and spans around another handler than `handler`."""
     tracing: Tracing
     library: "Library | None"
     """Files and vector stores, where they are set up."""

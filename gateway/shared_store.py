@@ -25,7 +25,7 @@ class StoreAway(Exception):
 class SharedStore:
     """The store at `url`: valkey://, valkeys://, redis:// or rediss://.
 
-    One that answers later than `answer_s` counts as away. It is then left alone for a moment, after
+    It fails when it answers later than `answer_s`. Then nothing is sent to it for `RETRY_S`, after
     which one request at a time tries it.
     """
 

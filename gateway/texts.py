@@ -5,16 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from gateway.call import (
-    Document,
-    Embed,
-    Generate,
-    Message,
-    Other,
-    Rank,
-    Request,
-    Search,
-)
+from gateway.call import Document, Embed, Generate, Message, Other, Rank, Request, Search
 from gateway.errors import BadRequest
 from gateway.tool_use import Tool, ToolCall
 
@@ -52,7 +43,7 @@ def _generate_texts(request: Generate) -> Iterator[tuple[str, str]]:
 
 
 def refuse_token_ids(request: Request, what: str) -> None:
-    """Raises `BadRequest` for token ids, which hide their text from what guards do with it."""
+    """Raises `BadRequest` for token ids, whose text guards can't read."""
     if isinstance(request, Embed) and request.token_ids:
         message = f"this key's input is {what}, which token ids hide it from: send texts"
         raise BadRequest(message, field="input")

@@ -18,6 +18,7 @@ from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
 from gateway.call import Call, Event, Handler
+from gateway.guards.records import way
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -27,10 +28,6 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 SERVICE = "triton-rag-gateway"
 CLOSE_S = 3.0
 """How long the last export may take before the process ends without it."""
-
-_TRACEPARENT = "traceparent"
-_KEPT = ("x-cache", "x-router")
-"""Headers of the answer that say which way a call took."""
 
 
 class Tracing:
@@ -61,7 +58,7 @@ class Tracing:
                 finally:
                     if name == "gateway":
                         self._record_way_in(call, began_s)
-                        span.set_attributes(_way(call))
+                        span.set_attributes(way(call))
                     elif first_s:
                         self._record(call, "first byte", began_s, first_s)
                     call.traceparent = above
@@ -103,10 +100,9 @@ class Tracing:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         assert self._tracer is not None
-        sent = {_TRACEPARENT: call.traceparent} if call.traceparent else {}
         return self._tracer.start_span(
             name,
-            context=TraceContextTextMapPropagator().extract(sent),
+            context=TraceContextTextMapPropagator().extract(call.trace_headers),
             start_time=_unix_ns(began_s),
         )
 
@@ -137,10 +133,6 @@ def _new_provider() -> "TracerProvider":
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
-
-
-def _way(call: Call) -> dict[str, str]:
-    return {name: call.headers[name] for name in _KEPT if name in call.headers}
 
 
 def _traceparent(span: "Span") -> str:

@@ -51,7 +51,13 @@ class Tensors:
         """The decoded values of a STRING tensor; raises `RequestError` for invalid UTF-8."""
         return [_decode(name, i, value) for i, value in enumerate(self.values[name].reshape(-1))]
 
-    def text(self, name: str) -> str:
+    def text(self, name: str, default: str | None = None) -> str:
+        """The one value of a STRING tensor, or `default` where it may be absent.
+
+        Raises `RequestError` for other than one, and for invalid UTF-8.
+        """
+        if default is not None and name not in self.values:
+            return default
         texts = self.texts(name)
         if len(texts) != 1:
             raise RequestError(f"{name}: one string expected, {len(texts)} given")

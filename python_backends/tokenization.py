@@ -73,19 +73,24 @@ def padded(rows: "list[Encoding]", field: str, fill: int = 0) -> Array:
 
 def keeps_whole(request: Tensors) -> bool:
     """Whether `truncate` is none; raises `RequestError` where it is neither none nor end."""
-    truncate = request.text("truncate") if "truncate" in request else "end"
+    truncate = request.text("truncate", "end")
     if truncate not in ("end", "none"):
         raise RequestError(f"truncate: '{truncate[:20]}' given; possible are end, none")
     return truncate == "none"
 
 
-def require_whole(name: str, rows: "list[Encoding]", cut: list[bool], tokens: int) -> None:
-    """Raises `RequestError` for the first row that was truncated, or whose text was `cut` before.
+def beginnings(texts: list[str], tokens: int) -> list[str]:
+    """What is tokenized of each text where `tokens` of it are kept."""
+    return [text[: most_characters(tokens)] for text in texts]
 
-    `tokens` is the longest row that is possible.
+
+def require_whole(name: str, texts: list[str], rows: "list[Encoding]", tokens: int) -> None:
+    """Raises `RequestError` for the first of `texts` that has more than `tokens` tokens.
+
+    `rows` are the encodings of their `beginnings`, truncated to so many tokens.
     """
-    for index, (row, is_cut) in enumerate(zip(rows, cut, strict=True)):
-        if is_cut or row.overflowing:
+    for index, (text, row) in enumerate(zip(texts, rows, strict=True)):
+        if row.overflowing or len(text) > most_characters(tokens):
             raise RequestError(
                 f"{name}[{index}]: more than {tokens} tokens, and truncate is none; a shorter "
                 "text, or truncate end, is possible"

@@ -1,4 +1,4 @@
-"""Which key a request brings, and whether it may come in, before its body is read."""
+"""Finds the key of a request, and refuses one without a valid key before its body is read."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -31,7 +31,7 @@ _PORT = re.compile(r":\d*$")
 
 
 class Authenticator:
-    """Finds the caller of a request; without a store every caller on this machine is let in.
+    """Finds the caller of a request; without a store every caller on this machine is accepted.
 
     A web page can give its own name the address of this machine, and its scripts would be such a
     caller. So the name that was asked must then be this machine's, or one of `hosts`.
@@ -58,10 +58,10 @@ class Authenticator:
     def _check_host(self, given: str) -> None:
         name = _PORT.sub("", given).strip("[]").lower()
         if name not in self._hosts and not _is_this_machine(name):
-            raise Forbidden(
-                f"host: {name!r:.80} asked; without keys only this machine may ask: 127.0.0.1 or"
+            raise Forbidden.at(
+                "host",
+                f"{name!r:.80} asked; without keys only this machine may ask: 127.0.0.1 or"
                 " localhost, or a name in access.hosts",
-                field="host",
             )
 
 

@@ -21,9 +21,9 @@ class Taken:
     """What a store answers: the counts of the key now, with the request if it was not refused."""
 
     refused: str
-    """The first limit without room: requests, tokens or streams; empty: everything was taken."""
+    """The first limit that is used up: requests, tokens or streams; empty: everything was taken."""
     wait_ms: int
-    """How long until that limit has room, at the latest."""
+    """How long until that limit allows the request, at the latest."""
     requests: int
     tokens: int
     streams: int
@@ -31,7 +31,7 @@ class Taken:
     """How long until the count is 0 if nothing else comes."""
     tokens_reset_ms: int
     tick: int = 0
-    """Names the moment of this request for `Counts.correct`."""
+    """The tick in which this request was counted, for `Counts.correct`."""
 
 
 class Counts(Protocol):

@@ -34,9 +34,7 @@ class Grant:
         if isinstance(request, Generate):
             asked, most = request.sampling.max_tokens, self.limits.max_tokens
             if asked is not None and most is not None and asked > most:
-                raise BadRequest(
-                    f"max_tokens: {asked} asked for; the key may have {most}", field="max_tokens"
-                )
+                raise BadRequest.at("max_tokens", f"{asked} asked for; the key may have {most}")
             self.check_input(least_input_tokens(request))
 
     def check_input(self, tokens: int) -> None:

@@ -19,7 +19,7 @@ _NO_HASH = "0" * 64
 """Compared when the key is unknown, so that this takes as long as a wrong secret."""
 
 
-_HANDED_ON = re.compile(r"/v2(/models(/(?P<model>[^/]*).*)?|/repository/.*)?", re.DOTALL)
+_TRITON_PATHS = re.compile(r"/v2(/models(/(?P<model>[^/]*).*)?|/repository/.*)?", re.DOTALL)
 """The paths of Triton's own protocol."""
 
 
@@ -75,10 +75,10 @@ class Key(_Stored):
 
     def allows_route(self, path: str) -> bool:
         """Whether it may use a path; Triton's own only by a pattern that begins with /v2, because
-        what is asked there is handed on, past guards and cache."""
-        if (handed_on := _HANDED_ON.fullmatch(path)) is None:
+        requests there pass no guards and no cache."""
+        if (found := _TRITON_PATHS.fullmatch(path)) is None:
             return any(fnmatchcase(path, pattern) for pattern in self.routes)
-        model = handed_on["model"]
+        model = found["model"]
         patterns = [pattern for pattern in self.routes if pattern.startswith("/v2")]
         is_open = any(fnmatchcase(path, pattern) for pattern in patterns)
         return is_open and (not model or self.allows_model(model))

@@ -14,7 +14,7 @@ _BOUNDS = Bounds()
 
 
 class AccessSettings(BaseModel):
-    """Keys, limits and the ledger; without keys every caller on this machine is let in."""
+    """Keys, limits and the ledger; without keys every caller on this machine is accepted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

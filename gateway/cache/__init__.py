@@ -1,1 +1,1 @@
-"""Answers that are kept: a request that was answered before is not computed again."""
+"""Caches of answers: a request that was answered before is not computed again."""

@@ -1,4 +1,4 @@
-"""Kept answers as bytes: JSON, because what is in a shared store is not to be trusted."""
+"""Cached answers as JSON: a shared store is not trusted, so nothing in it may run."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Sequence

@@ -17,14 +17,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ExactCache:
-    """Answers in a store; one that fails has none, and never fails a request."""
+    """Answers in a store. A store that fails counts as a miss, and fails no request."""
 
     store: Store
     ttl_s: float
     entry_bytes: int
 
     async def find(self, key: str) -> tuple[list[Event], str] | None:
-        """The kept answer, and the version of the model that made it."""
+        """The cached answer, and the version of the model that made it."""
         try:
             entry = await self.store.get(key)
             return unpack(entry) if entry is not None else None
@@ -45,7 +45,7 @@ class ExactCache:
 def cached(inner: Handler, cache: ExactCache, count: Callable[[str], None]) -> Handler:
     """Answers from `cache`, else from `inner`; says which in the header `x-cache`, and to `count`.
 
-    Nothing is said of what may not be kept.
+    Answers that may not be cached have no such header.
     """
 
     async def handle(call: Call) -> AsyncGenerator[Event, None]:

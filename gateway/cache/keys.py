@@ -1,6 +1,6 @@
-"""Which answers may be kept, and under which key.
+"""Which answers may be cached, and under which key.
 
-| request | may be kept |
+| request | may be cached |
 |---|---|
 | embeddings, relevance | always: the same text has the same numbers |
 | an answer at temperature 0 without a seed | if it ended, and was not cancelled |
@@ -16,23 +16,13 @@ from typing import Any
 
 import orjson
 
-from gateway.call import (
-    Call,
-    Embedded,
-    Event,
-    Finished,
-    Generate,
-    Other,
-    Ranked,
-    Request,
-    Search,
-)
+from gateway.call import Call, Embedded, Event, Finished, Generate, Other, Ranked, Request, Search
 
 KEPT_REASONS = ("stop", "length", "tool_calls", "ungrounded")
 
 
 def key_of(call: Call) -> str | None:
-    """The key of this call's answer, or None if it may not be kept.
+    """The key of this call's answer, or None if it may not be cached.
 
     The tenant is in it: no tenant gets, or learns of, the answers of another.
     """
@@ -54,7 +44,7 @@ def may_be_kept(request: Request) -> bool:
 
 
 def is_whole(last: Event | None) -> bool:
-    """Whether an answer that ended with this event may be kept."""
+    """Whether an answer that ended with this event may be cached."""
     match last:
         case Finished(reason=reason):
             return reason in KEPT_REASONS

@@ -21,16 +21,7 @@ import orjson
 from gateway.cache.events import as_cached
 from gateway.cache.exact import HEADER
 from gateway.cache.keys import may_be_kept
-from gateway.call import (
-    MODEL_VERSION,
-    Call,
-    Embed,
-    Embedded,
-    Event,
-    Finished,
-    Generate,
-    Handler,
-)
+from gateway.call import MODEL_VERSION, Call, Embed, Embedded, Event, Finished, Generate, Handler
 from gateway.errors import GatewayError
 
 _TURNING = re.compile(r"\d+|\b(?:no|not|never|without|except|unless)\b|n't", re.IGNORECASE)
@@ -53,7 +44,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class SemanticCache:
-    """Answers in this process, those asked about least recently leave first."""
+    """Answers in this process; the least recently used leave first."""
 
     threshold: float
     ttl_s: float
@@ -62,7 +53,7 @@ class SemanticCache:
     _scopes: OrderedDict[str, list[Kept]] = field(default_factory=OrderedDict)
 
     def nearest(self, scope: str, question: str, vector: Vector) -> tuple[Kept, float] | None:
-        """The kept answer whose question is most alike, with the cosine, if they are alike."""
+        """The cached answer to the most similar question, and its cosine; None if none is alike."""
         marks, now_s = marks_of(question), self.clock()
         alike = [
             (sum(map(float.__mul__, each.vector, vector)), number, each)
@@ -85,7 +76,7 @@ class SemanticCache:
 
 
 def marks_of(question: str) -> tuple[str, ...]:
-    """What turns a question into another one: its numbers and (in English) negations."""
+    """The numbers and (in English) negations of a question: others make it another question."""
     return tuple(sorted(mark.lower() for mark in _TURNING.findall(question)))
 
 

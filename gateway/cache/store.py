@@ -1,4 +1,4 @@
-"""Where kept answers are: in this process, or in a Valkey that several gateways share."""
+"""Stores of cached answers: this process, or a Valkey that several gateways share."""
 
 import time
 from collections import OrderedDict
@@ -9,7 +9,7 @@ from typing import Protocol
 from gateway.shared_store import SharedStore
 
 _ANSWER_S = 0.25
-"""A Valkey that answers later counts as away: the model is faster than waiting."""
+"""A Valkey that answers later has failed: the model is faster than waiting for it."""
 
 
 class Store(Protocol):

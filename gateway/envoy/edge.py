@@ -1,4 +1,4 @@
-"""What an edge is: where it listens, which servers stand behind it, and what it lets through."""
+"""An edge: where it listens, which servers are behind it, and which bounds it holds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Address:
 
 
 class Kind(Enum):
-    """What stands behind the edge; the value is the path that says whether it is ready."""
+    """Which servers are behind the edge; the value is the path of their readiness probe."""
 
     GATEWAY = "/readyz"
     TRITON = "/v2/health/ready"

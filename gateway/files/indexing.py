@@ -31,7 +31,7 @@ from gateway.files.uploads import Uploads
 LOG = logging.getLogger(__name__)
 
 AGAIN_S = 5.0
-"""Pause after the models' server was away for longer than a call waits."""
+"""Pause after a call to the models' server gave up."""
 CLOSE_S = 5.0
 """How long the file at hand may hold up the end of the gateway."""
 
@@ -65,8 +65,8 @@ class Indexing:
                 pass
 
     def _is_idle(self) -> bool:
-        """Deals with one file, if one waits. It waits on where the models' server or the register
-        is away: a full disk, say."""
+        """Indexes one file, if one waits; whether none does. The file goes on waiting while the
+        models' server or the register can't be used, as on a full disk."""
         try:
             if (wanted := self._register.waiting()) is None:
                 return True

@@ -129,10 +129,10 @@ class Register:
         with self._changing() as database:
             (used,) = database.execute(sum_, (tenant,)).fetchone()
             if used + size_bytes > most_bytes:
-                raise TooLarge(
-                    f"file: {size_bytes} bytes beside {used} of this tenant's other files; at most"
+                raise TooLarge.at(
+                    "file",
+                    f"{size_bytes} bytes beside {used} of this tenant's other files; at most"
                     f" {most_bytes} are kept",
-                    field="file",
                 )
             database.execute(
                 "INSERT INTO files (id, tenant, name, purpose, size_bytes, created_s)"

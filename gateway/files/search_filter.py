@@ -22,7 +22,7 @@ def collection_filter(given: Any, field: str = "filters") -> str:
 def _translated(given: Any, field: str, depth: int) -> dict[str, Any]:
     kind = given.get("type") if isinstance(given, dict) else None
     if depth > _MOST_NESTED:
-        raise BadRequest(f"{field}: nested deeper than {_MOST_NESTED}", field=field)
+        raise BadRequest.at(field, f"nested deeper than {_MOST_NESTED}")
     if kind in _GROUPS and isinstance(parts := given.get("filters"), list) and parts:
         translated = [
             _translated(p, f"{field}.filters.{i}", depth + 1) for i, p in enumerate(parts)
@@ -34,8 +34,8 @@ def _translated(given: Any, field: str, depth: int) -> dict[str, Any]:
         and key[:1] not in ("", "$")
     ):
         return {key: {f"${kind}": given.get("value")}}
-    raise BadRequest(
-        f'{field}: {{"type": {"|".join(_COMPARISONS)}, "key", "value"}} or {{"type": "and"|"or", '
+    raise BadRequest.at(
+        field,
+        f'{{"type": {"|".join(_COMPARISONS)}, "key", "value"}} or {{"type": "and"|"or", '
         '"filters": […]} is needed',
-        field=field,
     )

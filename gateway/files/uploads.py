@@ -47,8 +47,7 @@ def plain_name(given: str | None) -> str:
     """The last part of a path; raises `BadRequest` for what is no file's name."""
     name = (given or "").replace("\\", "/").rpartition("/")[2]
     if not name.strip() or not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
-        raise BadRequest(
-            f"file: a name of 1 to {_LONGEST_NAME} bytes without control characters is needed",
-            field="file",
+        raise BadRequest.at(
+            "file", f"a name of 1 to {_LONGEST_NAME} bytes without control characters is needed"
         )
     return name

@@ -1,1 +1,1 @@
-"""What may go in and out: redaction, rules for input, and records of requests."""
+"""Guards of requests and answers: redaction, rules for input, and records."""

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Guards:
-    """What stands around every call, outermost first: records, rules, redaction."""
+    """The handlers around every call, outermost first: records, rules, redaction."""
 
     rules: tuple[Rule, ...]
     policy: RedactionPolicy
@@ -46,7 +46,7 @@ class Guards:
         return recorded(inner, self._write, self.hash_key, label) if self.writes else inner
 
     def _write(self, record: dict[str, Any]) -> None:
-        """A disk that is full fails no request."""
+        """A full disk must not fail a request."""
         for write in self.writes:
             try:
                 write(record)

@@ -26,6 +26,8 @@ from gateway.texts import texts_of
 
 Write = Callable[[dict[str, Any]], None]
 
+_WAY = ("x-cache", "x-router")
+
 
 @dataclass(frozen=True)
 class Record:
@@ -103,11 +105,13 @@ class _Observation:
             input_tokens=usage.input_tokens,
             cached_tokens=usage.cached_tokens,
             output_tokens=usage.output_tokens,
-            headers={name: value for name, value in call.headers.items() if name in KEPT_HEADERS},
+            headers=way(call),
         )
 
 
-KEPT_HEADERS = ("x-cache", "x-router")
+def way(call: Call) -> dict[str, str]:
+    """The headers of an answer that say which cache or model it comes from."""
+    return {name: call.headers[name] for name in _WAY if name in call.headers}
 
 
 class _Digest:

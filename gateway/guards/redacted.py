@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gateway.call import (
     Call,
@@ -19,7 +20,7 @@ from gateway.call import (
     Sources,
     Text,
 )
-from gateway.guards.redaction import Redactor
+from gateway.guards.redaction import Redactor, redact
 from gateway.texts import changed, changed_json, refuse_token_ids
 
 EVERYBODY = "*"
@@ -46,7 +47,7 @@ class RedactionPolicy:
 def redacted(inner: Handler, policy: RedactionPolicy, count: Count) -> Handler:
     """Redacts the texts of a request before `inner` has them, and those of its answer after.
 
-    Raises BadRequest for token ids of a caller whose input is redacted: they can't be looked into.
+    Raises BadRequest for token ids of a caller whose input is redacted: their text can't be read.
     """
 
     async def handle(call: Call) -> AsyncGenerator[Event, None]:
@@ -63,33 +64,29 @@ def redacted(inner: Handler, policy: RedactionPolicy, count: Count) -> Handler:
 async def _without_personal_data(request: Request, count: Count) -> Request:
     refuse_token_ids(request, "checked for personal data")
     found = Counter[str]()
-
-    async def change(text: str) -> str:
-        return await _redacted_text(text, found)
-
-    changed_request = await changed(request, change)
+    changed_request = await changed(request, partial(_redacted_text, found=found))
     _tell(count, "input", found)
     return changed_request
 
 
 async def _redacted_text(text: str, found: Counter[str]) -> str:
     """In pieces, between which the other requests go on."""
-    redactor, shown = Redactor(), list[str]()
+    redactor, shown = Redactor(found), list[str]()
     for start in range(0, len(text), _PIECE_CHARACTERS):
         shown.append(redactor.push(text[start : start + _PIECE_CHARACTERS]))
         if start:
             await asyncio.sleep(0)
     shown.append(redactor.flush())
-    found.update(redactor.counts)
     return "".join(shown)
 
 
 async def _redacted_answer(
     answer: AsyncGenerator[Event, None], count: Count
 ) -> AsyncGenerator[Event, None]:
-    """Tokens of held text are counted with the text that they come out with. Calls come at the end:
-    only whole arguments can be changed and stay JSON."""
-    redactor, tokens, found = Redactor(), 0, Counter[str]()
+    """Tokens of text that is held back are counted with the next text. Calls come at the end: only
+    whole arguments can be changed and stay JSON."""
+    tokens, found = 0, Counter[str]()
+    redactor = Redactor(found)
     calls: dict[int, CallPiece] = {}
     async for event in answer:
         match event:
@@ -106,7 +103,7 @@ async def _redacted_answer(
                 for call in calls.values():
                     yield await _redacted_call(call, found)
                 quotes = tuple(_quote(quote, found) for quote in event.quotes)
-                _tell(count, "output", found + redactor.counts)
+                _tell(count, "output", found)
                 yield replace(event, quotes=quotes)
             case Sources():
                 yield Sources(tuple(_source(source, found) for source in event.sources))
@@ -122,31 +119,22 @@ def _joined(before: CallPiece | None, piece: CallPiece) -> CallPiece:
 
 
 async def _redacted_call(call: CallPiece, found: Counter[str]) -> CallPiece:
-    async def change(text: str) -> str:
-        return await _redacted_text(text, found)
-
+    change = partial(_redacted_text, found=found)
     return replace(call, arguments=await changed_json(call.arguments, change))
 
 
 def _quote(quote: Quote, found: Counter[str]) -> Quote:
-    statement, text = _redacted(quote.statement, found), _redacted(quote.text, found)
+    statement, text = redact(quote.statement, found), redact(quote.text, found)
     return replace(quote, statement=statement, text=text)
 
 
 def _source(source: Source, found: Counter[str]) -> Source:
     metadata = {
-        name: _redacted(value, found) if isinstance(value, str) else value
+        name: redact(value, found) if isinstance(value, str) else value
         for name, value in source.metadata.items()
     }
-    text, title = _redacted(source.text, found), _redacted(source.title, found)
+    text, title = redact(source.text, found), redact(source.title, found)
     return replace(source, text=text, title=title, metadata=metadata)
-
-
-def _redacted(text: str, found: Counter[str]) -> str:
-    redactor = Redactor()
-    shown = redactor.push(text) + redactor.flush()
-    found.update(redactor.counts)
-    return shown
 
 
 def _tell(count: Count, direction: str, found: Counter[str]) -> None:

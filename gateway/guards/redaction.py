@@ -24,14 +24,14 @@ _MAY_HAVE_SHAPE = re.compile(r"[0-9@:=_-]")
 
 
 class Redactor:
-    """Redacts one text that comes in pieces; `counts` says what was found."""
+    """Redacts one text that comes in pieces; `counts` gets the number of findings by pattern."""
 
-    def __init__(self) -> None:
-        self.counts = Counter[str]()
+    def __init__(self, counts: Counter[str] | None = None) -> None:
+        self.counts = Counter[str]() if counts is None else counts
         self._held = ""
 
     def push(self, piece: str) -> str:
-        """What may be shown now that this piece has come."""
+        """The text that can be shown with this piece."""
         runs = _RUN.findall(self._held + piece)
         held = _unfinished(runs)
         shown = runs[: len(runs) - held]
@@ -53,9 +53,9 @@ class Redactor:
         return run
 
 
-def redact(text: str) -> str:
-    """The text with `[EMAIL]`, `[CARD]` and so on in place of what is found."""
-    redactor = Redactor()
+def redact(text: str, counts: Counter[str] | None = None) -> str:
+    """The text with `[EMAIL]`, `[CARD]` and so on in place of findings, which are counted."""
+    redactor = Redactor(counts)
     return redactor.push(text) + redactor.flush()
 
 

@@ -1,4 +1,4 @@
-"""A whole answer out of its events, and where its citations stand in answer and documents."""
+"""Collects an answer from its events, and finds its citations in answer and documents."""
 
 import re
 from collections.abc import AsyncGenerator, Sequence
@@ -6,17 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from secrets import token_hex
 
-from gateway.call import (
-    CallPiece,
-    Document,
-    Event,
-    Finished,
-    Quote,
-    Source,
-    Sources,
-    Text,
-    Usage,
-)
+from gateway.call import CallPiece, Document, Event, Finished, Quote, Source, Sources, Text, Usage
 from gateway.errors import UpstreamFailed
 from gateway.tool_use import ToolCall
 
@@ -35,7 +25,7 @@ class Answer:
     finished: Finished | None = None
 
     def add(self, event: Event) -> str:
-        """Takes the event in; returns the text that it adds. Raises `UpstreamFailed`."""
+        """Adds an event; returns its text. Raises `UpstreamFailed` for a cancelled answer."""
         match event:
             case Text(text=text):
                 self._say(text)
@@ -76,6 +66,11 @@ class Answer:
         return self.finished
 
     @property
+    def stop_reason(self) -> str:
+        """stop, length or tool_calls, the reasons that every API has; raises `UpstreamFailed`."""
+        return self.end.reason if self.end.reason in ("length", "tool_calls") else "stop"
+
+    @property
     def usage(self) -> Usage:
         return self.end.usage
 
@@ -100,14 +95,13 @@ async def pieces(
 
     The first is an empty text: the upstream has taken the call, so that a stream may begin.
     """
+    is_first = True
     async with aclosing(events):
-        first = await anext(events)
-        text = answer.add(first)
-        yield ""
-        if isinstance(first, CallPiece) or text:
-            yield first if isinstance(first, CallPiece) else text
         async for event in events:
             text = answer.add(event)
+            if is_first:
+                yield ""
+                is_first = False
             if isinstance(event, CallPiece) or text:
                 yield event if isinstance(event, CallPiece) else text
     _ = answer.end

@@ -12,40 +12,35 @@ from gateway.tool_use import ToolCall
 
 Json = dict[str, Any]
 
-STOP_REASONS = {
-    "stop": "end_turn",
-    "length": "max_tokens",
-    "tool_calls": "tool_use",
-    "ungrounded": "end_turn",
-}
+STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 """The engine doesn't say which stop word ended an answer, so `stop_sequence` is always null."""
 
 
-def response(request: Conversation, message_id: str, answer: Answer) -> Json:
+def response(request: Conversation, request_id: str, answer: Answer) -> Json:
     """A `Message` with a block for each text and call. The AI SDK takes no `citations` that are
     null; answers with some have one text."""
     found = cited(request.messages, answer)
     noted = {"citations": found} if found else {}
     return {
-        **_message_start(request, message_id),
+        **_message_start(request, request_id),
         "content": [
             call_block(part)
             if isinstance(part, ToolCall)
             else {"type": "text", "text": part, **noted}
             for part in answer.parts or [""]
         ],
-        "stop_reason": STOP_REASONS[answer.end.reason],
+        "stop_reason": STOP_REASONS[answer.stop_reason],
         "usage": _usage(answer.usage),
     }
 
 
-def count_response(answer: Answer) -> Json:
+def count_response(_: str, answer: Answer) -> Json:
     return {"input_tokens": answer.usage.input_tokens}
 
 
-def _message_start(request: Conversation, message_id: str) -> Json:
+def _message_start(request: Conversation, request_id: str) -> Json:
     return {
-        "id": message_id,
+        "id": f"msg_{request_id}",
         "type": "message",
         "role": "assistant",
         "model": request.model,
@@ -67,14 +62,14 @@ def _usage(usage: Usage) -> Json:
 
 
 async def stream(
-    request: Conversation, message_id: str, events: AsyncGenerator[Event, None]
+    request: Conversation, request_id: str, events: AsyncGenerator[Event, None]
 ) -> AsyncGenerator[Json, None]:
     """The stream's events; raises `GatewayError`."""
     answer = Answer()
     index = -1
     async with aclosing(pieces(answer, events)) as found:
         await anext(found)
-        yield {"type": "message_start", "message": _message_start(request, message_id)}
+        yield {"type": "message_start", "message": _message_start(request, request_id)}
         async for piece in found:
             if index < len(answer.parts) - 1:  # the piece begins a part
                 if index >= 0:
@@ -106,7 +101,7 @@ def _block_stop(index: int) -> Json:
 
 def _last_events(request: Conversation, answer: Answer, index: int) -> Sequence[Json]:
     """`index` is that of the block that is open."""
-    stop_reason = STOP_REASONS[answer.end.reason]
+    stop_reason = STOP_REASONS[answer.stop_reason]
     found = cited(request.messages, answer)
     return [
         *(_block_delta(index, {"type": "citations_delta", "citation": each}) for each in found),

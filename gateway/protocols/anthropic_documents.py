@@ -63,7 +63,7 @@ def _document(field: str, part: BlockPart) -> Document:
     else:
         text = _source_text(part.source, f"{field}.source")
     if not text.strip():
-        raise BadRequest(f"{field}: empty; a text is needed", field=field)
+        raise BadRequest.at(field, "empty; a text is needed")
     return Document(text, title=part.title or "")
 
 
@@ -75,10 +75,10 @@ def _source_text(source: Any, field: str) -> str:
             texts = [part.get("text") for part in parts if isinstance(part, dict)]
             if len(texts) == len(parts) and all(isinstance(text, str) for text in texts):
                 return "\n".join(map(str, texts))
-    raise BadRequest(
-        f'{field}: {{"type": "text", "media_type": "text/plain", "data": "…"}} is possible; files '
+    raise BadRequest.at(
+        field,
+        '{"type": "text", "media_type": "text/plain", "data": "…"} is possible; files '
         "and images are not read",
-        field=field,
     )
 
 

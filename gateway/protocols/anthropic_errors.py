@@ -3,9 +3,9 @@
 from typing import Any, ClassVar
 
 from gateway.errors import BadRequest, ContextExceeded, GatewayError
-from gateway.protocols.exchange import Protocol
 from gateway.protocols.field_names import as_written
-from gateway.protocols.sse import named_sse
+from gateway.protocols.reply import Protocol
+from gateway.protocols.sse import typed_sse
 
 ERROR_TYPES = {
     400: "invalid_request_error",
@@ -54,4 +54,4 @@ def _context_exceeded(error: ContextExceeded) -> str:
     return f"prompt is too long: {error}"
 
 
-ANTHROPIC = Protocol(error_body, lambda error: named_sse("error", error_body(error)))
+ANTHROPIC = Protocol(error_body, lambda error: typed_sse(error_body(error)), typed_sse)

@@ -4,46 +4,25 @@
 block. Usage and citations are known at the end only, so a stream brings both there.
 """
 
-from collections.abc import AsyncGenerator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.call import Event, Generate, Message, Sampling
+from gateway.call import Generate, Message, Sampling
 from gateway.errors import BadRequest
-from gateway.protocols.answer import collect
 from gateway.protocols.anthropic_answer import count_response, response, stream
 from gateway.protocols.anthropic_documents import Conversation, read_documents
 from gateway.protocols.anthropic_errors import ANTHROPIC, NoThreads
-from gateway.protocols.anthropic_tools import (
-    ToolItem,
-    messages_of,
-    tool_use,
-)
-from gateway.protocols.exchange import (
-    Complete,
-    Streaming,
-    document,
-    json_body,
-    new_call,
-    service,
-)
+from gateway.protocols.anthropic_tools import ToolItem, messages_of, tool_use
+from gateway.protocols.exchange import document, json_body
 from gateway.protocols.guides import anthropic_format, one_guide
-from gateway.protocols.reading import (
-    Content,
-    Each,
-    read,
-    refuse_given,
-    refuse_thinking,
-    text_of,
-)
-from gateway.protocols.sse import typed_events
+from gateway.protocols.reading import Content, Each, read, refuse_given, refuse_thinking, text_of
+from gateway.protocols.reply import generated
 from gateway.protocols.tools import check_results
-
-Json = dict[str, Any]
 
 router = APIRouter(tags=["Anthropic"])
 
@@ -84,38 +63,23 @@ class MessagesRequest(CountRequest):
 async def messages(request: Request) -> Response:
     """Answer the last message."""
     body = read(MessagesRequest, json_body(request))
-    call = new_call(request, generate(body))
-    name, events = f"msg_{call.request_id}", service(request).handler(call)
-    if body.stream:
-        return Streaming(call, typed_events(stream(body, name, events)), ANTHROPIC)
-    return Complete(call, _whole(body, name, events))
+    wanted = generate(body)
+    return generated(request, wanted, ANTHROPIC, partial(response, body), partial(stream, body))
 
 
 @router.post("/v1/messages/count_tokens", openapi_extra=document(CountRequest))
 async def count_tokens(request: Request) -> Response:
     """Count the tokens of a request by generating one token."""
     body = read(CountRequest, json_body(request))
-    call = new_call(request, counting(body))
-    return Complete(call, _count(service(request).handler(call)))
-
-
-async def _whole(body: MessagesRequest, name: str, events: AsyncGenerator[Event, None]) -> Json:
-    return response(body, name, await collect(events))
-
-
-async def _count(events: AsyncGenerator[Event, None]) -> Json:
-    return count_response(await collect(events))
-
-
-# --- requests ------------------------------------------------------------------------------
+    return generated(request, counting(body), ANTHROPIC, count_response)
 
 
 def _refuse(request: CountRequest) -> None:
     refuse_thinking(request.thinking)
     if request.messages[-1].role == "assistant":
-        raise BadRequest(
-            "messages: the last one is the assistant's; prefill is not offered, a user's is needed",
-            field="messages",
+        raise BadRequest.at(
+            "messages",
+            "the last one is the assistant's; prefill is not offered, a user's is needed",
         )
 
 
@@ -125,9 +89,8 @@ def _refuse_edits(management: Any) -> None:
     for edit in edits or ():
         kind = edit.get("type") if isinstance(edit, dict) else edit
         if not str(kind).startswith(("clear_thinking_", "clear_tool_uses_")):
-            raise BadRequest(
-                "context_management: only edits that clear thinking or tool uses are possible",
-                field="context_management",
+            raise BadRequest.at(
+                "context_management", "only edits that clear thinking or tool uses are possible"
             )
 
 
@@ -135,7 +98,7 @@ def generate(request: MessagesRequest) -> Generate:
     """Raises `BadRequest`."""
     refuse_given(request, ("container", "mcp_servers"), "it is Anthropic's own service")
     if request.thread:
-        raise NoThreads("thread: nothing is stored; send all messages each time", field="thread")
+        raise NoThreads.at("thread", "nothing is stored; send all messages each time")
     _refuse_edits(request.context_management)
     sampling = Sampling(
         max_tokens=request.max_tokens,
@@ -173,6 +136,3 @@ def _generate(request: CountRequest, sampling: Sampling, stream: bool) -> Genera
         ),
         stream=stream,
     )
-
-
-# --- errors ---------------------------------------------------------------------------------

@@ -57,9 +57,7 @@ def tool_use(items: Sequence[ToolItem] | None, choice: Any) -> ToolUse:
         case "tool":
             named = only(offered, [str(choice.get("name"))], "tool_choice.name")
             return new_tool_use(named, is_parallel=True, is_required=True)
-    raise BadRequest(
-        "tool_choice.type: auto, none, any and tool are possible", field="tool_choice.type"
-    )
+    raise BadRequest.at("tool_choice.type", "auto, none, any and tool are possible")
 
 
 def messages_of(turn: Turn, field: str) -> list[tuple[Message, str]]:
@@ -89,7 +87,7 @@ _TYPES = ("text", "document", "search_result", "tool_use", "tool_result")
 
 def _call(part: BlockPart, field: str) -> ToolCall:
     if not part.id or not part.name:
-        raise BadRequest(f"{field}: id and name are needed", field=field)
+        raise BadRequest.at(field, "id and name are needed")
     arguments = orjson.dumps(part.input or {}).decode()
     return new_call(f"{field}.input", part.id, part.name, arguments)
 

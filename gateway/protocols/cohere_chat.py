@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -9,7 +10,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from gateway.call import CallPiece, Event, Generate, Sampling, Usage
-from gateway.protocols.answer import Answer, Citation, citations, collect, pieces
+from gateway.protocols.answer import Answer, Citation, citations, pieces
 from gateway.protocols.cohere_errors import COHERE
 from gateway.protocols.cohere_tools import (
     Turn,
@@ -20,22 +21,17 @@ from gateway.protocols.cohere_tools import (
     tool_use,
 )
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
-from gateway.protocols.exchange import Complete, Streaming, document, json_body, new_call, service
+from gateway.protocols.exchange import document, json_body
 from gateway.protocols.guides import cohere_format
 from gateway.protocols.reading import Body, Each, read, refuse_given, refuse_thinking
-from gateway.protocols.sse import DONE, typed_events
+from gateway.protocols.reply import generated
 from gateway.protocols.tools import FunctionTool, check_results
 
 Json = dict[str, Any]
 
 router = APIRouter(tags=["Cohere"])
 
-FINISH_REASONS = {
-    "stop": "COMPLETE",
-    "length": "MAX_TOKENS",
-    "tool_calls": "TOOL_CALL",
-    "ungrounded": "COMPLETE",
-}
+FINISH_REASONS = {"stop": "COMPLETE", "length": "MAX_TOKENS", "tool_calls": "TOOL_CALL"}
 """The engine doesn't say whether a stop word ended an answer, so STOP_SEQUENCE never comes."""
 
 
@@ -65,16 +61,8 @@ class ChatRequest(Body):
 async def chat(request: Request) -> Response:
     """Answer the last message, from the documents if there are some."""
     body = read(ChatRequest, json_body(request))
-    call = new_call(request, generate(body))
-    events = service(request).handler(call)
-    if body.stream:
-        chunks = typed_events(stream(body, call.request_id, events), DONE)
-        return Streaming(call, chunks, COHERE)
-    return Complete(call, _whole(body, call.request_id, events))
-
-
-async def _whole(body: ChatRequest, name: str, events: AsyncGenerator[Event, None]) -> Json:
-    return response(body, name, await collect(events))
+    wanted = generate(body)
+    return generated(request, wanted, COHERE, partial(response, body), partial(stream, body))
 
 
 def _refuse(request: ChatRequest) -> None:
@@ -113,7 +101,7 @@ def generate(request: ChatRequest) -> Generate:
 def response(request: ChatRequest, answer_id: str, answer: Answer) -> Json:
     return {
         "id": answer_id,
-        "finish_reason": FINISH_REASONS[answer.end.reason],
+        "finish_reason": FINISH_REASONS[answer.stop_reason],
         "message": {
             "role": "assistant",
             **_said(answer),
@@ -196,7 +184,7 @@ async def stream(
         yield {"type": "citation-end", "index": index}
     if answer.text or not answer.calls:
         yield {"type": "content-end", "index": 0}
-    end = {"finish_reason": FINISH_REASONS[answer.end.reason], "usage": counted(answer.usage)}
+    end = {"finish_reason": FINISH_REASONS[answer.stop_reason], "usage": counted(answer.usage)}
     yield {"type": "message-end", "id": answer_id, "delta": end}
 
 

@@ -5,6 +5,7 @@ A stream is lines of JSON, not server-sent events.
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Literal
 
 import orjson
@@ -13,19 +14,12 @@ from starlette.responses import Response
 
 from gateway.call import Event
 from gateway.errors import GatewayError
-from gateway.protocols.answer import Answer, collect, texts
+from gateway.protocols.answer import Answer, texts
 from gateway.protocols.cohere_chat import FINISH_REASONS, ChatRequest, cited, counted, generate
 from gateway.protocols.cohere_errors import error_body
-from gateway.protocols.exchange import (
-    Complete,
-    Protocol,
-    Streaming,
-    document,
-    json_body,
-    new_call,
-    service,
-)
+from gateway.protocols.exchange import document, json_body
 from gateway.protocols.reading import Body, Each, read, refuse_given
+from gateway.protocols.reply import Protocol, generated
 
 Json = dict[str, Any]
 
@@ -61,12 +55,8 @@ _NOT_OFFERED = ("connectors", "raw_prompting", "search_queries_only", "tool_resu
 async def chat(request: Request) -> Response:
     """Answer the message, from the documents if there are some."""
     body = parse(json_body(request))
-    call = new_call(request, generate(body))
-    events = service(request).handler(call)
-    if body.stream:
-        call.headers["content-type"] = "application/stream+json"
-        return Streaming(call, _lines(stream(body, call.request_id, events)), COHERE_V1)
-    return Complete(call, _whole(body, call.request_id, events))
+    wanted = generate(body)
+    return generated(request, wanted, COHERE_V1, partial(response, body), partial(stream, body))
 
 
 def parse(body: Any) -> ChatRequest:
@@ -82,10 +72,6 @@ def parse(body: Any) -> ChatRequest:
     return read(ChatRequest, body | {"messages": messages, "stream": bool(older.stream)})
 
 
-async def _whole(body: ChatRequest, name: str, events: AsyncGenerator[Event, None]) -> Json:
-    return response(body, name, await collect(events))
-
-
 def response(request: ChatRequest, answer_id: str, answer: Answer) -> Json:
     usage = counted(answer.usage)
     found = cited(request, answer)
@@ -94,7 +80,7 @@ def response(request: ChatRequest, answer_id: str, answer: Answer) -> Json:
         "response_id": answer_id,
         "generation_id": answer_id,
         "text": answer.text,
-        "finish_reason": FINISH_REASONS[answer.end.reason],
+        "finish_reason": FINISH_REASONS[answer.stop_reason],
         "meta": {
             "api_version": {"version": "1"},
             "billed_units": usage["billed_units"],
@@ -134,15 +120,9 @@ def _line(event: Json) -> bytes:
     return orjson.dumps(event) + b"\n"
 
 
-async def _lines(events: AsyncGenerator[Json, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(events):
-        async for event in events:
-            yield _line(event)
-
-
 def _error_event(error: GatewayError) -> bytes:
     failed = {"text": error_body(error)["message"]}
     return _line(_event("stream-end", True, finish_reason="ERROR", response=failed))
 
 
-COHERE_V1 = Protocol(error_body, _error_event)
+COHERE_V1 = Protocol(error_body, _error_event, _line, stream_type="application/stream+json")

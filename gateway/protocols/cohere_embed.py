@@ -1,7 +1,6 @@
 """Cohere's `/v2/embed`, and `/v1/embed` of its older clients."""
 
-import base64
-from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -10,9 +9,10 @@ from starlette.responses import Response
 
 from gateway.call import Embed, Embedded
 from gateway.errors import BadRequest
-from gateway.protocols.exchange import Complete, document, json_body, new_call, one_event, service
-from gateway.protocols.floats import floats
+from gateway.protocols.encoders import encoded, refuse_start
+from gateway.protocols.exchange import document, json_body
 from gateway.protocols.reading import Body, Each, Part, read, refuse_given, text_of
+from gateway.protocols.reply import single
 
 Json = dict[str, Any]
 
@@ -45,43 +45,30 @@ class EmbedRequest(Body):
 @router.post("/v2/embed", openapi_extra=document(EmbedRequest))
 async def embed_texts(request: Request) -> Response:
     """Embed texts."""
-    return _embedded(request, response)
+    body = read(EmbedRequest, json_body(request))
+    return single(request, embed(body), Embedded, partial(response, body))
 
 
 @router.post("/v1/embed", openapi_extra=document(EmbedRequest))
 async def embed_texts_v1(request: Request) -> Response:
     """Embed texts; without `embedding_types` the embeddings are a plain list."""
-    return _embedded(request, response_v1)
-
-
-def _embedded(
-    request: Request, response: Callable[[EmbedRequest, str, Embedded], Json]
-) -> Complete:
     body = read(EmbedRequest, json_body(request))
-    call = new_call(request, embed(body))
-
-    async def whole() -> Json:
-        found = await one_event(service(request).handler(call), Embedded)
-        return response(body, call.request_id, found)
-
-    return Complete(call, whole())
+    return single(request, embed(body), Embedded, partial(response_v1, body))
 
 
 def _refuse(request: EmbedRequest) -> None:
     refuse_given(request, ("images",), "the model embeds texts")
     refuse_given(request, ("max_tokens",), "texts are cut where the model's input ends")
     if request.input_type not in INPUT_TYPES:
-        raise BadRequest(
-            f"input_type: {request.input_type[:40]!r} given; {', '.join(INPUT_TYPES)} are possible",
-            field="input_type",
+        raise BadRequest.at(
+            "input_type",
+            f"{request.input_type[:40]!r} given; {', '.join(INPUT_TYPES)} are possible",
         )
-    if request.truncate == "START":
-        raise BadRequest("truncate: START is not offered; NONE and END are", field="truncate")
+    refuse_start(request.truncate)
     for kind in request.embedding_types or ():
         if kind not in ("float", "base64"):
-            raise BadRequest(
-                f"embedding_types: {kind[:40]!r} given; float and base64 are possible",
-                field="embedding_types",
+            raise BadRequest.at(
+                "embedding_types", f"{kind[:40]!r} given; float and base64 are possible"
             )
 
 
@@ -112,7 +99,7 @@ def response(request: EmbedRequest, answer_id: str, embedded: Embedded) -> Json:
     return {
         "id": answer_id,
         "response_type": "embeddings_by_type",
-        "embeddings": {kind: [_encode(row, kind) for row in embedded.rows] for kind in kinds},
+        "embeddings": {kind: [encoded(row, kind) for row in embedded.rows] for kind in kinds},
         "texts": _texts(request),
         "meta": {
             "api_version": {"version": "2"},
@@ -127,7 +114,3 @@ def response_v1(request: EmbedRequest, answer_id: str, embedded: Embedded) -> Js
         return found
     rows = found["embeddings"]["float"]
     return {**found, "response_type": "embeddings_floats", "embeddings": rows}
-
-
-def _encode(row: bytes, kind: str) -> list[float] | str:
-    return floats(row) if kind == "float" else base64.b64encode(row).decode()

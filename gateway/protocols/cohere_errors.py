@@ -3,9 +3,9 @@
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.protocols.exchange import Protocol
 from gateway.protocols.field_names import as_written
-from gateway.protocols.sse import named_sse
+from gateway.protocols.reply import Protocol
+from gateway.protocols.sse import DONE, typed_sse
 
 FIELDS = {
     "input_text": "texts",
@@ -24,7 +24,7 @@ def error_body(error: GatewayError) -> Any:
 def error_event(error: GatewayError) -> bytes:
     """The last event of a stream that breaks."""
     delta = {"finish_reason": "ERROR", "error": error_body(error)["message"]}
-    return named_sse("message-end", {"type": "message-end", "delta": delta})
+    return typed_sse({"type": "message-end", "delta": delta})
 
 
-COHERE = Protocol(error_body, error_event)
+COHERE = Protocol(error_body, error_event, typed_sse, DONE)

@@ -3,18 +3,19 @@
 One response has all of them. vLLM's `/rerank` is the same (`tei` hands it over).
 """
 
-from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.call import Event, Rank, Ranked
+from gateway.call import Rank, Ranked
 from gateway.errors import BadRequest
-from gateway.protocols.exchange import Complete, document, json_body, new_call, one_event, service
-from gateway.protocols.ranking import by_relevance, probability
+from gateway.protocols.encoders import by_relevance, input_usage, probability
+from gateway.protocols.exchange import document, json_body
 from gateway.protocols.reading import Body, Each, read, refuse_given
+from gateway.protocols.reply import single
 
 Json = dict[str, Any]
 
@@ -46,27 +47,17 @@ class RerankRequest(Body):
 @router.post("/v2/rerank", openapi_extra=document(RerankRequest))
 async def rerank(request: Request) -> Response:
     """Order documents by relevance to a query."""
-    return ranked_by(request)
-
-
-def ranked_by(request: Request) -> Complete:
-    """The response to that request; raises `BadRequest`."""
     body = read(RerankRequest, json_body(request))
-    call = new_call(request, rank(body))
-    return Complete(call, _whole(body, call.request_id, service(request).handler(call)))
-
-
-async def _whole(body: RerankRequest, name: str, events: AsyncGenerator[Event, None]) -> Json:
-    return response(body, name, await one_event(events, Ranked))
+    return single(request, rank(body), Ranked, partial(response, body))
 
 
 def rank(request: RerankRequest) -> Rank:
     """Raises `BadRequest`, for a document without text too."""
     if (request.max_tokens_per_doc or DEFAULT_TOKENS_PER_DOC) < DEFAULT_TOKENS_PER_DOC:
-        raise BadRequest(
-            f"max_tokens_per_doc: less than {DEFAULT_TOKENS_PER_DOC} is not offered; passages are "
+        raise BadRequest.at(
+            "max_tokens_per_doc",
+            f"less than {DEFAULT_TOKENS_PER_DOC} is not offered; passages are "
             "cut where the model's input ends",
-            field="max_tokens_per_doc",
         )
     refuse_given(request, ("relevant_spans",), "the model scores whole passages")
     fields = request.rank_fields or ["text"]
@@ -85,13 +76,12 @@ def _text(item: str | dict[str, Any], index: int, fields: list[str]) -> str:
     texts = [item[name] for name in fields if isinstance(item.get(name), str)]
     if not texts:
         where = f"documents.{index}"
-        raise BadRequest(f'{where}: no text; "…" or {{"text": "…"}} is possible', field=where)
+        raise BadRequest.at(where, 'no text; "…" or {"text": "…"} is possible')
     return "\n".join(texts)
 
 
 def response(request: RerankRequest, answer_id: str, ranked: Ranked) -> Json:
     """Scores are `probability` of the model's logits."""
-    tokens = ranked.usage.input_tokens
     results = [
         {"index": index, "relevance_score": probability(logit), **_document(request, index)}
         for index, logit in by_relevance(ranked.logits, request.top_n or request.top_k)
@@ -102,7 +92,7 @@ def response(request: RerankRequest, answer_id: str, ranked: Ranked) -> Json:
         "results": results,
         **({"object": "list", "data": results} if request.is_voyages else {}),
         "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        "usage": input_usage(ranked.usage),
     }
 
 

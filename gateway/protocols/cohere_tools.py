@@ -10,13 +10,7 @@ from gateway.call import CallPiece, Message
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer
 from gateway.protocols.reading import Body, Each, Part, part_text
-from gateway.protocols.tools import (
-    FunctionCall,
-    FunctionTool,
-    new_tool_use,
-    read_calls,
-    read_tools,
-)
+from gateway.protocols.tools import FunctionCall, FunctionTool, new_tool_use, read_calls, read_tools
 from gateway.tool_use import NO_TOOLS, ToolCall, ToolUse
 
 Json = dict[str, Any]
@@ -48,7 +42,7 @@ def _text(turn: Turn, field: str) -> str:
     if turn.content is None and turn.role == "assistant":
         return turn.tool_plan or ""
     if turn.content is None:
-        raise BadRequest(f"{field}: missing; a text is needed", field=field)
+        raise BadRequest.at(field, "missing; a text is needed")
     if isinstance(turn.content, str):
         return turn.content
     parts = [_part(part, f"{field}.{i}", turn.role) for i, part in enumerate(turn.content)]
@@ -73,7 +67,7 @@ def tool_use(tools: list[FunctionTool] | None, choice: Any) -> ToolUse:
             return NO_TOOLS
         case "REQUIRED":
             return new_tool_use(offered, is_parallel=True, is_required=True)
-    raise BadRequest("tool_choice: REQUIRED and NONE are possible", field="tool_choice")
+    raise BadRequest.at("tool_choice", "REQUIRED and NONE are possible")
 
 
 def call_item(call: ToolCall) -> Json:

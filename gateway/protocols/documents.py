@@ -1,4 +1,4 @@
-"""Documents beside a chat: Cohere's `documents` and vLLM's, which OpenAI's routes take too."""
+"""Reads the `documents` of a chat, as Cohere and vLLM have them; OpenAI's routes take them too."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def _read(item: DocumentItem, field: str) -> Document:
     values = inner if isinstance(inner, dict) else data if inner is None else {"text": inner}
     text = _text(values)
     if not text.strip():
-        raise BadRequest(f'{field}: no text; "…" or {{"text": "…"}} is possible', field=field)
+        raise BadRequest.at(field, 'no text; "…" or {"text": "…"} is possible')
     return Document(text, title=_string(values.get("title")), id=_string(data.get("id")))
 
 

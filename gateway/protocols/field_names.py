@@ -1,4 +1,4 @@
-"""The models' names of fields, as the client of another API wrote them."""
+"""Replaces tensor names in errors by the field names of an API."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What an answer must match, as clients write it: OpenAI's, vLLM's and Cohere's formats."""
+"""Reads guides as OpenAI's, vLLM's, Anthropic's and Cohere's clients write them."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ _NO_PART = ("backend", "disable_any_whitespace", "disable_fallback", "whitespace
 def schema_guide(schema: Any, field: str) -> Guide:
     """An answer of this JSON schema; raises `BadRequest` for what is none."""
     if not isinstance(schema, dict):
-        raise BadRequest(f"{field}: a JSON schema is needed, as an object", field=field)
+        raise BadRequest.at(field, "a JSON schema is needed, as an object")
     return Guide("json_schema", orjson.dumps(schema).decode(), field)
 
 
@@ -39,7 +39,7 @@ def openai_format(given: Any, field: str) -> Guide | None:
             if "json_schema" in given or field == "response_format":
                 table, at = given.get("json_schema"), f"{field}.json_schema"
             if not isinstance(table, dict):
-                raise BadRequest(f"{at}: missing; a table with a schema is needed", field=at)
+                raise BadRequest.at(at, "missing; a table with a schema is needed")
             schema = table.get("schema")
             return schema_guide(_ANY_OBJECT if schema is None else schema, f"{at}.schema")
     raise _unknown(kind, "text, json_object and json_schema", field)
@@ -106,7 +106,7 @@ def _of_vllm(name: str, value: Any, field: str) -> Guide:
             words = " | ".join(orjson.dumps(text).decode() for text in texts)
             return Guide("ebnf_grammar", f"root ::= {words}", field)
     possible = "a schema, regex or grammar as text, a list of texts as choice"
-    raise BadRequest(f"{field}: {possible} are possible", field=field)
+    raise BadRequest.at(field, f"{possible} are possible")
 
 
 def _type_of(given: Any, field: str) -> Any:
@@ -114,10 +114,10 @@ def _type_of(given: Any, field: str) -> Any:
     if not given:
         return "text"
     if not isinstance(given, dict):
-        raise BadRequest(f"{field}: an object with a type is needed", field=field)
+        raise BadRequest.at(field, "an object with a type is needed")
     return given.get("type", "text")
 
 
 def _unknown(kind: Any, possible: str, field: str) -> BadRequest:
     field = f"{field}.type"
-    return BadRequest(f"{field}: {str(kind)[:40]!r} given; {possible} are possible", field=field)
+    return BadRequest.at(field, f"{str(kind)[:40]!r} given; {possible} are possible")

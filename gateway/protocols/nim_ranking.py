@@ -1,25 +1,17 @@
 """NVIDIA NIM's `/v1/ranking`, as langchain-nvidia-ai-endpoints and nvidia-haystack call it."""
 
-from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.call import Event, Rank, Ranked
+from gateway.call import Rank, Ranked
 from gateway.errors import BadRequest, GatewayError
-from gateway.protocols.exchange import (
-    Complete,
-    Protocol,
-    document,
-    json_body,
-    new_call,
-    one_event,
-    service,
-)
-from gateway.protocols.ranking import by_relevance
+from gateway.protocols.encoders import by_relevance, input_usage
+from gateway.protocols.exchange import document, json_body
 from gateway.protocols.reading import Body, Each, read
+from gateway.protocols.reply import Protocol, single
 from gateway.protocols.sse import sse
 
 Json = dict[str, Any]
@@ -44,12 +36,7 @@ class RankingRequest(Body):
 async def ranking(request: Request) -> Response:
     """Score passages by relevance to a query. NVIDIA's hosted models have a path each."""
     body = read(RankingRequest, json_body(request))
-    call = new_call(request, rank(body))
-    return Complete(call, _whole(service(request).handler(call)))
-
-
-async def _whole(events: AsyncGenerator[Event, None]) -> Json:
-    return response(await one_event(events, Ranked))
+    return single(request, rank(body), Ranked, response)
 
 
 def rank(request: RankingRequest) -> Rank:
@@ -57,7 +44,7 @@ def rank(request: RankingRequest) -> Rank:
     for index, passage in enumerate(request.passages):
         if passage.image is not None:
             where = f"passages.{index}.image"
-            raise BadRequest(f"{where}: not offered; the model scores texts", field=where)
+            raise BadRequest.at(where, "not offered; the model scores texts")
     return Rank(
         model=request.model,
         query=request.query.text,
@@ -66,12 +53,11 @@ def rank(request: RankingRequest) -> Rank:
     )
 
 
-def response(ranked: Ranked) -> Json:
+def response(_: str, ranked: Ranked) -> Json:
     """Logits, best first: clients cut the list before they sort it."""
-    tokens = ranked.usage.input_tokens
     return {
         "rankings": [{"index": i, "logit": logit} for i, logit in by_relevance(ranked.logits)],
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        "usage": input_usage(ranked.usage),
     }
 
 

@@ -1,6 +1,6 @@
-"""The Open Inference Protocol (KServe v2, Triton's own): handed on to Triton within bounds.
+"""The Open Inference Protocol (KServe v2, Triton's own): relayed to Triton within bounds.
 
-What changes the server (load, unload, shared memory, traces, logging) is not handed on.
+Requests that change the server (load, unload, shared memory, traces, logging) are refused.
 """
 
 import re
@@ -11,36 +11,28 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from gateway.bounds import HEADER_LENGTH
 from gateway.call import ANYBODY, Call, Handler, Relayed
 from gateway.errors import Forbidden, GatewayError, NotFound, Unavailable
-from gateway.protocols.exchange import (
-    Complete,
-    Protocol,
-    Streaming,
-    caller,
-    json_body,
-    new_call,
-    relayed,
-    service,
-)
+from gateway.protocols.exchange import caller, json_body, new_call, service
+from gateway.protocols.reply import Complete, Protocol, Streaming, relayed
 from gateway.protocols.sse import sse
 from gateway.protocols.tensor_calls import of_generate, of_infer
 from gateway.protocols.tensor_checks import check_generate, check_infer
 from gateway.upstream.connection import Connection
-from gateway.upstream.handed_on import Sent, streamed, whole
-from gateway.upstream.infer import HEADER_LENGTH
+from gateway.upstream.relay import Sent, streamed, whole
 
 router = APIRouter(tags=["Open Inference Protocol"])
 
 _NAME = re.compile(r"[\w.-]{1,200}", re.ASCII)
-_HANDED_ON = ("content-type", HEADER_LENGTH.lower())
+_RELAYED_HEADERS = ("content-type", HEADER_LENGTH)
 
 
 def error_body(error: GatewayError) -> Any:
     return {"error": str(error)}
 
 
-OPEN_INFERENCE = Protocol(error_body, lambda error: sse(error_body(error)))
+OPEN_INFERENCE = Protocol(error_body, lambda error: sse(error_body(error)), event=bytes)
 
 
 @router.get("/v2")
@@ -117,7 +109,7 @@ async def generate_stream(request: Request, model: str, version: str = "") -> Re
 
 
 def _refuse_what_guards_miss(request: Request) -> None:
-    """Guards can't read tensors. A key may use these routes if it names them."""
+    """Raises `Forbidden` where guards are on, as they read no tensors, and no key has the route."""
     if service(request).guards.are_on and caller(request) == ANYBODY:
         raise Forbidden(
             "Triton's own protocol is not covered by the guards, which are on; possible: the other "
@@ -142,7 +134,7 @@ async def _state(triton: Connection, path: str) -> Any:
 
 
 async def _sent(request: Request, path: str) -> Sent:
-    headers = {name: request.headers[name] for name in _HANDED_ON if name in request.headers}
+    headers = {name: request.headers[name] for name in _RELAYED_HEADERS if name in request.headers}
     return Sent(path, await request.body(), json_body(request), headers)
 
 

@@ -4,9 +4,7 @@ With `documents` (Cohere's field, and vLLM's) model `rag` answers from them, and
 citations come back as annotations.
 """
 
-import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,44 +12,23 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.call import Call, CallPiece, Event, Finished, Generate, Message, Usage
+from gateway.call import CallPiece, Document, Event, Finished, Generate, Message, Text
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer, citations
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
-from gateway.protocols.exchange import (
-    Complete,
-    Streaming,
-    choice_calls,
-    document,
-    json_body,
-    new_call,
-    service,
-)
+from gateway.protocols.exchange import document, json_body
 from gateway.protocols.guides import one_guide, openai_format, vllm_guide
-from gateway.protocols.openai_errors import OPENAI
+from gateway.protocols.openai_choices import Form, choices
 from gateway.protocols.openai_sampling import (
     Json,
     SamplingRequest,
     check_choices,
-    finish_reason,
     refuse_but,
     refuse_sampling,
     sampling,
-    total,
-    usage,
 )
 from gateway.protocols.openai_tools import call_delta, calls, tool_use
-from gateway.protocols.reading import (
-    Body,
-    Content,
-    Each,
-    read,
-    refuse_given,
-    refuse_tools,
-    text_of,
-)
-from gateway.protocols.several import merged
-from gateway.protocols.sse import DONE, sse
+from gateway.protocols.reading import Body, Content, Each, read, refuse_given, refuse_tools, text_of
 from gateway.protocols.tools import (
     FunctionCall,
     FunctionTool,
@@ -146,7 +123,7 @@ def _message(index: int, message: ChatMessage) -> Message:
         return Message("assistant", "", calls)  # it called, or said nothing, as when cancelled
     if message.content is None:
         field = f"{field}.content"
-        raise BadRequest(f"{field}: missing; a text is needed", field=field)
+        raise BadRequest.at(field, "missing; a text is needed")
     role = _ROLES.get(message.role, message.role)
     text = text_of(message.content, f"{field}.content")
     return Message(role, text, calls, (message.tool_call_id or "") if role == "tool" else "")
@@ -156,86 +133,41 @@ def _message(index: int, message: ChatMessage) -> Message:
 async def chat_completions(request: Request) -> Response:
     """Answer the last message of a chat."""
     asked = parse(json_body(request))
-    wanted = generate(asked)
-    call = new_call(request, wanted)
-    choices = [replace(wanted, sampling=sampling(asked, i)) for i in range(check_choices(asked))]
-    answers = [service(request).handler(each) for each in choice_calls(call, choices)]
-    if asked.stream:
-        return Streaming(call, _chunks(asked, call, answers), OPENAI)
-    return Complete(call, _completion(asked, call, answers))
+    first = generate(asked)
+    wanted = [replace(first, sampling=sampling(asked, i)) for i in range(check_choices(asked))]
+    return choices(request, asked, wanted, _FORM)
 
 
-Answers = Sequence[AsyncGenerator[Event, None]]
-
-
-async def _completion(request: ChatRequest, call: Call, answers: Answers) -> Json:
-    found = [Answer() for _ in answers]
-    async with aclosing(merged(answers)) as events:
-        async for index, event in events:
-            found[index].add(event)
-    return {
-        **_head(request, call, "chat.completion"),
-        "choices": [_choice(index, answer, call) for index, answer in enumerate(found)],
-        "usage": usage(total([answer.usage for answer in found])),
-    }
-
-
-def _choice(index: int, answer: Answer, call: Call) -> Json:
+def _choice(answer: Answer, asked: Generate) -> Json:
     message = {
         "role": "assistant",
         "content": answer.text if answer.text or not answer.calls else None,
         "refusal": None,
-        "annotations": annotations(answer, call),
+        "annotations": annotations(answer, asked.documents),
         **({"tool_calls": calls(answer)} if answer.calls else {}),
     }
-    reason = finish_reason(answer.end)
-    return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
+    return {"message": message}
 
 
-async def _chunks(
-    request: ChatRequest, call: Call, answers: Answers
-) -> AsyncGenerator[bytes, None]:
-    head = _head(request, call, "chat.completion.chunk")
-    found = [Answer() for _ in answers]
-    begun = {"role": "assistant", "content": ""}
-    usages: list[Usage] = []
-    async with aclosing(merged(answers)) as events:
-        async for index, event in events:
-            answer = found[index]
-            delta: Json = {} if answer.parts else begun
-            if text := answer.add(event):
-                yield _chunk(head, index, {**delta, "content": text})
-            elif isinstance(event, CallPiece):
-                delta = {**delta, "content": None} if delta else {}
-                yield _chunk(head, index, {**delta, "tool_calls": [call_delta(event, answer)]})
-            elif isinstance(event, Finished):
-                if cited := annotations(answer, call):
-                    delta = {**delta, "annotations": cited}
-                yield _chunk(head, index, delta, finish_reason(event))
-                usages.append(event.usage)
-    if request.wants_usage:
-        yield sse({**head, "choices": [], "usage": usage(total(usages))})
-    yield DONE
+def _delta(event: Event, answer: Answer, asked: Generate, is_first: bool) -> Json | None:
+    begun: Json = {"role": "assistant", "content": ""} if is_first else {}
+    match event:
+        case Text(text=text) if text:
+            return {"delta": {**begun, "content": text}}
+        case CallPiece():
+            begun = {**begun, "content": None} if begun else {}
+            return {"delta": {**begun, "tool_calls": [call_delta(event, answer)]}}
+        case Finished():
+            cited = annotations(answer, asked.documents)
+            return {"delta": {**begun, **({"annotations": cited} if cited else {})}}
+    return None
 
 
-def _chunk(head: Json, index: int, delta: Json, reason: str | None = None) -> bytes:
-    choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
-    return sse({**head, "choices": [choice]})
+_FORM = Form("chatcmpl", "chat.completion", "chat.completion.chunk", _choice, _delta)
 
 
-def _head(request: ChatRequest, call: Call, kind: str) -> Json:
-    return {
-        "id": f"chatcmpl-{call.request_id}",
-        "object": kind,
-        "created": int(time.time()),
-        "model": request.model,
-    }
-
-
-def annotations(answer: Answer, call: Call) -> list[Json]:
+def annotations(answer: Answer, documents: Sequence[Document]) -> list[Json]:
     """The citations, in OpenAI's form for the web: the document's id stands for the URL."""
-    assert isinstance(call.request, Generate)
-    documents = call.request.documents
     return [
         {
             "type": "url_citation",

@@ -1,6 +1,6 @@
 """OpenAI's `/v1/embeddings`, with NIM's `input_type` and `truncate`, and Voyage's fields."""
 
-import base64
+from functools import partial
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from gateway.call import Embed, Embedded
 from gateway.errors import BadRequest
-from gateway.protocols.exchange import Complete, document, json_body, new_call, one_event, service
-from gateway.protocols.floats import floats
+from gateway.protocols.encoders import encoded, input_usage, refuse_start
+from gateway.protocols.exchange import document, json_body
 from gateway.protocols.reading import Each, StrictBody, read
+from gateway.protocols.reply import single
 
 Json = dict[str, Any]
 
@@ -41,10 +42,9 @@ class EmbeddingsRequest(StrictBody):
 def parse(body: Any) -> EmbeddingsRequest:
     """Raises `BadRequest`."""
     request = read(EmbeddingsRequest, body)
-    if request.truncate == "START":
-        raise BadRequest("truncate: START is not offered; NONE and END are", field="truncate")
+    refuse_start(request.truncate)
     if not request.input:
-        raise BadRequest("input: empty; at least one text is needed", field="input")
+        raise BadRequest.at("input", "empty; at least one text is needed")
     return request
 
 
@@ -73,32 +73,21 @@ def _inputs(given: str | list[Any]) -> tuple[tuple[str, ...], tuple[tuple[int, .
 
 def response(request: EmbeddingsRequest, request_id: str, embedded: Embedded) -> Json:
     """Mistral's client needs the id, which OpenAI doesn't give."""
-    encode = _base64 if request.encoding_format == "base64" else floats
-    tokens = embedded.usage.input_tokens
+    kind = request.encoding_format or "float"
     return {
         "id": f"embd-{request_id}",
         "object": "list",
         "data": [
-            {"object": "embedding", "index": index, "embedding": encode(row)}
+            {"object": "embedding", "index": index, "embedding": encoded(row, kind)}
             for index, row in enumerate(embedded.rows)
         ],
         "model": request.model,
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        "usage": input_usage(embedded.usage),
     }
-
-
-def _base64(row: bytes) -> str:
-    return base64.b64encode(row).decode()
 
 
 @router.post("/v1/embeddings", openapi_extra=document(EmbeddingsRequest))
 async def embeddings(request: Request) -> Response:
     """Embed texts, or rows of token ids of the embedder."""
     asked = parse(json_body(request))
-    call = new_call(request, embed(asked))
-
-    async def body() -> Json:
-        found = await one_event(service(request).handler(call), Embedded)
-        return response(asked, call.request_id, found)
-
-    return Complete(call, body())
+    return single(request, embed(asked), Embedded, partial(response, asked))

@@ -3,8 +3,8 @@
 from typing import Any
 
 from gateway.errors import ContextExceeded, GatewayError, NotFound
-from gateway.protocols.exchange import Protocol
 from gateway.protocols.field_names import as_written
+from gateway.protocols.reply import Protocol
 from gateway.protocols.sse import sse
 
 _TYPES = {

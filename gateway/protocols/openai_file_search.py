@@ -36,9 +36,7 @@ def within(tools: list[Any] | None, request: Request) -> Within | None:
     if not tools:
         return None
     if len(tools) > 1:
-        raise BadRequest(f"tools: {len(tools)} given; one file_search is possible", field="tools")
-    if not isinstance(tools[0], dict) or tools[0].get("type") != "file_search":
-        raise BadRequest("tools.0.type: only file_search is offered", field="tools.0.type")
+        raise BadRequest.at("tools", f"{len(tools)} given; one file_search is possible")
     tool = read(FileSearch, tools[0])
     store = library(request).store(caller(request).tenant, tool.vector_store_ids[0])
     return Within(

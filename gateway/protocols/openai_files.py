@@ -53,14 +53,10 @@ async def upload(request: Request) -> Json:
     try:
         file, purpose = form.get("file"), form.get("purpose")
         if not isinstance(file, UploadFile):
-            raise BadRequest(
-                "file: missing; a form with a file of this name is needed", field="file"
-            )
+            raise BadRequest.at("file", "missing; a form with a file of this name is needed")
         if purpose not in PURPOSES:
             possible = " or ".join(PURPOSES)
-            raise BadRequest(
-                f"purpose: {purpose!r:.40} given; {possible} is possible", field="purpose"
-            )
+            raise BadRequest.at("purpose", f"{purpose!r:.40} given; {possible} is possible")
         tenant = caller(request).tenant
         made = await run_in_threadpool(kept.upload, tenant, file.filename, str(purpose), file.file)
     finally:
@@ -70,7 +66,7 @@ async def upload(request: Request) -> Json:
 
 async def _form(request: Request) -> FormData:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise BadRequest("content-type: multipart/form-data is taken here", field="content-type")
+        raise BadRequest.at("content-type", "multipart/form-data is taken here")
     try:
         return await request.form(max_files=1, max_fields=8)
     except HTTPException as error:

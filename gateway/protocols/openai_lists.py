@@ -17,9 +17,9 @@ def read_page(request: Request, default: int = 20, most: int = MOST) -> Page:
     query = request.query_params
     limit, order = query.get("limit", str(default)), query.get("order", "desc")
     if not limit.isdecimal() or not 1 <= int(limit) <= most:
-        raise BadRequest(f"limit: {limit!r:.20} given; 1 to {most} is possible", field="limit")
+        raise BadRequest.at("limit", f"{limit!r:.20} given; 1 to {most} is possible")
     if order not in ("asc", "desc"):
-        raise BadRequest(f"order: {order!r:.20} given; asc or desc is possible", field="order")
+        raise BadRequest.at("order", f"{order!r:.20} given; asc or desc is possible")
     return Page(int(limit), order == "asc", query.get("after", ""), query.get("before", ""))
 
 

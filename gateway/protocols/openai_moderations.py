@@ -11,8 +11,9 @@ from starlette.responses import Response
 from gateway.call import Call, Event, Finished, Other, Relayed, Usage
 from gateway.errors import NotFound
 from gateway.guards.rules import Rule, broken_rules
-from gateway.protocols.exchange import Complete, document, json_body, new_call, relayed, service
+from gateway.protocols.exchange import document, json_body, new_call, service
 from gateway.protocols.reading import Each, Part, StrictBody, part_text, read
+from gateway.protocols.reply import Complete, relayed
 
 Json = dict[str, Any]
 

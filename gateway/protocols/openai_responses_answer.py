@@ -13,18 +13,11 @@ from gateway.tool_use import ToolCall
 
 Json = dict[str, Any]
 
-STATUSES = {
-    "stop": "completed",
-    "length": "incomplete",
-    "tool_calls": "completed",
-    "ungrounded": "completed",
-}
-
 
 def response(request: ResponsesRequest, request_id: str, answer: Answer) -> Json:
     """A whole `Response`."""
-    status = STATUSES[answer.end.reason]
-    is_cut = status == "incomplete"
+    is_cut = answer.stop_reason == "length"
+    status = "incomplete" if is_cut else "completed"
     return {
         **begun_response(request, request_id, status),
         "completed_at": int(time.time()),

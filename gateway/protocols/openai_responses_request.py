@@ -100,10 +100,10 @@ _LOGPROBS = "message.output_text.logprobs"
 def _refuse(request: ResponsesRequest) -> None:
     refuse_given(request, _STORED, "nothing is stored; send the whole input each time")
     if _LOGPROBS in (request.include or ()):
-        raise BadRequest(f"include: {_LOGPROBS} is not offered; {RESULTS} is", field="include")
+        raise BadRequest.at("include", f"{_LOGPROBS} is not offered; {RESULTS} is")
     refuse_given(request, _NOT_OFFERED, "the answer is text alone")
     if request.truncation == "auto":
-        raise BadRequest("truncation: auto is not offered; disabled is", field="truncation")
+        raise BadRequest.at("truncation", "auto is not offered; disabled is")
 
 
 def generate(request: ResponsesRequest, within: Within | None = None) -> Generate:
@@ -149,7 +149,7 @@ def _turns(request: ResponsesRequest) -> Iterator[tuple[Message, str]]:
         yield Message("user", request.input), ""
         return
     if all(item.type in _WITHOUT_TEXT for item in request.input):
-        raise BadRequest("input: empty; a text or a list of messages is needed", field="input")
+        raise BadRequest.at("input", "empty; a text or a list of messages is needed")
     for index, item in enumerate(request.input):
         if item.type not in _WITHOUT_TEXT:
             yield _message(f"input.{index}", item), f"input.{index}.call_id"
@@ -163,10 +163,10 @@ def _message(field: str, item: Item) -> Message:
         text = text_of(item.output, f"{field}.output", PARTS)
         return Message("tool", text, tool_call_id=item.call_id)
     if item.type != "message" or item.role is None or item.content is None:
-        raise BadRequest(
-            f"{field}: messages with role and content are possible, and functions' calls and "
+        raise BadRequest.at(
+            field,
+            "messages with role and content are possible, and functions' calls and "
             "outputs with call_id; nothing is stored",
-            field=field,
         )
     role = "system" if item.role == "developer" else item.role
     return Message(role, text_of(item.content, f"{field}.content", PARTS))

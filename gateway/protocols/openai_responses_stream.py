@@ -12,7 +12,6 @@ from gateway.faults import refusal_for
 from gateway.protocols.answer import Answer, Piece, pieces
 from gateway.protocols.openai_file_search import search_events
 from gateway.protocols.openai_responses_answer import (
-    STATUSES,
     begun_response,
     item,
     message_id,
@@ -147,8 +146,8 @@ def _last_events(
     if place is None:
         place = _Place(request, request_id, 0)
         yield from place.opened(answer)
-    yield from place.closed(answer, STATUSES[answer.end.reason])
     done = response(request, request_id, answer)
+    yield from place.closed(answer, done["status"])
     yield {"type": f"response.{done['status']}", "response": done}
 
 

@@ -29,12 +29,11 @@ def searches(tools: Sequence[Any]) -> list[Any]:
     for index, kind in enumerate(kinds):
         if kind not in (SEARCH, FUNCTION):
             field = f"tools.{index}.type"
-            raise BadRequest(
-                f"{field}: {str(kind)[:40]!r} given; {FUNCTION} and {SEARCH} are possible",
-                field=field,
+            raise BadRequest.at(
+                field, f"{str(kind)[:40]!r} given; {FUNCTION} and {SEARCH} are possible"
             )
     if len(set(kinds)) > 1:
-        raise BadRequest(f"tools: {SEARCH} is possible alone, without functions", field="tools")
+        raise BadRequest.at("tools", f"{SEARCH} is possible alone, without functions")
     return list(tools) if SEARCH in kinds else []
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from gateway.call import Finished, Sampling, Usage
+from gateway.call import Sampling, Usage
 from gateway.errors import BadRequest
 from gateway.protocols.reading import Body, Each, StrictBody, refuse_given
 
@@ -83,16 +83,15 @@ def refuse_sampling(request: SamplingRequest) -> None:
     refuse_given(request, _NOT_OFFERED, "this model can't")
     refuse_but(request, "skip_special_tokens", True)
     if request.ignore_eos and _max_tokens(request) is None:
-        raise BadRequest("ignore_eos: max_tokens is needed beside it", field="ignore_eos")
+        raise BadRequest.at("ignore_eos", "max_tokens is needed beside it")
 
 
 def check_choices(request: SamplingRequest, prompts: int = 1) -> int:
     """`n`; raises `BadRequest` where it is none, or too many with these prompts."""
     n = 1 if request.n is None else request.n
     if not (n >= 1 and n * prompts <= MOST_CHOICES):
-        raise BadRequest(
-            f"n: {n} given for {prompts} prompts; from 1 to {MOST_CHOICES} answers are possible",
-            field="n",
+        raise BadRequest.at(
+            "n", f"{n} given for {prompts} prompts; from 1 to {MOST_CHOICES} answers are possible"
         )
     return n
 
@@ -101,22 +100,16 @@ def refuse_but(request: StrictBody, name: str, possible: Any) -> None:
     """Raises `BadRequest` where the field is given and is not the only possible value."""
     if getattr(request, name) not in (None, possible):
         shown = orjson.dumps(possible).decode()
-        raise BadRequest(f"{name}: only {shown} is possible", field=name)
+        raise BadRequest.at(name, f"only {shown} is possible")
 
 
 def _max_tokens(request: SamplingRequest) -> int | None:
     old, new = request.max_tokens, request.max_completion_tokens
     if None not in (old, new) and old != new:
-        raise BadRequest(
-            f"max_tokens: {old} given, and max_completion_tokens: {new}; they are one setting",
-            field="max_tokens",
+        raise BadRequest.at(
+            "max_tokens", f"{old} given, and max_completion_tokens: {new}; they are one setting"
         )
     return old if new is None else new
-
-
-def finish_reason(finished: Finished) -> str:
-    """OpenAI knows stop, length and tool_calls."""
-    return finished.reason if finished.reason in ("length", "tool_calls") else "stop"
 
 
 def usage(tokens: Usage) -> Json:

@@ -39,7 +39,7 @@ class AttachFiles(StrictBody):
     def each(self) -> list[AttachFile]:
         """Raises `BadRequest` unless one of the two ways is used."""
         if bool(self.file_ids) == bool(self.files):
-            raise BadRequest("file_ids: either file_ids or files is needed", field="file_ids")
+            raise BadRequest.at("file_ids", "either file_ids or files is needed")
         if self.files:
             return self.files
         return [AttachFile(file_id=f, attributes=self.attributes) for f in self.file_ids or ()]
@@ -110,7 +110,7 @@ def _listed(store_id: str, request: Request, batch_id: str = "") -> Json:
     status = request.query_params.get("filter")
     if status is not None and status not in STATUSES:
         possible = ", ".join(STATUSES)
-        raise BadRequest(f"filter: {status!r:.20} given; possible: {possible}", field="filter")
+        raise BadRequest.at("filter", f"{status!r:.20} given; possible: {possible}")
     store = kept.store(caller(request).tenant, store_id)
     return page_body(kept.register.store_files(store.id, page, status, batch_id), page, shown)
 

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from gateway.call import (
-    CallPiece,
-)
+from gateway.call import CallPiece
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer
 from gateway.protocols.tools import new_tool_use, only
@@ -31,7 +29,7 @@ def tool_use(tools: tuple[Tool, ...], choice: Any, is_parallel: bool | None) -> 
         case {"type": "function"}:
             named = only(tools, [_name(choice)], "tool_choice")
             return new_tool_use(named, is_parallel, is_required=True)
-    raise BadRequest(f"tool_choice: {_CHOICES} is possible", field="tool_choice")
+    raise BadRequest.at("tool_choice", f"{_CHOICES} is possible")
 
 
 def _allowed(tools: tuple[Tool, ...], allowed: Any, is_parallel: bool | None) -> ToolUse:
@@ -39,14 +37,14 @@ def _allowed(tools: tuple[Tool, ...], allowed: Any, is_parallel: bool | None) ->
         case {"mode": str(mode), "tools": list(named)}:
             names = [_name(each) for each in named]
             return tool_use(only(tools, names, "tool_choice"), mode, is_parallel)
-    raise BadRequest(f"tool_choice: {_CHOICES} is possible", field="tool_choice")
+    raise BadRequest.at("tool_choice", f"{_CHOICES} is possible")
 
 
 def _name(named: Any) -> str:
     match named:
         case {"function": {"name": str(name)}} | {"name": str(name)}:
             return name
-    raise BadRequest("tool_choice: functions by name are possible", field="tool_choice")
+    raise BadRequest.at("tool_choice", "functions by name are possible")
 
 
 def call_id(call: ToolCall) -> str:

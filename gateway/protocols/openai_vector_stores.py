@@ -1,26 +1,22 @@
 """OpenAI's `/v1/vector_stores`: collections of a tenant, and their search."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
+from starlette.responses import Response
 
 from gateway.call import Search, Source, Sources, Within
 from gateway.errors import BadRequest
 from gateway.files.records import Status, VectorStore
 from gateway.files.search_filter import collection_filter
-from gateway.protocols.exchange import (
-    caller,
-    document,
-    json_body,
-    new_call,
-    one_event,
-    service,
-)
+from gateway.protocols.exchange import caller, document, json_body
 from gateway.protocols.openai_files import COUNTED, library
 from gateway.protocols.openai_lists import page_body, read_page
 from gateway.protocols.reading import Each, StrictBody, read, refuse_given
+from gateway.protocols.reply import single
 
 if TYPE_CHECKING:
     from gateway.files.library import Library
@@ -69,9 +65,8 @@ class SearchStore(StrictBody):
 def refuse_chunking(strategy: Any) -> None:
     """Raises `BadRequest` for chunks of one's own."""
     if strategy not in (None, {"type": "auto"}):
-        raise BadRequest(
-            "chunking_strategy: auto is possible; passages are cut to the embedder's length",
-            field="chunking_strategy",
+        raise BadRequest.at(
+            "chunking_strategy", "auto is possible; passages are cut to the embedder's length"
         )
 
 
@@ -126,16 +121,18 @@ def delete(store_id: str, request: Request) -> Json:
 
 
 @router.post("/v1/vector_stores/{store_id}/search", openapi_extra=document(SearchStore))
-async def search(store_id: str, request: Request) -> Json:
+async def search(store_id: str, request: Request) -> Response:
     """The best passages of its files."""
     body = read(SearchStore, json_body(request))
     refuse_given(body, ("rewrite_query",), "questions are searched as they are")
     store = library(request).store(caller(request).tenant, store_id)
     query = _query(body.query)
     within = Within(store.id, collection_filter(body.filters), body.max_num_results)
-    call = new_call(request, Search(query, within))
-    found = await one_event(service(request).handler(call), Sources)
     least = body.ranking_options.score_threshold if body.ranking_options else 0.0
+    return single(request, Search(query, within), Sources, partial(_results, query, least))
+
+
+def _results(query: str, least: float, _: str, found: Sources) -> Json:
     results = [result(source) for source in found.sources if score(source) >= least]
     return {
         "object": "vector_store.search_results.page",
@@ -150,7 +147,7 @@ def _query(given: str | list[str]) -> str:
     if isinstance(given, str):
         return given
     if len(given) != 1:
-        raise BadRequest(f"query: {len(given)} given; one at a time is possible", field="query")
+        raise BadRequest.at("query", f"{len(given)} given; one at a time is possible")
     return given[0]
 
 

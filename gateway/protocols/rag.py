@@ -2,33 +2,21 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.call import Call, Document, Event, Finished, Generate, Quote, Source, Sources, Text
-from gateway.protocols.answer import Answer, collect
+from gateway.call import Document, Event, Finished, Generate, Quote, Source, Sources, Text
+from gateway.protocols.answer import Answer
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
-from gateway.protocols.exchange import (
-    Complete,
-    Streaming,
-    document,
-    json_body,
-    new_call,
-    service,
-)
+from gateway.protocols.exchange import document, json_body
 from gateway.protocols.openai_errors import OPENAI
-from gateway.protocols.openai_sampling import (
-    Json,
-    SamplingRequest,
-    refuse_but,
-    sampling,
-    usage,
-)
+from gateway.protocols.openai_sampling import Json, SamplingRequest, refuse_but, sampling, usage
 from gateway.protocols.reading import Each, read, refuse_given
-from gateway.protocols.sse import sse
+from gateway.protocols.reply import generated
 
 router = APIRouter(tags=["RAG"])
 
@@ -63,20 +51,13 @@ def generate(request: RagRequest) -> Generate:
 @router.post("/v1/rag", openapi_extra=document(RagRequest))
 async def rag(request: Request) -> Response:
     """Answer a question from documents. A stream has events of type sources, text, finished."""
-    asked = parse(json_body(request))
-    wanted = generate(asked)
-    call = new_call(request, wanted)
-    events = service(request).handler(call)
-    if asked.stream:
-        return Streaming(call, _stream(call, wanted, events), OPENAI)
-    return Complete(call, _answer(call, wanted, events))
+    wanted = generate(parse(json_body(request)))
+    return generated(request, wanted, OPENAI, partial(_answer, wanted), partial(_stream, wanted))
 
 
-async def _answer(call: Call, asked: Generate, events: AsyncGenerator[Event, None]) -> Json:
-    async with aclosing(events):
-        answer = await collect(events)
+def _answer(asked: Generate, request_id: str, answer: Answer) -> Json:
     return {
-        "id": f"rag-{call.request_id}",
+        "id": f"rag-{request_id}",
         "object": "rag.answer",
         "model": asked.model,
         "answer": answer.text,
@@ -86,9 +67,9 @@ async def _answer(call: Call, asked: Generate, events: AsyncGenerator[Event, Non
 
 
 async def _stream(
-    call: Call, asked: Generate, events: AsyncGenerator[Event, None]
-) -> AsyncGenerator[bytes, None]:
-    head = {"id": f"rag-{call.request_id}", "model": asked.model}
+    asked: Generate, request_id: str, events: AsyncGenerator[Event, None]
+) -> AsyncGenerator[Json, None]:
+    head = {"id": f"rag-{request_id}", "model": asked.model}
     answer = Answer()
     async with aclosing(events):
         async for event in events:
@@ -96,11 +77,11 @@ async def _stream(
             match event:
                 case Sources(sources=sources):
                     found = _sources(sources, asked.documents)
-                    yield sse({**head, "type": "sources", "sources": found})
+                    yield {**head, "type": "sources", "sources": found}
                 case Text(text=text):
-                    yield sse({**head, "type": "text", "text": text})
+                    yield {**head, "type": "text", "text": text}
                 case Finished():
-                    yield sse({**head, "type": "finished", **_end(answer)})
+                    yield {**head, "type": "finished", **_end(answer)}
 
 
 def _end(answer: Answer) -> Json:

@@ -70,14 +70,14 @@ def _refusal(error: ValidationError) -> BadRequest:
     steps = [str(step) for step in found["loc"]]
     field = ".".join(s for i, s in enumerate(steps) if not i or not _TYPE.fullmatch(s))[:100]
     message = "is not a field of this API" if found["type"] == "extra_forbidden" else found["msg"]
-    return BadRequest(f"{field}: {message}" if field else message, field=field)
+    return BadRequest.at(field, message) if field else BadRequest(message)
 
 
 def refuse_given(body: Body, names: Sequence[str], why: str) -> None:
     """Raises `BadRequest` if a field asks for what is not offered."""
     for name in names:
         if getattr(body, name) not in _ASKS_FOR_NOTHING:
-            raise BadRequest(f"{name}: not offered; {why}", field=name)
+            raise BadRequest.at(name, f"not offered; {why}")
 
 
 def calls_nothing(choice: Any) -> bool:
@@ -98,7 +98,7 @@ def refuse_thinking(thinking: Any) -> None:
     """
     kind = thinking.get("type") if isinstance(thinking, dict) else thinking
     if kind not in (None, "adaptive", "disabled"):
-        raise BadRequest('thinking: not offered; {"type": "disabled"} is', field="thinking")
+        raise BadRequest.at("thinking", 'not offered; {"type": "disabled"} is')
 
 
 def text_of(content: Content, field: str, types: Sequence[str] = ("text",)) -> str:
@@ -112,9 +112,7 @@ def part_text(part: Part, field: str, types: Sequence[str] = ("text",)) -> str:
     """The text of one part; raises `BadRequest` for one of another type."""
     if part.type not in types:
         possible = ", ".join(types)
-        raise BadRequest(
-            f"{field}.type: {part.type[:40]!r} given; {possible} is possible", field=f"{field}.type"
-        )
+        raise BadRequest.at(f"{field}.type", f"{part.type[:40]!r} given; {possible} is possible")
     if part.text is None:
-        raise BadRequest(f"{field}.text: missing", field=f"{field}.text")
+        raise BadRequest.at(f"{field}.text", "missing")
     return part.text

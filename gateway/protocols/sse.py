@@ -1,7 +1,5 @@
 """Server-sent events, as OpenAI's API and those like it write them."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -19,12 +17,6 @@ def named_sse(name: str, data: Any) -> bytes:
     return b"event: " + name.encode() + b"\n" + sse(data)
 
 
-async def typed_events(
-    events: AsyncGenerator[dict[str, Any], None], last: bytes = b""
-) -> AsyncGenerator[bytes, None]:
-    """Each event with its `type` as its name, then `last`."""
-    async with aclosing(events):
-        async for event in events:
-            yield named_sse(event["type"], event)
-    if last:
-        yield last
+def typed_sse(event: dict[str, Any]) -> bytes:
+    """One event with its `type` as its name."""
+    return named_sse(event["type"], event)

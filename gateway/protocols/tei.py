@@ -4,7 +4,7 @@ Hugging Face's own client embeds by `/`. vLLM and Infinity have `/rerank` too, w
 """
 
 import operator
-from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -13,22 +13,14 @@ from starlette.responses import Response
 
 from ensembles.embed import EMBED
 from ensembles.rerank import RERANK
-from gateway.call import Embed, Embedded, Event, Rank, Ranked
+from gateway.call import Embed, Embedded, Rank, Ranked
 from gateway.errors import BadRequest, GatewayError
-from gateway.protocols.cohere_rerank import ranked_by
-from gateway.protocols.exchange import (
-    Complete,
-    Protocol,
-    document,
-    json_body,
-    new_call,
-    one_event,
-    service,
-)
+from gateway.protocols import cohere_rerank
+from gateway.protocols.encoders import by_relevance, floats, probability, unit
+from gateway.protocols.exchange import document, json_body
 from gateway.protocols.field_names import as_written
-from gateway.protocols.floats import floats, unit
-from gateway.protocols.ranking import by_relevance, probability
 from gateway.protocols.reading import Body, Each, read
+from gateway.protocols.reply import Protocol, single
 from gateway.protocols.sse import sse
 
 Json = dict[str, Any]
@@ -82,10 +74,9 @@ async def rerank(request: Request) -> Response:
     """Order texts, or vLLM's documents, by relevance to a query."""
     given = json_body(request)
     if isinstance(given, dict) and "documents" in given:
-        return ranked_by(request)
-    body = read(RerankRequest, json_body(request))
-    call = new_call(request, rank(body))
-    return Complete(call, _ranked(body, service(request).handler(call)))
+        return await cohere_rerank.rerank(request)
+    body = read(RerankRequest, given)
+    return single(request, rank(body), Ranked, partial(rerank_response, body))
 
 
 @router.post("/", openapi_extra=document(EmbedRequest))
@@ -93,8 +84,7 @@ async def rerank(request: Request) -> Response:
 async def embed_texts(request: Request) -> Response:
     """Embed texts."""
     body = read(EmbedRequest, json_body(request))
-    call = new_call(request, embed(body))
-    return Complete(call, _embedded(body, service(request).handler(call)))
+    return single(request, embed(body), Embedded, partial(embed_response, body))
 
 
 @router.post("/similarity", openapi_extra=document(SimilarityRequest))
@@ -102,29 +92,12 @@ async def similarity(request: Request) -> Response:
     """The cosine of a sentence with each of the others."""
     body = read(SimilarityRequest, json_body(request))
     texts = (body.inputs.source_sentence, *body.inputs.sentences)
-    call = new_call(request, Embed(body.model or EMBED.contract.name, texts))
-
-    async def cosines() -> list[float]:
-        found = await one_event(service(request).handler(call), Embedded)
-        source, *others = (unit(floats(row)) for row in found.rows)
-        return [sum(map(operator.mul, source, other)) for other in others]
-
-    return Complete(call, cosines())
-
-
-async def _ranked(body: RerankRequest, events: AsyncGenerator[Event, None]) -> list[Json]:
-    return rerank_response(body, await one_event(events, Ranked))
-
-
-async def _embedded(body: EmbedRequest, events: AsyncGenerator[Event, None]) -> list[list[float]]:
-    return embed_response(body, await one_event(events, Embedded))
+    return single(request, Embed(body.model or EMBED.contract.name, texts), Embedded, _cosines)
 
 
 def _refuse_left(request: TeiRequest) -> None:
     if request.truncation_direction.lower() == "left":
-        raise BadRequest(
-            "truncation_direction: left is not offered; right is", field="truncation_direction"
-        )
+        raise BadRequest.at("truncation_direction", "left is not offered; right is")
 
 
 def rank(request: RerankRequest) -> Rank:
@@ -142,15 +115,11 @@ def embed(request: EmbedRequest) -> Embed:
     """Raises `BadRequest`."""
     _refuse_left(request)
     if not request.inputs:
-        raise BadRequest("inputs: empty; at least one text is needed", field="inputs")
+        raise BadRequest.at("inputs", "empty; at least one text is needed")
     if request.parameters is not None:
-        raise BadRequest(
-            "parameters: no text is generated here; /v1/completions does it", field="parameters"
-        )
+        raise BadRequest.at("parameters", "no text is generated here; /v1/completions does it")
     if request.prompt_name not in (None, "query", "passage", "document"):
-        raise BadRequest(
-            "prompt_name: query, passage and document are possible", field="prompt_name"
-        )
+        raise BadRequest.at("prompt_name", "query, passage and document are possible")
     inputs = [request.inputs] if isinstance(request.inputs, str) else request.inputs
     texts = tuple(item for item in inputs if isinstance(item, str))
     return Embed(
@@ -163,7 +132,12 @@ def embed(request: EmbedRequest) -> Embed:
     )
 
 
-def rerank_response(request: RerankRequest, ranked: Ranked) -> list[Json]:
+def _cosines(_: str, embedded: Embedded) -> list[float]:
+    source, *others = (unit(floats(row)) for row in embedded.rows)
+    return [sum(map(operator.mul, source, other)) for other in others]
+
+
+def rerank_response(request: RerankRequest, _: str, ranked: Ranked) -> list[Json]:
     return [
         {
             "index": index,
@@ -174,7 +148,7 @@ def rerank_response(request: RerankRequest, ranked: Ranked) -> list[Json]:
     ]
 
 
-def embed_response(request: EmbedRequest, embedded: Embedded) -> list[list[float]]:
+def embed_response(request: EmbedRequest, _: str, embedded: Embedded) -> list[list[float]]:
     rows = [floats(row) for row in embedded.rows]
     return [unit(row) for row in rows] if request.normalize else rows
 

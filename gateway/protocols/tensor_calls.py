@@ -9,7 +9,7 @@ from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UINT32, ENSEMBLE_UNARY
 from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.search import ANSWER
 from gateway.call import Document, Generate, Other, Sampling, Within
-from gateway.upstream.infer import BINARY_SIZE
+from gateway.upstream.infer import BINARY_SIZE, first_number
 
 _OF_PROMPTS = {
     LLM.name,
@@ -69,7 +69,6 @@ def _max_tokens(inputs: list[Any], tensors: bytes) -> Any:
 
 
 def _number(given: Any) -> int | None:
-    """Out of `4`, `[4]` or `[[4]]`; None for what the model refuses, as 0."""
-    while isinstance(given, list) and given:
-        given = given[0]
-    return given if isinstance(given, int) and given > 0 else None
+    """None for what the model refuses, as 0."""
+    number = first_number(given)
+    return number if number and number > 0 else None

@@ -58,16 +58,15 @@ def check_infer(body: Any, behind_bytes: int = 0) -> None:
     _check_head(body)
     inputs = body.get("inputs")
     if not isinstance(inputs, list) or not inputs:
-        raise BadRequest("inputs: a list of at least one tensor is needed", field="inputs")
+        raise BadRequest.at("inputs", "a list of at least one tensor is needed")
     told_bytes = sum(_check_tensor(given, f"inputs[{i}]") for i, given in enumerate(inputs))
     if told_bytes != behind_bytes:
-        raise BadRequest(
-            f"inputs: {behind_bytes} bytes are behind the JSON; {BINARY_SIZE} says {told_bytes}",
-            field="inputs",
+        raise BadRequest.at(
+            "inputs", f"{behind_bytes} bytes are behind the JSON; {BINARY_SIZE} says {told_bytes}"
         )
     outputs = body.get("outputs", [])
     if not isinstance(outputs, list):
-        raise BadRequest("outputs: a list is needed", field="outputs")
+        raise BadRequest.at("outputs", "a list is needed")
     for index, asked in enumerate(outputs):
         _check_named(asked, f"outputs[{index}]")
 
@@ -79,7 +78,7 @@ def check_generate(model: str, body: Any) -> None:
     parameters = body.get("parameters", {})
     for name in REQUIRED.get(model, ()):
         if name not in body and name not in parameters:
-            raise BadRequest(f"{name}: missing", field=name)
+            raise BadRequest.at(name, "missing")
     for name, value in chain(body.items(), parameters.items()):
         if name in datatypes:
             _check_values(name, datatypes[name], value if isinstance(value, list) else [value])
@@ -89,9 +88,9 @@ def _check_head(body: Any) -> None:
     if not isinstance(body, dict):
         raise BadRequest("body: a JSON object is needed")
     if not isinstance(body.get("id", ""), str):
-        raise BadRequest("id: a text is needed", field="id")
+        raise BadRequest.at("id", "a text is needed")
     if not isinstance(body.get("parameters", {}), dict):
-        raise BadRequest("parameters: an object is needed", field="parameters")
+        raise BadRequest.at("parameters", "an object is needed")
 
 
 def _check_tensor(given: Any, field: str) -> int:
@@ -114,12 +113,12 @@ def _check_tensor(given: Any, field: str) -> int:
 def _check_named(given: Any, field: str) -> dict[str, Any]:
     """Parameters of a tensor that has a name."""
     if not isinstance(given, dict) or not isinstance(given.get("name"), str):
-        raise BadRequest(f"{field}: a tensor with a name is needed", field=field)
+        raise BadRequest.at(field, "a tensor with a name is needed")
     parameters = given.get("parameters", {})
     if not isinstance(parameters, dict):
         raise BadRequest(f"{field}.parameters: an object is needed", field=field)
     if _NOT_HERE in parameters:
-        raise BadRequest(f"{field}: shared memory is not offered here", field=field)
+        raise BadRequest.at(field, "shared memory is not offered here")
     return parameters
 
 
@@ -130,9 +129,8 @@ def _count(shape: Any, field: str) -> int:
         or len(shape) > _RANK_LIMIT
         or not all(type(size) is int and 0 <= size < _SIZE_LIMIT for size in shape)
     ):
-        raise BadRequest(
-            f"{field}: a list of at most {_RANK_LIMIT} sizes from 0 to {_SIZE_LIMIT - 1} is needed",
-            field=field,
+        raise BadRequest.at(
+            field, f"a list of at most {_RANK_LIMIT} sizes from 0 to {_SIZE_LIMIT - 1} is needed"
         )
     return math.prod(shape)
 
@@ -153,10 +151,10 @@ def _check_values(field: str, datatype: str, values: list[Any]) -> int:
     """Returns how many there are, in rows or not."""
     while values and isinstance(values[0], list):
         if not all(isinstance(each, list) for each in values):
-            raise BadRequest(f"{field}: rows and values are mixed", field=field)
+            raise BadRequest.at(field, "rows and values are mixed")
         values = list(chain.from_iterable(values))
     if not _fit(datatype, values):
-        raise BadRequest(f"{field}: a value is not {datatype}, or out of its range", field=field)
+        raise BadRequest.at(field, f"a value is not {datatype}, or out of its range")
     return len(values)
 
 

@@ -8,9 +8,7 @@ from typing import Any
 import orjson
 from pydantic import Field
 
-from gateway.call import (
-    Message,
-)
+from gateway.call import Message
 from gateway.errors import BadRequest
 from gateway.protocols.reading import Body
 from gateway.tool_use import NO_TOOLS, Tool, ToolCall, ToolUse
@@ -61,24 +59,20 @@ def read_tools(tools: Sequence[FunctionTool] | None) -> tuple[Tool, ...]:
 def _read_tool(field: str, tool: FunctionTool) -> Tool:
     refuse_type(field, tool.type)
     if tool.function is None:
-        raise BadRequest(f"{field}.function: missing", field=f"{field}.function")
+        raise BadRequest.at(f"{field}.function", "missing")
     function = tool.function
     return new_tool(f"{field}.function", function.name, function.description, function.parameters)
 
 
 def check_count(tools: Sequence[Any]) -> None:
     if len(tools) > MOST_TOOLS:
-        raise BadRequest(
-            f"tools: {len(tools)} given; at most {MOST_TOOLS} are possible", field="tools"
-        )
+        raise BadRequest.at("tools", f"{len(tools)} given; at most {MOST_TOOLS} are possible")
 
 
 def refuse_type(field: str, kind: str, possible: str = "function") -> None:
     """Raises `BadRequest` for a tool that is another one than what the caller runs itself."""
     if kind != possible:
-        raise BadRequest(
-            f"{field}.type: {kind[:40]!r} given; {possible} is possible", field=f"{field}.type"
-        )
+        raise BadRequest.at(f"{field}.type", f"{kind[:40]!r} given; {possible} is possible")
 
 
 def new_tool(
@@ -90,20 +84,18 @@ def new_tool(
 ) -> Tool:
     """Raises `BadRequest` for a name or a schema that is not possible."""
     if not NAME.fullmatch(name):
-        raise BadRequest(
-            f"{field}.name: 1 to 128 letters, digits, '_', '-' and '.' are possible",
-            field=f"{field}.name",
+        raise BadRequest.at(
+            f"{field}.name", "1 to 128 letters, digits, '_', '-' and '.' are possible"
         )
     if not schema:
         return Tool(name, description or "")
     place = f"{field}.{schema_name}"
     if depth(schema) > MOST_DEPTH:
-        raise BadRequest(f"{place}: nested deeper than {MOST_DEPTH} levels", field=place)
+        raise BadRequest.at(place, f"nested deeper than {MOST_DEPTH} levels")
     parameters = orjson.dumps(schema)
     if len(parameters) > MOST_SCHEMA_BYTES:
-        raise BadRequest(
-            f"{place}: {len(parameters)} bytes; at most {MOST_SCHEMA_BYTES} are possible",
-            field=place,
+        raise BadRequest.at(
+            place, f"{len(parameters)} bytes; at most {MOST_SCHEMA_BYTES} are possible"
         )
     return Tool(name, description or "", parameters.decode())
 
@@ -129,7 +121,7 @@ def only(tools: tuple[Tool, ...], names: Sequence[str], field: str) -> tuple[Too
     known = {tool.name: tool for tool in tools}
     for name in names:
         if name not in known:
-            raise BadRequest(f"{field}: {name[:64]!r} is none of the tools", field=field)
+            raise BadRequest.at(field, f"{name[:64]!r} is none of the tools")
     return tuple(known[name] for name in names)
 
 
@@ -138,9 +130,7 @@ def new_tool_use(
 ) -> ToolUse:
     """Raises `BadRequest` where a call is required, and nothing can be called."""
     if is_required and not tools:
-        raise BadRequest(
-            "tool_choice: a call is required, and there are no tools", field="tool_choice"
-        )
+        raise BadRequest.at("tool_choice", "a call is required, and there are no tools")
     return ToolUse(tools, is_parallel is not False, is_required) if tools else NO_TOOLS
 
 
@@ -159,9 +149,7 @@ def new_call(field: str, call_id: str, name: str, arguments: str | None) -> Tool
     written = arguments or "{}"
     found = parsed_arguments(written)
     if found is None or depth(found) > MOST_DEPTH:
-        raise BadRequest(
-            f"{field}: a JSON object of at most {MOST_DEPTH} levels is needed", field=field
-        )
+        raise BadRequest.at(field, f"a JSON object of at most {MOST_DEPTH} levels is needed")
     return ToolCall(call_id, name, written)
 
 
@@ -187,4 +175,4 @@ def check_results(messages: Sequence[Message], fields: Sequence[str]) -> None:
     for message, field in zip(messages, fields, strict=True):
         called.update(call.id for call in message.tool_calls)
         if message.role == "tool" and message.tool_call_id not in called:
-            raise BadRequest(f"{field}: no call before it has this id", field=field)
+            raise BadRequest.at(field, "no call before it has this id")

@@ -1,1 +1,1 @@
-"""Which model answers a call to `auto`, and which one follows when a model fails."""
+"""Chooses the model for a call to `auto`, and the next one when a model fails."""

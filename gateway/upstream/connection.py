@@ -1,7 +1,7 @@
 """HTTP to one tritonserver. Why not gRPC: docs/decisions/0050-the-gateway-asks-over-http.md."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +10,11 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from gateway.bounds import HEADER_LENGTH
 from gateway.call import Call
 from gateway.errors import DeadlinePassed, Unavailable, UpstreamFailed
 from gateway.settings import Triton
 from gateway.upstream.infer import (
-    HEADER_LENGTH,
-    TRACEPARENT,
     Outputs,
     Tensor,
     read_outputs,
@@ -32,14 +31,14 @@ STATE_TIMEOUT_S = 5.0
 READ_BYTES = 64 * 2**10
 """Beyond it unread bytes of a stream wait in Triton, not here."""
 
-_KEPT = ("Content-Type", HEADER_LENGTH)
+_KEPT = ("content-type", HEADER_LENGTH)
 _EVENT_END = b"\n\n"
 _DATA = b"data: "
 
 
 @dataclass(frozen=True)
 class Whole:
-    """The body of a response, and those of its headers that say how to read it."""
+    """The body of a response, and those of its headers that say how to read it, in lower case."""
 
     body: bytes
     headers: Mapping[str, str]
@@ -48,6 +47,19 @@ class Whole:
     def error(self) -> str:
         """The text of `{"error": …}`; empty where it is none."""
         return _message(self.body)
+
+
+class EventReader:
+    """Reads server-sent events out of the pieces of a stream."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def read(self, piece: bytes) -> Iterator[Any]:
+        """The JSON of each event that ends in this piece."""
+        *events, self._rest = (self._rest + piece).split(_EVENT_END)
+        for event in events:
+            yield orjson.loads(event.removeprefix(_DATA))
 
 
 class Connection:
@@ -93,15 +105,14 @@ class Connection:
         Raises `DeadlinePassed` when nothing comes for `silence_s`.
         """
         path = f"/v2/models/{model}/generate_stream"
-        headers = trace_headers(call)
+        headers = call.trace_headers
         async with self.ask(
             "POST", path, orjson.dumps(body), silence_s=silence_s, headers=headers
         ) as response:
-            rest = b""
-            async for data in response.content.iter_any():
-                *events, rest = (rest + data).split(_EVENT_END)
-                for event in events:
-                    yield orjson.loads(event.removeprefix(_DATA))
+            events = EventReader()
+            async for piece in response.content.iter_any():
+                for event in events.read(piece):
+                    yield event
 
     async def infer(
         self, call: Call, model: str, inputs: Sequence[Tensor], outputs: Sequence[str]
@@ -109,7 +120,7 @@ class Connection:
         """One answer of a model that gives one; raises `DeadlinePassed` at the call's deadline."""
         body = request_body(call, inputs, outputs)
         path = f"/v2/models/{model}/infer"
-        found = await self.whole(path, body, trace_headers(call), call.deadline)
+        found = await self.whole(path, body, call.trace_headers, call.deadline)
         return read_outputs(found.body, found.headers.get(HEADER_LENGTH, ""))
 
     async def whole(
@@ -165,11 +176,6 @@ class Connection:
             raise UpstreamFailed(
                 f"the models' server broke off its answer ({type(error).__name__})"
             ) from None
-
-
-def trace_headers(call: Call) -> dict[str, str]:
-    """For Triton's own spans; our models read the request parameter of the same name."""
-    return {TRACEPARENT: call.traceparent} if call.traceparent else {}
 
 
 def _message(body: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Embeds: `Embed` to requests of `embed`, or of `embedder` where token ids are given."""
+"""Answers `Embed` with the model `embed`, or for token ids with `embedder`."""
 
 import asyncio
 import math
@@ -13,7 +13,7 @@ from gateway.upstream.connection import Connection
 from gateway.upstream.infer import Outputs, Tensor, texts
 
 ROWS = 1024
-"""What our models take at a time."""
+"""Most rows that our models take in one request."""
 
 PADDED_TOKENS = 2**19
 """Most tokens of a portion, when every row is as long as its longest."""
@@ -39,7 +39,7 @@ async def embed(triton: Connection, call: Call, request: Embed) -> Embedded:
 
 
 def portions(lengths: Sequence[int]) -> Iterator[slice]:
-    """Rows that go together, in their order: a long row among many short ones makes all long."""
+    """Slices of rows for one request each: rows are padded to the longest of their slice."""
     start = longest = 0
     for index, length in enumerate(lengths):
         count, longest = index - start + 1, max(longest, length)
@@ -109,9 +109,7 @@ def _cut(row: bytes, dimensions: int | None) -> bytes:
     if dimensions is None or 4 * dimensions == len(row):
         return row
     if 4 * dimensions > len(row):
-        raise BadRequest(
-            f"dimensions: {dimensions} given; this model has {len(row) // 4}", field="dimensions"
-        )
+        raise BadRequest.at("dimensions", f"{dimensions} given; this model has {len(row) // 4}")
     values = array("f", row[: 4 * dimensions])
     length = math.sqrt(math.fsum(value * value for value in values)) or 1.0
     return array("f", (value / length for value in values)).tobytes()

@@ -1,4 +1,4 @@
-"""Generates: `Generate` to a request of `llm` or `rag_cancellable`, and its stream to events."""
+"""Answers `Generate` with `llm`, `rag_cancellable` or `answer`, whose streams become events."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -30,7 +30,6 @@ from gateway.call import (
 from gateway.errors import BadRequest, UpstreamFailed
 from gateway.tool_use import ToolUse
 from gateway.upstream.connection import Connection
-from gateway.upstream.infer import TRACEPARENT
 from gateway.upstream.search import counts, in_collection, read_sources
 from gateway.upstream.statuses import IN_BAND, from_stream
 
@@ -97,11 +96,10 @@ def _model(request: Generate) -> str:
 
 
 def _body(call: Call, request: Generate) -> dict[str, Any]:
-    body = {"id": call.request_id, "stream": True, IN_BAND: True, **_sampling(request)}
+    body = {"id": call.request_id, "stream": True, IN_BAND: True, **call.trace_headers}
+    body |= _sampling(request)
     if request.guide:
         body |= {GUIDE_TYPE: request.guide.type, GUIDE_TEXT: request.guide.text}
-    if call.traceparent:
-        body[TRACEPARENT] = call.traceparent
     if call.deadline is not None:
         body["timeout"] = max(1, round(_left_s(call.deadline) * 1e6))
     match request.model:
@@ -115,7 +113,7 @@ def _body(call: Call, request: Generate) -> dict[str, Any]:
 def _prompt(request: Generate) -> dict[str, Any]:
     if request.documents or request.within:
         field = "tools" if request.within else "documents"
-        raise BadRequest(f"{field}: given to a model that reads no sources; ask 'rag'", field=field)
+        raise BadRequest.at(field, "given to a model that reads no sources; ask 'rag'")
     if not request.messages:
         return {"text_input": request.prompt}
     messages = [_message(message) for message in request.messages]
@@ -161,14 +159,12 @@ def _tool_use(use: ToolUse) -> dict[str, Any]:
 
 def _question(request: Generate) -> dict[str, Any]:
     if request.tool_use.tools:
-        raise BadRequest("tools: given to a model that calls none; ask 'llm'", field="tools")
+        raise BadRequest.at("tools", "given to a model that calls none; ask 'llm'")
     if (within := request.within) is not None:
         place = {"collection": within.collection, "filter": within.filter}
         return {"question": _last_message(request), **place, **counts(within)}
     if not request.documents:
-        raise BadRequest(
-            "documents: none given; 'rag' answers from at least one", field="documents"
-        )
+        raise BadRequest.at("documents", "none given; 'rag' answers from at least one")
     documents = [document.text for document in request.documents]
     return {"question": _last_message(request), "documents": documents}
 
@@ -179,9 +175,8 @@ def _last_message(request: Generate) -> str:
         return request.prompt
     last = request.messages[-1]
     if last.role != "user":
-        raise BadRequest(
-            f"messages: the last is of role {last.role}; with documents it is the user's question",
-            field="messages",
+        raise BadRequest.at(
+            "messages", f"the last is of role {last.role}; with documents it is the user's question"
         )
     return last.content
 
@@ -192,7 +187,7 @@ def _sampling(request: Generate) -> dict[str, Any]:
         possible = _RANGES[name]
         if given[name] not in possible:
             most = f"from {possible[0]} to {possible[-1]} are possible"
-            raise BadRequest(f"{name}: {given[name]} given; {most}", field=name)
+            raise BadRequest.at(name, f"{given[name]} given; {most}")
     given["stop_words"] = list(request.sampling.stop_words)
     return given if given["stop_words"] else {k: v for k, v in given.items() if k != "stop_words"}
 

@@ -9,12 +9,8 @@ import orjson
 from gateway.call import Call
 from gateway.errors import UpstreamFailed
 
-HEADER_LENGTH = "Inference-Header-Content-Length"
-"""Bytes of the JSON before those of the tensors."""
 BINARY_SIZE = "binary_data_size"
 """Parameter of a tensor whose values are bytes."""
-TRACEPARENT = "traceparent"
-"""Parameter and header of a request: the span that the models' spans belong below."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ def request_body(call: Call, inputs: Sequence[Tensor], outputs: Sequence[str]) -
     return orjson.dumps(
         {
             "id": call.request_id,
-            "parameters": {TRACEPARENT: call.traceparent} if call.traceparent else {},
+            "parameters": call.trace_headers,
             "inputs": [
                 {"name": t.name, "datatype": t.datatype, "shape": t.shape, "data": t.values}
                 for t in inputs
@@ -68,6 +64,13 @@ def read_outputs(body: bytes, header_length: str) -> Outputs:
         shapes[output["name"]], data[output["name"]] = output["shape"], body[start:end]
         start = end
     return Outputs(head["model_version"], shapes, data)
+
+
+def first_number(given: Any) -> int | None:
+    """The integer in `4`, `[4]` or `[[4]]`; None where it is another value."""
+    while isinstance(given, list) and given:
+        given = given[0]
+    return given if isinstance(given, int) else None
 
 
 def read_texts(data: bytes) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which models there are, by the names that clients use."""
+"""The models of a Triton, by the names that clients use."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from gateway.upstream.connection import Connection
 from gateway.upstream.statuses import RETRY_AFTER_S
 
 UNKNOWN = "unknown"
-"""Stands for names that clients make up."""
+"""Label for names that clients make up."""
 INDEX_AGE_S = 1.0
 """How long a repository index is used before it is read again."""
 KNOWN_AGE_S = 10.0
@@ -99,7 +99,7 @@ class Catalogue:
         return time.monotonic() - self._read_s
 
     def _begun(self) -> "asyncio.Task[None]":
-        """The reading of the index that is under way, one for all who wait for it."""
+        """The task that reads the index, one for all calls that wait for it."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
             self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())

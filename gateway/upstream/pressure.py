@@ -1,8 +1,8 @@
-"""Fits admission to `llm`: what it has waiting, by its own count, and where it computes.
+"""Holds requests back while `llm` has requests waiting, and fits admission to where it computes.
 
-A gateway bounds what it lets in itself. But others may ask the same model: other gateways, clients
-of Triton, graphs. And a KV cache that is full makes running requests wait again. What waits there
-is first come, first served; what waits here is in fair order.
+A gateway bounds its own requests. But others use the same model: other gateways, clients of Triton,
+graphs. And a full KV cache makes running requests wait again. In `llm` requests wait in the order
+of their arrival; in the gateway they wait in a fair order.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ LOOK_S = 0.5
 """While something runs; a page of metrics costs tritonserver some milliseconds."""
 
 MOST_WAITING = 4
-"""So many may just be between two steps of the model."""
+"""So many may just wait for the next step of the model."""
 
 BESIDE_ON_CPU = 4
 """Generations of one tenant beside another where `llm` computes on CPU cores: there each more makes
@@ -40,7 +40,7 @@ _WAITING = re.compile(
 
 @asynccontextmanager
 async def held_under_pressure(triton: Connection, admission: Admission) -> AsyncIterator[None]:
-    """Looks again and again until the block ends."""
+    """Looks every `LOOK_S` until the block ends."""
     looking = asyncio.create_task(_look(triton, admission))
     try:
         yield

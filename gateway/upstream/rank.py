@@ -1,4 +1,4 @@
-"""Ranks: `Rank` to requests of `rerank`."""
+"""Answers `Rank` with the model `rerank`."""
 
 from array import array
 

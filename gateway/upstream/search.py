@@ -1,4 +1,4 @@
-"""Searches collections: `Search` to a request of `search`, and tensors to sources."""
+"""Answers `Search` with the model `search`, and reads sources out of tensors."""
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Errors of Triton 2.51 and of our models, with the statuses that are due.
+"""Turns errors of Triton 2.51 and of our models into errors with the right HTTP status.
 
 Triton answers 400 for every error of a model on `/generate`, and a stream has no status. So our
 models are asked to put the code before their text (`errors_in_band`).

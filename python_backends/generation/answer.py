@@ -38,7 +38,7 @@ class PlainAnswer:
         return False
 
     def mark(self, token_id: int) -> str:
-        """What a special token stands for, which decodes to no text."""
+        """The text of a special token that marks a call; empty for other tokens."""
         return ""
 
     def push(self, text: str) -> str:
@@ -54,11 +54,11 @@ class PlainAnswer:
         return self.reason or reason
 
     def take_pieces(self) -> Outputs:
-        """What any response has beside the text, and was not taken yet."""
+        """The outputs beside the text for the next response."""
         return {}
 
     def outputs(self) -> Outputs:
-        """What the last response has beside the text."""
+        """The outputs beside the text for the last response."""
         return {}
 
 

@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxError, nodes
+from jinja2 import (
+    Environment,
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateSyntaxError,
+    nodes,
+)
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -18,6 +25,7 @@ from python_backends.generation.messages import Message
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
+_WHAT = "the chat template"
 
 
 class _Generation(Extension):
@@ -42,9 +50,19 @@ def sandbox(**options: Any) -> Environment:
     return environment
 
 
-def strict_template(source: str) -> Any:
-    """A template of this repository: an unknown name is an error."""
-    return sandbox(undefined=StrictUndefined).from_string(source)
+def strict_template(source: str, what: str) -> Template:
+    """A template of this repository, in which an unknown name is an error.
+
+    Raises `ManifestError`, which says `what` it is.
+    """
+    return _parsed(sandbox(undefined=StrictUndefined), source, what)
+
+
+def _parsed(environment: Environment, source: str, what: str) -> Template:
+    try:
+        return environment.from_string(source)
+    except TemplateSyntaxError as error:
+        raise ManifestError(f"{what} is not valid Jinja: line {error.lineno}: {error}") from error
 
 
 def _tojson(
@@ -75,9 +93,10 @@ class ChatTemplate:
     def __init__(
         self, source: str | None, special_tokens: Mapping[str, str], tools_source: str | None = None
     ) -> None:
-        self._template = None if source is None else sandbox().from_string(source)
+        """Raises `ManifestError`. Without `source` only prompts that are no chat are possible."""
+        self._template = None if source is None else _parsed(sandbox(), source, _WHAT)
         self._tools_template = (
-            self._template if tools_source is None else sandbox().from_string(tools_source)
+            self._template if tools_source is None else _parsed(sandbox(), tools_source, _WHAT)
         )
         self._special_tokens = special_tokens
         self._has_system = self._shows(_SYSTEM_TURN, _USER_TURN)
@@ -97,12 +116,7 @@ class ChatTemplate:
             tools_source = named.get("tool_use")
         names = ("bos_token", "eos_token", "pad_token", "unk_token")
         tokens = {name: _token(config[name]) for name in names if config.get(name)}
-        try:
-            return cls(source, tokens, tools_source)
-        except TemplateSyntaxError as error:
-            raise ManifestError(
-                f"the chat template is not valid Jinja: line {error.lineno}: {error}"
-            ) from error
+        return cls(source, tokens, tools_source)
 
     def render(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None

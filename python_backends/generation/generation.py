@@ -141,7 +141,7 @@ class Generation:
         return None
 
     def _mark(self, token_id: int) -> str:
-        """What stands for a special token in the text: a call's marker, or a stop word's."""
+        """The text that replaces a special token: a call's marker, or a stop word's."""
         return self._answer.mark(token_id) or self._stop_words.mark(token_id)
 
     def _echoed_prompt(self) -> str:

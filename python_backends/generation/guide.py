@@ -1,11 +1,11 @@
-"""Reads what an answer must match, and refuses what can't be a guide."""
+"""Reads the guide of a request: the schema, regex or grammar that its answer must match."""
 
 import json
 
 from ensembles.guides import GUIDE_TEXT, GUIDE_TYPE, GUIDE_TYPES
 from python_backends.engines.llm_engine import Guide
 from python_backends.errors import RequestError
-from python_backends.generation.schema import unheeded
+from python_backends.generation.schema import unenforced
 from python_backends.tensors import Tensors
 
 MAX_CHARACTERS = 65_536
@@ -20,8 +20,8 @@ def read_guide(tensors: Tensors) -> Guide | None:
 
     Only form and size are checked: whether it can be followed is the engine's to say.
     """
-    kind = tensors.text(GUIDE_TYPE) if GUIDE_TYPE in tensors else ""
-    text = tensors.text(GUIDE_TEXT) if GUIDE_TEXT in tensors else ""
+    kind = tensors.text(GUIDE_TYPE, "")
+    text = tensors.text(GUIDE_TEXT, "")
     if not kind and not text:
         return None
     if kind not in GUIDE_TYPES:
@@ -69,5 +69,5 @@ def _check_schema(text: str) -> None:
         raise RequestError(f"{GUIDE_TEXT}: not JSON; a JSON schema is needed") from error
     if not isinstance(schema, dict):
         raise RequestError(f"{GUIDE_TEXT}: no JSON object; a JSON schema is needed")
-    if place := next(unheeded(schema), ""):
+    if place := next(unenforced(schema), ""):
         raise RequestError(f"{GUIDE_TEXT}: {place[:100]} can't be enforced; leave it out")

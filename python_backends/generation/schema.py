@@ -1,4 +1,4 @@
-"""Which parts of a JSON schema no answer can be held to.
+"""Finds the keywords of a JSON schema that guided generation can't enforce.
 
 xgrammar (0.1.31, in OpenVINO GenAI 2026.4) passes over them without an error, so they are refused
 by name here: a client must not believe that it got what it asked for.
@@ -7,7 +7,7 @@ by name here: a client must not believe that it got what it asked for.
 from collections.abc import Iterator
 from typing import Any
 
-_UNHEEDED = (
+_UNENFORCED = (
     *("not", "if", "then", "else", "uniqueItems", "contains", "minContains", "maxContains"),
     *("multipleOf", "dependentRequired", "dependentSchemas", "dependencies"),
     *("$dynamicRef", "$recursiveRef", "unevaluatedItems", "unevaluatedProperties"),
@@ -18,24 +18,24 @@ _DATA = ("const", "enum", "default", "examples")
 _BESIDE_PATTERN = ("minLength", "maxLength", "format")
 
 
-def unheeded(schema: Any, place: str = "#") -> Iterator[str]:
-    """Places of keywords that an answer is not held to, such as `#/properties/a/uniqueItems`."""
+def unenforced(schema: Any, place: str = "#") -> Iterator[str]:
+    """Places of keywords that are not enforced, such as `#/properties/a/uniqueItems`."""
     if isinstance(schema, list):
         for number, inner in enumerate(schema):
-            yield from unheeded(inner, f"{place}/{number}")
+            yield from unenforced(inner, f"{place}/{number}")
     if not isinstance(schema, dict):
         return
     yield from (f"{place}/{name}" for name in _own(schema))
     for name, inner in schema.items():
         if name in _NAMED and isinstance(inner, dict):
             for own, each in inner.items():
-                yield from unheeded(each, f"{place}/{name}/{own}")
+                yield from unenforced(each, f"{place}/{name}/{own}")
         elif name not in _DATA:
-            yield from unheeded(inner, f"{place}/{name}")
+            yield from unenforced(inner, f"{place}/{name}")
 
 
 def _own(schema: dict[str, Any]) -> Iterator[str]:
-    for name in _UNHEEDED:
+    for name in _UNENFORCED:
         if schema.get(name, False) is not False:
             yield name
     together = schema.get("allOf") or []

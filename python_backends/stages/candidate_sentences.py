@@ -1,4 +1,4 @@
-"""What the stages that choose candidates share: the candidates, taken apart into sentences."""
+"""Splits candidates into sentences, for the stages that choose candidates."""
 
 from collections.abc import Sequence
 

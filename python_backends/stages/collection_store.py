@@ -1,4 +1,4 @@
-"""What the stages of collections share: the store that the server was given, and whose it is."""
+"""Opens the store of collections, and checks which embedder made a collection."""
 
 import os
 

@@ -83,7 +83,7 @@ class CollectionsStage(Stage):
         limit = read_count(request, "limit", DEFAULT_LISTED)
         if limit > MAX_LISTED:
             raise RequestError(f"limit: {limit:,} given; at most {MAX_LISTED:,} is possible")
-        after = request.text("after") if "after" in request else ""
+        after = request.text("after", "")
         found = self._store.documents(_name(request), after, limit)
         return {"documents": [asdict(entry) for entry in found]}
 

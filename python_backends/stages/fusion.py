@@ -1,4 +1,4 @@
-"""What the stages that rank passages share: scores that add up, and how many to keep."""
+"""Scales, adds and orders the scores of passages."""
 
 import numpy as np
 

@@ -134,7 +134,7 @@ class LlmStage(StreamingStage):
             raise RequestError("text_input, messages: exactly one of them is needed")
         if "messages" in tensors:
             messages = self._messages(tensors.text("messages"))
-            prompt = self._chat_template.render(*self._tool_prompts.told(messages, tools))
+            prompt = self._chat_template.render(*self._tool_prompts.with_tools(messages, tools))
         else:
             prompt = tensors.text("text_input")
             require_length("text_input", len(prompt), self._max_tokens)
@@ -164,7 +164,7 @@ class LlmStage(StreamingStage):
         return GroundedAnswer(
             self._policy,
             tensors.texts("sources"),
-            tensors.text("question") if "question" in tensors else "",
+            tensors.text("question", ""),
             similarity=_highest(tensors, "source_similarity", least=-1.0),
             relevance=_highest(tensors, "source_relevance", least=-math.inf),
             # Neither a quote nor a refusal would match a guide.

@@ -6,9 +6,9 @@ from python_backends.errors import RequestError
 from python_backends.stage import Stage
 from python_backends.tensors import Outputs, Tensors
 from python_backends.tokenization import (
+    beginnings,
     keeps_whole,
     load_tokenizer,
-    most_characters,
     padded,
     require_length,
     require_text,
@@ -31,7 +31,6 @@ class PairTokenizerStage(Stage):
         self._query_tokenizer = load_tokenizer(folder)  # "only_second" can't truncate a single text
         self._room = folder.manifest.max_tokens - self._tokenizer.num_special_tokens_to_add(True)
         self._max_tokens = folder.manifest.max_tokens
-        self._most_characters = most_characters(folder.manifest.max_tokens)
         self._max_passages = context.integer("max_passages")
         self._tokenizer.enable_truncation(folder.manifest.max_tokens, strategy="only_second")
 
@@ -43,11 +42,10 @@ class PairTokenizerStage(Stage):
                 f"passages: {len(passages):,} given; at most {self._max_passages:,} are possible"
             )
         self._check_query(query)
-        begins = [text[: self._most_characters] for text in require_text("passages", passages)]
+        begins = beginnings(require_text("passages", passages), self._max_tokens)
         rows = self._tokenizer.encode_batch([(query, passage) for passage in begins])
         if keeps_whole(request):
-            cut = [len(text) > self._most_characters for text in passages]
-            require_whole("passages", rows, cut, self._max_tokens)
+            require_whole("passages", passages, rows, self._max_tokens)
         return {
             "input_ids": padded(rows, "ids"),
             "attention_mask": padded(rows, "attention_mask"),

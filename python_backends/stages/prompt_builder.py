@@ -3,9 +3,6 @@
 import bisect
 import json
 import re
-from typing import Any
-
-from jinja2 import TemplateSyntaxError
 
 from ensembles.contracts import PLACES, PROMPT_BUILDER, SOURCES
 from ensembles.manifest import ManifestError
@@ -32,7 +29,7 @@ class PromptBuilderStage(Stage):
         self._tokenizer = load_tokenizer(folder)
         self._chat_template = ChatTemplate.load(folder)
         self._manifest, self._prompt = folder.manifest, folder.manifest.prompt
-        self._user = _user_template(self._prompt.user)
+        self._user = strict_template(self._prompt.user, "the prompt's user template")
         added = [token.content for token in self._tokenizer.get_added_tokens_decoder().values()]
         special = "|".join(re.escape(text) for text in added if not text.isspace())
         self._special = re.compile(special or r"(?!)")
@@ -104,12 +101,3 @@ class PromptBuilderStage(Stage):
     def _tokens(self, messages: list[Message]) -> int:
         prompt = self._chat_template.render(messages)
         return len(token_ids(self._tokenizer, prompt))
-
-
-def _user_template(source: str) -> Any:
-    try:
-        return strict_template(source)
-    except TemplateSyntaxError as error:
-        raise ManifestError(
-            f"the prompt's user template is not valid Jinja: line {error.lineno}: {error}"
-        ) from error

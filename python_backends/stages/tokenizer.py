@@ -8,9 +8,9 @@ from python_backends.errors import RequestError
 from python_backends.stage import Stage
 from python_backends.tensors import Outputs, Tensors
 from python_backends.tokenization import (
+    beginnings,
     keeps_whole,
     load_encoder_tokenizer,
-    most_characters,
     padded,
     require_question,
     require_text,
@@ -31,7 +31,6 @@ class TokenizerStage(Stage):
         self._tokenizer = load_encoder_tokenizer(folder)
         self._prefixes: dict[str, str] = asdict(folder.manifest.prefixes)
         self._max_tokens = folder.manifest.max_tokens
-        self._most_characters = most_characters(folder.manifest.max_tokens)
         self._max_texts = context.integer("max_texts")
         self._max_question_tokens = context.integer("max_question_tokens")
 
@@ -41,8 +40,7 @@ class TokenizerStage(Stage):
         texts = self._query(request) if "query_text" in request else self._texts(request)
         rows = self._tokenizer.encode_batch(texts)
         if keeps_whole(request) and "input_text" in request:
-            cut = [len(text) > self._most_characters for text in request.texts("input_text")]
-            require_whole("input_text", rows, cut, self._max_tokens)
+            require_whole("input_text", request.texts("input_text"), rows, self._max_tokens)
         return {
             "input_ids": padded(rows, "ids"),
             "attention_mask": padded(rows, "attention_mask"),
@@ -55,7 +53,7 @@ class TokenizerStage(Stage):
             raise RequestError(
                 f"input_text: {len(texts):,} texts; at most {self._max_texts:,} are possible"
             )
-        begins = [text[: self._most_characters] for text in require_text("input_text", texts)]
+        begins = beginnings(require_text("input_text", texts), self._max_tokens)
         return [prefix + text for text in begins]
 
     def _query(self, request: Tensors) -> list[str]:
@@ -65,7 +63,7 @@ class TokenizerStage(Stage):
         return [self._prefixes["query"] + question]
 
     def _prefix(self, request: Tensors) -> str:
-        kind = request.text("input_type") if "input_type" in request else "text"
+        kind = request.text("input_type", "text")
         if kind not in self._prefixes:
             possible = ", ".join(self._prefixes)
             raise RequestError(f"input_type: '{kind[:20]}' given; possible are {possible}")

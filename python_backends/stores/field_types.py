@@ -1,4 +1,4 @@
-"""Which metadata fields a collection has, and their types: that of the first value."""
+"""The metadata fields of a collection. A field has the type of its first value."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What LanceDB and its files raise, as errors that a client can read."""
+"""Turns errors of LanceDB and its files into errors that a client can read."""
 
 import errno
 import logging

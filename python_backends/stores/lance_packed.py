@@ -1,4 +1,4 @@
-"""What a search needs of a row, in one column.
+"""Packs all that a search needs of a row into one column.
 
 LanceDB plans and reads each column on its own: eight of them take a search longer than finding the
 rows. A packed row is the direction of the embedding, FP16 [dimension], followed by the fields of

@@ -1,4 +1,4 @@
-"""How a LanceDB collection is searched: by vector and by words, at the same time."""
+"""Searches a LanceDB collection by vector and by words, at the same time."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""Which store the setting names."""
+"""Opens the store that a setting names."""
 
 from pathlib import Path
 

@@ -13,16 +13,17 @@ class _Place(Enum):
     """Behind `begin`."""
     CALL = auto()
     BROKEN_CALL = auto()
-    """Its arguments are no JSON any more, and part of them was given out."""
+    """Its arguments are no JSON any more, and a part of them was returned."""
     AFTER_CALL = auto()
 
 
 class CallParser:
-    """Text comes out as soon as it can't be the beginning of a call; the result does not depend on
-    how the answer is cut.
+    """Returns text as soon as it can't begin a call; the result does not depend on how the answer
+    is split.
 
-    What begins as a call and is none is text, whole. Once a call's arguments were given out, what
-    follows up to its end stays in them, JSON or not. Blanks around calls are dropped.
+    A beginning that turns out to be no call is text. Once a part of a call's arguments was
+    returned, all text up to the call's end belongs to them, even if it is no JSON. Blanks around
+    calls are dropped.
     """
 
     def __init__(self, syntax: Syntax, is_parallel: bool = True) -> None:
@@ -36,7 +37,7 @@ class CallParser:
         self._held = ""
         """Text that may belong to a marker, or stand before one."""
         self._prefix = ""
-        """What stands before a call since the text that was given out."""
+        """The text before a call that was not returned yet."""
         self._reader = CallReader()
         self._text: list[str] = []
         self._has_text = False
@@ -58,7 +59,7 @@ class CallParser:
         return self._taken_text()
 
     def flush(self) -> str:
-        """The rest of the text, when the answer has ended."""
+        """The rest of the text, at the answer's end."""
         match self._place:
             case _Place.TEXT if not self._is_behind_call:
                 self._say(self._held)
@@ -71,13 +72,18 @@ class CallParser:
         self._held, self._place = "", _Place.TEXT
         return self._taken_text()
 
+    @property
+    def has_pieces(self) -> bool:
+        """Whether there are new pieces of calls."""
+        return bool(self._pieces)
+
     def take_pieces(self) -> list[Piece]:
-        """New pieces, joined by call."""
+        """New pieces, one for each call."""
         pieces, self._pieces = self._pieces, []
         return pieces
 
     def _take(self, character: str) -> None:
-        """Each step returns what the next one has to read again."""
+        """Each step returns the characters that the next one reads again."""
         left = character
         while left and not self.is_over:
             left = self._steps[self._place](left[0]) + left[1:]
@@ -133,7 +139,7 @@ class CallParser:
         return self._refuse(self._prefix + self._reader.raw, character)
 
     def _refuse(self, text: str, character: str) -> str:
-        """It is no call."""
+        """It is no call: `text` is text, and `character` is read again."""
         self._say(text)
         self._place, self._prefix = _Place.TEXT, ""
         return character

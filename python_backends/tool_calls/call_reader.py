@@ -29,15 +29,15 @@ class Piece:
 
 
 class CallReader:
-    """Gives arguments out as they come, once the name is known and they have begun as an object.
+    """Returns arguments as they come, once the name is known and they have begun as an object.
 
-    Keys may stand in any order, and others beside them. Arguments may be an object written as a
+    Keys come in any order, and other keys are ignored. Arguments may be an object written as a
     string, null, or missing.
     """
 
     def __init__(self) -> None:
         self.raw = ""
-        """The text so far, as long as nothing of it was given out."""
+        """The text so far, as long as nothing of it was returned."""
         self.has_begun = False
         self.is_whole = False
         """Whether name and arguments are complete."""
@@ -48,7 +48,7 @@ class CallReader:
         """The latest string that is a key or value of the call itself."""
         self._name: str | None = None
         self._arguments = ""
-        """Not given out yet."""
+        """Not returned yet."""
         self._is_in_arguments = self._has_arguments = False
 
     def take(self, character: str) -> Progress:
@@ -67,7 +67,7 @@ class CallReader:
         return Progress.DONE if self._scanner.is_done else Progress.OPEN
 
     def give(self, call: int) -> Piece | None:
-        """What was not given out yet; None where nothing can be."""
+        """The new part of the call; None where there is none yet."""
         if not self.has_begun or not (self._name or self._arguments):
             return None
         piece = Piece(call, self._name or "", self._arguments)
@@ -111,7 +111,7 @@ class CallReader:
         return self._name is not None and (self.has_begun or bool(self._name))
 
     def _look(self) -> None:
-        """Whether something can be given out. `{` alone may still begin what is no JSON."""
+        """Whether a part can be returned. `{` alone may still turn out to be no JSON."""
         is_sure = self._has_arguments and self._scanner.state is not State.FIRST_KEY
         self.has_begun = self.has_begun or bool(self._name and is_sure)
         self.is_whole = self.has_begun and not self._is_in_arguments

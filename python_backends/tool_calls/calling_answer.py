@@ -14,7 +14,7 @@ TOOL_CALLS = "tool_calls"
 
 
 class CallingAnswer(PlainAnswer):
-    """Text outside of calls is given out at once, calls piece by piece."""
+    """Text outside of calls is sent at once, calls piece by piece."""
 
     is_checked = True
 
@@ -23,47 +23,32 @@ class CallingAnswer(PlainAnswer):
     ) -> None:
         """`special_tokens` by id: those of the syntax decode to no text, and count as theirs."""
         self._parser = CallParser(syntax, is_parallel)
-        self._pieces: list[Piece] = []
         markers = (syntax.begin, syntax.end)
         self._marks = {i: text for i, text in special_tokens.items() if text in markers}
 
     @property
     def has_pieces(self) -> bool:
-        return bool(self._pieces)
+        return self._parser.has_pieces
 
     def mark(self, token_id: int) -> str:
         return self._marks.get(token_id, "")
 
     def push(self, text: str) -> str:
         shown = self._parser.push(text)
-        self._pieces += self._parser.take_pieces()
         if self._parser.is_over:
             self.reason = TOOL_CALLS
         return shown
 
     def flush(self) -> str:
-        shown = self._parser.flush()
-        self._pieces += self._parser.take_pieces()
-        return shown
+        return self._parser.flush()
 
     def finish_reason(self, reason: str) -> str:
         """An answer that was cut in the middle of a call ends with length."""
         return TOOL_CALLS if reason == "stop" and self._parser.num_calls else reason
 
     def take_pieces(self) -> Outputs:
-        pieces, self._pieces = self._pieces, []
-        return {TOOL_CALLS: [_json(piece) for piece in _joined(pieces)]} if pieces else {}
-
-
-def _joined(pieces: list[Piece]) -> list[Piece]:
-    """One piece for each call."""
-    found: dict[int, Piece] = {}
-    for piece in pieces:
-        if first := found.get(piece.call):
-            first.arguments += piece.arguments
-        else:
-            found[piece.call] = piece
-    return list(found.values())
+        pieces = self._parser.take_pieces()
+        return {TOOL_CALLS: [_json(piece) for piece in pieces]} if pieces else {}
 
 
 def _json(piece: Piece) -> str:

@@ -33,7 +33,7 @@ class ToolUse:
 
 def read_tool_use(tensors: Tensors, max_tokens: int) -> ToolUse:
     """No tools without the input; raises `RequestError`."""
-    choice = tensors.text("tool_choice") if "tool_choice" in tensors else "auto"
+    choice = tensors.text("tool_choice", "auto")
     if choice not in _CHOICES:
         raise RequestError(
             f"tool_choice: '{choice[:40]}' given; possible are {', '.join(_CHOICES)}"

@@ -1,4 +1,4 @@
-"""How a chat template tells of tools: tried with a conversation, when an engine is built."""
+"""Finds out how a chat template writes tools and calls, by a trial when an engine is built."""
 
 from python_backends.errors import RequestError
 from python_backends.generation.chat_template import ChatTemplate

@@ -1,4 +1,4 @@
-"""The JSON schema of a call that an answer must be."""
+"""The JSON schema of an answer that must be a tool call."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from ensembles.guides import GUIDE_TYPE
 from python_backends.engines.llm_engine import GenerationParams, Guide
 from python_backends.errors import RequestError
 from python_backends.generation.guide import MAX_CHARACTERS
-from python_backends.generation.schema import unheeded
+from python_backends.generation.schema import unenforced
 from python_backends.tool_calls.definitions import Tool, ToolUse
 
 _DEFINITIONS = ("$defs", "definitions")
@@ -39,7 +39,7 @@ def call_schema(tools: Sequence[Tool]) -> str:
     calls = [_call(number, tool["function"], definitions) for number, tool in enumerate(tools)]
     schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
     schema |= {"$defs": definitions} if definitions else {}
-    if place := next(unheeded(schema), ""):
+    if place := next(unenforced(schema), ""):
         raise RequestError(
             f"tools: {place[:100]} can't be enforced; leave it out where a call is required"
         )

@@ -3,9 +3,6 @@
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-from jinja2 import TemplateSyntaxError
 
 from ensembles.manifest import ManifestError, Prompt
 from python_backends.errors import RequestError
@@ -18,7 +15,7 @@ _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
 
 
 class ToolPrompts:
-    """How the model is told of tools, as its manifest says.
+    """Tells the model of tools in the way that its manifest names.
 
     Either its chat template writes them, or a text does: then the template gets no tools, and calls
     and results are text of the assistant's and the user's turns.
@@ -27,7 +24,8 @@ class ToolPrompts:
     def __init__(self, prompt: Prompt) -> None:
         """Raises `ManifestError`."""
         self._name = prompt.tool_calls
-        self._text = _template(prompt.tools) if prompt.tools else None
+        what = "the text that tells of tools"
+        self._text = strict_template(prompt.tools, what) if prompt.tools else None
         if self._name and self._name not in SYNTAXES:
             raise ManifestError(
                 f"tool calls in the syntax '{self._name}'; known are {', '.join(SYNTAXES)}"
@@ -42,7 +40,7 @@ class ToolPrompts:
             )
         return SYNTAXES[self._name]
 
-    def told(
+    def with_tools(
         self, messages: Sequence[Message], tools: Sequence[Tool]
     ) -> tuple[Sequence[Message], Sequence[Tool] | None]:
         """Messages and tools for the chat template; raises `RequestError`."""
@@ -56,15 +54,6 @@ class ToolPrompts:
             example = syntax.write("NAME", {"ARGUMENT": "VALUE"})
             turns = _with_system(turns, self._text.render(tools=tools, call=example))
         return turns, None
-
-
-def _template(source: str) -> Any:
-    try:
-        return strict_template(source)
-    except TemplateSyntaxError as error:
-        raise ManifestError(
-            f"the text that tells of tools is not valid Jinja: line {error.lineno}: {error}"
-        ) from error
 
 
 def _with_system(turns: list[Message], text: str) -> list[Message]:
@@ -97,7 +86,7 @@ def _call_turn(message: Message, syntax: Syntax) -> Message:
 
 
 def _as_templates_want(messages: Sequence[Message], syntax: str) -> Iterator[Message]:
-    """Mistral's templates want ids of nine letters and digits, Llama's one call in a message."""
+    """Mistral's templates need ids of nine letters and digits, Llama's one call in a message."""
     results = {m["tool_call_id"]: m for m in messages if m["role"] == "tool"}
     split = syntax == "llama3_json"
     moved: set[str] = set()

@@ -103,7 +103,7 @@ class BareRag:
         self._tokenizer = load_tokenizer(folder("llm"))
         self._template = ChatTemplate.load(folder("llm"))
         self._prompt = folder("llm").manifest.prompt
-        self._user = strict_template(self._prompt.user)
+        self._user = strict_template(self._prompt.user, "the user template")
         self._engine = load_llm_engine(context("llm"), folder("llm"))
 
     def prepare(self, request: Request) -> tuple[list[Callable[[], Any]], list[int]]:

@@ -188,7 +188,7 @@ def test_a_template_that_is_no_jinja_does_not_load(tmp_path, template, says):
 
 def test_strict_templates_refuse_missing_names():
     with pytest.raises(Exception, match="'qestion' is undefined"):
-        strict_template("{{ qestion }}").render(question="?")
+        strict_template("{{ qestion }}", "the template").render(question="?")
 
 
 @pytest.mark.parametrize(

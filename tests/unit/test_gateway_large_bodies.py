@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 import gateway.app  # every request of every API
-from gateway.bounds import BodyRoom, BoundedBody
+from gateway.bounds import BodyMemory, BoundedBody
 from gateway.errors import Unavailable
 from gateway.protocols.reading import Body
 from gateway.server import allow_open_files
@@ -55,18 +55,18 @@ def test_a_long_row_of_token_ids_does_not_make_all_rows_long() -> None:
 
 
 def test_the_bodies_of_one_tenant_leave_half_of_the_memory() -> None:
-    room = BodyRoom(100)
-    with room.share("flood") as first, room.share("flood") as second:
-        first.take(30)
-        second.take(20)
+    memory = BodyMemory(100)
+    with memory.body("flood") as first, memory.body("flood") as second:
+        first(30)
+        second(20)
         with pytest.raises(Unavailable, match="100 bytes together"):
-            second.take(1)
-        with room.share("quiet") as other:
-            other.take(50)
-            with pytest.raises(Unavailable), room.share("third") as third:
-                third.take(1)
-    with room.share("flood") as again:
-        again.take(50)
+            second(1)
+        with memory.body("quiet") as other:
+            other(50)
+            with pytest.raises(Unavailable), memory.body("third") as third:
+                third(1)
+    with memory.body("flood") as again:
+        again(50)
 
 
 def test_uploads_of_a_tenant_that_come_in_at_a_time_fit_what_it_may_keep() -> None:

@@ -41,7 +41,7 @@ from gateway.protocols import (
 )
 from gateway.protocols.answer import Answer, Citation, Span, citations, collect
 from gateway.protocols.documents import read_documents
-from gateway.protocols.ranking import by_relevance, probability
+from gateway.protocols.encoders import by_relevance, probability
 
 Json = dict[str, Any]
 
@@ -167,7 +167,7 @@ def test_documents_in_a_message_are_answered_from() -> None:
 
 def test_citations_are_character_spans_of_the_documents() -> None:
     request = messages_request(with_documents(enabled=True))
-    message = anthropic_answer.response(request, "msg_1", whole(ANSWER))
+    message = anthropic_answer.response(request, "1", whole(ANSWER))
     (cited,) = message["content"][0]["citations"]
     document = DOCUMENTS[cited["document_index"]]
     assert document[cited["start_char_index"] : cited["end_char_index"]] == cited["cited_text"]
@@ -176,14 +176,14 @@ def test_citations_are_character_spans_of_the_documents() -> None:
 
 def test_documents_without_citations_are_not_cited() -> None:
     request = messages_request(with_documents(enabled=False))
-    message = anthropic_answer.response(request, "msg_1", whole(ANSWER))
+    message = anthropic_answer.response(request, "1", whole(ANSWER))
     assert "citations" not in message["content"][0]
 
 
 def test_a_message_stream_adds_up_to_the_message() -> None:
     request = messages_request(with_documents(enabled=True))
-    message = anthropic_answer.response(request, "msg_1", whole(ANSWER))
-    events = streamed(anthropic_answer.stream(request, "msg_1", _feed(ANSWER)))
+    message = anthropic_answer.response(request, "1", whole(ANSWER))
+    events = streamed(anthropic_answer.stream(request, "1", _feed(ANSWER)))
     assert [event["type"] for event in events] == [
         "message_start",
         "content_block_start",
@@ -203,7 +203,7 @@ def test_a_message_stream_adds_up_to_the_message() -> None:
 
 
 def test_anthropic_counts_cached_tokens_apart() -> None:
-    message = anthropic_answer.response(messages_request(MESSAGES), "msg_1", whole(ANSWER))
+    message = anthropic_answer.response(messages_request(MESSAGES), "1", whole(ANSWER))
     assert message["usage"]["input_tokens"] == 5
     assert message["usage"]["cache_read_input_tokens"] == 4
 
@@ -212,7 +212,7 @@ def test_counting_asks_the_model_for_one_token() -> None:
     body = {key: value for key, value in MESSAGES.items() if key != "max_tokens"}
     call = anthropic_messages.counting(count_request(body))
     assert call.sampling == Sampling(max_tokens=1)
-    assert anthropic_answer.count_response(whole(ANSWER)) == {"input_tokens": 9}
+    assert anthropic_answer.count_response("1", whole(ANSWER)) == {"input_tokens": 9}
 
 
 # --- Cohere --------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def test_nim_gets_logits_best_first() -> None:
     body = {"model": "r", "query": {"text": "q"}, "passages": [{"text": p} for p in PASSAGES]}
     request = ranking_request(body | {"truncate": "NONE"})
     assert nim_ranking.rank(request).truncate == "none"
-    assert nim_ranking.response(RANKED)["rankings"] == [
+    assert nim_ranking.response("1", RANKED)["rankings"] == [
         {"index": 1, "logit": 3.0},
         {"index": 2, "logit": 0.0},
         {"index": 0, "logit": -1.0},
@@ -326,8 +326,8 @@ def test_tei_scores_are_probabilities_unless_raw() -> None:
     body = {"query": "q", "texts": PASSAGES, "return_text": True}
     request = tei_rerank_request(body)
     assert tei.rank(request).model == "rerank"
-    assert tei.rerank_response(request, RANKED)[1] == {"index": 2, "score": 0.5, "text": "c"}
-    raw = tei.rerank_response(tei_rerank_request(body | {"raw_scores": True}), RANKED)
+    assert tei.rerank_response(request, "1", RANKED)[1] == {"index": 2, "score": 0.5, "text": "c"}
+    raw = tei.rerank_response(tei_rerank_request(body | {"raw_scores": True}), "1", RANKED)
     assert [found["score"] for found in raw] == [3.0, 0.0, -1.0]
 
 
@@ -335,9 +335,9 @@ def test_tei_embeddings_have_length_one_unless_asked() -> None:
     embedded = Embedded((struct.pack("<2f", 3, 4),), USAGE)
     request = tei_embed_request({"inputs": "a"})
     assert tei.embed(request) == Embed("embed", texts=("a",))
-    assert tei.embed_response(request, embedded) == [[0.6, 0.8]]
+    assert tei.embed_response(request, "1", embedded) == [[0.6, 0.8]]
     plain = tei_embed_request({"inputs": ["a"], "normalize": False})
-    assert tei.embed_response(plain, embedded) == [[3.0, 4.0]]
+    assert tei.embed_response(plain, "1", embedded) == [[3.0, 4.0]]
 
 
 def test_tei_takes_token_ids() -> None:

@@ -423,7 +423,9 @@ FALLBACK = Prompt(tools="{% for t in tools %}{{ t.function.name }} {% endfor %}{
 
 
 def told(prompt: Prompt, template: str, tools: list[Any], *more: Any) -> str:
-    messages, shown = ToolPrompts(prompt).told(read_messages(json.dumps([*more, *CALLED])), tools)
+    messages, shown = ToolPrompts(prompt).with_tools(
+        read_messages(json.dumps([*more, *CALLED])), tools
+    )
     return ChatTemplate(template, {}).render(messages, shown)
 
 

@@ -6,7 +6,7 @@ import pytest
 from gateway.access.demand import Bounds, demand
 from gateway.call import Generate, Other, Usage
 from gateway.protocols.tensor_calls import of_generate, of_infer
-from gateway.upstream.handed_on import Told
+from gateway.upstream.relay import TokenCount
 
 PROMPT = "which port?"
 
@@ -55,20 +55,20 @@ def test_a_stream_is_counted_however_it_is_cut() -> None:
     ]
     stream = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in events)
     for size in (1, 7, len(stream)):
-        told = Told()
+        count = TokenCount()
         for start in range(0, len(stream), size):
-            told.see_piece(stream[start : start + size])
-        assert told.usage == Usage(9, 3)
+            count.add_piece(stream[start : start + size])
+        assert count.usage == Usage(9, 3)
 
 
 def test_infer_tells_its_tokens_as_numbers_or_bytes() -> None:
     counts = {"num_input_tokens": 9, "num_output_tokens": 3}
-    as_numbers, as_bytes = Told(), Told()
-    as_numbers.see_tensors(
+    as_numbers, as_bytes = TokenCount(), TokenCount()
+    as_numbers.add_tensors(
         orjson.dumps({"outputs": [{"name": n, "data": [c]} for n, c in counts.items()]})
     )
     sizes = [{"name": n, "parameters": {"binary_data_size": 4}} for n in counts]
     head = orjson.dumps({"outputs": sizes})
     data = b"".join(count.to_bytes(4, "little") for count in counts.values())
-    as_bytes.see_tensors(head + data, str(len(head)))
+    as_bytes.add_tensors(head + data, str(len(head)))
     assert as_numbers.usage == as_bytes.usage == Usage(9, 3)

@@ -1,4 +1,4 @@
-"""Requests in Triton's own protocol, handed on; their tokens are those that the answers tell."""
+"""Relays requests in Triton's own protocol. Their token counts come from the responses."""
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,15 +6,14 @@ from typing import Any
 
 import orjson
 
+from gateway.bounds import HEADER_LENGTH
 from gateway.call import Call, Event, Finished, Generate, Handler, Relayed, Usage
 from gateway.errors import UpstreamFailed
-from gateway.upstream.connection import Connection, trace_headers
-from gateway.upstream.infer import BINARY_SIZE, HEADER_LENGTH
+from gateway.upstream.connection import Connection, EventReader
+from gateway.upstream.infer import BINARY_SIZE, first_number
 from gateway.upstream.statuses import from_status
 
 _INPUT, _OUTPUT = "num_input_tokens", "num_output_tokens"
-_EVENT_END = b"\n\n"
-_DATA = b"data: "
 
 
 @dataclass(frozen=True)
@@ -46,18 +45,18 @@ def whole(triton: Connection, sent: Sent) -> Handler:
     """Yields the one response to a request."""
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
-        call.usage, told = Usage(), Told()
-        headers = {**sent.headers, **trace_headers(call)}
+        call.usage, count = Usage(), TokenCount()
+        headers = {**sent.headers, **call.trace_headers}
         found = await triton.whole(sent.path, sent.body_for(call), headers, call.deadline)
         if found.body.startswith(b'{"error"'):  # Triton's 200 for several responses of a model
             raise from_status(400, found.error)
-        call.headers.update({name.lower(): text for name, text in found.headers.items()})
+        call.headers.update(found.headers)
         if sent.is_of_tensors:
-            told.see_tensors(found.body, found.headers.get(HEADER_LENGTH, ""))
+            count.add_tensors(found.body, found.headers.get(HEADER_LENGTH, ""))
         else:
-            told.see(found.body)
+            count.add(found.body)
         yield Relayed(found.body)
-        yield Finished("", _usage(call, told))
+        yield Finished("", _usage(call, count))
 
     return answer
 
@@ -66,59 +65,58 @@ def streamed(triton: Connection, sent: Sent) -> Handler:
     """Yields the events of `generate_stream` as they come."""
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
-        call.usage, told, is_empty = Usage(), Told(), True
+        call.usage, count, is_empty = Usage(), TokenCount(), True
         silence_s, body = triton.settings.inter_token_timeout_s, sent.body_for(call)
-        headers = {**sent.headers, **trace_headers(call)}
+        headers = {**sent.headers, **call.trace_headers}
         async with triton.ask(
             "POST", sent.path, body, silence_s=silence_s, headers=headers
         ) as response:
             async for piece in response.content.iter_any():
-                told.see_piece(piece)
-                call.usage, is_empty = told.usage, False
+                count.add_piece(piece)
+                call.usage, is_empty = count.usage, False
                 yield Relayed(piece)
         if is_empty:
             raise UpstreamFailed("the models' server gave no event")
-        yield Finished("", _usage(call, told))
+        yield Finished("", _usage(call, count))
 
     return answer
 
 
-def _usage(call: Call, told: "Told") -> Usage:
-    """What was told; a generation that tells nothing is booked at its bounds."""
-    if told.usage != Usage() or not isinstance(call.request, Generate):
-        return told.usage
+def _usage(call: Call, count: "TokenCount") -> Usage:
+    """What was counted; a generation without counts is charged its `max_tokens`."""
+    if count.usage != Usage() or not isinstance(call.request, Generate):
+        return count.usage
     return Usage(0, call.request.sampling.max_tokens or 0)
 
 
 @dataclass
-class Told:
-    """What the responses of one request say of their tokens."""
+class TokenCount:
+    """Adds up the tokens that the responses to one request report."""
 
     usage: Usage = field(default_factory=Usage)
-    _rest: bytes = b""
+    _events: EventReader = field(default_factory=EventReader)
 
-    def see_piece(self, piece: bytes) -> None:
-        """Takes in a piece of a stream of events."""
-        *events, self._rest = (self._rest + piece).split(_EVENT_END)
-        for event in events:
-            self.see(event.removeprefix(_DATA))
+    def add_piece(self, piece: bytes) -> None:
+        """Adds the events that end in this piece of a stream."""
+        for event in self._events.read(piece):
+            self._add(event)
 
-    def see(self, body: bytes) -> None:
-        """Takes in one whole response of `generate`."""
-        self._see(orjson.loads(body))
+    def add(self, body: bytes) -> None:
+        """Adds one response of `generate`."""
+        self._add(orjson.loads(body))
 
-    def see_tensors(self, body: bytes, header_length: str = "") -> None:
-        """Takes in one whole response of `infer`."""
+    def add_tensors(self, body: bytes, header_length: str = "") -> None:
+        """Adds one response of `infer`; `header_length` is that of its JSON in bytes."""
         head = orjson.loads(body[: int(header_length)] if header_length else body)
-        self._see(dict(_outputs(head.get("outputs", []), body)))
+        self._add(dict(_outputs(head.get("outputs", []), body)))
 
-    def _see(self, named: Mapping[str, Any]) -> None:
-        read, written = _first(named.get(_INPUT)), _first(named.get(_OUTPUT)) or 0
+    def _add(self, named: Mapping[str, Any]) -> None:
+        read, written = first_number(named.get(_INPUT)), first_number(named.get(_OUTPUT)) or 0
         self.usage = Usage(read or self.usage.input_tokens, self.usage.output_tokens + written)
 
 
 def _outputs(outputs: list[Any], body: bytes) -> Iterator[tuple[str, Any]]:
-    """Numbers of tensors as JSON, or as bytes at the end of the body."""
+    """The token counts among the tensors, in JSON or in the bytes behind it."""
     sizes = [output.get("parameters", {}).get(BINARY_SIZE, 0) for output in outputs]
     start = len(body) - sum(sizes)
     for output, size in zip(outputs, sizes, strict=True):
@@ -126,10 +124,3 @@ def _outputs(outputs: list[Any], body: bytes) -> Iterator[tuple[str, Any]]:
             data = int.from_bytes(body[start : start + size], "little")
             yield output["name"], output.get("data", data)
         start += size
-
-
-def _first(given: Any) -> int | None:
-    """Out of `4`, `[4]` or `[[4]]`."""
-    while isinstance(given, list) and given:
-        given = given[0]
-    return given if isinstance(given, int) else None

@@ -1,0 +1,169 @@
+"""Writes the response to a call, for all protocols; it ends when its client goes away."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import orjson
+from fastapi import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.call import Call, Embedded, Event, Generate, Ranked, Relayed, Sources
+from gateway.call import Request as Wanted
+from gateway.errors import GatewayError, UpstreamFailed
+from gateway.faults import refusal_for
+from gateway.protocols.answer import Answer, collect
+from gateway.protocols.exchange import new_call, service
+from gateway.protocols.sse import sse
+
+Json = dict[str, Any]
+EventT = TypeVar("EventT", Embedded, Ranked, Sources)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How one API writes errors and streams."""
+
+    error_body: Callable[[GatewayError], Any]
+    """The JSON of an error response."""
+    error_event: Callable[[GatewayError], bytes]
+    """An error inside a stream, whose status is sent already."""
+    event: Callable[[Any], bytes] = sse
+    """One event of a stream."""
+    last: bytes = b""
+    """What ends a stream that succeeds."""
+    stream_type: str = "text/event-stream; charset=utf-8"
+    """The content type of a stream."""
+
+
+def generated(
+    request: Request,
+    wanted: Generate,
+    protocol: Protocol,
+    body: Callable[[str, Answer], Json],
+    stream: Callable[[str, AsyncGenerator[Event, None]], AsyncGenerator[Json, None]] | None = None,
+) -> Response:
+    """The response to one generation: `stream` where the client asks for it, otherwise `body`.
+
+    Both take the request's id first. Raises `BadRequest` for headers and counts.
+    """
+    call = new_call(request, wanted)
+    events = service(request).handler(call)
+    if wanted.stream and stream:
+        return Streaming(call, stream(call.request_id, events), protocol)
+
+    async def whole() -> Json:
+        return body(call.request_id, await collect(events))
+
+    return Complete(call, whole())
+
+
+def single(
+    request: Request, wanted: Wanted, kind: type[EventT], body: Callable[[str, EventT], Any]
+) -> Response:
+    """The response to a request whose answer is one event: embeddings, scores or sources.
+
+    `body` takes the request's id first. Raises `BadRequest` for headers and counts.
+    """
+    call = new_call(request, wanted)
+    events = service(request).handler(call)
+
+    async def whole() -> Any:
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, kind):
+                    return body(call.request_id, event)
+        raise UpstreamFailed(f"the model gave no {kind.__name__}")
+
+    return Complete(call, whole())
+
+
+async def relayed(call: Call, events: AsyncGenerator[Event, None]) -> Response:
+    """The response whose body comes as `Relayed`; its type is in the call's headers, or JSON."""
+    async with aclosing(events):
+        body = b"".join([event.data async for event in events if isinstance(event, Relayed)])
+    return Response(body, 200, {"content-type": "application/json", **call.headers})
+
+
+class Complete(Response):
+    """One JSON body, or a whole response, computed while the client waits."""
+
+    def __init__(self, call: Call, body: Awaitable[Any]) -> None:
+        super().__init__()
+        self._call, self._body = call, body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with ended_by_disconnect(receive):
+            found = await self._body
+            if not isinstance(found, Response):
+                content = orjson.dumps(found)
+                found = Response(content, 200, self._call.headers, "application/json")
+            await found(scope, receive, send)
+
+
+class Streaming(Response):
+    """A stream of events. The status waits for the first of them, which may raise instead."""
+
+    def __init__(self, call: Call, events: AsyncGenerator[Any, None], protocol: Protocol) -> None:
+        super().__init__()
+        self._call, self._events, self._protocol = call, events, protocol
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        write = self._protocol.event
+        async with ended_by_disconnect(receive), aclosing(self._events) as events:
+            first = await anext(events)
+            await send(self._start())
+            await send(_chunk(write(first)))
+            last = self._protocol.last
+            try:
+                async for event in events:
+                    await send(_chunk(write(event)))
+            except Exception as error:
+                last = self._protocol.error_event(refusal_for(error, self._call.request_id))
+            await send(_chunk(last, is_last=True))
+
+    def _start(self) -> Json:
+        headers = {
+            "content-type": self._protocol.stream_type,
+            "cache-control": "no-store",
+            "x-accel-buffering": "no",  # a proxy in between passes events on as they come
+            **self._call.headers,
+        }
+        return {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(name.encode(), text.encode("latin-1")) for name, text in headers.items()],
+        }
+
+
+def _chunk(body: bytes, *, is_last: bool = False) -> Json:
+    return {"type": "http.response.body", "body": body, "more_body": not is_last}
+
+
+@asynccontextmanager
+async def ended_by_disconnect(receive: Receive) -> AsyncIterator[None]:
+    """Cancels the block when the client disconnects, and leaves it without an error.
+
+    The request's body must have been received.
+    """
+    task, is_gone = asyncio.current_task(), False
+    assert task is not None
+
+    async def watch() -> None:
+        nonlocal is_gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        is_gone = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not is_gone or task.uncancel():
+            raise
+    finally:
+        watcher.cancel()
