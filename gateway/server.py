@@ -93,8 +93,13 @@ class _Server(uvicorn.Server):
 
 
 async def _check(settings: Settings) -> None:
-    """Opens keys, ledger, rules and audit log once, so that a fault is one line and not uvicorn's
-    traceback."""
+    """Opens keys, ledger, rules, audit log and files once, so that a fault is one line and not
+    uvicorn's traceback."""
+    if folder := settings.files.folder:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"files.folder: {folder}: {error.strerror}") from None
     try:
         async with open_access(settings.access), open_guards(settings.guards):
             pass

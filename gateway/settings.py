@@ -24,11 +24,11 @@ NESTED = "__"
 _OF_KUBERNETES = re.compile(r"GATEWAY_(SERVICE_\w+|PORT_\d\w+)=.*|GATEWAY_PORT=\w+://.*", re.DOTALL)
 """What every container gets where a service has the name `gateway`."""
 
-_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
-"""Faults of names; what stands there may be a secret."""
+_NOT_SHOWN = ("extra_forbidden", "unexpected_keyword_argument", "store_url")
+"""Faults of names and URLs; what stands there may be a secret."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -178,5 +178,5 @@ def _refuse_nul(value: Any, where: str = "") -> None:
 
 def _line(fault: Any) -> str:
     where = ".".join(map(str, fault["loc"]))
-    given = "" if fault["type"] in _UNKNOWN else f"; {fault['input']!r:.80} given"
+    given = "" if fault["type"] in _NOT_SHOWN else f"; {fault['input']!r:.80} given"
     return f"{where}: {fault['msg'].lower()}{given}"

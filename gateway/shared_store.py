@@ -4,9 +4,12 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 from valkey.asyncio import BlockingConnectionPool, Valkey
+from valkey.asyncio.connection import parse_url
 from valkey.exceptions import ValkeyError
 
 LOG = logging.getLogger(__name__)
@@ -16,6 +19,21 @@ RETRY_S = 1.0
 _CONNECTIONS = 16
 
 T = TypeVar("T")
+
+
+def _checked(url: str) -> str:
+    try:
+        if url:
+            parse_url(url)
+    except ValueError as error:
+        raise PydanticCustomError(
+            "store_url", "no URL of a store: {why}", {"why": str(error)}
+        ) from None
+    return url
+
+
+StoreUrl = Annotated[str, AfterValidator(_checked)]
+"""A URL, or nothing. Faults don't repeat it: it may hold a password."""
 
 
 class StoreAway(Exception):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.access.admission import Room
 from gateway.access.demand import Bounds
 from gateway.access.tiers import Tier
+from gateway.shared_store import StoreUrl
 
 _Count = Annotated[int, Field(ge=1)]
 _BOUNDS = Bounds()
@@ -23,7 +24,7 @@ class AccessSettings(BaseModel):
     hosts: tuple[str, ...] = ()
     """Names beside this machine's own by which it may be asked where there are no keys, such as
     those of a proxy in front of it."""
-    counts: str = ""
+    counts: StoreUrl = ""
     """URL of the Valkey or Redis where gateways share the counts of limits; empty: each its own."""
     ledger: Path | None = None
     """SQLite file of what every key uses; without it nothing is booked."""

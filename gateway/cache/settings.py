@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.shared_store import StoreUrl
+
 
 class CacheSettings(BaseModel):
     """Both caches are off by default."""
@@ -12,7 +14,7 @@ class CacheSettings(BaseModel):
 
     enabled: bool = False
     """The exact one."""
-    url: str = ""
+    url: StoreUrl = ""
     """Valkey or Redis that several gateways share; empty: in the gateway's own memory."""
     ttl_s: Annotated[float, Field(gt=0)] = 600.0
     memory_bytes: Annotated[int, Field(ge=1)] = 256 * 2**20

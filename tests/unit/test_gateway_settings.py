@@ -1,8 +1,10 @@
 """The gateway's settings: the file, the environment over it, and what is refused."""
 
+import asyncio
+
 import pytest
 
-from gateway.server import serve
+from gateway.server import _check, serve
 from gateway.settings import Listen, Settings, SettingsError, load_settings
 
 
@@ -53,6 +55,7 @@ def test_nothing_given_is_the_default():
         ("GATEWAY_LISTEN__PORT", "x", "listen.port: input should be a valid integer"),
         ("GATEWAY_MODELS__ALIASES", '{"a": "tokenizer"}', "models.aliases.a: input should be"),
         ("GATEWAY_PORT", "1", "port: extra inputs are not permitted"),
+        ("GATEWAY_LISTEN__DRAIN_S", "inf", "listen.drain_s: input should be less than"),
         ("GATEWAY_LISTEN__ADDRESS", "localhost", "listen.address: value is not a valid ipv4"),
     ],
 )
@@ -66,6 +69,21 @@ def test_a_file_that_is_no_toml_is_named(tmp_path):
     file.write_text("[listen")
     with pytest.raises(SettingsError, match=r"gateway\.toml"):
         load_settings(file, {})
+
+
+@pytest.mark.parametrize("url", ["http://a:s3cret@b", "redis://:s3cret@b:99999"])
+def test_a_url_of_no_store_is_refused_without_its_password(url):
+    for table, key in (("access", "counts"), ("cache", "url")):
+        with pytest.raises(SettingsError, match=rf"{table}\.{key}: no url of a store") as refused:
+            load_settings(None, {}, {table: {key: url}})
+        assert "s3cret" not in str(refused.value)
+
+
+def test_files_need_a_folder_that_can_be_made(tmp_path):
+    (tmp_path / "taken").touch()
+    found = load_settings(None, {}, {"files": {"folder": tmp_path / "taken"}})
+    with pytest.raises(SettingsError, match=r"files\.folder: .*taken: File exists"):
+        asyncio.run(_check(found))
 
 
 @pytest.mark.parametrize(
