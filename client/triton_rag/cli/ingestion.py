@@ -45,6 +45,12 @@ _TYPES = 8
     metavar="N",
     help="Skip larger files.",
 )
+@click.option(
+    "--ocr",
+    "by_ocr",
+    is_flag=True,
+    help="Read scanned pages and pictures (.png, .jpg, .tiff, .webp) by OCR: seconds for each.",
+)
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Say what would be done.")
 @click.option(
     "--replace",
@@ -60,6 +66,7 @@ def ingest(
     under: str,
     passage_tokens: int | None,
     max_file_mib: int,
+    by_ocr: bool,
     is_dry_run: bool,
     replaces_others: bool,
     as_json: bool,
@@ -73,6 +80,7 @@ def ingest(
         under=under,
         passage_tokens=passage_tokens,
         max_file_bytes=max_file_mib * 2**20,
+        by_ocr=by_ocr,
         is_dry_run=is_dry_run,
         replaces_others=replaces_others,
     )
@@ -106,7 +114,7 @@ class IngestProgress:
         rate = report.passages / elapsed_s if elapsed_s else 0.0
         words = (
             f"{report.documents + len(report.skipped):,}/{report.files:,} files, "
-            f"{report.passages:,} passages, {rate:.0f} a second"
+            f"{report.passages:,} passages, {rate:.0f} a second{_by_ocr(report)}"
         )
         self._bar.update(
             self._task, completed=report.read_bytes, total=report.size_bytes, words=words
@@ -134,9 +142,17 @@ def report_lines(report: IngestReport) -> Iterator[str]:
     )
     rate = report.passages / report.seconds if report.seconds else 0.0
     made = f"; {report.passages:,} passages in {report.seconds:.1f} s ({rate:.0f} a second)"
-    yield f"{report.collection}: {would}{counts}" + (made if report.passages else "")
+    yield (
+        f"{report.collection}: {would}{counts}"
+        + (made if report.passages else "")
+        + _by_ocr(report)
+    )
     yield from _grouped("skipped", report.skipped)
     yield from _grouped("not read of", report.remarks)
+
+
+def _by_ocr(report: IngestReport) -> str:
+    return f"; {report.ocr_pages:,} pages by OCR" if report.ocr_pages else ""
 
 
 def _grouped(what: str, about: Sequence[Skipped]) -> Iterator[str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 Headings = tuple[str, ...]
 """A heading and those above it, the highest first."""
+
+
+OnPage = Callable[[], None]
+"""Called after each page that OCR has looked at."""
 
 
 class Unreadable(Exception):
@@ -35,6 +39,8 @@ class FileText:
     """Empty where the file doesn't tell."""
     remarks: tuple[str, ...] = ()
     """What of the file is not in the text, in a sentence each."""
+    ocr_pages: int = 0
+    """Pages whose text is read by OCR."""
 
     def spans(self) -> Iterator[tuple[Section, int]]:
         """Each section, and where it ends."""

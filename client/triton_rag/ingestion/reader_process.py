@@ -15,20 +15,25 @@ import sys
 from queue import SimpleQueue
 from typing import BinaryIO, cast
 
+from triton_rag.ingestion.file_text import OnPage
 from triton_rag.ingestion.reading import MAX_READING_BYTES, NotRead, Reading, Task, read_file
 
 MAX_READING_S = 120
-"""The process ends itself when one file takes longer."""
+"""The process ends itself when one file takes longer, or one page that OCR reads."""
 
 FILES_AHEAD = 4
 """For each process."""
+
+_PAGE = "page"
+"""What a process writes after each page that OCR has looked at, before what is in the file."""
 
 
 class ReaderProcess:
     """Reads one file at a time. It is started with the first one, and again after it has died."""
 
-    def __init__(self, max_reading_s: int = MAX_READING_S) -> None:
-        self._max_reading_s = max_reading_s
+    def __init__(self, max_reading_s: int = MAX_READING_S, on_page: OnPage = lambda: None) -> None:
+        """`on_page` is called in the thread that reads."""
+        self._max_reading_s, self._on_page = max_reading_s, on_page
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -41,7 +46,9 @@ class ReaderProcess:
         try:
             pickle.dump(task, _pipe(process.stdin))
             _pipe(process.stdin).flush()
-            return cast("Reading", pickle.load(_pipe(process.stdout)))  # written by our own code
+            while (answer := pickle.load(_pipe(process.stdout))) == _PAGE:  # by our own code
+                self._on_page()
+            return cast("Reading", answer)
         except (EOFError, OSError, pickle.UnpicklingError):
             return NotRead(task.file, self._reason())
 
@@ -79,10 +86,11 @@ class ReaderProcess:
 class ReaderProcesses:
     """Several of them, one for each thread that reads at a time."""
 
-    def __init__(self, count: int | None = None) -> None:
+    def __init__(self, count: int | None = None, on_page: OnPage = lambda: None) -> None:
+        """`on_page` is called in several threads."""
         self.count = count or max(1, min(4, (os.cpu_count() or 1) - 1))
         self._free: SimpleQueue[ReaderProcess] = SimpleQueue()
-        self._all = [ReaderProcess() for _ in range(self.count)]
+        self._all = [ReaderProcess(on_page=on_page) for _ in range(self.count)]
         for process in self._all:
             self._free.put(process)
 
@@ -109,16 +117,24 @@ def serve(max_reading_s: int) -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # for packages that print
     resource.setrlimit(resource.RLIMIT_AS, (MAX_READING_BYTES, MAX_READING_BYTES))
+
+    def write(answer: object) -> None:
+        pickle.dump(answer, answers)
+        answers.flush()
+
+    def on_page() -> None:
+        signal.alarm(max_reading_s)
+        write(_PAGE)
+
     while True:
         try:
             task = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
         signal.alarm(max_reading_s)  # ends the process wherever it is, in C code too
-        reading = read_file(task)
+        reading = read_file(task, on_page)
         signal.alarm(0)
-        pickle.dump(reading, answers)
-        answers.flush()
+        write(reading)
 
 
 def _pipe(pipe: object) -> BinaryIO:

@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from triton_rag.ingestion.file_text import FileText, Unreadable
+from triton_rag.ingestion.file_text import FileText, OnPage, Unreadable
 from triton_rag.ingestion.folder import File
 from triton_rag.ingestion.passages import Words, find_words
-from triton_rag.ingestion.readers import read
+from triton_rag.ingestion.readers import SCANS, kind, read
 
 MAX_READING_BYTES = 4 * 2**30
 """Memory of a process that reads."""
@@ -49,12 +49,14 @@ class Task:
     stored_hash: str
     recipe: str
     """Part of the hash: how documents are cut. Another recipe makes every file a changed one."""
+    by_ocr: bool = False
+    """Whether OCR reads what has no text."""
 
 
-def read_file(task: Task) -> Reading:
+def read_file(task: Task, on_page: OnPage = lambda: None) -> Reading:
     """What is in a file; whatever is wrong with it is a reason, not an error."""
     try:
-        return _read(task)
+        return _read(task, on_page)
     except Unreadable as error:
         return NotRead(task.file, str(error))
     except OSError as error:
@@ -72,13 +74,14 @@ def content_hash(recipe: str, data: bytes) -> str:
     return hashlib.sha256(recipe.encode() + b"\0" + data).hexdigest()[:32]
 
 
-def _read(task: Task) -> Reading:
-    data = _read_whole(task.file.path)
-    found = content_hash(task.recipe, data)
-    if found == task.stored_hash:
+def _read(task: Task, on_page: OnPage) -> Reading:
+    data, name = _read_whole(task.file.path), task.file.name
+    with_ocr, without = (content_hash(task.recipe + mark, data) for mark in (" ocr", ""))
+    is_scan = task.by_ocr and kind(name, by_ocr=True) in SCANS
+    if task.stored_hash == with_ocr or (task.stored_hash == without and not is_scan):
         return Unchanged(task.file)
-    text = read(task.file.name, data)
-    return ReadFile(task.file, found, text, find_words(text))
+    text = read(name, data, on_page if task.by_ocr else None)
+    return ReadFile(task.file, with_ocr if is_scan else without, text, find_words(text))
 
 
 def _read_whole(path: Path) -> bytes:

@@ -25,6 +25,8 @@ class IngestReport:
     removed: int = 0
     passages: int = 0
     """Those of documents that were added and replaced."""
+    ocr_pages: int = 0
+    """Pages that OCR has looked at."""
     skipped: list[Skipped] = field(default_factory=list)
     """Files that were not read, and why; what the collection has of them stays."""
     remarks: list[Skipped] = field(default_factory=list)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from triton_rag.client import Client
@@ -16,7 +19,7 @@ from triton_rag.ingestion.embedding import EmbeddedDocument, embed_documents
 from triton_rag.ingestion.folder import MAX_FILE_BYTES, Folder, IngestError, Skipped, list_folder
 from triton_rag.ingestion.passages import passages
 from triton_rag.ingestion.reader_process import ReaderProcesses
-from triton_rag.ingestion.readers import READABLE, kind
+from triton_rag.ingestion.readers import INSTALL_OCR, READABLE, kind
 from triton_rag.ingestion.reading import NotRead, ReadFile, Task, Unchanged
 from triton_rag.ingestion.report import IngestReport
 from triton_rag.ingestion.target import Target
@@ -44,6 +47,8 @@ class IngestOptions:
     """Passages after which whole documents are written, in one commit."""
     commit_s: float = 3.0
     """What is embedded is written after so long, even if it is less: progress is seen."""
+    by_ocr: bool = False
+    """Whether OCR reads pages without text, and pictures: seconds for each page."""
     is_dry_run: bool = False
     replaces_others: bool = False
     """Go on where none of the collection's documents is in the folder: they are all removed."""
@@ -61,10 +66,14 @@ def ingest(
 
     A search sees a document as it was or as it is, never a mixture. What is counted in the report
     stays whatever happens next, and the same call goes on where another was ended. `on_progress` is
-    called with the report so far. Raises `IngestError` and `TritonRagError`.
+    called with the report so far, after a page by OCR in another thread. Raises `IngestError` and
+    `TritonRagError`.
     """
+    if options.by_ocr and find_spec("rapidocr") is None:
+        raise IngestError(f"OCR is asked for, and its package is not installed: {INSTALL_OCR}")
     begin_s = time.monotonic()
-    found = list_folder(Path(folder), lambda name: bool(kind(name)), options.max_file_bytes)
+    is_known = partial(kind, by_ocr=options.by_ocr)
+    found = list_folder(Path(folder), lambda name: bool(is_known(name)), options.max_file_bytes)
     run = _Run(client, found, Target(client, collection, options.under), options, on_progress)
     run.check()
     run.add()
@@ -84,6 +93,7 @@ class _Run:
     ) -> None:
         self._folder, self._target, self._options = folder, target, options
         self._embedder, self._on_progress = Embedder(client), on_progress
+        self._counting = threading.Lock()
         self._stored = target.hashes()
         self._sizes = {target.document_id(f.name): f.size_bytes for f in folder.files}
         self.report = IngestReport(
@@ -112,7 +122,7 @@ class _Run:
 
     def add(self) -> None:
         """Reads every file, and writes what is new or changed."""
-        with closing(ReaderProcesses(self._options.processes)) as readers:
+        with closing(ReaderProcesses(self._options.processes, self._count_page)) as readers:
             readings = map_ahead(readers.read, self._tasks(), readers.count, readers.ahead)
             changed = self._changed(readings)
             if self._options.is_dry_run:
@@ -144,7 +154,7 @@ class _Run:
         recipe = f"{RECIPE} {self._max_tokens}"
         for file in self._folder.files:
             stored = self._stored.get(self._target.document_id(file.name), "")
-            yield Task(file, stored, recipe)
+            yield Task(file, stored, recipe, self._options.by_ocr)
 
     @property
     def _max_tokens(self) -> int:
@@ -169,6 +179,11 @@ class _Run:
             counts = self._embedder.count_tokens(each.words.vocabulary)
             found = passages(each.text, each.words, counts, self._max_tokens)
             yield self._target.document(each, tuple(found))
+
+    def _count_page(self) -> None:
+        with self._counting:
+            self.report.ocr_pages += 1
+            self._on_progress(self.report)
 
     def _count(self, document_id: str, passage_count: int) -> None:
         is_new = document_id not in self._stored

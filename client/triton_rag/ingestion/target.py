@@ -71,7 +71,7 @@ class Target:
         about: dict[str, Value] = {
             UNDER: self._under,
             FOLDER: folder,
-            TYPE: kind(read.file.name).removeprefix("."),
+            TYPE: kind(read.file.name, by_ocr=True).removeprefix("."),
             MODIFIED: read.file.modified_s,
         }
         document_id = self.document_id(read.file.name)

@@ -12,9 +12,9 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import PurePath
 
-from triton_rag.ingestion.file_text import FileText, Unreadable
+from triton_rag.ingestion.file_text import FileText, OnPage, Unreadable
 
-Reader = Callable[[bytes], FileText]
+Reader = Callable[..., FileText]
 
 DOCUMENTS = {
     ".pdf": "pdf",
@@ -52,6 +52,12 @@ DOCUMENTS = {
 }
 """The module of `readers` that reads a file of this suffix with its function `read`."""
 
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+"""Suffixes of files that only OCR reads."""
+
+SCANS = (".pdf", *PICTURES)
+"""Suffixes of files some of which OCR reads."""
+
 _CODE = (
     ".c .cc .cpp .cs .dart .erl .ex .go .graphql .h .hpp .hs .java .jl .js .jsx .kt .lua .mjs .ml "
     ".php .pl .proto .ps1 .py .pyi .r .rb .rs .scala .sh .sql .svelte .swift .tf .ts .tsx .vue .zig"
@@ -62,6 +68,7 @@ MODULES = {
     **DOCUMENTS,
     **dict.fromkeys(_CODE.split(), "code"),
     **dict.fromkeys(_SETTINGS.split(), "plain"),
+    **dict.fromkeys(PICTURES, "picture"),
 }
 
 READABLE = f"{', '.join(DOCUMENTS)}; source code and settings, such as .py, .ts, .yaml"
@@ -85,11 +92,14 @@ _MAILDIR = re.compile(r"(?:^|/)(?:cur|new)/\d+\.[^/]+$")
 """A message of a folder of mail, which ends in the machine's name and marks."""
 
 INSTALL = "pip install 'triton_rag[ingest]'"
+INSTALL_OCR = "pip install 'triton_rag[ingest,ocr]'"
 
 
-def kind(name: str) -> str:
+def kind(name: str, by_ocr: bool = False) -> str:
     """The suffix by which a file of this name is read; empty where it is not."""
     path = PurePath(name)
+    if path.suffix.lower() in PICTURES and not by_ocr:
+        return ""
     if path.suffix.lower() in MODULES:
         return path.suffix.lower()
     if _MAILDIR.search(name):
@@ -109,16 +119,18 @@ def reader_of(suffix: str) -> Reader:
     return reader
 
 
-def read(name: str, data: bytes) -> FileText:
+def read(name: str, data: bytes, on_page: OnPage | None = None) -> FileText:
     """The text of a file's bytes, titled after its `name` where it has no title of its own. Its
-    `kind` is known.
+    `kind` is known. With `on_page` OCR reads pages without text, and pictures.
 
     Raises `Unreadable`.
     """
     if not data.strip():
         raise Unreadable("empty")
     path = PurePath(name)
-    found = reader_of(kind(name))(data)
+    suffix = kind(name, by_ocr=on_page is not None)
+    reader = reader_of(suffix)
+    found = reader(data, on_page) if suffix in SCANS else reader(data)
     if not found.text.strip():
         raise Unreadable("no text in it")
     return replace(found, title=" ".join(found.title.split()) or path.stem)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from triton_rag.ingestion.file_text import FileText, Headings, Outline, Section, Unreadable
+from triton_rag.ingestion.file_text import (
+    FileText,
+    Headings,
+    OnPage,
+    Outline,
+    Section,
+    Unreadable,
+)
 from triton_rag.ingestion.readers.pdf_guessed import unreadable_pages
 from triton_rag.ingestion.readers.pdf_layout import Heading, lay_out
-from triton_rag.ingestion.readers.pdf_lines import page_lines, undivided
+from triton_rag.ingestion.readers.pdf_lines import Line, page_lines, undivided
 from triton_rag.ingestion.readers.pdf_running import without_contents, without_running_lines
 
 _PASSWORD = "password"
@@ -25,38 +33,85 @@ _NO_TITLE = re.compile(
 _FEWEST_BOOKMARKS = 2
 _PICTURES_DEPTH = 3
 _SHOWN_RANGES = 5
-_OCR = "add a text layer with an OCR program"
+_OCR = "ingest with --ocr, or add a text layer with an OCR program"
+_OCR_FAILED = "OCR is not sure what it says"
 _GUESSED = "its fonts don't say which letters they draw"
 
 
-def read(data: bytes) -> FileText:
+@dataclass(frozen=True)
+class _Pages:
+    """The lines of each page, and the numbers, from 0, of those that have none."""
+
+    lines: list[list[Line]]
+    blank: list[int]
+    scanned: list[int]
+    """Blank ones with a picture."""
+    guessed: list[int]
+    """Those whose text is no text."""
+    ocr_pages: int
+
+    def check(self, is_by_ocr: bool) -> None:
+        """Raises `Unreadable` where no page has text."""
+        advice, count = _OCR_FAILED if is_by_ocr else _OCR, len(self.lines)
+        if len(self.blank) == count:
+            pages = f"{count:,} page{'s' * (count != 1)}"
+            raise Unreadable(f"no text on its {pages}: scanned, it seems; {advice}")
+        if len(self.guessed) + len(self.blank) == count:
+            raise Unreadable(f"{_GUESSED}: {advice}")
+
+
+def read(data: bytes, on_page: OnPage | None = None) -> FileText:
+    """With `on_page` OCR reads the pages without readable text."""
     try:
         with pypdfium2.PdfDocument(data) as pdf:
-            pages = [page_lines(page) for page in pdf]
-            blank = [number for number, lines in enumerate(pages) if not lines]
-            scanned = [number for number in blank if _has_pictures(pdf[number])]
-            guessed = unreadable_pages(pages)
+            pages = _pages(pdf, on_page)
             bookmarks = list(_bookmarks(pdf))
             title = pdf.get_metadata_dict().get("Title", "").strip()
     except pypdfium2.PdfiumError as error:
         if _PASSWORD in str(error).lower():
             raise Unreadable("encrypted: a password is needed") from error
         raise Unreadable("not a PDF, or a damaged one") from error
-    if not any(pages):
-        count = f"{len(pages):,} page{'s' * (len(pages) != 1)}"
-        raise Unreadable(f"no text on its {count}: scanned, it seems; {_OCR}")
-    if len(guessed) + len(blank) == len(pages):
-        raise Unreadable(f"{_GUESSED}: {_OCR}")
-    pages = [[] if number in guessed else lines for number, lines in enumerate(pages)]
-    layout = lay_out(without_contents(without_running_lines(undivided(pages))))
+    pages.check(on_page is not None)
+    layout = lay_out(without_contents(without_running_lines(undivided(pages.lines))))
     is_marked = len(bookmarks) >= _FEWEST_BOOKMARKS or not layout.headings
     headings = list(_placed(bookmarks, layout.texts)) if is_marked else layout.headings
     title = layout.title if not title or _NO_TITLE.match(title) else title
+    why = f"scanned; {_OCR_FAILED}" if on_page else "scanned?"
     remarks = (
-        *_remarks(scanned, len(pages), "no text", "scanned?"),
-        *_remarks(guessed, len(pages), "no readable text", _GUESSED),
+        *_remarks(pages.scanned, len(layout.texts), "no text", why),
+        *_remarks(pages.guessed, len(layout.texts), "no readable text", _GUESSED),
     )
-    return FileText("\n".join(layout.texts), _sections(layout.texts, headings), title, remarks)
+    text, sections = "\n".join(layout.texts), _sections(layout.texts, headings)
+    return FileText(text, sections, title, remarks, pages.ocr_pages)
+
+
+def _pages(pdf: pypdfium2.PdfDocument, on_page: OnPage | None) -> _Pages:
+    found = [page_lines(page) for page in pdf]
+    blank = [number for number, lines in enumerate(found) if not lines]
+    scanned = [number for number in blank if _has_pictures(pdf[number])]
+    guessed = unreadable_pages(found)
+    read = _read_pictures(pdf, sorted({*scanned, *guessed}), on_page) if on_page else {}
+    lines = [read.get(n, [] if n in guessed else lines) for n, lines in enumerate(found)]
+    blank, scanned, guessed = (
+        [number for number in of if number not in read] for of in (blank, scanned, guessed)
+    )
+    return _Pages(lines, blank, scanned, guessed, len(read))
+
+
+def _read_pictures(
+    pdf: pypdfium2.PdfDocument, numbers: Iterable[int], on_page: OnPage
+) -> dict[int, list[Line]]:
+    """The lines of those pages, from 0, of whose text OCR is sure."""
+    from triton_rag.ingestion.readers import ocr  # which loads a model
+
+    read = {}
+    for number in numbers:
+        page = pdf[number]
+        scale = min(ocr.DPI / 72, ocr.MAX_SIDE / max(page.get_size()))
+        if lines := ocr.read_picture(page.render(scale=scale).to_numpy(), 1 / scale):
+            read[number] = lines
+        on_page()
+    return read
 
 
 def _has_pictures(page: pypdfium2.PdfPage) -> bool:
