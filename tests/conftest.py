@@ -3,12 +3,23 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_socket
 
 TESTS = Path(__file__).parent
 MARKS = ("unit", "golden", "server", "gpu")
 OFFLINE = ("unit", "golden")
+
+# The same examples in each run, however slow the machine is: what fails once fails for everybody.
+# `--hypothesis-profile=default` looks for others.
+hypothesis.settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("repeatable")
 
 
 def folder_mark(path: Path) -> str | None:

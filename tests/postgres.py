@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-BOUND_S = 60.0
+BOUND_S = 300.0
 NOBODY = "nobody"
 """Whom a server that root starts runs as; PostgreSQL refuses root."""
 

@@ -18,6 +18,7 @@ _ANSWER_S = 1.0
 """A store that answers later than this counts as away."""
 _LEASE_MS = 60_000
 """A place of a gateway that died is free after this."""
+_RENEW_S = _LEASE_MS / 3000
 _NO_LIMIT = -1
 
 T = TypeVar("T")
@@ -198,7 +199,7 @@ class ValkeyCounts:
 
     async def _renew_leases(self) -> None:
         while True:
-            await asyncio.sleep(_LEASE_MS / 3000)
+            await asyncio.sleep(_RENEW_S)
             for stream, key_id in tuple(self._leases.items()):
                 name = self._name(key_id, "streams")
                 await self._sent(partial(self._renew, keys=[name], args=[_LEASE_MS, stream]))

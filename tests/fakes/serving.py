@@ -17,7 +17,7 @@ from python_backends.engines.llm_engine import SCHEDULED, Delta, EngineStats, Ge
 from python_backends.errors import outcome_of
 from python_backends.tensors import Array, Outputs, Tensors
 
-WAIT_S = 10
+WAIT_S = 120
 """Longest wait for another thread; only a failing test waits that long."""
 
 

@@ -15,7 +15,7 @@ import httpx
 
 from builders.spec import ROOT
 from operations.ports import Ports
-from tests.server.conftest import eventually
+from tests.server.conftest import BOUND_S, eventually
 
 READY = re.compile(r"^gateway ready: (http://\S+?)/v1", re.MULTILINE)
 
@@ -53,11 +53,11 @@ def running_gateway(ports: Ports, folder: Path, settings: str = "") -> Iterator[
         )
     try:
         url = _url(process, log)
-        with httpx.Client(base_url=url, timeout=120) as client:
+        with httpx.Client(base_url=url, timeout=BOUND_S) as client:
             yield Gateway(url, client, process, log)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(BOUND_S)
 
 
 def _url(process: subprocess.Popen[bytes], log: Path) -> str:

@@ -68,7 +68,7 @@ def test_a_folder_is_ingested_and_searched_by_command(
 
 
 def test_a_killed_ingest_goes_on(served: Served, tmp_path: Path) -> None:
-    kill_ingest(served.client, served.url, tmp_path, "killed")
+    kill_ingest(served.url, tmp_path, "killed")
     ready = documents(served.client, "killed")
     report = ingest(served.client, tmp_path, "killed")
     assert report.unchanged >= ready > 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builders.spec import ROOT
-from tests.server.conftest import Server
+from tests.server.conftest import BOUND_S, Server
 from tests.server.gateway import Gateway
 
 PAGES = ("README.md", "docs/run.md")
@@ -47,7 +47,7 @@ def test_python_blocks_run(server: Server, block: str, tmp_path: Path) -> None:
     script = tmp_path / "pasted.py"
     script.write_text(at(server, block))
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, script], capture_output=True, text=True, check=False, timeout=BOUND_S
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
@@ -64,7 +64,7 @@ def test_shell_lines_run(server: Server, gateway: Gateway, line: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=BOUND_S,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

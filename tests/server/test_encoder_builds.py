@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from sentence_transformers.models import Dense
+from sentence_transformers.sentence_transformer.modules import Dense
 from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,

@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from operations import model_processes
 from tests.server.checkpoints import checkpoint, served_spec
-from tests.server.conftest import Server, seen, tensor, text
+from tests.server.conftest import Server, seen, standing_still, tensor, text
 
 TEXTS = (
     "Vebra listens on port 8123.",
@@ -63,8 +63,15 @@ def test_rows_of_different_requests_merge(server: Server) -> None:
     """Triton's own statistics: far fewer executions than requests when requests come together."""
     texts = [f"text number {i} " + "word " * i for i in range(64)]
     rows_before, executions_before = server.executions("embedder")
+    tokenized_before, _ = server.executions("tokenizer")
     with ThreadPoolExecutor(len(texts)) as pool:
-        found = np.concatenate(list(pool.map(lambda t: embed(server, t), texts)))
+        with standing_still(server, "embedder"):
+            asked = [pool.submit(embed, server, each) for each in texts]
+            seen(
+                lambda: server.executions("tokenizer")[0] - tokenized_before,
+                lambda tokenized: tokenized >= len(texts),
+            )
+        found = np.concatenate([each.result() for each in asked])
     # Triton counts an execution after it has answered.
     _, executions_after = seen(
         lambda: server.executions("embedder"), lambda now: now[0] >= rows_before + len(texts)

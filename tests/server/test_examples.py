@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builders.spec import ROOT
-from tests.server.conftest import Server
+from tests.server.conftest import BOUND_S, Server
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MAX_LINES = 40
@@ -23,7 +23,7 @@ def run(server: Server, name: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=BOUND_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

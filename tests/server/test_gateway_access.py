@@ -24,7 +24,7 @@ from ensembles.metrics import GATEWAY_RUNNING, GATEWAY_WAITING, TOKENS
 from gateway.access.key_store import FileKeyStore
 from gateway.access.keys import Key, new_key_id, new_secret, token
 from gateway.access.tiers import Limits
-from tests.server.conftest import Server, eventually, is_idle_on, metrics_page, seen
+from tests.server.conftest import BOUND_S, Server, eventually, is_idle_on, metrics_page, seen
 from tests.server.gateway import Gateway, running_gateway
 
 SETTINGS = """
@@ -220,7 +220,7 @@ def test_a_key_s_longest_answer_holds_in_triton_s_own_protocol(access: Access) -
 async def flood(gateway: Gateway, headers: dict[str, str], chance: random.Random) -> None:
     """Streams, half of which break at a random chunk, until the limit refuses three in a row."""
     refused = 0
-    async with httpx.AsyncClient(base_url=gateway.url, timeout=120) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=BOUND_S) as client:
         while refused < 3:
             asked = body(stream=True, max_tokens=10)
             async with client.stream("POST", CHAT, json=asked, headers=headers) as stream:
@@ -241,6 +241,7 @@ def test_tokens_per_minute_hold_over_two_gateways_with_streams_that_break(
     access: Access, server: Server
 ) -> None:
     headers = access.key(limits=Limits(tokens_per_minute=LIMIT))
+    assert eventually(lambda: is_idle_on(metrics_page(server)))
     before = tokens_of_the_model(server)
 
     async def whole() -> None:
@@ -283,7 +284,7 @@ def test_few_streams_of_a_tenant_run_beside_another_on_cpu_cores(
                 pass
 
     async def whole() -> None:
-        async with httpx.AsyncClient(base_url=gateway.url, timeout=120) as client:
+        async with httpx.AsyncClient(base_url=gateway.url, timeout=BOUND_S) as client:
             streams = [asyncio.create_task(stream(client)) for _ in range(8)]
             names = (GATEWAY_RUNNING.name, GATEWAY_WAITING.name)
             try:

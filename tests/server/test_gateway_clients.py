@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from builders.spec import ROOT
-from tests.server.conftest import Server, text
+from tests.server.conftest import BOUND_S, Server, text
 from tests.server.gateway import Gateway
 from tests.server.test_published_clients import PROMPT, PYTHON, ask
 
@@ -163,7 +163,7 @@ def run_together(python: Path, pasted: list[str], gateway: Gateway) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=BOUND_S,
         env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HAYSTACK_TELEMETRY_ENABLED": "False"},
     )
     assert done.returncode == 0, done.stderr[-2000:]
@@ -191,7 +191,7 @@ def test_documented_shell_lines_run(gateway: Gateway) -> None:
     for line in lines:
         pasted = line.replace("localhost:8080", gateway.url.removeprefix("http://"))
         done = subprocess.run(
-            pasted, shell=True, capture_output=True, text=True, check=False, timeout=60
+            pasted, shell=True, capture_output=True, text=True, check=False, timeout=BOUND_S
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip()

@@ -111,9 +111,8 @@ def replicas(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def edge(replicas: list[Gateway]) -> Iterator[Running]:
-    """One that takes little, and is in a hurry."""
-    bounds = Bounds(body_bytes=10_000, header_s=0.5, request_s=1.0)
-    with running_edge(stable(*replicas[:2]), bounds=bounds) as running:
+    """One that takes little."""
+    with running_edge(stable(*replicas[:2]), bounds=Bounds(body_bytes=10_000)) as running:
         yield running
 
 
@@ -278,12 +277,13 @@ def test_what_two_servers_could_read_in_two_ways_reaches_none(edge: Running) -> 
     assert edge.statistic("stable-by-load", "upstream_rq_total") == before
 
 
-def test_who_sends_slowly_holds_no_server(edge: Running) -> None:
+def test_who_sends_slowly_holds_no_server(replicas: list[Gateway]) -> None:
     begun = (
         b"POST / HTTP/1.1\r\nHost: localhost\r\n",
         b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1",
     )
-    with ThreadPoolExecutor() as pool:
+    hurried = Bounds(header_s=0.5, request_s=1.0)
+    with running_edge(stable(replicas[0]), bounds=hurried) as edge, ThreadPoolExecutor() as pool:
         answers = pool.map(lambda sent: raw(edge, sent), begun)
         assert [answer.split()[1] for answer in answers] == [b"408", b"408"]
 

@@ -17,6 +17,7 @@ from schemathesis import APIOperation, Case, GenerationMode
 from gateway.app import new_app
 from gateway.settings import Settings
 from tests.fakes.api_errors import is_worded
+from tests.server.conftest import BOUND_S
 from tests.server.gateway import Gateway
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
@@ -62,7 +63,7 @@ def test_no_request_breaks_a_route(
     def look(case: Case) -> None:
         if mode is GenerationMode.POSITIVE:
             _name_a_model(case)
-        answer = case.call(base_url=gateway.url, timeout=60)
+        answer = case.call(base_url=gateway.url, timeout=BOUND_S)
         assert answer.status_code in POSSIBLE, answer.text
         if answer.status_code != 200:
             assert is_worded(operation.path, answer.json()), answer.text
@@ -80,7 +81,7 @@ def _name_a_model(case: Case) -> None:
 def test_a_gateway_after_all_that_answers_as_before(gateway: Gateway) -> None:
     body = {"model": "llm", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 5}
     texts = {
-        requests.post(f"{gateway.url}/v1/chat/completions", json=body, timeout=60)
+        requests.post(f"{gateway.url}/v1/chat/completions", json=body, timeout=BOUND_S)
         .text.partition('"choices"')[2]
         .partition('"usage"')[0]
         for _ in range(2)

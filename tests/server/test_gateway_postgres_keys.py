@@ -12,6 +12,7 @@ import pytest
 from gateway.access.key_store import KeyStoreError
 from gateway.access.keys import Key, new_key_id, new_secret
 from gateway.access.postgres_keys import PostgresKeyStore
+from tests.server.conftest import BOUND_S
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def with_stores(
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(BOUND_S):
         while not await condition():
             await asyncio.sleep(0.01)
 

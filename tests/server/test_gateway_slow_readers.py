@@ -5,6 +5,7 @@ is for `tests/server/test_gateway_streams.py`.
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -72,7 +73,10 @@ async def left(bytes_each_time: int) -> Endless:
             while not app.has_left.is_set():
                 await asyncio.sleep(0.05)
                 if bytes_each_time and not app.has_left.is_set():
-                    await loop.sock_recv(client, bytes_each_time)
+                    with contextlib.suppress(
+                        ConnectionResetError
+                    ):  # the app is told a moment later
+                        await loop.sock_recv(client, bytes_each_time)
     return app
 
 

@@ -2,18 +2,24 @@
 
 import contextlib
 import json
-import os
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from ensembles.metrics import GATEWAY_HELD, GATEWAY_RUNNING, GATEWAY_WAITING, Metric
-from operations import model_processes
-from tests.server.conftest import Server, eventually, is_idle, stopped_early
+from tests.server.conftest import (
+    BOUND_S,
+    Server,
+    eventually,
+    is_idle,
+    standing_still,
+    stopped_early,
+)
 from tests.server.gateway import Gateway, running_gateway
 
 TOKENS = 2000
@@ -66,13 +72,8 @@ def test_an_answer_without_stream_ends_with_its_client(gateway: Gateway, server:
 
 
 def test_a_silent_model_ends_a_stream_with_an_error(impatient: Gateway, server: Server) -> None:
-    (llm,) = [each for each in model_processes.find(server.pid).living if each.model == "llm"]
-    with begun(impatient) as lines:
-        os.kill(llm.pid, signal.SIGSTOP)
-        try:
-            *_, last = [line for line in lines if line]
-        finally:
-            os.kill(llm.pid, signal.SIGCONT)
+    with begun(impatient) as lines, standing_still(server, "llm"):
+        *_, last = [line for line in lines if line]
     error = json.loads(last.removeprefix("data: "))["error"]
     assert (error["code"], "nothing came from the model" in error["message"]) == ("timeout", True)
     assert eventually(lambda: is_idle(server))
@@ -101,12 +102,12 @@ def test_what_the_model_has_no_room_for_waits_in_the_gateway(
     assert eventually(lambda: shows(GATEWAY_HELD, 0.0))
 
 
-def test_a_gateway_that_ends_finishes_its_streams(impatient: Gateway) -> None:
-    """The last test of this module: it ends the module's gateway."""
-    with begun(impatient) as lines:
-        impatient.process.send_signal(signal.SIGTERM)
-        *_, last = [line for line in lines if line]
-    assert last == "data: [DONE]"
-    assert impatient.process.wait(30) == 0
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{impatient.url}/livez")
+def test_a_gateway_that_ends_finishes_its_streams(server: Server, tmp_path: Path) -> None:
+    with running_gateway(server.ports, tmp_path) as ending:
+        with begun(ending) as lines:
+            ending.process.send_signal(signal.SIGTERM)
+            *_, last = [line for line in lines if line]
+        assert last == "data: [DONE]"
+        assert ending.process.wait(BOUND_S) == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{ending.url}/livez")

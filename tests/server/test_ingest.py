@@ -127,7 +127,7 @@ def test_another_folder_does_not_replace_it_by_mistake(
 
 
 def test_a_killed_ingest_goes_on(server: Server, client: Client, tmp_path: Path) -> None:
-    kill_ingest(client, server.url, tmp_path, "killed")
+    kill_ingest(server.url, tmp_path, "killed")
     ready = client.documents("killed")
     report = ingest(client, tmp_path, "killed")
     assert report.unchanged >= len(ready) > 0

@@ -110,13 +110,13 @@ def test_tokens_are_those_that_the_responses_told(server):
     stages = {s: grown.of(STAGE_DURATION, "llm", "_sum", stage=s)
               for s in ("tokenize", "queue", "prefill", "decode")}  # fmt: skip
     assert all(seconds >= 0 for seconds in stages.values())
-    assert sum(stages.values()) == pytest.approx(duration_s, rel=0.2)
+    assert first_s < sum(stages.values()) <= duration_s  # the answer is sent behind the last one
     assert stages["tokenize"] + stages["queue"] + stages["prefill"] == pytest.approx(first_s, 0.01)
     assert grown.of(ITERATION_REQUESTS, "llm") >= grown.of(ITERATIONS, "llm") > 10
 
 
 def test_requests_are_counted_by_how_they_ended(server):
-    long = [*generation(500, stream=True), tensor("min_tokens", [500], "INT32")]
+    long = [*generation(1900, stream=True), tensor("min_tokens", [1900], "INT32")]
     grown = Grown(server)
     for _ in range(3):
         assert server.stream("llm", *generation()).error is None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from builders.spec import ROOT
-from tests.server.conftest import Server
+from tests.server.conftest import BOUND_S, Server
 from tests.server.test_llm import generate
 
 PYTHON = ROOT / ".venv-clients/bin/python"
@@ -30,7 +30,7 @@ def ask(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=BOUND_S,
         env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PATH": "/usr/bin:/bin"},
     )
     assert run.returncode == 0, run.stderr[-2000:]

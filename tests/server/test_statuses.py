@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.server.conftest import Server
+from tests.server.conftest import BOUND_S, Server
 
 PROMPT = {"text_input": "hello", "max_tokens": 4}
 PAIR = {"query": "a", "passages": ["b"]}
 
 
 def post(server: Server, path: str, body: bytes, **headers: str) -> tuple[int, dict[str, Any]]:
-    connection = HTTPConnection("127.0.0.1", server.ports.http, timeout=120)
+    connection = HTTPConnection("127.0.0.1", server.ports.http, timeout=BOUND_S)
     try:
         connection.request("POST", f"/v2/models/{path}", body, headers)
         answer = connection.getresponse()

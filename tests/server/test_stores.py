@@ -464,17 +464,27 @@ def test_a_move_of_another_embedder_is_not_gone_on_with(store: Store, other: Sto
         move(store, other, "books")
 
 
+KILLED_MOVE = """
+import os, signal, threading
+from python_backends.stores import move
+
+def show(progress):  # killed at some place of the commits behind the third one
+    if progress.passages == 3:
+        threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGKILL)).start()
+
+move.PASSAGES, move._show = 1, show
+move.main()
+"""
+
+
 def test_a_killed_move_goes_on_by_its_command(
     lance: Store, postgres: Postgres, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lance.replace("books", [document(f"d{n:03}", f"text {n}", face=n % WIDTH) for n in range(200)])
-    begin = "import sys; from python_backends.stores import move; move.PASSAGES = 1; move.main()"
     arguments = ["books", "--from", str(tmp_path / "collections"), "--to", postgres.url]
     target = load_store(postgres.url)
-    with subprocess.Popen([sys.executable, "-c", begin, *arguments]) as process:
-        assert eventually(lambda: [c for c in target.collections() if c.documents])
-        process.kill()
-    assert process.returncode == -signal.SIGKILL, "it was done before it was killed"
+    killed = subprocess.run([sys.executable, "-c", KILLED_MOVE, *arguments], check=False)
+    assert killed.returncode == -signal.SIGKILL
     (partial,) = target.collections()
     assert partial.name == "books" + INCOMPLETE and 0 < partial.documents < 201
     assert main(arguments) == 0

@@ -33,6 +33,7 @@ from tests.server.conftest import (
     is_final,
     metrics_page,
     seen,
+    standing_still,
     tensor,
     text,
 )
@@ -175,7 +176,10 @@ def test_ensemble_hands_the_same_answer_on(server: Server) -> None:
 def test_requests_run_side_by_side(server: Server) -> None:
     asked = prompts(RUNNING)
     with ThreadPoolExecutor(RUNNING) as pool:
-        found = list(pool.map(lambda p: generate(server, p, max_tokens=400, min_tokens=400), asked))
+        with standing_still(server, "tensorrt_llm"):
+            found = pool.map(lambda p: generate(server, p, max_tokens=400, min_tokens=400), asked)
+            assert eventually(lambda: gauge(server, "llm_requests_running") == RUNNING)
+        found = list(found)
     assert [f.text for f in found] == [backwards(prompt, 400) for prompt in asked]
     assert gauge(server, "stand_in_most_running") == RUNNING
 
@@ -192,10 +196,11 @@ def test_a_late_request_gets_its_first_token_before_an_early_one_ends(server: Se
 
 def test_a_full_queue_is_refused_and_room_comes_back(server: Server) -> None:
     idle_page(server)
-    asked = [text("text_input", PROMPT), *sampling(max_tokens=900, min_tokens=900)]
-    streams = [OpenStream(server.url, "llm", asked) for _ in range(RUNNING + WAITING)]
-    assert eventually(lambda: gauge(server, "llm_requests_waiting") == WAITING)
-    refused = generate(server, PROMPT, max_tokens=4)
+    asked = [text("text_input", PROMPT), *sampling(max_tokens=40, min_tokens=40)]
+    with standing_still(server, "tensorrt_llm"):
+        streams = [OpenStream(server.url, "llm", asked) for _ in range(RUNNING + WAITING)]
+        assert eventually(lambda: gauge(server, "llm_requests_waiting") == WAITING)
+        refused = generate(server, PROMPT, max_tokens=4)
     assert f"{RUNNING + WAITING} requests are running or waiting" in str(refused.error)
     for stream in streams:
         assert reason_of(stream) == "length"

@@ -19,12 +19,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from builders.spec import load_sku
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from tests.server.conftest import Server, tensor, text
+from operations.triton_process import STOP_TIMEOUT_S
+from tests.server.conftest import BOUND_S, Server, tensor, text
 
 SECRET = "quetzalcoatlus"
 """A word of questions and documents that may be in no export."""
-
-WAIT_S = 10.0
 
 
 @dataclass
@@ -75,7 +74,7 @@ class Collector:
 
         Each model's process exports its own, every 0.2 s here: one more is no sign of the others.
         """
-        deadline = time.monotonic() + WAIT_S
+        deadline = time.monotonic() + BOUND_S
         while True:
             spans = self.spans(trace)
             if Counter(names) <= Counter(span.name for span in spans):
@@ -138,9 +137,14 @@ def server(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def _serve(folder: Path, *options: str) -> Iterator[Server]:
     log = folder / "tritonserver.log"
-    with CpuServer(load_sku("cpu"), free_ports(), log, options=options) as running:
+    yield from _running(CpuServer(load_sku("cpu"), free_ports(), log, options=options))
+
+
+def _running(server: CpuServer) -> Iterator[Server]:
+    with server as running:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
-        yield Server(running.ports, client, log, running.pid)
+        assert running.log is not None
+        yield Server(running.ports, client, running.log, running.pid)
         client.close()
 
 
@@ -309,12 +313,14 @@ def test_no_text_leaves_with_the_spans(server, collector):
 def test_a_collector_that_is_down_harms_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     asked = text("text_input", SECRET), tensor("max_tokens", [4], "INT32")
-    for server in _serve(tmp_path):
+    serving = CpuServer(load_sku("cpu"), free_ports(), tmp_path / "tritonserver.log")
+    serving.exit_timeout_s = 2 * STOP_TIMEOUT_S  # it waits for its models until it is killed
+    for server in _running(serving):
         for _ in range(20):
             assert server.stream("llm", *asked).error is None
         server.infer("tokenizer", text("input_text", SECRET))
         stopping_s = time.monotonic()
-    assert time.monotonic() - stopping_s < 10, "the last export is given up in time"
+    assert time.monotonic() - stopping_s < STOP_TIMEOUT_S, "the last export is given up in time"
     assert SECRET not in (tmp_path / "tritonserver.log").read_text()
 
 

@@ -24,6 +24,7 @@ from operations.cpu_server import CpuServer
 from operations.gateway_process import GatewayProcess
 from operations.ports import free_ports
 from operations.triton_process import trace_options
+from tests.server.conftest import BOUND_S
 
 QUESTION = "How tall is the tower?"
 DOCUMENTS = ["The tower is 30 m tall.", "Bread is baked in ovens."]
@@ -31,7 +32,6 @@ STAGES = ["passage_splitter", "tokenizer", "embedder", "passage_selector", "pair
 STAGES += ["reranker", "source_ranker", "prompt_builder"]
 LLM = ["llm", "tokenize", "queue", "prefill", "decode"]
 EXPORT_DELAY_MS = "100"
-WAIT_S = 60.0
 TRIES = 5
 """Triton 2.51 puts 7 % of the requests by gRPC into traces of its own (docs/traces.md)."""
 
@@ -48,7 +48,7 @@ class Traced:
     def findings(self, wanted: str, *spans: str) -> Findings:
         """The findings of a request, once spans of these names are there."""
         needed = {*spans, "InferRequest"} if self.has_tritons else set(spans)
-        deadline = time.monotonic() + WAIT_S
+        deadline = time.monotonic() + BOUND_S
         while True:
             found = self._spans(wanted)
             if needed <= (names := {span.name for span in found}):
@@ -100,7 +100,7 @@ def test_one_trace_from_the_client_to_the_stage(traced: Traced, model: str) -> N
 
 def test_the_gateway_s_part_is_above_the_models(traced: Traced) -> None:
     asked = {"question": QUESTION, "documents": DOCUMENTS, "stream": True, "max_tokens": 4}
-    answer = httpx.post(f"{traced.gateway}/v1/rag", json=asked, timeout=WAIT_S)
+    answer = httpx.post(f"{traced.gateway}/v1/rag", json=asked, timeout=BOUND_S)
     ours = ["gateway", "admission", "queue", "upstream", "first byte"]
     found = traced.findings(answer.headers["x-request-id"], *ours, *STAGES, *LLM)
     assert (found.root.name, len(found.tree.trace_ids)) == ("gateway", 1)
@@ -121,7 +121,7 @@ def test_a_caller_s_trace_goes_on_through_every_kind_of_call(traced: Traced) -> 
     for path, (body, model) in bodies.items():
         trace_id = secrets.token_hex(16)
         headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
-        answer = httpx.post(f"{traced.gateway}{path}", json=body, headers=headers, timeout=WAIT_S)
+        answer = httpx.post(f"{traced.gateway}{path}", json=body, headers=headers, timeout=BOUND_S)
         found = traced.findings(answer.headers["x-request-id"], "gateway", model)
         assert found.tree.trace_ids == (trace_id,), path
 

@@ -34,6 +34,7 @@ from tests.bench.results import (
 )
 from tests.bench.services import Services, Variant
 from tests.bench.time_by_model import Counters, report
+from tests.fakes.serving import WAIT_S
 from tests.load.loops import Window
 from tests.load.records import Outcome, Record, Response
 from tests.load.summary import summarize
@@ -229,7 +230,7 @@ def test_only_the_variant_that_is_measured_runs() -> None:
 
     def are_stopped(expected: set[str]) -> bool:
         """A process stops, and goes on, when the kernel next comes to it."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + WAIT_S
         while stopped() != expected and time.monotonic() < deadline:
             time.sleep(0.01)
         return stopped() == expected

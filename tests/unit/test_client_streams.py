@@ -160,7 +160,7 @@ def test_async_leaving_the_loop_cancels() -> None:
     async def ask(call: FakeCall) -> bool:
         async for _ in AsyncAnswerStream(call, "host", CONTEXT):
             break
-        return await asyncio.wait_for(call.cancelled.wait(), 5)
+        return await asyncio.wait_for(call.cancelled.wait(), 60)
 
     assert asyncio.run(ask(FakeCall(ANSWER)))
 

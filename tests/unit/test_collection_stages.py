@@ -17,7 +17,7 @@ from python_backends.stages.vector_search import VectorSearchStage
 from python_backends.stores.lance_store import LanceStore
 from python_backends.stores.store import Document, Passage
 from tests.fakes import folders
-from tests.fakes.serving import context, tensors
+from tests.fakes.serving import WAIT_S, context, tensors
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_the_first_collection_is_warm_before_it_is_asked(
     store = LanceStore(folder.parent / "collections")
     store.create("books", read_manifest(folder).embedding_space, 2)
     store.replace("books", [Document("a", [Passage("one")], np.ones((1, 2), np.float32))])
-    assert searched.wait(30)
+    assert searched.wait(WAIT_S)
     for each in (stage, store):
         each.close()
 

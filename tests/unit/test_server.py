@@ -13,6 +13,7 @@ from operations.ports import Ports, without_proxy
 from operations.preflight import ServingEnvironment
 from operations.shared_memory import SharedMemory
 from operations.triton_process import ServerError, StartCommand, TritonProcess, last_error
+from tests.fakes.serving import WAIT_S
 
 
 @pytest.mark.parametrize("end", [CpuServer.stop, CpuServer.kill])
@@ -35,9 +36,9 @@ def test_model_processes_that_outlive_their_server_are_ended_with_it(tmp_path: P
     )
     assert found._process.stdout is not None
     child = int(found._process.stdout.readline())
-    found._process.wait(5)  # it ends by itself, its child goes on
+    found._process.wait(WAIT_S)  # it ends by itself, its child goes on
     assert found.stop() == 3
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + WAIT_S
     while is_running(child) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not is_running(child)

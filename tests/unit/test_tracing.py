@@ -21,7 +21,7 @@ from python_backends.triton import tracing
 from python_backends.triton.adapter import DecoupledModel, PlainModel
 from python_backends.triton.telemetry import RequestRecord, Telemetry
 from python_backends.triton.tracing import ENDPOINTS, Tracer, make_tracer, parent_of
-from tests.fakes.serving import FakeMeter, strings
+from tests.fakes.serving import WAIT_S, FakeMeter, strings
 from tests.fakes.triton_stub import InferenceRequest, Tensor
 
 TRACE, OTHER = "0af7651916cd43dd8448eb211c80319c", "11111111111111111111111111111111"
@@ -243,7 +243,7 @@ def test_a_request_whose_parameters_cannot_be_read_is_served_untraced(traced, ca
 def test_a_slow_tracing_thread_loses_spans_and_keeps_memory_bounded(traced, monkeypatch):
     monkeypatch.setattr(tracing, "MAX_PENDING", 3)
     tracer, go_on = Tracer(traced.provider, "m", "1", is_leaf=True), threading.Event()
-    tracer.later(lambda: go_on.wait(10))
+    tracer.later(lambda: go_on.wait(WAIT_S))
     for _ in range(100):
         tracer.start(asked(), time.perf_counter()).end("ok", time.perf_counter())
     go_on.set()
@@ -297,8 +297,8 @@ def test_an_sdk_that_refuses_its_settings_means_no_traces(monkeypatch, caplog):
 def test_a_hanging_last_export_does_not_delay_the_end(traced, monkeypatch):
     monkeypatch.setattr(tracing, "CLOSE_S", 0.01)
     go_on, ended = threading.Event(), threading.Event()
-    monkeypatch.setattr(traced.provider, "shutdown", lambda: (go_on.wait(10), ended.set()))
+    monkeypatch.setattr(traced.provider, "shutdown", lambda: (go_on.wait(WAIT_S), ended.set()))
     traced.tracer.close()
     assert not ended.is_set()
     go_on.set()
-    assert ended.wait(10)
+    assert ended.wait(WAIT_S)
