@@ -12,6 +12,7 @@ REASONS = {
         "a name that resembles no known backend may be a backend of one's own: a warning"
     ),
     r"version (1abc|-1)$": "the backend then finds no file; its stand-in here needs none",
+    r"^python: .* (value|string_value) (removed|= )": "Triton itself names the parameter",
     r"py (import error|bad init|execute returns none warm)$": "what code does is not run",
 }
 

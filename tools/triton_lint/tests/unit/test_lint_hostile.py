@@ -43,17 +43,6 @@ def test_names_that_no_file_can_have(
     assert run(capsys, tmp_path / LONG)[0] == 2
 
 
-def test_an_environment_of_an_impossible_name(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    value = f"$$TRITON_MODEL_DIRECTORY/{LONG}"
-    value = f'{{ key: "EXECUTION_ENV_PATH" value {{ string_value: "{value}" }} }}'
-    text = f'backend: "python" parameters {value}'
-    folder = write(tmp_path / "r", "m", text)
-    (folder / "1" / "model.py").write_text(PYTHON)
-    assert rules(run(capsys, tmp_path / "r")[1]) == ["TRN422"]
-
-
 @pytest.mark.parametrize("name", ["config.pbtxt", "1/model.py"])
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 def test_files_that_are_none(

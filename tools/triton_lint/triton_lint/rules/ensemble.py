@@ -10,8 +10,6 @@ from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, check
 from triton_lint.spelling import did_you_mean
 
-_FORBIDDEN = ("instance_group", "optimization", "model_warmup")
-
 
 @check("TRN501", ERROR)
 def _scheduling(model: Model, _: Repository) -> Iterator[Problem]:
@@ -22,21 +20,6 @@ def _scheduling(model: Model, _: Repository) -> Iterator[Problem]:
     elif not model.is_ensemble and platform == ENSEMBLE and not model.backend:
         text = "an ensemble needs ensemble_scheduling with steps"
         yield Problem(model.at(model.config, "platform"), text)
-
-
-@check("TRN502", ERROR)
-def _forbidden(model: Model, _: Repository) -> Iterator[Problem]:
-    for name in _FORBIDDEN if model.is_ensemble else ():
-        if name in model.config:
-            text = f"an ensemble has no {name}: give it to the models that it calls"
-            yield Problem(model.at(model.config, name), text)
-
-
-@check("TRN503", ERROR)
-def _no_steps(model: Model, _: Repository) -> Iterator[Problem]:
-    scheduling = model.config.child("ensemble_scheduling")
-    if scheduling is not None and "step" not in scheduling:
-        yield Problem(model.at(model.config, "ensemble_scheduling"), "an ensemble needs a step")
 
 
 @check("TRN504", ERROR)

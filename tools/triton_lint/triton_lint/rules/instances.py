@@ -1,4 +1,4 @@
-"""Instance groups, metric tags, parameters of the Python backend."""
+"""Instance groups and metric tags."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from triton_lint.config_tree import Message
 from triton_lint.findings import Problem
 from triton_lint.models import Model
-from triton_lint.reading import exists
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, check
 
@@ -55,16 +54,3 @@ def _metric_tags(model: Model, _: Repository) -> Iterator[Problem]:
                 f"metric tag '{entry.key}' makes no Prometheus label (letters and digits, then "
                 "also _): the server ends with an exception",
             )
-
-
-@check("TRN422", ERROR)
-def _python_parameters(model: Model, _: Repository) -> Iterator[Problem]:
-    for entry in model.config.entries("parameters") if model.backend == "python" else []:
-        value = entry.value.text("string_value") if isinstance(entry.value, Message) else ""
-        if entry.key == "FORCE_CPU_ONLY_INPUT_TENSORS" and value not in ("yes", "no"):
-            yield Problem(entry.node.at, f'{entry.key} is "yes" or "no", not "{value}"')
-        variable = "$$TRITON_MODEL_DIRECTORY"
-        if entry.key == "EXECUTION_ENV_PATH" and value.startswith(f"{variable}/"):
-            path = model.place.folder.path / value.removeprefix(f"{variable}/")
-            if not exists(path) and model.checks_files and not model.place.is_tracked:
-                yield Problem(entry.node.at, f"there is no {path.name} in {model.place.shown}")

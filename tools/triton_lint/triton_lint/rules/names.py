@@ -90,13 +90,6 @@ def _pair(model: Model, _: Repository) -> Iterator[Problem]:
         )
 
 
-@check("TRN105", ERROR)
-def _ensemble_backend(model: Model, _: Repository) -> Iterator[Problem]:
-    if model.names.platform == ENSEMBLE and model.backend:
-        text = f"an ensemble has no backend: remove '{model.backend}'"
-        yield Problem(model.at(model.config, "backend"), text)
-
-
 @check("TRN106", ERROR)
 def _unknown_backend(model: Model, repository: Repository) -> Iterator[Problem]:
     backend = model.backend

@@ -1,4 +1,4 @@
-"""Dynamic batching and the response cache."""
+"""Dynamic batching."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,6 @@ from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, check
-from triton_lint.versions import Version
-
-CACHE_OR_SEQUENCE = Version(2, 39)
 
 
 @check("TRN301", ERROR)
@@ -24,14 +21,3 @@ def _preferred(model: Model, _: Repository) -> Iterator[Problem]:
                 f"preferred batch size {size} exceeds max_batch_size, which is "
                 f"{model.max_batch_size}",
             )
-
-
-@check("TRN305", ERROR)
-def _cache(model: Model, repository: Repository) -> Iterator[Problem]:
-    if not model.config.child_or_empty("response_cache").flag("enable"):
-        return
-    at = model.at(model.config, "response_cache")
-    if repository.is_decoupled(model):
-        yield Problem(at, "a decoupled model can't have a response cache")
-    if "sequence_batching" in model.config and model.options.triton >= CACHE_OR_SEQUENCE:
-        yield Problem(at, "a model with sequence_batching can't have a response cache")
