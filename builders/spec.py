@@ -8,8 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from builders.errors import BuildError
 from builders.gpu_spec import Gpu, GpuPrecision
-from builders.llm_spec import AnswerSpec, Count, PromptSpec, SamplingSpec
-from builders.llm_spec import SpecFile as _File
+from builders.llm_spec import AnswerSpec, Count, PromptSpec, SamplingSpec, SpecFile
 from builders.spec_faults import fault_lines
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,7 +18,7 @@ Role = Literal["embedder", "reranker", "llm"]
 Precision = Literal["fp32", "bf16", "int8", "int4"]
 
 
-class Architecture(_File):
+class Architecture(SpecFile):
     """The sizes in a checkpoint's config.json that decide memory and speed.
 
     `intermediate` is the width of the MLP, `mlp_matrices` 3 where it is gated, else 2. `hf_class`
@@ -56,7 +55,7 @@ class Architecture(_File):
         return self.layers * self.layer_parameters + tables * self.embedding_parameters
 
 
-class GpuOptions(_File):
+class GpuOptions(SpecFile):
     """What an LLM shall do on GPUs beyond plain generation; decides how its engine is built.
 
     `checkpoints`: where the LLM API finds the model in a precision, for it takes the precision
@@ -75,7 +74,7 @@ _FIELDS_OF_ROLE: dict[Role, set[str]] = {
 }
 
 
-class ModelSpec(_File):
+class ModelSpec(SpecFile):
     """One checkpoint and how it is served.
 
     `folder` holds the spec's own file, and the Jinja files that it names.
@@ -137,7 +136,7 @@ class ModelSpec(_File):
         return self.architecture
 
 
-class Placement(_File):
+class Placement(SpecFile):
     """How a SKU runs one model: what config.pbtxt says beyond the contract.
 
     `device`: where Triton puts its instances; "gpu" is the first GPU.
@@ -155,13 +154,13 @@ ENGINE_LINK = "engine"
 """The link in a model's version folder to the engine that it loads, whatever the SKU."""
 
 
-class _Placements(_File):
+class _Placements(SpecFile):
     """placements/<name>.toml: a table per model."""
 
     models: dict[str, Placement]
 
 
-class _SkuFile(_File):
+class _SkuFile(SpecFile):
     """skus/<name>.toml; `placement` names a file of placements/."""
 
     name: str
@@ -169,7 +168,7 @@ class _SkuFile(_File):
     placement: str
 
 
-class Sku(_File):
+class Sku(SpecFile):
     """One kind of machine: its GPU (None: it has none) and the placement of its models.
 
     `config_name` is the placement's name: tritonserver's --model-config-name.
@@ -185,7 +184,7 @@ class Sku(_File):
         return self.placement.get(model, Placement())
 
 
-class Pipeline(_File):
+class Pipeline(SpecFile):
     """Which spec fills each role, on SKUs without and with a GPU, and the stages' parameters."""
 
     models: dict[Role, str]
@@ -193,7 +192,7 @@ class Pipeline(_File):
     stages: dict[str, dict[str, str | int]]
 
 
-_T = TypeVar("_T", bound=_File)
+_T = TypeVar("_T", bound=SpecFile)
 
 
 def read_file(kind: type[_T], path: Path, **extra: str) -> _T:
