@@ -1,6 +1,7 @@
-"""docs/faults.md: one row for each scenario."""
+"""docs/faults.md: one row for each fault, and for one that is done to many models alike."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tests.chaos.scenario import ERROR_BOUND_S, RECOVERY_BOUND_S, Finding, Scenario
@@ -21,7 +22,8 @@ while requests with known answers run.
 
 Of several kinds of errors the first is shown. Recovery is looked at from 1 s after the fault on.
 Memory is judged after a warm-up; where a fault seems to leave something, it is done up to three
-times, and the last time counts.
+times, and the last time counts. Faults that differ in the model alone and came out the same share a
+row: the one whose errors came last stands for what clients saw.
 
 Machine: {machine}; commit {commit}; {minutes:.0f} minutes.{again}
 
@@ -63,21 +65,54 @@ def page(
         again=again if 0 < len(done_again) < len(found) else "",
         count=len(found),
         verdicts=", ".join(counts),
-        rows="\n".join(_row(scenario, finding) for scenario, finding in found),
+        rows="\n".join(map(_row, _alike(found))),
     )
 
 
-def _row(scenario: Scenario, finding: Finding) -> str:
+Row = list[tuple[Scenario, Finding]]
+
+
+def _alike(found: Sequence[tuple[Scenario, Finding]]) -> Iterable[Row]:
+    """Faults that differ in the model and in figures only, and came out the same, share a row."""
+    rows: dict[tuple[str, ...], Row] = {}
+    for scenario, finding in found:
+        left = re.sub(r"[\d.]+|: [\w, ]+$", "", "; ".join((*finding.leaks, *finding.known)))
+        key = (_done(scenario), finding.verdict, left, *finding.faults)
+        rows.setdefault(key, []).append((scenario, finding))
+    return rows.values()
+
+
+def _done(scenario: Scenario) -> str:
+    """What was done, without the model that the scenario's name has."""
+    done = scenario.done
+    for name in re.findall(r"`(\w+)`", done):
+        if name in scenario.name:
+            done = done.replace(f"`{name}`'s", "its").replace(f"`{name}`", "it")
+    return done
+
+
+def _row(row: Row) -> str:
+    """Of several faults the one whose errors came last stands for what clients saw."""
+    findings = [finding for _, finding in row]
+    scenario, finding = max(row, key=lambda one: one[1].error_s or 0.0)
+    example = f"`{scenario.name}`: " if len(row) > 1 else ""
     cells = (
-        f"`{scenario.name}`",
-        scenario.done,
-        finding.seen,
-        seconds(finding.error_s),
-        seconds(finding.recovery_s),
+        ", ".join(f"`{each.name}`" for each, _ in row),
+        _done(scenario) if len(row) > 1 else scenario.done,
+        example + finding.seen,
+        _span([each.error_s for each in findings]),
+        _span([each.recovery_s for each in findings]),
         "; ".join((*finding.leaks, *finding.known)) or "nothing",
         f"**{finding.verdict}**" + "".join(f"; {fault}" for fault in finding.faults),
     )
     return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+
+
+def _span(values: Sequence[float | None]) -> str:
+    """`0.4 s`, or `0.4 to 1.2 s`."""
+    told = [value for value in values if value is not None]
+    least, most = seconds(min(told, default=None)), seconds(max(told, default=None))
+    return most if least == most else f"{least.removesuffix(' s')} to {most}"
 
 
 def seconds(value: float | None) -> str:

@@ -85,3 +85,26 @@ def test_faults_done_again_replace_their_rows_only(tmp_path: Path) -> None:
     assert "**2 faults: 2 ok.**" in text and "Newer than the other rows: `a`." in text
     assert "Newer" not in page(rows, Provenance("it", "here", "abc", 2.0))
     assert "Newer" not in page(rows, Provenance("it", "here", "abc", 2.0), ["a", "c"])
+
+
+def test_faults_that_differ_in_the_model_share_a_row() -> None:
+    def kill(
+        model: str, error_s: float, *known: str, faults: tuple[str, ...] = ()
+    ) -> tuple[Scenario, Finding]:
+        done = f"`kill -9` of `{model}`'s process"
+        finding = Finding(f"{model}'s errors", error_s, known=known, faults=faults)
+        return Scenario(f"kill-{model}", done, lambda _: finding), finding
+
+    found = [
+        kill("tokenizer", 1.0, "35 threads; inherited files, up to 28: tokenizer"),
+        kill("embedder", 2.5, "36 threads; inherited files, up to 9: embedder"),
+        kill("llm", 1.0),
+        kill("answer", 1.0, faults=("hung",)),
+    ]
+    text = page(found, Provenance("it", "here", "abc", 2.0))
+    alike, *rest = [line for line in text.splitlines() if line.startswith("| `")]
+    assert alike.startswith("| `kill-tokenizer`, `kill-embedder` | `kill -9` of its process | ")
+    assert "`kill-embedder`: embedder's errors | 1.0 to 2.5 s | – | 36 threads" in alike
+    assert [line.split("|")[1].strip() for line in rest] == ["`kill-llm`", "`kill-answer`"]
+    assert "`kill -9` of `llm`'s process | llm's errors | 1.0 s" in rest[0]
+    assert "**4 faults: 1 ok, 2 known, 1 FAILED.**" in text
