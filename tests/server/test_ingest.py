@@ -10,6 +10,7 @@ from triton_rag import Client, IngestError, IngestOptions, ingest
 from triton_rag.cli import main
 
 from tests.fakes.files import docx, pdf
+from tests.fakes.scans import picture, saved
 from tests.server.conftest import Server
 from tests.server.killed_ingest import TEXTS, kill_ingest
 
@@ -34,7 +35,7 @@ def manuals(client: Client, folder: Path) -> Iterator[str]:
     report = ingest(client, folder, "ingested")
     assert (report.added, report.passages, report.files) == (5, 5, 6)
     assert {skipped.name: skipped.reason for skipped in report.skipped} == {
-        "photo.png": "unknown type '.png'",
+        "photo.png": "'.png' is a picture: --ocr reads those of pages",
         "locked.pdf": "encrypted: a password is needed",
     }
     yield "ingested"
@@ -67,6 +68,23 @@ def test_the_commands_show_title_page_and_line(
     assert answer["sources"][0]["page"] == 2
     assert main(["collections", "--url", server.url]) == 0
     assert f"{manuals}  5 documents, 5 passages" in capsys.readouterr().out
+
+
+def test_scanned_pages_are_found_by_their_words(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scans = [picture("Tickets are sold on board."), picture("The ferry sails at noon.")]
+    (tmp_path / "scan.tiff").write_bytes(saved(scans, "TIFF"))
+    of = ["--collection", "scans", "--url", server.url]
+    assert main(["ingest", str(tmp_path), "--ocr", *of]) == 0
+    assert capsys.readouterr().out.strip().endswith("; 2 pages by OCR")
+    assert main(["search", "When does the ferry sail?", *of]) == 0
+    assert capsys.readouterr().out.startswith(" [1] scan, page 1 (scan.tiff)")
+    assert (
+        main(["ingest", str(tmp_path), *of]) != 0
+    )  # without OCR nothing can be read, so all stays
+    assert "no file in the folder can be read" in capsys.readouterr().err
+    assert main(["collections", "scans", "--delete", "--yes", "--url", server.url]) == 0
 
 
 def test_questions_are_evaluated_over_a_collection(

@@ -26,7 +26,7 @@ def test_files_by_name_and_why_others_are_skipped(tmp_path: Path) -> None:
         "big.txt": "3 MiB; files of at most 1 MiB are read",
         "gone.txt": "can't be read: No such file or directory",
         "old.ZIP": "'.zip' is an archive: unpack it into the folder",
-        "photo.png": "unknown type '.png'",
+        "photo.png": "'.png' is a picture: --ocr reads those of pages",
         "pipe.txt": "not a regular file",
     }
 

@@ -1,13 +1,12 @@
 """OCR: what it reads of pages that are pictures, and what it leaves alone."""
 
 import io
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pypdfium2
 import pytest
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import ImageOps
 from triton_rag.ingestion import run
 from triton_rag.ingestion.file_text import FileText, Unreadable
 from triton_rag.ingestion.folder import File, IngestError
@@ -19,24 +18,10 @@ from triton_rag.ingestion.reading import NotRead, ReadFile, Task, Unchanged, rea
 from triton_rag.ingestion.run import IngestOptions, ingest
 
 from tests.fakes.files import pdf
+from tests.fakes.scans import picture, saved
 
 FERRY = "The ferry sails at noon on Sundays."
 HARBOUR = "The harbour is closed in winter."
-
-
-def picture(*lines: str, size: int = 30) -> Image.Image:
-    """A white page of 700 to 700 pixels with these lines."""
-    image = Image.new("RGB", (700, 700), "white")
-    font = ImageFont.load_default(size)
-    for number, line in enumerate(lines):
-        ImageDraw.Draw(image).text((40, 40 + 2 * size * number), line, "black", font)
-    return image
-
-
-def saved(images: Sequence[Image.Image], kind: str) -> bytes:
-    file = io.BytesIO()
-    images[0].save(file, kind, save_all=len(images) > 1, append_images=images[1:])
-    return file.getvalue()
 
 
 def by_ocr(name: str, data: bytes) -> tuple[FileText, int]:

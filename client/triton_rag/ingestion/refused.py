@@ -19,6 +19,7 @@ _REASONS = {
     ".chm": "compiled help: unpack its pages, such as with 7-Zip",
     ".djvu .xps .oxps .ps": "drawn pages: convert it to PDF",
     ".msg .pst .ost": "Outlook's own format: save messages as .eml, or export a mailbox (.mbox)",
+    ".png .jpg .jpeg .tif .tiff .webp": "a picture: --ocr reads those of pages",
     ".mp3 .m4a .wav .ogg .flac .mp4 .mov .mkv .avi .webm": _SOUND,
     ".sqlite .sqlite3 .db .mdb .accdb .parquet": "a database: export its tables as .csv",
 }
