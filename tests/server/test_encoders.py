@@ -118,7 +118,7 @@ def test_an_engine_ties_no_thread_to_a_core(server: Server, model: str) -> None:
                 tensor("input_ids", [[1] * 9], "INT64"),
                 tensor("attention_mask", [[1] * 8], "INT64"),
             ],
-            "differ in shape",
+            "attention_mask: 8 tokens given; input_ids has 9",
         ),
         (
             "embedder",
