@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.call import Document, Embed, Generate, Message, Other, Rank, Request, Search
 from gateway.errors import BadRequest
+from gateway.guide import Guide
 from gateway.tool_use import Tool, ToolCall
 
 Change = Callable[[str], Awaitable[str]]
@@ -40,6 +41,8 @@ def _generate_texts(request: Generate) -> Iterator[tuple[str, str]]:
     for index, tool in enumerate(request.tool_use.tools):
         yield f"tools[{index}]", tool.description
         yield f"tools[{index}]", tool.parameters
+    if request.guide:
+        yield request.guide.field, request.guide.text
 
 
 def refuse_token_ids(request: Request, what: str) -> None:
@@ -50,7 +53,10 @@ def refuse_token_ids(request: Request, what: str) -> None:
 
 
 async def changed(request: Request, change: Change) -> Request:
-    """The request with every one of its texts changed."""
+    """The request with every one of its texts changed.
+
+    Raises `BadRequest` for a change to a regular expression or a grammar, whose meaning it breaks.
+    """
     match request:
         case Generate(tool_use=use):
             return replace(
@@ -61,6 +67,7 @@ async def changed(request: Request, change: Change) -> Request:
                 prompt=await change(request.prompt),
                 messages=tuple([await _message(each, change) for each in request.messages]),
                 documents=tuple([await _document(each, change) for each in request.documents]),
+                guide=request.guide and await _guide(request.guide, change),
             )
         case Embed():
             return replace(request, texts=tuple([await change(text) for text in request.texts]))
@@ -110,6 +117,15 @@ async def _call(call: ToolCall, change: Change) -> ToolCall:
 async def _tool(tool: Tool, change: Change) -> Tool:
     parameters = await changed_json(tool.parameters, change)
     return replace(tool, description=await change(tool.description), parameters=parameters)
+
+
+async def _guide(guide: Guide, change: Change) -> Guide:
+    if guide.type == "json_schema":
+        return replace(guide, text=await changed_json(guide.text, change))
+    if await change(guide.text) != guide.text:
+        message = f"this key's input is redacted, and a {guide.type} can't be: leave the data out"
+        raise BadRequest.at(guide.field, message)
+    return guide
 
 
 async def _document(document: Document, change: Change) -> Document:

@@ -1,14 +1,21 @@
 """What answers must match, as each API writes it."""
 
+import json
+from dataclasses import replace
+
 import orjson
 import pytest
 
+from gateway.call import Finished, Generate, Usage
 from gateway.errors import BadRequest
+from gateway.guards.redacted import RedactionPolicy, redacted
 from gateway.guide import Guide
 from gateway.protocols import anthropic_messages, cohere_chat, openai_chat, openai_completions
 from gateway.protocols.openai_responses_request import ResponsesRequest
 from gateway.protocols.openai_responses_request import generate as responses
 from gateway.protocols.reading import read
+from gateway.texts import texts_of
+from tests.fakes.handlers import Answering, answer, call
 
 SCHEMA = {"type": "object", "properties": {"port": {"type": "integer"}}, "required": ["port"]}
 TEXT = orjson.dumps(SCHEMA).decode()
@@ -127,3 +134,34 @@ def test_counting_tokens_needs_no_guide():
     body = BODY | {"output_format": {"type": "json_schema", "schema": SCHEMA}}
     counted = anthropic_messages.counting(read(anthropic_messages.CountRequest, body))
     assert counted.guide is None
+
+
+GUIDED = Generate("llm", prompt="Whom?")
+
+
+def test_a_schema_is_redacted_and_stays_json() -> None:
+    schema = '{"properties":{"to":{"enum":["a@b.example","nobody"]}}}'
+    asked = replace(GUIDED, guide=Guide("json_schema", schema, "response_format"))
+    assert ("response_format", schema) in texts_of(asked)
+    inner = Answering(Finished("stop", Usage(9, 5)))
+    answer(redacted(inner, RedactionPolicy(["*"]), lambda *_: None), call(asked))
+    (sent,) = inner.calls
+    assert isinstance(sent.request, Generate)
+    assert sent.request.guide is not None
+    assert json.loads(sent.request.guide.text) == {
+        "properties": {"to": {"enum": ["[EMAIL]", "nobody"]}}
+    }
+
+
+@pytest.mark.parametrize("kind", ["regex", "ebnf_grammar"])
+def test_what_cannot_be_redacted_is_refused_at_its_field(kind: str) -> None:
+    handler = redacted(
+        Answering(Finished("stop", Usage(9, 5))), RedactionPolicy(["*"]), lambda *_: None
+    )
+    for text, is_refused in (("a@b.example", True), ("[a-c]+", False)):
+        asked = replace(GUIDED, guide=Guide(kind, text, "guided_regex"))
+        if is_refused:
+            with pytest.raises(BadRequest, match=f"guided_regex: .*a {kind} can't be"):
+                answer(handler, call(asked))
+        else:
+            answer(handler, call(asked))
