@@ -1,5 +1,6 @@
 """The application: its routes and its middleware."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -68,6 +69,21 @@ PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = (
 )
 """Every API with its errors; OpenAI's are those of paths that no API has."""
 
+_NOT_SERVED = {
+    "/v1/responses/": ", since no response is stored: send the whole conversation as input",
+    "/v1/chat/completions/": ", since no completion is stored",
+    "/v1/conversations": ", since nothing is stored: send the whole conversation as input",
+    "/v1/messages/batches": ": send the messages one by one; many may run at a time",
+    "/v1/batches": ": send the requests one by one; many may run at a time",
+    "/v1/assistants": ": use /v1/responses with the tool file_search",
+    "/v1/threads": ": use /v1/responses with the tool file_search",
+    **dict.fromkeys(
+        ("/v1/audio", "/v1/images", "/v1/videos", "/v1/realtime"), ": models of text only"
+    ),
+    "/v1/fine_tuning": "",
+}
+"""Paths of OpenAI's and Anthropic's APIs, and what to do instead."""
+
 EXPOSED = ("request-id", "retry-after", "x-request-id")
 """Headers that a web page may read."""
 
@@ -126,10 +142,16 @@ def _protocol_with(path: str) -> Protocol | None:
 
 
 def _elsewhere(path: str) -> str:
-    """Where the route is, if the client's base URL has a `/v1` too few or too many."""
-    for other in (f"/v1{path}", path.removeprefix("/v1")):
+    """What helps a client whose path has no route: a slip in its base URL, or another way."""
+    single = re.sub("/{2,}", "/", path)
+    if single != path and _protocol_with(single):
+        return f"; {single!r:.100} is here: the base URL ends in a slash too many"
+    for other in (f"/v1{single}", single.removeprefix("/v1")):
         if other != path and _protocol_with(other):
             return f"; {other!r:.100} is here: the base URL has one /v1 too many or too few"
+    for begin, instead in _NOT_SERVED.items():
+        if single.startswith(begin):
+            return f"; this part of the API is not served{instead}"
     return ""
 
 

@@ -364,13 +364,30 @@ def test_a_stream_that_breaks_ends_with_an_error(model: Model) -> None:
         ("/chat/completions", "/v1/chat/completions"),
         ("/messages", "/v1/messages"),
         ("/v1/v1/messages", "/v1/messages"),
+        ("//v1/messages", "/v1/messages"),
+        ("//chat/completions", "/v1/chat/completions"),
         ("/v1/rerank/rerank", ""),
     ],
 )
 def test_a_wrong_base_url_is_told(model: Model, asked: str, there: str) -> None:
-    answer = model.client.post(asked, json=CHAT)
+    answer = model.client.post(f"http://localhost{asked}", json=CHAT)
     assert answer.status_code == 404
     assert (f"'{there}' is here" in message_of(answer)) == bool(there)
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/v1/responses/resp_1", "no response is stored: send the whole conversation"),
+        ("/v1/conversations", "nothing is stored"),
+        ("/v1/audio/speech", "models of text only"),
+        ("/v1/messages/batches/msgbatch_1", "send the messages one by one"),
+    ],
+)
+def test_parts_of_an_api_that_are_not_served_are_said(model: Model, path: str, says: str) -> None:
+    answer = model.client.get(path)
+    assert answer.status_code == 404
+    assert says in message_of(answer)
 
 
 FAULT = ValueError("my password is 1234")
