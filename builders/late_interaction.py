@@ -7,7 +7,6 @@ lowers it, which the embedding of a whole text hides. The background adds the sa
 of a query: it changes no order, and lowers questions in words that no text has.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,6 @@ LEAST_WEIGHT = 0.01
 """That of a token that is no word: a query without words has a relevance too."""
 BACKGROUND = Path(__file__).with_name("background.txt")
 """One passage a line: half of all subjects, half in the words of manuals (docs/decisions/0094)."""
-
-
-def background_hash() -> str:
-    return hashlib.sha256(BACKGROUND.read_bytes()).hexdigest()
 
 
 def check_late_interaction(spec: ModelSpec, checkpoint: Checkpoint) -> None:

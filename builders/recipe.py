@@ -11,9 +11,10 @@ from typing import Any
 from builders.build_steps import BuildSteps
 from builders.checkpoint import Checkpoint
 from builders.engine_plan import EnginePlan, RuntimePlan
-from builders.late_interaction import background_hash
+from builders.late_interaction import BACKGROUND
 from builders.llm_prompt import prompt_hash
 from builders.spec import ModelSpec, Sku
+from ensembles.manifest import sha256
 
 _FORMAT = 4
 """Part of every key: raise it when the code makes different bytes from the same input."""
@@ -71,7 +72,7 @@ def engine_inputs(
         "tools": recipe.versions(),
     }
     if spec.late_interaction:
-        inputs["background"] = background_hash()
+        inputs["background"] = sha256(BACKGROUND)
     if spec.role == "llm":
         inputs["prompt"] = prompt_hash(spec)
     own = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from builders import build_resources, late_interaction, recipe
+from builders import build_resources, recipe
 from builders import engine as engines
 from builders.checkpoint import SCHEMES, Checkpoint, open_checkpoint
 from builders.engine import build_engine, engine_key
@@ -252,7 +252,7 @@ def test_the_key_changes_with_the_tools(monkeypatch):
 def test_the_key_of_late_interaction_changes_with_its_background(monkeypatch, tmp_path):
     mine = {"role": "reranker", "late_interaction": True}
     before, others = key(**mine), key(role="reranker")
-    monkeypatch.setattr(late_interaction, "BACKGROUND", tmp_path / "background.txt")
+    monkeypatch.setattr(recipe, "BACKGROUND", tmp_path / "background.txt")
     (tmp_path / "background.txt").write_text("Other words.")
     assert (key(**mine) != before, key(role="reranker") == others) == (True, True)
 
