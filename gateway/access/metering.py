@@ -18,8 +18,8 @@ _MODEL_MAY_HAVE_WORKED = (500, 502, 504)
 """Statuses of errors after which tokens count; a refusal costs none."""
 
 AHEAD_TOKENS = 16
-"""Most tokens that a model generates before it learns that a client left. A small model whose
-server shares one core with the gateway was 7 ahead."""
+"""Tokens that are counted for a stream that its client left: the model goes on until it learns of
+it. A small model that shares one core with the gateway made 7 more on average."""
 
 LOOK_AGAIN_S = 1.0
 """How long a stream may go on after its key was disabled."""
@@ -142,7 +142,7 @@ class Meter:
 
 
 def _unseen(entry: Entry, usage: Usage) -> int:
-    """Most tokens that the model generated for a client that left, beyond those that came here.
+    """Tokens that the model may have generated for a client that left, beyond those that came here.
 
     Limits count them, since the model worked; the ledger doesn't, since nobody read them.
     """

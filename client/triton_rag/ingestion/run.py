@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -72,8 +71,9 @@ def ingest(
     if options.by_ocr and find_spec("rapidocr") is None:
         raise IngestError(f"OCR is asked for, and its package is not installed: {INSTALL_OCR}")
     begin_s = time.monotonic()
-    is_known = partial(kind, by_ocr=options.by_ocr)
-    found = list_folder(Path(folder), lambda name: bool(is_known(name)), options.max_file_bytes)
+    found = list_folder(
+        Path(folder), lambda name: bool(kind(name, options.by_ocr)), options.max_file_bytes
+    )
     run = _Run(client, found, Target(client, collection, options.under), options, on_progress)
     run.check()
     run.add()
