@@ -70,17 +70,19 @@ PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = (
 """Every API with its errors; OpenAI's are those of paths that no API has."""
 
 _NOT_SERVED = {
+    "/v1/responses/compact": "",
     "/v1/responses/": ", since no response is stored: send the whole conversation as input",
     "/v1/chat/completions/": ", since no completion is stored",
     "/v1/conversations": ", since nothing is stored: send the whole conversation as input",
     "/v1/messages/batches": ": send the messages one by one; many may run at a time",
+    "/v1/uploads": ": send a file whole to /v1/files",
     "/v1/batches": ": send the requests one by one; many may run at a time",
     "/v1/assistants": ": use /v1/responses with the tool file_search",
     "/v1/threads": ": use /v1/responses with the tool file_search",
     **dict.fromkeys(
         ("/v1/audio", "/v1/images", "/v1/videos", "/v1/realtime"), ": models of text only"
     ),
-    "/v1/fine_tuning": "",
+    **dict.fromkeys(("/v1/containers", "/v1/evals", "/v1/fine_tuning", "/v1/skills"), ""),
 }
 """Paths of OpenAI's and Anthropic's APIs, and what to do instead."""
 

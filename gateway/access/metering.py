@@ -11,8 +11,20 @@ from gateway.access.demand import Bounds, Demand, demand
 from gateway.access.grants import Grant, Grants
 from gateway.access.ledger import Amounts, Ledger
 from gateway.access.limits import Limiter, Reservation
-from gateway.call import Call, Embedded, Event, Finished, Generate, Handler, Label, Ranked, Usage
-from gateway.errors import GatewayError
+from gateway.access.tiers import Limits
+from gateway.call import (
+    Call,
+    Caller,
+    Embedded,
+    Event,
+    Finished,
+    Generate,
+    Handler,
+    Label,
+    Ranked,
+    Usage,
+)
+from gateway.errors import GatewayError, Limited
 
 _MODEL_MAY_HAVE_WORKED = (500, 502, 504)
 """Statuses of errors after which tokens count; a refusal costs none."""
@@ -20,6 +32,9 @@ _MODEL_MAY_HAVE_WORKED = (500, 502, 504)
 AHEAD_TOKENS = 16
 """Tokens that are counted for a stream that its client left: the model goes on until it learns of
 it. A small model that shares one core with the gateway made 7 more on average."""
+
+LOOKS = 10
+"""Looks at files and lists for each request of the limit."""
 
 LOOK_AGAIN_S = 1.0
 """How long a stream may go on after its key was disabled."""
@@ -107,6 +122,18 @@ class Meter:
     async def count(self, call: Call) -> None:
         """A request that is answered without a model; raises what the limits refuse."""
         self.settle(await self.admit(call))
+
+    async def look(self, caller: Caller) -> None:
+        """A look at what is kept here; raises what the limits refuse. Looks have counts of their
+        own, and no place in the ledger."""
+        limits = (await self._grants.of(caller)).limits
+        if limits.requests_per_minute is not None:
+            looks = Limits(requests_per_minute=LOOKS * limits.requests_per_minute)
+            try:
+                await self._limiter.reserve(f"{caller.key_id} looks", looks, Demand(0, 0), "")
+            except Limited as refused:
+                refused.args = (f"looks at files and lists: {refused}",)
+                raise
 
     def count_input(self, entry: Entry) -> None:
         """At the first event: the model's own count takes the place of the bound."""

@@ -6,6 +6,7 @@ request; what waits is in the register, and a restart goes on with it.
 
 import logging
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -22,11 +23,11 @@ from triton_rag.ingestion.readers import READABLE, kind
 from triton_rag.ingestion.reading import NotRead, ReadFile, Task
 from triton_rag.ingestion.refused import refusal
 
-from gateway.errors import Unavailable
+from gateway.errors import NotFound, Unavailable
 from gateway.faults import described
 from gateway.files.records import StoreFile
 from gateway.files.register import Register
-from gateway.files.uploads import Uploads
+from gateway.files.uploads import Texts, Uploads
 
 LOG = logging.getLogger(__name__)
 
@@ -39,8 +40,9 @@ CLOSE_S = 5.0
 class Indexing:
     """The thread; it looks for work when it is woken, and ends with `close`."""
 
-    def __init__(self, register: Register, uploads: Uploads, client: Client) -> None:
-        self._register, self._uploads, self._client = register, uploads, client
+    def __init__(self, register: Register, uploads: Uploads, texts: Texts, client: Client) -> None:
+        self._register, self._uploads, self._texts = register, uploads, texts
+        self._client = client
         self._embedder, self._reader = Embedder(client), ReaderProcess()
         self._has_work, self._is_closed = threading.Event(), threading.Event()
         self._has_work.set()
@@ -80,7 +82,7 @@ class Indexing:
         """Why the file can't be in the collection; empty if it is there now."""
         try:
             return self._index(wanted)
-        except (Overloaded, ServerUnreachable):
+        except (Overloaded, ServerUnreachable, Unavailable):
             raise
         except TritonRagError as refused:
             return str(refused)
@@ -106,7 +108,14 @@ class Indexing:
                 return str(reason)
             case ReadFile():
                 self._write(wanted, reading)
+                self._keep(wanted.file_id, reading.text.text)
         return ""
+
+    def _keep(self, file_id: str, text: str) -> None:
+        try:
+            self._texts.keep(file_id, text)
+        except OSError as error:
+            raise Unavailable(f"the text of a file can't be kept: {error.strerror}") from None
 
     def _write(self, wanted: StoreFile, read: ReadFile) -> None:
         counts = self._embedder.count_tokens(read.words.vocabulary)
@@ -118,9 +127,12 @@ class Indexing:
         patiently(partial(self._client.upsert, wanted.store_id, [document], rows))
 
     def _forget(self, gone: StoreFile) -> None:
-        """It was detached while it was being written, so it must not be found."""
-        if any(store == gone.store_id for store in self._register.stores_of(gone.file_id)):
-            return  # attached again: it will be written again
+        """It was detached or cancelled while it was being written, so it must not be found."""
+        if not self._register.stores_of(gone.file_id):
+            self._texts.remove(gone.file_id)
+        with suppress(NotFound):
+            if self._register.store_file(gone.store_id, gone.file_id).status == "in_progress":
+                return  # attached again, or its attributes were changed: it is written again
         try:
             patiently(partial(self._client.remove, gone.store_id, [gone.file_id]))
         except TritonRagError as error:  # its collection is gone, which is what was wanted

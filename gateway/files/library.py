@@ -10,15 +10,18 @@ from typing import BinaryIO, TypeVar
 from triton_rag import Client
 from triton_rag.errors import InvalidRequest, Overloaded, ServerUnreachable, TritonRagError
 
-from gateway.errors import BadRequest, GatewayError, Unavailable, UpstreamFailed
+from gateway.errors import BadRequest, GatewayError, NotFound, Unavailable, UpstreamFailed
 from gateway.files.indexing import Indexing
 from gateway.files.records import File, StoreFile, Value, VectorStore
 from gateway.files.register import Register, new_id
-from gateway.files.uploads import Uploads, plain_name
+from gateway.files.uploads import Texts, Uploads, plain_name
 from gateway.settings import Files
 from gateway.upstream.statuses import RETRY_AFTER_S
 
 T = TypeVar("T")
+
+MOST_SHOWN_BYTES = 16 * 2**20
+"""Longest text of a file that is shown."""
 
 
 @contextmanager
@@ -28,8 +31,10 @@ def open_library(settings: Files, triton: str) -> Iterator["Library"]:
     settings.folder.mkdir(parents=True, exist_ok=True)
     register = Register(settings.folder)
     with Client(triton) as client:
-        uploads = Uploads(settings.folder / "uploads", register.file_ids())
-        library = Library(settings, register, uploads, client)
+        known = register.file_ids()
+        uploads = Uploads(settings.folder / "uploads", known)
+        texts = Texts(settings.folder / "texts", known)
+        library = Library(settings, register, uploads, texts, client)
         try:
             yield library
         finally:
@@ -40,11 +45,11 @@ class Library:
     """All tenants' files; its methods block, so they are called in threads."""
 
     def __init__(
-        self, settings: Files, register: Register, uploads: Uploads, client: Client
+        self, settings: Files, register: Register, uploads: Uploads, texts: Texts, client: Client
     ) -> None:
-        self.register, self._uploads, self._client = register, uploads, client
-        self._settings = settings
-        self._indexing = Indexing(register, uploads, client)
+        self.register, self._uploads, self._texts = register, uploads, texts
+        self._settings, self._client = settings, client
+        self._indexing = Indexing(register, uploads, texts, client)
 
     def close(self) -> None:
         self._indexing.close()
@@ -75,6 +80,7 @@ class Library:
             self._remove(partial(self._client.remove, store_id, [file_id]))
         self.register.remove_file(file_id)
         self._uploads.remove(file_id)
+        self._texts.remove(file_id)
 
     # --- vector stores -------------------------------------------------------------------------
 
@@ -111,8 +117,7 @@ class Library:
         except GatewayError:
             self.register.remove_store(made.id)
             raise
-        for file_id in file_ids:
-            self.attach(made, file_id, {})
+        self.attach_all(made, {file_id: {} for file_id in file_ids})
         return made
 
     def delete_store(self, tenant: str, store_id: str) -> None:
@@ -121,18 +126,48 @@ class Library:
         self._remove(lambda: self._client.delete_collection(store_id))
         self.register.remove_store(store_id)
 
+    # --- files of a vector store ---------------------------------------------------------------
+
     def attach(
-        self,
-        store: VectorStore,
-        file_id: str,
-        attributes: Mapping[str, Value],
-        batch_id: str = "",
+        self, store: VectorStore, file_id: str, attributes: Mapping[str, Value]
     ) -> StoreFile:
         """The file is read soon; raises `NotFound` for one that is not the tenant's."""
-        self.register.file(store.tenant, file_id)
-        attached = self.register.attach(store.id, file_id, attributes, batch_id)
+        self.attach_all(store, {file_id: attributes})
+        return self.register.store_file(store.id, file_id)
+
+    def attach_all(
+        self, store: VectorStore, files: Mapping[str, Mapping[str, Value]], batch_id: str = ""
+    ) -> None:
+        """Files by id with their attributes, as `attach`: all of them, or none."""
+        for file_id in files:
+            self.register.file(store.tenant, file_id)
+        self.register.attach_all(store.id, files, batch_id)
         self._indexing.wake()
-        return attached
+
+    def change_attributes(
+        self, store: VectorStore, file_id: str, attributes: Mapping[str, Value]
+    ) -> StoreFile:
+        """Searches find the file by its former attributes until it is read again."""
+        if self.register.store_file(store.id, file_id).attributes != attributes:
+            self.register.change_attributes(store.id, file_id, attributes)
+            self._indexing.wake()
+        return self.register.store_file(store.id, file_id)
+
+    def text(self, store: VectorStore, file_id: str) -> tuple[StoreFile, str]:
+        """The file, and what was read of it."""
+        file = self.register.store_file(store.id, file_id)
+        if file.status != "completed":
+            raise BadRequest(f"file {file_id!r:.80} is {file.status}; a completed one has a text")
+        try:
+            return file, self._texts.read(file_id, MOST_SHOWN_BYTES)
+        except FileNotFoundError:
+            why = "its text was not kept yet when it was read; attach it again"
+            raise NotFound(why, field="file_id") from None
+
+    def cancel(self, store: VectorStore, batch_id: str) -> None:
+        """What of a batch is not read yet is not read any more, and not found."""
+        if cancelled := self.register.cancel(store.id, batch_id):
+            self._remove(lambda: self._client.remove(store.id, cancelled))
 
     def detach(self, store: VectorStore, file_id: str) -> None:
         self.register.store_file(store.id, file_id)

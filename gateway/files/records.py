@@ -7,7 +7,7 @@ from typing import Literal
 Value = str | bool | int | float
 """A value of attributes, which filters can ask for."""
 
-Status = Literal["in_progress", "completed", "failed"]
+Status = Literal["in_progress", "completed", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)

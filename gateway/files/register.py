@@ -10,87 +10,26 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from gateway.errors import NotFound, TooLarge, Unavailable
+from gateway.errors import BadRequest, NotFound, TooLarge, Unavailable
 from gateway.files.records import File, Page, Status, StoreFile, Value, VectorStore
+from gateway.files.schema import (
+    FILES,
+    SCHEMA,
+    STORE_FILES,
+    STORES,
+    WAITING,
+    Kind,
+    read_store_file,
+)
 
 LOG = logging.getLogger(__name__)
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, tenant TEXT NOT NULL,
-    name TEXT NOT NULL, purpose TEXT NOT NULL, size_bytes INTEGER NOT NULL,
-    created_s INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS stores (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, tenant TEXT NOT NULL,
-    name TEXT NOT NULL, metadata TEXT NOT NULL, created_s INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS store_files (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    store_id TEXT NOT NULL REFERENCES stores(id) ON DELETE CASCADE,
-    file_id TEXT NOT NULL REFERENCES files(id) ON DELETE CASCADE,
-    created_s INTEGER NOT NULL, batch_id TEXT NOT NULL, attributes TEXT NOT NULL,
-    status TEXT NOT NULL, error TEXT NOT NULL, UNIQUE (store_id, file_id));
-CREATE INDEX IF NOT EXISTS store_files_by_status ON store_files(status, number);
-"""
-
 RecordT = TypeVar("RecordT")
-
-
-@dataclass(frozen=True)
-class _Kind(Generic[RecordT]):
-    """How one kind of record is read: `made` takes a row of `columns`."""
-
-    what: str
-    made: Callable[[Any], RecordT]
-    columns: str
-    tables: str
-    key: str = "id"
-    number: str = "number"
-
-    @property
-    def select(self) -> str:
-        return f"SELECT {self.columns} FROM {self.tables}"
-
-
-def _store(row: Any) -> VectorStore:
-    store_id, tenant, name, metadata, created_s = row
-    return VectorStore(store_id, tenant, name, json.loads(metadata), created_s)
-
-
-def _store_file(row: Any) -> StoreFile:
-    store_id, file_id, created_s, batch_id, attributes, *rest = row
-    return StoreFile(store_id, file_id, created_s, batch_id, json.loads(attributes), *rest)
-
-
-_FILES = _Kind(
-    "file",
-    lambda row: File(*row),
-    "id, tenant, name, purpose, size_bytes, created_s",
-    "files",
-)
-_STORES = _Kind("vector store", _store, "id, tenant, name, metadata, created_s", "stores")
-_STORE_FILES = _Kind(
-    "file of the vector store",
-    _store_file,
-    "s.store_id, s.file_id, s.created_s, s.batch_id, s.attributes, s.status, s.error, f.name,"
-    " f.size_bytes",
-    "store_files s JOIN files f ON f.id = s.file_id",
-    key="s.file_id",
-    number="s.number",
-)
-
-
-_WAITING = f"""
-WITH backlog AS (
-    SELECT v.tenant, count(*) AS files FROM store_files s JOIN stores v ON v.id = s.store_id
-    WHERE s.status = 'in_progress' GROUP BY v.tenant)
-{_STORE_FILES.select} JOIN stores v ON v.id = s.store_id JOIN backlog b ON b.tenant = v.tenant
-WHERE s.status = 'in_progress' ORDER BY b.files, s.number LIMIT 1"""
 
 
 class Register:
@@ -106,7 +45,7 @@ class Register:
         with self._changing() as database:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA foreign_keys = ON")
-            database.executescript(_SCHEMA)
+            database.executescript(SCHEMA)
 
     def close(self) -> None:
         with self._lock:
@@ -143,13 +82,10 @@ class Register:
 
     def file(self, tenant: str, file_id: str) -> File:
         """Raises `NotFound`."""
-        return self._one(_FILES, "tenant = ? AND id = ?", (tenant, file_id))
+        return self._one(FILES, "tenant = ? AND id = ?", (tenant, file_id))
 
     def files(self, tenant: str, page: Page, purpose: str | None = None) -> list[File]:
-        where, values = "tenant = ?", [tenant]
-        if purpose is not None:
-            where, values = where + " AND purpose = ?", [*values, purpose]
-        return self._page(_FILES, where, values, page)
+        return self._page(FILES, tenant, page, purpose=purpose)
 
     def file_ids(self) -> set[str]:
         """Those of all tenants."""
@@ -171,10 +107,10 @@ class Register:
 
     def store(self, tenant: str, store_id: str) -> VectorStore:
         """Raises `NotFound`."""
-        return self._one(_STORES, "tenant = ? AND id = ?", (tenant, store_id))
+        return self._one(STORES, "tenant = ? AND id = ?", (tenant, store_id))
 
     def stores(self, tenant: str, page: Page) -> list[VectorStore]:
-        return self._page(_STORES, "tenant = ?", [tenant], page)
+        return self._page(STORES, tenant, page)
 
     def change_store(self, store: VectorStore, name: str, metadata: Mapping[str, str]) -> None:
         self._change(
@@ -191,26 +127,53 @@ class Register:
         self, store_id: str, file_id: str, attributes: Mapping[str, Value], batch_id: str = ""
     ) -> StoreFile:
         """The file, waiting to be put into the collection; again, where it is there already."""
-        self._change(
-            "INSERT OR REPLACE INTO store_files"
-            " (store_id, file_id, created_s, batch_id, attributes, status, error)"
-            " VALUES (?, ?, ?, ?, ?, 'in_progress', '')",
-            (store_id, file_id, int(time.time()), batch_id, json.dumps(dict(attributes))),
-        )
+        self.attach_all(store_id, {file_id: attributes}, batch_id)
         return self.store_file(store_id, file_id)
+
+    def attach_all(
+        self, store_id: str, files: Mapping[str, Mapping[str, Value]], batch_id: str = ""
+    ) -> None:
+        """Files by id, with their attributes: all of them, or none."""
+        now_s = int(time.time())
+        rows = [(store_id, f, now_s, batch_id, json.dumps(dict(a))) for f, a in files.items()]
+        with self._changing() as database:
+            database.executemany(
+                "INSERT OR REPLACE INTO store_files"
+                " (store_id, file_id, created_s, batch_id, attributes, status, error)"
+                " VALUES (?, ?, ?, ?, ?, 'in_progress', '')",
+                rows,
+            )
+
+    def change_attributes(
+        self, store_id: str, file_id: str, attributes: Mapping[str, Value]
+    ) -> None:
+        """The file is put into the collection again, unless it was cancelled."""
+        self._change(
+            "UPDATE store_files SET attributes = ?, error = '', status = CASE status"
+            " WHEN 'cancelled' THEN status ELSE 'in_progress' END"
+            " WHERE store_id = ? AND file_id = ?",
+            (json.dumps(dict(attributes)), store_id, file_id),
+        )
+
+    def cancel(self, store_id: str, batch_id: str) -> list[str]:
+        """Ids of the batch's files that waited, and wait no more."""
+        return [
+            row[0]
+            for row in self._rows(
+                "UPDATE store_files SET status = 'cancelled' WHERE store_id = ? AND batch_id = ?"
+                " AND status = 'in_progress' RETURNING file_id",
+                (store_id, batch_id),
+            )
+        ]
 
     def store_file(self, store_id: str, file_id: str) -> StoreFile:
         """Raises `NotFound`."""
-        return self._one(_STORE_FILES, "s.store_id = ? AND s.file_id = ?", (store_id, file_id))
+        return self._one(STORE_FILES, "s.store_id = ? AND s.file_id = ?", (store_id, file_id))
 
     def store_files(
         self, store_id: str, page: Page, status: str | None = None, batch_id: str = ""
     ) -> list[StoreFile]:
-        where, values = "s.store_id = ?", [store_id]
-        for column, wanted in (("status", status), ("batch_id", batch_id)):
-            if wanted:
-                where, values = where + f" AND s.{column} = ?", [*values, wanted]
-        return self._page(_STORE_FILES, where, values, page)
+        return self._page(STORE_FILES, store_id, page, status=status, batch_id=batch_id or None)
 
     def counts(self, store_id: str, batch_id: str = "") -> dict[Status, tuple[int, int]]:
         """Files and bytes by status."""
@@ -229,8 +192,8 @@ class Register:
 
     def waiting(self) -> StoreFile | None:
         """The file that is next: of the tenant that has the fewest, the one that came first."""
-        rows = self._rows(_WAITING, ())
-        return _store_file(rows[0]) if rows else None
+        rows = self._rows(WAITING, ())
+        return read_store_file(rows[0]) if rows else None
 
     def finish(self, done: StoreFile, status: Status, error: str = "") -> bool:
         """Say what became of it; False where it was detached or attached again meanwhile."""
@@ -254,7 +217,8 @@ class Register:
             with self._lock, self._database:
                 yield self._database
         except sqlite3.IntegrityError:
-            raise NotFound("the file or its vector store was removed meanwhile") from None
+            why = "the file or its vector store was removed meanwhile"
+            raise NotFound(why, field="file_id") from None
         except sqlite3.Error as error:
             LOG.exception("the register of files")
             raise Unavailable(f"files: their register can't be used: {error}") from error
@@ -267,30 +231,38 @@ class Register:
         with self._changing() as database:
             return database.execute(statement, values).fetchall()
 
-    def _one(self, kind: _Kind[RecordT], where: str, values: Sequence[str]) -> RecordT:
+    def _one(self, kind: Kind[RecordT], where: str, values: Sequence[str]) -> RecordT:
         rows = self._rows(f"{kind.select} WHERE {where}", values)
         if not rows:
-            raise NotFound(f"no {kind.what} {values[-1]!r:.80}; those of this key can be listed")
+            missing = f"no {kind.what} {values[-1]!r:.80}; those of this key can be listed"
+            raise NotFound(missing, field=kind.field)
         return kind.made(rows[0])
 
     def _page(
-        self, kind: _Kind[RecordT], where: str, values: Sequence[str], page: Page
+        self, kind: Kind[RecordT], listed: str, page: Page, **wanted: str | None
     ) -> list[RecordT]:
-        """One record more than the page's limit, if there is one: it tells that there are more."""
+        """One record more than the page's limit, if there is one, out of the list `listed`: it
+        tells that there are more. Raises `BadRequest` for a cursor that was never in the list."""
+        conditions, values = [f"{kind.listed_by} = ?"], list[str | int]([listed])
+        for column, value in wanted.items():
+            if value is not None:
+                conditions.append(f"{column} = ?")
+                values.append(value)
+        for name, is_later in (("after", page.is_ascending), ("before", not page.is_ascending)):
+            if cursor := getattr(page, name):
+                conditions.append(f"{kind.number} {'>' if is_later else '<'} ?")
+                values.append(self._place(kind, listed, name, cursor))
         order = "ASC" if page.is_ascending else "DESC"
-        conditions, all_values = where, list(values)
-        for cursor, is_later in (
-            (page.after, page.is_ascending),
-            (page.before, not page.is_ascending),
-        ):
-            if cursor:
-                conditions += (
-                    f" AND {kind.number} {'>' if is_later else '<'}"
-                    f" (SELECT {kind.number} FROM {kind.tables} WHERE {where} AND {kind.key} = ?)"
-                )
-                all_values += [*values, cursor]
-        statement = f"{kind.select} WHERE {conditions} ORDER BY {kind.number} {order} LIMIT ?"
-        return [kind.made(row) for row in self._rows(statement, [*all_values, page.limit + 1])]
+        where = f"WHERE {' AND '.join(conditions)} ORDER BY {kind.number} {order} LIMIT ?"
+        rows = self._rows(f"{kind.select} {where}", [*values, page.limit + 1])
+        return [kind.made(row) for row in rows]
+
+    def _place(self, kind: Kind[RecordT], listed: str, field: str, cursor: str) -> int:
+        """Where a record is in its list, whatever became of it in the last hour."""
+        rows = self._rows(kind.place, 2 * (listed, cursor))
+        if not rows:
+            raise BadRequest.at(field, f"no {kind.what} {cursor!r:.80}; begin the list again")
+        return int(rows[0][0])
 
 
 def new_id(prefix: str) -> str:

@@ -1,11 +1,13 @@
-"""The contents of uploaded files, one file each in a folder."""
+"""The contents of uploaded files, and the texts that were read of them, one file each."""
 
+import gzip
+import io
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, TooLarge
 
 _LONGEST_NAME = 255
 _PART = ".part"
@@ -41,6 +43,27 @@ class Uploads:
 
     def remove(self, file_id: str) -> None:
         self.path(file_id).unlink(missing_ok=True)
+
+
+class Texts:
+    """What was read of files, by their ids; compressed, as a small file can have a large text."""
+
+    def __init__(self, folder: Path, known: Collection[str]) -> None:
+        self._files = Uploads(folder, known)
+
+    def keep(self, file_id: str, text: str) -> None:
+        self._files.keep(file_id, io.BytesIO(gzip.compress(text.encode(), compresslevel=1)))
+
+    def read(self, file_id: str, most_bytes: int) -> str:
+        """Raises `TooLarge`, and `FileNotFoundError` where nothing is kept."""
+        with gzip.open(self._files.path(file_id)) as kept:
+            text = kept.read(most_bytes + 1)
+        if len(text) > most_bytes:
+            raise TooLarge(f"its text has more than {most_bytes} bytes, which is what can be shown")
+        return text.decode()
+
+    def remove(self, file_id: str) -> None:
+        self._files.remove(file_id)
 
 
 def plain_name(given: str | None) -> str:

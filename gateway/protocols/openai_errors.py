@@ -26,7 +26,7 @@ FIELDS = {"stop_words": "stop", "text_input": "prompt", "input_text": "input", "
 def error_body(error: GatewayError) -> Any:
     kind, code = _TYPES.get(error.status, _OTHER[error.status < 500])
     message, field = as_written(error, FIELDS)
-    if isinstance(error, NotFound):
+    if isinstance(error, NotFound) and error.field in ("", "model"):
         code = "model_not_found"
     if isinstance(error, ContextExceeded):
         code = "context_length_exceeded"

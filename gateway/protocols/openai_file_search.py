@@ -12,13 +12,14 @@ from gateway.files.search_filter import collection_filter
 from gateway.protocols.answer import Answer, statement_end
 from gateway.protocols.exchange import caller
 from gateway.protocols.openai_files import library
-from gateway.protocols.openai_vector_stores import page, result
+from gateway.protocols.openai_vector_stores import RankingOptions, place, result
 from gateway.protocols.reading import StrictBody, read
 
 Json = dict[str, Any]
 
 RESULTS = "file_search_call.results"
 """What `include` asks for to see the passages."""
+_TOOL = "tools.0."
 
 
 class FileSearch(StrictBody):
@@ -28,7 +29,7 @@ class FileSearch(StrictBody):
     vector_store_ids: list[str] = Field(min_length=1, max_length=1)
     max_num_results: int | None = Field(default=None, ge=1, le=50)
     filters: Any = None
-    ranking_options: Any = None
+    ranking_options: RankingOptions | None = None
 
 
 def within(tools: list[Any] | None, request: Request) -> Within | None:
@@ -37,11 +38,21 @@ def within(tools: list[Any] | None, request: Request) -> Within | None:
         return None
     if len(tools) > 1:
         raise BadRequest.at("tools", f"{len(tools)} given; one file_search is possible")
-    tool = read(FileSearch, tools[0])
+    tool = read(FileSearch, tools[0], _TOOL)
+    _refuse(tool.ranking_options)
     store = library(request).store(caller(request).tenant, tool.vector_store_ids[0])
     return Within(
-        store.id, collection_filter(tool.filters, "tools.0.filters"), tool.max_num_results
+        store.id, collection_filter(tool.filters, f"{_TOOL}filters"), tool.max_num_results
     )
+
+
+def _refuse(options: RankingOptions | None) -> None:
+    if options is None:
+        return
+    options.refuse(f"{_TOOL}ranking_options.")
+    if options.score_threshold:
+        why = "not offered; how relevant sources must be is the server's setting; 0 is possible"
+        raise BadRequest.at(f"{_TOOL}ranking_options.score_threshold", why)
 
 
 def call_item(request_id: str, question: str, answer: Answer, has_results: bool) -> Json:
@@ -74,5 +85,5 @@ def annotations(answer: Answer) -> Iterator[Json]:
             "file_id": source.document_id,
             "filename": source.title,
             "index": statement_end(answer, quote),
-            **page(source),
+            **place(source),
         }

@@ -35,14 +35,19 @@ def library(request: Request) -> "Library":
 
 
 async def counted(request: Request, response: Response) -> None:
-    """A request that changes something counts for the key's limits. Looks are free, because clients
-    look again and again whether a file is completed."""
+    """A request that changes something counts for the key's limits."""
     call = new_call(request, Other())
     await service(request).access.meter.count(call)
     response.headers.update(call.headers)
 
 
+async def looked(request: Request) -> None:
+    """A look has a limit of its own: clients look again and again whether a file is completed."""
+    await service(request).access.meter.look(caller(request))
+
+
 COUNTED = [Depends(counted)]
+LOOKED = [Depends(looked)]
 
 
 @router.post(UPLOADS, dependencies=COUNTED)
@@ -57,11 +62,19 @@ async def upload(request: Request) -> Json:
         if purpose not in PURPOSES:
             possible = " or ".join(PURPOSES)
             raise BadRequest.at("purpose", f"{purpose!r:.40} given; {possible} is possible")
+        _refuse_unknown(form)
         tenant = caller(request).tenant
         made = await run_in_threadpool(kept.upload, tenant, file.filename, str(purpose), file.file)
     finally:
         await form.close()
     return shown(made)
+
+
+def _refuse_unknown(form: FormData) -> None:
+    for name in form.keys() - {"file", "purpose"}:
+        if name.startswith("expires_after"):
+            raise BadRequest.at("expires_after", "not offered; files stay until they are deleted")
+        raise BadRequest.at(name[:100], "is not a field of this API")
 
 
 async def _form(request: Request) -> FormData:
@@ -73,7 +86,7 @@ async def _form(request: Request) -> FormData:
         raise BadRequest(f"body: no valid form: {error.detail}") from None
 
 
-@router.get("/v1/files")
+@router.get("/v1/files", dependencies=LOOKED)
 def list_files(request: Request) -> Json:
     """The files of the key's tenant."""
     page = read_page(request, MOST_LISTED, MOST_LISTED)
@@ -82,13 +95,13 @@ def list_files(request: Request) -> Json:
     return page_body(found, page, shown)
 
 
-@router.get("/v1/files/{file_id}")
+@router.get("/v1/files/{file_id}", dependencies=LOOKED)
 def show_file(file_id: str, request: Request) -> Json:
     """One file."""
     return shown(library(request).register.file(caller(request).tenant, file_id))
 
 
-@router.get("/v1/files/{file_id}/content")
+@router.get("/v1/files/{file_id}/content", dependencies=LOOKED)
 def file_content(file_id: str, request: Request) -> Response:
     """Its bytes, as they came."""
     path = library(request).content(caller(request).tenant, file_id)

@@ -5,10 +5,12 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from gateway.protocols.answer import Answer
 from gateway.protocols.exchange import document, json_body
 from gateway.protocols.openai_errors import OPENAI
 from gateway.protocols.openai_file_search import within
@@ -22,6 +24,7 @@ from gateway.protocols.sse import typed_sse
 router = APIRouter(tags=["OpenAI"])
 
 _TYPED = replace(OPENAI, event=typed_sse)
+_COUNTING = {"max_output_tokens": 1, "stream": False}
 
 
 @router.post("/v1/responses", openapi_extra=document(ResponsesRequest))
@@ -30,3 +33,16 @@ async def responses(request: Request) -> Response:
     body = read(ResponsesRequest, json_body(request))
     wanted = generate(body, within(body.searches, request))
     return generated(request, wanted, _TYPED, partial(response, body), partial(stream, body))
+
+
+@router.post("/v1/responses/input_tokens", openapi_extra=document(ResponsesRequest))
+async def input_tokens(request: Request) -> Response:
+    """Count the tokens of a request by generating one token."""
+    body = read(ResponsesRequest, json_body(request)).model_copy(update=_COUNTING)
+    wanted = replace(generate(body, within(body.searches, request)), guide=None)
+    free = replace(wanted.tool_use, is_required=False)
+    return generated(request, replace(wanted, tool_use=free), OPENAI, _count)
+
+
+def _count(_: str, answer: Answer) -> dict[str, Any]:
+    return {"object": "response.input_tokens", "input_tokens": answer.usage.input_tokens}

@@ -1,21 +1,28 @@
 """OpenAI's files of a vector store, one by one and in batches."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 
 from gateway.errors import BadRequest, NotFound
-from gateway.files.records import StoreFile, Value
+from gateway.files.records import Page, StoreFile
 from gateway.files.register import new_id
 from gateway.protocols.exchange import caller, document, json_body
-from gateway.protocols.openai_files import COUNTED, library
+from gateway.protocols.openai_files import COUNTED, LOOKED, library
 from gateway.protocols.openai_lists import page_body, read_page
-from gateway.protocols.openai_vector_stores import STATUSES, file_counts, refuse_chunking
+from gateway.protocols.openai_vector_stores import (
+    MOST_FILES,
+    STATUSES,
+    Key,
+    ShortText,
+    file_counts,
+    refuse_chunking,
+)
 from gateway.protocols.reading import StrictBody, read
 
 Json = dict[str, Any]
-Attributes = dict[str, Value]
+Attributes = Annotated[dict[Key, ShortText | bool | int | float], Field(max_length=16)]
 
 router = APIRouter(tags=["OpenAI"], prefix="/v1/vector_stores/{store_id}")
 
@@ -24,16 +31,20 @@ class AttachFile(StrictBody):
     """`attributes` are what filters of a search can ask for."""
 
     file_id: str
-    attributes: Attributes | None = Field(default=None, max_length=16)
+    attributes: Attributes | None = None
     chunking_strategy: Any = None
+
+
+class ChangeFile(StrictBody):
+    attributes: Attributes | None
 
 
 class AttachFiles(StrictBody):
     """Files by id, all with the same attributes, or each with its own."""
 
-    file_ids: list[str] | None = Field(default=None, max_length=500)
-    files: list[AttachFile] | None = Field(default=None, max_length=500)
-    attributes: Attributes | None = Field(default=None, max_length=16)
+    file_ids: list[str] | None = Field(default=None, max_length=MOST_FILES)
+    files: list[AttachFile] | None = Field(default=None, max_length=MOST_FILES)
+    attributes: Attributes | None = None
     chunking_strategy: Any = None
 
     def each(self) -> list[AttachFile]:
@@ -55,18 +66,43 @@ def attach(store_id: str, request: Request) -> Json:
     return shown(kept.attach(store, body.file_id, body.attributes or {}))
 
 
-@router.get("/files")
+@router.get("/files", dependencies=LOOKED)
 def list_files(store_id: str, request: Request) -> Json:
     """The files of the vector store."""
     return _listed(store_id, request)
 
 
-@router.get("/files/{file_id}")
+@router.get("/files/{file_id}", dependencies=LOOKED)
 def show_file(store_id: str, file_id: str, request: Request) -> Json:
     """One file of the vector store, and how far it is."""
     kept = library(request)
     store = kept.store(caller(request).tenant, store_id)
     return shown(kept.register.store_file(store.id, file_id))
+
+
+@router.post("/files/{file_id}", openapi_extra=document(ChangeFile), dependencies=COUNTED)
+def change_file(store_id: str, file_id: str, request: Request) -> Json:
+    """Give it other attributes; it is `completed` again once a search finds it by them."""
+    body = read(ChangeFile, json_body(request))
+    kept = library(request)
+    store = kept.own_store(caller(request).tenant, store_id)
+    return shown(kept.change_attributes(store, file_id, body.attributes or {}))
+
+
+@router.get("/files/{file_id}/content", dependencies=LOOKED)
+def file_text(store_id: str, file_id: str, request: Request) -> Json:
+    """The text that was read of it."""
+    kept = library(request)
+    file, text = kept.text(kept.store(caller(request).tenant, store_id), file_id)
+    return {
+        "object": "vector_store.file_content.page",
+        "file_id": file.file_id,
+        "filename": file.name,
+        "attributes": dict(file.attributes),
+        "data": [{"type": "text", "text": text}],
+        "has_more": False,
+        "next_page": None,
+    }
 
 
 @router.delete("/files/{file_id}", dependencies=COUNTED)
@@ -85,21 +121,26 @@ def attach_batch(store_id: str, request: Request) -> Json:
     for strategy in (body.chunking_strategy, *(each.chunking_strategy for each in files)):
         refuse_chunking(strategy)
     store = kept.own_store(caller(request).tenant, store_id)
-    for each in files:
-        kept.register.file(store.tenant, each.file_id)  # all of them or none
     batch_id = new_id("vsfb")
-    for each in files:
-        kept.attach(store, each.file_id, each.attributes or {}, batch_id)
+    kept.attach_all(store, {each.file_id: each.attributes or {} for each in files}, batch_id)
     return _batch(store_id, batch_id, request)
 
 
-@router.get("/file_batches/{batch_id}")
+@router.post("/file_batches/{batch_id}/cancel", dependencies=COUNTED)
+def cancel_batch(store_id: str, batch_id: str, request: Request) -> Json:
+    """Leave out what is not read yet."""
+    kept = library(request)
+    kept.cancel(kept.own_store(caller(request).tenant, store_id), batch_id)
+    return _batch(store_id, batch_id, request)
+
+
+@router.get("/file_batches/{batch_id}", dependencies=LOOKED)
 def show_batch(store_id: str, batch_id: str, request: Request) -> Json:
     """How far a batch is."""
     return _batch(store_id, batch_id, request)
 
 
-@router.get("/file_batches/{batch_id}/files")
+@router.get("/file_batches/{batch_id}/files", dependencies=LOOKED)
 def list_batch(store_id: str, batch_id: str, request: Request) -> Json:
     """The files of a batch."""
     return _listed(store_id, request, batch_id)
@@ -120,17 +161,23 @@ def _batch(store_id: str, batch_id: str, request: Request) -> Json:
     store = kept.store(caller(request).tenant, store_id)
     counts = kept.register.counts(store.id, batch_id)
     if not batch_id or not counts:
-        raise NotFound(f"no batch {batch_id!r:.80} of this vector store")
+        raise NotFound(f"no batch {batch_id!r:.80} of this vector store", field="batch_id")
     files = file_counts(counts)
-    first = kept.register.store_files(store.id, read_page(request), batch_id=batch_id)[0]
+    first = kept.register.store_files(store.id, Page(1), batch_id=batch_id)[0]
     return {
         "id": batch_id,
         "object": "vector_store.file_batch",
         "created_at": first.created_s,
         "vector_store_id": store.id,
-        "status": "in_progress" if files["in_progress"] else "completed",
+        "status": _status(files),
         "file_counts": files,
     }
+
+
+def _status(files: dict[str, int]) -> str:
+    if files["in_progress"]:
+        return "in_progress"
+    return "cancelled" if files["cancelled"] else "completed"
 
 
 def shown(file: StoreFile) -> Json:

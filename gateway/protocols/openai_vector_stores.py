@@ -1,8 +1,9 @@
 """OpenAI's `/v1/vector_stores`: collections of a tenant, and their search."""
 
+import re
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
@@ -13,7 +14,7 @@ from gateway.errors import BadRequest
 from gateway.files.records import Status, VectorStore
 from gateway.files.search_filter import collection_filter
 from gateway.protocols.exchange import caller, document, json_body
-from gateway.protocols.openai_files import COUNTED, library
+from gateway.protocols.openai_files import COUNTED, LOOKED, library
 from gateway.protocols.openai_lists import page_body, read_page
 from gateway.protocols.reading import Each, StrictBody, read, refuse_given
 from gateway.protocols.reply import single
@@ -25,33 +26,50 @@ Json = dict[str, Any]
 
 router = APIRouter(tags=["OpenAI"])
 
-STATUSES: tuple[Status, ...] = ("in_progress", "completed", "failed")
+STATUSES: tuple[Status, ...] = ("in_progress", "completed", "failed", "cancelled")
+MOST_FILES = 2000
+"""In one request."""
+_RANKER = re.compile(r"auto|none|default[-_][\d-]{1,16}")
+
+Key = Annotated[str, Field(max_length=64)]
+ShortText = Annotated[str, Field(max_length=512)]
+Metadata = Annotated[dict[Key, ShortText], Field(max_length=16)]
 
 
 class CreateStore(StrictBody):
     """Chunks are as the models' server makes them."""
 
     name: str | None = Field(default=None, max_length=256)
-    file_ids: list[str] = Field(default=[], max_length=100)
-    metadata: dict[str, str] | None = None
-    description: str | None = None
+    file_ids: list[str] = Field(default=[], max_length=MOST_FILES)
+    metadata: Metadata | None = None
     # refused where they ask for something
     chunking_strategy: Any = None
+    description: str | None = None
+    """Without an effect."""
     expires_after: Any = None
 
 
 class ChangeStore(StrictBody):
     name: str | None = Field(default=None, max_length=256)
-    metadata: dict[str, str] | None = None
+    metadata: Metadata | None = None
     expires_after: Any = None
 
 
 class RankingOptions(StrictBody):
-    """Ranking is always the same here."""
+    """Ranking is always the same here: `ranker` may be any of OpenAI's, and changes nothing."""
 
     ranker: str | None = None
     score_threshold: float = Field(default=0, ge=0, le=1)
+    # refused where it asks for something
     hybrid_search: Any = None
+
+    def refuse(self, within: str = "ranking_options.") -> None:
+        """Raises `BadRequest`."""
+        why = "words and meaning have the server's own weights"
+        refuse_given(self, ("hybrid_search",), why, within)
+        if self.ranker is not None and not _RANKER.fullmatch(self.ranker):
+            message = f"{self.ranker!r:.40} given; auto, none and OpenAI's default-… are possible"
+            raise BadRequest.at(f"{within}ranker", message)
 
 
 class SearchStore(StrictBody):
@@ -81,7 +99,7 @@ def create(request: Request) -> Json:
     return shown(kept, made)
 
 
-@router.get("/v1/vector_stores")
+@router.get("/v1/vector_stores", dependencies=LOOKED)
 def list_stores(request: Request) -> Json:
     """The vector stores of the key's tenant."""
     kept, part = library(request), read_page(request)
@@ -89,7 +107,7 @@ def list_stores(request: Request) -> Json:
     return page_body(found, part, lambda store: shown(kept, store))
 
 
-@router.get("/v1/vector_stores/{store_id}")
+@router.get("/v1/vector_stores/{store_id}", dependencies=LOOKED)
 def show_store(store_id: str, request: Request) -> Json:
     """One vector store."""
     kept = library(request)
@@ -128,7 +146,10 @@ async def search(store_id: str, request: Request) -> Response:
     store = library(request).store(caller(request).tenant, store_id)
     query = _query(body.query)
     within = Within(store.id, collection_filter(body.filters), body.max_num_results)
-    least = body.ranking_options.score_threshold if body.ranking_options else 0.0
+    least = 0.0
+    if body.ranking_options:
+        body.ranking_options.refuse()
+        least = body.ranking_options.score_threshold
     return single(request, Search(query, within), Sources, partial(_results, query, least))
 
 
@@ -144,11 +165,12 @@ def _results(query: str, least: float, _: str, found: Sources) -> Json:
 
 
 def _query(given: str | list[str]) -> str:
-    if isinstance(given, str):
-        return given
-    if len(given) != 1:
-        raise BadRequest.at("query", f"{len(given)} given; one at a time is possible")
-    return given[0]
+    texts = [given] if isinstance(given, str) else given
+    if len(texts) != 1:
+        raise BadRequest.at("query", f"{len(texts)} given; one at a time is possible")
+    if not texts[0]:
+        raise BadRequest.at("query", "empty; a text is needed")
+    return texts[0]
 
 
 def result(source: Source) -> Json:
@@ -159,13 +181,19 @@ def result(source: Source) -> Json:
         "score": score(source),
         "attributes": dict(source.metadata),
         "text": source.text,
-        **page(source),
+        **place(source),
     }
 
 
-def page(source: Source) -> Json:
-    """Beyond OpenAI's fields: the page of the file that a passage is on, where it has pages."""
-    return {"page": source.page} if source.page else {}
+def place(source: Source) -> Json:
+    """Beyond OpenAI's fields: the page, slide, row, … of the file that a passage is on, where it
+    has some."""
+    if not source.page:
+        return {}
+    from triton_rag.ingestion.page_names import page_name  # only files need the client's package
+
+    kind = source.metadata.get("type") or source.title.rpartition(".")[2]
+    return {page_name(str(kind)): source.page}
 
 
 def score(source: Source) -> float:
@@ -174,9 +202,9 @@ def score(source: Source) -> float:
 
 
 def file_counts(counts: Mapping[Status, tuple[int, int]]) -> dict[str, int]:
-    """Files by status, as OpenAI counts them; none is ever cancelled."""
+    """Files by status, as OpenAI counts them."""
     files: dict[str, int] = {status: counts.get(status, (0, 0))[0] for status in STATUSES}
-    return {**files, "cancelled": 0, "total": sum(files.values())}
+    return {**files, "total": sum(files.values())}
 
 
 def shown(kept: "Library", store: VectorStore) -> Json:

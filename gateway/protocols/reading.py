@@ -54,30 +54,33 @@ _ASKS_FOR_NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {}, "auto", "none"
 _CALLS_NOTHING: tuple[Any, ...] = ("none", "NONE", {"type": "none"})
 
 
-def read(model: type[BodyT], body: Any) -> BodyT:
-    """The request; raises `BadRequest` for the first field that can't be right."""
+def read(model: type[BodyT], body: Any, within: str = "") -> BodyT:
+    """The request; raises `BadRequest` for the first field that can't be right. `within` is before
+    the names of fields, for a part of a request."""
     if not isinstance(body, dict):
-        raise BadRequest("a JSON object is needed")
+        message = "a JSON object is needed"
+        raise BadRequest.at(within[:-1], message) if within else BadRequest(message)
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise _refusal(error, within) from None
 
 
-def _refusal(error: ValidationError) -> BadRequest:
+def _refusal(error: ValidationError, within: str) -> BadRequest:
     # Of a union every member complains; the one that got furthest is what the client meant.
     found = max(error.errors(include_input=False, include_url=False), key=lambda e: len(e["loc"]))
     steps = [str(step) for step in found["loc"]]
-    field = ".".join(s for i, s in enumerate(steps) if not i or not _TYPE.fullmatch(s))[:100]
+    named = ".".join(s for i, s in enumerate(steps) if not i or not _TYPE.fullmatch(s))
+    field = (within + named)[:100].rstrip(".")
     message = "is not a field of this API" if found["type"] == "extra_forbidden" else found["msg"]
     return BadRequest.at(field, message) if field else BadRequest(message)
 
 
-def refuse_given(body: Body, names: Sequence[str], why: str) -> None:
-    """Raises `BadRequest` if a field asks for what is not offered."""
+def refuse_given(body: Body, names: Sequence[str], why: str, within: str = "") -> None:
+    """Raises `BadRequest` if a field asks for what is not offered; `within` as in `read`."""
     for name in names:
         if getattr(body, name) not in _ASKS_FOR_NOTHING:
-            raise BadRequest.at(name, f"not offered; {why}")
+            raise BadRequest.at(within + name, f"not offered; {why}")
 
 
 def calls_nothing(choice: Any) -> bool:

@@ -71,6 +71,20 @@ def test_pdf_and_word_files_are_cited_with_their_pages(sdk: Any) -> None:
     assert sdk["sails"] == ["ferry.docx", False]
 
 
+def test_the_text_of_a_file_is_shown_and_its_attributes_are_changed(sdk: Any) -> None:
+    assert sdk["text"]
+    assert (sdk["changed"], sdk["renamed"]) == ("in_progress", [FILES[0]])
+    assert sdk["ended"] == "completed"  # nothing of it was left to cancel
+
+
+def test_a_passage_of_a_table_tells_its_row(sdk: Any) -> None:
+    assert sdk["row"] == ["ports.csv", 3]
+
+
+def test_the_tokens_of_a_response_are_counted_before(sdk: Any) -> None:
+    assert sdk["counted"] == sdk["used"] > 0
+
+
 def test_what_is_taken_out_is_found_no_more(sdk: Any) -> None:
     assert sdk["after_detach"]
     assert sdk["best"] not in sdk["after_detach"]

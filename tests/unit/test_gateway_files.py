@@ -17,7 +17,7 @@ from gateway.files.library import open_library
 from gateway.files.records import Page
 from gateway.files.register import Register
 from gateway.files.search_filter import collection_filter
-from gateway.files.uploads import Uploads, plain_name
+from gateway.files.uploads import Texts, Uploads, plain_name
 from gateway.settings import Files
 
 
@@ -57,6 +57,85 @@ def test_pages_follow_each_other_in_both_directions(register: Register) -> None:
     assert [file.name for file in upwards] == ["2", "3", "4"]
     before = register.files("a", Page(10, before="file-2"))
     assert [file.name for file in before] == ["4", "3"]
+
+
+def test_who_deletes_what_it_lists_sees_all_of_it(register: Register) -> None:
+    add(register, *map(str, range(5)))
+    seen, after = list[str](), ""
+    while part := register.files("a", Page(2, after=after))[:2]:
+        for file in part:
+            register.remove_file(file.id)
+        seen += [file.name for file in part]
+        after = part[-1].id
+    assert seen == ["4", "3", "2", "1", "0"]
+
+
+def test_a_cursor_that_fits_a_filter_no_more_keeps_its_place(register: Register) -> None:
+    store = register.add_store("a", "s", {})
+    for file in add(register, "x", "y", "z"):
+        register.attach(store.id, file, {})
+    first = register.store_files(store.id, Page(1), "in_progress")[0]
+    register.finish(first, "completed")
+    rest = register.store_files(store.id, Page(after=first.file_id), "in_progress")
+    assert [file.name for file in rest] == ["y", "x"]
+
+
+@pytest.mark.parametrize("cursor", ["after", "before"])
+def test_a_cursor_that_was_never_there_is_no_end_of_a_list(register: Register, cursor: str) -> None:
+    add(register, "x")
+    (other,) = add(register, "y", tenant="b")
+    for unknown in ("file-0", other):
+        with pytest.raises(BadRequest) as caught:
+            register.files("a", Page(**{cursor: unknown}))
+        assert caught.value.field == cursor
+
+
+def test_a_batch_that_is_cancelled_waits_no_more(register: Register) -> None:
+    one, two, three = add(register, "x", "y", "z")
+    store = register.add_store("a", "s", {})
+    register.attach_all(store.id, {one: {}, two: {}}, "vsfb_1")
+    register.attach(store.id, three, {})
+    read = register.waiting()
+    assert read is not None
+    register.finish(read, "completed")
+    assert register.cancel(store.id, "vsfb_1") == [two]
+    assert register.counts(store.id, "vsfb_1") == {"completed": (1, 10), "cancelled": (1, 10)}
+    assert not register.finish(register.store_file(store.id, two), "completed")
+    assert register.waiting() == register.store_file(store.id, three)
+
+
+def test_files_are_attached_all_or_none(register: Register) -> None:
+    (one,) = add(register, "x")
+    store = register.add_store("a", "s", {})
+    with pytest.raises(NotFound):
+        register.attach_all(store.id, {one: {}, "file-0": {}}, "vsfb_1")
+    assert register.store_files(store.id, Page()) == []
+
+
+def test_a_file_with_other_attributes_is_read_again(register: Register) -> None:
+    (one,) = add(register, "x")
+    store = register.add_store("a", "s", {})
+    before = register.attach(store.id, one, {"year": 2020}, "vsfb_1")
+    register.change_attributes(store.id, one, {"year": 2021})
+    assert not register.finish(before, "completed")  # it was read with the old ones
+    again = register.waiting()
+    assert again is not None
+    assert (again.attributes, again.batch_id) == ({"year": 2021}, "vsfb_1")
+    register.finish(again, "failed", "why")
+    register.change_attributes(store.id, one, {})
+    retried = register.store_file(store.id, one)
+    assert (retried.status, retried.error) == ("in_progress", "")
+
+
+def test_a_small_file_with_a_large_text_takes_little_room(tmp_path: Path) -> None:
+    texts = Texts(tmp_path, ())
+    texts.keep("file-a", "é" * 2**20)
+    assert (tmp_path / "file-a").stat().st_size < 2**15
+    assert texts.read("file-a", 2**21) == "é" * 2**20
+    with pytest.raises(TooLarge, match="2097151 bytes"):
+        texts.read("file-a", 2**21 - 1)
+    with pytest.raises(FileNotFoundError):
+        texts.read("file-b", 1)
 
 
 def test_a_file_that_was_detached_meanwhile_is_not_finished(register: Register) -> None:

@@ -223,6 +223,21 @@ def test_what_the_limits_refuse_is_booked_as_rejected_and_not_asked(tmp_path: Pa
     assert (sums.requests, sums.rejected_requests, sums.rejected_tokens) == (1, 1, 137)
 
 
+def test_looks_have_a_limit_of_their_own(tmp_path: Path) -> None:
+    """Who polls takes no requests from itself, and does not poll without end."""
+
+    async def script(front: Front) -> int:
+        for _ in range(2 * metering.LOOKS):
+            await front.meter.look(CALLER)
+        with pytest.raises(Limited, match=r"^looks at files and lists: .* 20 are used"):
+            await front.meter.look(CALLER)
+        await front.ask()
+        return tokens_held(front)
+
+    held, sums = booked(tmp_path, model(), script, requests_per_minute=2)
+    assert (held, sums.requests) == (INPUT + 3, 1)
+
+
 def test_the_longest_answer_of_a_key_is_kept(tmp_path: Path) -> None:
     async def script(front: Front) -> None:
         with pytest.raises(BadRequest, match=r"max_tokens: 100 asked for; the key may have 50"):

@@ -11,20 +11,13 @@ import click
 
 from triton_rag.cli.output import excerpt, printable
 from triton_rag.evaluation.text import share_of_words
+from triton_rag.ingestion.page_names import page_name
 from triton_rag.results import Answer, Source
 
 Place = Callable[[Source], str]
 """Where a source is from: a file, or a title with its page and headings."""
 
 
-_PAGE_NAMES = {
-    "slide": {"pptx", "odp"},
-    "row": {"csv", "tsv", "xlsx", "xlsm", "xls", "ods"},
-    "line": {"jsonl", "ndjson"},
-    "minute": {"srt", "vtt"},
-    "message": {"mbox"},
-}
-"""What pages are called, by the types of files."""
 _END = re.compile(r"[.!?](?=\s)|[。！？]|\n")
 _FULL = 0.85
 """A wrapped line has so much of the width."""
@@ -34,15 +27,11 @@ _BEGINS_ANEW = re.compile(r"\s*(?:\n|[-*+•#>|]\s|\d+[.)]\s|$)")
 
 def collection_place(source: Source) -> str:
     """Title, page and headings of a source from a collection, and the file."""
-    page = f", {_page_name(source)} {source.page}" if source.page else ""
+    name = page_name(source.metadata.get("metadata", {}).get("type", ""))
+    page = f", {name} {source.page}" if source.page else ""
     headings = source.metadata["passage"].get("headings", [])
     path = " › ".join([source.title + page, *(h for h in headings if h != source.title)])
     return f"{path} ({source.metadata['document']})"
-
-
-def _page_name(source: Source) -> str:
-    kind = source.metadata.get("metadata", {}).get("type", "")
-    return next((name for name, kinds in _PAGE_NAMES.items() if kind in kinds), "page")
 
 
 def source_lines(

@@ -50,6 +50,14 @@ counts = client.vector_stores.retrieve(store.id).file_counts
 found = client.vector_stores.search(store.id, query=QUESTION, max_num_results=5).data
 only_a = {"type": "eq", "key": "letter", "value": paths[0].name[0]}
 filtered = client.vector_stores.search(store.id, query=QUESTION, filters=only_a).data
+text = client.vector_stores.files.content(attached[0].id, vector_store_id=store.id).data
+changed = client.vector_stores.files.update(
+    attached[0].id, vector_store_id=store.id, attributes={"letter": "new"}
+)
+client.vector_stores.files.poll(attached[0].id, vector_store_id=store.id)
+only_new = {"type": "eq", "key": "letter", "value": "new"}
+renamed = client.vector_stores.search(store.id, query=QUESTION, filters=only_new).data
+ended = client.vector_stores.file_batches.cancel(batch.id, vector_store_id=store.id)
 response = client.responses.create(
     model="rag", input=QUESTION, tools=[tool()], include=["file_search_call.results"]
 )
@@ -77,6 +85,9 @@ office = client.responses.create(
     include=["file_search_call.results"],
 )
 sails = client.vector_stores.search(store.id, query="When does the ferry sail?").data
+table = ("ports.csv", b"name,port\nOdin,9\nFreya,4711\n")
+client.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=table)
+row = client.vector_stores.search(store.id, query="Which port has Freya?").data[0]
 client.vector_stores.delete(store.id)
 print(
     json.dumps(
@@ -88,6 +99,13 @@ print(
             "counts": counts.model_dump(),
             "found": [found[0].filename, found[0].content[0].text, len(found)],
             "filtered": sorted({each.filename for each in filtered}),
+            "text": text[0].text == paths[0].read_text(encoding="utf-8"),
+            "changed": changed.status,
+            "renamed": sorted({each.filename for each in renamed}),
+            "ended": ended.status,
+            "row": [row.filename, row.row],
+            "counted": client.responses.input_tokens.count(model="llm", input="hi").input_tokens,
+            "used": client.responses.create(model="llm", input="hi").usage.input_tokens,
             "answer": message.content[0].text,
             "cited": [each.model_dump() for each in message.content[0].annotations],
             "best": best.id,
