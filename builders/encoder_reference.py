@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import load_classifier, load_embedder
+from builders.llm_reference import check_rows, refusing
 from builders.manifest_facts import Facts
 from builders.spec import ModelSpec, Role
 
@@ -67,11 +68,14 @@ def _embeddings(
     cut: dict[str, Any] = (
         {"truncate_dim": spec.dimensions, "normalize_embeddings": True} if spec.dimensions else {}
     )
-    parts = [
-        model.encode(list(texts), batch_size=1, prompt=prefix, show_progress_bar=False, **cut)
-        for prefix in (said.text, said.query, said.passage)
-    ]
-    return np.concatenate(parts).astype(np.float32)
+    with refusing(spec):
+        parts = [
+            model.encode(list(texts), batch_size=1, prompt=prefix, show_progress_bar=False, **cut)
+            for prefix in (said.text, said.query, said.passage)
+        ]
+    rows: Rows = np.concatenate(parts).astype(np.float32)
+    check_rows(spec, model, rows)
+    return rows
 
 
 def _logits(spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, texts: Sequence[str]) -> Rows:
@@ -92,6 +96,7 @@ def _logits(spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, texts: Sequen
         with torch.no_grad():
             logits = classifier(attention_mask=torch.ones_like(named["input_ids"]), **named).logits
         rows.append(logits[0].float().numpy())
+    check_rows(spec, classifier, np.stack(rows))
     return np.stack(rows).astype(np.float32)
 
 

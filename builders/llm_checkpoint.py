@@ -33,7 +33,9 @@ def eos_token_ids(checkpoint: Checkpoint) -> tuple[int, ...]:
     tokens = [checkpoint.table(name).get("eos_token") for name in files]
     tokenizer = read_tokenizer(checkpoint)
     named = {tokenizer.token_to_id(_content(token)) for token in tokens if token} - {None}
-    return tuple(sorted({int(i) for i in found} | named))
+    if wrong := [i for i in found if not isinstance(i, int)]:
+        raise BuildError(f"{checkpoint.path}: eos_token_id is {wrong[0]!r}, which is no token's id")
+    return tuple(sorted({*found, *named}))
 
 
 def tokenizer_settings(checkpoint: Checkpoint) -> str:
@@ -61,6 +63,22 @@ def read_tokenizer(checkpoint: Checkpoint) -> "Tokenizer":
 def vocabulary(checkpoint: Checkpoint) -> int:
     """How many ids the model has embeddings for; 0 where config.json doesn't say."""
     return int(text_config(checkpoint.config()).get("vocab_size") or 0)
+
+
+def check_vocabulary(spec: ModelSpec, checkpoint: Checkpoint) -> None:
+    """Raises `BuildError` for a tokenizer of another model: its ids go beyond the embeddings.
+
+    Added tokens may: some published tokenizers have more of them than their model knows. Those that
+    frame every text may not.
+    """
+    size, tokenizer = vocabulary(checkpoint), read_tokenizer(checkpoint)
+    plain = tokenizer.get_vocab(with_added_tokens=False).values()
+    most = max([*plain, *tokenizer.encode("").ids], default=0)
+    if 0 < size <= most:
+        raise spec.error(
+            f"{TOKENIZER_FILE} has the id {most}, and config.json a vocab_size of {size}: they are "
+            "not of one model; copy the tokenizer's files from where the weights are from"
+        )
 
 
 def text_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,14 @@ own logits. The measure is its distance to the best logit as a share of the dist
 to the mean: 0 is the same choice, about 1 a random one.
 """
 
+import contextlib
 import inspect
 import json
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,7 @@ def write_reference(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None:
     prompts = _prompts(spec, checkpoint)
     model = _load(spec, checkpoint)
     answers = [_greedy(model, prompt) for prompt in prompts]
+    check_rows(spec, model, np.concatenate(answers))
     (to / "prompts.json").write_text(json.dumps(prompts), encoding="utf-8")
     np.savez(to / "logits.npz", *answers)
 
@@ -67,13 +70,14 @@ def _load(spec: ModelSpec, checkpoint: Checkpoint) -> Any:
     from transformers import AutoModelForCausalLM
 
     silence_transformers()
-    model, found = AutoModelForCausalLM.from_pretrained(
-        checkpoint.path,
-        dtype=torch.float32,
-        trust_remote_code=False,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,
-    )
+    with refusing(spec):
+        model, found = AutoModelForCausalLM.from_pretrained(
+            checkpoint.path,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
     check_weights(spec, found, getattr(model.config, "num_hidden_layers", None))
     return model.eval()
 
@@ -84,6 +88,36 @@ def silence_transformers() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+@contextlib.contextmanager
+def refusing(spec: ModelSpec) -> Iterator[None]:
+    """Raises `BuildError` with what a library says that can't load the spec's checkpoint."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # of many libraries, some with bases of their own
+        said = " ".join(str(error).split())
+        raise spec.error(
+            f"transformers {version('transformers')} can't load the checkpoint: "
+            f"{type(error).__name__}: {said}; is its config.json that of its weights?"
+        ) from error
+
+
+def check_rows(spec: ModelSpec, model: Any, rows: Logits) -> None:
+    """Raises `BuildError` where the reference implementation has nothing to compare with.
+
+    An engine that is as wrong would agree: NaN weights give NaN everywhere.
+    """
+    if not np.isfinite(rows).all():
+        wrong = [name for name, w in model.named_parameters() if not bool(w.isfinite().all())]
+        why = f"{_some(wrong)} of the checkpoint have" if wrong else "what it computes has"
+        raise spec.error(f"{why} values that are no finite numbers (NaN, Inf); copy it again")
+    if float(np.ptp(rows)) == 0.0:
+        raise spec.error(
+            "it computes the same from every text, so its weights are not trained ones"
+        )
 
 
 def check_weights(spec: ModelSpec, found: Mapping[str, Any], layers: int | None = None) -> None:

@@ -21,6 +21,7 @@ from builders.late_interaction import check_late_interaction
 from builders.llm_checkpoint import (
     TOKENIZER_CONFIG,
     check_positions,
+    check_vocabulary,
     eos_token_ids,
     read_tokenizer,
     tokenizer_settings,
@@ -48,10 +49,17 @@ class Facts:
 
 def read_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:
     """From spec and checkpoint; raises `BuildError` for what model or machine lack."""
-    check_kind(spec, checkpoint.config(), (checkpoint.path / MODULES).is_file())
-    if spec.role == "llm":
-        return _llm_facts(spec, sku, checkpoint, progress)
-    return _encoder_facts(spec, checkpoint, progress)
+    try:
+        check_kind(spec, checkpoint.config(), (checkpoint.path / MODULES).is_file())
+        check_vocabulary(spec, checkpoint)
+        if spec.role == "llm":
+            return _llm_facts(spec, sku, checkpoint, progress)
+        return _encoder_facts(spec, checkpoint, progress)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise spec.error(
+            f"a JSON file in {checkpoint.path} has a value of another kind than transformers "
+            f"writes: {error}"
+        ) from error
 
 
 def _llm_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:

@@ -59,6 +59,8 @@ def strict_template(source: str, what: str) -> Template:
 
 
 def _parsed(environment: Environment, source: str, what: str) -> Template:
+    if not isinstance(source, str):  # a file that a human wrote may say anything
+        raise ManifestError(f"{what} is a {type(source).__name__}, not a text")
     try:
         return environment.from_string(source)
     except TemplateSyntaxError as error:

@@ -101,13 +101,23 @@ def index(folder, text: str) -> None:
 
 def test_weights_that_the_index_names_must_all_be_there(folder, tmp_path):
     shards = {"w": "model.safetensors", "a": "model-2.safetensors", "b": "model-3.safetensors"}
-    index(folder, json.dumps({"weight_map": shards | {"c": "model-2.safetensors"}}))
+    index(folder, json.dumps({"metadata": {}, "weight_map": shards | {"c": "model-2.safetensors"}}))
     assert refusal(spec_of(folder)) == (
         f"model 'mine': {folder} lacks model-2.safetensors, model-3.safetensors of its weights"
     )
     for name in ("model-2", "model-3"):
-        save_file({"a": np.zeros(2, np.float32)}, folder / f"{name}.safetensors")
+        save_file({n: np.zeros(2, np.float32) for n in "ab"}, folder / f"{name}.safetensors")
+    assert "model-2.safetensors has no c, which model.safetensors.index.json says" in refusal(
+        spec_of(folder)
+    )
+    save_file({n: np.zeros(2, np.float32) for n in "ac"}, folder / "model-2.safetensors")
     assert open_checkpoint(spec_of(folder))
+
+
+def test_weights_outside_the_folder_are_not_its_own(folder, tmp_path):
+    (folder / "model.safetensors").rename(tmp_path / "model.safetensors")
+    index(folder, json.dumps({"metadata": {}, "weight_map": {"w": "../model.safetensors"}}))
+    assert f"{folder} lacks ../model.safetensors of its weights" in refusal(spec_of(folder))
 
 
 @pytest.mark.parametrize("text", ['{"weight_map": {"w": "mod', "{}", "[]", '{"weight_map": 1}'])
@@ -127,6 +137,56 @@ def test_a_git_lfs_pointer_is_named(folder, tmp_path, name):
         f"model 'mine': {name} in {folder}: a Git LFS pointer each, not the file itself; "
         "'git lfs pull' there fetches them"
     )
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("page", ["<!DOCTYPE html><html>", "\n<html>", "<?xml version='1.0'?>"])
+def test_a_web_page_that_was_saved_as_a_file_is_named(folder, tmp_path, name, page):
+    (folder / name).write_text(page, encoding="utf-8")
+    assert f"{folder / name} is a web page, not the file itself" in refusal(spec_of(folder))
+
+
+def test_a_link_to_a_file_that_is_not_there_is_named(folder, tmp_path):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to("../blobs/0a1b")
+    message = refusal(spec_of(folder))
+    assert f"{folder}/model.safetensors is a link to ../blobs/0a1b, which is not there" in message
+
+
+def test_a_folder_under_the_name_of_the_weights_is_no_file(folder, tmp_path):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").mkdir()
+    assert f"{folder} has no model.safetensors; weights" in refusal(spec_of(folder))
+
+
+def test_what_the_file_system_refuses_is_said(tmp_path):
+    """Permissions are refused the same way, but not to root."""
+    message = refusal(spec_of(tmp_path / ("x" * 300)))
+    assert message.startswith("model 'mine': ") and message.endswith(
+        "can't be read: File name too long"
+    )
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "model.onnx"])
+def test_a_file_is_no_source_unless_it_is_a_gguf(folder, name):
+    (folder / name).touch()
+    assert f"{folder / name} is a file, and no GGUF; possible" in refusal(spec_of(folder / name))
+
+
+def test_a_folder_of_models_lists_them(folder, tmp_path):
+    assert f"it holds checkpoint; possible sources: {folder}" in refusal(spec_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "org/some-model.v2",
+        "https://huggingface.co/org/some-model.v2",
+        "https://huggingface.co/org/some-model.v2/tree/main",
+    ],
+)
+def test_the_name_of_a_model_of_the_hub_says_how_to_write_it(source):
+    assert refusal(spec_of(source)).endswith("; of the hub: hf://org/some-model.v2@<commit>")
 
 
 def test_the_hubs_cache_of_a_model_is_told_from_its_snapshots(folder, tmp_path):

@@ -55,6 +55,21 @@ def test_modules_without_a_pooling_make_no_embedding(tmp_path):
         check_modules(spec_of(), tmp_path)
 
 
+def test_a_chat_template_without_modules_would_make_texts_turns_of_a_chat(tmp_path):
+    write(tmp_path / "tokenizer_config.json", {"chat_template": "{{ messages }}"})
+    with pytest.raises(BuildError, match=r"chat template and there is no modules\.json"):
+        check_modules(spec_of(), tmp_path)
+    modules(tmp_path, "Transformer", "Pooling")
+    write(tmp_path / "1_x" / "config.json", {"pooling_mode_lasttoken": True})
+    check_modules(spec_of(), tmp_path)
+
+
+def test_a_reranker_with_a_decoder_of_its_own_is_refused(tmp_path):
+    write(tmp_path / "config.json", {"model_type": "t5", "is_encoder_decoder": True})
+    with pytest.raises(BuildError, match=r"encoder with a decoder \(t5\)"):
+        check_pairs(spec_of("reranker"), Checkpoint(tmp_path, ""))
+
+
 @pytest.mark.parametrize("kind", [BASE + "WeightedLayerPooling", BASE + "BoW", "own_code.Pooler"])
 def test_an_unknown_module_is_refused_by_name(tmp_path, kind):
     modules(tmp_path, BASE + "Transformer", kind)

@@ -126,7 +126,8 @@ def test_missing_files_and_other_roles_are_refused(file, tmp_path):
     assert "no file /no/x.gguf; possible sources" in refusal(spec_of("/no/x.gguf"))
     other = tmp_path / "weights.bin"
     other.write_bytes(b"PK\3\4")
-    assert "can't be used: it is no GGUF, damaged or cut short" in refusal(spec_of(other))
+    assert f"{other} is a file, and no GGUF; possible sources" in refusal(spec_of(other))
+    assert "can't be used" in refusal(spec_of(other.rename(tmp_path / "weights.gguf")))
     spec = ModelSpec(name="mine", role="embedder", source=str(file), max_tokens=64)
     message = refusal(spec)
     assert message == "model 'mine': tiny.gguf is a GGUF; possible for an LLM only"

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from tokenizers import processors
 
 from builders import cpu_llm, llm_prompt, spec
 from builders.checkpoint import Checkpoint
@@ -11,12 +12,14 @@ from builders.cpu_llm import check_family, check_kv_cache
 from builders.errors import BuildError
 from builders.llm_checkpoint import (
     check_positions,
+    check_vocabulary,
     eos_token_ids,
     read_tokenizer,
     tokenizer_settings,
     vocabulary,
 )
 from builders.llm_prompt import added_template, prompt_hash, prompt_of, with_tools
+from builders.manifest_facts import read_facts
 from builders.spec import ModelSpec, Placement, PromptSpec, SamplingSpec, Sku, load_model, load_sku
 from ensembles.manifest import Prompt
 from tests.fakes import folders
@@ -80,6 +83,48 @@ def test_a_token_that_is_called_none_ends_nothing(folder):
     folders.word_level(["None"]).save(str(folder / "tokenizer.json"))
     files = {CONFIG: {}, TOKENIZER: {"eos_token": None}}
     assert eos_token_ids(checkpoint(folder, **files)) == ()
+
+
+@pytest.mark.parametrize("value", ["</s>", [1, "</s>"], 2.5])
+def test_an_end_that_is_no_id_is_refused(folder, value):
+    with pytest.raises(BuildError, match=r"eos_token_id is .*, which is no token's id"):
+        eos_token_ids(checkpoint(folder, **{CONFIG: {"eos_token_id": value}}))
+
+
+@pytest.mark.parametrize("size", [0, 320])
+def test_added_tokens_may_go_beyond_the_embeddings(folder, size):
+    check_vocabulary(llm(), checkpoint(folder, **{CONFIG: {"vocab_size": size}}))
+
+
+def test_a_tokenizer_of_another_model_is_refused(folder):
+    with pytest.raises(BuildError, match=r"has the id 319, and config\.json a vocab_size of 319"):
+        check_vocabulary(llm(), checkpoint(folder, **{CONFIG: {"vocab_size": 319}}))
+
+
+def test_a_token_around_every_text_must_be_within_the_embeddings(folder):
+    tokenizer = folders.chat_tokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <|end|>", special_tokens=[("<|end|>", END)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    with pytest.raises(BuildError, match=f"has the id {END}"):
+        check_vocabulary(llm(), checkpoint(folder, **{CONFIG: {"vocab_size": 322}}))
+
+
+@pytest.mark.parametrize(
+    ("role", "config"),
+    [
+        ("llm", {"vocab_size": "many"}),
+        ("llm", {"eos_token_id": 1, "max_position_embeddings": [4096]}),
+        ("embedder", {"model_type": "bert", "architectures": 3}),
+        ("reranker", {"model_type": "bert", "id2label": 2}),
+    ],
+)
+def test_a_config_with_values_of_another_kind_is_refused(folder, role, config):
+    fields = {"name": "mine", "role": role, "source": "x", "max_tokens": 64}
+    of = llm() if role == "llm" else ModelSpec(**fields)
+    with pytest.raises(BuildError, match="has a value of another kind than transformers writes"):
+        read_facts(of, load_sku("cpu"), checkpoint(folder, **{CONFIG: config}), print)
 
 
 @pytest.mark.parametrize("text", ["version https://git-lfs.github.com/spec/v1\n", "{", "{}"])

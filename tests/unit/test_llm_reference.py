@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from builders.errors import BuildError
-from builders.llm_reference import TOLERANCES, Reference, check_weights, compare, distance
+from builders.llm_reference import (
+    TOLERANCES,
+    Reference,
+    check_rows,
+    check_weights,
+    compare,
+    distance,
+    refusing,
+)
 from builders.spec import ModelSpec, SamplingSpec
 
 LOGITS = np.array([[0, 9, 8.99, -3], [9, 0, 0, -3], [0, 0, 9, -3], [0, 0, 9, -3]], np.float32)
@@ -104,3 +112,47 @@ def test_a_logit_that_is_no_number_does_not_agree():
     broken = Reference([[5]], [np.full((2, 4), np.nan, np.float32)])
     with pytest.raises(BuildError):
         compare(spec("int4"), broken, {"alone": [[1, 1]], "together": [[1, 1]]}, {3})
+
+
+class _Weights:
+    """The part of a torch module that is asked for its weights."""
+
+    def __init__(self, **weights: np.ndarray) -> None:
+        self._weights = weights
+
+    def named_parameters(self):
+        return [(name, _Tensor(values)) for name, values in self._weights.items()]
+
+
+class _Tensor:
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+
+    def isfinite(self) -> np.ndarray:
+        return np.isfinite(self._values)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_named(value):
+    """The engine computes NaN from them too, so the comparison would find no difference."""
+    rows = np.array([[1, np.nan], [0, 1]], np.float32)
+    with pytest.raises(BuildError, match=r"^model 'mine': up of the checkpoint have values that"):
+        check_rows(spec("fp32"), _Weights(down=np.ones(2), up=np.array([1, value])), rows)
+
+
+def test_overflow_of_finite_weights_is_told_from_damage():
+    rows = np.array([[1, np.inf]], np.float32)
+    with pytest.raises(BuildError, match="what it computes has values that are no finite numbers"):
+        check_rows(spec("fp32"), _Weights(w=np.ones(2)), rows)
+
+
+def test_weights_of_zeros_are_refused():
+    with pytest.raises(BuildError, match="computes the same from every text"):
+        check_rows(spec("fp32"), _Weights(w=np.zeros(2)), np.zeros((3, 4), np.float32))
+    check_rows(spec("fp32"), _Weights(w=np.ones(2)), LOGITS)
+
+
+def test_what_a_library_says_of_a_checkpoint_is_one_sentence():
+    says = r"can't load the checkpoint: KeyError: 'magic'; is its"
+    with pytest.raises(BuildError, match=says), refusing(spec("fp32")):
+        raise KeyError("magic")
