@@ -100,19 +100,13 @@ check: setup  ## generated files, style, types, import rules
 test-models: setup  ## make the engines of the models that tests name, in build/tests
 	@MODEL_REPOSITORY=build/tests/model_repository $(BUILD) -m builders build-engines --models "$(TEST_MODELS)"
 
-test: build-engines test-models .venv-clients/.ready .venv-clients-nvidia/.ready  ## all tests that need no GPU, against a real tritonserver
+test: build-engines test-models .venv-clients/.ready  ## all tests that need no GPU, against a real tritonserver
 	@$(BUILD) -m pytest tests/unit tests/golden tests/server tools/triton_lint/tests/unit tools/traces/tests
 
-.venv-clients/.ready: requirements/clients.txt
+.venv-clients/.ready: requirements/clients.lock
 	@echo "[test] published clients: .venv-clients …"
 	@$(PYTHON) -m venv .venv-clients
 	@.venv-clients/bin/pip install $(PIP_FLAGS) --no-deps -r $<
-	@touch $@
-
-.venv-clients-nvidia/.ready: requirements/clients-nvidia.lock
-	@echo "[test] NVIDIA's clients, which need another LangChain: .venv-clients-nvidia …"
-	@$(PYTHON) -m venv .venv-clients-nvidia
-	@.venv-clients-nvidia/bin/pip install $(PIP_FLAGS) --no-deps -r $<
 	@touch $@
 
 test-gpu: setup  ## tests on the GPU of SKU, whose engines are built (never run yet)
@@ -167,10 +161,10 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 	for flavour in serve-gpu serve-gpu-llm-api; do uv pip compile -q requirements/$$flavour.in -o requirements/$$flavour.lock --no-deps --no-header --no-annotate --python-version 3.12 --python-platform x86_64-manylinux_2_28; done
 	uv pip compile -q requirements/peers.in -o requirements/peers.lock --no-header --no-annotate --python-version 3.11 --override requirements/overrides.txt
 	uv pip compile -q requirements/gateway.in -o requirements/gateway.lock --no-header --no-annotate --python-version 3.11
-	uv pip compile -q requirements/clients-nvidia.in -o requirements/clients-nvidia.lock --no-header --no-annotate --python-version 3.11
+	uv pip compile -q requirements/clients.in -o requirements/clients.lock --no-header --no-annotate --python-version 3.11
 	uv pip compile -q requirements/build.in -o requirements/build.lock --no-header --no-annotate --python-version 3.11 --override requirements/overrides.txt
 
 clean:  ## remove environments and engines
-	rm -rf .venv .venv-serve .venv-peers .venv-clients .venv-clients-nvidia build model_repository/*/1/engine
+	rm -rf .venv .venv-serve .venv-peers .venv-clients build model_repository/*/1/engine
 
 .PHONY: help setup build-engines use rebuild-reasons engines-gc demo plan serve move-collection edge preflight render check test test-models test-gpu bench bench-collections headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean

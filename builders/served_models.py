@@ -17,7 +17,7 @@ from ensembles.contracts import (
     ModelContract,
 )
 from ensembles.embed import EMBED
-from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UINT32, ENSEMBLE_UNARY
+from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UNARY
 from ensembles.graph import EnsembleGraph
 from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.rerank import RERANK
@@ -57,7 +57,6 @@ PYTHON_MODELS = (
     PythonModel(PROMPT_BUILDER, "stages.prompt_builder.PromptBuilderStage", "llm"),
     PythonModel(LLM, "stages.llm.LlmStage", "llm"),
     PythonModel(ENSEMBLE.contract, "stages.graph_runner.EnsembleStage", graph=ENSEMBLE),
-    PythonModel(ENSEMBLE_UINT32, "stages.graph_runner.EnsembleUint32Stage", graph=ENSEMBLE),
     PythonModel(ENSEMBLE_UNARY, "stages.graph_runner.EnsembleUnaryStage", graph=ENSEMBLE),
     PythonModel(
         RAG_CANCELLABLE.contract, "stages.graph_runner.RagCancellableStage", graph=RAG_CANCELLABLE

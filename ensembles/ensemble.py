@@ -4,9 +4,8 @@ NVIDIA's templates (TensorRT-LLM up to 1.2.1) name their LLM model `ensemble`, a
 call it by that name. So this model has the same name, the same tensors and a batch dimension of 1.
 Each `text_output` is new text; the last response that has text is the final one.
 
-An input of Triton has one type, and a model one shape and one transaction policy. Clients that
-can't change theirs have entries of their own over the same graph: `ensemble_uint32` for
-langchain-nvidia-trt, `ensemble_unary` for LiteLLM's `infer`, KServe's SDK and pytriton.
+A model has one shape and one transaction policy. Clients that can't change theirs have an entry of
+their own over the same graph: `ensemble_unary` for LiteLLM's `infer`, KServe's SDK and pytriton.
 """
 
 from dataclasses import replace
@@ -44,16 +43,6 @@ ENSEMBLE = EnsembleGraph(
     ),
     steps=(Step(LLM, outputs={spec.name: None for spec in _UNUSED}),),
 )
-
-ENSEMBLE_UINT32 = replace(
-    ENSEMBLE.contract,
-    name="ensemble_uint32",
-    inputs=tuple(
-        replace(spec, dtype=DType.UINT32) if spec.dtype is DType.INT32 else spec
-        for spec in ENSEMBLE.contract.inputs
-    ),
-)
-"""`ensemble` with UINT32 where it has INT32."""
 
 ENSEMBLE_UNARY = replace(
     ENSEMBLE.contract,

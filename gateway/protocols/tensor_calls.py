@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from ensembles.contracts import LLM
-from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UINT32, ENSEMBLE_UNARY
+from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UNARY
 from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.search import ANSWER
 from gateway.call import Document, Generate, Other, Sampling, Within
@@ -14,7 +14,6 @@ from gateway.upstream.infer import BINARY_SIZE, first_number
 _OF_PROMPTS = {
     LLM.name,
     ENSEMBLE.contract.name,
-    ENSEMBLE_UINT32.name,
     ENSEMBLE_UNARY.name,
 }
 _OF_DOCUMENTS = {RAG.contract.name, RAG_CANCELLABLE.contract.name}

@@ -13,7 +13,7 @@ from typing import Any
 
 from ensembles.contracts import LLM
 from ensembles.embed import EMBED
-from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UINT32, ENSEMBLE_UNARY
+from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UNARY
 from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.rerank import RERANK
 from ensembles.retrieve import RETRIEVE
@@ -38,7 +38,7 @@ _NOT_HERE = "shared_memory_region"
 _SIZE_LIMIT, _RANK_LIMIT = 2**31, 8
 
 _GRAPHS = (EMBED, RERANK, RETRIEVE, RAG, RAG_CANCELLABLE, SEARCH, ANSWER, ENSEMBLE)
-_CONTRACTS = (*(graph.contract for graph in _GRAPHS), LLM, ENSEMBLE_UINT32, ENSEMBLE_UNARY)
+_CONTRACTS = (*(graph.contract for graph in _GRAPHS), LLM, ENSEMBLE_UNARY)
 
 DATATYPES: Mapping[str, Mapping[str, str]] = {
     contract.name: {spec.name: spec.dtype.value for spec in contract.inputs}

@@ -17,15 +17,15 @@ from contextlib import ExitStack
 import numpy as np
 
 from ensembles.contracts import OVERLOADED, ModelContract
-from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UINT32, ENSEMBLE_UNARY
+from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UNARY
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.rag import RAG_CANCELLABLE
 from ensembles.search import ANSWER
 from python_backends.context import StageContext
 from python_backends.deadline import Deadline
-from python_backends.errors import Cancelled, Overloaded, RequestError
+from python_backends.errors import Cancelled, Overloaded
 from python_backends.stage import Stream, StreamingStage
-from python_backends.tensors import NUMPY_TYPES, Array
+from python_backends.tensors import Array
 
 POLL_S = 0.02
 """Pause between two checks of clients and deadlines."""
@@ -59,7 +59,6 @@ class GraphRunnerStage(StreamingStage):
 
     def __init__(self, context: StageContext) -> None:
         self.contract = self.entry or self.graph.contract
-        self._graph_types = {s.name: NUMPY_TYPES[s.dtype] for s in self.graph.contract.inputs}
         self._caller = context.caller
         self._levels = tuple(self.graph.levels())
         workers = context.integer("max_running_requests")
@@ -74,10 +73,7 @@ class GraphRunnerStage(StreamingStage):
         self._poll_thread.start()
 
     def start(self, stream: Stream) -> None:
-        inputs = {
-            name: _cast(name, array, self._graph_types[name])
-            for name, array in stream.tensors.values.items()
-        }
+        inputs = stream.tensors.values
         run = Run(stream, inputs, f"{self.contract.name}-{os.getpid()}-{next(self._numbers)}")
         with self._lock:
             if len(self._active) >= self._max_runs:
@@ -172,25 +168,10 @@ class GraphRunnerStage(StreamingStage):
             pass
 
 
-def _cast(name: str, array: Array, dtype: type) -> Array:
-    """The array in the graph's type; raises `RequestError` for a value that it can't hold."""
-    if array.dtype == dtype:
-        return array
-    if (largest := array.max(initial=0)) > np.iinfo(dtype).max:
-        raise RequestError(f"{name}: {largest} given; at most {np.iinfo(dtype).max} is possible")
-    return array.astype(dtype)
-
-
 class EnsembleStage(GraphRunnerStage):
     """`ensemble`: NVIDIA's LLM contract."""
 
     graph = ENSEMBLE
-
-
-class EnsembleUint32Stage(EnsembleStage):
-    """`ensemble_uint32`: for clients that send UINT32."""
-
-    entry = ENSEMBLE_UINT32
 
 
 class EnsembleUnaryStage(EnsembleStage):

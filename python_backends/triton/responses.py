@@ -67,8 +67,7 @@ def refuse_timeout(request: Any) -> None:
     if timeout_us := read_timeout_us(request):
         raise RequestError(
             f"timeout: {timeout_us} us asked for; only llm, rag_cancellable, answer, "
-            "ensemble, ensemble_uint32 and ensemble_unary keep a deadline, elsewhere the client "
-            "must"
+            "ensemble and ensemble_unary keep a deadline, elsewhere the client must"
         )
 
 
@@ -103,8 +102,8 @@ def make_response(
     memory (docs/decisions/0018). A response of a decoupled model may lack outputs.
 
     A batched and decoupled contract is served one row at a time. Outputs get their batch dimension
-    here, except `text_output`, which published clients of NVIDIA's contract, such as
-    langchain-nvidia-trt, read as one-dimensional.
+    here, except `text_output`, which published clients of NVIDIA's contract read as
+    one-dimensional.
     """
     specs = {spec.name: spec for spec in contract.outputs}
     required = {name for name, spec in specs.items() if not spec.optional}

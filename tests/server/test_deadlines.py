@@ -11,7 +11,7 @@ import pytest
 
 from ensembles.metrics import ITERATIONS
 from tests.server import test_ensemble, test_llm
-from tests.server.conftest import Server, is_idle_on, metrics_page, seen, tensor, text
+from tests.server.conftest import Server, is_idle_on, metrics_page, seen, text
 from tests.server.test_rag import long_question
 
 TIMEOUT_US = 100_000
@@ -49,19 +49,15 @@ def post(server: Server, path: str, body: dict[str, Any]) -> str:
 def requests() -> dict[str, list[Any]]:
     """Long ones, for a gRPC stream."""
     numbers = test_llm.sampling(**LONG)
-    unsigned = [tensor(name, [[TOKENS]], "UINT32") for name in ("max_tokens", "min_tokens")]
     return {
         "llm": [text("text_input", "hello"), *numbers],
         "ensemble": test_ensemble.inputs("hello", **LONG),
-        "ensemble_uint32": [tensor("text_input", [[b"hello"]], "BYTES"), *unsigned],
         "ensemble_unary": [text("text_input", "hello"), *numbers[:2]],
         "rag_cancellable": long_question(),
     }
 
 
-@pytest.mark.parametrize(
-    "model", ["llm", "ensemble", "ensemble_uint32", "ensemble_unary", "rag_cancellable"]
-)
+@pytest.mark.parametrize("model", ["llm", "ensemble", "ensemble_unary", "rag_cancellable"])
 def test_a_deadline_ends_the_generation_over_grpc(server: Server, model: str) -> None:
     with ended_early(server):
         found = server.stream(model, *requests()[model], timeout=TIMEOUT_US)

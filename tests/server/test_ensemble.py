@@ -40,14 +40,14 @@ def test_same_text_as_llm_streamed_and_whole(server: Server) -> None:
 
 
 def test_text_output_is_one_dimensional_and_the_last_response_is_final(server: Server) -> None:
-    """A 2-D text, or a final flag on an empty response of its own, hangs langchain-nvidia-trt."""
+    """A 2-D text, or a final flag on an empty response, hangs clients of the contract."""
     found = ask(server, "hello", max_tokens=40, min_tokens=40, stream=True)
     assert {array.ndim for array in found.values("text_output")} == {1}
     assert [is_final(r) for r in found.responses].count(True) == 1
     assert found.finish_reason == "length"
 
 
-def test_what_langchain_always_sends_is_accepted(server: Server) -> None:
+def test_what_clients_of_the_contract_always_send_is_accepted(server: Server) -> None:
     found = ask(
         server, "hello", max_tokens=8, top_k=1, top_p=0.0, temperature=1.0, length_penalty=1.0,
         repetition_penalty=1.0, beam_width=1, random_seed=3, stream=True,

@@ -2,8 +2,6 @@
 
 import re
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +11,6 @@ from tests.server.conftest import BOUND_S, Server, text
 from tests.server.gateway import Gateway
 from tests.server.test_published_clients import PROMPT, PYTHON, ask
 
-NVIDIA_PYTHON = ROOT / ".venv-clients-nvidia/bin/python"
-"""NVIDIA's packages need another LangChain than those in .venv-clients."""
 Found = dict[str, Any]
 QUOTE = "Vebra listens on port 8123."
 
@@ -111,7 +107,7 @@ def test_cohere_embed_and_rerank(cohere: Found, embedding: Any) -> None:
 
 
 def test_rerankers_in_the_shapes_of_cohere_jina_and_tei(gateway: Gateway) -> None:
-    found = ask("rank_with_rerankers.py", gateway.url, python=NVIDIA_PYTHON)
+    found = ask("rank_with_rerankers.py", gateway.url)
     assert {api: ranked["order"][0] for api, ranked in found.items()} == {
         "cohere": 1,
         "jina": 1,
@@ -133,7 +129,7 @@ def test_litellm(gateway: Gateway, anthropic: Found, embedding: Any) -> None:
 def test_nvidia_s_langchain_and_haystack(
     gateway: Gateway, anthropic: Found, embedding: Any
 ) -> None:
-    found = ask("ask_with_nvidia_clients.py", gateway.url, python=NVIDIA_PYTHON)
+    found = ask("ask_with_nvidia_clients.py", gateway.url)
     langchain, haystack = found["langchain"], found["haystack"]
     answer = anthropic["plain"]["text"]
     assert langchain["models"] == ["llm", "rag", "embed", "rerank"]
@@ -145,21 +141,18 @@ def test_nvidia_s_langchain_and_haystack(
 
 # --- docs/clients.md -------------------------------------------------------------------------
 
-NVIDIA_S = ("langchain_nvidia", "haystack", "rerankers")
-"""Packages of the environment `NVIDIA_PYTHON`."""
-
 
 def blocks(language: str) -> list[str]:
     page = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
     return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
-def run_together(python: Path, pasted: list[str], gateway: Gateway) -> None:
+def run_together(pasted: list[str], gateway: Gateway) -> None:
     """Each block in a function of its own, in one process: imports take the longest."""
     bodies = [block.replace("http://localhost:8080", gateway.url) for block in pasted]
     script = "\n".join(f"exec({body!r}, {{}})" for body in bodies)
     done = subprocess.run(
-        [python, "-c", script],
+        [PYTHON, "-c", script],
         capture_output=True,
         text=True,
         check=False,
@@ -173,16 +166,8 @@ def run_together(python: Path, pasted: list[str], gateway: Gateway) -> None:
 def test_documented_lines_run(gateway: Gateway) -> None:
     pasted = blocks("python")
     assert {len(block.splitlines()) for block in pasted} == {3}
-    nvidia = [block for block in pasted if any(name in block for name in NVIDIA_S)]
-    others = [block for block in pasted if block not in nvidia]
-    assert len(nvidia) >= 3 <= len(others)
-    with ThreadPoolExecutor(2) as pool:
-        runs = [
-            pool.submit(run_together, NVIDIA_PYTHON, nvidia, gateway),
-            pool.submit(run_together, PYTHON, others, gateway),
-        ]
-    for run in runs:
-        run.result()
+    assert len(pasted) >= 6
+    run_together(pasted, gateway)
 
 
 def test_documented_shell_lines_run(gateway: Gateway) -> None:

@@ -19,7 +19,6 @@ from python_backends import deadline
 from python_backends.errors import Cancelled, Overloaded, RequestError
 from python_backends.stages.graph_runner import (
     EnsembleStage,
-    EnsembleUint32Stage,
     GraphRunnerStage,
 )
 from tests.fakes.serving import WAIT_S, FakeCaller, FakeStream, context, strings, tensors
@@ -338,9 +337,3 @@ def test_the_ensemble_passes_all_inputs_to_llm_and_drops_undeclared_outputs(run)
     assert ended(stream).sent[0].keys() == {"text_output", "finish_reason"}
     assert seen.keys() == inputs.keys()
     assert "citations" not in [spec.name for spec in ENSEMBLE.contract.outputs]
-
-
-def test_a_number_that_the_graph_cannot_hold_is_refused_and_not_wrapped(run):
-    inputs = {"text_input": "Hi", "max_tokens": np.array([2**31], np.uint32)}
-    with pytest.raises(RequestError, match=r"^max_tokens: 2147483648 given; at most 2147483647"):
-        run(lambda *_: iter(()), stage=EnsembleUint32Stage, inputs=inputs)

@@ -80,10 +80,6 @@ REQUESTS: dict[str, dict[str, np.ndarray]] = {
         "text_input": strings("a").reshape(1, 1),
         "max_tokens": np.array([[4]], np.int32),
     },
-    "ensemble_uint32": {
-        "text_input": strings("a").reshape(1, 1),
-        "max_tokens": np.array([[4]], np.uint32),
-    },
     "ensemble_unary": {"text_input": strings("a"), "max_tokens": np.array([4], np.int32)},
     "rag_cancellable": {"question": strings("a?"), "documents": strings("a b")},
     "answer": {"question": strings("a?"), "collection": strings("letters")},
@@ -169,7 +165,7 @@ def server(pb, monkeypatch, tmp_path):
     server.close()
 
 
-GRAPHS = ("ensemble", "ensemble_uint32", "ensemble_unary", "rag_cancellable", "answer")
+GRAPHS = ("ensemble", "ensemble_unary", "rag_cancellable", "answer")
 
 
 @pytest.mark.parametrize(
