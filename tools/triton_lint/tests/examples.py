@@ -66,6 +66,5 @@ def _options(section: str) -> Options:
     given = dict(zip(words, [*words[1:], ""], strict=False))
     return Options(
         triton=Version.parse(given["--triton"]) if "--triton" in given else NEWEST,
-        gpus=int(given["--gpus"]) if "--gpus" in given else None,
         auto_complete="--disable-auto-complete-config" not in given,
     )

@@ -16,7 +16,7 @@ from triton_lint.versions import NEWEST, UnknownVersion, Version
 EPILOG = """\b
 Examples:
   triton-lint model_repository
-  triton-lint model_repository --triton 24.10 --gpus 0 --format github
+  triton-lint model_repository --triton 24.10 --format github
   triton-lint --explain TRN204
 
 \b
@@ -64,8 +64,6 @@ def explain(context: click.Context, parameter: click.Parameter, rule: str | None
               "configs/NAME.pbtxt where it exists. Several are checked one by one. If not given, "
               "config.pbtxt and every configs/NAME.pbtxt are.")  # fmt: skip
 @click.option("--disable-auto-complete-config", is_flag=True, help="As tritonserver's.")
-@click.option("--gpus", type=click.IntRange(min=0), metavar="N",
-              help="GPUs of the machine; unknown if not given.")  # fmt: skip
 @click.option("--backend", multiple=True, metavar="NAME",
               help="A backend that the server has beside NVIDIA's.")  # fmt: skip
 @click.option("--no-files", is_flag=True, help="Don't look for model files and version folders.")
@@ -77,7 +75,6 @@ def main(
     triton: Version,
     model_config_name: tuple[str, ...],
     disable_auto_complete_config: bool,
-    gpus: int | None,
     backend: tuple[str, ...],
     no_files: bool,
 ) -> None:
@@ -90,7 +87,6 @@ def main(
         Options,
         triton=triton,
         auto_complete=not disable_auto_complete_config,
-        gpus=gpus,
         backends=backend,
         check_files=not no_files,
     )

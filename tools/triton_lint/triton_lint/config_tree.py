@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
 from triton_lint.schema import MessageType
-from triton_lint.unknown_fields import Damage, Doubtful
 
 Scalar: TypeAlias = str | int | float | bool
 
@@ -35,26 +34,18 @@ class Entry(NamedTuple):
 
 
 class Message:
-    """The fields of a message as they were written, in order.
+    """The fields of a message as they were written, in order."""
 
-    Reading a field that a fault hides raises `Doubtful`.
-    """
+    __slots__ = ("_nodes", "at", "type")
 
-    __slots__ = ("_damage", "_nodes", "at", "type")
-
-    def __init__(
-        self, message_type: MessageType, at: Span, nodes: list[Node], damage: Damage | None = None
-    ) -> None:
+    def __init__(self, message_type: MessageType, at: Span, nodes: list[Node]) -> None:
         self.type = message_type
         self.at = at
-        self._damage = damage
         self._nodes: dict[str, list[Node]] = {}
         for node in nodes:
             self._nodes.setdefault(node.field, []).append(node)
 
     def nodes(self, name: str) -> list[Node]:
-        if self._damage is not None:
-            self._check(name)
         return self._nodes.get(name, [])
 
     def node(self, name: str) -> Node | None:
@@ -63,45 +54,7 @@ class Message:
         return found[-1] if found else None
 
     def __contains__(self, name: str) -> bool:
-        if self._damage is not None:
-            self._check(name)
         return name in self._nodes
-
-    def _check(self, name: str) -> None:
-        known = self.type.fields.get(name)
-        if self._damage and self._damage.covers(name, known, self._nodes):
-            raise Doubtful
-
-    def has_trace_of(self, name: str) -> bool:
-        """Whether a value of a field was read, in doubt or not."""
-        return name in self._nodes
-
-    def without_harmed(self) -> "Message":
-        """Without the messages in it that have a fault somewhere; its own are kept."""
-        nodes = [
-            node
-            for each in self._nodes.values()
-            for node in each
-            if not isinstance(node.value, Message) or node.value.is_unharmed
-        ]
-        return Message(self.type, self.at, nodes, self._damage)
-
-    @property
-    def is_unharmed(self) -> bool:
-        """Whether neither it nor a message in it has a fault."""
-        if self._damage is not None:
-            return False
-        values = (node.value for each in self._nodes.values() for node in each)
-        return all(value.is_unharmed for value in values if isinstance(value, Message))
-
-    def as_read(self) -> "Message":
-        """What was read, taken for the whole."""
-        nodes = [
-            node._replace(value=node.value.as_read()) if isinstance(node.value, Message) else node
-            for each in self._nodes.values()
-            for node in each
-        ]
-        return Message(self.type, self.at, nodes)
 
     def everything(self) -> "list[Node]":
         """Every value in here, those of messages inside too, each before what it holds."""

@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from triton_lint.catalogue import BY_ID, RULES
 from triton_lint.findings import Finding, Problem, Summary
@@ -12,9 +11,6 @@ from triton_lint.models import Model, read_model
 from triton_lint.options import Options
 from triton_lint.repository import Repository
 from triton_lint.rule import Rule
-from triton_lint.unknown_fields import Doubtful
-
-_ACTIVE = tuple(rule for rule in RULES if rule.check is not None)
 
 
 @dataclass(frozen=True)
@@ -63,8 +59,7 @@ def lint(paths: Sequence[str], options: Options | None = None) -> Report:
             found |= {_stray(target.repository, *each) for each in strays}
     repository = Repository(models, options)
     for model in models.values():
-        as_read = repository.as_read
-        called = {step.model_name for step in as_read.steps(as_read.models[model.name])}
+        called = {step.model_name for step in repository.steps(model)}
         if meant & {model.name, *called}:
             found |= set(_check(model, repository))
     return Report(repository, _sorted(found))
@@ -84,26 +79,10 @@ def _check(model: Model, repository: Repository) -> Iterator[Finding]:
     for problem in model.reading_problems:
         yield _finding(model, BY_ID[problem.rule], problem)
     if model.is_readable:
-        for rule in _ACTIVE:
-            if rule.id not in model.ignored:
-                for problem in _apply(rule, model, repository):
+        for rule in RULES:
+            if rule.check and rule.id not in model.ignored:
+                for problem in rule.check(model, repository):
                     yield _finding(model, rule, problem)
-
-
-def _apply(rule: Rule, model: Model, repository: Repository) -> Iterator[Problem]:
-    """What a rule finds before it asks for something that a fault in a text keeps from being known.
-
-    Where that is in another model, or in a tensor that is judged by itself, the rule is tried again
-    without such models or tensors.
-    """
-    assert rule.check is not None
-    try:
-        yield from rule.check(model, repository)
-    except Doubtful:
-        if rule.each_alone:
-            model = replace(model, config=model.config.without_harmed())
-        with suppress(Doubtful):
-            yield from rule.check(model, repository.sound)
 
 
 def _finding(model: Model, rule: Rule, problem: Problem) -> Finding:

@@ -32,9 +32,6 @@ KNOWN = (
 )
 TENSORFLOW = {"tensorflow_savedmodel": "model.savedmodel", "tensorflow_graphdef": "model.graphdef"}
 PLATFORMS = (*TENSORFLOW, *(known.platform for known in KNOWN if known.platform), ENSEMBLE)
-BACKEND_OF_PLATFORM = {
-    known.platform: known.backend for known in KNOWN if known.platform
-} | dict.fromkeys(TENSORFLOW, "tensorflow")
 
 
 @dataclass(frozen=True)

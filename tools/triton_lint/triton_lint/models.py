@@ -32,9 +32,7 @@ class Model:
     config: Message
     reading_problems: tuple[Problem, ...] = ()
     is_readable: bool = True
-    """Whether the configuration was understood, faults or not: only then do other rules apply."""
-    is_sound: bool = True
-    """Whether it was read without a fault."""
+    """Whether its text has no fault: only then do other rules apply."""
 
     @property
     def name(self) -> str:
@@ -56,7 +54,7 @@ class Model:
 
     @cached_property
     def is_ensemble(self) -> bool:
-        return self.config.has_trace_of("ensemble_scheduling")
+        return "ensemble_scheduling" in self.config
 
     @property
     def max_batch_size(self) -> int:
@@ -170,8 +168,7 @@ def read_model(place: ModelFolder, options: Options) -> Model:
         text,
         parsed.root,
         problems,
-        is_readable=parsed.is_understood,
-        is_sound=not parsed.problems,
+        is_readable=not parsed.problems,
     )
 
 
@@ -189,7 +186,7 @@ def _read_config(place: ModelFolder) -> bytes:
 
 def _unread(place: ModelFolder, options: Options, problem: Problem) -> Model:
     root = parse("", options.triton).root
-    return Model(place, options, "", root, (problem,), is_readable=False, is_sound=False)
+    return Model(place, options, "", root, (problem,), is_readable=False)
 
 
 def _encoding_problems(text: str) -> Iterator[Problem]:

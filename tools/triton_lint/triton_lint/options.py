@@ -13,8 +13,6 @@ class Options:
     model_config_name: str = ""
     auto_complete: bool = True
     """False stands for --disable-auto-complete-config."""
-    gpus: int | None = None
-    """GPUs of the machine; None is unknown."""
     backends: tuple[str, ...] = ()
     """Backends that the server has beside NVIDIA's."""
     check_files: bool = True

@@ -9,12 +9,10 @@ from triton_lint.findings import Problem
 from triton_lint.schema import FieldType, Kind, MessageType, model_config_type
 from triton_lint.spelling import did_you_mean
 from triton_lint.tokens import Token, TokenKind, character, is_symbol, quoted, tokenize
-from triton_lint.unknown_fields import Damage, Unknown
 from triton_lint.values import MAX_FAULTS, Stop, ValueReader
 from triton_lint.versions import FIRST_VERSION, Version
 
 _CLOSING = {"{": "}", "<": ">"}
-_BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True)
@@ -23,12 +21,6 @@ class Parsed:
 
     root: Message
     problems: tuple[Problem, ...]
-
-    @property
-    def is_understood(self) -> bool:
-        """Whether it is known which message each field belongs to."""
-        is_open = any(problem.rule == rule_ids.UNCLOSED for problem in self.problems)
-        return not is_open and len(self.problems) < MAX_FAULTS
 
 
 def parse(text: str, triton: Version) -> Parsed:
@@ -44,12 +36,6 @@ class _Draft:
 
     type: MessageType
     nodes: list[Node]
-    damage: Damage | None = None
-
-    def harmed(self) -> Damage:
-        """What is wrong with it; from now on, something is."""
-        self.damage = self.damage or Damage()
-        return self.damage
 
 
 class _Reader(ValueReader):
@@ -74,7 +60,7 @@ class _Reader(ValueReader):
         if closing:
             self._close(token, closing, message_type)
         at = Span(start, self.tokens[self.index - 1].end)
-        return Message(message_type, at, draft.nodes, draft.damage)
+        return Message(message_type, at, draft.nodes)
 
     def _close(self, token: Token, closing: str, message_type: MessageType) -> None:
         if token.kind == TokenKind.END:
@@ -96,7 +82,7 @@ class _Reader(ValueReader):
                 self.index += 1
                 self._known(token, field_type, draft)
         except Stop:
-            self._skip_damaged(draft, closing)
+            self.skip_to_next_field(closing)
         if self.tokens[self.index].text in (";", ",") and is_symbol(self.tokens[self.index]):
             self.index += 1
 
@@ -105,14 +91,6 @@ class _Reader(ValueReader):
         if before.kind == TokenKind.NUMBER and before.end == name.start:
             text = f"a space is due between {before.text} and '{name.text}'"
             self.fault(rule_ids.SYNTAX, name, text)
-
-    def _skip_damaged(self, draft: _Draft, closing: str) -> None:
-        """To the next field; where others may have been passed, all that isn't seen is doubted."""
-        first = self.index + 1
-        self.skip_to_next_field(closing)
-        for token in self.tokens[first : self.index]:
-            if token.text in draft.type.fields or token.text in _CLOSING:
-                draft.harmed().is_partial = True
 
     def _no_field_name(self, token: Token, draft: _Draft) -> None:
         if token.kind == TokenKind.PLACEHOLDER:
@@ -125,8 +103,6 @@ class _Reader(ValueReader):
             self.fault(
                 rule_ids.SYNTAX, token, f"{quoted(token)} where a field of {draft.type.name} begins"
             )
-        if token.text != _BYTE_ORDER_MARK:
-            draft.harmed().is_partial = True
         self.index += 1
         raise Stop
 
@@ -137,19 +113,13 @@ class _Reader(ValueReader):
         self.fault(
             rule_ids.UNKNOWN_FIELD, token, f"{draft.type.name} has no field '{token.text}'{hint}"
         )
-        following = self.tokens[self.index : self.index + 3]
-        draft.harmed().unknown.append(Unknown.of(token.text, following))
         self.skip_value()
 
     def _known(self, name: Token, field_type: FieldType, draft: _Draft) -> None:
         if field_type.since is not FIRST_VERSION:
             self._check_version(name, field_type.since)
         self._check_unique(name, field_type, draft)
-        try:
-            self._read_values(name, field_type, draft.nodes)
-        except Stop:
-            draft.harmed().fields.add(field_type.name)
-            raise
+        self._read_values(name, field_type, draft.nodes)
 
     def _read_values(self, name: Token, field_type: FieldType, nodes: list[Node]) -> None:
         read = self._message_value if field_type.kind is Kind.MESSAGE else self.scalar_value
@@ -180,14 +150,12 @@ class _Reader(ValueReader):
             ):
                 text = f"'{field_type.name}' is already set; it takes one value"
                 self.fault(rule_ids.DUPLICATE, name, text)
-                draft.harmed().fields.add(field_type.name)
                 return
             if field_type.oneof and other.oneof == field_type.oneof and other is not field_type:
                 fields = draft.type.fields.values()
                 choice = [each.name for each in fields if each.oneof == other.oneof]
                 text = f"'{field_type.name}' beside '{node.field}': only one of"
                 self.fault(rule_ids.ONEOF, name, f"{text} {', '.join(choice)} can be set")
-                draft.harmed().fields.update(choice)
                 return
 
     def _values(

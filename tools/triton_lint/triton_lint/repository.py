@@ -1,7 +1,7 @@
 """All models of one server, and how ensembles call them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from triton_lint.config_tree import Entry, Message
@@ -45,31 +45,13 @@ class Repository:
 
     models: Mapping[str, Model]
     options: Options
-    only_sound: bool = False
-    """Whether a step whose model has a fault in its text counts as one that calls nothing known."""
     _steps: dict[str, list[Step]] = field(default_factory=dict, compare=False)
     _decoupled: dict[str, bool] = field(default_factory=dict, compare=False)
 
-    @cached_property
-    def sound(self) -> "Repository":
-        """The same, without the models of steps that have a fault in their text."""
-        return Repository(self.models, self.options, only_sound=True)
-
-    @cached_property
-    def as_read(self) -> "Repository":
-        """The same, in which what could be read of a configuration counts as the whole."""
-        models = {
-            name: model if model.is_sound else replace(model, config=model.config.as_read())
-            for name, model in self.models.items()
-        }
-        return Repository(models, self.options)
-
     def called(self, step_model: str) -> Model | None:
-        """The model that a step names, if its configuration could be read."""
+        """The model that a step names, if the text of its configuration has no fault."""
         model = self.models.get(step_model)
-        if model is None or not model.is_readable or (self.only_sound and not model.is_sound):
-            return None
-        return model
+        return model if model and model.is_readable else None
 
     def steps(self, ensemble: Model) -> list[Step]:
         """The steps of an ensemble, in order; none for other models."""

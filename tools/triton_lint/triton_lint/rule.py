@@ -24,8 +24,6 @@ class Rule:
     severity: Severity
     check: Check | None = None
     """None where the fault is found elsewhere, such as while the file is read."""
-    each_alone: bool = False
-    """Whether each input and output is judged by itself, so that a fault in one hides no other."""
 
     @cached_property
     def page(self) -> str:
@@ -37,6 +35,6 @@ class Rule:
         return self.page.partition("\n")[0].partition(": ")[2]
 
 
-def check(rule_id: str, severity: Severity, each_alone: bool = False) -> Callable[[Check], Rule]:
+def check(rule_id: str, severity: Severity) -> Callable[[Check], Rule]:
     """Make a function the check of a rule."""
-    return lambda function: Rule(rule_id, severity, function, each_alone=each_alone)
+    return lambda function: Rule(rule_id, severity, function)

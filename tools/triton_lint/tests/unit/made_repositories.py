@@ -6,7 +6,10 @@ import pytest
 from triton_lint.command import main
 
 GOOD = 'backend: "onnxruntime"\n'
-BAD = 'backend: "onnxruntime"\nmax_batch_size: -1\nplatform: "tensorrt_plan"\n'
+BAD = """backend: "onnxruntime"
+metric_tags { key: "a-b" }
+input { name: "x" data_type: TYPE_FP32 dims: [ 0 ] }
+"""
 
 
 def write(root: Path, name: str, config: str | bytes | None, version: str = "1") -> Path:

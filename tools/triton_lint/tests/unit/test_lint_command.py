@@ -16,9 +16,11 @@ def test_errors_and_places(repository: Path, capsys: pytest.CaptureFixture[str])
     write(repository, "m", BAD)
     status, out, _ = run(capsys, repository)
     assert status == 1
-    assert f"{repository}/m/config.pbtxt:2:1: error: max_batch_size is -1; 0 means" in out
+    assert (
+        f"{repository}/m/config.pbtxt:2:1: error: metric tag 'a-b' makes no Prometheus label" in out
+    )
     assert out.splitlines()[-1] == "1 model, 2 errors, 0 warnings"
-    assert rules(out) == ["TRN213", "TRN104"]
+    assert rules(out) == ["TRN423", "TRN204"]
 
 
 def test_warnings_fail_when_strict(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,10 +32,10 @@ def test_warnings_fail_when_strict(repository: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_comment_leaves_a_rule_out(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(repository, "m", "# triton-lint: ignore TRN213, TRN104\n" + BAD)
-    write(repository, "n", BAD.replace("max", '# "triton-lint: ignored"\nmax'))
+    write(repository, "m", "# triton-lint: ignore TRN423, TRN204\n" + BAD)
+    write(repository, "n", BAD.replace("metric", '# "triton-lint: ignored"\nmetric'))
     _, out, _ = run(capsys, repository)
-    assert rules(out) == ["TRN213", "TRN104"]
+    assert rules(out) == ["TRN423", "TRN204"]
     assert "/m/" not in out
 
 
@@ -43,7 +45,7 @@ def test_json(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(out)
     assert (status, found["models"], found["errors"]) == (1, 1, 2)
     first = found["findings"][0]
-    assert (first["line"], first["column"], first["rule"]) == (2, 1, "TRN213")
+    assert (first["line"], first["column"], first["rule"]) == (2, 1, "TRN423")
 
 
 @pytest.mark.parametrize("option", ["--ignore", "--explain"])

@@ -11,7 +11,6 @@ from made_repositories import GOOD, rules, run, write
 from test_lint_parser import messages
 from triton_lint import command
 from triton_lint.engine import lint
-from triton_lint.options import Options
 from triton_lint.schema import model_config_type
 
 TENSORS = """input { name: "a" data_type: TYPE_FP32 dims: [ 1 ] }
@@ -202,6 +201,6 @@ def test_no_configuration_makes_it_fail(one: str, two: str, ensemble: bool) -> N
         root = Path(name)
         write(root, "one", one + ('\nplatform: "ensemble"' if ensemble else ""))
         write(root, "two", two)
-        for finding in lint([name], Options(gpus=1)).findings:
+        for finding in lint([name]).findings:
             assert finding.line >= 1
             assert finding.text

@@ -76,14 +76,12 @@ def test_checks_are_distinct() -> None:
 
 @pytest.mark.parametrize("sku", SKUS)
 def test_our_repository_is_clean(sku: str) -> None:
-    options = Options(
-        model_config_name=sku, gpus=0 if sku == "cpu" else None, check_files=sku == "cpu"
-    )
+    options = Options(model_config_name=sku, check_files=sku == "cpu")
     assert lint([str(REPOSITORY)], options).findings == ()
 
 
 def test_our_repository_is_clean_for_the_server_at_hand() -> None:
-    options = Options(triton=Version(2, 51), model_config_name="cpu", auto_complete=False, gpus=0)
+    options = Options(triton=Version(2, 51), model_config_name="cpu", auto_complete=False)
     assert lint([str(REPOSITORY)], options).findings == ()
 
 

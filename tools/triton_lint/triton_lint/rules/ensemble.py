@@ -1,25 +1,13 @@
-"""An ensemble's own configuration: blocks, steps, how its tensors are connected."""
+"""An ensemble's own configuration: its steps, how its tensors are connected."""
 
 from collections.abc import Iterator
 
 from triton_lint.ensembles import names, ready_tensors, tensors_read, tensors_written
 from triton_lint.findings import Problem
-from triton_lint.model_names import ENSEMBLE
 from triton_lint.models import Model
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, check
 from triton_lint.spelling import did_you_mean
-
-
-@check("TRN501", ERROR)
-def _scheduling(model: Model, _: Repository) -> Iterator[Problem]:
-    platform = model.names.platform
-    if model.is_ensemble and platform != ENSEMBLE:
-        text = f"ensemble_scheduling goes with platform: \"ensemble\", not '{platform}'"
-        yield Problem(model.at(model.config, "ensemble_scheduling"), text)
-    elif not model.is_ensemble and platform == ENSEMBLE and not model.backend:
-        text = "an ensemble needs ensemble_scheduling with steps"
-        yield Problem(model.at(model.config, "platform"), text)
 
 
 @check("TRN504", ERROR)

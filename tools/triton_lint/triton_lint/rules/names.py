@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from triton_lint.findings import Problem
-from triton_lint.model_names import BACKEND_OF_PLATFORM, ENSEMBLE, PLATFORMS
+from triton_lint.model_names import ENSEMBLE, PLATFORMS
 from triton_lint.models import Model
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, check
@@ -72,22 +72,6 @@ def _unknown_platform(model: Model, _: Repository) -> Iterator[Problem]:
             hint = f': that is a backend, write backend: "{platform}"'
         text = f"'{platform}' is no platform{hint or ': ' + ', '.join(PLATFORMS)}"
         yield Problem(model.at(model.config, "platform"), text)
-
-
-@check("TRN104", ERROR)
-def _pair(model: Model, _: Repository) -> Iterator[Problem]:
-    platform, backend = model.names.platform, model.backend
-    if platform == ENSEMBLE or backend not in BACKEND_OF_PLATFORM.values():
-        return
-    if platform == "torch_aoti" and backend == "pytorch" and model.options.triton.minor >= 67:
-        return
-    if BACKEND_OF_PLATFORM.get(platform) != backend:
-        fitting = [name for name, owner in BACKEND_OF_PLATFORM.items() if owner == backend]
-        yield Problem(
-            model.at(model.config, "platform" if platform else "backend"),
-            f"backend '{backend}' with platform '{platform}': it takes {' or '.join(fitting)}"
-            + ("" if backend == "tensorflow" else ", or leave the platform out"),
-        )
 
 
 @check("TRN106", ERROR)

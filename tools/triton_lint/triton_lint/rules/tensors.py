@@ -8,7 +8,6 @@ from triton_lint.models import Model
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, check
 from triton_lint.rules.repeated import repeated
-from triton_lint.shapes import reshape_fault
 
 _SIDES = ("input", "output")
 
@@ -19,14 +18,7 @@ def _tensors(model: Model) -> Iterator[tuple[str, Message]]:
             yield f"{side} '{tensor.text('name')}'" if tensor.text("name") else side, tensor
 
 
-@check("TRN201", ERROR, each_alone=True)
-def _no_name(model: Model, _: Repository) -> Iterator[Problem]:
-    for label, tensor in _tensors(model):
-        if not tensor.text("name"):
-            yield Problem(tensor.at, f"this {label} has no name")
-
-
-@check("TRN202", ERROR, each_alone=True)
+@check("TRN202", ERROR)
 def _no_type(model: Model, _: Repository) -> Iterator[Problem]:
     if model.may_complete:
         return
@@ -35,7 +27,7 @@ def _no_type(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(model.at(tensor, "data_type"), f"{label} has no data_type")
 
 
-@check("TRN203", ERROR, each_alone=True)
+@check("TRN203", ERROR)
 def _no_dims(model: Model, _: Repository) -> Iterator[Problem]:
     if model.may_complete:
         return
@@ -45,7 +37,7 @@ def _no_dims(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(tensor.at, text)
 
 
-@check("TRN204", ERROR, each_alone=True)
+@check("TRN204", ERROR)
 def _bad_dims(model: Model, _: Repository) -> Iterator[Problem]:
     for label, tensor in _tensors(model):
         reshape = tensor.child("reshape")
@@ -54,20 +46,6 @@ def _bad_dims(model: Model, _: Repository) -> Iterator[Problem]:
             if isinstance(node.value, int) and node.value < 1 and node.value != -1:
                 text = f"{label}: size {node.value}; sizes are 1 or more, or -1"
                 yield Problem(node.value_at, text)
-
-
-@check("TRN205", ERROR, each_alone=True)
-def _reshape(model: Model, _: Repository) -> Iterator[Problem]:
-    for label, tensor in _tensors(model):
-        reshape = tensor.child("reshape")
-        if reshape is None or "dims" not in tensor:
-            continue
-        shape = reshape.numbers("shape")
-        if not shape and model.max_batch_size == 0:
-            text = "an empty reshape needs a batch dimension, and max_batch_size is 0"
-            yield Problem(model.at(tensor, "reshape"), f"{label}: {text}")
-        elif fault := reshape_fault(tensor.numbers("dims"), shape):
-            yield Problem(model.at(tensor, "reshape"), f"{label}: {fault}")
 
 
 @check("TRN209", WARNING)
@@ -79,19 +57,12 @@ def _twice(model: Model, _: Repository) -> Iterator[Problem]:
             yield Problem(model.at(tensor, "name"), text)
 
 
-@check("TRN210", WARNING, each_alone=True)
+@check("TRN210", WARNING)
 def _ragged(model: Model, _: Repository) -> Iterator[Problem]:
     for tensor in model.config.children("input"):
         if tensor.flag("allow_ragged_batch") and model.max_batch_size == 0:
             text = f"input '{tensor.text('name')}' allows ragged batches, and max_batch_size is 0"
             yield Problem(model.at(tensor, "allow_ragged_batch"), text)
-
-
-@check("TRN213", ERROR)
-def _negative_batch(model: Model, _: Repository) -> Iterator[Problem]:
-    if model.max_batch_size < 0:
-        text = f"max_batch_size is {model.max_batch_size}; 0 means that there is no batch dimension"
-        yield Problem(model.at(model.config, "max_batch_size"), text)
 
 
 @check("TRN214", ERROR)
