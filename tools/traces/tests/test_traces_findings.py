@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_spans import MS, assert_nested, real, span
 from triton_traces.findings import analyse, critical_path
-from triton_traces.json_output import trace_events
 from triton_traces.selection import select_request
 from triton_traces.spans import Span
+from triton_traces.trace_events import trace_events
 from triton_traces.tree import Kind, Node, make_tree
 
 

@@ -1,12 +1,12 @@
-"""What is shown of a request: text, JSON, and events for trace viewers."""
+"""What is shown of a request: text, and events for trace viewers."""
 
 import json
 
 import pytest
 from made_spans import FAILED, assert_nested, real, span
 from triton_traces.findings import analyse
-from triton_traces.json_output import as_object, trace_events
 from triton_traces.text import encodable, render
+from triton_traces.trace_events import trace_events
 
 
 def test_text() -> None:
@@ -42,14 +42,6 @@ def test_names_do_not_steer_terminals() -> None:
     assert '<b>[31m1m"&' in render(found, 80)
     event = trace_events(found)["traceEvents"][1]
     assert event["name"] == '<b>[31m1m"&'
-
-
-def test_json_object() -> None:
-    found = as_object(analyse(FAILED))
-    assert (found["request_id"], found["total_ms"], found["queue_ms"]) == ("mine", 100, 25)
-    assert found["failed"] == [{"path": ["rag", "llm"], "error": "cancelled"}]
-    assert [child["name"] for child in found["spans"]["children"]] == ["queue", "llm"]
-    json.dumps(found)
 
 
 @pytest.mark.parametrize("name", ["rag_cancellable.json", "rag-with-tritons-own.json"])

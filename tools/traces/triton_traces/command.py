@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 
 from triton_traces.findings import analyse
-from triton_traces.json_output import as_object, trace_events
 from triton_traces.selection import find_request
 from triton_traces.spans import NoSuchTrace, TraceError
 from triton_traces.text import encodable, printable, render
+from triton_traces.trace_events import trace_events
 
 _path = click.Path(dir_okay=False, path_type=Path)
 _file_option = click.option(
@@ -45,8 +45,7 @@ def main() -> None:
 @click.argument("target")
 @_file_option
 @click.option("--output", type=_path, help="Also write trace events for Perfetto and speedscope.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-def show(target: str, file: Path, output: Path | None, as_json: bool) -> None:
+def show(target: str, file: Path, output: Path | None) -> None:
     """Show one request: its steps, the critical path, queue against compute, what failed.
 
     TARGET is a request or trace id to find in --file, or a file of OTLP JSON with one request.
@@ -58,11 +57,8 @@ def show(target: str, file: Path, output: Path | None, as_json: bool) -> None:
         raise _CommandError(str(error), 1) from error
     except TraceError as error:
         raise _CommandError(str(error), 2) from error
-    if as_json:
-        click.echo(json.dumps(as_object(findings), indent=2))
-    else:
-        text = render(findings, shutil.get_terminal_size((100, 24)).columns)
-        click.echo(encodable(text, sys.stdout.encoding or "utf-8"))
+    text = render(findings, shutil.get_terminal_size((100, 24)).columns)
+    click.echo(encodable(text, sys.stdout.encoding or "utf-8"))
     if note:
         click.echo(note, err=True)
     if output:

@@ -1,4 +1,4 @@
-"""Findings as JSON: for programs, and as trace events for Perfetto and speedscope."""
+"""Findings as trace events, for Perfetto and speedscope."""
 
 from __future__ import annotations
 
@@ -8,38 +8,6 @@ from typing import Any
 from triton_traces.findings import Findings
 from triton_traces.text import printable
 from triton_traces.tree import Node
-
-
-def as_object(findings: Findings) -> dict[str, Any]:
-    tree = findings.tree
-    return {
-        "request_id": tree.request_id,
-        "trace_ids": list(tree.trace_ids),
-        "start_unix_ns": findings.root.start_ns,
-        "total_ms": _ms(findings.root.duration_ns),
-        "queue_ms": _ms(findings.queue_ns),
-        "compute_ms": _ms(findings.compute_ns),
-        "other_ms": _ms(findings.other_ns),
-        "critical_path": [
-            {"path": list(step.node.path), "own_ms": _ms(step.own_ns)} for step in findings.steps
-        ],
-        "failed": [{"path": list(node.path), "error": node.error} for node in findings.failed],
-        "notes": list(tree.notes),
-        "spans": _node(findings, findings.root),
-    }
-
-
-def _node(findings: Findings, node: Node) -> dict[str, Any]:
-    return {
-        "name": node.name,
-        "start_ms": _ms(node.start_ns - findings.root.start_ns),
-        "duration_ms": _ms(node.duration_ns),
-        "self_ms": _ms(node.self_ns),
-        "kind": None if node.children else node.kind.value,
-        "error": node.error,
-        "on_critical_path": findings.is_on_path(node),
-        "children": [_node(findings, child) for child in node.children],
-    }
 
 
 def trace_events(findings: Findings) -> dict[str, Any]:
@@ -78,7 +46,3 @@ def _threads(root: Node) -> Iterator[tuple[Node, int]]:
         open_nodes.extend([[]] if thread == len(open_nodes) else [])
         open_nodes[thread].append(node)
         yield node, thread + 1
-
-
-def _ms(duration_ns: int) -> float:
-    return round(duration_ns / 1e6, 6)
