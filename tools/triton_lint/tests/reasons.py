@@ -7,7 +7,8 @@ LEFT_TO_TRITON = re.compile(
     r"must specify 'name'|different size for dims and reshape|cannot have empty reshape|"
     r"non-negative value|'platform' and 'backend' pair|preferred size must be|"
     r"specifies one or more GPUs|invalid or unsupported gpu id|no GPUs are available|"
-    r"ensemble scheduling (must|cannot) be set"
+    r"ensemble scheduling (must|cannot) be set|"
+    r"SyntaxError:|no attribute 'TritonPythonModel'"
 )
 """Faults that the linter has no rule for, because Triton's words name them (0079)."""
 

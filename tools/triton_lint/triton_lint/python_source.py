@@ -2,8 +2,6 @@
 
 import ast
 import io
-import re
-import sys
 import tokenize
 import warnings
 from collections.abc import Iterator
@@ -17,22 +15,8 @@ from triton_lint.tokens import Places
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
 _CLASS = "TritonPythonModel"
-_SINCE_3_12 = re.compile(
-    r"^\s*type\s+\w+\s*[\[=]|^\s*(async\s+def|def|class)\s+\w+\s*\[|\b([rR]?[fF]|[fF][rR])['\"]"
-)
-"""Lines that Python 3.12 may read and earlier ones may not."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Why code can't be read."""
-
-    text: str
-    at: Span
-    is_certain: bool = True
-    """Whether it can't be read by another release of Python either."""
 
 
 @dataclass(frozen=True)
@@ -42,30 +26,20 @@ class PythonSource:
     file: str
     """Relative to the model's folder."""
     text: str
-    tree: ast.Module | None = None
-    """None where the code could not be read."""
-    fault: Fault | None = None
+    tree: ast.Module | None
+    """None where the code could not be read: when it loads the model, Python says why."""
 
     @classmethod
     def read(cls, path: Path, file: str) -> "PythonSource":
-        """Read the file; what keeps it from being parsed is in `fault`."""
         try:
             data = read_file(path, MAX_SOURCE_BYTES)
-        except OSError as error:
-            return cls(file, "", None, Fault(f"can't be read: {error.strerror or error}", _START))
-        if len(data) > MAX_SOURCE_BYTES:
-            text = f"is larger than {MAX_SOURCE_BYTES // 2**20} MiB and was not looked at"
-            return cls(file, "", None, Fault(text, _START, is_certain=False))
-        text = _decoded(data)
-        try:
+            if len(data) > MAX_SOURCE_BYTES:  # cut, so it is not what Python will read
+                return cls(file, "", None)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the code's own string escapes
-                return cls(file, text, ast.parse(data))
-        except SyntaxError as error:
-            return cls(file, text, None, _syntax_fault(text, error))
-        except (ValueError, RecursionError, MemoryError) as error:
-            fault = f"is no Python: {error or type(error).__name__}"
-            return cls(file, text, None, Fault(fault, _START))
+                return cls(file, _decoded(data), ast.parse(data))
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            return cls(file, "", None)
 
     @cached_property
     def places(self) -> Places:
@@ -81,15 +55,6 @@ class PythonSource:
             if isinstance(node, ast.ClassDef) and node.name == _CLASS:
                 return node
         return None
-
-    @cached_property
-    def may_define_class(self) -> bool:
-        """Whether `TritonPythonModel` exists after import, as far as can be seen."""
-        for node in self.nodes:
-            named = {getattr(node, key, None) for key in ("asname", "name", "id", "value")}
-            if _CLASS in named or (isinstance(node, ast.alias) and node.name == "*"):
-                return True
-        return self.tree is None or bool({"exec", "globals"} & {name for name, _ in self.calls})
 
     @cached_property
     def methods(self) -> dict[str, Function]:
@@ -129,9 +94,6 @@ class PythonSource:
         return (call for function, call in self.calls if function == name)
 
 
-_START = Span(0, 0)
-
-
 def called(node: ast.AST | None) -> str:
     """`Tensor` of `pb_utils.Tensor(…)`; "" of what is no call."""
     function = node.func if isinstance(node, ast.Call) else None
@@ -157,16 +119,3 @@ def _span(places: Places, line: int, column: int) -> Span:
     """A place given as line and column, both from 1."""
     start = places.starts[min(line, len(places.starts)) - 1] + max(column, 1) - 1
     return Span(start, start + 1)
-
-
-def _syntax_fault(text: str, error: SyntaxError) -> Fault:
-    line, why = error.lineno or 1, error.msg or "invalid syntax"
-    near = text.splitlines()[max(line - 2, 0) : max(error.end_lineno or 0, line)]
-    at = _span(Places(text), line, error.offset or 1)
-    is_newer = why.startswith("f-string") or any(map(_SINCE_3_12.search, near))
-    if sys.version_info < (3, 12) and is_newer:
-        release = f"{sys.version_info.major}.{sys.version_info.minor}"
-        return Fault(
-            f"may be no Python: {why} (by Python {release}, later ones may read it)", at, False
-        )
-    return Fault(f"is no Python: {why}", at)

@@ -1,8 +1,6 @@
-"""Findings as text, JSON and GitHub annotations."""
+"""Findings as text and GitHub annotations."""
 
-import json
 from collections.abc import Callable
-from typing import Any
 
 from triton_lint.engine import Report
 from triton_lint.findings import Finding, printable
@@ -18,30 +16,6 @@ def _line(finding: Finding) -> str:
     place = f"{finding.path}:{finding.line}:{finding.column}"
     text = printable(finding.text)
     return f"{printable(place)}: {finding.severity.value}: {text} [{finding.rule}]"
-
-
-def as_json(report: Report) -> str:
-    found = {
-        "findings": [_as_object(finding) for finding in report.findings],
-        "models": report.summary.models,
-        "errors": report.summary.errors,
-        "warnings": report.summary.warnings,
-    }
-    return json.dumps(found, indent=2)
-
-
-def _as_object(finding: Finding) -> dict[str, Any]:
-    return {
-        "rule": finding.rule,
-        "severity": finding.severity.value,
-        "model": printable(finding.model),
-        "path": printable(finding.path),
-        "line": finding.line,
-        "column": finding.column,
-        "end_line": finding.end_line,
-        "end_column": finding.end_column,
-        "message": printable(finding.text),
-    }
 
 
 def as_github(report: Report) -> str:
@@ -68,6 +42,5 @@ def _property(text: str) -> str:
 
 FORMATS: dict[str, Callable[[Report], str]] = {
     "text": as_text,
-    "json": as_json,
     "github": as_github,
 }

@@ -1,10 +1,10 @@
 """The command line: options, output, exit status, which models a path means."""
 
-import json
 from pathlib import Path
 
 import pytest
 from made_repositories import BAD, GOOD, rules, run, write
+from triton_lint.engine import lint
 
 
 def test_clean(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,15 +39,6 @@ def test_a_comment_leaves_a_rule_out(repository: Path, capsys: pytest.CaptureFix
     assert "/m/" not in out
 
 
-def test_json(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(repository, "m", BAD)
-    status, out, _ = run(capsys, repository, "--format", "json")
-    found = json.loads(out)
-    assert (status, found["models"], found["errors"]) == (1, 1, 2)
-    first = found["findings"][0]
-    assert (first["line"], first["column"], first["rule"]) == (2, 1, "TRN423")
-
-
 @pytest.mark.parametrize("option", ["--ignore", "--explain"])
 def test_a_rule_that_does_not_exist_is_refused(
     option: str, repository: Path, capsys: pytest.CaptureFixture[str]
@@ -65,8 +56,7 @@ def test_files_and_models(repository: Path, capsys: pytest.CaptureFixture[str]) 
     (repository / "notes").mkdir()
 
     def models(*paths: Path) -> set[str]:
-        found = json.loads(run(capsys, *paths, "--format", "json")[1])["findings"]
-        return {each["model"] for each in found}
+        return {finding.model for finding in lint([*map(str, paths)]).findings}
 
     assert models(repository) == {"one", "two", "e", "notes"}
     for path in (one, one / "config.pbtxt", one / "1", one / "1" / "model.onnx"):
@@ -96,7 +86,7 @@ def test_control_characters_are_not_printed(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(repository, "m", 'name: "\\033[31m"\nbackend: "onnxruntime"\n')
-    for style in ("text", "github", "json"):
+    for style in ("text", "github"):
         _, out, _ = run(capsys, repository, "--format", style)
         assert "\x1b" not in out
 

@@ -3,13 +3,11 @@
 import ast
 from collections.abc import Iterator
 
-from triton_lint.config_tree import Span
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.python_source import PythonSource, called
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, WARNING, check
-from triton_lint.spelling import did_you_mean
+from triton_lint.rule import WARNING, check
 from triton_lint.versions import Version
 
 SENDER_FOR_ALL = Version(2, 47)
@@ -18,24 +16,6 @@ SENDER_FOR_ALL = Version(2, 47)
 def parsed(model: Model) -> Iterator[PythonSource]:
     """The code, where it could be parsed."""
     yield from (source for source in model.pythons if source.tree is not None)
-
-
-@check("TRN701", ERROR)
-def _no_python(model: Model, _: Repository) -> Iterator[Problem]:
-    for source in model.pythons:
-        if (fault := source.fault) is not None:
-            weight = None if fault.is_certain else WARNING
-            yield Problem(fault.at, f"this {fault.text}", file=source.file, severity=weight)
-
-
-@check("TRN702", ERROR)
-def _no_class(model: Model, _: Repository) -> Iterator[Problem]:
-    for source in parsed(model):
-        if not source.may_define_class:
-            classes = [node.name for node in source.nodes if isinstance(node, ast.ClassDef)]
-            hint = did_you_mean("TritonPythonModel", classes)
-            text = f"no class TritonPythonModel{hint.replace('did you mean', 'is it')}"
-            yield Problem(Span(0, 1), text, file=source.file)
 
 
 @check("TRN703", WARNING)
