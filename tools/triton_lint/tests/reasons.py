@@ -8,7 +8,7 @@ LEFT_TO_TRITON = re.compile(
     r"non-negative value|'platform' and 'backend' pair|preferred size must be|"
     r"specifies one or more GPUs|invalid or unsupported gpu id|no GPUs are available|"
     r"ensemble scheduling (must|cannot) be set|"
-    r"SyntaxError:|no attribute 'TritonPythonModel'"
+    r"SyntaxError:|no attribute 'TritonPythonModel'|unable to find backend library"
 )
 """Faults that the linter has no rule for, because Triton's words name them (0079)."""
 
@@ -18,9 +18,6 @@ REASONS = {
     ),
     r"no config onnx$": "ONNX Runtime's backend completes this; its stand-in here can't",
     r"onnx file missing$": "ONNX Runtime's backend needs the file; its stand-in here does not",
-    r"(backend = \"other\"|unknown backend)$": (
-        "a name that resembles no known backend may be a backend of one's own: a warning"
-    ),
     r"version (1abc|-1)$": "the backend then finds no file; its stand-in here needs none",
     r"^python: .* (value|string_value) (removed|= )": "Triton itself names the parameter",
     r"py (import error|bad init|execute returns none warm)$": "what code does is not run",

@@ -64,8 +64,6 @@ def explain(context: click.Context, parameter: click.Parameter, rule: str | None
               "configs/NAME.pbtxt where it exists. Several are checked one by one. If not given, "
               "config.pbtxt and every configs/NAME.pbtxt are.")  # fmt: skip
 @click.option("--disable-auto-complete-config", is_flag=True, help="As tritonserver's.")
-@click.option("--backend", multiple=True, metavar="NAME",
-              help="A backend that the server has beside NVIDIA's.")  # fmt: skip
 @click.option("--no-files", is_flag=True, help="Don't look for model files and version folders.")
 def main(
     paths: tuple[str, ...],
@@ -75,7 +73,6 @@ def main(
     triton: Version,
     model_config_name: tuple[str, ...],
     disable_auto_complete_config: bool,
-    backend: tuple[str, ...],
     no_files: bool,
 ) -> None:
     """Check Triton model repositories without a server.
@@ -87,7 +84,6 @@ def main(
         Options,
         triton=triton,
         auto_complete=not disable_auto_complete_config,
-        backends=backend,
         check_files=not no_files,
     )
     try:

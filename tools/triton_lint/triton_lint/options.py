@@ -13,7 +13,5 @@ class Options:
     model_config_name: str = ""
     auto_complete: bool = True
     """False stands for --disable-auto-complete-config."""
-    backends: tuple[str, ...] = ()
-    """Backends that the server has beside NVIDIA's."""
     check_files: bool = True
     """Whether model files and version folders are looked for at all."""

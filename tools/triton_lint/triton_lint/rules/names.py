@@ -1,6 +1,5 @@
 """Names, platforms and backends."""
 
-import re
 from collections.abc import Iterator
 
 from triton_lint.findings import Problem
@@ -75,25 +74,10 @@ def _unknown_platform(model: Model, _: Repository) -> Iterator[Problem]:
 
 
 @check("TRN106", ERROR)
-def _unknown_backend(model: Model, repository: Repository) -> Iterator[Problem]:
+def _misnamed_backend(model: Model, _: Repository) -> Iterator[Problem]:
     backend = model.backend
-    if not backend or model.names.platform == ENSEMBLE:
+    if backend in BACKENDS or model.names.platform == ENSEMBLE:
         return
-    if backend in BACKENDS or backend in repository.options.backends or _has_library(model):
-        return
-    hint = MISNOMERS.get(backend) or did_you_mean(backend, BACKENDS, cutoff=0.75)
-    is_name = re.fullmatch(r"[A-Za-z0-9_.+-]+", backend) is not None
-    certain = bool(hint) or not model.config.text("backend") or not is_name
-    yield Problem(
-        model.at(model.config, "backend"),
-        f"no known backend is named '{backend}'{hint}; if your server has it, say "
-        f"--backend {backend}",
-        severity=None if certain else WARNING,
-    )
-
-
-def _has_library(model: Model) -> bool:
-    """A backend's library may lie in the model's or a version's folder."""
-    library = model.config.text("runtime") or f"libtriton_{model.backend}.so"
-    folders = [model.place.folder, *map(model.place.contents, model.loaded_folders)]
-    return any(library in folder.files for folder in folders)
+    if hint := MISNOMERS.get(backend) or did_you_mean(backend, BACKENDS, cutoff=0.75):
+        text = f"no known backend is named '{backend}'{hint}"
+        yield Problem(model.at(model.config, "backend"), text)
