@@ -3,11 +3,10 @@
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from triton_lint.git import TrackedFiles
 from triton_lint.reading import exists, is_folder
 
 CONFIG = "config.pbtxt"
@@ -15,7 +14,6 @@ NO_VERSIONS = ("configs", "warmup", "initial_state")
 """Folders of a model that Triton does not take for versions."""
 
 MAX_VERSION = 2**63 - 1
-_PLACEHOLDER = re.compile(r"\.git.*|\.keep|\.tmp|README.*|.*\.(dvc|md|txt|sh|url|lfs)")
 _DANGLING = "is a link to nothing, and Triton does not start"
 _CLOUD = re.compile(r"^(s3|gs|as|abfss?|https?|hdfs)://")
 
@@ -76,7 +74,6 @@ class ModelFolder:
     """The folder's path as the user gave it."""
     config_path: str = CONFIG
     """The configuration that Triton would read, relative to the folder."""
-    tracked: TrackedFiles | None = field(default=None, compare=False)
 
     def shown_path(self, file: str) -> str:
         """The path of a file in the model, as a user may give it."""
@@ -88,11 +85,6 @@ class ModelFolder:
         found = {name: version_number(name) for name in sorted(self.folder.folders)}
         return {name: number for name, number in found.items() if number is not None}
 
-    @cached_property
-    def is_tracked(self) -> bool:
-        """Whether git holds this model: then empty folders and weights may come later."""
-        return self.tracked is not None and self.name in self.tracked
-
     @property
     def has_config(self) -> bool:
         return exists(self.folder.path / self.config_path)
@@ -102,14 +94,6 @@ class ModelFolder:
         """Triton looks for model files in the first folder by name, whatever it is."""
         names = sorted(self.folder.folders)
         return self.contents(names[0]) if names else None
-
-    def may_fill(self, version: Folder) -> bool:
-        """Whether weights may be put there before Triton starts.
-
-        They are often kept out of a checkout; a placeholder, a pointer or git tells so.
-        """
-        placeholders = bool(version.names) and all(map(_PLACEHOLDER.fullmatch, version.names))
-        return self.is_tracked or placeholders
 
     def contents(self, version_folder: str) -> Folder:
         """What a version holds."""
@@ -206,16 +190,13 @@ def models_and_strays(
 ) -> tuple[list[ModelFolder], list[tuple[str, str]]]:
     """The models of a repository, and what keeps Triton from starting there, with the reason."""
     root = Folder.read(Path(target.repository))
-    tracked = TrackedFiles(root.path)
     models, strays = [], [(name, _DANGLING) for name in sorted(root.dangling)]
     for name in sorted(root.folders):
         folder = Folder.read(root.path / name)
         if looks_like_model(folder) or folder.fault:
             strays += [(f"{name}/{link}", _DANGLING) for link in sorted(folder.dangling)]
             shown = os.path.join(target.repository, name)  # noqa: PTH118 - keeps a leading './'
-            models.append(
-                ModelFolder(name, folder, shown, config_path(folder, config_name), tracked)
-            )
+            models.append(ModelFolder(name, folder, shown, config_path(folder, config_name)))
         else:
             strays.append((name, "holds no model; Triton tries to load it and does not start"))
     return models, strays

@@ -29,10 +29,7 @@ def _no_version(model: Model, _: Repository) -> Iterator[Problem]:
     look = f"; {', '.join(others[:5])} is no version number" if others else ""
     empty = ", which may be empty," if model.is_ensemble else ""
     text = f"no version folder: add one such as '1'{empty} to {model.place.shown}{look}"
-    if model.place.is_tracked:
-        text += " (git keeps no empty folder: put a .gitkeep into it)"
-    weight = WARNING if model.place.is_tracked and model.backend != "python" else None
-    yield Problem(model.at(model.config), text, severity=weight)
+    yield Problem(model.at(model.config), text)
 
 
 @check("TRN112", WARNING)
@@ -83,13 +80,11 @@ def _no_model_file(model: Model, repository: Repository) -> Iterator[Problem]:
         contents = model.place.contents(folder)
         if filename in contents or exists(model.place.folder.path / folder / filename):
             continue
-        may_come = model.backend != "python" and model.place.may_fill(contents)
         found = contents.fault or ", ".join(sorted(contents.names)[:5]) or "nothing"
         yield Problem(
             model.at(model.config, "default_model_filename"),
             f"version {folder} has no '{filename}', which backend '{model.backend}' loads; it "
             f"holds {found}",
-            severity=WARNING if may_come else None,
         )
 
 

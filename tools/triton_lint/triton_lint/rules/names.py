@@ -6,7 +6,7 @@ from triton_lint.findings import Problem
 from triton_lint.model_names import ENSEMBLE, PLATFORMS
 from triton_lint.models import Model
 from triton_lint.repository import Repository
-from triton_lint.rule import ERROR, WARNING, check
+from triton_lint.rule import ERROR, check
 from triton_lint.spelling import did_you_mean
 
 BACKENDS = (
@@ -47,19 +47,12 @@ def _name_mismatch(model: Model, _: Repository) -> Iterator[Problem]:
 @check("TRN102", ERROR)
 def _no_backend(model: Model, _: Repository) -> Iterator[Problem]:
     found = model.names
-    if not found.backend and not found.platform and not _is_moved(model):
-        first = model.place.first_version
+    if not found.backend and not found.platform and model.checks_files:
         yield Problem(
             model.at(model.config),
             "neither 'backend' nor 'platform' is set, and no version folder holds a file that "
             "tells: model.plan, model.onnx, model.xml, model.pt, model.py",
-            severity=WARNING if first and model.place.may_fill(first) else None,
         )
-
-
-def _is_moved(model: Model) -> bool:
-    """Whether an agent may bring the model from elsewhere, with a file that tells."""
-    return "model_repository_agents" in model.config
 
 
 @check("TRN103", ERROR)
