@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,23 @@ def write(files: dict[str, str], repository: Path = REPOSITORY) -> list[str]:
     for path in stale(files, repository):
         path.unlink()
         changed.append(str(path.relative_to(repository)))
+    for folder in _left_over(repository):
+        shutil.rmtree(folder)
+        changed.append(folder.name)
     return changed
+
+
+def _left_over(repository: Path) -> Iterator[Path]:
+    """Folders in which a model that is gone left its byte code and its link: Triton would take each
+    for a model without a configuration, and not start."""
+    for folder in sorted(repository.iterdir()):
+        files = [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
+        if folder.is_dir() and all(_is_made_by_a_run(path) for path in files):
+            yield folder
+
+
+def _is_made_by_a_run(path: Path) -> bool:
+    return path.suffix == ".pyc" or (path.is_symlink() and path.name == ENGINE_LINK)
 
 
 def check_writable(*folders: Path) -> None:

@@ -53,6 +53,17 @@ def test_differences_are_a_diff_a_missing_file_or_a_stale_one(tmp_path):
     assert old == ["stale: old/config.pbtxt\n", "stale: old/configs/h100.pbtxt\n"]
 
 
+def test_what_runs_left_of_a_model_that_is_gone_goes(tmp_path):
+    gone, kept = tmp_path / "gone" / "1", tmp_path / "mine" / "1"
+    for folder in (gone, kept):
+        (folder / "__pycache__").mkdir(parents=True)
+        (folder / "__pycache__" / "model.cpython-311.pyc").write_bytes(b"")
+        (folder / "engine").symlink_to(tmp_path / "nowhere")
+    (kept / "weights.bin").write_bytes(b"")
+    assert write({}, tmp_path) == ["gone"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_stale_generated_files_go_and_others_stay(tmp_path):
     write(FILES | {"old/config.pbtxt": "", "old/1/model.py": ""}, tmp_path)
     weights = tmp_path / "old/1/engines/weights.bin"
