@@ -9,16 +9,11 @@ from triton_lint.models import Model
 from triton_lint.repository import Repository
 from triton_lint.rule import WARNING, check
 from triton_lint.tokens import TokenKind, tokenize
-from triton_lint.versions import Version
 
 _SAMPLING = re.compile(
     r"^(temperature|top_?[kp]|(random_)?seed|runtime_top_[kp]|sampling_.*)$", re.I
 )
 _PLACEHOLDER = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
-GUIDED_SINCE = Version(2, 54)
-TRT_LLM_GUIDED = ("tokenizer_dir", "xgrammar_tokenizer_info_path", "guided_decoding_backend")
-"""Read whether guided decoding is wanted or not; an empty or unfilled value is none."""
-TRT_LLM_PATHS = ("gpt_model_path", "encoder_model_path")
 TRT_LLM_VALUES = ("gpt_model_type", "gpt_model_path")
 """What the backend needs a real value of."""
 
@@ -49,18 +44,3 @@ def _unset_parameters(model: Model) -> list[Node]:
     """Parameters of which TensorRT-LLM's backend takes an unfilled value for none."""
     entries = model.config.entries("parameters") if model.backend == "tensorrtllm" else []
     return [entry.node for entry in entries if entry.key not in TRT_LLM_VALUES]
-
-
-@check("TRN607", WARNING)
-def _tensorrt_llm(model: Model, _: Repository) -> Iterator[Problem]:
-    """Follows getBatchingTypeFromParams and getGuidedDecodingConfigFromParams."""
-    if model.backend != "tensorrtllm":
-        return
-    keys = {str(entry.key) for entry in model.config.entries("parameters")}
-    guided = TRT_LLM_GUIDED if model.options.triton >= GUIDED_SINCE else ()
-    missing = [key for key in ("gpt_model_type", *guided) if key not in keys]
-    if not keys & set(TRT_LLM_PATHS):
-        missing.append(" or ".join(TRT_LLM_PATHS))
-    for key in missing:
-        text = f"parameter '{key}' is missing: TensorRT-LLM's C++ backend does not load without it"
-        yield Problem(model.at(model.config), text)
