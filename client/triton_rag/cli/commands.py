@@ -180,17 +180,13 @@ def embed(client: Client, texts: tuple[str, ...], as_json: bool) -> None:
 
 @triton_rag.command()
 @click.argument("message")
-@click.option("--raw", is_flag=True, help="Continue the text as it is, without a chat template.")
 @sampling_options
 @calls_server
-def generate(client: Client, message: str, raw: bool, as_json: bool, **options: Any) -> None:
+def generate(client: Client, message: str, as_json: bool, **options: Any) -> None:
     """Let the language model reply to a message."""
     start_s = time.monotonic()
-    if raw:
-        stream = client.generate_stream(message, **options)
-    else:
-        chat = [{"role": "user", "content": message}]
-        stream = client.generate_stream(messages=chat, **options)
+    chat = [{"role": "user", "content": message}]
+    stream = client.generate_stream(messages=chat, **options)
     _print_text(stream, "thinking", quiet=as_json)
     completion, seconds = stream.completion, time.monotonic() - start_s
     if as_json:
