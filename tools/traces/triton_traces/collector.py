@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import zlib
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -102,27 +101,16 @@ def to_line(body: bytes, content_type: str, encoding: str) -> str:
     Raises `BadExport`.
     """
     kind = content_type.partition(";")[0].strip()
+    if encoding not in ("", "identity"):
+        raise BadExport(f"Content-Encoding {encoding}; none is possible")
     if kind not in (PROTOBUF, JSON):
         raise BadExport(f"Content-Type {kind or 'missing'}; {PROTOBUF} or {JSON} is needed")
     try:
-        plain = _decompress(body, encoding.strip().lower())
-        document = _from_protobuf(plain) if kind == PROTOBUF else json.loads(plain)
+        document = _from_protobuf(body) if kind == PROTOBUF else json.loads(body)
         line = json.dumps(document) if document else ""
         return line if line and read_spans(line) else ""
-    except (zlib.error, DecodeError, TraceError, ValueError, RecursionError) as error:
+    except (DecodeError, TraceError, ValueError, RecursionError) as error:
         raise BadExport(f"no OTLP: {error}"[:300]) from error
-
-
-def _decompress(body: bytes, encoding: str) -> bytes:
-    if encoding in ("", "identity"):
-        return body
-    if encoding != "gzip":
-        raise BadExport(f"Content-Encoding {encoding}; gzip or none is possible")
-    decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    plain = decompressor.decompress(body, MAX_BODY_BYTES)
-    if not decompressor.eof:
-        raise BadExport(f"the gzip ends too early, or has more than {MAX_BODY_BYTES} bytes inside")
-    return plain
 
 
 def _from_protobuf(body: bytes) -> dict[str, Any]:

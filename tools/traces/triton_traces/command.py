@@ -76,7 +76,7 @@ def show(target: str, file: Path, output: Path | None) -> None:
 def collect(port: int, file: Path) -> None:
     """Receive OTLP over HTTP and append it to --file, until Ctrl-C.
 
-    It takes JSON and protobuf, plain or with gzip. The file only grows: delete it after use.
+    It takes JSON and protobuf, uncompressed. The file only grows: delete it after use.
     """
     from triton_traces.collector import Collector
 
