@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builders.checkpoint_files import check_files, files_in
+from builders.checkpoint_files import check_copied, check_files, files_in
 from builders.errors import BuildError
 from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import sha256
@@ -55,14 +55,23 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
     Raises `BuildError` when it can't be found, has no tokenizer, or its weights are damaged.
     """
     try:
-        path = _folder(spec)
+        path = _readable(spec, _folder(spec))
         check_files(spec, path)
         digest = hashlib.sha256()
         for file in files_in(path):
             digest.update(f"{file.relative_to(path)} {sha256(file)}\n".encode())
     except OSError as error:
-        raise spec.error(f"{error.filename} can't be read: {error.strerror}") from error
+        said = f"{error.filename} can't be read: {error.strerror}" if error.filename else error
+        raise spec.error(str(said)) from error
     return Checkpoint(path, digest.hexdigest())
+
+
+def _readable(spec: ModelSpec, path: Path) -> Path:
+    """The folder, or what it was converted to; raises `BuildError`."""
+    from builders.conversion import readable_folder
+
+    check_copied(spec, path)
+    return readable_folder(spec, path)
 
 
 def source_path(spec: ModelSpec) -> Path:

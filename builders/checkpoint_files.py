@@ -4,31 +4,21 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from builders.spec import ModelSpec, Role
+from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 
-_LOAD = "M.from_pretrained"
-
-_CLASSES: Mapping[Role, str] = {
-    "embedder": "AutoModel",
-    "reranker": "AutoModelForSequenceClassification",
-    "llm": "AutoModelForCausalLM",
-}
-"""transformers' classes; that of another role would leave out the head when it saves."""
-
-_SENTENCEPIECE = "*.model"
-_TOKENIZERS = (_SENTENCEPIECE, "vocab.txt", "vocab.json")
+TOKENIZERS = ("*.model", "vocab.txt", "vocab.json")
 """What transformers makes a tokenizer.json of."""
 
 _OTHER_WEIGHTS = ("*.h5", "*.msgpack", "*.onnx", "openvino_*.xml", "*.pth", "*.npz")
-_PICKLES = "pytorch_model*.bin"
+PICKLES = "pytorch_model*.bin"
 
 
-def check_files(spec: ModelSpec, path: Path) -> None:
-    """Raises `BuildError` for a folder that is no whole checkpoint."""
+def check_copied(spec: ModelSpec, path: Path) -> None:
+    """Raises `BuildError` where a folder holds something else in the place of its files."""
     if snapshots := sorted(path.glob("snapshots/*/")):
         raise spec.error(
             f"{path} is the hub's cache of a model; possible sources: "
@@ -36,6 +26,10 @@ def check_files(spec: ModelSpec, path: Path) -> None:
         )
     _check_are_files(spec, path)
     _check_lfs(spec, path)
+
+
+def check_files(spec: ModelSpec, path: Path) -> None:
+    """Raises `BuildError` for a folder that is no whole checkpoint."""
     _check_whole_model(spec, path)
     _check_tokenizer(spec, path)
     _check_format(spec, path)
@@ -93,8 +87,7 @@ def _check_whole_model(spec: ModelSpec, path: Path) -> None:
     if inner := sorted(path.glob("0_*/config.json")):
         raise spec.error(
             f"{path} keeps its transformer in {inner[0].parent.name}, as sentence-transformers "
-            "once did: save it again with "
-            f"{_python('from sentence_transformers import SentenceTransformer as M', 'M', path)}"
+            "once did: save it again with its SentenceTransformer(p).save_pretrained(p)"
         )
     found = ", ".join(sorted(file.name for file in path.iterdir())[:8]) or "nothing"
     models = ", ".join(str(file.parent) for file in sorted(path.glob("*/config.json"))[:8])
@@ -107,50 +100,31 @@ def _check_whole_model(spec: ModelSpec, path: Path) -> None:
 def _check_tokenizer(spec: ModelSpec, path: Path) -> None:
     if (path / TOKENIZER_FILE).is_file():
         return
-    found = [file.name for pattern in _TOKENIZERS for file in sorted(path.glob(pattern))]
-    if not found:
-        raise spec.error(
-            f"{path} has no {TOKENIZER_FILE}, nor a file to make it of ({', '.join(_TOKENIZERS)}): "
-            "copy the tokenizer's files from the model that it was trained from"
-        )
-    needs = "'.venv/bin/pip install sentencepiece', then " if any(path.glob(_SENTENCEPIECE)) else ""
     raise spec.error(
-        f"{path} has {', '.join(found)} and no {TOKENIZER_FILE}; make it with "
-        f"{needs}{_python('from transformers import AutoTokenizer as M', _LOAD, path)}"
+        f"{path} has no {TOKENIZER_FILE}, nor a file to make it of ({', '.join(TOKENIZERS)}): copy "
+        "the tokenizer's files from the model that it was trained from"
     )
 
 
 def _check_format(spec: ModelSpec, path: Path) -> None:
     if any((path / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX)):
         return
-    if others := [file.name for file in _safetensors(path)]:
+    if others := [file.name for file in safetensors_in(path)]:
         raise spec.error(
             f"{path} has {', '.join(others)}, and neither {WEIGHTS} nor {WEIGHTS_INDEX}, which "
             "transformers reads"
         )
-    if pickles := sorted(file.name for file in path.glob(_PICKLES)):
-        kind = _CLASSES[spec.role]
-        raise spec.error(
-            f"{path} has its weights in {pickles[0]}; save them as safetensors with "
-            f"{_python(f'from transformers import {kind} as M', _LOAD, path)}"
-        )
     found = [file.name for pattern in _OTHER_WEIGHTS for file in sorted(path.rglob(pattern))]
     raise spec.error(
         f"{path} has no {WEIGHTS}{' but ' if found else ''}{', '.join(found)}; weights are read "
-        f"from safetensors, and from {_PICKLES} once they are saved again"
+        f"from safetensors and {PICKLES}"
     )
-
-
-def _python(statement: str, load: str, path: Path) -> str:
-    """A command that reads the folder with the class that is imported as M, and saves it again."""
-    code = f"{statement}; {load}(p := {str(path)!r}).save_pretrained(p)"
-    return f'.venv/bin/python -c "{code}"'
 
 
 def _check_weights(spec: ModelSpec, path: Path) -> None:
     """Each file is whole and holds what the index says, so that no export fails on it later."""
     places = _places(spec, path)
-    held = {file.name: _names_in(spec, file) for file in _safetensors(path)}
+    held = {file.name: _names_in(spec, file) for file in safetensors_in(path)}
     if missing := sorted((set(places.values()) or {WEIGHTS}) - held.keys()):
         raise spec.error(f"{path} lacks {', '.join(missing)} of its weights")
     if lost := sorted(name for name, file in places.items() if name not in held[file]):
@@ -160,7 +134,7 @@ def _check_weights(spec: ModelSpec, path: Path) -> None:
         )
 
 
-def _safetensors(path: Path) -> list[Path]:
+def safetensors_in(path: Path) -> list[Path]:
     return sorted(file for file in path.glob("*.safetensors") if file.is_file())
 
 

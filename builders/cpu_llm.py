@@ -10,7 +10,7 @@ from builders.checkpoint import Checkpoint
 from builders.checkpoint_kind import quantization
 from builders.llm_checkpoint import text_config
 from builders.llm_reference import REFERENCE, write_reference
-from builders.openvino_export import LIFTED
+from builders.openvino_export import TASK, exporter
 from builders.spec import ModelSpec, Precision, Sku
 
 TOOLS = ("nncf", "optimum-intel", "openvino", "transformers")
@@ -25,8 +25,6 @@ WEIGHT_FORMATS: dict[Precision, str] = {
 
 KV_BLOCK_TOKENS = 32
 """The engine keeps one block of OpenVINO's KV cache free (python_backends.engines.openvino_llm)."""
-
-TASK = "text-generation-with-past"
 
 
 def make(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
@@ -71,28 +69,18 @@ def check_family(spec: ModelSpec, checkpoint: Checkpoint) -> None:
             "not take: name the original checkpoint, and the precision int8 or int4"
         )
     kind = str(config.get("model_type"))
-    exporter = _exporter(kind)
-    if exporter is None:
+    found = exporter(kind)
+    if found is None:
         text_only = "; possible: a checkpoint of its text model alone" * ("text_config" in config)
         raise spec.error(
             f"model_type '{kind}' in config.json is none that optimum-intel "
             f"{version('optimum-intel')} exports as a text generator{text_only}"
         )
-    if (tested := _other_version(exporter)) and kind not in LIFTED:
+    if tested := _other_version(found):
         raise spec.error(
             f"optimum-intel {version('optimum-intel')} exports '{kind}' with transformers "
             f"{tested}, and {version('transformers')} is installed"
         )
-
-
-def _exporter(kind: str) -> type | None:
-    """optimum-intel's class for a model type, where it exports it as a text generator."""
-    import optimum.exporters.openvino.model_configs  # noqa: F401 - registers the types
-    from optimum.exporters.tasks import TasksManager
-
-    constructor = TasksManager._SUPPORTED_MODEL_TYPE.get(kind, {}).get("openvino", {}).get(TASK)
-    found: type | None = getattr(constructor, "func", constructor)
-    return found
 
 
 def _other_version(config: type) -> str:

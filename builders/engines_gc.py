@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders import build_lock
+from builders import build_lock, converted
 from builders import engine as engines
 from builders.build_steps import Progress
 from builders.checkpoint import open_checkpoint
 from builders.errors import BuildError
-from builders.gguf.convert import CONVERTED
 from builders.rebuild_reasons import newest_engine
 from builders.repository import REPOSITORY
 from builders.spec import ENGINE_LINK, Sku, load_model, model_names
@@ -53,7 +52,11 @@ def _collect_model(
         used.add(newest)
     unused = set(home.glob("*/")) - used
     if key:
-        unused |= {folder for folder in (CONVERTED / home.name).glob("*/") if folder != checkpoint}
+        unused |= {
+            folder
+            for folder in (converted.CONVERTED / home.name).glob("*/")
+            if folder != checkpoint
+        }
     for folder in sorted(unused):
         yield _remove(folder, dry_run)
 

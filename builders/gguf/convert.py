@@ -1,9 +1,6 @@
 """A GGUF file into a Hugging Face checkpoint folder, which is kept for the next time."""
 
-import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -14,48 +11,25 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 
+from builders.converted import check_disk, kept
 from builders.gguf.reader import Floats, GgufError, read_gguf
 from builders.gguf.tokenizer import GgufTokenizer
 from builders.gguf.weights import Model
-from builders.spec import ROOT, ModelSpec
+from builders.spec import ModelSpec
 from ensembles.manifest import sha256
-
-CONVERTED = ROOT / "build" / "converted"
-"""A folder for each model, in it one for each content: a conversion is never done twice."""
-
-UNFINISHED = ".making-"
 
 _SHARD_BYTES = 2**31
 
 
 def converted(spec: ModelSpec, file: Path) -> Path:
     """The checkpoint folder of a GGUF: found, or made. Raises `BuildError`."""
+    here, exact = Path(__file__).parent, spec.precision == "fp32"
+    code = [*here.glob("*.py"), *here.glob("*.toml")]
     try:
-        folder = CONVERTED / spec.name / _key(spec, file)
-        if not folder.is_dir():
-            _make(spec, file, folder)
+        inputs = [sha256(file), exact, version("gguf"), version("tokenizers")]
+        return kept(spec.name, inputs, code, lambda to: convert(file, to, exact=exact))
     except (GgufError, SafetensorError, OSError) as error:
         raise spec.error(f"{file} can't be used: {error}") from error
-    return folder
-
-
-def _key(spec: ModelSpec, file: Path) -> str:
-    """A hash of everything that decides the folder's bytes, this code included."""
-    here = Path(__file__).parent
-    code = [sha256(source) for source in sorted([*here.glob("*.py"), *here.glob("*.toml")])]
-    tools = [version("gguf"), version("tokenizers")]
-    inputs = [sha256(file), spec.precision == "fp32", *code, *tools]
-    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
-
-
-def _make(spec: ModelSpec, file: Path, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder.parent) as scratch:
-        made = Path(scratch) / "checkpoint"
-        made.mkdir()
-        convert(file, made, exact=spec.precision == "fp32")
-        if not folder.is_dir():  # another command may have been faster
-            made.rename(folder)
 
 
 def convert(file: Path, folder: Path, exact: bool) -> None:
@@ -66,7 +40,7 @@ def convert(file: Path, folder: Path, exact: bool) -> None:
     gguf = read_gguf(file)
     tokenizer, model = GgufTokenizer(gguf.fields), Model(gguf)
     stored_as = "float32" if exact else _stored_as(model.kinds())
-    _check_disk(model, folder, stored_as)
+    check_disk(folder, model.parameters * (4 if stored_as == "float32" else 2))
     ids = tokenizer.ids()
     first_ids = ids | {"eos_token_id": ids["eos_token_id"][0]}
     files = {
@@ -84,16 +58,6 @@ def convert(file: Path, folder: Path, exact: bool) -> None:
 def _stored_as(kinds: set[str]) -> str:
     """Half the memory of float32. float16 keeps 8 times more of a quantized value than bfloat16."""
     return "bfloat16" if kinds == {"BF16"} else "float16"
-
-
-def _check_disk(model: Model, folder: Path, stored_as: str) -> None:
-    need = model.parameters * (4 if stored_as == "float32" else 2)
-    free = shutil.disk_usage(folder).free
-    if free < need:
-        raise GgufError(
-            f"{need / 2**30:.1f} GiB needed under {folder.parent} for its weights, "
-            f"{free / 2**30:.1f} GiB free"
-        )
 
 
 def _write_weights(model: Model, folder: Path, stored_as: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
+from builders import converted, engines_gc
 from builders import engine as engines
-from builders import engines_gc
 from builders.checkpoint import open_checkpoint
 from builders.errors import BuildError
 from builders.gguf import convert as converting
@@ -44,8 +44,7 @@ SHAPES = {
 
 @pytest.fixture
 def file(tmp_path, monkeypatch):
-    monkeypatch.setattr(converting, "CONVERTED", tmp_path / "converted")
-    monkeypatch.setattr(engines_gc, "CONVERTED", tmp_path / "converted")
+    monkeypatch.setattr(converted, "CONVERTED", tmp_path / "converted")
     tensors = {f"{n}.weight": gguf_files.floats(np.ones(shape)) for n, shape in SHAPES.items()}
     return gguf_files.write(tmp_path / "tiny.gguf", FIELDS | gguf_files.tokenizer(), tensors)
 

@@ -1,0 +1,194 @@
+"""A folder that builds read, made of one that they don't: the user's own stays as it is.
+
+Pickled weights become safetensors, a tokenizer of an older kind tokenizer.json, and of a multimodal
+checkpoint its text model is taken.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builders.checkpoint_files import (
+    PICKLES,
+    TOKENIZERS,
+    WEIGHTS,
+    WEIGHTS_INDEX,
+    files_in,
+    safetensors_in,
+)
+from builders.converted import check_disk, kept
+from builders.errors import BuildError
+from builders.spec import ModelSpec
+from ensembles.manifest import TOKENIZER_FILE, sha256
+
+if TYPE_CHECKING:
+    import torch
+
+_TEXT_MODELS = {
+    "gemma3_text": "Gemma3ForCausalLM",
+    "llama": "LlamaForCausalLM",
+    "ministral3": "Ministral3ForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+}
+"""By model_type of text_config, the class that computes it alone. Each was compared with the
+multimodal model, asked about text."""
+
+_TEXT_PREFIXES = {
+    "model.language_model.model.": "model.",
+    "model.language_model.lm_head.": "lm_head.",
+    "language_model.model.": "model.",
+    "model.language_model.": "model.",
+    "language_model.lm_head.": "lm_head.",
+    "lm_head.": "lm_head.",
+}
+"""What the text model's weights begin with in a multimodal checkpoint, and alone."""
+
+_FROM_OUTER = ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings", "torch_dtype")
+"""Fields that a multimodal config.json has beside text_config; there they win."""
+
+
+def readable_folder(spec: ModelSpec, path: Path) -> Path:
+    """`path`, or the folder that it was converted to. Raises `BuildError`."""
+    text = _text_config(spec, path)
+    pickles = [] if _has_safetensors(path) else sorted(path.glob(PICKLES))
+    needs_tokenizer = not (path / TOKENIZER_FILE).is_file() and any(
+        any(path.glob(pattern)) for pattern in TOKENIZERS
+    )
+    if not (text or pickles or needs_tokenizer) or not (path / "config.json").is_file():
+        return path
+
+    def fill(to: Path) -> None:
+        _copy_others(path, to, bool(text or pickles))
+        if text or pickles:
+            weights = pickles or safetensors_in(path)
+            check_disk(to, sum(file.stat().st_size for file in weights))
+            _write_weights(spec, weights, to, only_text=bool(text))
+        if text:
+            (to / "config.json").write_text(json.dumps(text, indent=2), encoding="utf-8")
+        if needs_tokenizer:
+            _write_tokenizer(spec, path, to)
+
+    content = [[str(file.relative_to(path)), sha256(file)] for file in files_in(path)]
+    tools = [version("transformers"), version("tokenizers")]
+    return kept(spec.name, [content, tools, spec.role == "llm"], [Path(__file__)], fill)
+
+
+def _has_safetensors(path: Path) -> bool:
+    return any((path / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX))
+
+
+def _text_config(spec: ModelSpec, path: Path) -> dict[str, Any]:
+    """config.json of the text model inside a multimodal LLM; empty where there is none to take."""
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        inner = config["text_config"]
+        name = _TEXT_MODELS[inner["model_type"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    if spec.role != "llm" or inner["model_type"] == config.get("model_type"):
+        return {}
+    outer = {field: config[field] for field in _FROM_OUTER if config.get(field) is not None}
+    return {**inner, **outer, "architectures": [name]}
+
+
+def _copy_others(path: Path, to: Path, writes_weights: bool) -> None:
+    """Everything but weights that are made anew; weights get a second name."""
+    made = (PICKLES, f"{PICKLES}.index.json", "*.safetensors", WEIGHTS_INDEX)
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        if Path(folder) != path or not writes_weights:
+            return set()
+        return set(shutil.ignore_patterns(*made)(folder, names))
+
+    shutil.copytree(path, to, copy_function=_link_or_copy, ignore=ignored, dirs_exist_ok=True)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    resolved = Path(source).resolve()  # the hub's cache is full of symbolic links
+    if resolved.suffix == ".json":  # written anew here: the user's own must not change
+        shutil.copyfile(resolved, target)
+        return
+    try:
+        os.link(resolved, target)
+    except OSError:
+        shutil.copyfile(resolved, target)
+
+
+def _write_weights(spec: ModelSpec, files: list[Path], to: Path, only_text: bool) -> None:
+    """One file for each, so that memory holds one at a time, and an index of all."""
+    from safetensors.torch import save_file
+
+    places: dict[str, str] = {}
+    for number, file in enumerate(files, 1):
+        name = f"model-{number:05}-of-{len(files):05}.safetensors"
+        tensors = dict(_renamed(_read(spec, file), only_text))
+        places |= dict.fromkeys(tensors, name)
+        if tensors:
+            save_file(tensors, to / name, {"format": "pt"})
+    if not places:
+        raise spec.error(f"{files[0].parent} has no weights of a text model")
+    index = {"metadata": {}, "weight_map": places}
+    (to / WEIGHTS_INDEX).write_text(json.dumps(index), encoding="utf-8")
+
+
+def _read(spec: ModelSpec, file: Path) -> dict[str, "torch.Tensor"]:
+    """A file's weights, whose pickle may hold nothing but tensors: it is data of a stranger."""
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        if file.suffix == ".safetensors":
+            return dict(load_file(file))
+        held = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # of torch and pickle, without a common base
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise spec.error(
+            f"{file.name} can't be read as weights alone, damaged or with code in it: {said:.200}"
+        ) from error
+    if not isinstance(held, dict) or not all(
+        hasattr(value, "untyped_storage") for value in held.values()
+    ):
+        raise spec.error(
+            f"{file.name} holds more than weights by name (a training checkpoint?): save the model "
+            "with save_pretrained"
+        )
+    return held
+
+
+def _renamed(
+    weights: dict[str, "torch.Tensor"], only_text: bool
+) -> Iterator[tuple[str, "torch.Tensor"]]:
+    """Those to keep, each with memory of its own: safetensors takes no shared one."""
+    for name, values in weights.items():
+        kept_as = name
+        if only_text:
+            begin = next((begin for begin in _TEXT_PREFIXES if name.startswith(begin)), None)
+            if begin is None:
+                continue
+            kept_as = _TEXT_PREFIXES[begin] + name.removeprefix(begin)
+        yield kept_as, values.clone().contiguous()
+
+
+def _write_tokenizer(spec: ModelSpec, path: Path, to: Path) -> None:
+    """tokenizer.json as transformers makes it of vocab.txt, vocab.json or a SentencePiece model."""
+    from transformers import AutoTokenizer
+
+    found = ", ".join(file.name for pattern in TOKENIZERS for file in sorted(path.glob(pattern)))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
+        tokenizer.backend_tokenizer.save(str(to / TOKENIZER_FILE))
+    except Exception as error:  # of many libraries
+        said = " ".join(str(error).split())
+        raise BuildError(
+            f"model '{spec.name}': {path} has {found} and no {TOKENIZER_FILE}, and transformers "
+            f"{version('transformers')} can't make it: {said:.300}; copy {TOKENIZER_FILE} from "
+            "where the model is published"
+        ) from error

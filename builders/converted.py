@@ -1,0 +1,50 @@
+"""Folders that checkpoints were converted to, kept for the next time: build/converted/."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from builders.gpu_spec import GIB
+from builders.spec import ROOT
+from ensembles.manifest import sha256
+
+CONVERTED = ROOT / "build" / "converted"
+"""A folder for each model, in it one for each content: a conversion is never done twice."""
+
+UNFINISHED = ".making-"
+
+
+def kept(
+    model: str, inputs: list[Any], sources: Iterable[Path], fill: Callable[[Path], None]
+) -> Path:
+    """The folder that `fill` makes of `inputs` (JSON) by the code in `sources`: found, or made."""
+    key = [*inputs, *(sha256(source) for source in sorted(sources))]
+    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    folder = CONVERTED / model / name
+    if not folder.is_dir():
+        _make(folder, fill)
+    return folder
+
+
+def _make(folder: Path, fill: Callable[[Path], None]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder.parent) as scratch:
+        made = Path(scratch) / "checkpoint"
+        made.mkdir()
+        fill(made)
+        if not folder.is_dir():  # another command may have been faster
+            made.rename(folder)
+
+
+def check_disk(folder: Path, need_bytes: int) -> None:
+    """Raises `OSError` where converted weights would not fit."""
+    free = shutil.disk_usage(folder).free
+    if free < need_bytes:
+        raise OSError(
+            f"{need_bytes / GIB:.1f} GiB needed under {folder.parent} for its weights, "
+            f"{free / GIB:.1f} GiB free"
+        )
