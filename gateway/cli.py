@@ -11,6 +11,9 @@ from gateway.envoy.cli import render_envoy, run_edge
 from gateway.guards.cli import audit
 from gateway.settings import SettingsError, load_settings
 
+WRONG_SETTING = 2
+"""The exit status, as for a wrong option."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit status."""
@@ -21,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except SettingsError as error:
         print(error, file=sys.stderr)
-        return 1
+        return WRONG_SETTING
     except (KeyboardInterrupt, click.Abort):
         return 130
 

@@ -1,10 +1,12 @@
 """Runs the application: uvicorn in the foreground, until SIGTERM or Ctrl-C."""
 
 import asyncio
+import logging
 import resource
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -12,6 +14,7 @@ from pydantic import IPvAnyAddress
 
 from gateway.access.access import Access, open_access
 from gateway.access.key_store import KeyStoreError
+from gateway.access.key_stores import is_database
 from gateway.access.ledger import LedgerError
 from gateway.app import new_app
 from gateway.client_connection import bound_unsent, connection_class
@@ -19,6 +22,9 @@ from gateway.guards.audit import AuditError
 from gateway.guards.guards import open_guards
 from gateway.guards.rules import RuleError
 from gateway.settings import Settings, SettingsError
+from gateway.shared_store import look_for
+
+LOG = logging.getLogger(__name__)
 
 BACKLOG = 2048
 OPEN_FILES = 2**16
@@ -100,6 +106,9 @@ async def _check(settings: Settings) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingsError(f"files.folder: {folder}: {error.strerror}") from None
+    _look_for_keys(settings.access.keys)
+    for url in {settings.access.counts, settings.cache.url} - {""}:
+        await look_for(url, "limits and answers are this gateway's own")
     try:
         async with open_access(settings.access), open_guards(settings.guards):
             pass
@@ -107,6 +116,19 @@ async def _check(settings: Settings) -> None:
         raise SettingsError(f"access: {error}") from None
     except (AuditError, RuleError) as error:
         raise SettingsError(f"guards: {error}") from None
+
+
+def _look_for_keys(where: str) -> None:
+    """A file of keys may be made later, but not its folder."""
+    if not where or is_database(where) or Path(where).exists():
+        return
+    if not Path(where).absolute().parent.is_dir():
+        raise SettingsError(f"access.keys: {where}: its folder does not exist")
+    LOG.warning(
+        "access.keys: there is no %s yet; until 'python -m gateway keys create' makes it every"
+        " request is refused",
+        where,
+    )
 
 
 def _listener(settings: Settings) -> socket.socket:

@@ -12,24 +12,44 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyAddress,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
 from gateway.access.settings import AccessSettings
+from gateway.address import HostPort
 from gateway.cache.settings import CacheSettings
 from gateway.guards.settings import GuardSettings
 from gateway.routing.rules import Router
+from gateway.setting_faults import lines, truth_values
 
 PREFIX = "GATEWAY_"
 NESTED = "__"
 _OF_KUBERNETES = re.compile(r"GATEWAY_(SERVICE_\w+|PORT_\d\w+)=.*|GATEWAY_PORT=\w+://.*", re.DOTALL)
 """What every container gets where a service has the name `gateway`."""
 
-_NOT_SHOWN = ("extra_forbidden", "unexpected_keyword_argument", "store_url")
-"""Faults of names and URLs; what stands there may be a secret."""
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#]+", re.IGNORECASE)
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise PydanticCustomError(
+            "origin", "an origin is needed, such as https://chat.example.com, or *"
+        )
+    return text
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class SettingsError(Exception):
@@ -73,7 +93,7 @@ class Listen(Table):
 
     address: IPvAnyAddress = IPv4Address("127.0.0.1")
     port: Port = 8080
-    origins: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
     """Web pages whose scripts may ask, such as `https://chat.example.com`; `*` is any."""
     drain_s: Seconds = 30.0
     """For requests in flight when it ends."""
@@ -92,10 +112,10 @@ class Models(Table):
 class Triton(Table):
     """The tritonserver behind it, as host:port."""
 
-    http: str = "127.0.0.1:8000"
-    grpc: str = "127.0.0.1:8001"
+    http: HostPort = "127.0.0.1:8000"
+    grpc: HostPort = "127.0.0.1:8001"
     """Asked for what belongs to files only."""
-    metrics: str = "127.0.0.1:8002"
+    metrics: HostPort = "127.0.0.1:8002"
     connect_timeout_s: Seconds = 2.0
     inter_token_timeout_s: Seconds = 60.0
     """Longest silence of a model, first token included; then the request ends with an error."""
@@ -127,12 +147,17 @@ def load_settings(
     values: dict[str, Any] = {} if path is None else _read(path)
     _add_environment(values, os.environ if environment is None else environment)
     for name, table in (options or {}).items():
-        values[name] = {**values.get(name, {}), **table}
+        if not isinstance(given := values.get(name, {}), dict):
+            raise SettingsError(f"{name}: a table is needed; {given!r:.80} given")
+        values[name] = {**given, **table}
     _refuse_nul(values)
     try:
-        return Settings.model_validate(values)
+        found = Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError("\n".join(map(_line, error.errors()))) from None
+        raise SettingsError("\n".join(lines(error, Settings))) from None
+    if faults := list(truth_values(values, found)):
+        raise SettingsError("\n".join(faults))
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -140,8 +165,10 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not UTF-8 at byte {error.start}") from None
 
 
 def _add_environment(values: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -174,9 +201,3 @@ def _refuse_nul(value: Any, where: str = "") -> None:
             _refuse_nul(inner, f"{where}.{index}")
     elif isinstance(value, str) and "\0" in value:
         raise SettingsError(f"{where}: has a NUL character, which no setting can have")
-
-
-def _line(fault: Any) -> str:
-    where = ".".join(map(str, fault["loc"]))
-    given = "" if fault["type"] in _NOT_SHOWN else f"; {fault['input']!r:.80} given"
-    return f"{where}: {fault['msg'].lower()}{given}"

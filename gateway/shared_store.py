@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator
@@ -17,6 +18,7 @@ LOG = logging.getLogger(__name__)
 RETRY_S = 1.0
 """How long a store that failed is left alone, so that not every request waits for it."""
 _CONNECTIONS = 16
+LOOK_S = 1.0
 
 T = TypeVar("T")
 
@@ -34,6 +36,16 @@ def _checked(url: str) -> str:
 
 StoreUrl = Annotated[str, AfterValidator(_checked)]
 """A URL, or nothing. Faults don't repeat it: it may hold a password."""
+
+
+async def look_for(url: str, meanwhile: str) -> None:
+    """Warns in the log of a store that doesn't answer."""
+    store = SharedStore(url, LOOK_S, meanwhile)
+    try:
+        with suppress(StoreAway):
+            await store.ask(store.client.ping)
+    finally:
+        await store.close()
 
 
 class StoreAway(Exception):

@@ -1,15 +1,46 @@
 """Opens the keys where the settings or a command say they are."""
 
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 from gateway.access.key_store import FileKeyStore, KeyStore
 
 POSTGRES = ("postgresql://", "postgres://")
 
 
+def is_database(where: str) -> bool:
+    """Whether it is a URL of one, and no file."""
+    return where.startswith(POSTGRES)
+
+
+def _checked(where: str) -> str:
+    if "://" in where and not (is_database(where) and _is_url(where)):
+        needed = "a file, or postgresql://user:password@host:port/database, is needed"
+        raise PydanticCustomError("keys_url", needed)
+    return where
+
+
+def _is_url(where: str) -> bool:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        ports = str(conninfo_to_dict(where).get("port") or 5432).split(",")
+        return all(0 < int(port) < 65536 for port in ports)
+    except (ProgrammingError, ValueError):
+        return False
+
+
+Keys = Annotated[str, AfterValidator(_checked)]
+"""A setting. Faults don't repeat it: it may hold a password."""
+
+
 async def open_key_store(where: str) -> KeyStore:
     """A file, or the URL of a PostgreSQL database; raises KeyStoreError."""
-    if not where.startswith(POSTGRES):
+    if not is_database(where):
         return FileKeyStore(Path(where))
     from gateway.access.postgres_keys import PostgresKeyStore
 

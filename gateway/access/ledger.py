@@ -145,8 +145,15 @@ def _opened(path: Path) -> sqlite3.Connection:
         file.execute("pragma synchronous = full")
         file.execute(_CREATE)
     except sqlite3.Error as error:
-        raise LedgerError(f"{path}: {error}") from None
+        raise LedgerError(f"{path}: {_why(path) or error}") from None
     return file
+
+
+def _why(path: Path) -> str:
+    """What SQLite does not say of a path; empty where nothing is wrong with it."""
+    if path.is_dir():
+        return "is a folder; a file is needed"
+    return "" if path.parent.is_dir() else "its folder does not exist"
 
 
 def _write(file: sqlite3.Connection, pending: dict[Account, Amounts]) -> None:

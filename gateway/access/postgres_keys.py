@@ -92,7 +92,9 @@ class PostgresKeyStore:
             ) as connection:
                 yield connection
         except psycopg.Error as error:
-            raise KeyStoreError(f"the database of the keys: {error}") from None
+            raise KeyStoreError(
+                f"the database of the keys: {' '.join(str(error).split())}"
+            ) from None
 
     async def _read(self, connection: _Connection) -> None:
         rows = await (await connection.execute("select id, key from gateway_keys")).fetchall()

@@ -1,12 +1,15 @@
 """The table `[access]` of the settings."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from gateway.access.admission import Room
 from gateway.access.demand import Bounds
+from gateway.access.key_stores import Keys
 from gateway.access.tiers import Tier
 from gateway.shared_store import StoreUrl
 
@@ -14,14 +17,24 @@ _Count = Annotated[int, Field(ge=1)]
 _BOUNDS = Bounds()
 
 
+def _host(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise PydanticCustomError("host", "a name is needed, without scheme and port")
+    return text.lower()
+
+
+Host = Annotated[str, AfterValidator(_host)]
+_NAME = re.compile(r"[\w.:-]+")
+
+
 class AccessSettings(BaseModel):
     """Keys, limits and the ledger; without keys every caller on this machine is accepted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    keys: str = ""
+    keys: Keys = ""
     """JSON file that `python -m gateway keys` writes, or the URL of a PostgreSQL database."""
-    hosts: tuple[str, ...] = ()
+    hosts: tuple[Host, ...] = ()
     """Names beside this machine's own by which it may be asked where there are no keys, such as
     those of a proxy in front of it."""
     counts: StoreUrl = ""

@@ -5,25 +5,11 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from gateway.address import Address
+
 SESSION_HEADER = "x-session-id"
 PREFIX_HEADER = "x-prompt-prefix"
-
-
-@dataclass(frozen=True)
-class Address:
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Address":
-        """HOST:PORT; raises ValueError for anything else."""
-        host, colon, port = text.rpartition(":")
-        if not (colon and host and port.isdecimal() and int(port) < 65536):
-            raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8000")
-        return cls(host.strip("[]"), int(port))
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+LISTEN, ADMIN = Address("127.0.0.1", 8090), Address("127.0.0.1", 9901)
 
 
 class Kind(Enum):
@@ -110,8 +96,8 @@ class Edge:
 
     kind: Kind
     versions: tuple[Version, ...]
-    listen: Address = Address("127.0.0.1", 8090)
-    admin: Address = Address("127.0.0.1", 9901)
+    listen: Address = LISTEN
+    admin: Address = ADMIN
     mirror: Mirror | None = None
     listen_tls: ListenTls | None = None
     server_tls: ServerTls | None = None

@@ -98,6 +98,8 @@ def _opened(path: Path) -> int:
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     try:
         file = os.open(path, flags, 0o600)
+    except FileNotFoundError as error:
+        raise AuditError(f"{path}: its folder does not exist") from error
     except OSError as error:
         raise AuditError(f"{path}: {error.strerror}") from error
     try:

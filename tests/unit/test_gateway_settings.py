@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway.cli import main
 from gateway.server import _check, serve
 from gateway.settings import Listen, Settings, SettingsError, load_settings
 
@@ -39,7 +40,7 @@ def test_what_kubernetes_says_of_a_service_named_gateway_is_no_setting():
 
 
 def test_a_misspelled_table_is_named_without_what_it_holds():
-    with pytest.raises(SettingsError, match="guard: extra inputs") as caught:
+    with pytest.raises(SettingsError, match="guard: there is no such setting; guards is") as caught:
         load_settings(None, {"GATEWAY_GUARD__HASH_KEY": "s3cret"})
     assert "s3cret" not in str(caught.value)
 
@@ -51,17 +52,24 @@ def test_nothing_given_is_the_default():
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("GATEWAY_LISTEN__PROT", "1", "listen.prot: extra inputs are not permitted"),
+        ("GATEWAY_LISTEN__PROT", "1", "listen.prot: there is no such setting; port is"),
         ("GATEWAY_LISTEN__PORT", "x", "listen.port: input should be a valid integer"),
         ("GATEWAY_MODELS__ALIASES", '{"a": "tokenizer"}', "models.aliases.a: input should be"),
-        ("GATEWAY_PORT", "1", "port: extra inputs are not permitted"),
+        ("GATEWAY_PORT", "1", "port: there is no such setting; possible: access, bounds,"),
         ("GATEWAY_LISTEN__DRAIN_S", "inf", "listen.drain_s: input should be less than"),
-        ("GATEWAY_LISTEN__ADDRESS", "localhost", "listen.address: value is not a valid ipv4"),
+        ("GATEWAY_LISTEN", "5", "listen: a table is needed; '5' given"),
+        ("GATEWAY_TRITON__HTTP", "a b:1", r"triton.http: HOST:PORT is needed, .* 'a b:1' given"),
+        ("GATEWAY_TRITON__HTTP", "http://a:1", r"triton.http: HOST:PORT is needed"),
+        ("GATEWAY_TRITON__GRPC", "a", r"triton.grpc: HOST:PORT is needed"),
+        ("GATEWAY_TRITON__METRICS", "a:70000", r"triton.metrics: HOST:PORT is needed"),
+        ("GATEWAY_LISTEN__ORIGINS", '["chat"]', r"listen.origins.0: an origin is needed"),
+        ("GATEWAY_ACCESS__HOSTS", '["http://a"]', r"access.hosts.0: a name is needed"),
+        ("GATEWAY_LISTEN__ADDRESS", "localhost", "listen.address: value is not a valid IPv4"),
     ],
 )
 def test_a_wrong_setting_is_named(name, text, said):
     with pytest.raises(SettingsError, match=said):
-        load_settings(None, {name: text})
+        load_settings(None, {name: text}, {"listen": {}})
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path):
@@ -71,10 +79,78 @@ def test_a_file_that_is_no_toml_is_named(tmp_path):
         load_settings(file, {})
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[listen]\nport = true", "listen.port: a number is needed; true given"),
+        ("[access.generating]\nrunning = true", "access.generating.running: a number is needed"),
+        ("[access.tiers.gold]\nweight = true", "access.tiers.gold.weight: a number is needed"),
+        ("[access.tiers.gold]\nwait = 1", "gold.wait: there is no such setting; weight is"),
+        ("[[routing.rules]]\nmodel = 1", "rules.0.model: there is no such setting; models is"),
+        ("[[listen]]\nport = 1", "listen: a table is needed"),
+    ],
+)
+def test_a_wrong_setting_in_a_file_is_named(tmp_path, text, said):
+    file = tmp_path / "gateway.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        load_settings(file, {}, {"listen": {}})
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path):
+    file = tmp_path / "gateway.toml"
+    file.write_bytes("# Schlüssel".encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"gateway\.toml: not UTF-8 at byte 6"):
+        load_settings(file, {})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://a:s3cret@::", "postgresql://a:s3cret@b:0/c", "mysql://a:s3cret@b/c"],
+)
+def test_a_url_of_no_database_is_refused_without_its_password(url):
+    with pytest.raises(SettingsError, match=r"access\.keys: a file, or postgresql:") as refused:
+        load_settings(None, {}, {"access": {"keys": url}})
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "said"),
+    [
+        ("access", "keys", r"access\.keys: .*its folder does not exist"),
+        ("access", "ledger", r"access: .*its folder does not exist"),
+        ("guards", "audit_file", r"guards: .*its folder does not exist"),
+    ],
+)
+def test_a_file_whose_folder_is_missing_is_named_at_the_start(tmp_path, table, key, said):
+    found = load_settings(None, {}, {table: {key: str(tmp_path / "no" / "file")}})
+    with pytest.raises(SettingsError, match=said):
+        asyncio.run(_check(found))
+
+
+def test_a_folder_is_no_ledger(tmp_path):
+    found = load_settings(None, {}, {"access": {"ledger": str(tmp_path)}})
+    with pytest.raises(SettingsError, match="is a folder; a file is needed"):
+        asyncio.run(_check(found))
+
+
+def test_a_start_warns_of_keys_that_are_not_there_yet(tmp_path, caplog):
+    found = load_settings(None, {}, {"access": {"keys": str(tmp_path / "keys.json")}})
+    asyncio.run(_check(found))
+    assert "until 'python -m gateway keys create' makes it every request is refused" in caplog.text
+
+
+def test_a_wrong_setting_ends_the_command_as_a_wrong_option_does(tmp_path, capsys):
+    file = tmp_path / "gateway.toml"
+    file.write_text("[listen]\nprot = 1\n")
+    assert main(["serve", "--config", str(file)]) == 2
+    assert "listen.prot" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("url", ["http://a:s3cret@b", "redis://:s3cret@b:99999"])
 def test_a_url_of_no_store_is_refused_without_its_password(url):
     for table, key in (("access", "counts"), ("cache", "url")):
-        with pytest.raises(SettingsError, match=rf"{table}\.{key}: no url of a store") as refused:
+        with pytest.raises(SettingsError, match=rf"{table}\.{key}: no URL of a store") as refused:
             load_settings(None, {}, {table: {key: url}})
         assert "s3cret" not in str(refused.value)
 
