@@ -13,7 +13,7 @@ from triton_rag.calls import Call, read_statistics
 from triton_rag.client import Client
 from triton_rag.connection import POLL_S, BaseClient, Deadline
 from triton_rag.results import Answer, Completion, ModelStatistics
-from triton_rag.status import NOT_READY, translated
+from triton_rag.status import NOT_READY, translated, understood
 from triton_rag.streams import AsyncAnswerStream, AsyncCompletionStream
 from triton_rag.trace_context import RequestContext
 from triton_rag.wire import Message, Response
@@ -105,8 +105,9 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
             for request in call.requests:
                 marked, left_s = context.add_to(request), deadline.left_s
                 answer = await self._send(self._stub.ModelInfer, marked, left_s, context)
-                answers.append(Response(answer))
-            return call.read(answers)
+                answers.append(answer)
+            with understood(self._address):
+                return call.read([Response(answer) for answer in answers])
 
     async def _complete(
         self, request: Message, timeout_s: float | None, request_id: str | None

@@ -36,7 +36,7 @@ from triton_rag.collection_calls import (
 from triton_rag.collections import Change, Collection, Document, DocumentEntry
 from triton_rag.connection import POLL_S, BaseClient, Deadline
 from triton_rag.results import Answer, Completion, ModelStatistics, Ranked, Source
-from triton_rag.status import NOT_READY, translated
+from triton_rag.status import NOT_READY, translated, understood
 from triton_rag.streams import AnswerStream, CompletionStream
 from triton_rag.trace_context import RequestContext
 from triton_rag.wire import Message, Response
@@ -249,7 +249,8 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
                 self._send(self._stub.ModelInfer, context.add_to(request), deadline.left_s, context)
                 for request in call.requests
             ]
-            return call.read([Response(answer) for answer in answers])
+            with understood(self._address):
+                return call.read([Response(answer) for answer in answers])
 
     def _complete(
         self, request: Message, timeout_s: float | None, request_id: str | None

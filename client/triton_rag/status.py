@@ -1,6 +1,7 @@
 """Statuses and messages of gRPC, Triton and our models, as the errors that callers see."""
 
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,6 +42,7 @@ _BROKEN_CONNECTION = (
     "no route to host",
     "handshake",
     "broken pipe",
+    "received http2 header with status",  # the page of a proxy
 )
 """gRPC's own messages with UNAVAILABLE, the code that Triton uses for "no room"."""
 
@@ -107,6 +109,18 @@ def from_stream(message: str) -> TritonRagError:
 
 def _is_broken_connection(details: str) -> bool:
     return any(words in details.lower() for words in _BROKEN_CONNECTION)
+
+
+@contextmanager
+def understood(address: str) -> Iterator[None]:
+    """Inside, an answer that is not one of our models becomes `ServerFailed`."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, TypeError, ValueError, struct.error) as error:
+        raise ServerFailed(
+            f"the answer of {address} can't be read ({type(error).__name__}): does it serve these"
+            " models, in this client's version?"
+        ) from error
 
 
 @contextmanager

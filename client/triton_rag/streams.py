@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from triton_rag.calls import read_quotes, read_sources
 from triton_rag.errors import Cancelled, ServerFailed
 from triton_rag.results import Answer, Completion, Quote, Source
-from triton_rag.status import from_stream, translated
+from triton_rag.status import from_stream, translated, understood
 from triton_rag.trace_context import RequestContext
 from triton_rag.wire import Message, Response
 
@@ -110,6 +110,10 @@ class BaseStream:
         """The trace that the request belongs to, 32 hexadecimal digits."""
         return self._context.trace_id
 
+    def _take(self, message: Message) -> str:
+        with understood(self._address):
+            return self._transcript.take(message)
+
     def close(self) -> None:
         """End the generation on the server, unless it is over."""
         self._is_closed = True
@@ -140,7 +144,7 @@ class TextStream(BaseStream):
             with self._context.in_errors():
                 with translated(self._address):
                     for message in self._call:
-                        if delta := self._transcript.take(message):
+                        if delta := self._take(message):
                             yield delta
                 self._transcript.require_end()
         finally:
@@ -187,7 +191,7 @@ class AsyncTextStream(BaseStream):
         try:
             with translated(self._address):
                 async for message in self._call:
-                    if delta := self._transcript.take(message):
+                    if delta := self._take(message):
                         yield delta
         except asyncio.CancelledError as error:
             if self._is_closed:  # by `close`, not because this task was cancelled

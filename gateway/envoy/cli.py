@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
+from gateway.address import Address
 from gateway.envoy.bootstrap import render
 from gateway.envoy.edge import (
-    Address,
     Affinity,
     Bounds,
     Edge,

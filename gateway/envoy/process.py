@@ -10,8 +10,9 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
+from gateway.address import Address
 from gateway.envoy.bootstrap import render
-from gateway.envoy.edge import Address, Edge
+from gateway.envoy.edge import Edge
 
 _START_S = 30.0
 _LOOK_S = 0.1

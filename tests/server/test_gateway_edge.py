@@ -20,8 +20,8 @@ import psutil
 import pytest
 import trustme
 
+from gateway.address import Address
 from gateway.envoy.edge import (
-    Address,
     Affinity,
     Bounds,
     Edge,

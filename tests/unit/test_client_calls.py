@@ -249,3 +249,59 @@ def test_statistics_add_versions_and_subtract() -> None:
     assert found - ModelStatistics(successes=1, compute_ns=20) == ModelStatistics(
         successes=2, inferences=4, compute_ns=100
     )
+
+
+# --- servers of another kind -----------------------------------------------------------------
+
+
+class Answering:
+    """A stub whose every answer is the same."""
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+
+    def ModelInfer(self, *_: Any, **__: Any) -> Message:  # noqa: N802 - gRPC's name
+        return self._message
+
+    def ModelStreamInfer(self, *_: Any, **__: Any) -> Any:  # noqa: N802
+        return Stream([protocol.ModelStreamInferResponse(infer_response=self._message)])
+
+
+class Stream(list[Message]):
+    def cancel(self) -> None:
+        pass
+
+
+UNREADABLE = {
+    "values that are not raw": [("embeddings", "FP32", [1, 1], None)],
+    "cut numbers": [("embeddings", "FP32", [1, 1], b"abc")],
+    "another shape": [("embeddings", "FP32", [2, 2], b"abcd")],
+    "an unknown type": [("embeddings", "XX", [1, 1], b"abc")],
+    "cut texts": [(name, "BYTES", [1], b"\7\0\0\0a") for name in ("text_output", "result")],
+    "no JSON": [("result", "BYTES", [1], b"\1\0\0\0<")],
+    "other JSON": [("result", "BYTES", [1], b"\2\0\0\0[]")],
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_an_answer_that_can_not_be_read_is_the_servers_fault(name: str) -> None:
+    message = protocol.ModelInferResponse(model_name="model")
+    for output, dtype, shape, raw in UNREADABLE[name]:
+        message.outputs.add(name=output, datatype=dtype, shape=shape)
+        if raw is not None:
+            message.raw_output_contents.append(raw)
+    with Client("127.0.0.1:1") as client:
+        vars(client)["_stub"] = Answering(message)
+        for call in (
+            lambda: client.embed(["a secret"]),
+            lambda: client.collection("a secret"),
+            lambda: client.generate("a secret"),
+        ):
+            with pytest.raises(ServerFailed) as caught:
+                call()
+            assert "a secret" not in str(caught.value)
+
+
+def test_the_page_of_a_proxy_is_no_full_queue() -> None:
+    found = from_status(Code.UNAVAILABLE, "Received http2 header with status: 502", "a:1")
+    assert isinstance(found, ServerUnreachable)

@@ -9,10 +9,10 @@ import trustme
 import yaml
 from click.testing import CliRunner
 
+from gateway.address import Address
 from gateway.envoy.bootstrap import render
 from gateway.envoy.cli import render_envoy
 from gateway.envoy.edge import (
-    Address,
     Affinity,
     Edge,
     Kind,
