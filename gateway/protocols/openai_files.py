@@ -78,7 +78,7 @@ def _refuse_unknown(form: FormData) -> None:
 
 
 async def _form(request: Request) -> FormData:
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise BadRequest.at("content-type", "multipart/form-data is taken here")
     try:
         return await request.form(max_files=1, max_fields=8)

@@ -6,8 +6,10 @@ do would end them all, a slow one would hold them up, and some crash it.
 
 import hashlib
 import json
+import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +21,7 @@ from typing import Any
 
 from ensembles.guides import GUIDE_TEXT
 from python_backends.engines.llm_engine import Guide
-from python_backends.errors import RequestError
+from python_backends.errors import Overloaded, RequestError
 
 MOST_CPU_S = 0.5
 """For the first use of a guide: 0.01 to 0.05 s are usual, 300 optional properties take 1."""
@@ -27,7 +29,11 @@ MOST_CPU_S = 0.5
 MOST_WAIT_S = 5.0
 """For the same on a busy machine. Other new guides wait behind it."""
 
+_NOT_TRIED = "the machine is too busy to prepare it; try again later"
+
 START_S = 60.0
+END_S = 5.0
+"""For a process that closed its output."""
 
 MOST_MEMORY_KIB = 512 * 1024
 """The library keeps each guide, about 60 KiB. Beyond it the process is replaced."""
@@ -52,7 +58,8 @@ class GuideChecks:
         return self._refusals.get(_key(guide)) == ""
 
     def check(self, guide: Guide) -> None:
-        """Raises `RequestError` for a guide that can't be followed. Takes up to seconds."""
+        """Raises `RequestError` for a guide that can't be followed, and `Overloaded` where the
+        machine is too busy to say. Takes up to seconds."""
         with self._lock:
             key = _key(guide)
             if key not in self._refusals:
@@ -82,17 +89,25 @@ class GuideChecks:
         return ""
 
     def _tried(self, guide: Guide) -> dict[str, Any]:
-        """A guide is blamed for the process's end when a second process ends too: the first one
-        may have been killed for want of memory."""
+        """A guide is blamed for the process's end when a second process ends too, unless they were
+        killed, as for want of memory. It is blamed for silence if the process worked on it."""
         for _ in range(2):
             process = self._process or self._started()
+            before_s = _cpu_s(process)
             try:
                 if answer := _asked(process, {"type": guide.type, "text": guide.text}):
                     return answer
             except TimeoutError:
+                worked_s = _cpu_s(process) - before_s
                 self._end()
+                if worked_s < MOST_CPU_S:
+                    raise Overloaded(f"{GUIDE_TEXT}: {_NOT_TRIED}") from None
                 return {"error": "it holds up the library that prepares it"}
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_S)  # else its status would be that of our own kill
             self._end()
+        if process.returncode == -signal.SIGKILL:
+            raise Overloaded(f"{GUIDE_TEXT}: {_NOT_TRIED}")
         return {"error": "it ends the library that prepares it"}
 
     def _started(self) -> subprocess.Popen[str]:
@@ -135,6 +150,16 @@ def _line(process: "subprocess.Popen[str]", wait_s: float) -> str:
     if not ready:
         raise TimeoutError(f"the process that tries guides said nothing for {wait_s:g} s")
     return process.stdout.readline()
+
+
+def _cpu_s(process: "subprocess.Popen[str]") -> float:
+    """Processor time of a process so far; 0 for one that has ended."""
+    try:
+        state = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0.0
+    ticks = state.rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def _key(guide: Guide) -> bytes:
