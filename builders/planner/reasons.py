@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from builders.planner.candidates import PRECISION_NAMES, preferred
 from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmPlan
 from builders.planner.throughput import longest_gap_ms, steady_time
+from builders.tensorrt_llm.support import LLM_API
 
 
 def reasons(plan: LlmPlan, rejected: Iterable[str]) -> Iterator[str]:
@@ -12,6 +13,7 @@ def reasons(plan: LlmPlan, rejected: Iterable[str]) -> Iterator[str]:
     yield from (f"not {text}" for text in rejected)
     yield _precision_reason(plan)
     yield from _checkpoint_reason(plan)
+    yield from _family_reason(plan)
     yield _split_reason(plan)
     yield (
         f"KV cache in {engine.kv_dtype.upper()}, {plan.budget.kv_cache:.1f} GiB per GPU "
@@ -56,6 +58,15 @@ def _checkpoint_reason(plan: LlmPlan) -> Iterator[str]:
         "LLM API quantizes nothing itself: name one before building"
     )
     yield f"checkpoint: {checkpoints.get(precision, missing)}"
+
+
+def _family_reason(plan: LlmPlan) -> Iterator[str]:
+    name = plan.request.spec.sizes.hf_class
+    if plan.engine.flavour == "llm-api" and name and name not in LLM_API:
+        yield (
+            f"{name} is not among the models that TensorRT-LLM's PyTorch backend is documented to "
+            "load: it may refuse the checkpoint"
+        )
 
 
 def _split_reason(plan: LlmPlan) -> str:

@@ -30,16 +30,24 @@ class Family(SpecFile):
     precisions: tuple[GpuPrecision, ...]
 
 
+class LlmApi(SpecFile):
+    """Checkpoints that the LLM API is documented to load, by the first of `architectures`."""
+
+    architectures: tuple[str, ...]
+
+
 class _Support(SpecFile):
     conversions: dict[GpuPrecision, Conversion]
     families: dict[str, Family]
     """By the first of `architectures` in config.json."""
+    llm_api: LlmApi
 
 
 _SUPPORT = _Support(
     **tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 )
 CONVERSIONS, FAMILIES = _SUPPORT.conversions, _SUPPORT.families
+LLM_API = _SUPPORT.llm_api.architectures
 
 
 def refuse(plan: EnginePlan, architecture: str) -> None:

@@ -286,6 +286,61 @@ def test_a_local_checkpoint_tells_its_own_sizes():
     assert told == spec.architecture.model_copy(update={"source": told.source})
 
 
+LLAMA = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100}
+LLAMA |= {"num_key_value_heads": 2, "intermediate_size": 96, "max_position_embeddings": 512}
+
+
+@pytest.mark.parametrize(
+    ("config", "sizes"),
+    [
+        (
+            {"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 256},
+            {"hidden": 64, "heads": 4, "intermediate": 256, "mlp_matrices": 2},
+        ),
+        (
+            {"model_type": "falcon", "hidden_size": 64, "num_attention_heads": 4},
+            {"kv_heads": 1, "intermediate": 256, "mlp_matrices": 2},
+        ),
+        (
+            {"model_type": "mistral3", "text_config": {"model_type": "mistral"} | LLAMA},
+            {"kv_heads": 2, "intermediate": 96, "hf_class": "MistralForCausalLM"},
+        ),
+        (
+            {"model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}},
+            {"head_dim": 256, "kv_heads": 4, "hf_class": "Gemma3ForCausalLM"},
+        ),
+        ({"model_type": "starcoder2"} | LLAMA, {"mlp_matrices": 2}),
+        ({"model_type": "llama"} | LLAMA, {"mlp_matrices": 3, "head_dim": 16}),
+    ],
+)
+def test_other_families_tell_their_sizes_by_other_names(tmp_path, config, sizes):
+    told = with_architecture(own_spec(tmp_path, config)).sizes
+    assert {name: getattr(told, name) for name in sizes} == sizes
+
+
+def own_spec(folder, config):
+    (folder / "config.json").write_text(json.dumps(config))
+    changes = {"architecture": None, "source": str(folder)}
+    return load_model("llama-3.1-8b").model_copy(update=changes)
+
+
+@pytest.mark.parametrize("name", ["num_local_experts", "num_experts", "n_routed_experts"])
+def test_a_mixture_of_experts_is_not_planned_as_a_dense_model(tmp_path, name):
+    with pytest.raises(BuildError, match=rf"mixture of experts \({name} 8\), whose memory"):
+        with_architecture(own_spec(tmp_path, LLAMA | {name: 8}))
+
+
+@pytest.mark.parametrize(
+    ("family", "is_remarked"), [("GPT2LMHeadModel", True), ("Qwen3ForCausalLM", False)]
+)
+def test_a_family_that_tensorrt_llm_does_not_name_is_remarked(family, is_remarked):
+    spec = load_model("llama-3.1-8b")
+    sizes = spec.sizes.model_copy(update={"hf_class": family})
+    changed = spec.model_copy(update={"architecture": sizes})
+    plan = plan_llm(Request(load_sku("h100-sxm-80gb"), changed))
+    assert any("is not among the models" in reason for reason in plan.reasons) == is_remarked
+
+
 def test_a_checkpoint_elsewhere_needs_the_table():
     spec = load_model("llama-3.1-8b").model_copy(update={"architecture": None})
     with pytest.raises(BuildError, match=r"no \[architecture\] table .* no local folder"):
