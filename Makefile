@@ -32,7 +32,7 @@ export no_proxy := localhost,127.0.0.1$(addprefix $(comma),$(or $(no_proxy),$(NO
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
 
-setup: .venv/.ready .venv-serve/.ready  ## make both environments (about 2 minutes, once)
+setup: .venv/.ready .venv-serve/.ready  ## make the Python environments (about 2 minutes, once)
 
 .venv/.ready: requirements/build.lock requirements/torch-cpu.txt pyproject.toml client/pyproject.toml tools/triton_lint/pyproject.toml tools/traces/pyproject.toml
 	@$(PYTHON) -m operations.setup_check
@@ -63,14 +63,14 @@ rebuild-reasons: setup  ## say why the engines of SKU would be built again
 engines-gc: setup  ## remove engines of all SKUs that nothing uses
 	@$(BUILD) -m builders engines-gc
 
-demo: build-engines  ## from nothing to streamed, cited answers
+demo: build-engines  ## build what is missing, serve, ask, and stop: cited answers
 	@$(BUILD) -m operations serve --free-ports --run client/demo.sh
 
 plan: setup  ## say what a GPU SKU would get, and why
 	@$(BUILD) -m builders plan --sku $(SKU) --models "$(MODELS)" $(PLAN_FLAGS)
 
 # Engines for a GPU are built on it, in the container: their build can't be a step of this.
-serve: $(if $(filter cpu,$(SKU)),build-engines,setup)  ## run tritonserver on 127.0.0.1:8000-8002
+serve: $(if $(filter cpu,$(SKU)),build-engines,setup)  ## run tritonserver (127.0.0.1:8000-8002) and the gateway (8080) until Ctrl-C
 	@$(BUILD) -m operations serve --sku $(SKU) $(SERVE_FLAGS)
 
 move-collection: setup  ## copy COLLECTION to the store TO, a folder or a URL (from FROM: build/collections)
@@ -85,7 +85,7 @@ preflight: setup  ## say what keeps this machine from serving
 render: setup  ## write config.pbtxt (of all SKUs) and model.py of every model
 	@$(BUILD) -m builders render
 
-check: setup  ## generated files, style, types, import rules
+check: setup  ## check generated files, style, types and import rules
 	@$(BUILD) -m builders check
 	@.venv/bin/ruff check -q .
 	@.venv/bin/ruff format -q --check .
@@ -100,7 +100,7 @@ check: setup  ## generated files, style, types, import rules
 test-models: setup  ## make the engines of the models that tests name, in build/tests
 	@MODEL_REPOSITORY=build/tests/model_repository $(BUILD) -m builders build-engines --models "$(TEST_MODELS)"
 
-test: build-engines test-models .venv-clients/.ready  ## all tests that need no GPU, against a real tritonserver
+test: build-engines test-models .venv-clients/.ready  ## run all tests that need no GPU, against a real tritonserver
 	@$(BUILD) -m pytest tests/unit tests/golden tests/server tools/triton_lint/tests/unit tools/traces/tests
 
 .venv-clients/.ready: requirements/clients.lock

@@ -53,8 +53,10 @@ cli.add_command(render_envoy)
 @click.option("--address", help="IP address to listen on. [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one. [default: 8080]")
 @click.option("--triton", metavar="HOST:PORT", help="Triton's HTTP. [default: 127.0.0.1:8000]")
-@click.option("--drain-s", type=float, help="Seconds for requests in flight. [default: 30]")
-@click.option("--metrics", metavar="HOST:PORT", help="Its metrics. [default: 127.0.0.1:8002]")
+@click.option(
+    "--drain-s", type=float, help="Seconds for open requests to finish at shutdown. [default: 30]"
+)
+@click.option("--metrics", metavar="HOST:PORT", help="Triton's metrics. [default: 127.0.0.1:8002]")
 def serve(
     config: Path | None,
     address: str | None,
@@ -63,7 +65,7 @@ def serve(
     drain_s: float | None,
     metrics: str | None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C. Options come before the file and the environment."""
+    """Serve until SIGTERM or Ctrl-C. Options override the environment, which overrides the file."""
     from gateway import server
 
     given: dict[str, dict[str, Any]] = {

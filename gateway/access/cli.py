@@ -104,7 +104,7 @@ def create(
 
 @keys.command("list")
 @keys_option
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_keys(where: str, as_json: bool) -> None:
     """List keys, without their secrets."""
     found = _with_store(where, lambda store: store.list())
@@ -170,7 +170,7 @@ def rotate(where: str, key_id: str, overlap: timedelta) -> None:
 @click.option("--since", type=Duration(), help="Only the last 24h, 30d, …, in whole hours.")
 @click.option("--key", "key_id", default="", help="Only this key id.")
 @click.option("--model", default="", help="Only this model.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_usage(
     ledger: Path, since: timedelta | None, key_id: str, model: str, as_json: bool
 ) -> None:
