@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -86,18 +87,22 @@ def create(
     """Make a key and print it, once."""
     secret, stored = new_secret()
     now = datetime.now(UTC)
-    key = Key(
-        id=new_key_id(),
-        tenant=tenant,
-        name=name,
-        tier=tier,
-        secrets=(stored,),
-        models=models or ("*",),
-        routes=routes or ("*",),
-        created=now,
-        expires=now + expires_in if expires_in else None,
-        limits=Limits(**limits),
-    )
+    try:
+        key = Key(
+            id=new_key_id(),
+            tenant=tenant,
+            name=name,
+            tier=tier,
+            secrets=(stored,),
+            models=models or ("*",),
+            routes=routes or ("*",),
+            created=now,
+            expires=now + expires_in if expires_in else None,
+            limits=Limits(**limits),
+        )
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise click.UsageError(f"--{fault['loc'][0]}: {fault['msg']}") from None
     _with_store(where, lambda store: store.add(key))
     _show_token(key, secret)
 

@@ -6,9 +6,10 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from gateway.access.key_store import FileKeyStore, KeyStore
+from gateway.access.key_store import FileKeyStore, KeyStore, KeyStoreError
 
 POSTGRES = ("postgresql://", "postgres://")
+_NEEDED = "a file, or postgresql://user:password@host:port/database, is needed"
 
 
 def is_database(where: str) -> bool:
@@ -17,10 +18,13 @@ def is_database(where: str) -> bool:
 
 
 def _checked(where: str) -> str:
-    if "://" in where and not (is_database(where) and _is_url(where)):
-        needed = "a file, or postgresql://user:password@host:port/database, is needed"
-        raise PydanticCustomError("keys_url", needed)
+    if not _is_possible(where):
+        raise PydanticCustomError("keys_url", _NEEDED)
     return where
+
+
+def _is_possible(where: str) -> bool:
+    return "://" not in where or (is_database(where) and _is_url(where))
 
 
 def _is_url(where: str) -> bool:
@@ -40,6 +44,8 @@ Keys = Annotated[str, AfterValidator(_checked)]
 
 async def open_key_store(where: str) -> KeyStore:
     """A file, or the URL of a PostgreSQL database; raises KeyStoreError."""
+    if not _is_possible(where):
+        raise KeyStoreError(_NEEDED)
     if not is_database(where):
         return FileKeyStore(Path(where))
     from gateway.access.postgres_keys import PostgresKeyStore

@@ -55,13 +55,13 @@ class GuideChecks:
 
     def allows(self, guide: Guide) -> bool:
         """Whether an earlier trial of the guide went well."""
-        return self._refusals.get(_key(guide)) == ""
+        return self._refusals.get(key_of(guide)) == ""
 
     def check(self, guide: Guide) -> None:
         """Raises `RequestError` for a guide that can't be followed, and `Overloaded` where the
         machine is too busy to say. Takes up to seconds."""
         with self._lock:
-            key = _key(guide)
+            key = key_of(guide)
             if key not in self._refusals:
                 self._refusals[key] = self._refusal(guide)
             self._refusals.move_to_end(key)
@@ -162,5 +162,6 @@ def _cpu_s(process: "subprocess.Popen[str]") -> float:
     return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
-def _key(guide: Guide) -> bytes:
+def key_of(guide: Guide) -> bytes:
+    """The same for equal guides, and short."""
     return hashlib.blake2b(f"{guide.type}\n{guide.text}".encode(), digest_size=16).digest()

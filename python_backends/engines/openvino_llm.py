@@ -6,17 +6,19 @@ guide waits in another thread until the guide was tried, and joins the others th
 """
 
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from python_backends.context import EngineFolder, StageContext
-from python_backends.engines.guide_checks import GuideChecks
+from python_backends.engines.guide_checks import GuideChecks, key_of
 from python_backends.engines.guide_trial import guide_option
 from python_backends.engines.llm_engine import (
     CANCELLED,
@@ -31,6 +33,9 @@ from python_backends.engines.llm_engine import (
 
 KV_BLOCK_TOKENS = 32
 """Tokens of one KV block on the CPU (observed in OpenVINO GenAI 2026.4)."""
+
+MOST_GUIDES = 4096
+"""Guides that the pipeline has compiled, about 60 KiB each. It frees them only with itself."""
 
 _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -60,7 +65,9 @@ class OpenVinoLlm(LimitedEngine[_Request]):
         # The scheduler needs one free block to extend a request that fills the rest.
         self.max_request_tokens = (blocks - 1) * KV_BLOCK_TOKENS
         self._eos = folder.manifest.eos_token_ids
-        self._pipeline = _load(context, folder, blocks)
+        self._new_pipeline = partial(_load, context, folder, blocks)
+        self._pipeline = self._new_pipeline()
+        self._compiled: set[bytes] = set()
         self._guides = GuideChecks(folder.path, folder.manifest.vocabulary, self._eos)
         self._guide_thread = ThreadPoolExecutor(1, thread_name_prefix="openvino-llm-guides")
         self._incoming: deque[_Request] = deque()
@@ -89,15 +96,14 @@ class OpenVinoLlm(LimitedEngine[_Request]):
             self._lock.notify()
 
     def stats(self) -> EngineStats:
-        metrics = self._pipeline.get_metrics()
+        steps = (self._iterations, self._iteration_requests)
+        pipeline = self._pipeline
+        if pipeline is None:
+            return EngineStats(0, len(self._requests), 0.0, *steps)
+        metrics = pipeline.get_metrics()
         running = min(metrics.scheduled_requests, len(self._requests))
-        return EngineStats(
-            running,
-            len(self._requests) - running,
-            metrics.cache_usage / 100,
-            self._iterations,
-            self._iteration_requests,
-        )
+        waiting = len(self._requests) - running
+        return EngineStats(running, waiting, metrics.cache_usage / 100, *steps)
 
     def close(self) -> None:
         with self._lock:
@@ -134,12 +140,29 @@ class OpenVinoLlm(LimitedEngine[_Request]):
                 self._deliver(request)
             if not self._batch:
                 self._free_memory()
+                if self._is_full_of_guides:
+                    self._load_again()
 
     def _free_memory(self) -> None:
         """Steps that free the memory of ended requests; the last one updates the metrics."""
         while self._pipeline.has_non_finished_requests():
             self._pipeline.step()
         self._pipeline.step()
+
+    @property
+    def _is_full_of_guides(self) -> bool:
+        return len(self._compiled) >= MOST_GUIDES
+
+    def _load_again(self) -> None:
+        """Frees compiled guides. Nothing runs meanwhile; requests wait."""
+        logger.info("the model is loaded again, to free %d compiled guides", len(self._compiled))
+        self._pipeline = None  # before the new one, which needs its memory
+        try:
+            self._pipeline = self._new_pipeline()
+        except Exception:
+            logger.exception("the model can't be loaded again")
+            os._exit(1)  # the supervisor starts another process; here nothing would be answered
+        self._compiled.clear()
 
     def _update_batch(self) -> bool:
         """Wait for requests; cancel and add some. False when the engine closes."""
@@ -150,7 +173,8 @@ class OpenVinoLlm(LimitedEngine[_Request]):
             cancelled, self._cancelled = self._cancelled, set()
         for number in cancelled & self._requests.keys():
             self._end(self._requests[number], CANCELLED)
-        while self._incoming and len(self._batch) < self._max_running:
+        room = 0 if self._is_full_of_guides else self._max_running
+        while self._incoming and len(self._batch) < room:
             self._add(self._incoming.popleft())
         if self._closing:
             self._end_all("cancelled")
@@ -160,6 +184,8 @@ class OpenVinoLlm(LimitedEngine[_Request]):
         if request.refusal is not None:
             self._end(request, Delta((), "error", request.refusal))
             return
+        if request.params.guide is not None:
+            self._compiled.add(key_of(request.params.guide))
         request.sink(SCHEDULED)
         self._batch.add(request.number)
         ids = _tensor(request.prompt_ids)

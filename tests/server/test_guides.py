@@ -7,6 +7,7 @@ default model writes objects in test_default_models.py.
 import contextlib
 import json
 import re
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +15,9 @@ import httpx
 import psutil
 import pytest
 
+from builders.repository import REPOSITORY
+from builders.spec import ROOT
+from operations.cpu_server import ENVIRONMENT
 from tests.server.conftest import OpenStream, Server, Streamed, cancelled, text
 from tests.server.gateway import Gateway
 from tests.server.test_llm import sampling
@@ -143,6 +147,17 @@ def test_a_guide_is_tried_again_where_the_process_was_killed(server: Server) -> 
     (trial,) = filter(is_trial, psutil.Process(server.pid).children(recursive=True))
     trial.kill()
     assert ask(server, "regex", "ad?", max_tokens=4).text in ("a", "ad")
+
+
+def test_compiled_guides_are_freed_and_nobody_notices(server: Server) -> None:
+    """The engine alone, with room for three of them: each guide has a request beside it."""
+    config = server.client.get_model_config("llm", as_json=True)["config"]
+    given = {name: each["string_value"] for name, each in config["parameters"].items()}
+    folder = REPOSITORY / "llm" / "1" / given["engine_folder"]
+    program = [ENVIRONMENT / "bin" / "python", ROOT / "tests" / "server" / "many_guides.py"]
+    found = json.loads(subprocess.check_output([*program, folder, json.dumps(given)]))
+    assert (found["reasons"], found["answers"]) == (["length", "stop"], 14)
+    assert found["loads"] > 2
 
 
 def test_a_guided_stream_is_cancelled(server: Server) -> None:

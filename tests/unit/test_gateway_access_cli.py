@@ -15,7 +15,7 @@ from gateway.call import Caller
 from gateway.errors import Unauthenticated
 
 
-def run(path: Path, *words: str) -> Result:
+def run(path: Path | str, *words: str) -> Result:
     return CliRunner().invoke(keys, list(words), env={"GATEWAY_ACCESS__KEYS": str(path)})
 
 
@@ -54,6 +54,11 @@ def test_what_cannot_be_done_says_what_can(tmp_path: Path) -> None:
     assert unknown.exit_code == 1
     assert f"key nobody: unknown; there are {listed['id']}" in unknown.output
     assert "write 90s, 30m, 24h or 7d" in run(path, "rotate", "nobody", "--overlap", "soon").output
+    nameless = run(path, "create", "--tenant", "")
+    assert "--tenant: String should have at least 1 character" in nameless.output
+    elsewhere = run("mysql://a:s3cret@b/c", "create", "--tenant", "acme")
+    assert "a file, or postgresql://" in elsewhere.output
+    assert "s3cret" not in elsewhere.output
     path.write_text("{}{", "utf-8")
     assert "keys.json" in run(path, "list").output
 
