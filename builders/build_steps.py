@@ -13,6 +13,9 @@ from builders.errors import BuildError, CommandError
 
 LINE_EVERY_S = 30.0
 
+_FULL_BYTES = 64 * 2**20
+"""With less left, a failed step is likely to have failed for it."""
+
 Progress = Callable[[str], None]
 """Tells the user a line of text."""
 
@@ -44,13 +47,22 @@ class BuildSteps:
         except Exception as error:
             if isinstance(error, BuildError) and not isinstance(error, CommandError):
                 raise
-            raise self.log.failure(self.model, name, error) from error
+            failure = self.log.failure(self.model, name, error)
+            raise BuildError(f"{failure}{_full_disk(self.folder)}") from error
         making.rename(finished)
         return finished
 
     def remove(self) -> None:
         """All steps; their last is published, or they are of no more use."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _full_disk(folder: Path) -> str:
+    """Exporters say "iostream error" where a disk is full."""
+    free = shutil.disk_usage(folder).free
+    if free >= _FULL_BYTES:
+        return ""
+    return f"\nthe disk is full: {free / 2**20:.0f} MiB free under {folder}"
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Builds: one at a time for a model, resumed where they ended, never seen half done."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -210,6 +211,19 @@ def test_a_failing_command_is_told_with_the_end_of_the_log(tmp_path):
     assert tail[-2:] == ["99", "bad"]
     assert len(tail) == 15
     assert "--- export, " in log.path.read_text()
+
+
+@pytest.mark.parametrize(("free", "is_told"), [(0, True), (2**30, False)])
+def test_a_step_that_fails_on_a_full_disk_says_so(tmp_path, monkeypatch, free, is_told):
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    log = log_of(tmp_path)
+    steps = BuildSteps("mine", tmp_path / "work", log, lambda _: None)
+    code = "raise RuntimeError('basic_ios::clear: iostream error')"
+    with pytest.raises(BuildError) as caught:
+        steps.step("export", lambda to: log.run([sys.executable, "-c", code], {}))
+    last = str(caught.value).splitlines()[-1]
+    assert (last == f"the disk is full: 0 MiB free under {tmp_path}/work") == is_told
 
 
 def test_a_killed_command_says_that_memory_may_be_short(tmp_path):
