@@ -48,9 +48,10 @@ class AnswerPolicy:
     the first sentence's new words stand together in a source: the `answer` as it is, a `quote` of
     at most `quote_sentences` sentences from one section of the best source, or the `refusal`
     (`refuse`). `quote` also replaces a sentence with fewer of its neighbouring words side by side
-    in the quote. Unless it is `answer`, a question is refused if no source is as relevant to it as
-    `min_relevance`, on the scale of the reranker that is served, or as similar as `min_similarity`,
-    after `missing_words_penalty` times the share of its words that the closest sentence lacks.
+    in the quote. Unless it is `answer`, a question is refused if no source has
+    `min_relevance`, on the scale of the reranker that is served, or `min_similarity`. The
+    similarity is lowered by `missing_words_penalty` times the share of the question's words that
+    the closest sentence lacks.
     """
 
     cite: str = "model"

@@ -1,8 +1,8 @@
 """How much each key used in the last minute: what a store of counts does, and one in memory.
 
-Windows count in ticks of half a second. What was used is remembered with the tick in which its
-request was admitted, for a minute and one tick, so that no minute ever holds more than the limit
-and at most 1 % of it is lost. What a reservation did not need is given back to its tick.
+Windows count in ticks of half a second. What a request used is remembered with the tick in which
+it was admitted, for a minute and one tick. So no minute holds more than the limit, and at most 1 %
+of it is lost. What a reservation did not need is given back to its tick.
 """
 
 import time

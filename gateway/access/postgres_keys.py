@@ -1,7 +1,7 @@
 """Keys in PostgreSQL: one table for all gateways.
 
-A gateway holds all keys in memory and is notified of every change (LISTEN, by a trigger), so a key
-that was disabled, by our commands or in SQL, is refused within moments, and a look-up is no query.
+A gateway holds all keys in memory, so a look-up is no query. A trigger notifies it of every change
+(LISTEN): a key that was disabled, by our commands or in SQL, is refused within moments.
 """
 
 import asyncio

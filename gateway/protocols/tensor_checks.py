@@ -1,8 +1,8 @@
 """Bodies of the Open Inference Protocol, checked for what Triton 2.51 answers wrongly.
 
-It answers 500 to a text where a number is due, to a shape of [-1] and to an id that is a number,
-and reads an integer of 2^32 and more as its low bits. A shape of more values than are given makes
-it take memory for all of them, of which it dies.
+It answers 500 to a text where a number is due, to a shape of [-1] and to an id that is a number.
+It reads an integer of 2^32 and more as its low bits. For a shape of more values than are given it
+takes memory for all of them, and dies.
 """
 
 import math
