@@ -65,7 +65,7 @@ def _shared_options(command: Callable[..., int]) -> Callable[..., int]:
     options = [
         click.option("--sku", default="cpu", help="Name of a file in builders/skus."),
         *(
-            click.option(f"--{name}-port", type=int, default=number, help=f"Port of {name}.")
+            click.option(f"--{name}-port", type=int, default=number, help=f"Triton's {name} port.")
             for name, number in Ports().by_name().items()
         ),
         click.option(
@@ -78,7 +78,7 @@ def _shared_options(command: Callable[..., int]) -> Callable[..., int]:
             "--work-folder",
             type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
             default=WORK_FOLDER,
-            show_default="build",
+            show_default="build/",
             help="Folder for logs, uploaded files and (cpu SKU) collections.",
         ),
     ]
@@ -143,7 +143,7 @@ def preflight(sku: str, ports: Ports, work_folder: Path) -> int:
     f"{STORE_VARIABLE}: others see a command line); default: collections in the work folder.",
 )
 @click.option(
-    "--run", metavar="COMMAND", default="", help="Run it when the server is ready, then stop."
+    "--run", metavar="COMMAND", default="", help="Run COMMAND when the server is ready, then stop."
 )
 @click.option("--print", "print_only", is_flag=True, help="GPU SKUs: print commands, run nothing.")
 @click.option("--gpus", help="GPU SKUs: 'all', or indexes or UUIDs by comma; default: the first.")
