@@ -26,6 +26,8 @@ from python_backends.generation.messages import Message
 TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 _WHAT = "the chat template"
+MOST_CHARACTERS = 2**25
+"""Longest prompt of a template: no context has room for it, and its tokens would take minutes."""
 
 
 class _Generation(Extension):
@@ -65,6 +67,8 @@ def _parsed(environment: Environment, source: str, what: str) -> Template:
         return environment.from_string(source)
     except TemplateSyntaxError as error:
         raise ManifestError(f"{what} is not valid Jinja: line {error.lineno}: {error}") from error
+    except RecursionError as error:
+        raise ManifestError(f"{what} is not valid Jinja: nested too deeply") from error
 
 
 def _tojson(
@@ -153,15 +157,13 @@ class ChatTemplate:
         if template is None:
             return ""
         try:
-            return str(
-                template.render(
-                    messages=messages,
-                    tools=tools,  # transformers passes both: templates ask "tools is not none"
-                    documents=None,
-                    add_generation_prompt=not is_answered,
-                    enable_thinking=False,  # Qwen 3's thoughts would be taken for its answer
-                    **self._special_tokens,
-                )
+            text = template.render(
+                messages=messages,
+                tools=tools,  # transformers passes both: templates ask "tools is not none"
+                documents=None,
+                add_generation_prompt=not is_answered,
+                enable_thinking=False,  # Qwen 3's thoughts would be taken for its answer
+                **self._special_tokens,
             )
         except TemplateError as error:
             raise RequestError(
@@ -172,6 +174,12 @@ class ChatTemplate:
                 f"messages: the model's chat template fails on them: "
                 f"{type(error).__name__}: {error}"
             ) from error
+        if len(text) > MOST_CHARACTERS:
+            raise RequestError(
+                f"messages: the model's chat template makes {len(text)} characters of them; at most"
+                f" {MOST_CHARACTERS} are possible"
+            )
+        return str(text)
 
 
 _SYSTEM_TURN = {"role": "system", "content": "Trial of a system turn."}

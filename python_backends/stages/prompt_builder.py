@@ -88,7 +88,8 @@ class PromptBuilderStage(Stage):
             user = self._user.render(question=self._escaped(question), sources=lines)
         except Exception as error:  # a template is a program: it fails in any way
             raise ManifestError(
-                f"the prompt's user template fails: {error}; it has question and sources"
+                f"the prompt's user template fails: {str(error) or type(error).__name__}; it has"
+                " question and sources"
             ) from error
         system = self._prompt.system
         turns = [{"role": "system", "content": system}] if system else []

@@ -44,6 +44,8 @@ def test_the_prompt_of_a_sample_question_is_rendered_and_its_end_of_turn_found(t
         ({"chat_template": "{{ messages[0].role }}"}, "leaves out 'Which port"),
         ({"chat_template": None}, "no chat template"),
         ({"prompt": Prompt(user="{{ qestion }}")}, "user template fails: 'qestion' is undefined"),
+        ({"chat_template": f"{{{{ {'(' * 3000}1{')' * 3000} }}}}"}, "nested too deeply"),
+        ({"prompt": Prompt(user="{{ 'a' * 2**25 }}")}, "at most 33554432 are possible"),
         ({"prompt": Prompt(user="{% if %}")}, "user template is not valid Jinja: line 1"),
         ({"prompt": Prompt(user="{{ question }}")}, "leaves out 'The gateway listens"),
         ({"prompt": Prompt(user="{{ sources[0] }}")}, "leaves out 'Which port"),
