@@ -107,7 +107,7 @@ def _check_tokenizer(spec: ModelSpec, path: Path) -> None:
 
 
 def _check_format(spec: ModelSpec, path: Path) -> None:
-    if any((path / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX)):
+    if has_safetensors(path):
         return
     if others := [file.name for file in safetensors_in(path)]:
         raise spec.error(
@@ -132,6 +132,10 @@ def _check_weights(spec: ModelSpec, path: Path) -> None:
             f"{places[lost[0]]} has no {lost[0]}, which {WEIGHTS_INDEX} says is in it: the files "
             "are not of one checkpoint; copy all of them again"
         )
+
+
+def has_safetensors(path: Path) -> bool:
+    return any((path / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX))
 
 
 def safetensors_in(path: Path) -> list[Path]:

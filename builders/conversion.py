@@ -5,9 +5,7 @@ checkpoint its text model is taken.
 """
 
 import json
-import os
 import shutil
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from builders.checkpoint_files import (
     PICKLES,
     TOKENIZERS,
-    WEIGHTS,
     WEIGHTS_INDEX,
     files_in,
+    has_safetensors,
     safetensors_in,
 )
-from builders.converted import check_disk, kept
-from builders.errors import BuildError
+from builders.converted import check_disk, kept, link_or_copy
+from builders.errors import refusing
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, sha256
 
@@ -39,16 +37,6 @@ _TEXT_MODELS = {
 """By model_type of text_config, the class that computes it alone. Each was compared with the
 multimodal model, asked about text."""
 
-_TEXT_PREFIXES = {
-    "model.language_model.model.": "model.",
-    "model.language_model.lm_head.": "lm_head.",
-    "language_model.model.": "model.",
-    "model.language_model.": "model.",
-    "language_model.lm_head.": "lm_head.",
-    "lm_head.": "lm_head.",
-}
-"""What the text model's weights begin with in a multimodal checkpoint, and alone."""
-
 _FROM_OUTER = ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings", "torch_dtype")
 """Fields that a multimodal config.json has beside text_config; there they win."""
 
@@ -56,7 +44,7 @@ _FROM_OUTER = ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddi
 def readable_folder(spec: ModelSpec, path: Path) -> Path:
     """`path`, or the folder that it was converted to. Raises `BuildError`."""
     text = _text_config(spec, path)
-    pickles = [] if _has_safetensors(path) else sorted(path.glob(PICKLES))
+    pickles = [] if has_safetensors(path) else sorted(path.glob(PICKLES))
     needs_tokenizer = not (path / TOKENIZER_FILE).is_file() and any(
         any(path.glob(pattern)) for pattern in TOKENIZERS
     )
@@ -79,10 +67,6 @@ def readable_folder(spec: ModelSpec, path: Path) -> Path:
     return kept(spec.name, [content, tools, spec.role == "llm"], [Path(__file__)], fill)
 
 
-def _has_safetensors(path: Path) -> bool:
-    return any((path / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX))
-
-
 def _text_config(spec: ModelSpec, path: Path) -> dict[str, Any]:
     """config.json of the text model inside a multimodal LLM; empty where there is none to take."""
     try:
@@ -98,26 +82,13 @@ def _text_config(spec: ModelSpec, path: Path) -> dict[str, Any]:
 
 
 def _copy_others(path: Path, to: Path, writes_weights: bool) -> None:
-    """Everything but weights that are made anew; weights get a second name."""
-    made = (PICKLES, f"{PICKLES}.index.json", "*.safetensors", WEIGHTS_INDEX)
+    """Everything but weights that are made anew."""
+    made = shutil.ignore_patterns(PICKLES, f"{PICKLES}.index.json", "*.safetensors", WEIGHTS_INDEX)
 
     def ignored(folder: str, names: list[str]) -> set[str]:
-        if Path(folder) != path or not writes_weights:
-            return set()
-        return set(shutil.ignore_patterns(*made)(folder, names))
+        return made(folder, names) if writes_weights and Path(folder) == path else set()
 
-    shutil.copytree(path, to, copy_function=_link_or_copy, ignore=ignored, dirs_exist_ok=True)
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    resolved = Path(source).resolve()  # the hub's cache is full of symbolic links
-    if resolved.suffix == ".json":  # written anew here: the user's own must not change
-        shutil.copyfile(resolved, target)
-        return
-    try:
-        os.link(resolved, target)
-    except OSError:
-        shutil.copyfile(resolved, target)
+    shutil.copytree(path, to, copy_function=link_or_copy, ignore=ignored, dirs_exist_ok=True)
 
 
 def _write_weights(spec: ModelSpec, files: list[Path], to: Path, only_text: bool) -> None:
@@ -127,7 +98,10 @@ def _write_weights(spec: ModelSpec, files: list[Path], to: Path, only_text: bool
     places: dict[str, str] = {}
     for number, file in enumerate(files, 1):
         name = f"model-{number:05}-of-{len(files):05}.safetensors"
-        tensors = dict(_renamed(_read(spec, file), only_text))
+        read = _read(spec, file).items()
+        named = ((_text_name(name) if only_text else name, values) for name, values in read)
+        # safetensors takes no memory that two share
+        tensors = {name: values.clone().contiguous() for name, values in named if name}
         places |= dict.fromkeys(tensors, name)
         if tensors:
             save_file(tensors, to / name, {"format": "pt"})
@@ -142,37 +116,22 @@ def _read(spec: ModelSpec, file: Path) -> dict[str, "torch.Tensor"]:
     import torch
     from safetensors.torch import load_file
 
-    try:
-        if file.suffix == ".safetensors":
-            return dict(load_file(file))
-        held = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # of torch and pickle, without a common base
-        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise spec.error(
-            f"{file.name} can't be read as weights alone, damaged or with code in it: {said:.200}"
-        ) from error
-    if not isinstance(held, dict) or not all(
-        hasattr(value, "untyped_storage") for value in held.values()
-    ):
-        raise spec.error(
-            f"{file.name} holds more than weights by name (a training checkpoint?): save the model "
-            "with save_pretrained"
-        )
-    return held
+    if file.suffix == ".safetensors":
+        return dict(load_file(file))
+    with refusing(spec, f"{file.name} can't be read as weights alone, damaged or with code in it"):
+        held: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+        if not all(isinstance(value, torch.Tensor) for value in held.values()):
+            raise ValueError("more than weights by name; save the model with save_pretrained")
+        return held
 
 
-def _renamed(
-    weights: dict[str, "torch.Tensor"], only_text: bool
-) -> Iterator[tuple[str, "torch.Tensor"]]:
-    """Those to keep, each with memory of its own: safetensors takes no shared one."""
-    for name, values in weights.items():
-        kept_as = name
-        if only_text:
-            begin = next((begin for begin in _TEXT_PREFIXES if name.startswith(begin)), None)
-            if begin is None:
-                continue
-            kept_as = _TEXT_PREFIXES[begin] + name.removeprefix(begin)
-        yield kept_as, values.clone().contiguous()
+def _text_name(name: str) -> str:
+    """A weight's name in the text model alone; empty for those of other parts."""
+    if name.startswith("lm_head."):
+        return name
+    _, found, rest = name.partition("language_model.")
+    rest = rest.removeprefix("model.")
+    return rest if rest.startswith("lm_head.") or not found else f"model.{rest}"
 
 
 def _write_tokenizer(spec: ModelSpec, path: Path, to: Path) -> None:
@@ -180,15 +139,8 @@ def _write_tokenizer(spec: ModelSpec, path: Path, to: Path) -> None:
     from transformers import AutoTokenizer
 
     found = ", ".join(file.name for pattern in TOKENIZERS for file in sorted(path.glob(pattern)))
-    try:
+    with refusing(spec, f"{path} has {found}; transformers can't make {TOKENIZER_FILE} of it"):
         tokenizer = AutoTokenizer.from_pretrained(
             path, local_files_only=True, trust_remote_code=False
         )
         tokenizer.backend_tokenizer.save(str(to / TOKENIZER_FILE))
-    except Exception as error:  # of many libraries
-        said = " ".join(str(error).split())
-        raise BuildError(
-            f"model '{spec.name}': {path} has {found} and no {TOKENIZER_FILE}, and transformers "
-            f"{version('transformers')} can't make it: {said:.300}; copy {TOKENIZER_FILE} from "
-            "where the model is published"
-        ) from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -48,3 +49,17 @@ def check_disk(folder: Path, need_bytes: int) -> None:
             f"{need_bytes / GIB:.1f} GiB needed under {folder.parent} for its weights, "
             f"{free / GIB:.1f} GiB free"
         )
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """A second name for files of GiB where the file system allows it; others are copied.
+
+    Conversions write JSON files anew, which must not change the user's.
+    """
+    resolved = Path(source).resolve()  # the hub's cache is full of symbolic links
+    try:
+        if resolved.suffix == ".json":
+            raise OSError
+        os.link(resolved, target)
+    except OSError:
+        shutil.copyfile(resolved, target)

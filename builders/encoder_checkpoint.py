@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.checkpoint import Checkpoint, read_json
+from builders.errors import refusing
 from builders.late_interaction import load_late_interaction
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
-from builders.llm_reference import check_weights, refusing, silence_transformers
+from builders.llm_reference import CANT_LOAD, check_weights, silence_transformers
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, Prefixes
 
@@ -173,20 +174,17 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype")
     silence_transformers()
     is_t5 = str(checkpoint.config().get("model_type")).endswith("t5")  # embeds by its encoder
     kind = AutoModelForTextEncoding if is_t5 else AutoModel
-    with refusing(spec):
+    with refusing(spec, CANT_LOAD):
         _, found = kind.from_pretrained(checkpoint.path, **_LOADING, output_loading_info=True)
     unused = [key for key in found["missing_keys"] if key.startswith("pooler.")]
     check_weights(spec, {**found, "missing_keys": set(found["missing_keys"]) - set(unused)})
-    try:
+    with refusing(spec, "sentence-transformers can't load the checkpoint"):
         model = SentenceTransformer(
             str(checkpoint.path),
             device="cpu",
             local_files_only=True,
             model_kwargs={"attn_implementation": "eager", "dtype": dtype},
         )
-    except (RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
-        said = " ".join(str(error).split())
-        raise spec.error(f"sentence-transformers can't load the checkpoint: {said}") from error
     if model.tokenizer.pad_token is None:  # it asks for one even where nothing is padded
         model.tokenizer.pad_token = model.tokenizer.convert_ids_to_tokens(0)
     return model.eval()
@@ -202,7 +200,7 @@ def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype
     silence_transformers()
     if spec.late_interaction:
         return load_late_interaction(spec, checkpoint, dtype)
-    with refusing(spec):
+    with refusing(spec, CANT_LOAD):
         classifier, found = AutoModelForSequenceClassification.from_pretrained(
             checkpoint.path,
             **_LOADING,

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import load_classifier, load_embedder
-from builders.llm_reference import check_rows, refusing
+from builders.errors import refusing
+from builders.llm_reference import check_rows
 from builders.manifest_facts import Facts
 from builders.spec import ModelSpec, Role
 
@@ -68,7 +69,7 @@ def _embeddings(
     cut: dict[str, Any] = (
         {"truncate_dim": spec.dimensions, "normalize_embeddings": True} if spec.dimensions else {}
     )
-    with refusing(spec):
+    with refusing(spec, "sentence-transformers can't embed with it"):
         parts = [
             model.encode(list(texts), batch_size=1, prompt=prefix, show_progress_bar=False, **cut)
             for prefix in (said.text, said.query, said.passage)

@@ -1,5 +1,9 @@
 """The error of build time: a message for the user, no traceback."""
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 
 class BuildError(Exception):
     """What was asked, what was found, what is possible."""
@@ -7,3 +11,13 @@ class BuildError(Exception):
 
 class CommandError(BuildError):
     """A command of a build failed: the end of the log says why."""
+
+
+@contextlib.contextmanager
+def refusing(spec: Any, what: str) -> Iterator[None]:
+    """Raises the spec's `BuildError`: what can't be done, and how a library says it."""
+    try:
+        yield
+    except Exception as error:  # of many libraries, some with bases of their own
+        said = " ".join(str(error).split())
+        raise spec.error(f"{what}: {type(error).__name__}: {said:.300}") from error

@@ -1,12 +1,12 @@
 """How the engines of GPU SKUs are made. The LLM's run on the GPU they are for: nothing here has."""
 
-import os
 import shutil
 from functools import partial
 from pathlib import Path
 
 from builders.build_steps import BuildSteps
 from builders.checkpoint import Checkpoint
+from builders.converted import link_or_copy
 from builders.planner.llm_plan import LlmPlan
 from builders.recipe import Recipe
 from builders.spec import ModelSpec
@@ -102,18 +102,9 @@ def _make_api_folder(
 
     def fill(to: Path) -> None:
         (to / "model.yaml").write_text(arguments, encoding="utf-8")
-        shutil.copytree(checkpoint.path, to / CHECKPOINT, copy_function=_link_or_copy)
+        shutil.copytree(checkpoint.path, to / CHECKPOINT, copy_function=link_or_copy)
 
     return steps.step("checkpoint", fill)
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    """Weights take hundreds of GiB: a second name for them where the file system allows it."""
-    resolved = Path(source).resolve()  # the hub's cache is full of symbolic links
-    try:
-        os.link(resolved, target)
-    except OSError:
-        shutil.copyfile(resolved, target)
 
 
 def write_backend_repository(plan: LlmPlan, engine: Path) -> Path:

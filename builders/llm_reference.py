@@ -6,12 +6,11 @@ own logits. The measure is its distance to the best logit as a share of the dist
 to the mean: 0 is the same choice, about 1 a random one.
 """
 
-import contextlib
 import inspect
 import json
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builders.checkpoint import Checkpoint
+from builders.errors import refusing
 from builders.llm_checkpoint import read_tokenizer
 from builders.spec import ModelSpec, Precision
 
@@ -28,6 +28,8 @@ Logits = npt.NDArray[np.float32]
 
 REFERENCE = "reference"
 """The step of a build that `write_reference` is."""
+
+CANT_LOAD = f"transformers {version('transformers')} can't load it; is its config.json whole?"
 
 NEW_TOKENS = 8
 LONGEST_TOKENS = 512
@@ -70,7 +72,7 @@ def _load(spec: ModelSpec, checkpoint: Checkpoint) -> Any:
     from transformers import AutoModelForCausalLM
 
     silence_transformers()
-    with refusing(spec):
+    with refusing(spec, CANT_LOAD):
         model, found = AutoModelForCausalLM.from_pretrained(
             checkpoint.path,
             dtype=torch.float32,
@@ -88,21 +90,6 @@ def silence_transformers() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-
-
-@contextlib.contextmanager
-def refusing(spec: ModelSpec) -> Iterator[None]:
-    """Raises `BuildError` with what a library says that can't load the spec's checkpoint."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:  # of many libraries, some with bases of their own
-        said = " ".join(str(error).split())
-        raise spec.error(
-            f"transformers {version('transformers')} can't load the checkpoint: "
-            f"{type(error).__name__}: {said}; is its config.json that of its weights?"
-        ) from error
 
 
 def check_rows(spec: ModelSpec, model: Any, rows: Logits) -> None:

@@ -81,7 +81,7 @@ def test_code_in_a_pickle_is_not_run(folder, tmp_path):
 @pytest.mark.parametrize("held", [{"state_dict": WEIGHTS, "epoch": 3}, [torch.ones(1)]])
 def test_a_training_checkpoint_is_refused(folder, held):
     torch.save(held, folder / "pytorch_model.bin")
-    with pytest.raises(BuildError, match="holds more than weights by name"):
+    with pytest.raises(BuildError, match="can't be read as weights alone"):
         opened(folder)
 
 
@@ -120,7 +120,7 @@ def test_a_tokenizer_that_transformers_can_not_make_is_refused(folder):
     save_file(WEIGHTS, folder / "model.safetensors")
     (folder / "tokenizer.json").rename(folder / "tokenizer.model")
     with pytest.raises(
-        BuildError, match=r"has tokenizer\.model and no tokenizer\.json, and transf"
+        BuildError, match=r"has tokenizer\.model; transformers can't make tokenizer\.json"
     ):
         opened(folder)
 
