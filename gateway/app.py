@@ -132,6 +132,9 @@ def refusal(path: str, error: GatewayError) -> Response:
 
 
 def _protocol(path: str) -> Protocol:
+    """The API whose errors that path has, if it is served or not."""
+    if path.startswith("/v1/messages/"):
+        return ANTHROPIC
     return _protocol_with(path) or (OPEN_INFERENCE if path.startswith("/v2") else OPENAI)
 
 

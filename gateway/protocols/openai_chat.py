@@ -125,7 +125,8 @@ def _message(index: int, message: ChatMessage) -> Message:
         field = f"{field}.content"
         raise BadRequest.at(field, "missing; a text is needed")
     role = _ROLES.get(message.role, message.role)
-    text = text_of(message.content, f"{field}.content")
+    types = ("text", "refusal") if role == "assistant" else ("text",)
+    text = text_of(message.content, f"{field}.content", types)
     return Message(role, text, calls, (message.tool_call_id or "") if role == "tool" else "")
 
 

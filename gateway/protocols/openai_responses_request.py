@@ -162,6 +162,12 @@ def _message(field: str, item: Item) -> Message:
     if item.type == "function_call_output" and item.call_id and item.output is not None:
         text = text_of(item.output, f"{field}.output", PARTS)
         return Message("tool", text, tool_call_id=item.call_id)
+    if item.type == "item_reference":
+        raise BadRequest.at(
+            field,
+            "'item_reference' given, but nothing is stored; send the item itself, as clients "
+            'do that are set to "store": false',
+        )
     if item.type != "message" or item.role is None or item.content is None:
         raise BadRequest.at(
             field,
@@ -169,4 +175,5 @@ def _message(field: str, item: Item) -> Message:
             "outputs with call_id; nothing is stored",
         )
     role = "system" if item.role == "developer" else item.role
-    return Message(role, text_of(item.content, f"{field}.content", PARTS))
+    types = (*PARTS, "refusal") if role == "assistant" else PARTS
+    return Message(role, text_of(item.content, f"{field}.content", types))

@@ -33,10 +33,11 @@ class StrictBody(Body):
 
 
 class Part(Body):
-    """One part of a content; those of type text have a `text`."""
+    """One part of a content; its text is in `text`, that of type refusal in `refusal`."""
 
     type: str
     text: str | None = None
+    refusal: str | None = None
 
 
 _T = TypeVar("_T")
@@ -116,6 +117,8 @@ def part_text(part: Part, field: str, types: Sequence[str] = ("text",)) -> str:
     if part.type not in types:
         possible = ", ".join(types)
         raise BadRequest.at(f"{field}.type", f"{part.type[:40]!r} given; {possible} is possible")
-    if part.text is None:
-        raise BadRequest.at(f"{field}.text", "missing")
-    return part.text
+    named = "refusal" if part.type == "refusal" else "text"
+    text: str | None = getattr(part, named)
+    if text is None:
+        raise BadRequest.at(f"{field}.{named}", "missing")
+    return text

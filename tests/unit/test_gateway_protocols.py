@@ -34,6 +34,7 @@ from gateway.protocols import (
     cohere_embed,
     cohere_rerank,
     nim_ranking,
+    openai_chat,
     openai_responses_answer,
     openai_responses_request,
     openai_responses_stream,
@@ -384,6 +385,14 @@ def test_a_response_can_be_sent_back() -> None:
     output = openai_responses_answer.response(request, "1", whole(ANSWER))["output"]
     again = responses_request(RESPONSES | {"input": [*QUESTION, *output]})
     assert openai_responses_request.generate(again).messages[-1] == Message("assistant", TEXT)
+
+
+def test_a_refusal_among_the_assistant_s_parts_is_its_text() -> None:
+    part = {"type": "refusal", "refusal": "I can't."}
+    turns = [*QUESTION, {"role": "assistant", "content": [part]}, *QUESTION]
+    chat = openai_chat.generate(openai_chat.parse({"model": "llm", "messages": turns}))
+    respond = openai_responses_request.generate(responses_request(RESPONSES | {"input": turns}))
+    assert chat.messages[1] == respond.messages[-2] == Message("assistant", "I can't.")
 
 
 def test_a_response_stream_is_numbered_and_ends_with_the_response() -> None:

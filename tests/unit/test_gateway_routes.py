@@ -210,6 +210,16 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/v1/responses", RESPONSES | {"input": [{"type": "reasoning"}]}, "input"),
     ("/v1/responses", RESPONSES | {"input": [{"type": "item_reference"}]}, "input.0"),
     ("/v1/responses", RESPONSES | {"input": []}, "input"),
+    (
+        "/v1/chat/completions",
+        CHAT | {"messages": [{"role": "user", "content": [{"type": "refusal", "refusal": "a"}]}]},
+        "messages.0.content.0.type",
+    ),
+    (
+        "/v1/chat/completions",
+        CHAT | {"messages": [{"role": "assistant", "content": [{"type": "refusal"}]}]},
+        "messages.0.content.0.refusal",
+    ),
     ("/v1/responses", RESPONSES | {"include": ["message.output_text.logprobs"]}, "include"),
     ("/v1/responses", RESPONSES | {"n": 2}, "n"),
     ("/v1/responses", RESPONSES | {"text": {"format": {"type": "xml"}}}, "text.format.type"),
@@ -388,6 +398,16 @@ def test_parts_of_an_api_that_are_not_served_are_said(model: Model, path: str, s
     answer = model.client.get(path)
     assert answer.status_code == 404
     assert says in message_of(answer)
+
+
+def test_a_part_of_anthropic_s_api_that_is_not_served_has_anthropic_s_error(model: Model) -> None:
+    error = model.client.post("/v1/messages/batches", json={"requests": []}).json()
+    assert (error["type"], error["error"]["type"]) == ("error", "not_found_error")
+
+
+def test_a_reference_to_an_item_tells_the_setting_of_clients_that_avoids_it(model: Model) -> None:
+    body = RESPONSES | {"input": [{"type": "item_reference", "id": "fc_1"}]}
+    assert '"store": false' in message_of(model.client.post("/v1/responses", json=body))
 
 
 FAULT = ValueError("my password is 1234")
