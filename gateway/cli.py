@@ -75,6 +75,18 @@ def serve(
     server.serve(load_settings(config, options=_without_none(given)))
 
 
+@cli.command("check")
+@config_option
+def check_settings(config: Path | None) -> None:
+    """Say what is wrong with the settings, one line a fault.
+
+    Exit status: 0 when nothing is, else 2.
+    """
+    from gateway import server
+
+    server.check(load_settings(config))
+
+
 def _without_none(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {
         name: {key: value for key, value in table.items() if value is not None}

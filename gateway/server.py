@@ -55,12 +55,18 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=round(settings.listen.drain_s),
         h11_max_incomplete_event_size=None,
     )
-    asyncio.run(_check(settings))
+    check(settings)
     url = _url(settings.listen.address, port)
     line = f"gateway ready: {url}/v1 over Triton {settings.triton.http}"
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)  # uvicorn raises it again when it has drained
     _Server(config, app, line).run(sockets=[listener])
+
+
+def check(settings: Settings) -> None:
+    """Opens keys, ledger, rules, audit log and files once, so that a fault is one line and not
+    uvicorn's traceback. Raises `SettingsError`."""
+    asyncio.run(_opened(settings))
 
 
 def allow_open_files() -> None:
@@ -98,9 +104,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def _check(settings: Settings) -> None:
-    """Opens keys, ledger, rules, audit log and files once, so that a fault is one line and not
-    uvicorn's traceback."""
+async def _opened(settings: Settings) -> None:
     if folder := settings.files.folder:
         try:
             folder.mkdir(parents=True, exist_ok=True)

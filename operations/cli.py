@@ -179,6 +179,7 @@ def serve(
     if with_gateway:
         log = work_folder / GATEWAY_LOG
         gateway = GatewayProcess(ports, log, gateway_port, gateway_config, drain_s, traced)
+        gateway.check()
         if not asked.gpu:
             require_none(port_faults({"gateway": gateway_port}))
     if asked.gpu:

@@ -57,6 +57,18 @@ class GatewayProcess:
         assert self._process is not None, "the gateway is not running"
         return self._process.pid
 
+    def check(self) -> None:
+        """Raises `ServerError` with what is wrong in the settings file, before Triton's start takes
+        its time."""
+        if self._settings is None:
+            return
+        command = (sys.executable, "-m", "gateway", "check", "--config", str(self._settings))
+        ended = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=ROOT, env=self._environment()
+        )
+        if ended.returncode:
+            raise ServerError(f"the gateway's settings: {ended.stderr.strip()}")
+
     def __enter__(self) -> "GatewayProcess":
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._log.write_bytes(b"")

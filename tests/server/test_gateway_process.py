@@ -46,5 +46,9 @@ def test_a_gateway_that_can_not_start_says_why(server: Server, tmp_path: Path) -
     settings = tmp_path / "gateway.toml"
     settings.write_text("[listen]\nprot = 1\n", encoding="utf-8")
     gateway = GatewayProcess(server.ports, tmp_path / "gateway.log", 0, settings)
+    with pytest.raises(ServerError, match=r"listen\.prot: there is no such setting; port is"):
+        gateway.check()
     with pytest.raises(ServerError, match=r"listen\.prot"), gateway:
         pass
+    settings.write_text("[listen]\nport = 1\n", encoding="utf-8")
+    gateway.check()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from httpx import Response
 
@@ -24,6 +25,7 @@ from gateway.errors import (
     UpstreamFailed,
 )
 from gateway.guards.settings import GuardSettings
+from gateway.protocols import openai_files, openai_store_files, openai_vector_stores
 from gateway.settings import Files, Listen, Settings
 from tests.fakes.api_errors import is_worded
 
@@ -577,3 +579,14 @@ def test_files_count_for_the_limits_of_a_key_and_looks_do_not(tmp_path: Path) ->
         assert (first.status_code, second.status_code) == (200, 429)
         assert first.headers["x-ratelimit-remaining-requests"] == "0"
         assert client.get("/v1/files").json()["data"][0]["id"] == first.json()["id"]
+
+
+def test_every_route_of_files_counts_for_a_limit() -> None:
+    """Looks for theirs, searches as all calls of models, and the rest as requests."""
+    for module in (openai_files, openai_store_files, openai_vector_stores):
+        for route in module.router.routes:
+            assert isinstance(route, APIRoute)
+            counted = [each.dependency for each in route.dependencies]
+            if not route.path.endswith("/search"):
+                expected = openai_files.looked if "GET" in route.methods else openai_files.counted
+                assert counted == [expected], route.path

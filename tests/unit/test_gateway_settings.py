@@ -1,11 +1,9 @@
 """The gateway's settings: the file, the environment over it, and what is refused."""
 
-import asyncio
-
 import pytest
 
 from gateway.cli import main
-from gateway.server import _check, serve
+from gateway.server import check, serve
 from gateway.settings import Listen, Settings, SettingsError, load_settings
 
 
@@ -125,18 +123,18 @@ def test_a_url_of_no_database_is_refused_without_its_password(url):
 def test_a_file_whose_folder_is_missing_is_named_at_the_start(tmp_path, table, key, said):
     found = load_settings(None, {}, {table: {key: str(tmp_path / "no" / "file")}})
     with pytest.raises(SettingsError, match=said):
-        asyncio.run(_check(found))
+        check(found)
 
 
 def test_a_folder_is_no_ledger(tmp_path):
     found = load_settings(None, {}, {"access": {"ledger": str(tmp_path)}})
     with pytest.raises(SettingsError, match="is a folder; a file is needed"):
-        asyncio.run(_check(found))
+        check(found)
 
 
 def test_a_start_warns_of_keys_that_are_not_there_yet(tmp_path, caplog):
     found = load_settings(None, {}, {"access": {"keys": str(tmp_path / "keys.json")}})
-    asyncio.run(_check(found))
+    check(found)
     assert "until 'python -m gateway keys create' makes it every request is refused" in caplog.text
 
 
@@ -159,7 +157,7 @@ def test_files_need_a_folder_that_can_be_made(tmp_path):
     (tmp_path / "taken").touch()
     found = load_settings(None, {}, {"files": {"folder": tmp_path / "taken"}})
     with pytest.raises(SettingsError, match=r"files\.folder: .*taken: File exists"):
-        asyncio.run(_check(found))
+        check(found)
 
 
 @pytest.mark.parametrize(
