@@ -115,11 +115,12 @@ ITERATION_REQUESTS = _counter(
 RUNNING = _gauge("llm_requests_running", "Requests being decoded")
 WAITING = _gauge("llm_requests_waiting", "Requests waiting for the batch")
 KV_CACHE_USED = _gauge("llm_kv_cache_used_ratio", "Share of the KV cache in use, 0 to 1")
+CONTEXT = _gauge("llm_context_tokens", "Tokens that the prompt and the answer of a request share")
 
 MODEL_METRICS = (
     *(REQUESTS, REQUEST_DURATION, STAGE_DURATION, BATCH_REQUESTS, BATCH_ROWS, ROWS),
     *(TIME_TO_FIRST_TOKEN, TIME_PER_OUTPUT_TOKEN, INTER_TOKEN, TOKENS),
-    *(ITERATIONS, ITERATION_REQUESTS, RUNNING, WAITING, KV_CACHE_USED),
+    *(ITERATIONS, ITERATION_REQUESTS, RUNNING, WAITING, KV_CACHE_USED, CONTEXT),
 )
 """The metrics on tritonserver's own metrics page."""
 

@@ -8,7 +8,7 @@ import orjson
 from gateway.call import Message
 from gateway.errors import BadRequest
 from gateway.protocols.anthropic_documents import BlockPart, Turn
-from gateway.protocols.reading import Body, part_text, text_of
+from gateway.protocols.reading import Body, joined, part_text, text_of
 from gateway.protocols.tools import (
     check_count,
     new_call,
@@ -78,7 +78,7 @@ def messages_of(turn: Turn, field: str) -> list[tuple[Message, str]]:
         elif part.type not in _UNREAD:
             texts.append(part_text(part, place, _TYPES))
     if texts or not found:
-        found.append((Message(turn.role, "".join(texts), tuple(calls)), ""))
+        found.append((Message(turn.role, joined(texts, turn.role), tuple(calls)), ""))
     return found
 
 

@@ -9,7 +9,7 @@ import orjson
 from gateway.call import CallPiece, Message
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer
-from gateway.protocols.reading import Body, Each, Part, part_text
+from gateway.protocols.reading import Body, Each, Part, joined, part_text
 from gateway.protocols.tools import FunctionCall, FunctionTool, new_tool_use, read_calls, read_tools
 from gateway.tool_use import NO_TOOLS, ToolCall, ToolUse
 
@@ -46,7 +46,7 @@ def _text(turn: Turn, field: str) -> str:
     if isinstance(turn.content, str):
         return turn.content
     parts = [_part(part, f"{field}.{i}", turn.role) for i, part in enumerate(turn.content)]
-    return ("\n" if turn.role == "tool" else "").join(parts)
+    return joined(parts, turn.role)
 
 
 def _part(part: TurnPart, field: str, role: str) -> str:

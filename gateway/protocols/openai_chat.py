@@ -126,7 +126,7 @@ def _message(index: int, message: ChatMessage) -> Message:
         raise BadRequest.at(field, "missing; a text is needed")
     role = _ROLES.get(message.role, message.role)
     types = ("text", "refusal") if role == "assistant" else ("text",)
-    text = text_of(message.content, f"{field}.content", types)
+    text = text_of(message.content, f"{field}.content", types, role)
     return Message(role, text, calls, (message.tool_call_id or "") if role == "tool" else "")
 
 

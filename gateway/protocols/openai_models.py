@@ -3,7 +3,7 @@
 All three ask at this path, and ignore what the others need.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,9 @@ from gateway.routing.rules import AUTO
 
 _ENDPOINTS: Mapping[type[Wanted], str] = {Generate: "chat", Embed: "embed", Rank: "rerank"}
 
+_CONTEXT_FIELDS = ("max_model_len", "context_length", "max_input_tokens")
+"""What vLLM, OpenRouter and Anthropic call it. Agents cut their chats by it."""
+
 router = APIRouter(tags=["OpenAI"])
 
 
@@ -25,14 +28,13 @@ async def list_models(request: Request) -> dict[str, Any]:
     """The models that are ready and that the key may use."""
     models = await _ready(request)
     ids = [model["id"] for model in models]
-    endpoints = await _endpoints(request)
     return {
         "object": "list",
         "data": models,
         "has_more": False,
         "first_id": ids[0] if ids else None,
         "last_id": ids[-1] if ids else None,
-        "models": [{"name": name, "endpoints": endpoints.get(name, [])} for name in ids],
+        "models": await _cohere(request, ids),
     }
 
 
@@ -51,8 +53,10 @@ async def _ready(request: Request) -> list[dict[str, Any]]:
     """Those that the caller's key may use, and `auto`, which chooses among them."""
     catalogue, settings = service(request).catalogue, service(request).settings
     grant = await service(request).access.grants.of(caller(request))
-    names = [model.name for model in await catalogue.models() if not model.problem]
-    names = [*filter(grant.allows, names), *([AUTO] if settings.routing.rules else [])]
+    ready = [model for model in await catalogue.models() if not model.problem]
+    names = [model.name for model in ready if grant.allows(model.name)]
+    names += [AUTO] if settings.routing.rules else []
+    contexts = await _contexts(request)
     created = datetime.fromtimestamp(catalogue.started, UTC).isoformat()
     return [
         {
@@ -63,12 +67,27 @@ async def _ready(request: Request) -> list[dict[str, Any]]:
             "type": "model",
             "display_name": name,
             "created_at": created,
+            **{field: contexts[name] for field in _CONTEXT_FIELDS if name in contexts},
         }
         for name in names
     ]
 
 
-async def _endpoints(request: Request) -> dict[str, list[str]]:
-    """What each model does, in Cohere's words. `auto` is not listed: its rules choose."""
+async def _contexts(request: Request) -> dict[str, int]:
+    """Tokens that prompt and answer share, of the LLMs; empty where Triton does not say."""
+    catalogue = service(request).catalogue
+    tokens = await catalogue.context_tokens()
+    models = await catalogue.models() if tokens else []
+    return {model.name: tokens for model in models if model.entry.takes is Generate}
+
+
+async def _cohere(request: Request, names: Sequence[str]) -> list[dict[str, Any]]:
+    """What each model does, in Cohere's words. `auto` does nothing here: its rules choose."""
+    contexts = await _contexts(request)
     models = await service(request).catalogue.models()
-    return {model.name: [_ENDPOINTS[model.entry.takes]] for model in models}
+    endpoints = {model.name: [_ENDPOINTS[model.entry.takes]] for model in models}
+    return [
+        {"name": name, "endpoints": endpoints.get(name, [])}
+        | ({"context_length": contexts[name]} if name in contexts else {})
+        for name in names
+    ]

@@ -176,4 +176,4 @@ def _message(field: str, item: Item) -> Message:
         )
     role = "system" if item.role == "developer" else item.role
     types = (*PARTS, "refusal") if role == "assistant" else PARTS
-    return Message(role, text_of(item.content, f"{field}.content", types))
+    return Message(role, text_of(item.content, f"{field}.content", types, role))

@@ -105,11 +105,22 @@ def refuse_thinking(thinking: Any) -> None:
         raise BadRequest.at("thinking", 'not offered; {"type": "disabled"} is')
 
 
-def text_of(content: Content, field: str, types: Sequence[str] = ("text",)) -> str:
+def text_of(
+    content: Content, field: str, types: Sequence[str] = ("text",), role: str = "user"
+) -> str:
     """The content's text, that of its parts joined; raises `BadRequest` for other parts."""
     if isinstance(content, str):
         return content
-    return "".join(part_text(part, f"{field}.{i}", types) for i, part in enumerate(content))
+    parts = [part_text(part, f"{field}.{i}", types) for i, part in enumerate(content)]
+    return joined(parts, role)
+
+
+def joined(parts: Sequence[str], role: str) -> str:
+    """The text of one turn. Parts are lines, as in vLLM and TensorRT-LLM: clients send whole texts.
+
+    An answer's parts are one text that its citations divide.
+    """
+    return ("" if role == "assistant" else "\n").join(parts)
 
 
 def part_text(part: Part, field: str, types: Sequence[str] = ("text",)) -> str:

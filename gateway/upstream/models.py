@@ -1,12 +1,14 @@
 """The models of a Triton, by the names that clients use."""
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ensembles.contracts import LLM
 from ensembles.embed import EMBED
+from ensembles.metrics import CONTEXT
 from ensembles.rag import RAG_CANCELLABLE
 from ensembles.rerank import RERANK
 from gateway.call import Embed, Generate, Rank, Request
@@ -20,6 +22,11 @@ INDEX_AGE_S = 1.0
 """How long a repository index is used before it is read again."""
 KNOWN_AGE_S = 10.0
 """How long requests use an old index while a newer one is read."""
+
+
+_CONTEXT = re.compile(
+    rb"^%s\{[^}]*model=\"%s\"[^}]*\} (\S+)$" % (CONTEXT.name.encode(), LLM.name.encode()), re.M
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class Catalogue:
         self._states: dict[str, str] = {}
         self._read_s = -KNOWN_AGE_S
         self._reading: asyncio.Task[None] | None = None
+        self._context_tokens = 0
+        self._context_read_s = -KNOWN_AGE_S
         self.started = int(time.time())
 
     def label(self, name: str) -> str:
@@ -68,6 +77,15 @@ class Catalogue:
         if self._age_s >= INDEX_AGE_S:
             await asyncio.shield(self._begun())  # it is others' too
         return self._models()
+
+    async def context_tokens(self) -> int:
+        """What a prompt and its answer share in `llm`; 0 where Triton's metrics do not say."""
+        now_s = time.monotonic()
+        if not self._context_tokens or now_s - self._context_read_s >= KNOWN_AGE_S:
+            found = _CONTEXT.findall(await self._triton.metrics_page())
+            self._context_tokens = int(min(map(float, found), default=0))
+            self._context_read_s = now_s
+        return self._context_tokens
 
     def _models(self) -> list[Model]:
         return [

@@ -15,6 +15,7 @@ from functools import partial
 from ensembles.contracts import LLM
 from ensembles.guides import GUIDE_TYPE
 from ensembles.manifest import ManifestError
+from ensembles.metrics import CONTEXT
 from python_backends.context import StageContext
 from python_backends.engines.llm_engine import Delta, GenerationParams, LlmEngine
 from python_backends.engines.load import load_llm_engine
@@ -68,6 +69,7 @@ class LlmStage(StreamingStage):
         self._check_engine()
         self._metrics = LlmMetrics(context.meter)
         self._engine_metrics = EngineMetrics(context.meter)
+        context.meter.gauge(CONTEXT).set(self._max_tokens)
         self._pacer = ChunkPacer()
         self._active: dict[int, Generation] = {}
         self._lock = threading.Condition()

@@ -18,9 +18,10 @@ _DEFINITIONS = ("$defs", "definitions")
 def with_required_call(params: GenerationParams, use: ToolUse, unguided: str) -> GenerationParams:
     """Where a call is required, its schema is the guide; raises `RequestError`.
 
+    The request's own guide then guides nothing: it is for an answer's text, and there is none.
     `unguided` says why the engine can't follow one.
     """
-    if use.tools and params.guide:
+    if use.tools and params.guide and not use.is_required:
         raise RequestError(f"{GUIDE_TYPE}: given beside tools; tool_choice none is possible")
     if not use.is_required:
         return params

@@ -71,6 +71,16 @@ def test_a_chat_is_what_the_model_says(gateway: Gateway, server: Server) -> None
     assert answer["usage"]["prompt_tokens"] == expected.responses[0].as_numpy("num_input_tokens")[0]
 
 
+def test_the_context_that_is_told_is_the_one_that_refuses(gateway: Gateway) -> None:
+    """Agents cut their chats by it; it comes from the model through Triton's metrics."""
+    told = gateway.client.get("/v1/models/llm").json()["max_model_len"]
+    body = {"model": "llm", "messages": MESSAGES, "max_tokens": 1}
+    too_long = body | {"messages": [{"role": "user", "content": "hello " * told}]}
+    refused = gateway.post("/v1/chat/completions", too_long).json()["error"]
+    assert refused["code"] == "context_length_exceeded"
+    assert f"maximum context length is {told} tokens" in refused["message"]
+
+
 def test_ready_and_alive(gateway: Gateway) -> None:
     ready = gateway.client.get("/readyz")
     assert (gateway.client.get("/livez").status_code, ready.status_code) == (200, 200)

@@ -133,6 +133,26 @@ def test_an_assistant_that_said_nothing_stays_in_the_chat(model: Model) -> None:
     assert found.messages[1] == Message("assistant", "")
 
 
+TWO_TEXTS = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+OF_ROLES = [USER, *({"role": role, "content": TWO_TEXTS} for role in ("assistant", "user"))]
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [("/v1/chat/completions", {}), ("/v1/messages", {"max_tokens": 8}), ("/v2/chat", {})],
+)
+def test_parts_are_lines_but_of_an_answer_one_text(model: Model, path: str, more: Json) -> None:
+    """Agents send a file, and then a question, as two parts; an answer comes in cited pieces."""
+    found = model.generated(path, CHAT | {"messages": OF_ROLES} | more)
+    assert [turn.content for turn in found.messages[1:]] == ["ab", "a\nb"]
+
+
+def test_parts_of_a_response_s_input_are_lines(model: Model) -> None:
+    turn = {"role": "user", "content": [_input("a"), _input("b")]}
+    found = model.generated("/v1/responses", RESPONSES | {"input": [turn]})
+    assert [turn.content for turn in found.messages] == ["a\nb"]
+
+
 def test_what_codex_sends_beside_its_tools_is_taken(model: Model) -> None:
     body = {
         "model": "llm",

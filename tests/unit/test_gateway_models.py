@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ensembles.metrics import CONTEXT
 from gateway.call import Embed, Generate
 from gateway.errors import BadRequest, NotFound, Unavailable
 from gateway.upstream import models
@@ -16,8 +17,8 @@ READY = [{"name": name, "state": "READY"} for name in ("llm", "embed", "rerank")
 class Index:
     """Triton's index; `gate` holds answers back."""
 
-    def __init__(self, *answers: Any) -> None:
-        self.answers, self.asked = list(answers), 0
+    def __init__(self, *answers: Any, page: bytes = b"") -> None:
+        self.answers, self.asked, self.page = list(answers), 0, page
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -28,6 +29,10 @@ class Index:
         if isinstance(found, Exception):
             raise found
         return found
+
+    async def metrics_page(self) -> bytes:
+        self.asked += 1
+        return self.page
 
 
 def test_many_requests_read_the_index_once():
@@ -81,3 +86,30 @@ def test_what_is_not_here_is_refused_with_what_is(name, kind, error, said):
     catalogue = Catalogue(Index(READY), {})  # type: ignore[arg-type]
     with pytest.raises(error, match=said):
         asyncio.run(catalogue.resolve(name, kind))
+
+
+@pytest.mark.parametrize(
+    ("lines", "tokens"),
+    [
+        ([], 0),
+        (['{model="llm",version="1"} 4096'], 4096),
+        (['{model="llm",version="1"} 8192', '{model="llm",version="2"} 4096'], 4096),
+        (['{model="other",version="1"} 4096'], 0),
+    ],
+)
+def test_the_context_is_what_triton_s_metrics_say(lines, tokens):
+    page = "".join(f"{CONTEXT.name}{line}\n" for line in lines).encode()
+    catalogue = Catalogue(Index(READY, page=page), {})  # type: ignore[arg-type]
+    assert asyncio.run(catalogue.context_tokens()) == tokens
+
+
+def test_a_page_is_read_once_for_many_lists_and_again_while_it_says_nothing():
+    async def run() -> None:
+        index = Index(READY)
+        catalogue = Catalogue(index, {})  # type: ignore[arg-type]
+        assert await catalogue.context_tokens() == 0
+        index.page = f'{CONTEXT.name}{{model="llm",version="1"}} 4096\n'.encode()
+        assert [await catalogue.context_tokens() for _ in range(5)] == [4096] * 5
+        assert index.asked == 2
+
+    asyncio.run(run())

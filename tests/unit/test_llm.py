@@ -12,6 +12,7 @@ from tokenizers import processors
 
 from ensembles.manifest import ManifestError, Prompt, Sampling
 from ensembles.metrics import (
+    CONTEXT,
     INTER_TOKEN,
     ITERATION_REQUESTS,
     ITERATIONS,
@@ -543,6 +544,10 @@ def test_one_response_has_no_time_between_chunks(stage, engine, tokenizer, meter
         engine.give(0, [token])
     engine.give(0, reason="stop")
     assert meter[INTER_TOKEN].values == []
+
+
+def test_the_context_is_told(stage, meter):
+    assert meter[CONTEXT].values == [64]
 
 
 def test_a_stop_request_is_not_counted(stage):

@@ -293,11 +293,11 @@ def test_other_calls_are_refused(call: Any, says: str) -> None:
 # --- a call that is required ---------------------------------------------------------------
 
 
-def required(*tools: Any, guide: Guide | None = None, unguided: str = "") -> GenerationParams:
+def required(
+    *tools: Any, guide: Guide | None = None, unguided: str = "", choice: str = "required"
+) -> GenerationParams:
     params = GenerationParams(seed=0, stop_words=(), min_tokens=3, guide=guide)
-    use = read_tool_use(
-        tensors(messages="[]", tools=json.dumps(tools), tool_choice="required"), 10_000
-    )
+    use = read_tool_use(tensors(messages="[]", tools=json.dumps(tools), tool_choice=choice), 10_000)
     return with_required_call(params, use, unguided)
 
 
@@ -318,6 +318,14 @@ def test_a_required_call_is_guided_by_its_schema() -> None:
         {"name": "f"},
     ):
         assert not jsonschema_rs.is_valid(schema, wrong)
+
+
+def test_a_guide_is_refused_beside_calls_that_are_free_and_unused_beside_required_ones() -> None:
+    """instructor's `RESPONSES_TOOLS` sends the schema as the text's format and as a function."""
+    tool, guide = function("f"), Guide("json")
+    assert required(tool, guide=guide) == required(tool)
+    with pytest.raises(RequestError, match="guided_decoding_guide_type: given beside"):
+        required(tool, guide=guide, choice="auto")
 
 
 def test_definitions_of_several_functions_don_t_mix() -> None:
@@ -349,7 +357,6 @@ def test_definitions_of_several_functions_don_t_mix() -> None:
             {},
             "a/multipleOf can't be enforced",
         ),
-        ([function("f")], {"guide": Guide("json")}, "guided_decoding_guide_type: given beside"),
         ([function("f")], {"unguided": "No tokenizer."}, "tool_choice: no call can be required; N"),
         ([], {}, "tools: not a list of 1 to 128"),
     ],
