@@ -168,6 +168,34 @@ def test_a_mail_with_a_damaged_header_is_read(header: bytes, read_as: str) -> No
     assert found.text == f"From: ana@example.org\n{read_as}\n\nShe sails at noon."
 
 
+@pytest.mark.parametrize(
+    ("content_type", "content"),
+    [
+        ("text/html; charset=utf-8", "<meta charset=iso-8859-1><p>café – 4 €</p>".encode()),
+        ("text/plain; charset=x-unknown", "café – 4 €".encode()),
+        ("text/plain", "café – 4 €".encode()),
+        ("text/plain; charset=us-ascii", "café – 4 €".encode("cp1252")),
+    ],
+    ids=["html that declares another", "unknown", "none", "wrong"],
+)
+def test_a_mail_is_read_whatever_its_encoding_is_called(content_type: str, content: bytes) -> None:
+    head = f"From: ana@example.org\nContent-Type: {content_type}\nContent-Transfer-Encoding: 8bit"
+    found = read("a.eml", head.encode() + b"\n\n" + content)
+    assert found.text == "From: ana@example.org\n\ncafé – 4 €"
+
+
+ENCRYPTED_PART = (
+    b"<manifest:manifest><manifest:encryption-data/></manifest:manifest>"  # what LibreOffice says
+)
+
+
+@pytest.mark.parametrize("name", ["a.odt", "a.odp", "a.ods"])
+def test_encrypted_opendocument_says_so(name: str) -> None:
+    data = zipped({"content.xml": b"\x93\x01", "META-INF/manifest.xml": ENCRYPTED_PART})
+    with pytest.raises(Unreadable, match="encrypted: save it without a password"):
+        read(name, data)
+
+
 def test_a_mailbox_is_its_messages() -> None:
     mails = []
     for subject, text in (("Ferry", "At noon.\n>From my island."), ("Re: Ferry", "Thank you.")):

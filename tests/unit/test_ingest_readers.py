@@ -118,6 +118,21 @@ def test_a_page_says_its_encoding() -> None:
     assert "declares no other" in refused("a.html", "<p>café</p>".encode("latin-1"))
 
 
+def test_a_page_is_in_the_encoding_that_browsers_take() -> None:
+    latin = b"<meta charset=iso-8859-1><p>\x93Caf\xe9\x94 4 \x80</p>"
+    assert read("a.html", latin).text == "“Café” 4 €"
+    assert read("a.html", "<meta charset=x><p>café</p>".encode("utf-16")).text == "café"
+    assert read("a.html", "\ufeff<meta charset=latin-1><p>café</p>".encode()).text == "café"
+    assert read("a.html", "<meta charset=utf-16><p>café</p>".encode()).text == "café"
+    assert "unknown encoding, 'x-no'" in refused("a.html", b"<meta charset=x-no><p>a</p>")
+
+
+def test_a_page_with_few_bad_characters_is_read_and_they_are_said() -> None:
+    found = read("a.html", b"<p>caf\xe9 " + b"good " * 400)
+    assert found.text.startswith("caf\ufffd good")
+    assert found.remarks == ("1 unreadable characters",)
+
+
 def test_a_page_of_scripts_has_no_text() -> None:
     assert refused("a.html", b"<html><script>app()</script></html>") == "no text in it"
 

@@ -81,6 +81,8 @@ def test_workbooks_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
             read("a.xlsx", data)
     with pytest.raises(Unreadable, match="no text in it"):
         read("a.xlsx", workbook({"empty": []}))
+    with pytest.raises(Unreadable, match="encrypted, or damaged"):
+        read("a.xlsx", b"\xd0\xcf\x11\xe0" + bytes(512))
     monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 2**20)
     with pytest.raises(Unreadable, match="unpacks to"):
         read("a.xlsx", workbook({"large": 2000 * [["x" * 30, "y" * 900]]}))

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import BinaryIO, cast
 
 from triton_rag.ingestion.file_text import OnPage
-from triton_rag.ingestion.reading import MAX_READING_BYTES, NotRead, Reading, Task, read_file
+from triton_rag.ingestion.reading import MAX_READING_BYTES, RENEW, NotRead, Reading, Task, read_file
 
 MAX_READING_S = 120
 """The process ends itself when one file takes longer, or one page that OCR reads."""
@@ -80,7 +80,7 @@ class ReaderProcess:
         process.communicate()
         if process.returncode == -signal.SIGALRM:
             return f"takes more than {self._max_reading_s} s to read"
-        return f"its reader died (status {process.returncode})"
+        return _why_dead(process.returncode)
 
 
 class ReaderProcesses:
@@ -135,6 +135,15 @@ def serve(max_reading_s: int) -> None:
         reading = read_file(task, on_page)
         signal.alarm(0)
         write(reading)
+
+
+def _why_dead(status: int) -> str:
+    """What a process's status says about the file. SIGABRT is how a package ends that asks for more
+    memory than there is, such as for a damaged workbook's billion rows."""
+    if status == -signal.SIGKILL:
+        return "its reader was killed (SIGKILL), as Linux does when memory is short: ingest again"
+    how = signal.Signals(-status).name if status < 0 else f"status {status}"
+    return f"its reader crashed ({how}): {RENEW}"
 
 
 def _pipe(pipe: object) -> BinaryIO:

@@ -11,6 +11,7 @@ from triton_rag.ingestion.folder import File
 from triton_rag.ingestion.passages import Words, find_words
 from triton_rag.ingestion.readers import SCANS, kind, read
 
+RENEW = "damaged, or too large; save it anew with its program"
 MAX_READING_BYTES = 4 * 2**30
 """Memory of a process that reads."""
 
@@ -66,7 +67,7 @@ def read_file(task: Task, on_page: OnPage = lambda: None) -> Reading:
     except RecursionError:
         return NotRead(task.file, "its parts are nested too deeply")
     except Exception as error:  # of a reader's package, about a damaged file
-        return NotRead(task.file, f"its reader failed ({type(error).__name__})")
+        return NotRead(task.file, f"its reader failed ({type(error).__name__}): {RENEW}")
 
 
 def content_hash(recipe: str, data: bytes) -> str:

@@ -12,12 +12,19 @@ from triton_rag.ingestion.file_text import Unreadable
 
 MAX_UNPACKED_BYTES = 256 * 2**20
 """What may be inside; a small file that holds more is made to fill the memory."""
+OLE = b"\xd0\xcf\x11\xe0"
+"""How old files of Office begin, and encrypted new ones."""
+ENCRYPTED = "encrypted: save it without a password"
+_MANIFEST = "META-INF/manifest.xml"
+"""Where OpenDocument says what is encrypted."""
+_IS_ENCRYPTED = 1
+"""A flag of a part of a zip archive."""
 _PARSER = lxml.etree.XMLParser(resolve_entities=False, no_network=True, recover=True)
 
 
 class Archive:
-    """The parts of a file by name. Raises `Unreadable` for what is no zip archive, or unpacks to
-    too much.
+    """The parts of a file by name. Raises `Unreadable` for what is no zip archive, is
+    encrypted, or unpacks to too much.
 
     A zip file can't lie about its sizes: Python stops at the size that is declared.
     """
@@ -33,6 +40,13 @@ class Archive:
             raise Unreadable(
                 f"unpacks to {unpacked / 2**20:,.0f} MiB; the most is {MAX_UNPACKED_BYTES // 2**20}"
             )
+        if self._is_encrypted():
+            raise Unreadable(ENCRYPTED)
+
+    def _is_encrypted(self) -> bool:
+        if any(entry.flag_bits & _IS_ENCRYPTED for entry in self._zip.infolist()):
+            return True
+        return _MANIFEST in self.names() and b"encryption-data" in self.read(_MANIFEST)
 
     def names(self) -> list[str]:
         return self._zip.namelist()

@@ -9,19 +9,17 @@ import lxml.html
 import mammoth
 
 from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
-from triton_rag.ingestion.readers.archive import Archive
+from triton_rag.ingestion.readers.archive import OLE, Archive
 from triton_rag.ingestion.readers.tree import Element, add_blocks
 
 _KIND = "a Word document"
-_OLE = b"\xd0\xcf\x11\xe0"
-"""How old Word files and encrypted new ones begin."""
 _NOTE_MARKS = ".//a[starts-with(@id, 'footnote-ref-') or starts-with(@id, 'endnote-ref-')]"
 _BACK = "↑"
 _STYLES = "p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => p:fresh"
 
 
 def read(data: bytes) -> FileText:
-    if data.startswith(_OLE):
+    if data.startswith(OLE):
         raise Unreadable("encrypted, or an old .doc file: save it as .docx without a password")
     Archive(data, _KIND)
     try:

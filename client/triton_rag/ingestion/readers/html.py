@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, lookup
+from dataclasses import replace
 
 import lxml.html
 
 from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
+from triton_rag.ingestion.readers.plain import decoded
 from triton_rag.ingestion.readers.tree import add_blocks
 
 _NOT_CONTENT = (
@@ -18,9 +21,21 @@ _TITLE = "//p[contains(concat(' ', @class, ' '), ' title ')]"
 """What Google Docs writes instead of a title."""
 _CONTENT = ("main", "article", "body")
 """Where the content is: the first of these that stands in the page exactly once."""
+_XML = re.compile(r"^\ufeff?\s*<\?xml[^>]*>")
+_MARKS = (BOM_UTF8, BOM_UTF16_LE, BOM_UTF16_BE)
 _CHARSET = re.compile(
     rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w-]+)|<\?xml[^>]+encoding=["']([\w-]+)""", re.I
 )
+_MEANT = {
+    **dict.fromkeys(("iso8859-1", "ascii"), "cp1252"),
+    **dict.fromkeys(("gb2312", "gbk"), "gb18030"),
+    **dict.fromkeys(("utf-16", "utf-16-le", "utf-16-be"), "utf-8"),
+    **{"iso8859-9": "cp1254", "shift_jis": "cp932", "euc_kr": "cp949"},
+}
+"""What pages are in that declare an encoding, browsers say: mostly a larger one of the kind."""
+_MOST_BAD = 0.001
+"""Share of a page's characters that may not be in its encoding."""
+_BAD = "\ufffd"
 _BEGINNING_BYTES = 4096
 """An encoding is declared in here, browsers say."""
 
@@ -28,15 +43,18 @@ _BEGINNING_BYTES = 4096
 def read(data: bytes) -> FileText:
     """A page in the encoding that it declares, UTF-8 where it declares none."""
     blocks = Blocks()
-    title = add_page(data, blocks)
-    return blocks.file_text(title)
+    found = blocks.file_text(add_page(data, blocks))
+    bad = found.text.count(_BAD)
+    return replace(found, remarks=(f"{bad} unreadable characters",) if bad else ())
 
 
-def add_page(data: bytes, blocks: Blocks) -> str:
-    """Adds what a page contains; its title, empty where it has none. Raises `Unreadable`."""
+def add_page(data: bytes | str, blocks: Blocks) -> str:
+    """Adds what a page contains; its title, empty where it has none. What is decoded already, such
+    as in a mail, may declare another encoding. Raises `Unreadable`."""
+    text = data if isinstance(data, str) else _decoded(data)
     try:
         parser = lxml.html.HTMLParser(encoding="utf-8")
-        page = lxml.html.document_fromstring(_decoded(data).encode(), parser=parser)
+        page = lxml.html.document_fromstring(_XML.sub("", text).encode(), parser=parser)
     except (lxml.etree.LxmlError, ValueError) as error:
         raise Unreadable("not an HTML page, or an empty one") from error
     title = page.findtext(".//title") or next((e.text_content() for e in page.xpath(_TITLE)), "")
@@ -48,14 +66,24 @@ def add_page(data: bytes, blocks: Blocks) -> str:
 
 
 def _decoded(data: bytes) -> str:
+    """The text of a page: its first bytes tell the encoding, else what it declares, else it is
+    UTF-8."""
+    if data.startswith(_MARKS):
+        return decoded(data)
     found = _CHARSET.search(data[:_BEGINNING_BYTES])
     name = (found[1] or found[2]).decode() if found else "utf-8"
     try:
-        text = data.decode(name)
-    except (UnicodeDecodeError, LookupError) as error:
-        said = "which it declares" if found else "and it declares no other encoding"
-        raise Unreadable(f"not {name[:40].upper()}, {said}") from error
-    return re.sub(r"^\ufeff?\s*<\?xml[^>]*>", "", text)
+        known = lookup(name).name
+        meant = _MEANT.get(known, known)
+        return data.decode(meant)
+    except UnicodeDecodeError as error:
+        text = data.decode(meant, errors="replace")
+        if text.count(_BAD) > _MOST_BAD * len(text):
+            said = "which it declares" if found else "and it declares no other encoding"
+            raise Unreadable(f"not {name[:40].upper()}, {said}") from error
+        return text
+    except LookupError as error:
+        raise Unreadable(f"in an unknown encoding, {name[:40]!r}: convert it to UTF-8") from error
 
 
 def _content(page: lxml.html.HtmlElement) -> lxml.html.HtmlElement:

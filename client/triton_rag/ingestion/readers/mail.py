@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import email
 import email.policy
+from contextlib import suppress
 from dataclasses import replace
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 
 from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
 from triton_rag.ingestion.readers.html import add_page
@@ -30,16 +31,27 @@ def add_message(data: bytes, blocks: Blocks, is_one_of_many: bool = False) -> tu
     subject = headers.get("Subject", "")
     head = "\n".join(f"{name}: {text}" for name, text in headers.items())
     body = message.get_body(("plain", "html"))
-    content = body.get_content() if body is not None else ""
+    content = _decoded(body) if body is not None else ""
     if is_one_of_many:
         blocks.heading(1, subject)
     blocks.paragraph(head)
     if body is not None and body.get_content_subtype() == "html":
-        add_page(content.encode(), blocks)
+        add_page(content, blocks)
     else:
         blocks.paragraph(content)
     attached = message.iter_attachments()
     return subject, [part.get_filename() or part.get_content_type() for part in attached]
+
+
+def _decoded(part: MIMEPart) -> str:
+    """The text of a part. Where its encoding is not named, unknown or wrong it is UTF-8, and what
+    isn't is Windows-1252, as mail programs take it."""
+    data = part.get_payload(decode=True)
+    assert isinstance(data, bytes)  # a part of text
+    for encoding in (part.get_content_charset(""), "utf-8"):
+        with suppress(LookupError, ValueError):
+            return data.decode(encoding)
+    return data.decode("windows-1252", errors="replace")
 
 
 def _header(message: EmailMessage, name: str) -> str:

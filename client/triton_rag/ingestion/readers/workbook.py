@@ -16,14 +16,13 @@ from python_calamine import (
     CalamineError,
     CalamineSheet,
     CalamineWorkbook,
-    PasswordError,
     SheetMetadata,
     SheetTypeEnum,
     SheetVisibleEnum,
 )
 
 from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
-from triton_rag.ingestion.readers.archive import Archive
+from triton_rag.ingestion.readers.archive import OLE, Archive
 from triton_rag.ingestion.readers.tables import MAX_ROWS, TOO_MANY, Row, add_rows
 
 _KIND = "a workbook"
@@ -38,9 +37,9 @@ def read(data: bytes) -> FileText:
         blocks, sheets = Blocks(), [one for one in book.sheets_metadata if _is_read(one)]
         for about in sheets:
             _add(book.get_sheet_by_name(about.name), len(sheets) > 1, blocks)
-    except PasswordError as error:
-        raise Unreadable("encrypted: a password is needed") from error
     except CalamineError as error:
+        if data.startswith(OLE):
+            raise Unreadable("encrypted, or damaged: save it without a password") from error
         raise Unreadable(f"not {_KIND}, or a damaged one") from error
     return replace(blocks.file_text(), title="", remarks=tuple(_remarks(book)))
 
