@@ -15,7 +15,8 @@ def picture(*lines: str, size: int = 30) -> Image.Image:
     return image
 
 
-def saved(images: Sequence[Image.Image], kind: str) -> bytes:
-    file = io.BytesIO()
-    images[0].save(file, kind, save_all=len(images) > 1, append_images=images[1:])
+def saved(images: Sequence[Image.Image], kind: str, dpi: int = 72) -> bytes:
+    """A file of that kind. `dpi` gives the pages of a PDF their size."""
+    file, more = io.BytesIO(), images[1:]
+    images[0].save(file, kind, save_all=bool(more), append_images=more, resolution=dpi)
     return file.getvalue()

@@ -54,6 +54,24 @@ def test_a_page_may_be_scanned_the_wrong_way_round() -> None:
     assert [line for line in found.text.split("\n") if line] == [FERRY, HARBOUR]
 
 
+def test_a_scan_may_claim_to_be_as_small_as_a_stamp() -> None:
+    found, _ = by_ocr("a.pdf", saved([picture(FERRY)], "PDF", dpi=2400))
+    assert found.text == FERRY
+
+
+def test_rows_of_a_skewed_page_stay_rows() -> None:
+    rows = [
+        f"{name}{' ' * 48}{number}" for name, number in (("Fuel", 12), ("Oars", 34), ("Mast", 56))
+    ]
+    skewed = picture(*rows, size=24).rotate(4, fillcolor="white")
+    found, _ = by_ocr("a.png", saved([skewed], "PNG"))
+    assert [" ".join(line.split()) for line in found.text.split("\n") if line] == [
+        "Fuel 12",
+        "Oars 34",
+        "Mast 56",
+    ]
+
+
 def test_what_ocr_is_not_sure_of_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ocr, "_TURNS", (0,))  # the others only take longer
     unclear = saved([ImageOps.mirror(picture(FERRY))], "PDF")
@@ -90,6 +108,16 @@ def test_two_columns_are_read_one_after_the_other() -> None:
     texts = [[box.text for box in group] for group in ocr.columns(mixed)]
     names = [[f"{name}{number}" for number in range(6)] for name in "ab"]
     assert texts == [["title"], *names, ["note"]]
+
+
+def test_a_heading_below_two_columns_stays_with_what_follows() -> None:
+    heading, text = Box("Prices", 50, 320, 120, 340), Box("text", 50, 345, 450, 365)
+    both = [*column("a", 50), *column("b", 260)]
+    texts = [[box.text for box in group] for group in ocr.columns([*both, heading, text])]
+    names = [[f"{name}{number}" for number in range(6)] for name in "ab"]
+    assert texts == [*names, ["Prices", "text"]]
+    longer = [*both, *column("c", 50, 1, 280), text]
+    assert [box.text for box in ocr.columns(longer)[0]] == [*names[0], "c0"]
 
 
 def test_rows_of_a_table_are_not_columns() -> None:

@@ -6,6 +6,7 @@ not taken.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +15,15 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rapidocr import RapidOCR
 
 from triton_rag.ingestion.readers.pdf_lines import HYPHEN, Line
 
 DPI = 150
 """At 150 as at 200 dpi 99 % of the words of a printed page were right."""
+LEAST_SIDE = 1000
+"""In pixels, of the longer side: some programs give a scan the size of a stamp."""
 MAX_SIDE = 3000
 """In pixels; larger pictures are made smaller."""
 
@@ -81,14 +85,24 @@ def _boxes(pixels: Any) -> tuple[list[Box], float]:
     texts, scores = found.txts or (), found.scores or ()
     letters = sum(map(len, texts))
     sure = sum(len(text) * score for text, score in zip(texts, scores, strict=True))
-    corners = (
-        [] if found.boxes is None else [(corner[:, 0], corner[:, 1]) for corner in found.boxes]
-    )
+    corners = level(np.asarray(found.boxes, np.float64)) if texts else ()
     boxes = [
-        Box(text, float(x.min()), float(y.min()), float(x.max()), float(y.max()))
-        for text, (x, y) in zip(texts, corners, strict=True)
+        Box(text, *corner.min(axis=0).tolist(), *corner.max(axis=0).tolist())
+        for text, corner in zip(texts, corners, strict=True)
     ]
     return boxes, sure / letters if letters else 0.0
+
+
+def level(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The corners of boxes, FLOAT64 [boxes, 4, 2] from the upper left one on, turned so that lines
+    are level: on a skewed scan the left of a line is as high as the right of another one."""
+    along = corners[:, 1] - corners[:, 0]
+    lengths = np.hypot(*along.T)
+    x, y = along[lengths >= np.median(lengths)].T  # the longer ones tell it better
+    angle = float(np.median(np.arctan2(y, x)))
+    cosine, sine = math.cos(angle), math.sin(angle)
+    turned: NDArray[np.float64] = corners @ np.array([[cosine, -sine], [sine, cosine]])
+    return turned
 
 
 @cache
@@ -116,9 +130,22 @@ def columns(boxes: Sequence[Box]) -> list[list[Box]]:
         elif box.left >= middle:
             right.append(box)
         else:
-            groups += [left, right, [box]]
+            left, above = _without_heading(left, right, box)
+            groups += [left, right, [*above, box]]
             left, right = [], []
     return [group for group in [*groups, left, right] if group]
+
+
+def _without_heading(
+    left: list[Box], right: Sequence[Box], below: Box
+) -> tuple[list[Box], list[Box]]:
+    """The left column, and its last line if that is the heading of what stands below both: under
+    the right column too, and nearer to what follows."""
+    *column, last = left or [below]
+    if not column or last.top < max((box.bottom for box in right), default=below.top):
+        return left, []
+    is_nearer = below.top - last.bottom < last.top - max(box.bottom for box in column)
+    return (column, [last]) if is_nearer else (left, [])
 
 
 def _gutter(boxes: Sequence[Box]) -> float | None:

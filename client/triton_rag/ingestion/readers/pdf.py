@@ -107,7 +107,8 @@ def _read_pictures(
     read = {}
     for number in numbers:
         page = pdf[number]
-        scale = min(ocr.DPI / 72, ocr.MAX_SIDE / max(page.get_size()))
+        side = max(page.get_size())
+        scale = min(max(ocr.DPI / 72, ocr.LEAST_SIDE / side), ocr.MAX_SIDE / side)
         if lines := ocr.read_picture(page.render(scale=scale).to_numpy(), 1 / scale):
             read[number] = lines
         on_page()
