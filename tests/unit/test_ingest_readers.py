@@ -195,7 +195,7 @@ def test_a_pdf_has_pages_and_its_bookmarks_as_headings() -> None:
     data = pdf(
         ["Ferry\nIt sails (always).", "1 Times\nNoon.\n2 Prices\nFree."],
         {"Times": 1, "Prices": 1},
-        title="The ferry",
+        title="The ferry\0",
     )
     found = read("ferry.pdf", data)
     assert found.title == "The ferry"

@@ -66,7 +66,7 @@ def read(data: bytes, on_page: OnPage | None = None) -> FileText:
         with pypdfium2.PdfDocument(data) as pdf:
             pages = _pages(pdf, on_page)
             bookmarks = list(_bookmarks(pdf))
-            title = pdf.get_metadata_dict().get("Title", "").strip()
+            title = pdf.get_metadata_dict().get("Title", "").replace("\0", " ").strip()
     except pypdfium2.PdfiumError as error:
         if _PASSWORD in str(error).lower():
             raise Unreadable("encrypted: a password is needed") from error
