@@ -109,6 +109,19 @@ def test_pages_that_programs_export() -> None:
     assert (found.title, found.text) == ("Guide", "Guide\n\nDay 1")
 
 
+def test_links_to_pages_around_and_tables_of_contents_are_left_out() -> None:
+    """As DocBook and Texinfo write them; a list that only bears the name is read."""
+    page = (
+        "<body><table><tr><th>Boats</th></tr><tr><td><a accesskey='n' href=b>Next</a></td></tr>"
+        "</table><p>Next: <a rel='next' href=b>Oars</a>, Up: <a href=c>Top</a></p><h1>Boats</h1>"
+        "<div class='toc'><p>Contents</p><ul><li><a href=#a>1. Building a boat</a></li></ul></div>"
+        "<p>They float. See the <a href=b>next</a> page.</p><div class='toc'>Oars are long.</div>"
+    )
+    assert read("a.html", page.encode()).text == (
+        "Boats\n\nThey float. See the next page.\n\nOars are long."
+    )
+
+
 def test_a_page_says_its_encoding() -> None:
     page = "<html><head><meta charset='latin-1'></head><body><p>café</p></body></html>"
     assert read("a.html", page.encode("latin-1")).text == "café"

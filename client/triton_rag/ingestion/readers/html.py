@@ -17,6 +17,13 @@ _NOT_CONTENT = (
     *("nav", "footer", "aside", "iframe", "object"),
 )
 _NO_CONTENT_ROLES = "//*[@role = 'contentinfo' or @role = 'navigation' or @role = 'search']"
+_TURNS = (
+    "//a[@accesskey = 'n' or @accesskey = 'p' or @rel = 'next' or @rel = 'prev']"
+    "/ancestor::*[self::p or self::ul or self::table][1]"
+    "[string-length(.) < 400 and not(.//h1 or .//h2 or .//h3)]"
+)
+"""The line of links to the pages before and after, as DocBook, Texinfo and blogs write it."""
+_CONTENTS = "//*[self::div or self::ul][contains(concat(' ', @class, ' '), ' toc ')]"
 _TITLE = "//p[contains(concat(' ', @class, ' '), ' title ')]"
 """What Google Docs writes instead of a title."""
 _CONTENT = ("main", "article", "body")
@@ -58,11 +65,18 @@ def add_page(data: bytes | str, blocks: Blocks) -> str:
     except (lxml.etree.LxmlError, ValueError) as error:
         raise Unreadable("not an HTML page, or an empty one") from error
     title = page.findtext(".//title") or next((e.text_content() for e in page.xpath(_TITLE)), "")
-    for element in [*page.iter(*_NOT_CONTENT), *page.xpath(_NO_CONTENT_ROLES)]:
+    contents = [element for element in page.xpath(_CONTENTS) if _is_of_links(element)]
+    around = [*page.xpath(_NO_CONTENT_ROLES), *page.xpath(_TURNS), *contents]
+    for element in [*page.iter(*_NOT_CONTENT), *around]:
         if element.getparent() is not None:
             element.drop_tree()
     add_blocks(_content(page), blocks)
     return str(title)
+
+
+def _is_of_links(element: lxml.html.HtmlElement) -> bool:
+    linked = sum(len(link.text_content()) for link in element.iter("a"))
+    return bool(2 * linked > len(" ".join(element.text_content().split())))
 
 
 def _decoded(data: bytes) -> str:
