@@ -23,7 +23,6 @@ MODEL_VERSION = "x-model-version"
 """Header of an answer: the version of the model that made it."""
 TRACEPARENT = "traceparent"
 """Header and parameter of a request: the span that the models' spans belong below."""
-
 ANYBODY = Caller(key_id="", tenant="")
 """The caller where no keys are configured."""
 
@@ -83,8 +82,7 @@ class Generate:
     """Generate one answer.
 
     Exactly one of `messages` and `prompt` is given. With `documents`, or `within` a collection, the
-    last message is a question, and the answer must rest on what is found there.
-    """
+    last message is a question, and the answer must rest on what is found there."""
 
     model: str
     messages: tuple[Message, ...] = ()
@@ -95,6 +93,8 @@ class Generate:
     tool_use: ToolUse = NO_TOOLS
     guide: Guide | None = None
     stream: bool = False
+    may_fill_context: bool = False
+    """Whether an answer that would not fit ends where the context does, with reason context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +242,8 @@ class CallPiece:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end of an answer; `reason` is stop, length, tool_calls, cancelled, ungrounded, or empty
-    where the answer is relayed unread."""
+    """The end of an answer; `reason` is stop, length, context, tool_calls, cancelled, ungrounded,
+    or empty where the answer is relayed unread."""
 
     reason: str
     usage: Usage

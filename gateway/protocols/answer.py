@@ -67,8 +67,10 @@ class Answer:
 
     @property
     def stop_reason(self) -> str:
-        """stop, length or tool_calls, the reasons that every API has; raises `UpstreamFailed`."""
-        return self.end.reason if self.end.reason in ("length", "tool_calls") else "stop"
+        """stop, length or tool_calls, the reasons that every API has, or context where the request
+        may fill it; raises `UpstreamFailed`."""
+        named = ("length", "context", "tool_calls")
+        return self.end.reason if self.end.reason in named else "stop"
 
     @property
     def usage(self) -> Usage:

@@ -12,7 +12,12 @@ from gateway.tool_use import ToolCall
 
 Json = dict[str, Any]
 
-STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
+STOP_REASONS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "context": "model_context_window_exceeded",
+    "tool_calls": "tool_use",
+}
 """The engine doesn't say which stop word ended an answer, so `stop_sequence` is always null."""
 
 

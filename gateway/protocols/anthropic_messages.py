@@ -107,7 +107,8 @@ def generate(request: MessagesRequest) -> Generate:
         top_p=request.top_p,
         stop_words=tuple(request.stop_sequences or ()),
     )
-    return _generate(request, sampling, request.stream)
+    # Anthropic's clients must send `max_tokens`, and send 4,096 where their users say nothing.
+    return replace(_generate(request, sampling, request.stream), may_fill_context=True)
 
 
 def counting(request: CountRequest) -> Generate:

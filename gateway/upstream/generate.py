@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
@@ -27,7 +27,7 @@ from gateway.call import (
     Text,
     Usage,
 )
-from gateway.errors import BadRequest, UpstreamFailed
+from gateway.errors import BadRequest, ContextExceeded, UpstreamFailed
 from gateway.tool_use import ToolUse
 from gateway.upstream.connection import Connection
 from gateway.upstream.search import counts, in_collection, read_sources
@@ -49,8 +49,23 @@ async def generate(
         async with aclosing(_events(triton, call, request)) as events:
             async for event in events:
                 yield event
+    except ContextExceeded as error:
+        async with aclosing(_events(triton, call, _fitting(request, error))) as events:
+            async for event in events:
+                if isinstance(event, Finished) and event.reason == "length":
+                    yield replace(event, reason="context")
+                else:
+                    yield event
     except BadRequest as error:
         raise _of_guide(error, request) from None
+
+
+def _fitting(request: Generate, error: ContextExceeded) -> Generate:
+    """The request with the tokens that its prompt leaves; raises `error` where it may not be."""
+    left = error.context_tokens - error.prompt_tokens
+    if not request.may_fill_context or not error.max_tokens or left < 1:
+        raise error
+    return replace(request, sampling=replace(request.sampling, max_tokens=left))
 
 
 async def _events(triton: Connection, call: Call, request: Generate) -> AsyncGenerator[Event, None]:

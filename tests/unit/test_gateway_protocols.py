@@ -141,6 +141,7 @@ def test_a_messages_request_becomes_a_call() -> None:
             Message("assistant", "8123"),
             Message("user", "Sure?"),
         ),
+        may_fill_context=True,
         sampling=Sampling(max_tokens=8, temperature=0, top_k=5, stop_words=("\n",)),
     )
 

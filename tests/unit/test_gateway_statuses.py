@@ -1,11 +1,16 @@
 """Errors of Triton and our models get the status that is due."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ensembles.manifest import Sampling
+from gateway.call import Call, Generate
+from gateway.call import Sampling as Wanted
 from gateway.errors import (
     BadRequest,
     ContextExceeded,
@@ -14,6 +19,7 @@ from gateway.errors import (
     Unavailable,
     UpstreamFailed,
 )
+from gateway.upstream.generate import generate
 from gateway.upstream.statuses import from_status, from_stream
 from python_backends.errors import RequestError
 from python_backends.generation.sampling import read_params
@@ -89,3 +95,46 @@ def test_a_max_tokens_of_nothing_is_no_full_context() -> None:
     with pytest.raises(RequestError) as caught:
         _asked(0, prompt_tokens=60)
     assert not isinstance(from_stream(f"INVALID_ARG: {caught.value}"), ContextExceeded)
+
+
+class Model:
+    """`llm` with a context of 64 tokens, of which each prompt takes 60."""
+
+    settings = SimpleNamespace(inter_token_timeout_s=1.0)
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    async def events(
+        self, _call: object, _model: str, body: dict[str, Any], _silence_s: float
+    ) -> AsyncIterator[dict[str, Any]]:
+        self.asked.append(body["max_tokens"])
+        end = {"text_output": "", "num_input_tokens": 60, "num_output_tokens": 4}
+        try:
+            _asked(body["max_tokens"], prompt_tokens=60)
+        except RequestError as error:
+            yield {"error": f"INVALID_ARG: {error}"}
+        else:
+            yield {**end, "model_version": "1", "finish_reason": "length"}
+
+
+async def _reasons(model: Model, may_fill_context: bool) -> list[str]:
+    wanted = Generate(
+        "llm", prompt="p", sampling=Wanted(max_tokens=100), may_fill_context=may_fill_context
+    )
+    call: Any = Call(request=None, caller=None, request_id="1")
+    connection: Any = model
+    return [event.reason async for event in generate(connection, call, wanted)]
+
+
+def test_an_answer_that_may_fill_the_context_ends_there() -> None:
+    model = Model()
+    assert asyncio.run(_reasons(model, may_fill_context=True)) == ["context"]
+    assert model.asked == [100, 4]
+
+
+def test_another_one_is_refused() -> None:
+    model = Model()
+    with pytest.raises(ContextExceeded):
+        asyncio.run(_reasons(model, may_fill_context=False))
+    assert model.asked == [100]
