@@ -82,9 +82,11 @@ _NOT_SERVED = {
     **dict.fromkeys(
         ("/v1/audio", "/v1/images", "/v1/videos", "/v1/realtime"), ": models of text only"
     ),
+    **dict.fromkeys(("/v1/generate", "/v1/summarize"), ": use /v2/chat"),
+    **dict.fromkeys(("/v1/classify", "/v1/detokenize", "/v1/tokenize"), ""),
     **dict.fromkeys(("/v1/containers", "/v1/evals", "/v1/fine_tuning", "/v1/skills"), ""),
 }
-"""Paths of OpenAI's and Anthropic's APIs, and what to do instead."""
+"""Paths of OpenAI's, Anthropic's and Cohere's APIs, and what to do instead."""
 
 EXPOSED = ("request-id", "retry-after", "x-request-id")
 """Headers that a web page may read."""

@@ -288,8 +288,8 @@ def test_headers_footers_and_page_numbers_are_left_out() -> None:
 def test_scanned_pages_are_said() -> None:
     """Blank pages are not."""
     assert refused("a.pdf", pdf(["", ""])) == (
-        "no text on its 2 pages: scanned, it seems; ingest with --ocr, or add a text layer with an "
-        "OCR program"
+        "no text on its 2 pages: scanned, it seems; triton-rag ingest --ocr reads it, or add "
+        "a text layer with an OCR program"
     )
     found = read("a.pdf", pdf(["", "", "text", "", "text", ""], scanned=[0, 1, 2, 3]))
     assert found.remarks == ("no text on pages 1-2, 4 (of 6): scanned?",)
@@ -312,8 +312,8 @@ def test_pages_of_fonts_that_do_not_say_their_letters_are_said() -> None:
         "no readable text on page 2 (of 3): its fonts don't say which letters they draw",
     )
     assert refused("a.pdf", pdf([RUSSIAN, ""], unmapped=[0])) == (
-        "its fonts don't say which letters they draw: ingest with --ocr, or add a text layer with "
-        "an OCR program"
+        "its fonts don't say which letters they draw: triton-rag ingest --ocr reads it, or "
+        "add a text layer with an OCR program"
     )
 
 

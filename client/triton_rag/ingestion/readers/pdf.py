@@ -33,7 +33,7 @@ _NO_TITLE = re.compile(
 _FEWEST_BOOKMARKS = 2
 _PICTURES_DEPTH = 3
 _SHOWN_RANGES = 5
-_OCR = "ingest with --ocr, or add a text layer with an OCR program"
+_OCR = "triton-rag ingest --ocr reads it, or add a text layer with an OCR program"
 _OCR_FAILED = "OCR is not sure what it says"
 _GUESSED = "its fonts don't say which letters they draw"
 
