@@ -186,10 +186,11 @@ def rendered() -> dict[Path, dict[str, str]]:
 
 
 def write_rendered() -> int:
-    """Write what differs from the files on disk, and say what was written."""
+    """Write what differs from the files on disk, and say what changed."""
     for folder, files in rendered().items():
         for name in write(files, folder):
-            click.echo(f"wrote {folder.name}/{name}")
+            did = "wrote" if (folder / name).exists() else "removed"
+            click.echo(f"{did} {folder.name}/{name}")
     return 0
 
 

@@ -34,7 +34,7 @@ async def list_models(request: Request) -> dict[str, Any]:
         "has_more": False,
         "first_id": ids[0] if ids else None,
         "last_id": ids[-1] if ids else None,
-        "models": await _cohere(request, ids),
+        "models": await _cohere(request, models),
     }
 
 
@@ -81,13 +81,12 @@ async def _contexts(request: Request) -> dict[str, int]:
     return {model.name: tokens for model in models if model.entry.takes is Generate}
 
 
-async def _cohere(request: Request, names: Sequence[str]) -> list[dict[str, Any]]:
+async def _cohere(request: Request, shown: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What each model does, in Cohere's words. `auto` does nothing here: its rules choose."""
-    contexts = await _contexts(request)
     models = await service(request).catalogue.models()
     endpoints = {model.name: [_ENDPOINTS[model.entry.takes]] for model in models}
     return [
-        {"name": name, "endpoints": endpoints.get(name, [])}
-        | ({"context_length": contexts[name]} if name in contexts else {})
-        for name in names
+        {"name": one["id"], "endpoints": endpoints.get(one["id"], [])}
+        | {field: one[field] for field in ("context_length",) if field in one}
+        for one in shown
     ]

@@ -13,6 +13,8 @@ from tests.server.test_published_clients import PROMPT, PYTHON, ask
 
 Found = dict[str, Any]
 QUOTE = "Vebra listens on port 8123."
+CONTEXT_TOKENS = 2048
+"""Of the test model."""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,12 @@ def test_anthropic_messages(anthropic: Found) -> None:
     assert plain["reason"] in ("end_turn", "max_tokens")
     assert anthropic["counted"] == plain["usage"][0]
     assert anthropic["whole"]["usage"][0] > plain["usage"][0]  # it has a system prompt
+
+
+def test_anthropic_s_max_tokens_may_be_more_than_fit(anthropic: Found) -> None:
+    filled = anthropic["filled"]
+    assert filled["reason"] == "model_context_window_exceeded"
+    assert sum(filled["usage"]) == CONTEXT_TOKENS
 
 
 def test_anthropic_citations_point_into_the_documents(anthropic: Found) -> None:

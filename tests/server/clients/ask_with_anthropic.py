@@ -13,6 +13,8 @@ import anthropic
 url, prompt, tokens = sys.argv[1:]
 MESSAGES: Any = [{"role": "user", "content": [{"type": "text", "text": prompt}]}]
 REQUEST: dict[str, Any] = {"model": "llm", "messages": MESSAGES, "max_tokens": int(tokens)}
+LONG: Any = [{"role": "user", "content": "word " * 1000}]
+"""Nearly all of the test model's context."""
 DOCUMENTS = ("The ferry sails at noon.", "Vebra listens on port 8123.")
 QUESTION = "Which port does Vebra listen on?"
 client = anthropic.Anthropic(base_url=url, api_key="not-needed", max_retries=0)
@@ -86,6 +88,7 @@ found = {
     "plain": described(client.messages.create(**REQUEST)),
     "streamed": streamed(),
     "streamed_async": asyncio.run(streamed_async()),
+    "filled": described(client.messages.create(**REQUEST | {"messages": LONG, "max_tokens": 4096})),
     "counted": client.messages.count_tokens(model="llm", messages=MESSAGES).input_tokens,
     "citations": documents(),
     "no_model": refusal(model="claude-opus-4"),
