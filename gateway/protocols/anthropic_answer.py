@@ -26,10 +26,11 @@ def response(request: Conversation, request_id: str, answer: Answer) -> Json:
     null; answers with some have one text."""
     found = cited(request.messages, answer)
     noted = {"citations": found} if found else {}
+    is_cut = answer.stop_reason in ("length", "context")
     return {
         **_message_start(request, request_id),
         "content": [
-            call_block(part)
+            call_block(part, is_cut)
             if isinstance(part, ToolCall)
             else {"type": "text", "text": part, **noted}
             for part in answer.parts or [""]

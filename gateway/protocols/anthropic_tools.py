@@ -10,6 +10,7 @@ from gateway.errors import BadRequest
 from gateway.protocols.anthropic_documents import BlockPart, Turn
 from gateway.protocols.reading import Body, joined, part_text, text_of
 from gateway.protocols.tools import (
+    begun_arguments,
     check_count,
     new_call,
     new_tool,
@@ -96,9 +97,15 @@ def _result(part: BlockPart, field: str) -> str:
     return text_of(part.content or "", f"{field}.content")
 
 
-def call_block(call: ToolCall) -> Json:
-    """A call as a block. One whose arguments are no JSON is a text: a block has an object."""
+def call_block(call: ToolCall, is_cut: bool) -> Json:
+    """A call as a block. One whose arguments are no JSON is a text: a block has an object.
+
+    In an answer that `is_cut` it has what is there of it: clients see by `stop_reason` not to run
+    it, and ask again with more tokens.
+    """
     arguments = parsed_arguments(call.arguments)
+    if arguments is None and is_cut:
+        arguments = begun_arguments(call.arguments)
     if arguments is None:
         return {"type": "text", "text": f"{call.name} {call.arguments}"}
     return begun_block(call) | {"input": arguments}

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from pydantic import Field
+from pydantic_core import from_json
 
 from gateway.call import Message
 from gateway.errors import BadRequest
@@ -142,6 +143,15 @@ def parsed_arguments(written: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def begun_arguments(written: str) -> dict[str, Any]:
+    """The members that are there of arguments that were cut, as clients read a stream."""
+    try:
+        found = from_json(written, allow_partial=True)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def new_call(field: str, call_id: str, name: str, arguments: str | None) -> ToolCall:

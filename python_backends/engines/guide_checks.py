@@ -24,7 +24,7 @@ from python_backends.engines.llm_engine import Guide
 from python_backends.errors import Overloaded, RequestError
 
 MOST_CPU_S = 0.5
-"""For the first use of a guide: 0.01 to 0.05 s are usual, 300 optional properties take 1."""
+"""For the first use of a guide: 0.01 to 0.05 s are usual, 300 optional properties take 0.15."""
 
 MOST_WAIT_S = 5.0
 """For the same on a busy machine. Other new guides wait behind it."""

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from python_backends.engines.json_grammar import json_grammar
+
 MEMORY_BYTES = 8 << 30
 """Limit of addresses; what is used stays below 0.3 GiB with what passes."""
 
@@ -36,17 +38,22 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     generate = _generator(Path(folder), int(vocabulary), [int(end) for end in ends])
-    generate({"json_schema": "{}"})  # the first one prepares the vocabulary
+    generate(guide_option("json", ""))  # the first one prepares the vocabulary
     print(flush=True)
     for line in sys.stdin:
         print(json.dumps(_try(json.loads(line), generate)), flush=True)
 
 
 def guide_option(kind: str, text: str) -> dict[str, str]:
-    """A guide as an option of GenAI's `StructuredOutputConfig`."""
-    if kind == "json":
-        return {"json_schema": "{}"}
-    return {"grammar" if kind == "ebnf_grammar" else kind: text}
+    """A guide as an option of GenAI's `StructuredOutputConfig`; raises `RuntimeError`."""
+    match kind:
+        case "json":
+            return {"grammar": json_grammar("{}")}
+        case "json_schema":
+            return {"grammar": json_grammar(text)}
+        case "ebnf_grammar":
+            return {"grammar": text}
+    return {kind: text}
 
 
 def _try(guide: dict[str, str], generate: Callable[[dict[str, str]], None]) -> dict[str, Any]:

@@ -30,11 +30,10 @@ from python_backends.generation.timeline import EngineMetrics, LlmMetrics, Timel
 from python_backends.stage import Stream, StreamingStage
 from python_backends.tensors import Tensors
 from python_backends.tokenization import load_tokenizer, require_length, token_ids
-from python_backends.tool_calls.calling_answer import CallingAnswer
+from python_backends.tool_calls.calling_answer import CallingAnswer, ForcedAnswer
 from python_backends.tool_calls.definitions import Tool, ToolUse, read_tool_use
 from python_backends.tool_calls.forced_call import with_required_call
 from python_backends.tool_calls.prompts import ToolPrompts
-from python_backends.tool_calls.syntax import BARE
 
 POLL_S = 0.02
 """Pause between two checks whether clients have disconnected. A check waits for the server, so the
@@ -158,7 +157,7 @@ class LlmStage(StreamingStage):
 
     def _answer(self, tensors: Tensors, use: ToolUse, params: GenerationParams) -> PlainAnswer:
         if use.is_required:
-            return CallingAnswer(BARE, {}, is_parallel=False)
+            return ForcedAnswer(use.tools)
         if use.tools:
             return CallingAnswer(self._tool_prompts.syntax, self._special_tokens, use.is_parallel)
         if "sources" not in tensors:

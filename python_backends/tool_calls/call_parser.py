@@ -58,6 +58,15 @@ class CallParser:
             self._take(character)
         return self._taken_text()
 
+    def begin_named(self, name: str) -> None:
+        """Begin the call that is being written, without arguments: by the name that was read, or
+        else by this one. Where no call is being written, or neither is known, nothing happens."""
+        if self._place is not _Place.CALL or self._reader.has_begun:
+            return
+        if known := self._reader.name or name:
+            self.num_calls += 1
+            self._add(Piece(self.num_calls - 1, known))
+
     def flush(self) -> str:
         """The rest of the text, at the answer's end."""
         match self._place:

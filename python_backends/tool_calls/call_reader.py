@@ -51,6 +51,11 @@ class CallReader:
         """Not returned yet."""
         self._is_in_arguments = self._has_arguments = False
 
+    @property
+    def name(self) -> str:
+        """The name, once it is complete and as long as no piece had it."""
+        return self._name or ""
+
     def take(self, character: str) -> Progress:
         before, depth = self._scanner.state, self._scanner.depth
         if not self._scanner.take(character):

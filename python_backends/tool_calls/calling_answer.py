@@ -1,13 +1,14 @@
 """The answer of a model that may call tools."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from python_backends.generation.answer import PlainAnswer
 from python_backends.tensors import Outputs
 from python_backends.tool_calls.call_parser import CallParser
 from python_backends.tool_calls.call_reader import Piece
-from python_backends.tool_calls.syntax import Syntax
+from python_backends.tool_calls.definitions import Tool
+from python_backends.tool_calls.syntax import BARE, Syntax
 
 TOOL_CALLS = "tool_calls"
 """`finish_reason` of an answer that calls tools, and the output with the calls."""
@@ -49,6 +50,22 @@ class CallingAnswer(PlainAnswer):
     def take_pieces(self) -> Outputs:
         pieces = self._parser.take_pieces()
         return {TOOL_CALLS: [_json(piece) for piece in pieces]} if pieces else {}
+
+
+class ForcedAnswer(CallingAnswer):
+    """A call that a grammar has forced: an answer that is cut is the beginning of one, not a text.
+
+    A call is known by its name: the only function's, or the one that the model wrote out.
+    """
+
+    def __init__(self, tools: Sequence[Tool]) -> None:
+        super().__init__(BARE, {}, is_parallel=False)
+        self._only_name = tools[0]["function"]["name"] if len(tools) == 1 else ""
+
+    def flush(self) -> str:
+        self._parser.begin_named(self._only_name)
+        text = self._parser.flush()
+        return "" if text.lstrip().startswith("{") else text
 
 
 def _json(piece: Piece) -> str:

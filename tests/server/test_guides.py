@@ -1,7 +1,7 @@
 """Guided answers: what they promise, with the real engine, beside free ones.
 
-The LLM of the tests writes blanks for ever where JSON allows them, so its guides allow none. The
-default model writes objects in test_default_models.py.
+The LLM of the tests writes blanks for ever where JSON allows them. The default model writes objects
+in test_default_models.py.
 """
 
 import contextlib
@@ -72,6 +72,30 @@ def test_every_answer_matches_its_schema(server: Server) -> None:
         )
     assert all(1 <= json.loads(answer.text) <= 65535 for answer in found)
     assert len({answer.text for answer in found}) > 4
+
+
+SERVER = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 8},
+        "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 2},
+        "place": {"type": "object", "properties": {"hall": {"enum": [1, 2]}}, "required": ["hall"]},
+    },
+    "required": ["name", "tags", "place"],
+}
+
+
+def test_objects_end_though_the_model_likes_blanks(server: Server) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(
+            pool.map(
+                lambda seed: ask(server, "json_schema", SERVER, seed=seed, temperature=1.5),
+                range(16),
+            )
+        )
+    assert {answer.finish_reason for answer in found} == {"stop"}
+    read = [json.loads(answer.text) for answer in found]
+    assert all(each["place"]["hall"] in (1, 2) and len(each["tags"]) <= 2 for each in read)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +207,15 @@ def test_a_refusal_names_the_client_s_field(gateway: Gateway) -> None:
     error = answer.json()["error"]
     assert (answer.status_code, error["param"]) == (400, "response_format.json_schema.schema")
     assert error["message"].startswith("response_format.json_schema.schema: can't be followed")
+
+
+def test_a_required_call_that_is_cut_is_its_beginning(gateway: Gateway) -> None:
+    tool = {"type": "function", "function": {"name": "find_port", "parameters": SERVER}}
+    cut = {"tools": [tool], "tool_choice": "required", "max_tokens": 2}
+    choice = chat(gateway, **cut).json()["choices"][0]
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("length", None)
+    (call,) = choice["message"]["tool_calls"]
+    assert call["function"] == {"name": "find_port", "arguments": ""}
 
 
 def test_rag_answers_as_the_schema_says(gateway: Gateway) -> None:

@@ -322,9 +322,40 @@ def test_messages_can_require_a_call(model: Model, choice: Json) -> None:
 
 
 def test_a_call_whose_arguments_are_no_json_is_a_text_in_messages(model: Model) -> None:
-    model.events = [CallPiece(0, "f", '{"a": 1', 1), Finished("length", Usage(9, 1))]
+    model.events = [CallPiece(0, "f", '{"a": 1', 1), Finished("tool_calls", Usage(9, 1))]
     (block,) = model.post("/v1/messages", MESSAGES)["content"]
     assert block == {"type": "text", "text": 'f {"a": 1'}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begun"),
+    [
+        ("", {}),
+        ('{"ci', {}),
+        ('{"city": "Par', {}),
+        ('{"city": "Paris", "days": [1,', {"city": "Paris", "days": [1]}),
+    ],
+)
+def test_a_call_that_is_cut_is_a_call_in_every_api(
+    model: Model, arguments: str, begun: Json
+) -> None:
+    """Its end says so. Anthropic's client reads the same from a stream."""
+    model.events = [CallPiece(0, "f", arguments, 1), Finished("length", Usage(9, 1))]
+    found = model.post("/v1/messages", MESSAGES)
+    (block,) = found["content"]
+    assert (block["type"], block["name"], block["input"]) == ("tool_use", "f", begun)
+    assert found["stop_reason"] == "max_tokens"
+    (choice,) = model.post("/v1/chat/completions", CHAT)["choices"]
+    (called,) = choice["message"]["tool_calls"]
+    assert called["function"] == {"name": "f", "arguments": arguments}
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("length", None)
+    answer = model.post("/v1/responses", RESPONSES)
+    (item,) = answer["output"]
+    assert (item["type"], item["arguments"], item["status"]) == (
+        "function_call",
+        arguments,
+        "incomplete",
+    )
 
 
 @pytest.mark.parametrize("events", [CALLS, SILENT, [CALLS[-1]], MIXED])

@@ -15,7 +15,7 @@ from python_backends.errors import RequestError
 from python_backends.generation.chat_template import ChatTemplate
 from python_backends.generation.messages import read_messages
 from python_backends.tool_calls.call_parser import CallParser
-from python_backends.tool_calls.calling_answer import CallingAnswer
+from python_backends.tool_calls.calling_answer import CallingAnswer, ForcedAnswer
 from python_backends.tool_calls.definitions import read_tool_use
 from python_backends.tool_calls.detection import syntax_of
 from python_backends.tool_calls.forced_call import with_required_call
@@ -201,6 +201,31 @@ def test_an_answer_that_is_cut_in_a_call_ends_with_length() -> None:
         "tool_calls",
     )
     assert CallingAnswer(HERMES, {}, is_parallel=True).finish_reason("stop") == "stop"
+
+
+@pytest.mark.parametrize(
+    ("written", "names", "call"),
+    [
+        ("", "f", None),
+        ('{"na', "f", '"f", "arguments": ""'),
+        ('{"name": "f', "f", '"f", "arguments": ""'),
+        ('{"name": "f', "fg", None),
+        ('{"name": "g", "argu', "fg", '"g", "arguments": ""'),
+        ('{"name": "g", "arguments": {"a"', "fg", '"g", "arguments": "{\\"a\\""'),
+    ],
+)
+def test_a_forced_call_that_is_cut_is_no_text(written: str, names: str, call: str | None) -> None:
+    tools: Any = [{"function": {"name": name}} for name in names]
+    answer = ForcedAnswer(tools)
+    assert answer.push(written) + answer.flush() == ""
+    pieces = answer.take_pieces().get("tool_calls", [])
+    assert list(pieces) == ([f'{{"index": 0, "name": {call}}}'] if call else [])
+    assert answer.finish_reason("length") == "length"
+
+
+def test_what_no_grammar_has_forced_stays_text() -> None:
+    answer = ForcedAnswer([TOOL])
+    assert answer.push("It is sunny.") + answer.flush() == "It is sunny."
 
 
 # --- what a request says -------------------------------------------------------------------
