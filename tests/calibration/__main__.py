@@ -20,17 +20,16 @@ def main() -> None:
         off = statistics.median(abs(r - 1) for r in ratios)
         spread = f"ratios {min(ratios):.2f} to {max(ratios):.2f}"
         print(f"{use}: {len(ratios)} figures, median error {off:.1%}, {spread}")
-    for line in _by_table(figures):
+    for line in by_table(figures):
         print(line)
     (ROOT / "docs" / "planner-error.svg").write_text(plot(figures))
 
 
-def _by_table(figures: Sequence[Measured]) -> Iterator[str]:
+def by_table(figures: Sequence[Measured]) -> Iterator[str]:
+    """A line of ratios for each published table."""
     groups: dict[str, list[Measured]] = {}
     for one in figures:
-        request = one.request
-        split = f"{request.precision} TP{request.tp} PP{request.pp}"
-        name = f"{request.spec.name} {split} {request.sku.name}"
+        name = f"{one.request.spec.name} {one.split} {one.request.sku.name}"
         groups.setdefault(f"{one.use:12}{name}", []).append(one)
     for name, group in groups.items():
         yield f"{name:70}" + " ".join(f"{one.ratio:.2f}" for one in group)

@@ -45,6 +45,12 @@ class Measured:
     tokens_per_s: float
 
     @property
+    def split(self) -> str:
+        """Precision and GPUs, such as "fp8 TP2 PP1"."""
+        options = self.request.options
+        return f"{options.precision} TP{options.tp} PP{options.pp}"
+
+    @property
     def ratio(self) -> float:
         """Estimated over published; 0.0 where the planner says that it does not fit."""
         try:

@@ -49,11 +49,8 @@ def _point(published_rate: float, estimated: float) -> tuple[float, float]:
 def _dot(one: Measured) -> str:
     x, y = _point(one.tokens_per_s, one.tokens_per_s * one.ratio)
     request = one.request
-    title = (
-        f"{request.spec.name} {request.sku.name} {request.precision} TP{request.tp} "
-        f"PP{request.pp} {request.workload.input_tokens}/{request.workload.output_tokens}: "
-        f"{one.ratio:.2f}"
-    )
+    lengths = f"{request.workload.input_tokens}/{request.workload.output_tokens}"
+    title = f"{request.spec.name} {request.sku.name} {one.split} {lengths}: {one.ratio:.2f}"
     return (
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{_COLOURS[one.use]}" '
         f'fill-opacity="0.6"><title>{title}</title></circle>'

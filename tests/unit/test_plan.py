@@ -25,7 +25,9 @@ from builders.spec import (
     model_names,
     sku_names,
 )
+from tests.calibration.__main__ import by_table
 from tests.calibration.fit import fit, published
+from tests.calibration.plot import plot
 
 GPU_SKUS = [name for name in sku_names() if load_sku(name).gpu]
 
@@ -353,3 +355,9 @@ def test_a_config_without_sizes_is_told(tmp_path):
     bare = spec.model_copy(update={"architecture": None, "source": str(tmp_path)})
     with pytest.raises(BuildError, match="does not tell the model's sizes"):
         with_architecture(bare)
+
+
+def test_the_calibration_shows_each_published_figure():
+    figures = published()[::10]
+    assert next(by_table(figures)).startswith("calibration llama-3.1-8b fp8 TP1 PP1 h200-sxm-141gb")
+    assert plot(figures).count("<circle") >= len(figures)
