@@ -53,6 +53,13 @@ def _ipv4(_context: click.Context, _option: click.Parameter, text: str) -> str:
         ) from error
 
 
+_PORTS_HELP = {
+    "http": "Triton's HTTP port.",
+    "grpc": "Triton's gRPC port.",
+    "metrics": "Triton's port for metrics.",
+}
+
+
 def _shared_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds options whose values the command gets as `sku`, `ports` and `work_folder`."""
 
@@ -65,7 +72,7 @@ def _shared_options(command: Callable[..., int]) -> Callable[..., int]:
     options = [
         click.option("--sku", default="cpu", help="Name of a file in builders/skus."),
         *(
-            click.option(f"--{name}-port", type=int, default=number, help=f"Triton's {name} port.")
+            click.option(f"--{name}-port", type=int, default=number, help=_PORTS_HELP[name])
             for name, number in Ports().by_name().items()
         ),
         click.option(

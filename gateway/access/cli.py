@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import click
 from pydantic import ValidationError
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -69,11 +70,11 @@ def keys() -> None:
     help="A path, or a pattern. [default: all but Triton's own, /v2/*]",
 )
 @click.option("--expires-in", type=Duration(), help="Lifetime, such as 90d. [default: no end]")
-@click.option("--requests-per-minute", type=click.IntRange(1))
-@click.option("--tokens-per-minute", type=click.IntRange(1))
-@click.option("--concurrent-streams", type=click.IntRange(1))
-@click.option("--max-tokens", type=click.IntRange(1), help="Longest answer.")
-@click.option("--max-input-tokens", type=click.IntRange(1), help="Longest prompt.")
+@click.option("--requests-per-minute", type=click.IntRange(1), help="Most requests in 60 s.")
+@click.option("--tokens-per-minute", type=click.IntRange(1), help="Most tokens in 60 s.")
+@click.option("--concurrent-streams", type=click.IntRange(1), help="Most answers at a time.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Most tokens of an answer.")
+@click.option("--max-input-tokens", type=click.IntRange(1), help="Most tokens of a prompt.")
 def create(
     where: str,
     tenant: str,
@@ -117,11 +118,13 @@ def list_keys(where: str, as_json: bool) -> None:
         hidden = {"secrets"}
         print(json.dumps([key.model_dump(mode="json", exclude=hidden) for key in found], indent=2))
         return
-    table = Table("id", "state", "tenant", "name", "tier", "models", "routes", "limits")
+    columns = ("id", "state", "tenant", "name", "tier", "models", "routes", "limits")
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for column in table.columns:
-        column.overflow, column.no_wrap = "fold", column.header in ("id", "state")
+        column.overflow, column.no_wrap = "fold", column.header in ("id", "state", "routes")
     for key in found:
-        own = (f"{k}={v}" for k, v in key.limits.model_dump(exclude_none=True).items())
+        limits = key.limits.model_dump(exclude_none=True).items()
+        own = (f"{name} {value}".replace("_", " ") for name, value in limits)
         scopes = ("\n".join(key.models), "\n".join(key.routes), "\n".join(own))
         table.add_row(key.id, _state(key), key.tenant, key.name, key.tier, *scopes)
     Console().print(table)
@@ -187,7 +190,7 @@ def show_usage(
         flat = [{"tenant": row.tenant, "key": row.key_id, "model": row.model} for row in rows]
         print(json.dumps([at | asdict(row.amounts) for at, row in zip(flat, rows, strict=True)]))
         return
-    table = Table("tenant", "key", "model", "requests", "rejected")
+    table = Table("tenant", "key", "model", "requests", "rejected", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("input", "cached", "output", "rejected tokens"):
         table.add_column(name, justify="right")
     total = Amounts()

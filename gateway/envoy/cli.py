@@ -39,7 +39,6 @@ class _AddressType(click.ParamType[Address]):
 
 _ADDRESS = _AddressType()
 _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
-_PERCENT = click.IntRange(1, 100)
 
 
 def _servers(name: str, what: str) -> Callable[..., Any]:
@@ -47,16 +46,16 @@ def _servers(name: str, what: str) -> Callable[..., Any]:
 
 
 _BOUNDS_HELP = {
-    "body_bytes": "Largest body of a request.",
-    "header_kib": "All headers of a request together.",
-    "headers": "Number of headers of a request.",
-    "connections": "Open connections of clients.",
-    "requests": "Requests under way to one version.",
-    "http2_streams": "Requests under way on one HTTP/2 connection.",
-    "header_s": "Seconds for a request's headers to come in.",
-    "request_s": "Seconds for a whole request to come in.",
+    "body_bytes": "Most bytes of a body.",
+    "header_kib": "Most KiB of a request's headers together.",
+    "headers": "Most headers of a request.",
+    "connections": "Most open connections of clients.",
+    "requests": "Most open requests to one version.",
+    "http2_streams": "Most open requests on one HTTP/2 connection.",
+    "header_s": "Seconds for a client to send the headers.",
+    "request_s": "Seconds for a client to send a whole request.",
     "idle_s": "Seconds that a stream or connection may be silent.",
-    "drain_s": "Seconds for requests under way when the edge ends.",
+    "drain_s": "Seconds for open requests when the edge ends.",
 }
 
 
@@ -78,25 +77,45 @@ def _edge_options(command: Callable[..., Any]) -> Callable[..., Any]:
         _servers("gateway", "A gateway"),
         _servers("triton", "HTTP port of a Triton, instead of gateways"),
         _servers("canary", "A server of the same kind with a new version"),
-        click.option("--canary-percent", type=click.IntRange(1, 99), default=10),
+        click.option(
+            "--canary-percent",
+            type=click.IntRange(1, 99),
+            default=10,
+            help="Share of requests that canaries get.",
+        ),
         _servers("mirror", "A server that gets copies of requests; its answers are dropped"),
-        click.option("--mirror-percent", type=_PERCENT, default=100),
-        click.option("--listen", type=_ADDRESS, default="127.0.0.1:8090"),
-        click.option("--admin", type=_ADDRESS, default="127.0.0.1:9901", help="Envoy's own port."),
-        click.option("--certificate", type=_FILE, help="Serve TLS with it, and with --key."),
-        click.option("--key", type=_FILE),
-        click.option("--client-ca", type=_FILE, help="Require client certificates that it signed."),
+        click.option(
+            "--mirror-percent",
+            type=click.IntRange(1, 100),
+            default=100,
+            help="Share of requests that mirrors get.",
+        ),
+        click.option(
+            "--listen", type=_ADDRESS, default="127.0.0.1:8090", help="Where clients connect."
+        ),
+        click.option(
+            "--admin", type=_ADDRESS, default="127.0.0.1:9901", help="Envoy's admin port."
+        ),
+        click.option("--certificate", type=_FILE, help="Serve TLS with this certificate."),
+        click.option("--key", type=_FILE, help="Key of --certificate."),
+        click.option(
+            "--client-ca", type=_FILE, help="Require clients' certificates, signed by it."
+        ),
         click.option(
             "--server-ca",
             type=_FILE,
-            help="Use TLS to the servers, whose certificates it signed.",
+            help="Use TLS to the servers, with certificates signed by it.",
         ),
-        click.option("--server-name", help="Name in the servers' certificates."),
+        click.option("--server-name", help="Name that the servers' certificates must have."),
         click.option(
-            "--server-certificate", type=_FILE, help="Client certificate for the servers."
+            "--server-certificate", type=_FILE, help="Certificate to show to the servers."
         ),
-        click.option("--server-key", type=_FILE),
-        click.option("--session-header", default=Affinity.session_header, help="Names a session."),
+        click.option("--server-key", type=_FILE, help="Key of --server-certificate."),
+        click.option(
+            "--session-header",
+            default=Affinity.session_header,
+            help="Header that names a session, which stays on one server.",
+        ),
         click.option(
             "--prefix-bytes",
             type=click.IntRange(0),
@@ -104,7 +123,7 @@ def _edge_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Send bodies that begin with the same bytes to the same server; 0: off.",
         ),
         click.option(
-            "--rate-limits", type=_ADDRESS, help="gRPC of a service of Envoy's rate limit protocol."
+            "--rate-limits", type=_ADDRESS, help="A service of Envoy's rate limit protocol (gRPC)."
         ),
         *_bounds_options(),
     ]

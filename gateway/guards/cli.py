@@ -17,8 +17,8 @@ def audit() -> None:
 
 @audit.command("verify")
 @click.argument("files", nargs=-1, required=True, type=_FILE)
-@click.option("--hash-key", envvar=HASH_KEY, show_envvar=True, default="", help="Of the gateway.")
-@click.option("--last-hash", help="The log ends with it, or goes on behind it.")
+@click.option("--hash-key", envvar=HASH_KEY, show_envvar=True, default="", help="The gateway's.")
+@click.option("--last-hash", help="A hash that the log must have, noted before.")
 def verify_log(files: tuple[Path, ...], hash_key: str, last_hash: str | None) -> None:
     """Say whether anything in FILES was changed, moved, added or removed.
 

@@ -136,11 +136,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="move", description=(__doc__ or "").split("\n\n")[1])
+    how = (__doc__ or "").split("\n\n")[1]
+    description = f"Copies a collection into another store. {how}"
+    parser = argparse.ArgumentParser(prog="move", description=description)
     default = os.environ.get(STORE_VARIABLE) or "build/collections"
     parser.add_argument("name", help="the collection")
     parser.add_argument("--to", required=True, help="a folder, or a postgresql:// URL")
-    parser.add_argument("--from", dest="source", default=default, help="the same; it keeps its own")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        default=default,
+        help="where it is now, and stays (default: build/collections)",
+    )
     return parser
 
 

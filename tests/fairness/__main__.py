@@ -53,10 +53,19 @@ running_tokens = 100000000
 
 
 @click.command()
-@click.option("--running", "places", multiple=True, type=int, default=(2, 4, 8, NO_QUEUE))
-@click.option("--beside", type=int, help="Most that run of one tenant beside another; 0: no bound.")
-@click.option("--samples", default=100, show_default=True, help="Quiet requests, in each round.")
-@click.option("--rounds", default=2, show_default=True, help="Alone and beside the flood in turns.")
+@click.option(
+    "--running",
+    "places",
+    multiple=True,
+    type=int,
+    default=(2, 4, 8, NO_QUEUE),
+    help="Setting `running`; repeat it.",
+)
+@click.option("--beside", type=int, help="Setting `beside` of the gateway.")
+@click.option(
+    "--samples", default=100, show_default=True, help="Requests of the quiet tenant in a round."
+)
+@click.option("--rounds", default=2, show_default=True, help="Times alone and beside the flood.")
 @click.option("--paced/--triton", default=False, help="Before a stand-in whose time is not CPU.")
 @click.option("--cost/--no-cost", default=True, help="Measure the CPU of access too.")
 def main(
