@@ -54,8 +54,12 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
 
     Raises `BuildError` when it can't be found, has no tokenizer, or its weights are damaged.
     """
+    from builders.conversion import readable_folder
+
     try:
-        path = _readable(spec, _folder(spec))
+        folder = _folder(spec)
+        check_copied(spec, folder)
+        path = readable_folder(spec, folder)
         check_files(spec, path)
         digest = hashlib.sha256()
         for file in files_in(path):
@@ -64,14 +68,6 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
         said = f"{error.filename} can't be read: {error.strerror}" if error.filename else error
         raise spec.error(str(said)) from error
     return Checkpoint(path, digest.hexdigest())
-
-
-def _readable(spec: ModelSpec, path: Path) -> Path:
-    """The folder, or what it was converted to; raises `BuildError`."""
-    from builders.conversion import readable_folder
-
-    check_copied(spec, path)
-    return readable_folder(spec, path)
 
 
 def source_path(spec: ModelSpec) -> Path:

@@ -12,10 +12,10 @@ from builders.engine_builds import build_all, engine_builds
 from builders.engine_plan import Flavour
 from builders.engines_gc import collect
 from builders.errors import BuildError
+from builders.gpu_spec import PRECISION_NAMES
 from builders.models_in_use import described, use_default
 from builders.models_in_use import use as use_models
 from builders.planner import matrix
-from builders.planner.candidates import PRECISION_NAMES
 from builders.planner.llm_plan import RAG, LlmOptions
 from builders.planner.report import print_plans
 from builders.planner.throughput import Workload
@@ -158,11 +158,10 @@ def engines_gc(sku: str, dry_run: bool) -> int:
     """Remove engines that nothing uses."""
     skus = [load_sku(name) for name in ([sku] if sku else sku_names())]
     freed_bytes = 0
-    for removal in collect(skus, click.echo, dry_run):
-        freed_bytes += removal.size_bytes
+    for folder, size_bytes in collect(skus, click.echo, dry_run):
+        freed_bytes += size_bytes
         verb = "would remove" if dry_run else "removed"
-        size = f"{removal.size_bytes / MIB:.1f} MiB"
-        click.echo(f"{verb} {removal.folder.relative_to(ROOT)} ({size})")
+        click.echo(f"{verb} {folder.relative_to(ROOT)} ({size_bytes / MIB:.1f} MiB)")
     click.echo(f"{'would free' if dry_run else 'freed'} {freed_bytes / MIB:.1f} MiB")
     return 0
 

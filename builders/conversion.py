@@ -6,6 +6,7 @@ checkpoint its text model is taken.
 
 import json
 import shutil
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from builders.checkpoint_files import (
     has_safetensors,
     safetensors_in,
 )
-from builders.converted import check_disk, kept, link_or_copy
+from builders.converted import check_disk, kept, link_or_copy, write_weights
 from builders.errors import refusing
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, sha256
@@ -52,11 +53,14 @@ def readable_folder(spec: ModelSpec, path: Path) -> Path:
         return path
 
     def fill(to: Path) -> None:
+        from safetensors.torch import save_file
+
         _copy_others(path, to, bool(text or pickles))
         if text or pickles:
             weights = pickles or safetensors_in(path)
             check_disk(to, sum(file.stat().st_size for file in weights))
-            _write_weights(spec, weights, to, only_text=bool(text))
+            if not write_weights(to, _shards(spec, weights, bool(text)), save_file):
+                raise spec.error(f"{path} has no weights of a text model")
         if text:
             (to / "config.json").write_text(json.dumps(text, indent=2), encoding="utf-8")
         if needs_tokenizer:
@@ -91,24 +95,15 @@ def _copy_others(path: Path, to: Path, writes_weights: bool) -> None:
     shutil.copytree(path, to, copy_function=link_or_copy, ignore=ignored, dirs_exist_ok=True)
 
 
-def _write_weights(spec: ModelSpec, files: list[Path], to: Path, only_text: bool) -> None:
-    """One file for each, so that memory holds one at a time, and an index of all."""
-    from safetensors.torch import save_file
-
-    places: dict[str, str] = {}
-    for number, file in enumerate(files, 1):
-        name = f"model-{number:05}-of-{len(files):05}.safetensors"
+def _shards(
+    spec: ModelSpec, files: list[Path], only_text: bool
+) -> "Iterator[dict[str, torch.Tensor]]":
+    """The weights of each file, by the names that they get."""
+    for file in files:
         read = _read(spec, file).items()
         named = ((_text_name(name) if only_text else name, values) for name, values in read)
         # safetensors takes no memory that two share
-        tensors = {name: values.clone().contiguous() for name, values in named if name}
-        places |= dict.fromkeys(tensors, name)
-        if tensors:
-            save_file(tensors, to / name, {"format": "pt"})
-    if not places:
-        raise spec.error(f"{files[0].parent} has no weights of a text model")
-    index = {"metadata": {}, "weight_map": places}
-    (to / WEIGHTS_INDEX).write_text(json.dumps(index), encoding="utf-8")
+        yield {name: values.clone().contiguous() for name, values in named if name}
 
 
 def _read(spec: ModelSpec, file: Path) -> dict[str, "torch.Tensor"]:

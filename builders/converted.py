@@ -5,10 +5,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from builders.checkpoint_files import WEIGHTS, WEIGHTS_INDEX
 from builders.gpu_spec import GIB
 from builders.spec import ROOT
 from ensembles.manifest import sha256
@@ -39,6 +40,26 @@ def _make(folder: Path, fill: Callable[[Path], None]) -> None:
         fill(made)
         if not folder.is_dir():  # another command may have been faster
             made.rename(folder)
+
+
+def write_weights(
+    folder: Path, shards: Iterable[Mapping[str, Any]], save: Callable[..., None]
+) -> bool:
+    """A file for each group of weights, and an index of several; whether there are any.
+
+    Memory holds one group at a time. `save` is safetensors' `save_file` for their kind of array.
+    """
+    places: dict[str, str] = {}
+    for number, shard in enumerate(filter(None, shards), 1):
+        name = f"model-{number:05}.safetensors"
+        save(shard, folder / name, {"format": "pt"})
+        places |= dict.fromkeys(shard, name)
+    if len(files := set(places.values())) == 1:
+        (folder / files.pop()).rename(folder / WEIGHTS)
+    else:
+        index = {"metadata": {}, "weight_map": places}
+        (folder / WEIGHTS_INDEX).write_text(json.dumps(index), encoding="utf-8")
+    return bool(places)
 
 
 def check_disk(folder: Path, need_bytes: int) -> None:

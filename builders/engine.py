@@ -180,14 +180,14 @@ def _tried(build: _Build, steps: BuildSteps) -> _Build:
     """With what the checkpoint says, once the prompt of a sample question was rendered."""
     with tempfile.TemporaryDirectory(prefix="trial-") as scratch:
         _fill(build, Path(scratch))
-        tried = try_prompt(build.spec.name, Path(scratch), steps.log)
-    ids = tuple(sorted({*build.facts.eos_token_ids, *tried.end_of_turn}))
+        ends, tool_calls = try_prompt(build.spec.name, Path(scratch), steps.log)
+    ids = tuple(sorted({*build.facts.eos_token_ids, *ends}))
     if not ids:
         raise build.spec.error(
             "no file of the checkpoint names the token that ends an answer; write eos_token_id "
             "into generation_config.json"
         )
-    prompt, sentence = with_tools(build.spec, build.facts.prompt, tried.tool_calls)
+    prompt, sentence = with_tools(build.spec, build.facts.prompt, tool_calls)
     steps.progress(sentence)
     return replace(build, facts=replace(build.facts, eos_token_ids=ids, prompt=prompt))
 

@@ -43,7 +43,7 @@ def engine_builds(
 
 
 def _gpu_llm(plan: LlmPlan, on_this_machine: bool) -> EngineBuild:
-    sku, gpus, product = plan.request.sku, plan.candidate.gpus, ""
+    sku, gpus, product = plan.request.sku, plan.deployment.gpus, ""
     if on_this_machine:
         product = check_build_machine(sku, gpus)[0].name
     return EngineBuild(planned_source(plan), llm_recipe(plan, product), plan)

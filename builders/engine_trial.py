@@ -4,7 +4,6 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,14 @@ from builders.llm_reference import NEW_TOKENS
 from builders.spec import ModelSpec, Sku
 
 
-@dataclass(frozen=True)
-class TriedPrompt:
-    """What a chat template says: the ids that end an answer, and the syntax in which it writes tool
-    calls (python_backends/tool_calls/syntax.py; empty: it knows no tools)."""
-
-    end_of_turn: tuple[int, ...]
-    tool_calls: str
-
-
-def try_prompt(model: str, folder: Path, log: BuildLog) -> TriedPrompt:
-    """Render the prompt of a sample question.
+def try_prompt(model: str, folder: Path, log: BuildLog) -> tuple[list[int], str]:
+    """Render the prompt of a sample question: the ids that end an answer in the chat template, and
+    the syntax in which it writes tool calls (python_backends/tool_calls/syntax.py; empty: none).
 
     Raises `BuildError` when the prompt can't be rendered or does not fit the model.
     """
     answer = _ask(model, "prompt", {"folder": str(folder)}, log)
-    return TriedPrompt(tuple(answer["end_of_turn"]), answer["tool_calls"])
+    return answer["end_of_turn"], answer["tool_calls"]
 
 
 def generate(

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from builders import build_lock, converted
@@ -14,13 +13,8 @@ from builders.rebuild_reasons import newest_engine
 from builders.repository import REPOSITORY
 from builders.spec import ENGINE_LINK, Sku, load_model, model_names
 
-
-@dataclass(frozen=True)
-class Removal:
-    """A folder that was removed, or would be."""
-
-    folder: Path
-    size_bytes: int
+Removal = tuple[Path, int]
+"""A folder that was removed, or would be, and its bytes."""
 
 
 def collect(
@@ -89,4 +83,4 @@ def _remove(folder: Path, dry_run: bool) -> Removal:
     if not dry_run:
         hidden = folder.with_name(f".gone-{folder.name.lstrip('.')}")
         shutil.rmtree(folder.rename(hidden))
-    return Removal(folder, size)
+    return folder, size

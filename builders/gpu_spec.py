@@ -10,6 +10,14 @@ from builders.llm_spec import SpecFile
 GpuPrecision = Literal["nvfp4", "fp8", "int8-sq", "w4a16-awq", "bf16"]
 """How an LLM's weights (and activations) are stored and multiplied on a GPU."""
 
+PRECISION_NAMES: dict[GpuPrecision, str] = {
+    "nvfp4": "NVFP4",
+    "fp8": "FP8",
+    "int8-sq": "INT8-SQ",
+    "w4a16-awq": "W4A16 AWQ",
+    "bf16": "BF16",
+}
+
 GIB = 2**30
 
 KvDtype = Literal["bf16", "fp8"]

@@ -5,6 +5,7 @@ a cancellation on to its steps. `rag_cancellable` is run by python_backends/stag
 it stops when the client disconnects and keeps the request's deadline.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ensembles.contracts import (
@@ -20,33 +21,44 @@ from ensembles.contracts import (
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.guides import GUIDE
 from ensembles.retrieve import NO_PLACES, RETRIEVAL_INPUTS, RETRIEVAL_STEPS
+from ensembles.tensors import TensorSpec
 from ensembles.tool_calls import TOOL_CALLS
 
-_RANKED = {spec.name: f"ranked_{spec.name}" for spec in SOURCES}
-_IN_PROMPT = {spec.name: f"prompt_{spec.name}" for spec in SOURCES}
 
-RAG = EnsembleGraph(
-    contract=ModelContract(
-        name="rag",
-        inputs=(*RETRIEVAL_INPUTS, *SAMPLING, *GUIDE, CHECK_GROUNDING),
-        outputs=(*GENERATION, *EVIDENCE, *SOURCES),
-        decoupled=True,
-    ),
-    steps=(
-        *RETRIEVAL_STEPS[:-1],
-        replace(RETRIEVAL_STEPS[-1], outputs={**_RANKED, **NO_PLACES}),
-        Step(
-            PROMPT_BUILDER,
-            inputs=_RANKED,
-            outputs={f"prompt_{name}": None for name in NO_PLACES},
+def answer_graph(
+    name: str,
+    inputs: tuple[TensorSpec, ...],
+    finding: tuple[Step, ...],
+    sources: tuple[TensorSpec, ...],
+    dropped: Mapping[str, None],
+) -> EnsembleGraph:
+    """The steps of `finding`, which end in `sources`, and an answer from these.
+
+    `dropped`: what a model could say of sources beside that.
+    """
+    ranked = {spec.name: f"ranked_{spec.name}" for spec in sources}
+    in_prompt = {spec.name: f"prompt_{spec.name}" for spec in sources}
+    return EnsembleGraph(
+        contract=ModelContract(
+            name=name,
+            inputs=(*inputs, *SAMPLING, *GUIDE, CHECK_GROUNDING),
+            outputs=(*GENERATION, *EVIDENCE, *sources),
+            decoupled=True,
         ),
-        # Both are optional for `llm`; named here, they are required.
-        Step(
-            LLM,
-            inputs={**_IN_PROMPT, "messages": "messages", "question": "question"},
-            outputs={**NO_PLACES, TOOL_CALLS.name: None},
+        steps=(
+            *finding[:-1],
+            replace(finding[-1], outputs={**ranked, **dropped}),
+            Step(PROMPT_BUILDER, ranked, {f"prompt_{name}": None for name in dropped}),
+            # Both are optional for `llm`; named here, they are required.
+            Step(
+                LLM,
+                {**in_prompt, "messages": "messages", "question": "question"},
+                {**dropped, TOOL_CALLS.name: None},
+            ),
         ),
-    ),
-)
+    )
+
+
+RAG = answer_graph("rag", RETRIEVAL_INPUTS, RETRIEVAL_STEPS, SOURCES, NO_PLACES)
 
 RAG_CANCELLABLE = replace(RAG, contract=replace(RAG.contract, name="rag_cancellable"))

@@ -24,7 +24,7 @@ RETRIEVAL_INPUTS = (
     optional("num_sources", DType.INT32, 1),
 )
 
-NO_PLACES: dict[str, str | None] = {spec.name: None for spec in PLACES}
+NO_PLACES: dict[str, None] = {spec.name: None for spec in PLACES}
 """Outputs of a step that a graph over a request's documents drops."""
 
 PAIRS = {
@@ -33,42 +33,23 @@ PAIRS = {
     "token_type_ids": "pair_types",
 }
 
-SENTENCE_STEPS = (
-    Step(
-        TOKENIZER,
-        inputs={"input_text": "sentences", "input_type": "sentence_type"},
-        outputs={"input_ids": "sentence_ids", "attention_mask": "sentence_mask"},
-    ),
-    Step(
-        EMBEDDER,
-        inputs={"input_ids": "sentence_ids", "attention_mask": "sentence_mask"},
-        outputs={"embedding": "sentence_embedding"},
-    ),
-)
+
+def embedding_steps(text: str, kind: str, prefix: str, embedding: str) -> tuple[Step, Step]:
+    """The graph's texts `text`, of the input type `kind`, to embeddings."""
+    ids = {"input_ids": f"{prefix}_ids", "attention_mask": f"{prefix}_mask"}
+    return (
+        Step(TOKENIZER, inputs={"input_text": text, "input_type": kind}, outputs=ids),
+        Step(EMBEDDER, inputs=ids, outputs={"embedding": embedding}),
+    )
+
+
+SENTENCE_STEPS = embedding_steps("sentences", "sentence_type", "sentence", "sentence_embedding")
 """The candidates' sentences to embeddings."""
 
 RETRIEVAL_STEPS = (
     Step(PASSAGE_SPLITTER),
-    Step(
-        TOKENIZER,
-        inputs={"input_text": "query", "input_type": "query_type"},
-        outputs={"input_ids": "question_ids", "attention_mask": "question_mask"},
-    ),
-    Step(
-        EMBEDDER,
-        inputs={"input_ids": "question_ids", "attention_mask": "question_mask"},
-        outputs={"embedding": "query_embedding"},
-    ),
-    Step(
-        TOKENIZER,
-        inputs={"input_text": "passages", "input_type": "passage_type"},
-        outputs={"input_ids": "passage_ids", "attention_mask": "passage_mask"},
-    ),
-    Step(
-        EMBEDDER,
-        inputs={"input_ids": "passage_ids", "attention_mask": "passage_mask"},
-        outputs={"embedding": "passage_embedding"},
-    ),
+    *embedding_steps("query", "query_type", "question", "query_embedding"),
+    *embedding_steps("passages", "passage_type", "passage", "passage_embedding"),
     Step(PASSAGE_SELECTOR),
     *SENTENCE_STEPS,
     Step(PAIR_TOKENIZER, inputs={"passages": "candidates"}, outputs=PAIRS),

@@ -4,21 +4,13 @@
 `rag_cancellable` is: it stops when its client disconnects, and keeps the request's deadline.
 """
 
-from dataclasses import replace
-
 from ensembles.collections import VECTOR_SEARCH
 from ensembles.contracts import (
     CANDIDATE_PLACES,
-    CHECK_GROUNDING,
     EMBEDDER,
-    EVIDENCE,
-    GENERATION,
-    LLM,
     PAIR_TOKENIZER,
     PLACES,
-    PROMPT_BUILDER,
     RERANKER,
-    SAMPLING,
     SOURCE_RANKER,
     SOURCES,
     TOKENIZER,
@@ -27,10 +19,9 @@ from ensembles.contracts import (
     tensor,
 )
 from ensembles.graph import EnsembleGraph, Step
-from ensembles.guides import GUIDE
+from ensembles.rag import answer_graph
 from ensembles.retrieve import PAIRS, SENTENCE_STEPS
 from ensembles.tensors import DType
-from ensembles.tool_calls import TOOL_CALLS
 
 SEARCH_INPUTS = (
     tensor("question", DType.STRING, 1),
@@ -56,24 +47,4 @@ SEARCH = EnsembleGraph(
     steps=SEARCH_STEPS,
 )
 
-_RANKED = {spec.name: f"ranked_{spec.name}" for spec in (*SOURCES, *PLACES)}
-_IN_PROMPT = {spec.name: f"prompt_{spec.name}" for spec in (*SOURCES, *PLACES)}
-
-ANSWER = EnsembleGraph(
-    contract=ModelContract(
-        name="answer",
-        inputs=(*SEARCH_INPUTS, *SAMPLING, *GUIDE, CHECK_GROUNDING),
-        outputs=(*GENERATION, *EVIDENCE, *SOURCES, *PLACES),
-        decoupled=True,
-    ),
-    steps=(
-        *SEARCH_STEPS[:-1],
-        replace(SEARCH_STEPS[-1], outputs=_RANKED),
-        Step(PROMPT_BUILDER, inputs=_RANKED),
-        Step(
-            LLM,
-            inputs={**_IN_PROMPT, "messages": "messages", "question": "question"},
-            outputs={TOOL_CALLS.name: None},
-        ),
-    ),
-)
+ANSWER = answer_graph("answer", SEARCH_INPUTS, SEARCH_STEPS, (*SOURCES, *PLACES), {})

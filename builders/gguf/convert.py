@@ -10,8 +10,9 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
-from builders.converted import check_disk, kept
+from builders.converted import check_disk, kept, write_weights
 from builders.gguf.reader import Floats, GgufError, read_gguf
 from builders.gguf.tokenizer import GgufTokenizer
 from builders.gguf.weights import Model
@@ -43,37 +44,23 @@ def convert(file: Path, folder: Path, exact: bool) -> None:
     check_disk(folder, model.parameters * (4 if stored_as == "float32" else 2))
     ids = tokenizer.ids()
     first_ids = ids | {"eos_token_id": ids["eos_token_id"][0]}
+    config = model.config()
     files = {
-        "config.json": model.config() | first_ids | {"torch_dtype": stored_as},
+        "config.json": config | first_ids | {"torch_dtype": stored_as},
         "generation_config.json": ids,
-        "tokenizer_config.json": {"model_max_length": model.positions} | tokenizer.settings(),
+        "tokenizer_config.json": {"model_max_length": config["max_position_embeddings"]}
+        | tokenizer.settings(),
     }
     for name, content in files.items():
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "tokenizer.json").write_text(tokenizer.tokenizer_json(), encoding="utf-8")
-    _write_weights(model, folder, stored_as)
+    write_weights(folder, _shards(model, stored_as), save_file)
 
 
 def _stored_as(kinds: set[str]) -> str:
     """Half the memory of float32. float16 keeps 8 times more of a quantized value than bfloat16."""
     return "bfloat16" if kinds == {"BF16"} else "float16"
-
-
-def _write_weights(model: Model, folder: Path, stored_as: str) -> None:
-    """model.safetensors, or several files and their index, so that memory holds one at a time."""
-    from safetensors.numpy import save_file
-
-    places: dict[str, str] = {}
-    for number, shard in enumerate(_shards(model, stored_as), 1):
-        name = f"model-{number:05}.safetensors"
-        save_file(shard, folder / name, {"format": "pt"})
-        places |= dict.fromkeys(shard, name)
-    if len(set(places.values())) == 1:
-        (folder / name).rename(folder / "model.safetensors")
-    else:
-        index = {"metadata": {}, "weight_map": places}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 def _shards(model: Model, stored_as: str) -> Iterator[dict[str, npt.NDArray[Any]]]:

@@ -49,20 +49,12 @@ class Model:
                 f"field 'general.architecture' is {self.architecture!r:.60}; "
                 f"possible: {', '.join(_CLASSES)}"
             )
-        self.layers = self._integer("block_count")
-        self.hidden = self._integer("embedding_length")
-        self.intermediate = self._integer("feed_forward_length")
         self.heads = self._integer("attention.head_count")
         self.kv_heads = self._integer("attention.head_count_kv", self.heads)
-        self.head_dim = self._integer("attention.key_length", self.hidden // self.heads)
-        self.vocabulary = len(fields.read_list("tokenizer.ggml.tokens", str))
+        self._sizes = self._read_sizes()
         self._check_supported()
         self.weights = self._expected()
         self._check_tensors()
-
-    @property
-    def positions(self) -> int:
-        return self._integer("context_length")
 
     @property
     def parameters(self) -> int:
@@ -82,30 +74,29 @@ class Model:
 
     def config(self) -> dict[str, Any]:
         """config.json, without the ids of tokens and the number format."""
-        theta = self._number("rope.freq_base", 10000.0)
-        config = {
+        scaling = self._rope_scaling(self._sizes["rope_theta"])
+        return self._sizes | ({"rope_scaling": scaling} if scaling else {})
+
+    def _read_sizes(self) -> dict[str, Any]:
+        hidden, tensors = self._integer("embedding_length"), self._gguf.tensors
+        biased = self.architecture == "llama" and "blk.0.attn_q.bias" in tensors
+        return {
             "architectures": [_CLASSES[self.architecture]],
             "model_type": self.architecture,
             "hidden_act": "silu",
-            "vocab_size": self.vocabulary,
-            "hidden_size": self.hidden,
-            "intermediate_size": self.intermediate,
-            "num_hidden_layers": self.layers,
+            "vocab_size": len(self._gguf.fields.read_list("tokenizer.ggml.tokens", str)),
+            "hidden_size": hidden,
+            "intermediate_size": self._integer("feed_forward_length"),
+            "num_hidden_layers": self._integer("block_count"),
             "num_attention_heads": self.heads,
             "num_key_value_heads": self.kv_heads,
-            "head_dim": self.head_dim,
-            "max_position_embeddings": self.positions,
+            "head_dim": self._integer("attention.key_length", hidden // self.heads),
+            "max_position_embeddings": self._integer("context_length"),
             "rms_norm_eps": self._number("attention.layer_norm_rms_epsilon"),
-            "rope_theta": theta,
-            "attention_bias": self._biased and self.architecture == "llama",
-            "tie_word_embeddings": "output.weight" not in self._gguf.tensors,
+            "rope_theta": self._number("rope.freq_base", 10000.0),
+            "attention_bias": biased,
+            "tie_word_embeddings": "output.weight" not in tensors,
         }
-        scaling = self._rope_scaling(theta)
-        return config | ({"rope_scaling": scaling} if scaling else {})
-
-    @property
-    def _biased(self) -> bool:
-        return self.architecture == "qwen2" or "blk.0.attn_q.bias" in self._gguf.tensors
 
     def _integer(self, key: str, default: int | None = None) -> int:
         value = self._gguf.fields.read(f"{self.architecture}.{key}", int, default)
@@ -123,14 +114,15 @@ class Model:
     def _check_supported(self) -> None:
         """What llama.cpp computes and the exported class would not, and damage in the sizes."""
         fields, prefix = self._gguf.fields, self.architecture
-        if self.layers > (count := len(self._gguf.tensors)):
+        layers, head_dim = self._sizes["num_hidden_layers"], self._sizes["head_dim"]
+        if layers > (count := len(self._gguf.tensors)):
             raise GgufError(
-                f"field '{prefix}.block_count' is {self.layers}; the file has {count} tensors"
+                f"field '{prefix}.block_count' is {layers}; the file has {count} tensors"
             )
         only: dict[str, float] = {
             "expert_count": 0,
-            "rope.dimension_count": self.head_dim,
-            "attention.value_length": self.head_dim,
+            "rope.dimension_count": head_dim,
+            "attention.value_length": head_dim,
             "rope.scaling.attn_factor": 1,
         }
         for key, value in only.items():
@@ -138,54 +130,30 @@ class Model:
                 raise GgufError(f"field '{prefix}.{key}' is {found:g}; possible: {value:g}")
 
     def _expected(self) -> dict[str, Weight]:
-        weights = {
-            "token_embd.weight": Weight(
-                "model.embed_tokens.weight", (self.vocabulary, self.hidden)
-            ),
-            "output_norm.weight": Weight("model.norm.weight", (self.hidden,)),
+        """The weights of transformers' class, by llama.cpp's names, which its package knows."""
+        import torch
+        from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        kind = next(each for each, name in MODEL_ARCH_NAMES.items() if name == self.architecture)
+        names = get_tensor_name_map(kind, self._sizes["num_hidden_layers"])
+        try:
+            with torch.device("meta"):  # shapes without memory
+                model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**self._sizes))
+        except Exception as error:  # of its configuration's checks, and of torch
+            said = " ".join(str(error).split())
+            raise GgufError(f"transformers makes no model of its sizes: {said:.300}") from error
+        return {
+            str(names.get_name(name, (".weight", ".bias"))): Weight(
+                name, tuple(values.shape), self._interleaved_heads(name)
+            )
+            for name, values in model.named_parameters()
         }
-        if "output.weight" in self._gguf.tensors:
-            weights["output.weight"] = Weight("lm_head.weight", (self.vocabulary, self.hidden))
-        layer = self._layer()
-        for number in range(self.layers):
-            for name, weight in layer.items():
-                to = f"model.layers.{number}.{weight.name}"
-                weights[f"blk.{number}.{name}"] = Weight(to, weight.shape, weight.interleaved_heads)
-        return weights
 
-    def _layer(self) -> dict[str, Weight]:
-        hidden, inner = self.hidden, self.intermediate
-        weights = {
-            "attn_norm.weight": Weight("input_layernorm.weight", (hidden,)),
-            "ffn_norm.weight": Weight("post_attention_layernorm.weight", (hidden,)),
-            "ffn_gate.weight": Weight("mlp.gate_proj.weight", (inner, hidden)),
-            "ffn_up.weight": Weight("mlp.up_proj.weight", (inner, hidden)),
-            "ffn_down.weight": Weight("mlp.down_proj.weight", (hidden, inner)),
-        } | self._attention()
-        if self.architecture == "qwen3":
-            for part in ("q_norm", "k_norm"):
-                weights[f"attn_{part}.weight"] = Weight(
-                    f"self_attn.{part}.weight", (self.head_dim,)
-                )
-        return weights
-
-    def _attention(self) -> dict[str, Weight]:
-        width, kv_width = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        llama = self.architecture == "llama"
-        weights = {}
-        for part, to, rows, heads in (
-            ("attn_q", "q_proj", width, self.heads if llama else 0),
-            ("attn_k", "k_proj", kv_width, self.kv_heads if llama else 0),
-            ("attn_v", "v_proj", kv_width, 0),
-        ):
-            name = f"self_attn.{to}"
-            weights[f"{part}.weight"] = Weight(f"{name}.weight", (rows, self.hidden), heads)
-            if self._biased:
-                weights[f"{part}.bias"] = Weight(f"{name}.bias", (rows,), heads)
-        weights["attn_output.weight"] = Weight("self_attn.o_proj.weight", (self.hidden, width))
-        if self._biased and llama:
-            weights["attn_output.bias"] = Weight("self_attn.o_proj.bias", (self.hidden,))
-        return weights
+    def _interleaved_heads(self, name: str) -> int:
+        if self.architecture != "llama":
+            return 0
+        return {"q_proj": self.heads, "k_proj": self.kv_heads}.get(name.split(".")[-2], 0)
 
     def _check_tensors(self) -> None:
         found = self._gguf.tensors

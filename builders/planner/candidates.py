@@ -2,46 +2,15 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from builders.engine_plan import Flavour
 from builders.errors import BuildError
-from builders.gpu_spec import Gpu, GpuPrecision
-from builders.planner.llm_cost import Deployment
+from builders.gpu_spec import PRECISION_NAMES, Gpu, GpuPrecision
 from builders.spec import Architecture
 from builders.tensorrt_llm.llm_api import API_PRECISIONS
 
 _BY_QUALITY: tuple[GpuPrecision, ...] = ("bf16", "int8-sq", "w4a16-awq")
 _BY_SPEED: tuple[GpuPrecision, ...] = ("nvfp4", "fp8", "w4a16-awq", "int8-sq", "bf16")
-
-PRECISION_NAMES: dict[GpuPrecision, str] = {
-    "nvfp4": "NVFP4",
-    "fp8": "FP8",
-    "int8-sq": "INT8-SQ",
-    "w4a16-awq": "W4A16 AWQ",
-    "bf16": "BF16",
-}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One way. Its name reads like "FP8 TP2 PP1"."""
-
-    precision: GpuPrecision
-    tp: int
-    pp: int
-
-    @property
-    def gpus(self) -> int:
-        return self.tp * self.pp
-
-    @property
-    def name(self) -> str:
-        pipeline = f" PP{self.pp}" if self.pp > 1 else ""
-        return f"{PRECISION_NAMES[self.precision]} TP{self.tp}{pipeline}"
-
-    def on(self, gpu: Gpu, architecture: Architecture) -> Deployment:
-        return Deployment(architecture, gpu, self.precision, self.tp, self.pp)
 
 
 def preferred(gpu: Gpu, flavour: Flavour) -> list[GpuPrecision]:

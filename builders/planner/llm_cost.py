@@ -9,7 +9,7 @@ calibrated on, and how far they are off on models and SKUs they were not.
 
 from dataclasses import dataclass
 
-from builders.gpu_spec import Gpu, GpuPrecision, KvDtype, kv_dtype
+from builders.gpu_spec import GIB, PRECISION_NAMES, Gpu, GpuPrecision, KvDtype, kv_dtype
 from builders.spec import Architecture
 
 WEIGHT_BYTES: dict[GpuPrecision, float] = {
@@ -51,13 +51,25 @@ ALL_REDUCE_US = 25.0
 
 @dataclass(frozen=True)
 class Deployment:
-    """One LLM as it is split and stored: `tp` ways in each layer, `pp` groups of layers."""
+    """One LLM as it is split and stored: `tp` ways in each layer, `pp` groups of layers.
+
+    Its name reads like "FP8 TP2 PP1".
+    """
 
     architecture: Architecture
     gpu: Gpu
     precision: GpuPrecision
     tp: int = 1
     pp: int = 1
+
+    @property
+    def gpus(self) -> int:
+        return self.tp * self.pp
+
+    @property
+    def name(self) -> str:
+        pipeline = f" PP{self.pp}" if self.pp > 1 else ""
+        return f"{PRECISION_NAMES[self.precision]} TP{self.tp}{pipeline}"
 
     @property
     def weight_bytes(self) -> float:
@@ -85,7 +97,11 @@ class Deployment:
 
     @property
     def gpu_kv_bytes_per_token(self) -> float:
-        return self.kv_bytes_per_token / (self.tp * self.pp)
+        return self.kv_bytes_per_token / self.gpus
+
+    def kv_tokens(self, gib: float) -> int:
+        """How many fit into so much memory of each GPU."""
+        return int(gib * GIB / self.gpu_kv_bytes_per_token)
 
 
 @dataclass(frozen=True)

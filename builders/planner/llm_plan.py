@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from builders.engine_plan import EnginePlan, Flavour, RuntimePlan
 from builders.errors import BuildError
 from builders.gpu_spec import Gpu, GpuPrecision
-from builders.planner.candidates import Candidate
 from builders.planner.llm_cost import Deployment
 from builders.planner.memory import MemoryBudget
 from builders.planner.throughput import Performance, Workload
@@ -65,25 +64,25 @@ class LlmPlan:
     """The outcome: what to build, how to run it, and what to expect of it.
 
     `expected` is at `workload.concurrency`, or at 65 % utilisation where none was asked; `most` is
-    with every place taken. `kv_tokens` are held by all GPUs together.
+    with every place taken.
     """
 
     request: Request
-    candidate: Candidate
+    deployment: Deployment
     engine: EnginePlan
     runtime: RuntimePlan
     budget: MemoryBudget
-    kv_tokens: int
     most: Performance
     expected: Performance
     concurrency_at_65_percent: int
     reasons: tuple[str, ...]
 
     @property
-    def output_tokens_per_s_per_gpu(self) -> float:
-        """At most."""
-        return self.most.output_tokens_per_s / self.candidate.gpus
+    def kv_tokens(self) -> int:
+        """That all GPUs hold together."""
+        return self.deployment.kv_tokens(self.budget.kv_cache)
 
     @property
-    def deployment(self) -> Deployment:
-        return self.candidate.on(self.request.gpu, self.request.spec.sizes)
+    def output_tokens_per_s_per_gpu(self) -> float:
+        """At most."""
+        return self.most.output_tokens_per_s / self.deployment.gpus

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from builders.engine_plan import Flavour
 from builders.errors import BuildError
-from builders.gpu_spec import GpuPrecision
-from builders.planner.candidates import PRECISION_NAMES, preferred
+from builders.gpu_spec import PRECISION_NAMES, GpuPrecision
+from builders.planner.candidates import preferred
 from builders.planner.llm_plan import RAG, LlmOptions, Request
 from builders.planner.plan import plan_llm
 from builders.spec import ModelSpec, Sku, load_model, load_sku, sku_names
@@ -57,5 +57,5 @@ def _cell(spec: ModelSpec, sku: Sku, precision: GpuPrecision) -> str:
         plan = plan_llm(Request(sku, spec, LlmOptions(flavour=flavour, precision=precision)))
     except BuildError:
         return "no"
-    split = plan.candidate.name.removeprefix(PRECISION_NAMES[precision]).strip()
+    split = plan.deployment.name.removeprefix(PRECISION_NAMES[precision]).strip()
     return f"{split} **{plan.most.output_tokens_per_s:,.0f}** / {plan.concurrency_at_65_percent}"

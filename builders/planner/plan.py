@@ -1,14 +1,12 @@
 """Choose how an LLM runs on a GPU SKU, with a reason for every choice, or refuse with what fits."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from builders.engine_plan import CONTAINER, TENSORRT_LLM, EnginePlan, RuntimePlan
 from builders.errors import BuildError
-from builders.gpu_spec import GIB, GpuPrecision
+from builders.gpu_spec import GIB, PRECISION_NAMES, GpuPrecision
 from builders.planner.candidates import (
-    PRECISION_NAMES,
-    Candidate,
     check_parallel,
     check_precision,
     gpu_counts,
@@ -49,21 +47,6 @@ GOOD_ENOUGH = 0.8
 """Share of the best split's throughput within which the split is chosen by its gaps."""
 
 
-class NothingFits(BuildError):
-    """What was asked for; the message names the nearest that does fit."""
-
-
-@dataclass(frozen=True)
-class _Sizes:
-    """Memory and batch sizes for a candidate whose weights fit."""
-
-    budget: MemoryBudget
-    kv_tokens: int
-    max_batch_size: int
-    max_num_tokens: int
-    max_seq_len: int
-
-
 class _Misfit(Exception):
     """Why a candidate is not possible; the message goes on after its name."""
 
@@ -83,7 +66,7 @@ def plan_llm(request: Request) -> LlmPlan:
     unfit: Unfit = {}
     fitting = list(_by_gpus(request, unfit))
     if not fitting:
-        raise NothingFits(f"{_asked(request)}: {'; '.join(_told(unfit))}. {_nearest(request)}")
+        raise BuildError(f"{_asked(request)}: {'; '.join(_told(unfit))}. {_nearest(request)}")
     chosen = fitting[0]
     for plan in fitting[1:]:
         if plan.output_tokens_per_s_per_gpu > WORTH_MORE_GPUS * chosen.output_tokens_per_s_per_gpu:
@@ -130,7 +113,7 @@ def _nearest(request: Request) -> str:
     names = preferred(request.gpu, request.options.flavour)
     asked = (replace(request, options=replace(free, precision=name)) for name in names)
     plans = (next(_by_gpus(each, {}), None) for each in asked)
-    found = ", ".join(plan.candidate.name for plan in plans if plan)
+    found = ", ".join(plan.deployment.name for plan in plans if plan)
     return f"Fits: {found}" if found else f"Nothing is possible on {request.most_gpus} GPUs"
 
 
@@ -146,51 +129,48 @@ def _check(request: Request) -> None:
     check_parallel(request.spec.name, model, options.tp or 1, options.pp or 1)
 
 
-def _candidates(request: Request) -> list[list[list[Candidate]]]:
+def _candidates(request: Request) -> list[list[list[Deployment]]]:
     """By number of GPUs, fewest first; then by precision, preferred first; then every split."""
     model, options = request.spec.sizes, request.options
     names = [options.precision] if options.precision else preferred(request.gpu, options.flavour)
+    splits = [list(layouts(model, gpus)) for gpus in gpu_counts(request.most_gpus)]
     if options.tp or options.pp:
-        return [[[Candidate(name, options.tp or 1, options.pp or 1)] for name in names]]
+        splits = [[(options.tp or 1, options.pp or 1)]]
     return [
-        [[Candidate(name, *split) for split in layouts(model, gpus)] for name in names]
-        for gpus in gpu_counts(request.most_gpus)
+        [[Deployment(model, request.gpu, name, *split) for split in some] for name in names]
+        for some in splits
     ]
 
 
-def _try(request: Request, candidate: Candidate, unfit: Unfit) -> LlmPlan | None:
+def _try(request: Request, on: Deployment, unfit: Unfit) -> LlmPlan | None:
     """None where it does not fit; `unfit` gets the last reason of each precision."""
     try:
-        return _plan(request, candidate)
+        return _plan(request, on)
     except _Misfit as error:
-        unfit[candidate.precision] = (candidate.name, str(error))
+        unfit[on.precision] = (on.name, str(error))
         return None
 
 
-def _plan(request: Request, candidate: Candidate) -> LlmPlan:
+def _plan(request: Request, on: Deployment) -> LlmPlan:
     """Raises `_Misfit`."""
-    on = candidate.on(request.gpu, request.spec.sizes)
-    if request.options.flavour == "engine" and request.spec.sizes.layers % candidate.pp:
+    if request.options.flavour == "engine" and request.spec.sizes.layers % on.pp:
         raise _Misfit(f"does not split {request.spec.sizes.layers} layers evenly")
-    sizes = _sizes(request, on)
-    workload = request.workload
-    most = performance(on, workload, sizes.max_batch_size, sizes.max_num_tokens)
-    light = concurrency_at(UTILISATION, on, workload, sizes.max_batch_size, sizes.max_num_tokens)
-    expected = performance(on, workload, workload.concurrency or light, sizes.max_num_tokens)
+    memory, engine = _sized(request, on)
+    workload, batch, num_tokens = request.workload, engine.max_batch_size, engine.max_num_tokens
+    light = concurrency_at(UTILISATION, on, workload, batch, num_tokens)
+    expected = performance(on, workload, workload.concurrency or light, num_tokens)
     if workload.ttft_ms is not None and expected.ttft_ms > workload.ttft_ms:
         raise _Misfit(
             f"has its first token after {expected.ttft_ms:.0f} ms, {workload.ttft_ms:g} asked"
         )
-    engine = _engine_plan(request, candidate, sizes)
     _check_makeable(engine, request)
     return LlmPlan(
         request=request,
-        candidate=candidate,
+        deployment=on,
         engine=engine,
-        runtime=_runtime_plan(request, sizes.budget),
-        budget=sizes.budget,
-        kv_tokens=sizes.kv_tokens,
-        most=most,
+        runtime=_runtime_plan(request, memory),
+        budget=memory,
+        most=performance(on, workload, batch, num_tokens),
         expected=expected,
         concurrency_at_65_percent=light,
         reasons=(),
@@ -206,8 +186,8 @@ def _check_makeable(engine: EnginePlan, request: Request) -> None:
         raise _Misfit(f"can't be made: {error}") from error
 
 
-def _sizes(request: Request, on: Deployment) -> _Sizes:
-    """Batch, tokens of an iteration and longest sequence. Raises `_Misfit`."""
+def _sized(request: Request, on: Deployment) -> tuple[MemoryBudget, EnginePlan]:
+    """With batch, tokens of an iteration and longest sequence. Raises `_Misfit`."""
     workload = request.workload
     encoders = 0.0 if request.options.max_load else sum(map(encoder_gib, request.encoders))
     fraction = BENCHMARK_KV_FRACTION if request.options.max_load else MAX_KV_FRACTION
@@ -215,14 +195,24 @@ def _sizes(request: Request, on: Deployment) -> _Sizes:
     batch = MAX_BATCH_SIZE
     for _ in range(2):
         memory = budget(on, batch, _NUM_TOKENS_CHOICES[0], encoders, fraction)
-        kv_tokens = int(memory.kv_cache * GIB / on.gpu_kv_bytes_per_token)
+        kv_tokens = on.kv_tokens(memory.kv_cache)
         batch = min(kv_tokens // workload.tokens, MAX_BATCH_SIZE)
         if batch < 1:
             raise _Misfit(_shortage(request, on, memory))
     batch = _bounded_batch(request, on, batch)
-    num_tokens = max(_num_tokens(workload, on, batch), batch)
     longest = max(request.spec.max_tokens, workload.tokens)
-    return _Sizes(memory, kv_tokens, batch, num_tokens, min(longest, kv_tokens // 32 * 32))
+    return memory, EnginePlan(
+        flavour=request.options.flavour,
+        tensorrt_llm=TENSORRT_LLM,
+        container=CONTAINER,
+        compute_capability=request.gpu.compute_capability.value,
+        precision=on.precision,
+        tp=on.tp,
+        pp=on.pp,
+        max_batch_size=batch,
+        max_num_tokens=max(_num_tokens(workload, on, batch), batch),
+        max_seq_len=min(longest, kv_tokens // 32 * 32),
+    )
 
 
 def _bounded_batch(request: Request, on: Deployment, capacity: int) -> int:
@@ -257,21 +247,6 @@ def _shortage(request: Request, on: Deployment, memory: MemoryBudget) -> str:
     return (
         f"needs {used + one:.1f} GiB per GPU for weights, buffers and one request; it has "
         f"{memory.total:.1f}"
-    )
-
-
-def _engine_plan(request: Request, candidate: Candidate, sizes: _Sizes) -> EnginePlan:
-    return EnginePlan(
-        flavour=request.options.flavour,
-        tensorrt_llm=TENSORRT_LLM,
-        container=CONTAINER,
-        compute_capability=request.gpu.compute_capability.value,
-        precision=candidate.precision,
-        tp=candidate.tp,
-        pp=candidate.pp,
-        max_batch_size=sizes.max_batch_size,
-        max_num_tokens=sizes.max_num_tokens,
-        max_seq_len=sizes.max_seq_len,
     )
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from builders.planner.candidates import PRECISION_NAMES, preferred
+from builders.gpu_spec import PRECISION_NAMES
+from builders.planner.candidates import preferred
 from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmPlan
 from builders.planner.throughput import longest_gap_ms, steady_time
 from builders.tensorrt_llm.support import LLM_API
@@ -72,14 +73,14 @@ def _family_reason(plan: LlmPlan) -> Iterator[str]:
 def _split_reason(plan: LlmPlan) -> str:
     request, engine = plan.request, plan.engine
     if request.options.tp or request.options.pp:
-        few = plan.candidate.gpus <= request.gpu.max_gpus
+        few = plan.deployment.gpus <= request.gpu.max_gpus
         note = "" if few else f"; machines with this GPU commonly have {request.gpu.max_gpus}"
         return f"TP{engine.tp} PP{engine.pp}: asked for{note}"
-    if plan.candidate.gpus == 1:
+    if plan.deployment.gpus == 1:
         return "TP1 PP1: one GPU suffices"
     link = f"{request.gpu.link.value} at {request.gpu.link_gb_s.value:g} GB/s"
     return (
-        f"TP{engine.tp} PP{engine.pp}: of the fast splits of {plan.candidate.gpus} GPUs ({link}) "
+        f"TP{engine.tp} PP{engine.pp}: of the fast splits of {plan.deployment.gpus} GPUs ({link}) "
         f"the one with the shortest gaps; fewer GPUs don't fit, or each would do less"
     )
 

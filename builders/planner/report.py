@@ -61,7 +61,7 @@ def llm_json(plan: LlmPlan) -> dict[str, Any]:
     return {
         "sku": plan.request.sku.name,
         "model": plan.request.spec.name,
-        "gpus": plan.candidate.gpus,
+        "gpus": plan.deployment.gpus,
         **plan.engine.to_json(),
         "isl": plan.request.workload.input_tokens,
         "osl": plan.request.workload.output_tokens,
@@ -83,7 +83,7 @@ def llm_json(plan: LlmPlan) -> dict[str, Any]:
 def llm_text(plan: LlmPlan) -> Iterator[str]:
     request, engine = plan.request, plan.engine
     yield (
-        f"{request.spec.name} on {request.sku.name}: {plan.candidate.name}, {engine.flavour} "
+        f"{request.spec.name} on {request.sku.name}: {plan.deployment.name}, {engine.flavour} "
         f"(TensorRT-LLM {engine.tensorrt_llm}, container {engine.container})"
     )
     yield ""

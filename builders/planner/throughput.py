@@ -1,7 +1,7 @@
 """Tokens a second, first-token time and gap between tokens, in the steady state of a workload."""
 
 import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from builders.planner.llm_cost import Deployment, IterationTime, Load, iteration_time
 
@@ -60,9 +60,7 @@ def performance(
     stage = iteration_time(on, load).seconds
     chunk = min(workload.input_tokens, max_num_tokens)
     chunks = workload.input_tokens / chunk
-    first = iteration_time(
-        on, Load(load.sequences, load.context_tokens, chunk, workload.input_tokens / 2)
-    ).seconds
+    first = iteration_time(on, replace(load, prompt_tokens=chunk)).seconds
     return Performance(
         concurrency=concurrency,
         output_tokens_per_s=load.sequences / stage,
@@ -75,10 +73,8 @@ def longest_gap_ms(
     on: Deployment, workload: Workload, concurrency: int, max_num_tokens: int
 ) -> float:
     """Between two tokens of a stream while prompts fill an iteration up to `max_num_tokens`."""
-    sequences = concurrency / on.pp
-    context = workload.input_tokens + workload.output_tokens / 2
-    prompt = max(0.0, max_num_tokens - sequences)
-    full = Load(sequences, context, prompt, workload.input_tokens / 2)
+    load = steady_load(on, workload, concurrency)
+    full = replace(load, prompt_tokens=max(0.0, max_num_tokens - load.sequences))
     return 1e3 * on.pp * iteration_time(on, full).seconds
 
 

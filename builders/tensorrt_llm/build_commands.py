@@ -43,9 +43,8 @@ Flags = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Command:
-    """One program call. `name` is a short word for it, `what` says to people what it does."""
+    """One program call; `what` says to people what it does."""
 
-    name: str
     argv: tuple[str, ...]
     what: str
 
@@ -58,9 +57,9 @@ def check_programs(commands: Sequence[Command]) -> None:
     for program in dict.fromkeys(command.argv[0] for command in commands):
         if shutil.which(program) is None:
             raise BuildError(
-                f"no program '{program}' on this machine, and "
-                f"{', '.join(c.name for c in commands if c.argv[0] == program)} needs it; the "
-                "programs of TensorRT-LLM are in its containers (nvcr.io/nvidia/tritonserver)"
+                f"no program '{program}' on this machine, needed for "
+                f"{', '.join(c.what for c in commands if c.argv[0] == program)}; the programs "
+                "of TensorRT-LLM are in its containers (nvcr.io/nvidia/tritonserver)"
             )
 
 
@@ -84,10 +83,10 @@ def checkpoint_command(
         folder = FAMILIES[architecture].folder
         script = examples / "models" / "core" / folder / "convert_checkpoint.py"
         argv = (*_argv(script, common), *_split_embedding(plan))
-        return Command("convert", argv, "converting the checkpoint")
+        return Command(argv, "converting the checkpoint")
     script = examples / "quantization" / "quantize.py"
     argv = _argv(script, {**common, **_quantization(plan)})
-    return Command("quantize", argv, f"quantizing the checkpoint to {plan.precision}")
+    return Command(argv, f"quantizing the checkpoint to {plan.precision}")
 
 
 def engine_command(plan: EnginePlan, architecture: str, converted: Path, target: Path) -> Command:
@@ -102,14 +101,14 @@ def engine_command(plan: EnginePlan, architecture: str, converted: Path, target:
         **_fusions(plan, architecture),
     }
     gpus = f"compute capability {plan.compute_capability}, TP{plan.tp} PP{plan.pp}"
-    return Command("build", ("trtllm-build", *_words(flags)), f"building the engine for {gpus}")
+    return Command(("trtllm-build", *_words(flags)), f"building the engine for {gpus}")
 
 
 def tokenizer_info_command(checkpoint: Path, target: Path, examples: Path) -> Command:
     """What the C++ backend's guided decoding needs of the tokenizer."""
     script = examples / "generate_xgrammar_tokenizer_info.py"
     argv = _argv(script, {"model_dir": checkpoint, "output_dir": target})
-    return Command("tokenizer-info", argv, "writing the tokenizer for guided decoding")
+    return Command(argv, "writing the tokenizer for guided decoding")
 
 
 def _split_embedding(plan: EnginePlan) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def _sizes(plan: EnginePlan) -> dict[str, Any]:
 
 
 def _scheduling(plan: EnginePlan, runtime: RuntimePlan) -> dict[str, Any]:
-    """As `tensorrtllm_config.parameters` has them for the C++ backend, under other names."""
+    """As `backend_config` has them for the C++ backend, under other names."""
     cache: dict[str, Any] = {
         "dtype": "fp8" if plan.kv_dtype == "fp8" else "auto",
         "enable_block_reuse": True,

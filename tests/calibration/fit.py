@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from builders.errors import BuildError
 from builders.gpu_spec import GpuPrecision
 from builders.planner import llm_cost
 from builders.planner.llm_plan import LlmOptions, Request
-from builders.planner.plan import NothingFits, plan_llm
+from builders.planner.plan import plan_llm
 from builders.planner.throughput import Workload
 from builders.spec import load_model, load_sku
 
@@ -55,7 +56,7 @@ class Measured:
         """Estimated over published; 0.0 where the planner says that it does not fit."""
         try:
             return plan_llm(self.request).most.output_tokens_per_s / self.tokens_per_s
-        except NothingFits:
+        except BuildError:
             return 0.0
 
 

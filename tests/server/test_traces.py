@@ -7,14 +7,13 @@ import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tritonclient.grpc as grpcclient
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from triton_traces.collector import Collector
+from triton_traces.spans import Span, read_spans
 
 from builders.spec import load_sku
 from operations.cpu_server import CpuServer
@@ -26,48 +25,17 @@ SECRET = "quetzalcoatlus"
 """A word of questions and documents that may be in no export."""
 
 
-@dataclass
-class Span:
-    """As it was exported."""
+@dataclass(frozen=True)
+class Exported:
+    """What `triton-traces collect` has received."""
 
-    name: str
-    trace: str
-    id: str
-    parent: str
-    start_ns: int
-    end_ns: int
-    attributes: dict[str, Any]
-    is_error: bool
-    service: str
-
-
-def _value(value: Any) -> Any:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [_value(each) for each in value.array_value.values]
-    return getattr(value, kind)
-
-
-@dataclass
-class Collector:
-    """An OTLP receiver over HTTP."""
-
-    bodies: list[bytes] = field(default_factory=list)
-    server: ThreadingHTTPServer = None  # type: ignore[assignment]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
+    url: str
+    file: Path
 
     def spans(self, trace: str) -> list[Span]:
         """All of a trace so far."""
-        found = []
-        for body in list(self.bodies):
-            for group in ExportTraceServiceRequest.FromString(body).resource_spans:
-                resource = {a.key: _value(a.value) for a in group.resource.attributes}
-                for scope in group.scope_spans:
-                    found += [_span(s, str(resource["service.name"])) for s in scope.spans]
-        return [span for span in found if span.trace == trace]
+        text = self.file.read_text()
+        return [span for span in read_spans(text) if span.trace_id == trace] if text else []
 
     def wait(self, trace: str, *names: str) -> list[Span]:
         """Until the trace has these spans, as many of a name as it is named.
@@ -83,53 +51,26 @@ class Collector:
             time.sleep(0.05)
 
 
-def _span(span: Any, service: str) -> Span:
-    return Span(
-        span.name,
-        span.trace_id.hex(),
-        span.span_id.hex(),
-        span.parent_span_id.hex(),
-        span.start_time_unix_nano,
-        span.end_time_unix_nano,
-        {a.key: _value(a.value) for a in span.attributes},
-        span.status.code == 2,
-        service,
-    )
-
-
 @pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    found = Collector()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.path == "/v1/traces":  # Triton's own spans, in JSON, are sent elsewhere
-                found.bodies.append(body)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    found.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=found.server.serve_forever, daemon=True).start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
+    file = tmp_path_factory.mktemp("collected") / "traces.jsonl"
+    with Collector(0, file) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Exported(server.url, file)
+        server.shutdown()
 
 
 FORWARD = "--http-header-forward-pattern=(?i)^traceparent$"
 
 
-def trace_to(collector: Collector, patch: pytest.MonkeyPatch) -> None:
+def trace_to(collector: Exported, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
     patch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
     patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
 
 
 @pytest.fixture(scope="module")
-def server(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(collector: Exported, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
         trace_to(collector, patch)
         yield from _serve(tmp_path_factory.mktemp("traced"), FORWARD)
@@ -172,14 +113,14 @@ def by_name(spans: list[Span]) -> dict[str, list[Span]]:
 
 
 def parent(span: Span, spans: list[Span]) -> Span:
-    (found,) = [other for other in spans if other.id == span.parent]
+    (found,) = [other for other in spans if other.span_id == span.parent_id]
     return found
 
 
 def assert_nested(spans: list[Span], trace: Trace) -> None:
     for span in spans:
         assert span.start_ns <= span.end_ns
-        if span.parent != trace.client_span:
+        if span.parent_id != trace.client_span:
             outer = parent(span, spans)
             assert outer.start_ns <= span.start_ns, f"{span.name} begins before {outer.name}"
             assert span.end_ns <= outer.end_ns, f"{span.name} ends behind {outer.name}"
@@ -201,8 +142,10 @@ def test_a_stream_through_the_graph_runner_is_one_trace_down_to_decode(server, c
     spans = collector.wait(trace.id, *called, "decode", "rag_cancellable")
     names = by_name(spans)
     (top,) = names["rag_cancellable"]
-    assert top.parent == trace.client_span
-    assert (top.attributes["triton.request.id"], top.service) == ("ask-1", "triton-rag")
+    assert top.parent_id == trace.client_span
+    assert top.request_id == "ask-1"
+    service = {"key": "service.name", "value": {"stringValue": "triton-rag"}}
+    assert json.dumps(service) in collector.file.read_text()
     assert "rag.kind" not in top.attributes
     (llm,) = names["llm"]
     assert parent(llm, spans).name == "call llm"
@@ -214,11 +157,11 @@ def test_a_stream_through_the_graph_runner_is_one_trace_down_to_decode(server, c
     assert len(names["call tokenizer"]) == len(names["tokenizer"]) == 3
     for part, kind in {"tokenize": "compute", "queue": "queue", "prefill": "compute",
                        "decode": "compute"}.items():  # fmt: skip
-        (span,) = [s for s in names[part] if s.parent == llm.id]
+        (span,) = [s for s in names[part] if s.parent_id == llm.span_id]
         assert span.attributes["rag.kind"] == kind
-    assert [s for s in names["queue"] if s.parent == top.id], "the runner's own queue"
+    assert [s for s in names["queue"] if s.parent_id == top.span_id], "the runner's own queue"
     assert_nested(spans, trace)
-    assert not any(span.is_error for span in spans)
+    assert not any(span.has_failed for span in spans)
 
 
 def test_generations_are_described_by_the_conventions_for_generative_ai(server, collector):
@@ -235,12 +178,14 @@ def test_generations_are_described_by_the_conventions_for_generative_ai(server, 
     assert told["gen_ai.operation.name"] == "chat"
     assert told["gen_ai.request.model"] == told["triton.model.name"] == "llm"
     assert told["triton.model.version"] == "1"
-    assert (told["gen_ai.request.max_tokens"], told["gen_ai.request.temperature"]) == (7, 0.5)
-    assert told["gen_ai.usage.output_tokens"] == found.tokens
+    assert (told["gen_ai.request.max_tokens"], told["gen_ai.request.temperature"]) == ("7", "0.5")
+    assert told["gen_ai.usage.output_tokens"] == str(found.tokens)
     (prompt,) = found.values("num_input_tokens")
-    assert told["gen_ai.usage.input_tokens"] == int(prompt.reshape(-1)[0])
-    assert told["gen_ai.response.finish_reasons"] == [found.finish_reason]
-    first_s = told["gen_ai.server.time_to_first_token"]
+    assert told["gen_ai.usage.input_tokens"] == str(prompt.reshape(-1)[0])
+    assert told["gen_ai.response.finish_reasons"] == str(
+        {"values": [{"stringValue": found.finish_reason}]}
+    )
+    first_s = float(told["gen_ai.server.time_to_first_token"])
     assert 0 < first_s <= (llm.end_ns - llm.start_ns) / 1e9
 
 
@@ -249,7 +194,7 @@ def test_the_steps_of_a_plain_ensemble_get_the_traceparent_too(server, collector
     assert server.stream("rag", *QUESTION, parameters=trace.parameters).error is None
     spans = collector.wait(trace.id, "llm", "tokenizer", "embedder", "reranker", "source_ranker")
     models = [span for span in spans if "triton.model.version" in span.attributes]
-    assert {span.parent for span in models} == {trace.client_span}
+    assert {span.parent_id for span in models} == {trace.client_span}
     assert_nested(spans, trace)
 
 
@@ -269,7 +214,7 @@ def test_a_header_of_http_is_honoured(server, collector):
     trace = Trace()
     embed_over_http(server, trace)
     spans = collector.wait(trace.id, "tokenizer", "embedder")
-    assert all(span.parent == trace.client_span for span in spans)
+    assert all(span.parent_id == trace.client_span for span in spans)
 
 
 def test_an_error_is_told_by_its_class_only(server, collector):
@@ -277,7 +222,7 @@ def test_an_error_is_told_by_its_class_only(server, collector):
     asked = text("text_input", SECRET), tensor("max_tokens", [10**6], "INT32")
     assert server.stream("llm", *asked, parameters=trace.parameters).error
     (llm,) = collector.wait(trace.id, "llm")
-    assert llm.is_error
+    assert llm.has_failed
     assert llm.attributes["error.type"] == "invalid"
 
 
@@ -303,11 +248,11 @@ def test_no_text_leaves_with_the_spans(server, collector):
     asked = text("text_input", SECRET), *lengths
     answer = server.stream("llm", *asked, parameters=trace.parameters)
     collector.wait(trace.id, "llm", "decode")
-    exported = b"".join(collector.bodies)
+    exported = collector.file.read_text()
     assert len(exported) > 1000
-    assert SECRET.encode() not in exported
+    assert SECRET not in exported
     assert len(answer.text) > 20
-    assert answer.text[:20].encode() not in exported
+    assert json.dumps(answer.text[:20]).strip('"') not in exported
 
 
 def test_a_collector_that_is_down_harms_nothing(tmp_path, monkeypatch):
@@ -338,9 +283,9 @@ def test_beside_tritons_own_traces_ours_belong_under_them(collector, tmp_path, m
         asked = text("text_input", SECRET), tensor("max_tokens", [4], "INT32")
         assert server.stream("llm", *asked, parameters=streamed.parameters).error is None
         (tokenizer,) = by_name(collector.wait(plain.id, "tokenizer"))["tokenizer"]
-        assert tokenizer.parent not in ("", plain.client_span), "a span of Triton lies between"
+        assert tokenizer.parent_id not in ("", plain.client_span), "a span of Triton lies between"
         (llm,) = by_name(collector.wait(streamed.id, "llm"))["llm"]
-        assert llm.parent == streamed.client_span
+        assert llm.parent_id == streamed.client_span
 
 
 def test_a_header_of_grpc_that_triton_reads_past_its_end_loses_no_span(
@@ -357,5 +302,5 @@ def test_a_header_of_grpc_that_triton_reads_past_its_end_loses_no_span(
             told = trace.parameters
             server.client.infer("tokenizer", given, headers=told, parameters=told)
         found = [(trace, collector.wait(trace.id, "tokenizer")[0]) for trace in traces]
-    below_tritons = [trace for trace, span in found if span.parent != trace.client_span]
+    below_tritons = [trace for trace, span in found if span.parent_id != trace.client_span]
     assert len(below_tritons) > len(traces) / 2

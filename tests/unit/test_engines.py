@@ -128,7 +128,7 @@ def link(repository: Path, folder: Path) -> None:
 
 def collected(repository: Path, dry_run: bool = False, said: list[str] | None = None) -> list[Path]:
     report = (said if said is not None else []).append
-    return [removal.folder for removal in collect([SKU], report, dry_run, repository)]
+    return [folder for folder, _ in collect([SKU], report, dry_run, repository)]
 
 
 def test_linked_and_current_engines_stay(checkpoint, repository, monkeypatch, tmp_path):

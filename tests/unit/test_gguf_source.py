@@ -141,7 +141,7 @@ def test_collection_removes_conversions_that_the_spec_no_longer_needs(file, tmp_
     monkeypatch.setattr(engines_gc, "load_model", lambda name: spec)
     sku = Sku(name="cpu", config_name="cpu", placement={})
     removed = list(engines_gc.collect([sku], print, False, tmp_path / "repository"))
-    assert [removal.folder for removal in removed] == [unused]
+    assert [folder for folder, _ in removed] == [unused]
     assert used.is_dir()
     assert not unused.exists()
 

@@ -168,7 +168,7 @@ def test_rope_scaling_by_fields(tmp_path, parts, kind, expected):
         ({"llama.rope.freq_base": 0.0}, "field 'llama.rope.freq_base' is 0.0; possible: above 0"),
         ({"llama.block_count": 0}, "field 'llama.block_count' is 0; possible: 1 or more"),
         ({"llama.block_count": 2**31}, "is 2147483648; the file has 21 tensors"),
-        ({"llama.block_count": 3}, "tensor 'blk.2.attn_norm.weight' is missing; llama needs it"),
+        ({"llama.block_count": 3}, "tensor 'blk.2.attn_q.weight' is missing; llama needs it"),
         ({"llama.attention.head_count_kv": [2, 1]}, "is a list; possible: one int"),
         ({"llama.rope.scaling.type": "longrope"}, "is 'longrope'; possible: none, linear, yarn"),
         (

@@ -15,7 +15,7 @@ from builders.planner.fixed_plan import FixedPlan, plan_encoder
 from builders.planner.llm_cost import Deployment
 from builders.planner.llm_plan import MAX_BATCH_SIZE, RAG, LlmOptions, LlmPlan, Request
 from builders.planner.own_architecture import with_architecture
-from builders.planner.plan import NothingFits, plan_llm
+from builders.planner.plan import plan_llm
 from builders.planner.report import llm_text
 from builders.planner.throughput import Workload, performance
 from builders.spec import (
@@ -158,7 +158,7 @@ def test_fp8_where_the_sm_has_none_says_what_is_possible():
 
 
 def test_what_does_not_fit_names_the_nearest_that_does():
-    with pytest.raises(NothingFits) as caught:
+    with pytest.raises(BuildError) as caught:
         plan_llm(request(model="llama-3.3-70b", precision="bf16", tp=1))
     text = str(caught.value)
     assert "BF16 TP1 needs 137.5 GiB per GPU" in text and "it has 79." in text
@@ -166,7 +166,7 @@ def test_what_does_not_fit_names_the_nearest_that_does():
 
 
 def test_a_model_without_a_converter_has_no_engine_and_says_so_once():
-    with pytest.raises(NothingFits) as caught:
+    with pytest.raises(BuildError) as caught:
         plan_llm(request(model="qwen3-8b", flavour="engine"))
     assert str(caught.value).count("no converter is documented") == 1
     assert "or flavour llm-api" in str(caught.value)
@@ -198,16 +198,16 @@ def test_targets_bound_the_batch():
     assert bound.engine.max_batch_size < free.engine.max_batch_size
     assert bound.most.itl_ms <= 20
     assert bound.engine.max_num_tokens < free.engine.max_num_tokens
-    with pytest.raises(NothingFits, match="keeps 1 ms between tokens for 0 requests"):
+    with pytest.raises(BuildError, match="keeps 1 ms between tokens for 0 requests"):
         plan_llm(request(workload=dataclasses.replace(RAG, itl_ms=1.0), gpus=1))
-    with pytest.raises(NothingFits, match="has its first token after"):
+    with pytest.raises(BuildError, match="has its first token after"):
         plan_llm(request(workload=dataclasses.replace(RAG, ttft_ms=1.0)))
 
 
 def test_concurrency_takes_more_gpus_when_one_holds_too_few():
     many = dataclasses.replace(RAG, concurrency=2000)
-    assert plan_llm(request(workload=RAG)).candidate.gpus == 1
-    assert plan_llm(request(workload=many)).candidate.gpus > 1
+    assert plan_llm(request(workload=RAG)).deployment.gpus == 1
+    assert plan_llm(request(workload=many)).deployment.gpus > 1
 
 
 def test_encoders_take_their_memory_from_the_kv_cache():

@@ -1,6 +1,6 @@
 """An ensemble's steps and tensors, followed as Triton follows them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from triton_lint.config_tree import Message, Span
@@ -21,6 +21,13 @@ class Source:
     @property
     def full_dims(self) -> tuple[int, ...]:
         return (-1, *self.dims) if self.batched else self.dims
+
+
+def fits(left: Sequence[int], right: Sequence[int]) -> bool:
+    """Triton's rule for shapes: same rank, and each size equal or variable on one side."""
+    return len(left) == len(right) and all(
+        a == b or -1 in (a, b) for a, b in zip(left, right, strict=True)
+    )
 
 
 def names(ensemble: Model, side: str) -> list[str]:

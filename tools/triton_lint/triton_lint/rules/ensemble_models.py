@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-from triton_lint.ensembles import Source, declared, names, sources
+from triton_lint.ensembles import Source, declared, fits, names, sources
 from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository, Step
 from triton_lint.rule import ERROR, WARNING, check
-from triton_lint.shapes import fits
 from triton_lint.spelling import did_you_mean
 from triton_lint.versions import Version
 

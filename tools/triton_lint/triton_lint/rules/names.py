@@ -1,5 +1,6 @@
-"""Names, platforms and backends."""
+"""Names, platforms, backends and metric tags."""
 
+import re
 from collections.abc import Iterator
 
 from triton_lint.findings import Problem
@@ -74,3 +75,14 @@ def _misnamed_backend(model: Model, _: Repository) -> Iterator[Problem]:
     if hint := MISNOMERS.get(backend) or did_you_mean(backend, BACKENDS, cutoff=0.75):
         text = f"no known backend is named '{backend}'{hint}"
         yield Problem(model.at(model.config, "backend"), text)
+
+
+@check("TRN423", ERROR)
+def _metric_tags(model: Model, _: Repository) -> Iterator[Problem]:
+    for entry in model.config.entries("metric_tags"):
+        if not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_]*)?", str(entry.key)):
+            yield Problem(
+                entry.node.at,
+                f"metric tag '{entry.key}' makes no Prometheus label (letters and digits, then "
+                "also _): the server ends with an exception",
+            )

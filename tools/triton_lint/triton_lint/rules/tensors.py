@@ -7,7 +7,7 @@ from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, check
-from triton_lint.rules.repeated import repeated
+from triton_lint.rules.text_format import repeated
 
 _SIDES = ("input", "output")
 

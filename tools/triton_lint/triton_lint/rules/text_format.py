@@ -1,6 +1,7 @@
 """Faults of the text itself, found while it is read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import TypeVar
 
 from triton_lint import rule_ids
 from triton_lint.config_tree import Message, Node
@@ -8,7 +9,18 @@ from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, Rule, check
-from triton_lint.rules.repeated import repeated
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+
+
+def repeated(items: Iterable[Item], key: Callable[[Item], Key]) -> Iterator[tuple[Item, Key]]:
+    """The items whose key an earlier item has, with the key."""
+    seen: set[Key] = set()
+    for item in items:
+        if (found := key(item)) in seen:
+            yield item, found
+        seen.add(found)
 
 
 @check("TRN014", WARNING)
