@@ -25,7 +25,11 @@ def check_kind(spec: ModelSpec, config: Config, has_modules: bool) -> None:
     _check_own_code(spec, config)
     _check_quantized(spec, config)
     if spec.role == "reranker":
-        return None if spec.late_interaction else _check_is_reranker(spec, config, classes)
+        return (
+            None
+            if spec.late_interaction
+            else _check_is_reranker(spec, config, classes, has_modules)
+        )
     return None if has_modules else _check_is_no_other(spec, classes)
 
 
@@ -87,12 +91,17 @@ def _check_is_no_other(spec: ModelSpec, classes: list[str]) -> None:
         )
 
 
-def _check_is_reranker(spec: ModelSpec, config: Config, classes: list[str]) -> None:
+def _check_is_reranker(
+    spec: ModelSpec, config: Config, classes: list[str], has_modules: bool
+) -> None:
+    is_llm = bool(classes) and classes[0].endswith(_LLM)
     if classes and not any(name.endswith(_CLASSIFIER) for name in classes):
-        llm = " (LLMs that are asked for yes or no are not supported)" * classes[0].endswith(_LLM)
+        if is_llm and has_modules:
+            return  # modules.json says which token's logit it is (builders/logit_score.py)
+        llm = ", or an LLM whose modules.json has a LogitScore, as Qwen3-Reranker's" * is_llm
         raise spec.error(
             f"role reranker in its spec, and its config.json names {classes[0]}, which has no "
-            f"score{llm}; possible: a cross-encoder, a …{_CLASSIFIER} with one label"
+            f"score; possible: a cross-encoder, a …{_CLASSIFIER} with one label{llm}"
         )
     labels = config.get("id2label") or {}
     if len(labels) > 1:

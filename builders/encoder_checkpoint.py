@@ -12,6 +12,8 @@ from builders.errors import refusing
 from builders.late_interaction import load_late_interaction
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
 from builders.llm_reference import CANT_LOAD, check_weights, silence_transformers
+from builders.logit_score import load_logit_score, score_tokens
+from builders.pair_template import PROMPTS, has_chat_template
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, Prefixes
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MODULES = "modules.json"
-PROMPTS = "config_sentence_transformers.json"
 _SETTINGS = ("sentence_bert_config.json", "sentence_roberta_config.json")
 """Where the module Transformer keeps its settings, under its present and an older name."""
 
@@ -33,7 +34,7 @@ _QUERY, _PASSAGE = ("query",), ("document", "passage", "corpus")
 def check_modules(spec: ModelSpec, path: Path) -> None:
     """Raises `BuildError` for a module that is missing, or that the export does not support."""
     modules = read_json(path / MODULES, [])
-    if not modules and _has_chat_template(Checkpoint(path, "")):
+    if not modules and has_chat_template(Checkpoint(path, "")):
         raise spec.error(
             f"its tokenizer has a chat template and there is no {MODULES}, so "
             "sentence-transformers would write texts as turns of a chat: remove chat_template from "
@@ -108,24 +109,12 @@ def remarks(spec: ModelSpec, path: Path, said: Prefixes) -> list[str]:
 
 
 def check_pairs(spec: ModelSpec, checkpoint: Checkpoint) -> None:
-    """Raises `BuildError` for a reranker's chat template: pairs are made by the tokenizer alone."""
+    """Raises `BuildError` for an encoder with a decoder, which has no score of a pair."""
     if checkpoint.config().get("is_encoder_decoder"):
         raise spec.error(
             f"config.json is of an encoder with a decoder ({checkpoint.config().get('model_type')})"
             "; possible: a cross-encoder of one part, such as BERT or XLM-RoBERTa"
         )
-    if _has_chat_template(checkpoint):
-        raise spec.error(
-            "the reranker's tokenizer has a chat template, into which sentence-transformers puts "
-            "query and passage; only plain pairs are supported. Where it was trained on those, "
-            "remove chat_template from its files"
-        )
-
-
-def _has_chat_template(checkpoint: Checkpoint) -> bool:
-    settings = checkpoint.table("tokenizer_config.json")
-    template = (checkpoint.path / "chat_template.jinja").is_file()
-    return template or bool(settings.get("chat_template"))
 
 
 def remark_on_pairs(tokenizer: "Tokenizer") -> str:
@@ -200,6 +189,8 @@ def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype
     silence_transformers()
     if spec.late_interaction:
         return load_late_interaction(spec, checkpoint, dtype)
+    if tokens := score_tokens(spec, checkpoint):
+        return load_logit_score(spec, checkpoint, tokens, dtype)
     with refusing(spec, CANT_LOAD):
         classifier, found = AutoModelForSequenceClassification.from_pretrained(
             checkpoint.path,

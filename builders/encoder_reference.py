@@ -1,7 +1,8 @@
 """What the reference implementation computes from an encoder, and whether an engine agrees.
 
-Embedders are compared with sentence-transformers, rerankers with transformers, both in FP32 and row
-by row, so that padding can't play a part. The engine computes the same rows alone and together.
+Embedders, and rerankers with a chat template, are compared with sentence-transformers, other
+rerankers with transformers: in FP32 and row by row, so that padding can't play a part. The engine
+computes the same rows alone and together.
 """
 
 import json
@@ -15,8 +16,9 @@ import numpy.typing as npt
 from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import load_classifier, load_embedder
 from builders.errors import refusing
-from builders.llm_reference import check_rows
+from builders.llm_reference import check_rows, silence_transformers
 from builders.manifest_facts import Facts
+from builders.pair_template import has_chat_template
 from builders.spec import ModelSpec, Role
 
 Rows = npt.NDArray[np.float32]
@@ -81,6 +83,9 @@ def _embeddings(
 
 def _logits(spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, texts: Sequence[str]) -> Rows:
     import torch
+
+    if has_chat_template(checkpoint):
+        return _templated_logits(spec, checkpoint, facts, texts)
     from tokenizers import Tokenizer
 
     classifier = load_classifier(spec, checkpoint, torch.float32)
@@ -99,6 +104,30 @@ def _logits(spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, texts: Sequen
         rows.append(logits[0].float().numpy())
     check_rows(spec, classifier, np.stack(rows))
     return np.stack(rows).astype(np.float32)
+
+
+def _templated_logits(
+    spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, texts: Sequence[str]
+) -> Rows:
+    """By sentence-transformers, which puts the checkpoint's chat template around each pair."""
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    silence_transformers()
+    with refusing(spec, "sentence-transformers can't score pairs with it"):
+        model = CrossEncoder(
+            str(checkpoint.path),
+            device="cpu",
+            local_files_only=True,
+            max_length=facts.max_tokens,
+            model_kwargs={"attn_implementation": "eager", "dtype": torch.float32},
+        )
+        found = model.predict(
+            [(QUERY, text) for text in texts], batch_size=1, activation_fn=torch.nn.Identity()
+        )
+    rows: Rows = np.asarray(found, np.float32).reshape(len(texts), 1)
+    check_rows(spec, model, rows)
+    return rows
 
 
 def compare(spec: ModelSpec, folder: Path, found: Mapping[str, Any], precision: str) -> str:

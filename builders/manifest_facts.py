@@ -28,8 +28,9 @@ from builders.llm_checkpoint import (
     vocabulary,
 )
 from builders.llm_prompt import CHAT_TEMPLATE, added_template, prompt_of
+from builders.pair_template import has_chat_template, read_pair_template
 from builders.spec import ModelSpec, Sku
-from ensembles.manifest import TOKENIZER_FILE, Prefixes, Prompt
+from ensembles.manifest import TOKENIZER_FILE, PairText, Prefixes, Prompt
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Facts:
     vocabulary: int = 0
     prompt: Prompt = field(default_factory=Prompt)
     prefixes: Prefixes = field(default_factory=Prefixes)
+    pair_text: PairText = field(default_factory=PairText)
     texts: Mapping[str, str] = field(default_factory=dict)
     comparison: str = ""
     unguided: str = ""
@@ -94,6 +96,10 @@ def _encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) 
         if spec.late_interaction:
             check_late_interaction(spec, checkpoint)
         check_pairs(spec, checkpoint)
+        if has_chat_template(checkpoint):
+            template = read_pair_template(spec, checkpoint)
+            texts = {TOKENIZER_FILE: template.tokenizer}
+            return Facts(min(most, spec.max_tokens), pair_text=template.text, texts=texts)
         if remark := remark_on_pairs(read_tokenizer(checkpoint)):
             progress(remark)
         return Facts(min(most, spec.max_tokens))

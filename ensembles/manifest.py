@@ -107,6 +107,15 @@ class Prefixes:
 
 
 @dataclass(frozen=True)
+class PairText:
+    """What a reranker's chat template writes beside the tokens that its tokenizer adds."""
+
+    before_query: str = ""
+    after_query: str = ""
+    before_passage: str = ""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The fields of manifest.json; the last four are those of GPU engines."""
 
@@ -127,6 +136,7 @@ class Manifest:
     answer: AnswerPolicy = field(default_factory=AnswerPolicy)
     prompt: Prompt = field(default_factory=Prompt)
     prefixes: Prefixes = field(default_factory=Prefixes)
+    pair_text: PairText = field(default_factory=PairText)
     dimensions: int = 0  # that an embedder's rows are cut to; 0: none is cut
     relevance_percent: int = 100  # what a reranker counts, where similarity and words count 100
     vocabulary: int = 0  # ids that an LLM has embeddings for; 0: not known
@@ -162,6 +172,7 @@ class Manifest:
             fields: dict[str, Any] = json.loads(text)
             fields["sampling"] = Sampling(**fields["sampling"])
             fields["prefixes"] = Prefixes(**fields.get("prefixes", {}))
+            fields["pair_text"] = PairText(**fields.get("pair_text", {}))
             fields["answer"] = AnswerPolicy(**fields.get("answer", {}))
             fields["eos_token_ids"] = tuple(fields["eos_token_ids"])
             if prompt := fields.get("prompt"):

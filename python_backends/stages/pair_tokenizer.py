@@ -1,6 +1,7 @@
 """`pair_tokenizer`: pairs of the query and each passage to token ids of the reranker."""
 
 from ensembles.contracts import PAIR_TOKENIZER
+from ensembles.manifest import PairText
 from python_backends.context import StageContext
 from python_backends.errors import RequestError
 from python_backends.stage import Stage
@@ -29,21 +30,29 @@ class PairTokenizerStage(Stage):
         folder = context.engine_folder()
         self._tokenizer = load_tokenizer(folder)
         self._query_tokenizer = load_tokenizer(folder)  # "only_second" can't truncate a single text
+        self._pair_text = folder.manifest.pair_text
+        if self._pair_text != PairText():  # so no passage can end its turn
+            self._tokenizer.encode_special_tokens = True
+            self._query_tokenizer.encode_special_tokens = True
         self._room = folder.manifest.max_tokens - self._tokenizer.num_special_tokens_to_add(True)
         self._max_tokens = folder.manifest.max_tokens
         self._max_passages = context.integer("max_passages")
         self._tokenizer.enable_truncation(folder.manifest.max_tokens, strategy="only_second")
 
     def answer(self, request: Tensors) -> Outputs:
-        query = require_text("query", [request.text("query")])[0]
+        given = require_text("query", [request.text("query")])[0]
         passages = request.texts("passages")
         if len(passages) > self._max_passages:
             raise RequestError(
                 f"passages: {len(passages):,} given; at most {self._max_passages:,} are possible"
             )
+        around = self._pair_text
+        query = f"{around.before_query}{given}{around.after_query}"
         self._check_query(query)
         begins = beginnings(require_text("passages", passages), self._max_tokens)
-        rows = self._tokenizer.encode_batch([(query, passage) for passage in begins])
+        rows = self._tokenizer.encode_batch(
+            [(query, around.before_passage + passage) for passage in begins]
+        )
         if keeps_whole(request):
             require_whole("passages", passages, rows, self._max_tokens)
         return {

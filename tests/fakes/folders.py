@@ -19,6 +19,7 @@ from ensembles.manifest import (
     MANIFEST_FILE,
     TOKENIZER_FILE,
     Manifest,
+    PairText,
     Prefixes,
     Prompt,
     Sampling,
@@ -125,6 +126,7 @@ def make_folder(
     plan: Mapping[str, object] | None = None,
     prompt: Prompt | None = None,
     prefixes: Prefixes | None = None,
+    pair_text: PairText | None = None,
     dimensions: int = 0,
     relevance_percent: int = 100,
 ) -> Path:
@@ -147,6 +149,7 @@ def make_folder(
         versions={"tool": "1.0"},
         engine=engine,
         prefixes=prefixes or Prefixes(),
+        pair_text=pair_text or PairText(),
         dimensions=dimensions,
         relevance_percent=relevance_percent,
         plan=plan or {},

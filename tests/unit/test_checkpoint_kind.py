@@ -31,6 +31,7 @@ def spec(role: str) -> ModelSpec:
         ("embedder", CROSS_ENCODER, True),
         ("embedder", BERT | CONFIG_CODE, False),
         ("reranker", CROSS_ENCODER, False),
+        ("reranker", LLM, True),
         ("reranker", {"model_type": "bert"}, False),
         ("llm", LLM, False),
         ("llm", LLM | CODE, False),
@@ -46,7 +47,7 @@ def test_a_checkpoint_of_the_role_is_taken(role, config, has_modules):
     [
         ("embedder", CROSS_ENCODER, 'BertForSequenceClassification: write role = "reranker"'),
         ("embedder", LLM, 'names Qwen3ForCausalLM: write role = "llm", or name an embedder'),
-        ("reranker", LLM, "names Qwen3ForCausalLM, which has no score (LLMs that are asked for"),
+        ("reranker", LLM, "names Qwen3ForCausalLM, which has no score; possible: a cross-encoder"),
         ("reranker", BERT, "names BertModel, which has no score; possible: a cross-encoder"),
         (
             "reranker",

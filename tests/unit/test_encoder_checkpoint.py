@@ -217,13 +217,3 @@ def test_what_an_embedders_files_leave_open_is_said(tmp_path):
 def test_a_reranker_whose_pairs_have_nothing_between_is_remarked():
     assert remark_on_pairs(folders.word_level(["a", "b"])) == ""
     assert remark_on_pairs(folders.byte_level()).startswith("its tokenizer puts nothing between")
-
-
-@pytest.mark.parametrize("name", ["tokenizer_config.json", "chat_template.jinja"])
-def test_a_rerankers_chat_template_is_refused_for_pairs_are_made_without_it(tmp_path, name):
-    found = Checkpoint(tmp_path, "")
-    write(tmp_path / "tokenizer_config.json", {"chat_template": None})
-    check_pairs(spec_of("reranker"), found)
-    write(tmp_path / name, {"chat_template": "{{ messages }}"})
-    with pytest.raises(BuildError, match="the reranker's tokenizer has a chat template"):
-        check_pairs(spec_of("reranker"), found)

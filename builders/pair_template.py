@@ -1,0 +1,176 @@
+"""What a reranker's chat template puts around query and passage.
+
+sentence-transformers (5.4 and later) renders a reranker's template with the roles `query` and
+`document`. What is fixed in it becomes part of the engine's tokenizer, so a pair is tokenized as it
+is for other rerankers: the passage alone is truncated, and no text can end its turn.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from builders.checkpoint import Checkpoint, read_json
+from builders.errors import refusing
+from builders.llm_checkpoint import read_tokenizer
+from builders.spec import ModelSpec
+from ensembles.manifest import PairText
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PROMPTS = "config_sentence_transformers.json"
+_SETTINGS = "sentence_bert_config.json"
+_QUERY, _PASSAGE = "query9d1f", "passage9d1f"
+"""Stand for the texts; no template has them."""
+_LEAST_ROOM = 64
+"""Tokens for query and passage that a template must leave."""
+_PAIRS = (("Which port is it?", "It listens on 8123."), ("ports", "Ports:\n- 80"))
+"""Texts that a template which is cut at wrong places would tokenize in another way."""
+
+
+@dataclass(frozen=True)
+class PairTemplate:
+    """`tokenizer` is tokenizer.json with the template's tokens around a pair; `text` is what else
+    belongs to query and passage."""
+
+    text: PairText
+    tokenizer: str
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A rendered template: tokens `begin`, the query within `text`, tokens `middle`, the passage
+    behind `text.before_passage`, tokens `end`."""
+
+    begin: str
+    middle: str
+    end: str
+    text: PairText
+
+    def joined(self, query: str, passage: str) -> str:
+        return f"{self.begin}{self._query(query)}{self.middle}{self._passage(passage)}{self.end}"
+
+    def pair(self, query: str, passage: str) -> tuple[str, str]:
+        return self._query(query), self._passage(passage)
+
+    def _query(self, text: str) -> str:
+        return f"{self.text.before_query}{text}{self.text.after_query}"
+
+    def _passage(self, text: str) -> str:
+        return self.text.before_passage + text
+
+
+def has_chat_template(checkpoint: Checkpoint) -> bool:
+    settings = checkpoint.table("tokenizer_config.json")
+    template = (checkpoint.path / "chat_template.jinja").is_file()
+    return template or bool(settings.get("chat_template"))
+
+
+def read_pair_template(spec: ModelSpec, checkpoint: Checkpoint) -> PairTemplate:
+    """Raises `BuildError` for a template that has no place for the two texts."""
+    tokenizer = read_tokenizer(checkpoint)
+    rendered = _rendered(spec, checkpoint)
+    before, found, rest = rendered.partition(_QUERY)
+    between, also_found, after = rest.partition(_PASSAGE)
+    if not (found and also_found) or _QUERY in after or _PASSAGE in after:
+        raise spec.error(
+            "the reranker's chat template does not write a message of role query and then one of "
+            "role document, once each, as sentence-transformers asks of it. Where it was trained "
+            "on plain pairs, remove chat_template from its files; of Qwen3-Reranker take a "
+            "revision that has modules.json"
+        )
+    for cut in _cuts(tokenizer, before, between, after):
+        made = _tokenizer(tokenizer, cut)
+        if all(_is_same(tokenizer, made, cut, *pair) for pair in _PAIRS):
+            _check_room(spec, made)
+            return PairTemplate(cut.text, made.to_str())
+    raise spec.error(
+        "the reranker's chat template can't be put around a pair: its tokenizer joins the "
+        "template's text and the pair's into other tokens"
+    )
+
+
+def _check_room(spec: ModelSpec, tokenizer: "Tokenizer") -> None:
+    taken = tokenizer.num_special_tokens_to_add(True)
+    if spec.max_tokens < taken + _LEAST_ROOM:
+        raise spec.error(
+            f"max_tokens {spec.max_tokens} in its spec, and its chat template takes {taken} of "
+            f"them; at least {taken + _LEAST_ROOM} are needed"
+        )
+
+
+def _rendered(spec: ModelSpec, checkpoint: Checkpoint) -> str:
+    """The template with the two words in the place of texts, as sentence-transformers calls it."""
+    from transformers import AutoTokenizer
+
+    prompts = read_json(checkpoint.path / PROMPTS, {})
+    prompt = (prompts.get("prompts") or {}).get(prompts.get("default_prompt_name"), "")
+    settings = read_json(checkpoint.path / _SETTINGS, {})
+    options = dict((settings.get("processing_kwargs") or {}).get("chat_template") or {})
+    options.pop("restore_suffix", None)  # sentence-transformers' own
+    form = ((settings.get("modality_config") or {}).get("message") or {}).get("format", "flat")
+    turns = [("system", prompt)] * bool(prompt) + [("query", _QUERY), ("document", _PASSAGE)]
+    messages = [{"role": role, "content": _content(text, form)} for role, text in turns]
+    with refusing(spec, "transformers can't render the reranker's chat template"):
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, trust_remote_code=False)
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
+
+
+def _content(text: str, form: str) -> Any:
+    return text if form == "flat" else [{"type": "text", "text": text}]
+
+
+def _cuts(tokenizer: "Tokenizer", before: str, between: str, after: str) -> Iterator[_Cut]:
+    """Blanks in front of a text may belong to its first token, and signs behind it to its last."""
+    special = [one.content for one in tokenizer.get_added_tokens_decoder().values() if one.special]
+    places = [between.find(token) for token in special if token in between]
+    first = min(places, default=len(between))
+    tail, middle = between[:first], between[first:]
+    for begin, head in _without_blanks(before):
+        if middle:
+            for rest, lead in _without_blanks(middle):
+                yield _Cut(begin, rest, after, PairText(head, tail, lead))
+        else:
+            for rest, lead in _without_blanks(tail):
+                yield _Cut(begin, "", after, PairText(head, rest, lead))
+
+
+def _without_blanks(text: str) -> Iterator[tuple[str, str]]:
+    bare = text.rstrip()
+    yield from itertools.chain([(bare, text[len(bare) :])], [(text, "")] * (bare != text))
+
+
+def _tokenizer(tokenizer: "Tokenizer", cut: _Cut) -> "Tokenizer":
+    """With the tokens of the template put around pairs, and nothing around a single text."""
+    from tokenizers import Tokenizer
+
+    blocks = {"begin": cut.begin, "middle": cut.middle, "end": cut.end}
+    encoded = {
+        name: tokenizer.encode(text, add_special_tokens=False)
+        for name, text in blocks.items()
+        if text
+    }
+    order = ["begin", "A", "middle", "B", "end"]
+    described = json.loads(tokenizer.to_str())
+    described["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [_piece("A")],
+        "pair": [_piece(name) for name in order if name in ("A", "B") or name in encoded],
+        "special_tokens": {
+            name: {"id": name, "ids": found.ids, "tokens": found.tokens}
+            for name, found in encoded.items()
+        },
+    }
+    return Tokenizer.from_str(json.dumps(described, ensure_ascii=False))
+
+
+def _piece(name: str) -> dict[str, Any]:
+    kind = "Sequence" if name in ("A", "B") else "SpecialToken"
+    return {kind: {"id": name, "type_id": 0}}
+
+
+def _is_same(plain: "Tokenizer", made: "Tokenizer", cut: _Cut, query: str, passage: str) -> bool:
+    whole = plain.encode(cut.joined(query, passage), add_special_tokens=False).ids
+    return bool(made.encode(*cut.pair(query, passage)).ids == whole)
