@@ -1,6 +1,5 @@
 """The application: its routes and its middleware."""
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -15,7 +14,7 @@ from gateway import probes
 from gateway.access.authentication import Authentication
 from gateway.bounds import BoundedBody
 from gateway.errors import BadRequest, GatewayError
-from gateway.middleware import HeadAsGet, RequestTracking
+from gateway.middleware import HeadAsGet, RequestTracking, WithoutLastSlash
 from gateway.protocols import (
     anthropic_messages,
     cohere_chat,
@@ -46,6 +45,7 @@ from gateway.protocols.reply import Protocol
 from gateway.protocols.tei import TEI
 from gateway.service import open_service
 from gateway.settings import Settings
+from gateway.unknown_paths import elsewhere
 
 PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = (
     (anthropic_messages.router, ANTHROPIC),
@@ -69,25 +69,6 @@ PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = (
 )
 """Every API with its errors; OpenAI's are those of paths that no API has."""
 
-_NOT_SERVED = {
-    "/v1/responses/compact": "",
-    "/v1/responses/": ", since no response is stored: send the whole conversation as input",
-    "/v1/chat/completions/": ", since no completion is stored",
-    "/v1/conversations": ", since nothing is stored: send the whole conversation as input",
-    "/v1/messages/batches": ": send the messages one by one; many may run at a time",
-    "/v1/uploads": ": send a file whole to /v1/files",
-    "/v1/batches": ": send the requests one by one; many may run at a time",
-    "/v1/assistants": ": use /v1/responses with the tool file_search",
-    "/v1/threads": ": use /v1/responses with the tool file_search",
-    **dict.fromkeys(
-        ("/v1/audio", "/v1/images", "/v1/videos", "/v1/realtime"), ": models of text only"
-    ),
-    **dict.fromkeys(("/v1/generate", "/v1/summarize"), ": use /v2/chat"),
-    **dict.fromkeys(("/v1/classify", "/v1/detokenize", "/v1/tokenize"), ""),
-    **dict.fromkeys(("/v1/containers", "/v1/evals", "/v1/fine_tuning", "/v1/skills"), ""),
-}
-"""Paths of OpenAI's, Anthropic's and Cohere's APIs, and what to do instead."""
-
 EXPOSED = ("request-id", "retry-after", "x-request-id")
 """Headers that a web page may read."""
 
@@ -101,7 +82,8 @@ def new_app(settings: Settings) -> FastAPI:
             app.state.service = service
             yield
 
-    app = FastAPI(title="Gateway", lifespan=lifespan, redoc_url=None)
+    # A redirect would name the gateway's own scheme and port, behind whatever the client asked.
+    app = FastAPI(title="Gateway", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
     app.include_router(probes.router)
     for router, _ in PROTOCOLS:
         app.include_router(router)
@@ -113,6 +95,7 @@ def new_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestTracking, refusal=refusal)
     app.add_middleware(AnthropicHeaders)  # it reads what the others have sent
     app.add_middleware(HeadAsGet)
+    app.add_middleware(WithoutLastSlash)
     if origins:
         app.add_middleware(
             CORSMiddleware,
@@ -148,18 +131,12 @@ def _protocol_with(path: str) -> Protocol | None:
     return None
 
 
-def _elsewhere(path: str) -> str:
-    """What helps a client whose path has no route: a slip in its base URL, or another way."""
-    single = re.sub("/{2,}", "/", path)
-    if single != path and _protocol_with(single):
-        return f"; {single!r:.100} is here: the base URL ends in a slash too many"
-    for other in (f"/v1{single}", single.removeprefix("/v1")):
-        if other != path and _protocol_with(other):
-            return f"; {other!r:.100} is here: the base URL has one /v1 too many or too few"
-    for begin, instead in _NOT_SERVED.items():
-        if single.startswith(begin):
-            return f"; this part of the API is not served{instead}"
-    return ""
+def _hint(path: str, error: HTTPException) -> str:
+    """What is possible instead."""
+    if error.status_code == 404:
+        return elsewhere(path, lambda other: _protocol_with(other) is not None)
+    allowed = (error.headers or {}).get("Allow", "")
+    return f"; {allowed} is possible" if allowed else ""
 
 
 async def _answer(request: Request, error: Exception) -> Response:
@@ -169,8 +146,9 @@ async def _answer(request: Request, error: Exception) -> Response:
         case GatewayError():
             return refusal(path, error)
         case HTTPException():
-            elsewhere = _elsewhere(path) if error.status_code == 404 else ""
-            found = BadRequest(f"{request.method} {path!r:.100}: {error.detail}{elsewhere}")
+            found = BadRequest(
+                f"{request.method} {path!r:.100}: {error.detail}{_hint(path, error)}"
+            )
             found.status = error.status_code
             found.headers.update(error.headers or {})
             return refusal(path, found)

@@ -116,6 +116,11 @@ class BoundedBody:
             raise BadRequest.at(
                 "content-encoding", f"{encoding!r:.40} given; bodies are taken as they are"
             )
+        framing = headers.get("transfer-encoding", "chunked")
+        if framing.lower() != "chunked":
+            raise BadRequest.at(
+                "transfer-encoding", f"{framing!r:.40} given; chunked is taken, or a content-length"
+            )
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._bounds.body_bytes:
             raise self._too_large(f"{length} bytes")

@@ -2,16 +2,21 @@
 
 uvicorn waits for headers, and for a client to read, without an end. Clients that do neither would
 hold connections, and streams that nobody reads would hold places in front of the models. It also
-collects what is sent during an answer, takes trailers for headers, and loses the body of a request
-that offers an upgrade.
+collects what is sent during an answer, takes trailers for headers, loses the body of a request
+that offers an upgrade, and sends chunks to HTTP/1.0.
 """
 
 import asyncio
 import socket
+from functools import partial
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 HEADER_BYTES = 64 * 2**10
 """Most bytes of a request around its body."""
@@ -30,6 +35,10 @@ _HOP_BY_HOP = (b"connection", b"upgrade", b"http2-settings")
 
 class _TooEarly(Exception):
     """A request before the answer to the one before it."""
+
+
+class _TwoHosts(Exception):
+    """A request with more than one Host: who reads the other one would see another request."""
 
 
 class ClientConnection(HttpToolsProtocol):
@@ -84,7 +93,12 @@ class ClientConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if not self.parser.should_upgrade():
             self._end_headers()
+            if [name for name, _ in self.headers].count(b"host") > 1:
+                raise _TwoHosts
             super().on_headers_complete()
+            if self.parser.get_http_version() == "1.0":
+                # Its task has not begun yet, and asks for this then.
+                self.cycle.send = partial(_send_unframed, self.cycle)  # type: ignore[method-assign]
 
     def on_body(self, body: bytes) -> None:
         self._overhead_bytes = max(0, self._overhead_bytes - 2 * len(body))
@@ -163,6 +177,16 @@ class ClientConnection(HttpToolsProtocol):
         if self._stalled_timer is not None:
             self._stalled_timer.cancel()
             self._stalled_timer = None
+
+
+async def _send_unframed(cycle: RequestResponseCycle, message: Any) -> None:
+    """HTTP/1.0 has no chunks: a body without a length ends with the connection."""
+    if message["type"] == "http.response.start":
+        if b"content-length" not in dict(message.get("headers", ())):
+            cycle.chunked_encoding = False
+    elif not cycle.expected_content_length:
+        cycle.expected_content_length = len(message.get("body", b""))
+    await type(cycle).send(cycle, message)
 
 
 def connection_class(headers_s: float, stalled_s: float) -> type[ClientConnection]:

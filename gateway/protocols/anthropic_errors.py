@@ -32,7 +32,8 @@ class NoThreads(BadRequest):
 
 def error_body(error: GatewayError) -> Any:
     """An error response; the same object is the `error` event of a stream."""
-    kind = ERROR_TYPES.get(error.status, "api_error")
+    other = "api_error" if error.status >= 500 else "invalid_request_error"
+    kind = ERROR_TYPES.get(error.status, other)
     message, _ = as_written(error, FIELDS)
     if isinstance(error, ContextExceeded):
         message = _context_exceeded(error)

@@ -242,6 +242,28 @@ def test_trailers_are_no_headers(gateway: Gateway) -> None:
     assert b"a-trailer" not in answer
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_http_1_0_gets_no_chunks(gateway: Gateway, stream: bool) -> None:
+    """A body without a length ends with the connection, as for `ab` and nginx's default."""
+    answer = raw(gateway, request(stream=stream).replace(b" HTTP/1.1", b" HTTP/1.0"))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head and b"connection: close" in head
+    assert body.startswith(b"data: {" if stream else b"{") and b'"finish_reason":"length"' in body
+    assert not stream or body.endswith(b"data: [DONE]\n\n")
+
+
+ODD = {
+    "two hosts": (b"host: evil.example.com\r\n", b""),
+    "a body that is packed": (b"transfer-encoding: gzip, chunked\r\n", b"0\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_others_could_read_otherwise_is_refused(gateway: Gateway, name: str) -> None:
+    header, body = ODD[name]
+    assert raw(gateway, HEAD + header + CLOSE + b"\r\n" + body).startswith(b"HTTP/1.1 400")
+
+
 def request(**changes: Any) -> bytes:
     body = json.dumps(BODY | changes).encode()
     return HEAD + LENGTH % len(body) + b"\r\n" + body

@@ -378,6 +378,9 @@ def test_a_stream_that_breaks_ends_with_an_error(model: Model) -> None:
         ("/v1/v1/messages", "/v1/messages"),
         ("//v1/messages", "/v1/messages"),
         ("//chat/completions", "/v1/chat/completions"),
+        ("/openai/v1/chat/completions", "/v1/chat/completions"),
+        ("/anthropic/v1/messages", "/v1/messages"),
+        ("/v1/", ""),
         ("/v1/rerank/rerank", ""),
     ],
 )
@@ -393,6 +396,11 @@ def test_a_wrong_base_url_is_told(model: Model, asked: str, there: str) -> None:
         ("/v1/responses/resp_1", "no response is stored: send the whole conversation"),
         ("/v1/conversations", "nothing is stored"),
         ("/v1/audio/speech", "models of text only"),
+        ("/openai/deployments/llm/chat/completions?api-version=2024-10-21", "Azure's paths"),
+        ("/v1beta/models/llm:generateContent", "Gemini's API; use /v1/chat/completions"),
+        ("/api/chat", "Ollama's API; use /v1/chat/completions"),
+        ("/invocations", "use /v1/completions"),
+        ("/nothing", "/docs lists what is here"),
         ("/v1/messages/batches/msgbatch_1", "send the messages one by one"),
     ],
 )
@@ -400,6 +408,21 @@ def test_parts_of_an_api_that_are_not_served_are_said(model: Model, path: str, s
     answer = model.client.get(path)
     assert answer.status_code == 404
     assert says in message_of(answer)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions/", "/v1/messages//", "/v2/chat/"])
+def test_a_slash_behind_a_path_changes_nothing(model: Model, path: str) -> None:
+    """A redirect would lead past a TLS proxy."""
+    answer = model.client.post(path, json=MESSAGES, follow_redirects=False)
+    assert answer.status_code == 200
+
+
+def test_another_method_is_told_which_one_is_possible(model: Model) -> None:
+    answer = model.client.get("/v1/messages")
+    error = answer.json()["error"]
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert error["type"] == "invalid_request_error"
+    assert error["message"].endswith("; POST is possible")
 
 
 def test_a_part_of_anthropic_s_api_that_is_not_served_has_anthropic_s_error(model: Model) -> None:
