@@ -6,6 +6,7 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import uvicorn
@@ -18,6 +19,8 @@ from gateway.access.key_stores import is_database
 from gateway.access.ledger import LedgerError
 from gateway.app import new_app
 from gateway.client_connection import bound_unsent, connection_class
+from gateway.errors import Unavailable
+from gateway.files.register import Register
 from gateway.guards.audit import AuditError
 from gateway.guards.guards import open_guards
 from gateway.guards.rules import RuleError
@@ -93,9 +96,15 @@ class _Server(uvicorn.Server):
         self._app, self._ready_line = app, ready_line
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else `nohup` has started us
+            signal.signal(signal.SIGHUP, self._drain)
         await super().startup(sockets)
         if self.started:
             print(self._ready_line, flush=True)
+
+    def _drain(self, *_: object) -> None:
+        """Settings are read at the start: whoever keeps the gateway alive starts another one."""
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         access: Access = self._app.state.service.access
@@ -105,11 +114,7 @@ class _Server(uvicorn.Server):
 
 
 async def _opened(settings: Settings) -> None:
-    if folder := settings.files.folder:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingsError(f"files.folder: {folder}: {error.strerror}") from None
+    _look_for_files(settings.files.folder)
     _look_for_keys(settings.access.keys)
     for url in {settings.access.counts, settings.cache.url} - {""}:
         await look_for(url, "limits and answers are this gateway's own")
@@ -120,6 +125,20 @@ async def _opened(settings: Settings) -> None:
         raise SettingsError(f"access: {error}") from None
     except (AuditError, RuleError) as error:
         raise SettingsError(f"guards: {error}") from None
+
+
+def _look_for_files(folder: Path | None) -> None:
+    """Makes the folder, and writes to it."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        Register(folder).close()
+    except OSError as error:
+        raise SettingsError(f"files.folder: {folder}: {error.strerror}") from None
+    except Unavailable as error:
+        raise SettingsError(f"files.folder: {folder}: {error}") from None
 
 
 def _look_for_keys(where: str) -> None:

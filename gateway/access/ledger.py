@@ -163,5 +163,6 @@ def _write(file: sqlite3.Connection, pending: dict[Account, Amounts]) -> None:
         file.executemany(_ADD, [astuple(key) + astuple(value) for key, value in pending.items()])
         file.execute("commit")
     except sqlite3.Error:
-        file.execute("rollback")
+        if file.in_transaction:  # on a full disk SQLite has ended it by itself
+            file.execute("rollback")
         raise

@@ -41,7 +41,10 @@ class Register:
 
     def __init__(self, folder: Path) -> None:
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(folder / "register.sqlite", check_same_thread=False)
+        try:
+            self._database = sqlite3.connect(folder / "register.sqlite", check_same_thread=False)
+        except sqlite3.Error as error:
+            raise Unavailable(f"files: their register can't be opened: {error}") from error
         with self._changing() as database:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA foreign_keys = ON")
@@ -220,7 +223,7 @@ class Register:
             why = "the file or its vector store was removed meanwhile"
             raise NotFound(why, field="file_id") from None
         except sqlite3.Error as error:
-            LOG.exception("the register of files")
+            LOG.error("the register of files can't be used: %s", error)
             raise Unavailable(f"files: their register can't be used: {error}") from error
 
     def _change(self, statement: str, values: Sequence[Any]) -> int:

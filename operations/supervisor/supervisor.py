@@ -55,6 +55,8 @@ class Supervisor:
         self._endpoint = HealthEndpoint(health_port, pages, self.ports.address)
         self._watch: Watch | None = None
         """None while the server is being started again."""
+        self._lost = "tritonserver is not running"
+        """Also why it can't be started again."""
         self._tried = set[str]()
         self._backoff = Backoff(self._settings)
         self._beat_s = time.monotonic()
@@ -157,7 +159,7 @@ class Supervisor:
             ended, _ = self._drain()
         else:
             ended = "killed" if status is None else f"ended (status {status})"
-        self._watch = None
+        self._watch, self._lost = None, "tritonserver is not running"
         self._server.kill()
         self._journal.add(SERVER, cause, ended)
 
@@ -169,6 +171,7 @@ class Supervisor:
                 self._start_server()
             except (ServerError, PreflightError) as error:
                 failure = f"restart failed ({str(error).splitlines()[0][:200]})"
+                self._lost = f"tritonserver is not running: {failure}"
                 self._journal.add(SERVER, cause, failure, time.monotonic() - lost_s)
             else:
                 self._journal.recovered(SERVER, cause, "restarted", time.monotonic() - lost_s)
@@ -195,8 +198,8 @@ class Supervisor:
 
     def problems(self) -> dict[str, str]:
         """Every model and graph with what is wrong with it; empty text: nothing."""
-        watch, lost = self._watch, "tritonserver is not running"
-        found = watch.problems() if watch else dict.fromkeys(self._models, lost)
+        watch = self._watch
+        found = watch.problems() if watch else dict.fromkeys(self._models, self._lost)
         for graph in ENSEMBLES:
             names = dict.fromkeys(step.model.name for step in graph.steps)
             away = [name for name in names if found.get(name)]

@@ -102,10 +102,13 @@ def test_what_the_model_has_no_room_for_waits_in_the_gateway(
     assert eventually(lambda: shows(GATEWAY_HELD, 0.0))
 
 
-def test_a_gateway_that_ends_finishes_its_streams(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_gateway_that_ends_finishes_its_streams(
+    server: Server, tmp_path: Path, number: signal.Signals
+) -> None:
     with running_gateway(server.ports, tmp_path) as ending:
         with begun(ending) as lines:
-            ending.process.send_signal(signal.SIGTERM)
+            ending.process.send_signal(number)
             *_, last = [line for line in lines if line]
         assert last == "data: [DONE]"
         assert ending.process.wait(BOUND_S) == 0

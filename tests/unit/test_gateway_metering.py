@@ -375,6 +375,26 @@ def test_a_ledger_adds_up_over_gateways_and_restarts(tmp_path: Path) -> None:
     assert usage(path, since_hour=10**7) == []
 
 
+def test_a_full_disk_is_named_and_nothing_is_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite's own bound of pages fails as a disk does."""
+    path = tmp_path / "ledger.db"
+
+    async def whole() -> None:
+        ledger = Ledger(path)
+        ledger._file.execute("pragma max_page_count = 2")
+        for number in range(200):
+            ledger.add(Caller(f"k{number}", "acme"), "llm", Amounts(requests=1))
+        await ledger._write()
+        ledger._file.execute("pragma max_page_count = 1000")
+        await ledger.close()
+
+    asyncio.run(whole())
+    assert "tried again: database or disk is full" in caplog.text
+    assert sum(row.amounts.requests for row in usage(path)) == 200
+
+
 def test_a_file_that_is_no_ledger_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     path.write_text("not a database, but long enough to be looked at" * 100, "utf-8")

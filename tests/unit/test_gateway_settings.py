@@ -160,6 +160,16 @@ def test_files_need_a_folder_that_can_be_made(tmp_path):
         check(found)
 
 
+def test_files_need_a_folder_and_a_register_that_can_be_written(tmp_path):
+    nobody_writes = load_settings(None, {}, {"files": {"folder": "/proc/self/fdinfo"}})
+    with pytest.raises(SettingsError, match=r"files\.folder: /proc/self/fdinfo: "):
+        check(nobody_writes)
+    (tmp_path / "register.sqlite").write_bytes(b"not a database, but long enough " * 99)
+    found = load_settings(None, {}, {"files": {"folder": tmp_path}})
+    with pytest.raises(SettingsError, match=r"files\.folder: .*register .*not a database"):
+        check(found)
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [('[access]\nkeys = "a\\u0000"', "access.keys"), ('[access]\nhosts = ["\\u0000"]', "hosts.0")],

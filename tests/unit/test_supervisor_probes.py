@@ -9,8 +9,12 @@ import pytest
 from operations.ports import Ports
 from operations.supervisor import supervisor as module
 from operations.supervisor.health_endpoint import Page
+from operations.supervisor.journal import Cause
+from operations.supervisor.model_health import Backoff
+from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
 from operations.supervisor.watch import Watch
+from operations.triton_process import ServerError
 
 
 class Endpoint:
@@ -76,6 +80,24 @@ def test_not_without_any(running: Supervisor) -> None:
 def test_each_model_has_a_probe(running: Supervisor, model: str, status: int, says: str) -> None:
     found = ask(running, f"/readyz/{model}", broken=("prompt_builder",), prompt_builder="no")
     assert found == (status, {"ready": status == 200, "model": says})
+
+
+def test_why_the_server_does_not_come_back_is_said(running: Supervisor) -> None:
+    """As where an engine's file is away. Once it comes back, so does the server."""
+    refusals = [ServerError("model 'llm': its engine lacks openvino_model.bin\nmore")]
+    said = []
+
+    def start() -> None:
+        said.append(running.problems()["llm"])
+        if refusals:
+            raise refusals.pop()
+
+    server: Any = SimpleNamespace(start=start, pid=1, api=None)
+    running._server, running._backoff = server, Backoff(SupervisorSettings(backoff_min_s=0.01))
+    running._restart(Cause.DEAD, 0.0)
+    away = "tritonserver is not running"
+    why = "restart failed (model 'llm': its engine lacks openvino_model.bin)"
+    assert said == [away, f"{away}: {why}"]
 
 
 def test_nothing_is_ready_without_the_server_and_while_it_stops(running: Supervisor) -> None:
