@@ -80,6 +80,7 @@ def serve(
 def check_settings(config: Path | None) -> None:
     """Say what is wrong with the settings, one line a fault.
 
+    It opens ledger, audit log and folders as the gateway does, and so makes those that are missing.
     Exit status: 0 when nothing is, else 2.
     """
     from gateway import server

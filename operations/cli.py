@@ -18,7 +18,15 @@ from operations.gateway_process import LOG_NAME as GATEWAY_LOG
 from operations.gateway_process import PORT as GATEWAY_PORT
 from operations.gateway_process import GatewayProcess
 from operations.gpu_preflight import gpu_faults, serving_environment
-from operations.ports import EVERY_ADDRESS, HEALTH_PORT, LOOPBACK, Ports, free_ports, port_faults
+from operations.ports import (
+    EVERY_ADDRESS,
+    HEALTH_PORT,
+    LOOPBACK,
+    Ports,
+    equal_ports,
+    free_ports,
+    port_faults,
+)
 from operations.preflight import WORK_FOLDER, PreflightError, faults, probe, require_none
 from operations.serve import serve_supervised
 from operations.supervisor.settings import SupervisorSettings
@@ -53,6 +61,20 @@ def _ipv4(_context: click.Context, _option: click.Parameter, text: str) -> str:
         ) from error
 
 
+def _collector(ctx: click.Context, param: click.Parameter, text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{text!r} is not a URL, such as {DEFAULT_COLLECTOR}")
+    return text
+
+
+def _store(ctx: click.Context, param: click.Parameter, place: str) -> str:
+    scheme, is_url, _ = place.partition("://")
+    if is_url and scheme not in ("postgresql", "postgres"):
+        raise click.BadParameter(f"'{scheme}://…' given; a folder or postgresql:// is possible")
+    return place
+
+
+_PORT = click.IntRange(1, 65535)
 _PORTS_HELP = {
     "http": "Triton's HTTP port.",
     "grpc": "Triton's gRPC port.",
@@ -72,7 +94,7 @@ def _shared_options(command: Callable[..., int]) -> Callable[..., int]:
     options = [
         click.option("--sku", default="cpu", help="Name of a file in builders/skus."),
         *(
-            click.option(f"--{name}-port", type=int, default=number, help=_PORTS_HELP[name])
+            click.option(f"--{name}-port", type=_PORT, default=number, help=_PORTS_HELP[name])
             for name, number in Ports().by_name().items()
         ),
         click.option(
@@ -119,10 +141,10 @@ def preflight(sku: str, ports: Ports, work_folder: Path) -> int:
 @cli.command()
 @_shared_options
 @click.option("--free-ports", "free", is_flag=True, help="Use free ports.")
-@click.option("--health-port", type=int, default=HEALTH_PORT, help="Port of the probes.")
+@click.option("--health-port", type=_PORT, default=HEALTH_PORT, help="Port of the probes.")
 @click.option(
     "--drain-s",
-    type=float,
+    type=click.FloatRange(0, min_open=True),
     default=SupervisorSettings.drain_s,
     help="Seconds for requests in flight when the server ends.",
 )
@@ -132,10 +154,11 @@ def preflight(sku: str, ports: Ports, work_folder: Path) -> int:
     is_flag=False,
     flag_value=DEFAULT_COLLECTOR,
     default="",
+    callback=_collector,
     help=f"Send spans to a collector of OTLP over HTTP; without a URL: {DEFAULT_COLLECTOR}.",
 )
 @click.option("--gateway/--no-gateway", "with_gateway", default=True, help="Start the gateway too.")
-@click.option("--gateway-port", type=int, default=GATEWAY_PORT, help="Port of the gateway.")
+@click.option("--gateway-port", type=_PORT, default=GATEWAY_PORT, help="Port of the gateway.")
 @click.option(
     "--gateway-config",
     type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
@@ -146,6 +169,7 @@ def preflight(sku: str, ports: Ports, work_folder: Path) -> int:
     envvar=STORE_VARIABLE,
     metavar="PLACE",
     default="",
+    callback=_store,
     help="cpu SKU: a folder, or a postgresql:// URL (better in the variable "
     f"{STORE_VARIABLE}: others see a command line); default: collections in the work folder.",
 )
@@ -181,6 +205,8 @@ def serve(
         require_none(port_faults({"any": 0}, ports.address))
         ports, others = free_ports(ports.address), free_ports(ports.address)
         health_port, gateway_port = others.http, others.grpc
+    beside = {"gateway": gateway_port} if with_gateway else {}
+    require_none(equal_ports(ports.by_name() | {"health": health_port} | beside))
     options, traced = trace_options(traces)
     gateway = None
     if with_gateway:
@@ -188,7 +214,7 @@ def serve(
         gateway = GatewayProcess(ports, log, gateway_port, gateway_config, drain_s, traced)
         gateway.check()
         if not asked.gpu:
-            require_none(port_faults({"gateway": gateway_port}))
+            require_none(port_faults(beside))
     if asked.gpu:
         if run:
             raise BuildError("--run is for the cpu SKU; start the server, then what shall use it")

@@ -48,8 +48,21 @@ def free_ports(address: str = LOOPBACK) -> Ports:
     return Ports(http, grpc, metrics, address)
 
 
+def equal_ports(numbers: Mapping[str, int]) -> Iterator[str]:
+    """Ports that are given for two of them."""
+    names: dict[int, str] = {}
+    for name, port in numbers.items():
+        if port in names:
+            yield (
+                f"port {port} is given for {names[port]} and for {name}; "
+                f"choose another with --{name}-port"
+            )
+        names.setdefault(port, name)
+
+
 def port_faults(numbers: Mapping[str, int], address: str = LOOPBACK) -> Iterator[str]:
-    """Ports that are taken, or an address that is not this machine's."""
+    """Ports that are equal or taken, or an address that is not this machine's."""
+    yield from equal_ports(numbers)
     for name, port in numbers.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -118,6 +118,9 @@ def list_keys(where: str, as_json: bool) -> None:
         hidden = {"secrets"}
         print(json.dumps([key.model_dump(mode="json", exclude=hidden) for key in found], indent=2))
         return
+    if not found:
+        click.echo("there are no keys; 'keys create' makes one", err=True)
+        return
     columns = ("id", "state", "tenant", "name", "tier", "models", "routes", "limits")
     table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for column in table.columns:

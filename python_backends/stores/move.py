@@ -120,7 +120,10 @@ def _batches(entries: Sequence[DocumentEntry]) -> Iterator[list[DocumentEntry]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0 copied, 1 not, 130 interrupted (Ctrl-C)."""
     given = _parser().parse_args(arguments)
-    source, target = load_store(given.source), load_store(given.to)
+    try:
+        source, target = load_store(given.source), load_store(given.to)
+    except RequestError as error:
+        return _failed(str(error), 1)
     try:
         moved = move(source, target, given.name, _show)
     except RequestError as error:

@@ -36,6 +36,24 @@ def test_the_address_is_asked_for_by_number(command: str, capsys) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["--http-port", "80800"], 2, "80800 is not in the range 1<=x<=65535"),
+        (["--http-port", "8001"], 1, "port 8001 is given for http and for grpc"),
+        (["--gateway-port", "8003"], 1, "port 8003 is given for health and for gateway"),
+        (["--drain-s", "-1"], 2, "-1.0 is not in the range x>0"),
+        (["--traces=foo"], 2, "'foo' is not a URL, such as http://127.0.0.1:4318"),
+        (["--collections", "mysql://a:s3cret@b"], 2, "a folder or postgresql:// is possible"),
+    ],
+)
+def test_options_that_cannot_serve_are_refused_at_once(words, status, message, capsys) -> None:
+    assert cli.main(["serve", *words]) == status
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert "s3cret" not in shown
+
+
 def command(tmp_path: Path, address: str) -> list[str]:
     server = CpuServer(load_sku("cpu"), Ports(address=address), tmp_path / "log", tmp_path)
     server.shared_memory = SharedMemory(tmp_path)

@@ -48,6 +48,7 @@ def test_a_key_lives_from_create_to_disable(tmp_path: Path) -> None:
 
 def test_what_cannot_be_done_says_what_can(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
+    assert "there are no keys" in run(path, "list").stderr
     run(path, "create", "--tenant", "acme")
     (listed,) = json.loads(run(path, "list", "--json").stdout)
     unknown = run(path, "disable", "nobody")
