@@ -9,9 +9,11 @@ returns, or {"error": "…"} where the folder can't be served as it is.
 """
 
 import json
+import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,9 @@ from python_backends.tokenization import load_tokenizer
 from python_backends.tool_calls.detection import syntax_of
 from python_backends.tool_calls.prompts import ToolPrompts
 
+TEMPLATES_CPU_S = 10.0
+"""For the templates of a sample question, which take milliseconds."""
+
 QUESTION = "Which port does the gateway listen on?"
 SAMPLE_SOURCES = (
     "The gateway listens on port 8123 and answers within 250 ms.",
@@ -47,6 +52,36 @@ def try_prompt(folder: str) -> dict[str, Any]:
     """The prompt of a sample question, the ids that end an answer in the chat template, and the
     syntax in which it writes tool calls (empty: it knows no tools)."""
     opened = EngineFolder(Path(folder), read_manifest(Path(folder)))
+    with _bounded():
+        return _tried_prompt(opened)
+
+
+class _TooSlow(BaseException):
+    """No template's own `except`, and none around one, takes it for an error like others."""
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Templates are programs of the checkpoint, and may run for ever; raises `ManifestError`."""
+
+    def end(*_: object) -> None:
+        raise _TooSlow
+
+    before = signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, TEMPLATES_CPU_S)
+    try:
+        yield
+    except _TooSlow:
+        raise ManifestError(
+            f"its chat template or its prompt takes more than {TEMPLATES_CPU_S:g} s of CPU for a "
+            "sample question; milliseconds are usual"
+        ) from None
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _tried_prompt(opened: EngineFolder) -> dict[str, Any]:
     tokenizer = load_tokenizer(opened)
     template = ChatTemplate.load(opened)
     prompt = template.render(json.loads(_sample_messages(opened)))

@@ -157,7 +157,8 @@ class ChatTemplate:
         if template is None:
             return ""
         try:
-            text = template.render(
+            return _written(
+                template,
                 messages=messages,
                 tools=tools,  # transformers passes both: templates ask "tools is not none"
                 documents=None,
@@ -165,6 +166,8 @@ class ChatTemplate:
                 enable_thinking=False,  # Qwen 3's thoughts would be taken for its answer
                 **self._special_tokens,
             )
+        except RequestError:
+            raise
         except TemplateError as error:
             raise RequestError(
                 f"messages: the model's chat template refuses them: {error}"
@@ -174,17 +177,25 @@ class ChatTemplate:
                 f"messages: the model's chat template fails on them: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        if len(text) > MOST_CHARACTERS:
-            raise RequestError(
-                f"messages: the model's chat template makes {len(text)} characters of them; at most"
-                f" {MOST_CHARACTERS} are possible"
-            )
-        return str(text)
 
 
 _SYSTEM_TURN = {"role": "system", "content": "Trial of a system turn."}
 _USER_TURN = {"role": "user", "content": "Trial of a user's turn."}
 _ANSWER = {"role": "assistant", "content": "Trial of an answer."}
+
+
+def _written(template: Template, **names: Any) -> str:
+    """The template's text; raises `RequestError` before a long one fills the memory."""
+    parts, characters = list[str](), 0
+    for part in template.generate(**names):
+        parts.append(part)
+        characters += len(part)
+        if characters > MOST_CHARACTERS:
+            raise RequestError(
+                f"messages: the model's chat template makes {characters} characters of them and"
+                f" more; at most {MOST_CHARACTERS} are possible"
+            )
+    return "".join(parts)
 
 
 def _folded(messages: Sequence[Message]) -> list[Message]:

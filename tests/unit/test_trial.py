@@ -57,6 +57,29 @@ def test_what_would_fail_at_the_first_question_is_said(tmp_path, options, says):
     assert "\n" not in answer["error"]
 
 
+LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}INNER{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"chat_template": LOOPS.replace("INNER", "")},
+        {"chat_template": f"{LOOPS.replace('INNER', '')}{{{{ raise_exception('no') }}}}"},
+        {"prompt": Prompt(user=LOOPS.replace("INNER", ""))},
+    ],
+)
+def test_a_template_that_does_not_end_is_ended(tmp_path, monkeypatch, options):
+    monkeypatch.setattr(trial, "TEMPLATES_CPU_S", 0.2)
+    answer = ask(tmp_path, "prompt", folder=str(folder(tmp_path, **options)))
+    assert "takes more than 0.2 s of CPU for a sample question" in answer["error"]
+
+
+def test_a_template_that_writes_for_ever_is_ended(tmp_path):
+    written = LOOPS.replace("INNER", "a" * 9999)
+    answer = ask(tmp_path, "prompt", folder=str(folder(tmp_path, chat_template=written)))
+    assert "characters of them and more; at most 33554432 are possible" in answer["error"]
+
+
 def test_an_answer_has_an_end_only_where_the_template_writes_one(tmp_path):
     template = "{% for m in messages %}{{ m.content }}\n\n{% endfor %}"
     answer = ask(tmp_path, "prompt", folder=str(folder(tmp_path, chat_template=template)))
