@@ -102,6 +102,7 @@ def new_app(settings: Settings) -> FastAPI:
             allow_origins=origins,
             allow_methods=("GET", "POST", "DELETE"),
             allow_headers=("*",),
+            allow_private_network=True,  # Chrome asks where a public page calls this machine
             expose_headers=EXPOSED,
         )
     return app

@@ -307,6 +307,7 @@ PREFLIGHT = {
     "origin": PAGE,
     "access-control-request-method": "POST",
     "access-control-request-headers": "authorization,content-type,x-stainless-lang",
+    "access-control-request-private-network": "true",
 }
 
 
@@ -322,6 +323,7 @@ def test_web_pages_may_ask_where_a_setting_names_them(
         form = {"file": ("a.txt", b"a"), "purpose": (None, "assistants")}
         upload = client.post("/v1/files", files=form, headers={"origin": PAGE})
     assert asked.status_code == (200 if allowed else 405)
+    assert ("access-control-allow-private-network" in asked.headers) == bool(allowed)
     for answer in (asked, refused):
         assert answer.headers.get("access-control-allow-origin") == allowed
     assert upload.status_code == (404 if allowed else 403)  # no files are kept here
