@@ -5,7 +5,7 @@ import json
 from ensembles.guides import GUIDE_TEXT, GUIDE_TYPE, GUIDE_TYPES
 from python_backends.engines.llm_engine import Guide
 from python_backends.errors import RequestError
-from python_backends.generation.schema import unenforced
+from python_backends.generation.schema import refers_only_to_itself, unenforced
 from python_backends.tensors import Tensors
 
 MAX_CHARACTERS = 65_536
@@ -71,3 +71,5 @@ def _check_schema(text: str) -> None:
         raise RequestError(f"{GUIDE_TEXT}: no JSON object; a JSON schema is needed")
     if place := next(unenforced(schema), ""):
         raise RequestError(f"{GUIDE_TEXT}: {place[:100]} can't be enforced; leave it out")
+    if refers_only_to_itself(schema):
+        raise RequestError(f"{GUIDE_TEXT}: refers to itself only, so no text can match it")

@@ -34,6 +34,31 @@ def unenforced(schema: Any, place: str = "#") -> Iterator[str]:
             yield from unenforced(inner, f"{place}/{name}")
 
 
+def refers_only_to_itself(schema: dict[str, Any]) -> bool:
+    """Whether references and alternatives lead to no schema of its own: no text is of it, and the
+    library would let the model write what it likes."""
+    waiting: list[Any] = [schema]
+    seen = set[str]()
+    while waiting:
+        match waiting.pop():
+            case {"$ref": str(reference)}:
+                if reference not in seen:
+                    seen.add(reference)
+                    waiting.append(_referred(schema, reference))
+            case {"anyOf": [*ways]} | {"oneOf": [*ways]} | {"allOf": [*ways]} if ways:
+                waiting += ways
+            case _:
+                return False
+    return True
+
+
+def _referred(schema: Any, reference: str) -> Any:
+    """What the reference names; None where it is nothing, which the library refuses."""
+    for name in reference.split("/")[1:]:
+        schema = schema.get(name) if isinstance(schema, dict) else None
+    return schema
+
+
 def _own(schema: dict[str, Any]) -> Iterator[str]:
     for name in _UNENFORCED:
         if schema.get(name, False) is not False:

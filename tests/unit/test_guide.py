@@ -61,6 +61,32 @@ def test_what_is_none_is_refused_by_name(kind, text, said):
     assert str(caught.value).startswith(said)
 
 
+LOOP = {"a": {"$ref": "#/$defs/b"}, "b": {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#"}]}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_taken"),
+    [
+        ({"$ref": "#"}, False),
+        ({"allOf": [{"$ref": "#"}]}, False),
+        ({"$ref": "#/$defs/a", "$defs": LOOP}, False),
+        ({"oneOf": [{"$ref": "#"}, {"type": "null"}]}, True),
+        ({"$ref": "#/$defs/c", "$defs": LOOP | {"c": {"enum": [1]}}}, True),
+        ({"properties": {"a": {"$ref": "#"}}}, True),
+        ({"$ref": "#/$defs/none"}, True),  # the library says that it is missing
+        ({"anyOf": []}, True),
+    ],
+)
+def test_a_schema_that_is_only_itself_is_refused(schema, is_taken):
+    """The library guides nothing then: the answer would be any text."""
+    given = tensors("json_schema", json.dumps(schema))
+    if is_taken:
+        assert read_guide(given)
+        return
+    with pytest.raises(RequestError, match="refers to itself only"):
+        read_guide(given)
+
+
 def test_brackets_that_hide_behind_closing_ones_in_texts_do_no_harm():
     """Not counted, and far beyond what Python's parser follows."""
     text = '{"t": "}", "not": ' * 3000 + "{}" + "}" * 3000
