@@ -5,7 +5,6 @@ from pathlib import Path
 
 import psutil
 
-from builders.checkpoint import Checkpoint
 from builders.errors import BuildError
 from builders.gpu_spec import GIB
 
@@ -18,17 +17,21 @@ def available_memory() -> int:
     return int(psutil.virtual_memory().available + psutil.swap_memory().free)
 
 
-def check(model: str, checkpoint: Checkpoint, home: Path) -> None:
-    """Before anything long starts. Raises `BuildError`."""
-    need = 2 * checkpoint.size_bytes + _SPARE_BYTES  # an export holds the weights twice for a while
-    free = shutil.disk_usage(home).free
-    if free < need:
+def check_disk(folder: Path, need_bytes: int) -> None:
+    """Raises `BuildError` where so much would not fit."""
+    free = shutil.disk_usage(folder).free
+    if free < need_bytes:
         raise BuildError(
-            f"disk: {need / GIB:.1f} GiB needed under {home}, {free / GIB:.1f} GiB free; "
+            f"disk: {need_bytes / GIB:.1f} GiB needed under {folder}, {free / GIB:.1f} GiB free; "
             "'python -m builders engines-gc' removes engines that nothing uses"
         )
+
+
+def check(model: str, weight_bytes: int, home: Path) -> None:
+    """Before anything long starts. Raises `BuildError`."""
+    check_disk(home, 2 * weight_bytes + _SPARE_BYTES)  # an export holds them twice for a while
     # Weights as read, as converted and as written, and libraries.
-    need, free = 3 * checkpoint.size_bytes + GIB, available_memory()
+    need, free = 3 * weight_bytes + GIB, available_memory()
     if free < need:
         raise BuildError(
             f"memory: model '{model}' needs about {need / GIB:.1f} GiB while it is built (three "

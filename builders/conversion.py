@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builders.build_resources import check_disk
 from builders.checkpoint_files import (
     PICKLES,
     TOKENIZERS,
@@ -19,7 +20,7 @@ from builders.checkpoint_files import (
     has_safetensors,
     safetensors_in,
 )
-from builders.converted import check_disk, kept, link_or_copy, write_weights
+from builders.converted import kept, link_or_copy, write_weights
 from builders.errors import refusing
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, sha256

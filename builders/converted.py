@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from builders.checkpoint_files import WEIGHTS, WEIGHTS_INDEX
-from builders.gpu_spec import GIB
 from builders.spec import ROOT
 from ensembles.manifest import sha256
 
@@ -60,16 +59,6 @@ def write_weights(
         index = {"metadata": {}, "weight_map": places}
         (folder / WEIGHTS_INDEX).write_text(json.dumps(index), encoding="utf-8")
     return bool(places)
-
-
-def check_disk(folder: Path, need_bytes: int) -> None:
-    """Raises `OSError` where converted weights would not fit."""
-    free = shutil.disk_usage(folder).free
-    if free < need_bytes:
-        raise OSError(
-            f"{need_bytes / GIB:.1f} GiB needed under {folder.parent} for its weights, "
-            f"{free / GIB:.1f} GiB free"
-        )
 
 
 def link_or_copy(source: str, target: str) -> None:

@@ -167,7 +167,7 @@ def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
 
 def _made(build: _Build, steps: BuildSteps, folder: Path) -> Path:
     steps.progress(f"making {build.precision} engine from {build.spec.source} …")
-    build_resources.check(build.spec.name, build.checkpoint, folder.parent)
+    build_resources.check(build.spec.name, build.checkpoint.size_bytes, folder.parent)
     if build.spec.role != "llm":
         write = partial(
             encoder_reference.write_reference, build.spec, build.checkpoint, build.facts

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from builders.converted import check_disk, kept, write_weights
+from builders.build_resources import check_disk
+from builders.converted import kept, write_weights
 from builders.gguf.reader import Floats, GgufError, read_gguf
 from builders.gguf.tokenizer import GgufTokenizer
 from builders.gguf.weights import Model

@@ -1,6 +1,7 @@
 """Pages and docstrings lead somewhere: links, paths, the list of decisions, plain first words."""
 
 import ast
+import functools
 import inspect
 import re
 from collections.abc import Iterator
@@ -48,12 +49,17 @@ def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def _docstrings(path: Path) -> Iterator[str]:
+@functools.cache
+def _docstrings(path: Path) -> tuple[str, ...]:
     """Those below assignments too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        match node:
-            case ast.Expr(value=ast.Constant(value=str(text))):
-                yield inspect.cleandoc(text)
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return tuple(
+        inspect.cleandoc(node.value.value)
+        for node in nodes
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _missing_paths(text: str) -> Iterator[str]:

@@ -97,7 +97,7 @@ def test_weights_that_the_disk_can_not_hold_are_refused(folder, monkeypatch):
     torch.save(WEIGHTS, folder / "pytorch_model.bin")
     usage = shutil.disk_usage(folder)._replace(free=10)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(BuildError, match=r"^model 'mine': .* GiB needed under"):
+    with pytest.raises(BuildError, match=r"^disk: .* GiB needed under"):
         opened(folder)
 
 

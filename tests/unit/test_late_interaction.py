@@ -1,5 +1,7 @@
 """A row of query and passage gives what both give apart, token by token."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -34,8 +36,13 @@ def checkpoint(tmp_path_factory) -> Checkpoint:
     return Checkpoint(folder, "sha")
 
 
+@functools.cache
+def loaded(checkpoint: Checkpoint) -> torch.nn.Module:
+    return load_late_interaction(SPEC, checkpoint, torch.float32)
+
+
 def relevance(checkpoint: Checkpoint, query: list[int], passage: list[int], padding: int = 0):
-    model = load_late_interaction(SPEC, checkpoint, torch.float32)
+    model = loaded(checkpoint)
     ids = query + passage + [0] * padding
     types = [0] * len(query) + [1] * len(passage) + [0] * padding
     mask = [1] * (len(ids) - padding) + [0] * padding
@@ -43,8 +50,13 @@ def relevance(checkpoint: Checkpoint, query: list[int], passage: list[int], padd
         return model(*(torch.tensor([row]) for row in (ids, mask, types))).logits.item()
 
 
+@functools.cache
+def plain(checkpoint: Checkpoint) -> BertModel:
+    return BertModel.from_pretrained(checkpoint.path, add_pooling_layer=False).eval()
+
+
 def apart(checkpoint: Checkpoint, ids: list[int]) -> np.ndarray:
-    bert = BertModel.from_pretrained(checkpoint.path, add_pooling_layer=False).eval()
+    bert = plain(checkpoint)
     with torch.no_grad():
         rows = bert(input_ids=torch.tensor([ids])).last_hidden_state[0].numpy()
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
