@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 from triton_rag import Client, ingest
-from triton_rag.cli.evaluation import by_split, measure, measure_collection
+from triton_rag.cli.evaluation import measure, measure_collection
 from triton_rag.evaluation.figures import COLLECTION_ORDERS, ORDERS, Figures, figures
 from triton_rag.evaluation.outcomes import Outcome
 
@@ -20,9 +20,10 @@ from operations.ports import free_ports
 from tests.bench.machine import describe
 from tests.evaluation.collection_page import page as collection_page
 from tests.evaluation.page import page
+from tests.evaluation.splits import by_part
 
 HERE = Path(__file__).parent
-QUESTIONS, DOCUMENTS = HERE / "questions.jsonl", HERE / "documents"
+FIRST, ADDED, DOCUMENTS = HERE / "questions.jsonl", HERE / "held_out.jsonl", HERE / "documents"
 LOG = ROOT / "build" / "evaluation" / "tritonserver.log"
 PAGE = ROOT / "docs" / "evaluation.md"
 COLLECTION_PAGE = ROOT / "docs" / "evaluation-collection.md"
@@ -42,11 +43,12 @@ def main(is_collection: bool) -> None:
     ):
         if is_collection:
             report = ingest(client, DOCUMENTS, NAME)
-            outcomes = _answered(measure_collection(client, QUESTIONS, NAME))
-            text = collection_page(_splits(outcomes, COLLECTION_ORDERS), report, *_served())
+            first, added = (measure_collection(client, each, NAME) for each in (FIRST, ADDED))
+            splits = _splits(_answered(first), _answered(added), COLLECTION_ORDERS)
+            text = collection_page(splits, report, *_served())
         else:
-            outcomes = _answered(measure(client, QUESTIONS, DOCUMENTS))
-            text = page(_splits(outcomes, ORDERS), *_served())
+            first, added = (measure(client, each, DOCUMENTS) for each in (FIRST, ADDED))
+            text = page(_splits(_answered(first), _answered(added), ORDERS), *_served())
     written = COLLECTION_PAGE if is_collection else PAGE
     written.write_text(text, encoding="utf-8")
     click.echo(f"written: {written.relative_to(ROOT)}")
@@ -62,8 +64,10 @@ def _answered(outcomes: list[Outcome]) -> list[Outcome]:
     return outcomes
 
 
-def _splits(outcomes: list[Outcome], orders: Mapping[str, str]) -> dict[str, Figures]:
-    return {name: figures(part, orders) for name, part in by_split(outcomes).items()}
+def _splits(
+    first: list[Outcome], added: list[Outcome], orders: Mapping[str, str]
+) -> dict[str, Figures]:
+    return {name: figures(part, orders) for name, part in by_part(first, added).items()}
 
 
 def _served() -> tuple[dict[str, str], str]:

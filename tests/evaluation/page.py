@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from triton_rag.cli.evaluation_tables import Rows, tables
 from triton_rag.evaluation.figures import Figures
 
+from tests.evaluation.splits import HELD_OUT, TUNE
+
 PAGE = """\
 # Evaluation
 
-How good retrieval and answers are over real text: {count} questions over 113 documents \
-(Python's library, SQLite, PostgreSQL, Linux manual pages, licences, Debian), which nobody wrote \
-for this project. `make evaluate` asks them and writes this page; \
-[tests/evaluation/](../tests/evaluation/README.md) says where the texts and the questions come \
-from. To judge the models on your own documents: \
+How good retrieval and answers are over real text: {count} questions over 156 documents \
+(Python's library, SQLite, PostgreSQL, Git, Apache, Linux manual pages, a desktop's help, rules \
+of card games, licences, Debian), which nobody wrote for this project. `make evaluate` asks them \
+and writes this page; [tests/evaluation/](../tests/evaluation/README.md) says where the texts and \
+the questions come from. To judge the models on your own documents: \
 [client/README.md](../client/README.md#evaluate).
 
 | served | |
@@ -20,9 +22,10 @@ from. To judge the models on your own documents: \
 {models}
 | machine | {machine} |
 
-Each question is sent with the documents of its folder, 8 to 27 of them. Choices may be made on \
-the split `tune` only, so `held_out` is the figure to believe. In parentheses: the 95 % \
-interval.
+Each question is sent with the documents of its folder, 4 to 27 of them. Choices may be made on \
+the split `tune` only, so `held_out` is the figure to believe. *First* are those of its questions \
+that were there while choices were made, *added* those that were written afterwards, most of them \
+about documents that no choice has seen. In parentheses: the 95 % interval.
 
 ## Retrieval
 
@@ -52,9 +55,8 @@ One question at a time. The documents were embedded before, and the embedder kee
 def page(splits: Mapping[str, Figures], models: Mapping[str, str], machine: str) -> str:
     """The page for the figures of each split; `models` by role."""
     retrieval, answers, times = tables(splits).values()
-    whole = splits["all"]
     return PAGE.format(
-        count=whole.answerable + whole.unanswerable,
+        count=sum(splits[name].answerable + splits[name].unanswerable for name in (HELD_OUT, TUNE)),
         models=model_rows(models),
         machine=machine,
         retrieval=markdown(retrieval),

@@ -4,7 +4,6 @@ import csv
 import hashlib
 from collections import Counter
 
-from triton_rag.cli.evaluation import by_split
 from triton_rag.evaluation.figures import figures
 from triton_rag.evaluation.outcomes import Outcome
 from triton_rag.evaluation.questions import check, read_questions
@@ -12,6 +11,7 @@ from triton_rag.evaluation.questions import check, read_questions
 from builders.spec import ROOT
 from python_backends.generation.grounding import words
 from tests.evaluation.page import page
+from tests.evaluation.splits import by_part
 
 FOLDER = ROOT / "tests" / "evaluation"
 DOCUMENTS = {
@@ -23,11 +23,14 @@ FILE = FOLDER / "questions.jsonl"
 QUESTIONS = read_questions(FILE)
 MORE_FILE = FOLDER / "tune.jsonl"
 MORE = read_questions(MORE_FILE)
+ADDED_FILE = FOLDER / "held_out.jsonl"
+ADDED = read_questions(ADDED_FILE)
 
 
 def test_answers_and_evidence_stand_in_the_documents() -> None:
     check(FILE, QUESTIONS, DOCUMENTS)
     check(MORE_FILE, MORE, DOCUMENTS)
+    check(ADDED_FILE, ADDED, DOCUMENTS)
 
 
 def test_the_set_is_large_enough() -> None:
@@ -36,6 +39,9 @@ def test_the_set_is_large_enough() -> None:
     assert {"tune", "held_out"} == {split for split, _ in kinds}
     assert min(kinds["tune", True], kinds["held_out", True]) >= 45
     assert min(kinds["tune", False], kinds["held_out", False]) >= 15
+    added = Counter(question.is_answerable for question in ADDED)
+    assert added[True] >= 130
+    assert added[False] >= 60
 
 
 def test_splits_follow_from_the_ids() -> None:
@@ -45,15 +51,16 @@ def test_splits_follow_from_the_ids() -> None:
 
 
 def test_no_question_is_asked_twice() -> None:
-    asked = [*QUESTIONS, *MORE]
+    asked = [*QUESTIONS, *MORE, *ADDED]
     assert len({question.question for question in asked}) == len(asked)
     assert len({question.id for question in asked}) == len(asked)
 
 
 def test_what_choices_are_made_on_does_not_ask_what_is_held_out() -> None:
-    held_out = [words(one.question) for one in QUESTIONS if one.split == "held_out"]
+    held_out = [words(one.question) for one in (*QUESTIONS, *ADDED) if one.split == "held_out"]
     tune = [*MORE, *(one for one in QUESTIONS if one.split == "tune")]
     assert {one.split for one in MORE} == {"tune"}
+    assert {one.split for one in ADDED} == {"held_out"}
     for question in tune:
         asked = words(question.question)
         alike = max(len(asked & other) / len(asked | other) for other in held_out)
@@ -69,12 +76,15 @@ def test_every_document_has_an_origin_and_a_licence() -> None:
     assert packages == {path.stem for path in (FOLDER / "copyright").iterdir()}
 
 
-def test_the_page_has_a_row_for_each_split() -> None:
-    outcomes = [Outcome(question, 1, 1, 1, seconds=1.0) for question in QUESTIONS]
-    splits = {name: figures(part) for name, part in by_split(outcomes).items()}
+def test_the_page_has_a_row_for_each_part() -> None:
+    first = [Outcome(question, 1, 1, 1, seconds=1.0) for question in QUESTIONS]
+    added = [Outcome(question, seconds=1.0) for question in ADDED]
+    splits = {name: figures(part) for name, part in by_part(first, added).items()}
     made = page(splits, {"llm": "some-model (fp32)"}, "a machine")
-    assert f"{len(QUESTIONS)} questions over {len(DOCUMENTS)} documents" in made
+    assert f"{len(QUESTIONS) + len(ADDED)} questions over {len(DOCUMENTS)} documents" in made
     assert "| llm | some-model (fp32) |" in made
     lines = made.splitlines()
-    for split in ("held_out", "tune", "all"):
+    for split in ("held_out", "held_out: first", "held_out: added", "tune"):
         assert sum(line.startswith(f"| {split} |") for line in lines) == 5
+    assert "| held_out: first | 60 | as served | 100%" in made
+    assert "| held_out: added | 135 | as served | 0%" in made
