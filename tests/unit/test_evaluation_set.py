@@ -11,7 +11,7 @@ from triton_rag.evaluation.questions import check, read_questions
 from builders.spec import ROOT
 from python_backends.generation.grounding import words
 from tests.evaluation.page import page
-from tests.evaluation.splits import by_part
+from tests.evaluation.splits import UNSEEN, UNSEEN_FOLDERS, by_part
 
 FOLDER = ROOT / "tests" / "evaluation"
 DOCUMENTS = {
@@ -61,6 +61,7 @@ def test_what_choices_are_made_on_does_not_ask_what_is_held_out() -> None:
     tune = [*MORE, *(one for one in QUESTIONS if one.split == "tune")]
     assert {one.split for one in MORE} == {"tune"}
     assert {one.split for one in ADDED} == {"held_out"}
+    assert not {one.folder for one in tune} & set(UNSEEN_FOLDERS)
     for question in tune:
         asked = words(question.question)
         alike = max(len(asked & other) / len(asked | other) for other in held_out)
@@ -84,7 +85,7 @@ def test_the_page_has_a_row_for_each_part() -> None:
     assert f"{len(QUESTIONS) + len(ADDED)} questions over {len(DOCUMENTS)} documents" in made
     assert "| llm | some-model (fp32) |" in made
     lines = made.splitlines()
-    for split in ("held_out", "held_out: first", "held_out: added", "tune"):
+    for split in ("held_out", "held_out: first", "held_out: added", UNSEEN, "tune"):
         assert sum(line.startswith(f"| {split} |") for line in lines) == 5
     assert "| held_out: first | 60 | as served | 100%" in made
     assert "| held_out: added | 135 | as served | 0%" in made
