@@ -2,12 +2,12 @@
 with `--collection` into docs/evaluation-collection.md."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 from triton_rag import Client, ingest
-from triton_rag.cli.evaluation import measure, measure_collection
+from triton_rag.cli.evaluation import by_split, measure, measure_collection
 from triton_rag.evaluation.figures import COLLECTION_ORDERS, ORDERS, Figures, figures
 from triton_rag.evaluation.outcomes import Outcome
 
@@ -34,7 +34,7 @@ ROLES = ("embedder", "reranker", "llm")
 @click.command()
 @click.option("--collection", "is_collection", is_flag=True, help="Over a collection of all.")
 def main(is_collection: bool) -> None:
-    """Ask all questions of tests/evaluation on the models of model_repository/ (minutes)."""
+    """Ask the questions of tests/evaluation on the models of model_repository/ (minutes)."""
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -43,12 +43,12 @@ def main(is_collection: bool) -> None:
     ):
         if is_collection:
             report = ingest(client, DOCUMENTS, NAME)
-            first, added = (measure_collection(client, each, NAME) for each in (FIRST, ADDED))
-            splits = _splits(_answered(first), _answered(added), COLLECTION_ORDERS)
-            text = collection_page(splits, report, *_served())
+            outcomes = by_split(_answered(measure_collection(client, FIRST, NAME)))
+            text = collection_page(_figures(outcomes, COLLECTION_ORDERS), report, *_served())
         else:
             first, added = (measure(client, each, DOCUMENTS) for each in (FIRST, ADDED))
-            text = page(_splits(_answered(first), _answered(added), ORDERS), *_served())
+            outcomes = by_part(_answered(first), _answered(added))
+            text = page(_figures(outcomes, ORDERS), *_served())
     written = COLLECTION_PAGE if is_collection else PAGE
     written.write_text(text, encoding="utf-8")
     click.echo(f"written: {written.relative_to(ROOT)}")
@@ -64,10 +64,10 @@ def _answered(outcomes: list[Outcome]) -> list[Outcome]:
     return outcomes
 
 
-def _splits(
-    first: list[Outcome], added: list[Outcome], orders: Mapping[str, str]
+def _figures(
+    outcomes: Mapping[str, Sequence[Outcome]], orders: Mapping[str, str]
 ) -> dict[str, Figures]:
-    return {name: figures(part, orders) for name, part in by_part(first, added).items()}
+    return {name: figures(part, orders) for name, part in outcomes.items()}
 
 
 def _served() -> tuple[dict[str, str], str]:

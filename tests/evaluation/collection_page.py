@@ -11,7 +11,8 @@ from tests.evaluation.page import markdown, model_rows
 PAGE = """\
 # Evaluation over a collection
 
-The questions of [evaluation.md](evaluation.md), asked over all {documents} documents at once: \
+The first 151 questions of [evaluation.md](evaluation.md), those of `questions.jsonl`, asked over \
+all {documents} documents at once: \
 `ingest` made them a collection of {passages:,} passages in LanceDB. A question has to find its \
 passage among all of them, not among those of its folder. `make evaluate` writes this page with \
 what `triton-rag evaluate QUESTIONS.jsonl --collection NAME` prints for yours.
