@@ -7,6 +7,8 @@ from pathlib import Path
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE
 
+MODULES = "modules.json"
+"""sentence-transformers': what computes an embedding, in order."""
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 
@@ -86,8 +88,8 @@ def _check_whole_model(spec: ModelSpec, path: Path) -> None:
         return
     if inner := sorted(path.glob("0_*/config.json")):
         raise spec.error(
-            f"{path} keeps its transformer in {inner[0].parent.name}, as sentence-transformers "
-            "once did: save it again with its SentenceTransformer(p).save_pretrained(p)"
+            f"{path} begins with {inner[0].parent.name}, of which no text's embedding can be "
+            f"made; possible in {MODULES} is a Transformer or a StaticEmbedding first"
         )
     found = ", ".join(sorted(file.name for file in path.iterdir())[:8]) or "nothing"
     models = ", ".join(str(file.parent) for file in sorted(path.glob("*/config.json"))[:8])

@@ -33,12 +33,16 @@ def check_kind(spec: ModelSpec, config: Config, has_modules: bool) -> None:
     return None if has_modules else _check_is_no_other(spec, classes)
 
 
+QUANTIZATION = ("quantization_config", "compression_config")
+"""Fields of config.json; the second is an older name of compressed-tensors'."""
+
+
 def quantization(config: Config) -> str:
     """How the weights are quantized, as config.json names it; empty: they are not.
 
-    `compression_config` is an older name of compressed-tensors; `quantization` is MLX's.
+    `quantization` is MLX's.
     """
-    for name in ("quantization_config", "compression_config"):
+    for name in QUANTIZATION:
         if found := config.get(name):
             return str(found.get("quant_method", "unknown"))
     return "MLX" if "quantization" in config else ""

@@ -1,18 +1,22 @@
 """A folder that builds read, made of one that they don't: the user's own stays as it is.
 
 Pickled weights become safetensors, a tokenizer of an older kind tokenizer.json, and of a multimodal
-checkpoint its text model is taken.
+checkpoint its text model is taken. An embedder's transformer may lie in a folder of its own, or be
+a table.
 """
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builders import static_embedding
 from builders.build_resources import check_disk
 from builders.checkpoint_files import (
+    MODULES,
     PICKLES,
     TOKENIZERS,
     WEIGHTS_INDEX,
@@ -20,6 +24,7 @@ from builders.checkpoint_files import (
     has_safetensors,
     safetensors_in,
 )
+from builders.checkpoint_kind import QUANTIZATION
 from builders.converted import kept, link_or_copy, write_weights
 from builders.errors import refusing
 from builders.spec import ModelSpec
@@ -39,12 +44,21 @@ _TEXT_MODELS = {
 """By model_type of text_config, the class that computes it alone. Each was compared with the
 multimodal model, asked about text."""
 
-_FROM_OUTER = ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings", "torch_dtype")
+_FROM_OUTER = (
+    *("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings"),
+    *("torch_dtype", *QUANTIZATION),
+)
 """Fields that a multimodal config.json has beside text_config; there they win."""
 
 
 def readable_folder(spec: ModelSpec, path: Path) -> Path:
     """`path`, or the folder that it was converted to. Raises `BuildError`."""
+    kind, inner = _first_module(path)
+    if kind == static_embedding.MODULE and spec.role == "embedder":
+        write = partial(static_embedding.write_checkpoint, spec, path, inner)
+        return _kept(spec, path, write)
+    if kind == "Transformer" and inner != path and not (path / "config.json").is_file():
+        return readable_folder(spec, _kept(spec, path, partial(_lift, path, inner)))
     text = _text_config(spec, path)
     pickles = [] if has_safetensors(path) else sorted(path.glob(PICKLES))
     needs_tokenizer = not (path / TOKENIZER_FILE).is_file() and any(
@@ -56,7 +70,7 @@ def readable_folder(spec: ModelSpec, path: Path) -> Path:
     def fill(to: Path) -> None:
         from safetensors.torch import save_file
 
-        _copy_others(path, to, bool(text or pickles))
+        copy_others(path, to, bool(text or pickles))
         if text or pickles:
             weights = pickles or safetensors_in(path)
             check_disk(to, sum(file.stat().st_size for file in weights))
@@ -67,9 +81,38 @@ def readable_folder(spec: ModelSpec, path: Path) -> Path:
         if needs_tokenizer:
             _write_tokenizer(spec, path, to)
 
+    return _kept(spec, path, fill)
+
+
+def _kept(spec: ModelSpec, path: Path, fill: Callable[[Path], None]) -> Path:
     content = [[str(file.relative_to(path)), sha256(file)] for file in files_in(path)]
     tools = [version("transformers"), version("tokenizers")]
-    return kept(spec.name, [content, tools, spec.role == "llm"], [Path(__file__)], fill)
+    sources = [Path(__file__), Path(static_embedding.__file__)]
+    return kept(spec.name, [content, tools, spec.role == "llm"], sources, fill)
+
+
+def _first_module(path: Path) -> tuple[str, Path]:
+    """The kind of the first one in modules.json and its folder; "" where there is none."""
+    try:
+        first = json.loads((path / MODULES).read_text(encoding="utf-8"))[0]
+        return str(first["type"]).rpartition(".")[2], path / str(first["path"])
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return "", path
+
+
+def _lift(path: Path, inner: Path, to: Path) -> None:
+    """Older sentence-transformers kept the transformer in a folder of its own, 0_Transformer."""
+    shutil.copytree(inner, to, copy_function=link_or_copy, dirs_exist_ok=True)
+
+    def there(folder: str, names: list[str]) -> set[str]:
+        """Never over a file: it may be a second name of the user's."""
+        is_top = Path(folder) == path
+        return {inner.name, *(n for n in names if (to / n).exists())} if is_top else set()
+
+    shutil.copytree(path, to, copy_function=link_or_copy, ignore=there, dirs_exist_ok=True)
+    modules = json.loads((path / MODULES).read_text(encoding="utf-8"))
+    modules[0]["path"] = ""
+    (to / MODULES).write_text(json.dumps(modules), encoding="utf-8")
 
 
 def _text_config(spec: ModelSpec, path: Path) -> dict[str, Any]:
@@ -86,7 +129,7 @@ def _text_config(spec: ModelSpec, path: Path) -> dict[str, Any]:
     return {**inner, **outer, "architectures": [name]}
 
 
-def _copy_others(path: Path, to: Path, writes_weights: bool) -> None:
+def copy_others(path: Path, to: Path, writes_weights: bool) -> None:
     """Everything but weights that are made anew."""
     made = shutil.ignore_patterns(PICKLES, f"{PICKLES}.index.json", "*.safetensors", WEIGHTS_INDEX)
 

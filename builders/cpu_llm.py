@@ -5,10 +5,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from builders import build_resources
 from builders.build_steps import BuildSteps
 from builders.checkpoint import Checkpoint
-from builders.checkpoint_kind import quantization
-from builders.llm_checkpoint import text_config
+from builders.dequantize import is_quantized, write_dequantized
 from builders.llm_reference import REFERENCE, write_reference
 from builders.openvino_export import TASK, exporter
 from builders.spec import ModelSpec, Precision, Sku
@@ -29,7 +29,15 @@ KV_BLOCK_TOKENS = 32
 
 def make(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
     """The folder with the exported model; `reference` beside it is for the comparison."""
+    quantized = is_quantized(spec, checkpoint)
     check_family(spec, checkpoint)
+    if quantized:
+        steps.progress(
+            "its weights are quantized: the engine is made of the numbers they stand for"
+        )
+        plain = steps.step("dequantize", lambda to: write_dequantized(spec, checkpoint, to))
+        checkpoint = Checkpoint(plain, checkpoint.sha256)
+        build_resources.check(spec.name, checkpoint.size_bytes, steps.folder)
     steps.step(REFERENCE, lambda to: write_reference(spec, checkpoint, to))
 
     def export(to: Path) -> None:
@@ -63,11 +71,6 @@ def check_kv_cache(spec: ModelSpec, sku: Sku) -> None:
 def check_family(spec: ModelSpec, checkpoint: Checkpoint) -> None:
     """Raises `BuildError` for what the export would fail on, or compute wrongly."""
     config = checkpoint.config()
-    if method := quantization(config) or quantization(text_config(config)):
-        raise spec.error(
-            f"the checkpoint's weights are quantized ({method}), which the export to OpenVINO does "
-            "not take: name the original checkpoint, and the precision int8 or int4"
-        )
     kind = str(config.get("model_type"))
     found = exporter(kind)
     if found is None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.checkpoint import Checkpoint, read_json
+from builders.checkpoint_files import MODULES
 from builders.errors import refusing
-from builders.late_interaction import load_late_interaction
+from builders.late_interaction import check_projection, load_late_interaction
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
 from builders.llm_reference import CANT_LOAD, check_weights, silence_transformers
 from builders.logit_score import load_logit_score, score_tokens
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
-MODULES = "modules.json"
 _SETTINGS = ("sentence_bert_config.json", "sentence_roberta_config.json")
 """Where the module Transformer keeps its settings, under its present and an older name."""
 
@@ -91,6 +91,11 @@ def prefixes(spec: ModelSpec, path: Path) -> Prefixes:
     )
 
 
+def dimensions(spec: ModelSpec, path: Path) -> int:
+    """What embeddings are cut to, by the spec or else the checkpoint; 0: they are not."""
+    return spec.dimensions or int(read_json(path / PROMPTS, {}).get("truncate_dim") or 0)
+
+
 def remarks(spec: ModelSpec, path: Path, said: Prefixes) -> list[str]:
     """What an embedder's files leave open, so that nobody finds it out from bad results."""
     lengths = [read_json(path / name, {}).get("max_seq_length") or 0 for name in _SETTINGS]
@@ -100,6 +105,9 @@ def remarks(spec: ModelSpec, path: Path, said: Prefixes) -> list[str]:
         f"{pooled}before a query comes {said.query!r}, before a passage {said.passage!r} "
         "(query_prefix and passage_prefix in a spec)"
     ]
+    measure = read_json(path / PROMPTS, {}).get("similarity_fn_name") or "cosine"
+    if measure != "cosine":
+        found.append(f"it was trained for the similarity '{measure}'; searches here use the cosine")
     if 0 < trained < spec.max_tokens:
         found.append(
             f"max_tokens {spec.max_tokens} in its spec, and sentence-transformers would cut its "
@@ -167,6 +175,7 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype")
         _, found = kind.from_pretrained(checkpoint.path, **_LOADING, output_loading_info=True)
     unused = [key for key in found["missing_keys"] if key.startswith("pooler.")]
     check_weights(spec, {**found, "missing_keys": set(found["missing_keys"]) - set(unused)})
+    check_projection(spec, found["unexpected_keys"])
     with refusing(spec, "sentence-transformers can't load the checkpoint"):
         model = SentenceTransformer(
             str(checkpoint.path),

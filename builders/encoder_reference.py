@@ -64,12 +64,12 @@ def _embeddings(
     model = load_embedder(spec, checkpoint, torch.float32)
     model.max_seq_length = facts.max_tokens
     said, most = facts.prefixes, model.get_embedding_dimension()
-    if spec.dimensions and most and spec.dimensions > most:
+    if most and facts.dimensions > most:
         raise spec.error(
-            f"dimensions {spec.dimensions} in its spec, and its embeddings have {most}"
+            f"dimensions {facts.dimensions} in its spec, and its embeddings have {most}"
         )
     cut: dict[str, Any] = (
-        {"truncate_dim": spec.dimensions, "normalize_embeddings": True} if spec.dimensions else {}
+        {"truncate_dim": facts.dimensions, "normalize_embeddings": True} if facts.dimensions else {}
     )
     with refusing(spec, "sentence-transformers can't embed with it"):
         parts = [

@@ -276,7 +276,7 @@ def _write_manifest(build: _Build, made: Path) -> None:
         prompt=build.facts.prompt,
         prefixes=build.facts.prefixes,
         pair_text=build.facts.pair_text,
-        dimensions=spec.dimensions or 0,
+        dimensions=build.facts.dimensions,
         relevance_percent=100 if spec.relevance_percent is None else spec.relevance_percent,
         vocabulary=build.facts.vocabulary,
         comparison=build.facts.comparison,

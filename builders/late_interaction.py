@@ -7,6 +7,7 @@ lowers it, which the embedding of a whole text hides. The background adds the sa
 of a query: it changes no order, and lowers questions in words that no text has.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,16 @@ def check_late_interaction(spec: ModelSpec, checkpoint: Checkpoint) -> None:
         )
 
 
+def check_projection(spec: ModelSpec, unused: Collection[str]) -> None:
+    """Raises `BuildError` for a ColBERT, whose tokens go through a matrix that is left out."""
+    if found := [name for name in unused if name in ("linear.weight", "colbert_linear.weight")]:
+        raise spec.error(
+            f"the checkpoint has {found[0]}, as ColBERT's have: tokens are compared behind that "
+            "matrix, and neither an embedder nor late_interaction has it; possible: the embedder "
+            "that it was trained from, or a cross-encoder"
+        )
+
+
 def load_late_interaction(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -> Any:
     """A module that is called and answers as transformers' classifiers with one label are.
 
@@ -54,6 +65,7 @@ def load_late_interaction(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -
         dtype=dtype,
     )
     check_weights(spec, found)
+    check_projection(spec, found["unexpected_keys"])
 
     class LateInteraction(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -132,7 +132,7 @@ def check_weights(spec: ModelSpec, found: Mapping[str, Any], layers: int | None 
 
 def _layer(name: str) -> float:
     """The number of the layer that a weight is in; infinite for those in none."""
-    found = re.search(r"(?:^|\.)(?:layers|h)\.(\d+)\..*(?:weight|bias)$", name)
+    found = re.search(r"(?:^|\.)(?:layers|h)\.(\d+)\..*(?:weight|bias)(?:_scale(?:_inv)?)?$", name)
     return int(found[1]) if found else math.inf
 
 

@@ -7,17 +7,17 @@ logit is subtracted. One row of the output head is enough to compute it.
 from typing import Any
 
 from builders.checkpoint import Checkpoint, read_json
+from builders.checkpoint_files import MODULES
 from builders.errors import refusing
 from builders.llm_reference import CANT_LOAD, check_weights
 from builders.spec import ModelSpec
 
-_MODULES = "modules.json"
 _NAME = "LogitScore"
 
 
 def score_tokens(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[int, int | None] | None:
     """The ids that LogitScore names; None where modules.json has no such module."""
-    for module in read_json(checkpoint.path / _MODULES, []):
+    for module in read_json(checkpoint.path / MODULES, []):
         if str(module.get("type", "")).rpartition(".")[2] == _NAME:
             folder = checkpoint.path / str(module.get("path", ""))
             config = read_json(folder / "config.json", {})

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 from builders.build_steps import Progress
 from builders.checkpoint import Checkpoint
+from builders.checkpoint_files import MODULES
 from builders.checkpoint_kind import check_kind
 from builders.cpu_llm import check_kv_cache
 from builders.encoder_checkpoint import (
-    MODULES,
     check_modules,
     check_pairs,
+    dimensions,
     lowered_tokenizer,
     positions,
     prefixes,
@@ -44,6 +45,7 @@ class Facts:
     prompt: Prompt = field(default_factory=Prompt)
     prefixes: Prefixes = field(default_factory=Prefixes)
     pair_text: PairText = field(default_factory=PairText)
+    dimensions: int = 0
     texts: Mapping[str, str] = field(default_factory=dict)
     comparison: str = ""
     unguided: str = ""
@@ -110,5 +112,6 @@ def _encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) 
     return Facts(
         min(most, spec.max_tokens),
         prefixes=said,
+        dimensions=dimensions(spec, checkpoint.path),
         texts={TOKENIZER_FILE: lowered} if lowered else {},
     )

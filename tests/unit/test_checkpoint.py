@@ -77,14 +77,13 @@ def test_an_adapter_is_told_from_a_model(folder, tmp_path):
     assert "is an adapter (adapter_config.json), not a model: merge it into its base" in message
 
 
-def test_a_transformer_in_a_folder_of_its_own_is_to_be_saved_again(folder, tmp_path):
-    inner = folder / "0_Transformer"
+def test_a_first_module_that_is_no_transformer_is_named(folder, tmp_path):
+    inner = folder / "0_CLIPModel"
     inner.mkdir()
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (folder / name).rename(inner / name)
     message = refusal(spec_of(folder))
-    assert "keeps its transformer in 0_Transformer" in message
-    assert "SentenceTransformer(p).save_pretrained(p)" in message
+    assert "begins with 0_CLIPModel, of which no text's embedding can be made" in message
 
 
 @pytest.mark.parametrize("size", [0, 7, 1000])

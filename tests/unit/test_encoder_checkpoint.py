@@ -12,6 +12,7 @@ from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import (
     check_modules,
     check_pairs,
+    dimensions,
     lowered_tokenizer,
     positions,
     prefixes,
@@ -19,6 +20,7 @@ from builders.encoder_checkpoint import (
     remarks,
 )
 from builders.errors import BuildError
+from builders.late_interaction import check_projection
 from builders.spec import ModelSpec
 from ensembles.manifest import Prefixes
 from tests.fakes import folders
@@ -130,6 +132,19 @@ def test_a_default_prompt_that_is_not_there_is_refused(tmp_path):
         prefixes(spec_of(), tmp_path)
 
 
+def test_embeddings_are_cut_as_the_checkpoint_says_unless_the_spec_does(tmp_path):
+    assert dimensions(spec_of(), tmp_path) == 0
+    write(tmp_path / "config_sentence_transformers.json", {"truncate_dim": 32})
+    assert dimensions(spec_of(), tmp_path) == 32
+    assert dimensions(spec_of(dimensions=16), tmp_path) == 16
+
+
+def test_a_colbert_is_refused_for_its_matrix_would_be_left_out():
+    check_projection(spec_of(), ["cls.predictions.bias", "lm_head.weight"])
+    with pytest.raises(BuildError, match=r"has linear\.weight, as ColBERT's have"):
+        check_projection(spec_of(), ["bert.pooler.bias", "linear.weight"])
+
+
 def test_texts_are_lowered_where_the_checkpoint_wants_it(tmp_path):
     folders.word_level(["pump", "Pump"]).save(str(tmp_path / "tokenizer.json"))
     assert lowered_tokenizer(tmp_path) == ""
@@ -212,6 +227,9 @@ def test_what_an_embedders_files_leave_open_is_said(tmp_path):
     assert pooled.startswith("before a query comes ''")
     assert cut.endswith("sentence-transformers would cut its texts at 32 (max_seq_length)")
     assert len(remarks(spec_of(max_tokens=32), tmp_path, Prefixes())) == 1
+    write(tmp_path / "config_sentence_transformers.json", {"similarity_fn_name": "dot"})
+    _, measure = remarks(spec_of(max_tokens=32), tmp_path, Prefixes())
+    assert measure == "it was trained for the similarity 'dot'; searches here use the cosine"
 
 
 def test_a_reranker_whose_pairs_have_nothing_between_is_remarked():

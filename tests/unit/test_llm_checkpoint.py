@@ -242,17 +242,6 @@ def test_the_shipped_models_fit_the_cpus_kv_memory(name):
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        (
-            {"model_type": "llama", "quantization_config": {"quant_method": "awq"}},
-            "quantized (awq)",
-        ),
-        (
-            {
-                "model_type": "gemma3",
-                "text_config": {"quantization_config": {"quant_method": "gptq"}},
-            },
-            "quantized (gptq)",
-        ),
         ({"model_type": "gemma3"}, "model_type 'gemma3' in config.json is none that"),
         ({"model_type": "chatglm"}, "exports 'chatglm' with transformers up to 4.55.4, and"),
         ({}, "model_type 'None' in config.json is none"),

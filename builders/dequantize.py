@@ -1,0 +1,204 @@
+"""An LLM's quantized weights as plain numbers: the export to OpenVINO takes no others.
+
+What is computed is the quantized model: each weight is the number that its code and scale stand
+for. Activations stay floats, also where the checkpoint would quantize them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builders.build_resources import check_disk
+from builders.checkpoint import Checkpoint
+from builders.checkpoint_files import safetensors_in
+from builders.checkpoint_kind import QUANTIZATION, quantization
+from builders.conversion import copy_others
+from builders.converted import write_weights
+from builders.errors import refusing
+from builders.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+_FORMS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "awq": (("bits", "4"), ("version", "gemm")),
+    "compressed-tensors": (("format", "float-quantized int-quantized pack-quantized"),),
+    "fp8": (),
+    "gptq": (("bits", "4 8"), ("checkpoint_format", "gptq gptq_v2")),
+    "modelopt": (("quant_algo", "FP8"),),
+    "mxfp4": (),
+}
+"""By quant_method, fields of config.json and the values that can be turned back."""
+
+_GROWS = 4
+"""A 4-bit weight takes 16 bits afterwards."""
+
+_AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
+"""Where 8 neighbours lie inside 32 bits, as AWQ's kernel wants them."""
+
+_BESIDE = (
+    *("qzeros", "g_idx", "scales", "weight_shape", "weight_zero_point", "weight_g_idx"),
+    *("weight_scale", "weight_scale_inv"),
+    *("input_scale", "activation_scale", "output_scale", "q_scale", "k_scale", "v_scale"),
+)
+"""Last parts of names that explain a weight, or quantize activations and the KV cache."""
+
+
+def _notes(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """How the weights are quantized; NVIDIA's older checkpoints say it in a file of its own."""
+    config = checkpoint.config()
+    if found := next((config[name] for name in QUANTIZATION if config.get(name)), None):
+        return {"quant_method": "unknown", **found}
+    other = checkpoint.table("hf_quant_config.json").get("quantization")
+    return {"quant_method": "modelopt", **other} if other else {}
+
+
+def is_quantized(spec: ModelSpec, checkpoint: Checkpoint) -> bool:
+    """Raises `BuildError` for weights that are quantized in a way that can't be turned back."""
+    notes = _notes(checkpoint)
+    kind = str(notes.get("quant_method", quantization(checkpoint.config())))
+    wrong = [
+        f"{field} {notes[field]}"
+        for field, possible in _FORMS.get(kind, ())
+        if field in notes and str(notes[field]).lower() not in possible.lower().split()
+    ]
+    if kind and (kind not in _FORMS or wrong):
+        said = ", ".join([kind, *wrong])
+        raise spec.error(
+            f"the checkpoint's weights are quantized ({said}), which the export to OpenVINO does "
+            f"not take; possible: one by {', '.join(_FORMS)}, or the original checkpoint and the "
+            "precision int8 or int4"
+        )
+    return bool(kind)
+
+
+def write_dequantized(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None:
+    """The checkpoint with plain weights, file by file. Raises `BuildError` or `OSError`."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    check_disk(to, _GROWS * checkpoint.size_bytes)
+    copy_others(checkpoint.path, to, writes_weights=True)
+    plain = {name: v for name, v in checkpoint.config().items() if name not in QUANTIZATION}
+    (to / "config.json").write_text(json.dumps(plain, indent=2), encoding="utf-8")
+    files: list[Any] = [safe_open(file, "pt") for file in safetensors_in(checkpoint.path)]
+    holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118
+    weights = _Weights(_notes(checkpoint), holders)
+    with refusing(spec, "its quantized weights can't be turned back"):
+        shards = (dict(filter(None, map(weights.plain, file.keys()))) for file in files)
+        write_weights(to, shards, save_file)
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """`files` are the open ones by the names of what they hold."""
+
+    notes: Mapping[str, Any]
+    files: Mapping[str, Any]
+
+    def plain(self, name: str) -> "tuple[str, torch.Tensor] | None":
+        """A weight's name and values; None for what only explains another one."""
+        base, _, kind = name.rpartition(".")
+        of = name.removesuffix("_inv").removesuffix("_scale")
+        if kind in _BESIDE or (of != name and of in self.files):
+            return None
+        if kind in ("qweight", "weight_packed"):
+            packed = {"qweight": self._gptq, "weight_packed": self._packed}[kind]
+            return f"{base}.weight", packed(base).contiguous()
+        if name.endswith(("_blocks", "_scales")) and f"{name[:-7]}_scales" in self.files:
+            return (name[:-7], self._mxfp4(name[:-7])) if name.endswith("_blocks") else None
+        return name, self._scaled(name)
+
+    def _read(self, name: str) -> "torch.Tensor":
+        values: torch.Tensor = self.files[name].get_tensor(name)
+        return values
+
+    def _scaled(self, name: str) -> "torch.Tensor":
+        """Codes [..., out, in] of 8 bits times their scales: one, one a row, or one a block."""
+        import torch
+
+        values = self._read(name)
+        if values.dtype.itemsize > 1:
+            return values
+        found = [end for end in ("_scale_inv", "_scale") if name + end in self.files]
+        if not found:
+            raise ValueError(f"{name} is {values.dtype} without a scale")
+        scales = self._read(name + found[0]).to(torch.float32)
+        blocks = self.notes.get("weight_block_size") or self._block_structure()
+        for dim in (-2, -1) if blocks and scales.dim() == values.dim() else ():
+            scales = scales.repeat_interleave(blocks[dim], dim).narrow(dim, 0, values.shape[dim])
+        if scales.dim() == 1 and len(scales) > 1:
+            scales = scales[:, None]
+        codes = values.to(torch.float32)
+        if f"{name}_zero_point" in self.files:
+            codes = codes - self._read(f"{name}_zero_point").to(torch.float32)
+        return (codes * scales).to(torch.bfloat16)
+
+    def _block_structure(self) -> Any:
+        """Sizes [out, in] of a block, as compressed-tensors names them; None: it has none."""
+        groups = self.notes.get("config_groups") or {}
+        found = [(group.get("weights") or {}).get("block_structure") for group in groups.values()]
+        return next(filter(None, found), None)
+
+    def _gptq(self, base: str) -> "torch.Tensor":
+        """GPTQ packs codes along the inputs [in/8, out], AWQ along the outputs [in, out/8]."""
+        packed, zeros = self._read(f"{base}.qweight"), self._read(f"{base}.qzeros")
+        scales, bits = self._read(f"{base}.scales").t(), int(self.notes["bits"])
+        if self.notes["quant_method"] == "awq":
+            codes, zeros = (_codes(part, bits, _AWQ_ORDER) for part in (packed, zeros))
+            return _values(codes.t(), zeros.t(), scales)
+        zeros = _codes(zeros, bits)
+        if self.notes.get("checkpoint_format") != "gptq_v2":  # it keeps them less 1
+            zeros = (zeros + 1) & (2**bits - 1)
+        groups = self._read(f"{base}.g_idx") if f"{base}.g_idx" in self.files else None
+        return _values(_codes(packed.t(), bits), zeros.t(), scales, groups)
+
+    def _packed(self, base: str) -> "torch.Tensor":
+        """compressed-tensors': along the inputs [out, in/8], zeros along the outputs."""
+        import torch
+
+        packed, scales = self._read(f"{base}.weight_packed"), self._read(f"{base}.weight_scale")
+        height, width = self._read(f"{base}.weight_shape").tolist()
+        bits = 32 * packed.shape[1] // width
+        zeros = torch.tensor([[2 ** (bits - 1)]])
+        if (name := f"{base}.weight_zero_point") in self.files:
+            zeros = _codes(self._read(name).t(), bits).t()[:height]
+        named = f"{base}.weight_g_idx"
+        groups = self._read(named) if named in self.files else None
+        return _values(_codes(packed, bits)[:, :width], zeros, scales, groups)
+
+    def _mxfp4(self, base: str) -> "torch.Tensor":
+        from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+
+        values: torch.Tensor = convert_moe_packed_tensors(
+            self._read(f"{base}_blocks"), self._read(f"{base}_scales")
+        )
+        return values.contiguous()
+
+
+def _codes(packed: "torch.Tensor", bits: int, order: tuple[int, ...] = ()) -> "torch.Tensor":
+    """[rows, columns] of 32 bits to [rows, columns * 32 / bits], the lowest bits first."""
+    import torch
+
+    shifts = torch.arange(0, 32, bits, dtype=torch.int32)
+    if order:
+        shifts = shifts[list(order)]
+    return ((packed[:, :, None] >> shifts) & (2**bits - 1)).flatten(1)
+
+
+def _values(
+    codes: "torch.Tensor",
+    zeros: "torch.Tensor",
+    scales: "torch.Tensor",
+    groups: "torch.Tensor | None" = None,
+) -> "torch.Tensor":
+    """[out, in]; zeros and scales are [out, groups], `groups` says which is an input's."""
+    import torch
+
+    width = codes.shape[1]
+    if groups is None or int(groups.min()) < 0:
+        groups = torch.arange(width) // -(-width // scales.shape[1])
+    zeros = zeros.expand(-1, scales.shape[1])
+    return ((codes - zeros[:, groups]) * scales[:, groups].to(torch.float32)).to(scales.dtype)
