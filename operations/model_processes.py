@@ -71,6 +71,14 @@ def state(pid: int) -> State:
     return State.DEAD if status in _DEAD else stopped
 
 
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has had; 0 where it is gone."""
+    with contextlib.suppress(psutil.Error):
+        times = psutil.Process(pid).cpu_times()
+        return times.user + times.system
+    return 0.0
+
+
 def open_files(pid: int) -> tuple[int, int]:
     """How many files and connections a process has open, and may have.
 

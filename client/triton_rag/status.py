@@ -72,6 +72,9 @@ _CODES = {
 
 _CODED = re.compile(rf"(?:in ensemble '[^']*', )?(?P<code>{'|'.join(_CODES)}): (?P<text>.*)", re.S)
 
+_DIED = "is not healthy"
+"""In Triton's message on a request whose model's process died: the supervisor starts another."""
+
 _NO_ROOM = ("Exceeds maximum queue size", "Request timeout expired", "no available versions")
 """Triton's own messages on a stream when it can't accept the request now."""
 
@@ -91,7 +94,8 @@ def from_status(code: grpc.StatusCode, details: str, address: str) -> TritonRagE
         return Cancelled("the stream was closed")
     if code is grpc.StatusCode.NOT_FOUND and _NOTHING_FITS in details:
         return NothingFound(details)
-    return _KINDS.get(code, ServerFailed)(details or f"{address} answered {code.name}")
+    kind = Overloaded if _DIED in details else _KINDS.get(code, ServerFailed)
+    return kind(details or f"{address} answered {code.name}")
 
 
 def from_stream(message: str) -> TritonRagError:

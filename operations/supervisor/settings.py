@@ -20,6 +20,10 @@ class SupervisorSettings:
     """Between canaries of a model that does not answer as it should."""
     canary_timeout_s: float = 20.0
     """A model without an answer for so long, and without progress, hangs; so does a server."""
+    busy_s: float = 180.0
+    """So long a model may end nothing while it computes: a large batch on a slow machine."""
+    busy_cpu_s: float = 0.5
+    """Processor time within `canary_timeout_s` of a model that computes."""
     failures: int = 3
     """Canaries in a row that were answered with an error."""
     reloads: int = 3

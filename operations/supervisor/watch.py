@@ -163,10 +163,30 @@ class Watch:
         return found
 
     def _fault(self, canary: Canary) -> Finding:
-        """Ask, and say what is wrong; a late answer of a busy model is not."""
-        progress: object = None
+        """Ask, and say what is wrong; a late answer of a busy model is not.
+
+        One that ends nothing but computes may be at a large batch on a slow machine, so it gets
+        `busy_s`.
+        """
         if self._no_room:
             return Finding(self._no_room)
+        end_s = time.monotonic() + self._settings.busy_s
+        while True:
+            cpu_s = self._cpu_s(canary)
+            found = self._answered(canary)
+            is_busy = self._cpu_s(canary) - cpu_s >= self._settings.busy_cpu_s
+            if found.cause is not Cause.STUCK or not is_busy or time.monotonic() >= end_s:
+                return found
+
+    def _cpu_s(self, canary: Canary) -> float:
+        """Processor time of the model's processes, and of those of the models that it calls."""
+        models = {canary.model, *canary.calls} - {SERVER}
+        instances = [one for one in list(self._newest.values()) if one.model in models]
+        return sum(model_processes.cpu_s(one.pid) for one in instances)
+
+    def _answered(self, canary: Canary) -> Finding:
+        """What is wrong with the answer, or with none in time."""
+        progress: object = None
         try:
             progress = canary.progress(self._api)
             answer = canary.ask(self._api, self._settings.canary_timeout_s)

@@ -194,6 +194,7 @@ def test_a_calls_own_timeout_wins() -> None:
         (Code.CANCELLED, "timeout: 300000 us asked for; this time has passed", TimedOut),
         (Code.CANCELLED, "Locally cancelled by application!", Cancelled),
         (Code.INTERNAL, "the model failed on this request", ServerFailed),
+        (Code.INTERNAL, "Stub process 'embedder_0_0' is not healthy.", Overloaded),
         (Code.UNKNOWN, "", ServerFailed),
     ],
 )
@@ -213,6 +214,8 @@ def test_status_codes_become_errors(code: Any, details: str, kind: type[TritonRa
         ("CANCELLED: cancelled by the client", Cancelled, "cancelled by the client"),
         ("INTERNAL: the model failed", ServerFailed, "the model failed"),
         ("[request id: x] Exceeds maximum queue size", Overloaded, "Exceeds maximum queue size"),
+        ("INTERNAL: Stub process 'llm_0_0' is not healthy.", Overloaded, "is not healthy"),
+        ("Stub process 'llm_0_0' is not healthy.", Overloaded, "is not healthy"),
         ("unknown model: 'x' is not found", InvalidRequest, "unknown model"),
     ],
 )

@@ -365,6 +365,45 @@ class RefusingApi(FailingApi):
         return "no such file" if self.refusals >= 0 else ""
 
 
+class SilentApi(FailingApi):
+    """No canary is answered in time, and no work ends; beside each one, `during` happens."""
+
+    def call(self, *_: object, **__: object) -> Answer:
+        self.during()
+        raise NoAnswer("no answer", is_late=True)
+
+
+@pytest.mark.parametrize(
+    ("computing", "busy_canaries", "is_stuck"),
+    [(TOKENIZER, 3, False), (TOKENIZER, 99, True), (LLM, 99, True)],
+)
+def test_one_that_computes_has_longer_to_end_something(
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    computing: Instance,
+    busy_canaries: int,
+    is_stuck: bool,
+) -> None:
+    """A batch of an embedder takes a minute on a slow machine: it was killed at work."""
+    cpu_s, clock_s, asked = {TOKENIZER.pid: 0.0, LLM.pid: 0.0}, [0.0], [0]
+
+    def work() -> None:
+        asked[0] += 1
+        clock_s[0] += SETTINGS.canary_timeout_s
+        cpu_s[computing.pid] += 2 * SETTINGS.busy_cpu_s
+        if asked[0] > busy_canaries:
+            machine.watch._api = FailingApi(error="")  # it has ended its batch
+
+    monkeypatch.setattr(model_processes, "cpu_s", lambda pid: cpu_s.get(pid, 0.0))
+    monkeypatch.setattr(time, "monotonic", lambda: clock_s[0])
+    machine.watch.tick(0.0)
+    machine.watch._api = SilentApi(work)
+    found = machine.watch._ask(machine.health.canary)
+    assert (found.cause is Cause.STUCK) == is_stuck
+    most = SETTINGS.busy_s / SETTINGS.canary_timeout_s
+    assert asked[0] <= (most if computing is TOKENIZER else 1)
+
+
 @pytest.mark.parametrize("is_reloaded", [False, True])
 def test_a_model_is_not_to_blame_for_one_that_it_calls(machine: Machine, is_reloaded: bool) -> None:
     """Also where that is back when the error comes."""
