@@ -25,6 +25,10 @@ _IS_QUESTION = re.compile(r"[?？]\W*$")
 _BLANK_BEFORE = re.compile(r"(?:^|\n)[ \t]*\n[ \t]*\Z|^[ \t]*\Z")
 _BLANK_AFTER = re.compile(r"[ \t]*(?:\n[ \t]*\n|\s*\Z)")
 
+_BAR = " | "
+_FIELD = re.compile(r"[^\s:;|][^:;|]{0,60}: (?=[^;\n]*; )")
+"""The name of a record's first field, where more follow."""
+
 _FULL = 0.75
 """Share of the longest line from which a line counts as full; justified text varies."""
 _LEAST_WIDTH = 30
@@ -49,6 +53,11 @@ def one_line(text: str) -> str:
 def is_whole(sentence: str) -> bool:
     """Whether it ends as a sentence does; headings, terms and rows of tables don't."""
     return _IS_ENDED.search(sentence) is not None
+
+
+def begins_item(sentence: str) -> bool:
+    """Whether it begins as an item, a heading or a row does."""
+    return _ITEM.match(sentence) is not None
 
 
 def without_bullet(text: str, span: Span) -> Span:
@@ -105,7 +114,7 @@ def _goes_on(line: str, following: str, width: int) -> bool:
     """Whether `following` continues the sentence or the term of `line`."""
     begin = following.lstrip()
     has_words = _HAS_WORD.search(line) and _HAS_WORD.search(begin)  # no rules under headings
-    if not has_words or _ITEM.match(begin):
+    if not has_words or _ITEM.match(begin) or _are_rows(line, following):
         return False
     line = line.rstrip()
     used = len(line) + 1 + min(len(begin.split(maxsplit=1)[0]), _LONGEST_WORD_CHARACTERS)
@@ -114,6 +123,14 @@ def _goes_on(line: str, following: str, width: int) -> bool:
         return True
     is_deeper = len(following) - len(begin) > len(line) - len(line.lstrip())
     return is_deeper and not _IS_ENDED.search(line)
+
+
+def _are_rows(line: str, following: str) -> bool:
+    """Whether both have cells with bars between, or are records that begin with the same name."""
+    if _BAR in line and _BAR in following:
+        return True
+    name, following_name = _FIELD.match(line), _FIELD.match(following)
+    return bool(name and following_name and name[0] == following_name[0])
 
 
 def _in_block(block: str, offset: int) -> Iterator[Span]:

@@ -15,7 +15,6 @@ from python_backends.generation.grounding import (
     first_sentence_end,
     written_sentences,
 )
-from python_backends.sentences import one_line
 from python_backends.tensors import Array, Outputs
 
 UNGROUNDED = "ungrounded"
@@ -149,7 +148,7 @@ class GroundedAnswer(PlainAnswer):
         if self._policy.ungrounded != "quote" or not found:
             self._refuse()
             return
-        self._quoted_instead, quote = found, one_line(found.text)
+        self._quoted_instead, quote = found, found.laid_out
         self._text, self._replacement = f"{quote} [1]", f"“{quote}” [1]"
         self.reason = "stop"
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from python_backends.sentences import (
     Span,
+    begins_item,
     is_heading,
     is_whole,
     one_line,
@@ -115,6 +116,18 @@ class Quote:
 
     text: str
     sentences: tuple[str, ...]
+
+    @property
+    def laid_out(self) -> str:
+        """Lines that a width has wrapped are joined; items, rows and headings keep theirs, and what
+        has no words, such as a rule, is left out."""
+        lines: list[str] = []
+        for sentence in self.sentences:
+            if lines and is_whole(lines[-1]) and not begins_item(sentence):
+                lines[-1] += f" {one_line(sentence)}"
+            else:
+                lines.append(one_line(sentence))
+        return "\n".join(lines)
 
     def statements(self, source: int) -> list[tuple[str, Support]]:
         """Each sentence on one line, which rests on itself in source number `source`."""

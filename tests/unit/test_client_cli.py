@@ -79,6 +79,11 @@ def test_a_source_is_shown_from_the_line_that_tells() -> None:
     assert telling(text, "") == text
 
 
+def test_the_telling_sentence_keeps_its_number() -> None:
+    text = "1. Sensor files stay for 90 days\n2. No deploys on Fridays"
+    assert telling(text, "deploys on Fridays").startswith("2. No deploys")
+
+
 def test_excerpt_is_one_line_of_bounded_length() -> None:
     assert excerpt("a\n b") == "a b"
     assert len(excerpt("x" * 200)) == 100

@@ -313,7 +313,7 @@ Getting help
     [
         (
             "How does the installation go?",
-            "Run pip. It takes a minute. * Then restart the gateway.",
+            "Run pip. It takes a minute.\n* Then restart the gateway.",
         ),
         ("Who has to restart?", "Then restart the gateway."),
         ("What are its requirements?", "Python is needed."),
@@ -426,3 +426,33 @@ def test_no_sources_after_the_budget():
     quoting = AnswerPolicy(min_grounded=0.4, ungrounded="quote", refusal="Not told.")
     answer = GroundedAnswer(quoting, [], "why?", -1.0, is_checked=True)
     assert answer.push("Because. So") == "" and answer.flush() == "Not told."
+
+
+ROWS = [
+    "host: ceto; role: gitlab; cpu: 16; os: Ubuntu 22.04; place: Halle 1",
+    "host: dione; role: backup; cpu: 8; os: Debian 11; place: the cellar",
+]
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("\n".join(ROWS), ROWS),
+        (
+            "signal | pin | colour\n---|---|---\nSCL | GPIO 22 | white\nSDA | GPIO 21 | yellow",
+            ["SCL | GPIO 22 | white", "SDA | GPIO 21 | yellow"],
+        ),
+        (
+            "1. The host is ceto\n2. No deploys on Fridays",
+            ["1. The host is ceto", "2. No deploys on Fridays"],
+        ),
+        (
+            "ceto is the host of GitLab for the teams of\nboth places. It has 16 cores, all used.",
+            ["ceto is the host of GitLab for the teams of both places. It has 16 cores, all used."],
+        ),
+    ],
+)
+def test_a_quote_keeps_the_lines_of_rows_and_items(source: str, lines: list[str]) -> None:
+    """Ten rows on one line can't be read."""
+    quote = Evidence([source], "ceto host SCL white").closest_quote(1, 8)
+    assert quote is not None and quote.laid_out.splitlines() == lines

@@ -115,7 +115,7 @@ def ask(
         print_json(answer_object(answer, place, seconds))
     else:
         print_quotes(answer, place)
-        click.echo("\nSources (* cited):")
+        click.echo(f"\n{'Sources (* cited)' if answer.citations else 'Nearest passages'}:")
         click.echo(source_lines(answer.sources, place, answer.citations, question))
         note(token_line(answer, seconds))
     if stages:

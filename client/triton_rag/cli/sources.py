@@ -23,6 +23,8 @@ _FULL = 0.85
 """A wrapped line has so much of the width."""
 _BEGINS_ANEW = re.compile(r"\s*(?:\n|[-*+•#>|]\s|\d+[.)]\s|$)")
 """A line of its own: an item, a heading, a row, or nothing."""
+_NUMBER = re.compile(r"(?:^|\n)[ \t]*\d{1,3}\.\Z")
+"""Before an item, with which it is one."""
 
 
 def collection_place(source: Source) -> str:
@@ -69,6 +71,8 @@ def _sentence_starts(text: str) -> list[int]:
     ends = [0]
     for end in _END.finditer(text):
         after = end.end()
+        if _NUMBER.search(text, 0, after):
+            continue
         if end[0] == "\n" and not _BEGINS_ANEW.match(text, after):
             line = len(text[: end.start()].rpartition("\n")[2])
             if line + 1 + len(text[after:].split(None, 1)[0]) > width:
