@@ -146,6 +146,21 @@ def test_a_page_with_few_bad_characters_is_read_and_they_are_said() -> None:
     assert found.remarks == ("1 unreadable characters",)
 
 
+def test_navigation_and_pages_that_only_lead_on_are_left_out() -> None:
+    """As latex2html and Texinfo write them."""
+    panel = (
+        "<!--Navigation Panel--><b>Next:</b> <a href=b.html>Oars</a><!--End of Navigation Panel-->"
+    )
+    assert read("a.html", f"{panel}<p>It sails.</p>{panel}".encode()).text == "It sails."
+    leads = "<meta http-equiv='refresh' content='0; url=b.html'>"
+    with pytest.raises(Unreadable, match="only leads to another page"):
+        read(
+            "a.html",
+            f"{leads}<p>The node you are looking for is at <a href=b.html>Oars</a>.".encode(),
+        )
+    assert "sails" in read("a.html", f"{leads}<p>{'It sails. ' * 50}".encode()).text
+
+
 def test_a_page_of_scripts_has_no_text() -> None:
     assert refused("a.html", b"<html><script>app()</script></html>") == "no text in it"
 
@@ -287,7 +302,8 @@ def test_headers_footers_and_page_numbers_are_left_out() -> None:
 
 def test_scanned_pages_are_said() -> None:
     """Blank pages are not."""
-    assert refused("a.pdf", pdf(["", ""])) == (
+    assert "and no scan: blank, or drawings" in refused("a.pdf", pdf(["", ""]))
+    assert refused("a.pdf", pdf(["", ""], scanned=[0, 1])) == (
         "no text on its 2 pages: scanned, it seems; triton-rag ingest --ocr reads it, or add "
         "a text layer with an OCR program"
     )

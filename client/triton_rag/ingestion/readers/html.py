@@ -28,6 +28,11 @@ _TITLE = "//p[contains(concat(' ', @class, ' '), ' title ')]"
 """What Google Docs writes instead of a title."""
 _CONTENT = ("main", "article", "body")
 """Where the content is: the first of these that stands in the page exactly once."""
+_NAVIGATION = re.compile(r"<!--Navigation Panel-->.*?<!--End of Navigation Panel-->", re.S)
+"""What latex2html puts above and below a page."""
+_LEADS_ON = re.compile(rb"""<meta[^>]+http-equiv\s*=\s*["']?refresh\b[^>]+url\s*=""", re.I)
+_LONGEST_NOTE = 400
+"""Characters of a page that only says where another one is."""
 _XML = re.compile(r"^\ufeff?\s*<\?xml[^>]*>")
 _MARKS = (BOM_UTF8, BOM_UTF16_LE, BOM_UTF16_BE)
 _CHARSET = re.compile(
@@ -51,6 +56,8 @@ def read(data: bytes) -> FileText:
     """A page in the encoding that it declares, UTF-8 where it declares none."""
     blocks = Blocks()
     found = blocks.file_text(add_page(data, blocks))
+    if len(found.text) < _LONGEST_NOTE and _LEADS_ON.search(data[:_BEGINNING_BYTES]):
+        raise Unreadable("it only leads to another page")
     bad = found.text.count(_BAD)
     return replace(found, remarks=(f"{bad} unreadable characters",) if bad else ())
 
@@ -61,7 +68,9 @@ def add_page(data: bytes | str, blocks: Blocks) -> str:
     text = data if isinstance(data, str) else _decoded(data)
     try:
         parser = lxml.html.HTMLParser(encoding="utf-8")
-        page = lxml.html.document_fromstring(_XML.sub("", text).encode(), parser=parser)
+        page = lxml.html.document_fromstring(
+            _NAVIGATION.sub("", _XML.sub("", text)).encode(), parser=parser
+        )
     except (lxml.etree.LxmlError, ValueError) as error:
         raise Unreadable("not an HTML page, or an empty one") from error
     title = page.findtext(".//title") or next((e.text_content() for e in page.xpath(_TITLE)), "")

@@ -35,6 +35,7 @@ _PICTURES_DEPTH = 3
 _SHOWN_RANGES = 5
 _OCR = "triton-rag ingest --ocr reads it, or add a text layer with an OCR program"
 _OCR_FAILED = "OCR is not sure what it says"
+_DRAWN = "blank, or drawings; if letters are drawn, save the pages as pictures for --ocr"
 _GUESSED = "its fonts don't say which letters they draw"
 
 
@@ -55,6 +56,8 @@ class _Pages:
         advice, count = _OCR_FAILED if is_by_ocr else _OCR, len(self.lines)
         if len(self.blank) == count:
             pages = f"{count:,} page{'s' * (count != 1)}"
+            if not self.scanned:
+                raise Unreadable(f"no text on its {pages}, and no scan: {_DRAWN}")
             raise Unreadable(f"no text on its {pages}: scanned, it seems; {advice}")
         if len(self.guessed) + len(self.blank) == count:
             raise Unreadable(f"{_GUESSED}: {advice}")
