@@ -1,6 +1,7 @@
 """The documents of a request to `collections`: JSON and tensors, checked."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ MAX_ID_CHARACTERS = 1_024
 MAX_DOCUMENTS = 10_000
 """Most documents of one request."""
 
+_NUL = re.compile(r"\0")
+_NUL_IN_JSON = re.compile(r"\0|(?<!\\)(?:\\\\)*\\u0000")
+"""A text about JSON may have the six characters of an escape, which itself is escaped then."""
 _FIELDS = {"id": str, "title": str, "content_hash": str, "metadata": dict}
 
 
@@ -62,10 +66,10 @@ def check_ids(name: str, ids: Sequence[str]) -> None:
         seen.add(one)
 
 
-def _refuse_nul(name: str, texts: Sequence[str]) -> None:
+def _refuse_nul(name: str, texts: Sequence[str], nul: re.Pattern[str] = _NUL_IN_JSON) -> None:
     """PostgreSQL stores none; escaped in JSON they are there as well."""
     for index, text in enumerate(texts):
-        if "\0" in text or "\\u0000" in text:
+        if nul.search(text):
             raise RequestError(f"{name}[{index}]: has a NUL character, which can't be stored")
 
 
@@ -108,7 +112,7 @@ def _object(where: str, text: str) -> dict[str, Any]:
 
 def _passages(request: Tensors) -> list[Passage]:
     texts = require_text("passages", request.texts("passages"))
-    _refuse_nul("passages", texts)
+    _refuse_nul("passages", texts, _NUL)
     pages = request.array("passage_page") if "passage_page" in request else np.zeros(len(texts))
     metadata = (
         request.texts("passage_metadata") if "passage_metadata" in request else ["{}"] * len(texts)

@@ -79,6 +79,16 @@ def test_passages_go_to_their_documents_in_order(
     assert about == {"document": "a", "number": 0, "passage": {}, "metadata": {"year": 2020}}
 
 
+def test_a_text_about_escapes_is_stored(
+    collections: CollectionsStage, search: VectorSearchStage
+) -> None:
+    """One page of PostgreSQL's manual ended an ingest: a NUL is refused, its name is not."""
+    told = "JSON writes a NUL as \\u0000"
+    about = [json.dumps({"headings": [told]}), "{}", "{}"]
+    collections.answer(upsert(passages=[told, "two", "three"], passage_metadata=about))
+    assert told in asked(search)["candidates"]
+
+
 def test_words_of_title_and_headings_count(
     collections: CollectionsStage, search: VectorSearchStage
 ) -> None:
