@@ -25,9 +25,9 @@ the questions come from. To judge the models on your own documents: \
 Each question is sent with the documents of its folder, 4 to 27 of them. Choices may be made on \
 the split `tune` only, so `held_out` is the figure to believe. *First* are those of its questions \
 that were there while choices were made, *added* those that were written afterwards. *Unseen \
-folders* are those of the added ones about subjects that no choice has seen, as a user's are: \
-`min_relevance`, below which a question is refused, was chosen on other subjects \
-([decision 0094](decisions/0094-a-background-tells-hard-questions.md)). In parentheses: the 95 % \
+folders* are those of the added ones about subjects that no choice has seen, as a user's are. How \
+`min_relevance` was chosen, below which a question is refused: \
+[decision 0097](decisions/0097-questions-are-refused-below-0.39.md). In parentheses: the 95 % \
 interval.
 
 ## Retrieval
