@@ -35,6 +35,10 @@ class Source:
     """From a collection: `document` (the id), `number`, `passage` and `metadata` as ingested."""
 
 
+UNGROUNDED = "ungrounded"
+"""`finish_reason` of an answer that the server's policy has replaced by a refusal."""
+
+
 @dataclass(frozen=True)
 class Completion:
     """Generated text and its token counts."""

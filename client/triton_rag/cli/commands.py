@@ -42,7 +42,7 @@ from triton_rag.client import Client
 from triton_rag.errors import TritonRagError
 from triton_rag.evaluation.questions import QuestionsError
 from triton_rag.ingestion.folder import IngestError
-from triton_rag.results import Source
+from triton_rag.results import UNGROUNDED, Source
 from triton_rag.streams import AnswerStream, CompletionStream
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -115,7 +115,8 @@ def ask(
         print_json(answer_object(answer, place, seconds))
     else:
         print_quotes(answer, place)
-        click.echo(f"\n{'Sources (* cited)' if answer.citations else 'Nearest passages'}:")
+        is_refused = answer.finish_reason == UNGROUNDED
+        click.echo(f"\n{'Nearest passages' if is_refused else 'Sources (* cited)'}:")
         click.echo(source_lines(answer.sources, place, answer.citations, question))
         note(token_line(answer, seconds))
     if stages:

@@ -11,13 +11,11 @@ from triton_rag.errors import TritonRagError
 from triton_rag.evaluation.corpora import Corpus, Rankings
 from triton_rag.evaluation.questions import Question
 from triton_rag.evaluation.text import holds, normalized, share_of_words
-from triton_rag.results import Answer, Source
+from triton_rag.results import UNGROUNDED, Answer, Source
 
 DocumentOf = Callable[[Source], str]
 """The path of the document that a source is from."""
 
-UNGROUNDED = "ungrounded"
-"""`finish_reason` of an answer that the server's policy has replaced."""
 REFUSALS = ("The documents do not answer this question.", "The sources do not say")
 """Sentences that count as a refusal beside that reason: the server's and the test LLM's own."""
 CITATION = re.compile(r"\[\d{1,4}\]")
