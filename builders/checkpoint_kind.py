@@ -21,16 +21,15 @@ def check_kind(spec: ModelSpec, config: Config, has_modules: bool) -> None:
         _check_known(spec, config)
     classes = [str(name) for name in config.get("architectures") or []]
     if spec.role == "llm":
-        return _check_is_no_other(spec, classes)
+        _check_is_no_other(spec, classes)
+        return
     _check_own_code(spec, config)
     _check_quantized(spec, config)
     if spec.role == "reranker":
-        return (
-            None
-            if spec.late_interaction
-            else _check_is_reranker(spec, config, classes, has_modules)
-        )
-    return None if has_modules else _check_is_no_other(spec, classes)
+        if not spec.late_interaction:
+            _check_is_reranker(spec, config, classes, has_modules)
+    elif not has_modules:
+        _check_is_no_other(spec, classes)
 
 
 QUANTIZATION = ("quantization_config", "compression_config")

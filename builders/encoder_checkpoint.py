@@ -14,7 +14,7 @@ from builders.late_interaction import check_projection, load_late_interaction
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
 from builders.llm_reference import CANT_LOAD, check_weights, silence_transformers
 from builders.logit_score import load_logit_score, score_tokens
-from builders.pair_template import PROMPTS, has_chat_template
+from builders.pair_template import PROMPTS, SETTINGS, default_prompt, has_chat_template
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, Prefixes
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
-_SETTINGS = ("sentence_bert_config.json", "sentence_roberta_config.json")
+_SETTINGS = (SETTINGS, "sentence_roberta_config.json")
 """Where the module Transformer keeps its settings, under its present and an older name."""
 
 _KNOWN_MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "LayerNorm", "Dropout")
@@ -70,15 +70,8 @@ def prefixes(spec: ModelSpec, path: Path) -> Prefixes:
 
     Raises `BuildError` for a default prompt that is not there.
     """
-    config = read_json(path / PROMPTS, {})
-    prompts: dict[str, str] = config.get("prompts") or {}
-    default = config.get("default_prompt_name")
-    if default is not None and default not in prompts:
-        raise spec.error(
-            f"{PROMPTS}: default_prompt_name '{default}'; its prompts are "
-            f"{', '.join(prompts) or 'none'}"
-        )
-    text = prompts.get(default, "") if default else ""
+    prompts: dict[str, str] = read_json(path / PROMPTS, {}).get("prompts") or {}
+    text = default_prompt(spec, path)
 
     def named(own: str | None, names: tuple[str, ...]) -> str:
         found = next((prompts[name] for name in names if name in prompts), text)
@@ -117,11 +110,18 @@ def remarks(spec: ModelSpec, path: Path, said: Prefixes) -> list[str]:
 
 
 def check_pairs(spec: ModelSpec, checkpoint: Checkpoint) -> None:
-    """Raises `BuildError` for an encoder with a decoder, which has no score of a pair."""
+    """Raises `BuildError` for an encoder with a decoder, which has no score of a pair, and for a
+    prompt around plain pairs, which `pair_tokenizer` does not write."""
     if checkpoint.config().get("is_encoder_decoder"):
         raise spec.error(
             f"config.json is of an encoder with a decoder ({checkpoint.config().get('model_type')})"
             "; possible: a cross-encoder of one part, such as BERT or XLM-RoBERTa"
+        )
+    if not has_chat_template(checkpoint) and default_prompt(spec, checkpoint.path):
+        raise spec.error(
+            f"{PROMPTS} names a default prompt, and a reranker's is only written in a chat "
+            "template with the roles query and document; where it was trained without the prompt, "
+            "remove default_prompt_name"
         )
 
 

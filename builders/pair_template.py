@@ -9,6 +9,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.checkpoint import Checkpoint, read_json
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 PROMPTS = "config_sentence_transformers.json"
-_SETTINGS = "sentence_bert_config.json"
+SETTINGS = "sentence_bert_config.json"
+"""sentence-transformers' files: prompts by name, and the settings of its module Transformer."""
 _QUERY, _PASSAGE = "query9d1f", "passage9d1f"
 """Stand for the texts; no template has them."""
 _LEAST_ROOM = 64
@@ -68,6 +70,22 @@ def has_chat_template(checkpoint: Checkpoint) -> bool:
     return template or bool(settings.get("chat_template"))
 
 
+def default_prompt(spec: ModelSpec, path: Path) -> str:
+    """What sentence-transformers adds to every text; empty: nothing.
+
+    Raises `BuildError` for a name without a prompt.
+    """
+    config = read_json(path / PROMPTS, {})
+    prompts: dict[str, str] = config.get("prompts") or {}
+    name = config.get("default_prompt_name")
+    if name is not None and name not in prompts:
+        raise spec.error(
+            f"{PROMPTS}: default_prompt_name '{name}'; its prompts are "
+            f"{', '.join(prompts) or 'none'}"
+        )
+    return prompts[name] if name is not None else ""
+
+
 def read_pair_template(spec: ModelSpec, checkpoint: Checkpoint) -> PairTemplate:
     """Raises `BuildError` for a template that has no place for the two texts."""
     tokenizer = read_tokenizer(checkpoint)
@@ -105,9 +123,8 @@ def _rendered(spec: ModelSpec, checkpoint: Checkpoint) -> str:
     """The template with the two words in the place of texts, as sentence-transformers calls it."""
     from transformers import AutoTokenizer
 
-    prompts = read_json(checkpoint.path / PROMPTS, {})
-    prompt = (prompts.get("prompts") or {}).get(prompts.get("default_prompt_name"), "")
-    settings = read_json(checkpoint.path / _SETTINGS, {})
+    prompt = default_prompt(spec, checkpoint.path)
+    settings = read_json(checkpoint.path / SETTINGS, {})
     options = dict((settings.get("processing_kwargs") or {}).get("chat_template") or {})
     options.pop("restore_suffix", None)  # sentence-transformers' own
     form = ((settings.get("modality_config") or {}).get("message") or {}).get("format", "flat")

@@ -35,26 +35,31 @@ def valued(zeros: torch.Tensor, groups: torch.Tensor = GROUP_OF) -> torch.Tensor
     return (CODES - zeros[:, groups]) * SCALES[:, groups].float()
 
 
-def packed(codes: torch.Tensor, order: tuple[int, ...] = tuple(range(8))) -> torch.Tensor:
-    """Eight neighbours of a row in 32 bits: the one at order[i] in the bits from 4 * i."""
-    rows = [[0] * (codes.shape[1] // 8) for _ in codes]
+def packed(
+    codes: torch.Tensor, order: tuple[int, ...] = tuple(range(8)), bits: int = 4
+) -> torch.Tensor:
+    """Neighbours of a row in 32 bits: the one at order[i] in the bits from bits * i."""
+    count = 32 // bits
+    rows = [[0] * (codes.shape[1] // count) for _ in codes]
     for r, row in enumerate(codes.tolist()):
-        for c in range(len(row) // 8):
-            rows[r][c] = sum(row[8 * c + column] << (4 * i) for i, column in enumerate(order))
+        for c in range(len(row) // count):
+            places = enumerate(order[:count])
+            rows[r][c] = sum(row[count * c + column] << (bits * i) for i, column in places)
     return torch.tensor(rows, dtype=torch.int64).to(torch.int32)  # the highest bit is the sign
 
 
-def gptq(is_v2: bool) -> tuple[dict[str, object], Tensors, torch.Tensor]:
+def gptq(is_v2: bool, bits: int = 4) -> tuple[dict[str, object], Tensors, torch.Tensor]:
     groups = GROUP_OF[torch.randperm(IN)]
     stored = ZEROS if is_v2 else ZEROS - 1
     weights = {
-        f"{BASE}.qweight": packed(CODES.t().t()).t().contiguous(),
-        f"{BASE}.qzeros": packed(stored.t()),
+        f"{BASE}.qweight": packed(CODES << (bits - 4), bits=bits).t().contiguous(),
+        f"{BASE}.qzeros": packed(stored.t(), bits=bits),
         f"{BASE}.scales": SCALES.t().contiguous(),
         f"{BASE}.g_idx": groups.to(torch.int32),
     }
     form = {"checkpoint_format": "gptq_v2"} if is_v2 else {}
-    return {"quant_method": "gptq", "bits": 4} | form, weights, valued(ZEROS, groups)
+    expected = ((CODES << (bits - 4)) - ZEROS[:, groups]) * SCALES[:, groups].float()
+    return {"quant_method": "gptq", "bits": bits} | form, weights, expected
 
 
 def awq() -> tuple[dict[str, object], Tensors, torch.Tensor]:
@@ -117,6 +122,7 @@ CT = "compressed-tensors"
     [
         pytest.param(*gptq(False), id="GPTQ, groups in any order"),
         pytest.param(*gptq(True), id="GPTQ v2"),
+        pytest.param(*gptq(False, bits=8), id="GPTQ, 8 bits"),
         pytest.param(*awq(), id="AWQ"),
         pytest.param(*pack_quantized(False), id="W4A16"),
         pytest.param(*pack_quantized(True), id="W4A16 with zeros"),

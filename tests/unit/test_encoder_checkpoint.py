@@ -132,6 +132,15 @@ def test_a_default_prompt_that_is_not_there_is_refused(tmp_path):
         prefixes(spec_of(), tmp_path)
 
 
+def test_a_prompt_around_plain_pairs_is_refused(tmp_path):
+    prompts = {"prompts": {"web": "Judge: "}, "default_prompt_name": "web"}
+    write(tmp_path / "config_sentence_transformers.json", prompts)
+    with pytest.raises(BuildError, match="default prompt, and a reranker's is only written in a"):
+        check_pairs(spec_of("reranker"), Checkpoint(tmp_path, ""))
+    write(tmp_path / "tokenizer_config.json", {"chat_template": "{{ messages }}"})
+    check_pairs(spec_of("reranker"), Checkpoint(tmp_path, ""))
+
+
 def test_embeddings_are_cut_as_the_checkpoint_says_unless_the_spec_does(tmp_path):
     assert dimensions(spec_of(), tmp_path) == 0
     write(tmp_path / "config_sentence_transformers.json", {"truncate_dim": 32})
