@@ -26,7 +26,7 @@ LOOK_S = 0.5
 MOST_WAITING = 4
 """So many may just wait for the next step of the model."""
 
-BESIDE_ON_CPU = 4
+BESIDE_ON_CPU = 3
 """Generations of one tenant beside another where `llm` computes on CPU cores: there each more makes
 every step longer, and a neighbour's first token later. On a GPU it would cost throughput alone."""
 
