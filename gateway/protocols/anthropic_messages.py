@@ -4,9 +4,10 @@
 block. Usage and citations are known at the end only, so a stream brings both there.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request
 from pydantic import Field
@@ -20,7 +21,7 @@ from gateway.protocols.anthropic_errors import ANTHROPIC, NoThreads
 from gateway.protocols.anthropic_tools import ToolItem, messages_of, tool_use
 from gateway.protocols.exchange import document, json_body
 from gateway.protocols.guides import anthropic_format, one_guide
-from gateway.protocols.reading import Content, Each, read, refuse_given, refuse_thinking, text_of
+from gateway.protocols.reading import Content, Each, read, refuse_thinking, text_of
 from gateway.protocols.reply import generated
 from gateway.protocols.tools import check_results
 
@@ -28,34 +29,31 @@ router = APIRouter(tags=["Anthropic"])
 
 
 class CountRequest(Conversation):
-    """What both routes take. Hints about caching and billing change nothing here."""
+    """What both routes take."""
 
+    ignored: ClassVar[Sequence[str]] = ("cache_control", "speed", "user_profile_id", "workspace_id")
     system: Content | None = None
     tools: Each[ToolItem] | None = None
     tool_choice: Any = None
     thinking: Any = None
     output_config: dict[str, Any] | None = None
     output_format: dict[str, Any] | None = None
-    cache_control: Any = None
-    speed: str | None = None
-    user_profile_id: str | None = None
-    workspace_id: str | None = None
 
 
 class MessagesRequest(CountRequest):
+    ignored = (
+        *CountRequest.ignored,
+        *("diagnostics", "inference_geo", "metadata", "service_tier"),
+    )
+    refused = (("it is Anthropic's own service", ("container", "mcp_servers")),)
+
     max_tokens: int = Field(ge=1)
     stream: bool = False
     temperature: float | None = Field(default=None, ge=0, le=1)
     top_k: int | None = Field(default=None, ge=0)
     top_p: float | None = Field(default=None, ge=0, le=1)
     stop_sequences: Each[str] | None = None
-    container: Any = None
-    diagnostics: Any = None
-    inference_geo: str | None = None
-    mcp_servers: list[Any] | None = None
     context_management: Any = None
-    metadata: Any = None
-    service_tier: str | None = None
     thread: Any = None
 
 
@@ -96,7 +94,6 @@ def _refuse_edits(management: Any) -> None:
 
 def generate(request: MessagesRequest) -> Generate:
     """Raises `BadRequest`."""
-    refuse_given(request, ("container", "mcp_servers"), "it is Anthropic's own service")
     if request.thread:
         raise NoThreads.at("thread", "nothing is stored; send all messages each time")
     _refuse_edits(request.context_management)

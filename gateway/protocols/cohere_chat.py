@@ -23,7 +23,7 @@ from gateway.protocols.cohere_tools import (
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
 from gateway.protocols.exchange import document, json_body
 from gateway.protocols.guides import cohere_format
-from gateway.protocols.reading import Body, Each, read, refuse_given, refuse_thinking
+from gateway.protocols.reading import Body, Each, read, refuse, refuse_thinking
 from gateway.protocols.reply import generated
 from gateway.protocols.tools import FunctionTool, check_results
 
@@ -36,6 +36,8 @@ FINISH_REASONS = {"stop": "COMPLETE", "length": "MAX_TOKENS", "tool_calls": "TOO
 
 
 class ChatRequest(Body):
+    refused = (("the engine gives none", ("logprobs",)),)
+
     model: str
     messages: Each[Turn] = Field(min_length=1)
     documents: Each[DocumentItem] | None = None
@@ -53,7 +55,6 @@ class ChatRequest(Body):
     strict_tools: bool | None = None
     tool_choice: Any = None
     response_format: dict[str, Any] | None = None
-    logprobs: bool | None = None
     thinking: Any = None
 
 
@@ -67,8 +68,7 @@ async def chat(request: Request) -> Response:
 
 def _refuse(request: ChatRequest) -> None:
     if request.tools:
-        refuse_given(request, ("strict_tools",), "arguments are not held to a schema")
-    refuse_given(request, ("logprobs",), "the engine gives none")
+        refuse("strict_tools", request.strict_tools, "arguments are not held to a schema")
     refuse_thinking(request.thinking)
 
 

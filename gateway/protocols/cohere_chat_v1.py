@@ -18,7 +18,7 @@ from gateway.protocols.answer import Answer, texts
 from gateway.protocols.cohere_chat import FINISH_REASONS, ChatRequest, cited, counted, generate
 from gateway.protocols.cohere_errors import error_body
 from gateway.protocols.exchange import document, json_body
-from gateway.protocols.reading import Body, Each, read, refuse_given
+from gateway.protocols.reading import Body, Each, read
 from gateway.protocols.reply import Protocol, generated
 
 Json = dict[str, Any]
@@ -36,19 +36,18 @@ class EarlierTurn(Body):
 class ChatRequestV1(Body):
     """What differs from `/v2/chat`; the other fields are the same."""
 
+    refused = (
+        (
+            "the model answers the message alone",
+            ("connectors", "raw_prompting", "search_queries_only", "tool_results"),
+        ),
+        ("nothing is stored; send the chat_history", ("conversation_id",)),
+    )
+
     message: str
     stream: bool | None = None
     preamble: str | None = None
     chat_history: Each[EarlierTurn] | None = None
-    # refused where they ask for something
-    connectors: list[Any] | None = None
-    conversation_id: str | None = None
-    raw_prompting: bool | None = None
-    search_queries_only: bool | None = None
-    tool_results: list[Any] | None = None
-
-
-_NOT_OFFERED = ("connectors", "raw_prompting", "search_queries_only", "tool_results")
 
 
 @router.post("/v1/chat", openapi_extra=document(ChatRequestV1))
@@ -62,8 +61,6 @@ async def chat(request: Request) -> Response:
 def parse(body: Any) -> ChatRequest:
     """As a request of `/v2/chat`; raises `BadRequest`."""
     older = read(ChatRequestV1, body)
-    refuse_given(older, _NOT_OFFERED, "the model answers the message alone")
-    refuse_given(older, ("conversation_id",), "nothing is stored; send the chat_history")
     messages = [
         *([{"role": "system", "content": older.preamble}] if older.preamble else []),
         *({"role": _ROLES[t.role], "content": t.message} for t in older.chat_history or ()),

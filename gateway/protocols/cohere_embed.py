@@ -11,7 +11,7 @@ from gateway.call import Embed, Embedded
 from gateway.errors import BadRequest
 from gateway.protocols.encoders import encoded, refuse_start
 from gateway.protocols.exchange import document, json_body
-from gateway.protocols.reading import Body, Each, Part, read, refuse_given, text_of
+from gateway.protocols.reading import Body, Each, Part, read, text_of
 from gateway.protocols.reply import single
 
 Json = dict[str, Any]
@@ -31,14 +31,17 @@ class EmbedInput(Body):
 
 
 class EmbedRequest(Body):
+    refused = (
+        ("the model embeds texts", ("images",)),
+        ("texts are cut where the model's input ends", ("max_tokens",)),
+    )
+
     model: str
     input_type: str = "search_document"
     texts: Each[str] | None = None
     inputs: Each[EmbedInput] | None = None
-    images: list[Any] | None = None
     embedding_types: Each[str] | None = None
     output_dimension: int | None = Field(default=None, ge=1)
-    max_tokens: int | None = None
     truncate: Literal["NONE", "START", "END"] | None = None
 
 
@@ -57,8 +60,6 @@ async def embed_texts_v1(request: Request) -> Response:
 
 
 def _refuse(request: EmbedRequest) -> None:
-    refuse_given(request, ("images",), "the model embeds texts")
-    refuse_given(request, ("max_tokens",), "texts are cut where the model's input ends")
     if request.input_type not in INPUT_TYPES:
         raise BadRequest.at(
             "input_type",

@@ -14,7 +14,7 @@ from gateway.call import Rank, Ranked
 from gateway.errors import BadRequest
 from gateway.protocols.encoders import by_relevance, input_usage, probability
 from gateway.protocols.exchange import document, json_body
-from gateway.protocols.reading import Body, Each, read, refuse_given
+from gateway.protocols.reading import Body, Each, read
 from gateway.protocols.reply import single
 
 Json = dict[str, Any]
@@ -26,6 +26,8 @@ DEFAULT_TOKENS_PER_DOC = 4096
 
 
 class RerankRequest(Body):
+    refused = (("the model scores whole passages", ("relevant_spans",)),)
+
     model: str
     query: str
     documents: Each[str | dict[str, Any]] = Field(min_length=1)
@@ -35,7 +37,6 @@ class RerankRequest(Body):
     return_documents: bool | None = None
     max_tokens_per_doc: int | None = None
     rank_fields: Each[str] | None = None
-    relevant_spans: Any = None
 
     @property
     def is_voyages(self) -> bool:
@@ -59,7 +60,6 @@ def rank(request: RerankRequest) -> Rank:
             f"less than {DEFAULT_TOKENS_PER_DOC} is not offered; passages are "
             "cut where the model's input ends",
         )
-    refuse_given(request, ("relevant_spans",), "the model scores whole passages")
     fields = request.rank_fields or ["text"]
     passages = [_text(item, i, fields) for i, item in enumerate(request.documents)]
     return Rank(

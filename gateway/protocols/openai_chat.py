@@ -28,7 +28,7 @@ from gateway.protocols.openai_sampling import (
     sampling,
 )
 from gateway.protocols.openai_tools import call_delta, calls, tool_use
-from gateway.protocols.reading import Body, Content, Each, read, refuse_given, refuse_tools, text_of
+from gateway.protocols.reading import Body, Content, Each, calls_nothing, read, refuse, text_of
 from gateway.protocols.tools import (
     FunctionCall,
     FunctionTool,
@@ -48,50 +48,39 @@ class ChatMessage(Body):
 
 
 class ChatRequest(SamplingRequest):
-    """Hints about caching, billing, safety and how much to think change nothing here."""
+    ignored = (
+        *SamplingRequest.ignored,
+        *("metadata", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
+        *("reasoning_effort", "safety_identifier", "service_tier", "verbosity"),
+    )
+    refused = (
+        *SamplingRequest.refused,
+        ("the answer is text alone", ("audio", "logprobs", "moderation", "top_logprobs")),
+        ("this model can't", ("prediction", "web_search_options")),
+        ("nothing is stored", ("store",)),
+    )
 
     messages: Each[ChatMessage] = Field(min_length=1)
     documents: Each[DocumentItem] | None = None
     response_format: dict[str, Any] | None = None
-    # refused where they ask for something
-    audio: Any = None
     function_call: Any = None
     functions: list[Any] | None = None
     modalities: Each[str] | None = None
-    moderation: Any = None
-    prediction: Any = None
-    store: bool | None = None
-    top_logprobs: int | None = None
-    web_search_options: Any = None
-    # functions
     parallel_tool_calls: bool | None = None
     tool_choice: Any = None
     tools: Each[FunctionTool] | None = None
-    # without an effect
-    metadata: dict[str, str] | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_options: Any = None
-    prompt_cache_retention: str | None = None
-    reasoning_effort: str | None = None
-    safety_identifier: str | None = None
-    service_tier: str | None = None
-    verbosity: str | None = None
 
 
-_OLD_TOOLS = ("function_call", "functions")
-_TEXT_ALONE = ("audio", "logprobs", "moderation", "top_logprobs")
-_NOTHING_ELSE = ("prediction", "web_search_options")
 _ROLES = {"developer": "system"}
 
 
 def parse(body: Any) -> ChatRequest:
     """Raises `BadRequest`."""
     request = read(ChatRequest, body)
-    refuse_tools(request, _OLD_TOOLS, request.function_call)
-    refuse_given(request, _TEXT_ALONE, "the answer is text alone")
-    refuse_given(request, _NOTHING_ELSE, "this model can't")
+    if not calls_nothing(request.function_call):
+        for name in ("function_call", "functions"):
+            refuse(name, getattr(request, name), "functions are offered as tools")
     refuse_sampling(request)
-    refuse_given(request, ("store",), "nothing is stored")
     refuse_but(request, "modalities", ["text"])
     check_choices(request)
     return request

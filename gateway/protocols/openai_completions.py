@@ -19,7 +19,7 @@ from gateway.protocols.openai_sampling import (
     refuse_sampling,
     sampling,
 )
-from gateway.protocols.reading import Each, read, refuse_given
+from gateway.protocols.reading import Each, read
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -27,17 +27,15 @@ router = APIRouter(tags=["OpenAI"])
 class CompletionRequest(SamplingRequest):
     """`prompt` is a text or several; token ids are not taken."""
 
+    refused = (*SamplingRequest.refused, ("this model can't", ("echo", "logprobs", "suffix")))
+
     prompt: str | Each[str]
-    # refused where they ask for something
     best_of: int | None = None
-    echo: bool | None = None
-    suffix: str | None = None
 
 
 def parse(body: Any) -> CompletionRequest:
     """Raises `BadRequest`."""
     request = read(CompletionRequest, body)
-    refuse_given(request, ("echo", "logprobs", "suffix"), "this model can't")
     refuse_sampling(request)
     if request.best_of not in (None, 1, request.n or 1):
         raise BadRequest.at("best_of", "not offered; as many as n are given")

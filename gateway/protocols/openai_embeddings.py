@@ -24,6 +24,8 @@ _INPUT_TYPES = {"query": "query", "passage": "passage", "document": "passage"}
 class EmbeddingsRequest(StrictBody):
     """`input` is a text, texts, a row of token ids, or rows of them."""
 
+    ignored = ("modality", "user")
+
     model: str
     input: str | Each[str] | Each[int] | Each[Each[int]]
     encoding_format: Literal["float", "base64"] | None = "float"
@@ -34,9 +36,6 @@ class EmbeddingsRequest(StrictBody):
     output_dimension: int | None = Field(default=None, ge=1)
     output_dtype: Literal["float"] | None = None
     truncation: bool | None = None
-    # without an effect
-    modality: Any = None
-    user: str | None = None
 
 
 def parse(body: Any) -> EmbeddingsRequest:

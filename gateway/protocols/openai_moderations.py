@@ -21,10 +21,11 @@ router = APIRouter(tags=["OpenAI"])
 
 
 class ModerationsRequest(StrictBody):
-    """`input` is a text, texts, or the parts of one message; `model` changes nothing."""
+    """`input` is a text, texts, or the parts of one message."""
+
+    ignored = ("model",)
 
     input: str | Each[str] | Each[Part] = Field(min_length=1)
-    model: str | None = None
 
 
 def texts(request: ModerationsRequest) -> list[str]:

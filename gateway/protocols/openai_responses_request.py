@@ -13,15 +13,7 @@ from gateway.protocols.guides import openai_format
 from gateway.protocols.openai_file_search import RESULTS
 from gateway.protocols.openai_responses_tools import functions
 from gateway.protocols.openai_responses_tools import searches as searching
-from gateway.protocols.reading import (
-    Body,
-    Content,
-    Each,
-    StrictBody,
-    calls_nothing,
-    refuse_given,
-    text_of,
-)
+from gateway.protocols.reading import Body, Content, Each, StrictBody, calls_nothing, text_of
 from gateway.protocols.tools import check_results, new_call
 
 PARTS = ("input_text", "output_text", "text")
@@ -42,10 +34,20 @@ class Item(Body):
 
 
 class ResponsesRequest(StrictBody):
-    """Hints about caching, billing, safety and how much to think change nothing here.
+    """`include` may name parts of outputs that no answer here has."""
 
-    `include` may name parts of outputs that no answer here has.
-    """
+    ignored = (
+        *("access_programs", "background_options", "client_metadata", "image", "max_tool_calls"),
+        *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "reasoning"),
+        *("safety_identifier", "service_tier", "stream_options"),
+    )
+    refused = (
+        (
+            "nothing is stored; send the whole input each time",
+            ("background", "conversation", "previous_response_id", "prompt", "store"),
+        ),
+        ("the answer is text alone", ("context_management", "moderation", "top_logprobs")),
+    )
 
     model: str
     input: str | Each[Item]
@@ -57,31 +59,9 @@ class ResponsesRequest(StrictBody):
     top_p: float | None = Field(default=None, ge=0, le=1)
     metadata: dict[str, str] | None = None
     text: dict[str, Any] | None = None
-    store: bool | None = None
     tools: list[Any] | None = None
     include: Each[str] | None = None
-    # refused where they ask for something
-    background: bool | None = None
-    conversation: Any = None
-    moderation: Any = None
-    previous_response_id: str | None = None
-    prompt: Any = None
-    top_logprobs: int | None = None
-    context_management: Any = None
-    # without an effect
-    access_programs: Any = None
-    background_options: Any = None
-    client_metadata: Any = None
-    image: Any = None
-    max_tool_calls: int | None = Field(default=None, ge=1)
     parallel_tool_calls: bool | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_options: Any = None
-    prompt_cache_retention: str | None = None
-    reasoning: dict[str, Any] | None = None
-    safety_identifier: str | None = None
-    service_tier: str | None = None
-    stream_options: Any = None
     tool_choice: Any = None
     truncation: str | None = None
     user: str | None = None
@@ -92,16 +72,12 @@ class ResponsesRequest(StrictBody):
         return [] if calls_nothing(self.tool_choice) else searching(self.tools or [])
 
 
-_STORED = ("background", "conversation", "previous_response_id", "prompt", "store")
-_NOT_OFFERED = ("context_management", "moderation", "top_logprobs")
 _LOGPROBS = "message.output_text.logprobs"
 
 
 def _refuse(request: ResponsesRequest) -> None:
-    refuse_given(request, _STORED, "nothing is stored; send the whole input each time")
     if _LOGPROBS in (request.include or ()):
         raise BadRequest.at("include", f"{_LOGPROBS} is not offered; {RESULTS} is")
-    refuse_given(request, _NOT_OFFERED, "the answer is text alone")
     if request.truncation == "auto":
         raise BadRequest.at("truncation", "auto is not offered; disabled is")
 

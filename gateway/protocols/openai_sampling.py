@@ -1,19 +1,18 @@
 """What OpenAI's chat and completions share: how to generate, and how answers are counted."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import orjson
 
 from gateway.call import Sampling, Usage
 from gateway.errors import BadRequest
-from gateway.protocols.reading import Body, Each, StrictBody, refuse_given
+from gateway.protocols.reading import Body, Each, Refused, StrictBody
 
 Json = dict[str, Any]
 
 MOST_CHOICES = 128
 """Each of them is a request of its own to the model."""
-
-_NOT_OFFERED = ("chat_template_kwargs", "logit_bias", "min_p", "stop_token_ids")
 
 
 class StreamOptions(Body):
@@ -22,6 +21,11 @@ class StreamOptions(Body):
 
 class SamplingRequest(StrictBody):
     """Settings that both APIs have, and those of vLLM that its clients send."""
+
+    ignored: ClassVar[Sequence[str]] = ("user",)
+    refused: ClassVar[Refused] = (
+        ("this model can't", ("chat_template_kwargs", "logit_bias", "min_p", "stop_token_ids")),
+    )
 
     model: str
     stream: bool | None = False
@@ -44,15 +48,7 @@ class SamplingRequest(StrictBody):
     guided_regex: str | None = None
     guided_choice: Each[str] | None = None
     guided_grammar: str | None = None
-    # refused where they ask for something
-    chat_template_kwargs: dict[str, Any] | None = None
-    logit_bias: dict[str, float] | None = None
-    logprobs: bool | int | None = None
-    min_p: float | None = None
     skip_special_tokens: bool | None = None
-    stop_token_ids: Each[int] | None = None
-    # without an effect
-    user: str | None = None
 
     @property
     def wants_usage(self) -> bool:
@@ -80,7 +76,6 @@ def sampling(request: SamplingRequest, choice: int = 0) -> Sampling:
 
 def refuse_sampling(request: SamplingRequest) -> None:
     """Raises `BadRequest` for settings that no engine here has."""
-    refuse_given(request, _NOT_OFFERED, "this model can't")
     refuse_but(request, "skip_special_tokens", True)
     if request.ignore_eos and _max_tokens(request) is None:
         raise BadRequest.at("ignore_eos", "max_tokens is needed beside it")

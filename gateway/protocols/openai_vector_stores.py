@@ -16,7 +16,7 @@ from gateway.files.search_filter import collection_filter
 from gateway.protocols.exchange import caller, document, json_body
 from gateway.protocols.openai_files import COUNTED, LOOKED, library
 from gateway.protocols.openai_lists import page_body, read_page
-from gateway.protocols.reading import Each, StrictBody, read, refuse_given
+from gateway.protocols.reading import Each, StrictBody, read, refuse
 from gateway.protocols.reply import single
 
 if TYPE_CHECKING:
@@ -36,23 +36,26 @@ ShortText = Annotated[str, Field(max_length=512)]
 Metadata = Annotated[dict[Key, ShortText], Field(max_length=16)]
 
 
+_NO_END = (("vector stores stay until they are deleted", ("expires_after",)),)
+
+
 class CreateStore(StrictBody):
     """Chunks are as the models' server makes them."""
+
+    ignored = ("description",)
+    refused = _NO_END
 
     name: str | None = Field(default=None, max_length=256)
     file_ids: list[str] = Field(default=[], max_length=MOST_FILES)
     metadata: Metadata | None = None
-    # refused where they ask for something
     chunking_strategy: Any = None
-    description: str | None = None
-    """Without an effect."""
-    expires_after: Any = None
 
 
 class ChangeStore(StrictBody):
+    refused = _NO_END
+
     name: str | None = Field(default=None, max_length=256)
     metadata: Metadata | None = None
-    expires_after: Any = None
 
 
 class RankingOptions(StrictBody):
@@ -60,24 +63,24 @@ class RankingOptions(StrictBody):
 
     ranker: str | None = None
     score_threshold: float = Field(default=0, ge=0, le=1)
-    # refused where it asks for something
     hybrid_search: Any = None
 
     def refuse(self, within: str = "ranking_options.") -> None:
         """Raises `BadRequest`."""
         why = "words and meaning have the server's own weights"
-        refuse_given(self, ("hybrid_search",), why, within)
+        refuse(f"{within}hybrid_search", self.hybrid_search, why)
         if self.ranker is not None and not _RANKER.fullmatch(self.ranker):
             message = f"{self.ranker!r:.40} given; auto, none and OpenAI's default-… are possible"
             raise BadRequest.at(f"{within}ranker", message)
 
 
 class SearchStore(StrictBody):
+    refused = (("questions are searched as they are", ("rewrite_query",)),)
+
     query: str | Each[str]
     filters: Any = None
     max_num_results: int = Field(default=10, ge=1, le=50)
     ranking_options: RankingOptions | None = None
-    rewrite_query: bool | None = None
 
 
 def refuse_chunking(strategy: Any) -> None:
@@ -93,7 +96,6 @@ def create(request: Request) -> Json:
     """Make a vector store, with files where they are named."""
     body = read(CreateStore, json_body(request))
     refuse_chunking(body.chunking_strategy)
-    refuse_given(body, ("expires_after",), "vector stores stay until they are deleted")
     kept, tenant = library(request), caller(request).tenant
     made = kept.create_store(tenant, body.name or "", body.metadata or {}, body.file_ids)
     return shown(kept, made)
@@ -122,7 +124,6 @@ def show_store(store_id: str, request: Request) -> Json:
 def change(store_id: str, request: Request) -> Json:
     """Give it another name or other metadata."""
     body = read(ChangeStore, json_body(request))
-    refuse_given(body, ("expires_after",), "vector stores stay until they are deleted")
     kept, tenant = library(request), caller(request).tenant
     store = kept.own_store(tenant, store_id)
     name = store.name if body.name is None else body.name
@@ -142,7 +143,6 @@ def delete(store_id: str, request: Request) -> Json:
 async def search(store_id: str, request: Request) -> Response:
     """The best passages of its files."""
     body = read(SearchStore, json_body(request))
-    refuse_given(body, ("rewrite_query",), "questions are searched as they are")
     store = library(request).store(caller(request).tenant, store_id)
     query = _query(body.query)
     within = Within(store.id, collection_filter(body.filters), body.max_num_results)

@@ -15,7 +15,7 @@ from gateway.protocols.documents import DocumentItem, document_id, read_document
 from gateway.protocols.exchange import document, json_body
 from gateway.protocols.openai_errors import OPENAI
 from gateway.protocols.openai_sampling import Json, SamplingRequest, refuse_but, sampling, usage
-from gateway.protocols.reading import Each, read, refuse_given
+from gateway.protocols.reading import Each, read
 from gateway.protocols.reply import generated
 
 router = APIRouter(tags=["RAG"])
@@ -23,6 +23,8 @@ router = APIRouter(tags=["RAG"])
 
 class RagRequest(SamplingRequest):
     """Sampling as in OpenAI's API."""
+
+    refused = (*SamplingRequest.refused, ("this model can't", ("logprobs",)))
 
     model: str = "rag"
     question: str
@@ -32,7 +34,6 @@ class RagRequest(SamplingRequest):
 def parse(body: Any) -> RagRequest:
     """Raises `BadRequest`."""
     request = read(RagRequest, body)
-    refuse_given(request, ("logit_bias", "logprobs"), "this model can't")
     refuse_but(request, "n", 1)
     return request
 

@@ -5,31 +5,38 @@ Errors say what was found by type, never by value: values are prompts.
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gateway.errors import BadRequest
+
+Refused = Sequence[tuple[str, Sequence[str]]]
+"""Why some fields may ask for nothing only, and which."""
 
 
 class Body(BaseModel):
     """A request. Unknown fields are ignored, as its API does."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+    refused: ClassVar[Refused] = ()
 
 
 class StrictBody(Body):
     """A request of an API that refuses unknown fields. One that is null asks for nothing."""
 
     model_config = ConfigDict(extra="forbid")
+    ignored: ClassVar[Sequence[str]] = ()
+    """Fields without an effect: hints about caching, billing, safety and how much to think."""
 
     @model_validator(mode="before")
     @classmethod
-    def _without_empty_fields(cls, body: Any) -> Any:
+    def _without_ignored(cls, body: Any) -> Any:
         if not isinstance(body, dict):
             return body
-        known = cls.model_fields
-        return {name: value for name, value in body.items() if value is not None or name in known}
+        dropped = {*cls.ignored, *(name for _, names in cls.refused for name in names)}
+        dropped |= {name for name in body if body[name] is None} - cls.model_fields.keys()
+        return {name: body[name] for name in body if name not in dropped}
 
 
 class Part(Body):
@@ -61,6 +68,9 @@ def read(model: type[BodyT], body: Any, within: str = "") -> BodyT:
     if not isinstance(body, dict):
         message = "a JSON object is needed"
         raise BadRequest.at(within[:-1], message) if within else BadRequest(message)
+    for why, names in model.refused:
+        for name in names:
+            refuse(within + name, body.get(name), why)
     try:
         return model.model_validate(body)
     except ValidationError as error:
@@ -77,22 +87,15 @@ def _refusal(error: ValidationError, within: str) -> BadRequest:
     return BadRequest.at(field, message) if field else BadRequest(message)
 
 
-def refuse_given(body: Body, names: Sequence[str], why: str, within: str = "") -> None:
-    """Raises `BadRequest` if a field asks for what is not offered; `within` as in `read`."""
-    for name in names:
-        if getattr(body, name) not in _ASKS_FOR_NOTHING:
-            raise BadRequest.at(within + name, f"not offered; {why}")
+def refuse(field: str, given: Any, why: str) -> None:
+    """Raises `BadRequest` if the field asks for something."""
+    if given not in _ASKS_FOR_NOTHING:
+        raise BadRequest.at(field, f"not offered; {why}")
 
 
 def calls_nothing(choice: Any) -> bool:
     """Whether the field `tool_choice` says that no tool may be called."""
     return choice in _CALLS_NOTHING
-
-
-def refuse_tools(body: Body, names: Sequence[str], choice: Any) -> None:
-    """Raises `BadRequest` for tools, but not where the request's choice is to call none."""
-    if not calls_nothing(choice):
-        refuse_given(body, names, "functions are offered as tools")
 
 
 def refuse_thinking(thinking: Any) -> None:
