@@ -57,9 +57,6 @@ build-engines: setup  ## make the engines of SKU (default cpu) and render model_
 use: setup  ## build MODEL (a spec's name) and serve it from now on; MODEL=default goes back
 	@$(BUILD) -m builders use --sku $(SKU) "$(MODEL)"
 
-rebuild-reasons: setup  ## say why the engines of SKU would be built again
-	@$(BUILD) -m builders rebuild-reasons --sku $(SKU) --models "$(MODELS)"
-
 engines-gc: setup  ## remove engines of all SKUs that nothing uses
 	@$(BUILD) -m builders engines-gc
 
@@ -167,4 +164,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve .venv-peers .venv-clients build model_repository/*/1/engine
 
-.PHONY: help setup build-engines use rebuild-reasons engines-gc demo plan serve move-collection edge preflight render check test test-models test-gpu bench bench-collections headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean
+.PHONY: help setup build-engines use engines-gc demo plan serve move-collection edge preflight render check test test-models test-gpu bench bench-collections headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean

@@ -1,17 +1,13 @@
 """The steps of one build, each finished at most once: an interrupted build goes on where it was."""
 
-import contextlib
 import shutil
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from builders.build_log import BuildLog
 from builders.errors import BuildError, CommandError
-
-LINE_EVERY_S = 30.0
 
 _FULL_BYTES = 64 * 2**20
 """With less left, a failed step is likely to have failed for it."""
@@ -40,10 +36,10 @@ class BuildSteps:
             return finished
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(parents=True)
+        self.progress(f"{name} …")
         self.log.write(f"--- {name}, {time.strftime('%Y-%m-%d %H:%M:%S')}")
         try:
-            with keeping_time(name, self.progress):
-                make(making)
+            make(making)
         except Exception as error:
             if isinstance(error, BuildError) and not isinstance(error, CommandError):
                 raise
@@ -63,23 +59,3 @@ def _full_disk(folder: Path) -> str:
     if free >= _FULL_BYTES:
         return ""
     return f"\nthe disk is full: {free / 2**20:.0f} MiB free under {folder}"
-
-
-@contextlib.contextmanager
-def keeping_time(what: str, progress: Progress) -> Iterator[None]:
-    """While the block runs, say every `LINE_EVERY_S` for how long it has."""
-    over = threading.Event()
-
-    def watch() -> None:
-        start = time.monotonic()
-        while not over.wait(LINE_EVERY_S):
-            minutes, seconds = divmod(int(time.monotonic() - start), 60)
-            progress(f"{what} … {minutes}:{seconds:02}")
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()

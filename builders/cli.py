@@ -19,7 +19,6 @@ from builders.planner import matrix
 from builders.planner.llm_plan import RAG, LlmOptions
 from builders.planner.report import print_plans
 from builders.planner.throughput import Workload
-from builders.rebuild_reasons import rebuild_reasons
 from builders.render import render as render_repository
 from builders.repository import REPOSITORY, check_writable, differences, link_engines, write
 from builders.spec import ROOT, Sku, load_pipeline, load_sku, sku_names
@@ -71,15 +70,13 @@ def engine_options(command: Decorated) -> Decorated:
         click.option("--isl", type=count, default=RAG.input_tokens, help="Input tokens."),
         click.option("--osl", type=count, default=RAG.output_tokens, help="Output tokens."),
         click.option("--concurrency", type=count, help="Requests in flight to plan for."),
-        click.option("--ttft-ms", type=float, help="Target: time to first token."),
-        click.option("--itl-ms", type=float, help="Target: time between tokens."),
     ]
     for option in reversed(options):
         command = option(command)
     return sku_option(command)
 
 
-def _llm_options(sku: Sku, isl: int, osl: int, **asked: Any) -> LlmOptions:
+def _llm_options(sku: Sku, isl: int, osl: int, concurrency: int | None, **asked: Any) -> LlmOptions:
     """Raises `BuildError` for what is asked of a GPU where the SKU has none."""
     default = LlmOptions()
     found = [
@@ -92,8 +89,7 @@ def _llm_options(sku: Sku, isl: int, osl: int, **asked: Any) -> LlmOptions:
             f"{', '.join(found)}: for SKUs with a GPU; on '{sku.name}' the precision is the "
             "spec's, and sizes are in builders/placements"
         )
-    targets = {name: asked.pop(name) for name in ("concurrency", "ttft_ms", "itl_ms")}
-    return LlmOptions(Workload(isl, osl, **targets), **asked)
+    return LlmOptions(Workload(isl, osl, concurrency), **asked)
 
 
 def _names(models: str) -> list[str]:
@@ -110,7 +106,7 @@ def build_engines(sku: str, models: str, **llm: Any) -> int:
 
 def _build(sku: Sku, models: str, options: LlmOptions) -> int:
     check_writable(REPOSITORY, ENGINES)
-    builds = engine_builds(sku, _names(models), options, on_this_machine=True)
+    builds = engine_builds(sku, _names(models), options)
     link_engines(build_all(builds, sku))
     return write_rendered()
 
@@ -133,21 +129,6 @@ def use(sku: str, models: str) -> int:
         use_models(_names(models), chosen)
     for line in described(chosen):
         click.echo(line)
-    return 0
-
-
-@cli.command("rebuild-reasons")
-@engine_options
-def show_rebuild_reasons(sku: str, models: str, **llm: Any) -> int:
-    """Say for each model why its engine would be built again, or that it is up to date."""
-    chosen = load_sku(sku)
-    options = _llm_options(chosen, **llm)
-    for build in engine_builds(chosen, _names(models), options, on_this_machine=False):
-        reasons = rebuild_reasons(build.spec, chosen, build.recipe)
-        state = "a build is due" if reasons else "up to date"
-        click.echo(f"{build.spec.role} {build.spec.name}: {state}")
-        for reason in reasons:
-            click.echo(f"  {reason}")
     return 0
 
 

@@ -13,13 +13,14 @@ from typing import Any
 
 from builders import build_lock, build_resources, cpu_llm, encoder_reference, openvino_tokenizer
 from builders.build_log import BuildLog
-from builders.build_steps import BuildSteps, Progress, keeping_time
+from builders.build_steps import BuildSteps, Progress
 from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.engine_trial import encode, generate, try_prompt
 from builders.llm_prompt import with_tools
 from builders.llm_reference import REFERENCE, Reference, compare
 from builders.manifest_facts import Facts, read_facts
 from builders.onnx_export import EncoderPrecision, export_encoder
+from builders.rebuild_reasons import differences
 from builders.recipe import Recipe, bytes_decided_by, engine_inputs, key_of
 from builders.spec import ROOT, ModelSpec, Sku
 from ensembles.manifest import (
@@ -126,6 +127,8 @@ def _found_or_built(build: _Build, home: Path, progress: Progress) -> Engine:
     if _is_published(folder, progress):
         steps.remove()
         return Engine(spec, folder, 0.0)
+    if changed := differences(home, build.inputs):
+        progress(f"not the newest engine's: {changed}")
     start = time.monotonic()
     _run(build, steps, folder)
     return Engine(spec, folder, time.monotonic() - start)
@@ -194,8 +197,7 @@ def _tried(build: _Build, steps: BuildSteps) -> _Build:
 
 def _guided(build: _Build, made: Path, steps: BuildSteps) -> _Build:
     """With what guided decoding needs beside the tokenizer, or why that can't be made."""
-    with keeping_time("converting the tokenizer for guided decoding", steps.progress):
-        unguided = openvino_tokenizer.convert(made, build.facts.vocabulary)
+    unguided = openvino_tokenizer.convert(made, build.facts.vocabulary)
     if unguided:
         steps.progress(f"guided decoding (JSON modes) is off: {unguided}")
     return replace(build, facts=replace(build.facts, unguided=unguided))
@@ -204,8 +206,8 @@ def _guided(build: _Build, made: Path, steps: BuildSteps) -> _Build:
 def _compared(build: _Build, made: Path, steps: BuildSteps) -> _Build:
     """With the result of the comparison with transformers; raises `BuildError`."""
     compare_engine = _compared_llm if build.spec.role == "llm" else _compared_encoder
-    with keeping_time("comparison with the reference implementation", steps.progress):
-        said = compare_engine(build, made, steps)
+    steps.progress("comparison with the reference implementation …")
+    said = compare_engine(build, made, steps)
     steps.progress(said)
     return replace(build, facts=replace(build.facts, comparison=said))
 

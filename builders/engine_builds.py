@@ -25,27 +25,23 @@ class EngineBuild:
     plan: LlmPlan | None = None
 
 
-def engine_builds(
-    sku: Sku, models: list[str], options: LlmOptions, on_this_machine: bool
-) -> list[EngineBuild]:
+def engine_builds(sku: Sku, models: list[str], options: LlmOptions) -> list[EngineBuild]:
     """The builds for the pipeline's specs, with `models` in place of those of their roles.
 
-    `on_this_machine`: they will run here, so its GPUs must be the SKU's. Raises `BuildError`.
+    They will run here, so the machine's GPUs must be the SKU's. Raises `BuildError`.
     """
     specs = chosen_models(models, sku)
     encoders = tuple(spec for spec in specs if spec.role != "llm")
     return [
-        _gpu_llm(plan_llm(Request(sku, spec, options, encoders)), on_this_machine)
+        _gpu_llm(plan_llm(Request(sku, spec, options, encoders)))
         if spec.role == "llm" and sku.gpu
         else EngineBuild(spec, recipe_for(spec, sku))
         for spec in specs
     ]
 
 
-def _gpu_llm(plan: LlmPlan, on_this_machine: bool) -> EngineBuild:
-    sku, gpus, product = plan.request.sku, plan.deployment.gpus, ""
-    if on_this_machine:
-        product = check_build_machine(sku, gpus)[0].name
+def _gpu_llm(plan: LlmPlan) -> EngineBuild:
+    product = check_build_machine(plan.request.sku, plan.deployment.gpus)[0].name
     return EngineBuild(planned_source(plan), llm_recipe(plan, product), plan)
 
 

@@ -26,16 +26,13 @@ from builders.planner.own_architecture import with_architecture
 from builders.planner.reasons import reasons
 from builders.planner.throughput import (
     UTILISATION,
-    Workload,
     concurrency_at,
-    largest_batch_within,
-    longest_gap_ms,
     performance,
 )
 from builders.tensorrt_llm.support import refuse
 
-_NUM_TOKENS_CHOICES = (8192, 4096, 2048, 1024)
-"""Tokens of one iteration, TensorRT-LLM's default first; fewer make the longest gap shorter."""
+MAX_NUM_TOKENS = 8192
+"""Tokens of one iteration: TensorRT-LLM's default."""
 
 MIN_BATCH_SIZE = 8
 """A candidate for fewer requests at once is passed over unless asked for."""
@@ -159,10 +156,6 @@ def _plan(request: Request, on: Deployment) -> LlmPlan:
     workload, batch, num_tokens = request.workload, engine.max_batch_size, engine.max_num_tokens
     light = concurrency_at(UTILISATION, on, workload, batch, num_tokens)
     expected = performance(on, workload, workload.concurrency or light, num_tokens)
-    if workload.ttft_ms is not None and expected.ttft_ms > workload.ttft_ms:
-        raise _Misfit(
-            f"has its first token after {expected.ttft_ms:.0f} ms, {workload.ttft_ms:g} asked"
-        )
     _check_makeable(engine, request)
     return LlmPlan(
         request=request,
@@ -194,12 +187,12 @@ def _sized(request: Request, on: Deployment) -> tuple[MemoryBudget, EnginePlan]:
     # Buffers depend on the batch, and the batch on what they leave: two rounds settle it.
     batch = MAX_BATCH_SIZE
     for _ in range(2):
-        memory = budget(on, batch, _NUM_TOKENS_CHOICES[0], encoders, fraction)
+        memory = budget(on, batch, MAX_NUM_TOKENS, encoders, fraction)
         kv_tokens = on.kv_tokens(memory.kv_cache)
         batch = min(kv_tokens // workload.tokens, MAX_BATCH_SIZE)
         if batch < 1:
             raise _Misfit(_shortage(request, on, memory))
-    batch = _bounded_batch(request, on, batch)
+    _check_batch(request, batch)
     longest = max(request.spec.max_tokens, workload.tokens)
     return memory, EnginePlan(
         flavour=request.options.flavour,
@@ -210,35 +203,21 @@ def _sized(request: Request, on: Deployment) -> tuple[MemoryBudget, EnginePlan]:
         tp=on.tp,
         pp=on.pp,
         max_batch_size=batch,
-        max_num_tokens=max(_num_tokens(workload, on, batch), batch),
+        max_num_tokens=MAX_NUM_TOKENS,
         max_seq_len=min(longest, kv_tokens // 32 * 32),
     )
 
 
-def _bounded_batch(request: Request, on: Deployment, capacity: int) -> int:
-    """What the KV cache holds, unless targets allow fewer. Raises `_Misfit`."""
+def _check_batch(request: Request, batch: int) -> None:
+    """Raises `_Misfit` where the KV cache holds fewer requests than asked, or are worth a plan."""
     workload = request.workload
     is_free = not (request.options.tp or request.options.pp or request.options.max_load)
     needed = workload.concurrency or (MIN_BATCH_SIZE if is_free else 1)
-    batch, why = capacity, f"holds {capacity} requests of {workload.tokens} tokens"
-    if workload.itl_ms is not None:
-        batch = largest_batch_within(
-            workload.itl_ms, on, workload, capacity, _NUM_TOKENS_CHOICES[0]
-        )
-        why = f"keeps {workload.itl_ms:g} ms between tokens for {batch} requests"
     if batch < needed:
-        raise _Misfit(f"{why}, {needed} {'asked' if workload.concurrency else 'are the least'}")
-    return batch
-
-
-def _num_tokens(workload: Workload, on: Deployment, batch: int) -> int:
-    """The most tokens an iteration may have without stretching a gap beyond twice the target."""
-    if workload.itl_ms is None:
-        return _NUM_TOKENS_CHOICES[0]
-    for choice in _NUM_TOKENS_CHOICES:
-        if longest_gap_ms(on, workload, batch, choice) <= 2 * workload.itl_ms:
-            return choice
-    return _NUM_TOKENS_CHOICES[-1]
+        raise _Misfit(
+            f"holds {batch} requests of {workload.tokens} tokens, {needed} "
+            f"{'asked' if workload.concurrency else 'are the least'}"
+        )
 
 
 def _shortage(request: Request, on: Deployment, memory: MemoryBudget) -> str:

@@ -89,8 +89,6 @@ def _batch_reason(plan: LlmPlan) -> str:
     workload, size = plan.request.workload, plan.engine.max_batch_size
     if size == MAX_BATCH_SIZE:
         return f"max_batch_size {size}: TensorRT-LLM's bound; the KV cache would hold more"
-    if size < plan.kv_tokens // workload.tokens:
-        return f"max_batch_size {size}: more would exceed {workload.itl_ms:g} ms between tokens"
     return f"max_batch_size {size}: requests of {workload.tokens} tokens that the KV cache holds"
 
 

@@ -12,13 +12,11 @@ grows faster than throughput."""
 
 @dataclass(frozen=True)
 class Workload:
-    """Tokens of a typical request and what is asked of the service; None: not asked."""
+    """Tokens of a typical request, and how many are in flight; None: not asked."""
 
     input_tokens: int
     output_tokens: int
     concurrency: int | None = None
-    ttft_ms: float | None = None
-    itl_ms: float | None = None
 
     @property
     def tokens(self) -> int:
@@ -87,14 +85,3 @@ def concurrency_at(
         return performance(on, workload, concurrency, max_num_tokens).output_tokens_per_s
 
     return 1 + bisect.bisect_left(range(1, most + 1), share * rate(most), key=rate)
-
-
-def largest_batch_within(
-    itl_ms: float, on: Deployment, workload: Workload, most: int, max_num_tokens: int
-) -> int:
-    """The most requests in flight whose gap between tokens stays within `itl_ms`; may be 0."""
-
-    def gap_ms(concurrency: int) -> float:
-        return performance(on, workload, concurrency, max_num_tokens).itl_ms
-
-    return bisect.bisect_right(range(1, most + 1), itl_ms, key=gap_ms)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from builders import build_lock, build_resources, build_steps
+from builders import build_lock, build_resources
 from builders import engine as engines
 from builders.build_log import BuildLog
-from builders.build_steps import BuildSteps, keeping_time
+from builders.build_steps import BuildSteps
 from builders.checkpoint import Checkpoint
 from builders.engine import build_engine
 from builders.engine_plan import EnginePlan
@@ -252,15 +252,6 @@ def test_a_refusal_within_a_step_is_told_without_the_log(spec):
     with pytest.raises(BuildError) as caught:
         build(spec, recipes)
     assert str(caught.value) == "the checkpoint lacks lm_head.weight"
-
-
-def test_time_is_told_while_a_step_runs(monkeypatch):
-    monkeypatch.setattr(build_steps, "LINE_EVERY_S", 0.01)
-    lines: list[str] = []
-    with keeping_time("export", lines.append):
-        while not lines:
-            time.sleep(0.005)
-    assert lines[0] == "export … 0:00"
 
 
 # --- disk and memory ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Engines that are there: why one would be made again, and which may go."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from builders import recipe as recipes
 from builders.engine import build_engine, published, recipe_for
 from builders.engine_builds import EngineBuild
 from builders.engines_gc import collect
-from builders.rebuild_reasons import rebuild_reasons
 from builders.spec import ModelSpec, Sku
 from ensembles.manifest import MANIFEST_FILE
 from tests.fakes import checkpoints
@@ -45,56 +45,37 @@ def build(spec: ModelSpec, sku: Sku = SKU) -> Path:
     return build_engine(spec, sku, lambda _: None).folder
 
 
-# --- rebuild reasons ----------------------------------------------------------------------------
+# --- why an engine is made again ---------------------------------------------------------------
 
 
-def test_a_model_that_was_never_built(checkpoint):
-    assert rebuild_reasons(spec_of(checkpoint), SKU) == ["no engine of it for SKU 'cpu'"]
+def said_by(spec: ModelSpec) -> list[str]:
+    lines: list[str] = []
+    build_engine(spec, SKU, lines.append)
+    return [line for line in lines if line.startswith("not the newest engine's: ")]
 
 
-def test_what_is_up_to_date_has_no_reasons(checkpoint):
+def test_nothing_is_said_of_the_first_engine_and_of_one_that_is_there(checkpoint):
+    assert said_by(spec_of(checkpoint)) == []
+    assert said_by(spec_of(checkpoint, source=str(checkpoint))) == []
+
+
+def test_every_input_that_differs_is_told_old_and_new(checkpoint, monkeypatch):
+    older = build(spec_of(checkpoint, max_tokens=32))
     build(spec_of(checkpoint))
-    assert rebuild_reasons(spec_of(checkpoint, source=str(checkpoint)), SKU) == []
-
-
-def test_every_part_of_the_key_that_differs_is_told_old_and_new(checkpoint, monkeypatch):
-    build(spec_of(checkpoint))
+    os.utime(older / MANIFEST_FILE, (1, 1))
     (checkpoint / "extra.txt").write_text("x")
     monkeypatch.setattr(recipes, "version", lambda tool: "2.0" if tool == "torch" else "1.0")
     monkeypatch.setattr(recipes, "_FORMAT", 99)
-    changed = spec_of(checkpoint, dimensions=32, max_tokens=48)
-    hashes, form, *rest = rebuild_reasons(changed, SKU)
-    assert hashes.startswith("checkpoint: ")
-    assert len(hashes) == len("checkpoint: ") + 2 * 13 + 3
-    assert form.endswith(" → 99")
-    assert rest == ["spec.max_tokens: 64 → 48", "tools.torch: 1.0 → 2.0",
-                    "spec.dimensions: new, 32"]  # fmt: skip
+    (line,) = said_by(spec_of(checkpoint, dimensions=32, max_tokens=48))
+    hashes, *rest = line.removeprefix("not the newest engine's: ").split(", ")
+    assert re.fullmatch(r"checkpoint [0-9a-f]{16} → [0-9a-f]{16}", hashes)
+    assert rest == ["format 4 → 99", "spec.dimensions – → 32", "spec.max_tokens 64 → 48",
+                    "tools.torch 1.0 → 2.0"]  # fmt: skip
 
 
-def test_tools_that_come_and_go_are_told(checkpoint):
-    spec = spec_of(checkpoint)
-    build(spec)
-    recipe = engines.Recipe("onnx", (*engines.ONNX.tools[1:], "olive"), engines.ONNX.make)
-    assert rebuild_reasons(spec, SKU, recipe) == [
-        "tools.torch: 1.0 → gone",
-        "tools.olive: new, 1.0",
-    ]
-
-
-def test_the_newest_engine_is_compared_with(checkpoint):
-    older = build(spec_of(checkpoint, max_tokens=32))
-    build(spec_of(checkpoint, max_tokens=48))
-    os.utime(older / MANIFEST_FILE, (1, 1))
-    assert rebuild_reasons(spec_of(checkpoint), SKU) == ["spec.max_tokens: 48 → 64"]
-
-
-def test_damaged_manifests_are_a_reason(checkpoint):
-    folder = build(spec_of(checkpoint))
-    (folder / MANIFEST_FILE).write_text("{")
-    (line,) = rebuild_reasons(spec_of(checkpoint), SKU)
-    assert line.startswith(f"its engine can't be used: {folder}/{MANIFEST_FILE}: not a manifest")
-    (line,) = rebuild_reasons(spec_of(checkpoint, max_tokens=32), SKU)
-    assert line.startswith("its engine can't be used: ")
+def test_a_damaged_manifest_is_no_reason(checkpoint):
+    (build(spec_of(checkpoint)) / MANIFEST_FILE).write_text("{")
+    assert said_by(spec_of(checkpoint, max_tokens=32)) == []
 
 
 def test_settings_of_an_encoder_export_nothing(checkpoint, monkeypatch):
@@ -194,19 +175,12 @@ def specs(checkpoint, monkeypatch, build_folder):
     return found
 
 
-def test_builds_and_explanations_are_a_line_a_model(specs, capsys):
-    assert clis.main(["rebuild-reasons"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "embedder one: a build is due", "  no engine of it for SKU 'cpu'",
-        "embedder two: a build is due", "  no engine of it for SKU 'cpu'",
-    ]  # fmt: skip
+def test_a_build_says_what_it_does(specs, capsys):
     assert clis.main(["build-engines"]) == 0
-    remark, making, _, made, *_ = capsys.readouterr().out.splitlines()
+    remark, making, *_, made = capsys.readouterr().out.splitlines()[:7]
     assert remark.startswith("[1/2] embedder one: it has no modules.json: tokens' mean is pooled")
     assert making == f"[1/2] embedder one: making fp32 engine from {specs[0].source} …"
     assert made.startswith("[1/2] embedder one: made in 0.")
-    assert clis.main(["rebuild-reasons"]) == 0
-    assert capsys.readouterr().out == "embedder one: up to date\nembedder two: up to date\n"
 
 
 def test_a_terminal_shows_what_runs_and_keeps_the_lines(specs, capsys, monkeypatch):

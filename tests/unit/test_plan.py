@@ -192,18 +192,6 @@ def test_a_sequence_beyond_the_model_is_refused():
         plan_llm(request(workload=Workload(131000, 100)))
 
 
-def test_targets_bound_the_batch():
-    free = plan_llm(request())
-    bound = plan_llm(request(workload=dataclasses.replace(RAG, itl_ms=20.0)))
-    assert bound.engine.max_batch_size < free.engine.max_batch_size
-    assert bound.most.itl_ms <= 20
-    assert bound.engine.max_num_tokens < free.engine.max_num_tokens
-    with pytest.raises(BuildError, match="keeps 1 ms between tokens for 0 requests"):
-        plan_llm(request(workload=dataclasses.replace(RAG, itl_ms=1.0), gpus=1))
-    with pytest.raises(BuildError, match="has its first token after"):
-        plan_llm(request(workload=dataclasses.replace(RAG, ttft_ms=1.0)))
-
-
 def test_concurrency_takes_more_gpus_when_one_holds_too_few():
     many = dataclasses.replace(RAG, concurrency=2000)
     assert plan_llm(request(workload=RAG)).deployment.gpus == 1
