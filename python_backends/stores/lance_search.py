@@ -2,12 +2,11 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from python_backends.stores.lance_packed import PACKED, unpacked
-from python_backends.stores.lance_table import FOUND, TEXT, VECTOR, found
+from python_backends.stores.lance_table import TEXT, VECTOR
 from python_backends.stores.published import Published
 from python_backends.stores.store import Found
 from python_backends.tensors import Array
@@ -15,42 +14,28 @@ from python_backends.tensors import Array
 LEAST_SEARCHED = 16
 """Partitions that a search without a filter looks into at least."""
 
-_ROW_ID = "_rowid"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """`column` of `count` rows that fit the condition `where`."""
-
-    column: str
-    count: int
-    where: str
-
 
 async def search(
     table: Any, published: Published, query: str, embedding: Array, where: str, count: int
 ) -> Found:
-    """The rows that are nearest, and the best by words, `count` of each."""
-    wanted = Wanted(PACKED if published.is_packed else _ROW_ID, count, where)
+    """The rows that are nearest, and the best by words, `count` of each that fit `where`."""
     rankings = await asyncio.gather(
-        _by_vector(table, published, embedding, wanted), _by_words(table, query, wanted)
+        _by_vector(table, published, embedding, where, count),
+        _by_words(table, query, where, count),
     )
-    rows = [row for ranking in rankings for row in ranking]
-    if rows and not published.is_packed:
-        return await _take(table, list(dict.fromkeys(rows)), published.dimension)
-    return unpacked(rows, published.dimension)
+    return unpacked(chain(*rankings), published.dimension)
 
 
 async def _by_vector(
-    table: Any, published: Published, embedding: Array, wanted: Wanted
-) -> list[Any]:
+    table: Any, published: Published, embedding: Array, where: str, count: int
+) -> list[bytes]:
     """The nearest rows."""
     search = table.query().nearest_to(embedding).column(VECTOR).distance_type("cosine")
     if published.partitions:
-        search = search.nprobes(await _searched(table, published, wanted.where))
+        search = search.nprobes(await _searched(table, published, where))
     else:
         search = search.bypass_vector_index()
-    return await _values(search, "_distance", wanted)
+    return await _packed(search, "_distance", where, count)
 
 
 async def _searched(table: Any, published: Published, where: str) -> int:
@@ -68,27 +53,16 @@ def searched(partitions: int) -> int:
     return max(LEAST_SEARCHED, math.isqrt(partitions))
 
 
-async def _by_words(table: Any, query: str, wanted: Wanted) -> list[Any]:
+async def _by_words(table: Any, query: str, where: str, count: int) -> list[bytes]:
     """The best rows by BM25."""
     from lancedb.query import MatchQuery
 
-    return await _values(table.query().nearest_to_text(MatchQuery(query, TEXT)), "_score", wanted)
+    search = table.query().nearest_to_text(MatchQuery(query, TEXT))
+    return await _packed(search, "_score", where, count)
 
 
-async def _values(search: Any, score: str, wanted: Wanted) -> list[Any]:
-    search = search.where(wanted.where) if wanted.where else search
-    if wanted.column == _ROW_ID:
-        search = search.select([score]).with_row_id()
-    else:
-        search = search.select([score, wanted.column])
+async def _packed(search: Any, score: str, where: str, count: int) -> list[bytes]:
+    search = search.where(where) if where else search
     # What `to_arrow` does, without its look for blobs in the table's schema: a tenth of a search.
-    batches = await search.limit(wanted.count)._inner.execute()
-    return [value async for batch in batches for value in batch[wanted.column].to_pylist()]
-
-
-async def _take(table: Any, row_ids: Sequence[int], dimension: int) -> Found:
-    """The rows with these ids, in any order, of a table without the column `PACKED`.
-
-    To read its eight columns in both rankings would take longer.
-    """
-    return found(await table.take_row_ids(row_ids).select([*FOUND, VECTOR]).to_arrow(), dimension)
+    batches = await search.select([score, PACKED]).limit(count)._inner.execute()
+    return [row async for batch in batches for row in batch[PACKED].to_pylist()]

@@ -85,7 +85,7 @@ class LanceStore:
                 shutil.rmtree(folder, ignore_errors=True)  # left by a killed `create`
                 folder.mkdir()
                 now_s = time.time()
-                new = Published(name, embedder, dimension, uuid.uuid4().hex, 1, is_packed=True)
+                new = Published(name, embedder, dimension, uuid.uuid4().hex, 1)
                 table = self._connect(name).create_table(new.table, schema=lance_table.schema(new))
                 lance_index.create(table)
                 return self._publish(

@@ -22,7 +22,6 @@ from python_backends.stores.store import (
     Change,
     Document,
     DocumentEntry,
-    Found,
     FoundPassage,
     PassageRow,
 )
@@ -68,7 +67,7 @@ def schema(published: Published) -> "pa.Schema":
         ("document_metadata", text),
         ("content_hash", text),
         (VECTOR, pa.list_(pa.float32(), published.dimension)),
-        *([(PACKED, pa.binary())] if published.is_packed else []),
+        (PACKED, pa.binary()),
     ]
     return pa.schema(
         [
@@ -95,9 +94,8 @@ def rows(documents: Sequence[Document], published: Published) -> "pa.Table":
         "content_hash": [d.content_hash for d in owners],
         "passages": [len(d.passages) for d in owners],
         VECTOR: pa.FixedSizeListArray.from_arrays(flat, published.dimension),
+        PACKED: packed(passages, embeddings),
     }
-    if published.is_packed:
-        values[PACKED] = packed(passages, embeddings)
     for name, column in published.columns.items():
         values[column.name] = [_field(d.metadata.get(name)) for d in owners]
     return pa.table(values, schema=schema(published))
@@ -113,13 +111,6 @@ def _passages(document: Document) -> Iterator[FoundPassage]:
 
 def _field(value: Value | None) -> Value | None:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def found(table: "pa.Table", dimension: int) -> Found:
-    """The passages of rows that are not packed."""
-    columns = (table[name].to_pylist() for name in FOUND)
-    passages = [FoundPassage(*values) for values in zip(*columns, strict=True)]
-    return Found(passages, vectors(table, dimension))
 
 
 def entries(table: "pa.Table") -> Iterator[DocumentEntry]:

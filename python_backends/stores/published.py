@@ -32,7 +32,7 @@ class Published:
 
     `pending` rows were added or removed since the indexes were brought up to date. The vector index
     has `partitions`, 0 where there is none; since its training it was updated `deltas` times, for
-    `untrained` rows. `is_packed`: the table has the column `PACKED`; older ones lack it.
+    `untrained` rows.
     """
 
     name: str
@@ -50,7 +50,6 @@ class Published:
     partitions: int = 0
     deltas: int = 0
     untrained: int = 0
-    is_packed: bool = False
 
     @property
     def collection(self) -> Collection:
@@ -84,6 +83,7 @@ def read_published(folder: Path) -> Published | None:
     try:
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         columns = {name: Column(**column) for name, column in fields.pop("columns").items()}
+        fields.pop("is_packed", None)  # of before November 29th 2026
         fields["name"] = folder.name  # the folder alone says it, so that renaming is one step
         return Published(columns=columns, **fields)
     except FileNotFoundError:

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psycopg
@@ -21,7 +20,7 @@ from python_backends.stores.filters import NO_FILTER
 from python_backends.stores.load import load_store
 from python_backends.stores.locking import locked
 from python_backends.stores.move import INCOMPLETE, Progress, main, move
-from python_backends.stores.published import Published, read_published
+from python_backends.stores.published import read_published
 from python_backends.stores.store import Change, Document, Passage, Store
 from tests.postgres import Postgres, running_postgres
 from tests.server.conftest import eventually
@@ -336,28 +335,6 @@ def test_a_damaged_collection_is_said_and_the_others_go_on(
     fresh.delete("books")
     assert [c.name for c in fresh.collections()] == ["sound"]
     fresh.close()
-
-
-def test_a_collection_of_before_packed_rows_is_searched_and_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def before(*values: Any, **fields: Any) -> Published:
-        return Published(*values, **fields | {"is_packed": False})
-
-    store = load_store(str(tmp_path / "collections"))
-    monkeypatch.setattr(lance_store, "Published", before)
-    store.create("books", "tiny@1", WIDTH)
-    state = tmp_path / "collections" / "books" / "collection.json"
-    state.write_text(state.read_text().replace(',\n "is_packed": false', ""))
-    assert "is_packed" not in state.read_text()
-    store.replace("books", [document("a", "old one", face=1, year=2020)])
-    store.replace("books", [document("b", "new one", face=2, year=2021)])
-    both = found(store, "old", face=2, count=1)
-    assert {p.id: p.text for p in both.passages} == {"a#0": "old one", "b#0": "new one"}
-    assert sorted(cosines(both.embeddings, FACES[2])) == pytest.approx([0, 1])
-    assert ids(store, '{"year": 2021}') == ["b#0"]
-    assert ids(store, '{"year": 2000}') == []
-    store.close()
 
 
 def test_the_store_is_loaded_when_there_is_something_to_search(
