@@ -6,9 +6,9 @@ import numpy as np
 
 from ensembles.contracts import PASSAGE_SELECTOR
 from python_backends.context import StageContext
+from python_backends.sentences import one_line, sentences
 from python_backends.stage import Stage
 from python_backends.stages.bm25 import character_kinds, word_scores
-from python_backends.stages.candidate_sentences import candidate_sentences
 from python_backends.stages.fusion import best_first, read_count, scaled
 from python_backends.tensors import Array, Outputs, Tensors
 from python_backends.tokenization import require_text
@@ -52,3 +52,24 @@ def cosines(rows: Array, row: Array) -> Array:
     lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(row)
     cosine: Array = rows @ row / np.maximum(lengths, np.finfo(np.float32).tiny)
     return cosine
+
+
+def candidate_sentences(candidates: Sequence[str], max_sentences: int) -> Outputs:
+    """The tensors of `ensembles.contracts.CANDIDATE_SENTENCES`: at most `max_sentences` of them.
+
+    Where more candidates than that are given, each is one sentence.
+    """
+    most = max(1, max_sentences // len(candidates))
+    pieces = [joined(sentences(candidate), most) for candidate in candidates]
+    owners = np.repeat(np.arange(len(pieces), dtype=np.int32), list(map(len, pieces)))
+    return {
+        "sentences": [sentence for piece in pieces for sentence in piece],
+        "sentence_type": ["passage"],
+        "sentence_candidate": owners,
+    }
+
+
+def joined(texts: Sequence[str], most: int) -> list[str]:
+    """Neighbours joined, so that at most `most` texts are left."""
+    size = -(-len(texts) // most)
+    return [one_line(" ".join(texts[i : i + size])) for i in range(0, len(texts), size)]

@@ -10,10 +10,9 @@ from python_backends.context import StageContext
 from python_backends.errors import NotFound, RequestError
 from python_backends.stage import Stage
 from python_backends.stages.bm25 import character_kinds
-from python_backends.stages.candidate_sentences import candidate_sentences
 from python_backends.stages.collection_store import open_store, require_embedder
 from python_backends.stages.fusion import best_first, read_count, scaled
-from python_backends.stages.passage_selector import cosines, scaled_words
+from python_backends.stages.passage_selector import candidate_sentences, cosines, scaled_words
 from python_backends.stores import filters
 from python_backends.stores.store import Collection, Found, FoundPassage
 from python_backends.tensors import Array, Outputs, Tensors

@@ -23,7 +23,7 @@ def faults(name: str) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise  # a panic of LanceDB's Rust is no Exception
         logger.exception("collection '%s'", name)
-        raise Unavailable(down(_message(name, error))) from error
+        raise down(_message(name, error)) from error
 
 
 def _message(name: str, error: BaseException) -> str:
@@ -37,9 +37,7 @@ def _message(name: str, error: BaseException) -> str:
 
 def unwritable(folder: Path, error: OSError) -> Unavailable:
     """For a folder of collections that this account can't write to."""
-    return Unavailable(
-        down(
-            f"collection: {folder} can't be written to ({error.strerror}); serve with another "
-            "--work-folder or --collections"
-        )
+    return down(
+        f"collection: {folder} can't be written to ({error.strerror}); serve with another "
+        "--work-folder or --collections"
     )

@@ -21,7 +21,6 @@ import numpy as np
 from ensembles.contracts import OVERLOADED
 from python_backends.errors import Overloaded, RequestError, Unavailable
 from python_backends.stores import lance_index, lance_search, lance_table
-from python_backends.stores.field_types import with_fields
 from python_backends.stores.filters import NO_FILTER, Filter
 from python_backends.stores.lance_faults import faults, unwritable
 from python_backends.stores.lance_reader import LanceReader, Read
@@ -38,6 +37,7 @@ from python_backends.stores.store import (
     exists_already,
     not_found,
     whole_documents,
+    with_fields,
 )
 from python_backends.tensors import Array
 

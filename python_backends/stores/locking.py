@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from python_backends.errors import Unavailable
 from python_backends.stores.lance_faults import unwritable
 from python_backends.stores.store import down
 
@@ -43,10 +42,8 @@ def _wait(file: IO[str], folder: Path, wait_s: float) -> None:
             if time.monotonic() > end_s:
                 file.seek(0)
                 holder = file.read()[:20] or "unknown"
-                raise Unavailable(
-                    down(
-                        f"collection: {folder} is being changed by another server (process "
-                        f"{holder}), for more than {wait_s:g} s; try again later"
-                    )
+                raise down(
+                    f"collection: {folder} is being changed by another server (process "
+                    f"{holder}), for more than {wait_s:g} s; try again later"
                 ) from error
             time.sleep(_POLL_S)

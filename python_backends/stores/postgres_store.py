@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from python_backends.errors import Unavailable
 from python_backends.stores import postgres_sql as sql
-from python_backends.stores.field_types import with_fields
 from python_backends.stores.filters import Filter
 from python_backends.stores.store import (
     Change,
@@ -32,6 +30,7 @@ from python_backends.stores.store import (
     exists_already,
     not_found,
     whole_documents,
+    with_fields,
 )
 from python_backends.tensors import Array
 
@@ -170,7 +169,7 @@ class PostgresStore:
                     yield cursor
             except psycopg.Error as error:
                 logger.exception("the store of collections")
-                raise Unavailable(down(self._fault(error))) from error
+                raise down(self._fault(error)) from error
 
     def _connected(self) -> "psycopg.Connection[Any]":
         import psycopg

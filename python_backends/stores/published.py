@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from python_backends.errors import Unavailable
 from python_backends.stores.filters import FieldType
 from python_backends.stores.store import Collection, down
 
@@ -89,11 +88,9 @@ def read_published(folder: Path) -> Published | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Unavailable(down(f"collection: {path} can't be read ({error.strerror})")) from error
+        raise down(f"collection: {path} can't be read ({error.strerror})") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Unavailable(
-            down(
-                f"collection: '{folder.name}' is damaged: {path.name} in its folder is not as it "
-                "was written; restore the folder, or delete it and ingest again"
-            )
+        raise down(
+            f"collection: '{folder.name}' is damaged: {path.name} in its folder is not as it "
+            "was written; restore the folder, or delete it and ingest again"
         ) from error

@@ -14,9 +14,12 @@ from typing import Protocol
 import numpy as np
 
 from ensembles.contracts import DOWN
-from python_backends.errors import NotFound, RequestError
-from python_backends.stores.filters import FieldType, Filter, Value
+from python_backends.errors import NotFound, RequestError, Unavailable
+from python_backends.stores.filters import BUILT_IN, FieldType, Filter, Value, type_of
 from python_backends.tensors import Array
+
+MAX_FIELDS = 64
+"""Metadata fields of a collection."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
@@ -191,9 +194,9 @@ def check_name(name: str) -> str:
     return name
 
 
-def down(what: str) -> str:
-    """The message of `Unavailable` for a fault of the store."""
-    return f"{what}; {DOWN}"
+def down(what: str) -> Unavailable:
+    """For a fault of the store."""
+    return Unavailable(f"{what}; {DOWN}")
 
 
 def exists_already(collection: Collection) -> RequestError:
@@ -207,3 +210,25 @@ def not_found(name: str, names: Sequence[str]) -> NotFound:
     """For a collection that isn't there, with those that are."""
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return NotFound(f"collection: there is no '{name}'; there are {shown or 'none yet'}")
+
+
+def with_fields(collection: Collection, documents: Sequence[Document]) -> dict[str, FieldType]:
+    """The fields once the documents are in; each has the type of its first value. Raises
+    `RequestError` where types don't fit."""
+    fields = dict(collection.fields)
+    for document in documents:
+        for name, value in document.metadata.items():
+            found = type_of(value)
+            if (known := fields.setdefault(name, found)) != found:
+                raise RequestError(
+                    f"documents: '{name}' of '{document.id[:80]}' is {found}; in collection "
+                    f"'{collection.name}' it is {known}"
+                )
+            if name in BUILT_IN or name.startswith("$") or not name:
+                raise RequestError(f"documents: a metadata field can't be named '{name[:40]}'")
+    if len(fields) > MAX_FIELDS:
+        raise RequestError(
+            f"documents: {len(fields)} metadata fields in collection '{collection.name}'; at most "
+            f"{MAX_FIELDS} are possible"
+        )
+    return fields

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from python_backends.errors import RequestError
-from python_backends.stages.candidate_sentences import joined
-from python_backends.stages.passage_selector import PassageSelectorStage, cosines
+from python_backends.stages.passage_selector import PassageSelectorStage, cosines, joined
 from python_backends.stages.passage_splitter import PassageSplitterStage, split
 from python_backends.stages.source_ranker import SourceRankerStage
 from tests.fakes import folders
