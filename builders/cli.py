@@ -151,12 +151,10 @@ def engines_gc(sku: str, dry_run: bool) -> int:
 @engine_options
 @click.option("--model", default="", help="Plan this spec alone.")
 @click.option("--max-load", is_flag=True, help="At full load, the LLM alone, as benchmarks do.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for each model.")
-def plan(sku: str, models: str, model: str, as_json: bool, **llm: Any) -> int:
-    """Print the plan of a SKU and its reasons; exit status 1 when a model is refused."""
+def plan(sku: str, models: str, model: str, **llm: Any) -> int:
+    """Print the plan of a GPU SKU and its reasons; exit status 1 when a model is refused."""
     chosen = load_sku(sku)
-    options = _llm_options(chosen, **llm)
-    return int(not print_plans(chosen, model, _names(models), options, as_json))
+    return int(not print_plans(chosen, model, _names(models), _llm_options(chosen, **llm)))
 
 
 def rendered() -> dict[Path, dict[str, str]]:

@@ -17,7 +17,7 @@ from builders.build_steps import BuildSteps, Progress
 from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.engine_trial import encode, generate, try_prompt
 from builders.llm_prompt import with_tools
-from builders.llm_reference import REFERENCE, Reference, compare
+from builders.llm_reference import PROMPTS_FILE, REFERENCE, compare
 from builders.manifest_facts import Facts, read_facts
 from builders.onnx_export import EncoderPrecision, export_encoder
 from builders.rebuild_reasons import differences
@@ -213,8 +213,9 @@ def _compared(build: _Build, made: Path, steps: BuildSteps) -> _Build:
 
 
 def _compared_llm(build: _Build, made: Path, steps: BuildSteps) -> str:
-    reference = Reference.read(steps.folder / REFERENCE)
-    found = generate(build.spec.name, build.sku, made, reference.prompts, steps.log)
+    reference = steps.folder / REFERENCE
+    prompts = json.loads((reference / PROMPTS_FILE).read_text(encoding="utf-8"))
+    found = generate(build.spec.name, build.sku, made, prompts, steps.log)
     return compare(build.spec, reference, found, build.facts.eos_token_ids)
 
 

@@ -56,4 +56,3 @@ class RuntimePlan:
 
     kv_memory_fraction: float
     guided_decoding: bool = False
-    host_kv_bytes: int = 0

@@ -77,7 +77,7 @@ def _make_engine(
         return checkpoint_command(engine, architecture, source, to, examples)
 
     def build(to: Path) -> list[Command]:
-        commands = [engine_command(engine, architecture, steps.folder / "convert", to)]
+        commands = [engine_command(engine, steps.folder / "convert", to)]
         if plan.runtime.guided_decoding:
             commands.append(tokenizer_info_command(source, to, examples))
         return commands

@@ -11,7 +11,6 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,9 @@ REFERENCE = "reference"
 """The step of a build that `write_reference` is."""
 
 CANT_LOAD = f"transformers {version('transformers')} can't load it; is its config.json whole?"
+
+PROMPTS_FILE = "prompts.json"
+"""Token ids of the prompts."""
 
 NEW_TOKENS = 8
 LONGEST_TOKENS = 512
@@ -54,7 +56,7 @@ def write_reference(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None:
     model = _load(spec, checkpoint)
     answers = [_greedy(model, prompt) for prompt in prompts]
     check_rows(spec, model, np.concatenate(answers))
-    (to / "prompts.json").write_text(json.dumps(prompts), encoding="utf-8")
+    (to / PROMPTS_FILE).write_text(json.dumps(prompts), encoding="utf-8")
     np.savez(to / "logits.npz", *answers)
 
 
@@ -157,26 +159,6 @@ def _greedy(model: Any, prompt: Sequence[int]) -> Logits:
     return np.asarray(torch.stack(rows).numpy(), dtype=np.float32)
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What `write_reference` wrote: token ids of prompts, logits of the answers."""
-
-    prompts: list[list[int]]
-    logits: list[Logits]
-
-    @classmethod
-    def read(cls, folder: Path) -> "Reference":
-        with np.load(folder / "logits.npz") as arrays:
-            logits = [arrays[name] for name in arrays.files]
-        prompts = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))
-        return cls(prompts, logits)
-
-    def farthest(self, answers: Sequence[Sequence[int]], ends: Collection[int]) -> float:
-        """The largest distance of an engine's answers, one for each prompt."""
-        pairs = zip(self.logits, answers, strict=True)
-        return max(distance(logits, answer, ends) for logits, answer in pairs)
-
-
 def distance(logits: Logits, answer: Sequence[int], ends: Collection[int]) -> float:
     """At the first token that differs from the greedy one; 0.0 when none does up to an end."""
     for row, token in zip(logits, answer, strict=False):
@@ -189,20 +171,23 @@ def distance(logits: Logits, answer: Sequence[int], ends: Collection[int]) -> fl
     return 0.0 if is_whole else 1.0
 
 
-def compare(
-    spec: ModelSpec, reference: Reference, found: Mapping[str, Any], ends: Collection[int]
-) -> str:
+def compare(spec: ModelSpec, folder: Path, found: Mapping[str, Any], ends: Collection[int]) -> str:
     """What was compared, for the manifest; raises `BuildError` when the engine disagrees."""
-    most, longest = TOLERANCES[spec.precision], max(map(len, reference.prompts))
-    measured = {how: reference.farthest(found[how], ends) for how in ("alone", "together")}
+    with np.load(folder / "logits.npz") as arrays:
+        logits = list(arrays.values())
+    most = TOLERANCES[spec.precision]
+    measured = {
+        how: max(distance(*pair, ends) for pair in zip(logits, found[how], strict=True))
+        for how in ("alone", "together")
+    }
     for how, far in measured.items():
         if not far <= most:
             raise spec.error(
-                f"its answers to {len(reference.prompts)} prompts computed {how} are not those of "
+                f"its answers to {len(logits)} prompts computed {how} are not those of "
                 f"transformers: at the first token that differs the choice is {far:.2f} from the "
                 f"best logit (0 to 1; {spec.precision} allows {most})"
             )
     return (
-        f"greedy tokens of {len(reference.prompts)} prompts of up to {longest} tokens, alone and "
-        f"together, as transformers' within {max(measured.values()):.4f} ({most} allowed)"
+        f"greedy tokens of {len(logits)} prompts, alone and together, as transformers' within "
+        f"{max(measured.values()):.4f} ({most} allowed)"
     )

@@ -63,7 +63,6 @@ class GpuOptions(SpecFile):
     """
 
     guided_decoding: bool = False
-    host_kv_gib: Annotated[float, Field(ge=0)] = 0.0
     checkpoints: dict[GpuPrecision, str] = Field(default_factory=dict)
 
 

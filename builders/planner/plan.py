@@ -233,5 +233,4 @@ def _runtime_plan(request: Request, memory: MemoryBudget) -> RuntimePlan:
     return RuntimePlan(
         kv_memory_fraction=round(memory.kv_fraction - 0.005, 2),
         guided_decoding=request.spec.gpu.guided_decoding,
-        host_kv_bytes=int(request.spec.gpu.host_kv_gib * GIB),
     )

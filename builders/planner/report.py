@@ -1,25 +1,24 @@
-"""Plans as text for people (table, reasons) and as JSON for programs: what, how fast, and why."""
+"""Plans as text: what, how fast, and why."""
 
-import json
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from builders.errors import BuildError
-from builders.gpu_spec import GIB
 from builders.models_in_use import chosen_models
-from builders.planner.fixed_plan import FixedPlan, plan_cpu, plan_encoder
+from builders.planner.llm_cost import COMPUTE_EFFICIENCY
 from builders.planner.llm_plan import LlmOptions, LlmPlan, Request
-from builders.planner.memory import MemoryBudget
+from builders.planner.memory import MemoryBudget, encoder_gib
 from builders.planner.own_architecture import with_architecture
 from builders.planner.plan import plan_llm
 from builders.planner.throughput import Performance
 from builders.spec import ModelSpec, Sku, load_model
 
+PASSAGE_TOKENS = 128
+"""Length for which an encoder's rate is told: a passage as the splitter makes it, and a question.
+"""
 
-def print_plans(
-    sku: Sku, model: str, models: list[str], options: LlmOptions, as_json: bool
-) -> bool:
+
+def print_plans(sku: Sku, model: str, models: list[str], options: LlmOptions) -> bool:
     """Print a plan or a refusal for every model; whether none was refused.
 
     `model` is planned alone; otherwise the pipeline's specs are, with `models` in place of those
@@ -30,54 +29,35 @@ def print_plans(
     is_complete = True
     for spec in specs:
         try:
-            made = _plan(sku, spec, encoders, options)
-            print(_shown(made, as_json))
+            if spec.role == "llm":
+                text = "\n".join(llm_text(plan_llm(Request(sku, spec, options, encoders))))
+            else:
+                text = encoder_text(with_architecture(spec), sku)
+            print(f"{text}\n")
         except BuildError as error:
             is_complete = False
-            refused = {"sku": sku.name, "model": spec.name, "refused": str(error)}
-            if as_json:
-                print(json.dumps(refused, indent=2))
-            else:
-                print(f"{spec.name} on {sku.name}: refused: {error}\n", file=sys.stderr)
+            print(f"{spec.name} on {sku.name}: refused: {error}\n", file=sys.stderr)
     return is_complete
 
 
-def _plan(
-    sku: Sku, spec: ModelSpec, encoders: tuple[ModelSpec, ...], options: LlmOptions
-) -> LlmPlan | FixedPlan:
-    if sku.gpu and spec.role == "llm":
-        return plan_llm(Request(sku, spec, options, encoders))
-    return (plan_encoder if sku.gpu else plan_cpu)(with_architecture(spec), sku)
+def encoder_text(spec: ModelSpec, sku: Sku) -> str:
+    """FP16 on ONNX Runtime, on the GPU that the LLM's first rank uses too.
 
-
-def _shown(plan: LlmPlan | FixedPlan, as_json: bool) -> str:
-    if as_json:
-        return json.dumps(plan.values if isinstance(plan, FixedPlan) else llm_json(plan), indent=2)
-    return (plan.text if isinstance(plan, FixedPlan) else "\n".join(llm_text(plan))) + "\n"
-
-
-def llm_json(plan: LlmPlan) -> dict[str, Any]:
-    """One flat object; times in milliseconds, memory in GiB."""
-    return {
-        "sku": plan.request.sku.name,
-        "model": plan.request.spec.name,
-        "gpus": plan.deployment.gpus,
-        **plan.engine.to_json(),
-        "isl": plan.request.workload.input_tokens,
-        "osl": plan.request.workload.output_tokens,
-        "max_output_tokens_per_s": round(plan.most.output_tokens_per_s, 1),
-        "kv_tokens": plan.kv_tokens,
-        "kv_memory_fraction": plan.runtime.kv_memory_fraction,
-        "weights_gib": round(plan.deployment.weight_bytes / GIB, 2),
-        "budget_gib_per_gpu": {name: round(gib, 2) for name, gib in plan.budget.parts()},
-        "memory_gib_per_gpu": plan.budget.total,
-        "expected_concurrency": plan.expected.concurrency,
-        "expected_output_tokens_per_s": round(plan.expected.output_tokens_per_s, 1),
-        "expected_ttft_ms": round(plan.expected.ttft_ms, 1),
-        "expected_itl_ms": round(plan.expected.itl_ms, 2),
-        "concurrency_at_65_percent": plan.concurrency_at_65_percent,
-        "reasons": list(plan.reasons),
-    }
+    The rate is a bound, not calibrated: matrices alone, at the BF16 rate. Raises `BuildError` when
+    it can't fit.
+    """
+    if sku.gpu is None:
+        raise BuildError(f"SKU '{sku.name}' has no GPU to plan for")
+    memory, total = encoder_gib(spec), sku.gpu.memory_gib.value
+    if memory > total:
+        raise BuildError(f"'{spec.name}' needs {memory:.1f} GiB; one {sku.name} has {total}")
+    matrices = 2 * spec.sizes.layers * spec.sizes.layer_parameters * PASSAGE_TOKENS
+    rate = sku.gpu.dense_tflops.bf16.value * 1e12 * COMPUTE_EFFICIENCY / matrices
+    return (
+        f"{spec.name} on {sku.name}: FP16, ONNX Runtime, {memory:.1f} GiB, max_batch_size "
+        f"{sku.place(spec.role).max_batch_size}; below {rate:,.0f} passages of {PASSAGE_TOKENS} "
+        "tokens a second (matrices alone; not calibrated)"
+    )
 
 
 def llm_text(plan: LlmPlan) -> Iterator[str]:

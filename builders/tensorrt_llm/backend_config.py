@@ -46,7 +46,6 @@ def _parameters(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> dict[st
         "gpt_model_path": str(engine),
         "gpu_device_ids": ",".join(map(str, range(plan.tp * plan.pp))),
         "kv_cache_free_gpu_mem_fraction": f"{runtime.kv_memory_fraction:g}",
-        "kv_cache_host_memory_bytes": str(runtime.host_kv_bytes),
         # These must exist, even when they are empty.
         "tokenizer_dir": "",  # the Python runtime's way; the C++ one reads the file below
         "guided_decoding_backend": "xgrammar" if on else "",

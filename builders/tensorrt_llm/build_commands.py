@@ -35,9 +35,6 @@ LOGITS_DTYPE = "float32"
 AWQ_GROUP = 128
 """Weights that share a scale: quantize.py's default, said because the memory plan counts on it."""
 
-_HOPPER = "9.0"
-_NVLINK_KINDS = ("9.0", "10.0", "10.3")
-
 Flags = Mapping[str, object]
 
 
@@ -89,16 +86,29 @@ def checkpoint_command(
     return Command(argv, f"quantizing the checkpoint to {plan.precision}")
 
 
-def engine_command(plan: EnginePlan, architecture: str, converted: Path, target: Path) -> Command:
-    """One engine per GPU, built side by side. Beside `converted` it leaves a cache of timings."""
+def engine_command(plan: EnginePlan, converted: Path, target: Path) -> Command:
+    """One engine per GPU, built side by side. Beside `converted` it leaves a cache of timings.
+
+    No max_input_len: with packed input and context FMHA it is ignored. FP8 context FMHA needs FP8
+    or NVFP4 weights and an FP8 cache, else it is overridden.
+    """
     flags: Flags = {
         "checkpoint_dir": converted,
         "output_dir": target,
         "output_timing_cache": converted.parent / "model.cache",
         "workers": plan.tp * plan.pp,
-        **_limits(plan),
-        **_plugins(plan),
-        **_fusions(plan, architecture),
+        "max_batch_size": plan.max_batch_size,
+        "max_beam_width": 1,
+        "max_num_tokens": plan.max_num_tokens,
+        "max_seq_len": plan.max_seq_len,
+        "kv_cache_type": "paged",
+        "logits_dtype": LOGITS_DTYPE,
+        "gemm_plugin": CONVERSIONS[plan.precision].gemm_plugin,
+        "remove_input_padding": "enable",
+        "context_fmha": "enable",
+        "use_paged_context_fmha": "enable",
+        "use_fp8_context_fmha": "enable" if plan.kv_dtype == "fp8" else "disable",
+        "multiple_profiles": "enable",
     }
     gpus = f"compute capability {plan.compute_capability}, TP{plan.tp} PP{plan.pp}"
     return Command(("trtllm-build", *_words(flags)), f"building the engine for {gpus}")
@@ -123,49 +133,6 @@ def _quantization(plan: EnginePlan) -> Flags:
     if plan.precision == "w4a16-awq":
         flags["awq_block_size"] = AWQ_GROUP
     return flags
-
-
-def _limits(plan: EnginePlan) -> Flags:
-    """No max_input_len: with packed input and context FMHA it is ignored."""
-    return {
-        "max_batch_size": plan.max_batch_size,
-        "max_beam_width": 1,
-        "max_num_tokens": plan.max_num_tokens,
-        "max_seq_len": plan.max_seq_len,
-        "kv_cache_type": "paged",
-        "logits_dtype": LOGITS_DTYPE,
-    }
-
-
-def _plugins(plan: EnginePlan) -> Flags:
-    """FP8 context FMHA needs FP8 or NVFP4 weights and an FP8 cache, else it is overridden."""
-    return {
-        "gemm_plugin": CONVERSIONS[plan.precision].gemm_plugin,
-        "remove_input_padding": "enable",
-        "context_fmha": "enable",
-        "use_paged_context_fmha": "enable",
-        "use_fp8_context_fmha": _switch(plan.kv_dtype == "fp8"),
-        "multiple_profiles": "enable",
-    }
-
-
-def _fusions(plan: EnginePlan, architecture: str) -> Flags:
-    """Fusions for the FP8 recipe.
-
-    builder.py keeps `reduce_fusion` for LlamaForCausalLM with TP alone. User buffers only on kinds
-    of GPUs that NVLink can link: no source has them over PCIe.
-    """
-    if plan.precision != "fp8":
-        return {}
-    swiglu = {"gemm_swiglu_plugin": "fp8"} if plan.compute_capability == _HOPPER else {}
-    if plan.tp == 1 or architecture != "LlamaForCausalLM":
-        return swiglu
-    has_buffers = plan.compute_capability in _NVLINK_KINDS
-    return {**swiglu, "reduce_fusion": "enable", "user_buffer": _switch(has_buffers)}
-
-
-def _switch(on: bool) -> str:
-    return "enable" if on else "disable"
 
 
 def _argv(script: Path, flags: Flags) -> tuple[str, ...]:

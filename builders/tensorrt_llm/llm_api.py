@@ -78,8 +78,6 @@ def _scheduling(plan: EnginePlan, runtime: RuntimePlan) -> dict[str, Any]:
         "enable_block_reuse": True,
         "free_gpu_memory_fraction": runtime.kv_memory_fraction,
     }
-    if runtime.host_kv_bytes:
-        cache["host_cache_size"] = runtime.host_kv_bytes
     graphs = {"max_batch_size": min(plan.max_batch_size, _CUDA_GRAPH_BATCH), "enable_padding": True}
     return {
         "kv_cache_config": cache,

@@ -51,7 +51,7 @@ def build_commands(
     refuse(plan, architecture)
     made = [
         checkpoint_command(plan, architecture, checkpoint, converted, examples),
-        engine_command(plan, architecture, converted, target),
+        engine_command(plan, converted, target),
     ]
     if spec.gpu.guided_decoding:
         made.append(tokenizer_info_command(checkpoint, target, examples))

@@ -17,7 +17,7 @@ from tests.fakes.plans import build_commands, engine_plan, llm_spec
 
 FOLDER = Path(__file__).parent / "trtllm"
 
-RUNTIME = RuntimePlan(kv_memory_fraction=0.85, guided_decoding=True, host_kv_bytes=2**34)
+RUNTIME = RuntimePlan(kv_memory_fraction=0.85, guided_decoding=True)
 
 PLANS = {
     "bf16-a100": engine_plan("bf16", "8.0", tp=2),

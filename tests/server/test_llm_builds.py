@@ -92,7 +92,7 @@ def test_gemma_2_in_int4_with_widths_that_128_does_not_divide_then_other_setting
     path = checkpoint(tmp_path / "mödell", config)
     first = build(spec(path, "int4"))
     made = manifest(first)
-    assert made.comparison.startswith("greedy tokens of 6 prompts of up to 504 tokens, alone and")
+    assert made.comparison.startswith("greedy tokens of 6 prompts, alone and together, as")
     ids = [folders.byte_level().get_vocab_size() + i for i in range(2)]
     assert made.eos_token_ids == (0, *ids), "of config.json, chat template and tokenizer"
     assert (made.vocabulary, made.prompt.system[:6]) == (400, "Answer")

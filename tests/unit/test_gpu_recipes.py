@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from builders import build_resources, engine_builds
 from builders import engine as engines
 from builders.cli import main
 from builders.engine import build_engine
+from builders.engine_plan import RuntimePlan
 from builders.errors import BuildError
 from builders.gpu_recipes import llm_recipe, planned_source, write_backend_repository
 from builders.nvml import Device
@@ -135,11 +137,12 @@ def test_the_llm_api_gets_a_checkpoint_and_its_arguments(checkpoint):
 
 def test_settings_of_the_run_are_part_of_an_api_folder_alone(checkpoint):
     """model.yaml holds them; a TensorRT engine does not."""
-    spec, more = spec_of(checkpoint), spec_of(checkpoint, host_kv_gib=1)
-    api = [build(plan_of(one, "llm-api", precision="bf16")).folder for one in (spec, more)]
-    assert api[0] != api[1]
-    engine = [build(plan_of(one, "engine")).folder for one in (spec, more)]
-    assert engine[0] == engine[1]
+    spec, less = spec_of(checkpoint), RuntimePlan(kv_memory_fraction=0.5)
+    plans = plan_of(spec, "llm-api", precision="bf16"), plan_of(spec, "engine")
+    api, engine = (
+        {build(one).folder for one in (plan, replace(plan, runtime=less))} for plan in plans
+    )
+    assert (len(api), len(engine)) == (2, 1)
 
 
 def test_the_api_takes_the_checkpoint_that_the_spec_names(checkpoint):

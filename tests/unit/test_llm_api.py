@@ -24,7 +24,7 @@ def arguments(plan, runtime=RUNTIME):
 @pytest.mark.parametrize("precision", ["bf16", "fp8", "nvfp4", "w4a16-awq"])
 @pytest.mark.parametrize("guided", [False, True])
 def test_every_argument_is_known(precision, guided):
-    runtime = RuntimePlan(0.85, guided_decoding=guided, host_kv_bytes=2**30)
+    runtime = RuntimePlan(0.85, guided_decoding=guided)
     found = arguments(api_plan(precision, "10.0", tp=2, pp=2), runtime)
     assert unknown_arguments(found) == []
     assert found["skip_tokenizer_init"] is not guided
@@ -37,7 +37,7 @@ def test_unknown_arguments_are_found_at_any_depth():
 
 
 def test_arguments_follow_the_plan():
-    runtime = RuntimePlan(0.83, host_kv_bytes=2**34)
+    runtime = RuntimePlan(0.83)
     plan = api_plan(tp=2, pp=2, max_batch_size=512)
     assert arguments(plan, runtime) == {
         "model": ".",
@@ -55,7 +55,6 @@ def test_arguments_follow_the_plan():
             "dtype": "fp8",
             "enable_block_reuse": True,
             "free_gpu_memory_fraction": 0.83,
-            "host_cache_size": 17179869184,
         },
         "scheduler_config": {"capacity_scheduler_policy": "GUARANTEED_NO_EVICT"},
         "cuda_graph_config": {"max_batch_size": 128, "enable_padding": True},

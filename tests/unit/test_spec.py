@@ -69,7 +69,7 @@ def test_a_faulty_sku_names_file_and_key(files, name, text, says):
         ('max_tokens = 512\nprecision = "fp7"', "precision"),
         ("max_tokens = 512\n[sampling]\ntop_p = 0.0", "sampling.top_p"),
         ("max_tokens = 512\nrole = 'x'", "overwrite"),
-        ("max_tokens = 512\n[gpu]\nhost_kv_gib = -1", "gpu.host_kv_gib"),
+        ("max_tokens = 512\n[gpu]\nguided_decoding = 3", "gpu.guided_decoding"),
     ],
 )
 def test_a_faulty_model_names_file_and_key(files, line, key):

@@ -41,6 +41,7 @@ LEFT_OUT = {
     "max_attention_window_size": "attention reaches over the whole sequence",
     "sink_token_length": "attention reaches over the whole sequence",
     "kv_cache_onboard_blocks": "internal",
+    "kv_cache_host_memory_bytes": "the default is meant: none",
     "iter_stats_max_iterations": "the default is meant",
     "request_stats_max_iterations": "the default is meant",
     "participant_ids": "only without spawned processes",
@@ -135,13 +136,12 @@ def test_each_key_of_the_template_is_written_or_left_out_for_a_reason():
 
 
 def test_parameters_follow_the_plan():
-    found = values(engine_plan(tp=2, pp=2), RuntimePlan(0.83, host_kv_bytes=2**34))
+    found = values(engine_plan(tp=2, pp=2), RuntimePlan(0.83))
     expected = {
         "gpt_model_type": "inflight_fused_batching",
         "gpt_model_path": "/models/engines/my-llm",
         "batch_scheduler_policy": "guaranteed_no_evict",
         "kv_cache_free_gpu_mem_fraction": "0.83",
-        "kv_cache_host_memory_bytes": "17179869184",
         "enable_kv_cache_reuse": "true",
         "enable_chunked_context": "true",
         "decoding_mode": "top_k_top_p",

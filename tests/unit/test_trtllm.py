@@ -133,7 +133,6 @@ def test_the_other_stand_ins_refuse_too():
     [
         ("int8-sq", "10.0", "SmoothQuant is not supported on SM>=100"),
         ("w4a16-awq", "10.0", "INT8/INT4 quantization is not supported on SM>=100"),
-        ("fp8", "10.0", "gemm_swiglu_plugin is not supported on SM 100"),
     ],
 )
 def test_the_stand_in_refuses_what_the_gpu_lacks(
