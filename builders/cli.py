@@ -58,11 +58,19 @@ def engine_options(command: Decorated) -> Decorated:
         click.option(
             "--models",
             default="",
-            help="Instead of pipeline.toml's: names in builders/models or .toml files, by comma.",
+            show_default="those of pipeline.toml",
+            help="Names in builders/models or .toml files, by comma.",
         ),
-        click.option("--flavour", type=click.Choice(get_args(Flavour)), default="llm-api"),
         click.option(
-            "--precision", type=click.Choice(list(PRECISION_NAMES)), help="Default: by GPU."
+            "--flavour",
+            type=click.Choice(get_args(Flavour)),
+            default="llm-api",
+            help="GPU SKUs: TensorRT engine, or TensorRT-LLM's LLM API.",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(list(PRECISION_NAMES)),
+            help="Of the LLM on GPU SKUs; default: the first that the GPU has and that fits.",
         ),
         click.option("--tp", type=count, help="Tensor parallelism: GPUs that share a layer."),
         click.option("--pp", type=count, help="Pipeline parallelism: groups of layers."),
@@ -99,7 +107,7 @@ def _names(models: str) -> list[str]:
 @cli.command("build-engines")
 @engine_options
 def build_engines(sku: str, models: str, **llm: Any) -> int:
-    """Make the engines of a SKU, link them in and render the model repository."""
+    """Make a SKU's engines and render the model repository."""
     chosen = load_sku(sku)
     return _build(chosen, models, _llm_options(chosen, **llm))
 
@@ -115,10 +123,10 @@ def _build(sku: Sku, models: str, options: LlmOptions) -> int:
 @sku_option
 @click.argument("models", default="")
 def use(sku: str, models: str) -> int:
-    """Build MODELS and use them from now on; say which models are in use.
+    """Build and use MODELS from now on, or list those in use.
 
-    MODELS are names of builders/models or .toml files, by comma; `default` goes back to the
-    pipeline's.
+    MODELS are names in builders/models or .toml files, by comma; `default` goes back to those of
+    pipeline.toml.
     """
     chosen = load_sku(sku)
     if models == "default":
@@ -133,7 +141,7 @@ def use(sku: str, models: str) -> int:
 
 
 @cli.command("engines-gc")
-@click.option("--sku", default="", help="Default: every SKU.")
+@click.option("--sku", default="", show_default="every SKU", help="Only this SKU.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def engines_gc(sku: str, dry_run: bool) -> int:
     """Remove engines that nothing uses."""
@@ -149,10 +157,10 @@ def engines_gc(sku: str, dry_run: bool) -> int:
 
 @cli.command()
 @engine_options
-@click.option("--model", default="", help="Plan this spec alone.")
-@click.option("--max-load", is_flag=True, help="At full load, the LLM alone, as benchmarks do.")
+@click.option("--model", default="", show_default=False, help="Plan this spec alone.")
+@click.option("--max-load", is_flag=True, help="Plan the LLM alone at full load, as benchmarks do.")
 def plan(sku: str, models: str, model: str, **llm: Any) -> int:
-    """Print the plan of a GPU SKU and its reasons; exit status 1 when a model is refused."""
+    """Print a GPU SKU's plan and reasons (exit status 1: refused)."""
     chosen = load_sku(sku)
     return int(not print_plans(chosen, model, _names(models), _llm_options(chosen, **llm)))
 
@@ -174,7 +182,7 @@ def write_rendered() -> int:
 
 @cli.command()
 def render() -> int:
-    """Write model_repository/ (config.pbtxt of every placement, model.py) and generated docs."""
+    """Write model_repository/ and docs/plan-matrix.md."""
     return write_rendered()
 
 

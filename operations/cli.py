@@ -125,7 +125,7 @@ def cli() -> None:
 @cli.command()
 @_shared_options
 def preflight(sku: str, ports: Ports, work_folder: Path) -> int:
-    """Say what keeps this machine from serving, one sentence a fault.
+    """Say what keeps this machine from serving.
 
     Exit status: 0 ready to serve, 1 not.
     """
@@ -140,7 +140,7 @@ def preflight(sku: str, ports: Ports, work_folder: Path) -> int:
 
 @cli.command()
 @_shared_options
-@click.option("--free-ports", "free", is_flag=True, help="Use free ports.")
+@click.option("--free-ports", "free", is_flag=True, help="Take free ports instead.")
 @click.option("--health-port", type=_PORT, default=HEALTH_PORT, help="Port of the probes.")
 @click.option(
     "--drain-s",
@@ -154,6 +154,7 @@ def preflight(sku: str, ports: Ports, work_folder: Path) -> int:
     is_flag=False,
     flag_value=DEFAULT_COLLECTOR,
     default="",
+    show_default=False,
     callback=_collector,
     help=f"Send spans to a collector of OTLP over HTTP; without a URL: {DEFAULT_COLLECTOR}.",
 )
@@ -169,12 +170,17 @@ def preflight(sku: str, ports: Ports, work_folder: Path) -> int:
     envvar=STORE_VARIABLE,
     metavar="PLACE",
     default="",
+    show_default="collections in the work folder",
     callback=_store,
     help="cpu SKU: a folder, or a postgresql:// URL (better in the variable "
-    f"{STORE_VARIABLE}: others see a command line); default: collections in the work folder.",
+    f"{STORE_VARIABLE}: others see a command line).",
 )
 @click.option(
-    "--run", metavar="COMMAND", default="", help="Run COMMAND when the server is ready, then stop."
+    "--run",
+    metavar="COMMAND",
+    default="",
+    show_default=False,
+    help="Run COMMAND when the server is ready, then stop.",
 )
 @click.option("--print", "print_only", is_flag=True, help="GPU SKUs: print commands, run nothing.")
 @click.option("--gpus", help="GPU SKUs: 'all', or indexes or UUIDs by comma; default: the first.")
@@ -193,7 +199,7 @@ def serve(
     run: str,
     **gpu_options: Any,
 ) -> int:
-    """Run tritonserver under its supervisor, and the gateway, until interrupted.
+    """Run tritonserver and the gateway until interrupted.
 
     The logs are tritonserver.log (of the cpu SKU) and gateway.log in the work folder. A GPU SKU is
     served in NVIDIA's container, and the gateway runs beside it.

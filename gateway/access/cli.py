@@ -60,8 +60,8 @@ def keys() -> None:
 @keys.command()
 @keys_option
 @click.option("--tenant", required=True, help="Owner of the key; tenants share the models fairly.")
-@click.option("--name", default="", help="What the key is for.")
-@click.option("--tier", default=DEFAULT_TIER, show_default=True, help="A tier of the settings.")
+@click.option("--name", default="", show_default=False, help="What the key is for.")
+@click.option("--tier", default=DEFAULT_TIER, help="A tier of the settings.")
 @click.option("--model", "models", multiple=True, help="A model, or a pattern. [default: all]")
 @click.option(
     "--route",
@@ -149,7 +149,6 @@ def disable(where: str, key_id: str) -> None:
     "--overlap",
     type=Duration(),
     default="24h",
-    show_default=True,
     help="How long the old secret stays valid; 0s: not at all.",
 )
 def rotate(where: str, key_id: str, overlap: timedelta) -> None:
@@ -179,8 +178,8 @@ def rotate(where: str, key_id: str, overlap: timedelta) -> None:
     help="The ledger; the settings name the same one.  [env: GATEWAY_ACCESS__LEDGER]",
 )
 @click.option("--since", type=Duration(), help="Only the last 24h, 30d, …, in whole hours.")
-@click.option("--key", "key_id", default="", help="Only this key id.")
-@click.option("--model", default="", help="Only this model.")
+@click.option("--key", "key_id", default="", show_default=False, help="Only this key id.")
+@click.option("--model", default="", show_default=False, help="Only this model.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_usage(
     ledger: Path, since: timedelta | None, key_id: str, model: str, as_json: bool

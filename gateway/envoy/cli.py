@@ -132,17 +132,17 @@ def _edge_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command("render-envoy", context_settings={"show_default": True})
+@click.command("render-envoy")
 @_edge_options
 def render_envoy(**options: Any) -> None:
-    """Write Envoy's configuration for several gateways or Tritons to standard output."""
+    """Print Envoy's configuration for several servers, as YAML."""
     click.echo(render(edge_from(options)), nl=False)
 
 
-@click.command("edge", context_settings={"show_default": True})
+@click.command("edge")
 @_edge_options
 def run_edge(**options: Any) -> None:
-    """Run Envoy in front of several gateways or Tritons until interrupted; then drain it."""
+    """Run Envoy in front of several servers until interrupted."""
     edge = edge_from(options)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)

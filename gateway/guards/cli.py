@@ -17,10 +17,10 @@ def audit() -> None:
 
 @audit.command("verify")
 @click.argument("files", nargs=-1, required=True, type=_FILE)
-@click.option("--hash-key", envvar=HASH_KEY, show_envvar=True, default="", help="The gateway's.")
+@click.option("--hash-key", envvar=HASH_KEY, show_envvar=True, help="The gateway's.")
 @click.option("--last-hash", help="A hash that the log must have, noted before.")
-def verify_log(files: tuple[Path, ...], hash_key: str, last_hash: str | None) -> None:
-    """Say whether anything in FILES was changed, moved, added or removed.
+def verify_log(files: tuple[Path, ...], hash_key: str | None, last_hash: str | None) -> None:
+    """Say whether FILES were changed after they were written.
 
     A log that was moved away goes on in the next file: the oldest comes first.
 
@@ -29,7 +29,7 @@ def verify_log(files: tuple[Path, ...], hash_key: str, last_hash: str | None) ->
     lines = faults = sequence = 0
     last, has_hash = FIRST, last_hash is None
     for file in files:
-        verdict = verify(file, hash_key.encode(), last, sequence)
+        verdict = verify(file, (hash_key or "").encode(), last, sequence)
         for fault in verdict.faults:
             click.echo(f"{file}: {fault}")
         lines, faults = lines + verdict.lines, faults + len(verdict.faults)

@@ -2,10 +2,19 @@
 
 import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+import triton_lint.command
+import triton_rag.cli.commands
+import triton_traces.command
+from click.testing import CliRunner
 
+import builders.cli
+import gateway.cli
+import operations.cli
 from builders.spec import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -45,3 +54,32 @@ def test_the_makefile_calls_commands_that_exist(package):
     called = set(re.findall(rf"-m {package} ([a-z-]+)", MAKEFILE.read_text()))
     assert called
     assert called <= set(importlib.import_module(f"{package}.cli").cli.commands)
+
+
+COMMAND_LINES = {
+    "builders": builders.cli.cli,
+    "gateway": gateway.cli.cli,
+    "operations": operations.cli.cli,
+    "triton-lint": triton_lint.command.main,
+    "triton-rag": triton_rag.cli.commands.triton_rag,
+    "triton-traces": triton_traces.command.main,
+}
+
+
+def _commands(command: click.Command, *names: str) -> Iterator[list[str]]:
+    yield [*names]
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from _commands(inner, *names, name)
+
+
+@pytest.mark.parametrize("name", COMMAND_LINES)
+def test_help_is_whole(name):
+    """Every command has `-h`; lists cut no sentence at 80 columns; no default is an empty text."""
+    cli = COMMAND_LINES[name]
+    for names in _commands(cli):
+        shown = CliRunner().invoke(cli, [*names, "-h"], terminal_width=80)
+        assert shown.exit_code == 0, names
+        listed = shown.output.partition("Commands:")[2]
+        assert not re.search(r"\.\.\.$", listed, re.MULTILINE), listed
+        assert 'default: ""' not in shown.output, names

@@ -25,7 +25,7 @@ COLUMNS = ("collection", "documents", "passages", "size", "changed", "embedder")
 def collections(
     client: Client, name: str | None, is_deleted: bool, yes: bool, as_json: bool
 ) -> None:
-    """List the collections of the server; show or delete the one named NAME."""
+    """List the server's collections; show or delete NAME."""
     if name is None:
         if is_deleted:
             raise click.UsageError("--delete needs the NAME of a collection")
@@ -59,7 +59,7 @@ def _details(found: Collection) -> Iterator[str]:
         return
     for column, cell in zip(COLUMNS, _cells(found), strict=True):
         yield f"{column:11}{cell}"
-    yield f"{'width':11}{found.dimension}"
+    yield f"{'dimension':11}{found.dimension}"
     fields = ", ".join(f"{field} ({kind})" for field, kind in sorted(found.fields.items()))
     yield f"{'filters':11}{printable(fields) or 'none'}"
     if found.embedder != found.served_embedder:

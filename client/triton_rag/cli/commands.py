@@ -70,7 +70,7 @@ def _complain(message: str, status: int) -> int:
 
 
 @click.group(
-    context_settings={"show_default": True, "max_content_width": 100},
+    context_settings={"show_default": True, "help_option_names": ["-h", "--help"]},
     epilog="Example: triton-rag ingest manuals/ --collection rover, then: "
     'triton-rag ask "Which battery fits?" --collection rover',
 )
@@ -92,7 +92,7 @@ def triton_rag() -> None:
     "--model",
     default="rag_cancellable",
     type=click.Choice(["rag_cancellable", "rag"]),
-    help="Which pipeline answers from --documents; 'rag' can't be cancelled.",
+    help="Model that answers over --documents; 'rag' can't be cancelled.",
 )
 @calls_server
 def ask(
@@ -104,7 +104,7 @@ def ask(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Answer a question out of documents or a collection, with its sources."""
+    """Answer a question over documents or a collection."""
     where, place, what = _asked(documents, collection)
     before = client.statistics() if stages else {}
     start_s = time.monotonic()
@@ -130,7 +130,7 @@ def ask(
 @filter_option
 @calls_server
 def search(client: Client, question: str, collection: str, as_json: bool, **options: Any) -> None:
-    """Find the passages of a collection that fit a question best."""
+    """Find the best passages of a collection."""
     with progress(f"searching {collection}"):
         sources = client.search(question, collection, **options)
     _print_found(sources, collection_place, question, as_json)
@@ -141,7 +141,7 @@ def search(client: Client, question: str, collection: str, as_json: bool, **opti
 @documents_option(required=True)
 @calls_server
 def retrieve(client: Client, question: str, documents: Path, as_json: bool, **options: Any) -> None:
-    """Find the passages of documents that fit a question best."""
+    """Find the best passages of documents."""
     given = _read_documents(documents)
     with progress(f"searching {given}"):
         sources = client.retrieve(question, given.texts, **options)
@@ -156,7 +156,7 @@ def retrieve(client: Client, question: str, documents: Path, as_json: bool, **op
 def rerank(
     client: Client, query: str, passages: tuple[str, ...], top_n: int | None, as_json: bool
 ) -> None:
-    """Order passages by how well they fit a query."""
+    """Order passages by their relevance to a query."""
     ranked = client.rerank(query, passages, top_n)
     if as_json:
         print_json([asdict(passage) for passage in ranked])
@@ -169,7 +169,7 @@ def rerank(
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
 @calls_server
 def embed(client: Client, texts: tuple[str, ...], as_json: bool) -> None:
-    """Turn texts into embeddings; without --json their first values are printed."""
+    """Embed texts, and print the first values of each."""
     embeddings = client.embed(texts)
     if as_json:
         print_json(embeddings.tolist())
@@ -184,7 +184,7 @@ def embed(client: Client, texts: tuple[str, ...], as_json: bool) -> None:
 @sampling_options
 @calls_server
 def generate(client: Client, message: str, as_json: bool, **options: Any) -> None:
-    """Let the language model reply to a message."""
+    """Send a message to the LLM."""
     start_s = time.monotonic()
     chat = [{"role": "user", "content": message}]
     stream = client.generate_stream(messages=chat, **options)

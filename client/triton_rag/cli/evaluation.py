@@ -76,7 +76,7 @@ def evaluate(
     url: str,
     timeout: float,
 ) -> int:
-    """Ask questions whose answers are known, and count what is found, right and refused.
+    """Ask questions with known answers; count what is right.
 
     With --documents, each question is sent with the documents of its folder, which must fit one
     request of 1,024 passages; with --collection, all its documents are searched. The questions'

@@ -34,8 +34,9 @@ _TYPES = 8
 @click.option(
     "--under",
     default="",
+    show_default=False,
     metavar="NAME",
-    help="Put documents at NAME/path, and remove none that are elsewhere: for several folders.",
+    help="Put documents at NAME/path and leave the others: for several folders.",
 )
 @count("--passage-tokens", "Longest passage, in the embedder's tokens; default: the server's.")
 @click.option(
@@ -56,7 +57,7 @@ _TYPES = 8
     "--replace",
     "replaces_others",
     is_flag=True,
-    help="Go on where all documents of the collection are of another folder: they are removed.",
+    help="Remove the documents of another folder that the collection has.",
 )
 @calls_server
 def ingest(
@@ -71,10 +72,10 @@ def ingest(
     replaces_others: bool,
     as_json: bool,
 ) -> None:
-    """Make a collection mirror a folder of PDF, Office, HTML, Markdown, mail, code and other files.
+    """Make a collection mirror a folder of files.
 
-    Files that have not changed cost nothing, documents whose files are gone are removed. It may be
-    interrupted at any time; the same command goes on.
+    It reads PDF, Office, HTML, Markdown, mail, code and other files that have changed, and removes
+    documents whose files are gone. After a stop, the same command goes on.
     """
     options = IngestOptions(
         under=under,

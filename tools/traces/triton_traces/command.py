@@ -33,7 +33,7 @@ class _CommandError(click.ClickException):
         self.exit_code: int = status  # type: ignore[misc]  # click reads it of the instance
 
 
-@click.group(context_settings={"show_default": True})
+@click.group(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Say where a request spent its time, from its OpenTelemetry trace.
 
@@ -46,7 +46,7 @@ def main() -> None:
 @_file_option
 @click.option("--output", type=_path, help="Also write trace events for Perfetto and speedscope.")
 def show(target: str, file: Path, output: Path | None) -> None:
-    """Show one request: its steps, the critical path, queue against compute, what failed.
+    """Show the steps of one request, its critical path and what failed.
 
     TARGET is a request or trace id to find in --file, or a file of OTLP JSON with one request.
     """

@@ -49,11 +49,13 @@ def explain(context: click.Context, parameter: click.Parameter, rule: str | None
         context.exit()
 
 
-@click.command(epilog=EPILOG, context_settings={"show_default": True})
+@click.command(epilog=EPILOG, context_settings={
+    "show_default": True, "help_option_names": ["-h", "--help"]})  # fmt: skip
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--explain", metavar="RULE", callback=explain, is_eager=True, expose_value=False,
               help="Print a rule's page and stop.")  # fmt: skip
-@click.option("--format", "style", type=click.Choice(tuple(FORMATS)), default="text")
+@click.option("--format", "style", type=click.Choice(tuple(FORMATS)), default="text",
+              help="Text, or annotations of a GitHub workflow.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Fail on warnings too.")
 @click.option("--ignore", multiple=True, metavar="RULE", callback=read_rules,
               help="Leave a rule out.")  # fmt: skip
