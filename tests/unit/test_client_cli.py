@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -197,11 +198,13 @@ def test_server_that_is_not_there_exits_with_1(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == f"{url} is not ready\n"
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_exits_with_130(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sent: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(folder: Path) -> Documents:
-        raise KeyboardInterrupt
+        signal.raise_signal(sent)
+        return DOCUMENTS
 
     monkeypatch.setattr("triton_rag.cli.commands.read_documents", interrupt)
     assert main(["ask", "Why?", "--documents", "docs"]) == 130

@@ -122,6 +122,26 @@ def test_links_to_pages_around_and_tables_of_contents_are_left_out() -> None:
     )
 
 
+def test_terms_stand_before_what_explains_them() -> None:
+    """As AsciiDoc, Sphinx and man2html write manual pages."""
+    page = (
+        "<h2>Options<a href='#options'>¶</a></h2><dl><dt><b>-a</b></dt><dt>--all</dt>"
+        "<dd><p>Takes all.</p><p>Even old ones.</p></dd>"
+        "<div><dt>mode:<a class=anchor aria-hidden=true href='#mode'>link</a></dt>"
+        "<dd><ul><li>slow<li>fast</ul></dd></div><dt><dd>An indent.<dt>-q<dd></dl><p>After."
+    )
+    assert read("a.html", page.encode()).text.split("\n\n") == [
+        "Options",
+        "-a, --all: Takes all.",
+        "Even old ones.",
+        "mode:",
+        "- slow\n- fast",
+        "An indent.",
+        "-q",
+        "After.",
+    ]
+
+
 def test_a_page_says_its_encoding() -> None:
     page = "<html><head><meta charset='latin-1'></head><body><p>café</p></body></html>"
     assert read("a.html", page.encode("latin-1")).text == "café"

@@ -130,6 +130,22 @@ def test_an_error_comes_where_its_result_would_be() -> None:
         next(results)
 
 
+def test_who_stops_does_not_wait_for_what_has_begun() -> None:
+    may_end, has_ended = threading.Event(), threading.Event()
+
+    def work(item: int) -> int:
+        if item:
+            may_end.wait(20)
+            has_ended.set()
+        return item
+
+    results = map_ahead(work, [0, 1], threads=1, ahead=1)
+    assert next(results) == 0
+    results.close()
+    assert not has_ended.is_set()
+    may_end.set()
+
+
 # --- embedding -------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -49,7 +50,8 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status: 0, 1 (the call failed), 2 (usage), 130 (Ctrl-C)."""
+    """Run one command; the exit status: 0, 1 (call failed), 2 (usage), 130 (Ctrl-C, SIGTERM)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return triton_rag.main(arguments, "triton-rag", standalone_mode=False) or 0
     except click.Abort:
@@ -77,7 +79,7 @@ def _complain(message: str, status: int) -> int:
 def triton_rag() -> None:
     """Ask a Triton server about your documents, or use its single steps.
 
-    Exit status: 0 done, 1 the call failed, 2 wrong usage, 130 interrupted (Ctrl-C).
+    Exit status: 0 done, 1 the call failed, 2 wrong usage, 130 interrupted (Ctrl-C, SIGTERM).
     """
 
 

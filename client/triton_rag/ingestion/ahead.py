@@ -16,7 +16,7 @@ def map_ahead(work: Callable[[T], R], items: Iterable[T], threads: int, ahead: i
     """The results in the order of the items. At most `ahead` are made and not yet taken.
 
     An error of `work` is raised where its result would be. What has not begun then, or when the
-    reader stops, is not begun.
+    reader stops, is not begun; what has is not waited for, since a call takes seconds.
     """
     waiting, begun = iter(items), deque[Future[R]]()
     pool = ThreadPoolExecutor(threads)
@@ -27,4 +27,4 @@ def map_ahead(work: Callable[[T], R], items: Iterable[T], threads: int, ahead: i
             begun.extend(pool.submit(work, item) for item in islice(waiting, 1))
             yield result
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -17,6 +17,11 @@ _NOT_CONTENT = (
     *("nav", "footer", "aside", "iframe", "object"),
 )
 _NO_CONTENT_ROLES = "//*[@role = 'contentinfo' or @role = 'navigation' or @role = 'search']"
+_FOR_EYES = (
+    "//*[@aria-hidden = 'true']"
+    " | //a[starts-with(@href, '#') and contains('¶§#', normalize-space())]"
+)
+"""What readers aloud leave out, and a heading's link to itself."""
 _TURNS = (
     "//a[@accesskey = 'n' or @accesskey = 'p' or @rel = 'next' or @rel = 'prev']"
     "/ancestor::*[self::p or self::ul or self::table][1]"
@@ -75,7 +80,7 @@ def add_page(data: bytes | str, blocks: Blocks) -> str:
         raise Unreadable("not an HTML page, or an empty one") from error
     title = page.findtext(".//title") or next((e.text_content() for e in page.xpath(_TITLE)), "")
     contents = [element for element in page.xpath(_CONTENTS) if _is_of_links(element)]
-    around = [*page.xpath(_NO_CONTENT_ROLES), *page.xpath(_TURNS), *contents]
+    around = [*page.xpath(f"{_NO_CONTENT_ROLES} | {_FOR_EYES} | {_TURNS}"), *contents]
     for element in [*page.iter(*_NOT_CONTENT), *around]:
         if element.getparent() is not None:
             element.drop_tree()

@@ -14,6 +14,7 @@ Element = Any
 _HEADING = re.compile(r"h([1-6])$")
 _LISTS = {"ul", "ol", "menu"}
 _CELLS = {"td", "th"}
+_PARAGRAPHS = {"p", "div"}
 _INLINE = {
     *("a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em"),
     *("font", "i", "img", "ins", "kbd", "label", "mark", "q", "s", "samp", "small", "span"),
@@ -55,7 +56,27 @@ def _add(element: Element, blocks: Blocks) -> None:
     elif element.tag == "table" and not _is_layout(element):
         blocks.paragraph("" if _is_menu(element) else "\n".join(_rows(element)))
     else:
+        if element.tag == "dl":
+            _join_terms(element)
         add_blocks(element, blocks)
+
+
+def _join_terms(definitions: Element) -> None:
+    """Puts terms before what explains them, in its first line: a quote of it has them."""
+    terms: list[Element] = []
+    for item in definitions.xpath("./dt | ./dd | ./div/dt | ./div/dd"):
+        if item.tag == "dt":
+            terms = [] if _has_headings(item) else [*terms, item]
+        elif terms and _text(item).strip():
+            place = item
+            while not (place.text or "").strip() and len(place) and place[0].tag in _PARAGRAPHS:
+                place = place[0]
+            words = (" ".join(_text(term).split()).rstrip(" :") for term in terms)
+            if lead := ", ".join(filter(None, words)):
+                place.text = f"{lead}: {place.text or ''}"
+            for term in terms:
+                term.drop_tree()
+            terms = []
 
 
 def _is_inline(element: Element) -> bool:
