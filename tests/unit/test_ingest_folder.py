@@ -36,10 +36,11 @@ def test_a_link_that_leads_back_is_followed_once(tmp_path: Path) -> None:
     (tmp_path / "docs" / "a.txt").write_text("text")
     (tmp_path / "docs" / "deep" / "up").symlink_to(tmp_path / "docs")
     (tmp_path / "docs" / "again").symlink_to(tmp_path / "docs" / "deep")
+    (tmp_path / "docs" / "around").symlink_to(tmp_path.parent)
     found = list_folder(tmp_path / "docs", is_known)
     assert [file.name for file in found.files] == ["a.txt"]
     assert {skipped.reason for skipped in found.skipped} == {
-        "a link to a folder that is read already"
+        "a link to a folder that is read already, or around this one"
     }
 
 

@@ -129,8 +129,8 @@ class IngestProgress:
         self._bar.stop()
         if kind is not None and self._report is not None:
             note(
-                f"ended early: at least {self._report.documents:,} of {self._report.files:,} documents are "
-                f"in collection '{self._report.collection}'; the same command goes on"
+                f"ended early: at least {self._report.documents:,} of {self._report.files:,} "
+                f"documents are in collection '{self._report.collection}'; the same command goes on"
             )
 
 

@@ -70,7 +70,7 @@ def list_folder(folder: Path, is_known: IsKnown, max_file_bytes: int = MAX_FILE_
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
         raise IngestError(f"{folder}: a folder is needed, {found} is there")
-    listing = _Listing(is_known, max_file_bytes)
+    listing = _Listing(folder, is_known, max_file_bytes)
     listing.add(folder, "")
     if "" in listing.unlisted:
         raise IngestError(f"{folder}: {listing.skipped[0].reason}")
@@ -80,9 +80,9 @@ def list_folder(folder: Path, is_known: IsKnown, max_file_bytes: int = MAX_FILE_
 
 
 class _Listing:
-    def __init__(self, is_known: IsKnown, max_file_bytes: int) -> None:
+    def __init__(self, folder: Path, is_known: IsKnown, max_file_bytes: int) -> None:
         self._is_known, self._max_file_bytes = is_known, max_file_bytes
-        self._seen, self._names = set[tuple[int, int]](), set[str]()
+        self._seen, self._names = {_identity(one) for one in folder.resolve().parents}, set[str]()
         self.files: list[File] = []
         self.skipped: list[Skipped] = []
         self.unlisted: list[str] = []
@@ -93,11 +93,12 @@ class _Listing:
         while waiting:
             path, inside = waiting.pop()
             try:
-                status = path.stat()
-                if (status.st_dev, status.st_ino) in self._seen:
-                    self._skip(inside, "a link to a folder that is read already")
+                if (identity := _identity(path)) in self._seen:
+                    self._skip(
+                        inside, "a link to a folder that is read already, or around this one"
+                    )
                     continue
-                self._seen.add((status.st_dev, status.st_ino))
+                self._seen.add(identity)
                 waiting += self._entries(path, inside)
             except OSError as error:
                 self.unlisted.append(inside)
@@ -142,6 +143,11 @@ class _Listing:
 
     def _skip(self, name: str, reason: str) -> None:
         self.skipped.append(Skipped(name, reason))
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _is_cache(folder: Path) -> bool:
