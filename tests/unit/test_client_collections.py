@@ -125,11 +125,11 @@ def test_a_report_names_a_few_files_for_each_reason() -> None:
     )
     report.seconds = 2.0
     report.skipped = [Skipped(f"{n}.png", "unknown type '.png'") for n in range(5)]
-    report.remarks = [Skipped("a.pdf", "no text on page 3 (of 9): scanned?")]
+    report.remarks = [Skipped("a\x1b\nb.pdf", "no text on page 3 (of 9): scanned?")]
     assert list(report_lines(report)) == [
         "rover: 2 added, 1 replaced, 4 removed, 1 unchanged; 50 passages in 2.0 s (25 a second)",
         "  skipped 0.png, 1.png, 2.png and 2 more: unknown type '.png'",
-        "  not read of a.pdf: no text on page 3 (of 9): scanned?",
+        "  not read of a b.pdf: no text on page 3 (of 9): scanned?",
     ]
     report.skipped = [Skipped(f"a.{n}", f"unknown type '.{n % 9}'") for n in range(10)]
     assert list(report_lines(report))[1] == (

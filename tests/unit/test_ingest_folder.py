@@ -18,12 +18,14 @@ def test_files_by_name_and_why_others_are_skipped(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     (tmp_path / "big.txt").write_bytes(bytes(3 * 2**20))
     (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "circle.txt").symlink_to("circle.txt")
     os.mkfifo(tmp_path / "pipe.txt")
     found = list_folder(tmp_path, is_known, max_file_bytes=2**20)
     assert [(file.name, file.size_bytes) for file in found.files] == [("b.md", 4), ("sub/A.TXT", 9)]
     assert {skipped.name: skipped.reason for skipped in found.skipped} == {
         "Makefile": "no suffix",
         "big.txt": "3 MiB; files of at most 1 MiB are read",
+        "circle.txt": "can't be read: Too many levels of symbolic links",
         "gone.txt": "can't be read: No such file or directory",
         "old.ZIP": "'.zip' is an archive: unpack it into the folder",
         "photo.png": "'.png' is a picture: --ocr reads those of pages",
@@ -55,14 +57,20 @@ def test_nothing_is_known_of_what_cannot_be_listed(
 ) -> None:
     (tmp_path / "secret").mkdir()
     (tmp_path / "a.txt").write_text("text")
-    scan = os.scandir
+    scan, stat = os.scandir, os.stat
 
-    def refusing(path: Path) -> object:
+    def refusing_scan(path: Path) -> object:
         if Path(path).name == "secret":
             raise PermissionError(13, "Permission denied")
         return scan(path)
 
-    monkeypatch.setattr(os, "scandir", refusing)
+    def refusing_stat(path: Path, **options: bool) -> os.stat_result:
+        if "secret/" in str(path):
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "scandir", refusing_scan)
+    monkeypatch.setattr(os, "stat", refusing_stat)
     found = list_folder(tmp_path, is_known)
     assert [(s.name, s.reason) for s in found.skipped] == [
         ("secret", "can't be listed: Permission denied")

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from triton_rag.cli.commands import triton_rag
 from triton_rag.cli.options import calls_server, collection_option, count
-from triton_rag.cli.output import note, print_json
+from triton_rag.cli.output import note, one_line, print_json
 from triton_rag.client import Client
 from triton_rag.ingestion.folder import MAX_FILE_BYTES, Skipped
 from triton_rag.ingestion.report import IngestReport
@@ -160,7 +160,7 @@ def _grouped(what: str, about: Sequence[Skipped]) -> Iterator[str]:
     """A line for each reason, with the files that it is of."""
     names: dict[str, list[str]] = defaultdict(list)
     for each in about:
-        names[each.reason].append(each.name)
+        names[each.reason].append(one_line(each.name))
     unknown = [reason for reason in names if reason.startswith(_UNKNOWN)]
     if len(unknown) > MOST_NAMED:
         counts = Counter({reason: len(names.pop(reason)) for reason in unknown})

@@ -23,6 +23,10 @@ def printable(text: str) -> str:
     return "".join(char for char in text if char in "\n\t" or category(char) not in ("Cc", "Cs"))
 
 
+def one_line(text: str) -> str:
+    return " ".join(printable(text).split())
+
+
 def note(text: str) -> None:
     click.echo(printable(text), err=True)
 
@@ -45,7 +49,7 @@ def progress(what: str) -> Iterator[Progress]:
 
 
 def excerpt(text: str) -> str:
-    line = " ".join(printable(text).split())
+    line = one_line(text)
     if len(line) <= EXCERPT_CHARACTERS:
         return line
     return line[: EXCERPT_CHARACTERS - 1].rstrip() + "…"

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from triton_rag.cli.output import excerpt, printable
+from triton_rag.cli.output import excerpt, one_line
 from triton_rag.evaluation.text import share_of_words
 from triton_rag.ingestion.page_names import page_name
 from triton_rag.results import Answer, Source
@@ -43,7 +43,7 @@ def source_lines(
     lines = []
     for number, source in enumerate(sources, start=1):
         mark = "*" if number in citations else " "
-        name = printable(place(source))
+        name = one_line(place(source))
         scores = f"relevance {source.relevance:.2f}, similarity {source.similarity:.2f}"
         lines.append(
             f"{mark}[{number}] {name}  ({scores})\n      {excerpt(telling(source.text, question))}"
@@ -84,14 +84,10 @@ def _sentence_starts(text: str) -> list[int]:
 
 def print_quotes(answer: Answer, place: Place) -> None:
     """The sentences that an answer rests on, each with its place; not those in its text."""
-    told = _one_line(answer.text)
-    for number, text in dict.fromkeys((q.source, _one_line(q.quote)) for q in answer.quotes):
+    told = one_line(answer.text)
+    for number, text in dict.fromkeys((q.source, one_line(q.quote)) for q in answer.quotes):
         if text not in told:
-            click.echo(f'  [{number}] {printable(place(answer.sources[number - 1]))}: "{text}"')
-
-
-def _one_line(text: str) -> str:
-    return " ".join(printable(text).split())
+            click.echo(f'  [{number}] {one_line(place(answer.sources[number - 1]))}: "{text}"')
 
 
 def source_objects(

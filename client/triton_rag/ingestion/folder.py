@@ -111,12 +111,13 @@ class _Listing:
             inside = f"{name}/{own}" if name else own
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir() and _is_cache(Path(entry.path)):
+            path = Path(entry.path)
+            if not _is_folder(path):
+                self._take(path, inside)
+            elif _is_cache(path):
                 self._skip(inside, "a program's own folder: packages, or a cache")
-            elif entry.is_dir():
-                yield Path(entry.path), inside
             else:
-                self._take(Path(entry.path), inside)
+                yield path, inside
 
     def _take(self, path: Path, name: str) -> None:
         try:
@@ -150,5 +151,14 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def _is_folder(path: Path) -> bool:
+    """False also where that can't be known, such as of links in a circle."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _is_cache(folder: Path) -> bool:
-    return folder.name in _CACHES or any((folder / mark).exists() for mark in _CACHE_MARKS)
+    has_mark = any(os.access(folder / mark, os.F_OK) for mark in _CACHE_MARKS)
+    return folder.name in _CACHES or has_mark

@@ -17,6 +17,8 @@ _REASONS = {
     ".xlsb .numbers": "another format of tables: save it as .xlsx or .ods",
     ".mobi .azw .azw3 .fb2 .lit": _BOOK,
     ".chm": "compiled help: unpack its pages, such as with 7-Zip",
+    ".1 .5 .8": "a manual page or an old log: save it as .txt, as 'man ./FILE' prints it",
+    ".texi .texinfo": "the source of a manual: save it as .html, such as by 'makeinfo --html'",
     ".djvu .xps .oxps .ps": "drawn pages: convert it to PDF",
     ".msg .pst .ost": "Outlook's own format: save messages as .eml, or export a mailbox (.mbox)",
     ".png .jpg .jpeg .tif .tiff .webp": "a picture: --ocr reads those of pages",
