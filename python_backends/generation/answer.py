@@ -73,16 +73,16 @@ class GroundedAnswer(PlainAnswer):
         is_checked: bool,
         relevance: float = math.inf,
     ) -> None:
-        """`similarity` and `relevance` are the highest of the sources'."""
+        """`similarity` and `relevance` are those of the first source, the best one."""
         self._policy, self._sources = policy, sources
         self._evidence = Evidence(sources, question)
         self._question = question
         self.is_checked = self._holds = is_checked and policy.checks_first_sentence
         self._text = ""
-        """What the model wrote, up to where it was cut, or the quote instead of it."""
+        """What the model wrote, up to where it was cut."""
         self._replacement = ""
         """What is sent instead, not sent yet."""
-        self._quoted_instead: Quote | None = None
+        self._quoted_instead: list[Quote] = []
         if is_checked and policy.ungrounded != "answer" and self._is_unlike(similarity, relevance):
             self._refuse()
 
@@ -116,7 +116,7 @@ class GroundedAnswer(PlainAnswer):
     def _supported(self) -> list[tuple[str, Support]]:
         """The sentences of the answer that say anything, and what stands behind them."""
         if self._quoted_instead:
-            return self._quoted_instead.statements(1)
+            return [each for quote in self._quoted_instead for each in quote.statements()]
         written = written_sentences(_CITATION.sub("", self._text))
         found = [(sentence, self._evidence.support(sentence)) for sentence in written]
         return [(sentence, support) for sentence, support in found if support]
@@ -144,17 +144,13 @@ class GroundedAnswer(PlainAnswer):
         return sentence + rest
 
     def _replace(self) -> None:
-        found = self._quote(self._policy.quote_sentences)
+        found = self._evidence.quotes(self._policy.quote_sentences)
         if self._policy.ungrounded != "quote" or not found:
             self._refuse()
             return
-        self._quoted_instead, quote = found, found.laid_out
-        self._text, self._replacement = f"{quote} [1]", f"“{quote}” [1]"
+        self._quoted_instead = found
+        self._replacement = "\n\n".join(f"“{each.laid_out}” [{each.source}]" for each in found)
         self.reason = "stop"
-
-    def _quote(self, count: int) -> Quote | None:
-        """Sentences of the best source; None where there is no source."""
-        return self._evidence.closest_quote(1, count) if self._sources else None
 
     def _refuse(self) -> None:
         self._holds, self.reason = False, UNGROUNDED
@@ -175,8 +171,8 @@ class GroundedAnswer(PlainAnswer):
 
         The quote is a good answer already.
         """
-        found = self._quote(self._policy.quote_sentences + 1)
-        quote = found.text if found else ""
+        found = self._evidence.quotes(self._policy.quote_sentences + 1)
+        quote = found[0].text if found else ""
         support = Evidence([quote], self._question).support(said)
         if support is None or support.is_echo or not support.is_to_the_point:
             return False
@@ -192,7 +188,7 @@ class GroundedAnswer(PlainAnswer):
         """Numbers of sources in order, each once: the model's own `[n]`, or the attributed ones."""
         if self.reason == UNGROUNDED:
             numbers: list[int] = []
-        elif self._policy.cite == "attribution":
+        elif self._quoted_instead or self._policy.cite == "attribution":
             numbers = list(attributed)
         else:
             numbers = [int(number) for number in _CITATION.findall(self._text)]

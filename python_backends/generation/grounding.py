@@ -27,6 +27,11 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！�
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _IS_STATEMENT = re.compile(r"[.!?。！？][\"'”’)\]]*$")
 _IS_QUESTION = re.compile(r"[?？]\W*$")
+_REFERS_BACK = re.compile(
+    r"(?:Also|And|But|However|It|Its|Other|Otherwise|Such|That|Their|Then|Therefore|These|They|This"
+    r"|Those|Thus)\b"
+)
+"""English only: how a sentence begins that goes on from the one before."""
 _STEM_CHARACTERS = 6
 """Words that begin alike count as equal: a language-independent substitute for stemming."""
 _ENGLISH_FUNCTION_WORDS = (
@@ -114,6 +119,8 @@ class Support:
 class Quote:
     """Neighbouring sentences of a source."""
 
+    source: int
+    """Number of the source, from 1."""
     text: str
     sentences: tuple[str, ...]
 
@@ -129,10 +136,10 @@ class Quote:
                 lines.append(one_line(sentence))
         return "\n".join(lines)
 
-    def statements(self, source: int) -> list[tuple[str, Support]]:
-        """Each sentence on one line, which rests on itself in source number `source`."""
+    def statements(self) -> list[tuple[str, Support]]:
+        """Each sentence on one line, which rests on itself."""
         return [
-            (one_line(sentence), Support(source, 1.0, sentence, False, True))
+            (one_line(sentence), Support(self.source, 1.0, sentence, False, True))
             for sentence in self.sentences
         ]
 
@@ -140,8 +147,8 @@ class Quote:
 class Passage:
     """The sentences of one source, and their words."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, number: int) -> None:
+        self.text, self.number = text, number
         self.words = words(text)
         self.spans: list[Span] = sentence_spans(text)
         self.sentences = [text[start:end] for start, end in self.spans]
@@ -168,13 +175,23 @@ class Passage:
         shared = list(zip(self.shared(new), self.shared(said), strict=True))
         return self.sentences[shared.index(max(shared))] if shared else ""
 
-    def quote_from(self, first: int, count: int) -> Quote:
-        """At most `count` sentences from number `first` on, to the end of its section.
+    def closest_quote(self, asked: Words, count: int) -> Quote | None:
+        """At most `count` sentences from the one with most of the words on; None without any.
+
+        They end with their section: what a sentence says is often told by the next ones.
+        """
+        shared = self.shared(asked)
+        return self._quote_from(shared.index(max(shared)), count) if shared else None
+
+    def _quote_from(self, first: int, count: int) -> Quote:
+        """At most `count` sentences from number `first` on, and the one before if that refers to it.
 
         Instead of a heading, what stands below it is quoted. One term among the sentences does not
         count: it tells nothing by itself.
         """
         section = self._told_from(first)
+        if self._refers_back(section.start):
+            section, count = range(section.start - 1, section.stop), count + 1
         begin = end = section.start
         while end < section.stop and end - begin <= count:
             if sum(map(is_whole, self.sentences[begin:end])) == count:
@@ -184,7 +201,12 @@ class Passage:
             end -= 1
         spans = [without_bullet(self.text, self.spans[begin]), *self.spans[begin + 1 : end]]
         text = self.text[spans[0][0] : spans[-1][1]]
-        return Quote(text, tuple(self.text[start:end] for start, end in spans))
+        return Quote(self.number, text, tuple(self.text[start:end] for start, end in spans))
+
+    def _refers_back(self, number: int) -> bool:
+        """Whether a reader needs the sentence before: "This also changes …"."""
+        is_first = number == 0 or self._is_heading[number - 1]
+        return not is_first and _REFERS_BACK.match(self.sentences[number]) is not None
 
     def _is_cut(self, number: int) -> bool:
         """Whether the sentence breaks off: the passage ends within it, or a term or footer begins.
@@ -217,7 +239,7 @@ class Evidence:
     """The sources of one answer, compared with its sentences."""
 
     def __init__(self, sources: Sequence[str], question: str) -> None:
-        self._passages = [Passage(source) for source in sources]
+        self._passages = [Passage(source, number) for number, source in enumerate(sources, 1)]
         self._asked = words(question)
 
     def support(self, sentence: str) -> Support | None:
@@ -242,12 +264,16 @@ class Evidence:
         shared = [n for known in self._passages for n in known.shared(self._asked)]
         return max(shared, default=0) / len(self._asked) if self._asked else 1.0
 
-    def closest_quote(self, source: int, count: int) -> Quote | None:
-        """At most `count` neighbouring sentences of source number `source`.
+    def quotes(self, count: int) -> list[Quote]:
+        """At most `count` sentences of the best source, and maybe one of another; [] without any.
 
-        They begin with the one that has most of the question's words, and end with its section:
-        what it says is often told by the next ones. None for a blank source.
+        The other source is the next best one with a word of the question that the first quote
+        lacks (docs/decisions/0105).
         """
-        passage = self._passages[source - 1]
-        shared = passage.shared(self._asked)
-        return passage.quote_from(shared.index(max(shared)), count) if shared else None
+        first = self._passages[0].closest_quote(self._asked, count) if self._passages else None
+        if first is None:
+            return []
+        missing = self._asked - words(first.text)
+        others = (passage.closest_quote(self._asked, 1) for passage in self._passages[1:])
+        second = next((other for other in others if other and words(other.text) & missing), None)
+        return [first, second] if second else [first]

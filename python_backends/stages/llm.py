@@ -166,8 +166,8 @@ class LlmStage(StreamingStage):
             self._policy,
             tensors.texts("sources"),
             tensors.text("question", ""),
-            similarity=_highest(tensors, "source_similarity", least=-1.0),
-            relevance=_highest(tensors, "source_relevance", least=-math.inf),
+            similarity=_of_best(tensors, "source_similarity"),
+            relevance=_of_best(tensors, "source_relevance"),
             # Neither a quote nor a refusal would match a guide.
             is_checked=params.guide is None and tensors.scalar("check_grounding") is not False,
         )
@@ -277,7 +277,8 @@ class LlmStage(StreamingStage):
         self._engine_metrics.show(stats)
 
 
-def _highest(tensors: Tensors, name: str, least: float) -> float:
-    """The best source's value; `least` without sources, and infinity without the tensor, which
-    refuses nothing."""
-    return float(tensors.array(name).max(initial=least)) if name in tensors else math.inf
+def _of_best(tensors: Tensors, name: str) -> float:
+    """The first source's value; minus infinity without sources, and infinity without the tensor,
+    which refuses nothing."""
+    values = tensors.array(name).tolist() if name in tensors else [math.inf]
+    return float(values[0]) if values else -math.inf

@@ -43,8 +43,8 @@ them, by the embedder's cosine, and by the reranker's score.
 {answers}
 
 *Right*: one of the known answers stands in the text, and the text is no refusal. *Cited right*: \
-the first citation names a right passage. *Refused*: `finish_reason` is `ungrounded`, or the \
-text has a sentence of refusal.
+the citation behind the answer names a right passage. *Refused*: `finish_reason` is \
+`ungrounded`, or the text has a sentence of refusal.
 
 ## Time
 

@@ -109,6 +109,8 @@ def test_ranks_in_each_order() -> None:
     [
         (answer("It is 30 m [2].", citations=(2, 1)), True, True, False),
         (answer("Thirty  Metres [1] [2].", citations=(1, 2)), True, False, False),
+        (answer("“So tall.” [1]\n\n“It is 30 m [9].” [2]", citations=(1, 2)), True, True, False),
+        (answer("“It is 30 m.” [1]\n\n“So tall.” [2]", citations=(1, 2)), True, False, False),
         (answer("It is 30 m."), True, False, False),
         (answer("It is 31 m [2].", citations=(2,)), False, False, False),
         (answer("Sorry: “30 m” [2]", "ungrounded", (2,)), False, False, True),

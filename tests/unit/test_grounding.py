@@ -270,22 +270,53 @@ def test_an_answer_that_says_less_about_the_question_than_the_source_is_a_quote(
 @pytest.mark.parametrize(
     ("question", "count", "quote"),
     [
-        ("Who made the pump in Ulm?", 1, "It was made\nin Ulm."),
-        ("Who made the pump in Ulm?", 2, "It was made\nin Ulm. See page 12."),
+        ("Who made the pump in Ulm?", 1, "A smith made it\nin Ulm."),
+        ("Who made the pump in Ulm?", 2, "A smith made it\nin Ulm. See page 12."),
         ("Which page?", 2, "See page 12."),
     ],
 )
 def test_a_quote_begins_with_the_sentence_closest_to_the_question(question, count, quote):
-    source = "The pump starts at 4.2 bar, and not before that. It was made\nin Ulm. See page 12."
-    assert Evidence([source], question).closest_quote(1, count).text == quote
+    source = "The pump starts at 4.2 bar, and not before that. A smith made it\nin Ulm. See page 12."
+    assert Evidence([source], question).quotes(count)[0].text == quote
+
+
+@pytest.mark.parametrize(
+    ("source", "quote"),
+    [
+        ("It is old. Type ceto. This makes it. Done.", "Type ceto. This makes it. Done."),
+        ("It is old. Type ceto. Thisbe makes it. Done.", "Thisbe makes it. Done."),
+        ("Type ceto\n\n# Making\n\nThis makes it. Done.", "This makes it. Done."),
+        ("This makes it. Done.", "This makes it. Done."),
+    ],
+)
+def test_a_quote_begins_with_what_its_sentence_refers_to(source, quote):
+    assert Evidence([source], "What makes it?").quotes(2)[0].text == quote
+
+
+def test_a_second_source_is_quoted_that_has_a_word_of_the_question_which_the_first_lacks():
+    sources = [PUMP, "The pump is blue.", "Seals hold the pump's pressure. They wear.", SHIP]
+    answer = GroundedAnswer(QUOTE, sources, "At what pressure does the pump start?", 0.9, True)
+    sent = answer.push("Nobody knows") + answer.flush()
+    first = "The pump P7 starts at 4.2 bar. It was made in Ulm and weighs 1,250 kg."
+    assert sent == f"“{first}” [1]\n\n“Seals hold the pump's pressure.” [3]"
+    outputs = answer.outputs()
+    assert (outputs["citations"].tolist(), outputs["quote_source"].tolist()) == ([1, 3], [1, 1, 3])
+    assert outputs["statements"][2] == "Seals hold the pump's pressure."
+
+
+def test_quotes_are_cited_though_the_model_cites_by_itself():
+    answer = GroundedAnswer(replace(QUOTE, cite="model"), [PUMP], "Which bar?", 0.9, True)
+    assert answer.push("Nine [7]. So") == ""
+    assert answer.flush().endswith("[1]")
+    assert answer.outputs()["citations"].tolist() == [1]
 
 
 def test_a_term_does_not_count_as_a_quoted_sentence():
     source = "payload\n\nThe string to be sent. It is quoted. There is a queue."
-    quote = Evidence([source], "payload").closest_quote(1, 2)
+    quote = Evidence([source], "payload").quotes(2)[0]
     assert quote.text == "payload\n\nThe string to be sent. It is quoted."
     listed = "payload\n\n- alpha\n- beta\n- gamma\n- delta"
-    quote = Evidence([listed], "payload").closest_quote(1, 2)
+    quote = Evidence([listed], "payload").quotes(2)[0]
     assert quote.text == "payload\n\n- alpha\n- beta", "only one more"
 
 
@@ -339,14 +370,14 @@ def test_a_quote_has_no_heading_and_ends_with_its_section(question, quote):
     ],
 )
 def test_a_quote_does_not_end_where_its_passage_breaks_off(source, quote):
-    assert Evidence([source], "What rests?").closest_quote(1, 8).text == quote
+    assert Evidence([source], "What rests?").quotes(8)[0].text == quote
 
 
 def test_a_section_that_says_nothing_is_passed_over():
     source = "# VACUUM\n\nVACUUM name [ INTO file ]\n\n## Description\n\nIt rebuilds the file."
-    assert Evidence([source], "VACUUM?").closest_quote(1, 3).text == "It rebuilds the file."
+    assert Evidence([source], "VACUUM?").quotes(3)[0].text == "It rebuilds the file."
     only = "# VACUUM\n\nVACUUM name [ INTO file ]\n\n## Description"
-    assert Evidence([only], "VACUUM?").closest_quote(1, 3).text == "VACUUM name [ INTO file ]"
+    assert Evidence([only], "VACUUM?").quotes(3)[0].text == "VACUUM name [ INTO file ]"
 
 
 @pytest.mark.parametrize(
@@ -454,5 +485,5 @@ ROWS = [
 )
 def test_a_quote_keeps_the_lines_of_rows_and_items(source: str, lines: list[str]) -> None:
     """Ten rows on one line can't be read."""
-    quote = Evidence([source], "ceto host SCL white").closest_quote(1, 8)
+    quote = Evidence([source], "ceto host SCL white").quotes(8)[0]
     assert quote is not None and quote.laid_out.splitlines() == lines

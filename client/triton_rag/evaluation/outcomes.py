@@ -43,7 +43,7 @@ class Outcome:
     """Among the same passages, in the order of the words alone (BM25); only of a collection."""
     is_right: bool = False
     is_cited_right: bool = False
-    """The first citation names a source that tells the answer."""
+    """The citation behind the answer names a source that tells it."""
     is_refused: bool = False
     text: str = field(default="", repr=False)
     """The answer as the server gave it."""
@@ -81,7 +81,6 @@ def judged(
         and not is_refused
         and holds(CITATION.sub("", answer.text), question.answers)
     )
-    cited = answer.cited[:1]
     by_id = {source.id: source for source in found}
     return Outcome(
         question,
@@ -91,11 +90,25 @@ def judged(
         rank(question, document, [by_id[one] for one in rankings.fused if one in by_id]),
         rank(question, document, [by_id[one] for one in rankings.by_words if one in by_id]),
         is_right=is_right,
-        is_cited_right=is_right and any(tells(question, document, source) for source in cited),
+        is_cited_right=is_right
+        and any(tells(question, document, source) for source in _cited_for(question, answer)),
         is_refused=is_refused,
         text=answer.text,
         seconds=seconds,
     )
+
+
+def _cited_for(question: Question, answer: Answer) -> tuple[Source, ...]:
+    """The source of the first citation behind an answer in the text; of the first, if none is."""
+    end = 0
+    for found in CITATION.finditer(answer.text):
+        number = int(found[0][1:-1])
+        if number not in answer.citations:
+            continue
+        if holds(CITATION.sub("", answer.text[end : found.start()]), question.answers):
+            return (answer.sources[number - 1],)
+        end = found.end()
+    return answer.cited[:1]
 
 
 def rank(question: Question, document: DocumentOf, sources: Sequence[Source]) -> int | None:
