@@ -67,7 +67,7 @@ class Quote:
 
 @dataclass(frozen=True)
 class Answer(Completion):
-    """An answer to a question with the sources that the model was shown."""
+    """An answer to a question with the sources that it may rest on."""
 
     sources: tuple[Source, ...]
     """Best first, by similarity, words and relevance; the answer refers to the first as `[1]`."""

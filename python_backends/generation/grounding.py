@@ -184,7 +184,7 @@ class Passage:
         return self._quote_from(shared.index(max(shared)), count) if shared else None
 
     def _quote_from(self, first: int, count: int) -> Quote:
-        """At most `count` sentences from number `first` on, and the one before if that refers to it.
+        """At most `count` sentences from number `first` on, and the one that this refers to.
 
         Instead of a heading, what stands below it is quoted. One term among the sentences does not
         count: it tells nothing by itself.

@@ -276,7 +276,7 @@ def test_an_answer_that_says_less_about_the_question_than_the_source_is_a_quote(
     ],
 )
 def test_a_quote_begins_with_the_sentence_closest_to_the_question(question, count, quote):
-    source = "The pump starts at 4.2 bar, and not before that. A smith made it\nin Ulm. See page 12."
+    source = "The pump starts at 4.2 bar, and not before. A smith made it\nin Ulm. See page 12."
     assert Evidence([source], question).quotes(count)[0].text == quote
 
 

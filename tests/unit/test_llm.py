@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tokenizers import processors
 
-from ensembles.manifest import ManifestError, Prompt, Sampling
+from ensembles.manifest import AnswerPolicy, ManifestError, Prompt, Sampling
 from ensembles.metrics import (
     CONTEXT,
     INTER_TOKEN,
@@ -28,7 +28,7 @@ from python_backends.generation.timeline import EngineMetrics
 from python_backends.stages import llm
 from python_backends.stages.llm import LlmStage
 from tests.fakes import folders
-from tests.fakes.serving import WAIT_S, FakeLlm, FakeMeter, FakeStream, context, tensors
+from tests.fakes.serving import WAIT_S, FakeLlm, FakeMeter, FakeStream, context, strings, tensors
 
 
 @pytest.fixture
@@ -465,6 +465,20 @@ def test_closing_ends_the_polling_and_then_the_engine(engine, tokenizer, tmp_pat
     start(stage, text_input="Hi")
     stage.close()
     assert watching == [False]
+
+
+@pytest.mark.parametrize(
+    ("relevance", "is_refused"),
+    [([0.3, 0.5], True), ([0.5, 0.3], False), ([], True), (None, False)],
+)
+def test_the_best_source_decides_what_is_refused(stage, engine, relevance, is_refused):
+    stage._policy = AnswerPolicy(min_relevance=0.4, ungrounded="refuse")
+    given = {} if relevance is None else {"source_relevance": np.array(relevance, np.float32)}
+    count = 2 if relevance is None else len(relevance)
+    stream = start(stage, text_input="Why?", sources=strings(*["A rule."] * count), **given)
+    assert [o.get("finish_reason") for o in stream.sent] == ([["ungrounded"]] if is_refused else [])
+    if not is_refused:
+        engine.give(0, reason="stop")
 
 
 # --- metrics -----------------------------------------------------------------------------------
