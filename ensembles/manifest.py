@@ -48,8 +48,8 @@ class AnswerPolicy:
     the first sentence's new words stand together in a source: the `answer` as it is, a `quote` of
     at most `quote_sentences` sentences from one section of the best source, or the `refusal`
     (`refuse`). `quote` also replaces a sentence with fewer of its neighbouring words side by side
-    in the quote. Unless it is `answer`, a question is refused if no source has
-    `min_relevance`, on the scale of the reranker that is served, or `min_similarity`. The
+    in the quote. Unless it is `answer`, a question is refused if the best source has less than
+    `min_relevance`, on the scale of the reranker that is served, or none has `min_similarity`. The
     similarity is lowered by `missing_words_penalty` times the share of the question's words that
     the closest sentence lacks.
     """

@@ -1,6 +1,5 @@
 """The text of an answer over sources: held, cut, cited or replaced, as the model's policy says."""
 
-import math
 import re
 from collections.abc import Sequence
 
@@ -71,19 +70,19 @@ class GroundedAnswer(PlainAnswer):
         question: str,
         similarity: float,
         is_checked: bool,
-        relevance: float = math.inf,
+        relevance: Sequence[float] | None = None,
     ) -> None:
-        """`similarity` and `relevance` are those of the first source, the best one."""
+        """`similarity` is that of the first source, the best one; `relevance` of each, if known."""
         self._policy, self._sources = policy, sources
         self._evidence = Evidence(sources, question)
-        self._question = question
+        self._question, self._relevance = question, relevance
         self.is_checked = self._holds = is_checked and policy.checks_first_sentence
         self._text = ""
         """What the model wrote, up to where it was cut."""
         self._replacement = ""
         """What is sent instead, not sent yet."""
         self._quoted_instead: list[Quote] = []
-        if is_checked and policy.ungrounded != "answer" and self._is_unlike(similarity, relevance):
+        if is_checked and policy.ungrounded != "answer" and self._is_unlike(similarity):
             self._refuse()
 
     def push(self, text: str) -> str:
@@ -121,10 +120,16 @@ class GroundedAnswer(PlainAnswer):
         found = [(sentence, self._evidence.support(sentence)) for sentence in written]
         return [(sentence, support) for sentence, support in found if support]
 
-    def _is_unlike(self, similarity: float, relevance: float) -> bool:
-        """Whether the question is about something else than the sources."""
+    def _is_relevant(self, source: int) -> bool:
+        """Whether the source, numbered from 1, is relevant enough to answer from."""
         least = self._policy.min_relevance
-        if least is not None and relevance < least:
+        if least is None or self._relevance is None:
+            return True
+        return source <= len(self._relevance) and self._relevance[source - 1] >= least
+
+    def _is_unlike(self, similarity: float) -> bool:
+        """Whether the question is about something else than the best source."""
+        if not self._is_relevant(1):
             return True
         missing = 1 - self._evidence.asked_share()
         fit = similarity - self._policy.missing_words_penalty * missing
@@ -144,7 +149,8 @@ class GroundedAnswer(PlainAnswer):
         return sentence + rest
 
     def _replace(self) -> None:
-        found = self._evidence.quotes(self._policy.quote_sentences)
+        others = filter(self._is_relevant, range(2, len(self._sources) + 1))
+        found = self._evidence.quotes(self._policy.quote_sentences, others)
         if self._policy.ungrounded != "quote" or not found:
             self._refuse()
             return

@@ -8,7 +8,7 @@ of characters in Chinese, Japanese and Korean; Thai and its like are not split.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -264,16 +264,16 @@ class Evidence:
         shared = [n for known in self._passages for n in known.shared(self._asked)]
         return max(shared, default=0) / len(self._asked) if self._asked else 1.0
 
-    def quotes(self, count: int) -> list[Quote]:
+    def quotes(self, count: int, others: Iterable[int] = ()) -> list[Quote]:
         """At most `count` sentences of the best source, and maybe one of another; [] without any.
 
-        The other source is the next best one with a word of the question that the first quote
-        lacks (docs/decisions/0105).
+        The other source is the first of `others`, numbers from 2, with a word of the question that
+        the first quote lacks (docs/decisions/0105).
         """
         first = self._passages[0].closest_quote(self._asked, count) if self._passages else None
         if first is None:
             return []
         missing = self._asked - words(first.text)
-        others = (passage.closest_quote(self._asked, 1) for passage in self._passages[1:])
-        second = next((other for other in others if other and words(other.text) & missing), None)
+        quotes = (self._passages[number - 1].closest_quote(self._asked, 1) for number in others)
+        second = next((quote for quote in quotes if quote and words(quote.text) & missing), None)
         return [first, second] if second else [first]

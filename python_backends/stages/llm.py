@@ -166,10 +166,10 @@ class LlmStage(StreamingStage):
             self._policy,
             tensors.texts("sources"),
             tensors.text("question", ""),
-            similarity=_of_best(tensors, "source_similarity"),
-            relevance=_of_best(tensors, "source_relevance"),
+            similarity=_highest_similarity(tensors),
             # Neither a quote nor a refusal would match a guide.
             is_checked=params.guide is None and tensors.scalar("check_grounding") is not False,
+            relevance=_relevance(tensors),
         )
 
     def _check_ids(self, ids: Sequence[int], name: str) -> None:
@@ -277,8 +277,12 @@ class LlmStage(StreamingStage):
         self._engine_metrics.show(stats)
 
 
-def _of_best(tensors: Tensors, name: str) -> float:
-    """The first source's value; minus infinity without sources, and infinity without the tensor,
-    which refuses nothing."""
-    values = tensors.array(name).tolist() if name in tensors else [math.inf]
-    return float(values[0]) if values else -math.inf
+def _highest_similarity(tensors: Tensors) -> float:
+    """-1 without sources, and infinity without the tensor, which refuses nothing."""
+    name = "source_similarity"
+    return float(tensors.array(name).max(initial=-1)) if name in tensors else math.inf
+
+
+def _relevance(tensors: Tensors) -> list[float] | None:
+    name = "source_relevance"
+    return tensors.array(name).tolist() if name in tensors else None

@@ -293,15 +293,28 @@ def test_a_quote_begins_with_what_its_sentence_refers_to(source, quote):
     assert Evidence([source], "What makes it?").quotes(2)[0].text == quote
 
 
-def test_a_second_source_is_quoted_that_has_a_word_of_the_question_which_the_first_lacks():
+@pytest.mark.parametrize(
+    ("relevance", "second"),
+    [
+        ([0.5, 0.5, 0.5, 0.5], 3),
+        ([0.5, 0.3, 0.5, 0.3], 3),
+        ([0.5, 0.5, 0.3, 0.5], None),  # it would be refused over the one that has the word
+        ([0.5, 0.5], None),
+        (None, 3),
+    ],
+)
+def test_another_source_is_quoted_for_a_word_that_the_first_quote_lacks(relevance, second):
     sources = [PUMP, "The pump is blue.", "Seals hold the pump's pressure. They wear.", SHIP]
-    answer = GroundedAnswer(QUOTE, sources, "At what pressure does the pump start?", 0.9, True)
+    question, policy = "At what pressure does the pump start?", replace(QUOTE, min_relevance=0.4)
+    answer = GroundedAnswer(policy, sources, question, 0.9, True, relevance)
     sent = answer.push("Nobody knows") + answer.flush()
     first = "The pump P7 starts at 4.2 bar. It was made in Ulm and weighs 1,250 kg."
-    assert sent == f"“{first}” [1]\n\n“Seals hold the pump's pressure.” [3]"
-    outputs = answer.outputs()
-    assert (outputs["citations"].tolist(), outputs["quote_source"].tolist()) == ([1, 3], [1, 1, 3])
-    assert outputs["statements"][2] == "Seals hold the pump's pressure."
+    more = f"\n\n“Seals hold the pump's pressure.” [{second}]" if second else ""
+    assert sent == f"“{first}” [1]{more}"
+    outputs, numbers = answer.outputs(), [second] if second else []
+    assert outputs["citations"].tolist() == [1, *numbers]
+    assert outputs["quote_source"].tolist() == [1, 1, *numbers]
+    assert outputs["statements"][2:] == (["Seals hold the pump's pressure."] if second else [])
 
 
 def test_quotes_are_cited_though_the_model_cites_by_itself():
@@ -394,7 +407,7 @@ def test_a_question_to_which_no_source_is_relevant_is_refused(
     relevance, min_relevance, ungrounded, is_refused
 ):
     policy = AnswerPolicy(min_relevance=min_relevance, ungrounded=ungrounded, refusal="Not told.")
-    answer = GroundedAnswer(policy, [PUMP, SHIP], "At which bar?", 0.9, True, relevance)
+    answer = GroundedAnswer(policy, [PUMP, SHIP], "At which bar?", 0.9, True, [relevance, 9.0])
     assert (answer.reason == UNGROUNDED) == is_refused
 
 
