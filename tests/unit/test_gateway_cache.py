@@ -207,11 +207,13 @@ def test_a_store_that_fails_costs_no_answer(store):
     [
         b"",
         b"{}",
-        b'[1,"1",[]]',
-        b'[2,"1",[["Os",{}]]]',
-        b"[2]",
-        b"[2,{},[]]",
-        b'[2,"1\\r\\nx: y",[]]',
+        b'[2,"1",[]]',
+        b'[3,"1",[{"command":"ls"}]]',
+        b'[3,"1",[{"text":"a","tokens":1,"command":"ls"}]]',
+        b'[3,"1",[{"rows":["!"],"usage":{}}]]',
+        b"[3]",
+        b"[3,{},[]]",
+        b'[3,"1\\r\\nx: y",[]]',
     ],
 )
 def test_what_we_did_not_write_is_refused(entry):
