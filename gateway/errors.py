@@ -16,6 +16,7 @@ GatewayError
 Messages say what was asked, what was found and what is possible. They never hold a prompt.
 """
 
+from collections.abc import Mapping
 from typing import Self
 
 
@@ -90,3 +91,11 @@ class Unavailable(GatewayError):
 
 class DeadlinePassed(GatewayError):
     status = 504
+
+
+def as_written(error: GatewayError, names: Mapping[str, str]) -> tuple[str, str]:
+    """The error's message and field, with the API's name in `names` for that of the model."""
+    message, field = str(error), error.field
+    if field not in names:
+        return message, field
+    return message.replace(field, names[field], 1), names[field]

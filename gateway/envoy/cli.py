@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from gateway.address import Address
-from gateway.envoy.bootstrap import render
 from gateway.envoy.edge import (
     Affinity,
     Bounds,
@@ -21,6 +20,7 @@ from gateway.envoy.edge import (
     Mirror,
     ServerTls,
     Version,
+    render,
 )
 from gateway.envoy.process import EnvoyError, EnvoyProcess
 
@@ -90,12 +90,8 @@ def _edge_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=100,
             help="Share of requests that mirrors get.",
         ),
-        click.option(
-            "--listen", type=_ADDRESS, default="127.0.0.1:8090", help="Where clients connect."
-        ),
-        click.option(
-            "--admin", type=_ADDRESS, default="127.0.0.1:9901", help="Envoy's admin port."
-        ),
+        click.option("--listen", type=_ADDRESS, default=Edge.listen, help="Where clients connect."),
+        click.option("--admin", type=_ADDRESS, default=Edge.admin, help="Envoy's admin port."),
         click.option("--certificate", type=_FILE, help="Serve TLS with this certificate."),
         click.option("--key", type=_FILE, help="Key of --certificate."),
         click.option(

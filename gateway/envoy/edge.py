@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from gateway.address import Address
 
-SESSION_HEADER = "x-session-id"
 PREFIX_HEADER = "x-prompt-prefix"
-LISTEN, ADMIN = Address("127.0.0.1", 8090), Address("127.0.0.1", 9901)
+_LISTEN, _ADMIN = Address("127.0.0.1", 8090), Address("127.0.0.1", 9901)
+
+_HERE = Path(__file__).parent
 
 
 class Kind(Enum):
@@ -65,7 +68,7 @@ class Affinity:
     bytes of a body into `x-prompt-prefix`. Others go where the fewest requests are.
     """
 
-    session_header: str = SESSION_HEADER
+    session_header: str = "x-session-id"
     prefix_bytes: int = 0
 
 
@@ -96,8 +99,8 @@ class Edge:
 
     kind: Kind
     versions: tuple[Version, ...]
-    listen: Address = LISTEN
-    admin: Address = ADMIN
+    listen: Address = _LISTEN
+    admin: Address = _ADMIN
     mirror: Mirror | None = None
     listen_tls: ListenTls | None = None
     server_tls: ServerTls | None = None
@@ -114,3 +117,22 @@ class Edge:
             yield f"{version.name}-by-hash", version.servers, True
         if self.mirror:
             yield "mirror", self.mirror.servers, False
+
+
+def render(edge: Edge) -> str:
+    """The configuration file of `envoy --config-path`, YAML: a template, filled in."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        variable_start_string="<<",
+        variable_end_string=">>",
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["seconds"] = "{:g}s".format
+    scripts = {
+        name: (_HERE / f"{name}.lua").read_text(encoding="utf-8") for name in ("key_hash", "prefix")
+    }
+    template = environment.get_template("edge.yaml.j2")
+    return template.render(edge=edge, prefix_header=PREFIX_HEADER, **scripts)

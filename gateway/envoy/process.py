@@ -11,8 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from gateway.address import Address
-from gateway.envoy.bootstrap import render
-from gateway.envoy.edge import Edge
+from gateway.envoy.edge import Edge, render
 
 _START_S = 30.0
 _LOOK_S = 0.1

@@ -28,24 +28,14 @@ class AuditError(Exception):
 
 
 @dataclass(frozen=True)
-class Fault:
-    """A line (from 1) that the chain does not hold at."""
-
-    line: int
-    what: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.what}"
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What a log holds, and where it does not."""
 
     lines: int
     hashes: tuple[str, ...]
     """Those of its records, in their order."""
-    faults: tuple[Fault, ...]
+    faults: tuple[str, ...]
+    """Which lines, from 1, the chain does not hold at, and why."""
     last_hash: str
     """What the next line follows, in this file or the next one."""
     sequence: int
@@ -129,11 +119,11 @@ def verify(path: Path, key: bytes, last: str = FIRST, sequence: int = 0) -> Verd
     """Look at every line of a log that goes on with the line `sequence`, behind the one with the
     hash `last`; raises OSError if it can't be read."""
     number = 0
-    hashes, faults = list[str](), list[Fault]()
+    hashes, faults = list[str](), list[str]()
     for number, line in enumerate(_lines(path), 1):
         entry = _entry(line)
         if fault := _fault(entry, last, sequence, key):
-            faults.append(Fault(number, fault))
+            faults.append(f"line {number}: {fault}")
         if entry:
             last, sequence = str(entry["hash"]), int(entry["sequence"]) + 1
             hashes.append(last)

@@ -5,7 +5,6 @@ import hashlib
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,36 +26,6 @@ from gateway.texts import texts_of
 Write = Callable[[dict[str, Any]], None]
 
 _WAY = ("x-cache", "x-router")
-
-
-@dataclass(frozen=True)
-class Record:
-    """What happened to one call.
-
-    `outcome` is ok, refused (4xx), failed (5xx) or cancelled. Hashes are keyed: equal texts have
-    equal ones, and without the key texts can't be tried out. Token ids have no hash.
-    """
-
-    time: str
-    request_id: str
-    key_id: str
-    tenant: str
-    kind: str
-    model: str
-    stream: bool
-    outcome: str
-    status: int
-    reason: str
-    duration_s: float
-    first_event_s: float | None
-    input_characters: int
-    input_hash: str
-    output_characters: int
-    output_hash: str
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    headers: dict[str, str]
 
 
 class _Observation:
@@ -82,31 +51,36 @@ class _Observation:
             self._reason = event.reason
         self.is_whole = self.is_whole or is_whole(event, self._call.request)
 
-    def record(self, outcome: str, status: int) -> Record:
+    def record(self, outcome: str, status: int) -> dict[str, Any]:
+        """What happened to the call; `outcome` is ok, refused (4xx), failed (5xx) or cancelled.
+
+        Hashes are keyed: equal texts have equal ones, and without the key texts can't be tried out.
+        Token ids have no hash.
+        """
         call, request = self._call, self._call.request
         usage = call.usage or Usage()
-        return Record(
-            time=self._time,
-            request_id=call.request_id,
-            key_id=call.caller.key_id,
-            tenant=call.caller.tenant,
-            kind=type(request).__name__.lower(),
-            model=self._label(request.model),
-            stream=isinstance(request, Generate) and request.stream,
-            outcome=outcome,
-            status=status,
-            reason=self._reason,
-            duration_s=round(time.monotonic() - self._begun_s, 6),
-            first_event_s=None if self._first_s is None else round(self._first_s, 6),
-            input_characters=self._input.characters,
-            input_hash=self._input.value(),
-            output_characters=self._output.characters,
-            output_hash=self._output.value(),
-            input_tokens=usage.input_tokens,
-            cached_tokens=usage.cached_tokens,
-            output_tokens=usage.output_tokens,
-            headers=way(call),
-        )
+        return {
+            "time": self._time,
+            "request_id": call.request_id,
+            "key_id": call.caller.key_id,
+            "tenant": call.caller.tenant,
+            "kind": type(request).__name__.lower(),
+            "model": self._label(request.model),
+            "stream": isinstance(request, Generate) and request.stream,
+            "outcome": outcome,
+            "status": status,
+            "reason": self._reason,
+            "duration_s": round(time.monotonic() - self._begun_s, 6),
+            "first_event_s": None if self._first_s is None else round(self._first_s, 6),
+            "input_characters": self._input.characters,
+            "input_hash": self._input.value(),
+            "output_characters": self._output.characters,
+            "output_hash": self._output.value(),
+            "input_tokens": usage.input_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "output_tokens": usage.output_tokens,
+            "headers": way(call),
+        }
 
 
 def way(call: Call) -> dict[str, str]:
@@ -130,7 +104,7 @@ class _Digest:
 
 
 def recorded(inner: Handler, write: Write, hash_key: bytes, label: Label) -> Handler:
-    """Writes one `Record` for each call when it ends, however it ends."""
+    """Writes one record for each call when it ends, however it ends."""
 
     async def handle(call: Call) -> AsyncGenerator[Event, None]:
         seen = _Observation(call, hash_key, label)
@@ -148,6 +122,6 @@ def recorded(inner: Handler, write: Write, hash_key: bytes, label: Label) -> Han
             outcome, status = ("ok", 200) if seen.is_whole else ("cancelled", 499)
             raise
         finally:
-            write(asdict(seen.record(outcome, status)))
+            write(seen.record(outcome, status))
 
     return handle

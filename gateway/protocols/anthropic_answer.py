@@ -2,15 +2,13 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
 
 from gateway.call import Event, Usage
 from gateway.protocols.answer import Answer, Piece, pieces
 from gateway.protocols.anthropic_documents import Conversation, cited
 from gateway.protocols.anthropic_tools import begun_block, call_block
+from gateway.protocols.reading import Json
 from gateway.tool_use import ToolCall
-
-Json = dict[str, Any]
 
 STOP_REASONS = {
     "stop": "end_turn",

@@ -8,9 +8,7 @@ from pydantic import Field
 from gateway.call import Document
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer, Citation, citations
-from gateway.protocols.reading import Body, Each, Part, StrictBody, text_of
-
-Json = dict[str, Any]
+from gateway.protocols.reading import Body, Each, Json, Part, StrictBody, text_of
 
 
 class BlockPart(Part):

@@ -2,10 +2,8 @@
 
 from typing import Any, ClassVar
 
-from gateway.errors import BadRequest, ContextExceeded, GatewayError
-from gateway.protocols.field_names import as_written
-from gateway.protocols.reply import Protocol
-from gateway.protocols.sse import typed_sse
+from gateway.errors import BadRequest, ContextExceeded, GatewayError, as_written
+from gateway.protocols.reply import Protocol, typed_sse
 
 ERROR_TYPES = {
     400: "invalid_request_error",

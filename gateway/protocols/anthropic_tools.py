@@ -8,7 +8,7 @@ import orjson
 from gateway.call import Message
 from gateway.errors import BadRequest
 from gateway.protocols.anthropic_documents import BlockPart, Turn
-from gateway.protocols.reading import Body, joined, part_text, text_of
+from gateway.protocols.reading import Body, Json, joined, part_text, text_of
 from gateway.protocols.tools import (
     begun_arguments,
     check_count,
@@ -20,8 +20,6 @@ from gateway.protocols.tools import (
     refuse_type,
 )
 from gateway.tool_use import NO_TOOLS, ToolCall, ToolUse
-
-Json = dict[str, Any]
 
 _UNREAD = ("document", "search_result", "thinking", "redacted_thinking")
 """Parts that are no text of a message: documents, and what another model thought before."""

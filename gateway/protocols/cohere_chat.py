@@ -23,11 +23,9 @@ from gateway.protocols.cohere_tools import (
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
 from gateway.protocols.exchange import document, json_body
 from gateway.protocols.guides import cohere_format
-from gateway.protocols.reading import Body, Each, read, refuse, refuse_thinking
+from gateway.protocols.reading import Body, Each, Json, read, refuse, refuse_thinking
 from gateway.protocols.reply import generated
 from gateway.protocols.tools import FunctionTool, check_results
-
-Json = dict[str, Any]
 
 router = APIRouter(tags=["Cohere"])
 

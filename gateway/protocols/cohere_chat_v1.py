@@ -18,10 +18,8 @@ from gateway.protocols.answer import Answer, texts
 from gateway.protocols.cohere_chat import FINISH_REASONS, ChatRequest, cited, counted, generate
 from gateway.protocols.cohere_errors import error_body
 from gateway.protocols.exchange import document, json_body
-from gateway.protocols.reading import Body, Each, read
+from gateway.protocols.reading import Body, Each, Json, read
 from gateway.protocols.reply import Protocol, generated
-
-Json = dict[str, Any]
 
 router = APIRouter(tags=["Cohere"])
 

@@ -1,7 +1,7 @@
 """Cohere's `/v2/embed`, and `/v1/embed` of its older clients."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from pydantic import Field
@@ -11,10 +11,8 @@ from gateway.call import Embed, Embedded
 from gateway.errors import BadRequest
 from gateway.protocols.encoders import encoded, refuse_start
 from gateway.protocols.exchange import document, json_body
-from gateway.protocols.reading import Body, Each, Part, read, text_of
+from gateway.protocols.reading import Body, Each, Json, Part, read, text_of
 from gateway.protocols.reply import single
-
-Json = dict[str, Any]
 
 router = APIRouter(tags=["Cohere"])
 

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from gateway.errors import GatewayError
-from gateway.protocols.field_names import as_written
-from gateway.protocols.reply import Protocol
-from gateway.protocols.sse import DONE, typed_sse
+from gateway.errors import GatewayError, as_written
+from gateway.protocols.reply import DONE, Protocol, typed_sse
 
 FIELDS = {
     "input_text": "texts",

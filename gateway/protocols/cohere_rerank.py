@@ -14,10 +14,8 @@ from gateway.call import Rank, Ranked
 from gateway.errors import BadRequest
 from gateway.protocols.encoders import by_relevance, input_usage, probability
 from gateway.protocols.exchange import document, json_body
-from gateway.protocols.reading import Body, Each, read
+from gateway.protocols.reading import Body, Each, Json, read
 from gateway.protocols.reply import single
-
-Json = dict[str, Any]
 
 router = APIRouter(tags=["Cohere", "Jina"])
 

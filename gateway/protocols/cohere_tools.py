@@ -9,11 +9,9 @@ import orjson
 from gateway.call import CallPiece, Message
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer
-from gateway.protocols.reading import Body, Each, Part, joined, part_text
+from gateway.protocols.reading import Body, Each, Json, Part, joined, part_text
 from gateway.protocols.tools import FunctionCall, FunctionTool, new_tool_use, read_calls, read_tools
 from gateway.tool_use import NO_TOOLS, ToolCall, ToolUse
-
-Json = dict[str, Any]
 
 
 class TurnPart(Part):

@@ -10,11 +10,8 @@ from gateway.call import Rank, Ranked
 from gateway.errors import BadRequest, GatewayError
 from gateway.protocols.encoders import by_relevance, input_usage
 from gateway.protocols.exchange import document, json_body
-from gateway.protocols.reading import Body, Each, read
-from gateway.protocols.reply import Protocol, single
-from gateway.protocols.sse import sse
-
-Json = dict[str, Any]
+from gateway.protocols.reading import Body, Each, Json, read
+from gateway.protocols.reply import Protocol, single, sse
 
 router = APIRouter(tags=["NVIDIA NIM"])
 

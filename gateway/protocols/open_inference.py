@@ -15,8 +15,7 @@ from gateway.bounds import HEADER_LENGTH
 from gateway.call import ANYBODY, Call, Handler, Relayed
 from gateway.errors import Forbidden, GatewayError, NotFound, Unavailable
 from gateway.protocols.exchange import caller, json_body, new_call, service
-from gateway.protocols.reply import Complete, Protocol, Streaming, relayed
-from gateway.protocols.sse import sse
+from gateway.protocols.reply import Complete, Protocol, Streaming, relayed, sse
 from gateway.protocols.tensor_calls import of_generate, of_infer
 from gateway.protocols.tensor_checks import check_generate, check_infer
 from gateway.upstream.connection import Connection

@@ -20,7 +20,6 @@ from gateway.protocols.exchange import document, json_body
 from gateway.protocols.guides import one_guide, openai_format, vllm_guide
 from gateway.protocols.openai_choices import Form, choices
 from gateway.protocols.openai_sampling import (
-    Json,
     SamplingRequest,
     check_choices,
     refuse_but,
@@ -28,7 +27,16 @@ from gateway.protocols.openai_sampling import (
     sampling,
 )
 from gateway.protocols.openai_tools import call_delta, calls, tool_use
-from gateway.protocols.reading import Body, Content, Each, calls_nothing, read, refuse, text_of
+from gateway.protocols.reading import (
+    Body,
+    Content,
+    Each,
+    Json,
+    calls_nothing,
+    read,
+    refuse,
+    text_of,
+)
 from gateway.protocols.tools import (
     FunctionCall,
     FunctionTool,

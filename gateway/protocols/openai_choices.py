@@ -13,9 +13,9 @@ from gateway.call import Call, Event, Generate, Moments
 from gateway.protocols.answer import Answer
 from gateway.protocols.exchange import new_call, service
 from gateway.protocols.openai_errors import OPENAI
-from gateway.protocols.openai_sampling import Json, SamplingRequest, total, usage
-from gateway.protocols.reply import Complete, Streaming
-from gateway.protocols.sse import DONE
+from gateway.protocols.openai_sampling import SamplingRequest, total, usage
+from gateway.protocols.reading import Json
+from gateway.protocols.reply import DONE, Complete, Streaming
 
 _STREAM = replace(OPENAI, last=DONE)
 

@@ -13,13 +13,12 @@ from gateway.protocols.exchange import document, json_body
 from gateway.protocols.guides import vllm_guide
 from gateway.protocols.openai_choices import Form, choices
 from gateway.protocols.openai_sampling import (
-    Json,
     SamplingRequest,
     check_choices,
     refuse_sampling,
     sampling,
 )
-from gateway.protocols.reading import Each, read
+from gateway.protocols.reading import Each, Json, read
 
 router = APIRouter(tags=["OpenAI"])
 

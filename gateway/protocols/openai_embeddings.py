@@ -11,10 +11,8 @@ from gateway.call import Embed, Embedded
 from gateway.errors import BadRequest
 from gateway.protocols.encoders import encoded, input_usage, refuse_start
 from gateway.protocols.exchange import document, json_body
-from gateway.protocols.reading import Each, StrictBody, read
+from gateway.protocols.reading import Each, Json, StrictBody, read
 from gateway.protocols.reply import single
-
-Json = dict[str, Any]
 
 router = APIRouter(tags=["OpenAI"])
 

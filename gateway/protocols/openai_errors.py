@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from gateway.errors import ContextExceeded, GatewayError, NotFound
-from gateway.protocols.field_names import as_written
-from gateway.protocols.reply import Protocol
-from gateway.protocols.sse import sse
+from gateway.errors import ContextExceeded, GatewayError, NotFound, as_written
+from gateway.protocols.reply import Protocol, sse
 
 _TYPES = {
     400: ("invalid_request_error", None),

@@ -13,9 +13,7 @@ from gateway.protocols.answer import Answer, statement_end
 from gateway.protocols.exchange import caller
 from gateway.protocols.openai_files import library
 from gateway.protocols.openai_vector_stores import RankingOptions, place, result
-from gateway.protocols.reading import StrictBody, read
-
-Json = dict[str, Any]
+from gateway.protocols.reading import Json, StrictBody, read
 
 RESULTS = "file_search_call.results"
 """What `include` asks for to see the passages."""

@@ -1,6 +1,6 @@
 """OpenAI's `/v1/files`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
@@ -14,11 +14,11 @@ from gateway.errors import BadRequest, NotFound
 from gateway.files.records import File
 from gateway.protocols.exchange import caller, new_call, service
 from gateway.protocols.openai_lists import page_body, read_page
+from gateway.protocols.reading import Json
 
 if TYPE_CHECKING:
     from gateway.files.library import Library
 
-Json = dict[str, Any]
 
 router = APIRouter(tags=["OpenAI"])
 

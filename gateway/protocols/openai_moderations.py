@@ -1,7 +1,6 @@
 """OpenAI's `/v1/moderations`: which of the gateway's own rules a text breaks."""
 
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
@@ -12,10 +11,8 @@ from gateway.call import Call, Event, Finished, Other, Relayed, Usage
 from gateway.errors import NotFound
 from gateway.guards.rules import Rule, broken_rules
 from gateway.protocols.exchange import document, json_body, new_call, service
-from gateway.protocols.reading import Each, Part, StrictBody, part_text, read
+from gateway.protocols.reading import Each, Json, Part, StrictBody, part_text, read
 from gateway.protocols.reply import Complete, relayed
-
-Json = dict[str, Any]
 
 router = APIRouter(tags=["OpenAI"])
 

@@ -18,8 +18,7 @@ from gateway.protocols.openai_responses_answer import response
 from gateway.protocols.openai_responses_request import ResponsesRequest, generate
 from gateway.protocols.openai_responses_stream import stream
 from gateway.protocols.reading import read
-from gateway.protocols.reply import generated
-from gateway.protocols.sse import typed_sse
+from gateway.protocols.reply import generated, typed_sse
 
 router = APIRouter(tags=["OpenAI"])
 

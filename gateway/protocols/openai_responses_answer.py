@@ -1,7 +1,6 @@
 """Answers of OpenAI's `/v1/responses`: a message for each text, an item for each call."""
 
 import time
-from typing import Any
 
 from gateway.call import Usage
 from gateway.protocols.answer import Answer, citations
@@ -9,9 +8,8 @@ from gateway.protocols.documents import document_id, read_documents
 from gateway.protocols.openai_file_search import RESULTS, annotations, call_item
 from gateway.protocols.openai_responses_request import ResponsesRequest, messages
 from gateway.protocols.openai_responses_tools import function_call, shown_tools
+from gateway.protocols.reading import Json
 from gateway.tool_use import ToolCall
-
-Json = dict[str, Any]
 
 
 def response(request: ResponsesRequest, request_id: str, answer: Answer) -> Json:

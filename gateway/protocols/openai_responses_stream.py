@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
 
 from gateway.call import Event
 from gateway.errors import GatewayError
@@ -22,9 +21,8 @@ from gateway.protocols.openai_responses_answer import (
 )
 from gateway.protocols.openai_responses_request import ResponsesRequest
 from gateway.protocols.openai_responses_tools import function_call, item_id
+from gateway.protocols.reading import Json
 from gateway.tool_use import ToolCall
-
-Json = dict[str, Any]
 
 
 async def stream(

@@ -5,11 +5,9 @@ from typing import Any
 
 from gateway.errors import BadRequest
 from gateway.protocols.openai_tools import call_id, tool_use
-from gateway.protocols.reading import Body, read
+from gateway.protocols.reading import Body, Json, read
 from gateway.protocols.tools import check_count, new_tool
 from gateway.tool_use import Tool, ToolCall, ToolUse
-
-Json = dict[str, Any]
 
 SEARCH, FUNCTION = "file_search", "function"
 
@@ -50,10 +48,7 @@ def functions(tools: Sequence[Any], choice: Any, is_parallel: bool | None) -> To
 
 
 def _function(field: str, tool: Json) -> Tool:
-    try:
-        item = read(FunctionItem, tool)
-    except BadRequest as error:
-        raise BadRequest(f"{field}.{error}", field=f"{field}.{error.field}") from None
+    item = read(FunctionItem, tool, f"{field}.")
     return new_tool(field, item.name, item.description, item.parameters)
 
 

@@ -7,9 +7,7 @@ import orjson
 
 from gateway.call import Sampling, Usage
 from gateway.errors import BadRequest
-from gateway.protocols.reading import Body, Each, Refused, StrictBody
-
-Json = dict[str, Any]
+from gateway.protocols.reading import Body, Each, Json, Refused, StrictBody
 
 MOST_CHOICES = 128
 """Each of them is a request of its own to the model."""

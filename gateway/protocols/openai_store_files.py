@@ -19,9 +19,8 @@ from gateway.protocols.openai_vector_stores import (
     file_counts,
     refuse_chunking,
 )
-from gateway.protocols.reading import StrictBody, read
+from gateway.protocols.reading import Json, StrictBody, read
 
-Json = dict[str, Any]
 Attributes = Annotated[dict[Key, ShortText | bool | int | float], Field(max_length=16)]
 
 router = APIRouter(tags=["OpenAI"], prefix="/v1/vector_stores/{store_id}")

@@ -5,10 +5,9 @@ from typing import Any
 from gateway.call import CallPiece
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer
+from gateway.protocols.reading import Json
 from gateway.protocols.tools import new_tool_use, only
 from gateway.tool_use import Tool, ToolCall, ToolUse
-
-Json = dict[str, Any]
 
 _CHOICES = "auto, none, required, a function or allowed_tools"
 

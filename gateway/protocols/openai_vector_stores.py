@@ -16,13 +16,12 @@ from gateway.files.search_filter import collection_filter
 from gateway.protocols.exchange import caller, document, json_body
 from gateway.protocols.openai_files import COUNTED, LOOKED, library
 from gateway.protocols.openai_lists import page_body, read_page
-from gateway.protocols.reading import Each, StrictBody, read, refuse
+from gateway.protocols.reading import Each, Json, StrictBody, read, refuse
 from gateway.protocols.reply import single
 
 if TYPE_CHECKING:
     from gateway.files.library import Library
 
-Json = dict[str, Any]
 
 router = APIRouter(tags=["OpenAI"])
 

@@ -14,8 +14,8 @@ from gateway.protocols.answer import Answer
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
 from gateway.protocols.exchange import document, json_body
 from gateway.protocols.openai_errors import OPENAI
-from gateway.protocols.openai_sampling import Json, SamplingRequest, refuse_but, sampling, usage
-from gateway.protocols.reading import Each, read
+from gateway.protocols.openai_sampling import SamplingRequest, refuse_but, sampling, usage
+from gateway.protocols.reading import Each, Json, read
 from gateway.protocols.reply import generated
 
 router = APIRouter(tags=["RAG"])

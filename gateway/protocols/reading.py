@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from gateway.errors import BadRequest
 
+Json = dict[str, Any]
+"""An object of JSON."""
+
 Refused = Sequence[tuple[str, Sequence[str]]]
 """Why some fields may ask for nothing only, and which."""
 

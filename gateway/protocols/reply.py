@@ -17,10 +17,22 @@ from gateway.errors import GatewayError, UpstreamFailed
 from gateway.faults import refusal_for
 from gateway.protocols.answer import Answer, collect
 from gateway.protocols.exchange import new_call, service
-from gateway.protocols.sse import sse
+from gateway.protocols.reading import Json
 
-Json = dict[str, Any]
 EventT = TypeVar("EventT", Embedded, Ranked, Sources)
+
+DONE = b"data: [DONE]\n\n"
+
+
+def sse(data: Any) -> bytes:
+    """One event of a stream of server-sent events, without a name."""
+    return b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+def typed_sse(event: Json) -> bytes:
+    """One event with its `type` as its name."""
+    name: str = event["type"]
+    return b"event: " + name.encode() + b"\n" + sse(event)
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,12 @@ from starlette.responses import Response
 from ensembles.embed import EMBED
 from ensembles.rerank import RERANK
 from gateway.call import Embed, Embedded, Rank, Ranked
-from gateway.errors import BadRequest, GatewayError
+from gateway.errors import BadRequest, GatewayError, as_written
 from gateway.protocols import cohere_rerank
 from gateway.protocols.encoders import by_relevance, floats, probability, unit
 from gateway.protocols.exchange import document, json_body
-from gateway.protocols.field_names import as_written
-from gateway.protocols.reading import Body, Each, read
-from gateway.protocols.reply import Protocol, single
-from gateway.protocols.sse import sse
-
-Json = dict[str, Any]
+from gateway.protocols.reading import Body, Each, Json, read
+from gateway.protocols.reply import Protocol, single, sse
 
 router = APIRouter(tags=["text-embeddings-inference"])
 

@@ -33,11 +33,11 @@ def routed(inner: Handler, router: Router) -> Handler:
 
 async def _attempts(inner: Handler, call: Call, router: Router) -> AsyncGenerator[Event, None]:
     asked = call.request
-    choice = choose(asked, router)
+    models, reason = choose(asked, router)
     failures = list[str]()
-    for number, model in enumerate(choice.models, 1):
+    for number, model in enumerate(models, 1):
         call.request, call.usage = replace(asked, model=model), None
-        call.headers[HEADER] = "; ".join([f"model={model}", f"reason={choice.reason}", *failures])
+        call.headers[HEADER] = "; ".join([f"model={model}", f"reason={reason}", *failures])
         has_begun = False
         try:
             async with aclosing(inner(call)) as answer:
@@ -46,7 +46,7 @@ async def _attempts(inner: Handler, call: Call, router: Router) -> AsyncGenerato
                     yield event
             return
         except _FAILURES as error:
-            if has_begun or number == len(choice.models) or _is_over(call):
+            if has_begun or number == len(models) or _is_over(call):
                 raise
             failures.append(f"{model} failed with {error.status}")
             _log_fallback(call, model, error)

@@ -1,11 +1,11 @@
 """Declared rules: the first that fits a call names its models, in the order to try them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic.dataclasses import dataclass
 
 from gateway.call import Embed, Generate, Other, Rank, Request, Search
 from gateway.errors import NotFound
@@ -19,7 +19,7 @@ BYTES = 4
 _Models = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-@pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Rule:
     """What `auto` is for calls of its task, with at most so many tokens (`estimated_tokens`)."""
 
@@ -35,7 +35,7 @@ class Rule:
         return self.task in ("", task) and is_short
 
 
-@pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Router:
     """The table `[routing]` of the settings."""
 
@@ -46,14 +46,6 @@ class Router:
 
     def concerns(self, request: Request) -> bool:
         return request.model == AUTO or request.model in self.fallbacks
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The models to try, in order, and why these."""
-
-    models: tuple[str, ...]
-    reason: str
 
 
 def task_of(request: Request) -> str:
@@ -77,17 +69,17 @@ def estimated_tokens(request: Request) -> int:
     return sum(len(text.encode("utf-8", "replace")) for _, text in texts_of(request)) // BYTES + 1
 
 
-def choose(request: Request, router: Router) -> Choice:
-    """The models for a call: by rule for `auto`, else the named one and its fallbacks.
+def choose(request: Request, router: Router) -> tuple[tuple[str, ...], str]:
+    """The models to try for a call, in order, and why these.
 
-    Raises NotFound if no rule fits.
+    By rule for `auto`, else the named one and its fallbacks. Raises NotFound if no rule fits.
     """
     if request.model != AUTO:
-        return Choice((request.model, *router.fallbacks.get(request.model, ())), "asked for")
+        return (request.model, *router.fallbacks.get(request.model, ())), "asked for"
     task, prompt_tokens = task_of(request), estimated_tokens(request)
     for rule in router.rules:
         if rule.fits(task, prompt_tokens):
-            return Choice(rule.models, f"rule {rule.name}: {task}, about {prompt_tokens} tokens")
+            return rule.models, f"rule {rule.name}: {task}, about {prompt_tokens} tokens"
     raise NotFound(
         f"model 'auto': no rule fits {task} with about {prompt_tokens} tokens; "
         f"rules are {', '.join(rule.name for rule in router.rules) or 'not configured'}",

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 from gateway.call import Call, Embed, Event, Generate, Handler, Rank, Search, Usage
 from gateway.upstream.connection import Connection
-from gateway.upstream.embed import embed
+from gateway.upstream.encode import embed, rank
 from gateway.upstream.generate import generate
 from gateway.upstream.models import Catalogue
-from gateway.upstream.rank import rank
 from gateway.upstream.search import search
 
 

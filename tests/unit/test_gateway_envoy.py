@@ -10,7 +10,6 @@ import yaml
 from click.testing import CliRunner
 
 from gateway.address import Address
-from gateway.envoy.bootstrap import render
 from gateway.envoy.cli import render_envoy
 from gateway.envoy.edge import (
     Affinity,
@@ -20,6 +19,7 @@ from gateway.envoy.edge import (
     Mirror,
     ServerTls,
     Version,
+    render,
 )
 from gateway.envoy.process import envoy_binary
 

@@ -14,7 +14,7 @@ from gateway.errors import Unavailable
 from gateway.protocols.reading import Body
 from gateway.server import allow_open_files
 from gateway.settings import Bounds, Files
-from gateway.upstream.embed import portions
+from gateway.upstream.encode import portions
 
 assert gateway.app.PROTOCOLS
 

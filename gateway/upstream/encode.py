@@ -1,13 +1,14 @@
-"""Answers `Embed` with the model `embed`, or for token ids with `embedder`."""
+"""Answers `Embed` with `embed`, or for token ids with `embedder`, and `Rank` with `rerank`."""
 
 import asyncio
 import math
 from array import array
 from collections.abc import Awaitable, Iterator, Sequence
 
-from ensembles.contracts import EMBEDDER, TOKENIZER
+from ensembles.contracts import EMBEDDER, PAIR_TOKENIZER, TOKENIZER
 from ensembles.embed import EMBED
-from gateway.call import MODEL_VERSION, Call, Embed, Embedded, Usage
+from ensembles.rerank import RERANK
+from gateway.call import MODEL_VERSION, Call, Embed, Embedded, Rank, Ranked, Usage
 from gateway.errors import BadRequest
 from gateway.upstream.connection import Connection
 from gateway.upstream.infer import Outputs, Tensor, texts
@@ -82,6 +83,24 @@ async def _embed_ids(
     found = await triton.infer(call, EMBEDDER.name, inputs, ["embedding"])
     call.headers[MODEL_VERSION] = found.version
     return _rows(found), sum(map(len, portion))
+
+
+async def rank(triton: Connection, call: Call, request: Rank) -> Ranked:
+    """One logit for each passage, in the request's order."""
+    logits: list[float] = []
+    tokens = 0
+    for start in range(0, len(request.passages), ROWS):
+        passages = texts("passages", *request.passages[start : start + ROWS])
+        inputs = [texts("query", request.query), passages, texts("truncate", request.truncate)]
+        found, counted = await both(
+            triton.infer(call, RERANK.contract.name, inputs, ["relevance"]),
+            triton.infer(call, PAIR_TOKENIZER.name, inputs, ["attention_mask"]),
+        )
+        call.headers[MODEL_VERSION] = found.version
+        logits += array("f", found.data["relevance"])
+        tokens += counted.data["attention_mask"].count(TOKEN)
+        call.usage = Usage(tokens)
+    return Ranked(tuple(logits), Usage(tokens))
 
 
 async def both(first: Awaitable[Outputs], second: Awaitable[Outputs]) -> tuple[Outputs, Outputs]:
