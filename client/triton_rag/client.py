@@ -24,9 +24,7 @@ from triton_rag.calls import (
     retrieve_call,
 )
 from triton_rag.collection_calls import (
-    create_call,
-    delete_call,
-    describe_call,
+    collection_call,
     documents_call,
     list_call,
     remove_call,
@@ -163,15 +161,15 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
 
     def collection(self, name: str, *, timeout_s: float | None = None) -> Collection:
         """What the collection holds; raises `InvalidRequest` where there is none."""
-        return self._run(describe_call(name), timeout_s, None)
+        return self._run(collection_call("describe", name), timeout_s, None)
 
     def create_collection(self, name: str, *, timeout_s: float | None = None) -> Collection:
         """A new, empty collection, for embeddings of the server's embedder."""
-        return self._run(create_call(name), timeout_s, None)
+        return self._run(collection_call("create", name), timeout_s, None)
 
     def delete_collection(self, name: str, *, timeout_s: float | None = None) -> Collection:
         """Delete a collection with its documents; what it was."""
-        return self._run(delete_call(name), timeout_s, None)
+        return self._run(collection_call("delete", name), timeout_s, None)
 
     def documents(
         self, name: str, *, after: str = "", limit: int = 1000, timeout_s: float | None = None

@@ -38,20 +38,15 @@ def search_call(
     return Call((make_request("search", tensors),), lambda found: list(read_sources(found[0])))
 
 
-def create_call(name: str) -> Call[Collection]:
-    return _call("create", name, [], _collection)
-
-
-def delete_call(name: str) -> Call[Collection]:
-    return _call("delete", name, [], _collection)
-
-
-def describe_call(name: str) -> Call[Collection]:
-    return _call("describe", name, [], _collection)
+def collection_call(operation: str, name: str) -> Call[Collection]:
+    """`create`, `delete` or `describe`."""
+    return _call(operation, name, [], lambda found: Collection(**found))
 
 
 def list_call() -> Call[list[Collection]]:
-    return _call("list", None, [], lambda found: list(map(_collection, found["collections"])))
+    return _call(
+        "list", None, [], lambda found: [Collection(**one) for one in found["collections"]]
+    )
 
 
 def documents_call(name: str, after: str, limit: int) -> Call[list[DocumentEntry]]:
@@ -62,7 +57,8 @@ def documents_call(name: str, after: str, limit: int) -> Call[list[DocumentEntry
 
 
 def remove_call(name: str, ids: Sequence[str]) -> Call[Change]:
-    return _call("remove", name, [texts_tensor("document_ids", ids)], _change)
+    tensor = texts_tensor("document_ids", ids)
+    return _call("remove", name, [tensor], lambda found: Change(**found))
 
 
 def upsert_call(
@@ -85,7 +81,7 @@ def upsert_call(
         Tensor("passage_page", "INT32", [passage.page for passage in passages]),
         texts_tensor("passage_metadata", [_json(passage.metadata) for passage in passages]),
     ]
-    return _call("upsert", name, tensors, _change)
+    return _call("upsert", name, tensors, lambda found: Change(**found))
 
 
 def _call(
@@ -96,14 +92,6 @@ def _call(
         first.append(text_tensor("collection", name))
     request = make_request("collections", [*first, *tensors])
     return Call((request,), lambda found: read(json.loads(found[0].text("result"))))
-
-
-def _collection(found: Mapping[str, Any]) -> Collection:
-    return Collection(**found)
-
-
-def _change(found: Mapping[str, Any]) -> Change:
-    return Change(**found)
 
 
 def _head(document: Document) -> str:

@@ -12,9 +12,7 @@ from triton_rag.calls import (
     retrieve_call,
 )
 from triton_rag.collection_calls import (
-    create_call,
-    delete_call,
-    describe_call,
+    collection_call,
     documents_call,
     list_call,
     remove_call,
@@ -71,9 +69,9 @@ REQUESTS = [
         (COLLECTIONS, call.requests[0])
         for call in (
             list_call(),
-            create_call("books"),
-            describe_call("books"),
-            delete_call("books"),
+            collection_call("create", "books"),
+            collection_call("describe", "books"),
+            collection_call("delete", "books"),
             remove_call("books", ["b"]),
             documents_call("books", "a", 9),
             upsert_call("books", [BOOK], np.ones((1, 2), np.float32)),

@@ -254,7 +254,7 @@ EACH_LINE = 'each line is {"text": "…"}, or {"title": "…", "text": "…"}'
     [
         ("a.pptx", b"x", "not a PowerPoint file, or a damaged one"),
         ("a.pptx", zipped({"a": b"b"}), "not a PowerPoint file, or a damaged one"),
-        ("a.odt", zipped({"content.xml": b"no XML"}), "not an OpenDocument text, or a damaged one"),
+        ("a.odt", zipped({"content.xml": b"no XML"}), "not an OpenDocument file, or a damaged one"),
         ("a.epub", zipped({"META-INF/container.xml": b"<a/>"}), "not an e-book, or a damaged one"),
         ("a.ipynb", b'{"worksheets": []}', "not a notebook of version 4, or a damaged one"),
         ("a.ipynb", b"{", "not a notebook of version 4, or a damaged one"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -61,6 +61,20 @@ class Outline:
         self._open = [entry for entry in self._open if entry[0] < level]
         self._open.append((level, " ".join(heading.split())))
         return tuple(text for _, text in self._open)
+
+
+def in_sections(text: str, headings: Iterable[tuple[int, int, str]], title: str = "") -> FileText:
+    """A text whose headings are given by where they begin, their levels from 1, and their words.
+    Empty lines before the first one belong to it."""
+    outline, sections = Outline(), [Section(0)]
+    begin = len(text) - len(text.lstrip())
+    for start, level, heading in headings:
+        path = outline.enter(level, heading)
+        if start <= begin:
+            sections = [Section(0, path)]
+        else:
+            sections.append(Section(start, path))
+    return FileText(text, tuple(sections), title or first_heading(sections))
 
 
 @dataclass

@@ -24,7 +24,7 @@ DOCUMENTS = {
     ".docx": "docx",
     ".odt": "opendocument",
     ".pptx": "slides",
-    ".odp": "opendocument_slides",
+    ".odp": "opendocument",
     ".xlsx": "workbook",
     ".xlsm": "workbook",
     ".xls": "workbook",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from triton_rag.ingestion.file_text import FileText, Section
+from triton_rag.ingestion.file_text import FileText, in_sections
 from triton_rag.ingestion.readers.plain import decoded
 
 _DEFINITION = re.compile(
@@ -20,9 +21,5 @@ _DEFINITION = re.compile(
 
 def read(data: bytes) -> FileText:
     text = decoded(data)
-    sections = [Section(0)]
-    for found in _DEFINITION.finditer(text):
-        section = Section(found.start(), (" ".join(found["heading"].split()),))
-        sections = [section] if not text[: found.start()].strip() else [*sections, section]
-    sections[0] = Section(0, sections[0].headings)
-    return FileText(text, tuple(sections))
+    definitions = ((found.start(), 1, found["heading"]) for found in _DEFINITION.finditer(text))
+    return replace(in_sections(text, definitions), title="")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from triton_rag.ingestion.file_text import FileText, Outline, Section, first_heading
+from triton_rag.ingestion.file_text import FileText, in_sections
 from triton_rag.ingestion.readers.plain import decoded
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
@@ -32,12 +32,7 @@ def read(data: bytes) -> FileText:
     front, text = _divided(decoded(data).replace("\r\n", "\n"))
     titled = _TITLE.search(front)
     text = f"{front}\n{_worded(text)}" if front else _worded(text)
-    outline, sections = Outline(), [Section(0)]
-    for start, level, heading in headings(text):
-        section = Section(start, outline.enter(level, heading))
-        sections = [section] if not text[:start].strip() else [*sections, section]
-    sections[0] = Section(0, sections[0].headings)
-    return FileText(text, tuple(sections), titled[1] if titled else first_heading(sections))
+    return in_sections(text, headings(text), titled[1] if titled else "")
 
 
 def _divided(text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""OpenDocument texts (.odt): headings, paragraphs, lists, tables, notes."""
+"""OpenDocument texts (.odt) and slides (.odp), which are the pages: text, lists, tables, notes."""
 
 from __future__ import annotations
 
@@ -9,38 +9,61 @@ from triton_rag.ingestion.readers.tree import Element
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
+_DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
+_PRESENTATION = "{urn:oasis:names:tc:opendocument:xmlns:presentation:1.0}"
+_NO_CONTENT = {"date-time", "footer", "header", "page-number", "page"}
+"""Classes of frames that stand on every slide."""
 _SPACES = {f"{_TEXT}s", f"{_TEXT}tab", f"{_TEXT}line-break"}
 _NOT_TEXT = {f"{_TEXT}tracked-changes", f"{_OFFICE}annotation", f"{_TEXT}table-of-content"}
 
 
 def read(data: bytes) -> FileText:
-    blocks = Blocks()
-    for body in Archive(data, "an OpenDocument text").xml("content.xml").iter(f"{_OFFICE}text"):
-        add(body, blocks)
+    content, blocks = Archive(data, "an OpenDocument file").xml("content.xml"), Blocks()
+    slides = list(content.iter(f"{_DRAW}page"))
+    for body in [] if slides else content.iter(f"{_OFFICE}text"):
+        _add(body, blocks)
+    for number, slide in enumerate(slides, start=1):
+        blocks.page(number)
+        for shape in sorted(slide, key=lambda shape: _class(shape) != "title"):
+            _add_shape(shape, blocks)
     return blocks.file_text()
 
 
-def add(element: Element, blocks: Blocks) -> None:
+def _add_shape(shape: Element, blocks: Blocks) -> None:
+    if shape.tag == f"{_PRESENTATION}notes":
+        for frame in shape:
+            _add_shape(frame, blocks)
+    elif _class(shape) == "title":
+        blocks.heading(1, _words(shape))
+    elif _class(shape) not in _NO_CONTENT:
+        _add(shape, blocks)
+
+
+def _class(shape: Element) -> str:
+    return str(shape.get(f"{_PRESENTATION}class", ""))
+
+
+def _add(element: Element, blocks: Blocks) -> None:
     """Adds what is inside an element."""
     for child in element:
         if child.tag == f"{_TEXT}h":
-            blocks.heading(int(child.get(f"{_TEXT}outline-level", "1")), words_of(child))
+            blocks.heading(int(child.get(f"{_TEXT}outline-level", "1")), _words(child))
         elif child.tag == f"{_TEXT}p":
-            blocks.paragraph(words_of(child))
+            blocks.paragraph(_words(child))
         elif child.tag == f"{_TEXT}list":
-            items = (words_of(item) for item in child.iter(f"{_TEXT}p", f"{_TEXT}h"))
+            items = (_words(item) for item in child.iter(f"{_TEXT}p", f"{_TEXT}h"))
             blocks.paragraph("\n".join(f"- {words}" for words in items if words))
         elif child.tag == f"{_TABLE}table":
             rows = (
                 list(row.iter(f"{_TABLE}table-cell")) for row in child.iter(f"{_TABLE}table-row")
             )
-            lines = ([words_of(cell) for cell in row] for row in rows)
+            lines = ([_words(cell) for cell in row] for row in rows)
             blocks.paragraph("\n".join(" | ".join(row) for row in lines if any(row)))
         elif isinstance(child.tag, str) and child.tag not in _NOT_TEXT:
-            add(child, blocks)
+            _add(child, blocks)
 
 
-def words_of(element: Element) -> str:
+def _words(element: Element) -> str:
     """The words of an element, in one line."""
     return " ".join(_text(element).split())
 

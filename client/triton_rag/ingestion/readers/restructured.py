@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from triton_rag.ingestion.file_text import FileText, Outline, Section, first_heading
+from triton_rag.ingestion.file_text import FileText, in_sections
 from triton_rag.ingestion.readers.plain import decoded
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}$")
@@ -12,12 +12,7 @@ _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}$")
 
 def read(data: bytes) -> FileText:
     text = decoded(data)
-    outline, sections = Outline(), [Section(0)]
-    for start, level, heading in titles(text):
-        section = Section(start, outline.enter(level, heading))
-        sections = [section] if not text[:start].strip() else [*sections, section]
-    sections[0] = Section(0, sections[0].headings)
-    return FileText(text, tuple(sections), first_heading(sections))
+    return in_sections(text, titles(text))
 
 
 def titles(text: str) -> Iterator[tuple[int, int, str]]:
