@@ -64,14 +64,14 @@ class BuildLog:
 
 
 def _fate(status: int) -> str:
-    """In words. The kernel sends SIGKILL when memory runs out, and nothing in the log says so."""
+    """The exit status in words: the kernel sends SIGKILL when memory runs out, and logs nothing."""
     if status == -signal.SIGKILL:
         return "was killed: the machine ran out of memory (see 'dmesg'), or somebody ended it"
     return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
 def end_with_parent() -> None:
-    """In a new process: ask Linux to end it when who started it is gone, however that came about.
+    """Ask Linux to end this new process when its parent is gone, however that came about.
 
     An orphan of a build would go on writing into the folder that the next one makes anew.
     """

@@ -145,7 +145,7 @@ def safetensors_in(path: Path) -> list[Path]:
 
 
 def _places(spec: ModelSpec, path: Path) -> Mapping[str, str]:
-    """By weight, the file that the index says it is in; without an index none."""
+    """The file of each weight, as the index says; empty without an index."""
     index = path / WEIGHTS_INDEX
     if not index.is_file():
         return {}

@@ -109,7 +109,7 @@ def _logits(spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, texts: Sequen
 def _templated_logits(
     spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, texts: Sequence[str]
 ) -> Rows:
-    """By sentence-transformers, which puts the checkpoint's chat template around each pair."""
+    """Logits by sentence-transformers, which puts the chat template around each pair."""
     import torch
     from sentence_transformers import CrossEncoder
 

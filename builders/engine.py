@@ -180,7 +180,7 @@ def _made(build: _Build, steps: BuildSteps, folder: Path) -> Path:
 
 
 def _tried(build: _Build, steps: BuildSteps) -> _Build:
-    """With what the checkpoint says, once the prompt of a sample question was rendered."""
+    """The build with the checkpoint's facts, once a sample question's prompt was rendered."""
     with tempfile.TemporaryDirectory(prefix="trial-") as scratch:
         _fill(build, Path(scratch))
         ends, tool_calls = try_prompt(build.spec.name, Path(scratch), steps.log)
@@ -196,7 +196,7 @@ def _tried(build: _Build, steps: BuildSteps) -> _Build:
 
 
 def _guided(build: _Build, made: Path, steps: BuildSteps) -> _Build:
-    """With what guided decoding needs beside the tokenizer, or why that can't be made."""
+    """The build with what guided decoding needs beside the tokenizer, or why that can't be made."""
     unguided = openvino_tokenizer.convert(made, build.facts.vocabulary)
     if unguided:
         steps.progress(f"guided decoding (JSON modes) is off: {unguided}")
@@ -204,7 +204,7 @@ def _guided(build: _Build, made: Path, steps: BuildSteps) -> _Build:
 
 
 def _compared(build: _Build, made: Path, steps: BuildSteps) -> _Build:
-    """With the result of the comparison with transformers; raises `BuildError`."""
+    """The build with the result of the comparison with transformers; raises `BuildError`."""
     compare_engine = _compared_llm if build.spec.role == "llm" else _compared_encoder
     steps.progress("comparison with the reference implementation …")
     said = compare_engine(build, made, steps)

@@ -34,7 +34,7 @@ UNGUIDED = "guided_decoding is false under [gpu] in its spec"
 
 
 def llm_recipe(plan: LlmPlan, gpu: str, examples: Path = EXAMPLES) -> Recipe:
-    """For the plan's flavour; `gpu` is the product that it is made on.
+    """The recipe of the plan's flavour; `gpu` is the product that it is made on.
 
     `examples`: where TensorRT-LLM's converters are.
     """

@@ -19,7 +19,7 @@ _TOOL_CALLS = "hermes"
 
 
 def prompt_of(spec: ModelSpec) -> Prompt:
-    """As the manifest carries it; raises `BuildError` when a file is missing."""
+    """The prompt as the manifest has it; raises `BuildError` when a file is missing."""
     said, name = spec.prompt, spec.prompt.user_template
     user = _read(spec, "user_template", name) if name else Prompt.user
     if said.tools_template:

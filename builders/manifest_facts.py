@@ -52,7 +52,7 @@ class Facts:
 
 
 def read_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:
-    """From spec and checkpoint; raises `BuildError` for what model or machine lack."""
+    """Reads spec and checkpoint; raises `BuildError` for what model or machine lack."""
     try:
         check_kind(spec, checkpoint.config(), (checkpoint.path / MODULES).is_file())
         check_vocabulary(spec, checkpoint)

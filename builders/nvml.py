@@ -39,7 +39,7 @@ def visible(devices: Devices, chosen: str | None) -> Devices:
 
 
 def _names(entry: str, device: Device) -> bool:
-    """By index, or by a beginning of the UUID."""
+    """Whether `entry` is the device's index, or a beginning of its UUID."""
     return entry == str(device.index) or (
         entry.startswith("GPU-") and device.uuid.startswith(entry)
     )

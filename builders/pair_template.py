@@ -160,7 +160,7 @@ def _without_blanks(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _tokenizer(tokenizer: "Tokenizer", cut: _Cut) -> "Tokenizer":
-    """With the tokens of the template put around pairs, and nothing around a single text."""
+    """Adds the template's tokens around pairs, and nothing around a single text."""
     from tokenizers import Tokenizer
 
     blocks = {"begin": cut.begin, "middle": cut.middle, "end": cut.end}

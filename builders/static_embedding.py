@@ -58,7 +58,7 @@ def _own_files(path: Path, folder: Path) -> Callable[[str, list[str]], set[str]]
 
 
 def _write_tokenizer(folder: Path, to: Path) -> None:
-    """Without special tokens around a text: each would be a row in its mean."""
+    """Leaves out special tokens around a text: each would be a row in its mean."""
     tokenizer = _read(folder / TOKENIZER_FILE) | {"post_processor": None}
     settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
     _write(to / TOKENIZER_FILE, tokenizer)

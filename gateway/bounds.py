@@ -58,7 +58,7 @@ class BodyMemory:
 
     @contextmanager
     def body(self, tenant: str) -> Iterator[Take]:
-        """For one body; its bytes are given back at the end of the block."""
+        """Takes room for one body, and gives it back at the end of the block."""
         taken_bytes = 0
 
         def take(size: int) -> None:

@@ -58,7 +58,7 @@ class Metrics:
             held.labels(kind).set_function(partial(getattr, admission, "is_held"))
 
     def page(self, of_models: bytes) -> bytes:
-        """In Prometheus' text format, after the page of the models, which may be empty."""
+        """The metrics as Prometheus' text, after the page of the models, which may be empty."""
         self._models_page_up.set(bool(of_models))
         return of_models + prometheus.generate_latest(self._registry)
 

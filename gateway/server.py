@@ -73,7 +73,7 @@ def check(settings: Settings) -> None:
 
 
 def allow_open_files() -> None:
-    """As many as there may be, up to `OPEN_FILES`."""
+    """Raises the limit of open files as far as possible, up to `OPEN_FILES`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:

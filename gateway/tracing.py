@@ -109,7 +109,7 @@ class Tracing:
 
 @contextmanager
 def open_tracing() -> Iterator[Tracing]:
-    """As the environment asks for; at the end what is left is exported, within `CLOSE_S`."""
+    """Tracing as the environment sets it; what is left at the end is exported within `CLOSE_S`."""
     if not any(os.environ.get(name) for name in ENDPOINTS):
         yield Tracing(None)
         return

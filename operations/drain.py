@@ -47,7 +47,7 @@ class Activity:
         self._since_s = time.monotonic()
 
     def idle_s(self) -> float:
-        """For how long nothing has been in flight."""
+        """How long nothing has been in flight."""
         now_s, used_s = time.monotonic(), cpu_s(self._instances)
         spent_s = sum(used - self._used_s.get(pid, 0.0) for pid, used in used_s.items())
         computes = spent_s > BUSY_SHARE * (now_s - self._since_s) + CPU_GRAIN_S
@@ -63,7 +63,7 @@ class Activity:
 
 
 def unsent_bytes(ports: Ports, folder: Path = Path("/proc/net")) -> list[int]:
-    """For each connection of a client, the bytes that it has not taken yet (proc(5), net/tcp)."""
+    """The bytes that each client's connection has not taken yet (proc(5), net/tcp)."""
     unsent = []
     for table in (folder / "tcp", folder / "tcp6"):
         for row in table.read_text(encoding="utf-8").splitlines()[1:] if table.exists() else ():

@@ -118,7 +118,7 @@ class GatewayProcess:
             )
 
     def _environment(self) -> dict[str, str]:
-        """Without a settings file uploaded files are kept beside the log."""
+        """The environment; without a settings file uploaded files are kept beside the log."""
         triton = {"GATEWAY_TRITON__GRPC": f"{self._ports.asked_at}:{self._ports.grpc}"}
         files = {"GATEWAY_FILES__FOLDER": str(self._log.parent / "files")}
         return ({} if self._settings else files) | os.environ | triton | self._variables

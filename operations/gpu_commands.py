@@ -72,7 +72,7 @@ class Launch:
 
 
 def tritonserver_command(launch: Launch) -> tuple[str, ...]:
-    """To be run inside the container."""
+    """The command to run inside the container."""
     if launch.llm.flavour == "llm-api":
         return _llm_api(launch)
     return _server(launch) if launch.llm.gpus == 1 else _leader(launch)

@@ -93,7 +93,7 @@ Engines = Mapping[str, tuple[Path, Manifest]]
 
 
 def _engines(sku: Sku, repository: Path) -> Engines:
-    """By their first model; what can't be read is a fault that `engine_faults` reports."""
+    """The engines by their first model; `engine_faults` reports what can't be read."""
     found: dict[Path, tuple[str, Path, Manifest]] = {}
     for link in engine_links(repository):
         try:

@@ -62,7 +62,7 @@ def serve(
     traces: str = "",
     print_only: bool = False,
 ) -> int:
-    """In the foreground; what runs is printed before. Raises `BuildError`, `PreflightError`."""
+    """Prints and runs the commands in the foreground. Raises `BuildError`, `PreflightError`."""
     llm = read_llm(sku, REPOSITORY)
     chosen = gpu_commands.chosen_gpus(llm, gpus)
     launch = Launch(llm, REPOSITORY, ports, health_port, drain_s, traces)
@@ -116,7 +116,7 @@ def in_container() -> bool:
 
 
 def read_llm(sku: Sku, repository: Path) -> ServedLlm:
-    """From the manifest of the engine that is linked for the SKU; raises `BuildError`."""
+    """Reads the manifest of the engine that is linked for the SKU; raises `BuildError`."""
     link = engine_link(LLM.name, repository)
     try:
         manifest = read_manifest(link)

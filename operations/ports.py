@@ -27,7 +27,7 @@ class Ports:
         return LOOPBACK if self.address == EVERY_ADDRESS else self.address
 
     def by_name(self) -> dict[str, int]:
-        """For messages."""
+        """The ports under their names in messages."""
         return {"http": self.http, "grpc": self.grpc, "metrics": self.metrics}
 
 

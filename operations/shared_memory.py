@@ -43,7 +43,7 @@ class SharedMemory:
             os.close(descriptor)
 
     def link_folder(self) -> Path:
-        """For links of the server, whose path needs no quotes; freed with the files."""
+        """The folder for the server's links; its path needs no quotes. Freed with the files."""
         found = self._folder / f"{self.prefix}links"
         found.mkdir(mode=0o700, exist_ok=True)
         return found

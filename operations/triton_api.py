@@ -98,8 +98,7 @@ class TritonApi:
         timeout_s: float = TIMEOUT_S,
         port: int | None = None,
     ) -> Answer:
-        """At the HTTP port, unless another is given. No proxy is asked, whatever http_proxy says:
-        it would ask itself."""
+        """Calls the HTTP port, unless another is given, and never through a proxy."""
         start_s = time.monotonic()
         connection = http.client.HTTPConnection(
             self.ports.asked_at, port or self.ports.http, timeout=timeout_s

@@ -108,10 +108,7 @@ def require_text(name: str, texts: list[str]) -> list[str]:
 
 
 def require_question(tokenizer: "Tokenizer", question: str, most_tokens: int) -> None:
-    """So short that it leaves room for a passage beside it, in the reranker and in the LLM.
-
-    Raises `RequestError`.
-    """
+    """Raises `RequestError` for a question that leaves no room for a passage beside it."""
     require_text("question", [question])
     require_length("question", len(question), most_tokens)
     tokens = len(token_ids(tokenizer, question))

@@ -219,7 +219,7 @@ class _Unread:
 
 
 def _context(folder: Path, parameters: Mapping[str, str]) -> StageContext:
-    """Without Triton there are no other models to call."""
+    """The context of a stage without Triton, which has no other models to call."""
     nobody: Any = None
     return StageContext(
         folder.parent, {"engine_folder": folder.name} | dict(parameters), nobody, _Unread()

@@ -105,7 +105,7 @@ class Model:
         return value
 
     def _number(self, key: str, default: float | None = None) -> float:
-        """As a human would write it: 1e-05, not the float32 9.999999747378752e-06."""
+        """The number as a human would write it: 1e-05, not the float32 9.999999747378752e-06."""
         value = self._gguf.fields.read(f"{self.architecture}.{key}", float, default)
         if not 0 < value < math.inf:
             raise GgufError(f"field '{self.architecture}.{key}' is {value}; possible: above 0")
@@ -172,7 +172,7 @@ class Model:
             )
 
     def _rope_scaling(self, theta: float) -> Mapping[str, Any]:
-        """As config.json has it; empty: none."""
+        """The table of config.json, empty without scaling."""
         prefix = f"{self.architecture}.rope.scaling"
         fields = self._gguf.fields
         kind = fields.read(f"{prefix}.type", str, "none")

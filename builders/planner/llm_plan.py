@@ -84,5 +84,5 @@ class LlmPlan:
 
     @property
     def output_tokens_per_s_per_gpu(self) -> float:
-        """At most."""
+        """The most that one GPU makes."""
         return self.most.output_tokens_per_s / self.deployment.gpus

@@ -73,7 +73,7 @@ def plan_llm(request: Request) -> LlmPlan:
 
 
 def _by_gpus(request: Request, unfit: Unfit) -> Iterator[LlmPlan]:
-    """For each number of GPUs, fewest first, the best plan in the precision preferred there."""
+    """The best plan for each number of GPUs, fewest first, in the precision preferred there."""
     for precisions in _candidates(request):
         for candidates in precisions:
             fitting = [plan for plan in (_try(request, one, unfit) for one in candidates) if plan]
@@ -127,7 +127,7 @@ def _check(request: Request) -> None:
 
 
 def _candidates(request: Request) -> list[list[list[Deployment]]]:
-    """By number of GPUs, fewest first; then by precision, preferred first; then every split."""
+    """All splits by number of GPUs, fewest first, and by precision, preferred first."""
     model, options = request.spec.sizes, request.options
     names = [options.precision] if options.precision else preferred(request.gpu, options.flavour)
     splits = [list(layouts(model, gpus)) for gpus in gpu_counts(request.most_gpus)]
@@ -180,7 +180,7 @@ def _check_makeable(engine: EnginePlan, request: Request) -> None:
 
 
 def _sized(request: Request, on: Deployment) -> tuple[MemoryBudget, EnginePlan]:
-    """With batch, tokens of an iteration and longest sequence. Raises `_Misfit`."""
+    """Chooses batch, tokens of an iteration and longest sequence. Raises `_Misfit`."""
     workload = request.workload
     encoders = 0.0 if request.options.max_load else sum(map(encoder_gib, request.encoders))
     fraction = BENCHMARK_KV_FRACTION if request.options.max_load else MAX_KV_FRACTION

@@ -1,4 +1,4 @@
-"""From a Hugging Face checkpoint to TensorRT engines: the commands, as TensorRT-LLM 1.2 wants them.
+"""Commands that make TensorRT engines of a Hugging Face checkpoint, for TensorRT-LLM 1.2.
 
 Nothing here has run on a GPU. Flags and recipes were read in NVIDIA/TensorRT-LLM at these commits,
 none of which is known to be the tag v1.2.1:
@@ -61,7 +61,7 @@ def check_programs(commands: Sequence[Command]) -> None:
 
 
 def read_architecture(checkpoint: Checkpoint) -> str:
-    """As config.json names it, like "LlamaForCausalLM"."""
+    """The architecture that config.json names, like "LlamaForCausalLM"."""
     if not (names := checkpoint.config().get("architectures")):
         raise BuildError(
             f"{checkpoint.path}/config.json does not say its architecture; needed: "

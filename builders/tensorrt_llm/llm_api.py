@@ -52,7 +52,7 @@ def check_checkpoint(plan: EnginePlan, checkpoint: Checkpoint) -> None:
 
 
 def quant_algorithm(checkpoint: Checkpoint) -> str | None:
-    """As NVIDIA's ModelOpt notes it in hf_quant_config.json, or newer in config.json."""
+    """The algorithm, which ModelOpt notes in hf_quant_config.json, or newer in config.json."""
     for name, key in (("hf_quant_config.json", "quantization"), ("config.json", _NEWER)):
         if notes := checkpoint.table(name).get(key):
             return str(notes.get("quant_algo") or notes.get("quant_method"))
@@ -72,7 +72,7 @@ def _sizes(plan: EnginePlan) -> dict[str, Any]:
 
 
 def _scheduling(plan: EnginePlan, runtime: RuntimePlan) -> dict[str, Any]:
-    """As `backend_config` has them for the C++ backend, under other names."""
+    """The settings that `backend_config` has for the C++ backend, under other names."""
     cache: dict[str, Any] = {
         "dtype": "fp8" if plan.kv_dtype == "fp8" else "auto",
         "enable_block_reuse": True,

@@ -110,7 +110,7 @@ class BaseClient(Generic[CompletionStreamT, AnswerStreamT]):
         request_id: str | None = None,
         **options: Unpack[SamplingOptions],
     ) -> CompletionStreamT:
-        """As `generate`, as an iterator of pieces of text."""
+        """Like `generate`, but an iterator over pieces of text."""
         request = generate_request(prompt, messages, options, stream=True)
         return self._completion_stream(*self._open(request, timeout_s, request_id))
 
@@ -123,7 +123,7 @@ class BaseClient(Generic[CompletionStreamT, AnswerStreamT]):
         request_id: str | None = None,
         **options: Unpack[AskOptions],
     ) -> AnswerStreamT:
-        """As `ask`, as an iterator of pieces of text."""
+        """Like `ask`, but an iterator over pieces of text."""
         request = ask_request(question, documents, options, stream=True)
         return self._answer_stream(*self._open(request, timeout_s, request_id))
 

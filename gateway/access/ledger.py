@@ -157,7 +157,7 @@ def _why(path: Path) -> str:
 
 
 def _write(file: sqlite3.Connection, pending: dict[Account, Amounts]) -> None:
-    """In one transaction: all or nothing."""
+    """Writes all or nothing, in one transaction."""
     file.execute("begin immediate")
     try:
         file.executemany(_ADD, [astuple(key) + astuple(value) for key, value in pending.items()])

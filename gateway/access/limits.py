@@ -85,7 +85,7 @@ def headers(limits: Limits, taken: Taken) -> dict[str, str]:
 
 
 def duration(ms: int) -> str:
-    """As OpenAI writes it: 250ms, 1.5s, 1m0s."""
+    """The duration as OpenAI writes it: 250ms, 1.5s, 1m0s."""
     if ms < 1000:
         return f"{ms}ms"
     minutes, rest_ms = divmod(ms, 60_000)

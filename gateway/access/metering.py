@@ -136,7 +136,7 @@ class Meter:
                 raise
 
     def count_input(self, entry: Entry) -> None:
-        """At the first event: the model's own count takes the place of the bound."""
+        """Replaces the bound by the model's own count, at the first event."""
         entry.is_counted = True
         tokens = entry.call.usage.input_tokens if entry.call.usage else 0
         if not tokens:

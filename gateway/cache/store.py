@@ -23,7 +23,7 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """At most `bytes_limit` bytes of entries; those that were asked for longest ago leave first."""
+    """Keeps at most `bytes_limit` bytes of entries; the least recently used leave first."""
 
     def __init__(self, bytes_limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = bytes_limit
@@ -60,7 +60,7 @@ class MemoryStore:
 
 
 class ValkeyStore:
-    """In the Valkey or Redis at `url`, for several gateways.
+    """Keeps entries in the Valkey or Redis at `url`, for several gateways.
 
     It bounds its size itself: `maxmemory` with the policy `allkeys-lru`.
     """

@@ -74,7 +74,7 @@ class Library:
         return self._uploads.path(self.register.file(tenant, file_id).id)
 
     def delete_file(self, tenant: str, file_id: str) -> None:
-        """From every vector store too."""
+        """Deletes the file, from every vector store too."""
         self.register.file(tenant, file_id)
         for store_id in self.register.stores_of(file_id):
             self._remove(partial(self._client.remove, store_id, [file_id]))
@@ -92,7 +92,7 @@ class Library:
         return self.register.store(tenant, store_id)
 
     def described(self, tenant: str, store_id: str) -> VectorStore:
-        """As `store`, with the time of a shared one, which the models' server knows."""
+        """Like `store`, with the time of a shared one, which the models' server knows."""
         found = self.store(tenant, store_id)
         if not found.is_shared:
             return found
@@ -121,7 +121,7 @@ class Library:
         return made
 
     def delete_store(self, tenant: str, store_id: str) -> None:
-        """With its collection; its files stay."""
+        """Deletes the store and its collection; its files stay."""
         self.own_store(tenant, store_id)
         self._remove(lambda: self._client.delete_collection(store_id))
         self.register.remove_store(store_id)

@@ -91,7 +91,7 @@ class Register:
         return self._page(FILES, tenant, page, purpose=purpose)
 
     def file_ids(self) -> set[str]:
-        """Those of all tenants."""
+        """The ids of all tenants' files."""
         return {row[0] for row in self._rows("SELECT id FROM files", ())}
 
     def remove_file(self, file_id: str) -> None:

@@ -70,7 +70,7 @@ async def _without_personal_data(request: Request, count: Count) -> Request:
 
 
 async def _redacted_text(text: str, found: Counter[str]) -> str:
-    """In pieces, between which the other requests go on."""
+    """Redacts in pieces, between which other requests go on."""
     redactor, shown = Redactor(found), list[str]()
     for start in range(0, len(text), _PIECE_CHARACTERS):
         shown.append(redactor.push(text[start : start + _PIECE_CHARACTERS]))

@@ -119,7 +119,7 @@ async def texts(answer: Answer, events: AsyncGenerator[Event, None]) -> AsyncGen
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From `start` up to `end`, in characters."""
+    """The characters from `start` up to `end`."""
 
     start: int
     end: int

@@ -40,7 +40,7 @@ def error_body(error: GatewayError) -> Any:
 
 
 def _context_exceeded(error: ContextExceeded) -> str:
-    """In Anthropic's words: Claude Code reads the numbers out of them, and asks for less."""
+    """Anthropic's sentence: Claude Code reads its numbers, and asks for less."""
     if error.max_tokens:
         return (
             f"input length and `max_tokens` exceed context limit: {error.prompt_tokens} + "

@@ -44,7 +44,7 @@ def _limits(headers: Headers) -> Iterator[tuple[str, str]]:
 
 
 def _moment(duration: str) -> str:
-    """So long from now, in RFC 3339; whole seconds, rounded up."""
+    """The moment so long from now, in RFC 3339; whole seconds, rounded up."""
     found = _DURATION.fullmatch(duration)
     assert found is not None, duration
     minutes, seconds, ms = (float(found[unit] or 0) for unit in ("m", "s", "ms"))

@@ -57,7 +57,7 @@ async def chat(request: Request) -> Response:
 
 
 def parse(body: Any) -> ChatRequest:
-    """As a request of `/v2/chat`; raises `BadRequest`."""
+    """Turns it into a request of `/v2/chat`; raises `BadRequest`."""
     older = read(ChatRequestV1, body)
     messages = [
         *([{"role": "system", "content": older.preamble}] if older.preamble else []),

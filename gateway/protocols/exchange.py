@@ -69,7 +69,7 @@ def _check(what: str, given: int, most: int) -> None:
 
 
 def _deadline(request: Request, wanted: Wanted) -> float | None:
-    """In seconds of the loop's clock, None without one; raises `BadRequest` for what is no time."""
+    """The deadline in seconds of the loop's clock; raises `BadRequest` for what is no time."""
     given = request.headers.get(DEADLINE)
     if given is not None:
         if not re.fullmatch(r"[1-9]\d{0,8}", given):

@@ -24,7 +24,7 @@ def schema_guide(schema: Any, field: str) -> Guide:
 
 
 def openai_format(given: Any, field: str) -> Guide | None:
-    """From `response_format` or `text.format`: text, json_object or json_schema.
+    """The guide of `response_format` or `text.format`: text, json_object or json_schema.
 
     Chat has the schema in a table `json_schema`, Responses beside the type.
     """
@@ -46,7 +46,7 @@ def openai_format(given: Any, field: str) -> Guide | None:
 
 
 def anthropic_format(given: Any, field: str) -> Guide | None:
-    """From `output_format` or `output_config.format`."""
+    """The guide of `output_format` or `output_config.format`."""
     if given is None:
         return None
     if (kind := _type_of(given, field)) != "json_schema":
@@ -68,7 +68,7 @@ def cohere_format(given: Any, field: str) -> Guide | None:
 
 
 def vllm_guide(body: Any) -> Guide | None:
-    """From vLLM's `structured_outputs` and `guided_…`; raises `BadRequest` for two of them."""
+    """The guide of vLLM's `structured_outputs` or `guided_…`; raises `BadRequest` for two."""
     inside = body.structured_outputs or {}
     given = {f"structured_outputs.{n}": inside[n] for n in inside if n not in _NO_PART}
     given |= {f"guided_{name}": getattr(body, f"guided_{name}", None) for name in _VLLM}

@@ -50,7 +50,7 @@ async def show_model(name: str, request: Request) -> dict[str, Any]:
 
 
 async def _ready(request: Request) -> list[dict[str, Any]]:
-    """Those that the caller's key may use, and `auto`, which chooses among them."""
+    """The models that the caller's key may use, and `auto`, which chooses among them."""
     catalogue, settings = service(request).catalogue, service(request).settings
     grant = await service(request).access.grants.of(caller(request))
     ready = [model for model in await catalogue.models() if not model.problem]

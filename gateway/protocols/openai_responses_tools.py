@@ -13,7 +13,7 @@ SEARCH, FUNCTION = "file_search", "function"
 
 
 class FunctionItem(Body):
-    """As in chat, without a table of its own."""
+    """A function as in chat, but not inside a table `function`."""
 
     type: str
     name: str

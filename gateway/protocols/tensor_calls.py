@@ -21,7 +21,7 @@ _GENERATIONS = {*_OF_PROMPTS, *_OF_DOCUMENTS, ANSWER.contract.name}
 
 
 def of_generate(model: str, body: Mapping[str, Any]) -> Generate | Other:
-    """For a body of `generate` that was checked; other models' tokens are not counted."""
+    """The call in a checked body of `generate`; other models' tokens are not counted."""
     if model not in _GENERATIONS:
         return Other(model)
     given = body.get("max_tokens", body.get("parameters", {}).get("max_tokens"))
@@ -29,7 +29,7 @@ def of_generate(model: str, body: Mapping[str, Any]) -> Generate | Other:
 
 
 def of_infer(model: str, body: Mapping[str, Any], tensors: bytes) -> Generate | Other:
-    """For a body of `infer` that was checked, and the bytes of tensors behind its JSON."""
+    """The call in a checked body of `infer`, and the bytes of tensors behind its JSON."""
     if model not in _GENERATIONS:
         return Other(model)
     texts = "".join(_strings(body)) + tensors.decode("latin-1")

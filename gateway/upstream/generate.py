@@ -98,7 +98,7 @@ async def _events(triton: Connection, call: Call, request: Generate) -> AsyncGen
 
 
 def _of_guide(error: BadRequest, request: Generate) -> BadRequest:
-    """With the field that the client wrote the guide in; that of a required call is in `tools`."""
+    """Names the field that the client wrote the guide in; that of a required call is in `tools`."""
     if error.field not in (GUIDE_TYPE, GUIDE_TEXT):
         return error
     field = request.guide.field if request.guide else "tools"
@@ -136,7 +136,7 @@ def _prompt(request: Generate) -> dict[str, Any]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    """As OpenAI has it, and `llm` reads it."""
+    """The message in OpenAI's form, which `llm` reads."""
     plain: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.tool_call_id:
         plain["tool_call_id"] = message.tool_call_id

@@ -73,7 +73,7 @@ class Catalogue:
         return name if not name or name in self._names or name in self._states else UNKNOWN
 
     async def models(self) -> list[Model]:
-        """Those of the index, ready or not; raises what the connection raises."""
+        """The models of the index, ready or not; raises what the connection raises."""
         if self._age_s >= INDEX_AGE_S:
             await asyncio.shield(self._begun())  # it is others' too
         return self._models()

@@ -73,7 +73,7 @@ SERVER_CANARY = Canary(SERVER, "/v2/health/live", {})
 
 
 def canaries() -> tuple[Canary, ...]:
-    """For every model that has a process."""
+    """The canaries of all models that have a process."""
     return tuple(_canary(model) for model in PYTHON_MODELS)
 
 

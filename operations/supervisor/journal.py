@@ -42,7 +42,7 @@ class Event:
     seconds: float
 
     def line(self) -> str:
-        """As logged: `2026-11-21T06:00:00Z tokenizer dead: reloaded after 0.84 s`."""
+        """The line as logged: `2026-11-21T06:00:00Z tokenizer dead: reloaded after 0.84 s`."""
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.time_s))
         taken = f" after {self.seconds:.2f} s" if self.seconds else ""
         return f"{when} {self.model} {self.cause}: {self.action}{taken}"

@@ -94,7 +94,7 @@ class ModelHealth:
         self.due_s = now_s + self.settings.canary_interval_s
 
     def begin_recovery(self, cause: Cause, now_s: float, wait_s: float, is_broken: bool) -> None:
-        """From here to `end_recovery` nothing else is asked of it."""
+        """Stops canaries and reloads of the model until `end_recovery`."""
         self.cause, self.problem, self.job = cause, f"{cause}, being brought back", None
         self.noticed_s, self.due_s, self.is_broken = now_s, now_s + wait_s, is_broken
         self.refusal, self._failures = "", 0

@@ -163,5 +163,5 @@ def _cpu_s(process: "subprocess.Popen[str]") -> float:
 
 
 def key_of(guide: Guide) -> bytes:
-    """The same for equal guides, and short."""
+    """A short key, equal for equal guides."""
     return hashlib.blake2b(f"{guide.type}\n{guide.text}".encode(), digest_size=16).digest()

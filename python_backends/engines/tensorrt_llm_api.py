@@ -187,7 +187,7 @@ def sampling_params(params: GenerationParams, eos: Sequence[int]) -> Any:
 
 
 def _guide(guide: Guide | None) -> dict[str, Any]:
-    """As `GuidedDecodingParams`, which has a field for each type."""
+    """Arguments of `GuidedDecodingParams`, which has a field for each type."""
     if guide is None:
         return {}
     from tensorrt_llm.llmapi import GuidedDecodingParams

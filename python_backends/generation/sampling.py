@@ -105,7 +105,7 @@ def _max_tokens(
 
 
 def _min_tokens(tensors: Tensors, defaults: Sampling, max_tokens: int, guide: Guide | None) -> int:
-    """With a guide 0: where it allows only the end, nothing else may be asked for."""
+    """The input, but 0 with a guide: where it allows only the end, nothing else may come."""
     asked = tensors.scalar("min_tokens")
     if guide and asked:
         raise RequestError(f"min_tokens: {asked} given; with a guide only 0 is possible")

@@ -36,7 +36,7 @@ def _message(name: str, error: BaseException) -> str:
 
 
 def unwritable(folder: Path, error: OSError) -> Unavailable:
-    """For a folder of collections that this account can't write to."""
+    """The error of a folder of collections that this account can't write to."""
     return down(
         f"collection: {folder} can't be written to ({error.strerror}); serve with another "
         "--work-folder or --collections"

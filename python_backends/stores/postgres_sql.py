@@ -113,7 +113,7 @@ def rows(document: Document) -> Iterator[tuple[Any, ...]]:
 
 
 def vector(row: Array) -> str:
-    """As pgvector reads it."""
+    """The vector as pgvector reads it."""
     return f"[{','.join(map(repr, row.tolist()))}]"
 
 

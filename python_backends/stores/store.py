@@ -165,7 +165,7 @@ class Store(Protocol):
         """Up to `limit` documents by id, from the first behind `after`."""
 
     def read(self, name: str, ids: Sequence[str]) -> list[Document]:
-        """Those of these documents that are there, whole."""
+        """The documents with these ids that are there, whole."""
 
     def rename(self, name: str, new: str) -> Collection:
         """Give a collection another name, in one step, with its indexes up to date; raises
@@ -195,19 +195,19 @@ def check_name(name: str) -> str:
 
 
 def down(what: str) -> Unavailable:
-    """For a fault of the store."""
+    """The error of a store that has a fault."""
     return Unavailable(f"{what}; {DOWN}")
 
 
 def exists_already(collection: Collection) -> RequestError:
-    """For a name that is taken."""
+    """The error of a name that is taken."""
     return RequestError(
         f"collection: '{collection.name}' exists already, with {collection.documents:,} documents"
     )
 
 
 def not_found(name: str, names: Sequence[str]) -> NotFound:
-    """For a collection that isn't there, with those that are."""
+    """The error of a collection that isn't there; it names those that are."""
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return NotFound(f"collection: there is no '{name}'; there are {shown or 'none yet'}")
 

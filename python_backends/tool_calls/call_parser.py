@@ -27,7 +27,7 @@ class CallParser:
     """
 
     def __init__(self, syntax: Syntax, is_parallel: bool = True) -> None:
-        """Without `is_parallel` the answer ends with its first call."""
+        """An answer without `is_parallel` ends with its first call."""
         self.num_calls = 0
         """Calls whose arguments have begun."""
         self.is_over = False

@@ -110,7 +110,7 @@ class CallReader:
         return True
 
     def _complete(self) -> bool:
-        """At the end of the object: whether it is a call."""
+        """Whether the object that has ended is a call."""
         if not self._has_arguments:
             self._has_arguments, self._arguments = True, "{}"
         return self._name is not None and (self.has_begun or bool(self._name))

@@ -57,7 +57,7 @@ class ToolPrompts:
 
 
 def _with_system(turns: list[Message], text: str) -> list[Message]:
-    """With the text behind that of the system turn."""
+    """Adds the text behind that of the system turn."""
     if turns and turns[0]["role"] == "system":
         return [{**turns[0], "content": f"{turns[0]['content']}\n\n{text}"}, *turns[1:]]
     return [{"role": "system", "content": text}, *turns]
@@ -115,7 +115,7 @@ def _with_short_ids(message: Message) -> Message:
 
 
 def _short_id(name: str) -> str:
-    """The same one for the call and its result."""
+    """An id that a call and its result share."""
     if _SHORT_ID.fullmatch(name):
         return name
     return hashlib.blake2b(name.encode()).hexdigest()[:9]

@@ -63,7 +63,7 @@ def read_timeout_us(request: Any) -> int:
 
 
 def refuse_timeout(request: Any) -> None:
-    """For models that keep no deadline: none is ignored without a word."""
+    """Refuses a deadline where a model can't keep it: none is ignored silently."""
     if timeout_us := read_timeout_us(request):
         raise RequestError(
             f"timeout: {timeout_us} us asked for; only llm, rag_cancellable, answer, "

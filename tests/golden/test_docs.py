@@ -111,14 +111,28 @@ def test_nothing_cites_notes_that_are_not_here():
     assert found == set()
 
 
+_HALF_SENTENCE = re.compile(
+    r"(Of|Those|By|As|From|For|In|At|With|Without|To|On|Behind|Past|Beside|Once|So)\b"
+)
+_EXPLAINED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def _begun_halfway(path: Path) -> list[str]:
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    docs = (ast.get_docstring(node) for node in nodes if isinstance(node, _EXPLAINED))
+    return [doc[:50] for doc in docs if doc and _HALF_SENTENCE.match(doc)]
+
+
+def test_docstrings_begin_with_what_they_are_about():
+    """Not with a preposition, which needs the name above it to be understood."""
+    ours = [path for path in SOURCES if "tests" not in path.relative_to(ROOT).parts]
+    assert {_name(path): begun for path in ours if (begun := _begun_halfway(path))} == {}
+
+
 def test_no_docstring_begins_with_of():
-    found = {
-        _name(path): begun
-        for path in SOURCES
-        if "tests" not in path.relative_to(ROOT).parts
-        and (begun := [t[:50] for t in _docstrings(path) if t.startswith("Of ")])
-    }
-    assert found == {}
+    """Those below assignments too."""
+    ours = [path for path in SOURCES if "tests" not in path.relative_to(ROOT).parts]
+    assert [d for path in ours for d in _docstrings(path) if d.startswith("Of ")] == []
 
 
 def test_the_list_of_decisions_is_whole():

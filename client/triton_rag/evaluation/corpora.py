@@ -91,7 +91,7 @@ class StoredCollection:
 
 
 def _rankings(found: Response) -> Rankings:
-    """Those of an answer of `vector_search`."""
+    """The rankings in an answer of `vector_search`."""
     fused, scores = found.texts("candidate_id"), found.array("candidate_words")
     by_words = np.argsort(-scores, kind="stable")
     return Rankings(fused, [fused[place] for place in by_words])

@@ -35,7 +35,7 @@ class Span:
 
     @property
     def request_id(self) -> str:
-        """From our models or from Triton's own tracing mode; empty if neither gives one."""
+        """The id that our models or Triton's own tracing mode give; empty without one."""
         names = ("triton.request.id", "triton.request_id")
         return next((self.attributes[name] for name in names if name in self.attributes), "")
 

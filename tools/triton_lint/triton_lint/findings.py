@@ -69,7 +69,7 @@ class Summary:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Without control characters, which could trick a terminal, and without broken UTF-8."""
+    """The text without broken UTF-8 and control characters, which could trick a terminal."""
     return "".join(
         each
         if (each.isprintable() or each in keep)

@@ -107,7 +107,7 @@ class ModelFolder:
 
 
 def version_number(name: str) -> int | None:
-    """As Triton reads a folder's name: by C's rules, which take `1abc` for 1."""
+    """The version that Triton reads in a folder's name: by C's rules `1abc` is 1."""
     if name in NO_VERSIONS or (len(name) > 1 and name.startswith("0")):
         return None
     match = re.match(r"\s*([+-]?[0-9]+)", name)

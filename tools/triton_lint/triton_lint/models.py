@@ -62,7 +62,7 @@ class Model:
 
     @property
     def instances(self) -> int:
-        """On one device; groups without a count have one."""
+        """The instances on one device; groups without a count have one."""
         groups = self.config.children("instance_group")
         return sum(max(1, int(group.number("count"))) for group in groups) or 1
 

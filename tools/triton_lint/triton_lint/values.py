@@ -110,7 +110,7 @@ class ValueReader:
             self.problems.append(Problem(at, text, rule))
 
     def skip_value(self) -> None:
-        """Past the value of a field that isn't known, whatever its type."""
+        """Skips the value of a field that isn't known, whatever its type."""
         token = self.tokens[self.index]
         if token.text == ":":
             self.index += 1
@@ -127,7 +127,7 @@ class ValueReader:
             self.index += 1
 
     def skip_group(self) -> None:
-        """Past a bracket and all up to its partner."""
+        """Skips a bracket and all up to its partner."""
         depth = 0
         while (token := self.tokens[self.index]).kind != TokenKind.END:
             if token.kind == TokenKind.SYMBOL:
@@ -137,7 +137,7 @@ class ValueReader:
                 return
 
     def skip_to_next_field(self, closing: str) -> None:
-        """To what looks like the next field, or to the end of this message or one around it."""
+        """Skips to what looks like the next field, or to the end of this or an outer message."""
         while (token := self.tokens[self.index]).kind != TokenKind.END:
             if token.kind == TokenKind.SYMBOL:
                 if token.text in (closing, "}", ">"):

@@ -64,7 +64,7 @@ class _Pages:
 
 
 def read(data: bytes, on_page: OnPage | None = None) -> FileText:
-    """With `on_page` OCR reads the pages without readable text."""
+    """The text of a PDF; with `on_page` OCR reads pages without readable text."""
     try:
         with pypdfium2.PdfDocument(data) as pdf:
             pages = _pages(pdf, on_page)

@@ -158,7 +158,7 @@ def _origin(page: pypdfium2.PdfTextPage, text_index: int) -> tuple[float, float]
 
 
 def _size(page: pypdfium2.PdfTextPage, text_index: int) -> float:
-    """As shown: many programs write with type of size 1 and scale it."""
+    """The size as shown: many programs write with type of size 1 and scale it."""
     index, matrix = _index(page, text_index), pdfium.FS_MATRIX()
     pdfium.FPDFText_GetMatrix(page, index, matrix)
     scale = math.hypot(matrix.c, matrix.d) or 1.0

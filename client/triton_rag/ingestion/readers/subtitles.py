@@ -27,7 +27,7 @@ def read(data: bytes) -> FileText:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """In which minute each line is said, from 1, and what it says. A line that repeats the one
+    """The minute of each line, from 1, and what is said. A line that repeats the one
     before, as where lines roll up, is left out."""
     before = ""
     for cue in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n")):

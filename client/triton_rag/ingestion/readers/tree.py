@@ -107,7 +107,7 @@ def _is_layout(table: Element) -> bool:
 
 
 def _own(table: Element, elements: Iterable[Element]) -> Iterator[Element]:
-    """Those that are of the table, not of tables inside it."""
+    """The elements that belong to the table, not to tables inside it."""
     return (element for element in elements if next(element.iterancestors("table")) is table)
 
 
