@@ -176,7 +176,7 @@ class Passage:
         return self.sentences[shared.index(max(shared))] if shared else ""
 
     def closest_quote(self, asked: Words, count: int) -> Quote | None:
-        """At most `count` sentences from the one with most of the words on; None without any.
+        """Quotes at most `count` sentences from the one with most of the words on; None without any.
 
         They end with their section: what a sentence says is often told by the next ones.
         """
@@ -184,7 +184,7 @@ class Passage:
         return self._quote_from(shared.index(max(shared)), count) if shared else None
 
     def _quote_from(self, first: int, count: int) -> Quote:
-        """At most `count` sentences from number `first` on, and the one that this refers to.
+        """Quotes at most `count` sentences from number `first` on, and the one that this refers to.
 
         Instead of a heading, what stands below it is quoted. One term among the sentences does not
         count: it tells nothing by itself.
@@ -265,7 +265,7 @@ class Evidence:
         return max(shared, default=0) / len(self._asked) if self._asked else 1.0
 
     def quotes(self, count: int, others: Iterable[int] = ()) -> list[Quote]:
-        """At most `count` sentences of the best source, and maybe one of another; [] without any.
+        """Quotes `count` sentences of the best source at most, and maybe one of another; else [].
 
         The other source is the first of `others`, numbers from 2, with a word of the question that
         the first quote lacks (docs/decisions/0105).
