@@ -160,7 +160,7 @@ def _greedy(model: Any, prompt: Sequence[int]) -> Logits:
 
 
 def distance(logits: Logits, answer: Sequence[int], ends: Collection[int]) -> float:
-    """How far the first token that differs is below the greedy one, in mean distances of a logit."""
+    """How far the first other token is below the greedy one, in mean distances of a logit."""
     for row, token in zip(logits, answer, strict=False):
         best, greedy = float(row.max()), int(row.argmax())
         if token != greedy:

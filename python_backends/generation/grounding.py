@@ -176,7 +176,7 @@ class Passage:
         return self.sentences[shared.index(max(shared))] if shared else ""
 
     def closest_quote(self, asked: Words, count: int) -> Quote | None:
-        """Quotes at most `count` sentences from the one with most of the words on; None without any.
+        """Quotes at most `count` sentences from the one with most of the words on, if any.
 
         They end with their section: what a sentence says is often told by the next ones.
         """
