@@ -15,6 +15,11 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 TOKENIZERS = ("*.model", "vocab.txt", "vocab.json")
 """What transformers makes a tokenizer.json of."""
 
+_OTHER_TOKENIZERS = ("tekken.json", "*.tiktoken")
+COPY_TOKENIZER = (
+    "copy tokenizer.json from another copy of the model, or from the one that it was trained from"
+)
+
 _OTHER_WEIGHTS = ("*.h5", "*.msgpack", "*.onnx", "openvino_*.xml", "*.pth", "*.npz")
 PICKLES = "pytorch_model*.bin"
 
@@ -102,9 +107,11 @@ def _check_whole_model(spec: ModelSpec, path: Path) -> None:
 def _check_tokenizer(spec: ModelSpec, path: Path) -> None:
     if (path / TOKENIZER_FILE).is_file():
         return
+    found = [file.name for kind in _OTHER_TOKENIZERS for file in sorted(path.glob(kind))]
+    but = f", and none is made of {', '.join(found)}" if found else ""
     raise spec.error(
-        f"{path} has no {TOKENIZER_FILE}, nor a file to make it of ({', '.join(TOKENIZERS)}): copy "
-        "the tokenizer's files from the model that it was trained from"
+        f"{path} has no {TOKENIZER_FILE}, nor a file to make it of ({', '.join(TOKENIZERS)}){but}: "
+        f"{COPY_TOKENIZER}"
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from builders.checkpoint import Checkpoint
 from builders.spec import ModelSpec
 
 _CLASSIFIER = "ForSequenceClassification"
@@ -23,7 +24,6 @@ def check_kind(spec: ModelSpec, config: Config, has_modules: bool) -> None:
     if spec.role == "llm":
         _check_is_no_other(spec, classes)
         return
-    _check_own_code(spec, config)
     _check_quantized(spec, config)
     if spec.role == "reranker":
         if not spec.late_interaction:
@@ -68,18 +68,20 @@ def _check_known(spec: ModelSpec, config: Config) -> None:
         )
 
 
-def _check_own_code(spec: ModelSpec, config: Config) -> None:
-    """Custom code often computes something else from the same weights: gte-Qwen2 looks both ways.
+def check_own_code(spec: ModelSpec, checkpoint: Checkpoint) -> None:
+    """Raises `BuildError` for an encoder whose model or tokenizer is code of the checkpoint's own.
 
+    Such code often does something else: gte-Qwen2 looks both ways, and ends each text with a token.
     The reference would be transformers' own class too, so no comparison would show it.
     """
-    named = [key for key in config.get("auto_map") or {} if key.startswith("AutoModel")]
-    if named:
-        raise spec.error(
-            f"config.json brings code of its own for {named[0]} (auto_map), which a build never "
-            f"runs. Where transformers' own '{config.get('model_type')}' computes the same, remove "
-            "auto_map from config.json"
-        )
+    for name in ("config.json", "tokenizer_config.json"):
+        for kind in checkpoint.table(name).get("auto_map") or {}:
+            if kind.startswith(("AutoModel", "AutoTokenizer")):
+                raise spec.error(
+                    f"{name} brings code of its own for {kind} (auto_map), which a build never "
+                    "runs. Where transformers' own class does the same, remove auto_map from "
+                    f"{name}"
+                )
 
 
 def _check_is_no_other(spec: ModelSpec, classes: list[str]) -> None:

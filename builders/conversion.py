@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from builders import static_embedding
 from builders.build_resources import check_disk
 from builders.checkpoint_files import (
+    COPY_TOKENIZER,
     MODULES,
     PICKLES,
     TOKENIZERS,
@@ -178,7 +179,8 @@ def _write_tokenizer(spec: ModelSpec, path: Path, to: Path) -> None:
     from transformers import AutoTokenizer
 
     found = ", ".join(file.name for pattern in TOKENIZERS for file in sorted(path.glob(pattern)))
-    with refusing(spec, f"{path} has {found}; transformers can't make {TOKENIZER_FILE} of it"):
+    says = f"{path} has {found}; transformers can't make {TOKENIZER_FILE} of it: {COPY_TOKENIZER}"
+    with refusing(spec, says):
         tokenizer = AutoTokenizer.from_pretrained(
             path, local_files_only=True, trust_remote_code=False
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from builders.build_steps import Progress
 from builders.checkpoint import Checkpoint
 from builders.checkpoint_files import MODULES
-from builders.checkpoint_kind import check_kind
+from builders.checkpoint_kind import check_kind, check_own_code
 from builders.cpu_llm import check_kv_cache
 from builders.encoder_checkpoint import (
     check_modules,
@@ -89,6 +89,7 @@ def _llm_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Prog
 
 def _encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) -> Facts:
     """An encoder truncates, so a spec that allows more than the model has is cut, not refused."""
+    check_own_code(spec, checkpoint)
     most = positions(checkpoint.config()) or spec.max_tokens
     if most < spec.max_tokens:
         progress(

@@ -42,9 +42,10 @@ def _converted(folder: Path, vocabulary: int) -> str:
     import openvino
     import openvino_genai
     from openvino_tokenizers import convert_tokenizer
-    from transformers import AutoTokenizer
+    from transformers import PreTrainedTokenizerFast
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    # Not AutoTokenizer: it asks at the terminal whether to run a checkpoint's own code.
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     for name, model in zip(
         FILES[::2], convert_tokenizer(tokenizer, with_detokenizer=True), strict=True
     ):

@@ -54,11 +54,19 @@ def test_a_renamed_file_is_another_checkpoint(folder, tmp_path):
     assert open_checkpoint(spec_of(folder)).sha256 != first.sha256
 
 
-def test_without_any_tokenizer_the_message_says_where_to_get_one(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [("", ""), ("tekken.json", ", and none is made of tekken.json"),
+     ("qwen.tiktoken", ", and none is made of qwen.tiktoken")],
+)  # fmt: skip
+def test_without_a_tokenizer_that_is_read_the_message_says_where_to_get_one(folder, file, says):
     (folder / "tokenizer.json").unlink()
-    message = refusal(spec_of(folder))
-    assert "has no tokenizer.json, nor a file to make it of (*.model, vocab.txt" in message
-    assert message.endswith("from the model that it was trained from")
+    (folder / (file or "README.md")).write_text("{}")
+    assert refusal(spec_of(folder)).endswith(
+        f"has no tokenizer.json, nor a file to make it of (*.model, vocab.txt, vocab.json){says}: "
+        "copy tokenizer.json from another copy of the model, or from the one that it was trained "
+        "from"
+    )
 
 
 def test_without_config_it_is_no_checkpoint(folder, tmp_path):

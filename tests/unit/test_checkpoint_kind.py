@@ -1,8 +1,11 @@
 """A checkpoint that the spec's role can't use is refused before it is loaded."""
 
+import json
+
 import pytest
 
-from builders.checkpoint_kind import check_kind, quantization
+from builders.checkpoint import Checkpoint
+from builders.checkpoint_kind import check_kind, check_own_code, quantization
 from builders.errors import BuildError
 from builders.spec import ModelSpec
 
@@ -14,7 +17,6 @@ CROSS_ENCODER = {
 }
 LLM = {"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"]}
 CODE = {"auto_map": {"AutoConfig": "configuration_x.Config", "AutoModel": "modeling_x.Model"}}
-CONFIG_CODE = {"auto_map": {"AutoConfig": "configuration_x.Config"}}
 
 
 def spec(role: str) -> ModelSpec:
@@ -29,7 +31,6 @@ def spec(role: str) -> ModelSpec:
         ("embedder", BERT | {"architectures": ["BertForMaskedLM"]}, False),
         ("embedder", LLM, True),
         ("embedder", CROSS_ENCODER, True),
-        ("embedder", BERT | CONFIG_CODE, False),
         ("reranker", CROSS_ENCODER, False),
         ("reranker", LLM, True),
         ("reranker", {"model_type": "bert"}, False),
@@ -59,7 +60,6 @@ def test_a_checkpoint_of_the_role_is_taken(role, config, has_modules):
             CROSS_ENCODER,
             'BertForSequenceClassification: write role = "reranker", or name an llm',
         ),
-        ("embedder", BERT | CODE, "code of its own for AutoModel (auto_map), which a build never"),
         (
             "embedder",
             BERT | {"model_type": "new"},
@@ -79,6 +79,23 @@ def test_a_checkpoint_of_another_kind_is_refused_with_what_is_possible(role, con
         check_kind(spec(role), config, has_modules=False)
     assert str(caught.value).startswith("model 'mine': ")
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [("config.json", "AutoModel"), ("tokenizer_config.json", "AutoTokenizer")],
+)
+def test_an_encoder_with_code_of_its_own_is_refused(tmp_path, file, kind):
+    code = {"AutoConfig": "configuration_x.Config"}
+    (tmp_path / file).write_text(json.dumps({"auto_map": code}))
+    check_own_code(spec("embedder"), Checkpoint(tmp_path, ""))
+    (tmp_path / file).write_text(json.dumps({"auto_map": code | {kind: "x.X"}}))
+    with pytest.raises(BuildError) as caught:
+        check_own_code(spec("embedder"), Checkpoint(tmp_path, ""))
+    assert str(caught.value) == (
+        f"model 'mine': {file} brings code of its own for {kind} (auto_map), which a build never "
+        f"runs. Where transformers' own class does the same, remove auto_map from {file}"
+    )
 
 
 @pytest.mark.parametrize(

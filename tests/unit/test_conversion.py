@@ -123,7 +123,7 @@ def test_a_tokenizer_that_transformers_can_not_make_is_refused(folder):
     save_file(WEIGHTS, folder / "model.safetensors")
     (folder / "tokenizer.json").rename(folder / "tokenizer.model")
     with pytest.raises(
-        BuildError, match=r"has tokenizer\.model; transformers can't make tokenizer\.json"
+        BuildError, match=r"transformers can't make tokenizer\.json of it: copy tokenizer\.json"
     ):
         opened(folder)
 
