@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from builders.checkpoint import Checkpoint
 from builders.spec import ModelSpec
 
 _CLASSIFIER = "ForSequenceClassification"
@@ -66,22 +65,6 @@ def _check_known(spec: ModelSpec, config: Config) -> None:
             f"its config.json {own * ('auto_map' in config)}names the model_type '{kind}', which "
             f"transformers {version('transformers')} does not have"
         )
-
-
-def check_own_code(spec: ModelSpec, checkpoint: Checkpoint) -> None:
-    """Raises `BuildError` for an encoder whose model or tokenizer is code of the checkpoint's own.
-
-    Such code often does something else: gte-Qwen2 looks both ways, and ends each text with a token.
-    The reference would be transformers' own class too, so no comparison would show it.
-    """
-    for name in ("config.json", "tokenizer_config.json"):
-        for kind in checkpoint.table(name).get("auto_map") or {}:
-            if kind.startswith(("AutoModel", "AutoTokenizer")):
-                raise spec.error(
-                    f"{name} brings code of its own for {kind} (auto_map), which a build never "
-                    "runs. Where transformers' own class does the same, remove auto_map from "
-                    f"{name}"
-                )
 
 
 def _check_is_no_other(spec: ModelSpec, classes: list[str]) -> None:

@@ -31,6 +31,22 @@ _QUERY, _PASSAGE = ("query",), ("document", "passage", "corpus")
 """Names of prompts, as sentence-transformers' encode_query and encode_document look for them."""
 
 
+def check_own_code(spec: ModelSpec, checkpoint: Checkpoint) -> None:
+    """Raises `BuildError` for an encoder whose model or tokenizer is code of the checkpoint's own.
+
+    Such code often does something else: gte-Qwen2 looks both ways, and ends each text with a token.
+    The reference would be transformers' own class too, so no comparison would show it.
+    """
+    for name in ("config.json", "tokenizer_config.json"):
+        for kind in checkpoint.table(name).get("auto_map") or {}:
+            if kind.startswith(("AutoModel", "AutoTokenizer")):
+                raise spec.error(
+                    f"{name} brings code of its own for {kind} (auto_map), which a build never "
+                    "runs. Where transformers' own class does the same, remove auto_map from "
+                    f"{name}"
+                )
+
+
 def check_modules(spec: ModelSpec, path: Path) -> None:
     """Raises `BuildError` for a module that is missing, or that the export does not support."""
     modules = read_json(path / MODULES, [])

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from builders.build_steps import Progress
 from builders.checkpoint import Checkpoint
 from builders.checkpoint_files import MODULES
-from builders.checkpoint_kind import check_kind, check_own_code
+from builders.checkpoint_kind import check_kind
 from builders.cpu_llm import check_kv_cache
 from builders.encoder_checkpoint import (
     check_modules,
+    check_own_code,
     check_pairs,
     dimensions,
     lowered_tokenizer,

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from builders.checkpoint import Checkpoint
-from builders.checkpoint_kind import check_kind, check_own_code, quantization
+from builders.checkpoint_kind import check_kind, quantization
+from builders.encoder_checkpoint import check_own_code
 from builders.errors import BuildError
 from builders.spec import ModelSpec
 
