@@ -1,4 +1,4 @@
-"""The log of a build: what its commands say, and the end of it in the error when one fails."""
+"""The log of a build's commands; the error of one that fails has the last lines."""
 
 import ctypes
 import os

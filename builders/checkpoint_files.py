@@ -1,4 +1,4 @@
-"""The files of a checkpoint folder: whole, and of the kind that is read, or what to do instead."""
+"""Checks that a checkpoint folder's files are whole and readable; errors say what to do instead."""
 
 import json
 from collections.abc import Mapping

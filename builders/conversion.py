@@ -1,4 +1,4 @@
-"""A folder that builds read, made of one that they don't: the user's own stays as it is.
+"""Converts a checkpoint folder into one that builds read; the user's own stays as it is.
 
 Pickled weights become safetensors, a tokenizer of an older kind tokenizer.json, and of a multimodal
 checkpoint its text model is taken. An embedder's transformer may lie in a folder of its own, or be

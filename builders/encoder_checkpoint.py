@@ -106,7 +106,7 @@ def dimensions(spec: ModelSpec, path: Path) -> int:
 
 
 def remarks(spec: ModelSpec, path: Path, said: Prefixes) -> list[str]:
-    """What an embedder's files leave open, so that nobody finds it out from bad results."""
+    """Notes on what an embedder's files leave open, so that bad results don't have to show it."""
     lengths = [read_json(path / name, {}).get("max_seq_length") or 0 for name in _SETTINGS]
     trained = max(map(int, lengths))
     pooled = "" if (path / MODULES).is_file() else f"it has no {MODULES}: tokens' mean is pooled; "

@@ -87,7 +87,7 @@ def _load(spec: ModelSpec, checkpoint: Checkpoint) -> Any:
 
 
 def silence_transformers() -> None:
-    """Its warnings and progress bars are for who works with it directly."""
+    """Silences its warnings and progress bars, which are for those who use it directly."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()

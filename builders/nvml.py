@@ -1,4 +1,4 @@
-"""The GPUs of this machine, as the driver's library NVML tells them."""
+"""The GPUs of this machine, as the driver's library NVML reports them."""
 
 from dataclasses import dataclass
 from types import ModuleType
@@ -50,7 +50,7 @@ class NoGpuError(Exception):
 
 
 def this_machine() -> Devices:
-    """The GPUs that NVML tells; raises `NoGpuError` where there is no driver or no GPU."""
+    """The GPUs that NVML reports; raises `NoGpuError` where there is no driver or no GPU."""
     import pynvml
 
     try:

@@ -1,4 +1,4 @@
-"""optimum-cli for families that it exports right, though it refuses them.
+"""Exports, with optimum-cli, families that it refuses by name but exports correctly.
 
     python -m builders.openvino_export export openvino …
 

@@ -38,7 +38,7 @@ CONTAINERS = 2**17
 in which no other client is served."""
 
 FORM_BYTES = 64 * 2**10
-"""For what is around the file in a form."""
+"""Bytes for what is around the file in a form."""
 
 
 Take = Callable[[int], None]

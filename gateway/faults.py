@@ -1,4 +1,4 @@
-"""Faults of the gateway itself: the client is told that there was one, the log what and where.
+"""Faults of the gateway itself: the client learns that there was one, the log what and where.
 
 What an exception says may hold what a client wrote, so its message is neither sent nor logged.
 """

@@ -100,7 +100,7 @@ def probe(environment: Path) -> ServingEnvironment:
 
 
 def _path(text: str) -> Path:
-    """A path as a Python without UTF-8 tells it."""
+    """A path as a Python without UTF-8 prints it."""
     return Path(os.fsencode(text).decode(errors="replace"))
 
 

@@ -1,4 +1,4 @@
-"""What a service of `Type=notify` tells systemd: sd_notify(3)."""
+"""Notifies systemd as a service of `Type=notify` does: sd_notify(3)."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What is asked of a tritonserver over HTTP; a new connection each time, with a timeout."""
+"""Calls of a tritonserver over HTTP: a new connection each time, with a timeout."""
 
 import http.client
 import json
@@ -57,7 +57,7 @@ class TritonApi:
         self._headers = {"Connection": "close", HTTP_HEADER: admin_key}
 
     def is_ready(self) -> bool:
-        """Whether every model that it was told to load is."""
+        """Whether every model that it should load is loaded."""
         return self.call("GET", "/v2/health/ready").status == 200
 
     def unloaded_models(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""A tritonserver that is started, waited for, signalled and stopped, whatever its command line."""
+"""Starts, awaits, signals and stops a tritonserver with any command line."""
 
 import contextlib
 import fcntl
@@ -249,7 +249,7 @@ class TritonProcess:
 
 
 def last_error(log: Sequence[str]) -> str:
-    """The last line that tells of one, without Triton's time and place; else the last line."""
+    """The last line with an error, without Triton's time and place; else the last line."""
     errors = [line for line in log if _ERROR.search(line)]
     last = (errors or list(log) or ["its log is empty"])[-1]
     return _PREFIX.sub("", last).strip('" ')

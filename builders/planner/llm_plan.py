@@ -1,4 +1,4 @@
-"""What is asked of the planner, and what it answers."""
+"""The planner's requests and plans."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The page that shows what every SKU gives: `make check` fails when it is stale."""
+"""docs/plan-matrix.md: every model on every SKU. `make check` fails when it is stale."""
 
 from collections.abc import Iterator, Sequence
 

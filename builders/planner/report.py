@@ -14,7 +14,7 @@ from builders.planner.throughput import Performance
 from builders.spec import ModelSpec, Sku, load_model
 
 PASSAGE_TOKENS = 128
-"""Length for which an encoder's rate is told: a passage as the splitter makes it, and a question.
+"""Length for which an encoder's rate is given: a passage as the splitter makes it, and a question.
 """
 
 

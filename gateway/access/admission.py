@@ -24,7 +24,7 @@ _SHARE = 3
 """A tenant may have this many times what it leaves free: three quarters when it is alone. One that
 has nothing yet may have what is free."""
 _MOMENT_S = 30.0
-"""So long after its last request a tenant counts as one that comes again."""
+"""How long after its last request a tenant still counts as present."""
 _LONGEST_WAIT_S = 60.0
 _RATE_S = 10.0
 
@@ -117,7 +117,7 @@ class Admission:
         self._start_what_may()
 
     def close(self) -> None:
-        """The gateway ends: who waits, or would, is told to ask another one."""
+        """The gateway ends: refuses calls that wait, and new ones; they may ask another one."""
         self._is_closed = True
         for turn in self._turns.values():
             if not turn.done():

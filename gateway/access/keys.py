@@ -53,7 +53,7 @@ class Key(_Stored):
     disabled: bool = False
 
     def has_secret(self, secret: str, now: datetime) -> bool:
-        """Whether it is one of the secrets that still count; the time tells nothing about them."""
+        """Whether it is one of the valid secrets, compared in constant time."""
         digest = hash_secret(secret)
         matches = [hmac.compare_digest(digest, stored.sha256) for stored in self.secrets]
         live = [stored.expires is None or now < stored.expires for stored in self.secrets]

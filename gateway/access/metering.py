@@ -34,7 +34,7 @@ AHEAD_TOKENS = 16
 it. A small model that shares one core with the gateway made 7 more on average."""
 
 LOOKS = 10
-"""Looks at files and lists for each request of the limit."""
+"""Reads of files and lists that each request of the limit allows."""
 
 LOOK_AGAIN_S = 1.0
 """How long a stream may go on after its key was disabled."""
@@ -75,9 +75,9 @@ class Entry:
     is_counted: bool = False
     """Whether the model has said how long the input is."""
     looked_s: float = field(default_factory=time.monotonic)
-    """When the key was looked at."""
+    """When the key was last checked."""
     is_whole: bool = False
-    """Whether the answer came to its end."""
+    """Whether the answer is complete."""
     error: GatewayError | None = None
 
 

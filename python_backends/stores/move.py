@@ -82,7 +82,7 @@ def _require_same_embedder(begun: Collection, whole: Collection) -> None:
 
 def _copy(source: Store, target: Store, name: str, partial: str, on_progress: OnProgress) -> None:
     """Make the partial collection equal to the source. Documents without a hash are written in
-    every run: nothing tells whether they changed."""
+    every run: whether they changed is not known."""
     wanted, there = _entries(source, name), _entries(target, partial)
     gone = [one for one in there if one not in wanted]
     for start in range(0, len(gone), LISTED):

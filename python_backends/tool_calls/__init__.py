@@ -1,4 +1,4 @@
-"""How an LLM is told of functions, and how its calls of them are read.
+"""Describes functions to an LLM, and parses its calls of them.
 
 definitions   the input `tools` → functions
 prompts       functions, calls and results → messages for a chat template

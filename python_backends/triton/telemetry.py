@@ -1,4 +1,4 @@
-"""Metrics and spans that every request has, whatever its model: outcome, duration, phases."""
+"""Metrics and spans that every request of every model has: outcome, duration, phases."""
 
 import time
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What questions are asked over: documents in every request, or a collection."""
+"""Where questions are asked: over documents in every request, or over a collection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Corpus(Protocol):
         """All candidates, in the order in which they are served."""
 
     def rankings(self, question: str) -> Rankings:
-        """The candidates before they are reranked; empty where no call tells."""
+        """The candidates before they are reranked; empty where no call returns them."""
 
     def ask(self, question: str) -> Answer: ...
 

@@ -112,7 +112,7 @@ def _cited_for(question: Question, answer: Answer) -> tuple[Source, ...]:
 
 
 def rank(question: Question, document: DocumentOf, sources: Sequence[Source]) -> int | None:
-    """Where the first source stands that tells the answer, from 1."""
+    """The rank of the first source that has the answer, from 1."""
     places = (n for n, source in enumerate(sources, 1) if tells(question, document, source))
     return next(places, None)
 

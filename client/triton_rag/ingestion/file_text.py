@@ -11,7 +11,7 @@ Headings = tuple[str, ...]
 
 
 OnPage = Callable[[], None]
-"""Called after each page that OCR has looked at."""
+"""Called after each page that OCR has read."""
 
 
 class Unreadable(Exception):
@@ -36,9 +36,9 @@ class FileText:
     text: str
     sections: tuple[Section, ...] = (Section(0),)
     title: str = ""
-    """Empty where the file doesn't tell."""
+    """Empty where the file has none."""
     remarks: tuple[str, ...] = ()
-    """What of the file is not in the text, in a sentence each."""
+    """A sentence for each part of the file that is not in the text."""
     ocr_pages: int = 0
     """Pages whose text is read by OCR."""
 

@@ -25,7 +25,7 @@ FILES_AHEAD = 4
 """For each process."""
 
 _PAGE = "page"
-"""What a process writes after each page that OCR has looked at, before what is in the file."""
+"""What a process writes after each page that OCR has read, before the file's text."""
 
 
 class ReaderProcess:

@@ -1,4 +1,4 @@
-"""What an ingest has done so far, and what it came to."""
+"""The progress and the result of an ingest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class IngestReport:
     passages: int = 0
     """Those of documents that were added and replaced."""
     ocr_pages: int = 0
-    """Pages that OCR has looked at."""
+    """Pages that OCR has read."""
     skipped: list[Skipped] = field(default_factory=list)
     """Files that were not read, and why; what the collection has of them stays."""
     remarks: list[Skipped] = field(default_factory=list)

@@ -47,7 +47,7 @@ _LIGATURE = re.compile("(?<=[a-z])[\x0b-\x0f\x1b-\x1f]|[\x0b-\x0f\x1b-\x1f](?=[a
 _SHARP_S = re.compile(r"(?<=[a-zäöü])ÿ")
 """Its code, too."""
 _BOLD = re.compile(r"bold|black|heavy|cmbx", re.IGNORECASE)
-"""In the name of a font: many files don't tell its weight."""
+"""Words in the name of a bold font: many files don't give its weight."""
 BOLD = 700
 _NAME_BYTES = 128
 _SAME_LINE = 0.6

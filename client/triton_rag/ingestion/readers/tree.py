@@ -25,7 +25,7 @@ _LONG_CELL = 3
 _BREAK = "br"
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
-"""Where a word may or may not be divided: nobody asks with them."""
+"""Marks where a word may or may not be divided; questions don't have them."""
 _TABLES_SHARE = 0.5
 """A table in whose cells so many tables stand places the parts of a page."""
 _LINKS_SHARE = 0.8

@@ -1,4 +1,4 @@
-"""What Triton loads and users regret: ensembles and models that call models."""
+"""Warnings about ensembles, and models that call models, that Triton loads."""
 
 import ast
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def _decoupled(all_steps: list[Step], repository: Repository) -> list[Step]:
 
 
 def _after(step_: Step, all_steps: list[Step]) -> list[Step]:
-    """The steps that read, by whatever way, what a step writes."""
+    """The steps that read what a step writes, directly or through others."""
     reached = tensors_written([step_])
     found: list[Step] = []
     while fresh := [

@@ -1,4 +1,4 @@
-"""What Triton loads and users regret: scheduling of single models."""
+"""Warnings about single models that Triton loads: scheduling."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _SAMPLING = re.compile(
 )
 _PLACEHOLDER = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 TRT_LLM_VALUES = ("gpt_model_type", "gpt_model_path")
-"""What the backend needs a real value of."""
+"""Parameters that the backend needs a real value for."""
 
 
 @check("TRN601", WARNING)
@@ -41,6 +41,6 @@ def _left_placeholders(model: Model, _: Repository) -> Iterator[Problem]:
 
 
 def _unset_parameters(model: Model) -> list[Node]:
-    """Parameters of which TensorRT-LLM's backend takes an unfilled value for none."""
+    """Parameters that TensorRT-LLM's backend takes as unset when their template is unfilled."""
     entries = model.config.entries("parameters") if model.backend == "tensorrtllm" else []
     return [entry.node for entry in entries if entry.key not in TRT_LLM_VALUES]
