@@ -14,7 +14,6 @@ from tests.server.gateway import Gateway
 
 PAGES = ("README.md", "docs/run.md")
 GATEWAY_PAGES = (*PAGES, "docs/gateway.md")
-"""The Python of the last one needs OpenAI's package: tests/server/test_gateway.py has it."""
 
 
 def blocks(language: str, pages: Sequence[str] = PAGES) -> list[tuple[str, str]]:
