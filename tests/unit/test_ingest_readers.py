@@ -60,6 +60,52 @@ def test_markdown_is_cut_at_its_headings() -> None:
     ]
 
 
+def test_restructured_text_loses_its_marks() -> None:
+    text = """.. _ferry-times:
+.. index:: single: ferry
+   pair: noon; ferry
+
+:mod:`ferry` --- Sails
+======================
+
+.. module:: ferry
+   :synopsis: Sails.
+
+.. A comment that
+   goes on.
+
+.. function:: sail(at, *, slow=False)
+   :async:
+
+   Sails ``at`` noon, see :py:func:`~ferry.moor <here>` or `the timetable
+   <https://a.b>`_::
+
+      code()
+
+   .. versionadded:: 3.2
+
+.. note:: It floats. ::
+
+    x = y[::2]
+
+.. [1] A footnote.
+"""
+    lines = read("a.rst", text.encode()).text.split("\n")
+    assert [line for line in lines if line] == [
+        "ferry --- Sails",
+        "======================",
+        "function: sail(at, *, slow=False)",
+        "   Sails `at` noon, see ferry.moor or the timetable",
+        "   <https://a.b>:",
+        "      code()",
+        "   versionadded: 3.2",
+        "note: It floats.",
+        "    x = y[::2]",
+        ".. [1] A footnote.",
+    ]
+    assert "slow=False)\n   Sails" in "\n".join(lines)
+
+
 def test_restructured_text_is_cut_at_its_titles() -> None:
     text = (
         "======\nFerry\n======\n\nfirst\n\nTimes\n=====\n\n===  ===\nA    B\n===  ===\n\nNoon\n"
@@ -128,7 +174,8 @@ def test_terms_stand_before_what_explains_them() -> None:
         "<h2>Options<a href='#options'>¶</a></h2><dl><dt><b>-a</b></dt><dt>--all</dt>"
         "<dd><p>Takes all.</p><p>Even old ones.</p></dd>"
         "<div><dt>mode:<a class=anchor aria-hidden=true href='#mode'>link</a></dt>"
-        "<dd><ul><li>slow<li>fast</ul></dd></div><dt><dd>An indent.<dt>-q<dd></dl><p>After."
+        "<dd><ul><li>slow<li>fast</ul></dd></div><dt><dd>An indent.<dt>-q<dd>"
+        "<dt>Is it fast?<dd>Yes.</dl><p>After."
     )
     assert read("a.html", page.encode()).text.split("\n\n") == [
         "Options",
@@ -138,6 +185,8 @@ def test_terms_stand_before_what_explains_them() -> None:
         "- slow\n- fast",
         "An indent.",
         "-q",
+        "Is it fast?",
+        "Yes.",
         "After.",
     ]
 

@@ -1,4 +1,4 @@
-"""reStructuredText: the file's own text, in sections at its underlined titles."""
+"""reStructuredText: its text without marks, in sections at its underlined titles."""
 
 import re
 from collections.abc import Iterator
@@ -10,9 +10,46 @@ _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}$")
 """A line of one punctuation character."""
 
 
+_INSIDE = r"(?:(?P=indent)[ \t]+\S.*\n|[ \t]*\n(?=(?P=indent)[ \t]+\S))*"
+"""Lines that are deeper than the first one."""
+_NO_TEXT = re.compile(
+    r"^(?P<indent>[ \t]*)\.\.(?:[ \t]+(?:(?:\w+:)?(?:index|toctree|contents|highlight|meta|raw"
+    r"|image|include|module|sectionauthor|moduleauthor|currentmodule|program|testsetup|auto\w+)::"
+    rf"|(?!\[|[\w:+-]+::|_|\|)\S).*)?\n{_INSIDE}|^[ \t]*\.\. (?:_|\|).*\n",
+    re.MULTILINE,
+)
+"""Directives that bring nothing of the file's own, comments, and names of places."""
+_DIRECTIVE = re.compile(
+    r"^(?P<indent>[ \t]*)\.\.[ \t]+(?P<name>[\w:+-]+)::[ \t]*(?P<rest>.*)\n"
+    r"(?:(?P=indent)[ \t]+:[\w-]+:.*\n)*(?:(?:[ \t]*\n)+(?=(?P=indent)[ \t]+\S))?",
+    re.MULTILINE,
+)
+"""With its options, up to the text that it is about."""
+_IS_CODE = {"code", "code-block", "sourcecode", "parsed-literal", "doctest", "testcode"}
+_INLINE = re.compile(
+    r"``(?P<literal>\S.*?)``|:(?:[\w+-]+:)+`[~!]?(?P<role>[^`]+?)(?:\s*<[^`>]*>)?`"
+    r"|(?<![`\w])`(?P<link>[^`]+)`__?"
+)
+_LITERAL_FOLLOWS = re.compile(r"(?<=\S)(:):[ \t]*$|[ \t]+::[ \t]*$|^[ \t]*::[ \t]*\n", re.MULTILINE)
+
+
 def read(data: bytes) -> FileText:
-    text = decoded(data)
+    text = _worded(decoded(data).replace("\r\n", "\n") + "\n")[:-1]
     return in_sections(text, titles(text))
+
+
+def _worded(text: str) -> str:
+    """The text with the words of directives, roles and links, without their marks."""
+    text = _DIRECTIVE.sub(_words, _NO_TEXT.sub("", text))
+    text = _LITERAL_FOLLOWS.sub(lambda found: found[1] or "", text)
+    return _INLINE.sub(
+        lambda found: found["role"] or found["link"] or f"`{found['literal']}`", text
+    )
+
+
+def _words(found: re.Match[str]) -> str:
+    name = found["name"].rpartition(":")[2]
+    return "" if name in _IS_CODE else f"{found['indent']}{name}: {found['rest']}".rstrip() + "\n"
 
 
 def titles(text: str) -> Iterator[tuple[int, int, str]]:

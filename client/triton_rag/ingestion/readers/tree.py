@@ -62,11 +62,13 @@ def _add(element: Element, blocks: Blocks) -> None:
 
 
 def _join_terms(definitions: Element) -> None:
-    """Puts terms before what explains them, in its first line: a quote of it has them."""
+    """Puts terms before what explains them, in its first line: a quote of it has them. Questions
+    stay as they are, as headings do: what stands below answers them."""
     terms: list[Element] = []
     for item in definitions.xpath("./dt | ./dd | ./div/dt | ./div/dd"):
         if item.tag == "dt":
-            terms = [] if _has_headings(item) else [*terms, item]
+            is_heading = _has_headings(item) or _text(item).rstrip().endswith("?")
+            terms = [] if is_heading else [*terms, item]
         elif terms and _text(item).strip():
             place = item
             while not (place.text or "").strip() and len(place) and place[0].tag in _PARAGRAPHS:
