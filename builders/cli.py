@@ -141,13 +141,11 @@ def use(sku: str, models: str) -> int:
 
 
 @cli.command("engines-gc")
-@click.option("--sku", default="", show_default="every SKU", help="Only this SKU.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-def engines_gc(sku: str, dry_run: bool) -> int:
-    """Remove engines that nothing uses."""
-    skus = [load_sku(name) for name in ([sku] if sku else sku_names())]
+def engines_gc(dry_run: bool) -> int:
+    """Remove engines of all SKUs that nothing uses."""
     freed_bytes = 0
-    for folder, size_bytes in collect(skus, click.echo, dry_run):
+    for folder, size_bytes in collect([*map(load_sku, sku_names())], click.echo, dry_run):
         freed_bytes += size_bytes
         verb = "would remove" if dry_run else "removed"
         click.echo(f"{verb} {folder.relative_to(ROOT)} ({size_bytes / MIB:.1f} MiB)")

@@ -52,16 +52,12 @@ class _Cut:
     text: PairText
 
     def joined(self, query: str, passage: str) -> str:
-        return f"{self.begin}{self._query(query)}{self.middle}{self._passage(passage)}{self.end}"
+        first, second = self.pair(query, passage)
+        return f"{self.begin}{first}{self.middle}{second}{self.end}"
 
     def pair(self, query: str, passage: str) -> tuple[str, str]:
-        return self._query(query), self._passage(passage)
-
-    def _query(self, text: str) -> str:
-        return f"{self.text.before_query}{text}{self.text.after_query}"
-
-    def _passage(self, text: str) -> str:
-        return self.text.before_passage + text
+        text = self.text
+        return f"{text.before_query}{query}{text.after_query}", text.before_passage + passage
 
 
 def has_chat_template(checkpoint: Checkpoint) -> bool:

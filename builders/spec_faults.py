@@ -23,11 +23,6 @@ def _line(kind: type[BaseModel], fault: ErrorDetails) -> str:
         case "extra_forbidden":
             possible = ", ".join(_fields(kind, fault["loc"][:-1]))
             return f"{field}: no such field; possible: {possible}"
-        case "missing":
-            return f"{field}: missing; a value is needed"
-        case "literal_error":
-            possible = fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-            return f"{field}: {found!r} given; possible: {possible}"
         case "value_error":
             said = str(fault["ctx"]["error"])
             return f"{field}: {said}" if field else said

@@ -93,7 +93,7 @@ def test_a_faulty_model_names_file_and_key(files, line, key):
             "[prompt]\nsytem = 'x'",
             "prompt.sytem: no such field; possible: system, ",
         ),
-        ("llm", "precision = 'q4'", "precision: 'q4' given; possible: fp32, bf16, int8, int4"),
+        ("llm", "precision = 'q4'", "precision: 'q4' given; input should be 'fp32', 'bf16', 'i"),
         ("llm", "[sampling]\ntop_p = 2", "sampling.top_p: 2 given; input should be less than or"),
         ("llm", "query_prefix = 'q: '", "query_prefix: only possible with role embedder"),
         ("embedder", "[prompt]\nsystem = ''", "prompt: only possible with role llm"),
@@ -115,9 +115,10 @@ def test_each_fault_of_a_file_has_a_line(files):
     with pytest.raises(BuildError) as caught:
         load_model("bad")
     assert str(caught.value).splitlines() == [
-        "builders/models/bad.toml: role: 'reader' given; possible: embedder, reranker, llm",
+        "builders/models/bad.toml: role: 'reader' given; input should be 'embedder', 'reranker' or "
+        "'llm'",
         "builders/models/bad.toml: source: 4 given; input should be a valid string",
-        "builders/models/bad.toml: max_tokens: missing; a value is needed",
+        "builders/models/bad.toml: max_tokens: field required",
     ]
 
 
