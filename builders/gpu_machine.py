@@ -51,14 +51,10 @@ def device_faults(sku: Sku, devices: Devices) -> Iterator[str]:
 
 
 def _faults(sku: Sku, gpu: Gpu, device: Device) -> Iterator[str]:
-    if device.compute_capability != gpu.compute_capability.value:
+    if not _is_kind(device, gpu):
         yield (
-            f"is {_described(device)}, not {gpu.product_names[0]} with compute capability "
-            f"{gpu.compute_capability.value} of SKU '{sku.name}': {_possible(device)}"
-        )
-    elif device.name not in gpu.product_names:
-        yield (
-            f"is {_described(device)}; SKU '{sku.name}' is for {' or '.join(gpu.product_names)}: "
+            f"is {device.name} (compute capability {device.compute_capability}); SKU '{sku.name}' "
+            f"is for {' or '.join(gpu.product_names)} ({gpu.compute_capability.value}): "
             f"{_possible(device)}"
         )
     elif not _is_size(device, gpu):
@@ -73,8 +69,11 @@ def _faults(sku: Sku, gpu: Gpu, device: Device) -> Iterator[str]:
         )
 
 
-def _described(device: Device) -> str:
-    return f"{device.name} (compute capability {device.compute_capability})"
+def _is_kind(device: Device, gpu: Gpu) -> bool:
+    return (
+        device.compute_capability == gpu.compute_capability.value
+        and device.name in gpu.product_names
+    )
 
 
 def _is_size(device: Device, gpu: Gpu) -> bool:
@@ -82,19 +81,10 @@ def _is_size(device: Device, gpu: Gpu) -> bool:
 
 
 def _possible(device: Device) -> str:
-    names = [name for name in sku_names() if _fits(device, load_sku(name).gpu)]
-    if names:
+    gpus = {name: gpu for name in sku_names() if (gpu := load_sku(name).gpu)}
+    if names := [n for n, gpu in gpus.items() if _is_kind(device, gpu) and _is_size(device, gpu)]:
         return f"take SKU={' or '.join(names)}"
     return "no SKU of builders/skus is this GPU; write one, or use another machine"
-
-
-def _fits(device: Device, gpu: Gpu | None) -> bool:
-    return (
-        gpu is not None
-        and device.compute_capability == gpu.compute_capability.value
-        and device.name in gpu.product_names
-        and _is_size(device, gpu)
-    )
 
 
 def check_build_machine(sku: Sku, gpus: int, ask: Callable[[], Devices] = this_machine) -> Devices:

@@ -27,7 +27,7 @@ _ADDED = {
     "jais2": "LlamaOpenVINOConfig",
     "ministral": "MistralOpenVINOConfig",
     "ministral3": "MistralOpenVINOConfig",
-    "olmo3": "Olmo2OOpenVINOConfig",
+    "olmo3": "LlamaOpenVINOConfig",
     "seed_oss": "Qwen2OpenVINOConfig",
     "vaultgemma": "Gemma2OpenVINOConfig",
 }

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     Gemma2Config,
     LlamaConfig,
+    Olmo3Config,
     PretrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -104,6 +105,14 @@ def test_gemma_2_in_int4_with_widths_that_128_does_not_divide_then_other_setting
     assert manifest(second).sampling.max_tokens == 24
     assert manifest(second).comparison == made.comparison
     assert manifest(first) == made, "a published folder stays as it is"
+
+
+def test_olmo_3_looks_back_as_far_as_its_window(tmp_path: Path) -> None:
+    """The exporter of OLMo 2 writes masks in which OpenVINO sees no window."""
+    config = Olmo3Config(**SIZES, hidden_size=64, intermediate_size=128, sliding_window=32)
+    assert (
+        "as transformers'" in manifest(build(spec(checkpoint(tmp_path / "m", config)))).comparison
+    )
 
 
 def test_an_engine_that_answers_otherwise_than_transformers_is_not_published(

@@ -173,8 +173,8 @@ def test_another_gpu_names_its_own_sku(place):
     place.machine = of(L4)
     device, engine = found(place)
     assert device == (
-        "GPU 0 is NVIDIA L4 (compute capability 8.9), not NVIDIA H100 80GB HBM3 with compute "
-        "capability 9.0 of SKU 'h100-sxm-80gb': take SKU=l4-24gb"
+        "GPU 0 is NVIDIA L4 (compute capability 8.9); SKU 'h100-sxm-80gb' is for NVIDIA H100 80GB "
+        "HBM3 (9.0): take SKU=l4-24gb"
     )
     assert engine == (
         "model 'llm': its engine was made for compute capability 9.0 (NVIDIA H100 80GB HBM3), this "
