@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -11,14 +12,17 @@ from python_backends.tensors import Outputs, Tensors
 Attribute = str | int | float | Sequence[str]
 """Value of an attribute of a span."""
 
+Answer = Outputs | Exception | Future[Outputs | Exception]
+"""What a stage gives for a request; a future for one that it goes on with in a thread."""
+
 
 class Stage(ABC):
     """A model that sends one response per request; one object per model instance."""
 
     contract: ModelContract
 
-    def run(self, batch: Sequence[Tensors]) -> Sequence[Outputs | Exception]:
-        """Answer requests that Triton hands over together, each by its outputs or its error."""
+    def run(self, batch: Sequence[Tensors]) -> Sequence[Answer]:
+        """Answer requests that Triton hands over together."""
         return [self._answer_or_error(request) for request in batch]
 
     def _answer_or_error(self, request: Tensors) -> Outputs | Exception:

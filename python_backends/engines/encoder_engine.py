@@ -23,6 +23,11 @@ MAX_BATCH_ROWS = 32
 measured."""
 
 
+SLICE_IDS = 4096
+"""Ids (rows x padded length) of a slice of a large request: a tenth of a second on two cores, and a
+whole compute batch of passages (decision 0104)."""
+
+
 class EncoderEngine(Protocol):
     """Runs padded compute batches. Not thread-safe."""
 
@@ -71,3 +76,21 @@ def compute_batches(lengths: Array, packing: Packing = _DEFAULT) -> Iterator[tup
         end = start + int((lengths[order[start : start + packing.max_rows]] >= shortest).sum())
         yield order[start:end], longest
         start = end
+
+
+def slices(lengths: Array, packing: Packing = _DEFAULT) -> Iterator[list[int]]:
+    """Row indices of compute batches, longest rows first, of at most `SLICE_IDS` ids together.
+
+    A compute batch that has more is cut. A slice has one row or more.
+    """
+    found: list[int] = []
+    ids = 0
+    for rows, padded in compute_batches(lengths, packing):
+        most = max(1, SLICE_IDS // padded)
+        for start in range(0, len(rows), most):
+            part = rows[start : start + most].tolist()
+            if found and ids + len(part) * padded > SLICE_IDS:
+                yield found
+                found, ids = [], 0
+            found, ids = found + part, ids + len(part) * padded
+    yield found

@@ -7,22 +7,34 @@ to a long one of another request, or of its own.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 
 import numpy as np
 
 from ensembles.contracts import EMBEDDER, RERANKER
 from ensembles.metrics import BATCH_ROWS, ROWS
 from python_backends.context import StageContext
-from python_backends.engines.encoder_engine import EncoderEngine, Packing, compute_batches
+from python_backends.engines.encoder_engine import (
+    SLICE_IDS,
+    EncoderEngine,
+    Packing,
+    compute_batches,
+    slices,
+)
 from python_backends.engines.load import load_encoder_engine
 from python_backends.errors import RequestError
-from python_backends.stage import Stage
+from python_backends.stage import Answer, Stage
+from python_backends.stages.large_requests import LargeRequests, Turns, Work
 from python_backends.tensors import Array, Outputs, Tensors
 from python_backends.tokenization import vocabulary_size
 
 MIN_CACHED_TOKENS = 3
 """Rows of fewer tokens hold no text besides the two special tokens and are not cached. So the
 supervisor's canary, one token long, always reaches the engine."""
+
+LARGE_IDS = 2 * SLICE_IDS
+"""Ids (rows x tokens) beyond which a request is computed in slices, so that smaller ones need not
+wait for all of it (decision 0104)."""
 
 Compute = Callable[[list[int]], Sequence[Array]]
 """Row numbers to the results of these rows, in order."""
@@ -80,28 +92,51 @@ class EncoderStage(Stage):
         self._computed_rows = context.meter.counter(ROWS, source="computed")
         self._cached_rows = context.meter.counter(ROWS, source="cached")
         self._engine: EncoderEngine = load_encoder_engine(context, folder)
+        self._turns = Turns()
+        self._large = LargeRequests(self._turns)
 
-    def run(self, batch: Sequence[Tensors]) -> list[Outputs | Exception]:
-        """Compute the rows of all requests together.
+    def run(self, batch: Sequence[Tensors]) -> list[Answer]:
+        """Compute the rows of all small requests together, and begin with the large ones.
 
         If the engine fails on them, each request is computed alone, so that a request that breaks
         the engine does not fail the others.
         """
-        errors = [self._error(request) for request in batch]
-        valid = [request for request, error in zip(batch, errors, strict=True) if error is None]
-        try:
-            results = iter(self._encode(valid) if valid else ())
-        except Exception:
-            return [
-                error or self._answer_or_error(r) for r, error in zip(batch, errors, strict=True)
-            ]
-        return [error or self._outputs(next(results)) for error in errors]
+        begun = [self._error(request) or self._begin_large(request) for request in batch]
+        small = [request for request, one in zip(batch, begun, strict=True) if one is None]
+        answers = iter(self._answer_small(small) if small else ())
+        return [one or next(answers) for one in begun]
 
     def answer(self, request: Tensors) -> Outputs:
         outputs = self._outputs(self._encode([request])[0])
         if isinstance(outputs, Exception):
             raise outputs
         return outputs
+
+    def close(self) -> None:
+        self._large.close()
+
+    def _answer_small(self, batch: Sequence[Tensors]) -> list[Outputs | Exception]:
+        with self._turns:
+            try:
+                return [self._outputs(rows) for rows in self._encode(batch)]
+            except Exception:
+                return [self._answer_or_error(request) for request in batch]
+
+    def _begin_large(self, request: Tensors) -> Future[Outputs | Exception] | None:
+        if request.array(self._inputs[0]).size <= LARGE_IDS:
+            return None
+        # Copies, because Triton lends the arrays.
+        own = {name: request.array(name).copy() for name in self._inputs}
+        return self._large.submit(self._in_slices(Tensors(own)))
+
+    def _in_slices(self, request: Tensors) -> Work:
+        rows = {name: list(request.array(name)) for name in self._inputs}
+        lengths = _lengths(request)
+        results: dict[int, Array] = {}
+        for numbers in slices(lengths, self._packing):
+            results.update(zip(numbers, self._results(rows, lengths, numbers), strict=True))
+            yield
+        return self._outputs(np.stack([results[number] for number in range(len(lengths))]))
 
     def _outputs(self, rows: Array) -> Outputs | Exception:
         """NaN and infinity are errors: they would be ranked like numbers."""
@@ -123,18 +158,25 @@ class EncoderStage(Stage):
     def _encode(self, batch: Sequence[Tensors]) -> list[Array]:
         rows = {name: [row for r in batch for row in r.array(name)] for name in self._inputs}
         lengths = np.concatenate([_lengths(request) for request in batch])
-        keys = [self._key(rows, number, length) for number, length in enumerate(lengths)]
+        results = self._results(rows, lengths, range(len(lengths)))
+        starts = np.cumsum([len(request.array("input_ids")) for request in batch])[:-1]
+        return np.split(np.stack(results), starts)
+
+    def _results(
+        self, rows: Mapping[str, Sequence[Array]], lengths: Array, numbers: Sequence[int]
+    ) -> list[Array]:
+        """Of the numbered rows, in order."""
         computed: list[int] = []
 
         def compute(chosen: list[int]) -> list[Array]:
             computed.extend(chosen)
-            return self._compute(rows, lengths, chosen)
+            return self._compute(rows, lengths, [numbers[place] for place in chosen])
 
+        keys = [self._key(rows, number, lengths[number]) for number in numbers]
         results = self._cache.results(keys, compute)
         self._computed_rows.increment(len(computed))
         self._cached_rows.increment(len(keys) - len(computed))
-        starts = np.cumsum([len(request.array("input_ids")) for request in batch])[:-1]
-        return np.split(np.stack(results), starts)
+        return results
 
     def _key(self, rows: Mapping[str, Sequence[Array]], number: int, length: int) -> bytes:
         """Cache key of a row: the ids and masks that its result depends on."""

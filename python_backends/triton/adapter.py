@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ensembles.manifest import ManifestError
 from ensembles.metrics import BATCH_REQUESTS
 from python_backends.context import StageContext
 from python_backends.errors import MachineError, RequestError, outcome_of
-from python_backends.stage import Stage, StreamingStage
+from python_backends.stage import Answer, Stage, StreamingStage
 from python_backends.tensors import Outputs, Tensors
 from python_backends.triton.bls import ServerCaller, stub
 from python_backends.triton.metering import TritonMeter
@@ -39,11 +40,31 @@ class PlainModel:
         answers = dict(enumerate(self._read(pb, request) for request in requests))
         readable = {i: read for i, read in answers.items() if isinstance(read, Tensors)}
         answers.update(zip(readable, self._run(list(readable.values())), strict=True))
-        responses = [self._respond(pb, request, answers[i]) for i, request in enumerate(requests)]
+        later = {i: answer for i, answer in answers.items() if isinstance(answer, Future)}
+        for i, answer in later.items():
+            self._send_later(pb, requests[i], records[i], answer)
+        responses = {
+            i: self._respond(pb, requests[i], answer)
+            for i, answer in answers.items()
+            if i not in later
+        }
         end_s = time.perf_counter()
-        for record, (_, outcome) in zip(records, responses, strict=True):
-            record.finish(outcome, end_s)
-        return [response for response, _ in responses]
+        for i, (_, outcome) in responses.items():
+            records[i].finish(outcome, end_s)
+        return [None if i in later else responses[i][0] for i in answers]
+
+    def _send_later(
+        self, pb: Any, request: Any, record: RequestRecord, answer: Future[Outputs | Exception]
+    ) -> None:
+        """Triton takes None for it now, and its one response from any thread (seen on 2.51)."""
+        sender = request.get_response_sender()
+
+        def send(done: Future[Outputs | Exception]) -> None:
+            response, outcome = self._respond(pb, request, done.exception() or done.result())
+            record.finish(outcome, time.perf_counter())
+            sender.send(response, flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+        answer.add_done_callback(send)
 
     def _read(self, pb: Any, request: Any) -> Any:
         try:
@@ -52,7 +73,7 @@ class PlainModel:
         except RequestError as error:
             return error
 
-    def _run(self, batch: list[Tensors]) -> Sequence[Outputs | Exception]:
+    def _run(self, batch: list[Tensors]) -> Sequence[Answer]:
         """The stage's answers. It must not raise: Triton would send the traceback to the client."""
         try:
             answers = self.stage.run(batch) if batch else []
@@ -62,9 +83,9 @@ class PlainModel:
         except Exception as error:
             return [error] * len(batch)
 
-    def _respond(self, pb: Any, request: Any, answer: Outputs | Exception) -> tuple[Any, str]:
+    def _respond(self, pb: Any, request: Any, answer: Outputs | BaseException) -> tuple[Any, str]:
         try:
-            if isinstance(answer, Exception):
+            if isinstance(answer, BaseException):
                 raise answer
             wanted = request.requested_output_names()
             return make_response(pb, self.stage.contract, answer, wanted), "ok"

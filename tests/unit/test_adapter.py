@@ -3,6 +3,7 @@
 import json
 import logging
 import weakref
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -602,3 +603,34 @@ def test_niceness_is_set_before_threads_are_made(pb, monkeypatch, given, taken):
     with pytest.raises(triton_stub.TritonModelException):
         python_model(load)().initialize(args)
     assert order == [taken, "load"]
+
+
+class Later(Stage):
+    """Answers when the test says so."""
+
+    contract = UPPER
+
+    def __init__(self) -> None:
+        self.begun: list[Future] = []
+
+    def run(self, batch):
+        self.begun += [Future() for _ in batch[1:]]
+        return [self._answer_or_error(batch[0]), *self.begun]
+
+    def answer(self, request):
+        return {"loud": [request.text("text")], "length": np.array([1], np.int32)}
+
+
+def test_what_a_stage_answers_later_is_sent_later(pb):
+    stage, meter = Later(), FakeMeter()
+    asked = [request("now"), request("later"), request("bad", {IN_BAND_ERRORS: True})]
+    now, *none = plain(stage, meter).execute(asked)
+    assert now.outputs()["loud"].tolist() == [b"now"]
+    assert none == [None, None] and counts(meter) == {"ok": 1}
+    stage.begun[0].set_result({"loud": ["a"], "length": np.array([1], np.int32)})
+    stage.begun[1].set_exception(RequestError("text: bad"))
+    ((response, flags),), ((error, _),) = asked[1].sender.sent, asked[2].sender.sent
+    assert response.outputs()["loud"].tolist() == [b"a"]
+    assert flags == triton_stub.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+    assert error.error().message() == "INVALID_ARG: text: bad"
+    assert counts(meter) == {"ok": 2, "invalid": 1}

@@ -1,5 +1,8 @@
 """Encoders: rows are packed by length, and a row's result does not depend on its neighbours."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Semaphore
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,9 +14,11 @@ from python_backends.engines.encoder_engine import (
     LENGTH_STEP,
     MAX_BATCH_ROWS,
     MIN_FILL,
+    SLICE_IDS,
     Packing,
     compute_batches,
     padded_length,
+    slices,
 )
 from python_backends.errors import RequestError
 from python_backends.stages import encoder
@@ -21,6 +26,7 @@ from python_backends.stages.encoder import EmbedderStage, RerankerStage
 from python_backends.tensors import Tensors
 from tests.fakes import folders
 from tests.fakes.serving import FakeMeter, SumEncoder, context
+from tests.unit.test_supervisor import wait_for
 
 WORDS = folders.word_level(f"word{n}" for n in range(2000))
 """More tokens than the tests use."""
@@ -227,3 +233,84 @@ def test_a_token_beyond_the_vocabulary_is_refused(stage, engine, token):
     good, bad = stage.run([rows([1, 2003]), rows([1, token])])
     assert "embedding" in good
     assert f"token {token} given; from 0 to 2003 are possible" in str(bad)
+
+
+# --- large requests ------------------------------------------------------------------------------
+
+
+@given(lengths=st.lists(st.integers(1, 6000), min_size=1, max_size=80))
+@settings(max_examples=60, deadline=None)
+def test_slices_cover_each_row_once_and_have_few_ids(lengths):
+    found = list(slices(np.array(lengths)))
+    assert sorted(row for part in found for row in part) == list(range(len(lengths)))
+    for part in found:
+        batches = compute_batches(np.array(lengths)[part])
+        assert len(part) == 1 or sum(len(r) * padded for r, padded in batches) <= SLICE_IDS
+
+
+def test_a_slice_of_long_passages_is_one_compute_batch():
+    found = list(slices(np.full(100, 128)))
+    assert [len(part) for part in found] == [32, 32, 32, 4]
+
+
+def large(first: int = 1) -> Tensors:
+    """300 rows of 40 tokens: four slices."""
+    return rows(*[[first + n] * 40 for n in range(300)])
+
+
+def test_a_large_request_gives_what_it_gives_whole(stage, engine):
+    (answer,) = stage.run([large()])
+    whole = stage.answer(large())["embedding"]
+    np.testing.assert_array_equal(answer.result(10)["embedding"], whole)
+
+
+def test_a_small_request_goes_between_two_slices_of_large_ones(stage, engine, monkeypatch):
+    encode, begun, go_on = engine.encode, Semaphore(0), Semaphore(0)
+
+    def held(batches):
+        begun.release()
+        assert go_on.acquire(timeout=10)
+        return encode(batches)
+
+    monkeypatch.setattr(engine, "encode", held)
+    first, second = stage.run([large(), large(first=500)])
+    assert begun.acquire(timeout=10), "a slice of the first is in the engine"
+    small = ThreadPoolExecutor(1).submit(stage.run, [rows([1, 2])])
+    wait_for(stage._turns._next.locked)
+    go_on.release()
+    assert begun.acquire(timeout=10)
+    go_on.release()
+    np.testing.assert_array_equal(small.result(10)[0]["embedding"], [[3, 2]])
+    assert not first.done() and not second.done()
+    for _ in range(7):
+        go_on.release()
+    assert len(first.result(10)["embedding"]) == len(second.result(10)["embedding"]) == 300
+    assert engine.shapes.index((1, 8)) == 3, "right after the slice at hand, of three batches"
+
+
+def test_large_requests_take_turns(stage, engine):
+    seen = []
+    encode = engine.encode
+    engine.encode = lambda batches: (
+        seen.append(int(batches[0]["input_ids"][0, 0]) >= 500) or encode(batches)
+    )
+    with stage._turns:
+        both = stage.run([large(), large(first=500)])
+    for one in both:
+        one.result(10)
+    assert seen[:4] == [False, True, False, True]
+
+
+def test_a_large_request_that_breaks_the_engine_fails_alone(stage, engine, monkeypatch):
+    encode = engine.encode
+
+    def fail(batches):
+        if any((inputs["input_ids"] == 333).any() for inputs in batches):
+            raise RuntimeError("engine")
+        return encode(batches)
+
+    monkeypatch.setattr(engine, "encode", fail)
+    bad, good, small = stage.run([large(first=300), large(first=700), rows([1, 2])])
+    assert isinstance(bad.exception(10), RuntimeError)
+    assert len(good.result(10)["embedding"]) == 300
+    np.testing.assert_array_equal(small["embedding"], [[3, 2]])

@@ -1,0 +1,50 @@
+"""Large requests of an encoder, computed in slices; small ones go between two slices."""
+
+import threading
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from python_backends.tensors import Outputs
+
+Work = Generator[None, None, Outputs | Exception]
+"""Ends a slice with each `yield`, and returns the answer."""
+
+
+class Turns:
+    """A lock that two threads get in turns, however soon one of them asks again."""
+
+    def __init__(self) -> None:
+        self._next, self._now = threading.Lock(), threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._next:
+            self._now.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._now.release()
+
+
+class LargeRequests:
+    """A thread that computes one slice of each request in turn, and takes `turns` for it."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns, self._thread = turns, ThreadPoolExecutor(1, "large-requests")
+
+    def submit(self, work: Work) -> Future[Outputs | Exception]:
+        answer: Future[Outputs | Exception] = Future()
+        self._thread.submit(self._go_on, work, answer)
+        return answer
+
+    def close(self) -> None:
+        """Ends the thread after the slice at hand; what is left fails."""
+        self._thread.shutdown()
+
+    def _go_on(self, work: Work, answer: Future[Outputs | Exception]) -> None:
+        try:
+            with self._turns:
+                next(work)
+            self._thread.submit(self._go_on, work, answer)
+        except StopIteration as end:
+            answer.set_result(end.value)
+        except Exception as error:
+            answer.set_exception(error)
