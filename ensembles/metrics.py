@@ -85,6 +85,9 @@ ROWS = _counter(
     "Rows that an encoder gave, by source: computed, or cached from an equal row before",
     "source",
 )
+LARGE_REQUESTS = _gauge(
+    "rag_large_requests", "Requests that an encoder computes in slices, between the small ones"
+)
 TIME_TO_FIRST_TOKEN = _histogram(
     "gen_ai_server_time_to_first_token_seconds",
     DURATION_BOUNDS_S,
@@ -118,7 +121,7 @@ KV_CACHE_USED = _gauge("llm_kv_cache_used_ratio", "Share of the KV cache in use,
 CONTEXT = _gauge("llm_context_tokens", "Tokens that the prompt and the answer of a request share")
 
 MODEL_METRICS = (
-    *(REQUESTS, REQUEST_DURATION, STAGE_DURATION, BATCH_REQUESTS, BATCH_ROWS, ROWS),
+    *(REQUESTS, REQUEST_DURATION, STAGE_DURATION, BATCH_REQUESTS, BATCH_ROWS, ROWS, LARGE_REQUESTS),
     *(TIME_TO_FIRST_TOKEN, TIME_PER_OUTPUT_TOKEN, INTER_TOKEN, TOKENS),
     *(ITERATIONS, ITERATION_REQUESTS, RUNNING, WAITING, KV_CACHE_USED, CONTEXT),
 )

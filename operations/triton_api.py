@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from ensembles.contracts import DOWN, OVERLOADED
-from ensembles.metrics import RUNNING, WAITING
+from ensembles.metrics import LARGE_REQUESTS, RUNNING, WAITING
 from operations.admin_key import HTTP_HEADER
 from operations.ports import Ports
 
@@ -80,8 +80,8 @@ class TritonApi:
         return self.call("POST", f"/v2/repository/models/{model}/load", body, timeout_s).error
 
     def in_flight(self) -> float:
-        """Requests that wait for a model, or that `llm` generates for."""
-        names = (_PENDING, RUNNING.name, WAITING.name)
+        """Requests that wait for a model, that `llm` generates for, or an encoder has in slices."""
+        names = (_PENDING, RUNNING.name, WAITING.name, LARGE_REQUESTS.name)
         return sum(sample.value for sample in self.metrics() if sample.name in names)
 
     def metrics(self) -> list[Sample]:

@@ -8,6 +8,7 @@ import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from ensembles.metrics import LARGE_REQUESTS
 from operations import model_processes
 from operations.drain import unsent_bytes
 from operations.model_processes import Instance, State
@@ -206,8 +207,9 @@ class Watch:
     # --- recovery ------------------------------------------------------------------------------
 
     def _recover(self, health: ModelHealth, cause: Cause, now_s: float) -> None:
-        """Reload a plain model, start the server again for another; a model that still answers
-        with errors after that is left: it has them from its files, which stay as they are.
+        """Reload a plain model, start the server again for another, or where requests would hang.
+
+        A model that still answers with errors after that is left: it has them from its files.
         """
         model, reloads = health.canary.model, self._settings.reloads
         was_tried = model in self._tried
@@ -218,13 +220,23 @@ class Watch:
         is_often = health.backoff.count > reloads
         if cause is Cause.FAILING or is_often:
             self._tried.add(model)
-        if model == SERVER or health.canary.decoupled:
+        if model == SERVER or health.canary.decoupled or self._has_large_requests(model):
             self._give_up(model, cause, health.problem)
         elif is_often and not was_tried:
             self._give_up(model, cause, f"{health.problem}, after {reloads} reloads")
         else:
             health.begin_recovery(cause, now_s, wait_s, is_often)
             self._kill(model)
+
+    def _has_large_requests(self, model: str) -> bool:
+        """They hang when it dies, as streams do: an encoder answers them from a thread."""
+        with contextlib.suppress(NoAnswer):
+            return any(
+                sample.name == LARGE_REQUESTS.name and sample.labels["model"] == model
+                for sample in self._api.metrics()
+                if sample.value
+            )
+        return False
 
     def _leave(self, health: ModelHealth, problem: str) -> None:
         """Reported once; its canary goes on."""

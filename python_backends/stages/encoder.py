@@ -12,7 +12,7 @@ from concurrent.futures import Future
 import numpy as np
 
 from ensembles.contracts import EMBEDDER, RERANKER
-from ensembles.metrics import BATCH_ROWS, ROWS
+from ensembles.metrics import BATCH_ROWS, LARGE_REQUESTS, ROWS
 from python_backends.context import StageContext
 from python_backends.engines.encoder_engine import (
     SLICE_IDS,
@@ -93,7 +93,7 @@ class EncoderStage(Stage):
         self._cached_rows = context.meter.counter(ROWS, source="cached")
         self._engine: EncoderEngine = load_encoder_engine(context, folder)
         self._turns = Turns()
-        self._large = LargeRequests(self._turns)
+        self._large = LargeRequests(self._turns, context.meter.gauge(LARGE_REQUESTS))
 
     def run(self, batch: Sequence[Tensors]) -> list[Answer]:
         """Compute the rows of all small requests together, and begin with the large ones.

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from python_backends.context import Gauge
 from python_backends.tensors import Outputs
 
 Work = Generator[None, None, Outputs | Exception]
@@ -27,17 +28,26 @@ class Turns:
 class LargeRequests:
     """A thread that computes one slice of each request in turn, and takes `turns` for it."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, gauge: Gauge) -> None:
         self._turns, self._thread = turns, ThreadPoolExecutor(1, "large-requests")
+        self._gauge, self._lock, self._open = gauge, threading.Lock(), 0
+        self._count(0)  # a process before this one may have died with some
 
     def submit(self, work: Work) -> Future[Outputs | Exception]:
         answer: Future[Outputs | Exception] = Future()
+        self._count(+1)
+        answer.add_done_callback(lambda _: self._count(-1))
         self._thread.submit(self._go_on, work, answer)
         return answer
 
     def close(self) -> None:
         """Ends the thread after the slice at hand; what is left fails."""
         self._thread.shutdown()
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._open += change
+            self._gauge.set(self._open)
 
     def _go_on(self, work: Work, answer: Future[Outputs | Exception]) -> None:
         try:

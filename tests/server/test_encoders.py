@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
+from ensembles.metrics import LARGE_REQUESTS
 from operations import model_processes
 from tests.server.checkpoints import checkpoint, served_spec
-from tests.server.conftest import Server, seen, standing_still, tensor, text
+from tests.server.conftest import Server, gauge, seen, standing_still, tensor, text
 
 TEXTS = (
     "Vebra listens on port 8123.",
@@ -79,6 +80,18 @@ def test_rows_of_different_requests_merge(server: Server) -> None:
     executions = executions_after - executions_before
     assert executions < len(texts) / 2, f"{executions} executions for {len(texts)} requests"
     assert (found * embed(server, *texts)).sum(axis=1).min() > 0.9999
+
+
+def test_a_small_request_does_not_wait_for_a_large_one(server: Server) -> None:
+    texts = [f"large {n} " + "word " * 120 for n in range(512)]
+    with ThreadPoolExecutor(1) as pool:
+        large = pool.submit(embed, server, *texts)
+        seen(lambda: gauge(server, LARGE_REQUESTS.name), lambda count: count == 1)
+        embed(server, "small")
+        assert not large.done()
+        found = large.result()
+    some = slice(0, 512, 64)
+    assert (found[some] * embed(server, *texts[some])).sum(axis=1).min() > 0.9999
 
 
 @pytest.mark.parametrize("model", ["embedder", "reranker"])

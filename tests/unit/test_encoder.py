@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensembles.contracts import EMBEDDER
-from ensembles.metrics import BATCH_ROWS, ROWS
+from ensembles.metrics import BATCH_ROWS, LARGE_REQUESTS, ROWS
 from python_backends.engines.encoder_engine import (
     LENGTH_STEP,
     MAX_BATCH_ROWS,
@@ -314,3 +314,17 @@ def test_a_large_request_that_breaks_the_engine_fails_alone(stage, engine, monke
     assert isinstance(bad.exception(10), RuntimeError)
     assert len(good.result(10)["embedding"]) == 300
     np.testing.assert_array_equal(small["embedding"], [[3, 2]])
+
+
+def test_the_large_requests_at_hand_are_shown(engine, tmp_path, monkeypatch):
+    path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40)
+    meter, encode, go_on = FakeMeter(), engine.encode, Semaphore(0)
+    monkeypatch.setattr(engine, "encode", lambda batches: go_on.acquire() and encode(batches))
+    stage = EmbedderStage(context(path, cached_rows=0, meter=meter))
+    both = stage.run([large(), large(first=500)])
+    assert meter[LARGE_REQUESTS].values[-1] == 2
+    for _ in range(8):
+        go_on.release()
+    for one in both:
+        one.result(10)
+    wait_for(lambda: meter[LARGE_REQUESTS].values[-1] == 0)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.samples import Sample
 
 from ensembles.contracts import OVERLOADED
+from ensembles.metrics import LARGE_REQUESTS
 from operations import model_processes
 from operations.model_processes import Found, Instance, State
 from operations.ports import Ports
@@ -28,6 +29,11 @@ LLM = Instance("llm", "llm_0_0", 8, "rag_2")
 
 class LoadingApi(TritonApi):
     """Whose loads are late, each after the time that it was given."""
+
+    samples: Sequence[Sample] = ()
+
+    def metrics(self) -> list[Sample]:
+        return list(self.samples)
 
     def reload(self, model: str, timeout_s: float) -> str:
         raise NoAnswer("no answer", is_late=True)
@@ -61,7 +67,8 @@ class Machine:
         self.living: tuple[Instance, ...] = (TOKENIZER, LLM)
         self.states: dict[int, State] = {}
         self.dead: frozenset[int] = frozenset()
-        server: Any = SimpleNamespace(pid=5, api=LoadingApi(Ports()))
+        self.api = LoadingApi(Ports())
+        server: Any = SimpleNamespace(pid=5, api=self.api)
         self.watch = Watch(server, settings, Journal((), self.lines.append), self.tried)
         self.health = self.watch._health["tokenizer"]
         self.threads: Any = Threads()
@@ -192,6 +199,19 @@ def test_a_decoupled_model_costs_the_server(machine: Machine, state: State) -> N
     assert machine.watch.server_problem is None
     machine.watch.tick(2.1 + SETTINGS.lasting_s)
     assert machine.watch.server_problem is Cause(state.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "costs"),
+    [("tokenizer", 1, True), ("tokenizer", 0, False), ("embedder", 1, False)],
+)
+def test_a_dead_model_with_large_requests_costs_the_server(
+    machine: Machine, model: str, count: int, costs: bool
+) -> None:
+    """They would hang for ever."""
+    machine.api.samples = [Sample(LARGE_REQUESTS.name, {"model": model}, count)]
+    machine.recover(Cause.DEAD)
+    assert (machine.watch.server_problem is Cause.DEAD) == costs
 
 
 def test_a_model_that_keeps_dying_costs_the_server(machine: Machine) -> None:
