@@ -23,9 +23,9 @@ MAX_BATCH_ROWS = 32
 measured."""
 
 
-SLICE_IDS = 4096
-"""Ids (rows x padded length) of a slice of a large request: a tenth of a second on two cores, and a
-whole compute batch of passages (decision 0104)."""
+SLICE_IDS = 16384
+"""Most ids (rows x padded length) of a slice of a large request: what a GPU computes in a few
+milliseconds, on paper (decision 0104)."""
 
 
 class EncoderEngine(Protocol):
@@ -40,23 +40,26 @@ class EncoderEngine(Protocol):
 
 @dataclass(frozen=True)
 class Packing:
-    """The placement's parameters `length_step` and `max_compute_rows`.
+    """The placement's parameters `length_step`, `max_compute_rows` and `slice_ids`.
 
     The shape profiles of ONNX Runtime's TensorRT provider fit the defaults.
     """
 
     length_step: int = LENGTH_STEP
     max_rows: int = MAX_BATCH_ROWS
+    slice_ids: int = SLICE_IDS
 
     @staticmethod
     def read(parameters: Mapping[str, str]) -> "Packing":
         step = int(parameters.get("length_step", LENGTH_STEP))
         rows = int(parameters.get("max_compute_rows", MAX_BATCH_ROWS))
-        if min(step, rows) < 1:
+        ids = int(parameters.get("slice_ids", SLICE_IDS))
+        if min(step, rows, ids) < 1:
             raise ValueError(
-                f"length_step {step}, max_compute_rows {rows}; both must be at least 1"
+                f"length_step {step}, max_compute_rows {rows}, slice_ids {ids}; all must be at "
+                "least 1"
             )
-        return Packing(step, rows)
+        return Packing(step, rows, ids)
 
 
 _DEFAULT = Packing()
@@ -79,17 +82,17 @@ def compute_batches(lengths: Array, packing: Packing = _DEFAULT) -> Iterator[tup
 
 
 def slices(lengths: Array, packing: Packing = _DEFAULT) -> Iterator[list[int]]:
-    """Row indices of compute batches, longest rows first, of at most `SLICE_IDS` ids together.
+    """Row indices of compute batches, longest rows first, of at most `slice_ids` ids together.
 
     A compute batch that has more is cut. A slice has one row or more.
     """
     found: list[int] = []
     ids = 0
     for rows, padded in compute_batches(lengths, packing):
-        most = max(1, SLICE_IDS // padded)
+        most = max(1, packing.slice_ids // padded)
         for start in range(0, len(rows), most):
             part = rows[start : start + most].tolist()
-            if found and ids + len(part) * padded > SLICE_IDS:
+            if found and ids + len(part) * padded > packing.slice_ids:
                 yield found
                 found, ids = [], 0
             found, ids = found + part, ids + len(part) * padded

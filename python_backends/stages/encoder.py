@@ -14,13 +14,7 @@ import numpy as np
 from ensembles.contracts import EMBEDDER, RERANKER
 from ensembles.metrics import BATCH_ROWS, LARGE_REQUESTS, ROWS
 from python_backends.context import StageContext
-from python_backends.engines.encoder_engine import (
-    SLICE_IDS,
-    EncoderEngine,
-    Packing,
-    compute_batches,
-    slices,
-)
+from python_backends.engines.encoder_engine import EncoderEngine, Packing, compute_batches, slices
 from python_backends.engines.load import load_encoder_engine
 from python_backends.errors import RequestError
 from python_backends.stage import Answer, Stage
@@ -32,9 +26,9 @@ MIN_CACHED_TOKENS = 3
 """Rows of fewer tokens hold no text besides the two special tokens and are not cached. So the
 supervisor's canary, one token long, always reaches the engine."""
 
-LARGE_IDS = 2 * SLICE_IDS
-"""Ids (rows x tokens) beyond which a request is computed in slices, so that smaller ones need not
-wait for all of it (decision 0104)."""
+LARGE_SLICES = 2
+"""A request that makes more slices is computed in them, so that smaller ones need not wait for all
+of it (decision 0104)."""
 
 Compute = Callable[[list[int]], Sequence[Array]]
 """Row numbers to the results of these rows, in order."""
@@ -123,7 +117,7 @@ class EncoderStage(Stage):
                 return [self._answer_or_error(request) for request in batch]
 
     def _begin_large(self, request: Tensors) -> Future[Outputs | Exception] | None:
-        if request.array(self._inputs[0]).size <= LARGE_IDS:
+        if request.array(self._inputs[0]).size <= LARGE_SLICES * self._packing.slice_ids:
             return None
         # Copies, because Triton lends the arrays.
         own = {name: request.array(name).copy() for name in self._inputs}
@@ -165,7 +159,7 @@ class EncoderStage(Stage):
     def _results(
         self, rows: Mapping[str, Sequence[Array]], lengths: Array, numbers: Sequence[int]
     ) -> list[Array]:
-        """Of the numbered rows, in order."""
+        """The results of the numbered rows, in order."""
         computed: list[int] = []
 
         def compute(chosen: list[int]) -> list[Array]:

@@ -14,7 +14,6 @@ from python_backends.engines.encoder_engine import (
     LENGTH_STEP,
     MAX_BATCH_ROWS,
     MIN_FILL,
-    SLICE_IDS,
     Packing,
     compute_batches,
     padded_length,
@@ -51,8 +50,9 @@ def test_compute_batches_cover_each_row_once_and_fit(lengths, packing):
 
 def test_packing_is_read_from_the_placement():
     assert Packing.read({}) == Packing(LENGTH_STEP, MAX_BATCH_ROWS)
-    assert Packing.read({"length_step": "16", "max_compute_rows": "8"}) == Packing(16, 8)
-    with pytest.raises(ValueError, match="max_compute_rows 0; both must be at least 1"):
+    given = {"length_step": "16", "max_compute_rows": "8", "slice_ids": "64"}
+    assert Packing.read(given) == Packing(16, 8, 64)
+    with pytest.raises(ValueError, match="max_compute_rows 0, slice_ids 16384; all must be"):
         Packing.read({"max_compute_rows": "0"})
 
 
@@ -95,7 +95,7 @@ def engine(monkeypatch):
 @pytest.fixture
 def stage(engine, tmp_path):
     path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40)
-    return EmbedderStage(context(path, cached_rows=0))
+    return EmbedderStage(context(path, cached_rows=0, slice_ids=4096))
 
 
 def rows(*rows_of_ids: list[int], width: int = 0) -> Tensors:
@@ -241,16 +241,18 @@ def test_a_token_beyond_the_vocabulary_is_refused(stage, engine, token):
 @given(lengths=st.lists(st.integers(1, 6000), min_size=1, max_size=80))
 @settings(max_examples=60, deadline=None)
 def test_slices_cover_each_row_once_and_have_few_ids(lengths):
-    found = list(slices(np.array(lengths)))
+    packing = Packing(slice_ids=4096)
+    found = list(slices(np.array(lengths), packing))
     assert sorted(row for part in found for row in part) == list(range(len(lengths)))
     for part in found:
-        batches = compute_batches(np.array(lengths)[part])
-        assert len(part) == 1 or sum(len(r) * padded for r, padded in batches) <= SLICE_IDS
+        batches = compute_batches(np.array(lengths)[part], packing)
+        assert len(part) == 1 or sum(len(r) * padded for r, padded in batches) <= 4096
 
 
-def test_a_slice_of_long_passages_is_one_compute_batch():
-    found = list(slices(np.full(100, 128)))
-    assert [len(part) for part in found] == [32, 32, 32, 4]
+def test_a_slice_has_whole_compute_batches_or_a_part_of_one():
+    found = {ids: slices(np.full(100, 128), Packing(slice_ids=ids)) for ids in (2048, 10000, 100)}
+    sizes = {ids: [len(part) for part in parts] for ids, parts in found.items()}
+    assert sizes == {2048: [16] * 6 + [4], 10000: [64, 36], 100: [1] * 100}
 
 
 def large(first: int = 1) -> Tensors:
@@ -320,7 +322,7 @@ def test_the_large_requests_at_hand_are_shown(engine, tmp_path, monkeypatch):
     path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40)
     meter, encode, go_on = FakeMeter(), engine.encode, Semaphore(0)
     monkeypatch.setattr(engine, "encode", lambda batches: go_on.acquire() and encode(batches))
-    stage = EmbedderStage(context(path, cached_rows=0, meter=meter))
+    stage = EmbedderStage(context(path, cached_rows=0, slice_ids=4096, meter=meter))
     both = stage.run([large(), large(first=500)])
     assert meter[LARGE_REQUESTS].values[-1] == 2
     for _ in range(8):
