@@ -41,6 +41,8 @@ def test_notes_have_their_front_matter_and_no_marks_of_links() -> None:
         *("> It is Kessler's, see plan.png.", " Text.", "```sh"),
         *("[[ -f a ]] && echo '![x](y)' # %% <!--", "```"),
     ]
+    tagged = '<a id="x"></a>H<sub>2</sub>O<br/>in <file> or `<b>`, <https://a.b> <img\nsrc=x>'
+    assert read("a.md", tagged.encode()).text == "H2O in <file> or `<b>`, <https://a.b> "
     rule = "---\nno front matter\n"
     assert read("rule.md", rule.encode()).text == rule
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from triton_rag.ingestion.file_text import FileText, in_sections
 from triton_rag.ingestion.readers.plain import decoded
+from triton_rag.ingestion.readers.tree import INLINE
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}(?P<marks>#{1,6})[ \t]+(?P<text>.*?)[ \t]*#*[ \t]*$")
@@ -26,6 +27,13 @@ _BLOCK_NAME = re.compile(r"[ \t]\^[a-zA-Z\d-]+[ \t]*$", re.MULTILINE)
 """What links name a paragraph by."""
 _PICTURE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
 _CALLOUT = re.compile(r"^(>\s*)\[!\w+\][-+]?[ \t]*", re.MULTILINE)
+_TAG = re.compile(r"</?([A-Za-z]+[1-6]?)(?:\s[^<>]*)?/?>")
+_BLOCKS = {
+    *("blockquote", "br", "center", "dd", "details", "div", "dl", "dt", "h1", "h2", "h3", "h4"),
+    *("hr", "li", "ol", "p", "picture", "source", "summary", "table", "tbody", "td", "th"),
+    *("thead", "tr", "ul", "video"),
+}
+"""Tags of HTML that divide words, unlike those inside a line."""
 
 
 def read(data: bytes) -> FileText:
@@ -52,8 +60,14 @@ def _worded(text: str) -> str:
 
 def _words(text: str) -> str:
     text = _BLOCK_NAME.sub("", _SIZE.sub("", _COMMENT.sub("", text)))
-    text = _PICTURE.sub(r"\1", text)
+    text = _TAG.sub(_untagged, _PICTURE.sub(r"\1", text))
     return _CALLOUT.sub(r"\1", _WIKI_LINK.sub(r"\1", text))
+
+
+def _untagged(tag: re.Match[str]) -> str:
+    """What stands for a tag of HTML; others are names to fill in, or components."""
+    name = tag[1].lower()
+    return "" if name in INLINE else " " if name in _BLOCKS else tag[0]
 
 
 def headings(text: str) -> Iterator[tuple[int, int, str]]:

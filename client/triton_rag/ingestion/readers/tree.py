@@ -15,7 +15,7 @@ _HEADING = re.compile(r"h([1-6])$")
 _LISTS = {"ul", "ol", "menu"}
 _CELLS = {"td", "th"}
 _PARAGRAPHS = {"p", "div"}
-_INLINE = {
+INLINE = {
     *("a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em"),
     *("font", "i", "img", "ins", "kbd", "label", "mark", "q", "s", "samp", "small", "span"),
     *("strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr"),
@@ -83,8 +83,8 @@ def _join_terms(definitions: Element) -> None:
 
 def _is_inline(element: Element) -> bool:
     """Part of a line; a link around a heading is not."""
-    return element.tag in _INLINE and all(
-        child.tag in _INLINE or child.tag == _BREAK
+    return element.tag in INLINE and all(
+        child.tag in INLINE or child.tag == _BREAK
         for child in element.iterdescendants()
         if isinstance(child.tag, str)
     )
@@ -142,7 +142,7 @@ def _text(element: Element, leave_out: list[Element] | None = None) -> str:
     for child in element:
         if child not in (leave_out or []):
             text = _text(child)
-            parts.append(text if child.tag in _INLINE or child.tag == _BREAK else f" {text} ")
+            parts.append(text if child.tag in INLINE or child.tag == _BREAK else f" {text} ")
         parts.append(_words(child.tail))
     return "".join(parts)
 
