@@ -79,6 +79,12 @@ def check_family(spec: ModelSpec, checkpoint: Checkpoint) -> None:
             f"model_type '{kind}' in config.json is none that optimum-intel "
             f"{version('optimum-intel')} exports as a text generator{text_only}"
         )
+    if kind == "granitemoehybrid" and "mamba" not in config.get("layer_types", ["mamba"]):
+        raise spec.error(
+            "layer_types in config.json names no Mamba layer, which a Granite 4 must have for "
+            f"transformers {version('transformers')}; possible: one with h in its name, as "
+            "granite-4.0-h-350m"
+        )
     if tested := _other_version(found):
         raise spec.error(
             f"optimum-intel {version('optimum-intel')} exports '{kind}' with transformers "

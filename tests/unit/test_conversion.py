@@ -140,9 +140,10 @@ def test_a_multimodal_checkpoint_tells_how_its_weights_are_quantized(folder):
 @pytest.mark.parametrize(
     "begin", ["language_model.model.", "model.language_model.", "model.language_model.model."]
 )
-def test_of_a_multimodal_checkpoint_the_text_model_is_taken(folder, begin):
-    inner = {"model_type": "gemma3_text", "hidden_size": 8, "eos_token_id": 1}
-    config = {"model_type": "gemma3", "text_config": inner, "eos_token_id": [1, 106]}
+@pytest.mark.parametrize("kind", ["Gemma3", "Gemma3n"])
+def test_of_a_multimodal_checkpoint_the_text_model_is_taken(folder, begin, kind):
+    inner = {"model_type": f"{kind.lower()}_text", "hidden_size": 8, "eos_token_id": 1}
+    config = {"model_type": kind.lower(), "text_config": inner, "eos_token_id": [1, 106]}
     (folder / "config.json").write_text(json.dumps(config))
     names = {f"{begin}norm.weight", "lm_head.weight", "vision_tower.norm.weight"}
     save_file({name: torch.ones(2) for name in names}, folder / "model.safetensors")
@@ -150,7 +151,7 @@ def test_of_a_multimodal_checkpoint_the_text_model_is_taken(folder, begin):
     assert set(weights(found)) == {"model.norm.weight", "lm_head.weight"}
     assert found.config() == inner | {
         "eos_token_id": [1, 106],
-        "architectures": ["Gemma3ForCausalLM"],
+        "architectures": [f"{kind}ForCausalLM"],
     }
 
 

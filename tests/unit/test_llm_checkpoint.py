@@ -245,6 +245,10 @@ def test_the_shipped_models_fit_the_cpus_kv_memory(name):
         ({"model_type": "gemma3"}, "model_type 'gemma3' in config.json is none that"),
         ({"model_type": "chatglm"}, "exports 'chatglm' with transformers up to 4.55.4, and"),
         ({}, "model_type 'None' in config.json is none"),
+        (
+            {"model_type": "granitemoehybrid", "layer_types": ["attention"]},
+            "layer_types in config.json names no Mamba layer",
+        ),
     ],
 )
 def test_what_the_export_does_not_take_is_refused_before_it(folder, config, says):
