@@ -1,5 +1,7 @@
 """Readers: what they find in real small files, and what they say of those they can't read."""
 
+import time
+
 import pytest
 from triton_rag.ingestion.file_text import FileText, Unreadable
 from triton_rag.ingestion.readers import archive, read
@@ -104,6 +106,14 @@ def test_restructured_text_loses_its_marks() -> None:
         ".. [1] A footnote.",
     ]
     assert "slow=False)\n   Sails" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("text", ["a:" * 200_000, " " * 200_000 + "x"])
+def test_restructured_text_of_one_long_line_is_read_at_once(text: str) -> None:
+    """It took minutes: a mark was looked for from every character to the end of the line."""
+    begin_s = time.process_time()
+    assert read("a.rst", text.encode()).text == text
+    assert time.process_time() - begin_s < 10
 
 
 def test_restructured_text_is_cut_at_its_titles() -> None:

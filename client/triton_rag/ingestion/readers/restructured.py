@@ -27,10 +27,12 @@ _DIRECTIVE = re.compile(
 """With its options, up to the text that it is about."""
 _IS_CODE = {"code", "code-block", "sourcecode", "parsed-literal", "doctest", "testcode"}
 _INLINE = re.compile(
-    r"``(?P<literal>\S.*?)``|:(?:[\w+-]+:)+`[~!]?(?P<role>[^`]+?)(?:\s*<[^`>]*>)?`"
+    r"``(?P<literal>\S.*?)``|:(?:[\w+-]{1,40}:){1,2}`[~!]?(?P<role>[^`<]+?)(?:\s*<[^`>]*>)?`"
     r"|(?<![`\w])`(?P<link>[^`]+)`__?"
 )
-_LITERAL_FOLLOWS = re.compile(r"(?<=\S)(:):[ \t]*$|[ \t]+::[ \t]*$|^[ \t]*::[ \t]*\n", re.MULTILINE)
+_LITERAL_FOLLOWS = re.compile(
+    r"(?<=\S)(:):[ \t]*$|(?<![ \t])[ \t]+::[ \t]*$|^[ \t]*::[ \t]*\n", re.MULTILINE
+)
 
 
 def read(data: bytes) -> FileText:
