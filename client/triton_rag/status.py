@@ -70,7 +70,10 @@ _CODES = {
     "INTERNAL": grpc.StatusCode.INTERNAL,
 }
 
-_CODED = re.compile(rf"(?:in ensemble '[^']*', )?(?P<code>{'|'.join(_CODES)}): (?P<text>.*)", re.S)
+_ENSEMBLE = re.compile(r"^in ensemble '[^']*', ")
+"""What Triton puts before the message of a step; callers know no steps."""
+
+_CODED = re.compile(rf"(?P<code>{'|'.join(_CODES)}): (?P<text>.*)", re.S)
 
 _DIED = "is not healthy"
 """In Triton's message on a request whose model's process died: the supervisor starts another."""
@@ -81,6 +84,7 @@ _NO_ROOM = ("Exceeds maximum queue size", "Request timeout expired", "no availab
 
 def from_status(code: grpc.StatusCode, details: str, address: str) -> TritonRagError:
     """The error for a gRPC status of the server at `address`."""
+    details = _ENSEMBLE.sub("", details)
     if code is grpc.StatusCode.UNAVAILABLE and _is_broken_connection(details):
         return ServerUnreachable(
             f"no connection to a Triton server at {address} ({details}); start one with "
@@ -104,7 +108,7 @@ def from_stream(message: str) -> TritonRagError:
     Our models begin it with a code, because `ERRORS_IN_BAND` asks them to; Triton does not.
     """
     code, text = grpc.StatusCode.INVALID_ARGUMENT, message
-    if found := _CODED.fullmatch(message):
+    if found := _CODED.fullmatch(_ENSEMBLE.sub("", message)):
         code, text = _CODES[found["code"]], found["text"]
     elif any(words in message for words in _NO_ROOM):
         code = grpc.StatusCode.UNAVAILABLE

@@ -32,6 +32,7 @@ from triton_rag.calls import (
     retrieve_call,
 )
 from triton_rag.connection import Deadline
+from triton_rag.errors import NothingFound
 from triton_rag.status import from_status, from_stream
 from triton_rag.wire import Message, Response, Tensor, make_request, set_timeout
 from tritonclient.grpc import service_pb2 as protocol
@@ -225,6 +226,11 @@ def test_errors_of_streams_bring_their_code(
     error = from_stream(message)
     assert type(error) is kind
     assert text in str(error)
+
+
+def test_a_message_does_not_name_the_ensemble_it_came_through() -> None:
+    found = from_status(Code.NOT_FOUND, "in ensemble 'search', no passage fits: none", "host:8001")
+    assert (type(found), str(found)) == (NothingFound, "no passage fits: none")
 
 
 def test_unreachable_server_is_named_with_what_to_do() -> None:
