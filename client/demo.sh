@@ -10,7 +10,7 @@ for question in \
     "Can multiple applications access a single database file at the same time?" \
     "Who won the cycling race in the mountains?"; do
     printf '\n▶ %s\n' "$question"
-    python -m triton_rag ask "$question" --collection sqlite-demo --stages 2>&1
+    python -m triton_rag ask "$question" --collection sqlite-demo 2>&1
 done
 ask='{"model": "rag", "messages": [{"role": "user", "content": "Which port does Vebra listen on?"}], "documents": ["Vebra listens on port 8123.", "The ferry sails at noon."]}'
 printf "\n▶ the same server by OpenAI's API, through the gateway\n"

@@ -24,7 +24,7 @@ from triton_rag.errors import (
 from triton_rag.ingestion.folder import IngestError
 from triton_rag.ingestion.report import IngestReport
 from triton_rag.ingestion.run import IngestOptions, ingest
-from triton_rag.results import Answer, Completion, ModelStatistics, Quote, Ranked, Source
+from triton_rag.results import Answer, Completion, Quote, Ranked, Source
 from triton_rag.streams import (
     AnswerStream,
     AsyncAnswerStream,
@@ -52,7 +52,6 @@ __all__ = [
     "IngestOptions",
     "IngestReport",
     "InvalidRequest",
-    "ModelStatistics",
     "NothingFound",
     "Overloaded",
     "Passage",

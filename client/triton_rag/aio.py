@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 import grpc
 from tritonclient.grpc import service_pb2 as protocol
 
-from triton_rag.calls import Call, read_statistics
+from triton_rag.calls import Call
 from triton_rag.client import Client
 from triton_rag.connection import POLL_S, BaseClient, Deadline
-from triton_rag.results import Answer, Completion, ModelStatistics
+from triton_rag.results import Answer, Completion
 from triton_rag.status import NOT_READY, translated, understood
 from triton_rag.streams import AsyncAnswerStream, AsyncCompletionStream
 from triton_rag.trace_context import RequestContext
@@ -73,11 +73,6 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
             if deadline.has_passed:
                 raise self._not_ready(timeout_s)
             await asyncio.sleep(POLL_S)
-
-    async def statistics(self, *, timeout_s: float | None = None) -> dict[str, ModelStatistics]:
-        left_s = self._deadline(timeout_s).left_s
-        request = protocol.ModelStatisticsRequest()
-        return read_statistics(await self._send(self._stub.ModelStatistics, request, left_s))
 
     async def setting(self, model: str, name: str, *, timeout_s: float | None = None) -> str:
         left_s = self._deadline(timeout_s).left_s

@@ -23,7 +23,7 @@ from triton_rag.arguments import (
     text_tensor,
     texts_tensor,
 )
-from triton_rag.results import ModelStatistics, Quote, Ranked, Source
+from triton_rag.results import Quote, Ranked, Source
 from triton_rag.wire import Message, Response, Tensor, make_request, make_stream_request
 
 T = TypeVar("T")
@@ -153,23 +153,6 @@ def read_quotes(response: Response) -> tuple[Quote, ...]:
     numbers = response.array("quote_source").tolist()
     texts = response.texts("statements"), response.texts("quotes")
     return tuple(starmap(Quote, zip(*texts, numbers, strict=True)))
-
-
-def read_statistics(message: Message) -> dict[str, ModelStatistics]:
-    """A `ModelStatisticsResponse` by model name; versions of one model are added up."""
-    found: dict[str, ModelStatistics] = {}
-    for model in message.model_stats:
-        stats = model.inference_stats
-        found[model.name] = found.get(model.name, ModelStatistics()) + ModelStatistics(
-            successes=stats.success.count,
-            failures=stats.fail.count,
-            inferences=model.inference_count,
-            executions=model.execution_count,
-            queue_ns=stats.queue.ns,
-            compute_ns=stats.compute_input.ns + stats.compute_infer.ns + stats.compute_output.ns,
-            total_ns=stats.success.ns,
-        )
-    return found
 
 
 def _question_tensors(question: str, documents: Sequence[str]) -> tuple[Tensor, Tensor]:

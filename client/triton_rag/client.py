@@ -19,7 +19,6 @@ from triton_rag.calls import (
     count_tokens_call,
     embed_call,
     generate_request,
-    read_statistics,
     rerank_call,
     retrieve_call,
 )
@@ -33,7 +32,7 @@ from triton_rag.collection_calls import (
 )
 from triton_rag.collections import Change, Collection, Document, DocumentEntry
 from triton_rag.connection import POLL_S, BaseClient, Deadline
-from triton_rag.results import Answer, Completion, ModelStatistics, Ranked, Source
+from triton_rag.results import Answer, Completion, Ranked, Source
 from triton_rag.status import NOT_READY, translated, understood
 from triton_rag.streams import AnswerStream, CompletionStream
 from triton_rag.trace_context import RequestContext
@@ -211,12 +210,6 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
             if deadline.has_passed:
                 raise self._not_ready(timeout_s)
             time.sleep(POLL_S)
-
-    def statistics(self, *, timeout_s: float | None = None) -> dict[str, ModelStatistics]:
-        """Counts and times of every model since it was loaded; subtract two to time a call."""
-        left_s = self._deadline(timeout_s).left_s
-        request = protocol.ModelStatisticsRequest()
-        return read_statistics(self._send(self._stub.ModelStatistics, request, left_s))
 
     def setting(self, model: str, name: str, *, timeout_s: float | None = None) -> str:
         """A parameter of a served model's configuration, such as "max_passage_tokens" of

@@ -81,31 +81,3 @@ class Answer(Completion):
     def cited(self) -> tuple[Source, ...]:
         """The sources that the answer rests on, in the order of `citations`."""
         return tuple(self.sources[number - 1] for number in self.citations)
-
-
-@dataclass(frozen=True)
-class ModelStatistics:
-    """What one served model has done since it was loaded; times are sums over requests.
-
-    Subtract an earlier one from a later one to see what happened in between. Triton times a
-    streaming model (`llm`, `rag_cancellable`) only until the model has accepted the request.
-    """
-
-    successes: int = 0
-    failures: int = 0
-    inferences: int = 0
-    """Rows served, which may be more than requests."""
-    executions: int = 0
-    """Runs of the model; fewer than `inferences` where the server merged requests."""
-    queue_ns: int = 0
-    compute_ns: int = 0
-    total_ns: int = 0
-    """From arrival to answer, successful requests only."""
-
-    def __sub__(self, earlier: "ModelStatistics") -> "ModelStatistics":
-        then = vars(earlier)
-        return ModelStatistics(**{name: now - then[name] for name, now in vars(self).items()})
-
-    def __add__(self, other: "ModelStatistics") -> "ModelStatistics":
-        more = vars(other)
-        return ModelStatistics(**{name: value + more[name] for name, value in vars(self).items()})

@@ -119,14 +119,6 @@ def test_ask_equals_its_stream(client: Client, model: str) -> None:
     assert set(whole.citations) <= {1, 2}
 
 
-def test_statistics_tell_which_models_worked(client: Client) -> None:
-    before = client.statistics()
-    client.retrieve(QUESTION, DOCUMENTS)
-    after = client.statistics()
-    assert (after["reranker"] - before["reranker"]).inferences == len(DOCUMENTS)
-    assert (after["embedder"] - before["embedder"]).compute_ns > 0
-
-
 def test_results_and_errors_say_which_request_they_are_of(client: Client) -> None:
     answer = client.ask(QUESTION, DOCUMENTS, max_tokens=5, request_id="mine")
     assert answer.request_id == "mine"

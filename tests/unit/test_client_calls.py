@@ -14,7 +14,6 @@ from triton_rag import (
     Cancelled,
     Client,
     InvalidRequest,
-    ModelStatistics,
     Overloaded,
     ServerFailed,
     ServerUnreachable,
@@ -27,7 +26,6 @@ from triton_rag.calls import (
     ask_request,
     embed_call,
     generate_request,
-    read_statistics,
     rerank_call,
     retrieve_call,
 )
@@ -243,21 +241,6 @@ def test_cited_sources() -> None:
     first, second = Source("a", 0, 0.9, 1.0), Source("b", 1, 0.8, 0.5)
     answer = Answer("see [2]", "stop", 9, 3, sources=(first, second), citations=(2,))
     assert answer.cited == (second,)
-
-
-def test_statistics_add_versions_and_subtract() -> None:
-    message = protocol.ModelStatisticsResponse()
-    for version in (1, 2):
-        model = message.model_stats.add(name="llm", version=str(version), inference_count=2)
-        model.inference_stats.success.count = version
-        model.inference_stats.compute_input.ns = 10
-        model.inference_stats.compute_infer.ns = 20
-        model.inference_stats.compute_output.ns = 30
-    found = read_statistics(message)["llm"]
-    assert found == ModelStatistics(successes=3, inferences=4, compute_ns=120)
-    assert found - ModelStatistics(successes=1, compute_ns=20) == ModelStatistics(
-        successes=2, inferences=4, compute_ns=100
-    )
 
 
 # --- servers of another kind -----------------------------------------------------------------

@@ -28,7 +28,6 @@ from triton_rag.cli.output import (
     print_json,
     printable,
     progress,
-    stage_lines,
     token_line,
 )
 from triton_rag.cli.sources import (
@@ -89,7 +88,6 @@ def triton_rag() -> None:
 @collection_option(required=False)
 @filter_option
 @sampling_options
-@click.option("--stages", is_flag=True, help="Also print the server's time for each stage.")
 @click.option(
     "--model",
     default="rag_cancellable",
@@ -102,16 +100,14 @@ def ask(
     question: str,
     documents: Path | None,
     collection: str | None,
-    stages: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Answer a question over documents or a collection."""
     where, place, what = _asked(documents, collection)
-    before = client.statistics() if stages else {}
     start_s = time.monotonic()
     stream = client.ask_stream(question, **where, **options)
-    first_s = _print_text(stream, f"reading {what}", quiet=as_json) - start_s
+    _print_text(stream, f"reading {what}", quiet=as_json)
     answer, seconds = stream.answer, time.monotonic() - start_s
     if as_json:
         print_json(answer_object(answer, place, seconds))
@@ -120,10 +116,7 @@ def ask(
         is_refused = answer.finish_reason == UNGROUNDED
         click.echo(f"\n{'Nearest passages' if is_refused else 'Sources (* cited)'}:")
         click.echo(source_lines(answer.sources, place, answer.citations, question))
-        note(token_line(answer, seconds))
-    if stages:
-        note(stage_lines(before, client.statistics(), first_s, seconds))
-        note(f"request {answer.request_id}")
+        note(f"{token_line(answer, seconds)}, request {answer.request_id}")
 
 
 @triton_rag.command()
@@ -236,18 +229,12 @@ def _print_found(sources: Sequence[Source], place: Place, question: str, as_json
         click.echo(source_lines(sources, place, question=question))
 
 
-def _print_text(stream: AnswerStream | CompletionStream, what: str, *, quiet: bool) -> float:
-    """Print pieces as they come (`quiet`: only wait for them); Ctrl-C cancels on the server.
-
-    The time of the first piece, on the clock `time.monotonic`.
-    """
-    first_s = None
+def _print_text(stream: AnswerStream | CompletionStream, what: str, *, quiet: bool) -> None:
+    """Print pieces as they come (`quiet`: only wait for them); Ctrl-C cancels on the server."""
     with progress(what) as shown, stream:
         for piece in stream:
-            first_s = first_s or time.monotonic()
             if not quiet:
                 shown.stop()
                 click.echo(printable(piece), nl=False)
     if not quiet:
         click.echo()
-    return first_s or time.monotonic()

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from unicodedata import category
@@ -12,10 +12,9 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from triton_rag.results import Completion, ModelStatistics
+from triton_rag.results import Completion
 
 EXCERPT_CHARACTERS = 100
-_STREAMED = ("llm", "rag", "rag_cancellable", "ensemble")
 
 
 def printable(text: str) -> str:
@@ -62,24 +61,3 @@ def token_line(completion: Completion, seconds: float) -> str:
         f"{completion.num_input_tokens:,} tokens read, {completion.num_output_tokens:,} written"
         f"{ending} in {seconds:.1f} s ({rate:.1f} a second)"
     )
-
-
-def stage_lines(
-    before: Mapping[str, ModelStatistics],
-    after: Mapping[str, ModelStatistics],
-    first_s: float,
-    seconds: float,
-) -> str:
-    """One line a stage: what it did between two looks at the server's statistics.
-
-    The times include other clients' requests. The LLM's times are the client's own, because
-    Triton does not time streams.
-    """
-    lines = [f"{'stage':18}{'runs':>5}{'rows':>6}{'queue ms':>10}{'compute ms':>12}"]
-    for name, now in sorted(after.items()):
-        spent = now - before.get(name, ModelStatistics())
-        if spent.executions and spent.compute_ns and name not in _STREAMED:
-            times = f"{spent.queue_ns / 1e6:>10.1f}{spent.compute_ns / 1e6:>12.1f}"
-            lines.append(f"{name:18}{spent.executions:>5}{spent.inferences:>6}{times}")
-    lines.append(f"first token after {first_s * 1e3:.0f} ms, last after {seconds * 1e3:.0f} ms")
-    return "\n".join(lines)
