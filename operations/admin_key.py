@@ -15,8 +15,6 @@ from operations.preflight import PreflightError
 
 KEY_VARIABLE = "TRITON_RAG_ADMIN_KEY"
 HTTP_HEADER = "triton-rag-admin-key"
-GRPC_HEADER = f"triton-grpc-protocol-{HTTP_HEADER}"
-"""Triton puts the words before it itself."""
 
 RESTRICTED = ("model-repository", "shared-memory", "trace", "logging")
 """Groups of calls, in Triton's words: what loads code, maps memory of the host, writes files."""

@@ -6,15 +6,10 @@ answers. So it is killed as soon as nothing is in flight: nothing computes, no m
 and no client has bytes of an answer still to come.
 """
 
-import contextlib
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
-import psutil
-
 from operations import model_processes
-from operations.model_processes import Instance
 from operations.ports import Ports
 from operations.triton_api import NoAnswer, TritonApi
 from operations.triton_process import TritonProcess
@@ -28,32 +23,26 @@ CPU_GRAIN_S = 0.02
 _ESTABLISHED = "01"
 
 
-def cpu_s(instances: Iterable[Instance]) -> dict[int, float]:
-    """CPU seconds of each since its start, by pid."""
-    found = {}
-    for one in instances:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            found[one.pid] = sum(psutil.Process(one.pid).cpu_times()[:2])
-    return found
-
-
 class Activity:
     """Whether a server has anything in flight."""
 
     def __init__(self, pid: int, api: TritonApi) -> None:
         self._api = api
         self._instances = model_processes.find(pid).living
-        self._used_s = cpu_s(self._instances)
+        self._used_s = self._cpu_s()
         self._since_s = time.monotonic()
 
     def idle_s(self) -> float:
         """How long nothing has been in flight."""
-        now_s, used_s = time.monotonic(), cpu_s(self._instances)
-        spent_s = sum(used - self._used_s.get(pid, 0.0) for pid, used in used_s.items())
+        now_s, used_s = time.monotonic(), self._cpu_s()
+        spent_s = sum(max(0.0, used_s[pid] - before_s) for pid, before_s in self._used_s.items())
         computes = spent_s > BUSY_SHARE * (now_s - self._since_s) + CPU_GRAIN_S
         if computes or self._has_requests() or any(unsent_bytes(self._api.ports)):
             self._since_s, self._used_s = now_s, used_s
         return now_s - self._since_s
+
+    def _cpu_s(self) -> dict[int, float]:
+        return {one.pid: model_processes.cpu_s(one.pid) for one in self._instances}
 
     def _has_requests(self) -> bool:
         try:

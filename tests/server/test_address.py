@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException
 
 from builders.spec import load_sku
 from operations import cli, model_processes
-from operations.admin_key import GRPC_HEADER, HTTP_HEADER, KEY_VARIABLE
+from operations.admin_key import HTTP_HEADER, KEY_VARIABLE
 from operations.cpu_server import CpuServer
 from operations.ports import LOOPBACK, free_ports
 from operations.supervisor.settings import SupervisorSettings
@@ -23,6 +23,8 @@ from tests.server.conftest import BOUND_S, eventually, text
 
 ADDRESS = "127.0.0.2"
 KEY = "the-key-of-this-test"
+GRPC_HEADER = f"triton-grpc-protocol-{HTTP_HEADER}"
+"""Triton puts the words before it itself."""
 
 
 @pytest.fixture(scope="module")

@@ -247,10 +247,10 @@ def test_finds_model_processes_among_descendants(
     assert model_processes.state(found.pid) is State.ALIVE
     os.kill(found.pid, signal.SIGSTOP)
     wait_for(lambda: model_processes.state(found.pid) is State.STOPPED)
-    assert found.pid in drain.cpu_s((found,))
+    assert model_processes.cpu_s(found.pid) >= 0
     model_processes.kill(found)
     wait_for(lambda: model_processes.state(found.pid) is State.GONE)
-    assert drain.cpu_s((found,)) == {}
+    assert model_processes.cpu_s(found.pid) == 0
 
 
 def test_reads_a_models_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,8 +321,9 @@ class Idle:
         self.now_s, self.used_s, self.requests, self.unsent = 0.0, {1: 5.0, 2: 7.0}, 0, 0
         monkeypatch.setattr(drain, "time", SimpleNamespace(monotonic=lambda: self.now_s))
         monkeypatch.setattr(drain, "unsent_bytes", lambda _: [self.unsent])
-        monkeypatch.setattr(model_processes, "find", lambda _: Found(()))
-        monkeypatch.setattr(drain, "cpu_s", lambda _: dict(self.used_s))
+        instances = tuple(map(instance_of, self.used_s))
+        monkeypatch.setattr(model_processes, "find", lambda _: Found(instances))
+        monkeypatch.setattr(model_processes, "cpu_s", lambda pid: self.used_s.get(pid, 0.0))
         api = RecordedApi({})
         monkeypatch.setattr(api, "in_flight", lambda: self.requests)
         self.activity = Activity(5, api)

@@ -72,7 +72,7 @@ def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def _stray(path: str, name: str, why: str) -> Finding:
     rule = BY_ID["TRN118"]
     place = os.path.join(path, name)  # noqa: PTH118 - Path would drop a leading './'
-    return Finding(place, 1, 1, rule.id, rule.severity, name, f"'{name}' {why}", 1, 1)
+    return Finding(place, 1, 1, rule.id, rule.severity, name, f"'{name}' {why}")
 
 
 def _check(model: Model, repository: Repository) -> Iterator[Finding]:
@@ -90,7 +90,6 @@ def _finding(model: Model, rule: Rule, problem: Problem) -> Finding:
     for source in model.pythons if problem.file else ():
         places = source.places if source.file == problem.file else places
     line, column = places.line_and_column(problem.at.start)
-    end_line, end_column = places.line_and_column(problem.at.end)
     return Finding(
         path=model.place.shown_path(problem.file or model.place.config_path),
         line=line,
@@ -99,6 +98,5 @@ def _finding(model: Model, rule: Rule, problem: Problem) -> Finding:
         severity=problem.severity or rule.severity,
         model=model.name,
         text=problem.text,
-        end_line=end_line,
-        end_column=end_column,
+        end_line=places.line_and_column(problem.at.end)[0],
     )

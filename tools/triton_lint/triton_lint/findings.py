@@ -38,8 +38,7 @@ class Finding:
     severity: Severity
     model: str
     text: str
-    end_line: int = 0
-    end_column: int = 0
+    end_line: int = 1
 
     @property
     def order(self) -> tuple[str, int, int, str, str]:
