@@ -26,9 +26,9 @@ MIN_CACHED_TOKENS = 3
 """Rows of fewer tokens hold no text besides the two special tokens and are not cached. So the
 supervisor's canary, one token long, always reaches the engine."""
 
-LARGE_SLICES = 2
-"""A request that makes more slices is computed in them, so that smaller ones need not wait for all
-of it (decision 0104)."""
+LARGE_SLICES = 4
+"""A request with the tokens of more slices is computed in them, so that smaller ones need not wait
+for all of it (decision 0104). The sentences of a search, half a slice to two, are small."""
 
 Compute = Callable[[list[int]], Sequence[Array]]
 """Row numbers to the results of these rows, in order."""
@@ -117,7 +117,7 @@ class EncoderStage(Stage):
                 return [self._answer_or_error(request) for request in batch]
 
     def _begin_large(self, request: Tensors) -> Future[Outputs | Exception] | None:
-        if request.array(self._inputs[0]).size <= LARGE_SLICES * self._packing.slice_ids:
+        if _lengths(request).sum() <= LARGE_SLICES * self._packing.slice_ids:
             return None
         # Copies, because Triton lends the arrays.
         own = {name: request.array(name).copy() for name in self._inputs}

@@ -95,7 +95,7 @@ def engine(monkeypatch):
 @pytest.fixture
 def stage(engine, tmp_path):
     path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40)
-    return EmbedderStage(context(path, cached_rows=0, slice_ids=4096))
+    return EmbedderStage(context(path, cached_rows=0, slice_ids=2560))
 
 
 def rows(*rows_of_ids: list[int], width: int = 0) -> Tensors:
@@ -255,8 +255,13 @@ def test_a_slice_has_whole_compute_batches_or_a_part_of_one():
     assert sizes == {2048: [16] * 6 + [4], 10000: [64, 36], 100: [1] * 100}
 
 
+def test_padding_makes_no_request_large(stage):
+    (answer,) = stage.run([rows([1] * 40, *[[n + 1] for n in range(500)])])
+    assert len(answer["embedding"]) == 501
+
+
 def large(first: int = 1) -> Tensors:
-    """300 rows of 40 tokens: four slices."""
+    """300 rows of 40 tokens: five slices."""
     return rows(*[[first + n] * 40 for n in range(300)])
 
 
@@ -284,10 +289,10 @@ def test_a_small_request_goes_between_two_slices_of_large_ones(stage, engine, mo
     go_on.release()
     np.testing.assert_array_equal(small.result(10)[0]["embedding"], [[3, 2]])
     assert not first.done() and not second.done()
-    for _ in range(7):
+    for _ in range(9):
         go_on.release()
     assert len(first.result(10)["embedding"]) == len(second.result(10)["embedding"]) == 300
-    assert engine.shapes.index((1, 8)) == 3, "right after the slice at hand, of three batches"
+    assert engine.shapes.index((1, 8)) == 2, "right after the slice at hand, of two batches"
 
 
 def test_large_requests_take_turns(stage, engine):
@@ -321,11 +326,13 @@ def test_a_large_request_that_breaks_the_engine_fails_alone(stage, engine, monke
 def test_the_large_requests_at_hand_are_shown(engine, tmp_path, monkeypatch):
     path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40)
     meter, encode, go_on = FakeMeter(), engine.encode, Semaphore(0)
-    monkeypatch.setattr(engine, "encode", lambda batches: go_on.acquire() and encode(batches))
-    stage = EmbedderStage(context(path, cached_rows=0, slice_ids=4096, meter=meter))
+    monkeypatch.setattr(
+        engine, "encode", lambda batches: go_on.acquire(timeout=10) and encode(batches)
+    )
+    stage = EmbedderStage(context(path, cached_rows=0, slice_ids=2560, meter=meter))
     both = stage.run([large(), large(first=500)])
     assert meter[LARGE_REQUESTS].values[-1] == 2
-    for _ in range(8):
+    for _ in range(10):
         go_on.release()
     for one in both:
         one.result(10)
