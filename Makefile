@@ -30,7 +30,7 @@ comma := ,
 export no_proxy := localhost,127.0.0.1$(addprefix $(comma),$(or $(no_proxy),$(NO_PROXY)))
 
 help:  ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 19
 
 setup: .venv/.ready .venv-serve/.ready  ## make the Python environments (about 2 minutes, once)
 
@@ -106,10 +106,10 @@ test: build-engines test-models .venv-clients/.ready  ## run all tests that need
 	@.venv-clients/bin/pip install $(PIP_FLAGS) --no-deps -r $<
 	@touch $@
 
-test-gpu: setup  ## tests on the GPU of SKU, whose engines are built (never run yet)
+test-gpu: setup  ## run the tests on the GPU of SKU, whose engines are built (never run yet)
 	@SKU=$(SKU) $(BUILD) -m pytest tests/gpu
 
-bench: build-engines bench-peers  ## against bare engines and other servers, into docs/benchmarks.md (about an hour)
+bench: build-engines bench-peers  ## measure against bare engines and other servers, into docs/benchmarks.md (about an hour)
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.bench $(BENCH_FLAGS)
 
 bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .venv-peers (about 2 minutes)
@@ -121,28 +121,28 @@ bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .
 	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers.lock
 	@touch $@
 
-headroom: $(if $(URL),setup,build-engines)  ## the largest load that keeps SLO="rag:p99<5s" (10 minutes; URL= of a running server)
+headroom: $(if $(URL),setup,build-engines)  ## find the largest load that keeps SLO="rag:p99<5s" (10 minutes; URL= of a running server)
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.headroom "$(or $(SLO),rag:p99<5s)" --minutes $(or $(MINUTES),10) $(if $(URL),--url $(URL))
 
-evaluate: build-engines  ## how good answers are over real text, into docs/evaluation.md and docs/evaluation-collection.md (about 15 minutes)
+evaluate: build-engines  ## measure answers over real text, into docs/evaluation.md and docs/evaluation-collection.md (about 15 minutes)
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.evaluation
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.evaluation --collection
 
-bench-collections: build-engines  ## how fast collections are, in both stores (about 15 minutes)
+bench-collections: build-engines  ## measure collections in both stores (about 15 minutes)
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.collections_bench speed
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.collections_bench ranking
 
-bench-llama: bench-peers  ## llama.cpp for `make bench`: compiles for 10 minutes and more
+bench-llama: bench-peers  ## install llama.cpp for `make bench` (compiles for 10 minutes and more)
 	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers-llama.txt
 
 # Both mount a file system of their own over /dev/shm, which takes root or user namespaces.
-chaos: test-models  ## do faults to the server, into docs/faults.md (about 16 minutes; FAULTS="kill-llm …")
+chaos: test-models  ## inject faults into the server, into docs/faults.md (about 16 minutes; FAULTS="kill-llm …")
 	@$(BUILD) -m tests.chaos $(if $(FAULTS),$(FAULTS))
 
-soak: test-models  ## mixed load for MINUTES (30), is memory flat? into docs/soak.md
+soak: test-models  ## load the server for MINUTES (30) and watch its memory, into docs/soak.md
 	@$(BUILD) -m tests.soak --minutes $(or $(MINUTES),30)
 
-bench-lint: setup  ## the linter's verdicts against the real server's, over 2,300 repositories (about 6 minutes)
+bench-lint: setup  ## compare the linter's verdicts with the real server's over 2,300 repositories (about 6 minutes)
 	@$(BUILD) -m tools.triton_lint.tests
 
 monitoring:  ## start Prometheus and Grafana beside a running server (needs docker)
