@@ -104,8 +104,10 @@ def test_what_the_model_has_no_room_for_waits_in_the_gateway(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_gateway_that_ends_finishes_its_streams(
-    server: Server, tmp_path: Path, number: signal.Signals
+    server: Server, tmp_path: Path, number: signal.Signals, request: pytest.FixtureRequest
 ) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` may have started the tests
+    request.addfinalizer(lambda: signal.signal(signal.SIGHUP, before))
     with running_gateway(server.ports, tmp_path) as ending:
         with begun(ending) as lines:
             ending.process.send_signal(number)
