@@ -18,6 +18,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from gateway.protocols.reply import SEND
+
 HEADER_BYTES = 64 * 2**10
 """Most bytes of a request around its body."""
 
@@ -99,6 +101,7 @@ class ClientConnection(HttpToolsProtocol):
             if self.parser.get_http_version() == "1.0":
                 # Its task has not begun yet, and asks for this then.
                 self.cycle.send = partial(_send_unframed, self.cycle)  # type: ignore[method-assign]
+            self.scope[SEND] = self.cycle.send  # type: ignore[literal-required]
 
     def on_body(self, body: bytes) -> None:
         self._overhead_bytes = max(0, self._overhead_bytes - 2 * len(body))

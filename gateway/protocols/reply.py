@@ -1,8 +1,8 @@
 """Writes the response to a call, for all protocols; it ends when its client goes away."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,6 +22,10 @@ from gateway.protocols.reading import Json
 EventT = TypeVar("EventT", Embedded, Ranked, Sources)
 
 DONE = b"data: [DONE]\n\n"
+
+SEND = "gateway.send"
+"""Key of the scope: sends chunks of a body past the middleware, which looks at no more than how a
+response starts. Each layer costs a stream's every chunk."""
 
 
 def sse(data: Any) -> bytes:
@@ -108,12 +112,14 @@ class Complete(Response):
         self._call, self._body = call, body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with ended_by_disconnect(receive):
+        async def answer() -> None:
             found = await self._body
             if not isinstance(found, Response):
                 content = orjson.dumps(found)
                 found = Response(content, 200, self._call.headers, "application/json")
             await found(scope, receive, send)
+
+        await until_disconnect(receive, answer())
 
 
 class Streaming(Response):
@@ -124,10 +130,13 @@ class Streaming(Response):
         self._call, self._events, self._protocol = call, events, protocol
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await until_disconnect(receive, self._stream(send, scope.get(SEND, send)))
+
+    async def _stream(self, start: Send, send: Send) -> None:
         write = self._protocol.event
-        async with ended_by_disconnect(receive), aclosing(self._events) as events:
+        async with aclosing(self._events) as events:
             first = await anext(events)
-            await send(self._start())
+            await start(self._start())
             await send(_chunk(write(first)))
             last = self._protocol.last
             try:
@@ -155,14 +164,13 @@ def _chunk(body: bytes, *, is_last: bool = False) -> Json:
     return {"type": "http.response.body", "body": body, "more_body": not is_last}
 
 
-@asynccontextmanager
-async def ended_by_disconnect(receive: Receive) -> AsyncIterator[None]:
-    """Cancels the block when the client disconnects, and leaves it without an error.
+async def until_disconnect(receive: Receive, answer: Coroutine[Any, Any, None]) -> None:
+    """Awaits the answer; a client that disconnects cancels it, which is no error.
 
-    The request's body must have been received.
+    The request's body must have been received. The answer has a task of its own: each of its chunks
+    would else wake all the middleware around it.
     """
-    task, is_gone = asyncio.current_task(), False
-    assert task is not None
+    task, is_gone = asyncio.create_task(answer), False
 
     async def watch() -> None:
         nonlocal is_gone
@@ -171,11 +179,12 @@ async def ended_by_disconnect(receive: Receive) -> AsyncIterator[None]:
         is_gone = True
         task.cancel()
 
-    watcher = asyncio.create_task(watch())
+    watcher, own = asyncio.create_task(watch()), asyncio.current_task()
+    assert own is not None
     try:
-        yield
+        await task
     except asyncio.CancelledError:
-        if not is_gone or task.uncancel():
+        if not is_gone or own.cancelling():
             raise
     finally:
         watcher.cancel()

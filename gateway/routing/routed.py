@@ -22,11 +22,8 @@ def routed(inner: Handler, router: Router) -> Handler:
     error is the answer: a client never gets the beginnings of two.
     """
 
-    async def handle(call: Call) -> AsyncGenerator[Event, None]:
-        attempts = _attempts(inner, call, router) if router.concerns(call.request) else inner(call)
-        async with aclosing(attempts) as answer:
-            async for event in answer:
-                yield event
+    def handle(call: Call) -> AsyncGenerator[Event, None]:
+        return _attempts(inner, call, router) if router.concerns(call.request) else inner(call)
 
     return handle
 
