@@ -10,8 +10,10 @@ from typing import Any
 
 from builders.served_models import PYTHON_MODELS
 from ensembles.contracts import ModelContract
+from ensembles.metrics import LARGE_REQUESTS
+from operations.triton_api import TritonApi
 from tests.chaos.judging import Recovery, judge_outage
-from tests.chaos.requests import Ask
+from tests.chaos.requests import Ask, large_embed
 from tests.chaos.resources import SERVER
 from tests.chaos.scenario import HANG_S, RECOVERY_BOUND_S, Finding, Scenario
 from tests.chaos.serving import wait_until
@@ -37,6 +39,8 @@ def scenarios() -> Iterator[Scenario]:
         yield Scenario(f"{short}-{SERVER}", done, _server(number))
     done = "`kill -9` of `tokenizer`'s process, then of the new one while it is being loaded"
     yield Scenario("kill-loading", done, _loading)
+    done = "`kill -9` of `embedder`'s process while it computes two large requests"
+    yield Scenario("kill-embedder-mid-request", done, _large)
 
 
 def _idle(model: ModelContract, number: signal.Signals) -> Callable[[Site], Finding]:
@@ -104,6 +108,31 @@ def _loading(site: Site) -> Finding:
     found = judge_outage(running, before, outcomes, fault_at, recovery.seconds())
     is_same = running.server.pid == server
     return found.with_faults("the second came too late: it was loaded") if is_same else found
+
+
+def _large(site: Site) -> Finding:
+    """An encoder answers large requests from a thread, so Triton does not fail them."""
+    site.end_kept()  # the server is started again
+    running = site.shared()
+    before, api = running.warm_use(), TritonApi(running.ports)
+    asks = [large_embed(number) for number in range(2)]
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(running.send, asks)
+        wait_until(lambda: _computes_large(api), HANG_S, 0.02)
+        fault_at = _signal(running, "embedder", signal.SIGKILL)
+        with Recovery(running, fault_at) as recovery:
+            outcomes = sent.result()
+    found = judge_outage(running, before, outcomes, fault_at, recovery.seconds())
+    is_cut = all(outcome.end == "error" for outcome in outcomes)
+    return found if is_cut else found.with_faults("a request was answered: the fault came too late")
+
+
+def _computes_large(api: TritonApi) -> bool:
+    return any(
+        sample.name == LARGE_REQUESTS.name and sample.labels["model"] == "embedder"
+        for sample in api.metrics()
+        if sample.value
+    )
 
 
 class OpenStreams:
