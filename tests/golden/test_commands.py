@@ -67,6 +67,7 @@ COMMAND_LINES = {
 
 
 def _commands(command: click.Command, *names: str) -> Iterator[list[str]]:
+    command._help_option = None  # a test that ran it without its group left one without `-h`
     yield [*names]
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
