@@ -43,6 +43,8 @@ def test_notes_have_their_front_matter_and_no_marks_of_links() -> None:
     ]
     tagged = '<a id="x"></a>H<sub>2</sub>O<br/>in <file> or `<b>`, <https://a.b> <img\nsrc=x>'
     assert read("a.md", tagged.encode()).text == "H2O in <file> or `<b>`, <https://a.b> "
+    block = "Write\n\n    <div>a</div>\n\n<p>\n    <b>b</b>\n"
+    assert read("a.md", block.encode()).text == "Write\n\n    <div>a</div>\n\n \n    b\n"
     rule = "---\nno front matter\n"
     assert read("rule.md", rule.encode()).text == rule
 

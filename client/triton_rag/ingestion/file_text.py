@@ -64,8 +64,10 @@ class Outline:
 
 
 def in_sections(text: str, headings: Iterable[tuple[int, int, str]], title: str = "") -> FileText:
-    """A text whose headings are given by where they begin, their levels from 1, and their words.
-    Empty lines before the first one belong to it."""
+    """Divides a text at its headings: where each begins, its level from 1, and its words.
+
+    Empty lines before the first heading belong to its section.
+    """
     outline, sections = Outline(), [Section(0)]
     begin = len(text) - len(text.lstrip())
     for start, level, heading in headings:

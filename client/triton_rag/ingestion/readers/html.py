@@ -21,7 +21,7 @@ _FOR_EYES = (
     "//*[@aria-hidden = 'true']"
     " | //a[starts-with(@href, '#') and contains('¶§#', normalize-space())]"
 )
-"""What readers aloud leave out, and a heading's link to itself."""
+"""What screen readers skip, and a heading's link to itself."""
 _TURNS = (
     "//a[@accesskey = 'n' or @accesskey = 'p' or @rel = 'next' or @rel = 'prev']"
     "/ancestor::*[self::p or self::ul or self::table][1]"

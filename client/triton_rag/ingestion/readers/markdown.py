@@ -27,7 +27,11 @@ _BLOCK_NAME = re.compile(r"[ \t]\^[a-zA-Z\d-]+[ \t]*$", re.MULTILINE)
 """What links name a paragraph by."""
 _PICTURE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
 _CALLOUT = re.compile(r"^(>\s*)\[!\w+\][-+]?[ \t]*", re.MULTILINE)
-_TAG = re.compile(r"</?([A-Za-z]+[1-6]?)(?:\s[^<>]*)?/?>")
+_TAG = re.compile(
+    r"(?P<code>(?<=\n\n)(?:(?: {4}|\t).*(?:\n|\Z))+)"
+    r"|</?(?P<name>[A-Za-z]+[1-6]?)(?:\s[^<>]*)?/?>"
+)
+"""A tag of HTML, or an indented block, which may be code and keeps its tags."""
 _BLOCKS = {
     *("blockquote", "br", "center", "dd", "details", "div", "dl", "dt", "h1", "h2", "h3", "h4"),
     *("hr", "li", "ol", "p", "picture", "source", "summary", "table", "tbody", "td", "th"),
@@ -65,8 +69,8 @@ def _words(text: str) -> str:
 
 
 def _untagged(tag: re.Match[str]) -> str:
-    """What stands for a tag of HTML; others are names to fill in, or components."""
-    name = tag[1].lower()
+    """Removes a tag of HTML; others are placeholders or components, and stay."""
+    name = (tag["name"] or "").lower()
     return "" if name in INLINE else " " if name in _BLOCKS else tag[0]
 
 
