@@ -11,9 +11,8 @@ import click
 from triton_lint.engine import lint
 from triton_lint.findings import Finding, Severity
 from triton_lint.folders import NotARepository
-from triton_lint.options import Options
 
-from tools.triton_lint.tests.corpus import TRITON, Case, all_cases
+from tools.triton_lint.tests.corpus import Case, all_cases
 from tools.triton_lint.tests.oracle import Oracle, Verdict
 from tools.triton_lint.tests.reasons import is_left_to_triton, reason
 
@@ -60,9 +59,8 @@ def _compare(case: Case, oracle: Oracle) -> Comparison:
 
 def errors(repository: Path) -> tuple[Finding, ...]:
     """What the linter says that this server refuses."""
-    options = Options(triton=TRITON)
     try:
-        found = lint([str(repository)], options).findings
+        found = lint([str(repository)]).findings
     except NotARepository as error:
         return (Finding(str(repository), 1, 1, "-", Severity.ERROR, "", str(error)),)
     return tuple(each for each in found if each.severity is Severity.ERROR)

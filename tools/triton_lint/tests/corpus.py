@@ -12,14 +12,10 @@ from triton_lint.catalogue import RULES
 from triton_lint.config_tree import Message, Node
 from triton_lint.parser import parse
 from triton_lint.schema import FieldType, Kind
-from triton_lint.versions import Version
 
 from tools.triton_lint.tests.bases import BASES
 from tools.triton_lint.tests.by_hand import BY_HAND
 from tools.triton_lint.tests.examples import examples, origin
-
-TRITON = Version(2, 51)
-"""The server at hand."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def mutations(name: str, files: Mapping[str, str | None]) -> Iterator[Case]:
     for path, text in files.items():
         if text is None or not path.endswith(".pbtxt"):
             continue
-        root = parse(text, TRITON).root
+        root = parse(text).root
         for node, field_type in _nodes(root):
             for what, changed in _changes(text, node, field_type):
                 if changed not in seen and changed != text:

@@ -5,7 +5,6 @@ which `\n` or `\x00` stand for characters. "In both examples" lists files that b
 """
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +12,6 @@ from functools import cache
 from triton_lint.catalogue import BY_ID
 from triton_lint.options import Options
 from triton_lint.rule import Rule
-from triton_lint.versions import NEWEST, Version
 
 FILE = re.compile(r"^`([^`\n]+)`(, with escapes)?\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EMPTY = re.compile(r"^Empty files?: (.*)$", re.MULTILINE)
@@ -62,9 +60,4 @@ def _unescaped(line: str) -> str:
 
 def _options(section: str) -> Options:
     match = OPTIONS.search(section)
-    words = shlex.split(match[1]) if match else []
-    given = dict(zip(words, [*words[1:], ""], strict=False))
-    return Options(
-        triton=Version.parse(given["--triton"]) if "--triton" in given else NEWEST,
-        auto_complete="--disable-auto-complete-config" not in given,
-    )
+    return Options(auto_complete=not match or match[1] != "--disable-auto-complete-config")

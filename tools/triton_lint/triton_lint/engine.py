@@ -1,12 +1,12 @@
 """The linter: reads a repository, applies every rule, sorts what they find."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from triton_lint.catalogue import BY_ID, RULES
 from triton_lint.findings import Finding, Problem, Summary
-from triton_lint.folders import models_and_strays, targets
+from triton_lint.folders import check_repository, config_names, models_and_strays
 from triton_lint.models import Model, read_model
 from triton_lint.options import Options
 from triton_lint.repository import Repository
@@ -17,36 +17,43 @@ from triton_lint.rule import Rule
 class Report:
     """What was found, in stable order."""
 
-    repository: Repository
+    models: int
     findings: tuple[Finding, ...]
 
     @property
     def summary(self) -> Summary:
-        return Summary.of(self.findings, len(self.repository.models))
-
-    @classmethod
-    def merged(cls, reports: "Sequence[Report]") -> "Report":
-        """What several readings of one repository found; each finding once."""
-        found = {finding for report in reports for finding in report.findings}
-        return cls(reports[0].repository, _sorted(found))
+        return Summary.of(self.findings, self.models)
 
     def without(self, rules: Collection[str]) -> "Report":
         kept = tuple(finding for finding in self.findings if finding.rule not in rules)
-        return Report(self.repository, kept)
+        return Report(self.models, kept)
 
 
 def lint(paths: Sequence[str], options: Options | None = None) -> Report:
-    """Check the repositories, models or files at `paths` together, as one server would serve them.
+    """Check the repositories at `paths` together, as one server would serve them.
 
-    Of models and files, what is found in these models and in ensembles that call them is reported.
+    Every `configs/NAME.pbtxt` is checked as with `--model-config-name=NAME`, beside `config.pbtxt`.
     Raises `NotARepository` for a path that is none.
     """
+    for path in paths:
+        check_repository(path)
     options = options or Options()
+    found: set[Finding] = set()
+    for name in ("", *config_names(paths)):
+        models, faults = _read(paths, replace(options, model_config_name=name))
+        repository = Repository(models, options)
+        found |= faults
+        for model in models.values():
+            found |= set(_check(model, repository))
+    return Report(len(models), tuple(sorted(found, key=lambda finding: finding.order)))
+
+
+def _read(paths: Sequence[str], options: Options) -> tuple[dict[str, Model], set[Finding]]:
+    """The models of all repositories by name, and what is wrong with their folders."""
     models: dict[str, Model] = {}
     found: set[Finding] = set()
-    meant: set[str] = set()
-    for target in targets(paths):
-        places, strays = models_and_strays(target, options.model_config_name)
+    for path in paths:
+        places, strays = models_and_strays(path, options.model_config_name)
         for place in places:
             model = read_model(place, options)
             if place.name in models:
@@ -54,19 +61,8 @@ def lint(paths: Sequence[str], options: Options | None = None) -> Report:
                 problem = Problem(model.at(model.config), f"'{place.name}' is in {first} too")
                 found.add(_finding(model, BY_ID["TRN117"], problem))
             models.setdefault(place.name, model)
-            meant |= {place.name} if target.means(place.name) else set()
-        if not target.models:
-            found |= {_stray(target.repository, *each) for each in strays}
-    repository = Repository(models, options)
-    for model in models.values():
-        called = {step.model_name for step in repository.steps(model)}
-        if meant & {model.name, *called}:
-            found |= set(_check(model, repository))
-    return Report(repository, _sorted(found))
-
-
-def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    return tuple(sorted(findings, key=lambda finding: finding.order))
+        found |= {_stray(path, *each) for each in strays}
+    return models, found
 
 
 def _stray(path: str, name: str, why: str) -> Finding:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from triton_lint.reading import exists, is_folder
+from triton_lint.reading import exists
 
 CONFIG = "config.pbtxt"
 NO_VERSIONS = ("configs", "warmup", "initial_state")
@@ -114,71 +114,18 @@ def version_number(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-@dataclass(frozen=True)
-class Target:
-    """A model repository, and which of its models are meant; no names are all."""
-
-    repository: str
-    models: frozenset[str] = frozenset()
-
-    def means(self, model: str) -> bool:
-        return not self.models or model in self.models
-
-
-def targets(paths: Iterable[str]) -> list[Target]:
-    """The repositories of `paths`, which are repositories, models or files inside models.
-
-    Raises `NotARepository`.
-    """
-    found: dict[str, Target] = {}
-    for path in paths:
-        target = _target(path)
-        key = str(Path(target.repository).absolute())
-        before = found.get(key, target)
-        models = before.models | target.models if before.models and target.models else frozenset()
-        found[key] = Target(before.repository, models)
-    return list(found.values())
-
-
-def _target(path: str) -> Target:
+def check_repository(path: str) -> None:
+    """Raises `NotARepository`, which says what is possible instead of `path`."""
     if _CLOUD.match(path):
         raise NotARepository(
             f"{path} is a cloud path, which is not read: copy it first, such as with "
             "'aws s3 sync', 'gsutil rsync' or 'azcopy', and lint the copy"
         )
     here = Folder.read(Path(path))
-    if here.fault and not exists(Path(path)):
+    if here.fault:
         raise NotARepository(f"{path}: {here.fault}")
-    if CONFIG not in here.files and _holds_models(here):
-        return Target(path)
-    if is_folder(Path(path)) and here.fault:
-        raise NotARepository(f"{path}: {here.fault}")
-    if (model := _model_around(path)) is not None:
-        parents = Path(path).parents
-        up = len(Path(os.path.abspath(path)).relative_to(model).parts)  # noqa: PTH100
-        is_plain = up < len(parents) and ".." not in Path(path).parts
-        return Target(_shown(parents[up] if is_plain else model.parent), frozenset({model.name}))
-    if is_folder(Path(path)):
-        raise NotARepository(f"{path} holds no models: {_expected(Path(path), here)}")
-    raise NotARepository(f"{path} is in no model: no folder above it has a config.pbtxt")
-
-
-def _model_around(path: str) -> Path | None:
-    """The model's folder that `path` is, or is in: of a folder only where that is a version."""
-    here = Path(os.path.abspath(path))  # noqa: PTH100 - without '..', and links as they are
-    if is_folder(here) and looks_like_model(Folder.read(here)):
-        return here
-    above = list(zip(here.parents, (here, *here.parents), strict=False))
-    for folder, child in above[:1] if is_folder(here) else above:
-        found = Folder.read(folder)
-        is_inside = child.name == "configs" or child.name.isdecimal()
-        if CONFIG in found.files or (is_inside and is_folder(child)):
-            return folder
-    return None
-
-
-def _shown(folder: Path) -> str:
-    return "" if folder == Path() else str(folder)
+    if CONFIG in here.files or not _holds_models(here):
+        raise NotARepository(f"{path} is no model repository: {_expected(Path(path), here)}")
 
 
 def _holds_models(root: Folder) -> bool:
@@ -186,28 +133,27 @@ def _holds_models(root: Folder) -> bool:
 
 
 def models_and_strays(
-    target: Target, config_name: str
+    repository: str, config_name: str
 ) -> tuple[list[ModelFolder], list[tuple[str, str]]]:
     """The models of a repository, and what keeps Triton from starting there, with the reason."""
-    root = Folder.read(Path(target.repository))
+    root = Folder.read(Path(repository))
     models, strays = [], [(name, _DANGLING) for name in sorted(root.dangling)]
     for name in sorted(root.folders):
         folder = Folder.read(root.path / name)
         if looks_like_model(folder) or folder.fault:
             strays += [(f"{name}/{link}", _DANGLING) for link in sorted(folder.dangling)]
-            shown = os.path.join(target.repository, name)  # noqa: PTH118 - keeps a leading './'
+            shown = os.path.join(repository, name)  # noqa: PTH118 - keeps a leading './'
             models.append(ModelFolder(name, folder, shown, config_path(folder, config_name)))
         else:
             strays.append((name, "holds no model; Triton tries to load it and does not start"))
     return models, strays
 
 
-def config_names(found: Iterable[Target]) -> list[str]:
-    """The names that `--model-config-name` can have: each configs/NAME.pbtxt of a meant model."""
+def config_names(repositories: Iterable[str]) -> list[str]:
+    """The names that tritonserver's `--model-config-name` can have: each configs/NAME.pbtxt."""
     names: set[str] = set()
-    for target in found:
-        root = Path(target.repository)
-        for model in filter(target.means, Folder.read(root).folders):
+    for root in map(Path, repositories):
+        for model in Folder.read(root).folders:
             files = Folder.read(root / model / "configs").files
             names |= {name.removesuffix(".pbtxt") for name in files if name.endswith(".pbtxt")}
     return sorted(names)
@@ -228,7 +174,9 @@ def config_path(folder: Folder, config_name: str) -> str:
 
 
 def _expected(path: Path, root: Folder) -> str:
-    """What a repository looks like, or where below there is one."""
+    """What a repository looks like, or where there is one."""
+    if looks_like_model(root):
+        return f"it is a model; did you mean {path.parent}?"
     below = [
         str(path / name) for name in sorted(root.folders) if _holds_models(Folder.read(path / name))
     ]

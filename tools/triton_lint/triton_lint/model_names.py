@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 from triton_lint.config_tree import Message
 from triton_lint.folders import Folder, ModelFolder
-from triton_lint.versions import Version
 
 ENSEMBLE = "ensemble"
-AOTI_SINCE, LIBTORCH_SINCE = Version(2, 67), Version(2, 68)
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class ModelNames:
     filename: str
 
 
-def complete(place: ModelFolder, config: Message, triton: Version) -> ModelNames:
+def complete(place: ModelFolder, config: Message) -> ModelNames:
     """Fill in what the configuration leaves out."""
     name = config.text("name") or place.name
     given = ModelNames(
@@ -54,9 +52,9 @@ def complete(place: ModelFolder, config: Message, triton: Version) -> ModelNames
     if (found := _tensorflow(given, first)) is not None:
         return found
     for known in KNOWN:
-        backend = given.backend or _backend(known, given, first, triton)
+        backend = given.backend or _backend(known, given, first)
         if backend == known.backend:
-            aoti = given.platform == "torch_aoti" and triton >= AOTI_SINCE
+            aoti = given.platform == "torch_aoti"
             return ModelNames(
                 name,
                 given.platform or known.platform,
@@ -80,15 +78,13 @@ def _tensorflow(given: ModelNames, first: Folder | None) -> ModelNames | None:
     return ModelNames(given.name, platform, given.backend or "tensorflow", filename)
 
 
-def _backend(known: Known, given: ModelNames, first: Folder | None, triton: Version) -> str:
+def _backend(known: Known, given: ModelNames, first: Folder | None) -> str:
     """`known`'s, if platform, file name or folder tell so."""
     platforms = [known.platform] if known.platform else []
     filenames = [known.filename]
-    if known.backend == "pytorch" and triton >= AOTI_SINCE:
-        platforms.append("torch_aoti")
+    if known.backend == "pytorch":
+        platforms += ["torch_aoti", "libtorch"]
         filenames.append("model.pt2")
-    if known.backend == "pytorch" and triton >= LIBTORCH_SINCE:
-        platforms.append("libtorch")
     if given.platform in platforms or given.filename in filenames:
         return known.backend
     if given.platform or given.filename or first is None:

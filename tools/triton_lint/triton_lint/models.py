@@ -46,7 +46,7 @@ class Model:
     @cached_property
     def names(self) -> ModelNames:
         """Platform, backend and file name as Triton completes them."""
-        return complete(self.place, self.config, self.options.triton)
+        return complete(self.place, self.config)
 
     @property
     def backend(self) -> str:
@@ -160,16 +160,10 @@ def read_model(place: ModelFolder, options: Options) -> Model:
         fault = f"more than the {MAX_CONFIG_BYTES // 2**20} MiB that are read"
         return _unread(place, options, Problem(_START, fault, rule_ids.TOO_LARGE))
     text = data.decode("utf-8", "surrogateescape")
-    parsed = parse(text, options.triton)
-    problems = (*parsed.problems, *_encoding_problems(text))
-    return Model(
-        place,
-        options,
-        text,
-        parsed.root,
-        problems,
-        is_readable=not parsed.problems,
-    )
+    parsed = parse(text)
+    found = (parsed.problem,) if parsed.problem else ()
+    problems = (*found, *_encoding_problems(text))
+    return Model(place, options, text, parsed.root, problems, is_readable=not found)
 
 
 def _read_config(place: ModelFolder) -> bytes:
@@ -185,7 +179,7 @@ def _read_config(place: ModelFolder) -> bytes:
 
 
 def _unread(place: ModelFolder, options: Options, problem: Problem) -> Model:
-    root = parse("", options.triton).root
+    root = parse("").root
     return Model(place, options, "", root, (problem,), is_readable=False)
 
 

@@ -2,14 +2,11 @@
 
 from dataclasses import dataclass
 
-from triton_lint.versions import NEWEST, Version
-
 
 @dataclass(frozen=True)
 class Options:
     """Settings of the server, by the names of its own options where it has them."""
 
-    triton: Version = NEWEST
     model_config_name: str = ""
     auto_complete: bool = True
     """False stands for --disable-auto-complete-config."""

@@ -62,23 +62,12 @@ class PythonSource:
         return {node.name: node for node in body if isinstance(node, Function)}
 
     @cached_property
-    def inherits(self) -> bool:
-        """Whether methods may come from elsewhere: base classes, decorators, assignments."""
-        model = self.model_class
-        if model is None:
-            return True
-        bases = [base for base in model.bases if not is_name(base, "object")]
-        return bool(bases or model.keywords or model.decorator_list) or any(
-            is_name(target, name)
-            for node in model.body
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-            for name in ("execute", "auto_complete_config")
-        )
-
-    @cached_property
     def completes_config(self) -> bool:
-        return self.tree is None or "auto_complete_config" in self.methods or self.inherits
+        """Whether `auto_complete_config` may be there: written here, inherited, put there."""
+        model = self.model_class
+        if model is None or "auto_complete_config" in self.text:
+            return True
+        return bool(model.bases or model.keywords or model.decorator_list)
 
     @cached_property
     def nodes(self) -> tuple[ast.AST, ...]:
@@ -100,10 +89,6 @@ def called(node: ast.AST | None) -> str:
     if isinstance(function, ast.Attribute):
         return function.attr
     return function.id if isinstance(function, ast.Name) else ""
-
-
-def is_name(node: ast.AST | None, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name
 
 
 def _decoded(data: bytes) -> str:

@@ -6,8 +6,6 @@ from enum import IntEnum
 from functools import cache
 from pathlib import Path
 
-from triton_lint.versions import FIRST_VERSION, Version
-
 
 class Kind(IntEnum):
     """What a field holds, as far as its text is concerned."""
@@ -54,7 +52,6 @@ class FieldType:
     bounds: tuple[int, int] = (0, 0)
     enum: EnumType | None = None
     message: "MessageType | None" = None
-    since: Version = FIRST_VERSION
 
     @property
     def has_presence(self) -> bool:
@@ -95,8 +92,7 @@ def _enum(name: str, values: list[list[str]]) -> EnumType:
 def _field(
     words: list[str], enums: Mapping[str, EnumType], messages: Mapping[str, MessageType]
 ) -> FieldType:
-    """`[oneof GROUP] [repeated] TYPE NAME [since RELEASE]`, or `map KEY VALUE NAME`."""
-    words, since = (words[:-2], words[-1]) if "since" in words else (words, "")
+    """`[oneof GROUP] [repeated] TYPE NAME`, or `map KEY VALUE NAME`."""
     oneof, words = (words[1], words[2:]) if words[0] == "oneof" else ("", words)
     *before, kind, name = words
     message = messages.get(kind)
@@ -116,5 +112,4 @@ def _field(
         bounds=_RANGES.get(kind, (0, 0)),
         enum=enums.get(kind),
         message=message,
-        since=Version.parse(since) if since else FIRST_VERSION,
     )

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from made_repositories import BAD, GOOD, rules, run, write
-from triton_lint.engine import lint
 
 
 def test_clean(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,32 +46,13 @@ def test_a_rule_that_does_not_exist_is_refused(
     assert "TRN6020" in err
 
 
-def test_files_and_models(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As pre-commit calls: with the files of a change, which ensembles may depend on."""
-    one, two = write(repository, "one", BAD), write(repository, "two", BAD)
-    step = 'model_name: "one" model_version: -1 input_map { key: "a" value: "b" }'
-    write(repository, "e", f'platform: "ensemble" ensemble_scheduling {{ step {{ {step} }} }}')
-    (repository / "notes").mkdir()
-
-    def models(*paths: Path) -> set[str]:
-        return {finding.model for finding in lint([*map(str, paths)]).findings}
-
-    assert models(repository) == {"one", "two", "e", "notes"}
-    for path in (one, one / "config.pbtxt", one / "1", one / "1" / "model.onnx"):
-        assert models(path) == {"one", "e"}
-    assert models(one / "config.pbtxt", two / "1" / "model.onnx") == {"one", "two", "e"}
-    assert models(two, repository) == {"one", "two", "e", "notes"}
-
-
 def test_paths_as_they_are_given(
     repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = write(repository, "m", BAD)
+    write(repository, "m", BAD)
     monkeypatch.chdir(repository)
-    assert run(capsys, "m/config.pbtxt")[1].startswith("m/config.pbtxt:2:1")
-    monkeypatch.chdir(folder)
-    for path in ("config.pbtxt", ".", "1", "../m"):
-        assert run(capsys, path)[0] == 1
+    for path in (".", f"../{repository.name}"):
+        assert run(capsys, path)[1].startswith(f"{path}/m/config.pbtxt:2:1")
 
 
 def test_github(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,9 +89,9 @@ def test_no_repository(arguments: list[str], capsys: pytest.CaptureFixture[str])
 def test_what_is_meant_is_found(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write(repository, "m", GOOD)
     assert f"did you mean {repository}?" in run(capsys, repository.parent)[2]
-    assert run(capsys, folder)[:2] == (0, "1 model, 0 errors, 0 warnings\n")
+    assert f"did you mean {repository}?" in run(capsys, folder)[2]
     (repository / "README.md").touch()
-    assert "is in no model" in run(capsys, repository / "README.md")[2]
+    assert "README.md: Not a directory" in run(capsys, repository / "README.md")[2]
 
 
 def test_order_is_stable(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

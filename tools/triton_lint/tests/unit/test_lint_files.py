@@ -17,7 +17,8 @@ from triton_lint.models import MAX_CONFIG_BYTES
         (GOOD.encode("utf-16"), "TRN010"),
         (b"#" * (MAX_CONFIG_BYTES + 1), "TRN012"),
         (GOOD.encode() + b"# \xe9\n", "TRN013"),
-        (b"input {" * 5000, "TRN009"),
+        (b"input {" * 5000, "TRN003"),
+        (b"input {", "TRN009"),
         (b"foo {" * 5000, "TRN003"),
         (b'name: "' + b"x" * 100_000, "TRN002"),
     ],
@@ -60,18 +61,16 @@ def test_two_repositories(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert (status, rules(out)) == (1, ["TRN117"])
 
 
-def test_config_name_falls_back(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_configuration_is_checked(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = write(repository, "m", GOOD)
     write(repository, "n", GOOD)
     (folder / "configs").mkdir()
     (folder / "configs" / "gpu.pbtxt").write_text(BAD)
-    status, out, _ = run(capsys, repository, "--model-config-name", "gpu")
+    status, out, _ = run(capsys, repository)
     assert status == 1
     assert f"{folder}/configs/gpu.pbtxt:2:1" in out
-    assert run(capsys, repository)[:2] == (status, out)  # each is checked by default
-    status, _, err = run(capsys, repository, "--model-config-name", "gpus")
-    assert status == 2
-    assert "there is: gpu" in err
 
 
 def test_a_checkout_without_weights(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

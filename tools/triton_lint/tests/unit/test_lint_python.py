@@ -10,7 +10,7 @@ CONFIG = """backend: "python"
 input { name: "a" data_type: TYPE_FP32 dims: [ 1 ] }
 output { name: "b" data_type: TYPE_FP32 dims: [ 1 ] }
 """
-CLASS = "class TritonPythonModel:\n    pass\n"
+CLASS = "class TritonPythonModel:\n    def execute(self, requests):\n        return [None]\n"
 LATIN_1 = b"# coding: latin-1\n# \xe9\n"
 
 
@@ -27,9 +27,9 @@ def found(root: Path, code: str | bytes) -> list[str]:
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        pytest.param(CLASS, ["TRN703 warning"], id="plain"),
-        pytest.param(b"\xef\xbb\xbf" + CLASS.encode(), ["TRN703 warning"], id="byte order mark"),
-        pytest.param(LATIN_1 + CLASS.encode(), ["TRN703 warning"], id="latin-1"),
+        pytest.param(CLASS, ["TRN714 warning"], id="plain"),
+        pytest.param(b"\xef\xbb\xbf" + CLASS.encode(), ["TRN714 warning"], id="byte order mark"),
+        pytest.param(LATIN_1 + CLASS.encode(), ["TRN714 warning"], id="latin-1"),
         pytest.param(CLASS.encode() + b"x = '\xe9'\n", [], id="latin-1 undeclared"),
         pytest.param(CLASS + "#" * MAX_SOURCE_BYTES, [], id="large"),
         pytest.param(CLASS + "print 'x'\n", [], id="Python 2"),

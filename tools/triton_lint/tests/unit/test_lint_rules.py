@@ -10,7 +10,6 @@ from triton_lint.engine import lint
 from triton_lint.findings import Finding, Severity
 from triton_lint.options import Options
 from triton_lint.rule import PAGES, Rule
-from triton_lint.versions import Version
 
 from builders.repository import REPOSITORY
 from tools.triton_lint.tests.corpus import Case
@@ -71,14 +70,9 @@ def test_checks_are_distinct() -> None:
     assert len(set(checks)) == len(checks)
 
 
-@pytest.mark.parametrize("placement", ["cpu", "gpu"])
-def test_our_repository_is_clean(placement: str) -> None:
-    options = Options(model_config_name=placement, check_files=placement == "cpu")
-    assert lint([str(REPOSITORY)], options).findings == ()
-
-
-def test_our_repository_is_clean_for_the_server_at_hand() -> None:
-    options = Options(triton=Version(2, 51), model_config_name="cpu", auto_complete=False)
+@pytest.mark.parametrize("auto_complete", [True, False])
+def test_our_repository_is_clean(auto_complete: bool) -> None:
+    options = Options(auto_complete=auto_complete, check_files=False)
     assert lint([str(REPOSITORY)], options).findings == ()
 
 

@@ -8,9 +8,6 @@ from triton_lint.models import Model
 from triton_lint.repository import Repository, Step
 from triton_lint.rule import ERROR, WARNING, check
 from triton_lint.spelling import did_you_mean
-from triton_lint.versions import Version
-
-BRANCHES_CHECKED = Version(2, 21)
 
 
 @check("TRN521", ERROR)
@@ -106,7 +103,7 @@ def _version(model: Model, repository: Repository) -> Iterator[Problem]:
 @check("TRN527", ERROR)
 def _branches(model: Model, repository: Repository) -> Iterator[Problem]:
     """Follows the labels that Triton gives to what descends from one decoupled step."""
-    if model.options.triton < BRANCHES_CHECKED or not model.is_ensemble:
+    if not model.is_ensemble:
         return
     labels = dict.fromkeys(names(model, "input"), 0)
     waiting, fresh = repository.steps(model), 0

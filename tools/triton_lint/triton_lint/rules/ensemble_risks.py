@@ -45,25 +45,6 @@ def _reordered(model: Model, repository: Repository) -> Iterator[Problem]:
                 )
 
 
-@check("TRN654", WARNING)
-def _same_model_twice(model: Model, repository: Repository) -> Iterator[Problem]:
-    seen = set()
-    for one in repository.steps(model):
-        called = one.model
-        if called is None or called.is_ensemble:
-            continue
-        batching = called.config.child_or_empty("dynamic_batching")
-        policy = batching.child_or_empty("default_queue_policy")
-        timed = policy.number("default_timeout_microseconds")
-        if one.model_name in seen and timed and called.instances == 1:
-            yield Problem(
-                one.message.at,
-                f"{one.label} is called before: with one instance and a queue timeout, requests in "
-                "their second step wait behind others in their first, and time out half-way",
-            )
-        seen.add(one.model_name)
-
-
 @check("TRN655", WARNING)
 def _calls_itself(model: Model, _: Repository) -> Iterator[Problem]:
     for source in parsed(model) if model.instances == 1 else ():

@@ -10,22 +10,9 @@ from triton_lint.repository import Repository
 from triton_lint.rule import WARNING, check
 from triton_lint.tokens import TokenKind, tokenize
 
-_SAMPLING = re.compile(
-    r"^(temperature|top_?[kp]|(random_)?seed|runtime_top_[kp]|sampling_.*)$", re.I
-)
 _PLACEHOLDER = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 TRT_LLM_VALUES = ("gpt_model_type", "gpt_model_path")
 """Parameters that the backend needs a real value for."""
-
-
-@check("TRN601", WARNING)
-def _uncached_sampling(model: Model, _: Repository) -> Iterator[Problem]:
-    if model.config.child_or_empty("response_cache").flag("enable"):
-        inputs = [t.text("name") for t in model.config.children("input")]
-        found = [name for name in inputs if _SAMPLING.match(name)]
-        if found:
-            text = f"the cache answers equal requests with one sample: inputs {', '.join(found)}"
-            yield Problem(model.at(model.config, "response_cache"), text)
 
 
 @check("TRN606", WARNING)
