@@ -166,8 +166,8 @@ def test_options_of_ask_are_arguments_of_the_call(
         ["ready", "--timeout", "-1"],
         ["ready", "--timeout", "inf"],
         ["ready", "--timeout", "nan"],
-        ["embed"],
-        ["embed", "--wrong"],
+        ["generate"],
+        ["generate", "--wrong"],
         ["ready", "--timeout", "soon"],
     ],
 )
@@ -190,7 +190,7 @@ def test_wrong_url_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_server_that_is_not_there_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     url = "unix:/nowhere/triton.sock"
-    assert main(["embed", "x", "--url", url]) == 1
+    assert main(["generate", "x", "--url", url]) == 1
     error = capsys.readouterr().err
     assert f"no connection to a Triton server at {url}" in error
     assert re.search(r"\(request [0-9a-f]{32}\)$", error)
@@ -218,9 +218,7 @@ def test_interruption_exits_with_130(
     assert "cancelled" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "command", ["ask", "retrieve", "rerank", "embed", "generate", "ready", "evaluate"]
-)
+@pytest.mark.parametrize("command", ["ask", "search", "generate", "ready", "evaluate"])
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     shown = capsys.readouterr().out

@@ -15,7 +15,6 @@ from triton_rag.cli.documents import Documents, DocumentsError, read_documents
 from triton_rag.cli.options import (
     calls_server,
     collection_option,
-    count,
     documents_option,
     filter_option,
     question_options,
@@ -23,7 +22,6 @@ from triton_rag.cli.options import (
     server_options,
 )
 from triton_rag.cli.output import (
-    excerpt,
     note,
     print_json,
     printable,
@@ -42,7 +40,7 @@ from triton_rag.client import Client
 from triton_rag.errors import TritonRagError
 from triton_rag.evaluation.questions import QuestionsError
 from triton_rag.ingestion.folder import IngestError
-from triton_rag.results import UNGROUNDED, Source
+from triton_rag.results import UNGROUNDED
 from triton_rag.streams import AnswerStream, CompletionStream
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -84,7 +82,7 @@ def triton_rag() -> None:
 
 @triton_rag.command()
 @question_options
-@documents_option(required=False)
+@documents_option
 @collection_option(required=False)
 @filter_option
 @sampling_options
@@ -128,50 +126,10 @@ def search(client: Client, question: str, collection: str, as_json: bool, **opti
     """Find the best passages of a collection."""
     with progress(f"searching {collection}"):
         sources = client.search(question, collection, **options)
-    _print_found(sources, collection_place, question, as_json)
-
-
-@triton_rag.command()
-@question_options
-@documents_option(required=True)
-@calls_server
-def retrieve(client: Client, question: str, documents: Path, as_json: bool, **options: Any) -> None:
-    """Find the best passages of documents."""
-    given = _read_documents(documents)
-    with progress(f"searching {given}"):
-        sources = client.retrieve(question, given.texts, **options)
-    _print_found(sources, given.name, question, as_json)
-
-
-@triton_rag.command()
-@click.argument("query")
-@click.argument("passages", nargs=-1, required=True, metavar="PASSAGE...")
-@count("--top-n", "Print the best N only.")
-@calls_server
-def rerank(
-    client: Client, query: str, passages: tuple[str, ...], top_n: int | None, as_json: bool
-) -> None:
-    """Order passages by their relevance to a query."""
-    ranked = client.rerank(query, passages, top_n)
     if as_json:
-        print_json([asdict(passage) for passage in ranked])
+        print_json(source_objects(sources, collection_place))
     else:
-        for passage in ranked:
-            click.echo(f"{passage.relevance:8.3f}  {excerpt(passages[passage.index])}")
-
-
-@triton_rag.command()
-@click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
-@calls_server
-def embed(client: Client, texts: tuple[str, ...], as_json: bool) -> None:
-    """Embed texts, and print the first values of each."""
-    embeddings = client.embed(texts)
-    if as_json:
-        print_json(embeddings.tolist())
-    else:
-        for text, row in zip(texts, embeddings, strict=True):
-            values = ", ".join(f"{value:.4f}" for value in row[:4])
-            click.echo(f"[{values}, …] {len(row)} values  {excerpt(text)}")
+        click.echo(source_lines(sources, collection_place, question=question))
 
 
 @triton_rag.command()
@@ -220,13 +178,6 @@ def _read_documents(folder: Path) -> Documents:
         note(f"skipped {fault}")
     note(f"{folder}: {found}")
     return found
-
-
-def _print_found(sources: Sequence[Source], place: Place, question: str, as_json: bool) -> None:
-    if as_json:
-        print_json(source_objects(sources, place))
-    else:
-        click.echo(source_lines(sources, place, question=question))
 
 
 def _print_text(stream: AnswerStream | CompletionStream, what: str, *, quiet: bool) -> None:

@@ -31,9 +31,6 @@ def count(name: str, what: str) -> Callable[[Command], Command]:
     return click.option(name, type=click.IntRange(min=1), metavar="N", help=what)
 
 
-DOCUMENTS = "Folder with .md, .txt and .rst files, searched with its subfolders; or one file."
-
-
 def _filter(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
     """The filter of `--filter`, None where it is not given."""
     try:
@@ -45,11 +42,12 @@ def _filter(_context: click.Context, _option: click.Parameter, text: str | None)
     return found
 
 
-def documents_option(*, required: bool) -> Callable[[Command], Command]:
-    path = click.Path(path_type=Path)
-    return click.option(
-        "--documents", type=path, required=required, metavar="FOLDER", help=DOCUMENTS
-    )
+documents_option = click.option(
+    "--documents",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder with .md, .txt and .rst files, searched with its subfolders; or one file.",
+)
 
 
 def collection_option(*, required: bool) -> Callable[[Command], Command]:
