@@ -3,7 +3,6 @@
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,7 @@ from typing import Any
 import click
 
 from gateway.address import Address
-from gateway.envoy.edge import (
-    Affinity,
-    Bounds,
-    Edge,
-    Kind,
-    ListenTls,
-    Mirror,
-    ServerTls,
-    Version,
-    render,
-)
+from gateway.envoy.edge import Edge, Kind, ListenTls, ServerTls, Version, render
 from gateway.envoy.process import EnvoyError, EnvoyProcess
 
 
@@ -38,6 +27,12 @@ class _AddressType(click.ParamType[Address]):
 
 
 _ADDRESS = _AddressType()
+_SECONDS = click.FloatRange(0.1)
+_FIELDS = (
+    "listen", "admin", "mirror", "mirror_percent", "prefix_bytes", "rate_limits",
+    "body_bytes", "header_s", "request_s", "drain_s",
+)  # fmt: skip
+"""Options that are fields of an `Edge`."""
 _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
 
 
@@ -45,30 +40,9 @@ def _servers(name: str, what: str) -> Callable[..., Any]:
     return click.option(f"--{name}", type=_ADDRESS, multiple=True, help=f"{what} (repeat it).")
 
 
-_BOUNDS_HELP = {
-    "body_bytes": "Most bytes of a body.",
-    "header_kib": "Most KiB of a request's headers together.",
-    "headers": "Most headers of a request.",
-    "connections": "Most open connections of clients.",
-    "requests": "Most open requests to one version.",
-    "http2_streams": "Most open requests on one HTTP/2 connection.",
-    "header_s": "Seconds for a client to send the headers.",
-    "request_s": "Seconds for a client to send a whole request.",
-    "idle_s": "Seconds that a stream or connection may be silent.",
-    "drain_s": "Seconds for open requests when the edge ends.",
-}
-
-
-def _bounds_options() -> list[Callable[..., Any]]:
-    return [
-        click.option(
-            f"--{field.name.replace('_', '-')}",
-            type=click.IntRange(1) if isinstance(field.default, int) else click.FloatRange(0.1),
-            default=field.default,
-            help=_BOUNDS_HELP[field.name],
-        )
-        for field in fields(Bounds)
-    ]
+def _bound(name: str, kind: click.ParamType[Any], what: str) -> Callable[..., Any]:
+    default = getattr(Edge, name)
+    return click.option(f"--{name.replace('_', '-')}", type=kind, default=default, help=what)
 
 
 def _edge_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -108,20 +82,18 @@ def _edge_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--server-key", type=_FILE, help="Key of --server-certificate."),
         click.option(
-            "--session-header",
-            default=Affinity.session_header,
-            help="Header that names a session, which stays on one server.",
-        ),
-        click.option(
             "--prefix-bytes",
             type=click.IntRange(0),
-            default=Affinity.prefix_bytes,
+            default=Edge.prefix_bytes,
             help="Send bodies that begin with the same bytes to the same server; 0: off.",
         ),
         click.option(
             "--rate-limits", type=_ADDRESS, help="A service of Envoy's rate limit protocol (gRPC)."
         ),
-        *_bounds_options(),
+        _bound("body_bytes", click.IntRange(1), "Most bytes of a body."),
+        _bound("header_s", _SECONDS, "Seconds for a client to send the headers."),
+        _bound("request_s", _SECONDS, "Seconds for a client to send a whole request."),
+        _bound("drain_s", _SECONDS, "Seconds for open requests when the edge ends."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -167,14 +139,9 @@ def edge_from(options: dict[str, Any]) -> Edge:
     return Edge(
         kind,
         _versions(servers, options["canary"], options["canary_percent"]),
-        listen=options["listen"],
-        admin=admin,
-        mirror=Mirror(options["mirror"], options["mirror_percent"]) if options["mirror"] else None,
         listen_tls=_listen_tls(options),
         server_tls=_server_tls(options),
-        affinity=Affinity(options["session_header"], options["prefix_bytes"]),
-        rate_limits=options["rate_limits"],
-        bounds=Bounds(**{field.name: options[field.name] for field in fields(Bounds)}),
+        **{name: options[name] for name in _FIELDS},
     )
 
 

@@ -9,7 +9,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from gateway.address import Address
 
-PREFIX_HEADER = "x-prompt-prefix"
 _LISTEN, _ADMIN = Address("127.0.0.1", 8090), Address("127.0.0.1", 9901)
 
 _HERE = Path(__file__).parent
@@ -27,14 +26,6 @@ class Version:
     """Servers that get `percent` of the requests: all of them, or a canary beside the others."""
 
     name: str
-    servers: tuple[Address, ...]
-    percent: int = 100
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """Servers that get a copy of `percent` of the requests; their answers are dropped."""
-
     servers: tuple[Address, ...]
     percent: int = 100
 
@@ -62,52 +53,35 @@ class ServerTls:
 
 
 @dataclass(frozen=True)
-class Affinity:
-    """Requests with the same value of `session_header`, else of `x-prompt-prefix`, go to the same
-    server, whose prefix cache has them. With `prefix_bytes` the edge itself hashes so many first
-    bytes of a body into `x-prompt-prefix`. Others go where the fewest requests are.
-    """
-
-    session_header: str = "x-session-id"
-    prefix_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What a client may send, and how long it may take.
-
-    A request has `request_s` to come in whole, and its headers `header_s` (slow loris). A stream
-    has no end, but may be silent for `idle_s` only. `drain_s` is for what is under way when the
-    edge ends.
-    """
-
-    body_bytes: int = 16 * 1024 * 1024
-    header_kib: int = 32
-    headers: int = 100
-    connections: int = 10_000
-    requests: int = 4_096
-    http2_streams: int = 256
-    header_s: float = 10.0
-    request_s: float = 60.0
-    idle_s: float = 300.0
-    drain_s: float = 30.0
-
-
-@dataclass(frozen=True)
 class Edge:
-    """One Envoy. The percentages of `versions` add up to 100; `admin` has no key: loopback only."""
+    """One Envoy.
+
+    Requests with the same value of `x-session-id`, else of `x-prompt-prefix`, go to the same
+    server, whose prefix cache has them. Others go where the fewest requests are.
+    """
 
     kind: Kind
     versions: tuple[Version, ...]
+    """Their percentages add up to 100."""
     listen: Address = _LISTEN
     admin: Address = _ADMIN
-    mirror: Mirror | None = None
+    """It has no key: loopback only."""
+    mirror: tuple[Address, ...] = ()
+    """Servers that get a copy of `mirror_percent` of the requests; their answers are dropped."""
+    mirror_percent: int = 100
     listen_tls: ListenTls | None = None
     server_tls: ServerTls | None = None
-    affinity: Affinity = Affinity()
-    bounds: Bounds = Bounds()
+    prefix_bytes: int = 0
+    """First bytes of a body that the edge itself hashes into `x-prompt-prefix`; 0: none."""
     rate_limits: Address | None = None
     """Envoy's rate limit service, asked about every request."""
+    body_bytes: int = 16 * 1024 * 1024
+    header_s: float = 10.0
+    """Time for a client to send the headers of a request (slow loris)."""
+    request_s: float = 60.0
+    """Time for a client to send a whole request."""
+    drain_s: float = 30.0
+    """Time for what is under way when the edge ends."""
 
     @property
     def clusters(self) -> Iterator[tuple[str, tuple[Address, ...], bool]]:
@@ -116,7 +90,7 @@ class Edge:
             yield f"{version.name}-by-load", version.servers, False
             yield f"{version.name}-by-hash", version.servers, True
         if self.mirror:
-            yield "mirror", self.mirror.servers, False
+            yield "mirror", self.mirror, False
 
 
 def render(edge: Edge) -> str:
@@ -135,4 +109,4 @@ def render(edge: Edge) -> str:
         name: (_HERE / f"{name}.lua").read_text(encoding="utf-8") for name in ("key_hash", "prefix")
     }
     template = environment.get_template("edge.yaml.j2")
-    return template.render(edge=edge, prefix_header=PREFIX_HEADER, **scripts)
+    return template.render(edge=edge, **scripts)

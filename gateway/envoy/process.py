@@ -75,7 +75,7 @@ class EnvoyProcess:
         if self._process.poll() is not None:
             return
         admin_post(self._edge.admin, "/drain_listeners")
-        deadline = time.monotonic() + self._edge.bounds.drain_s
+        deadline = time.monotonic() + self._edge.drain_s
         while time.monotonic() < deadline and self.statistic("http.clients.downstream_rq_active"):
             time.sleep(_LOOK_S)
 

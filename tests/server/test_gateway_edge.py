@@ -22,12 +22,9 @@ import trustme
 
 from gateway.address import Address
 from gateway.envoy.edge import (
-    Affinity,
-    Bounds,
     Edge,
     Kind,
     ListenTls,
-    Mirror,
     ServerTls,
     Version,
 )
@@ -112,7 +109,7 @@ def replicas(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="module")
 def edge(replicas: list[Gateway]) -> Iterator[Running]:
     """One that takes little."""
-    with running_edge(stable(*replicas[:2]), bounds=Bounds(body_bytes=10_000)) as running:
+    with running_edge(stable(*replicas[:2]), body_bytes=10_000) as running:
         yield running
 
 
@@ -215,7 +212,7 @@ def test_a_canary_gets_its_share_and_a_mirror_gets_copies(replicas: list[Gateway
     count, percent = 300, 10
     versions = stable(first, percent=100 - percent), Version("canary", (address(second),), percent)
     with (
-        running_edge(*versions, mirror=Mirror((address(second),))) as edge,
+        running_edge(*versions, mirror=(address(second),)) as edge,
         httpx.Client(base_url=edge.url, trust_env=False) as asking,
     ):
         assert {asking.get(MODELS).status_code for _ in range(count)} == {200}
@@ -233,9 +230,8 @@ def test_a_canary_gets_its_share_and_a_mirror_gets_copies(replicas: list[Gateway
 def test_what_belongs_together_goes_to_one_server(
     replicas: list[Gateway], headers: dict[str, str], body: bytes
 ) -> None:
-    affinity = Affinity(prefix_bytes=16)
     with (
-        running_edge(stable(*replicas[:2]), affinity=affinity) as edge,
+        running_edge(stable(*replicas[:2]), prefix_bytes=16) as edge,
         httpx.Client(base_url=edge.url, trust_env=False) as asking,
     ):
         for number in range(20):
@@ -282,8 +278,8 @@ def test_who_sends_slowly_holds_no_server(replicas: list[Gateway]) -> None:
         b"POST / HTTP/1.1\r\nHost: localhost\r\n",
         b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1",
     )
-    hurried = Bounds(header_s=0.5, request_s=1.0)
-    with running_edge(stable(replicas[0]), bounds=hurried) as edge, ThreadPoolExecutor() as pool:
+    hurried = running_edge(stable(replicas[0]), header_s=0.5, request_s=1.0)
+    with hurried as edge, ThreadPoolExecutor() as pool:
         answers = pool.map(lambda sent: raw(edge, sent), begun)
         assert [answer.split()[1] for answer in answers] == [b"408", b"408"]
 

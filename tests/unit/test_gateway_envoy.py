@@ -12,11 +12,9 @@ from click.testing import CliRunner
 from gateway.address import Address
 from gateway.envoy.cli import render_envoy
 from gateway.envoy.edge import (
-    Affinity,
     Edge,
     Kind,
     ListenTls,
-    Mirror,
     ServerTls,
     Version,
     render,
@@ -48,10 +46,11 @@ def test_envoy_itself_takes_all_of_it(kind, tmp_path):
     edge = Edge(
         kind,
         (Version("stable", (A, B), 90), Version("canary", (C,), 10)),
-        mirror=Mirror((D,), 50),
+        mirror=(D,),
+        mirror_percent=50,
         listen_tls=ListenTls(certificate, key, ca),
         server_tls=ServerTls(ca, "edge.test", certificate, key),
-        affinity=Affinity(prefix_bytes=256),
+        prefix_bytes=256,
         rate_limits=D,
     )
     file = tmp_path / "envoy.yaml"
