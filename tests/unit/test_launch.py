@@ -144,13 +144,6 @@ class TestDocker:
             str(ROOT),
         )
 
-    def test_the_documentation_shows_these_lines(self):
-        text = (ROOT / "docs" / "run-gpu.md").read_text().splitlines()
-        root = Path("/srv/rag")
-        what = of(ENGINE, 2)
-        assert shlex.join(launch.image_command(what.llm, root)) in text
-        assert shlex.join(docker_command(what, ("0", "1"), root / "build/engines", root)) in text
-
 
 class TestGpus:
     @pytest.mark.parametrize(
