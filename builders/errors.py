@@ -1,7 +1,7 @@
 """The error of build time: a message for the user, no traceback."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -21,3 +21,11 @@ def refusing(spec: Any, what: str) -> Iterator[None]:
     except Exception as error:  # of many libraries, some with bases of their own
         said = " ".join(str(error).split())
         raise spec.error(f"{what}: {type(error).__name__}: {said:.300}") from error
+
+
+def by_sentence(said: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Each sentence once, with the names of all that it is said of; `said` is (name, sentence)."""
+    names: dict[str, list[str]] = {}
+    for name, sentence in said:
+        names.setdefault(sentence, []).append(name)
+    return names

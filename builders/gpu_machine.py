@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 
-from builders.errors import BuildError
+from builders.errors import BuildError, by_sentence
 from builders.gpu_spec import Gpu
 from builders.nvml import Device, Devices, NoGpuError, this_machine, visible
 from builders.spec import Sku, load_sku, sku_names
@@ -42,11 +42,8 @@ def seen_by_cuda(sku: Sku, devices: Devices, count: int) -> Devices:
 def device_faults(sku: Sku, devices: Devices) -> Iterator[str]:
     """One sentence for each way in which GPUs are not the SKU's, whatever their number."""
     assert sku.gpu is not None
-    sentences: dict[str, list[str]] = {}
-    for device in devices:
-        for text in _faults(sku, sku.gpu, device):
-            sentences.setdefault(text, []).append(str(device.index))
-    for text, indexes in sentences.items():
+    said = ((str(each.index), text) for each in devices for text in _faults(sku, sku.gpu, each))
+    for text, indexes in by_sentence(said).items():
         yield f"GPU {', '.join(indexes)} {text}"
 
 

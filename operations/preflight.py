@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builders.engine import published
+from builders.errors import by_sentence
 from builders.repository import REPOSITORY, engine_links
 from builders.spec import ROOT, Sku
 from ensembles.manifest import TOKENIZER_FILE, ManifestError, check_file
@@ -191,16 +192,21 @@ def engine_faults(sku: Sku, repository: Path) -> Iterator[str]:
             f"run 'make build-engines SKU={sku.name}'"
         )
         return
-    for link in links:
-        model = link.parent.parent.name
-        try:
-            manifest = published(link)
-            check_file(link, manifest, TOKENIZER_FILE)
-        except ManifestError as error:
-            yield f"model '{model}': {error}"
-            continue
-        if manifest.sku != sku.name:
-            yield (
-                f"model '{model}': its engine was built for '{manifest.sku}', not '{sku.name}'; "
-                f"run 'make build-engines SKU={sku.name}'"
-            )
+    said = ((link.parents[1].name, text) for link in links for text in _faults_of_engine(sku, link))
+    for text, models in by_sentence(said).items():
+        names = ", ".join(f"'{name}'" for name in models)
+        yield f"model{'s' * (len(models) > 1)} {names}: {text}"
+
+
+def _faults_of_engine(sku: Sku, link: Path) -> Iterator[str]:
+    try:
+        manifest = published(link)
+        check_file(link, manifest, TOKENIZER_FILE)
+    except ManifestError as error:
+        yield str(error)
+        return
+    if manifest.sku != sku.name:
+        yield (
+            f"the engine was built for '{manifest.sku}', not '{sku.name}'; "
+            f"run 'make build-engines SKU={sku.name}'"
+        )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from builders.engine_plan import CONTAINER, TENSORRT_LLM, EnginePlan, RuntimePlan
-from builders.errors import BuildError
+from builders.errors import BuildError, by_sentence
 from builders.gpu_spec import GIB, PRECISION_NAMES, GpuPrecision
 from builders.planner.candidates import (
     check_parallel,
@@ -90,11 +90,7 @@ def _best(plans: list[LlmPlan]) -> LlmPlan:
 
 
 def _told(unfit: Unfit) -> list[str]:
-    """A sentence a reason, with the names of all to which it applies."""
-    names: dict[str, list[str]] = {}
-    for name, why in unfit.values():
-        names.setdefault(why, []).append(name)
-    return [f"{', '.join(them)} {why}" for why, them in names.items()]
+    return [f"{', '.join(names)} {why}" for why, names in by_sentence(unfit.values()).items()]
 
 
 def _asked(request: Request) -> str:

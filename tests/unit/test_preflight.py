@@ -66,7 +66,8 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(preflight, "shutil", disk)
     monkeypatch.setattr(preflight, "SHARED_MEMORY", tmp_path / "shm")
     (tmp_path / "shm").mkdir()
-    links = {tmp_path: [folder]}
+    state.links = [folder]
+    links = {tmp_path: state.links}
     monkeypatch.setattr(preflight, "engine_links", lambda repository: links[repository])
     return state
 
@@ -159,8 +160,17 @@ def test_a_changed_tokenizer_is_found(machine):
 def test_an_engine_of_another_sku_is_refused(machine):
     machine.sku = Sku(name="h100", config_name="h100", placement={})
     assert found(machine) == [
-        "model 'llm': its engine was built for 'cpu', not 'h100'; run 'make build-engines SKU=h100'"
+        "model 'llm': the engine was built for 'cpu', not 'h100'; run 'make build-engines SKU=h100'"
     ]
+
+
+def test_one_fault_of_several_models_is_one_sentence(machine):
+    machine.sku = Sku(name="h100", config_name="h100", placement={})
+    other = machine.repository / "prompt_builder" / "1" / "engine"
+    shutil.copytree(machine.folder, other)
+    machine.links.append(other)
+    (line,) = found(machine)
+    assert line.startswith("models 'llm', 'prompt_builder': the engine was built for 'cpu', not")
 
 
 def test_a_damaged_manifest_is_named(machine):
