@@ -12,7 +12,7 @@ from builders.checkpoint_files import MODULES
 from builders.errors import refusing
 from builders.late_interaction import check_projection, load_late_interaction
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
-from builders.llm_reference import CANT_LOAD, check_weights, silence_transformers
+from builders.llm_reference import load_whole
 from builders.logit_score import load_logit_score, score_tokens
 from builders.pair_template import PROMPTS, SETTINGS, default_prompt, has_chat_template
 from builders.spec import ModelSpec
@@ -184,14 +184,9 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype")
     from sentence_transformers import SentenceTransformer
     from transformers import AutoModel, AutoModelForTextEncoding
 
-    silence_transformers()
     is_t5 = str(checkpoint.config().get("model_type")).endswith("t5")  # embeds by its encoder
     kind = AutoModelForTextEncoding if is_t5 else AutoModel
-    with refusing(spec, CANT_LOAD):
-        _, found = kind.from_pretrained(checkpoint.path, **_LOADING, output_loading_info=True)
-    unused = [key for key in found["missing_keys"] if key.startswith("pooler.")]
-    check_weights(spec, {**found, "missing_keys": set(found["missing_keys"]) - set(unused)})
-    check_projection(spec, found["unexpected_keys"])
+    check_projection(spec, load_whole(spec, checkpoint, kind, dtype)[1])
     with refusing(spec, "sentence-transformers can't load the checkpoint"):
         model = SentenceTransformer(
             str(checkpoint.path),
@@ -211,20 +206,12 @@ def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype
     """
     from transformers import AutoModelForSequenceClassification
 
-    silence_transformers()
     if spec.late_interaction:
         return load_late_interaction(spec, checkpoint, dtype)
     if tokens := score_tokens(spec, checkpoint):
         return load_logit_score(spec, checkpoint, tokens, dtype)
-    with refusing(spec, CANT_LOAD):
-        classifier, found = AutoModelForSequenceClassification.from_pretrained(
-            checkpoint.path,
-            **_LOADING,
-            output_loading_info=True,
-            attn_implementation="eager",
-            dtype=dtype,
-        )
-    check_weights(spec, found)
+    kind = AutoModelForSequenceClassification
+    classifier, _ = load_whole(spec, checkpoint, kind, dtype, attn_implementation="eager")
     if classifier.config.num_labels != 1:
         raise spec.error(
             f"its head has {classifier.config.num_labels} labels; a reranker has one, whose logit "
@@ -232,11 +219,7 @@ def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype
         )
     if classifier.config.pad_token_id is None:
         classifier.config.pad_token_id = _unused_id(classifier.config, checkpoint)
-    return classifier.eval()
-
-
-_LOADING: dict[str, Any] = {"trust_remote_code": False, "ignore_mismatched_sizes": True}
-"""Other shapes are refused by name, not by transformers' traceback."""
+    return classifier
 
 
 def _unused_id(config: Any, checkpoint: Checkpoint) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from builders.checkpoint import Checkpoint
 from builders.llm_checkpoint import read_tokenizer
-from builders.llm_reference import check_weights
+from builders.llm_reference import load_whole
 from builders.spec import ModelSpec
 
 FIRST_WORD = 1996
@@ -57,15 +57,9 @@ def load_late_interaction(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -
     from transformers import BertModel
     from transformers.modeling_outputs import SequenceClassifierOutput
 
-    bert, found = BertModel.from_pretrained(
-        checkpoint.path,
-        add_pooling_layer=False,
-        attn_implementation="eager",
-        output_loading_info=True,
-        dtype=dtype,
-    )
-    check_weights(spec, found)
-    check_projection(spec, found["unexpected_keys"])
+    options = {"add_pooling_layer": False, "attn_implementation": "eager"}
+    bert, left_out = load_whole(spec, checkpoint, BertModel, dtype, **options)
+    check_projection(spec, left_out)
 
     class LateInteraction(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:

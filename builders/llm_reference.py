@@ -52,8 +52,11 @@ _LONG = "Pump P{n} of hall {m} has a limit of {n}.{m} bar and is checked every {
 
 def write_reference(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None:
     """Greedy ids and logits behind some prompts. Raises `BuildError` where weights are missing."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
     prompts = _prompts(spec, checkpoint)
-    model = _load(spec, checkpoint)
+    model, _ = load_whole(spec, checkpoint, AutoModelForCausalLM, torch.float32)
     answers = [_greedy(model, prompt) for prompt in prompts]
     check_rows(spec, model, np.concatenate(answers))
     (to / PROMPTS_FILE).write_text(json.dumps(prompts), encoding="utf-8")
@@ -69,21 +72,25 @@ def _prompts(spec: ModelSpec, checkpoint: Checkpoint) -> list[list[int]]:
     return [*filter(None, prompts), tokenizer.encode(text).ids[:longest]]
 
 
-def _load(spec: ModelSpec, checkpoint: Checkpoint) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM
+def load_whole(
+    spec: ModelSpec, checkpoint: Checkpoint, kind: Any, dtype: Any, **options: Any
+) -> tuple[Any, list[str]]:
+    """transformers' model, and the names of weights that it leaves out.
 
+    Raises `BuildError` where one is missing or of another shape, both by their names.
+    """
     silence_transformers()
     with refusing(spec, CANT_LOAD):
-        model, found = AutoModelForCausalLM.from_pretrained(
+        model, found = kind.from_pretrained(
             checkpoint.path,
-            dtype=torch.float32,
+            dtype=dtype,
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
+            **options,
         )
     check_weights(spec, found, getattr(model.config, "num_hidden_layers", None))
-    return model.eval()
+    return model.eval(), found["unexpected_keys"]
 
 
 def silence_transformers() -> None:
@@ -113,11 +120,11 @@ def check_weights(spec: ModelSpec, found: Mapping[str, Any], layers: int | None 
     """Raises `BuildError` for weights that transformers replaces by random ones, or leaves out.
 
     `found` is the loading info of its `from_pretrained`. What lies outside the model's `layers` may
-    be left out: another task's head, layers that predict more tokens.
+    be left out: another task's head, layers that predict more tokens. No embedding uses a pooler.
     """
     unknown = sorted(found["unexpected_keys"])
     more = f"; it has unknown ones: {_some(unknown)}" if unknown else ""
-    if missing := sorted(found["missing_keys"]):
+    if missing := sorted(key for key in found["missing_keys"] if not key.startswith("pooler.")):
         raise spec.error(
             f"the checkpoint lacks {_some(missing)}, which the model of its config.json needs{more}"
         )

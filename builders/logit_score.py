@@ -8,8 +8,7 @@ from typing import Any
 
 from builders.checkpoint import Checkpoint, read_json
 from builders.checkpoint_files import MODULES
-from builders.errors import refusing
-from builders.llm_reference import CANT_LOAD, check_weights
+from builders.llm_reference import load_whole
 from builders.spec import ModelSpec
 
 _NAME = "LogitScore"
@@ -38,15 +37,7 @@ def load_logit_score(
     from transformers import AutoModelForCausalLM
     from transformers.modeling_outputs import SequenceClassifierOutput
 
-    with refusing(spec, CANT_LOAD):
-        llm, found = AutoModelForCausalLM.from_pretrained(
-            checkpoint.path,
-            trust_remote_code=False,
-            output_loading_info=True,
-            attn_implementation="eager",
-            dtype=dtype,
-        )
-    check_weights(spec, found)
+    llm, _ = load_whole(spec, checkpoint, AutoModelForCausalLM, dtype, attn_implementation="eager")
     head = llm.get_output_embeddings().weight.detach()
     is_true, is_false = tokens
     row = head[is_true] if is_false is None else head[is_true] - head[is_false]

@@ -381,7 +381,9 @@ def test_an_engine_of_another_sku(place):
     place.sku = load_sku("h200-sxm-141gb")
     place.machine = of(H100, name="NVIDIA H200", total_gib=140.4, free_gib=139.0)
     (line,) = found(place)
-    assert line.startswith("models 'llm', 'embedder': the engine was built for 'h100-sxm-80gb', not")
+    assert line.startswith(
+        "models 'llm', 'embedder': the engine was built for 'h100-sxm-80gb', not"
+    )
 
 
 # --- builds ------------------------------------------------------------------------------------
