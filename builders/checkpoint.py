@@ -2,13 +2,12 @@
 
 import hashlib
 import importlib.util
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builders.checkpoint_files import check_copied, check_files, files_in
+from builders.checkpoint_files import check_copied, check_files, files_in, read_json
 from builders.errors import BuildError
 from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import sha256
@@ -39,14 +38,6 @@ class Checkpoint:
         if not isinstance(found, dict):
             raise BuildError(f"{self.path / name} is not a JSON object")
         return found
-
-
-def read_json(path: Path, default: Any) -> Any:
-    """What the file holds; `default` where it is missing. Raises `BuildError`."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else default
-    except ValueError as error:
-        raise BuildError(f"{path} is not JSON: {error}") from error
 
 
 def open_checkpoint(spec: ModelSpec) -> Checkpoint:

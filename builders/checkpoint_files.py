@@ -3,7 +3,9 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from builders.errors import BuildError
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE
 
@@ -32,7 +34,6 @@ def check_copied(spec: ModelSpec, path: Path) -> None:
             f"{', '.join(map(str, snapshots))}"
         )
     _check_are_files(spec, path)
-    _check_lfs(spec, path)
 
 
 def check_files(spec: ModelSpec, path: Path) -> None:
@@ -43,10 +44,27 @@ def check_files(spec: ModelSpec, path: Path) -> None:
     _check_weights(spec, path)
 
 
+def read_json(path: Path, default: Any) -> Any:
+    """What the file holds; `default` where it is missing. Raises `BuildError`."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else default
+    except ValueError as error:
+        raise BuildError(f"{path} is not JSON: {error}") from error
+
+
+def modules(path: Path) -> list[tuple[str, Path]]:
+    """The class and the folder of each module of modules.json. Raises `BuildError`."""
+    try:
+        return [(str(one["type"]), path / one["path"]) for one in read_json(path / MODULES, [])]
+    except (TypeError, KeyError) as error:
+        raise BuildError(f"{path / MODULES} is no list of modules with type and path") from error
+
+
 def files_in(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file())
 
 
+_LFS_BEGIN = b"version https://git-lfs.github.com/spec/"
 _PAGE_BEGINS = (b"<!doctype", b"<html", b"<?xml")
 _NEVER_PAGES = (".json", ".safetensors", ".bin", ".model")
 
@@ -58,27 +76,22 @@ def _check_are_files(spec: ModelSpec, path: Path) -> None:
             f"{broken[0]} is a link to {broken[0].readlink()}, which is not there: copy the files "
             "themselves, as 'cp -rL' does"
         )
+    if found := [file for file in files_in(path) if _begins(file, _LFS_BEGIN)]:
+        raise spec.error(
+            f"{', '.join(file.name for file in found)} in {path}: a Git LFS pointer each, not the "
+            "file itself; 'git lfs pull' there fetches them"
+        )
     for file in files_in(path):
-        if file.suffix in _NEVER_PAGES and _begins(file).startswith(_PAGE_BEGINS):
+        if file.suffix in _NEVER_PAGES and _begins(file, _PAGE_BEGINS):
             raise spec.error(
                 f"{file} is a web page, not the file itself: download it again (on the hub an "
                 "address with /resolve/, not /blob/)"
             )
 
 
-def _begins(file: Path) -> bytes:
+def _begins(file: Path, words: bytes | tuple[bytes, ...]) -> bool:
     with file.open("rb") as opened:
-        return opened.read(64).lstrip().lower()
-
-
-def _check_lfs(spec: ModelSpec, path: Path) -> None:
-    small = [file for file in files_in(path) if file.stat().st_size < 1024]
-    begin = b"version https://git-lfs.github.com/spec/"
-    if found := [file.name for file in small if file.read_bytes().startswith(begin)]:
-        raise spec.error(
-            f"{', '.join(found)} in {path}: a Git LFS pointer each, not the file itself; 'git lfs "
-            "pull' there fetches them"
-        )
+        return opened.read(64).lstrip().lower().startswith(words)
 
 
 def _check_whole_model(spec: ModelSpec, path: Path) -> None:

@@ -23,6 +23,8 @@ from builders.checkpoint_files import (
     WEIGHTS_INDEX,
     files_in,
     has_safetensors,
+    modules,
+    read_json,
     safetensors_in,
 )
 from builders.checkpoint_kind import QUANTIZATION
@@ -55,11 +57,11 @@ _FROM_OUTER = (
 
 def readable_folder(spec: ModelSpec, path: Path) -> Path:
     """`path`, or the folder that it was converted to. Raises `BuildError`."""
-    kind, inner = _first_module(path)
-    if kind == static_embedding.MODULE and spec.role == "embedder":
+    kind, inner = next(iter(modules(path)), ("", path))
+    if kind.endswith(static_embedding.MODULE) and spec.role == "embedder":
         write = partial(static_embedding.write_checkpoint, spec, path, inner)
         return _kept(spec, path, write)
-    if kind == "Transformer" and inner != path and not (path / "config.json").is_file():
+    if kind.endswith(".Transformer") and inner != path and not (path / "config.json").is_file():
         return readable_folder(spec, _kept(spec, path, partial(_lift, path, inner)))
     text = _text_config(spec, path)
     pickles = [] if has_safetensors(path) else sorted(path.glob(PICKLES))
@@ -93,15 +95,6 @@ def _kept(spec: ModelSpec, path: Path, fill: Callable[[Path], None]) -> Path:
     return kept(spec.name, [content, tools, spec.role == "llm"], sources, fill)
 
 
-def _first_module(path: Path) -> tuple[str, Path]:
-    """The kind of the first one in modules.json and its folder; "" where there is none."""
-    try:
-        first = json.loads((path / MODULES).read_text(encoding="utf-8"))[0]
-        return str(first["type"]).rpartition(".")[2], path / str(first["path"])
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
-        return "", path
-
-
 def _lift(path: Path, inner: Path, to: Path) -> None:
     """Older sentence-transformers kept the transformer in a folder of its own, 0_Transformer."""
     shutil.copytree(inner, to, copy_function=link_or_copy, dirs_exist_ok=True)
@@ -112,18 +105,18 @@ def _lift(path: Path, inner: Path, to: Path) -> None:
         return {inner.name, *(n for n in names if (to / n).exists())} if is_top else set()
 
     shutil.copytree(path, to, copy_function=link_or_copy, ignore=there, dirs_exist_ok=True)
-    modules = json.loads((path / MODULES).read_text(encoding="utf-8"))
-    modules[0]["path"] = ""
-    (to / MODULES).write_text(json.dumps(modules), encoding="utf-8")
+    listed = read_json(path / MODULES, [])
+    listed[0]["path"] = ""
+    (to / MODULES).write_text(json.dumps(listed), encoding="utf-8")
 
 
 def _text_config(spec: ModelSpec, path: Path) -> dict[str, Any]:
     """config.json of the text model inside a multimodal LLM; empty where there is none to take."""
     try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        config = read_json(path / "config.json", {})
         inner = config["text_config"]
         name = _TEXT_MODELS[inner["model_type"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return {}
     if spec.role != "llm" or inner["model_type"] == config.get("model_type"):
         return {}

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders.checkpoint import Checkpoint, read_json
-from builders.checkpoint_files import MODULES
+from builders.checkpoint import Checkpoint
+from builders.checkpoint_files import MODULES, modules, read_json
 from builders.errors import refusing
 from builders.late_interaction import check_projection, load_late_interaction
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
@@ -49,26 +49,25 @@ def check_own_code(spec: ModelSpec, checkpoint: Checkpoint) -> None:
 
 def check_modules(spec: ModelSpec, path: Path) -> None:
     """Raises `BuildError` for a module that is missing, or that the export does not support."""
-    modules = read_json(path / MODULES, [])
-    if not modules and has_chat_template(Checkpoint(path, "")):
+    found = modules(path)
+    if not found and has_chat_template(Checkpoint(path, "")):
         raise spec.error(
             f"its tokenizer has a chat template and there is no {MODULES}, so "
             "sentence-transformers would write texts as turns of a chat: remove chat_template from "
             f"its files, or add the {MODULES} that it was trained with"
         )
-    for module in modules:
-        kind = str(module.get("type", "")).rpartition(".")[2]
+    for name, folder in found:
+        kind = name.rpartition(".")[2]
         if kind not in _KNOWN_MODULES:
             raise spec.error(
-                f"{MODULES}: module '{module.get('type')}'; possible are "
-                f"{', '.join(_KNOWN_MODULES)} of sentence-transformers"
+                f"{MODULES}: module '{name}'; possible are {', '.join(_KNOWN_MODULES)} of "
+                "sentence-transformers"
             )
-        folder = path / str(module.get("path", ""))
         if kind in ("Pooling", "Dense") and not (folder / "config.json").is_file():
             raise spec.error(f"{MODULES} names {folder}/config.json: no such file")
         if kind == "Pooling":
             _check_pooling(spec, folder)
-    if modules and not any(str(module.get("type")).endswith("Pooling") for module in modules):
+    if found and not any(name.endswith("Pooling") for name, _ in found):
         raise spec.error(f"{MODULES} names no Pooling, so it makes no embedding of a text")
 
 

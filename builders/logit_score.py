@@ -6,19 +6,16 @@ logit is subtracted. One row of the output head is enough to compute it.
 
 from typing import Any
 
-from builders.checkpoint import Checkpoint, read_json
-from builders.checkpoint_files import MODULES
+from builders.checkpoint import Checkpoint
+from builders.checkpoint_files import modules, read_json
 from builders.llm_reference import load_whole
 from builders.spec import ModelSpec
-
-_NAME = "LogitScore"
 
 
 def score_tokens(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[int, int | None] | None:
     """The ids that LogitScore names; None where modules.json has no such module."""
-    for module in read_json(checkpoint.path / MODULES, []):
-        if str(module.get("type", "")).rpartition(".")[2] == _NAME:
-            folder = checkpoint.path / str(module.get("path", ""))
+    for kind, folder in modules(checkpoint.path):
+        if kind.endswith(".LogitScore"):
             config = read_json(folder / "config.json", {})
             if not isinstance(config.get("true_token_id"), int):
                 raise spec.error(f"{folder.name}/config.json: no true_token_id, a token's id")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders.checkpoint import Checkpoint, read_json
+from builders.checkpoint import Checkpoint
+from builders.checkpoint_files import read_json
 from builders.errors import refusing
 from builders.llm_checkpoint import read_tokenizer
 from builders.spec import ModelSpec

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from builders.checkpoint import read_json
+from builders.checkpoint_files import read_json
 from builders.errors import BuildError
 from builders.spec import ROOT, Architecture, ModelSpec
 
