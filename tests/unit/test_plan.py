@@ -1,5 +1,6 @@
 """The planner: every SKU × model gives a plan or a reasoned refusal; its figures hold."""
 
+import collections
 import dataclasses
 import itertools
 import json
@@ -10,10 +11,12 @@ import pytest
 
 from builders.cli import main
 from builders.errors import BuildError
+from builders.gpu_recipes import planned_source
 from builders.gpu_spec import GIB
 from builders.planner import llm_cost
 from builders.planner.llm_cost import Deployment
 from builders.planner.llm_plan import MAX_BATCH_SIZE, RAG, LlmOptions, LlmPlan, Request
+from builders.planner.matrix import MATRIX_MODELS
 from builders.planner.own_architecture import with_architecture
 from builders.planner.plan import plan_llm
 from builders.planner.report import encoder_text, llm_text
@@ -169,6 +172,21 @@ def test_a_model_without_a_converter_has_no_engine_and_says_so_once():
     assert str(caught.value).count("no converter is documented") == 1
     assert "or flavour llm-api" in str(caught.value)
     assert plan_llm(request(model="qwen3-8b")).engine.precision == "fp8"
+
+
+def test_each_flavour_builds_what_the_other_does_not():
+    """The table of decision 0106."""
+    pairs = itertools.product(GPU_SKUS, MATRIX_MODELS)
+    counted = collections.Counter((builds(*p, "llm-api"), builds(*p, "engine")) for p in pairs)
+    assert counted == {(True, True): 27, (True, False): 15, (False, True): 17, (False, False): 13}
+
+
+def builds(sku: str, model: str, flavour: str) -> bool:
+    try:
+        planned_source(plan_llm(request(sku, model, flavour=flavour)))
+    except BuildError:
+        return False
+    return True
 
 
 def test_the_api_needs_a_checkpoint_in_the_planned_precision():
