@@ -82,7 +82,7 @@ preflight: setup  ## say what keeps this machine from serving
 render: setup  ## write config.pbtxt (of all SKUs) and model.py of every model
 	@$(BUILD) -m builders render
 
-check: setup  ## check generated files, style, types and import rules
+check: setup  ## check generated files, style, types, import rules and documentation
 	@$(BUILD) -m builders check
 	@.venv/bin/ruff check -q .
 	@.venv/bin/ruff format -q --check .
@@ -93,6 +93,7 @@ check: setup  ## check generated files, style, types and import rules
 	@MYPYPATH=tools/traces .venv/bin/mypy --config-file tools/traces/pyproject.toml -p triton_traces
 	@$(BUILD) -m triton_lint model_repository --no-files --strict
 	@PATH=.venv/bin:$$PATH lint-imports
+	@said=$$($(BUILD) -m pytest tests/golden/test_docs.py tests/golden/test_documented_names.py) || { echo "$$said"; exit 1; }
 
 test-models: setup  ## make the engines of the models that tests name, in build/tests
 	@MODEL_REPOSITORY=build/tests/model_repository $(BUILD) -m builders build-engines --models "$(TEST_MODELS)"
