@@ -14,8 +14,6 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     IPvAnyAddress,
     ValidationError,
@@ -28,6 +26,7 @@ from gateway.cache.settings import CacheSettings
 from gateway.guards.settings import GuardSettings
 from gateway.routing.rules import Router
 from gateway.setting_faults import lines, truth_values
+from gateway.table import Count, Table
 
 PREFIX = "GATEWAY_"
 NESTED = "__"
@@ -38,7 +37,6 @@ _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#]+", re.IGNORECASE)
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
-Count = Annotated[int, Field(ge=1)]
 
 
 def _origin(text: str) -> str:
@@ -54,12 +52,6 @@ Origin = Annotated[str, AfterValidator(_origin)]
 
 class SettingsError(Exception):
     """What is wrong with the settings, one line a fault."""
-
-
-class Table(BaseModel):
-    """One table of the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Bounds(Table):
@@ -106,7 +98,7 @@ class Listen(Table):
 class Models(Table):
     """Names for clients beside the models' own, such as `{"gpt-4o-mini" = "llm"}`."""
 
-    aliases: dict[str, Literal["llm", "rag", "embed", "rerank"]] = {}
+    aliases: dict[str, Literal["llm", "rag", "embed", "rerank"]] = Field(default_factory=dict)
 
 
 class Triton(Table):

@@ -19,6 +19,7 @@ from gateway.access.demand import Bounds, Demand, demand
 from gateway.access.fairness import FairQueue, Ticket
 from gateway.call import Call, Event, Generate, Handler, Usage
 from gateway.errors import DeadlinePassed, Unavailable
+from gateway.table import Count
 
 _SHARE = 3
 """A tenant may have this many times what it leaves free: three quarters when it is alone. One that
@@ -29,18 +30,15 @@ _LONGEST_WAIT_S = 60.0
 _RATE_S = 10.0
 
 
-_Count = Annotated[int, Field(ge=1)]
-
-
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Room:
     """What there is room for, a table of the settings; tokens are bounds of input and output."""
 
-    running: _Count = 32
-    running_tokens: _Count = 500_000
-    waiting: _Count = 512
-    waiting_tokens: _Count = 4_000_000
-    reading_tokens: _Count = 8192
+    running: Count = 32
+    running_tokens: Count = 500_000
+    waiting: Count = 512
+    waiting_tokens: Count = 4_000_000
+    reading_tokens: Count = 8192
     """Bounds of prompts whose first token is still to come. The model reads them one after the
     other, so a short one waits for all that came before it."""
     beside: Annotated[int, Field(ge=0)] | None = None

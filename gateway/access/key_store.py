@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from gateway.access.keys import Key
+from gateway.table import Table
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,10 +34,8 @@ class KeyStoreError(Exception):
     """The file can't be read as keys."""
 
 
-class KeyFile(BaseModel):
+class KeyFile(Table):
     """The file's content."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     keys: tuple[Key, ...] = ()
 

@@ -11,9 +11,10 @@ import secrets
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from gateway.access.tiers import DEFAULT_TIER, Limits
+from gateway.table import Table
 
 _NO_HASH = "0" * 64
 """Compared when the key is unknown, so that this takes as long as a wrong secret."""
@@ -23,18 +24,14 @@ _TRITON_PATHS = re.compile(r"/v2(/models(/(?P<model>[^/]*).*)?|/repository/.*)?"
 """The paths of Triton's own protocol."""
 
 
-class _Stored(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SecretHash(_Stored):
+class SecretHash(Table):
     """One secret of a key; a key that is being rotated has two."""
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     expires: AwareDatetime | None = None
 
 
-class Key(_Stored):
+class Key(Table):
     """One key, as it is stored: never the secret itself."""
 
     id: str = Field(pattern="^[0-9a-z]{8,32}$")

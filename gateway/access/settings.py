@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from gateway.access.admission import Room
@@ -12,8 +12,8 @@ from gateway.access.demand import Bounds
 from gateway.access.key_stores import Keys
 from gateway.access.tiers import Tier
 from gateway.shared_store import StoreUrl
+from gateway.table import Count, Table
 
-_Count = Annotated[int, Field(ge=1)]
 _BOUNDS = Bounds()
 
 
@@ -27,10 +27,8 @@ Host = Annotated[str, AfterValidator(_host)]
 _NAME = re.compile(r"[\w.:-]+")
 
 
-class AccessSettings(BaseModel):
+class AccessSettings(Table):
     """Keys, limits and the ledger; without keys every caller on this machine is accepted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     keys: Keys = ""
     """JSON file that `python -m gateway keys` writes, or the URL of a PostgreSQL database."""
@@ -41,11 +39,11 @@ class AccessSettings(BaseModel):
     """URL of the Valkey or Redis where gateways share the counts of limits; empty: each its own."""
     ledger: Path | None = None
     """SQLite file of what every key uses; without it nothing is booked."""
-    tiers: dict[str, Tier] = {}
+    tiers: dict[str, Tier] = Field(default_factory=dict)
     """Limits and weights by name; keys name theirs, `default` is for those that don't."""
-    context_tokens: _Count = _BOUNDS.context_tokens
+    context_tokens: Count = _BOUNDS.context_tokens
     """Most tokens that a model reads at once; bounds what a request reserves."""
-    default_max_tokens: _Count = _BOUNDS.default_max_tokens
+    default_max_tokens: Count = _BOUNDS.default_max_tokens
     """Tokens that are reserved for an answer whose request has no `max_tokens`."""
     generating: Room = Room()
     encoding: Room = Room()

@@ -2,24 +2,22 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-_Count = Annotated[int, Field(ge=1)]
+from gateway.table import Count, Table
 
 
-class Limits(BaseModel):
+class Limits(Table):
     """Bounds of one key; None is no bound."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    requests_per_minute: _Count | None = None
-    tokens_per_minute: _Count | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
     """Input and output tokens of all models together."""
-    concurrent_streams: _Count | None = None
+    concurrent_streams: Count | None = None
     """Generations at a time, streamed or not."""
-    max_tokens: _Count | None = None
+    max_tokens: Count | None = None
     """Longest answer."""
-    max_input_tokens: _Count | None = None
+    max_input_tokens: Count | None = None
     """Longest prompt, in tokens of the model that is asked."""
 
     def changed_by(self, other: "Limits") -> "Limits":

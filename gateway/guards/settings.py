@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import Field, SecretStr
+
+from gateway.table import Table
 
 
-class GuardSettings(BaseModel):
+class GuardSettings(Table):
     """All of it is off by default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     redact_input: tuple[str, ...] = ()
     """Key ids or tenants whose requests lose their personal data, or "*"."""
     redact_output: tuple[str, ...] = ()
-    rules: dict[str, str] = {}
+    rules: dict[str, str] = Field(default_factory=dict)
     """Regular expressions by name; a text that one of them finds something in is refused."""
     rule_hook: str = ""
     """A rule of one's own, as package.module:function, text to whether it breaks."""

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from gateway.call import Embed, Generate, Other, Rank, Request, Search
 from gateway.errors import NotFound
+from gateway.table import Count
 from gateway.texts import texts_of
 
 AUTO = "auto"
@@ -28,7 +29,7 @@ class Rule:
     """The next one answers when one fails before its first event."""
     task: Literal["", "chat", "rag", "embed", "rank"] = ""
     """Empty: any."""
-    max_prompt_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_prompt_tokens: Count | None = None
 
     def fits(self, task: str, prompt_tokens: int) -> bool:
         is_short = self.max_prompt_tokens is None or prompt_tokens <= self.max_prompt_tokens
