@@ -126,17 +126,11 @@ class Register:
 
     # --- files in vector stores ----------------------------------------------------------------
 
-    def attach(
-        self, store_id: str, file_id: str, attributes: Mapping[str, Value], batch_id: str = ""
-    ) -> StoreFile:
-        """The file, waiting to be put into the collection; again, where it is there already."""
-        self.attach_all(store_id, {file_id: attributes}, batch_id)
-        return self.store_file(store_id, file_id)
-
     def attach_all(
         self, store_id: str, files: Mapping[str, Mapping[str, Value]], batch_id: str = ""
     ) -> None:
-        """Files by id, with their attributes: all of them, or none."""
+        """Files by id, with their attributes, wait to be put into the collection; again, where they
+        are there already. All of them, or none."""
         now_s = int(time.time())
         rows = [(store_id, f, now_s, batch_id, json.dumps(dict(a))) for f, a in files.items()]
         with self._changing() as database:

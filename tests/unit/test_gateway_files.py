@@ -14,7 +14,7 @@ import pytest
 from gateway.errors import BadRequest, NotFound, TooLarge, Unavailable
 from gateway.files import indexing
 from gateway.files.library import open_library
-from gateway.files.records import Page
+from gateway.files.records import Page, StoreFile
 from gateway.files.register import Register
 from gateway.files.search_filter import collection_filter
 from gateway.files.uploads import Texts, Uploads, plain_name
@@ -30,6 +30,13 @@ def register(tmp_path: Path) -> Iterator[Register]:
 
 def add(register: Register, *names: str, tenant: str = "a") -> list[str]:
     return [register.add_file(tenant, f"file-{n}", n, "assistants", 10).id for n in names]
+
+
+def attach(
+    register: Register, store_id: str, file_id: str, attributes: dict[str, Any], batch_id: str = ""
+) -> StoreFile:
+    register.attach_all(store_id, {file_id: attributes}, batch_id)
+    return register.store_file(store_id, file_id)
 
 
 def test_another_tenants_records_are_as_absent_as_none(register: Register) -> None:
@@ -73,7 +80,7 @@ def test_who_deletes_what_it_lists_sees_all_of_it(register: Register) -> None:
 def test_a_cursor_that_fits_a_filter_no_more_keeps_its_place(register: Register) -> None:
     store = register.add_store("a", "s", {})
     for file in add(register, "x", "y", "z"):
-        register.attach(store.id, file, {})
+        attach(register, store.id, file, {})
     first = register.store_files(store.id, Page(1), "in_progress")[0]
     register.finish(first, "completed")
     rest = register.store_files(store.id, Page(after=first.file_id), "in_progress")
@@ -94,7 +101,7 @@ def test_a_batch_that_is_cancelled_waits_no_more(register: Register) -> None:
     one, two, three = add(register, "x", "y", "z")
     store = register.add_store("a", "s", {})
     register.attach_all(store.id, {one: {}, two: {}}, "vsfb_1")
-    register.attach(store.id, three, {})
+    attach(register, store.id, three, {})
     read = register.waiting()
     assert read is not None
     register.finish(read, "completed")
@@ -115,7 +122,7 @@ def test_files_are_attached_all_or_none(register: Register) -> None:
 def test_a_file_with_other_attributes_is_read_again(register: Register) -> None:
     (one,) = add(register, "x")
     store = register.add_store("a", "s", {})
-    before = register.attach(store.id, one, {"year": 2020}, "vsfb_1")
+    before = attach(register, store.id, one, {"year": 2020}, "vsfb_1")
     register.change_attributes(store.id, one, {"year": 2021})
     assert not register.finish(before, "completed")  # it was read with the old ones
     again = register.waiting()
@@ -141,11 +148,11 @@ def test_a_small_file_with_a_large_text_takes_little_room(tmp_path: Path) -> Non
 def test_a_file_that_was_detached_meanwhile_is_not_finished(register: Register) -> None:
     (file,) = add(register, "x")
     store = register.add_store("a", "s", {})
-    attached = register.attach(store.id, file, {"year": 2020})
+    attached = attach(register, store.id, file, {"year": 2020})
     assert register.waiting() == attached
     register.detach(store.id, file)
     assert not register.finish(attached, "completed")
-    again = register.attach(store.id, file, {"year": 2021})
+    again = attach(register, store.id, file, {"year": 2021})
     assert not register.finish(attached, "completed")
     assert register.finish(again, "completed")
     assert register.waiting() is None
@@ -156,7 +163,7 @@ def test_a_file_leaves_its_stores_with_itself(register: Register) -> None:
     one, two = add(register, "x", "y")
     store = register.add_store("a", "s", {"team": "docs"})
     for file in (one, two):
-        register.attach(store.id, file, {})
+        attach(register, store.id, file, {})
     register.remove_file(one)
     assert [found.file_id for found in register.store_files(store.id, Page())] == [two]
     register.remove_store(store.id)
@@ -176,10 +183,10 @@ def test_a_tenant_keeps_no_more_bytes_than_it_may(register: Register) -> None:
 def test_a_tenant_with_many_files_holds_up_no_other(register: Register) -> None:
     flood = register.add_store("flood", "s", {})
     for file in add(register, *map(str, range(5)), tenant="flood"):
-        register.attach(flood.id, file, {})
+        attach(register, flood.id, file, {})
     quiet = register.add_store("quiet", "s", {})
     for file in add(register, "x", "y", tenant="quiet"):
-        register.attach(quiet.id, file, {})
+        attach(register, quiet.id, file, {})
     order = []
     while wanted := register.waiting():
         order.append(wanted.name)
@@ -190,7 +197,7 @@ def test_a_tenant_with_many_files_holds_up_no_other(register: Register) -> None:
 def test_what_was_removed_meanwhile_is_not_found(register: Register) -> None:
     (file,) = add(register, "x")
     with pytest.raises(NotFound, match="removed meanwhile"):
-        register.attach("vs_removed", file, {})
+        attach(register, "vs_removed", file, {})
     assert register.files("a", Page())[0].id == file
 
 
@@ -234,7 +241,7 @@ def test_a_shared_collection_is_named_without_asking_the_server(tmp_path: Path) 
 def test_what_is_written_is_there_after_a_restart(tmp_path: Path) -> None:
     before = Register(tmp_path)
     store = before.add_store("a", "s", {"team": "docs"})
-    before.attach(store.id, add(before, "x")[0], {"is_new": True})
+    attach(before, store.id, add(before, "x")[0], {"is_new": True})
     before.close()
     after = Register(tmp_path)
     assert after.store("a", store.id) == store
@@ -275,9 +282,9 @@ def test_a_register_without_room_says_so_and_keeps_what_it_had(register: Registe
     (mine,) = add(register, "x")
     large = {"text": "x" * 2**18}
     with small_disk(), pytest.raises(Unavailable, match="register can't be used"):
-        register.attach(store.id, mine, large)
+        attach(register, store.id, mine, large)
     assert register.waiting() is None
-    assert register.attach(store.id, mine, large).status == "in_progress"
+    assert attach(register, store.id, mine, large).status == "in_progress"
 
 
 @pytest.mark.parametrize(
