@@ -149,6 +149,8 @@ def _is_published(folder: Path, progress: Progress) -> bool:
 def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
     steps.log.begin()
     facts = read_facts(build.spec, build.sku, build.checkpoint, steps.progress)
+    if plan := build.recipe.plan:
+        facts = replace(facts, max_tokens=plan.max_seq_len, unguided=build.recipe.unguided)
     build = replace(build, facts=facts)
     if build.spec.role == "llm":
         build = _tried(build, steps)
@@ -262,6 +264,7 @@ def _fill(build: _Build, made: Path) -> None:
 def _write_manifest(build: _Build, made: Path) -> None:
     (made / MANIFEST_FILE).unlink(missing_ok=True)  # of a build that ended just before publishing
     spec, checkpoint, plan, inputs = build.spec, build.checkpoint, build.recipe.plan, build.inputs
+    facts = {name: value for name, value in vars(build.facts).items() if name != "texts"}
     manifest = Manifest(
         role=spec.role,
         engine=build.recipe.engine,
@@ -269,25 +272,17 @@ def _write_manifest(build: _Build, made: Path) -> None:
         sku=build.sku.name,
         key=key_of(inputs),
         precision=build.precision,
-        max_tokens=plan.max_seq_len if plan else build.facts.max_tokens,
         checkpoint_sha256=checkpoint.sha256,
         files={file.name: sha256(file) for file in sorted(made.iterdir()) if file.is_file()},
         versions=build.recipe.versions(),
-        eos_token_ids=build.facts.eos_token_ids,
         sampling=Sampling(**spec.sampling.model_dump()),
         answer=AnswerPolicy(**spec.answer.model_dump()),
-        prompt=build.facts.prompt,
-        prefixes=build.facts.prefixes,
-        pair_text=build.facts.pair_text,
-        dimensions=build.facts.dimensions,
         relevance_percent=100 if spec.relevance_percent is None else spec.relevance_percent,
-        vocabulary=build.facts.vocabulary,
-        comparison=build.facts.comparison,
-        unguided=build.recipe.unguided or build.facts.unguided,
         inputs=inputs,
         compute_capability=build.sku.gpu.compute_capability.value if build.sku.gpu else "",
         gpu=build.recipe.gpu,
         container=plan.container if plan else "",
         plan=plan.to_json() if plan else {},
+        **facts,
     )
     (made / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")

@@ -24,11 +24,8 @@ from builders.planner.memory import (
 )
 from builders.planner.own_architecture import with_architecture
 from builders.planner.reasons import reasons
-from builders.planner.throughput import (
-    UTILISATION,
-    concurrency_at,
-    performance,
-)
+from builders.planner.throughput import UTILISATION, concurrency_at, performance
+from builders.spec import Architecture
 from builders.tensorrt_llm.support import refuse
 
 MAX_NUM_TOKENS = 8192
@@ -146,18 +143,17 @@ def _try(request: Request, on: Deployment, unfit: Unfit) -> LlmPlan | None:
 
 def _plan(request: Request, on: Deployment) -> LlmPlan:
     """Raises `_Misfit`."""
-    if request.options.flavour == "engine" and request.spec.sizes.layers % on.pp:
-        raise _Misfit(f"does not split {request.spec.sizes.layers} layers evenly")
     memory, engine = _sized(request, on)
+    if engine.flavour == "engine":
+        _check_makeable(engine, request.spec.sizes)
     workload, batch, num_tokens = request.workload, engine.max_batch_size, engine.max_num_tokens
     light = concurrency_at(UTILISATION, on, workload, batch, num_tokens)
     expected = performance(on, workload, workload.concurrency or light, num_tokens)
-    _check_makeable(engine, request)
     return LlmPlan(
         request=request,
         deployment=on,
         engine=engine,
-        runtime=_runtime_plan(request, memory),
+        runtime=RuntimePlan(round(memory.kv_fraction - 0.005, 2), request.spec.gpu.guided_decoding),
         budget=memory,
         most=performance(on, workload, batch, num_tokens),
         expected=expected,
@@ -166,11 +162,13 @@ def _plan(request: Request, on: Deployment) -> LlmPlan:
     )
 
 
-def _check_makeable(engine: EnginePlan, request: Request) -> None:
-    """Whether TensorRT-LLM can make it, as far as the spec tells. Raises `_Misfit`."""
+def _check_makeable(engine: EnginePlan, sizes: Architecture) -> None:
+    """Raises `_Misfit` for what TensorRT-LLM can't build, as far as the spec tells."""
+    if sizes.layers % engine.pp:
+        raise _Misfit(f"does not split {sizes.layers} layers evenly")
     try:
-        if engine.flavour == "engine" and request.spec.sizes.hf_class:
-            refuse(engine, request.spec.sizes.hf_class)
+        if sizes.hf_class:
+            refuse(engine, sizes.hf_class)
     except BuildError as error:
         raise _Misfit(f"can't be made: {error}") from error
 
@@ -222,11 +220,4 @@ def _shortage(request: Request, on: Deployment, memory: MemoryBudget) -> str:
     return (
         f"needs {used + one:.1f} GiB per GPU for weights, buffers and one request; it has "
         f"{memory.total:.1f}"
-    )
-
-
-def _runtime_plan(request: Request, memory: MemoryBudget) -> RuntimePlan:
-    return RuntimePlan(
-        kv_memory_fraction=round(memory.kv_fraction - 0.005, 2),
-        guided_decoding=request.spec.gpu.guided_decoding,
     )

@@ -140,7 +140,4 @@ def _argv(script: Path, flags: Flags) -> tuple[str, ...]:
 
 
 def _words(flags: Flags) -> tuple[str, ...]:
-    words: list[str] = []
-    for name, value in flags.items():
-        words += [f"--{name}", str(value)]
-    return tuple(words)
+    return tuple(word for name, value in flags.items() for word in (f"--{name}", str(value)))
