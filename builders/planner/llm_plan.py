@@ -54,6 +54,11 @@ class Request:
             raise BuildError(f"SKU '{self.sku.name}' has no GPU to plan TensorRT-LLM for")
         return self.sku.gpu
 
+    def has_checkpoint(self, precision: GpuPrecision) -> bool:
+        """Whether it can be built from what the spec names: the LLM API quantizes nothing."""
+        is_source = self.options.flavour == "engine" or precision == "bf16"
+        return is_source or precision in self.spec.gpu.checkpoints
+
     @property
     def most_gpus(self) -> int:
         return min(self.options.gpus or self.gpu.max_gpus, self.gpu.max_gpus)

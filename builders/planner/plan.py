@@ -134,6 +134,10 @@ def _candidates(request: Request) -> list[list[list[Deployment]]]:
 
 def _try(request: Request, on: Deployment, unfit: Unfit) -> LlmPlan | None:
     """None where it does not fit; `unfit` gets the last reason of each precision."""
+    if not request.options.precision and not request.has_checkpoint(on.precision):
+        why = "has no checkpoint under [gpu.checkpoints] in the spec"
+        unfit[on.precision] = (PRECISION_NAMES[on.precision], why)
+        return None
     try:
         return _plan(request, on)
     except _Misfit as error:

@@ -177,16 +177,31 @@ def test_a_model_without_a_converter_has_no_engine_and_says_so_once():
 def test_each_flavour_builds_what_the_other_does_not():
     """The table of decision 0106."""
     pairs = itertools.product(GPU_SKUS, MATRIX_MODELS)
-    counted = collections.Counter((builds(*p, "llm-api"), builds(*p, "engine")) for p in pairs)
-    assert counted == {(True, True): 27, (True, False): 15, (False, True): 17, (False, False): 13}
+    found = [(built(*pair, "llm-api"), built(*pair, "engine")) for pair in pairs]
+    both = [(api, engine) for api, engine in found if api and engine]
+    assert sum(api == engine for api, engine in both) == 28
+    assert [api for api, engine in both if api != engine] == ["bf16"] * 13
+    alone = collections.Counter((bool(api), bool(engine)) for api, engine in found)
+    assert alone == {(True, True): 41, (True, False): 24, (False, True): 3, (False, False): 4}
 
 
-def builds(sku: str, model: str, flavour: str) -> bool:
+def built(sku: str, model: str, flavour: str) -> str | None:
+    """The precision that is built where none is asked for: what a plan names is there."""
     try:
-        planned_source(plan_llm(request(sku, model, flavour=flavour)))
+        plan = plan_llm(request(sku, model, flavour=flavour))
+        planned_source(plan)
     except BuildError:
-        return False
-    return True
+        return None
+    return plan.engine.precision
+
+
+def test_a_plan_for_the_api_is_of_a_precision_whose_checkpoint_is_named():
+    plan = plan_llm(request(model="mistral-small-24b"))
+    why = "not FP8, W4A16 AWQ has no checkpoint under [gpu.checkpoints] in the spec"
+    assert plan.engine.precision == "bf16" and plan.reasons[0] == why
+    assert planned_source(plan).source == plan.request.spec.source
+    with pytest.raises(BuildError, match=r"W4A16 AWQ has no checkpoint .*\. Fits: W4A16 AWQ TP4$"):
+        plan_llm(request("a100-sxm-80gb", "llama-3.1-405b"))
 
 
 def test_the_api_needs_a_checkpoint_in_the_planned_precision():
