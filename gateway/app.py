@@ -14,7 +14,7 @@ from gateway import probes
 from gateway.access.authentication import Authentication
 from gateway.bounds import BoundedBody
 from gateway.errors import BadRequest, GatewayError
-from gateway.middleware import HeadAsGet, RequestTracking, WithoutLastSlash
+from gateway.middleware import HeadAsGet, MeantPath, RequestTracking
 from gateway.protocols import (
     anthropic_messages,
     cohere_chat,
@@ -91,7 +91,7 @@ def new_app(settings: Settings) -> FastAPI:
     app.add_middleware(Authentication)
     app.add_middleware(RequestTracking, refusal=refusal)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(WithoutLastSlash)
+    app.add_middleware(MeantPath, is_served=lambda path: _protocol_with(path) is not None)
     if origins:
         app.add_middleware(
             CORSMiddleware,
@@ -131,7 +131,7 @@ def _protocol_with(path: str) -> Protocol | None:
 def _hint(path: str, error: HTTPException) -> str:
     """What is possible instead."""
     if error.status_code == 404:
-        return elsewhere(path, lambda other: _protocol_with(other) is not None)
+        return elsewhere(path)
     allowed = (error.headers or {}).get("Allow", "")
     return f"; {allowed} is possible" if allowed else ""
 

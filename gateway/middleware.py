@@ -4,6 +4,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from functools import lru_cache, partial
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -12,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.errors import GatewayError
 from gateway.faults import refusal_for
 from gateway.metrics import Metrics
+from gateway.protocols.exchange import PATHS_MODEL
+from gateway.unknown_paths import meant
 from gateway.upstream.models import UNKNOWN
 
 REQUEST_ID = "x-request-id"
@@ -75,13 +78,15 @@ class HeadAsGet:
         await self._app({**scope, "method": "GET"} if is_head else scope, receive, send)
 
 
-class WithoutLastSlash:
-    """A path is the same with a slash behind it, which some clients add to every path."""
+class MeantPath:
+    """A path is the one that its client `meant`, before anything else looks at it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, is_served: Callable[[str], bool]) -> None:
         self._app = app
+        self._meant = lru_cache(maxsize=1024)(partial(meant, is_served=is_served))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].endswith("/"):
-            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        if scope["type"] == "http":
+            path, model = self._meant(scope["path"])
+            scope = {**scope, "path": path, PATHS_MODEL: model}
         await self._app(scope, receive, send)

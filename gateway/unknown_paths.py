@@ -1,4 +1,4 @@
-"""What to tell a client whose path has no route: a slip in its base URL, or another way."""
+"""What a client meant by a path that has no route, or what to tell it."""
 
 import re
 from collections.abc import Callable
@@ -26,8 +26,6 @@ _NOT_SERVED = {
 _CHAT = "/v1/chat/completions"
 _OLLAMA = f": Ollama's API; use {_CHAT}, /v1/embeddings and /v1/models"
 _OTHERS = {
-    "/openai/": ": Azure's paths; give OpenAI's own client a base URL that ends in /v1, and a model"
-    " instead of a deployment",
     "/v1beta": f": Gemini's API; use {_CHAT}, with a base URL that ends in /v1",
     "/model/": f": Bedrock's API; use {_CHAT} or /v1/messages",
     **dict.fromkeys(("/api/chat", "/api/generate", "/api/embed", "/api/tags"), _OLLAMA),
@@ -41,18 +39,29 @@ _OTHERS = {
 """Paths of APIs that are not served at all, and what to use instead."""
 
 
-def elsewhere(path: str, is_served: Callable[[str], bool]) -> str:
-    """The end of an error's sentence; `is_served` says whether another path has a route."""
-    single = re.sub("/{2,}", "/", path)
-    if single != path and is_served(single):
-        return f"; {single!r:.100} is here: the base URL ends in a slash too many"
-    for other in (f"/v1{single}", single.removeprefix("/v1")):
-        if other not in (path, "") and is_served(other):
-            return f"; {other!r:.100} is here: the base URL has one /v1 too many or too few"
-    own = single[single.find("/v1/", 1) :]
-    if own != single and own.startswith("/v1/") and is_served(own):
-        return f"; {own!r:.100} is here: the base URL has too much before /v1"
+_AZURES = re.compile("^.*/openai/(?:deployments/([^/]+)/)?")
+
+
+def meant(path: str, is_served: Callable[[str], bool]) -> tuple[str, str]:
+    """The path that has a route, where a client has slashes or /v1 too many or none, or its
+    provider's path before it (Groq's, Azure's); and the model, where Azure's path names one.
+
+    `is_served` says whether a path has a route. A path that can't be told stays.
+    """
+    plain = re.sub("/{2,}", "/", path).rstrip("/")
+    azures = _AZURES.match(plain)
+    tries = (
+        *(path, path.rstrip("/"), plain, f"/v1{plain}", plain.removeprefix("/v1")),
+        "/v1/" + plain.rpartition("/v1/")[2],
+        _AZURES.sub("/v1/", plain),
+    )
+    found = next((each for each in tries if each and is_served(each)), plain or "/")
+    return found, (azures and azures[1]) or ""
+
+
+def elsewhere(path: str) -> str:
+    """The end of an error's sentence."""
     for begin, instead in (_NOT_SERVED | _OTHERS).items():
-        if single.startswith(begin):
+        if path.startswith(begin):
             return f"; this part of the API is not served{instead}"
     return "; /docs lists what is here"

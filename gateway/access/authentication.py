@@ -79,12 +79,13 @@ def _refused(message: str) -> Unauthenticated:
 
 
 def _token(headers: Mapping[str, str]) -> str:
-    """The token of OpenAI's and Cohere's header, or of Anthropic's."""
+    """The token of OpenAI's and Cohere's header, of Anthropic's, or of Azure's."""
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and bearer.strip():
         return bearer.strip()
-    if given := headers.get("x-api-key", "").strip():
-        return given
+    for name in ("x-api-key", "api-key"):
+        if given := headers.get(name, "").strip():
+            return given
     raise _refused(f"a key is required: {HOW}")
 
 

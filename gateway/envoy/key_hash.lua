@@ -4,6 +4,7 @@ function envoy_on_request(request)
   headers:remove("x-key-hash")
   local authorization = headers:get("authorization") or ""
   local key = authorization:match("^%a+%s+(.+)$") or headers:get("x-api-key")
+    or headers:get("api-key")
   if key == nil then return end
   local one, two = 5381, 0
   for i = 1, #key do

@@ -90,7 +90,10 @@ def response(request: RerankRequest, answer_id: str, ranked: Ranked) -> Json:
         "results": results,
         **({"object": "list", "data": results} if request.is_voyages else {}),
         "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
-        "usage": input_usage(ranked.usage),
+        "usage": {
+            **input_usage(ranked.usage),
+            "completion_tokens": 0,
+        },  # Vercel's Together needs it
     }
 
 

@@ -16,6 +16,8 @@ from gateway.settings import Bounds
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 DEADLINE = "x-request-timeout-ms"
+PATHS_MODEL = "gateway.paths_model"
+"""Key of the scope: the model that the path names, as Azure's clients do."""
 SDK_READ_TIMEOUT = "x-stainless-read-timeout"
 """Seconds that an SDK waits for the next bytes: for an answer without stream, its whole time."""
 
@@ -26,7 +28,8 @@ def json_body(request: Request) -> Any:
     """The request's body, parsed; raises `BadRequest` where there is none."""
     if JSON not in request.scope:
         raise BadRequest("body: empty; a JSON object is needed")
-    return request.scope[JSON]
+    body, model = request.scope[JSON], request.scope.get(PATHS_MODEL)
+    return {**body, "model": model} if model and isinstance(body, dict) else body
 
 
 def service(request: Request) -> Service:

@@ -32,8 +32,9 @@ def openai_format(given: Any, field: str) -> Guide | None:
     match kind:
         case "text":
             return None
-        case "json_object":
-            return schema_guide(_ANY_OBJECT, field)
+        case "json_object":  # Fireworks, Together and llama.cpp put a schema beside it
+            schema = given.get("schema")
+            return schema_guide(_ANY_OBJECT if schema is None else schema, field)
         case "json_schema":
             table, at = given, field
             if "json_schema" in given or field == "response_format":

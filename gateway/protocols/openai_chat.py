@@ -60,11 +60,13 @@ class ChatRequest(SamplingRequest):
         *SamplingRequest.ignored,
         *("metadata", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
         *("reasoning_effort", "safety_identifier", "service_tier", "verbosity"),
+        *("include_reasoning", "reasoning", "reasoning_format"),  # OpenRouter's and Groq's
     )
     refused = (
         *SamplingRequest.refused,
         ("the answer is text alone", ("audio", "logprobs", "moderation", "top_logprobs")),
         ("this model can't", ("prediction", "web_search_options")),
+        ("this model answers at once", ("enable_thinking", "thinking")),
         ("nothing is stored", ("store",)),
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import orjson
+from pydantic import AliasChoices, Field
 
 from gateway.call import Sampling, Usage
 from gateway.errors import BadRequest
@@ -28,6 +29,8 @@ class SamplingRequest(StrictBody):
     model: str
     stream: bool | None = False
     stream_options: StreamOptions | None = None
+    usage: Any = None
+    """OpenRouter's: asks for the usage, also of a stream."""
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     min_tokens: int | None = None
@@ -38,7 +41,8 @@ class SamplingRequest(StrictBody):
     repetition_penalty: float | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    seed: int | None = None
+    seed: int | None = Field(None, validation_alias=AliasChoices("seed", "random_seed"))
+    """Mistral's name is `random_seed`."""
     stop: str | Each[str] | None = None
     n: int | None = 1
     structured_outputs: dict[str, Any] | None = None
@@ -51,7 +55,7 @@ class SamplingRequest(StrictBody):
     @property
     def wants_usage(self) -> bool:
         """Whether a stream ends with its usage."""
-        return bool(self.stream_options and self.stream_options.include_usage)
+        return bool(self.usage or (self.stream_options and self.stream_options.include_usage))
 
 
 def sampling(request: SamplingRequest, choice: int = 0) -> Sampling:

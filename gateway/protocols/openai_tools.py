@@ -23,7 +23,7 @@ def tool_use(tools: tuple[Tool, ...], choice: Any, is_parallel: bool | None) -> 
             # The chat has these in a table of their own, the Responses API beside the type.
             allowed = rest.get("allowed_tools", rest)
             return _allowed(tools, allowed, is_parallel)
-        case "required":
+        case "required" | "any":  # as Mistral calls it
             return new_tool_use(tools, is_parallel, is_required=True)
         case {"type": "function"}:
             named = only(tools, [_name(choice)], "tool_choice")

@@ -19,27 +19,26 @@ Refused = Sequence[tuple[str, Sequence[str]]]
 
 
 class Body(BaseModel):
-    """A request. Unknown fields are ignored, as its API does."""
+    """A request, or a part of one. Unknown fields are ignored, as its API does; null is none."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
     refused: ClassVar[Refused] = ()
-
-
-class StrictBody(Body):
-    """A request of an API that refuses unknown fields. One that is null asks for nothing."""
-
-    model_config = ConfigDict(extra="forbid")
     ignored: ClassVar[Sequence[str]] = ()
     """Fields without an effect: hints about caching, billing, safety and how much to think."""
 
     @model_validator(mode="before")
     @classmethod
-    def _without_ignored(cls, body: Any) -> Any:
+    def _without_what_asks_for_nothing(cls, body: Any) -> Any:
         if not isinstance(body, dict):
             return body
         dropped = {*cls.ignored, *(name for _, names in cls.refused for name in names)}
-        dropped |= {name for name in body if body[name] is None} - cls.model_fields.keys()
-        return {name: body[name] for name in body if name not in dropped}
+        return {n: each for n, each in body.items() if each is not None and n not in dropped}
+
+
+class StrictBody(Body):
+    """A request of an API that refuses unknown fields."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Part(Body):
@@ -61,7 +60,10 @@ BodyT = TypeVar("BodyT", bound=Body)
 
 _TYPE = re.compile(r"str|int|float|bool|dict|[A-Z]\w*|\w+\[.*")
 """Steps of pydantic's locations that name a member of a union and not a field."""
-_ASKS_FOR_NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {}, "auto", "none", "disabled")
+_ASKS_FOR_NOTHING: tuple[Any, ...] = (
+    *(None, False, 0, "", [], {}, "auto", "none", "disabled"),
+    *({"type": "disabled"}, {"enable_thinking": False}, {"thinking": False}),
+)
 _CALLS_NOTHING: tuple[Any, ...] = ("none", "NONE", {"type": "none"})
 
 

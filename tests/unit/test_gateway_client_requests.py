@@ -27,6 +27,8 @@ from gateway.call import (
     Text,
     Usage,
 )
+from gateway.protocols.openai_vector_stores import CreateStore, SearchStore
+from gateway.protocols.reading import read
 from gateway.settings import Settings
 
 Json = dict[str, Any]
@@ -104,6 +106,9 @@ def test_what_a_published_client_sent_is_taken(model: Model, sent: Json) -> None
         {"functions": [{"name": "f"}], "function_call": "none"},
         {"store": False, "metadata": {"a": "b"}, "service_tier": "auto", "user": "u"},
         {"reasoning_effort": "medium", "verbosity": "low"},
+        {"reasoning": {"effort": "low"}, "include_reasoning": True, "usage": {"include": True}},
+        {"thinking": {"type": "disabled"}, "enable_thinking": False},
+        {"chat_template_kwargs": {"enable_thinking": False}, "random_seed": None},
         {"prompt_cache_key": "k", "safety_identifier": "s"},
         {"min_p": 0, "stop_token_ids": [], "ignore_eos": False, "skip_special_tokens": True},
         {"chat_template_kwargs": {}, "a_field_of_tomorrow": None},
@@ -114,6 +119,26 @@ def test_what_a_published_client_sent_is_taken(model: Model, sent: Json) -> None
 def test_values_that_ask_for_nothing_change_nothing(model: Model, asks_for_nothing: Json) -> None:
     plain = model.generated("/v1/chat/completions", CHAT)
     assert model.generated("/v1/chat/completions", CHAT | asks_for_nothing) == plain
+
+
+def test_null_is_the_default_of_every_field() -> None:
+    """LiteLLM sends all the fields of a search, and of a vector store."""
+    given = {"query": "q", "max_num_results": None, "ranking_options": {"score_threshold": None}}
+    assert read(SearchStore, given) == read(SearchStore, {"query": "q", "ranking_options": {}})
+    assert read(CreateStore, {"file_ids": None}) == read(CreateStore, {})
+
+
+def test_mistral_s_words_mean_openai_s(model: Model) -> None:
+    mistrals = {"tools": [FUNCTION], "tool_choice": "any", "random_seed": 7}
+    openais = {"tools": [FUNCTION], "tool_choice": "required", "seed": 7}
+    asked = [model.generated("/v1/chat/completions", CHAT | each) for each in (mistrals, openais)]
+    assert asked[0] == asked[1]
+    assert asked[0].sampling.seed == 7
+
+
+def test_openrouter_s_way_to_ask_for_the_usage_of_a_stream(model: Model) -> None:
+    body = CHAT | {"stream": True, "usage": {"include": True}}
+    assert '"usage":' in model.client.post("/v1/chat/completions", json=body).text
 
 
 def test_top_k_of_minus_one_is_all_tokens(model: Model) -> None:

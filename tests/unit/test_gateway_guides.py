@@ -86,6 +86,12 @@ def test_without_a_schema_it_is_any_object(guide, field):
     assert guide == Guide("json_schema", ANY, field)
 
 
+def test_a_schema_beside_json_object_is_followed():
+    """Fireworks', Together's and llama.cpp's clients put it there."""
+    guide = chat(response_format={"type": "json_object", "schema": SCHEMA})
+    assert guide == Guide("json_schema", TEXT, "response_format")
+
+
 def test_vllm_s_regex_choice_and_grammar():
     assert chat(guided_regex="a+") == Guide("regex", "a+", "guided_regex")
     assert completion(structured_outputs={"grammar": 'root ::= "a"'}) == Guide(
