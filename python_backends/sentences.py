@@ -9,19 +9,21 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])")
+ENDS = ".!?؟۔।॥։።။។"
+"""What ends a sentence before a space, from Latin to Hindi and Khmer."""
+_END = re.compile(rf"(?<=[{ENDS}])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])")
 _NUMBER = r"\(?(?:\d{1,3}|[A-Za-z]|[ivx]{2,4})[.)]|\d+(?:\.\d+)+\.?"
 _ITEM = re.compile(rf"(?:[-*+•·#|>=~]+|\.\.|{_NUMBER})(?:\s|$)")
 """How a line begins that is no continuation: items, headings, quotes, directives, tables."""
 _IS_NUMBER = re.compile(_NUMBER)
-_IS_ENDED = re.compile(r"[.!?:;。！？：；][\"'”’)\]]*$")
+_IS_ENDED = re.compile(rf"[{ENDS}:;。！？：；][\"'”’)\]]*$")
 _HAS_WORD = re.compile(r"\w")
 _BULLET = re.compile(r"(?:#{1,6}|[-*+•·])\s+")
 _MARKED_HEADING = re.compile(r"#{1,6}\s")
 _RULE = re.compile(r"\s*\n[ \t]*([-=~^\"'*+#`_.])\1{2,}[ \t]*(?:\n|$)")
 _LONE_HEADING = re.compile(r"(?:\d+(?:\.\d+)+\.?\s+)?[^\W\d_][^\d:;=|<>{}\[\]]*")
 """A number of the section is possible, another one is not: it may be what was asked for."""
-_IS_QUESTION = re.compile(r"[?？]\W*$")
+_IS_QUESTION = re.compile(r"[?？؟]\W*$")
 _BLANK_BEFORE = re.compile(r"(?:^|\n)[ \t]*\n[ \t]*\Z|^[ \t]*\Z")
 _BLANK_AFTER = re.compile(r"[ \t]*(?:\n[ \t]*\n|\s*\Z)")
 

@@ -3,7 +3,7 @@
 A model need not cite by itself. Each sentence of the answer is compared with each source: what the
 question does not say already must stand together there, in one sentence or two neighbours. Words
 from all over a passage prove nothing. No model is asked. Words are what spaces separate, and pairs
-of characters in Chinese, Japanese and Korean; Thai and its like are not split.
+of characters in scripts that write none.
 """
 
 import re
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from python_backends.sentences import (
+    ENDS,
     Span,
     begins_item,
     is_heading,
@@ -22,11 +23,17 @@ from python_backends.sentences import (
     without_bullet,
 )
 
-_WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])|(?<![:：\s])\s*\n\s*")
+_MARKS = "".join(c for c in map(chr, range(0x300, 0x2000)) if unicodedata.category(c)[0] == "M")
+"""The vowels of Hindi and Thai, which are no letters for `re`."""
+_WORD = re.compile(rf"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:[{_MARKS}]+[^\W\d_]*)*")
+_SENTENCE_END = re.compile(
+    rf"(?<=[{ENDS}])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])|(?<![:：\s])\s*\n\s*"
+)
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0010ffff]")
+"""Thai, Lao, Burmese, Khmer, and Chinese, Japanese and Korean."""
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
-_IS_STATEMENT = re.compile(r"[.!?。！？][\"'”’)\]]*$")
-_IS_QUESTION = re.compile(r"[?？]\W*$")
+_IS_STATEMENT = re.compile(rf"[{ENDS}。！？][\"'”’)\]]*$")
+_IS_QUESTION = re.compile(r"[?？؟]\W*$")
 _REFERS_BACK = re.compile(
     r"(?:Also|And|But|However|It|Its|Other|Otherwise|Such|That|Their|Then|Therefore|These|They|This"
     r"|Those|Thus)\b"
@@ -88,7 +95,7 @@ def _written_words(text: str) -> list[str]:
 def _stems(word: str) -> list[str]:
     if word[0].isdigit():
         return [word.rstrip(".,:")]
-    if word[0] >= "\u2e80":  # Chinese, Japanese, Korean: words are not separated
+    if _UNSPACED.match(word):
         return [word[i : i + 2] for i in range(max(1, len(word) - 1))]
     return [word[:_STEM_CHARACTERS]]
 

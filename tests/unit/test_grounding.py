@@ -59,10 +59,12 @@ def test_words_of_the_question_prove_nothing():
         ("The valve is red. Das Ventil ist rot.", "Das Ventil ist rot."),
         ("L'écluse ferme à midi.", "FERME À MIDI"),
         ("Lɪmit: ４２ bar", "42 bar"),  # full-width digits
+        ("पंप सुबह नौ बजे चलता है। यह लाल है।", "पंप सुबह नौ बजे चलता है।"),
+        ("หน้าต่างเปิดตอนเช้าทุกวัน", "เปิดตอนเช้า"),
     ],
 )
 def test_every_script_counts(source, answer):
-    evidence = Evidence(["Something else altogether.", source], "")
+    evidence = Evidence(["Something else altogether. बजी बह नि चलत हे पा सो", source], "")
     assert (evidence.support(answer).source, evidence.support(answer).share) == (2, 1.0)
 
 

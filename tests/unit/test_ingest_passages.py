@@ -66,6 +66,7 @@ def test_runs_without_spaces_are_cut_too(text: str) -> None:
         ("one two three. four five\n\nsix seven", "one two three. four five"),
         ("one two. three four five six seven eight", "one two. three four five six"),
         ("one. two three four。五 six seven eight nine", "one. two three four。"),
+        ("एक दो तीन चार पाँच। छह सात आठ", "एक दो तीन चार पाँच।"),
     ],
 )
 def test_a_passage_ends_at_the_strongest_boundary_in_its_second_half(text: str, first: str) -> None:

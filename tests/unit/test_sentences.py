@@ -51,6 +51,8 @@ def test_sentences_of_wrapped_text_are_whole():
         ),
         ("今日は。明日は！", ["今日は。", "明日は！"]),
         ("山の高さ\n山は高い。", ["山の高さ", "山は高い。"]),
+        ("नाव चली। वह कब आएगी? कल।", ["नाव चली।", "वह कब आएगी?", "कल।"]),
+        ("متى يبحر القارب؟ ظهرا.", ["متى يبحر القارب؟", "ظهرا."]),
         ("one\n\n  two  \n", ["one", "two"]),
         ("the title\nbody goes on", ["the title", "body goes on"]),
         ("> quoted\n>\n> again", ["> quoted", "> again"]),

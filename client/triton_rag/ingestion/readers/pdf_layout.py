@@ -24,7 +24,7 @@ _PARAGRAPH_GAP = 1.25
 """Between paragraphs is so many times the usual distance of lines."""
 _INDENT = (0.6, 4.0)
 """The first line of a paragraph is so far to the right, in sizes of its type."""
-_SENTENCE_END = re.compile(r"[.!?:…。！？][\"'”’)\]]*$")
+_SENTENCE_END = re.compile(r"[.!?:…。！？؟۔।॥։።။។][\"'”’)\]]*$")
 _WORD = re.compile(r"[^\W\d_]{2}")
 _UNSPACED = re.compile("[\u3001-\u30ff\u3400-\u9fff\uff01-\uff5e]{2}")
 """Characters of Chinese and Japanese."""
