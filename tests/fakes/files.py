@@ -45,11 +45,13 @@ def pdf(
     large: Collection[str] = (),
     scanned: Collection[int] = (),
     unmapped: Collection[int] = (),
+    filled: str = "",
 ) -> bytes:
     """A PDF whose pages have these lines, `large` ones in larger type; `bookmarks` lead to pages,
     which count from 0, `scanned` ones have a picture, and the font of `unmapped` ones doesn't say
-    which letters it draws."""
+    which letters it draws. The first has a form's field `filled` beside its second line."""
     objects = ["", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>", _UNMAPPED_FONT]
+    objects += _field(filled)
     kids = []
     for number, text in enumerate(pages):
         shown = "".join(_shown(line, line in large) for line in text.split("\n") if text)
@@ -58,7 +60,8 @@ def pdf(
         font = 4 if number in unmapped else 3
         objects.append(
             "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] "
-            f"/Resources << /Font << /F1 {font} 0 R >> >> /Contents {len(objects)} 0 R >>"
+            f"/Resources << /Font << /F1 {font} 0 R >> >> /Contents {len(objects)} 0 R "
+            f"{'/Annots [6 0 R]' if filled and number == 0 else ''} >>"
         )
         kids.append(len(objects))
     first = len(objects) + 2
@@ -86,6 +89,17 @@ def pdf(
         objects.append(_ENCRYPTED[0])
         more += _ENCRYPTED[1].format(len(objects))
     return _assembled(objects, more)
+
+
+def _field(text: str) -> list[str]:
+    """What a form's field shows, and the field, which are the objects 5 and 6."""
+    shown = f"BT 0 4 Td {_shown(text, False)}ET"
+    look = "/Type /XObject /Subtype /Form /BBox [0 0 200 14] /Resources << /Font << /F1 3 0 R >> >>"
+    place = "/Rect [200 702 400 716] /F 4 /FT /Tx /AP << /N 5 0 R >>"
+    return [
+        f"<< {look} /Length {len(shown)} >>\nstream\n{shown}\nendstream",
+        f"<< /Type /Annot /Subtype /Widget {place} >>",
+    ]
 
 
 def _shown(line: str, is_large: bool) -> str:
@@ -159,8 +173,9 @@ def _paragraph(style: str, text: str) -> str:
     return f'<w:p>{about}<w:r><w:t xml:space="preserve">{text}</w:t></w:r></w:p>'
 
 
-def pptx(slides: Sequence[tuple[str, str, str]]) -> bytes:
-    """A PowerPoint file: each slide's title, text and notes. Its parts are in another order."""
+def pptx(slides: Sequence[tuple[str, str, str]], diagram: str = "") -> bytes:
+    """A PowerPoint file: each slide's title, text and notes, and the words of its diagram. Its
+    parts are in another order."""
     a = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
     p = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
     kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -179,10 +194,12 @@ def pptx(slides: Sequence[tuple[str, str, str]]) -> bytes:
         parts[f"ppt/notesSlides/n{part}.xml"] = f"<p:notes {a} {p}>{shape('body', notes)}</p:notes>"
         parts[f"ppt/slides/_rels/slide{part}.xml.rels"] = (
             f'{relations}<Relationship Id="r1" Type="{kinds}/notesSlide" '
-            f'Target="../notesSlides/n{part}.xml"/></Relationships>'
+            f'Target="../notesSlides/n{part}.xml"/><Relationship Id="r2" '
+            f'Type="{kinds}/diagramData" Target="../diagrams/d.xml"/></Relationships>'
         )
         order += f'<p:sldId r:id="s{part}"/>'
         targets += f'<Relationship Id="s{part}" Target="slides/slide{part}.xml"/>'
+    parts["ppt/diagrams/d.xml"] = f"<d {a}><a:p><a:r><a:t>{diagram}</a:t></a:r></a:p></d>"
     parts["ppt/presentation.xml"] = (
         f'<p:presentation {p} xmlns:r="{kinds}">{order}</p:presentation>'
     )
@@ -253,6 +270,7 @@ def _cell(row: int, column: int, value: Cell) -> str:
 _OPENDOCUMENT = {
     **{name: name for name in ("office", "text", "table", "presentation")},
     "draw": "drawing",
+    "svg": "svg-compatible",
 }
 
 

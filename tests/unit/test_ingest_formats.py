@@ -55,6 +55,7 @@ def test_slides_are_pages_in_the_order_of_the_talk() -> None:
     assert found.text.split("\n\n") == ["Boats", "Red\nBlue", "Say hello", "Prices", "9 euros"]
     assert places(found) == [(1, ("Boats",)), (2, ("Prices",))]
     assert found.title == "Boats"
+    assert read("talk.pptx", pptx(slides[:1], diagram="Plan")).text.split("\n\n")[2] == "Plan"
 
 
 def test_an_opendocument_text_has_headings_lists_tables_and_notes() -> None:
@@ -64,10 +65,14 @@ def test_an_opendocument_text_has_headings_lists_tables_and_notes() -> None:
         "<text:list><text:list-item><text:p>one</text:p></text:list-item></text:list>"
         "<text:tracked-changes><text:p>gone</text:p></text:tracked-changes>"
         "<table:table><table:table-row><table:table-cell><text:p>Price</text:p></table:table-cell>"
-        "<table:table-cell><text:p>9</text:p></table:table-cell></table:table-row></table:table>"
+        "<table:table-cell><text:p>9</text:p><table:table><table:table-row><table:table-cell>"
+        "<text:p>net</text:p></table:table-cell></table:table-row></table:table>"
+        "</table:table-cell></table:table-row></table:table>"
+        "<text:p>Oar<draw:frame><svg:desc>of ash</svg:desc></draw:frame></text:p>"
     )
     found = read("boats.odt", odt(body))
-    assert found.text.split("\n\n") == ["Boats", "A boat red sails", "- one", "Price | 9"]
+    words = ["Boats", "A boat red sails", "- one", "Price | 9 net", "Oar of ash"]
+    assert found.text.split("\n\n") == words
     assert places(found) == [(None, ("Boats",))]
 
 
@@ -88,7 +93,7 @@ def test_opendocument_slides_are_pages_with_their_titles_first() -> None:
         '<draw:frame presentation:class="footer"><text:p>Page 1</text:p></draw:frame>'
         '<presentation:notes><draw:page-thumbnail presentation:class="page"/>'
         '<draw:frame presentation:class="notes"><text:p>Say hello</text:p></draw:frame>'
-        "</presentation:notes>"
+        "</presentation:notes><office:annotation><text:p>why?</text:p></office:annotation>"
     )
     pages = f"<draw:page>{slide}</draw:page><draw:page><draw:g><text:p>9</text:p></draw:g>"
     found = read("talk.odp", odt(f"{pages}</draw:page>"))

@@ -158,6 +158,12 @@ def test_a_page_without_its_menus_and_scripts() -> None:
     assert headings(found) == [(("Boat",), "Boat"), (("Boat", "Parts"), "Parts")]
 
 
+def test_a_form_around_the_page_is_the_page() -> None:
+    form = "<form><p>The boat is green and sails at noon.</p><select><option>1</select></form>"
+    page = f"{form}<form>Search <input></form>"
+    assert read("a.aspx.html", page.encode()).text == "The boat is green and sails at noon."
+
+
 def test_pages_that_programs_export() -> None:
     """Confluence marks its footer by its role; Google Docs has no title but a paragraph."""
     page = '<p class="c1 title">Guide</p><h1>Day 1</h1><div role="contentinfo">by a program</div>'
@@ -287,7 +293,8 @@ def cell(text: str, inside: str = "") -> str:
 def test_word_documents_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused("a.docx", b"no zip") == "not a Word document, or a damaged one"
     assert refused("a.docx", zipped({"a": b"b"})) == "not a Word document, or a damaged one"
-    assert "encrypted, or an old .doc" in refused("a.docx", b"\xd0\xcf\x11\xe0" + bytes(512))
+    reason = refused("a.docx", b"\xd0\xcf\x11\xe0" + bytes(512))
+    assert reason == "encrypted, or of an older type: save it as a Word document without a password"
     assert refused("a.docx", docx([])) == "no text in it"
     monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 2**20)
     bomb = zipped({"word/document.xml": bytes(3 * 2**20)})
@@ -329,6 +336,11 @@ def test_a_pdf_without_bookmarks_has_paragraphs_and_headings_by_its_type() -> No
             (1, ("Opening",)),
             (2, ("Prices",)),
         ]
+
+
+def test_what_is_filled_into_a_form_stands_behind_its_label() -> None:
+    data = pdf(["Application\nName\nSignature"], filled="Ada Byron")
+    assert read("form.pdf", data).text == "Application\nName Ada Byron\nSignature"
 
 
 def test_tables_of_contents_are_left_out() -> None:

@@ -30,6 +30,10 @@ class Archive:
     """
 
     def __init__(self, data: bytes, kind: str) -> None:
+        if data.startswith(OLE):
+            raise Unreadable(
+                f"encrypted, or of an older type: save it as {kind} without a password"
+            )
         self._damaged = Unreadable(f"not {kind}, or a damaged one")
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))

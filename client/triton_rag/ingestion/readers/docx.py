@@ -9,7 +9,7 @@ import lxml.html
 import mammoth
 
 from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
-from triton_rag.ingestion.readers.archive import OLE, Archive
+from triton_rag.ingestion.readers.archive import Archive
 from triton_rag.ingestion.readers.tree import Element, add_blocks
 
 _KIND = "a Word document"
@@ -19,8 +19,6 @@ _STYLES = "p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => p:fres
 
 
 def read(data: bytes) -> FileText:
-    if data.startswith(OLE):
-        raise Unreadable("encrypted, or an old .doc file: save it as .docx without a password")
     Archive(data, _KIND)
     try:
         html = mammoth.convert_to_html(

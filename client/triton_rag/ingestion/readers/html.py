@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, lookup
+from collections.abc import Iterable
 from dataclasses import replace
 
 import lxml.html
@@ -13,7 +14,7 @@ from triton_rag.ingestion.readers.plain import decoded
 from triton_rag.ingestion.readers.tree import add_blocks
 
 _NOT_CONTENT = (
-    *("head", "script", "style", "template", "noscript", "svg", "form", "button", "select"),
+    *("head", "script", "style", "template", "noscript", "svg", "button", "select"),
     *("nav", "footer", "aside", "iframe", "object"),
 )
 _NO_CONTENT_ROLES = "//*[@role = 'contentinfo' or @role = 'navigation' or @role = 'search']"
@@ -81,16 +82,26 @@ def add_page(data: bytes | str, blocks: Blocks) -> str:
     title = page.findtext(".//title") or next((e.text_content() for e in page.xpath(_TITLE)), "")
     contents = [element for element in page.xpath(_CONTENTS) if _is_of_links(element)]
     around = [*page.xpath(f"{_NO_CONTENT_ROLES} | {_FOR_EYES} | {_TURNS}"), *contents]
-    for element in [*page.iter(*_NOT_CONTENT), *around]:
-        if element.getparent() is not None:
-            element.drop_tree()
+    _drop([*page.iter(*_NOT_CONTENT), *around])
+    # a form with most of the page is the page, as ASP.NET makes it
+    _drop([form for form in page.iter("form") if 2 * _length(form) < _length(page)])
     add_blocks(_content(page), blocks)
     return str(title)
 
 
+def _drop(elements: Iterable[lxml.html.HtmlElement]) -> None:
+    for element in elements:
+        if element.getparent() is not None:
+            element.drop_tree()
+
+
 def _is_of_links(element: lxml.html.HtmlElement) -> bool:
-    linked = sum(len(link.text_content()) for link in element.iter("a"))
-    return bool(2 * linked > len(" ".join(element.text_content().split())))
+    return 2 * sum(len(link.text_content()) for link in element.iter("a")) > _length(element)
+
+
+def _length(element: lxml.html.HtmlElement) -> int:
+    """Characters of what it says."""
+    return len(" ".join(element.text_content().split()))
 
 
 def _decoded(data: bytes) -> str:

@@ -8,12 +8,16 @@ from triton_rag.ingestion.readers.tree import Element
 
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+_ROW, _CELL = f"{_TABLE}table-row", f"{_TABLE}table-cell"
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
+_SVG = "{urn:oasis:names:tc:opendocument:xmlns:svg-compatible:1.0}"
 _PRESENTATION = "{urn:oasis:names:tc:opendocument:xmlns:presentation:1.0}"
 _NO_CONTENT = {"date-time", "footer", "header", "page-number", "page"}
 """Classes of frames that stand on every slide."""
 _SPACES = {f"{_TEXT}s", f"{_TEXT}tab", f"{_TEXT}line-break"}
+_BLOCKS = {f"{_TEXT}p", f"{_TEXT}h", f"{_TEXT}note", f"{_SVG}title", f"{_SVG}desc"}
+"""What stands apart from the words around it."""
 _NOT_TEXT = {f"{_TEXT}tracked-changes", f"{_OFFICE}annotation", f"{_TEXT}table-of-content"}
 
 
@@ -35,7 +39,7 @@ def _add_shape(shape: Element, blocks: Blocks) -> None:
             _add_shape(frame, blocks)
     elif _class(shape) == "title":
         blocks.heading(1, _words(shape))
-    elif _class(shape) not in _NO_CONTENT:
+    elif shape.tag not in _NOT_TEXT and _class(shape) not in _NO_CONTENT:
         _add(shape, blocks)
 
 
@@ -54,11 +58,9 @@ def _add(element: Element, blocks: Blocks) -> None:
             items = (_words(item) for item in child.iter(f"{_TEXT}p", f"{_TEXT}h"))
             blocks.paragraph("\n".join(f"- {words}" for words in items if words))
         elif child.tag == f"{_TABLE}table":
-            rows = (
-                list(row.iter(f"{_TABLE}table-cell")) for row in child.iter(f"{_TABLE}table-row")
-            )
-            lines = ([_words(cell) for cell in row] for row in rows)
-            blocks.paragraph("\n".join(" | ".join(row) for row in lines if any(row)))
+            own = (r for r in child.iter(_ROW) if next(r.iterancestors(child.tag)) is child)
+            rows = ([_words(cell) for cell in row.iterchildren(_CELL)] for row in own)
+            blocks.paragraph("\n".join(" | ".join(row) for row in rows if any(row)))
         elif isinstance(child.tag, str) and child.tag not in _NOT_TEXT:
             _add(child, blocks)
 
@@ -74,7 +76,6 @@ def _text(element: Element) -> str:
         if child.tag in _SPACES:
             parts.append(" ")
         elif isinstance(child.tag, str) and child.tag not in _NOT_TEXT:
-            is_block = child.tag in {f"{_TEXT}p", f"{_TEXT}h", f"{_TEXT}note"}
-            parts.append(f" {_text(child)} " if is_block else _text(child))
+            parts.append(f" {_text(child)} " if child.tag in _BLOCKS else _text(child))
         parts.append(child.tail or "")
     return "".join(parts)

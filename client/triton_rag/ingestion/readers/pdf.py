@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import pypdfium2
@@ -32,6 +32,7 @@ _NO_TITLE = re.compile(
 """What programs write instead of a title: the name of a file."""
 _FEWEST_BOOKMARKS = 2
 _PICTURES_DEPTH = 3
+_ROW = 4
 _SHOWN_RANGES = 5
 _OCR = "triton-rag ingest --ocr reads it, or add a text layer with an OCR program"
 _OCR_FAILED = "OCR is not sure what it says"
@@ -89,7 +90,7 @@ def read(data: bytes, on_page: OnPage | None = None) -> FileText:
 
 
 def _pages(pdf: pypdfium2.PdfDocument, on_page: OnPage | None) -> _Pages:
-    found = [page_lines(page) for page in pdf]
+    found = [_filled_lines(pdf, number) for number in range(len(pdf))]
     blank = [number for number, lines in enumerate(found) if not lines]
     scanned = [number for number in blank if _has_pictures(pdf[number])]
     guessed = unreadable_pages(found)
@@ -99,6 +100,31 @@ def _pages(pdf: pypdfium2.PdfDocument, on_page: OnPage | None) -> _Pages:
         [number for number in of if number not in read] for of in (blank, scanned, guessed)
     )
     return _Pages(lines, blank, scanned, guessed, len(read))
+
+
+def _filled_lines(pdf: pypdfium2.PdfDocument, number: int) -> list[Line]:
+    """The lines of a page, from 0. What is filled into a form, or typed onto the page, ends the
+    line that is the nearest beside or above it."""
+    page = pdf[number]
+    lines = page_lines(page)
+    if pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY) != pdfium.FLATTEN_SUCCESS:
+        return lines
+    printed = set(lines)
+    for entry in page_lines(pdf[number]):
+        if entry not in printed:
+            near = [at for at, line in enumerate(lines) if line.y > entry.y - entry.size]
+            if near:
+                at = min(near, key=lambda at: _distance(lines[at], entry))
+                lines[at] = replace(lines[at], text=f"{lines[at].text} {entry.text}")
+            else:
+                lines.append(entry)
+    return lines
+
+
+def _distance(line: Line, entry: Line) -> float:
+    """In points, from the nearer end of the line; beside counts before above."""
+    aside = min(abs(line.x - entry.x), abs(line.end_x - entry.x))
+    return aside + _ROW * abs(line.end_y - entry.y)
 
 
 def _read_pictures(

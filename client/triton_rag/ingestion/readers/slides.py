@@ -25,6 +25,8 @@ def read(data: bytes) -> FileText:
         shapes = list(archive.xml(name).iter(f"{_P}sp", f"{_A}tbl"))
         for shape in sorted(shapes, key=lambda shape: _placeholder(shape) not in _TITLES):
             _add(shape, blocks)
+        for diagram in _related(archive, name, "diagramData"):
+            blocks.paragraph(_lines(archive.xml(diagram)))
         for notes in _related(archive, name, "notesSlide"):
             for shape in archive.xml(notes).iter(f"{_P}sp"):
                 _add(shape, blocks)
@@ -67,12 +69,16 @@ def _add(shape: Element, blocks: Blocks) -> None:
     elif _placeholder(shape) in _TITLES:
         blocks.heading(1, _line(shape))
     elif _placeholder(shape) not in _NO_CONTENT:
-        blocks.paragraph("\n".join(filter(None, map(_words, shape.iter(f"{_A}p")))))
+        blocks.paragraph(_lines(shape))
 
 
 def _placeholder(shape: Element) -> str:
     found = shape.find(f"{_P}nvSpPr/{_P}nvPr/{_P}ph")
     return "" if found is None else str(found.get("type", ""))
+
+
+def _lines(element: Element) -> str:
+    return "\n".join(filter(None, map(_words, element.iter(f"{_A}p"))))
 
 
 def _line(element: Element) -> str:
