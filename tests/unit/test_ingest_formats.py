@@ -165,6 +165,20 @@ def test_a_mail_says_who_wrote_it_and_which_attachments_are_missing() -> None:
     assert found.remarks == ("attachments are not read: plan.pdf",)
 
 
+def test_a_mail_has_its_further_texts_and_the_messages_that_are_attached() -> None:
+    forwarded, mail = EmailMessage(), EmailMessage()
+    mail["Subject"], forwarded["Subject"] = "The ferry", "Times"
+    forwarded.set_content("<p>She sails at noon.</p>", subtype="html")
+    mail.set_content("See below.")
+    mail.add_attachment(b"x", maintype="image", subtype="png", filename="ferry.png")
+    mail.add_attachment("Sent by the list.", disposition="inline")
+    mail.add_attachment(forwarded)
+    found = read("a.eml", mail.as_bytes())
+    words = ["Subject: The ferry", "See below.", "Sent by the list.", "Subject: Times"]
+    assert found.text.split("\n\n") == [*words, "She sails at noon."]
+    assert (found.title, found.remarks) == ("The ferry", ("attachments are not read: ferry.png",))
+
+
 @pytest.mark.parametrize(
     ("header", "read_as"),
     [

@@ -1,9 +1,10 @@
-"""Mail (.eml): who wrote what to whom and when; attachments are named, not read."""
+"""Mail (.eml): who wrote what to whom and when; other files than messages are only named."""
 
 from __future__ import annotations
 
 import email
 import email.policy
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from email.message import EmailMessage, MIMEPart
@@ -12,6 +13,7 @@ from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
 from triton_rag.ingestion.readers.html import add_page
 
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
+_BODIES = ("plain", "html")
 
 
 def read(data: bytes) -> FileText:
@@ -25,22 +27,42 @@ def add_message(data: bytes, blocks: Blocks, is_one_of_many: bool = False) -> tu
     """Adds a message, under its subject if it is one of many; the subject, and the names of its
     attachments. Raises `Unreadable`."""
     message = email.message_from_bytes(data, policy=email.policy.default)
-    headers = {name: text for name in _HEADERS if (text := _header(message, name))}
+    headers = _headers(message)
     if not headers:
         raise Unreadable("not a mail: it has no sender, no date and no subject")
     subject = headers.get("Subject", "")
-    head = "\n".join(f"{name}: {text}" for name, text in headers.items())
-    body = message.get_body(("plain", "html"))
-    content = _decoded(body) if body is not None else ""
     if is_one_of_many:
         blocks.heading(1, subject)
-    blocks.paragraph(head)
-    if body is not None and body.get_content_subtype() == "html":
-        add_page(content, blocks)
-    else:
-        blocks.paragraph(content)
-    attached = message.iter_attachments()
-    return subject, [part.get_filename() or part.get_content_type() for part in attached]
+    return subject, list(_add(message, headers, blocks))
+
+
+def _add(message: EmailMessage, headers: dict[str, str], blocks: Blocks) -> Iterator[str]:
+    """Adds a message, its further texts without a name, and messages that are attached; the names
+    of other attachments."""
+    blocks.paragraph("\n".join(f"{name}: {text}" for name, text in headers.items()))
+    body = message.get_body(_BODIES)
+    _add_body(body, blocks)
+    for part in message.iter_attachments():
+        inner = None if part.get_filename() else part.get_body(_BODIES)
+        if part.get_content_type() == "message/rfc822":
+            forwarded = part.get_payload(0)
+            yield from _add(forwarded, _headers(forwarded), blocks)
+        elif inner is None:
+            yield part.get_filename() or part.get_content_type()
+        elif inner is not body:
+            _add_body(inner, blocks)
+
+
+def _add_body(part: MIMEPart | None, blocks: Blocks) -> None:
+    if part is not None and part.get_content_subtype() == "html":
+        with suppress(Unreadable):  # an empty page
+            add_page(_decoded(part), blocks)
+    elif part is not None:
+        blocks.paragraph(_decoded(part))
+
+
+def _headers(message: EmailMessage) -> dict[str, str]:
+    return {name: text for name in _HEADERS if (text := _header(message, name))}
 
 
 def _decoded(part: MIMEPart) -> str:
