@@ -222,6 +222,7 @@ def test_a_page_is_in_the_encoding_that_browsers_take() -> None:
     assert read("a.html", "<meta charset=x><p>café</p>".encode("utf-16")).text == "café"
     assert read("a.html", "\ufeff<meta charset=latin-1><p>café</p>".encode()).text == "café"
     assert read("a.html", "<meta charset=utf-16><p>café</p>".encode()).text == "café"
+    assert read("saved.html", "<meta charset=gb2312><p>小船</p>".encode()).text == "小船"
     assert "unknown encoding, 'x-no'" in refused("a.html", b"<meta charset=x-no><p>a</p>")
 
 

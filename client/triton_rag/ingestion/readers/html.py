@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, lookup
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 import lxml.html
@@ -59,7 +60,7 @@ _BEGINNING_BYTES = 4096
 
 
 def read(data: bytes) -> FileText:
-    """A page in the encoding that it declares, UTF-8 where it declares none."""
+    """A page in UTF-8 or the encoding that it declares."""
     blocks = Blocks()
     found = blocks.file_text(add_page(data, blocks))
     if len(found.text) < _LONGEST_NOTE and _LEADS_ON.search(data[:_BEGINNING_BYTES]):
@@ -105,10 +106,13 @@ def _length(element: lxml.html.HtmlElement) -> int:
 
 
 def _decoded(data: bytes) -> str:
-    """The text of a page: its first bytes tell the encoding, else what it declares, else it is
-    UTF-8."""
+    """The text of a page: its first bytes tell the encoding, else it is UTF-8 if it can be, as
+    pages are that a browser saved, else what it declares."""
     if data.startswith(_MARKS):
         return decoded(data)
+    if not data.isascii():
+        with suppress(UnicodeDecodeError):
+            return data.decode()
     found = _CHARSET.search(data[:_BEGINNING_BYTES])
     name = (found[1] or found[2]).decode() if found else "utf-8"
     try:
