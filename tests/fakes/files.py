@@ -130,9 +130,10 @@ def docx(
     table: Sequence[Sequence[str]] = (),
     body: str = "",
     footnotes: Mapping[int, str] | None = None,
+    styles: str = "",
 ) -> bytes:
     """A Word document: XML of its body, paragraphs with their style ("" for none), and a table;
-    footnotes by id."""
+    footnotes by id, and XML of its styles."""
     body += "".join(_paragraph(style, text) for style, text in paragraphs)
     rows = "".join(
         "<w:tr>" + "".join(f"<w:tc>{_paragraph('', cell)}</w:tc>" for cell in row) + "</w:tr>"
@@ -145,6 +146,7 @@ def docx(
             "_rels/.rels": _RELATIONS.encode(),
             "word/document.xml": f"<w:document {_W}><w:body>{body}</w:body></w:document>".encode(),
             **(_footnotes(footnotes) if footnotes else {}),
+            **(_styles(styles) if styles else {}),
         }
     )
 
@@ -157,6 +159,14 @@ def _footnotes(texts: Mapping[int, str]) -> dict[str, bytes]:
     return {
         "word/_rels/document.xml.rels": _FOOTNOTES.encode(),
         "word/footnotes.xml": f"<w:footnotes {_W}>{notes}</w:footnotes>".encode(),
+    }
+
+
+def _styles(xml: str) -> dict[str, bytes]:
+    relations = _FOOTNOTES.replace("footnotes", "styles")
+    return {
+        "word/_rels/document.xml.rels": relations.encode(),
+        "word/styles.xml": f"<w:styles {_W}>{xml}</w:styles>".encode(),
     }
 
 

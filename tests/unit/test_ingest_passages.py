@@ -89,6 +89,14 @@ def test_sections_are_not_mixed_but_a_bare_heading_goes_with_what_follows() -> N
     ]
 
 
+def test_a_paragraph_in_the_type_of_headings_is_none() -> None:
+    blocks = Blocks()
+    blocks.heading(1, "Boat")
+    blocks.heading(2, long := "It is made of oak. " * 11)
+    found = blocks.file_text()
+    assert (found.text, found.sections) == (f"Boat\n\n{long.strip()}", (Section(0, ("Boat",)),))
+
+
 def test_a_passage_is_on_the_page_that_most_of_it_is_on() -> None:
     text = FileText("Cover\none two three four", (Section(0, (), 1), Section(6, (), 2)))
     (found,) = cut(text, 100)

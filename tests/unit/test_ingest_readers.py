@@ -287,6 +287,19 @@ def test_what_word_keeps_elsewhere_stands_where_it_belongs() -> None:
     ]
 
 
+def test_headings_of_a_firms_template_are_headings_and_contents_are_left_out() -> None:
+    styles = (
+        '<w:style w:type="paragraph" w:styleId="K1"><w:name w:val="Kapitel \'A\'"/>'
+        '<w:pPr><w:outlineLvl w:val="0"/></w:pPr></w:style>'
+        '<w:style w:type="paragraph" w:styleId="K2"><w:name w:val="Blau"/>'
+        '<w:basedOn w:val="K1"/></w:style>'
+        '<w:style w:type="paragraph" w:styleId="T"><w:name w:val="toc 1"/></w:style>'
+    )
+    paragraphs = [("T", "Ferry 3"), ("K1", "Ferry"), ("", "Noon."), ("K2", "Port"), ("", "Red.")]
+    found = read("a.docx", docx(paragraphs, styles=styles))
+    assert headings(found) == [(("Ferry",), "Ferry"), (("Port",), "Port")]
+
+
 def cell(text: str, inside: str = "") -> str:
     return f"<w:tc><w:p><w:r><w:t>{text}</w:t></w:r></w:p>{inside}</w:tc>"
 

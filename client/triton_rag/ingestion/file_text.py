@@ -10,6 +10,9 @@ Headings = tuple[str, ...]
 """A heading and those above it, the highest first."""
 
 
+_LONGEST_HEADING = 200
+"""Characters. A caption or a whole paragraph in the type of headings is none."""
+
 OnPage = Callable[[], None]
 """Called after each page that OCR has read."""
 
@@ -90,10 +93,11 @@ class Blocks:
     _page: int | None = None
 
     def heading(self, level: int, text: str) -> None:
-        """A heading of a level from 1; blank ones are left out."""
-        if text.strip():
-            self._begin(self._outline.enter(level, text))
-            self.paragraph(" ".join(text.split()))
+        """A heading of a level from 1; blank ones are left out, and a long one is a paragraph."""
+        words = " ".join(text.split())
+        if 0 < len(words) <= _LONGEST_HEADING:
+            self._begin(self._outline.enter(level, words))
+        self.paragraph(words)
 
     def page(self, number: int) -> None:
         """A page begins; they count from 1."""

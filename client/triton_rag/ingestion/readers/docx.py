@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterator, Mapping
 
 import lxml.html
 import mammoth
@@ -15,15 +16,23 @@ from triton_rag.ingestion.readers.tree import Element, add_blocks
 _KIND = "a Word document"
 _NOTE_MARKS = ".//a[starts-with(@id, 'footnote-ref-') or starts-with(@id, 'endnote-ref-')]"
 _BACK = "↑"
-_STYLES = "p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => p:fresh"
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_STYLES = "word/styles.xml"
+_KNOWN_STYLES = (
+    "p[style-name='Title'] => h1:fresh",
+    "p[style-name='Subtitle'] => p:fresh",
+    "p[style-name^='toc '] => !",
+)
+"""In Mammoth's words; the last one is the table of contents."""
+_LOWEST = 6
 
 
 def read(data: bytes) -> FileText:
-    Archive(data, _KIND)
+    archive = Archive(data, _KIND)
     try:
         html = mammoth.convert_to_html(
             io.BytesIO(data),
-            style_map=_STYLES,
+            style_map="\n".join([*_KNOWN_STYLES, *_outline(archive)]),
             convert_image=mammoth.images.img_element(lambda image: {}),
         ).value
     except (KeyError, ValueError, zipfile.BadZipFile, OSError, SyntaxError) as error:
@@ -34,6 +43,32 @@ def read(data: bytes) -> FileText:
         _put_notes(body)
         add_blocks(body, blocks)
     return blocks.file_text()
+
+
+def _outline(archive: Archive) -> Iterator[str]:
+    """The styles of headings that are not called so, such as those of a firm's template."""
+    found = archive.xml(_STYLES).iter(f"{_W}style") if _STYLES in archive.names() else ()
+    styles = {style.get(f"{_W}styleId"): style for style in found}
+    for style in styles.values():
+        name, level = style.find(f"{_W}name"), _level(style, styles)
+        if name is not None and level <= _LOWEST:
+            yield f"p[style-name={_quoted(name.get(f'{_W}val', ''))}] => h{level}:fresh"
+
+
+def _level(style: Element, styles: Mapping[str, Element]) -> int:
+    """That of a heading of this style, from 1: its own, or of the style that it is based on."""
+    for _ in styles:
+        level, base = style.find(f".//{_W}outlineLvl"), style.find(f"{_W}basedOn")
+        if level is not None:
+            return int(level.get(f"{_W}val")) + 1
+        style = styles.get(base.get(f"{_W}val")) if base is not None else None
+        if style is None:
+            break
+    return _LOWEST + 1
+
+
+def _quoted(name: str) -> str:
+    return "'" + name.replace("\\", r"\\").replace("'", r"\'") + "'"
 
 
 def _put_notes(body: Element) -> None:
