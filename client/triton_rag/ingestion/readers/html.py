@@ -16,7 +16,7 @@ from triton_rag.ingestion.readers.tree import add_blocks
 
 _NOT_CONTENT = (
     *("head", "script", "style", "template", "noscript", "svg", "button", "select"),
-    *("nav", "footer", "aside", "iframe", "object"),
+    *("nav", "footer", "aside", "iframe", "object", "ix:header"),
 )
 _NO_CONTENT_ROLES = "//*[@role = 'contentinfo' or @role = 'navigation' or @role = 'search']"
 _FOR_EYES = (

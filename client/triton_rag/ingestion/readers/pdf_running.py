@@ -17,6 +17,9 @@ _RUNNING_PAGES = 3
 """They are, if so many pages have them."""
 _NUMBER = re.compile(r"\d{1,9}")
 
+_ROMAN = re.compile(r"\b[ivxl]+\b")
+_LED = re.compile(r" – \s*\d{1,4}$")
+"""The dots before a page's number, as they are read."""
 _ENTRY = re.compile(r"(?P<words>.*[^\W\d_].*?)[\s–….]+(?P<page>\d{1,4})$")
 """A line of a table of contents."""
 _ORDINAL = re.compile(r"^(?:[A-Z]|\d[\d.]*)\.?\s+")
@@ -49,9 +52,10 @@ def without_contents(pages: Sequence[Page]) -> list[Page]:
         numbers = [number for number in found if number is not None]
         rising = sum(before <= after for before, after in pairwise(numbers))
         is_contents = len(numbers) >= _FEWEST_ENTRIES and rising >= 0.9 * (len(numbers) - 1)
-        kept.append(
-            [x for x, n in zip(page, found, strict=True) if n is None] if is_contents else page
-        )
+        rest = [
+            x for x, n in zip(page, found, strict=True) if n is None and not _LED.search(x.text)
+        ]
+        kept.append(rest if is_contents else page)
     return kept
 
 
@@ -72,7 +76,8 @@ def _is_title(kinds: set[str], seen: set[str]) -> bool:
 
 def _edges(page: Page, number: int) -> Iterator[tuple[int, set[str]]]:
     """The places of the lines at the top and at the bottom of a page, and the kinds of each: the
-    line itself, and for each number in it the line with how far that is from the page's own."""
+    line itself, the line without Roman numbers, and for each other number in it the line with how
+    far that is from the page's own."""
     places = range(len(page))
     for at in {*places[:_EDGE_LINES], *places[-_EDGE_LINES:]}:
         line = " ".join(page[at].text.split())
@@ -80,4 +85,4 @@ def _edges(page: Page, number: int) -> Iterator[tuple[int, set[str]]]:
             f"{line[: one.start()]}{int(one[0]) - number:+}{line[one.end() :]}"
             for one in _NUMBER.finditer(line)
         )
-        yield at, {line, *shifted}
+        yield at, {line, _ROMAN.sub("#", line), *shifted}
