@@ -45,7 +45,7 @@ def _add(message: EmailMessage, headers: dict[str, str], blocks: Blocks) -> Iter
     for part in message.iter_attachments():
         inner = None if part.get_filename() else part.get_body(_BODIES)
         if part.get_content_type() == "message/rfc822":
-            forwarded = part.get_payload(0)
+            forwarded = part.get_content()
             yield from _add(forwarded, _headers(forwarded), blocks)
         elif inner is None:
             yield part.get_filename() or part.get_content_type()

@@ -122,7 +122,7 @@ def _filled_lines(pdf: pypdfium2.PdfDocument, number: int) -> list[Line]:
 
 
 def _distance(line: Line, entry: Line) -> float:
-    """In points, from the nearer end of the line; beside counts before above."""
+    """How far what is filled in is from the nearer end of a line; beside counts before above."""
     aside = min(abs(line.x - entry.x), abs(line.end_x - entry.x))
     return aside + _ROW * abs(line.end_y - entry.y)
 
