@@ -16,6 +16,7 @@ REASONS = {
     r"^tensorrt: .* (data_type|dims|output) (removed|= TYPE_INVALID)": (
         "TensorRT's backend completes this from the plan; its stand-in here can't"
     ),
+    r"(metrics new|max_inflight|platform libtorch)$": "newer than the server at hand",
     r"no config onnx$": "ONNX Runtime's backend completes this; its stand-in here can't",
     r"onnx file missing$": "ONNX Runtime's backend needs the file; its stand-in here does not",
     r"version (1abc|-1)$": "the backend then finds no file; its stand-in here needs none",
