@@ -11,7 +11,7 @@ from builders.tensorrt_llm.support import LLM_API
 
 def reasons(plan: LlmPlan, rejected: Iterable[str]) -> Iterator[str]:
     request, engine = plan.request, plan.engine
-    yield from (f"not {text}" for text in rejected)
+    yield from (f"not possible: {text}" for text in rejected)
     yield _precision_reason(plan)
     yield from _checkpoint_reason(plan)
     yield from _family_reason(plan)

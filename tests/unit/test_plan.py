@@ -197,7 +197,7 @@ def built(sku: str, model: str, flavour: str) -> str | None:
 
 def test_a_plan_for_the_api_is_of_a_precision_whose_checkpoint_is_named():
     plan = plan_llm(request(model="mistral-small-24b"))
-    why = "not FP8, W4A16 AWQ has no checkpoint under [gpu.checkpoints] in the spec"
+    why = "not possible: FP8, W4A16 AWQ has no checkpoint under [gpu.checkpoints] in the spec"
     assert plan.engine.precision == "bf16" and plan.reasons[0] == why
     assert planned_source(plan).source == plan.request.spec.source
     with pytest.raises(BuildError, match=r"W4A16 AWQ has no checkpoint .*\. Fits: W4A16 AWQ TP4$"):
