@@ -159,13 +159,13 @@ def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
         build = replace(build, facts=replace(build.facts, comparison=said))
     else:
         made = _made(build, steps, folder)
-    _fill(build, made)
+    _write_texts(build, made)
     if build.recipe.guide_tools:
         build = _guided(build, made, steps)
-        _fill(build, made)
+    _write_manifest(build, made)
     if (steps.folder / REFERENCE).is_dir():
         build = _compared(build, made, steps)
-        _fill(build, made)
+        _write_manifest(build, made)
     made.rename(folder)  # in one step, so that no half engine is seen
     steps.remove()
 
@@ -184,7 +184,8 @@ def _made(build: _Build, steps: BuildSteps, folder: Path) -> Path:
 def _tried(build: _Build, steps: BuildSteps) -> _Build:
     """The build with the checkpoint's facts, once a sample question's prompt was rendered."""
     with tempfile.TemporaryDirectory(prefix="trial-") as scratch:
-        _fill(build, Path(scratch))
+        _write_texts(build, Path(scratch))
+        _write_manifest(build, Path(scratch))
         ends, tool_calls = try_prompt(build.spec.name, Path(scratch), steps.log)
     ids = tuple(sorted({*build.facts.eos_token_ids, *ends}))
     if not ids:
@@ -240,7 +241,7 @@ def _twin(build: _Build, home: Path) -> Path | None:
 
 
 def _taken_over(twin: Path, steps: BuildSteps) -> Path:
-    """The files of an engine under second names, less those that `_fill` writes."""
+    """The files of an engine under second names, less those that every build writes."""
     ours = shutil.ignore_patterns(MANIFEST_FILE, *_TOKENIZER_FILES, *openvino_tokenizer.FILES)
     steps.progress("only settings have changed: nothing is exported")
 
@@ -250,15 +251,14 @@ def _taken_over(twin: Path, steps: BuildSteps) -> Path:
     return steps.step("settings", link)
 
 
-def _fill(build: _Build, made: Path) -> None:
-    """Write what lies beside an engine's own files: tokenizer, chat template, manifest."""
+def _write_texts(build: _Build, made: Path) -> None:
+    """What lies beside an engine's own files: tokenizer and chat template."""
     for name in _TOKENIZER_FILES:
         (made / name).unlink(missing_ok=True)
         if (build.checkpoint.path / name).is_file():
             shutil.copyfile(build.checkpoint.path / name, made / name)
     for name, text in build.facts.texts.items():
         (made / name).write_text(text, encoding="utf-8")
-    _write_manifest(build, made)
 
 
 def _write_manifest(build: _Build, made: Path) -> None:
