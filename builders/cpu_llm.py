@@ -74,10 +74,11 @@ def check_family(spec: ModelSpec, checkpoint: Checkpoint) -> None:
     kind = str(config.get("model_type"))
     found = exporter(kind)
     if found is None:
-        text_only = "; possible: a checkpoint of its text model alone" * ("text_config" in config)
+        inner = exporter(str((config.get("text_config") or {}).get("model_type")))
+        text_only = "; possible: a checkpoint of its text model alone" * (inner is not None)
         raise spec.error(
             f"model_type '{kind}' in config.json is none that optimum-intel "
-            f"{version('optimum-intel')} exports as a text generator{text_only}"
+            f"{version('optimum-intel')} exports rightly as a text generator{text_only}"
         )
     if kind == "granitemoehybrid" and "mamba" not in config.get("layer_types", ["mamba"]):
         raise spec.error(

@@ -244,6 +244,9 @@ def test_the_shipped_models_fit_the_cpus_kv_memory(name):
     [
         ({"model_type": "gemma3"}, "model_type 'gemma3' in config.json is none that"),
         ({"model_type": "chatglm"}, "exports 'chatglm' with transformers up to 4.55.4, and"),
+        ({"model_type": "gemma3", "text_config": {"model_type": "llama"}}, "text model alone"),
+        ({"model_type": "afmoe"}, "model_type 'afmoe' in config.json is none that"),
+        ({"model_type": "gemma4_text"}, "exports rightly as a text generator"),
         ({}, "model_type 'None' in config.json is none"),
         (
             {"model_type": "granitemoehybrid", "layer_types": ["attention"]},
@@ -256,6 +259,12 @@ def test_what_the_export_does_not_take_is_refused_before_it(folder, config, says
         check_family(llm(), checkpoint(folder, config__json=config))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_text_model_that_is_not_exported_either_is_not_advised(folder):
+    config = {"model_type": "gemma4", "text_config": {"model_type": "gemma4_text"}}
+    with pytest.raises(BuildError, match=r"exports rightly as a text generator$"):
+        check_family(llm(), checkpoint(folder, config__json=config))
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma2", "glm", "olmo3", "seed_oss"])
