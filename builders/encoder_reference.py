@@ -23,6 +23,7 @@ from builders.spec import ModelSpec, Role
 
 Rows = npt.NDArray[np.float32]
 
+TEXTS_FILE = "texts.json"
 QUERY = "Which port does the gateway listen on?"
 _SENTENCE = "Pump P{n} of hall {m} has a limit of {n}.{m} bar and is checked every {n} days."
 
@@ -51,7 +52,7 @@ def write_reference(spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, to: P
     """Texts and the rows that belong to them; raises `BuildError` for weights that are missing."""
     texts = sample_texts(facts.max_tokens)
     compute = _embeddings if spec.role == "embedder" else _logits
-    (to / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
+    (to / TEXTS_FILE).write_text(json.dumps(texts), encoding="utf-8")
     np.save(to / "rows.npy", compute(spec, checkpoint, facts, texts))
 
 

@@ -208,25 +208,18 @@ def _guided(build: _Build, made: Path, steps: BuildSteps) -> _Build:
 
 def _compared(build: _Build, made: Path, steps: BuildSteps) -> _Build:
     """The build with the result of the comparison with transformers; raises `BuildError`."""
-    compare_engine = _compared_llm if build.spec.role == "llm" else _compared_encoder
     steps.progress("comparison with the reference implementation …")
-    said = compare_engine(build, made, steps)
+    spec, sku, reference = build.spec, build.sku, steps.folder / REFERENCE
+    if spec.role == "llm":
+        prompts = json.loads((reference / PROMPTS_FILE).read_text(encoding="utf-8"))
+        found = generate(spec.name, sku, made, prompts, steps.log)
+        said = compare(spec, reference, found, build.facts.eos_token_ids)
+    else:
+        texts = json.loads((reference / encoder_reference.TEXTS_FILE).read_text(encoding="utf-8"))
+        found = encode(spec, sku, made, encoder_reference.QUERY, texts, steps.log)
+        said = encoder_reference.compare(spec, reference, found, build.precision)
     steps.progress(said)
     return replace(build, facts=replace(build.facts, comparison=said))
-
-
-def _compared_llm(build: _Build, made: Path, steps: BuildSteps) -> str:
-    reference = steps.folder / REFERENCE
-    prompts = json.loads((reference / PROMPTS_FILE).read_text(encoding="utf-8"))
-    found = generate(build.spec.name, build.sku, made, prompts, steps.log)
-    return compare(build.spec, reference, found, build.facts.eos_token_ids)
-
-
-def _compared_encoder(build: _Build, made: Path, steps: BuildSteps) -> str:
-    reference = steps.folder / REFERENCE
-    texts = json.loads((reference / "texts.json").read_text(encoding="utf-8"))
-    found = encode(build.spec, build.sku, made, encoder_reference.QUERY, texts, steps.log)
-    return encoder_reference.compare(build.spec, reference, found, build.precision)
 
 
 def _twin(build: _Build, home: Path) -> Path | None:

@@ -35,13 +35,12 @@ def converted(spec: ModelSpec, file: Path) -> Path:
 
 
 def convert(file: Path, folder: Path, exact: bool) -> None:
-    """Fill `folder` with the checkpoint; `exact`: float32, else as `_stored_as` says.
-
-    Raises `GgufError`.
-    """
+    """Fill `folder` with the checkpoint; `exact`: in float32. Raises `GgufError`."""
     gguf = read_gguf(file)
     tokenizer, model = GgufTokenizer(gguf.fields), Model(gguf)
-    stored_as = "float32" if exact else _stored_as(model.kinds())
+    # float16 keeps 8 times more of a quantized value than bfloat16, in half the memory of float32.
+    half = "bfloat16" if model.kinds() == {"BF16"} else "float16"
+    stored_as = "float32" if exact else half
     check_disk(folder, model.parameters * (4 if stored_as == "float32" else 2))
     ids = tokenizer.ids()
     first_ids = ids | {"eos_token_id": ids["eos_token_id"][0]}
@@ -57,11 +56,6 @@ def convert(file: Path, folder: Path, exact: bool) -> None:
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "tokenizer.json").write_text(tokenizer.tokenizer_json(), encoding="utf-8")
     write_weights(folder, _shards(model, stored_as), save_file)
-
-
-def _stored_as(kinds: set[str]) -> str:
-    """Half the memory of float32. float16 keeps 8 times more of a quantized value than bfloat16."""
-    return "bfloat16" if kinds == {"BF16"} else "float16"
 
 
 def _shards(model: Model, stored_as: str) -> Iterator[dict[str, npt.NDArray[Any]]]:

@@ -85,7 +85,7 @@ def read_gguf(path: Path) -> Gguf:
 
     try:
         file = GGUFReader(path)
-        fields = {name: _plain(field.contents()) for name, field in file.fields.items()}
+        read = {name: field.contents() for name, field in file.fields.items()}
     except OSError:
         raise
     except Exception as error:  # numpy's, and the package's own
@@ -99,9 +99,5 @@ def read_gguf(path: Path) -> Gguf:
         )
         for each in file.tensors
     }
+    fields = {name: v.item() if isinstance(v, np.generic) else v for name, v in read.items()}
     return Gguf(Fields(fields), tensors)
-
-
-def _plain(value: Any) -> Any:
-    """Python's own number for one of numpy."""
-    return value.item() if isinstance(value, np.generic) else value

@@ -55,7 +55,8 @@ class GgufTokenizer:
         """The ids of generation_config.json; `eos_token_id` lists all that end an answer."""
         special = {name: self._special(field) for name, field in _SPECIAL.items()}
         ends = [self._special("eos"), self._special("eot"), self._special("eom")]
-        ends += [self._ids[word] for word in _ENDS if self._is(word, _CONTROL)]
+        listed = [self._ids[word] for word in _ENDS if word in self._ids]
+        ends += [number for number in listed if self._types[number] == _CONTROL]
         known = list(dict.fromkeys(number for number in ends if number is not None))
         if not known:
             raise GgufError(
@@ -115,9 +116,6 @@ class GgufTokenizer:
         if number < 0:
             return _FIRST_IDS.get(name) if self._sentencepiece else None
         return number
-
-    def _is(self, word: str, kind: int) -> bool:
-        return word in self._ids and self._types[self._ids[word]] == kind
 
     def _byte_level_model(self) -> Any:
         from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers

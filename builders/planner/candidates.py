@@ -1,6 +1,5 @@
 """Which ways there are to put one LLM on GPUs: precision, tensor and pipeline parallelism."""
 
-import math
 from collections.abc import Iterator
 
 from builders.engine_plan import Flavour
@@ -64,8 +63,3 @@ def layouts(architecture: Architecture, gpus: int) -> Iterator[tuple[int, int]]:
     for tp in possible_tp(architecture, gpus):
         if gpus % tp == 0 and gpus // tp <= architecture.layers:
             yield tp, gpus // tp
-
-
-def gpu_counts(most: int) -> list[int]:
-    """1, 2, 4, … up to what one machine has."""
-    return [2**n for n in range(int(math.log2(most)) + 1)]

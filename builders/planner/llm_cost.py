@@ -72,15 +72,6 @@ class Deployment:
         return f"{PRECISION_NAMES[self.precision]} TP{self.tp}{pipeline}"
 
     @property
-    def weight_bytes(self) -> float:
-        """Weights of all GPUs together."""
-        model = self.architecture
-        layers = model.layers * model.layer_parameters * WEIGHT_BYTES[self.precision]
-        # A tied table is held twice where the head is multiplied on other GPUs than it is read on.
-        tables = 1 if model.tied_embeddings and self.pp == 1 else 2
-        return layers + 2 * tables * model.embedding_parameters
-
-    @property
     def gpu_weight_bytes(self) -> float:
         """Weights of the GPU that holds most: the first and the last group also hold a table."""
         model = self.architecture

@@ -9,7 +9,6 @@ from builders.gpu_spec import GIB, PRECISION_NAMES, GpuPrecision
 from builders.planner.candidates import (
     check_parallel,
     check_precision,
-    gpu_counts,
     layouts,
     preferred,
 )
@@ -123,7 +122,8 @@ def _candidates(request: Request) -> list[list[list[Deployment]]]:
     """All splits by number of GPUs, fewest first, and by precision, preferred first."""
     model, options = request.spec.sizes, request.options
     names = [options.precision] if options.precision else preferred(request.gpu, options.flavour)
-    splits = [list(layouts(model, gpus)) for gpus in gpu_counts(request.most_gpus)]
+    counts = [2**n for n in range(request.most_gpus.bit_length())]
+    splits = [list(layouts(model, gpus)) for gpus in counts]
     if options.tp or options.pp:
         splits = [[(options.tp or 1, options.pp or 1)]]
     return [

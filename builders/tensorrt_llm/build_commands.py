@@ -79,7 +79,9 @@ def checkpoint_command(
     if CONVERSIONS[plan.precision].qformat is None:
         folder = FAMILIES[architecture].folder
         script = examples / "models" / "core" / folder / "convert_checkpoint.py"
-        argv = (*_argv(script, common), *_split_embedding(plan))
+        # The memory plan counts on a share of the table per GPU; the default copies it to each.
+        split_table = ("--use_parallel_embedding",) if plan.tp > 1 else ()
+        argv = (*_argv(script, common), *split_table)
         return Command(argv, "converting the checkpoint")
     script = examples / "quantization" / "quantize.py"
     argv = _argv(script, {**common, **_quantization(plan)})
@@ -119,11 +121,6 @@ def tokenizer_info_command(checkpoint: Path, target: Path, examples: Path) -> Co
     script = examples / "generate_xgrammar_tokenizer_info.py"
     argv = _argv(script, {"model_dir": checkpoint, "output_dir": target})
     return Command(argv, "writing the tokenizer for guided decoding")
-
-
-def _split_embedding(plan: EnginePlan) -> tuple[str, ...]:
-    """The memory plan counts on a share of the table per GPU; the default copies it to each."""
-    return ("--use_parallel_embedding",) if plan.tp > 1 else ()
 
 
 def _quantization(plan: EnginePlan) -> Flags:

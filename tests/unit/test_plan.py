@@ -107,7 +107,7 @@ def test_weights_of_an_engine_by_hand():
     """8B in FP8: 32 layers of 218,103,808 parameters in one byte, two tables of 2 bytes."""
     on = request().spec.architecture
     deployment = Deployment(on, load_sku("h100-sxm-80gb").gpu, "fp8")
-    assert deployment.weight_bytes == 32 * 218_103_808 + 2 * 2 * 128256 * 4096
+    assert deployment.gpu_weight_bytes == 32 * 218_103_808 + 2 * 2 * 128256 * 4096
     assert deployment.kv_bytes_per_token == 2 * 32 * 8 * 128
 
 
