@@ -83,11 +83,9 @@ def _check(model: Model, repository: Repository) -> Iterator[Finding]:
 
 def _finding(model: Model, rule: Rule, problem: Problem) -> Finding:
     places = model.places
-    for source in model.pythons if problem.file else ():
-        places = source.places if source.file == problem.file else places
     line, column = places.line_and_column(problem.at.start)
     return Finding(
-        path=model.place.shown_path(problem.file or model.place.config_path),
+        path=model.place.shown_path(model.place.config_path),
         line=line,
         column=column,
         rule=rule.id,

@@ -21,8 +21,6 @@ class Problem(NamedTuple):
     at: Span
     text: str
     rule: str = ""
-    file: str = ""
-    """The file it is in, relative to the model's folder; "" is the model's configuration."""
     severity: Severity | None = None
     """Where it differs from the rule's."""
 

@@ -1,6 +1,7 @@
 """A model as the rules see it: its folder, its configuration, what Triton fills in."""
 
 import errno
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,14 +13,16 @@ from triton_lint.folders import MAX_VERSION, ModelFolder
 from triton_lint.model_names import ModelNames, complete
 from triton_lint.options import Options
 from triton_lint.parser import parse
-from triton_lint.python_source import PythonSource
-from triton_lint.reading import is_file, read_file
+from triton_lint.reading import read_file
 from triton_lint.tokens import Places, comments
 
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
 
 _START = Span(0, 0)
 _IGNORE = "triton-lint: ignore"
+_PLAIN_CLASS = re.compile(
+    rb"^class TritonPythonModel\s*(?:\(\s*(?:object)?\s*\)\s*)?:", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,16 @@ class Model:
         return tuple(str(each) for each in self.versions if each >= 0 and str(each) in names)
 
     @cached_property
-    def pythons(self) -> tuple[PythonSource, ...]:
-        """The code of each version of a Python model that would be loaded, newest first."""
-        folders = self.loaded_folders if self.backend == "python" else ()
-        files = (f"{folder}/{self.names.filename}" for folder in folders)
+    def _code_may_complete(self) -> bool:
+        """Whether a Python model may have `auto_complete_config`: written, inherited, or unread."""
         root = self.place.folder.path
-        return tuple(PythonSource.read(root / file, file) for file in files if is_file(root / file))
+        for folder in self.loaded_folders[:1]:
+            try:
+                code = read_file(root / folder / self.names.filename, MAX_CONFIG_BYTES)
+            except OSError:
+                break
+            return b"auto_complete_config" in code or not _PLAIN_CLASS.search(code)
+        return True
 
     @cached_property
     def may_complete(self) -> bool:
@@ -115,7 +122,7 @@ class Model:
             return False
         has_both = "input" in self.config and "output" in self.config
         if self.backend == "python":
-            return not self.pythons or self.pythons[0].completes_config
+            return self._code_may_complete
         if self.backend in ("onnxruntime", "openvino"):
             return not has_both
         if self.backend == "pytorch":  # only its Python runtime may

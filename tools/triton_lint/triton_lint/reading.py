@@ -13,16 +13,6 @@ def exists(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for names that are too long
 
 
-def is_file(path: Path) -> bool:
-    """Whether it is a regular file that can be reached."""
-    return os.path.isfile(path)  # noqa: PTH113 - as above
-
-
-def is_folder(path: Path) -> bool:
-    """Whether it is a folder that can be reached."""
-    return os.path.isdir(path)  # noqa: PTH112 - as above
-
-
 def read_file(path: Path, limit_bytes: int) -> bytes:
     """The content of a regular file, and one byte more than the limit at most; raises `OSError`."""
     mode = path.stat().st_mode

@@ -157,20 +157,6 @@ def test_version_folders_that_triton_reads_differently(
     assert run(capsys, tmp_path / "r")[0] == status
 
 
-def test_every_version_that_is_loaded_is_looked_at(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = write(tmp_path / "r", "m", 'backend: "python"\n')
-    for version, code in (("1", PYTHON.replace("[]", "[None]")), ("2", PYTHON)):
-        (folder / version).mkdir(exist_ok=True)
-        (folder / version / "model.py").write_text(code)
-    assert rules(run(capsys, tmp_path / "r")[1]) == []
-    (folder / "config.pbtxt").write_text('backend: "python" version_policy { all { } }')
-    status, out, _ = run(capsys, tmp_path / "r")
-    assert (status, rules(out)) == (0, ["TRN714"])
-    assert f"{folder}/1/model.py:3" in out
-
-
 def test_ensembles_that_fan_out_are_read_in_time(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,7 +34,7 @@ def test_reported_example(rule: Rule, tmp_path: Path) -> None:
         assert finding.severity is rule.severity
         assert finding.line >= 1
         assert finding.column >= 1
-        assert Path(finding.path).name in ("config.pbtxt", "model.py")
+        assert Path(finding.path).name == "config.pbtxt"
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
@@ -87,3 +87,20 @@ def test_what_tensorrt_llm_takes_for_unset(
     config = write(repository, "m", "") / "config.pbtxt"
     assert found("decoding_mode") == []
     assert found("gpt_model_type") == ["TRN606"]
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("class TritonPythonModel:\n    pass\n", ["TRN203"]),
+        ("class TritonPythonModel(Base):\n    pass\n", []),
+        ("class TritonPythonModel:\n    def auto_complete_config(config): ...\n", []),
+        ("from elsewhere import TritonPythonModel\n", []),
+    ],
+)
+def test_python_code_may_complete_its_configuration(
+    code: str, found: list[str], repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = 'backend: "python"\ninput { name: "a" data_type: TYPE_FP32 }\n'
+    (write(repository, "m", config) / "1" / "model.py").write_text(code)
+    assert rules(run(capsys, repository)[1]) == found

@@ -1,6 +1,5 @@
-"""Warnings about ensembles, and models that call models, that Triton loads."""
+"""Warnings about ensembles that Triton loads."""
 
-import ast
 from collections.abc import Iterator
 
 from triton_lint.ensembles import tensors_written
@@ -8,7 +7,6 @@ from triton_lint.findings import Problem
 from triton_lint.models import Model
 from triton_lint.repository import Repository, Step
 from triton_lint.rule import WARNING, check
-from triton_lint.rules.python_model import parsed
 
 
 def _decoupled(all_steps: list[Step], repository: Repository) -> list[Step]:
@@ -43,17 +41,3 @@ def _reordered(model: Model, repository: Repository) -> Iterator[Problem]:
                     f"{decoupled.label}: responses overtake each other; use one instance, or "
                     "dynamic_batching { preserve_ordering: true }",
                 )
-
-
-@check("TRN655", WARNING)
-def _calls_itself(model: Model, _: Repository) -> Iterator[Problem]:
-    for source in parsed(model) if model.instances == 1 else ():
-        for call in source.calls_of("InferenceRequest"):
-            called = [
-                word.value.value
-                for word in call.keywords
-                if word.arg == "model_name" and isinstance(word.value, ast.Constant)
-            ]
-            if called == [model.name]:
-                text = f"'{model.name}' calls itself: its one instance waits for itself for ever"
-                yield Problem(source.at(call), text, file=source.file)
