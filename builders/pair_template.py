@@ -6,7 +6,6 @@ is for other rerankers: the passage alone is truncated, and no text can end its 
 """
 
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,31 +157,19 @@ def _without_blanks(text: str) -> Iterator[tuple[str, str]]:
 
 def _tokenizer(tokenizer: "Tokenizer", cut: _Cut) -> "Tokenizer":
     """Adds the template's tokens around pairs, and nothing around a single text."""
-    from tokenizers import Tokenizer
+    from tokenizers import Tokenizer, processors
 
     blocks = {"begin": cut.begin, "middle": cut.middle, "end": cut.end}
-    encoded = {
-        name: tokenizer.encode(text, add_special_tokens=False)
-        for name, text in blocks.items()
-        if text
-    }
-    order = ["begin", "A", "middle", "B", "end"]
-    described = json.loads(tokenizer.to_str())
-    described["post_processor"] = {
-        "type": "TemplateProcessing",
-        "single": [_piece("A")],
-        "pair": [_piece(name) for name in order if name in ("A", "B") or name in encoded],
-        "special_tokens": {
-            name: {"id": name, "ids": found.ids, "tokens": found.tokens}
-            for name, found in encoded.items()
-        },
-    }
-    return Tokenizer.from_str(json.dumps(described, ensure_ascii=False))
-
-
-def _piece(name: str) -> dict[str, Any]:
-    kind = "Sequence" if name in ("A", "B") else "SpecialToken"
-    return {kind: {"id": name, "type_id": 0}}
+    encoded = {n: tokenizer.encode(text, add_special_tokens=False) for n, text in blocks.items()}
+    special = {n: {"id": n, "ids": e.ids, "tokens": e.tokens} for n, e in encoded.items() if e.ids}
+    pair = ("begin", "$A", "middle", "$B", "end")
+    made = Tokenizer.from_str(tokenizer.to_str())
+    made.post_processor = processors.TemplateProcessing(
+        single=["$A:0"],
+        pair=[f"{name}:0" for name in pair if name.startswith("$") or name in special],
+        special_tokens=[*special.values()],
+    )
+    return made
 
 
 def _is_same(plain: "Tokenizer", made: "Tokenizer", cut: _Cut, query: str, passage: str) -> bool:
