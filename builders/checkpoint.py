@@ -3,11 +3,13 @@
 import hashlib
 import importlib.util
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from builders.checkpoint_files import check_copied, check_files, files_in, read_json
+from builders.checkpoint_kind import quantization
 from builders.errors import BuildError
 from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import sha256
@@ -38,6 +40,10 @@ class Checkpoint:
         if not isinstance(found, dict):
             raise BuildError(f"{self.path / name} is not a JSON object")
         return found
+
+    def quantization(self) -> Mapping[str, Any]:
+        """How the weights are quantized, as `checkpoint_kind` reads it; empty: they are not."""
+        return quantization(self.config(), self.table("hf_quant_config.json"))
 
 
 def open_checkpoint(spec: ModelSpec) -> Checkpoint:

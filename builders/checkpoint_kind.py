@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
 
 from builders.spec import ModelSpec
@@ -35,22 +36,23 @@ QUANTIZATION = ("quantization_config", "compression_config")
 """Fields of config.json; the second is an older name of compressed-tensors'."""
 
 
-def quantization(config: Config) -> str:
-    """How the weights are quantized, as config.json names it; empty: they are not.
+def quantization(config: Config, beside: Config = MappingProxyType({})) -> Config:
+    """How the weights are quantized, with `quant_method` at least; empty: they are not.
 
-    `quantization` is MLX's.
+    `beside` is hf_quant_config.json of NVIDIA's older checkpoints; `quantization` is MLX's.
     """
-    for name in QUANTIZATION:
-        if found := config.get(name):
-            return str(found.get("quant_method", "unknown"))
-    return "MLX" if "quantization" in config else ""
+    if found := next((config[name] for name in QUANTIZATION if config.get(name)), None):
+        return {"quant_method": "unknown", **found}
+    if found := beside.get("quantization"):
+        return {"quant_method": "modelopt", **found}
+    return {"quant_method": "MLX"} if "quantization" in config else {}
 
 
 def _check_quantized(spec: ModelSpec, config: Config) -> None:
-    if method := quantization(config):
+    if notes := quantization(config):
         raise spec.error(
-            f"the checkpoint's weights are quantized ({method}); possible: the original "
-            "checkpoint, in FP32, FP16 or BF16"
+            f"the checkpoint's weights are quantized ({notes['quant_method']}); possible: the "
+            "original checkpoint, in FP32, FP16 or BF16"
         )
 
 

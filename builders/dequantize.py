@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from builders.build_resources import check_disk
 from builders.checkpoint import Checkpoint
 from builders.checkpoint_files import safetensors_in
-from builders.checkpoint_kind import QUANTIZATION, quantization
+from builders.checkpoint_kind import QUANTIZATION
 from builders.conversion import copy_others
 from builders.converted import write_weights
 from builders.errors import refusing
@@ -46,19 +46,10 @@ _BESIDE = (
 """Last parts of names that explain a weight, or quantize activations and the KV cache."""
 
 
-def _notes(checkpoint: Checkpoint) -> Mapping[str, Any]:
-    """How the weights are quantized; NVIDIA's older checkpoints say it in a file of its own."""
-    config = checkpoint.config()
-    if found := next((config[name] for name in QUANTIZATION if config.get(name)), None):
-        return {"quant_method": "unknown", **found}
-    other = checkpoint.table("hf_quant_config.json").get("quantization")
-    return {"quant_method": "modelopt", **other} if other else {}
-
-
 def is_quantized(spec: ModelSpec, checkpoint: Checkpoint) -> bool:
     """Raises `BuildError` for weights that are quantized in a way that can't be turned back."""
-    notes = _notes(checkpoint)
-    kind = str(notes.get("quant_method", quantization(checkpoint.config())))
+    notes = checkpoint.quantization()
+    kind = str(notes.get("quant_method", ""))
     wrong = [
         f"{field} {notes[field]}"
         for field, possible in _FORMS.get(kind, ())
@@ -85,7 +76,7 @@ def write_dequantized(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None
     (to / "config.json").write_text(json.dumps(plain, indent=2), encoding="utf-8")
     files: list[Any] = [safe_open(file, "pt") for file in safetensors_in(checkpoint.path)]
     holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118
-    weights = _Weights(_notes(checkpoint), holders)
+    weights = _Weights(checkpoint.quantization(), holders)
     with refusing(spec, "its quantized weights can't be turned back"):
         shards = (dict(filter(None, map(weights.plain, file.keys()))) for file in files)
         write_weights(to, shards, save_file)

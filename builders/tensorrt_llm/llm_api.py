@@ -15,8 +15,6 @@ from builders.gpu_spec import GpuPrecision
 _CUDA_GRAPH_BATCH = 128
 """The library's default bound: each graph may take 200 MB, which the memory plan leaves out."""
 
-_NEWER = "quantization_config"
-
 QUANTIZED: dict[GpuPrecision, str] = {"fp8": "FP8", "nvfp4": "NVFP4", "w4a16-awq": "W4A16_AWQ"}
 """quant_algo of the checkpoints that the PyTorch backend takes (TensorRT-LLM docs,
 features/quantization); no SmoothQuant. The precision is the checkpoint's, not an argument."""
@@ -41,7 +39,8 @@ def check_checkpoint(plan: EnginePlan, checkpoint: Checkpoint) -> None:
 
     It would load and run all the same, in its own precision, with other needs than planned.
     """
-    found = quant_algorithm(checkpoint)
+    notes = checkpoint.quantization()
+    found = notes.get("quant_algo") or notes.get("quant_method")
     needed = QUANTIZED.get(plan.precision)
     if found != needed:
         raise BuildError(
@@ -49,14 +48,6 @@ def check_checkpoint(plan: EnginePlan, checkpoint: Checkpoint) -> None:
             f"{needed or 'nothing'}, and {checkpoint.path} is quantized to {found or 'nothing'}; "
             "possible: another source in the model's file, or the precision of this one"
         )
-
-
-def quant_algorithm(checkpoint: Checkpoint) -> str | None:
-    """The algorithm, which ModelOpt notes in hf_quant_config.json, or newer in config.json."""
-    for name, key in (("hf_quant_config.json", "quantization"), ("config.json", _NEWER)):
-        if notes := checkpoint.table(name).get(key):
-            return str(notes.get("quant_algo") or notes.get("quant_method"))
-    return None
 
 
 def _sizes(plan: EnginePlan) -> dict[str, Any]:
