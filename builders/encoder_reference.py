@@ -16,16 +16,15 @@ import numpy.typing as npt
 from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import load_classifier, load_embedder
 from builders.errors import refusing
-from builders.llm_reference import check_rows, silence_transformers
+from builders.llm_checkpoint import read_tokenizer
+from builders.llm_reference import SENTENCE, check_rows, silence_transformers
 from builders.manifest_facts import Facts
-from builders.pair_template import has_chat_template
 from builders.spec import ModelSpec, Role
 
 Rows = npt.NDArray[np.float32]
 
 TEXTS_FILE = "texts.json"
 QUERY = "Which port does the gateway listen on?"
-_SENTENCE = "Pump P{n} of hall {m} has a limit of {n}.{m} bar and is checked every {n} days."
 
 LEAST_COSINE = {"fp32": 0.9999, "fp16": 0.999}
 MOST_LOGIT = {"fp32": 0.001, "fp16": 0.02}
@@ -37,13 +36,13 @@ def sample_texts(max_tokens: int) -> list[str]:
 
     Two of them differ a little in length, so that they share a batch, one of them padded.
     """
-    long = " ".join(_SENTENCE.format(n=n, m=n % 9) for n in range(max(4, max_tokens // 8)))
+    long = " ".join(SENTENCE.format(n=n, m=n % 9) for n in range(max(4, max_tokens // 8)))
     return [
         "hello",
         "The gateway LISTENS on port 8123.",
         "東京の天気は晴れです。 Le navire part à midi.",
-        " ".join(_SENTENCE.format(n=n, m=n) for n in range(3)),
-        " ".join(_SENTENCE.format(n=n, m=n) for n in range(3)) + " All are closed at noon.",
+        " ".join(SENTENCE.format(n=n, m=n) for n in range(3)),
+        " ".join(SENTENCE.format(n=n, m=n) for n in range(3)) + " All are closed at noon.",
         long,
     ]
 
@@ -85,12 +84,10 @@ def _embeddings(
 def _logits(spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, texts: Sequence[str]) -> Rows:
     import torch
 
-    if has_chat_template(checkpoint):
+    if checkpoint.has_chat_template():
         return _templated_logits(spec, checkpoint, facts, texts)
-    from tokenizers import Tokenizer
-
     classifier = load_classifier(spec, checkpoint, torch.float32)
-    tokenizer = Tokenizer.from_file(str(checkpoint.path / "tokenizer.json"))
+    tokenizer = read_tokenizer(checkpoint)
     tokenizer.no_padding()
     tokenizer.enable_truncation(facts.max_tokens, strategy="only_second")
     has_types = int(checkpoint.config().get("type_vocab_size") or 0) > 1

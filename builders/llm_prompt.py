@@ -9,9 +9,6 @@ from builders.errors import BuildError
 from builders.spec import BUILDERS, ROOT, ModelSpec
 from ensembles.manifest import Prompt
 
-CHAT_TEMPLATE = "chat_template.jinja"
-"""In an engine folder: wins over the template in tokenizer_config.json, as in transformers."""
-
 _PLAIN = "plain-chat.jinja"
 _TOOLS = "tools.jinja"
 _TOOL_CALLS = "hermes"
@@ -60,9 +57,7 @@ def added_template(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[str, str]:
     """
     if own := _own_template(spec):
         return own, f"chat template: {spec.folder}/{spec.prompt.chat_template}"
-    if (checkpoint.path / CHAT_TEMPLATE).is_file():
-        return "", ""
-    if checkpoint.table("tokenizer_config.json").get("chat_template"):
+    if checkpoint.has_chat_template():
         return "", ""
     if text := checkpoint.table("chat_template.json").get("chat_template"):
         return str(text), ""

@@ -47,7 +47,7 @@ TEXTS = (
     "東京の天気は晴れです。 Le navire part à midi.",
     "def area(width: float, height: float) -> float:\n    return",
 )
-_LONG = "Pump P{n} of hall {m} has a limit of {n}.{m} bar and is checked every {n} days. "
+SENTENCE = "Pump P{n} of hall {m} has a limit of {n}.{m} bar and is checked every {n} days."
 
 
 def write_reference(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None:
@@ -67,7 +67,7 @@ def _prompts(spec: ModelSpec, checkpoint: Checkpoint) -> list[list[int]]:
     tokenizer = read_tokenizer(checkpoint)
     room = spec.max_tokens - NEW_TOKENS
     longest = min(room, LONGEST_TOKENS)
-    text = "".join(_LONG.format(n=n, m=n % 9) for n in range(longest))
+    text = " ".join(SENTENCE.format(n=n, m=n % 9) for n in range(longest))
     prompts = [tokenizer.encode(text).ids[:room] for text in TEXTS]
     return [*filter(None, prompts), tokenizer.encode(text).ids[:longest]]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from builders.build_steps import Progress
-from builders.checkpoint import Checkpoint
+from builders.checkpoint import CHAT_TEMPLATE, Checkpoint
 from builders.checkpoint_files import MODULES
 from builders.checkpoint_kind import check_kind
 from builders.cpu_llm import check_kv_cache
@@ -29,8 +29,8 @@ from builders.llm_checkpoint import (
     tokenizer_settings,
     vocabulary,
 )
-from builders.llm_prompt import CHAT_TEMPLATE, added_template, prompt_of
-from builders.pair_template import has_chat_template, read_pair_template
+from builders.llm_prompt import added_template, prompt_of
+from builders.pair_template import read_pair_template
 from builders.spec import ModelSpec, Sku
 from ensembles.manifest import TOKENIZER_FILE, PairText, Prefixes, Prompt
 
@@ -100,7 +100,7 @@ def _encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) 
         if spec.late_interaction:
             check_late_interaction(spec, checkpoint)
         check_pairs(spec, checkpoint)
-        if has_chat_template(checkpoint):
+        if checkpoint.has_chat_template():
             template = read_pair_template(spec, checkpoint)
             texts = {TOKENIZER_FILE: template.tokenizer}
             return Facts(min(most, spec.max_tokens), pair_text=template.text, texts=texts)

@@ -60,12 +60,6 @@ class _Cut:
         return f"{text.before_query}{query}{text.after_query}", text.before_passage + passage
 
 
-def has_chat_template(checkpoint: Checkpoint) -> bool:
-    settings = checkpoint.table("tokenizer_config.json")
-    template = (checkpoint.path / "chat_template.jinja").is_file()
-    return template or bool(settings.get("chat_template"))
-
-
 def default_prompt(spec: ModelSpec, path: Path) -> str:
     """What sentence-transformers adds to every text; empty: nothing.
 

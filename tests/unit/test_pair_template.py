@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from builders.checkpoint import Checkpoint
 from builders.errors import BuildError
 from builders.logit_score import load_logit_score, score_tokens
-from builders.pair_template import has_chat_template, read_pair_template
+from builders.pair_template import read_pair_template
 from builders.spec import ModelSpec
 from python_backends.stages.pair_tokenizer import PairTokenizerStage
 from tests.fakes import folders
@@ -74,7 +74,7 @@ def rows(pairs: PairTokenizerStage, query: str, *passages: str) -> list[list[int
 @pytest.mark.parametrize("template", [ONE_TURN, TWO_TURNS])
 def test_pairs_have_the_tokens_of_the_rendered_template(tmp_path, template):
     found = checkpoint(tmp_path / "checkpoint", template)
-    assert has_chat_template(found)
+    assert found.has_chat_template()
     pairs = stage(tmp_path, found)
     for query in QUERIES:
         wanted = [rendered(found, query, passage) for passage in PASSAGES]
