@@ -89,7 +89,9 @@ def load_whole(
             ignore_mismatched_sizes=True,
             **options,
         )
-    check_weights(spec, found, getattr(model.config, "num_hidden_layers", None))
+    # Of an encoder nothing more is checked: older ones hold masks beside the weights (GPT-Neo).
+    layers = getattr(model.config, "num_hidden_layers", None) if spec.role == "llm" else None
+    check_weights(spec, found, layers)
     return model.eval(), found["unexpected_keys"]
 
 

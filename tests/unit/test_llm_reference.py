@@ -1,10 +1,12 @@
 """Which answers of an engine agree with transformers' logits."""
 
 import re
+from unittest import mock
 
 import numpy as np
 import pytest
 
+from builders.checkpoint import Checkpoint
 from builders.errors import BuildError, refusing
 from builders.llm_reference import (
     TOLERANCES,
@@ -12,6 +14,7 @@ from builders.llm_reference import (
     check_weights,
     compare,
     distance,
+    load_whole,
 )
 from builders.spec import ModelSpec, SamplingSpec
 
@@ -44,6 +47,17 @@ def test_an_answer_that_ends_early_is_wrong(answer):
 
 def loaded(**found: object) -> dict[str, object]:
     return {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()} | found
+
+
+def test_an_encoder_may_hold_masks_of_its_layers(tmp_path):
+    """As GPT-Neo's do; of an LLM it would be a weight that is left out."""
+    model = mock.Mock(config=mock.Mock(num_hidden_layers=2))
+    found = loaded(unexpected_keys={"h.0.attn.attention.bias"}, missing_keys={"pooler.dense.bias"})
+    kind = mock.Mock(from_pretrained=lambda *_, **__: (model, found))
+    embedder = ModelSpec(name="e", role="embedder", source="m", max_tokens=64)
+    assert load_whole(embedder, Checkpoint(tmp_path, ""), kind, None)[1] == found["unexpected_keys"]
+    with pytest.raises(BuildError, match=r"has h\.0\.attn\.attention\.bias, which the model"):
+        load_whole(spec("fp32"), Checkpoint(tmp_path, ""), kind, None)
 
 
 @pytest.mark.parametrize(
