@@ -1,6 +1,6 @@
 """What is wrong with settings, in a line each: where, what was found, and what is possible."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -19,22 +19,6 @@ def lines(error: ValidationError, settings: type[BaseModel]) -> Iterator[str]:
             continue
         given = "" if fault["type"] in _NOT_SHOWN else f"; {fault['input']!r:.80} given"
         yield f"{where}: {_small(fault['msg'])}{given}"
-
-
-def truth_values(given: Any, settings: Any, where: str = "") -> Iterator[str]:
-    """A line for each true or false that was taken for a number."""
-    for name, value in _items(given):
-        taken = settings.get(name) if isinstance(settings, Mapping) else None
-        taken = getattr(settings, str(name), taken)
-        at = f"{where}.{name}".lstrip(".")
-        if isinstance(value, bool) and isinstance(taken, int | float) and value is not taken:
-            yield f"{at}: a number is needed; {str(value).lower()} given"
-        yield from truth_values(value, taken, at)
-
-
-def _items(given: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(given, Mapping):
-        yield from given.items()
 
 
 def _small(message: str) -> str:

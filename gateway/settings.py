@@ -25,7 +25,7 @@ from gateway.address import HostPort
 from gateway.cache.settings import CacheSettings
 from gateway.guards.settings import GuardSettings
 from gateway.routing.rules import Router
-from gateway.setting_faults import lines, truth_values
+from gateway.setting_faults import lines
 from gateway.table import Count, Table
 
 PREFIX = "GATEWAY_"
@@ -142,14 +142,10 @@ def load_settings(
         if not isinstance(given := values.get(name, {}), dict):
             raise SettingsError(f"{name}: a table is needed; {given!r:.80} given")
         values[name] = {**given, **table}
-    _refuse_nul(values)
     try:
-        found = Settings.model_validate(values)
+        return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError("\n".join(lines(error, Settings))) from None
-    if faults := list(truth_values(values, found)):
-        raise SettingsError("\n".join(faults))
-    return found
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -181,15 +177,3 @@ def _value(text: str) -> Any:
         return orjson.loads(text) if text[:1] in ("[", "{") else text
     except orjson.JSONDecodeError:
         return text
-
-
-def _refuse_nul(value: Any, where: str = "") -> None:
-    """No path, name or address has one, and the system's calls fail of it."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _refuse_nul(inner, f"{where}.{key}".lstrip("."))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            _refuse_nul(inner, f"{where}.{index}")
-    elif isinstance(value, str) and "\0" in value:
-        raise SettingsError(f"{where}: has a NUL character, which no setting can have")
