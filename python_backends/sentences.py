@@ -11,7 +11,9 @@ from itertools import pairwise
 
 ENDS = ".!?؟۔।॥։።။។"
 """What ends a sentence before a space, from Latin to Hindi and Khmer."""
-_END = re.compile(rf"(?<=[{ENDS}])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])")
+_END = re.compile(
+    rf"(?<=[{ENDS}])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])(?![”’」』）])|(?<=[。！？][”’」』）])"
+)
 _NUMBER = r"\(?(?:\d{1,3}|[A-Za-z]|[ivx]{2,4})[.)]|\d+(?:\.\d+)+\.?"
 _ITEM = re.compile(rf"(?:[-*+•·#|>=~]+|\.\.|{_NUMBER})(?:\s|$)")
 """How a line begins that is no continuation: items, headings, quotes, directives, tables."""

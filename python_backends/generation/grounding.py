@@ -27,7 +27,7 @@ _MARKS = "".join(c for c in map(chr, range(0x300, 0x2000)) if unicodedata.catego
 """The vowels of Hindi and Thai, which are no letters for `re`."""
 _WORD = re.compile(rf"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:[{_MARKS}]+[^\W\d_]*)*")
 _SENTENCE_END = re.compile(
-    rf"(?<=[{ENDS}])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])|(?<![:：\s])\s*\n\s*"
+    rf"(?<=[{ENDS}])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])(?![”’」』）])|(?<=[。！？][”’」』）])|(?<![:：\s])\s*\n\s*"
 )
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0010ffff]")
 """Thai, Lao, Burmese, Khmer, and Chinese, Japanese and Korean."""

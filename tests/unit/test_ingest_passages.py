@@ -66,6 +66,7 @@ def test_runs_without_spaces_are_cut_too(text: str) -> None:
         ("one two three. four five\n\nsix seven", "one two three. four five"),
         ("one two. three four five six seven eight", "one two. three four five six"),
         ("one. two three four。五 six seven eight nine", "one. two three four。"),
+        ("one two three 「four。」 five six seven", "one two three 「four。」"),
         ("एक दो तीन चार पाँच। छह सात आठ", "एक दो तीन चार पाँच।"),
     ],
 )

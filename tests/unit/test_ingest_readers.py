@@ -158,6 +158,16 @@ def test_a_page_without_its_menus_and_scripts() -> None:
     assert headings(found) == [(("Boat",), "Boat"), (("Boat", "Parts"), "Parts")]
 
 
+def test_a_table_has_no_columns_that_only_make_room() -> None:
+    """As in reports to the SEC, where signs have columns of their own."""
+    table = (
+        "<table><tr><td></td><td>&nbsp;</td><th colspan=2>2023</th><td></td><th>2022</th></tr>"
+        "<tr><td>Boats</td><td></td><td>$</td><td>9</td><td></td><td>8</td></tr>"
+        "<tr><td colspan=6>Total</td></tr></table>"
+    )
+    assert read("a.html", table.encode()).text == "| 2023 |  | 2022\nBoats | $ | 9 | 8\nTotal"
+
+
 def test_a_form_around_the_page_is_the_page() -> None:
     form = "<form><p>The boat is green and sails at noon.</p><select><option>1</select></form>"
     facts = "<div style='display:none'><ix:header>us-gaap:Member</ix:header></div>"

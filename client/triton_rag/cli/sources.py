@@ -18,7 +18,7 @@ Place = Callable[[Source], str]
 """Where a source is from: a file, or a title with its page and headings."""
 
 
-_END = re.compile(r"[.!?؟۔।॥։።။។](?=\s)|[。！？]|\n")
+_END = re.compile(r"[.!?؟۔।॥։።။។](?=\s)|[。！？][”’」』）]?|\n")
 _FULL = 0.85
 """A wrapped line has so much of the width."""
 _BEGINS_ANEW = re.compile(r"\s*(?:\n|[-*+•#>|]\s|\d+[.)]\s|$)")

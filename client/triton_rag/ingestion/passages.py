@@ -22,7 +22,9 @@ from triton_rag.ingestion.file_text import FileText
 LONGEST_WORD = 24
 """Characters. A longer run without spaces, such as Chinese or base64, counts as several words."""
 
-_WORD = re.compile(rf"(?:(?![。！？｡])\S){{0,{LONGEST_WORD - 1}}}[。！？｡]|\S{{1,{LONGEST_WORD}}}")
+_WORD = re.compile(
+    rf"(?:(?![。！？｡])\S){{0,{LONGEST_WORD - 2}}}[。！？｡][”’」』）]?|\S{{1,{LONGEST_WORD}}}"
+)
 _SENTENCE_END = re.compile(r"[.!?…؟۔।॥։።။។][\"'”’)\]]*$|[。！？｡][”’」』）]*$")
 _SMALL_PART = 8
 """A section of less than this part of a passage joins the next one: a heading without text, or with

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from typing import Any
 
 from triton_rag.ingestion.file_text import Blocks
@@ -20,6 +21,8 @@ INLINE = {
     *("font", "i", "img", "ins", "kbd", "label", "mark", "q", "s", "samp", "small", "span"),
     *("strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr"),
 }
+_MOST_COLUMNS = 1000
+"""What browsers take of a cell over several columns."""
 _LONG_CELL = 3
 """Paragraphs."""
 _BREAK = "br"
@@ -126,10 +129,20 @@ def _items(element: Element, depth: int = 0) -> list[str]:
 
 
 def _rows(table: Element) -> list[str]:
-    """A line for each row, with bars between its cells."""
-    rows = _own(table, table.iter("tr"))
-    cells = ([" ".join(_text(c).split()) for c in row.iterchildren(*_CELLS)] for row in rows)
-    return [" | ".join(row) for row in cells if any(row)]
+    """A line for each row, with bars between its cells; no columns that only make room."""
+    rows = [list(_row(row)) for row in _own(table, table.iter("tr"))]
+    columns = list(zip_longest(*rows, fillvalue=""))
+    kept = [column for column in columns if any(column)]
+    filled = (row for row in zip(*kept, strict=True) if any(row))
+    return [" | ".join(row[: 1 + max(at for at, c in enumerate(row) if c)]) for row in filled]
+
+
+def _row(row: Element) -> Iterator[str]:
+    """The texts of its cells; one over several columns is in the first."""
+    for cell in row.iterchildren(*_CELLS):
+        yield " ".join(_text(cell).split())
+        over = cell.get("colspan", "")
+        yield from [""] * (min(int(over), _MOST_COLUMNS) - 1 if over.isdecimal() else 0)
 
 
 def _text(element: Element, leave_out: list[Element] | None = None) -> str:
