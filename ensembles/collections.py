@@ -7,6 +7,7 @@ the embedder that made its embeddings (`Manifest.embedding_space`): both models 
 from ensembles.contracts import (
     CANDIDATE_PLACES,
     CANDIDATE_SENTENCES,
+    NUM_SEARCHED,
     ModelContract,
     optional,
     tensor,
@@ -63,6 +64,7 @@ VECTOR_SEARCH = ModelContract(
         tensor("candidate_words", DType.FP32, "candidates"),  # BM25, scaled: 0 to 1
         *CANDIDATE_SENTENCES,
         *CANDIDATE_PLACES,
+        NUM_SEARCHED,
     ),
 )
 """Chooses candidates for the reranker out of a collection, by similarity and words."""

@@ -128,6 +128,8 @@ CANDIDATE_SENTENCES = (
 )
 """Candidates taken apart: one sentence may answer in a passage about other things."""
 
+NUM_SEARCHED = tensor("num_searched", DType.INT32, 1)  # passages that were searched
+
 PASSAGE_SELECTOR = ModelContract(
     name="passage_selector",
     inputs=(
@@ -144,6 +146,7 @@ PASSAGE_SELECTOR = ModelContract(
         tensor("candidate_similarity", DType.FP32, "candidates"),  # cosine, -1 to 1
         tensor("candidate_words", DType.FP32, "candidates"),  # BM25, scaled: 0 to 1
         *CANDIDATE_SENTENCES,
+        NUM_SEARCHED,
     ),
 )
 """Chooses candidates by similarity and words, which count the same, and takes them apart."""
@@ -284,15 +287,13 @@ LLM = ModelContract(
         *GUIDE,
         *NVIDIA_SAMPLING,
         optional("stop", DType.BOOL, 1),  # true: end the generations of the same request id
-        *(replace(spec, optional=True) for spec in SOURCES),  # returned as they are
-        *OPTIONAL_PLACES,  # these too
+        *(replace(spec, optional=True) for spec in (*SOURCES, NUM_SEARCHED)),
+        *OPTIONAL_PLACES,
         optional("question", DType.STRING, 1),  # what `sources` shall answer
         CHECK_GROUNDING,
     ),
     outputs=(*GENERATION, TOOL_CALLS, *EVIDENCE, *SOURCES, *OPTIONAL_PLACES),
     decoupled=True,
 )
-"""Generates an answer from a prompt, either `text_input` or `messages`.
-
-If sources were sent, they come back with the first response, and the evidence with the last.
-"""
+"""Generates an answer from a prompt, either `text_input` or `messages`. Sources that were sent come
+back with its first response, and the evidence with the last."""

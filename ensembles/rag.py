@@ -49,10 +49,10 @@ def answer_graph(
             *finding[:-1],
             replace(finding[-1], outputs={**ranked, **dropped}),
             Step(PROMPT_BUILDER, ranked, {f"prompt_{name}": None for name in dropped}),
-            # Both are optional for `llm`; named here, they are required.
+            # Optional for `llm`; named here, they are required.
             Step(
                 LLM,
-                {**in_prompt, "messages": "messages", "question": "question"},
+                {**in_prompt, **{name: name for name in ("messages", "question", "num_searched")}},
                 {**dropped, TOOL_CALLS.name: None},
             ),
         ),

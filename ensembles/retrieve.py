@@ -2,6 +2,7 @@
 
 from ensembles.contracts import (
     EMBEDDER,
+    NUM_SEARCHED,
     PAIR_TOKENIZER,
     PASSAGE_SELECTOR,
     PASSAGE_SPLITTER,
@@ -58,6 +59,8 @@ RETRIEVAL_STEPS = (
 )
 
 RETRIEVE = EnsembleGraph(
-    contract=ModelContract(name="retrieve", inputs=RETRIEVAL_INPUTS, outputs=SOURCES),
+    contract=ModelContract(
+        name="retrieve", inputs=RETRIEVAL_INPUTS, outputs=(*SOURCES, NUM_SEARCHED)
+    ),
     steps=RETRIEVAL_STEPS,
 )

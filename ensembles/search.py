@@ -8,6 +8,7 @@ from ensembles.collections import VECTOR_SEARCH
 from ensembles.contracts import (
     CANDIDATE_PLACES,
     EMBEDDER,
+    NUM_SEARCHED,
     PAIR_TOKENIZER,
     PLACES,
     RERANKER,
@@ -43,7 +44,9 @@ SEARCH_STEPS = (
 )
 
 SEARCH = EnsembleGraph(
-    contract=ModelContract(name="search", inputs=SEARCH_INPUTS, outputs=(*SOURCES, *PLACES)),
+    contract=ModelContract(
+        name="search", inputs=SEARCH_INPUTS, outputs=(*SOURCES, *PLACES, NUM_SEARCHED)
+    ),
     steps=SEARCH_STEPS,
 )
 

@@ -1,5 +1,6 @@
 """The text of an answer over sources: held, cut, cited or replaced, as the model's policy says."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -19,7 +20,23 @@ from python_backends.tensors import Array, Outputs
 UNGROUNDED = "ungrounded"
 """`finish_reason` of an answer that the policy has refused."""
 
+SEARCHED = 300
+"""Passages searched for which a policy's `min_relevance` holds."""
+FEW = 30
+"""Fewer passages count as this many: a client may have chosen them out of more."""
+
 _CITATION = re.compile(r"\[(\d{1,4})\]")
+
+
+def least_relevance(policy: AnswerPolicy, num_searched: int | None) -> float | None:
+    """The relevance that a source needs, where it was found among so many passages.
+
+    The best of many is more relevant by chance (docs/decisions/0107).
+    """
+    if policy.min_relevance is None or num_searched is None:
+        return policy.min_relevance
+    tenfolds = math.log10(max(FEW, num_searched) / SEARCHED)
+    return policy.min_relevance + policy.relevance_per_tenfold * tenfolds
 
 
 class PlainAnswer:
@@ -71,9 +88,14 @@ class GroundedAnswer(PlainAnswer):
         similarity: float,
         is_checked: bool,
         relevance: Sequence[float] | None = None,
+        num_searched: int | None = None,
     ) -> None:
-        """`similarity` is that of the first source, the best one; `relevance` of each, if known."""
+        """`similarity` is that of the first source, the best one; `relevance` of each, if known.
+
+        `num_searched`: the passages among which the sources were found, if known.
+        """
         self._policy, self._sources = policy, sources
+        self._least = least_relevance(policy, num_searched)
         self._evidence = Evidence(sources, question)
         self._question, self._relevance = question, relevance
         self.is_checked = self._holds = is_checked and policy.checks_first_sentence
@@ -122,10 +144,9 @@ class GroundedAnswer(PlainAnswer):
 
     def _is_relevant(self, source: int) -> bool:
         """Whether the source, numbered from 1, is relevant enough to answer from."""
-        least = self._policy.min_relevance
-        if least is None or self._relevance is None:
+        if self._least is None or self._relevance is None:
             return True
-        return source <= len(self._relevance) and self._relevance[source - 1] >= least
+        return source <= len(self._relevance) and self._relevance[source - 1] >= self._least
 
     def _is_unlike(self, similarity: float) -> bool:
         """Whether the question is about something else than the best source."""

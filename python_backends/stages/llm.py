@@ -170,6 +170,7 @@ class LlmStage(StreamingStage):
             # Neither a quote nor a refusal would match a guide.
             is_checked=params.guide is None and tensors.scalar("check_grounding") is not False,
             relevance=_relevance(tensors),
+            num_searched=tensors.scalar("num_searched"),
         )
 
     def _check_ids(self, ids: Sequence[int], name: str) -> None:

@@ -39,6 +39,7 @@ class PassageSelectorStage(Stage):
             "candidate_similarity": similarity[order],
             "candidate_words": words[order],
             **candidate_sentences(candidates, self._max_sentences),
+            "num_searched": np.array([len(passages)], np.int32),
         }
 
 

@@ -55,7 +55,13 @@ class VectorSearchStage(Stage):
         found = self._store.search(collection, request.text("query"), embedding, wanted, searched)
         if not found.passages:
             raise nothing_fits(collection, wanted)
-        return _ranked(request.text("query"), found, embedding, count, self._max_sentences)
+        # A filter that leaves fewer than were asked for: all of these were found.
+        are_all = len(found.passages) < searched
+        number = len(found.passages) if are_all else collection.passages
+        return {
+            **_ranked(request.text("query"), found, embedding, count, self._max_sentences),
+            "num_searched": np.array([number], np.int32),
+        }
 
     def close(self) -> None:
         self._is_closed.set()

@@ -79,6 +79,31 @@ def test_passages_go_to_their_documents_in_order(
     assert about == {"document": "a", "number": 0, "passage": {}, "metadata": {"year": 2020}}
 
 
+@pytest.mark.parametrize(
+    ("passages", "asks", "number"),
+    [
+        (3, {}, 3),
+        (9, {}, 9),  # 4 are compared by similarity, and 4 by words
+        (9, {"filter": '{"document": "b"}'}, 1),
+        (9, {"filter": '{"document": "a"}'}, 9),  # no more is known than that all were found
+    ],
+)
+def test_a_search_tells_among_how_many_passages_it_found(
+    collections: CollectionsStage,
+    search: VectorSearchStage,
+    passages: int,
+    asks: dict[str, Any],
+    number: int,
+) -> None:
+    changes = {
+        "passages": ["one"] * passages,
+        "passage_document": np.array([1] + [0] * (passages - 1), np.int32),
+        "passage_embedding": np.ones((passages, 2), np.float32),
+    }
+    collections.answer(upsert(**changes))
+    assert asked(search, **asks)["num_searched"].tolist() == [number]
+
+
 def test_a_text_about_escapes_is_stored(
     collections: CollectionsStage, search: VectorSearchStage
 ) -> None:

@@ -414,6 +414,18 @@ def test_a_question_to_which_no_source_is_relevant_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("num_searched", "least"),
+    [(None, 0.39), (300, 0.39), (3000, 0.415), (30, 0.365), (1, 0.365)],
+)
+def test_the_best_of_many_passages_must_be_more_relevant(num_searched, least):
+    policy = AnswerPolicy(min_relevance=0.39, relevance_per_tenfold=0.025, ungrounded="quote")
+    for relevance, reason in ((least - 0.001, UNGROUNDED), (least + 0.001, "")):
+        given = PUMP, SHIP
+        answer = GroundedAnswer(policy, given, "At which bar?", 0.9, True, [relevance], num_searched)
+        assert answer.reason == reason
+
+
+@pytest.mark.parametrize(
     ("question", "similarity", "is_refused"),
     [
         ("At which bar does the pump P7 turn?", 0.5, False),  # one sentence has 3 of 3 words

@@ -468,12 +468,21 @@ def test_closing_ends_the_polling_and_then_the_engine(engine, tokenizer, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("relevance", "is_refused"),
-    [([0.3, 0.5], True), ([0.5, 0.3], False), ([], True), (None, False)],
+    ("relevance", "num_searched", "is_refused"),
+    [
+        ([0.3, 0.5], None, True),
+        ([0.5, 0.3], None, False),
+        ([0.5, 0.3], 30_000, True),
+        ([], None, True),
+        (None, None, False),
+    ],
 )
-def test_the_best_source_decides_what_is_refused(stage, engine, relevance, is_refused):
-    stage._policy = AnswerPolicy(min_relevance=0.4, ungrounded="refuse")
+def test_the_best_source_decides_what_is_refused(
+    stage, engine, relevance, num_searched, is_refused
+):
+    stage._policy = AnswerPolicy(min_relevance=0.4, relevance_per_tenfold=0.1, ungrounded="refuse")
     given = {} if relevance is None else {"source_relevance": np.array(relevance, np.float32)}
+    given |= {} if num_searched is None else {"num_searched": np.array([num_searched], np.int32)}
     count = 2 if relevance is None else len(relevance)
     stream = start(stage, text_input="Why?", sources=strings(*["A rule."] * count), **given)
     assert [o.get("finish_reason") for o in stream.sent] == ([["ungrounded"]] if is_refused else [])

@@ -142,6 +142,7 @@ def test_candidates_are_the_most_similar_first_equal_ones_in_order():
     assert answer["candidate_document"].tolist() == [0, 2, 1]
     np.testing.assert_allclose(answer["candidate_similarity"], [1, 1, 0.6])
     assert answer["candidate_similarity"].dtype == np.float32
+    assert answer["num_searched"].tolist() == [4]
 
 
 def test_similarity_and_words_count_the_same():
