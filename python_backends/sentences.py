@@ -11,9 +11,17 @@ from itertools import pairwise
 
 ENDS = ".!?؟۔।॥։።။។"
 """What ends a sentence before a space, from Latin to Hindi and Khmer."""
-_END = re.compile(
-    rf"(?<=[{ENDS}])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])(?![”’」』）])|(?<=[。！？][”’」』）])"
+_SHORT = ("Dr", "Mr", "Mrs", "Ms", "Prof", "St", "Nr", "Tel", "ca", "vs", r"e\.g", r"i\.e", r"z\.B")
+_MONTH = r"(?:Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
+END = (
+    rf"(?<=[{ENDS}])"
+    + "".join(rf"(?<!\b{word}\.)" for word in _SHORT)
+    + r"(?<!\wstr\.)"  # Lindenstr. 4
+    + rf"[\"'”’)\]]*\s+(?![a-z]|(?<=\b\d\. ){_MONTH}|(?<=\b\d\d\. ){_MONTH})"
+    + r"|(?<=[。！？])(?![”’」』）])|(?<=[。！？][”’」』）])"
 )
+"""A pattern: where a sentence ends, and not behind Dr. or in 24. April."""
+_END = re.compile(END)
 _NUMBER = r"\(?(?:\d{1,3}|[A-Za-z]|[ivx]{2,4})[.)]|\d+(?:\.\d+)+\.?"
 _ITEM = re.compile(rf"(?:[-*+•·#|>=~]+|\.\.|{_NUMBER})(?:\s|$)")
 """How a line begins that is no continuation: items, headings, quotes, directives, tables."""

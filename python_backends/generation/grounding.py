@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from python_backends.sentences import (
+    END,
     ENDS,
     Span,
     begins_item,
@@ -26,9 +27,7 @@ from python_backends.sentences import (
 _MARKS = "".join(c for c in map(chr, range(0x300, 0x2000)) if unicodedata.category(c)[0] == "M")
 """The vowels of Hindi and Thai, which are no letters for `re`."""
 _WORD = re.compile(rf"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:[{_MARKS}]+[^\W\d_]*)*")
-_SENTENCE_END = re.compile(
-    rf"(?<=[{ENDS}])[\"'”’)\]]*\s+(?![a-z])|(?<=[。！？])(?![”’」』）])|(?<=[。！？][”’」』）])|(?<![:：\s])\s*\n\s*"
-)
+_SENTENCE_END = re.compile(rf"{END}|(?<![:：\s])\s*\n\s*")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0010ffff]")
 """Thai, Lao, Burmese, Khmer, and Chinese, Japanese and Korean."""
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")

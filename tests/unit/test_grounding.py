@@ -421,7 +421,9 @@ def test_the_best_of_many_passages_must_be_more_relevant(num_searched, least):
     policy = AnswerPolicy(min_relevance=0.39, relevance_per_tenfold=0.025, ungrounded="quote")
     for relevance, reason in ((least - 0.001, UNGROUNDED), (least + 0.001, "")):
         given = PUMP, SHIP
-        answer = GroundedAnswer(policy, given, "At which bar?", 0.9, True, [relevance], num_searched)
+        answer = GroundedAnswer(
+            policy, given, "At which bar?", 0.9, True, [relevance], num_searched
+        )
         assert answer.reason == reason
 
 

@@ -49,6 +49,12 @@ def test_sentences_of_wrapped_text_are_whole():
             "Set 4.2 bar, e.g. by hand. Then wait! Done",
             ["Set 4.2 bar, e.g. by hand.", "Then wait!", "Done"],
         ),
+        ("Ask Dr. Hoppe, Lindenstr. 4. She knows.", ["Ask Dr. Hoppe, Lindenstr. 4.", "She knows."]),
+        (
+            "Am 24. April um 14 Uhr. Im Mai 7. Sonst nie.",
+            ["Am 24. April um 14 Uhr.", "Im Mai 7.", "Sonst nie."],
+        ),
+        ("It returns a str. Separate them.", ["It returns a str.", "Separate them."]),
         ("今日は。明日は！", ["今日は。", "明日は！"]),
         ("「今日は。」と言う。明日は", ["「今日は。」", "と言う。", "明日は"]),
         ("山の高さ\n山は高い。", ["山の高さ", "山は高い。"]),
