@@ -7,30 +7,34 @@ with Client("127.0.0.1:8001") as client:
     print(answer.text, answer.cited)
 """
 
-from triton_rag.aio import AsyncClient
-from triton_rag.arguments import AskOptions, CollectionOptions, SamplingOptions, SearchOptions
-from triton_rag.client import Client
-from triton_rag.collections import Change, Collection, Document, DocumentEntry, Passage
-from triton_rag.errors import (
-    Cancelled,
-    InvalidRequest,
-    NothingFound,
-    Overloaded,
-    ServerFailed,
-    ServerUnreachable,
-    TimedOut,
-    TritonRagError,
-)
-from triton_rag.ingestion.folder import IngestError
-from triton_rag.ingestion.report import IngestReport
-from triton_rag.ingestion.run import IngestOptions, ingest
-from triton_rag.results import Answer, Completion, Quote, Ranked, Source
-from triton_rag.streams import (
-    AnswerStream,
-    AsyncAnswerStream,
-    AsyncCompletionStream,
-    CompletionStream,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from triton_rag.aio import AsyncClient
+    from triton_rag.arguments import AskOptions, CollectionOptions, SamplingOptions, SearchOptions
+    from triton_rag.client import Client
+    from triton_rag.collections import Change, Collection, Document, DocumentEntry, Passage
+    from triton_rag.errors import (
+        Cancelled,
+        InvalidRequest,
+        NothingFound,
+        Overloaded,
+        ServerFailed,
+        ServerUnreachable,
+        TimedOut,
+        TritonRagError,
+    )
+    from triton_rag.ingestion.folder import IngestError
+    from triton_rag.ingestion.report import IngestReport
+    from triton_rag.ingestion.run import IngestOptions, ingest
+    from triton_rag.results import Answer, Completion, Quote, Ranked, Source
+    from triton_rag.streams import (
+        AnswerStream,
+        AsyncAnswerStream,
+        AsyncCompletionStream,
+        CompletionStream,
+    )
 
 __all__ = [
     "Answer",
@@ -66,3 +70,30 @@ __all__ = [
     "TritonRagError",
     "ingest",
 ]
+
+_MODULES = (
+    "errors",
+    "arguments",
+    "collections",
+    "results",
+    "ingestion.folder",
+    "ingestion.report",
+    "client",
+    "aio",
+    "streams",
+    "ingestion.run",
+)
+
+
+def __getattr__(name: str) -> object:
+    """Imports what is asked for, since gRPC takes 0.3 s: processes that read files need none, and
+    Ctrl-C can come meanwhile."""
+    if name in __all__:
+        for module in map(import_module, (f"{__name__}.{each}" for each in _MODULES)):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

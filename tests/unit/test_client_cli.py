@@ -3,9 +3,12 @@
 import json
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import triton_rag as package
 from click.testing import CliRunner
 from triton_rag import Answer, Client, Source
 from triton_rag.cli import main
@@ -216,6 +219,37 @@ def test_interruption_exits_with_130(
     monkeypatch.setattr("triton_rag.cli.commands.read_documents", interrupt)
     assert main(["ask", "Why?", "--documents", "docs"]) == 130
     assert "cancelled" in capsys.readouterr().err
+
+
+_INTERRUPTED_IMPORT = """
+import runpy, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "triton_rag.cli.commands":
+            signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupt())
+runpy.run_module("triton_rag", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_ctrl_c_ends_it_without_words_while_it_imports() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED_IMPORT], check=False, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
+def test_a_process_that_reads_files_imports_no_grpc() -> None:
+    code = "import sys, triton_rag.ingestion.reader_process; sys.exit('grpc' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_all_public_names_are_there() -> None:
+    assert {name: getattr(package, name) for name in dir(package)}.keys() == set(package.__all__)
+    assert not hasattr(package, "Clint")
 
 
 @pytest.mark.parametrize("command", ["ask", "search", "generate", "ready", "evaluate"])

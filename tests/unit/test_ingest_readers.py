@@ -108,6 +108,45 @@ def test_restructured_text_loses_its_marks() -> None:
     assert "slow=False)\n   Sails" in "\n".join(lines)
 
 
+def test_code_in_restructured_text_keeps_its_marks() -> None:
+    text = """See :func:`sail`:
+
+.. code-block:: rst
+   :linenos:
+
+   See :func:`sail` and ``noon``.
+
+   .. note:: It floats.
+   .. no comment here
+
+- Or::
+
+    .. image:: ferry.png
+      :func:`moor`::
+
+  See :func:`moor`.
+
+.. A comment::
+
+     :func:`gone`
+
+.. parsed-literal::
+
+   :func:`sail`
+"""
+    assert [line for line in read("a.rst", text.encode()).text.split("\n") if line] == [
+        "See sail:",
+        "   See :func:`sail` and ``noon``.",
+        "   .. note:: It floats.",
+        "   .. no comment here",
+        "- Or:",
+        "    .. image:: ferry.png",
+        "      :func:`moor`::",
+        "  See moor.",
+        "   sail",
+    ]
+
+
 @pytest.mark.parametrize("text", ["a:" * 200_000, " " * 200_000 + "x"])
 def test_restructured_text_of_one_long_line_is_read_at_once(text: str) -> None:
     """It took minutes: a mark was looked for from every character to the end of the line."""

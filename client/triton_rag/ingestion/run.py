@@ -105,15 +105,20 @@ class _Run:
         )
 
     def check(self) -> None:
-        """Raises `IngestError` where the collection would lose everything it has."""
+        """Raises `IngestError` where the collection would lose everything it has, or documents that
+        another folder has put there."""
         if not self._folder.files:
             rest = f" ({len(self._folder.skipped):,} skipped)" if self._folder.skipped else ""
             raise IngestError(f"no file in the folder can be read{rest}; possible: {READABLE}")
-        if (
-            self._stored
-            and not self._sizes.keys() & self._stored.keys()
-            and not self._options.replaces_others
-        ):
+        if self._options.replaces_others:
+            return
+        if taken := sorted(self._sizes.keys() & self._target.others):
+            raise IngestError(
+                f"collection '{self._target.collection}' has {len(taken):,} of these documents "
+                f"from another folder, such as '{taken[0]}': give one of the folders another name "
+                "with --under NAME; to replace the documents, --replace"
+            )
+        if self._stored and not self._sizes.keys() & self._stored.keys():
             raise IngestError(
                 f"collection '{self._target.collection}' has {len(self._stored):,} documents, and "
                 "none of them is in the folder: is it another one? To keep both give this one a "

@@ -26,8 +26,16 @@ class Target:
     """Ids are paths below the folder, behind `under/` where it has a name."""
 
     def __init__(self, client: Client, collection: str, under: str = "") -> None:
+        """Raises `IngestError` for a name that is no path downwards."""
         self._client, self.collection, self._under = client, collection, under.strip("/")
         self._is_there = False
+        self.others: set[str] = set()
+        """Documents that other folders have put there, as `hashes` has found them."""
+        if under and not {"", ".", ".."}.isdisjoint(self._under.split("/")):
+            raise IngestError(
+                f"--under '{under}': a name such as manuals or manuals/2024 is needed, without "
+                "'.', '..' and empty parts"
+            )
 
     def hashes(self) -> dict[str, str]:
         """The content hashes of the documents by id; none where there is no such collection.
@@ -35,10 +43,10 @@ class Target:
         Raises `IngestError` for a damaged collection, and for one of another embedder than the
         server's.
         """
-        found = {one.name: one for one in patiently(self._client.collections)}
-        if self.collection not in found:
+        there = {one.name: one for one in patiently(self._client.collections)}
+        if self.collection not in there:
             return {}
-        self._is_there, about = True, found[self.collection]
+        self._is_there, about = True, there[self.collection]
         if about.fault:
             raise IngestError(f"collection '{about.name}': {about.fault}")
         if about.embedder != about.served_embedder:
@@ -47,8 +55,10 @@ class Target:
                 f"server has {about.served_embedder}: choose another name, or delete the collection"
             )
         entries = patiently(lambda: list(all_documents(self._client, self.collection)))
-        ours = (entry for entry in entries if entry.metadata.get(UNDER, "") == self._under)
-        return {entry.id: entry.content_hash for entry in ours}
+        ours = [entry for entry in entries if entry.metadata.get(UNDER, "") == self._under]
+        found = {entry.id: entry.content_hash for entry in ours}
+        self.others = {entry.id for entry in entries} - found.keys()
+        return found
 
     def create(self) -> None:
         """Make the collection where `hashes` has found none; another ingest may be first."""

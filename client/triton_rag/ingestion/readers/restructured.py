@@ -12,16 +12,24 @@ _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}$")
 
 _INSIDE = r"(?:(?P=indent)[ \t]+\S.*\n|[ \t]*\n(?=(?P=indent)[ \t]+\S))*"
 """Lines that are deeper than the first one."""
-_NO_TEXT = re.compile(
+_NO_TEXT = (
     r"^(?P<indent>[ \t]*)\.\.(?:[ \t]+(?:(?:\w+:)?(?:index|toctree|contents|highlight|meta|raw"
     r"|image|include|module|sectionauthor|moduleauthor|currentmodule|program|testsetup|auto\w+)::"
-    rf"|(?!\[|[\w:+-]+::|_|\|)\S).*)?\n{_INSIDE}|^[ \t]*\.\. (?:_|\|).*\n",
-    re.MULTILINE,
+    rf"|(?!\[|[\w:+-]+::|_|\|)\S).*)?\n{_INSIDE}|^[ \t]*\.\. (?:_|\|).*\n"
 )
 """Directives that bring nothing of the file's own, comments, and names of places."""
+_OPTIONS = r"(?:(?P=indent)[ \t]+:[\w-]+:.*\n)*"
+_CODE = (
+    r"^(?P<margin>[ \t]*)(?![ \t])"
+    r"(?:\.\.[ \t]+(?:code|code-block|sourcecode|doctest|testcode)::.*\n"
+    rf"{_OPTIONS.replace('indent', 'margin')}|(?!\.\. ).*::[ \t]*\n)(?:[ \t]*\n)*"
+    r"(?P<code>(?P<deeper>(?P=margin)[ \t]+)\S.*\n(?:(?:[ \t]*\n)*(?P=deeper)[ \t]*\S.*\n)*)"
+)
+"""A directive or the end of a paragraph, and the code that it announces."""
+_NO_TEXT_OR_CODE = re.compile(f"{_NO_TEXT}|{_CODE}", re.MULTILINE)
 _DIRECTIVE = re.compile(
     r"^(?P<indent>[ \t]*)\.\.[ \t]+(?P<name>[\w:+-]+)::[ \t]*(?P<rest>.*)\n"
-    r"(?:(?P=indent)[ \t]+:[\w-]+:.*\n)*(?:(?:[ \t]*\n)+(?=(?P=indent)[ \t]+\S))?",
+    rf"{_OPTIONS}(?:(?:[ \t]*\n)+(?=(?P=indent)[ \t]+\S|\Z))?",
     re.MULTILINE,
 )
 """With its options, up to the text that it is about."""
@@ -41,9 +49,18 @@ def read(data: bytes) -> FileText:
 
 
 def _worded(text: str) -> str:
-    """The text with the words of directives, roles and links, without their marks."""
-    text = _DIRECTIVE.sub(_words, _NO_TEXT.sub("", text))
-    text = _LITERAL_FOLLOWS.sub(lambda found: found[1] or "", text)
+    """The text with the words of directives, roles and links, but without marks outside of code."""
+    found, plain, end = "", "", 0
+    for block in _NO_TEXT_OR_CODE.finditer(text):
+        plain += text[end : block.start("code" if block["code"] else 0)]
+        if block["code"]:
+            found, plain = found + _without_marks(plain) + block["code"], ""
+        end = block.end()
+    return found + _without_marks(plain + text[end:])
+
+
+def _without_marks(text: str) -> str:
+    text = _LITERAL_FOLLOWS.sub(lambda found: found[1] or "", _DIRECTIVE.sub(_words, text))
     return _INLINE.sub(
         lambda found: found["role"] or found["link"] or f"`{found['literal']}`", text
     )
