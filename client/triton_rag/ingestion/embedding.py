@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from triton_rag.ingestion.ahead import map_ahead
 
 ROWS = 256
 """Passages in one request, which may be of several documents."""
+FIRST_PART = 16
+"""The first request has this part of them, and each next one twice as many."""
 IN_FLIGHT = 4
 """Requests at a time: the server has the next one when it has done one."""
 
@@ -36,8 +39,8 @@ def embed_documents(
 ) -> Iterator[EmbeddedDocument]:
     """The documents with their embeddings, in order.
 
-    A request has `rows` passages whatever documents they are of, so that small documents and large
-    ones keep the embedder as busy.
+    A request has up to `rows` passages whatever documents they are of, so that small documents and
+    large ones keep the embedder as busy.
     """
     waiting: deque[Document] = deque()
     texts = _texts(documents, waiting)
@@ -67,11 +70,8 @@ def _texts(documents: Iterable[Document], waiting: deque[Document]) -> Iterator[
 
 
 def _portions(texts: Iterator[str], rows: int) -> Iterator[list[str]]:
-    portion: list[str] = []
-    for text in texts:
-        portion.append(text)
-        if len(portion) == rows:
-            yield portion
-            portion = []
-    if portion:
+    """The first ones are small: the embedder has work while the next are read."""
+    size = -(-rows // FIRST_PART)
+    while portion := list(islice(texts, size)):
         yield portion
+        size = min(2 * size, rows)

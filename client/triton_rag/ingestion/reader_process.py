@@ -29,7 +29,8 @@ _PAGE = "page"
 
 
 class ReaderProcess:
-    """Reads one file at a time. It is started with the first one, and again after it has died."""
+    """Reads one file at a time. It is started with the first one, or before, and again after it has
+    died."""
 
     def __init__(self, max_reading_s: int = MAX_READING_S, on_page: OnPage = lambda: None) -> None:
         """`on_page` is called in the thread that reads."""
@@ -42,7 +43,7 @@ class ReaderProcess:
 
     def read(self, task: Task) -> Reading:
         """What is in a file. A file that kills the process is one that was not read."""
-        process = self._process or self._start()
+        process = self._process or self.start()
         try:
             pickle.dump(task, _pipe(process.stdin))
             _pipe(process.stdin).flush()
@@ -58,7 +59,7 @@ class ReaderProcess:
             self._process.communicate()
             self._process = None
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
         """Safe path: a file `html.py` where the user stands is no module of Python."""
         command = [sys.executable, "-m", __name__, str(self._max_reading_s)]
         environment = {**os.environ, "PYTHONSAFEPATH": "1"}
@@ -87,12 +88,13 @@ class ReaderProcesses:
     """Several of them, one for each thread that reads at a time."""
 
     def __init__(self, count: int | None = None, on_page: OnPage = lambda: None) -> None:
-        """`on_page` is called in several threads."""
+        """`on_page` is called in several threads. The first process begins to import at once."""
         self.count = count or max(1, min(4, (os.cpu_count() or 1) - 1))
         self._free: SimpleQueue[ReaderProcess] = SimpleQueue()
         self._all = [ReaderProcess(on_page=on_page) for _ in range(self.count)]
         for process in self._all:
             self._free.put(process)
+        self._all[0].start()
 
     @property
     def ahead(self) -> int:

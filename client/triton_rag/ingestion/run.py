@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -75,9 +75,10 @@ def ingest(
         Path(folder), lambda name: bool(kind(name, options.by_ocr)), options.max_file_bytes
     )
     run = _Run(client, found, Target(client, collection, options.under), options, on_progress)
-    run.check()
-    run.add()
-    run.remove()
+    with closing(run.readers):
+        run.check()
+        run.add()
+        run.remove()
     run.report.seconds = time.monotonic() - begin_s
     return run.report
 
@@ -94,7 +95,8 @@ class _Run:
         self._folder, self._target, self._options = folder, target, options
         self._embedder, self._on_progress = Embedder(client), on_progress
         self._counting = threading.Lock()
-        self._stored = target.hashes()
+        self.readers = ReaderProcesses(options.processes, self._count_page)
+        self._stored: Mapping[str, str] = {}
         self._sizes = {target.document_id(f.name): f.size_bytes for f in folder.files}
         self.report = IngestReport(
             target.collection,
@@ -107,6 +109,7 @@ class _Run:
     def check(self) -> None:
         """Raises `IngestError` where the collection would lose everything it has, or documents that
         another folder has put there."""
+        self._stored = self._target.hashes()
         if not self._folder.files:
             rest = f" ({len(self._folder.skipped):,} skipped)" if self._folder.skipped else ""
             raise IngestError(f"no file in the folder can be read{rest}; possible: {READABLE}")
@@ -127,19 +130,20 @@ class _Run:
 
     def add(self) -> None:
         """Reads every file, and writes what is new or changed."""
-        with closing(ReaderProcesses(self._options.processes, self._count_page)) as readers:
-            readings = map_ahead(readers.read, self._tasks(), readers.count, readers.ahead)
-            changed = self._changed(readings)
-            if self._options.is_dry_run:
-                for reading in changed:
-                    self._count(self._target.document_id(reading.file.name), 0)
-                return
-            self._target.create()
-            documents = embed_documents(self._cut(changed), self._embedder.embed)
-            batches = _batches(documents, self._options.commit_passages, self._options.commit_s)
-            for batch in map_ahead(self._target.write, batches, 1, WRITES_AHEAD):
-                for each in batch:
-                    self._count(each.document.id, len(each.document.passages))
+        readings = map_ahead(
+            self.readers.read, self._tasks(), self.readers.count, self.readers.ahead
+        )
+        changed = self._changed(readings)
+        if self._options.is_dry_run:
+            for reading in changed:
+                self._count(self._target.document_id(reading.file.name), 0)
+            return
+        self._target.create()
+        documents = embed_documents(self._cut(changed), self._embedder.embed)
+        batches = _batches(documents, self._options.commit_passages, self._options.commit_s)
+        for batch in map_ahead(self._target.write, batches, 1, WRITES_AHEAD):
+            for each in batch:
+                self._count(each.document.id, len(each.document.passages))
 
     def remove(self) -> None:
         """Removes the documents whose files are gone."""
