@@ -151,24 +151,6 @@ def test_another_folder_does_not_replace_it_by_mistake(
     client.remove(manuals, ["more/new.txt"])
 
 
-def test_a_folder_beside_others_takes_none_of_their_documents(
-    client: Client, manuals: str, tmp_path: Path
-) -> None:
-    (tmp_path / "ferry.pdf").write_bytes(pdf(["It sails at two."]))
-    boats = IngestOptions(under="boats")
-    with pytest.raises(IngestError, match=r"has 1 of these .* such as 'boats/ferry.pdf': give"):
-        ingest(client, tmp_path, manuals, boats)
-    (tmp_path / "ferry.pdf").rename(tmp_path / "harbour.pdf")
-    assert ingest(client, tmp_path, manuals, boats).added == 1
-    client.remove(manuals, ["boats/harbour.pdf"])
-
-
-@pytest.mark.parametrize("under", ["../x", "a//b", "a/./b", "/"])
-def test_a_folders_name_is_a_path_downwards(client: Client, tmp_path: Path, under: str) -> None:
-    with pytest.raises(IngestError, match=f"--under '{under}': a name such as manuals or"):
-        ingest(client, tmp_path, "none", IngestOptions(under=under))
-
-
 def test_a_killed_ingest_goes_on(server: Server, client: Client, tmp_path: Path) -> None:
     kill_ingest(server.url, tmp_path, "killed")
     ready = client.documents("killed")
