@@ -246,6 +246,7 @@ def test_the_shipped_models_fit_the_cpus_kv_memory(name):
         ({"model_type": "chatglm"}, "exports 'chatglm' with transformers up to 4.55.4, and"),
         ({"model_type": "gemma3", "text_config": {"model_type": "llama"}}, "text model alone"),
         ({"model_type": "afmoe"}, "model_type 'afmoe' in config.json is none that"),
+        ({"model_type": "mpt"}, "model_type 'mpt' in config.json is none that"),
         ({"model_type": "gemma4_text"}, "exports rightly as a text generator"),
         ({}, "model_type 'None' in config.json is none"),
         (
