@@ -68,7 +68,8 @@ def test_an_opendocument_text_has_headings_lists_tables_and_notes() -> None:
         "<table:table-cell><text:p>9</text:p><table:table><table:table-row><table:table-cell>"
         "<text:p>net</text:p></table:table-cell></table:table-row></table:table>"
         "</table:table-cell></table:table-row></table:table>"
-        "<text:p>Oar<draw:frame><svg:desc>of ash</svg:desc></draw:frame></text:p>"
+        "<text:p>Oar<text:bibliography-source>: , .</text:bibliography-source>"
+        "<draw:frame><svg:desc>of ash</svg:desc></draw:frame></text:p>"
     )
     found = read("boats.odt", odt(body))
     words = ["Boats", "A boat red sails", "- one", "Price | 9 net", "Oar of ash"]

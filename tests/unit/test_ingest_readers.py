@@ -329,10 +329,10 @@ def test_what_word_keeps_elsewhere_stands_where_it_belongs() -> None:
         f"<w:tbl><w:tr>{cell('Pump')}{cell('4 bar')}</w:tr><w:tr>{cell('Hose')}"
         f"{cell('5 bar', inside)}</w:tr></w:tbl>"
     )
-    data = docx([], body=body, footnotes={2: "Or 48 V."})
+    data = docx([], body=body, footnotes={2: "Or 48 V.</w:t></w:r></w:p><w:p><w:r><w:t>No more."})
     assert read("motor.docx", data).text.split("\n\n") == [
         "The motor takes 24 V[1]",
-        "[1] Or 48 V.",
+        "[1] Or 48 V. No more.",
         "Pump | 4 bar\nHose | 5 bar cold 3 bar",
     ]
 

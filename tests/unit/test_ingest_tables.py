@@ -31,6 +31,8 @@ def test_rows_name_their_columns(delimiter: str) -> None:
         4: "Part: Rudder (oak); 2024: 7",
     }
     assert found.title == "parts"
+    again = read("a.csv", b"Part,Price\nOar,4\nPart,Price\nHull,90\n")
+    assert rows(again) == {2: "Part: Oar; Price: 4", 4: "Part: Hull; Price: 90"}
 
 
 def test_a_table_without_names_has_its_cells() -> None:

@@ -11,7 +11,7 @@ import mammoth
 
 from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
 from triton_rag.ingestion.readers.archive import Archive
-from triton_rag.ingestion.readers.tree import Element, add_blocks
+from triton_rag.ingestion.readers.tree import Element, add_blocks, spaced_text
 
 _KIND = "a Word document"
 _NOTE_MARKS = ".//a[starts-with(@id, 'footnote-ref-') or starts-with(@id, 'endnote-ref-')]"
@@ -75,7 +75,7 @@ def _put_notes(body: Element) -> None:
     """Footnotes and endnotes, which Mammoth puts at the end, follow what they are about."""
     for mark in reversed(body.xpath(_NOTE_MARKS)):
         for note in body.xpath(".//li[@id = $id]", id=mark.get("href", "").removeprefix("#")):
-            words = note.text_content().replace(_BACK, "").strip()
+            words = " ".join(spaced_text(note).replace(_BACK, "").split())
             placed = lxml.html.Element("p")
             placed.text = f"{mark.text_content()} {words}"
             block = next(e for e in mark.iterancestors() if e.getparent() is body)

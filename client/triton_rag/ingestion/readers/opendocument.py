@@ -18,7 +18,11 @@ _NO_CONTENT = {"date-time", "footer", "header", "page-number", "page"}
 _SPACES = {f"{_TEXT}s", f"{_TEXT}tab", f"{_TEXT}line-break"}
 _BLOCKS = {f"{_TEXT}p", f"{_TEXT}h", f"{_TEXT}note", f"{_SVG}title", f"{_SVG}desc"}
 """What stands apart from the words around it."""
-_NOT_TEXT = {f"{_TEXT}tracked-changes", f"{_OFFICE}annotation", f"{_TEXT}table-of-content"}
+_INDEXES = ("bibliography", "alphabetical-index", "illustration-index", "table-index", "user-index")
+_NOT_TEXT = {
+    *(f"{_TEXT}{index}-source" for index in _INDEXES),  # how their entries are made
+    *(f"{_TEXT}tracked-changes", f"{_OFFICE}annotation", f"{_TEXT}table-of-content"),
+}
 
 
 def read(data: bytes) -> FileText:

@@ -24,10 +24,11 @@ _YEAR = re.compile(r"(19|20)\d\d$")
 
 
 def add_rows(rows: Sequence[Row], first: int, blocks: Blocks) -> None:
-    """Adds a table whose first row has the number `first`. Rows are the pages of the text."""
+    """Adds a table whose first row has the number `first`, without the names of its columns, which
+    some repeat. Rows are the pages of the text."""
     header = _header(rows)
     for index, row in enumerate(rows):
-        if index != header and any(row):
+        if any(row) and (header is None or row != rows[header]):
             names = rows[header] if header is not None and index > header else ()
             blocks.page(first + index)
             blocks.paragraph(_line(row, names))

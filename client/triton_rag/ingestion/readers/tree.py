@@ -40,7 +40,7 @@ def add_blocks(element: Element, blocks: Blocks) -> None:
     loose = [_words(element.text)]
     for child in element:
         if child.tag == _BREAK or not isinstance(child.tag, str) or _is_inline(child):
-            loose.append(_text(child))
+            loose.append(spaced_text(child))
         else:
             blocks.paragraph(_spaced("".join(loose)))
             _add(child, blocks)
@@ -51,7 +51,7 @@ def add_blocks(element: Element, blocks: Blocks) -> None:
 
 def _add(element: Element, blocks: Blocks) -> None:
     if found := _HEADING.match(element.tag):
-        blocks.heading(int(found[1]), _text(element))
+        blocks.heading(int(found[1]), spaced_text(element))
     elif element.tag == "pre":
         blocks.paragraph("".join(element.itertext()).strip("\r\n"))
     elif element.tag in _LISTS and not _has_headings(element):
@@ -70,13 +70,13 @@ def _join_terms(definitions: Element) -> None:
     terms: list[Element] = []
     for item in definitions.xpath("./dt | ./dd | ./div/dt | ./div/dd"):
         if item.tag == "dt":
-            is_heading = _has_headings(item) or _text(item).rstrip().endswith("?")
+            is_heading = _has_headings(item) or spaced_text(item).rstrip().endswith("?")
             terms = [] if is_heading else [*terms, item]
-        elif terms and _text(item).strip():
+        elif terms and spaced_text(item).strip():
             place = item
             while not (place.text or "").strip() and len(place) and place[0].tag in _PARAGRAPHS:
                 place = place[0]
-            words = (" ".join(_text(term).split()).rstrip(" :") for term in terms)
+            words = (" ".join(spaced_text(term).split()).rstrip(" :") for term in terms)
             if lead := ", ".join(filter(None, words)):
                 place.text = f"{lead}: {place.text or ''}"
             for term in terms:
@@ -95,8 +95,8 @@ def _is_inline(element: Element) -> bool:
 
 def _is_menu(element: Element) -> bool:
     links = list(element.iter("a"))
-    linked = sum(len(_text(link).strip()) for link in links if link.get("href"))
-    return len(links) > 1 and linked > _LINKS_SHARE * len(" ".join(_text(element).split()))
+    linked = sum(len(spaced_text(link).strip()) for link in links if link.get("href"))
+    return len(links) > 1 and linked > _LINKS_SHARE * len(" ".join(spaced_text(element).split()))
 
 
 def _has_headings(element: Element) -> bool:
@@ -122,7 +122,7 @@ def _items(element: Element, depth: int = 0) -> list[str]:
     for number, item in enumerate(element.iterchildren("li"), start=1):
         mark = f"{number}." if element.tag == "ol" else "-"
         nested = [child for child in item if child.tag in _LISTS]
-        words = " ".join(_text(item, leave_out=nested).split())
+        words = " ".join(spaced_text(item, leave_out=nested).split())
         lines += [f"{'  ' * depth}{mark} {words}"] if words else []
         lines += [line for child in nested for line in _items(child, depth + 1)]
     return lines
@@ -140,12 +140,12 @@ def _rows(table: Element) -> list[str]:
 def _row(row: Element) -> Iterator[str]:
     """The texts of its cells; one over several columns is in the first."""
     for cell in row.iterchildren(*_CELLS):
-        yield " ".join(_text(cell).split())
+        yield " ".join(spaced_text(cell).split())
         over = cell.get("colspan", "")
         yield from [""] * (min(int(over), _MOST_COLUMNS) - 1 if over.isdecimal() else 0)
 
 
-def _text(element: Element, leave_out: list[Element] | None = None) -> str:
+def spaced_text(element: Element, leave_out: list[Element] | None = None) -> str:
     """The text inside an element, with a space around each block."""
     if element.tag == _BREAK:
         return "\n"
@@ -154,7 +154,7 @@ def _text(element: Element, leave_out: list[Element] | None = None) -> str:
     parts = [_words(element.text)]
     for child in element:
         if child not in (leave_out or []):
-            text = _text(child)
+            text = spaced_text(child)
             parts.append(text if child.tag in INLINE or child.tag == _BREAK else f" {text} ")
         parts.append(_words(child.tail))
     return "".join(parts)
