@@ -89,6 +89,9 @@ def load_whole(
             ignore_mismatched_sizes=True,
             **options,
         )
+    if spec.role == "embedder":  # none uses a pooler, which a DeBERTa reranker does
+        used = [key for key in found["missing_keys"] if not key.startswith("pooler.")]
+        found = {**found, "missing_keys": used}
     # Of an encoder nothing more is checked: older ones hold masks beside the weights (GPT-Neo).
     layers = getattr(model.config, "num_hidden_layers", None) if spec.role == "llm" else None
     check_weights(spec, found, layers)
@@ -122,11 +125,11 @@ def check_weights(spec: ModelSpec, found: Mapping[str, Any], layers: int | None 
     """Raises `BuildError` for weights that transformers replaces by random ones, or leaves out.
 
     `found` is the loading info of its `from_pretrained`. What lies outside the model's `layers` may
-    be left out: another task's head, layers that predict more tokens. No embedding uses a pooler.
+    be left out: another task's head, layers that predict more tokens.
     """
     unknown = sorted(found["unexpected_keys"])
     more = f"; it has unknown ones: {_some(unknown)}" if unknown else ""
-    if missing := sorted(key for key in found["missing_keys"] if not key.startswith("pooler.")):
+    if missing := sorted(found["missing_keys"]):
         raise spec.error(
             f"the checkpoint lacks {_some(missing)}, which the model of its config.json needs{more}"
         )

@@ -1,6 +1,7 @@
 """Which answers of an engine agree with transformers' logits."""
 
 import re
+from contextlib import nullcontext
 from unittest import mock
 
 import numpy as np
@@ -49,15 +50,23 @@ def loaded(**found: object) -> dict[str, object]:
     return {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()} | found
 
 
-def test_an_encoder_may_hold_masks_of_its_layers(tmp_path):
-    """As GPT-Neo's do; of an LLM it would be a weight that is left out."""
-    model = mock.Mock(config=mock.Mock(num_hidden_layers=2))
-    found = loaded(unexpected_keys={"h.0.attn.attention.bias"}, missing_keys={"pooler.dense.bias"})
-    kind = mock.Mock(from_pretrained=lambda *_, **__: (model, found))
-    embedder = ModelSpec(name="e", role="embedder", source="m", max_tokens=64)
-    assert load_whole(embedder, Checkpoint(tmp_path, ""), kind, None)[1] == found["unexpected_keys"]
-    with pytest.raises(BuildError, match=r"has h\.0\.attn\.attention\.bias, which the model"):
-        load_whole(spec("fp32"), Checkpoint(tmp_path, ""), kind, None)
+@pytest.mark.parametrize(
+    ("role", "found", "says"),
+    [
+        ("embedder", {"unexpected_keys": {"h.0.attn.bias"}}, ""),  # a mask, as GPT-Neo has
+        ("reranker", {"unexpected_keys": {"h.0.attn.bias"}}, ""),
+        ("llm", {"unexpected_keys": {"h.0.attn.bias"}}, "has h.0.attn.bias, which the model of"),
+        ("embedder", {"missing_keys": {"pooler.dense.bias"}}, ""),
+        ("reranker", {"missing_keys": {"pooler.dense.bias"}}, "lacks pooler.dense.bias"),  # DeBERTa
+    ],
+)
+def test_which_weights_a_role_can_do_without(tmp_path, role, found, says):
+    model, asked = mock.Mock(), ModelSpec(name="m", role=role, source="m", max_tokens=512)
+    model.config.num_hidden_layers = 2
+    kind = mock.Mock(from_pretrained=lambda *_, **__: (model, loaded(**found)))
+    refused = pytest.raises(BuildError, match=re.escape(says)) if says else nullcontext()
+    with refused:
+        load_whole(asked, Checkpoint(tmp_path, ""), kind, None)
 
 
 @pytest.mark.parametrize(
