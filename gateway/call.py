@@ -277,6 +277,9 @@ class Relayed:
 
 Event = Sources | Text | CallPiece | Finished | Embedded | Ranked | Relayed
 
+LAST = (Finished, Embedded, Ranked)
+"""The kinds of events that end an answer, but for a search."""
+
 Handler = Callable[[Call], AsyncGenerator[Event, None]]
 """Answers one call.
 
@@ -296,5 +299,4 @@ no metric, log or ledger."""
 
 def is_whole(event: Event, request: Request) -> bool:
     """Whether an answer that has come to this event is whole."""
-    is_found = isinstance(event, Sources) and isinstance(request, Search)
-    return is_found or isinstance(event, Finished | Embedded | Ranked)
+    return isinstance(event, LAST) or (isinstance(request, Search) and isinstance(event, Sources))

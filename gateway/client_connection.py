@@ -101,7 +101,15 @@ class ClientConnection(HttpToolsProtocol):
             if self.parser.get_http_version() == "1.0":
                 # Its task has not begun yet, and asks for this then.
                 self.cycle.send = partial(_send_unframed, self.cycle)  # type: ignore[method-assign]
-            self.scope[SEND] = self.cycle.send  # type: ignore[literal-required]
+            else:
+                self.scope[SEND] = self.send_part  # type: ignore[literal-required]
+
+    async def send_part(self, body: bytes) -> None:
+        """Sends a part of an answer, behind its head and before its last part."""
+        if self.flow.write_paused:
+            await self.flow.drain()
+        if body and not self.cycle.disconnected:  # an empty chunk would be the last
+            self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
 
     def on_body(self, body: bytes) -> None:
         self._overhead_bytes = max(0, self._overhead_bytes - 2 * len(body))

@@ -96,7 +96,7 @@ def metered(inner: Handler, metrics: Metrics, label: Label) -> Handler:
         try:
             async with aclosing(inner(call)) as events:
                 async for event in events:
-                    if isinstance(event, Text | CallPiece) and not first_s:
+                    if not first_s and isinstance(event, Text | CallPiece):
                         first_s = time.perf_counter()
                     if is_whole(event, call.request):
                         outcome = "ok"

@@ -12,18 +12,7 @@ from gateway.access.grants import Grant, Grants
 from gateway.access.ledger import Amounts, Ledger
 from gateway.access.limits import Limiter, Reservation
 from gateway.access.tiers import Limits
-from gateway.call import (
-    Call,
-    Caller,
-    Embedded,
-    Event,
-    Finished,
-    Generate,
-    Handler,
-    Label,
-    Ranked,
-    Usage,
-)
+from gateway.call import LAST, Call, Caller, Event, Generate, Handler, Label, Usage
 from gateway.errors import GatewayError, Limited
 
 _MODEL_MAY_HAVE_WORKED = (500, 502, 504)
@@ -48,11 +37,12 @@ def limited(inner: Handler, meter: "Meter", label: Label = str) -> Handler:
         try:
             async with aclosing(inner(call)) as events:
                 async for event in events:
-                    if isinstance(event, Finished | Embedded | Ranked):
+                    if isinstance(event, LAST):
                         call.usage, entry.is_whole = event.usage, True
                     if not entry.is_counted:
                         meter.count_input(entry)
-                    await meter.look_again(entry)
+                    if time.monotonic() - entry.looked_s > LOOK_AGAIN_S:
+                        await meter.look_again(entry)
                     yield event
         except GatewayError as error:
             entry.error = error
@@ -114,10 +104,8 @@ class Meter:
 
     async def look_again(self, entry: Entry) -> None:
         """Raises Unauthenticated for a key that was disabled, or ended, during the answer."""
-        now_s = time.monotonic()
-        if now_s - entry.looked_s > LOOK_AGAIN_S:
-            entry.looked_s = now_s
-            await self._grants.of(entry.call.caller)
+        entry.looked_s = time.monotonic()
+        await self._grants.of(entry.call.caller)
 
     async def count(self, call: Call) -> None:
         """A request that is answered without a model; raises what the limits refuse."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from gateway.call import Embedded, Event, Finished, Ranked
+from gateway.call import LAST, Event
 
 _ENTRY = TypeAdapter(
     tuple[Literal[3], str, list[Event]],
@@ -39,7 +39,7 @@ def unpack(entry: bytes) -> tuple[list[Event], str]:
 
 def as_cached(event: Event) -> Event:
     """The event with a usage that says: no token of the input was computed again."""
-    if isinstance(event, Finished | Embedded | Ranked):
+    if isinstance(event, LAST):
         usage = replace(event.usage, cached_tokens=event.usage.input_tokens)
         return replace(event, usage=usage)
     return event

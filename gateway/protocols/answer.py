@@ -18,7 +18,6 @@ class Answer:
     A call's id is made here; each API puts its own prefix before it.
     """
 
-    text: str = ""
     parts: list[str | ToolCall] = field(default_factory=list)
     """Texts and calls in their order."""
     sources: tuple[Source, ...] = ()
@@ -44,8 +43,11 @@ class Answer:
     def calls(self) -> list[ToolCall]:
         return [part for part in self.parts if isinstance(part, ToolCall)]
 
+    @property
+    def text(self) -> str:
+        return "".join(part for part in self.parts if isinstance(part, str))
+
     def _say(self, text: str) -> None:
-        self.text += text
         if self.parts and isinstance(last := self.parts[-1], str):
             self.parts[-1] = last + text
         else:

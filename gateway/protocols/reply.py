@@ -24,8 +24,8 @@ EventT = TypeVar("EventT", Embedded, Ranked, Sources)
 DONE = b"data: [DONE]\n\n"
 
 SEND = "gateway.send"
-"""Key of the scope: sends chunks of a body past the middleware, which looks at no more than how a
-response starts. Each layer costs a stream's every chunk."""
+"""Key of the scope: sends bytes of a body that has more to come, past the middleware and uvicorn,
+which look at its start and end only. Each layer costs a stream's every chunk. Not for HTTP/1.0."""
 
 
 def sse(data: Any) -> bytes:
@@ -130,21 +130,24 @@ class Streaming(Response):
         self._call, self._events, self._protocol = call, events, protocol
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await until_disconnect(receive, self._stream(send, scope.get(SEND, send)))
+        async def send_part(body: bytes) -> None:
+            await send(_part(body))
 
-    async def _stream(self, start: Send, send: Send) -> None:
+        await until_disconnect(receive, self._stream(send, scope.get(SEND, send_part)))
+
+    async def _stream(self, send: Send, send_part: Callable[[bytes], Awaitable[None]]) -> None:
         write = self._protocol.event
         async with aclosing(self._events) as events:
             first = await anext(events)
-            await start(self._start())
-            await send(_chunk(write(first)))
+            await send(self._start())
+            await send_part(write(first))
             last = self._protocol.last
             try:
                 async for event in events:
-                    await send(_chunk(write(event)))
+                    await send_part(write(event))
             except Exception as error:
                 last = self._protocol.error_event(refusal_for(error, self._call.request_id))
-            await send(_chunk(last, is_last=True))
+            await send(_part(last, is_last=True))
 
     def _start(self) -> Json:
         headers = {
@@ -160,7 +163,7 @@ class Streaming(Response):
         }
 
 
-def _chunk(body: bytes, *, is_last: bool = False) -> Json:
+def _part(body: bytes, *, is_last: bool = False) -> Json:
     return {"type": "http.response.body", "body": body, "more_body": not is_last}
 
 

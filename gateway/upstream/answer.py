@@ -1,7 +1,6 @@
 """The innermost handler: a call to the models of one Triton."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import replace
 
 from gateway.call import Call, Embed, Event, Generate, Handler, Rank, Search, Usage
@@ -15,7 +14,12 @@ from gateway.upstream.search import search
 def upstream(triton: Connection, catalogue: Catalogue) -> Handler:
     """Answers with the model that the request names."""
 
-    async def answer(call: Call) -> AsyncGenerator[Event, None]:
+    def answer(call: Call) -> AsyncGenerator[Event, None]:
+        if isinstance(call.request, Generate):
+            return generate(triton, catalogue, call, call.request)
+        return whole(call)
+
+    async def whole(call: Call) -> AsyncGenerator[Event, None]:
         request = call.request
         if isinstance(request, Search):
             yield await search(triton, call, request)
@@ -23,11 +27,6 @@ def upstream(triton: Connection, catalogue: Catalogue) -> Handler:
         model = await catalogue.resolve(request.model, type(request))
         call.usage = Usage()
         match replace(request, model=model):
-            case Generate() as asked:
-                events = generate(triton, call, asked)
-                async with aclosing(events):
-                    async for event in events:
-                        yield event
             case Embed() as asked:
                 yield await embed(triton, call, asked)
             case Rank() as asked:

@@ -1,35 +1,24 @@
 """HTTP to one tritonserver. Why not gRPC: docs/decisions/0050-the-gateway-asks-over-http.md."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-import aiohttp
 import orjson
-from yarl import URL
 
 from gateway.bounds import HEADER_LENGTH
 from gateway.call import Call
-from gateway.errors import DeadlinePassed, Unavailable, UpstreamFailed
+from gateway.errors import DeadlinePassed, GatewayError, UpstreamFailed
 from gateway.settings import Triton
-from gateway.upstream.infer import (
-    Outputs,
-    Tensor,
-    read_outputs,
-    request_body,
-)
-from gateway.upstream.statuses import RETRY_AFTER_S, from_status
-
-KEEP_ALIVE_S = 2.0
-"""An idle connection holds up the end of a tritonserver, so none is kept for long."""
+from gateway.upstream.http_client import HttpClient, HttpConnection
+from gateway.upstream.infer import Outputs, Tensor, read_outputs, request_body
+from gateway.upstream.statuses import from_status
 
 STATE_TIMEOUT_S = 5.0
 """For what Triton answers without a model."""
-
-READ_BYTES = 64 * 2**10
-"""Beyond it unread bytes of a stream wait in Triton, not here."""
 
 _KEPT = ("content-type", HEADER_LENGTH)
 _EVENT_END = b"\n\n"
@@ -67,20 +56,15 @@ class Connection:
 
     def __init__(self, settings: Triton) -> None:
         self.settings = settings
-        self._url = f"http://{settings.http}"
-        self._session: aiohttp.ClientSession
+        self._http = HttpClient(settings.http, settings.connect_timeout_s)
+        self._metrics = HttpClient(settings.metrics, settings.connect_timeout_s)
 
     async def __aenter__(self) -> "Connection":
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
-            read_bufsize=READ_BYTES,
-            headers={"Accept-Encoding": "identity"},  # aiohttp asks for gzip, which costs both
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        self._http.close()
+        self._metrics.close()
 
     async def json(self, method: str, path: str) -> Any:
         """What Triton says of itself, parsed; None for an empty body."""
@@ -89,30 +73,22 @@ class Connection:
 
     async def metrics_page(self) -> bytes:
         """The models' metrics in Prometheus' text format; empty where Triton gives none."""
-        url = f"http://{self.settings.metrics}/metrics"
-        timeout = aiohttp.ClientTimeout(total=STATE_TIMEOUT_S)
         try:
-            async with self._session.get(url, timeout=timeout) as response:
+            async with self._metrics.ask("GET", "/metrics", b"", {}, STATE_TIMEOUT_S) as response:
                 return await response.read() if response.status == 200 else b""
-        except (aiohttp.ClientError, TimeoutError):
+        except GatewayError:
             return b""
 
-    async def events(
+    def stream(
         self, call: Call, model: str, body: Any, silence_s: float
-    ) -> AsyncGenerator[Any, None]:
-        """The parsed events of `generate_stream`. Closing it ends the generation.
+    ) -> AbstractAsyncContextManager[HttpConnection]:
+        """The response of `generate_stream`; the generation ends with the block.
 
         Raises `DeadlinePassed` when nothing comes for `silence_s`.
         """
         path = f"/v2/models/{model}/generate_stream"
         headers = call.trace_headers
-        async with self.ask(
-            "POST", path, orjson.dumps(body), silence_s=silence_s, headers=headers
-        ) as response:
-            events = EventReader()
-            async for piece in response.content.iter_any():
-                for event in events.read(piece):
-                    yield event
+        return self.ask("POST", path, orjson.dumps(body), silence_s=silence_s, headers=headers)
 
     async def infer(
         self, call: Call, model: str, inputs: Sequence[Tensor], outputs: Sequence[str]
@@ -143,39 +119,19 @@ class Connection:
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes = b"",
         *,
         silence_s: float,
-        headers: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> AsyncIterator[HttpConnection]:
         """A response of status 200; raises what the status of another one means."""
-        timeout = aiohttp.ClientTimeout(
-            sock_connect=self.settings.connect_timeout_s, sock_read=silence_s
-        )
-        try:
-            async with self._session.request(
-                method,
-                URL(self._url + path, encoded=True),
-                data=body,
-                timeout=timeout,
-                headers=headers,
-            ) as response:
-                if response.status != 200:
-                    raise from_status(response.status, _message(await response.read()))
+        async with self._http.ask(method, path, body, headers, silence_s) as response:
+            if response.status != 200:
+                raise from_status(response.status, _message(await response.read()))
+            try:
                 yield response
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            raise Unavailable(
-                "the models' server takes no connection; it may be starting",
-                retry_after_s=RETRY_AFTER_S,
-            ) from None
-        except aiohttp.SocketTimeoutError:
-            raise DeadlinePassed(
-                f"nothing came from the model for {silence_s:g} s; it may have died"
-            ) from None
-        except (aiohttp.ClientError, orjson.JSONDecodeError) as error:
-            raise UpstreamFailed(
-                f"the models' server broke off its answer ({type(error).__name__})"
-            ) from None
+            except orjson.JSONDecodeError:
+                raise UpstreamFailed("the models' server sent what is no JSON") from None
 
 
 def _message(body: bytes) -> str:

@@ -29,7 +29,8 @@ from gateway.call import (
 )
 from gateway.errors import BadRequest, ContextExceeded, UpstreamFailed
 from gateway.tool_use import ToolUse
-from gateway.upstream.connection import Connection
+from gateway.upstream.connection import Connection, EventReader
+from gateway.upstream.models import Catalogue
 from gateway.upstream.search import counts, in_collection, read_sources
 from gateway.upstream.statuses import IN_BAND, from_stream
 
@@ -42,9 +43,11 @@ GRACE_S = 1.0
 
 
 async def generate(
-    triton: Connection, call: Call, request: Generate
+    triton: Connection, catalogue: Catalogue, call: Call, asked: Generate
 ) -> AsyncGenerator[Event, None]:
-    """The events of one generation; `request.model` is `llm` or `rag_cancellable`."""
+    """The events of one generation."""
+    request = replace(asked, model=await catalogue.resolve(asked.model, Generate))
+    call.usage = Usage()
     try:
         async with aclosing(_events(triton, call, request)) as events:
             async for event in events:
@@ -73,27 +76,27 @@ async def _events(triton: Connection, call: Call, request: Generate) -> AsyncGen
     silence_s = triton.settings.inter_token_timeout_s
     if call.deadline is not None:
         silence_s = min(silence_s, _left_s(call.deadline) + GRACE_S)
-    async with aclosing(
-        triton.events(call, _model(request), _body(call, request), silence_s)
-    ) as events:
-        async for event in events:
-            reason = event.get("finish_reason", "")
-            if "error" in event or reason == "error":
-                error = from_stream(event.get("error") or event["text_output"])
-                raise in_collection(error) if request.within else error
-            call.headers[MODEL_VERSION] = event["model_version"]
-            if "sources" in event:
-                yield Sources(tuple(read_sources(_columns(event))))
-            tokens = event["num_output_tokens"]
-            usage = call.usage = Usage(event["num_input_tokens"], usage.output_tokens + tokens)
-            if text := event["text_output"]:
-                yield Text(text, tokens)
-            for piece in map(orjson.loads, _column(event, TOOL_CALLS.name)):
-                took, tokens = (0, tokens) if text else (tokens, 0)
-                yield CallPiece(piece["index"], piece.get("name", ""), piece["arguments"], took)
-            if reason:
-                yield _finished(reason, usage, event)
-                return
+    body, reader = _body(call, request), EventReader()
+    async with triton.stream(call, _model(request), body, silence_s) as response:
+        while piece := await response.piece():
+            for event in reader.read(piece):
+                reason = event.get("finish_reason", "")
+                if "error" in event or reason == "error":
+                    error = from_stream(event.get("error") or event["text_output"])
+                    raise in_collection(error) if request.within else error
+                call.headers[MODEL_VERSION] = event["model_version"]
+                if "sources" in event:
+                    yield Sources(tuple(read_sources(_columns(event))))
+                tokens = event["num_output_tokens"]
+                usage = call.usage = Usage(event["num_input_tokens"], usage.output_tokens + tokens)
+                if text := event["text_output"]:
+                    yield Text(text, tokens)
+                for part in map(orjson.loads, _column(event, TOOL_CALLS.name)):
+                    took, tokens = (0, tokens) if text else (tokens, 0)
+                    yield CallPiece(part["index"], part.get("name", ""), part["arguments"], took)
+                if reason:
+                    yield _finished(reason, usage, event)
+                    return
     raise UpstreamFailed("the model's stream ended before its last response")
 
 

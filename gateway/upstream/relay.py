@@ -71,7 +71,7 @@ def streamed(triton: Connection, sent: Sent) -> Handler:
         async with triton.ask(
             "POST", sent.path, body, silence_s=silence_s, headers=headers
         ) as response:
-            async for piece in response.content.iter_any():
+            while piece := await response.piece():
                 count.add_piece(piece)
                 call.usage, is_empty = count.usage, False
                 yield Relayed(piece)

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from gateway.errors import (
     Unavailable,
     UpstreamFailed,
 )
+from gateway.protocols.reply import sse
 from gateway.upstream.generate import generate
 from gateway.upstream.statuses import from_status, from_stream
 from python_backends.errors import RequestError
@@ -105,17 +108,21 @@ class Model:
     def __init__(self) -> None:
         self.asked: list[int] = []
 
-    async def events(
+    @asynccontextmanager
+    async def stream(
         self, _call: object, _model: str, body: dict[str, Any], _silence_s: float
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncIterator[SimpleNamespace]:
         self.asked.append(body["max_tokens"])
         end = {"text_output": "", "num_input_tokens": 60, "num_output_tokens": 4}
+        event: dict[str, object] = {**end, "model_version": "1", "finish_reason": "length"}
         try:
             _asked(body["max_tokens"], prompt_tokens=60)
         except RequestError as error:
-            yield {"error": f"INVALID_ARG: {error}"}
-        else:
-            yield {**end, "model_version": "1", "finish_reason": "length"}
+            event = {"error": f"INVALID_ARG: {error}"}
+        yield SimpleNamespace(piece=AsyncMock(side_effect=[sse(event), b""]))
+
+    async def resolve(self, name: str, _takes: object) -> str:
+        return name
 
 
 async def _reasons(model: Model, may_fill_context: bool) -> list[str]:
@@ -124,7 +131,7 @@ async def _reasons(model: Model, may_fill_context: bool) -> list[str]:
     )
     call: Any = Call(request=None, caller=None, request_id="1")
     connection: Any = model
-    return [event.reason async for event in generate(connection, call, wanted)]
+    return [event.reason async for event in generate(connection, connection, call, wanted)]
 
 
 def test_an_answer_that_may_fill_the_context_ends_there() -> None:

@@ -1,0 +1,207 @@
+"""HTTP/1.1 to one server. A client of our own, because every chunk of every stream passes it:
+docs/decisions/0050-the-gateway-asks-over-http.md.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+
+import httptools
+
+from gateway.address import Address
+from gateway.errors import DeadlinePassed, GatewayError, Unavailable, UpstreamFailed
+from gateway.upstream.statuses import RETRY_AFTER_S
+
+KEEP_ALIVE_S = 2.0
+"""An idle connection holds up the end of a tritonserver, so none is kept for long."""
+
+UNREAD_BYTES = 64 * 2**10
+"""Beyond it unread bytes of a response wait in the server, not here."""
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection: a request, then the pieces of its response, then perhaps the next request."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, idle: dict["HttpConnection", None]) -> None:
+        self._idle, self._loop = idle, asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._pieces: list[bytes] = []
+        self._unread_bytes = 0
+        self._is_whole = True
+        """Whether the response is at its end, or there is none."""
+        self._fault: GatewayError | None = None
+        """Why nothing more comes."""
+        self._news: asyncio.Future[None] | None = None
+        """What the reader waits for, since `_waits_s` of the loop's clock."""
+        self._waits_s = self._silence_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self.status = 0
+        """Of the response; 0 until it comes."""
+        self.headers: dict[str, str] = {}
+        """Of the response; names are in lower case."""
+
+    async def send(self, head: bytes, body: bytes, silence_s: float) -> None:
+        """Returns when the head of the response is there.
+
+        This and `piece` raise `DeadlinePassed` when nothing comes for `silence_s`, and
+        `UpstreamFailed` when the connection ends before the response.
+        """
+        self._is_whole, self.status, self.headers = False, 0, {}
+        self.transport.writelines((head, body))
+        self._silence_s = silence_s
+        self._set_timer(silence_s, self._end_if_silent)
+        while not self.status:
+            await self._more()
+
+    async def piece(self) -> bytes:
+        """What has come of the body; empty at its end."""
+        while not self._pieces and not self._is_whole:
+            await self._more()
+        piece = b"".join(self._pieces)
+        self._pieces.clear()
+        if self._unread_bytes > UNREAD_BYTES and not self.transport.is_closing():
+            self.transport.resume_reading()
+        self._unread_bytes = 0
+        return piece
+
+    async def read(self) -> bytes:
+        """The rest of the body."""
+        pieces = []
+        while piece := await self.piece():
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def release(self) -> None:
+        """Keeps the connection for the next request, if the response was read to its end."""
+        self._news = None
+        if self._is_whole and not self._pieces and not self.transport.is_closing():
+            self._idle[self] = None
+            self._set_timer(KEEP_ALIVE_S, self.transport.close)
+        else:
+            self.transport.abort()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._end(UpstreamFailed("the models' server sent what is no HTTP"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._idle.pop(self, None)
+        self._end(UpstreamFailed("the models' server broke off its answer"))
+
+    def on_message_begin(self) -> None:
+        if self._is_whole:
+            raise UpstreamFailed("the models' server answered what nobody asked")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        self._wake()
+
+    def on_body(self, body: bytes) -> None:
+        self._pieces.append(body)
+        self._unread_bytes += len(body)
+        if self._unread_bytes > UNREAD_BYTES:
+            self.transport.pause_reading()
+        self._wake()
+
+    def on_message_complete(self) -> None:
+        self._is_whole = True
+        if not self._parser.should_keep_alive():
+            self.transport.close()
+        self._wake()
+
+    def _more(self) -> asyncio.Future[None]:
+        if self._fault is not None:
+            raise self._fault
+        self._waits_s = self._loop.time()
+        self._news = self._loop.create_future()
+        return self._news
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def _end(self, fault: GatewayError) -> None:
+        self._fault = self._fault or fault
+        self._stop_timer()
+        self.transport.abort()
+        self._wake()
+
+    def _end_if_silent(self) -> None:
+        """The reader may have come back, or be away: a slow client is no silence of the server."""
+        is_waiting = self._news is not None and not self._news.done()
+        left_s = self._silence_s - (self._loop.time() - self._waits_s if is_waiting else 0.0)
+        if left_s > 0:
+            self._set_timer(left_s, self._end_if_silent)
+            return
+        text = f"nothing came from the model for {self._silence_s:g} s; it may have died"
+        self._end(DeadlinePassed(text))
+
+    def _set_timer(self, after_s: float, then: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = self._loop.call_later(after_s, then)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class HttpClient:
+    """Connections to one server. One without a request is closed after `KEEP_ALIVE_S`."""
+
+    def __init__(self, address: str, connect_timeout_s: float) -> None:
+        self._address = Address.parse(address)
+        self._connect_timeout_s = connect_timeout_s
+        self._idle: dict[HttpConnection, None] = {}
+
+    def close(self) -> None:
+        for connection in self._idle:
+            connection.transport.close()
+
+    @asynccontextmanager
+    async def ask(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], silence_s: float
+    ) -> AsyncIterator[HttpConnection]:
+        """The connection once the head of the response is there, whatever its status; the request
+        ends with the block. Raises `Unavailable` where there is no connection."""
+        connection = await self._connection()
+        try:
+            await connection.send(self._head(method, path, body, headers), body, silence_s)
+            yield connection
+        finally:
+            connection.release()
+
+    async def _connection(self) -> HttpConnection:
+        while self._idle:
+            connection, _ = self._idle.popitem()
+            if not connection.transport.is_closing():
+                return connection
+        host, port = self._address.host, self._address.port
+        new = partial(HttpConnection, self._idle)
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                _, made = await asyncio.get_running_loop().create_connection(new, host, port)
+        except OSError:  # TimeoutError too
+            raise Unavailable(
+                "the models' server takes no connection; it may be starting",
+                retry_after_s=RETRY_AFTER_S,
+            ) from None
+        return made
+
+    def _head(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+        given = [f"{name}: {text}" for name, text in headers.items()]
+        lines = [f"{method} {path} HTTP/1.1", f"host: {self._address}", *given]
+        head = "\r\n".join([*lines, f"content-length: {len(body)}", "", ""])
+        if head.count("\r") + head.count("\n") != 2 * (len(lines) + 2):
+            raise ValueError("a path or a header with a line end")
+        return head.encode()
