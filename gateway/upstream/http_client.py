@@ -39,9 +39,9 @@ class HttpConnection(asyncio.Protocol):
         self._waits_s = self._silence_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.status = 0
-        """Of the response; 0 until it comes."""
+        """The response's; 0 until it comes."""
         self.headers: dict[str, str] = {}
-        """Of the response; names are in lower case."""
+        """The response's; names are in lower case."""
 
     async def send(self, head: bytes, body: bytes, silence_s: float) -> None:
         """Returns when the head of the response is there.
