@@ -36,11 +36,6 @@ class RerankRequest(Body):
     max_tokens_per_doc: int | None = None
     rank_fields: Each[str] | None = None
 
-    @property
-    def is_voyages(self) -> bool:
-        """Whether it has Voyage's fields: its clients read `data` for `results`."""
-        return not self.model_fields_set.isdisjoint({"top_k", "truncation"})
-
 
 @router.post("/v1/rerank", openapi_extra=document(RerankRequest))
 @router.post("/v2/rerank", openapi_extra=document(RerankRequest))
@@ -80,6 +75,7 @@ def _text(item: str | dict[str, Any], index: int, fields: list[str]) -> str:
 
 def response(request: RerankRequest, answer_id: str, ranked: Ranked) -> Json:
     """Scores are `probability` of the model's logits."""
+    # Voyage's and Continue's clients read `data`, and none of them sends `top_n`.
     results = [
         {"index": index, "relevance_score": probability(logit), **_document(request, index)}
         for index, logit in by_relevance(ranked.logits, request.top_n or request.top_k)
@@ -88,7 +84,7 @@ def response(request: RerankRequest, answer_id: str, ranked: Ranked) -> Json:
         "id": answer_id,
         "model": request.model,
         "results": results,
-        **({"object": "list", "data": results} if request.is_voyages else {}),
+        **({"object": "list", "data": results} if request.top_n is None else {}),
         "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
         "usage": {
             **input_usage(ranked.usage),

@@ -537,8 +537,9 @@ def test_scores_and_embeddings_come_in_every_shape(model: Model) -> None:
         assert results == [{"index": 0, "relevance_score": 0.5}]
     results = model.client.post("/rerank", json=RERANK).json()["results"]
     assert results == [{"index": 0, "relevance_score": 0.5}]
-    voyage = model.client.post("/v1/rerank", json=RERANK | {"top_k": 1, "truncation": True}).json()
-    assert voyage["data"] == results
+    for voyages in ({}, {"top_k": None}, {"top_k": 1, "truncation": True}):
+        assert model.client.post("/v1/rerank", json=RERANK | voyages).json()["data"] == results
+    assert "data" not in model.client.post("/v1/rerank", json=RERANK | {"top_n": 1}).json()
     model.events = [Embedded((b"\0\0\x80?",), Usage(1))]
     for path in ("/embed", "/"):
         assert model.client.post(path, json={"inputs": "a"}).json() == [[1.0]]
