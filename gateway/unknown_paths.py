@@ -17,6 +17,7 @@ _NOT_SERVED = {
     **dict.fromkeys(
         ("/v1/audio", "/v1/images", "/v1/videos", "/v1/realtime"), ": models of text only"
     ),
+    "/v1/complete": ": use /v1/messages",
     **dict.fromkeys(("/v1/generate", "/v1/summarize"), ": use /v2/chat"),
     **dict.fromkeys(("/v1/classify", "/v1/detokenize", "/v1/tokenize"), ""),
     **dict.fromkeys(("/v1/containers", "/v1/evals", "/v1/fine_tuning", "/v1/skills"), ""),
