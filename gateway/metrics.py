@@ -63,7 +63,7 @@ class Metrics:
         return of_models + prometheus.generate_latest(self._registry)
 
     def count_lookup(self, result: str) -> None:
-        """`result` is hit or miss."""
+        """`result` is hit, miss or semantic."""
         self._lookups.labels(result).inc()
 
     def count_redactions(self, direction: str, pattern: str, number: int) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from gateway.access.access import Access, open_access
 from gateway.cache.cache import open_cache
-from gateway.cache.exact import cached
 from gateway.call import Handler
 from gateway.guards.guards import Guards, open_guards
 from gateway.metrics import Metrics, metered
@@ -63,10 +62,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 return tracing.around_call(guards.recorded(inner, label))
 
             handler = access.fair(tracing.around_upstream(upstream(triton, catalogue)))
-            if cache:
-                handler = cached(handler, cache, metrics.count_lookup)
-            # Around the cache: who may use a model, and how much, holds for kept answers too.
-            handler = access.limited(handler, label)
+            # Inside the limits: who may use a model, and how much, holds for kept answers too.
+            handler = access.limited(cache.around(handler, metrics.count_lookup), label)
             handler = metered(handler, metrics, label)
             handler = routed(handler, settings.routing)
             handler = tracing.around_call(guards.around(handler, metrics.count_redactions, label))

@@ -1,21 +1,43 @@
-"""The cache, put together from the settings."""
+"""The caches, put together from the settings."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-from gateway.cache.exact import ExactCache
+from gateway.cache.exact import ExactCache, cached
+from gateway.cache.semantic import SemanticCache, semantically_cached
 from gateway.cache.settings import CacheSettings
 from gateway.cache.store import MemoryStore, Store, ValkeyStore
+from gateway.call import Handler
+
+Count = Callable[[str], None]
+"""Called with hit, miss or semantic."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The caches that are on."""
+
+    exact: ExactCache | None
+    semantic: SemanticCache | None
+
+    def around(self, inner: Handler, count: Count) -> Handler:
+        """`inner`, which embeds questions too, with the caches around it."""
+        found = cached(inner, self.exact, count) if self.exact else inner
+        return semantically_cached(found, self.semantic, inner, count) if self.semantic else found
 
 
 @asynccontextmanager
-async def open_cache(settings: CacheSettings) -> AsyncIterator[ExactCache | None]:
-    """None where the settings have none."""
+async def open_cache(settings: CacheSettings) -> AsyncIterator[Cache]:
+    threshold, semantic = settings.semantic_threshold, None
+    if threshold is not None:
+        semantic = SemanticCache(threshold, settings.ttl_s)
     if not settings.enabled:
-        yield None
+        yield Cache(None, semantic)
         return
     store: Store = ValkeyStore(settings.url) if settings.url else MemoryStore(settings.memory_bytes)
+    exact = ExactCache(store, settings.ttl_s, settings.entry_bytes)
     try:
-        yield ExactCache(store, settings.ttl_s, settings.entry_bytes)
+        yield Cache(exact, semantic)
     finally:
         await store.close()

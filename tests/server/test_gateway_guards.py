@@ -31,6 +31,7 @@ no-warheads = '(?i)\\bwarhead'
 
 [cache]
 enabled = true
+semantic_threshold = 0.97
 
 [[routing.rules]]
 name = "first"
@@ -112,6 +113,19 @@ def test_what_goes_out_has_no_personal_data(guarded: Gateway) -> None:
     assert "port 8123 and [EMAIL]" in cited["url_citation"]["quote"]
     assert "jane@" not in answer.text
     assert sample(guarded, "gateway_redactions_total", direction="output", pattern="EMAIL") >= 1
+
+
+def test_a_question_in_other_words_has_the_answer_of_the_first(guarded: Gateway) -> None:
+    def ask(question: str) -> Any:
+        asked = chat(question, model="rag", max_tokens=64) | {"documents": DOCUMENTS[::-1]}
+        return guarded.post("/v1/chat/completions", asked)
+
+    first, alike = ask("Which port does Vebra listen on?"), ask("What port does Vebra listen on?")
+    turned = ask("Which port does Vebra not listen on?")
+    assert first.json()["choices"][0]["finish_reason"] == "stop"
+    assert alike.headers["x-cache"].startswith("semantic; similarity=0.99")
+    assert alike.json()["choices"] == first.json()["choices"]
+    assert turned.headers["x-cache"] == "miss"
 
 
 def test_a_rule_refuses_by_name(guarded: Gateway) -> None:
