@@ -31,6 +31,7 @@ from gateway.protocols import (
     openai_responses,
     openai_store_files,
     openai_vector_stores,
+    rag,
     tei,
 )
 from gateway.protocols.anthropic_errors import ANTHROPIC
@@ -61,6 +62,7 @@ PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = (
     (openai_vector_stores.router, OPENAI),
     (tei.router, TEI),
     (open_inference.router, OPEN_INFERENCE),
+    (rag.router, OPENAI),
 )
 """Every API with its errors; OpenAI's are those of paths that no API has."""
 

@@ -107,20 +107,19 @@ def test_a_deadline_in_a_stream_is_an_error_event(gateway: Gateway) -> None:
 
 
 QUESTION = {
-    "model": "rag",
-    "messages": [{"role": "user", "content": "Which port does Vebra listen on?"}],
+    "question": "Which port does Vebra listen on?",
     "documents": ["The ferry sails at noon.", {"text": "Vebra listens on port 8123.", "id": "v"}],
 }
 
 
 def test_rag_streams_what_it_answers_at_once(gateway: Gateway) -> None:
-    whole = gateway.post("/v1/chat/completions", QUESTION).json()["choices"][0]["message"]
-    lines = gateway.post("/v1/chat/completions", QUESTION | {"stream": True}).text.splitlines()
-    events = [json.loads(line.removeprefix("data: ")) for line in lines if line[:7] == "data: {"]
-    deltas = [event["choices"][0]["delta"] for event in events]
-    assert "".join(delta.get("content", "") for delta in deltas) == whole["content"]
-    assert deltas[-1]["annotations"] == whole["annotations"]
-    assert whole["annotations"][0]["url_citation"]["url"] == "v"
+    whole = gateway.post("/v1/rag", QUESTION).json()
+    lines = gateway.post("/v1/rag", QUESTION | {"stream": True}).text.splitlines()
+    events = [json.loads(line.removeprefix("data: ")) for line in lines if line]
+    assert [event["type"] for event in events[:2]] == ["sources", "text"]
+    assert "".join(event.get("text", "") for event in events) == whole["answer"]
+    assert events[-1]["citations"] == whole["citations"] == [1]
+    assert whole["sources"][0]["id"] == events[0]["sources"][0]["id"] == "v"
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ WITH_NUL: list[tuple[str, dict[str, Any]]] = [
     ("/v1/completions", {"model": "llm", "prompt": NUL, "max_tokens": 1}),
     ("/v1/responses", {"model": "llm", "input": NUL, "max_output_tokens": 1}),
     ("/v1/messages", BODY | {"system": NUL}),
-    (CHAT, BODY | {"model": "rag", "documents": [NUL]}),
+    ("/v1/rag", {"question": NUL, "documents": [NUL], "max_tokens": 1}),
     ("/v2/chat", BODY | {"messages": [{"role": "user", "content": NUL}]}),
     ("/v2/embed", {"model": "embed", "input_type": "clustering", "texts": [NUL]}),
     ("/v2/rerank", {"model": "rerank", "query": NUL, "documents": [NUL]}),

@@ -99,9 +99,8 @@ def test_one_trace_from_the_client_to_the_stage(traced: Traced, model: str) -> N
 
 
 def test_the_gateway_s_part_is_above_the_models(traced: Traced) -> None:
-    chat = {"model": "rag", "messages": [{"role": "user", "content": QUESTION}]}
-    asked = chat | {"documents": DOCUMENTS, "stream": True, "max_tokens": 4}
-    answer = httpx.post(f"{traced.gateway}/v1/chat/completions", json=asked, timeout=BOUND_S)
+    asked = {"question": QUESTION, "documents": DOCUMENTS, "stream": True, "max_tokens": 4}
+    answer = httpx.post(f"{traced.gateway}/v1/rag", json=asked, timeout=BOUND_S)
     ours = ["gateway", "admission", "queue", "upstream", "first byte"]
     found = traced.findings(answer.headers["x-request-id"], *ours, *STAGES, *LLM)
     assert (found.root.name, len(found.tree.trace_ids)) == ("gateway", 1)

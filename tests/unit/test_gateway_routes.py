@@ -453,6 +453,7 @@ ROUTES: list[tuple[str, Json]] = [
     ("/v1/completions", {"model": "llm", "prompt": "a"}),
     ("/v1/embeddings", {"model": "embed", "input": "a"}),
     ("/v1/responses", RESPONSES),
+    ("/v1/rag", {"question": "q", "documents": ["a"]}),
     ("/v2/chat", CHAT),
     ("/v2/embed", EMBED),
     ("/v2/rerank", RERANK),
