@@ -45,3 +45,16 @@ FAILED = [
     span("queue", 0, 25, "rag", kind="queue"),
     span("llm", 50, 100, "rag", has_failed=True, attributes={"error.type": "cancelled"}),
 ]
+
+
+def assert_nested(events: list[dict[str, Any]]) -> None:
+    """On each thread every event is inside another or beside it: viewers need that."""
+    for thread in {event["tid"] for event in events}:
+        open_ends: list[float] = []
+        own = [event for event in events if event["tid"] == thread and event["ph"] == "X"]
+        for event in sorted(own, key=lambda event: (event["ts"], -event["dur"])):
+            while open_ends and open_ends[-1] <= event["ts"]:
+                open_ends.pop()
+            end = event["ts"] + event["dur"]
+            assert not open_ends or end <= open_ends[-1] + 1e-9
+            open_ends.append(end)

@@ -2,10 +2,11 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from made_spans import MS, real, span
+from made_spans import MS, assert_nested, real, span
 from triton_traces.findings import analyse, critical_path
 from triton_traces.selection import select_request
 from triton_traces.spans import Span
+from triton_traces.trace_events import trace_events
 from triton_traces.tree import Kind, Node, make_tree
 
 
@@ -68,6 +69,7 @@ def test_the_path_covers_the_request_without_overlap(drawn: list[tuple[int, int,
     parts = critical_path(root)
     assert [part.end_ns for part in parts[:-1]] == [part.start_ns for part in parts[1:]]
     assert (parts[0].start_ns, parts[-1].end_ns) == (root.start_ns, root.end_ns)
+    assert_nested(trace_events(analyse(spans))["traceEvents"])
 
 
 def test_queue_compute_and_the_rest_add_up() -> None:

@@ -13,10 +13,14 @@ def show(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["show", *arguments])
 
 
-def test_a_file() -> None:
-    done = show(str(TRACES / "rag_cancellable.json"))
+def test_a_file(tmp_path: Path) -> None:
+    output = tmp_path / "request.trace.json"
+    file = str(TRACES / "rag_cancellable.json")
+    done = show(file, "--output", str(output))
     assert done.exit_code == 0
     assert "critical path" in done.stdout
+    assert str(output) in done.stderr
+    assert json.loads(output.read_text())["traceEvents"]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +40,13 @@ def test_unreadable_files_exit_with_2(tmp_path: Path, content: bytes | None, mes
     assert done.exit_code == 2
     assert str(file) in done.stderr
     assert message in done.stderr
+
+
+def test_an_output_that_cannot_be_written_exits_with_2(tmp_path: Path) -> None:
+    output = tmp_path / "no" / "request.trace.json"
+    done = show(str(TRACES / "rag_cancellable.json"), "--output", str(output))
+    assert done.exit_code == 2
+    assert str(output) in done.stderr
 
 
 def test_an_id_is_found_in_the_collectors_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from contextlib import suppress
@@ -13,6 +14,7 @@ from triton_traces.findings import analyse
 from triton_traces.selection import find_request
 from triton_traces.spans import NoSuchTrace, TraceError
 from triton_traces.text import encodable, printable, render
+from triton_traces.trace_events import trace_events
 
 _path = click.Path(dir_okay=False, path_type=Path)
 _file_option = click.option(
@@ -42,7 +44,8 @@ def main() -> None:
 @main.command()
 @click.argument("target")
 @_file_option
-def show(target: str, file: Path) -> None:
+@click.option("--output", type=_path, help="Also write trace events for Perfetto and speedscope.")
+def show(target: str, file: Path, output: Path | None) -> None:
     """Show the steps of one request, its critical path and what failed.
 
     TARGET is a request or trace id to find in --file, or a file of OTLP JSON with one request.
@@ -58,6 +61,8 @@ def show(target: str, file: Path) -> None:
     click.echo(encodable(text, sys.stdout.encoding or "utf-8"))
     if note:
         click.echo(note, err=True)
+    if output:
+        _write(output, json.dumps(trace_events(findings)))
 
 
 @main.command()
@@ -84,3 +89,11 @@ def collect(port: int, file: Path) -> None:
         click.echo(f"OTEL_EXPORTER_OTLP_ENDPOINT={collector.url}")
         click.echo(f"appending to {file}", err=True)
         collector.serve_forever()
+
+
+def _write(file: Path, content: str) -> None:
+    try:
+        file.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise _CommandError(f"{file}: {error.strerror}", 2) from error
+    click.echo(f"written: {file}; open it at ui.perfetto.dev or speedscope.app", err=True)
