@@ -9,7 +9,6 @@ _NOT_SERVED = {
     "/v1/chat/completions/": ", since no completion is stored",
     "/v1/conversations": ", since nothing is stored: send the whole conversation as input",
     "/v1/messages/batches": ": send the messages one by one; many may run at a time",
-    "/v1/moderations": ": the rules in [guards] refuse what breaks them",
     "/v1/uploads": ": send a file whole to /v1/files",
     "/v1/batches": ": send the requests one by one; many may run at a time",
     "/v1/assistants": ": use /v1/responses with the tool file_search",

@@ -48,6 +48,11 @@ def hook_rule(place: str) -> Rule:
     return Rule(place, found)
 
 
+def broken_rules(rules: Iterable[Rule], text: str) -> list[str]:
+    """Names of the rules that a text breaks."""
+    return [rule.name for rule in rules if rule.breaks(text)]
+
+
 def ruled(inner: Handler, rules: Iterable[Rule]) -> Handler:
     """Raises BadRequest, with the field and the rule's name, for input that breaks one, and for
     token ids, which can't be looked into."""
@@ -56,9 +61,8 @@ def ruled(inner: Handler, rules: Iterable[Rule]) -> Handler:
     async def handle(call: Call) -> AsyncGenerator[Event, None]:
         refuse_token_ids(call.request, "looked into by rules")
         for field, text in texts_of(call.request):
-            for rule in rules:
-                if rule.breaks(text):
-                    raise BadRequest(f"{field} breaks the rule {rule.name!r} here", field=field)
+            if broken := broken_rules(rules, text):
+                raise BadRequest(f"{field} breaks the rule {broken[0]!r} here", field=field)
         async with aclosing(inner(call)) as answer:
             async for event in answer:
                 yield event

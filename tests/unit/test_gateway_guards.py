@@ -30,7 +30,7 @@ from gateway.guards.cli import audit as cli
 from gateway.guards.records import recorded
 from gateway.guards.redacted import RedactionPolicy, redacted
 from gateway.guards.redaction import redact
-from gateway.guards.rules import RuleError, hook_rule, pattern_rules, ruled
+from gateway.guards.rules import RuleError, broken_rules, hook_rule, pattern_rules, ruled
 from tests.fakes.handlers import Answering, answer, answer_until, call, generate, texts
 
 FINISHED = Finished("stop", Usage(5, 4), quotes=(Quote("Ask a@b.io", "a@b.io", 1),))
@@ -122,8 +122,8 @@ def test_token_ids_are_hidden_from_rules():
 
 def test_a_hook_is_a_function_of_ones_own():
     rule = hook_rule("operator:not_")
-    assert rule.name == "operator:not_"
-    assert rule.breaks("") and not rule.breaks("text")
+    assert broken_rules([rule], "") == ["operator:not_"]
+    assert broken_rules([rule], "text") == []
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from gateway.errors import (
     Unavailable,
     UpstreamFailed,
 )
+from gateway.guards.settings import GuardSettings
 from gateway.protocols import openai_files, openai_store_files, openai_vector_stores
 from gateway.settings import Files, Listen, Settings
 from tests.fakes.api_errors import is_worded
@@ -195,6 +196,7 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/embed", {"inputs": "a", "truncation_direction": "Left"}, "truncation_direction"),
     ("/v1/responses", RESPONSES | {"previous_response_id": "resp_1"}, "previous_response_id"),
     ("/v1/responses", RESPONSES | {"store": True}, "store"),
+    ("/v1/moderations", {"input": []}, "input"),
     ("/v1/responses", RESPONSES | {"tools": [{"type": "web_search"}]}, "tools.0.type"),
     ("/v1/responses", RESPONSES | {"tools": [{"type": "function"}]}, "tools.0.name"),
     ("/v1/responses", RESPONSES | {"tools": [FUNCTION_TOOL, SEARCH]}, "tools"),
@@ -548,6 +550,30 @@ def test_scores_and_embeddings_come_in_every_shape(model: Model) -> None:
     by_type = model.client.post("/v1/embed", json=EMBED | {"embedding_types": ["float"]}).json()
     assert by_type["embeddings"] == {"float": [[1.0]]}
     assert model.client.post("/v2/embed", json=EMBED).json()["embeddings"] == {"float": [[1.0]]}
+
+
+def test_moderations_are_the_rules_here(model: Model) -> None:
+    refused = model.client.post("/v1/moderations", json={"input": "a"})
+    assert refused.status_code == 404
+    assert "[guards.rules]" in message_of(refused)
+    rules = GuardSettings(rules={"projects": "(?i)redwood", "numbers": "[0-9]"})
+    with TestClient(new_app(Settings(guards=rules)), "http://localhost") as client:
+        found = client.post("/v1/moderations", json={"input": ["Redwood", "no"]}).json()["results"]
+    assert [result["flagged"] for result in found] == [True, False]
+    assert found[0]["categories"] == {"projects": True, "numbers": False}
+    assert found[0]["category_scores"] == {"projects": 1.0, "numbers": 0.0}
+
+
+def test_moderations_count_for_the_limits() -> None:
+    limits = AccessSettings(tiers={"default": Tier(requests_per_minute=1)})
+    settings = Settings(guards=GuardSettings(rules={"numbers": "[0-9]"}), access=limits)
+    app = new_app(settings)
+    with TestClient(app, "http://localhost") as client:
+        answers = [client.post("/v1/moderations", json={"input": "a"}) for _ in range(2)]
+        page = app.state.service.metrics.page(b"").decode()
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[0].headers["x-ratelimit-remaining-requests"] == "0"
+    assert 'gateway_calls_total{model="",outcome="ok"} 1.0' in page
 
 
 @pytest.mark.parametrize("length", ["9" * 5000, "-1", "x"])
