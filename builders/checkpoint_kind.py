@@ -41,10 +41,9 @@ def quantization(config: Config, beside: Config = MappingProxyType({})) -> Confi
 
     `beside` is hf_quant_config.json of NVIDIA's older checkpoints; `quantization` is MLX's.
     """
-    if found := next((config[name] for name in QUANTIZATION if config.get(name)), None):
-        return {"quant_method": "unknown", **found}
-    if found := beside.get("quantization"):
-        return {"quant_method": "modelopt", **found}
+    found: Config = next((config[name] for name in QUANTIZATION if config.get(name)), {})
+    if noted := {**(beside.get("quantization") or {}), **found}:
+        return {"quant_method": "unknown" if found else "modelopt", **noted}
     return {"quant_method": "MLX"} if "quantization" in config else {}
 
 

@@ -112,3 +112,10 @@ def test_an_encoder_with_code_of_its_own_is_refused(tmp_path, file, kind):
 )
 def test_quantized_weights_are_known_by_every_name_of_their_settings(config, method):
     assert quantization(config).get("quant_method", "") == method
+
+
+def test_notes_in_a_file_beside_config_json_count_too():
+    beside = {"quantization": {"quant_algo": "FP8"}}
+    assert quantization({}, beside) == {"quant_method": "modelopt", "quant_algo": "FP8"}
+    config = {"quantization_config": {"quant_method": "modelopt"}}
+    assert quantization(config, beside) == quantization({}, beside)
