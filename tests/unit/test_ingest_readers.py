@@ -207,6 +207,18 @@ def test_a_table_has_no_columns_that_only_make_room() -> None:
     assert read("a.html", table.encode()).text == "| 2023 |  | 2022\nBoats | $ | 9 | 8\nTotal"
 
 
+def test_a_cell_over_several_rows_is_in_each() -> None:
+    table = (
+        "<table><tr><th>kind<th>part<th>price<tr><td rowspan=3>boat<td>oar<td>4"
+        f"<tr><td>hull<td>90<tr><td><tr><td rowspan=3>{'x' * 81}<td>mast<td>7<tr><td>sail<td>8"
+        "<tr><td></table>"
+    )
+    lines = ["kind | part | price", "boat | oar | 4", "boat | hull | 90", " | sail | 8"]
+    assert [
+        line for line in read("a.html", table.encode()).text.split("\n") if "x" not in line
+    ] == lines
+
+
 def test_a_form_around_the_page_is_the_page() -> None:
     form = "<form><p>The boat is green and sails at noon.</p><select><option>1</select></form>"
     facts = "<div style='display:none'><ix:header>us-gaap:Member</ix:header></div>"

@@ -21,8 +21,10 @@ INLINE = {
     *("font", "i", "img", "ins", "kbd", "label", "mark", "q", "s", "samp", "small", "span"),
     *("strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr"),
 }
-_MOST_COLUMNS = 1000
-"""What browsers take of a cell over several columns."""
+_MOST_SPANNED = 1000
+"""Rows or columns of a cell, as in browsers."""
+_LONGEST_REPEATED = 80
+"""Characters."""
 _LONG_CELL = 3
 """Paragraphs."""
 _BREAK = "br"
@@ -130,19 +132,44 @@ def _items(element: Element, depth: int = 0) -> list[str]:
 
 def _rows(table: Element) -> list[str]:
     """A line for each row, with bars between its cells; no columns that only make room."""
-    rows = [list(_row(row)) for row in _own(table, table.iter("tr"))]
-    columns = list(zip_longest(*rows, fillvalue=""))
+    columns = list(zip_longest(*_grid(_own(table, table.iter("tr"))), fillvalue=""))
     kept = [column for column in columns if any(column)]
     filled = (row for row in zip(*kept, strict=True) if any(row))
     return [" | ".join(row[: 1 + max(at for at, c in enumerate(row) if c)]) for row in filled]
 
 
-def _row(row: Element) -> Iterator[str]:
-    """The texts of its cells; one over several columns is in the first."""
-    for cell in row.iterchildren(*_CELLS):
-        yield " ".join(spaced_text(cell).split())
-        over = cell.get("colspan", "")
-        yield from [""] * (min(int(over), _MOST_COLUMNS) - 1 if over.isdecimal() else 0)
+def _grid(rows: Iterable[Element]) -> Iterator[list[str]]:
+    """The texts of each row by columns. A cell over several rows is in each of them unless it is
+    long, one over several columns in the first. A row without words of its own is none."""
+    held: dict[int, tuple[str, int]] = {}
+    for row in rows:
+        line: list[str] = []
+        for cell in row.iterchildren(*_CELLS):
+            line += _held_from(len(line), held)
+            words = " ".join(spaced_text(cell).split())
+            below = words if len(words) <= _LONGEST_REPEATED else ""
+            held[len(line)] = (below, _span(cell, "rowspan"))
+            line.append(words)
+            for _ in range(_span(cell, "colspan") - 1):
+                held[len(line)] = ("", _span(cell, "rowspan"))
+                line.append("")
+        if spaced_text(row).strip():
+            yield [*line, *_held_from(len(line), held)]
+        held = {column: (text, count - 1) for column, (text, count) in held.items() if count > 1}
+
+
+def _held_from(column: int, held: dict[int, tuple[str, int]]) -> list[str]:
+    """What cells of the rows above put into this column and those next to it."""
+    texts = []
+    while column in held:
+        texts.append(held[column][0])
+        column += 1
+    return texts
+
+
+def _span(cell: Element, name: str) -> int:
+    number = cell.get(name, "")
+    return min(max(int(number), 1), _MOST_SPANNED) if number.isdecimal() else 1
 
 
 def spaced_text(element: Element, leave_out: list[Element] | None = None) -> str:
