@@ -82,9 +82,11 @@ def test_a_span_sent_twice_is_one() -> None:
     assert make_tree([span("a", 0, 10), span("a", 0, 10)]).root.children == ()
 
 
-def test_no_spans_are_refused() -> None:
+def test_a_trace_without_spans_or_beginning_is_refused() -> None:
     with pytest.raises(TraceError, match="no spans"):
         make_tree([])
+    with pytest.raises(TraceError, match="no beginning"):
+        make_tree([span("b", 1, 2, "c"), span("c", 1, 2, "b")])
 
 
 def test_tritons_moments_become_its_queue() -> None:
