@@ -36,6 +36,7 @@ from gateway.protocols import (
     tei,
 )
 from gateway.protocols.anthropic_errors import ANTHROPIC
+from gateway.protocols.anthropic_headers import AnthropicHeaders
 from gateway.protocols.cohere_errors import COHERE
 from gateway.protocols.nim_ranking import NIM
 from gateway.protocols.open_inference import OPEN_INFERENCE
@@ -92,6 +93,7 @@ def new_app(settings: Settings) -> FastAPI:
     app.add_middleware(BoundedBody, bounds=settings.bounds, files=settings.files, origins=origins)
     app.add_middleware(Authentication)
     app.add_middleware(RequestTracking, refusal=refusal)
+    app.add_middleware(AnthropicHeaders)  # it reads what the others have sent
     app.add_middleware(HeadAsGet)
     app.add_middleware(MeantPath, is_served=lambda path: _protocol_with(path) is not None)
     if origins:

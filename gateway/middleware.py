@@ -18,8 +18,6 @@ from gateway.unknown_paths import meant
 from gateway.upstream.models import UNKNOWN
 
 REQUEST_ID = "x-request-id"
-ANTHROPIC_ID = "request-id"
-"""What Anthropic's clients show of a response."""
 _PLAIN_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 GONE = 499
 """The status, as nginx counts it, of a request whose client left before the response began."""
@@ -44,8 +42,8 @@ class RequestTracking:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [(name.encode(), request_id.encode()) for name in (REQUEST_ID, ANTHROPIC_ID)]
-                message["headers"] = [*message.get("headers", ()), *own]
+                header = (REQUEST_ID.encode(), request_id.encode())
+                message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
         metrics.open.inc()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -503,9 +504,30 @@ def test_a_fault_in_a_stream_ends_it_as_its_api_does(
     assert "1234" not in caplog.text + answer.text
 
 
-def test_the_id_is_also_where_anthropic_s_clients_look(model: Model) -> None:
+def test_anthropic_s_headers_are_those_of_the_others(model: Model) -> None:
+    refusal = Limited("no", retry_after_s=2)
+    refusal.headers = {
+        "x-ratelimit-limit-requests": "4",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "1m0.5s",
+        "x-ratelimit-limit-tokens": "100",
+        "x-ratelimit-remaining-tokens": "9",
+        "x-ratelimit-reset-tokens": "250ms",
+    }
+    model.events = [refusal]
+    before = datetime.now(UTC).replace(microsecond=0)
     headers = model.client.post("/v1/messages", json=MESSAGES).headers
     assert headers["request-id"] == headers["x-request-id"]
+    assert headers["anthropic-ratelimit-requests-limit"] == "4"
+    assert headers["anthropic-ratelimit-tokens-remaining"] == "9"
+    reset = {
+        kind: datetime.fromisoformat(headers[f"anthropic-ratelimit-{kind}-reset"]) - before
+        for kind in ("requests", "tokens")
+    }
+    assert timedelta(seconds=60) <= reset["requests"] <= timedelta(seconds=90)
+    assert timedelta(0) <= reset["tokens"] < timedelta(seconds=30)
+    others = model.client.post("/v1/responses", json=RESPONSES).headers
+    assert not [name for name in others if name.startswith("anthropic") or name == "request-id"]
 
 
 def test_every_stream_ends_as_its_api_does(model: Model) -> None:
