@@ -19,10 +19,16 @@ Refused = Sequence[tuple[str, Sequence[str]]]
 
 
 class Body(BaseModel):
-    """A request, or a part of one. Unknown fields are ignored, as its API does; null is none."""
+    """A request, or a part of one. Unknown fields are ignored, as its API does."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
     refused: ClassVar[Refused] = ()
+
+
+class StrictBody(Body):
+    """A request of an API that refuses unknown fields."""
+
+    model_config = ConfigDict(extra="forbid")
     ignored: ClassVar[Sequence[str]] = ()
     """Fields without an effect: hints about caching, billing, safety and how much to think."""
 
@@ -33,12 +39,6 @@ class Body(BaseModel):
             return body
         dropped = {*cls.ignored, *(name for _, names in cls.refused for name in names)}
         return {n: each for n, each in body.items() if each is not None and n not in dropped}
-
-
-class StrictBody(Body):
-    """A request of an API that refuses unknown fields."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Part(Body):
@@ -68,8 +68,8 @@ _CALLS_NOTHING: tuple[Any, ...] = ("none", "NONE", {"type": "none"})
 
 
 def read(model: type[BodyT], body: Any, within: str = "") -> BodyT:
-    """The request; raises `BadRequest` for the first field that can't be right. `within` is before
-    the names of fields, for a part of a request."""
+    """The request, where null is as if not given; raises `BadRequest` for the first field that
+    can't be right. `within` is before the names of fields, for a part of a request."""
     if not isinstance(body, dict):
         message = "a JSON object is needed"
         raise BadRequest.at(within[:-1], message) if within else BadRequest(message)
@@ -77,7 +77,7 @@ def read(model: type[BodyT], body: Any, within: str = "") -> BodyT:
         for name in names:
             refuse(within + name, body.get(name), why)
     try:
-        return model.model_validate(body)
+        return model.model_validate({n: each for n, each in body.items() if each is not None})
     except ValidationError as error:
         raise _refusal(error, within) from None
 

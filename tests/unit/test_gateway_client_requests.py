@@ -27,6 +27,7 @@ from gateway.call import (
     Text,
     Usage,
 )
+from gateway.protocols.cohere_embed import EmbedRequest
 from gateway.protocols.openai_vector_stores import CreateStore, SearchStore
 from gateway.protocols.reading import read
 from gateway.settings import Settings
@@ -126,6 +127,8 @@ def test_null_is_the_default_of_every_field() -> None:
     given = {"query": "q", "max_num_results": None, "ranking_options": {"score_threshold": None}}
     assert read(SearchStore, given) == read(SearchStore, {"query": "q", "ranking_options": {}})
     assert read(CreateStore, {"file_ids": None}) == read(CreateStore, {})
+    embed = {"model": "embed", "texts": ["a"]}
+    assert read(EmbedRequest, embed | {"input_type": None}) == read(EmbedRequest, embed)
 
 
 def test_mistral_s_words_mean_openai_s(model: Model) -> None:
