@@ -78,8 +78,11 @@ async def rerank(request: Request) -> Response:
 @router.post("/", openapi_extra=document(EmbedRequest))
 @router.post("/embed", openapi_extra=document(EmbedRequest))
 async def embed_texts(request: Request) -> Response:
-    """Embed texts."""
-    body = read(EmbedRequest, json_body(request))
+    """Embed texts; Hugging Face's clients also ask here how similar sentences are."""
+    given = json_body(request)
+    if isinstance(given, dict) and isinstance(given.get("inputs"), dict):
+        return await similarity(request)
+    body = read(EmbedRequest, given)
     return single(request, embed(body), Embedded, partial(embed_response, body))
 
 
