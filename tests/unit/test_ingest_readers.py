@@ -439,11 +439,11 @@ def test_divided_words_keep_a_hyphen_that_they_have_elsewhere() -> None:
         "a camera\ufffeready con\ufffenection",
         "is Camera-ready",
         "Komma\ufffeListe pre\ufffeand post",
-        "\uf767\uf770\uf76c \uf731.\uf735",  # Adobe's small capitals and old figures
+        "\uf767\uf770\uf76c \uf731.\uf735 \uf6c5\uf6c8",  # Adobe's small capitals, old figures, …
     ]
     found = undivided([[Line(text, **place) for text in texts]])
     assert [line.text for line in found[0]] == [
-        *("a camera-ready connection", "is Camera-ready", "Komma-Liste pre- and post", "gpl 1.5")
+        *("a camera-ready connection", "is Camera-ready", "Komma-Liste pre- and post", "gpl 1.5 бт")
     ]
 
 

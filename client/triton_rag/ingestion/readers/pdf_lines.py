@@ -44,8 +44,9 @@ _LIGATURES = {
 }
 """By their codes in TeX's fonts, which are what PDFium gives where the file doesn't say more."""
 _LIGATURE = re.compile("(?<=[a-z])[\x0b-\x0f\x1b-\x1f]|[\x0b-\x0f\x1b-\x1f](?=[a-z]{2})")
-_SMALL_CAPS = {0xF700 + ord(plain): plain for plain in "0123456789abcdefghijklmnopqrstuvwxyz"}
-"""Adobe's codes of old figures and small capitals."""
+_ADOBE = {0xF700 + ord(plain): plain for plain in "0123456789abcdefghijklmnopqrstuvwxyz"}
+_ADOBE |= dict(zip(range(0xF6C4, 0xF6C9), "гбдпт", strict=True))
+"""Adobe's codes of old figures, small capitals and Serbian italics."""
 _SHARP_S = re.compile(r"(?<=[a-zäöü])ÿ")
 """Its code, too."""
 _BOLD = re.compile(r"bold|black|heavy|cmbx", re.IGNORECASE)
@@ -104,7 +105,7 @@ def undivided(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
         return joined if is_compound else found[1] + found[2]
 
     def readable(text: str) -> str:
-        return _CONTROL.sub(" ", _DIVIDED.sub(whole, text)).translate(_SMALL_CAPS).strip()
+        return _CONTROL.sub(" ", _DIVIDED.sub(whole, text)).translate(_ADOBE).strip()
 
     return [[replace(line, text=readable(line.text)) for line in page] for page in pages]
 
