@@ -33,6 +33,8 @@ _NO_TITLE = re.compile(
 _FEWEST_BOOKMARKS = 2
 _PICTURES_DEPTH = 3
 _ROW = 4
+_ENTRIES = {pdfium.FPDF_ANNOT_WIDGET, pdfium.FPDF_ANNOT_FREETEXT, pdfium.FPDF_ANNOT_STAMP}
+"""Fields of forms, and what is typed or stamped onto a page."""
 _SHOWN_RANGES = 5
 _OCR = "triton-rag ingest --ocr reads it, or add a text layer with an OCR program"
 _OCR_FAILED = "OCR is not sure what it says"
@@ -107,8 +109,9 @@ def _filled_lines(pdf: pypdfium2.PdfDocument, number: int) -> list[Line]:
     line that is the nearest beside or above it."""
     page = pdf[number]
     lines = page_lines(page)
-    if pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY) != pdfium.FLATTEN_SUCCESS:
+    if not any(kind in _ENTRIES for kind in _annotations(page)):
         return lines
+    pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY)
     printed = set(lines)
     for entry in page_lines(pdf[number]):
         if entry not in printed:
@@ -119,6 +122,15 @@ def _filled_lines(pdf: pypdfium2.PdfDocument, number: int) -> list[Line]:
             else:
                 lines.append(entry)
     return lines
+
+
+def _annotations(page: pypdfium2.PdfPage) -> Iterator[int]:
+    """The kinds of what is put onto a page; most are links."""
+    for index in range(pdfium.FPDFPage_GetAnnotCount(page)):
+        annotation = pdfium.FPDFPage_GetAnnot(page, index)
+        kind = int(pdfium.FPDFAnnot_GetSubtype(annotation))
+        pdfium.FPDFPage_CloseAnnot(annotation)
+        yield kind
 
 
 def _distance(line: Line, entry: Line) -> float:
