@@ -29,10 +29,8 @@ ANYBODY = Caller(key_id="", tenant="")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat; `role` is system, user, assistant or tool.
-
-    An assistant's may have calls; a tool's is the result of the call `tool_call_id`.
-    """
+    """One turn of a chat; `role` is system, user, assistant or tool. An assistant's may have calls;
+    a tool's is the result of the call `tool_call_id`."""
 
     role: str
     content: str
