@@ -27,7 +27,8 @@ the split `tune` only, so `held_out` is the figure to believe. *First* are those
 that were there while choices were made, *added* those that were written afterwards. *Unseen \
 folders* are those of the added ones about subjects that no choice has seen, as a user's are. How \
 `min_relevance` was chosen, below which a question is refused: \
-[decision 0097](decisions/0097-fewer-questions-are-refused.md). In parentheses: the 95 % \
+decisions [0097](decisions/0097-fewer-questions-are-refused.md) and \
+[0107](decisions/0107-the-best-of-many-must-be-more-relevant.md). In parentheses: the 95 % \
 interval.
 
 ## Retrieval
