@@ -82,11 +82,20 @@ def test_a_span_sent_twice_is_one() -> None:
     assert make_tree([span("a", 0, 10), span("a", 0, 10)]).root.children == ()
 
 
-def test_a_trace_without_spans_or_beginning_is_refused() -> None:
-    with pytest.raises(TraceError, match="no spans"):
-        make_tree([])
+def test_loops_are_left_out_and_told() -> None:
+    tree = make_tree([span("a", 0, 10), span("b", 1, 2, "c"), span("c", 1, 2, "b")])
+    assert tree.root.children == ()
+    assert tree.notes == ("2 spans left out: they are their own ancestors",)
     with pytest.raises(TraceError, match="no beginning"):
         make_tree([span("b", 1, 2, "c"), span("c", 1, 2, "b")])
+
+
+def test_no_spans_and_bottomless_ones_are_refused() -> None:
+    with pytest.raises(TraceError, match="no spans"):
+        make_tree([])
+    deep = [span(str(i), 0, 10, str(i - 1)) for i in range(2000)]
+    with pytest.raises(TraceError, match="more than 100 spans inside each other"):
+        make_tree(deep)
 
 
 def test_tritons_moments_become_its_queue() -> None:

@@ -8,6 +8,7 @@ from enum import Enum
 
 from triton_traces.spans import Span, TraceError
 
+MAX_DEPTH = 100
 REQUEST = "request"
 """Name of the root that is added where a trace has several."""
 
@@ -87,6 +88,7 @@ class _Builder:
             known = parent in latest and parent != (span.trace_id, span.span_id)
             (self._children.setdefault(parent, []) if known else self._roots).append(span)
         self._clipped: list[str] = []
+        self._placed = 0
 
     def tree(self) -> Tree:
         if not self._roots:
@@ -108,6 +110,9 @@ class _Builder:
         return Node(above, nodes[0].start_ns, max(ends), children=tuple(nodes))
 
     def _node(self, span: Span, start_ns: int, end_ns: int, above: tuple[str, ...]) -> Node:
+        if len(above) >= MAX_DEPTH:
+            raise TraceError(f"the trace has more than {MAX_DEPTH} spans inside each other")
+        self._placed += 1
         path, below = (*above, span.name), self._below(span)
         inner = [self._child(child, start_ns, end_ns, path) for child in below]
         inner.extend(_scheduler_queue(span, below, start_ns, end_ns, path))
@@ -122,16 +127,16 @@ class _Builder:
             self._clipped.append(f"{span.name} by {outside_ns / 1e6:.3g} ms")
         return self._node(span, first, last, above)
 
-    def _end_ns(self, span: Span) -> int:
+    def _end_ns(self, span: Span, depth: int = 0) -> int:
         """The end of a span, for Triton's own spans the end of all inside them.
 
         Triton ends its span of a streaming model when the model has accepted the request, long
         before the work inside it is done.
         """
         own = max(span.start_ns, span.end_ns or self._last_ns)
-        if not _is_from_triton(span):
+        if depth > MAX_DEPTH or not _is_from_triton(span):
             return own
-        return max([own, *map(self._end_ns, self._below(span))])
+        return max([own, *(self._end_ns(child, depth + 1) for child in self._below(span))])
 
     def _below(self, span: Span) -> list[Span]:
         return self._children.get((span.trace_id, span.span_id), [])
@@ -139,6 +144,8 @@ class _Builder:
     def _notes(self) -> Iterator[str]:
         if len(self._roots) > 1:
             yield f"{len(self._roots)} spans have no parent here: '{REQUEST}' was put around them"
+        if lost := len(self._spans) - self._placed:
+            yield f"{lost} spans left out: they are their own ancestors"
         if self._clipped:
             more = f" and {len(self._clipped) - 3} more" if len(self._clipped) > 3 else ""
             shown = ", ".join(self._clipped[:3])
