@@ -1,5 +1,6 @@
 """`python -m tests.chaos`: do each fault to the server, write docs/faults.md."""
 
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -65,6 +66,8 @@ def main(
         raise click.UsageError(f"{' '.join(names)}: no such fault; --list names them")
     commit = provenance.commit(committed)
     namespace.enter("tests.chaos", SHM_MIB, WORK / "snapshot", committed)
+    # A run that was cut off leaves its collections behind.
+    shutil.rmtree(collections.FOLDER, ignore_errors=True)
     begun = time.monotonic()
     with Site(starter(bare)) as site:
         found = [(scenario, run(scenario, site)) for scenario in chosen]
