@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
-_NOT_SHOWN = ("store_url", "keys_url")
-"""Faults of URLs; what stands there may be a secret."""
+_NOT_SHOWN = ("store_url", "keys_url", "nul")
+"""Faults of values that may be a secret."""
 
 
 def lines(error: ValidationError, settings: type[BaseModel]) -> Iterator[str]:

@@ -26,7 +26,7 @@ from gateway.cache.settings import CacheSettings
 from gateway.guards.settings import GuardSettings
 from gateway.routing.rules import Router
 from gateway.setting_faults import lines
-from gateway.table import Count, Table
+from gateway.table import NUMBER, Count, Table
 
 PREFIX = "GATEWAY_"
 NESTED = "__"
@@ -35,8 +35,8 @@ _OF_KUBERNETES = re.compile(r"GATEWAY_(SERVICE_\w+|PORT_\d\w+)=.*|GATEWAY_PORT=\
 
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#]+", re.IGNORECASE)
 
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
+Port = Annotated[int, NUMBER, Field(ge=0, le=65535)]
+Seconds = Annotated[float, NUMBER, Field(gt=0, le=1_000_000)]
 
 
 def _origin(text: str) -> str:

@@ -19,7 +19,7 @@ from gateway.access.demand import Bounds, Demand, demand
 from gateway.access.fairness import FairQueue, Ticket
 from gateway.call import Call, Event, Generate, Handler, Usage
 from gateway.errors import DeadlinePassed, Unavailable
-from gateway.table import Count
+from gateway.table import NUMBER, Count
 
 _SHARE = 3
 """A tenant may have this many times what it leaves free: three quarters when it is alone. One that
@@ -41,7 +41,7 @@ class Room:
     reading_tokens: Count = 8192
     """Bounds of prompts whose first token is still to come. The model reads them one after the
     other, so a short one waits for all that came before it."""
-    beside: Annotated[int, Field(ge=0)] | None = None
+    beside: Annotated[int, NUMBER, Field(ge=0)] | None = None
     """Most generations of one tenant that run while another is here, or was within 30 s; the engine
     reads their prompts one at a time. 0: no bound, None: as suits where `llm` computes."""
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.table import Count, Table
+from gateway.table import NUMBER, Count, Table
 
 
 class Limits(Table):
@@ -28,7 +28,7 @@ class Limits(Table):
 class Tier(Limits):
     """Limits of many keys, and the share of the server that their tenants get."""
 
-    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    weight: Annotated[float, NUMBER, Field(gt=0, le=1000)] = 1.0
     """A tenant of weight 2 gets twice the tokens of one of weight 1 while both wait."""
 
 

@@ -80,6 +80,17 @@ def test_a_file_that_is_no_toml_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("[listen]\nport = true", "listen.port: a number is needed; True given"),
+        (
+            "[access.generating]\nrunning = true",
+            "access.generating.running: a number is needed",
+        ),
+        (
+            "[access.tiers.gold]\nweight = true",
+            "access.tiers.gold.weight: a number is needed",
+        ),
+        ('[access]\nkeys = "a\\u0000"', "access.keys: no setting can have a NUL character$"),
+        ('[access]\nhosts = ["\\u0000"]', "access.hosts: no setting can have a NUL character"),
         ("[access.tiers.gold]\nwait = 1", "gold.wait: there is no such setting; weight is"),
         ("[[routing.rules]]\nmodel = 1", "rules.0.model: there is no such setting; models is"),
         ("[[listen]]\nport = 1", "listen: a table is needed"),
