@@ -52,7 +52,7 @@ def page(
 ) -> str:
     """The whole page; `done_again` names rows that are newer than the others."""
     names = ", ".join(f"`{name}`" for name in done_again)
-    again = f" Newer than the other rows: {names}."
+    again = f" That is the run of {names}; the other rows are older."
     verdicts = [finding.verdict for _, finding in found]
     counts = (f"{verdicts.count(v)} {v}" for v in dict.fromkeys(sorted(verdicts, reverse=True)))
     return PAGE.format(
