@@ -82,7 +82,7 @@ def test_faults_done_again_replace_their_rows_only(tmp_path: Path) -> None:
         ("c", "c", "ok"),
     ]
     text = page(rows, Provenance("it", "here", "abc", 2.0), ["a"])
-    assert "**2 faults: 2 ok.**" in text and "Newer than the other rows: `a`." in text
+    assert "**2 faults: 2 ok.**" in text and "the run of `a`; the other rows are older." in text
     assert "Newer" not in page(rows, Provenance("it", "here", "abc", 2.0))
     assert "Newer" not in page(rows, Provenance("it", "here", "abc", 2.0), ["a", "c"])
 
