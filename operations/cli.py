@@ -163,7 +163,7 @@ def preflight(sku: str, ports: Ports, work_folder: Path) -> int:
 @click.option(
     "--gateway-config",
     type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
-    help="TOML file of its settings (docs/gateway.md).",
+    help="TOML file of its settings (docs/gateway-settings.md).",
 )
 @click.option(
     "--collections",
