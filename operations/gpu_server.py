@@ -125,7 +125,7 @@ def read_llm(sku: Sku, repository: Path) -> ServedLlm:
     except ManifestError as error:
         raise BuildError(
             f"no LLM to serve for SKU '{sku.name}' ({error}): 'make build-engines "
-            f"SKU={sku.name}' makes it, in the container (docs/run-gpu.md)"
+            f"SKU={sku.name}' makes it, in the container (docs/gpu.md)"
         ) from error
     except KeyError as error:
         raise BuildError(_not_for_gpus(sku, manifest)) from error

@@ -3,7 +3,7 @@
 A roofline whose parts add up. An iteration of in-flight batching decodes one token of every running
 sequence and computes the prompts' share of it; its time is the sum of multiplying, reading weights,
 reading the KV cache, moving activations, talking between GPUs, and the host's part. The parameters
-below are the only ones; none belongs to a model or a SKU. docs/planner.md: what they were
+below are the only ones; none belongs to a model or a SKU. docs/gpu.md: what they were
 calibrated on, and how far they are off on models and SKUs they were not.
 """
 

@@ -87,7 +87,7 @@ def _performance_lines(plan: LlmPlan) -> Iterator[str]:
     workload = plan.request.workload
     yield (
         f"expected with {workload.input_tokens} input and {workload.output_tokens} output tokens "
-        "(median error of the model on published figures: docs/planner.md)"
+        "(median error of the model on published figures: docs/gpu.md)"
     )
     yield f"{'':16}{'requests in flight':>20}{'output tokens/s':>18}{'TTFT ms':>10}{'ITL ms':>9}"
     yield _performance_line("at most", plan.most)
