@@ -29,6 +29,7 @@ RECORDED = {rule["record"] for group in RULES for rule in group["rules"] if "rec
 
 OF_PROMETHEUS = {"up": {"job", "instance"}, "ALERTS": {"alertname", "alertstate"}}
 OF_TRITON = {"nv_inference_pending_request_count": {"model", "version"}}
+METRICS = (*MODEL_METRICS, *GATEWAY_METRICS, *SUPERVISOR_METRICS)
 WITHOUT_MODEL = (SUPERVISOR_READY, CONNECTIONS_ENDED)
 EVERYWHERE = {"job", "instance"}
 FUNCTIONS = {
@@ -179,13 +180,18 @@ def test_prometheus_scrapes_the_ports_of_serve_and_loads_the_rules() -> None:
     assert config["rule_files"] == ["rules.yml"]
 
 
-def test_the_page_of_metrics_lists_every_metric_with_its_kind_and_labels() -> None:
+def test_the_page_of_metrics_lists_every_metric_with_its_labels() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", page, re.MULTILINE)
-    assert rows == [
-        (m.name, m.kind.value, ", ".join(f"`{label}`" for label in m.labels) or "–")
-        for m in (*MODEL_METRICS, *GATEWAY_METRICS, *SUPERVISOR_METRICS)
-    ]
+    rows = re.findall(r"^\| `(\w+)(?:\{([^}]*)\})?` \|", page, re.MULTILINE)
+    assert rows == [(m.name, ", ".join(m.labels)) for m in METRICS]
+
+
+def test_names_of_metrics_say_their_kind_as_the_page_says() -> None:
+    kinds = {"_total": Kind.COUNTER, "_seconds": Kind.HISTOGRAM}
+    for metric in METRICS:
+        batch = Kind.HISTOGRAM if metric.name.startswith("rag_batch_") else Kind.GAUGE
+        said = next((k for end, k in kinds.items() if metric.name.endswith(end)), batch)
+        assert metric.kind is said, metric.name
 
 
 def test_wrong_names_are_found() -> None:
