@@ -125,7 +125,7 @@ bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .
 headroom: $(if $(URL),setup,build-engines)  ## find the largest load that keeps SLO="rag:p99<5s" (10 minutes; URL= of a running server)
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.headroom "$(or $(SLO),rag:p99<5s)" --minutes $(or $(MINUTES),10) $(if $(URL),--url $(URL))
 
-evaluate: build-engines  ## measure answers over real text, into docs/evaluation.md and docs/evaluation-collection.md (about 15 minutes)
+evaluate: build-engines  ## measure answers over real text, into docs/evaluation.md (about 15 minutes)
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.evaluation
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.evaluation --collection
 

@@ -1,5 +1,5 @@
-"""`python -m tests.evaluation`: the shipped questions against a server, into docs/evaluation.md, or
-with `--collection` into docs/evaluation-collection.md."""
+"""`python -m tests.evaluation`: the shipped questions against a server, into docs/evaluation.md:
+its first half, or with `--collection` its second one."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,13 @@ from operations.cpu_server import CpuServer
 from operations.ports import free_ports
 from tests.bench.machine import describe
 from tests.evaluation.collection_page import page as collection_page
-from tests.evaluation.page import page
+from tests.evaluation.page import joined, page
 from tests.evaluation.splits import by_part
 
 HERE = Path(__file__).parent
 FIRST, ADDED, DOCUMENTS = HERE / "questions.jsonl", HERE / "held_out.jsonl", HERE / "documents"
 LOG = ROOT / "build" / "evaluation" / "tritonserver.log"
 PAGE = ROOT / "docs" / "evaluation.md"
-COLLECTION_PAGE = ROOT / "docs" / "evaluation-collection.md"
 NAME = "evaluation"
 ROLES = ("embedder", "reranker", "llm")
 
@@ -49,9 +48,8 @@ def main(is_collection: bool) -> None:
             first, added = (measure(client, each, DOCUMENTS) for each in (FIRST, ADDED))
             outcomes = by_part(_answered(first), _answered(added))
             text = page(_figures(outcomes, ORDERS), *_served())
-    written = COLLECTION_PAGE if is_collection else PAGE
-    written.write_text(text, encoding="utf-8")
-    click.echo(f"written: {written.relative_to(ROOT)}")
+    PAGE.write_text(joined(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
+    click.echo(f"written: {PAGE.relative_to(ROOT)}")
 
 
 def _answered(outcomes: list[Outcome]) -> list[Outcome]:

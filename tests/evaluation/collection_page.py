@@ -1,4 +1,4 @@
-"""Writes docs/evaluation-collection.md."""
+"""Writes the half of docs/evaluation.md about a collection."""
 
 from collections.abc import Mapping
 
@@ -6,50 +6,32 @@ from triton_rag.cli.evaluation_tables import tables
 from triton_rag.evaluation.figures import Figures
 from triton_rag.ingestion.report import IngestReport
 
-from tests.evaluation.page import markdown, model_rows
+from tests.evaluation.page import COLLECTION, markdown, served
 
-PAGE = """\
-# Evaluation over a collection
+PAGE = f"""\
+{COLLECTION}
+Served: {{models}}; {{machine}}. The first 151 questions, asked over all {{documents}} documents \
+at once: `ingest` made them a collection of {{passages:,}} passages in LanceDB. The orders are of \
+the candidates that the store found: by the embedder's cosine, by words (BM25), *fused* of both, \
+by the reranker, and as served ([0047](decisions/0047-the-rerankers-share.md)).
 
-The first 151 questions of [evaluation.md](evaluation.md), those of `questions.jsonl`, asked over \
-all {documents} documents at once: \
-`ingest` made them a collection of {passages:,} passages in LanceDB. A question has to find its \
-passage among all of them, not among those of its folder. `make evaluate` writes this page with \
-what `triton-rag evaluate QUESTIONS.jsonl --collection NAME` prints for yours.
+{{retrieval}}
 
-| served | |
-|---|---|
-{models}
-| machine | {machine} |
+{{answers}}
 
-## Retrieval, by stage
-
-{retrieval}
-
-All rows order the same candidates, which the store found by vector and by words. *By similarity*: \
-the embedder's cosine. *By words*: BM25. *Fused*: both, scaled and added. *By relevance*: the \
-reranker alone. *As served*: fused, with the reranker's share \
-([0047](decisions/0047-the-rerankers-share.md)).
-
-## Answers
-
-{answers}
-
-## Time
-
-{times}
+{{times}}
 """
 
 
 def page(
     splits: Mapping[str, Figures], report: IngestReport, models: Mapping[str, str], machine: str
 ) -> str:
-    """The page for the figures of each split; `models` by role."""
+    """The half for the figures of each split; `models` by role."""
     retrieval, answers, times = tables(splits).values()
     return PAGE.format(
         documents=report.documents,
         passages=report.passages,
-        models=model_rows(models),
+        models=served(models),
         machine=machine,
         retrieval=markdown(retrieval),
         answers=markdown(answers),

@@ -7,6 +7,9 @@ from triton_rag.evaluation.figures import Figures
 
 from tests.evaluation.splits import HELD_OUT, TUNE
 
+COLLECTION = "\n## Over a collection\n"
+"""Begins the half of the page that `collection_page` writes."""
+
 PAGE = """\
 # Evaluation
 
@@ -14,45 +17,34 @@ How good retrieval and answers are over real text: {count} questions over 156 do
 (Python's library, SQLite, PostgreSQL, Git, Apache, Linux manual pages, a desktop's help, rules \
 of card games, licences, Debian), which nobody wrote for this project. `make evaluate` asks them \
 and writes this page; [tests/evaluation/](../tests/evaluation/README.md) says where the texts and \
-the questions come from. To judge the models on your own documents: \
+the questions come from. To judge your own models and documents: \
 [client/README.md](../client/README.md#evaluate).
 
-| served | |
-|---|---|
-{models}
-| machine | {machine} |
+Choices may be made on the split `tune` only, so believe `held_out`. *First* are those of its \
+questions that were there while choices were made, *added* those that were written afterwards. \
+*Unseen folders* are those of the added ones about subjects that no choice has seen. In \
+parentheses: the 95 % interval.
 
-Each question is sent with the documents of its folder, 4 to 27 of them. Choices may be made on \
-the split `tune` only, so `held_out` is the figure to believe. *First* are those of its questions \
-that were there while choices were made, *added* those that were written afterwards. *Unseen \
-folders* are those of the added ones about subjects that no choice has seen, as a user's are. How \
-`min_relevance` was chosen, below which a question is refused: \
-decisions [0097](decisions/0097-fewer-questions-are-refused.md) and \
-[0107](decisions/0107-the-best-of-many-must-be-more-relevant.md). In parentheses: the 95 % \
-interval.
+A passage is right if it is of the right document, holds an answer and has at least half of the \
+words of the evidence. An answer is *refused* if `finish_reason` is `ungrounded` or the text has a \
+sentence of refusal ([0097](decisions/0097-fewer-questions-are-refused.md), \
+[0107](decisions/0107-the-best-of-many-must-be-more-relevant.md)). Else it is *right* if one of \
+the known answers stands in it, and *cited right* if the citation behind that names a right passage.
 
-## Retrieval
+## Over documents in the request
+
+Served: {models}; {machine}. Each question is sent with the documents of its folder, 4 to 27 of \
+them. They were embedded before ([0016](decisions/0016-the-embedder-keeps-rows.md)). Orders are of \
+the passages that `retrieve` returned: as it served them, by the embedder's cosine, and by the \
+reranker's score.
 
 {retrieval}
 
-A passage is right if it is of the right document, holds an answer and has at least half of the \
-words of the evidence. All orders are of the passages that `retrieve` returned: as it served \
-them, by the embedder's cosine, and by the reranker's score.
-
-## Answers
-
 {answers}
 
-*Right*: one of the known answers stands in the text, and the text is no refusal. *Cited right*: \
-the citation behind the answer names a right passage. *Refused*: `finish_reason` is \
-`ungrounded`, or the text has a sentence of refusal.
-
-## Time
+One question at a time:
 
 {times}
-
-One question at a time. The documents were embedded before, and the embedder keeps their rows \
-([decision 0016](decisions/0016-the-embedder-keeps-rows.md)).
 """
 
 
@@ -61,7 +53,7 @@ def page(splits: Mapping[str, Figures], models: Mapping[str, str], machine: str)
     retrieval, answers, times = tables(splits).values()
     return PAGE.format(
         count=sum(splits[name].answerable + splits[name].unanswerable for name in (HELD_OUT, TUNE)),
-        models=model_rows(models),
+        models=served(models),
         machine=machine,
         retrieval=markdown(retrieval),
         answers=markdown(answers),
@@ -69,9 +61,14 @@ def page(splits: Mapping[str, Figures], models: Mapping[str, str], machine: str)
     )
 
 
-def model_rows(models: Mapping[str, str]) -> str:
-    """Lines of a table of Markdown."""
-    return "\n".join(f"| {role} | {name} |" for role, name in models.items())
+def joined(old: str, new: str) -> str:
+    """The page with one of its halves replaced by `new`."""
+    requests, mark, collection = old.partition(COLLECTION)
+    return requests + new if new.startswith(COLLECTION) else new + mark + collection
+
+
+def served(models: Mapping[str, str]) -> str:
+    return ", ".join(f"{role} {name}" for role, name in models.items())
 
 
 def markdown(rows: Rows) -> str:

@@ -17,6 +17,8 @@ from triton_rag.evaluation.outcomes import Outcome, ask_question, judged, rank, 
 from triton_rag.evaluation.questions import Question, QuestionsError, check, read_questions
 from triton_rag.evaluation.text import holds, share_of_words
 
+from tests.evaluation.page import COLLECTION, joined
+
 TALL = Question(
     "a", "How tall is it?", "tower.md", ("30 m", "thirty metres"), "The tower is 30 m tall."
 )
@@ -370,3 +372,11 @@ def test_a_target_that_cannot_be_written_is_refused_before_the_run(
     given = ["evaluate", str(path), "--documents", str(documents), "--url", "unix:/nowhere/x"]
     assert main([*given, "--json", str(tmp_path / "none" / "raw.json")]) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+def test_each_run_writes_its_half_of_the_page() -> None:
+    collection = f"{COLLECTION}\nold\n"
+    page = joined(joined("", "# Evaluation\n"), collection)
+    assert page == f"# Evaluation\n{collection}"
+    assert joined(page, "# New\n") == f"# New\n{collection}"
+    assert joined(page, f"{COLLECTION}\nnew\n") == f"# Evaluation\n{COLLECTION}\nnew\n"
