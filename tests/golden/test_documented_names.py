@@ -13,11 +13,9 @@ from builders.spec import ROOT
 from gateway.settings import Settings
 
 SCHEMA = Settings.model_json_schema()
-BLOCKS = [
-    pytest.param(block, id=f"{page.name}-{number}")
-    for page in sorted((ROOT / "docs").glob("gateway*.md"))
-    for number, block in enumerate(re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL))
-]
+EXAMPLE = (ROOT / "examples" / "gateway.toml").read_text()
+WHOLE = re.sub(r'^#(?=[\w"\[])', "", EXAMPLE, flags=re.MULTILINE)
+"""With what is off by default."""
 
 
 def _settings(node: dict[str, Any], where: tuple[str, ...] = ()) -> Iterator[str]:
@@ -37,15 +35,13 @@ def _settings(node: dict[str, Any], where: tuple[str, ...] = ()) -> Iterator[str
 
 
 def _named() -> set[str]:
-    """Those in TOML, comments too: `# beside = 4`."""
     found: set[str] = set()
-    for block in BLOCKS:
-        tables: list[str] = []
-        for line in str(block.values[0]).splitlines():
-            if line.startswith("["):
-                tables = re.findall(r"\[([\w.]+)\]", line)
-            names = re.findall(r"(\w+) = ", line)
-            found.update(tables, (f"{table}.{name}" for table in tables for name in names))
+    tables: list[str] = []
+    for line in WHOLE.splitlines():
+        if line.startswith("["):
+            tables = re.findall(r"\[([\w.]+)\]", line)
+        names = re.findall(r"(\w+) = ", line)
+        found.update(tables, (f"{table}.{name}" for table in tables for name in names))
     return found
 
 
@@ -54,20 +50,12 @@ def test_settings_of_the_gateway_are_documented(setting):
     assert any(fnmatch(name, setting) for name in _named())
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_documented_settings_can_be_set(block):
-    Settings.model_validate(tomllib.loads(block))
+def test_all_settings_of_the_example_can_be_set():
+    Settings.model_validate(tomllib.loads(WHOLE))
 
 
-@pytest.mark.parametrize("table", ["listen", "triton", "bounds", "access.generating", "files"])
-def test_documented_defaults_are_the_defaults(table):
-    defaults: Any = Settings().model_dump(mode="json")
-    block = next(str(b.values[0]) for b in BLOCKS if f"\n[{table}]" in f"\n{b.values[0]}")
-    documented: Any = tomllib.loads(block)
-    for step in table.split("."):
-        defaults, documented = defaults[step], documented[step]
-    documented.pop("folder", None)  # `make serve` sets it
-    assert documented == {name: defaults[name] for name in documented}
+def test_the_example_has_the_defaults():
+    assert Settings.model_validate(tomllib.loads(EXAMPLE)) == Settings()
 
 
 def test_types_of_files_that_are_read_are_documented():
