@@ -12,6 +12,9 @@ from builders.errors import BuildError, CommandError
 _FULL_BYTES = 64 * 2**20
 """With less left, a failed step is likely to have failed for it."""
 
+REFERENCE = "reference"
+"""The step that asks the reference implementation what the engine is asked later."""
+
 Progress = Callable[[str], None]
 """Tells the user a line of text."""
 

@@ -86,7 +86,7 @@ def _check_is_reranker(
     is_llm = bool(classes) and classes[0].endswith(_LLM)
     if classes and not any(name.endswith(_CLASSIFIER) for name in classes):
         if is_llm and has_modules:
-            return  # modules.json says which token's logit it is (builders/logit_score.py)
+            return  # modules.json says which token's logit it is (builders/encoder_models.py)
         llm = ", or an LLM whose modules.json has a LogitScore, as Qwen3-Reranker's" * is_llm
         raise spec.error(
             f"role reranker in its spec, and its config.json names {classes[0]}, which has no "

@@ -2,7 +2,7 @@
 
 Pickled weights become safetensors, a tokenizer of an older kind tokenizer.json, and of a multimodal
 checkpoint its text model is taken. An embedder's transformer may lie in a folder of its own, or be
-a table.
+a table of tokens (model2vec's, sentence-transformers' StaticEmbedding).
 """
 
 import json
@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from builders import static_embedding
 from builders.build_resources import check_disk
 from builders.checkpoint_files import (
     COPY_TOKENIZER,
@@ -32,9 +31,6 @@ from builders.converted import kept, link_or_copy, write_weights
 from builders.errors import refusing
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, sha256
-
-if TYPE_CHECKING:
-    import torch
 
 _TEXT_MODELS = {
     "gemma3_text": "Gemma3ForCausalLM",
@@ -55,12 +51,17 @@ _FROM_OUTER = (
 """Fields that a multimodal config.json has beside text_config; there they win."""
 
 
+_TABLE = "StaticEmbedding"
+
+_TABLE_POSITIONS = 2048
+"""Static models have no limit, a graph's table of positions has."""
+
+
 def readable_folder(spec: ModelSpec, path: Path) -> Path:
     """`path`, or the folder that it was converted to. Raises `BuildError`."""
     kind, inner = next(iter(modules(path)), ("", path))
-    if kind.endswith(static_embedding.MODULE) and spec.role == "embedder":
-        write = partial(static_embedding.write_checkpoint, spec, path, inner)
-        return _kept(spec, path, write)
+    if kind.endswith(_TABLE) and spec.role == "embedder":
+        return _kept(spec, path, partial(_write_table, spec, path, inner))
     if kind.endswith(".Transformer") and inner != path and not (path / "config.json").is_file():
         return readable_folder(spec, _kept(spec, path, partial(_lift, path, inner)))
     text = _text_config(spec, path)
@@ -91,8 +92,7 @@ def readable_folder(spec: ModelSpec, path: Path) -> Path:
 def _kept(spec: ModelSpec, path: Path, fill: Callable[[Path], None]) -> Path:
     content = [[str(file.relative_to(path)), sha256(file)] for file in files_in(path)]
     tools = [version("transformers"), version("tokenizers")]
-    sources = [Path(__file__), Path(static_embedding.__file__)]
-    return kept(spec.name, [content, tools, spec.role == "llm"], sources, fill)
+    return kept(spec.name, [content, tools, spec.role == "llm"], [Path(__file__)], fill)
 
 
 def _lift(path: Path, inner: Path, to: Path) -> None:
@@ -134,9 +134,50 @@ def copy_others(path: Path, to: Path, writes_weights: bool) -> None:
     shutil.copytree(path, to, copy_function=link_or_copy, ignore=ignored, dirs_exist_ok=True)
 
 
-def _shards(
-    spec: ModelSpec, files: list[Path], only_text: bool
-) -> "Iterator[dict[str, torch.Tensor]]":
+def _write_table(spec: ModelSpec, path: Path, folder: Path, to: Path) -> None:
+    """The table in `folder` as an OPT without layers and with positions of zeros.
+
+    It gives exactly the tokens' rows, and a text's embedding is their mean. Special tokens around a
+    text are left out: they would be rows too. `path` has the modules behind the table.
+    """
+    from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
+    from transformers import OPTConfig, OPTModel
+
+    with refusing(spec, f"sentence-transformers can't read {folder} as a {_TABLE}"):
+        table = StaticEmbedding.load(str(folder), local_files_only=True).embedding.weight
+    size, width = table.shape
+    config = OPTConfig(
+        vocab_size=size,
+        hidden_size=width,
+        word_embed_proj_dim=width,
+        num_hidden_layers=0,
+        num_attention_heads=1,
+        max_position_embeddings=_TABLE_POSITIONS,
+        do_layer_norm_before=False,
+        pad_token_id=0,
+    )
+    model = OPTModel(config)
+    model.decoder.embed_tokens.weight.data = table.detach().float()
+    model.decoder.embed_positions.weight.data.zero_()
+    copy_others(path, to, writes_weights=True)
+    model.save_pretrained(to)
+    (to / "mean_pooling").mkdir()
+    Pooling(width, "mean").save(str(to / "mean_pooling"))
+    kinds = {"Transformer": "", "Pooling": "mean_pooling"}
+    first = [
+        {"type": f"sentence_transformers.models.{kind}", "path": at} for kind, at in kinds.items()
+    ]
+    listed = [*first, *read_json(path / MODULES, [])[1:]]
+    tables = {
+        TOKENIZER_FILE: read_json(folder / TOKENIZER_FILE, {}) | {"post_processor": None},
+        "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast"},
+        MODULES: [{**module, "idx": n, "name": str(n)} for n, module in enumerate(listed)],
+    }
+    for name, content in tables.items():
+        (to / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def _shards(spec: ModelSpec, files: list[Path], only_text: bool) -> Iterator[dict[str, Any]]:
     """The weights of each file, by the names that they get."""
     for file in files:
         read = _read(spec, file).items()
@@ -145,7 +186,7 @@ def _shards(
         yield {name: values.clone().contiguous() for name, values in named if name}
 
 
-def _read(spec: ModelSpec, file: Path) -> dict[str, "torch.Tensor"]:
+def _read(spec: ModelSpec, file: Path) -> dict[str, Any]:
     """A file's weights, whose pickle may hold nothing but tensors: it is data of a stranger."""
     import torch
     from safetensors.torch import load_file
@@ -153,7 +194,7 @@ def _read(spec: ModelSpec, file: Path) -> dict[str, "torch.Tensor"]:
     if file.suffix == ".safetensors":
         return dict(load_file(file))
     with refusing(spec, f"{file.name} can't be read as weights alone, damaged or with code in it"):
-        held: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+        held: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         if not all(isinstance(value, torch.Tensor) for value in held.values()):
             raise ValueError("more than weights by name; save the model with save_pretrained")
         return held

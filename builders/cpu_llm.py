@@ -2,14 +2,13 @@
 
 import math
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 from builders import build_resources
-from builders.build_steps import BuildSteps
+from builders.build_steps import REFERENCE, BuildSteps
 from builders.checkpoint import Checkpoint
-from builders.dequantize import is_quantized, write_dequantized
-from builders.llm_reference import REFERENCE, write_reference
 from builders.openvino_export import TASK, exporter
 from builders.spec import ModelSpec, Precision, Sku
 
@@ -23,12 +22,25 @@ WEIGHT_FORMATS: dict[Precision, str] = {
 }
 """optimum-intel's names; weights stored as fp16 are computed in bf16 where the CPU has it."""
 
+_FORMS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "awq": (("bits", "4"), ("version", "gemm")),
+    "compressed-tensors": (("format", "float-quantized int-quantized pack-quantized"),),
+    "fp8": (),
+    "gptq": (("bits", "4 8"), ("checkpoint_format", "gptq gptq_v2")),
+    "modelopt": (("quant_algo", "FP8"),),
+    "mxfp4": (),
+}
+"""By quant_method, fields of config.json and the values that can be turned back."""
+
 KV_BLOCK_TOKENS = 32
 """The engine keeps one block of OpenVINO's KV cache free (python_backends.engines.openvino_llm)."""
 
 
 def make(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
     """The folder with the exported model; `reference` beside it is for the comparison."""
+    from builders.dequantize import write_dequantized  # with torch, which only an export needs
+    from builders.llm_reference import write_reference
+
     quantized = is_quantized(spec, checkpoint)
     check_family(spec, checkpoint)
     if quantized:
@@ -51,6 +63,25 @@ def make(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
         steps.log.run(command, {"HF_HUB_OFFLINE": "1"})
 
     return steps.step("export", export)
+
+
+def is_quantized(spec: ModelSpec, checkpoint: Checkpoint) -> bool:
+    """Raises `BuildError` for weights that are quantized in a way that can't be turned back."""
+    notes = checkpoint.quantization()
+    kind = str(notes.get("quant_method", ""))
+    wrong = [
+        f"{field} {notes[field]}"
+        for field, possible in _FORMS.get(kind, ())
+        if field in notes and str(notes[field]).lower() not in possible.lower().split()
+    ]
+    if kind and (kind not in _FORMS or wrong):
+        said = ", ".join([kind, *wrong])
+        raise spec.error(
+            f"the checkpoint's weights are quantized ({said}), which the export to OpenVINO does "
+            f"not take; possible: one by {', '.join(_FORMS)}, or the original checkpoint and the "
+            "precision int8 or int4"
+        )
+    return bool(kind)
 
 
 def check_kv_cache(spec: ModelSpec, sku: Sku) -> None:

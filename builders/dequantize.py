@@ -8,7 +8,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 from builders.build_resources import check_disk
 from builders.checkpoint import Checkpoint
@@ -18,19 +23,6 @@ from builders.conversion import copy_others
 from builders.converted import write_weights
 from builders.errors import refusing
 from builders.spec import ModelSpec
-
-if TYPE_CHECKING:
-    import torch
-
-_FORMS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "awq": (("bits", "4"), ("version", "gemm")),
-    "compressed-tensors": (("format", "float-quantized int-quantized pack-quantized"),),
-    "fp8": (),
-    "gptq": (("bits", "4 8"), ("checkpoint_format", "gptq gptq_v2")),
-    "modelopt": (("quant_algo", "FP8"),),
-    "mxfp4": (),
-}
-"""By quant_method, fields of config.json and the values that can be turned back."""
 
 _GROWS = 4
 """A 4-bit weight takes 16 bits afterwards."""
@@ -46,30 +38,8 @@ _BESIDE = (
 """Last parts of names that explain a weight, or quantize activations and the KV cache."""
 
 
-def is_quantized(spec: ModelSpec, checkpoint: Checkpoint) -> bool:
-    """Raises `BuildError` for weights that are quantized in a way that can't be turned back."""
-    notes = checkpoint.quantization()
-    kind = str(notes.get("quant_method", ""))
-    wrong = [
-        f"{field} {notes[field]}"
-        for field, possible in _FORMS.get(kind, ())
-        if field in notes and str(notes[field]).lower() not in possible.lower().split()
-    ]
-    if kind and (kind not in _FORMS or wrong):
-        said = ", ".join([kind, *wrong])
-        raise spec.error(
-            f"the checkpoint's weights are quantized ({said}), which the export to OpenVINO does "
-            f"not take; possible: one by {', '.join(_FORMS)}, or the original checkpoint and the "
-            "precision int8 or int4"
-        )
-    return bool(kind)
-
-
 def write_dequantized(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None:
     """The checkpoint with plain weights, file by file. Raises `BuildError` or `OSError`."""
-    from safetensors import safe_open
-    from safetensors.torch import save_file
-
     check_disk(to, _GROWS * checkpoint.size_bytes)
     copy_others(checkpoint.path, to, writes_weights=True)
     plain = {name: v for name, v in checkpoint.config().items() if name not in QUANTIZATION}
@@ -89,7 +59,7 @@ class _Weights:
     notes: Mapping[str, Any]
     files: Mapping[str, Any]
 
-    def plain(self, name: str) -> "tuple[str, torch.Tensor] | None":
+    def plain(self, name: str) -> tuple[str, torch.Tensor] | None:
         """A weight's name and values; None for what only explains another one."""
         base, _, kind = name.rpartition(".")
         of = name.removesuffix("_inv").removesuffix("_scale")
@@ -102,14 +72,12 @@ class _Weights:
             return (name[:-7], self._mxfp4(name[:-7])) if name.endswith("_blocks") else None
         return name, self._scaled(name)
 
-    def _read(self, name: str) -> "torch.Tensor":
+    def _read(self, name: str) -> torch.Tensor:
         values: torch.Tensor = self.files[name].get_tensor(name)
         return values
 
-    def _scaled(self, name: str) -> "torch.Tensor":
+    def _scaled(self, name: str) -> torch.Tensor:
         """Codes [..., out, in] of 8 bits times their scales: one, one a row, or one a block."""
-        import torch
-
         values = self._read(name)
         if values.dtype.itemsize > 1:
             return values
@@ -133,7 +101,7 @@ class _Weights:
         found = [(group.get("weights") or {}).get("block_structure") for group in groups.values()]
         return next(filter(None, found), None)
 
-    def _gptq(self, base: str) -> "torch.Tensor":
+    def _gptq(self, base: str) -> torch.Tensor:
         """GPTQ packs codes along the inputs [in/8, out], AWQ along the outputs [in, out/8]."""
         packed, zeros = self._read(f"{base}.qweight"), self._read(f"{base}.qzeros")
         scales, bits = self._read(f"{base}.scales").t(), int(self.notes["bits"])
@@ -146,10 +114,8 @@ class _Weights:
         groups = self._read(f"{base}.g_idx") if f"{base}.g_idx" in self.files else None
         return _values(_codes(packed.t(), bits), zeros.t(), scales, groups)
 
-    def _packed(self, base: str) -> "torch.Tensor":
+    def _packed(self, base: str) -> torch.Tensor:
         """compressed-tensors': along the inputs [out, in/8], zeros along the outputs."""
-        import torch
-
         packed, scales = self._read(f"{base}.weight_packed"), self._read(f"{base}.weight_scale")
         height, width = self._read(f"{base}.weight_shape").tolist()
         bits = 32 * packed.shape[1] // width
@@ -160,19 +126,15 @@ class _Weights:
         groups = self._read(named) if named in self.files else None
         return _values(_codes(packed, bits)[:, :width], zeros, scales, groups)
 
-    def _mxfp4(self, base: str) -> "torch.Tensor":
-        from transformers.integrations.mxfp4 import convert_moe_packed_tensors
-
+    def _mxfp4(self, base: str) -> torch.Tensor:
         values: torch.Tensor = convert_moe_packed_tensors(
             self._read(f"{base}_blocks"), self._read(f"{base}_scales")
         )
         return values.contiguous()
 
 
-def _codes(packed: "torch.Tensor", bits: int, order: tuple[int, ...] = ()) -> "torch.Tensor":
+def _codes(packed: torch.Tensor, bits: int, order: tuple[int, ...] = ()) -> torch.Tensor:
     """[rows, columns] of 32 bits to [rows, columns * 32 / bits], the lowest bits first."""
-    import torch
-
     shifts = torch.arange(0, 32, bits, dtype=torch.int32)
     if order:
         shifts = shifts[list(order)]
@@ -180,14 +142,12 @@ def _codes(packed: "torch.Tensor", bits: int, order: tuple[int, ...] = ()) -> "t
 
 
 def _values(
-    codes: "torch.Tensor",
-    zeros: "torch.Tensor",
-    scales: "torch.Tensor",
-    groups: "torch.Tensor | None" = None,
-) -> "torch.Tensor":
+    codes: torch.Tensor,
+    zeros: torch.Tensor,
+    scales: torch.Tensor,
+    groups: torch.Tensor | None = None,
+) -> torch.Tensor:
     """[out, in]; zeros and scales are [out, groups], `groups` says which is an input's."""
-    import torch
-
     width = codes.shape[1]
     if groups is None or int(groups.min()) < 0:
         groups = torch.arange(width) // -(-width // scales.shape[1])

@@ -1,26 +1,20 @@
-"""What an encoder's checkpoint says beside its weights, and its reference implementation.
+"""What an encoder's checkpoint says beside its weights.
 
 What can't be honoured is refused by name before the export: a build never drops a module.
 """
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from tokenizers import Tokenizer
 
 from builders.checkpoint import Checkpoint
 from builders.checkpoint_files import MODULES, modules, read_json
-from builders.errors import refusing
-from builders.late_interaction import check_projection, load_late_interaction
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
-from builders.llm_reference import load_whole
-from builders.logit_score import load_logit_score, score_tokens
 from builders.pair_template import PROMPTS, SETTINGS, default_prompt
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, Prefixes
-
-if TYPE_CHECKING:
-    import torch
-    from tokenizers import Tokenizer
 
 _SETTINGS = (SETTINGS, "sentence_roberta_config.json")
 """Where the module Transformer keeps its settings, under its present and an older name."""
@@ -29,6 +23,13 @@ _KNOWN_MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "LayerNorm", "
 _COUNT_BEHIND_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet")
 _QUERY, _PASSAGE = ("query",), ("document", "passage", "corpus")
 """Names of prompts, as sentence-transformers' encode_query and encode_document look for them."""
+
+FIRST_WORD = 1996
+"""Id of "the" in BERT's uncased English vocabulary. Special tokens and signs have lower ids, and
+words are sorted by how often they are used: the logarithm of their number is as good a weight as
+their rarity."""
+BACKGROUND = Path(__file__).with_name("background.txt")
+"""One passage a line: half of all subjects, half in the words of manuals (docs/decisions/0094)."""
 
 
 def check_own_code(spec: ModelSpec, checkpoint: Checkpoint) -> None:
@@ -140,7 +141,19 @@ def check_pairs(spec: ModelSpec, checkpoint: Checkpoint) -> None:
         )
 
 
-def remark_on_pairs(tokenizer: "Tokenizer") -> str:
+def check_late_interaction(spec: ModelSpec, checkpoint: Checkpoint) -> None:
+    """Raises `BuildError` for another model than a BERT with that vocabulary."""
+    kind = checkpoint.config().get("model_type")
+    found = read_tokenizer(checkpoint).token_to_id("the")
+    if kind != "bert" or found != FIRST_WORD:
+        raise spec.error(
+            f"late_interaction in its spec, and the checkpoint is a '{kind}' whose vocabulary has "
+            f"'the' at {found}; possible: a 'bert' with the uncased English vocabulary, which has "
+            f"it at {FIRST_WORD}"
+        )
+
+
+def remark_on_pairs(tokenizer: Tokenizer) -> str:
     """Rerankers made of LLMs are often trained with a template that no file of theirs holds."""
     parts = tokenizer.encode("query", "passage").sequence_ids
     if 1 not in parts or parts[parts.index(1) - 1] != 0:
@@ -173,57 +186,3 @@ def positions(config: dict[str, Any]) -> int:
     most, _ = most_positions(text_config(config))
     begins = int(config.get("pad_token_id", 1) or 0) + 1
     return most - begins if most and config.get("model_type") in _COUNT_BEHIND_PADDING else most
-
-
-def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype") -> Any:
-    """sentence-transformers' model: a transformer, then its other modules, in FP32.
-
-    Without modules.json it pools the mean. Raises `BuildError` for weights that are missing.
-    """
-    from sentence_transformers import SentenceTransformer
-    from transformers import AutoModel, AutoModelForTextEncoding
-
-    is_t5 = str(checkpoint.config().get("model_type")).endswith("t5")  # embeds by its encoder
-    kind = AutoModelForTextEncoding if is_t5 else AutoModel
-    check_projection(spec, load_whole(spec, checkpoint, kind, dtype)[1])
-    with refusing(spec, "sentence-transformers can't load the checkpoint"):
-        model = SentenceTransformer(
-            str(checkpoint.path),
-            device="cpu",
-            local_files_only=True,
-            model_kwargs={"attn_implementation": "eager", "dtype": dtype},
-        )
-    if model.tokenizer.pad_token is None:  # it asks for one even where nothing is padded
-        model.tokenizer.pad_token = model.tokenizer.convert_ids_to_tokens(0)
-    return model.eval()
-
-
-def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype") -> Any:
-    """transformers' classifier with one label, or what is called like it.
-
-    Raises `BuildError` for other ones.
-    """
-    from transformers import AutoModelForSequenceClassification
-
-    if spec.late_interaction:
-        return load_late_interaction(spec, checkpoint, dtype)
-    if tokens := score_tokens(spec, checkpoint):
-        return load_logit_score(spec, checkpoint, tokens, dtype)
-    kind = AutoModelForSequenceClassification
-    classifier, _ = load_whole(spec, checkpoint, kind, dtype, attn_implementation="eager")
-    if classifier.config.num_labels != 1:
-        raise spec.error(
-            f"its head has {classifier.config.num_labels} labels; a reranker has one, whose logit "
-            "is the relevance"
-        )
-    if classifier.config.pad_token_id is None:
-        classifier.config.pad_token_id = _unused_id(classifier.config, checkpoint)
-    return classifier
-
-
-def _unused_id(config: Any, checkpoint: Checkpoint) -> int:
-    """An id to pad with that no text has: a padding token, or else the vocabulary's last id."""
-    pad = checkpoint.table("tokenizer_config.json").get("pad_token")
-    token = pad.get("content") if isinstance(pad, dict) else pad
-    found = read_tokenizer(checkpoint).token_to_id(token) if token else None
-    return int(config.vocab_size) - 1 if found is None else int(found)

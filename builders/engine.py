@@ -6,20 +6,18 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from builders import build_lock, build_resources, cpu_llm, encoder_reference, openvino_tokenizer
+from builders import build_lock, build_resources, cpu_llm, openvino_tokenizer
 from builders.build_log import BuildLog
-from builders.build_steps import BuildSteps, Progress
+from builders.build_steps import REFERENCE, BuildSteps, Progress
 from builders.checkpoint import Checkpoint, open_checkpoint
-from builders.engine_trial import encode, generate, try_prompt
+from builders.engine_trial import answers, try_prompt
 from builders.llm_prompt import with_tools
-from builders.llm_reference import PROMPTS_FILE, REFERENCE, compare
 from builders.manifest_facts import Facts, read_facts
-from builders.onnx_export import EncoderPrecision, export_encoder
 from builders.rebuild_reasons import differences
 from builders.recipe import Recipe, bytes_decided_by, engine_inputs, key_of
 from builders.spec import ROOT, ModelSpec, Sku
@@ -43,10 +41,10 @@ STEPS = ".steps-"
 _TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json", "chat_template.jinja")
 
 
-def _make_onnx(
-    precision: EncoderPrecision, spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps
-) -> Path:
+def _make_onnx(precision: str, spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
     def export(to: Path) -> None:
+        from builders.onnx_export import export_encoder  # with torch, which only an export needs
+
         export_encoder(spec, checkpoint, to / "model.onnx", precision)
 
     return steps.step("export", export)
@@ -98,9 +96,9 @@ def build_engine(
         return _found_or_built(build, home, progress)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Build:
-    """One build with its checkpoint at hand."""
+    """One build with its checkpoint at hand; `facts` are filled in as it goes on."""
 
     spec: ModelSpec
     sku: Sku
@@ -148,23 +146,23 @@ def _is_published(folder: Path, progress: Progress) -> bool:
 
 def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
     steps.log.begin()
-    facts = read_facts(build.spec, build.sku, build.checkpoint, steps.progress)
+    facts = build.facts = read_facts(build.spec, build.sku, build.checkpoint, steps.progress)
     if plan := build.recipe.plan:
-        facts = replace(facts, max_tokens=plan.max_seq_len, unguided=build.recipe.unguided)
-    build = replace(build, facts=facts)
+        facts.max_tokens, facts.unguided = plan.max_seq_len, build.recipe.unguided
     if build.spec.role == "llm":
-        build = _tried(build, steps)
+        _try(build, steps)
     if twin := _twin(build, folder.parent):
-        made, said = _taken_over(twin, steps), published(twin).comparison
-        build = replace(build, facts=replace(build.facts, comparison=said))
+        made, facts.comparison = _taken_over(twin, steps), published(twin).comparison
     else:
         made = _made(build, steps, folder)
     _write_texts(build, made)
     if build.recipe.guide_tools:
-        build = _guided(build, made, steps)
+        facts.unguided = openvino_tokenizer.convert(made, facts.vocabulary)
+        if facts.unguided:
+            steps.progress(f"guided decoding (JSON modes) is off: {facts.unguided}")
     _write_manifest(build, made)
     if (steps.folder / REFERENCE).is_dir():
-        build = _compared(build, made, steps)
+        facts.comparison = _comparison(build, made, steps)
         _write_manifest(build, made)
     made.rename(folder)  # in one step, so that no half engine is seen
     steps.remove()
@@ -174,52 +172,43 @@ def _made(build: _Build, steps: BuildSteps, folder: Path) -> Path:
     steps.progress(f"making {build.precision} engine from {build.spec.source} …")
     build_resources.check(build.spec.name, build.checkpoint.size_bytes, folder.parent)
     if build.spec.role != "llm":
-        write = partial(
-            encoder_reference.write_reference, build.spec, build.checkpoint, build.facts
-        )
+        from builders.encoder_reference import write_reference
+
+        write = partial(write_reference, build.spec, build.checkpoint, build.facts)
         steps.step(REFERENCE, write)
     return build.recipe.make(build.spec, build.checkpoint, steps)
 
 
-def _tried(build: _Build, steps: BuildSteps) -> _Build:
-    """The build with the checkpoint's facts, once a sample question's prompt was rendered."""
+def _try(build: _Build, steps: BuildSteps) -> None:
+    """Renders a sample question's prompt, which tells what ends an answer and calls a tool."""
+    facts = build.facts
     with tempfile.TemporaryDirectory(prefix="trial-") as scratch:
         _write_texts(build, Path(scratch))
         _write_manifest(build, Path(scratch))
         ends, tool_calls = try_prompt(build.spec.name, Path(scratch), steps.log)
-    ids = tuple(sorted({*build.facts.eos_token_ids, *ends}))
-    if not ids:
+    facts.eos_token_ids = tuple(sorted({*facts.eos_token_ids, *ends}))
+    if not facts.eos_token_ids:
         raise build.spec.error(
             "no file of the checkpoint names the token that ends an answer; write eos_token_id "
             "into generation_config.json"
         )
-    prompt, sentence = with_tools(build.spec, build.facts.prompt, tool_calls)
+    facts.prompt, sentence = with_tools(build.spec, facts.prompt, tool_calls)
     steps.progress(sentence)
-    return replace(build, facts=replace(build.facts, eos_token_ids=ids, prompt=prompt))
 
 
-def _guided(build: _Build, made: Path, steps: BuildSteps) -> _Build:
-    """The build with what guided decoding needs beside the tokenizer, or why that can't be made."""
-    unguided = openvino_tokenizer.convert(made, build.facts.vocabulary)
-    if unguided:
-        steps.progress(f"guided decoding (JSON modes) is off: {unguided}")
-    return replace(build, facts=replace(build.facts, unguided=unguided))
+def _comparison(build: _Build, made: Path, steps: BuildSteps) -> str:
+    """How near the engine is to the reference implementation; raises `BuildError`."""
+    from builders import encoder_reference, llm_reference
 
-
-def _compared(build: _Build, made: Path, steps: BuildSteps) -> _Build:
-    """The build with the result of the comparison with transformers; raises `BuildError`."""
     steps.progress("comparison with the reference implementation …")
-    spec, sku, reference = build.spec, build.sku, steps.folder / REFERENCE
+    spec, reference = build.spec, steps.folder / REFERENCE
+    found = answers(spec, build.sku, made, reference, steps.log)
     if spec.role == "llm":
-        prompts = json.loads((reference / PROMPTS_FILE).read_text(encoding="utf-8"))
-        found = generate(spec.name, sku, made, prompts, steps.log)
-        said = compare(spec, reference, found, build.facts.eos_token_ids)
+        said = llm_reference.compare(spec, reference, found, build.facts.eos_token_ids)
     else:
-        texts = json.loads((reference / encoder_reference.TEXTS_FILE).read_text(encoding="utf-8"))
-        found = encode(spec, sku, made, encoder_reference.QUERY, texts, steps.log)
         said = encoder_reference.compare(spec, reference, found, build.precision)
     steps.progress(said)
-    return replace(build, facts=replace(build.facts, comparison=said))
+    return said
 
 
 def _twin(build: _Build, home: Path) -> Path | None:

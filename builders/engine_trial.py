@@ -3,14 +3,22 @@
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from builders.build_log import BuildLog
 from builders.errors import BuildError, CommandError
-from builders.llm_reference import NEW_TOKENS
 from builders.spec import ModelSpec, Sku
+
+ASKED_FILE = "prompts.json"
+"""What reference implementation and engine are asked: an encoder's texts, or an LLM's prompts as
+token ids."""
+
+NEW_TOKENS = 8
+"""That an LLM generates behind each prompt."""
+
+QUERY = "Which port does the gateway listen on?"
+"""Whose pairs with the texts a reranker judges."""
 
 
 def try_prompt(model: str, folder: Path, log: BuildLog) -> tuple[list[int], str]:
@@ -23,31 +31,24 @@ def try_prompt(model: str, folder: Path, log: BuildLog) -> tuple[list[int], str]
     return answer["end_of_turn"], answer["tool_calls"]
 
 
-def generate(
-    model: str, sku: Sku, folder: Path, prompts: Sequence[Sequence[int]], log: BuildLog
+def answers(
+    spec: ModelSpec, sku: Sku, engine: Path, reference: Path, log: BuildLog
 ) -> dict[str, Any]:
-    """The engine's greedy ids behind each prompt, `alone` and `together`."""
-    parameters = {name: str(value) for name, value in sku.place("llm").parameters.items()}
-    question = {"folder": str(folder), "prompts": prompts, "max_tokens": NEW_TOKENS}
-    return _ask(model, "generate", question | {"parameters": parameters}, log)
+    """What the engine says to the questions in `reference`, `alone` and `together`.
 
-
-def encode(
-    spec: ModelSpec, sku: Sku, folder: Path, query: str, texts: Sequence[str], log: BuildLog
-) -> dict[str, Any]:
-    """The engine's rows for the texts, `alone` and `together`, in FP32 where it has a choice.
-
-    An embedder's texts count as texts, as queries and as passages; a reranker's belong to `query`.
+    An LLM's greedy ids behind each prompt. An encoder's rows, in FP32 where it has a choice: an
+    embedder's texts count as texts, as queries and as passages.
     """
-    # Kept rows would be given again, and none be computed together with others.
-    placed = sku.place(spec.role).parameters | {"precision": "fp32", "cached_rows": 0}
-    question = {
-        "folder": str(folder),
-        "parameters": {name: str(value) for name, value in placed.items()},
-        "query": query,
-        "texts": texts,
-    }
-    return _ask(spec.name, "encode", question, log)
+    asked = json.loads((reference / ASKED_FILE).read_text(encoding="utf-8"))
+    placed = sku.place(spec.role).parameters
+    if spec.role == "llm":
+        kind, question = "generate", {"prompts": asked, "max_tokens": NEW_TOKENS}
+    else:
+        kind, question = "encode", {"query": QUERY, "texts": asked}
+        # Kept rows would be given again, and none be computed together with others.
+        placed = placed | {"precision": "fp32", "cached_rows": 0}
+    parameters = {name: str(value) for name, value in placed.items()}
+    return _ask(spec.name, kind, question | {"folder": str(engine), "parameters": parameters}, log)
 
 
 def _ask(model: str, kind: str, question: dict[str, Any], log: BuildLog) -> dict[str, Any]:

@@ -13,6 +13,10 @@ class CommandError(BuildError):
     """A command of a build failed: the end of the log says why."""
 
 
+class GgufError(ValueError):
+    """A GGUF file that can't be used: which field or tensor is wrong, and what is possible."""
+
+
 @contextlib.contextmanager
 def refusing(spec: Any, what: str) -> Iterator[None]:
     """Raises the spec's `BuildError`: what can't be done, and how a library says it."""

@@ -8,34 +8,20 @@ of a query: it changes no order, and lowers questions in words that no text has.
 """
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import BertModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
 from builders.checkpoint import Checkpoint
+from builders.encoder_checkpoint import BACKGROUND, FIRST_WORD
 from builders.llm_checkpoint import read_tokenizer
 from builders.llm_reference import load_whole
 from builders.spec import ModelSpec
 
-FIRST_WORD = 1996
-"""Id of "the" in BERT's uncased English vocabulary. Special tokens and signs have lower ids, and
-words are sorted by how often they are used: the logarithm of their number is as good a weight as
-their rarity."""
 LEAST_WEIGHT = 0.01
 """That of a token that is no word: a query without words has a relevance too."""
-BACKGROUND = Path(__file__).with_name("background.txt")
-"""One passage a line: half of all subjects, half in the words of manuals (docs/decisions/0094)."""
-
-
-def check_late_interaction(spec: ModelSpec, checkpoint: Checkpoint) -> None:
-    """Raises `BuildError` for another model than a BERT with that vocabulary."""
-    kind = checkpoint.config().get("model_type")
-    found = read_tokenizer(checkpoint).token_to_id("the")
-    if kind != "bert" or found != FIRST_WORD:
-        raise spec.error(
-            f"late_interaction in its spec, and the checkpoint is a '{kind}' whose vocabulary has "
-            f"'the' at {found}; possible: a 'bert' with the uncased English vocabulary, which has "
-            f"it at {FIRST_WORD}"
-        )
 
 
 def check_projection(spec: ModelSpec, unused: Collection[str]) -> None:
@@ -53,10 +39,6 @@ def load_late_interaction(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -
 
     Raises `BuildError` for weights that are missing.
     """
-    import torch
-    from transformers import BertModel
-    from transformers.modeling_outputs import SequenceClassifierOutput
-
     options = {"add_pooling_layer": False, "attn_implementation": "eager"}
     bert, left_out = load_whole(spec, checkpoint, BertModel, dtype, **options)
     check_projection(spec, left_out)
@@ -95,8 +77,6 @@ def load_late_interaction(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -
 
 def _background(bert: Any, checkpoint: Checkpoint) -> Any:
     """FP32 [passages, width, tokens]: unit vectors; the first one of a passage fills it up."""
-    import torch
-
     tokenizer = read_tokenizer(checkpoint)
     tokenizer.no_padding()
     rows = []
@@ -113,8 +93,6 @@ def _background(bert: Any, checkpoint: Checkpoint) -> Any:
 def _apart(mask: Any, types: Any, dtype: Any) -> Any:
     """[rows, 1, tokens, tokens]: 0 where a token sees another of its own text, else the lowest
     float."""
-    import torch
-
     sees = (types[:, :, None] == types[:, None, :]) & mask[:, None, :].bool()
     lowest = torch.tensor(torch.finfo(dtype).min, dtype=dtype)
     return torch.where(sees, torch.zeros((), dtype=dtype), lowest)[:, None]
@@ -122,14 +100,10 @@ def _apart(mask: Any, types: Any, dtype: Any) -> Any:
 
 def _positions(of_query: Any, types: Any) -> Any:
     """Each text is counted from its own beginning, and the last column is the passage's."""
-    import torch
-
     places = torch.cumsum(torch.ones_like(types), 1) - 1
     places = places - types * (of_query.sum(1, keepdim=True) - 1)
     return torch.cat([places[:, :-1], torch.zeros_like(places[:, :1])], 1)
 
 
 def _weights(ids: Any) -> Any:
-    import torch
-
     return torch.log((ids - FIRST_WORD + 1).clamp(min=1).to(torch.float32))

@@ -1,15 +1,14 @@
 """What the files of an LLM's checkpoint say: where answers end, how long texts can be."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from tokenizers import Tokenizer
 
 from builders.checkpoint import Checkpoint
 from builders.errors import BuildError
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 SPECIAL_TOKENS_MAP = "special_tokens_map.json"
@@ -49,10 +48,8 @@ def tokenizer_settings(checkpoint: Checkpoint) -> str:
     return json.dumps(settings | lacking, ensure_ascii=False) if lacking else ""
 
 
-def read_tokenizer(checkpoint: Checkpoint) -> "Tokenizer":
+def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     """Raises `BuildError` for a damaged file."""
-    from tokenizers import Tokenizer
-
     path = checkpoint.path / TOKENIZER_FILE
     try:
         return Tokenizer.from_str(path.read_text(encoding="utf-8"))

@@ -11,29 +11,24 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+import transformers
 
 from builders.checkpoint import Checkpoint
+from builders.engine_trial import ASKED_FILE, NEW_TOKENS
 from builders.errors import refusing
 from builders.llm_checkpoint import read_tokenizer
 from builders.spec import ModelSpec, Precision
 
 Logits = npt.NDArray[np.float32]
 
-REFERENCE = "reference"
-"""The step of a build that `write_reference` is."""
+CANT_LOAD = f"transformers {transformers.__version__} can't load it; is its config.json whole?"
 
-CANT_LOAD = f"transformers {version('transformers')} can't load it; is its config.json whole?"
-
-PROMPTS_FILE = "prompts.json"
-"""Token ids of the prompts."""
-
-NEW_TOKENS = 8
 LONGEST_TOKENS = 512
 """The longest prompt fills the model's `max_tokens`, up to here: it must not take minutes."""
 
@@ -52,14 +47,11 @@ SENTENCE = "Pump P{n} of hall {m} has a limit of {n}.{m} bar and is checked ever
 
 def write_reference(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None:
     """Greedy ids and logits behind some prompts. Raises `BuildError` where weights are missing."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
     prompts = _prompts(spec, checkpoint)
-    model, _ = load_whole(spec, checkpoint, AutoModelForCausalLM, torch.float32)
+    model, _ = load_whole(spec, checkpoint, transformers.AutoModelForCausalLM, torch.float32)
     answers = [_greedy(model, prompt) for prompt in prompts]
     check_rows(spec, model, np.concatenate(answers))
-    (to / PROMPTS_FILE).write_text(json.dumps(prompts), encoding="utf-8")
+    (to / ASKED_FILE).write_text(json.dumps(prompts), encoding="utf-8")
     np.savez(to / "logits.npz", *answers)
 
 
@@ -100,10 +92,8 @@ def load_whole(
 
 def silence_transformers() -> None:
     """Silences its warnings and progress bars, which are for those who use it directly."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
 
 
 def check_rows(spec: ModelSpec, model: Any, rows: Logits) -> None:
@@ -157,8 +147,6 @@ def _some(names: Sequence[str]) -> str:
 
 def _greedy(model: Any, prompt: Sequence[int]) -> Logits:
     """The logits [NEW_TOKENS, vocabulary] that greedy decoding sees, whatever ends an answer."""
-    import torch
-
     rows: list[Any] = []
     ids, past = torch.tensor([prompt]), None
     has_option = "logits_to_keep" in inspect.signature(model.forward).parameters
@@ -187,19 +175,28 @@ def compare(spec: ModelSpec, folder: Path, found: Mapping[str, Any], ends: Colle
     """What was compared, for the manifest; raises `BuildError` when the engine disagrees."""
     with np.load(folder / "logits.npz") as arrays:
         logits = list(arrays.values())
-    most = TOLERANCES[spec.precision]
     measured = {
-        how: max(distance(*pair, ends) for pair in zip(logits, found[how], strict=True))
-        for how in ("alone", "together")
+        how: max(distance(*pair, ends) for pair in zip(logits, answers, strict=True))
+        for how, answers in found.items()
     }
-    for how, far in measured.items():
-        if not far <= most:
+    what, measure = f"greedy tokens of {len(logits)} prompts", "first other token's logit, 0 to 1"
+    return agreement(spec, what, measured, TOLERANCES[spec.precision], measure)
+
+
+def agreement(
+    spec: ModelSpec, what: str, measured: Mapping[str, float], most: float, measure: str
+) -> str:
+    """A sentence on `what` was compared; `measured`: how far off it is, by how it was computed.
+
+    Raises `BuildError` where that is more than `most`.
+    """
+    for how, off in measured.items():
+        if not off <= most:
             raise spec.error(
-                f"its answers to {len(logits)} prompts computed {how} are not those of "
-                f"transformers: at the first token that differs the choice is {far:.2f} from the "
-                f"best logit (0 to 1; {spec.precision} allows {most})"
+                f"{what}, computed {how}, are not what the reference implementation gives: off by "
+                f"{off:.2g} ({measure}; {most:.2g} is allowed)"
             )
     return (
-        f"greedy tokens of {len(logits)} prompts, alone and together, as transformers' within "
-        f"{max(measured.values()):.4f} ({most} allowed)"
+        f"{what}, {' and '.join(measured)}, as the reference implementation's within "
+        f"{max(measured.values()):.2g} ({measure}; {most:.2g} allowed)"
     )

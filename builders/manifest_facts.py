@@ -9,6 +9,7 @@ from builders.checkpoint_files import MODULES
 from builders.checkpoint_kind import check_kind
 from builders.cpu_llm import check_kv_cache
 from builders.encoder_checkpoint import (
+    check_late_interaction,
     check_modules,
     check_own_code,
     check_pairs,
@@ -19,7 +20,6 @@ from builders.encoder_checkpoint import (
     remark_on_pairs,
     remarks,
 )
-from builders.late_interaction import check_late_interaction
 from builders.llm_checkpoint import (
     TOKENIZER_CONFIG,
     check_positions,
@@ -35,7 +35,7 @@ from builders.spec import ModelSpec, Sku
 from ensembles.manifest import TOKENIZER_FILE, PairText, Prefixes, Prompt
 
 
-@dataclass(frozen=True)
+@dataclass
 class Facts:
     """`texts` are files by name; `comparison` says how near the engine is to the reference
     implementation. `unguided` says why the engine can't follow a guide."""

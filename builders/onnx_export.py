@@ -14,31 +14,29 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 from unittest import mock
 
+import torch
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.models.deberta import modeling_deberta as deberta
+from transformers.models.deberta_v2 import modeling_deberta_v2 as deberta_v2
+
 from builders.checkpoint import Checkpoint
-from builders.encoder_checkpoint import load_classifier, load_embedder
+from builders.encoder_models import load_classifier, load_embedder
 from builders.spec import ModelSpec
 from ensembles.contracts import EMBEDDER, RERANKER
 
-if TYPE_CHECKING:
-    import torch
-
 OPSET = 17
-
-EncoderPrecision = Literal["fp32", "fp16"]
 
 
 def export_encoder(
-    spec: ModelSpec, checkpoint: Checkpoint, target: Path, precision: EncoderPrecision = "fp32"
+    spec: ModelSpec, checkpoint: Checkpoint, target: Path, precision: str = "fp32"
 ) -> None:
     """Write `target` (model.onnx): INT64 [rows, tokens] inputs to FP32 [rows, width].
 
     The TorchScript exporter: the dynamo one gives a slower graph.
     """
-    import torch
-
     dtype = torch.float16 if precision == "fp16" else torch.float32
     model, names, output = _encoder(spec, checkpoint, dtype)
     example = tuple(torch.ones((2, 8), dtype=torch.int64) for _ in names)
@@ -57,8 +55,8 @@ def export_encoder(
 
 
 def _encoder(
-    spec: ModelSpec, checkpoint: Checkpoint, dtype: "torch.dtype"
-) -> "tuple[torch.nn.Module, list[str], str]":
+    spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype
+) -> tuple[torch.nn.Module, list[str], str]:
     has_types = int(checkpoint.config().get("type_vocab_size") or 0) > 1
     if spec.role == "embedder":
         names = [s.name for s in EMBEDDER.inputs]
@@ -68,10 +66,8 @@ def _encoder(
 
 
 def _embedder(
-    spec: ModelSpec, checkpoint: Checkpoint, has_types: bool, dtype: "torch.dtype"
-) -> "torch.nn.Module":
-    import torch
-
+    spec: ModelSpec, checkpoint: Checkpoint, has_types: bool, dtype: torch.dtype
+) -> torch.nn.Module:
     transformer, *rest = load_embedder(spec, checkpoint, dtype)
 
     class Embedder(torch.nn.Module):  # type: ignore[misc]
@@ -94,16 +90,12 @@ def _embedder(
 
 def _fp32(values: Any) -> Any:
     """Cast where needed: a Cast from FP32 to FP32 would change the bytes of every CPU engine."""
-    import torch
-
     return values if values.dtype == torch.float32 else values.to(torch.float32)
 
 
 def _reranker(
-    spec: ModelSpec, checkpoint: Checkpoint, names: list[str], dtype: "torch.dtype"
-) -> "torch.nn.Module":
-    import torch
-
+    spec: ModelSpec, checkpoint: Checkpoint, names: list[str], dtype: torch.dtype
+) -> torch.nn.Module:
     classifier = load_classifier(spec, checkpoint, dtype)
     padding = classifier.config.pad_token_id
 
@@ -134,11 +126,6 @@ def _traceable() -> Iterator[None]:
     The tracer's warnings about the rest are silenced: the engine's rows are compared with the
     reference implementation's before it is published.
     """
-    import torch
-    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
-    from transformers.models.deberta import modeling_deberta as deberta
-    from transformers.models.deberta_v2 import modeling_deberta_v2 as deberta_v2
-
     masks = ALL_MASK_ATTENTION_FUNCTIONS._global_mapping
     with (
         warnings.catch_warnings(),
@@ -157,13 +144,11 @@ def _eager_mask(
     kv_length: int,
     mask_function: Callable[..., Any],
     attention_mask: Any,
-    dtype: "torch.dtype",
+    dtype: torch.dtype,
     **_: Any,
 ) -> Any:
     """[rows, 1, queries, keys]: 0 where `mask_function` and the padding allow it, else the lowest
     float. `mask_function` takes indices of row, head, query and key."""
-    import torch
-
     queries = torch.arange(q_length)[None, None, :, None]
     keys = torch.arange(kv_length)[None, None, None, :]
     row = torch.zeros((1, 1, 1, 1), dtype=torch.int64)

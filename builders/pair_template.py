@@ -9,7 +9,9 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from tokenizers import Tokenizer, processors
 
 from builders.checkpoint import Checkpoint
 from builders.checkpoint_files import read_json
@@ -17,9 +19,6 @@ from builders.errors import refusing
 from builders.llm_checkpoint import read_tokenizer
 from builders.spec import ModelSpec
 from ensembles.manifest import PairText
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 PROMPTS = "config_sentence_transformers.json"
 SETTINGS = "sentence_bert_config.json"
@@ -100,7 +99,7 @@ def read_pair_template(spec: ModelSpec, checkpoint: Checkpoint) -> PairTemplate:
     )
 
 
-def _check_room(spec: ModelSpec, tokenizer: "Tokenizer") -> None:
+def _check_room(spec: ModelSpec, tokenizer: Tokenizer) -> None:
     taken = tokenizer.num_special_tokens_to_add(True)
     if spec.max_tokens < taken + _LEAST_ROOM:
         raise spec.error(
@@ -129,7 +128,7 @@ def _content(text: str, form: str) -> Any:
     return text if form == "flat" else [{"type": "text", "text": text}]
 
 
-def _cuts(tokenizer: "Tokenizer", before: str, between: str, after: str) -> Iterator[_Cut]:
+def _cuts(tokenizer: Tokenizer, before: str, between: str, after: str) -> Iterator[_Cut]:
     """Blanks in front of a text may belong to its first token, and signs behind it to its last."""
     special = [one.content for one in tokenizer.get_added_tokens_decoder().values() if one.special]
     places = [between.find(token) for token in special if token in between]
@@ -149,10 +148,8 @@ def _without_blanks(text: str) -> Iterator[tuple[str, str]]:
     yield from itertools.chain([(bare, text[len(bare) :])], [(text, "")] * (bare != text))
 
 
-def _tokenizer(tokenizer: "Tokenizer", cut: _Cut) -> "Tokenizer":
+def _tokenizer(tokenizer: Tokenizer, cut: _Cut) -> Tokenizer:
     """Adds the template's tokens around pairs, and nothing around a single text."""
-    from tokenizers import Tokenizer, processors
-
     blocks = {"begin": cut.begin, "middle": cut.middle, "end": cut.end}
     encoded = {n: tokenizer.encode(text, add_special_tokens=False) for n, text in blocks.items()}
     special = {n: {"id": n, "ids": e.ids, "tokens": e.tokens} for n, e in encoded.items() if e.ids}
@@ -166,6 +163,6 @@ def _tokenizer(tokenizer: "Tokenizer", cut: _Cut) -> "Tokenizer":
     return made
 
 
-def _is_same(plain: "Tokenizer", made: "Tokenizer", cut: _Cut, query: str, passage: str) -> bool:
+def _is_same(plain: Tokenizer, made: Tokenizer, cut: _Cut, query: str, passage: str) -> bool:
     whole = plain.encode(cut.joined(query, passage), add_special_tokens=False).ids
     return bool(made.encode(*cut.pair(query, passage)).ids == whole)

@@ -10,8 +10,8 @@ from typing import Any
 
 from builders.build_steps import BuildSteps
 from builders.checkpoint import Checkpoint
+from builders.encoder_checkpoint import BACKGROUND
 from builders.engine_plan import EnginePlan, RuntimePlan
-from builders.late_interaction import BACKGROUND
 from builders.llm_prompt import prompt_hash
 from builders.spec import ModelSpec, Sku
 from ensembles.manifest import sha256

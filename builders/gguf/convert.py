@@ -14,9 +14,7 @@ from safetensors.numpy import save_file
 
 from builders.build_resources import check_disk
 from builders.converted import kept, write_weights
-from builders.gguf.reader import Floats, GgufError, read_gguf
-from builders.gguf.tokenizer import GgufTokenizer
-from builders.gguf.weights import Model
+from builders.errors import GgufError
 from builders.spec import ModelSpec
 from ensembles.manifest import sha256
 
@@ -36,8 +34,12 @@ def converted(spec: ModelSpec, file: Path) -> Path:
 
 def convert(file: Path, folder: Path, exact: bool) -> None:
     """Fill `folder` with the checkpoint; `exact`: in float32. Raises `GgufError`."""
+    from builders.gguf.reader import read_gguf
+    from builders.gguf.tokenizer import GgufTokenizer
+    from builders.gguf.weights import Model  # with torch, which only a conversion needs
+
     gguf = read_gguf(file)
-    tokenizer, model = GgufTokenizer(gguf.fields), Model(gguf)
+    tokenizer, model = GgufTokenizer(gguf), Model(gguf)
     # float16 keeps 8 times more of a quantized value than bfloat16, in half the memory of float32.
     half = "bfloat16" if model.kinds() == {"BF16"} else "float16"
     stored_as = "float32" if exact else half
@@ -58,7 +60,7 @@ def convert(file: Path, folder: Path, exact: bool) -> None:
     write_weights(folder, _shards(model, stored_as), save_file)
 
 
-def _shards(model: Model, stored_as: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+def _shards(model: Any, stored_as: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
     """Weights by name, in groups of about `_SHARD_BYTES`."""
     shard: dict[str, npt.NDArray[Any]] = {}
     size = 0
@@ -72,7 +74,7 @@ def _shards(model: Model, stored_as: str) -> Iterator[dict[str, npt.NDArray[Any]
     yield shard
 
 
-def _store(name: str, values: Floats, stored_as: str) -> npt.NDArray[Any]:
+def _store(name: str, values: npt.NDArray[np.float32], stored_as: str) -> npt.NDArray[Any]:
     kind = ml_dtypes.bfloat16 if stored_as == "bfloat16" else np.dtype(stored_as)
     with np.errstate(over="ignore"):
         stored = np.ascontiguousarray(values, kind)

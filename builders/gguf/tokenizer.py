@@ -4,7 +4,19 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from builders.gguf.reader import Fields, GgufError
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
+
+from builders.errors import GgufError
+from builders.gguf.reader import Gguf
 from builders.llm_spec import SpecFile
 
 
@@ -34,7 +46,7 @@ _FIRST_IDS = {"bos": 1, "eos": 2, "unknown": 0}
 class GgufTokenizer:
     """The tokenizer in a GGUF. Raises `GgufError` for one that isn't there or isn't known."""
 
-    def __init__(self, fields: Fields) -> None:
+    def __init__(self, fields: Gguf) -> None:
         self._fields = fields
         model = fields.read("tokenizer.ggml.model", str, "none")
         if model not in ("gpt2", "llama"):
@@ -53,32 +65,28 @@ class GgufTokenizer:
 
     def ids(self) -> dict[str, Any]:
         """The ids of generation_config.json; `eos_token_id` lists all that end an answer."""
-        special = {name: self._special(field) for name, field in _SPECIAL.items()}
-        ends = [self._special("eos"), self._special("eot"), self._special("eom")]
+        named = [self._special(name) for name in ("eos", "eot", "eom")]
         listed = [self._ids[word] for word in _ENDS if word in self._ids]
-        ends += [number for number in listed if self._types[number] == _CONTROL]
+        ends = [*named, *(number for number in listed if self._types[number] == _CONTROL)]
         known = list(dict.fromkeys(number for number in ends if number is not None))
         if not known:
             raise GgufError(
                 "field 'tokenizer.ggml.eos_token_id' is missing, so nothing would end an answer"
             )
-        found = {f"{n}_token_id": i for n, i in special.items() if i is not None and n != "unk"}
+        found = {f"{n}_token_id": i for n, i in self._named_ids().items() if n != "unk"}
         return found | {"eos_token_id": known}
 
     def settings(self) -> dict[str, Any]:
         """tokenizer_config.json, with the chat template if the file has one."""
-        special = {name: self._special(field) for name, field in _SPECIAL.items()}
         template = self._fields.read("tokenizer.chat_template", str, "")
         return {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "clean_up_tokenization_spaces": False,
-            **{f"{n}_token": self.words[i] for n, i in special.items() if i is not None},
+            **{f"{name}_token": self.words[i] for name, i in self._named_ids().items()},
             **({"chat_template": template} if template else {}),
         }
 
     def tokenizer_json(self) -> str:
-        from tokenizers import AddedToken
-
         tokenizer = self._sentencepiece_model() if self._sentencepiece else self._byte_level_model()
         for kind, special in ((_CONTROL, True), (_UNKNOWN, True), (_USER_DEFINED, False)):
             added = [
@@ -108,6 +116,12 @@ class GgufTokenizer:
             )
         return values
 
+    def _named_ids(self) -> dict[str, int]:
+        """Ids of the special tokens, by transformers' names."""
+        names = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
+        ids = {name: self._special(field) for name, field in names.items()}
+        return {name: number for name, number in ids.items() if number is not None}
+
     def _special(self, name: str) -> int | None:
         key = f"tokenizer.ggml.{name}_token_id"
         number = self._fields.read(key, int, -1)
@@ -118,11 +132,8 @@ class GgufTokenizer:
         return number
 
     def _byte_level_model(self) -> Any:
-        from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-
-        merges = self._fields.read_list("tokenizer.ggml.merges", str)
-        pairs = [_pair(merge) for merge in merges]
-        tokenizer = Tokenizer(self._bpe(models, pairs, ignore_merges=self._splitting.whole_words))
+        pairs = [_pair(merge) for merge in self._fields.read_list("tokenizer.ggml.merges", str)]
+        tokenizer = Tokenizer(self._bpe(pairs, ignore_merges=self._splitting.whole_words))
         splits = [
             pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in self._splitting.patterns
         ]
@@ -135,11 +146,9 @@ class GgufTokenizer:
         return tokenizer
 
     def _sentencepiece_model(self) -> Any:
-        from tokenizers import Tokenizer, decoders, models, normalizers
-
         unknown = self.words[self._special("unknown") or 0]
         tokenizer = Tokenizer(
-            self._bpe(models, self._merges(), unk_token=unknown, fuse_unk=True, byte_fallback=True)
+            self._bpe(self._merges(), unk_token=unknown, fuse_unk=True, byte_fallback=True)
         )
         prefix = self._fields.read("tokenizer.ggml.add_space_prefix", bool, True)
         space = normalizers.Replace(" ", "▁")
@@ -150,7 +159,7 @@ class GgufTokenizer:
         tokenizer.decoder = decoders.Sequence(steps + [decoders.Strip(" ", 1, 0)] * prefix)
         return tokenizer
 
-    def _bpe(self, models: Any, merges: list[tuple[str, str]], **options: Any) -> Any:
+    def _bpe(self, merges: list[tuple[str, str]], **options: Any) -> Any:
         try:
             return models.BPE(self._ids, merges, **options)
         except Exception as error:  # of the library's Rust code: a merge of unknown tokens
@@ -172,8 +181,6 @@ class GgufTokenizer:
 
     def _frame(self, tokenizer: Any) -> None:
         """The first and last tokens of a text that isn't rendered by a chat template."""
-        from tokenizers import processors
-
         read = self._fields.read
         frame = {
             "bos": read("tokenizer.ggml.add_bos_token", bool, self._splitting.bos),
@@ -192,10 +199,6 @@ class GgufTokenizer:
                 pair=[*first, "$A", *last, *first, "$B:1", *last],
                 special_tokens=list(dict.fromkeys(words.values())),
             )
-
-
-_SPECIAL = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
-"""transformers' names of special tokens, and the file's."""
 
 
 def _pair(merge: str) -> tuple[str, str]:

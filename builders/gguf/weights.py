@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from builders.gguf.reader import Fields, Floats, Gguf, GgufError
+from builders.errors import GgufError
+from builders.gguf.reader import Floats, Gguf
 
 _CLASSES = {
     "llama": "LlamaForCausalLM",
@@ -41,9 +45,9 @@ class Model:
     """
 
     def __init__(self, gguf: Gguf) -> None:
-        self._gguf, fields = gguf, gguf.fields
-        _check_general(fields)
-        self.architecture = fields.read("general.architecture", str)
+        self._gguf = gguf
+        _check_general(gguf)
+        self.architecture = gguf.read("general.architecture", str)
         if self.architecture not in _CLASSES:
             raise GgufError(
                 f"field 'general.architecture' is {self.architecture!r:.60}; "
@@ -63,14 +67,14 @@ class Model:
     def tensors(self) -> Iterator[tuple[Weight, Floats]]:
         """Every weight with its values in float32, one at a time."""
         for name, weight in self.weights.items():
-            values = self._gguf.tensors[name].decode()
+            values = self._gguf.decode(name)
             if not np.isfinite(values).all():
                 raise GgufError(f"it is damaged: tensor '{name}' holds values that are not finite")
             yield weight, _halves_apart(values, weight.interleaved_heads)
 
     def kinds(self) -> set[str]:
         """The formats that the matrices are stored in."""
-        return {t.kind for t in self._gguf.tensors.values() if len(t.shape) > 1}
+        return {t.tensor_type.name for t in self._gguf.tensors.values() if len(t.shape) > 1}
 
     def config(self) -> dict[str, Any]:
         """config.json, without the ids of tokens and the number format."""
@@ -84,7 +88,7 @@ class Model:
             "architectures": [_CLASSES[self.architecture]],
             "model_type": self.architecture,
             "hidden_act": "silu",
-            "vocab_size": len(self._gguf.fields.read_list("tokenizer.ggml.tokens", str)),
+            "vocab_size": len(self._gguf.read_list("tokenizer.ggml.tokens", str)),
             "hidden_size": hidden,
             "intermediate_size": self._integer("feed_forward_length"),
             "num_hidden_layers": self._integer("block_count"),
@@ -99,21 +103,21 @@ class Model:
         }
 
     def _integer(self, key: str, default: int | None = None) -> int:
-        value = self._gguf.fields.read(f"{self.architecture}.{key}", int, default)
+        value = self._gguf.read(f"{self.architecture}.{key}", int, default)
         if value < 1:
             raise GgufError(f"field '{self.architecture}.{key}' is {value}; possible: 1 or more")
         return value
 
     def _number(self, key: str, default: float | None = None) -> float:
         """The number as a human would write it: 1e-05, not the float32 9.999999747378752e-06."""
-        value = self._gguf.fields.read(f"{self.architecture}.{key}", float, default)
+        value = self._gguf.read(f"{self.architecture}.{key}", float, default)
         if not 0 < value < math.inf:
             raise GgufError(f"field '{self.architecture}.{key}' is {value}; possible: above 0")
         return float(str(np.float32(value)))
 
     def _check_supported(self) -> None:
         """What llama.cpp computes and the exported class would not, and damage in the sizes."""
-        fields, prefix = self._gguf.fields, self.architecture
+        prefix = self.architecture
         layers, head_dim = self._sizes["num_hidden_layers"], self._sizes["head_dim"]
         if layers > (count := len(self._gguf.tensors)):
             raise GgufError(
@@ -126,15 +130,11 @@ class Model:
             "rope.scaling.attn_factor": 1,
         }
         for key, value in only.items():
-            if (found := fields.read(f"{prefix}.{key}", float, value)) != value:
+            if (found := self._gguf.read(f"{prefix}.{key}", float, value)) != value:
                 raise GgufError(f"field '{prefix}.{key}' is {found:g}; possible: {value:g}")
 
     def _expected(self) -> dict[str, Weight]:
         """The weights of transformers' class, by llama.cpp's names, which its package knows."""
-        import torch
-        from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
-        from transformers import AutoConfig, AutoModelForCausalLM
-
         kind = next(each for each, name in MODEL_ARCH_NAMES.items() if name == self.architecture)
         names = get_tensor_name_map(kind, self._sizes["num_hidden_layers"])
         try:
@@ -160,10 +160,10 @@ class Model:
         for name, weight in self.weights.items():
             if name not in found:
                 raise GgufError(f"tensor '{name}' is missing; {self.architecture} needs it")
-            if found[name].shape != weight.shape:
+            if (shape := self._gguf.shape(name)) != weight.shape:
                 raise GgufError(
-                    f"tensor '{name}' has the shape {list(found[name].shape)}; by the fields it "
-                    f"is {list(weight.shape)}"
+                    f"tensor '{name}' has the shape {list(shape)}; by the fields it is "
+                    f"{list(weight.shape)}"
                 )
         if unknown := sorted(found.keys() - self.weights.keys() - {_ROPE_FACTORS}):
             raise GgufError(
@@ -174,10 +174,9 @@ class Model:
     def _rope_scaling(self, theta: float) -> Mapping[str, Any]:
         """The table of config.json, empty without scaling."""
         prefix = f"{self.architecture}.rope.scaling"
-        fields = self._gguf.fields
-        kind = fields.read(f"{prefix}.type", str, "none")
+        kind = self._gguf.read(f"{prefix}.type", str, "none")
         if _ROPE_FACTORS in self._gguf.tensors:
-            return _llama3_scaling(self._gguf.tensors[_ROPE_FACTORS].decode(), theta)
+            return _llama3_scaling(self._gguf.decode(_ROPE_FACTORS), theta)
         if kind == "none":
             return {}
         if kind not in ("linear", "yarn"):
@@ -189,7 +188,7 @@ class Model:
         return scaling
 
 
-def _check_general(fields: Fields) -> None:
+def _check_general(fields: Gguf) -> None:
     if (kind := fields.read("general.type", str, "model")) != "model":
         raise GgufError(f"field 'general.type' is {kind!r:.60}; possible: model")
     if (parts := fields.read("split.count", int, 1)) > 1:

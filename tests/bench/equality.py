@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
 from tritonclient.grpc import InferenceServerClient
 
-from builders.encoder_checkpoint import load_classifier
+from builders.encoder_models import load_classifier
 from tests.load.workloads import documents, questions
 from tests.server.checkpoints import checkpoint, served_checkpoint, served_spec
 from tests.server.conftest import text

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from builders import build_resources, encoder_reference
+from builders import build_resources, encoder_reference, onnx_export
 from builders import engine as engines
+from builders.engine_trial import ASKED_FILE
 from tests.fakes import folders
 
 
@@ -45,11 +46,11 @@ def stub_encoder_builds(
     """Build into `home` with `export` as the exporter, and compare with no reference."""
     build_into(monkeypatch, home)
     monkeypatch.setattr(build_resources, "_SPARE_BYTES", 0)
-    monkeypatch.setattr(engines, "export_encoder", export)
+    monkeypatch.setattr(onnx_export, "export_encoder", export)
 
     def write_reference(*known: Any) -> None:
-        (known[-1] / encoder_reference.TEXTS_FILE).write_text("[]")
+        (known[-1] / ASKED_FILE).write_text("[]")
 
     monkeypatch.setattr(encoder_reference, "write_reference", write_reference)
-    monkeypatch.setattr(engines, "encode", lambda *_: {})
+    monkeypatch.setattr(engines, "answers", lambda *_: {})
     monkeypatch.setattr(encoder_reference, "compare", lambda *_: "not compared")

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from builders import build_resources, recipe
-from builders import engine as engines
+from builders import build_resources, onnx_export, recipe
 from builders.checkpoint import SCHEMES, Checkpoint, open_checkpoint
 from builders.engine import build_engine, engine_key
 from builders.errors import BuildError
@@ -333,7 +332,7 @@ def test_a_build_that_fails_publishes_nothing(folder, export, monkeypatch, tmp_p
         target.write_text("half")
         raise BuildError("no")
 
-    monkeypatch.setattr(engines, "export_encoder", fail)
+    monkeypatch.setattr(onnx_export, "export_encoder", fail)
     with pytest.raises(BuildError):
         build_engine(spec_of(folder), SKU, lambda _: None)
     assert list((tmp_path / "engines" / "cpu" / "mine").glob("[!.]*/")) == []
@@ -349,7 +348,7 @@ def test_a_full_disk_is_found_before_the_export(folder, export, monkeypatch):
 def test_an_encoder_for_a_gpu_is_made_in_fp16_and_says_for_which(folder, export, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        engines, "export_encoder", lambda s, c, to, as_: (seen.append(as_), to.write_text(as_))
+        onnx_export, "export_encoder", lambda s, c, to, as_: (seen.append(as_), to.write_text(as_))
     )
     for_cpu = build_engine(spec_of(folder), SKU, lambda _: None)
     for_gpu = build_engine(spec_of(folder), load_sku("h100-sxm-80gb"), lambda _: None)

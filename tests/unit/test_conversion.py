@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from builders import converted
 from builders.checkpoint import Checkpoint, open_checkpoint
-from builders.encoder_checkpoint import load_embedder
+from builders.encoder_models import load_embedder
 from builders.errors import BuildError
 from builders.spec import ModelSpec
 from tests.fakes import folders

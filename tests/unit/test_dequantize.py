@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from transformers.integrations.mxfp4 import FP4_VALUES
 
 from builders.checkpoint import Checkpoint
-from builders.dequantize import is_quantized, write_dequantized
+from builders.cpu_llm import is_quantized
+from builders.dequantize import write_dequantized
 from builders.errors import BuildError
 from builders.spec import ModelSpec, SamplingSpec
 

@@ -204,16 +204,16 @@ def test_what_agrees_is_said_with_its_distance(tmp_path):
     ],
 )
 def test_an_embedder_that_differs_alone_or_together_is_refused(tmp_path, wrong):
-    with pytest.raises(BuildError, match="computes alone is not what the reference"):
+    with pytest.raises(BuildError, match="computed alone, are not what the reference"):
         compared(tmp_path, "embedder", wrong, ROWS)
-    with pytest.raises(BuildError, match="computes together is not what the reference"):
+    with pytest.raises(BuildError, match="computed together, are not what the reference"):
         compared(tmp_path, "embedder", ROWS, wrong)
 
 
 def test_a_reranker_may_differ_by_a_thousandth(tmp_path):
     logits = ROWS[:, :1]
     compared(tmp_path, "reranker", logits, logits + np.float32(0.0005))
-    with pytest.raises(BuildError, match=r"together .* off by 0\.002"):
+    with pytest.raises(BuildError, match=r"together, .* off by 0\.002"):
         compared(tmp_path, "reranker", logits, logits + np.float32(0.002))
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from builders import build_lock, engine_builds, engines_gc
+from builders import build_lock, engine_builds, engines_gc, onnx_export
 from builders import cli as clis
-from builders import engine as engines
 from builders import recipe as recipes
 from builders.engine import build_engine, published, recipe_for
 from builders.engine_builds import EngineBuild
@@ -81,7 +80,7 @@ def test_a_damaged_manifest_is_no_reason(checkpoint):
 def test_settings_of_an_encoder_export_nothing(checkpoint, monkeypatch):
     spec = spec_of(checkpoint, role="reranker")
     before = build(spec)
-    monkeypatch.setattr(engines, "export_encoder", None)
+    monkeypatch.setattr(onnx_export, "export_encoder", None)
     after = build(spec.model_copy(update={"relevance_percent": 300}))
     assert published(after).relevance_percent == 300
     assert (after / "model.onnx").samefile(before / "model.onnx")
@@ -217,6 +216,6 @@ def test_an_interrupted_build_says_how_to_go_on(specs, capsys, monkeypatch):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engines, "export_encoder", interrupt)
+    monkeypatch.setattr(onnx_export, "export_encoder", interrupt)
     assert clis.main(["build-engines"]) == 1
     assert "interrupted: what was finished is kept" in capsys.readouterr().err

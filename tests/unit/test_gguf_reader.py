@@ -6,7 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from builders.gguf.reader import GgufError, read_gguf
+from builders.errors import GgufError
+from builders.gguf.reader import read_gguf
 from tests.fakes import gguf_files
 
 FIELDS = {"general.name": "tiny", "a.list": ["x", "yz"], "a.numbers": [3, -1], "a.float": 0.5}
@@ -120,14 +121,14 @@ def test_every_kind_decodes_to_the_reference_values(tmp_path, kind):
         "first": gguf_files.floats(np.ones(3)),
         "t": (kind, expected.shape, b"".join(blocks)),
     }
-    decoded = read_gguf(gguf_files.write(tmp_path / "x.gguf", {}, tensors)).tensors["t"].decode()
+    decoded = read_gguf(gguf_files.write(tmp_path / "x.gguf", {}, tensors)).decode("t")
     assert decoded.shape == expected.shape
     np.testing.assert_allclose(decoded, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_fields_are_read_with_their_types(tmp_path, version):
-    fields = read_gguf(gguf_files.write(tmp_path / "x.gguf", FIELDS, {}, version)).fields
+    fields = read_gguf(gguf_files.write(tmp_path / "x.gguf", FIELDS, {}, version))
     assert fields.read("general.name", str) == "tiny"
     assert fields.read_list("a.list", str) == ["x", "yz"]
     assert fields.read_list("a.numbers", int) == [3, -1]
@@ -162,7 +163,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
         assert message.startswith("it is no GGUF, damaged or cut short (")
         assert "\n" not in message
     path.write_bytes(whole[:needed])
-    assert read_gguf(path).tensors["two"].decode().tolist() == [1] * 5
+    assert read_gguf(path).decode("two").tolist() == [1] * 5
 
 
 def test_files_of_other_machines_and_versions_are_refused(tmp_path):
@@ -175,4 +176,4 @@ def test_files_of_other_machines_and_versions_are_refused(tmp_path):
 def test_a_tensor_that_can_not_be_decoded_is_named(tmp_path):
     path = gguf_files.write(tmp_path / "x.gguf", {}, {"blk.0.w": ("Q8_K", (256,), bytes(292))})
     with pytest.raises(GgufError, match=r"tensor 'blk\.0\.w' is of kind Q8_K, which the package"):
-        read_gguf(path).tensors["blk.0.w"].decode()
+        read_gguf(path).decode("blk.0.w")

@@ -9,7 +9,8 @@ import transformers
 from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import ByteLevel
 
-from builders.gguf.reader import Fields, GgufError
+from builders.errors import GgufError
+from builders.gguf.reader import Gguf
 from builders.gguf.tokenizer import GgufTokenizer
 from tests.fakes import folders, gguf_files
 
@@ -18,7 +19,7 @@ CONTROL, USER_DEFINED = 3, 4
 
 
 def tokenizer_of(fields) -> Tokenizer:
-    return Tokenizer.from_str(GgufTokenizer(Fields(fields)).tokenizer_json())
+    return Tokenizer.from_str(GgufTokenizer(Gguf(fields, {})).tokenizer_json())
 
 
 def trained(pre: str, **changes):
@@ -203,17 +204,17 @@ def test_sentencepiece_begins_with_bos_and_gives_text_back():
     ],
 )
 def test_every_end_of_an_answer_is_listed(changes, ends):
-    assert GgufTokenizer(Fields(gguf_files.tokenizer(**changes))).ids()["eos_token_id"] == ends
+    assert GgufTokenizer(Gguf(gguf_files.tokenizer(**changes), {})).ids()["eos_token_id"] == ends
 
 
 def test_settings_name_the_special_tokens_and_hold_the_template():
     fields = gguf_files.tokenizer(padding_token_id=0) | {"tokenizer.chat_template": "{{ é }}"}
-    settings = GgufTokenizer(Fields(fields)).settings()
+    settings = GgufTokenizer(Gguf(fields, {})).settings()
     assert settings["bos_token"] == "<s>"
     assert settings["eos_token"] == "<|im_end|>"
     assert settings["pad_token"] == "<unk>"
     assert settings["chat_template"] == "{{ é }}"
-    assert "chat_template" not in GgufTokenizer(Fields(gguf_files.tokenizer())).settings()
+    assert "chat_template" not in GgufTokenizer(Gguf(gguf_files.tokenizer(), {})).settings()
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,7 @@ def test_settings_name_the_special_tokens_and_hold_the_template():
 )
 def test_a_tokenizer_that_is_not_there_or_not_known_is_named(changes, sentence):
     with pytest.raises(GgufError) as caught:
-        made = GgufTokenizer(Fields(gguf_files.tokenizer(**changes)))
+        made = GgufTokenizer(Gguf(gguf_files.tokenizer(**changes), {}))
         made.ids()
         made.tokenizer_json()
     assert str(caught.value).startswith(sentence)

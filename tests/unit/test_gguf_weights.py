@@ -8,9 +8,9 @@ import torch
 import transformers
 from safetensors.numpy import load_file
 
+from builders.errors import GgufError
 from builders.gguf import convert as converting
 from builders.gguf.convert import convert
-from builders.gguf.reader import GgufError
 from tests.fakes import gguf_files
 
 SIZES = {

@@ -8,13 +8,9 @@ import torch
 from transformers import BertConfig, BertModel
 
 from builders.checkpoint import Checkpoint
+from builders.encoder_checkpoint import BACKGROUND, FIRST_WORD, check_late_interaction
 from builders.errors import BuildError
-from builders.late_interaction import (
-    BACKGROUND,
-    FIRST_WORD,
-    check_late_interaction,
-    load_late_interaction,
-)
+from builders.late_interaction import load_late_interaction
 from builders.llm_checkpoint import read_tokenizer
 from builders.spec import ModelSpec
 from tests.fakes import folders

@@ -118,8 +118,8 @@ def reference(tmp_path):
 def test_agreement_is_told_with_its_tolerance(precision, reference):
     found = {"alone": [GREEDY, GREEDY], "together": [GREEDY, [2, 0, 0, 0]]}
     assert compare(spec(precision), reference, found, {3}) == (
-        "greedy tokens of 2 prompts, alone and together, as transformers' within 0.0019 "
-        f"({TOLERANCES[precision]} allowed)"
+        "greedy tokens of 2 prompts, alone and together, as the reference implementation's within "
+        f"0.0019 (first other token's logit, 0 to 1; {TOLERANCES[precision]} allowed)"
     )
 
 
@@ -128,7 +128,7 @@ def test_agreement_is_told_with_its_tolerance(precision, reference):
 def test_another_answer_is_refused_however_it_was_computed(how, precision, reference):
     found = {"alone": [GREEDY, GREEDY], "together": [GREEDY, GREEDY]}
     found[how] = [GREEDY, [1, 3, 2, 2]]
-    with pytest.raises(BuildError, match=f"prompts computed {how} are not those of transformers"):
+    with pytest.raises(BuildError, match=f"prompts, computed {how}, are not what the reference"):
         compare(spec(precision), reference, found, {3})
 
 

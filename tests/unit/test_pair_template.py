@@ -9,8 +9,8 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from builders.checkpoint import Checkpoint
+from builders.encoder_models import load_logit_score, score_tokens
 from builders.errors import BuildError
-from builders.logit_score import load_logit_score, score_tokens
 from builders.pair_template import read_pair_template
 from builders.spec import ModelSpec
 from python_backends.stages.pair_tokenizer import PairTokenizerStage
