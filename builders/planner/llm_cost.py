@@ -109,39 +109,28 @@ class Load:
     prompt_context_tokens: float
 
 
-@dataclass(frozen=True)
-class IterationTime:
-    """Seconds of an iteration of the slowest stage, by what they are spent on."""
-
-    matrices: float
-    attention: float
-    weights: float
-    kv_cache: float
-    activations: float
-    links: float
-    host: float
-
-    @property
-    def seconds(self) -> float:
-        return float(sum(vars(self).values()))
+def iteration_s(on: Deployment, load: Load) -> float:
+    """Seconds of an iteration of the slowest stage."""
+    return sum(iteration_parts_s(on, load).values())
 
 
-def iteration_time(on: Deployment, load: Load) -> IterationTime:
-    """The roofline: see the module's text."""
+def iteration_parts_s(on: Deployment, load: Load) -> dict[str, float]:
+    """The same by what they are spent on: the roofline, see the module's text."""
     gpu, model = on.gpu, on.architecture
     bandwidth = gpu.memory_bandwidth_gb_s.value * 1e9 * BANDWIDTH_EFFICIENCY
     tokens = load.sequences + load.prompt_tokens
     layers = model.layers / on.pp
     read = on.gpu_weight_bytes - _idle_table_bytes(on)
-    return IterationTime(
-        matrices=_matrix_seconds(on, load.sequences, tokens, layers),
-        attention=_attention_seconds(on, load, layers),
-        weights=read / bandwidth,
-        kv_cache=load.sequences * load.context_tokens * on.gpu_kv_bytes_per_token / bandwidth,
-        activations=tokens * layers * _activation_bytes(on) / bandwidth,
-        links=_link_seconds(on, tokens, layers),
-        host=(ITERATION_US + SEQUENCE_US * load.sequences) / 1e6,
-    )
+    cached = load.sequences * load.context_tokens * on.gpu_kv_bytes_per_token
+    return {
+        "matrices": _matrix_seconds(on, load.sequences, tokens, layers),
+        "attention": _attention_seconds(on, load, layers),
+        "weights": read / bandwidth,
+        "kv cache": cached / bandwidth,
+        "activations": tokens * layers * _activation_bytes(on) / bandwidth,
+        "links": _link_seconds(on, tokens, layers),
+        "host": (ITERATION_US + SEQUENCE_US * load.sequences) / 1e6,
+    }
 
 
 def _idle_table_bytes(on: Deployment) -> float:

@@ -69,7 +69,7 @@ class LlmPlan:
     """The outcome: what to build, how to run it, and what to expect of it.
 
     `expected` is at `workload.concurrency`, or at 65 % utilisation where none was asked; `most` is
-    with every place taken.
+    with every place taken. `rejected`: why precisions that are preferred are not possible.
     """
 
     request: Request
@@ -80,7 +80,7 @@ class LlmPlan:
     most: Performance
     expected: Performance
     concurrency_at_65_percent: int
-    reasons: tuple[str, ...]
+    rejected: tuple[str, ...] = ()
 
     @property
     def kv_tokens(self) -> int:

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from builders.engine_plan import Flavour
 from builders.errors import BuildError
 from builders.gpu_spec import PRECISION_NAMES, GpuPrecision
-from builders.planner.candidates import preferred
 from builders.planner.llm_plan import RAG, LlmOptions, Request
-from builders.planner.plan import plan_llm
+from builders.planner.plan import plan_llm, preferred
 from builders.spec import ModelSpec, Sku, load_model, load_sku, sku_names
 
 MATRIX_MODELS = (

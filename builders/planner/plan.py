@@ -3,15 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from builders.engine_plan import CONTAINER, TENSORRT_LLM, EnginePlan, RuntimePlan
+from builders.engine_plan import CONTAINER, TENSORRT_LLM, EnginePlan, Flavour, RuntimePlan
 from builders.errors import BuildError, by_sentence
-from builders.gpu_spec import GIB, PRECISION_NAMES, GpuPrecision
-from builders.planner.candidates import (
-    check_parallel,
-    check_precision,
-    layouts,
-    preferred,
-)
+from builders.gpu_spec import GIB, PRECISION_NAMES, Gpu, GpuPrecision
 from builders.planner.llm_cost import Deployment
 from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmPlan, Request
 from builders.planner.memory import (
@@ -22,9 +16,9 @@ from builders.planner.memory import (
     encoder_gib,
 )
 from builders.planner.own_architecture import with_architecture
-from builders.planner.reasons import reasons
 from builders.planner.throughput import UTILISATION, concurrency_at, performance
 from builders.spec import Architecture
+from builders.tensorrt_llm.llm_api import API_PRECISIONS
 from builders.tensorrt_llm.support import refuse
 
 MAX_NUM_TOKENS = 8192
@@ -38,6 +32,20 @@ WORTH_MORE_GPUS = 1.25
 
 GOOD_ENOUGH = 0.8
 """Share of the best split's throughput within which the split is chosen by its gaps."""
+
+
+_BY_QUALITY: tuple[GpuPrecision, ...] = ("bf16", "int8-sq", "w4a16-awq")
+_BY_SPEED: tuple[GpuPrecision, ...] = ("nvfp4", "fp8", "w4a16-awq", "int8-sq", "bf16")
+
+
+def preferred(gpu: Gpu, flavour: Flavour) -> list[GpuPrecision]:
+    """What the GPU and the flavour can do, best first.
+
+    With FP8 in hardware: the fastest that keeps quality. Without: BF16 as long as it fits.
+    """
+    order = _BY_SPEED if gpu.dense_tflops.fp8 else _BY_QUALITY
+    able = [name for name in order if name in gpu.precisions.value]
+    return [name for name in able if flavour == "engine" or name in API_PRECISIONS]
 
 
 class _Misfit(Exception):
@@ -65,7 +73,7 @@ def plan_llm(request: Request) -> LlmPlan:
         if plan.output_tokens_per_s_per_gpu > WORTH_MORE_GPUS * chosen.output_tokens_per_s_per_gpu:
             chosen = plan
     unfit.pop(chosen.engine.precision, None)
-    return replace(chosen, reasons=tuple(reasons(chosen, _told(unfit))))
+    return replace(chosen, rejected=tuple(_told(unfit)))
 
 
 def _by_gpus(request: Request, unfit: Unfit) -> Iterator[LlmPlan]:
@@ -114,8 +122,51 @@ def _check(request: Request) -> None:
             f"input and {workload.output_tokens} output tokens are {workload.tokens}"
         )
     if options.precision:
-        check_precision(options.precision, request.sku.name, request.gpu, options.flavour)
-    check_parallel(request.spec.name, model, options.tp or 1, options.pp or 1)
+        _check_precision(options.precision, request.sku.name, request.gpu, options.flavour)
+    _check_parallel(request.spec.name, model, options.tp or 1, options.pp or 1)
+
+
+def _check_precision(precision: GpuPrecision, sku: str, gpu: Gpu, flavour: Flavour) -> None:
+    """Raises `BuildError` where the GPU, or the flavour on it, lacks the precision."""
+    possible = preferred(gpu, flavour)
+    if precision in possible:
+        return
+    names = ", ".join(PRECISION_NAMES[name] for name in possible)
+    what = f"{PRECISION_NAMES[precision]} on {sku} (SM {gpu.compute_capability.value})"
+    if precision in gpu.precisions.value:
+        raise BuildError(f"{what}: the {flavour} flavour can't run it; possible: {names}")
+    raise BuildError(f"{what}: TensorRT-LLM does not support it there; possible: {names}")
+
+
+def _check_parallel(model: str, architecture: Architecture, tp: int, pp: int) -> None:
+    """Raises `BuildError` where a split leaves a GPU with part of a head or no layer."""
+    if tp not in _possible_tp(architecture):
+        possible = ", ".join(map(str, _possible_tp(architecture)))
+        raise BuildError(
+            f"tp {tp}: does not divide the {architecture.heads} attention heads, "
+            f"{architecture.kv_heads} KV heads and MLP width {architecture.intermediate} of "
+            f"'{model}'; possible: {possible}"
+        )
+    if not 1 <= pp <= architecture.layers:
+        raise BuildError(f"pp {pp}: '{model}' has {architecture.layers} layers")
+
+
+def _possible_tp(architecture: Architecture, most: int = 64) -> list[int]:
+    """Heads and MLP are split evenly; KV heads are too, or each is held by several GPUs."""
+    return [
+        tp
+        for tp in range(1, most + 1)
+        if architecture.heads % tp == 0
+        and architecture.intermediate % tp == 0
+        and (architecture.kv_heads % tp == 0 or tp % architecture.kv_heads == 0)
+    ]
+
+
+def _layouts(architecture: Architecture, gpus: int) -> Iterator[tuple[int, int]]:
+    """Every (tp, pp) that uses exactly so many GPUs."""
+    for tp in _possible_tp(architecture, gpus):
+        if gpus % tp == 0 and gpus // tp <= architecture.layers:
+            yield tp, gpus // tp
 
 
 def _candidates(request: Request) -> list[list[list[Deployment]]]:
@@ -123,7 +174,7 @@ def _candidates(request: Request) -> list[list[list[Deployment]]]:
     model, options = request.spec.sizes, request.options
     names = [options.precision] if options.precision else preferred(request.gpu, options.flavour)
     counts = [2**n for n in range(request.most_gpus.bit_length())]
-    splits = [list(layouts(model, gpus)) for gpus in counts]
+    splits = [list(_layouts(model, gpus)) for gpus in counts]
     if options.tp or options.pp:
         splits = [[(options.tp or 1, options.pp or 1)]]
     return [
@@ -162,7 +213,6 @@ def _plan(request: Request, on: Deployment) -> LlmPlan:
         most=performance(on, workload, batch, num_tokens),
         expected=expected,
         concurrency_at_65_percent=light,
-        reasons=(),
     )
 
 

@@ -4,14 +4,16 @@ import sys
 from collections.abc import Iterator
 
 from builders.errors import BuildError
+from builders.gpu_spec import PRECISION_NAMES
 from builders.models_in_use import chosen_models
-from builders.planner.llm_cost import COMPUTE_EFFICIENCY
-from builders.planner.llm_plan import LlmOptions, LlmPlan, Request
+from builders.planner.llm_cost import COMPUTE_EFFICIENCY, iteration_parts_s
+from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmOptions, LlmPlan, Request
 from builders.planner.memory import MemoryBudget, encoder_gib
 from builders.planner.own_architecture import with_architecture
-from builders.planner.plan import plan_llm
-from builders.planner.throughput import Performance
+from builders.planner.plan import plan_llm, preferred
+from builders.planner.throughput import Performance, longest_gap_ms, steady_load
 from builders.spec import ModelSpec, Sku, load_model
+from builders.tensorrt_llm.support import LLM_API
 
 PASSAGE_TOKENS = 128
 """Length for which an encoder's rate is given: a passage as the splitter makes it, and a question.
@@ -74,7 +76,7 @@ def llm_text(plan: LlmPlan) -> Iterator[str]:
     yield f"max_batch_size {engine.max_batch_size}, max_num_tokens {engine.max_num_tokens}, " + (
         f"max_seq_len {engine.max_seq_len}, KV cache {plan.kv_tokens:,} tokens"
     )
-    yield from (f"- {reason}" for reason in plan.reasons)
+    yield from (f"- {reason}" for reason in reasons(plan))
 
 
 def _budget_lines(budget: MemoryBudget) -> Iterator[str]:
@@ -102,3 +104,94 @@ def _performance_line(name: str, at: Performance) -> str:
         f"{name:16}{at.concurrency:20}{at.output_tokens_per_s:18,.0f}{at.ttft_ms:10.0f}"
         f"{at.itl_ms:9.1f}"
     )
+
+
+def reasons(plan: LlmPlan) -> Iterator[str]:
+    """Why a plan is as it is: a sentence for every choice."""
+    request, engine = plan.request, plan.engine
+    yield from (f"not possible: {text}" for text in plan.rejected)
+    yield _precision_reason(plan)
+    yield from _checkpoint_reason(plan)
+    yield from _family_reason(plan)
+    yield _split_reason(plan)
+    yield (
+        f"KV cache in {engine.kv_dtype.upper()}, {plan.budget.kv_cache:.1f} GiB per GPU "
+        f"({plan.runtime.kv_memory_fraction:.2f} of what the engine leaves): {plan.kv_tokens} "
+        "tokens"
+    )
+    yield _batch_reason(plan)
+    gap = longest_gap_ms(
+        plan.deployment, request.workload, engine.max_batch_size, engine.max_num_tokens
+    )
+    yield (
+        f"max_num_tokens {engine.max_num_tokens}: a prompt in the batch stretches a gap to at "
+        f"most {gap:.0f} ms"
+    )
+    if engine.max_seq_len < request.spec.max_tokens:
+        yield (
+            f"max_seq_len {engine.max_seq_len}: the KV cache holds no more of one request; the "
+            f"spec allows {request.spec.max_tokens}"
+        )
+    yield f"bound by {_bound(plan)}"
+    yield from (f"rests on an unsourced figure: {text}" for text in request.gpu.unsourced())
+
+
+def _precision_reason(plan: LlmPlan) -> str:
+    request, name = plan.request, PRECISION_NAMES[plan.engine.precision]
+    if request.options.precision:
+        return f"{name}: asked for"
+    order = ", ".join(PRECISION_NAMES[p] for p in preferred(request.gpu, request.options.flavour))
+    return (
+        f"{name}: the first that fits of {order} (SM {request.gpu.compute_capability.value}, "
+        f"{request.options.flavour})"
+    )
+
+
+def _checkpoint_reason(plan: LlmPlan) -> Iterator[str]:
+    """The LLM API takes the precision from the checkpoint."""
+    precision, checkpoints = plan.engine.precision, plan.request.spec.gpu.checkpoints
+    if plan.engine.flavour == "engine" or precision == "bf16":
+        return
+    missing = (
+        f"none in {PRECISION_NAMES[precision]} is named in the spec's [gpu.checkpoints], and the "
+        "LLM API quantizes nothing itself: name one before building"
+    )
+    yield f"checkpoint: {checkpoints.get(precision, missing)}"
+
+
+def _family_reason(plan: LlmPlan) -> Iterator[str]:
+    name = plan.request.spec.sizes.hf_class
+    if plan.engine.flavour == "llm-api" and name and name not in LLM_API:
+        yield (
+            f"{name} is not among the models that TensorRT-LLM's PyTorch backend is documented to "
+            "load: it may refuse the checkpoint"
+        )
+
+
+def _split_reason(plan: LlmPlan) -> str:
+    request, engine = plan.request, plan.engine
+    if request.options.tp or request.options.pp:
+        few = plan.deployment.gpus <= request.gpu.max_gpus
+        note = "" if few else f"; machines with this GPU commonly have {request.gpu.max_gpus}"
+        return f"TP{engine.tp} PP{engine.pp}: asked for{note}"
+    if plan.deployment.gpus == 1:
+        return "TP1 PP1: one GPU suffices"
+    link = f"{request.gpu.link.value} at {request.gpu.link_gb_s.value:g} GB/s"
+    return (
+        f"TP{engine.tp} PP{engine.pp}: of the fast splits of {plan.deployment.gpus} GPUs ({link}) "
+        f"the one with the shortest gaps; fewer GPUs don't fit, or each would do less"
+    )
+
+
+def _batch_reason(plan: LlmPlan) -> str:
+    workload, size = plan.request.workload, plan.engine.max_batch_size
+    if size == MAX_BATCH_SIZE:
+        return f"max_batch_size {size}: TensorRT-LLM's bound; the KV cache would hold more"
+    return f"max_batch_size {size}: requests of {workload.tokens} tokens that the KV cache holds"
+
+
+def _bound(plan: LlmPlan) -> str:
+    load = steady_load(plan.deployment, plan.request.workload, plan.engine.max_batch_size)
+    parts = iteration_parts_s(plan.deployment, load)
+    largest = sorted(((seconds, name) for name, seconds in parts.items()), reverse=True)[:3]
+    return ", ".join(f"{name} {seconds / sum(parts.values()):.0%}" for seconds, name in largest)

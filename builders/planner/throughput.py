@@ -3,7 +3,7 @@
 import bisect
 from dataclasses import dataclass, replace
 
-from builders.planner.llm_cost import Deployment, IterationTime, Load, iteration_time
+from builders.planner.llm_cost import Deployment, Load, iteration_s
 
 UTILISATION = 0.65
 """Share of the most output tokens a second at which a service is planned to run: beyond it waiting
@@ -45,20 +45,15 @@ def steady_load(on: Deployment, workload: Workload, concurrency: int) -> Load:
     )
 
 
-def steady_time(on: Deployment, workload: Workload, concurrency: int) -> IterationTime:
-    """Time of an iteration in one stage; its parts say what bounds the service."""
-    return iteration_time(on, steady_load(on, workload, concurrency))
-
-
 def performance(
     on: Deployment, workload: Workload, concurrency: int, max_num_tokens: int
 ) -> Performance:
     """Steady state; a prompt waits for half an iteration, then is computed beside the decoding."""
     load = steady_load(on, workload, concurrency)
-    stage = iteration_time(on, load).seconds
+    stage = iteration_s(on, load)
     chunk = min(workload.input_tokens, max_num_tokens)
     chunks = workload.input_tokens / chunk
-    first = iteration_time(on, replace(load, prompt_tokens=chunk)).seconds
+    first = iteration_s(on, replace(load, prompt_tokens=chunk))
     return Performance(
         concurrency=concurrency,
         output_tokens_per_s=load.sequences / stage,
@@ -73,7 +68,7 @@ def longest_gap_ms(
     """Between two tokens of a stream while prompts fill an iteration up to `max_num_tokens`."""
     load = steady_load(on, workload, concurrency)
     full = replace(load, prompt_tokens=max(0.0, max_num_tokens - load.sequences))
-    return 1e3 * on.pp * iteration_time(on, full).seconds
+    return 1e3 * on.pp * iteration_s(on, full)
 
 
 def concurrency_at(
