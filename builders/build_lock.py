@@ -28,24 +28,19 @@ def held(home: Path, progress: Progress | None = None) -> Iterator[None]:
     Without `progress` nothing waits: raises `Busy`.
     """
     home.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(home / LOCK_FILE)
+    lock, signature = FileLock(home / LOCK_FILE), home / HOLDER_FILE
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        is_signed = signature.is_file()  # not where it was locked a moment ago
+        holder = (is_signed and signature.read_text(encoding="utf-8")) or "another process"
         if progress is None:
-            raise Busy(_holder(home)) from None
-        progress(f"{_holder(home)} builds this model; waiting for it …")
+            raise Busy(holder) from None
+        progress(f"{holder} builds this model; waiting for it …")
         lock.acquire()
     try:
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        (home / HOLDER_FILE).write_text(f"process {os.getpid()}, since {since},", encoding="utf-8")
+        signature.write_text(f"process {os.getpid()}, since {since},", encoding="utf-8")
         yield
     finally:
         lock.release()
-
-
-def _holder(home: Path) -> str:
-    try:
-        return (home / HOLDER_FILE).read_text(encoding="utf-8") or "another process"
-    except FileNotFoundError:  # locked a moment ago, not signed yet
-        return "another process"

@@ -18,8 +18,7 @@ from builders.checkpoint import Checkpoint, open_checkpoint
 from builders.engine_trial import answers, try_prompt
 from builders.llm_prompt import with_tools
 from builders.manifest_facts import Facts, read_facts
-from builders.rebuild_reasons import differences
-from builders.recipe import Recipe, bytes_decided_by, engine_inputs, key_of
+from builders.recipe import Recipe, bytes_decided_by, differences, engine_inputs, key_of
 from builders.spec import ROOT, ModelSpec, Sku
 from ensembles.manifest import (
     MANIFEST_FILE,

@@ -9,7 +9,7 @@ from builders import engine as engines
 from builders.build_steps import Progress
 from builders.checkpoint import open_checkpoint
 from builders.errors import BuildError
-from builders.rebuild_reasons import newest_engine
+from builders.recipe import newest_engine
 from builders.repository import REPOSITORY
 from builders.spec import ENGINE_LINK, Sku, load_model, model_names
 

@@ -101,9 +101,9 @@ def _encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) 
             check_late_interaction(spec, checkpoint)
         check_pairs(spec, checkpoint)
         if checkpoint.has_chat_template():
-            template = read_pair_template(spec, checkpoint)
-            texts = {TOKENIZER_FILE: template.tokenizer}
-            return Facts(min(most, spec.max_tokens), pair_text=template.text, texts=texts)
+            text, tokenizer = read_pair_template(spec, checkpoint)
+            texts = {TOKENIZER_FILE: tokenizer}
+            return Facts(min(most, spec.max_tokens), pair_text=text, texts=texts)
         if remark := remark_on_pairs(read_tokenizer(checkpoint)):
             progress(remark)
         return Facts(min(most, spec.max_tokens))

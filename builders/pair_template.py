@@ -32,15 +32,6 @@ _PAIRS = (("Which port is it?", "It listens on 8123."), ("ports", "Ports:\n- 80"
 
 
 @dataclass(frozen=True)
-class PairTemplate:
-    """`tokenizer` is tokenizer.json with the template's tokens around a pair; `text` is what else
-    belongs to query and passage."""
-
-    text: PairText
-    tokenizer: str
-
-
-@dataclass(frozen=True)
 class _Cut:
     """A rendered template: tokens `begin`, the query within `text`, tokens `middle`, the passage
     behind `text.before_passage`, tokens `end`."""
@@ -75,8 +66,11 @@ def default_prompt(spec: ModelSpec, path: Path) -> str:
     return prompts[name] if name is not None else ""
 
 
-def read_pair_template(spec: ModelSpec, checkpoint: Checkpoint) -> PairTemplate:
-    """Raises `BuildError` for a template that has no place for the two texts."""
+def read_pair_template(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[PairText, str]:
+    """What belongs to query and passage, and tokenizer.json with the rest of the template's tokens.
+
+    Raises `BuildError` for a template that has no place for the two texts.
+    """
     tokenizer = read_tokenizer(checkpoint)
     rendered = _rendered(spec, checkpoint)
     before, found, rest = rendered.partition(_QUERY)
@@ -92,7 +86,7 @@ def read_pair_template(spec: ModelSpec, checkpoint: Checkpoint) -> PairTemplate:
         made = _tokenizer(tokenizer, cut)
         if all(_is_same(tokenizer, made, cut, *pair) for pair in _PAIRS):
             _check_room(spec, made)
-            return PairTemplate(cut.text, made.to_str())
+            return cut.text, made.to_str()
     raise spec.error(
         "the reranker's chat template can't be put around a pair: its tokenizer joins the "
         "template's text and the pair's into other tokens"

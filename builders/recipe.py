@@ -1,8 +1,11 @@
-"""How a kind of engine is made, and the inputs that decide its bytes: its key is their hash."""
+"""How a kind of engine is made, and the inputs that decide its bytes: its key is their hash.
+
+An engine is made though there is one where its inputs are others: which, the user is told.
+"""
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +17,7 @@ from builders.encoder_checkpoint import BACKGROUND
 from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.llm_prompt import prompt_hash
 from builders.spec import ModelSpec, Sku
-from ensembles.manifest import sha256
+from ensembles.manifest import MANIFEST_FILE, ManifestError, read_manifest, sha256
 
 _FORMAT = 4
 """Part of every key: raise it when the code makes different bytes from the same input."""
@@ -98,3 +101,30 @@ def bytes_decided_by(inputs: Mapping[str, Any]) -> dict[str, Any]:
 def key_of(inputs: dict[str, Any]) -> str:
     """The name of an engine's folder: a hash of its inputs."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def newest_engine(home: Path) -> Path | None:
+    """The folder in a model's home that was published last."""
+    manifests = list(home.glob(f"[!.]*/{MANIFEST_FILE}"))
+    return max(manifests, key=lambda path: path.stat().st_mtime).parent if manifests else None
+
+
+def differences(home: Path, inputs: Mapping[str, Any]) -> str:
+    """Each input that has changed, with its old and new value; empty without an older engine."""
+    newest = newest_engine(home)
+    try:
+        before = dict(_leaves(read_manifest(newest).inputs)) if newest else {}
+    except ManifestError:
+        return ""
+    now = dict(_leaves(json.loads(json.dumps(inputs))))
+    changed = sorted(name for name in before | now if before and before.get(name) != now.get(name))
+    return ", ".join(f"{n} {before.get(n, '–'):.16} → {now.get(n, '–'):.16}" for n in changed)
+
+
+def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested tables as dotted names with their values."""
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _leaves(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(inner)

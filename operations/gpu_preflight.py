@@ -14,11 +14,21 @@ from pathlib import Path
 from typing import Any, get_args
 
 from builders.errors import BuildError
-from builders.gpu_machine import device_faults, no_gpu, seen_by_cuda
+from builders.gpu_machine import (
+    Devices,
+    NoGpuError,
+    device_faults,
+    no_gpu,
+    seen_by_cuda,
+    this_machine,
+)
 from builders.gpu_spec import GIB, GpuPrecision
-from builders.nvml import Devices, NoGpuError, this_machine
-from builders.planner.llm_cost import Deployment
-from builders.planner.memory import ENCODER_OVERHEAD_GIB, RUNTIME_GIB, activation_bytes
+from builders.planner.llm_cost import (
+    ENCODER_OVERHEAD_GIB,
+    RUNTIME_GIB,
+    Deployment,
+    activation_bytes,
+)
 from builders.repository import REPOSITORY, engine_links
 from builders.spec import Sku, load_model, model_names
 from ensembles.manifest import Manifest, ManifestError, read_manifest

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from builders.engine_plan import EnginePlan, Flavour, RuntimePlan
 from builders.errors import BuildError
 from builders.gpu_spec import Gpu, GpuPrecision
-from builders.planner.llm_cost import Deployment
-from builders.planner.memory import MemoryBudget
+from builders.planner.llm_cost import Deployment, MemoryBudget
 from builders.planner.throughput import Performance, Workload
 from builders.spec import ModelSpec, Sku
 

@@ -8,8 +8,7 @@ import os
 
 import pytest
 
-from builders.gpu_machine import check_build_machine
-from builders.nvml import Device
+from builders.gpu_machine import Device, check_build_machine
 from builders.spec import Sku, load_sku
 
 

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from builders import gpu_machine, nvml
+from builders import gpu_machine
 from builders.errors import BuildError
-from builders.nvml import Device, Devices, NoGpuError
+from builders.gpu_machine import Device, Devices, NoGpuError
 from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE
 from operations import cli, gpu_preflight
@@ -89,7 +89,7 @@ def test_a_machine_that_can_serve_has_no_faults(place):
 def test_this_machine_says_that_it_has_no_gpu(place, monkeypatch):
     """The real NVML binding: where the tests run there is no driver."""
     try:
-        machine = nvml.this_machine()
+        machine = gpu_machine.this_machine()
     except NoGpuError as error:
         place.machine = error
         (line,) = found(place)
@@ -143,7 +143,7 @@ def test_what_nvml_tells_is_read(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", binding())
     first = Device(0, "GPU-0", "NVIDIA H200", "9.0", 140.0, 1.0, mig=True)
     second = replace(first, index=1, uuid="GPU-1", mig=False)
-    assert nvml.this_machine() == (first, second)
+    assert gpu_machine.this_machine() == (first, second)
 
 
 def failing(error: Error):
@@ -166,7 +166,7 @@ def failing(error: Error):
 def test_why_there_is_no_gpu(monkeypatch, change, says):
     monkeypatch.setitem(sys.modules, "pynvml", binding(**change))
     with pytest.raises(NoGpuError, match=says):
-        nvml.this_machine()
+        gpu_machine.this_machine()
 
 
 def test_another_gpu_names_its_own_sku(place):
@@ -243,7 +243,7 @@ def test_fewer_gpus_than_the_plan_splits_over(place):
      ("0,0", "0"), ("MIG-1", ""), ("GPU-", "")],
 )  # fmt: skip
 def test_what_cuda_sees(chosen, seen):
-    assert "".join(str(device.index) for device in nvml.visible(of(H100, 4), chosen)) == seen
+    assert "".join(str(device.index) for device in gpu_machine.visible(of(H100, 4), chosen)) == seen
 
 
 def test_gpus_that_the_environment_hides(place, monkeypatch):

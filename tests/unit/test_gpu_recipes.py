@@ -13,8 +13,8 @@ from builders.cli import main
 from builders.engine import build_engine
 from builders.engine_plan import RuntimePlan
 from builders.errors import BuildError
+from builders.gpu_machine import Device
 from builders.gpu_recipes import llm_recipe, planned_source, write_backend_repository
-from builders.nvml import Device
 from builders.planner.llm_plan import LlmOptions, LlmPlan, Request
 from builders.planner.plan import plan_llm
 from builders.spec import GpuOptions, ModelSpec, load_model, load_sku

@@ -54,13 +54,13 @@ def rendered(found: Checkpoint, query: str, passage: str, *before: dict[str, str
 
 
 def stage(tmp_path: Path, found: Checkpoint, max_tokens: int = 512) -> PairTokenizerStage:
-    made = read_pair_template(spec(max_tokens), found)
+    text, tokenizer = read_pair_template(spec(max_tokens), found)
     folder = folders.make_folder(
         tmp_path / "cpu",
-        Tokenizer.from_str(made.tokenizer),
+        Tokenizer.from_str(tokenizer),
         role="reranker",
         max_tokens=max_tokens,
-        pair_text=made.text,
+        pair_text=text,
     )
     return PairTokenizerStage(context(folder, max_passages=99))
 
