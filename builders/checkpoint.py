@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from builders.checkpoint_files import check_copied, check_files, files_in, read_
 from builders.checkpoint_kind import quantization
 from builders.errors import BuildError
 from builders.spec import ROOT, ModelSpec
-from ensembles.manifest import sha256
+from ensembles.manifest import PairText, Prefixes, Prompt, sha256
 
 CHAT_TEMPLATE = "chat_template.jinja"
 """Wins over the template in tokenizer_config.json, as in transformers."""
@@ -51,6 +51,26 @@ class Checkpoint:
     def quantization(self) -> Mapping[str, Any]:
         """How the weights are quantized, as `checkpoint_kind` reads it; empty: they are not."""
         return quantization(self.config(), self.table("hf_quant_config.json"))
+
+
+@dataclass
+class Facts:
+    """What a manifest says of spec and checkpoint; `texts` are files that lie beside it, by name.
+
+    `comparison` says how near the engine is to the reference implementation, `unguided` why it
+    can't follow a guide.
+    """
+
+    max_tokens: int
+    eos_token_ids: tuple[int, ...] = ()
+    vocabulary: int = 0
+    prompt: Prompt = field(default_factory=Prompt)
+    prefixes: Prefixes = field(default_factory=Prefixes)
+    pair_text: PairText = field(default_factory=PairText)
+    dimensions: int = 0
+    texts: Mapping[str, str] = field(default_factory=dict)
+    comparison: str = ""
+    unguided: str = ""
 
 
 def open_checkpoint(spec: ModelSpec) -> Checkpoint:

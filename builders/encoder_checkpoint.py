@@ -9,10 +9,11 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from builders.checkpoint import Checkpoint
+from builders.build_steps import Progress
+from builders.checkpoint import Checkpoint, Facts
 from builders.checkpoint_files import MODULES, modules, read_json
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
-from builders.pair_template import PROMPTS, SETTINGS, default_prompt
+from builders.pair_template import PROMPTS, SETTINGS, default_prompt, read_pair_template
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, Prefixes
 
@@ -30,6 +31,40 @@ words are sorted by how often they are used: the logarithm of their number is as
 their rarity."""
 BACKGROUND = Path(__file__).with_name("background.txt")
 """One passage a line: half of all subjects, half in the words of manuals (docs/decisions/0094)."""
+
+
+def encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) -> Facts:
+    """Raises `BuildError` for what the engine could not honour.
+
+    An encoder truncates, so a spec that allows more than the model has is cut, not refused.
+    """
+    check_own_code(spec, checkpoint)
+    most = positions(checkpoint.config()) or spec.max_tokens
+    if most < spec.max_tokens:
+        progress(
+            f"max_tokens {spec.max_tokens} is more than its {most} positions: lowered to {most}"
+        )
+    if spec.role == "reranker":
+        if spec.late_interaction:
+            check_late_interaction(spec, checkpoint)
+        check_pairs(spec, checkpoint)
+        if checkpoint.has_chat_template():
+            text, tokenizer = read_pair_template(spec, checkpoint)
+            texts = {TOKENIZER_FILE: tokenizer}
+            return Facts(min(most, spec.max_tokens), pair_text=text, texts=texts)
+        if remark := remark_on_pairs(read_tokenizer(checkpoint)):
+            progress(remark)
+        return Facts(min(most, spec.max_tokens))
+    check_modules(spec, checkpoint.path)
+    lowered, said = lowered_tokenizer(checkpoint.path), prefixes(spec, checkpoint.path)
+    for remark in remarks(spec, checkpoint.path, said):
+        progress(remark)
+    return Facts(
+        min(most, spec.max_tokens),
+        prefixes=said,
+        dimensions=dimensions(spec, checkpoint.path),
+        texts={TOKENIZER_FILE: lowered} if lowered else {},
+    )
 
 
 def check_own_code(spec: ModelSpec, checkpoint: Checkpoint) -> None:

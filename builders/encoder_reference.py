@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from builders.checkpoint import Checkpoint
+from builders.checkpoint import Checkpoint, Facts
 from builders.encoder_models import load_classifier, load_embedder
 from builders.engine_trial import ASKED_FILE, QUERY
 from builders.errors import refusing
 from builders.llm_checkpoint import read_tokenizer
 from builders.llm_reference import SENTENCE, agreement, check_rows, silence_transformers
-from builders.manifest_facts import Facts
 from builders.spec import ModelSpec, Role
 
 Rows = npt.NDArray[np.float32]

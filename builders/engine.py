@@ -14,10 +14,10 @@ from typing import Any
 from builders import build_lock, build_resources, cpu_llm, openvino_tokenizer
 from builders.build_log import BuildLog
 from builders.build_steps import REFERENCE, BuildSteps, Progress
-from builders.checkpoint import Checkpoint, open_checkpoint
+from builders.checkpoint import Checkpoint, Facts, open_checkpoint
 from builders.engine_trial import answers, try_prompt
 from builders.llm_prompt import with_tools
-from builders.manifest_facts import Facts, read_facts
+from builders.manifest_facts import read_facts
 from builders.recipe import Recipe, bytes_decided_by, differences, engine_inputs, key_of
 from builders.spec import ROOT, ModelSpec, Sku
 from ensembles.manifest import (

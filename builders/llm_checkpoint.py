@@ -5,9 +5,12 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from builders.checkpoint import Checkpoint
+from builders.build_steps import Progress
+from builders.checkpoint import CHAT_TEMPLATE, Checkpoint, Facts
+from builders.cpu_llm import check_kv_cache
 from builders.errors import BuildError
-from builders.spec import ModelSpec
+from builders.llm_prompt import added_template, prompt_of
+from builders.spec import ModelSpec, Sku
 from ensembles.manifest import TOKENIZER_FILE
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -18,6 +21,28 @@ _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequ
 
 _LENGTH_DEPENDENT = ("dynamic", "longrope", "su")
 """Kinds of RoPE scaling; `su` is an older name of longrope."""
+
+
+def llm_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:
+    """Raises `BuildError` for what the model or the SKU lacks."""
+    check_positions(spec, checkpoint)
+    check_kv_cache(spec, sku)
+    if "auto_map" in (config := checkpoint.config()):
+        progress(
+            "config.json brings code of its own (auto_map), which is not run: transformers' own "
+            f"'{config.get('model_type')}' is"
+        )
+    template, sentence = added_template(spec, checkpoint)
+    if sentence:
+        progress(sentence)
+    texts = {CHAT_TEMPLATE: template, TOKENIZER_CONFIG: tokenizer_settings(checkpoint)}
+    return Facts(
+        spec.max_tokens,
+        eos_token_ids(checkpoint),
+        vocabulary(checkpoint),
+        prompt_of(spec),
+        texts={name: text for name, text in texts.items() if text},
+    )
 
 
 def eos_token_ids(checkpoint: Checkpoint) -> tuple[int, ...]:
