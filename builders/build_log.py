@@ -49,18 +49,14 @@ class BuildLog:
     def failure(self, model: str, step: str, error: Exception) -> BuildError:
         """The error of a step as a user needs it: with the log's end, or logged itself."""
         if isinstance(error, CommandError):
-            return BuildError(
-                f"model '{model}': {step} failed: {error}\n{self.path} ends with:\n{self._tail()}"
-            )
+            lines = self.path.read_text(errors="replace", encoding="utf-8").splitlines()
+            ends = "\n".join([f"{self.path} ends with:", *lines[-_TAIL_LINES:]])
+            return BuildError(f"model '{model}': {step} failed: {error}\n{ends}")
         self.write("".join(traceback.format_exception(error)))
         said = " ".join(str(error).split())
         return BuildError(
             f"model '{model}': {step} failed: {type(error).__name__}: {said}; more in {self.path}"
         )
-
-    def _tail(self) -> str:
-        lines = self.path.read_text(errors="replace", encoding="utf-8").splitlines()
-        return "\n".join(lines[-_TAIL_LINES:])
 
 
 def _fate(status: int) -> str:

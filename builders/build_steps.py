@@ -10,7 +10,7 @@ from builders.build_log import BuildLog
 from builders.errors import BuildError, CommandError
 
 _FULL_BYTES = 64 * 2**20
-"""With less left, a failed step is likely to have failed for it."""
+"""With less left, a failed step is likely to have failed for it; exporters say "iostream error"."""
 
 REFERENCE = "reference"
 """The step that asks the reference implementation what the engine is asked later."""
@@ -46,19 +46,13 @@ class BuildSteps:
         except Exception as error:
             if isinstance(error, BuildError) and not isinstance(error, CommandError):
                 raise
-            failure = self.log.failure(self.model, name, error)
-            raise BuildError(f"{failure}{_full_disk(self.folder)}") from error
+            failure = str(self.log.failure(self.model, name, error))
+            if (free := shutil.disk_usage(self.folder).free) < _FULL_BYTES:
+                failure += f"\nthe disk is full: {free / 2**20:.0f} MiB free under {self.folder}"
+            raise BuildError(failure) from error
         making.rename(finished)
         return finished
 
     def remove(self) -> None:
         """All steps; their last is published, or they are of no more use."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _full_disk(folder: Path) -> str:
-    """Exporters say "iostream error" where a disk is full."""
-    free = shutil.disk_usage(folder).free
-    if free >= _FULL_BYTES:
-        return ""
-    return f"\nthe disk is full: {free / 2**20:.0f} MiB free under {folder}"

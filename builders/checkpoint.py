@@ -111,7 +111,13 @@ def source_path(spec: ModelSpec) -> Path:
 def _folder(spec: ModelSpec) -> Path:
     path = source_path(spec)
     if path.suffix == ".gguf" or _begins_as_gguf(path):
-        return _from_gguf(spec, path)
+        from builders.gguf.convert import converted
+
+        if spec.role != "llm":
+            raise spec.error(f"{path.name} is a GGUF; possible for an LLM only")
+        if not path.is_file():
+            raise spec.error(f"no file {path}; possible sources: {SCHEMES}")
+        return converted(spec, path)
     if path.is_file():
         raise spec.error(f"{path} is a file, and no GGUF; possible sources: {SCHEMES}")
     if (files := sorted(path.glob("*.gguf"))) and not (path / "config.json").is_file():
@@ -139,16 +145,6 @@ def _hub_name(source: str) -> str:
     return (
         f"; of the hub: hf://{found[1]}@<commit>" if found and is_address >= bool(found[2]) else ""
     )
-
-
-def _from_gguf(spec: ModelSpec, file: Path) -> Path:
-    from builders.gguf.convert import converted
-
-    if spec.role != "llm":
-        raise spec.error(f"{file.name} is a GGUF; possible for an LLM only")
-    if not file.is_file():
-        raise spec.error(f"no file {file}; possible sources: {SCHEMES}")
-    return converted(spec, file)
 
 
 def _download(rest: str) -> Path:

@@ -24,7 +24,11 @@ def check_kind(spec: ModelSpec, config: Config, has_modules: bool) -> None:
     if spec.role == "llm":
         _check_is_no_other(spec, classes)
         return
-    _check_quantized(spec, config)
+    if notes := quantization(config):
+        raise spec.error(
+            f"the checkpoint's weights are quantized ({notes['quant_method']}); possible: the "
+            "original checkpoint, in FP32, FP16 or BF16"
+        )
     if spec.role == "reranker":
         if not spec.late_interaction:
             _check_is_reranker(spec, config, classes, has_modules)
@@ -45,14 +49,6 @@ def quantization(config: Config, beside: Config = MappingProxyType({})) -> Confi
     if noted := {**(beside.get("quantization") or {}), **found}:
         return {"quant_method": "unknown" if found else "modelopt", **noted}
     return {"quant_method": "MLX"} if "quantization" in config else {}
-
-
-def _check_quantized(spec: ModelSpec, config: Config) -> None:
-    if notes := quantization(config):
-        raise spec.error(
-            f"the checkpoint's weights are quantized ({notes['quant_method']}); possible: the "
-            "original checkpoint, in FP32, FP16 or BF16"
-        )
 
 
 def _check_known(spec: ModelSpec, config: Config) -> None:

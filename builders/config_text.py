@@ -30,7 +30,11 @@ def message_lines(message: Any, indent: str = "") -> Iterator[str]:
     """
     for field, value in message.ListFields():
         for element in _elements(field, value):
-            line = indent + _one_line(field, element)
+            out = io.StringIO()
+            text_format.PrintField(
+                field, element, out, as_one_line=True, use_short_repeated_primitives=True
+            )
+            line = indent + out.getvalue().rstrip()
             if field.message_type is None or len(line) <= WIDTH:
                 yield line
             else:
@@ -49,9 +53,3 @@ def _elements(field: Any, value: Any) -> Iterator[Any]:
         yield from value
     else:
         yield value
-
-
-def _one_line(field: Any, value: Any) -> str:
-    out = io.StringIO()
-    text_format.PrintField(field, value, out, as_one_line=True, use_short_repeated_primitives=True)
-    return out.getvalue().rstrip()

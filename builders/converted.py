@@ -26,12 +26,8 @@ def kept(
     key = [*inputs, *(sha256(source) for source in sorted(sources))]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     folder = CONVERTED / model / name
-    if not folder.is_dir():
-        _make(folder, fill)
-    return folder
-
-
-def _make(folder: Path, fill: Callable[[Path], None]) -> None:
+    if folder.is_dir():
+        return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder.parent) as scratch:
         made = Path(scratch) / "checkpoint"
@@ -39,6 +35,7 @@ def _make(folder: Path, fill: Callable[[Path], None]) -> None:
         fill(made)
         if not folder.is_dir():  # another command may have been faster
             made.rename(folder)
+    return folder
 
 
 def write_weights(

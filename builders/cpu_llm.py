@@ -129,8 +129,8 @@ def _other_version(config: type) -> str:
     from packaging.version import Version
 
     installed = Version(version("transformers"))
-    least = getattr(config, "MIN_TRANSFORMERS_VERSION", None)
-    most = getattr(config, "MAX_TRANSFORMERS_VERSION", None)
-    if least and installed < Version(str(least)):
+    least = str(getattr(config, "MIN_TRANSFORMERS_VERSION", None) or installed)
+    most = str(getattr(config, "MAX_TRANSFORMERS_VERSION", None) or installed)
+    if installed < Version(least):
         return f"{least} or newer"
-    return f"up to {most}" if most and installed > Version(str(most)) else ""
+    return f"up to {most}" if installed > Version(most) else ""

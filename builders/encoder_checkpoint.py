@@ -99,21 +99,16 @@ def check_modules(spec: ModelSpec, path: Path) -> None:
                 f"{MODULES}: module '{name}'; possible are {', '.join(_KNOWN_MODULES)} of "
                 "sentence-transformers"
             )
-        if kind in ("Pooling", "Dense") and not (folder / "config.json").is_file():
+        config = read_json(folder / "config.json", None)
+        if kind in ("Pooling", "Dense") and config is None:
             raise spec.error(f"{MODULES} names {folder}/config.json: no such file")
-        if kind == "Pooling":
-            _check_pooling(spec, folder)
+        if kind == "Pooling" and config.get("include_prompt") is False:
+            raise spec.error(
+                f"{folder.name}/config.json: include_prompt false, which leaves the prompt's "
+                "tokens out of the pooling, is not supported"
+            )
     if found and not any(name.endswith("Pooling") for name, _ in found):
         raise spec.error(f"{MODULES} names no Pooling, so it makes no embedding of a text")
-
-
-def _check_pooling(spec: ModelSpec, folder: Path) -> None:
-    config = read_json(folder / "config.json", {})
-    if config.get("include_prompt") is False:
-        raise spec.error(
-            f"{folder.name}/config.json: include_prompt false, which leaves the prompt's tokens "
-            "out of the pooling, is not supported"
-        )
 
 
 def prefixes(spec: ModelSpec, path: Path) -> Prefixes:

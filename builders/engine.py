@@ -15,9 +15,12 @@ from builders import build_lock, build_resources, cpu_llm, openvino_tokenizer
 from builders.build_log import BuildLog
 from builders.build_steps import REFERENCE, BuildSteps, Progress
 from builders.checkpoint import Checkpoint, Facts, open_checkpoint
+from builders.checkpoint_files import MODULES
+from builders.checkpoint_kind import check_kind
+from builders.encoder_checkpoint import encoder_facts
 from builders.engine_trial import answers, try_prompt
+from builders.llm_checkpoint import check_vocabulary, llm_facts
 from builders.llm_prompt import with_tools
-from builders.manifest_facts import read_facts
 from builders.recipe import Recipe, bytes_decided_by, differences, engine_inputs, key_of
 from builders.spec import ROOT, ModelSpec, Sku
 from ensembles.manifest import (
@@ -88,11 +91,20 @@ def build_engine(
     spec: ModelSpec, sku: Sku, progress: Progress, recipe: Recipe | None = None
 ) -> Engine:
     """The engine of one model: found under its key, or made. Raises `BuildError`."""
-    home = ENGINES / sku.name / spec.name
+    home, log = ENGINES / sku.name / spec.name, BuildLog(LOGS / f"{sku.name}-{spec.name}.log")
     with build_lock.held(home, progress):
         made_by, checkpoint = recipe or recipe_for(spec, sku), open_checkpoint(spec)
         build = _Build(spec, sku, checkpoint, made_by, Facts(spec.max_tokens))
-        return _found_or_built(build, home, progress)
+        folder = home / key_of(build.inputs)
+        steps = BuildSteps(spec.name, home / f"{STEPS}{folder.name}", log, progress)
+        if _is_published(folder, progress):
+            steps.remove()
+            return Engine(spec, folder, 0.0)
+        if changed := differences(home, build.inputs):
+            progress(f"not the newest engine's: {changed}")
+        start = time.monotonic()
+        _run(build, steps, folder)
+        return Engine(spec, folder, time.monotonic() - start)
 
 
 @dataclass
@@ -117,30 +129,13 @@ class _Build:
         return plan.precision if plan else self.recipe.precision or self.spec.precision
 
 
-def _found_or_built(build: _Build, home: Path, progress: Progress) -> Engine:
-    spec, sku, folder = build.spec, build.sku, home / key_of(build.inputs)
-    log = BuildLog(LOGS / f"{sku.name}-{spec.name}.log")
-    steps = BuildSteps(spec.name, home / f"{STEPS}{folder.name}", log, progress)
-    if _is_published(folder, progress):
-        steps.remove()
-        return Engine(spec, folder, 0.0)
-    if changed := differences(home, build.inputs):
-        progress(f"not the newest engine's: {changed}")
-    start = time.monotonic()
-    _run(build, steps, folder)
-    return Engine(spec, folder, time.monotonic() - start)
-
-
 def _is_published(folder: Path, progress: Progress) -> bool:
-    if not folder.exists():
-        return False
     try:
-        published(folder)
+        return folder.exists() and bool(published(folder))
     except ManifestError as error:
         progress(f"found damaged, making it again: {error}")
         shutil.rmtree(folder)
         return False
-    return True
 
 
 def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
@@ -165,6 +160,21 @@ def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
         _write_manifest(build, made)
     made.rename(folder)  # in one step, so that no half engine is seen
     steps.remove()
+
+
+def read_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:
+    """Reads spec and checkpoint; raises `BuildError` for what model or machine lack."""
+    try:
+        check_kind(spec, checkpoint.config(), (checkpoint.path / MODULES).is_file())
+        check_vocabulary(spec, checkpoint)
+        if spec.role == "llm":
+            return llm_facts(spec, sku, checkpoint, progress)
+        return encoder_facts(spec, checkpoint, progress)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise spec.error(
+            f"a JSON file in {checkpoint.path} has a value of another kind than transformers "
+            f"writes: {error}"
+        ) from error
 
 
 def _made(build: _Build, steps: BuildSteps, folder: Path) -> Path:

@@ -46,11 +46,7 @@ def _collect_model(
         used.add(newest)
     unused = set(home.glob("*/")) - used
     if key:
-        unused |= {
-            folder
-            for folder in (converted.CONVERTED / home.name).glob("*/")
-            if folder != checkpoint
-        }
+        unused |= set((converted.CONVERTED / home.name).glob("*/")) - {checkpoint}
     for folder in sorted(unused):
         yield _remove(folder, dry_run)
 

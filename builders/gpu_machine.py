@@ -49,9 +49,8 @@ def visible(devices: Devices, chosen: str | None) -> Devices:
 
 def _names(entry: str, device: Device) -> bool:
     """Whether `entry` is the device's index, or a beginning of its UUID."""
-    return entry == str(device.index) or (
-        entry.startswith("GPU-") and device.uuid.startswith(entry)
-    )
+    is_uuid = entry.startswith("GPU-") and device.uuid.startswith(entry)
+    return is_uuid or entry == str(device.index)
 
 
 class NoGpuError(Exception):
@@ -161,10 +160,8 @@ def _faults(sku: Sku, gpu: Gpu, device: Device) -> Iterator[str]:
 
 
 def _is_kind(device: Device, gpu: Gpu) -> bool:
-    return (
-        device.compute_capability == gpu.compute_capability.value
-        and device.name in gpu.product_names
-    )
+    is_capable = device.compute_capability == gpu.compute_capability.value
+    return is_capable and device.name in gpu.product_names
 
 
 def _is_size(device: Device, gpu: Gpu) -> bool:

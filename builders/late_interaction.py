@@ -66,7 +66,8 @@ def load_late_interaction(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -
             cosines = tokens @ tokens.transpose(1, 2)
             best = cosines.masked_fill(~of_passage[:, None, :], -1.0).amax(-1)
             usual = (tokens[:, None] @ self.background).amax(-1).mean(1)
-            weights = (_weights(ids) + LEAST_WEIGHT) * of_query.to(torch.float32)
+            rarity = torch.log((ids - FIRST_WORD + 1).clamp(min=1).to(torch.float32))
+            weights = (rarity + LEAST_WEIGHT) * of_query.to(torch.float32)
             # Without any query token 0, and not NaN: an engine must not fail on a row.
             total = weights.sum(-1, keepdim=True).clamp(min=LEAST_WEIGHT)
             relevance = ((best + usual) / 2 * weights).sum(-1, keepdim=True) / total
@@ -103,7 +104,3 @@ def _positions(of_query: Any, types: Any) -> Any:
     places = torch.cumsum(torch.ones_like(types), 1) - 1
     places = places - types * (of_query.sum(1, keepdim=True) - 1)
     return torch.cat([places[:, :-1], torch.zeros_like(places[:, :1])], 1)
-
-
-def _weights(ids: Any) -> Any:
-    return torch.log((ids - FIRST_WORD + 1).clamp(min=1).to(torch.float32))

@@ -3,22 +3,14 @@
 from pathlib import Path
 from typing import get_args
 
-from pydantic import Field
-
 from builders import spec
 from builders.errors import BuildError
-from builders.llm_spec import SpecFile
-from builders.spec import ModelSpec, Role, Sku, load_model, load_pipeline, read_file
+from builders.spec import ModelsOfRoles, ModelSpec, Role, Sku, load_model, load_pipeline, read_file
 
 FILE = "models_in_use.toml"
 """Beside pipeline.toml, whose tables it overrides. `make use` writes it; git ignores it."""
 
 BACK = "go back with: make use MODEL=default"
-
-
-class _ModelsInUse(SpecFile):
-    models: dict[Role, str] = Field(default_factory=dict)
-    gpu_models: dict[Role, str] = Field(default_factory=dict)
 
 
 def chosen_models(overrides: list[str], sku: Sku | None = None) -> list[ModelSpec]:
@@ -67,20 +59,18 @@ def _path() -> Path:
     return spec.BUILDERS / FILE
 
 
-def _own_models() -> _ModelsInUse:
-    return read_file(_ModelsInUse, _path()) if _path().is_file() else _ModelsInUse()
+def _own_models() -> ModelsOfRoles:
+    return read_file(ModelsOfRoles, _path()) if _path().is_file() else ModelsOfRoles()
 
 
 def _load(name: str, is_own: bool) -> ModelSpec:
     try:
         return load_model(name)
     except BuildError as error:
-        if is_own:
-            raise BuildError(f"builders/{FILE}: {error}; {BACK}") from error
-        raise
+        raise BuildError(f"builders/{FILE}: {error}; {BACK}" if is_own else str(error)) from error
 
 
-def _text(own: _ModelsInUse) -> str:
+def _text(own: ModelsOfRoles) -> str:
     lines = ["# Written by `make use`; overrides pipeline.toml in this checkout."]
     for table, models in own.model_dump().items():
         lines += [f"\n[{table}]", *(f'{role} = "{name}"' for role, name in models.items())]

@@ -9,11 +9,8 @@ from ensembles.manifest import TOKENIZER_FILE
 
 TOOLS = ("openvino-tokenizers",)
 
-FILES = tuple(
-    f"openvino_{name}.{ending}"
-    for name in ("tokenizer", "detokenizer")
-    for ending in ("xml", "bin")
-)
+_MODELS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
+FILES = (*_MODELS, "openvino_tokenizer.bin", "openvino_detokenizer.bin")
 
 
 def convert(folder: Path, vocabulary: int) -> str:
@@ -46,9 +43,8 @@ def _converted(folder: Path, vocabulary: int) -> str:
 
     # Not AutoTokenizer: it asks at the terminal whether to run a checkpoint's own code.
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    for name, model in zip(
-        FILES[::2], convert_tokenizer(tokenizer, with_detokenizer=True), strict=True
-    ):
+    models = convert_tokenizer(tokenizer, with_detokenizer=True)
+    for name, model in zip(_MODELS, models, strict=True):
         openvino.save_model(model, folder / name)
     if not openvino_genai.Tokenizer(str(folder)).get_vocab():
         raise ValueError("the converted one has no vocabulary")

@@ -183,11 +183,16 @@ class Sku(SpecFile):
         return self.placement.get(model, Placement())
 
 
-class Pipeline(SpecFile):
-    """Which spec fills each role, on SKUs without and with a GPU, and the stages' parameters."""
+class ModelsOfRoles(SpecFile):
+    """Which spec fills each role, on SKUs without and with a GPU."""
 
-    models: dict[Role, str]
+    models: dict[Role, str] = Field(default_factory=dict)
     gpu_models: dict[Role, str] = Field(default_factory=dict)
+
+
+class Pipeline(ModelsOfRoles):
+    """pipeline.toml: which models are served, and the stages' parameters."""
+
     stages: dict[str, dict[str, str | int]]
 
 

@@ -71,7 +71,6 @@ def _sizes(config: dict[str, Any], spec: ModelSpec) -> dict[str, Any]:
     """Encoders have no output head and two matrices in their MLP."""
     is_encoder = spec.role != "llm"
     heads, hidden = config["num_attention_heads"], config["hidden_size"]
-    classes = config.get("architectures") or [""]
     has_gate = not is_encoder and config.get("model_type") not in _TWO_MATRICES
     width = next((config[name] for name in _MLP_WIDTHS if config.get(name)), 4 * hidden)
     return {
@@ -85,7 +84,7 @@ def _sizes(config: dict[str, Any], spec: ModelSpec) -> dict[str, Any]:
         "max_positions": config.get("max_position_embeddings") or spec.max_tokens,
         "mlp_matrices": 3 if has_gate else 2,
         "tied_embeddings": is_encoder or bool(config.get("tie_word_embeddings", False)),
-        "hf_class": str(classes[0]),
+        "hf_class": str((config.get("architectures") or [""])[0]),
     }
 
 

@@ -8,14 +8,13 @@ from builders.gpu_spec import PRECISION_NAMES
 from builders.models_in_use import chosen_models
 from builders.planner.llm_cost import (
     COMPUTE_EFFICIENCY,
-    MemoryBudget,
     encoder_gib,
     iteration_parts_s,
 )
 from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmOptions, LlmPlan, Request
 from builders.planner.own_architecture import with_architecture
 from builders.planner.plan import plan_llm, preferred
-from builders.planner.throughput import Performance, longest_gap_ms, steady_load
+from builders.planner.throughput import longest_gap_ms, steady_load
 from builders.spec import ModelSpec, Sku, load_model
 from builders.tensorrt_llm.support import LLM_API
 
@@ -73,7 +72,9 @@ def llm_text(plan: LlmPlan) -> Iterator[str]:
         f"(TensorRT-LLM {engine.tensorrt_llm}, container {engine.container})"
     )
     yield ""
-    yield from _budget_lines(plan.budget)
+    yield f"{'memory of one GPU':24}{plan.budget.total:8.1f} GiB"
+    for name, gib in (*plan.budget.parts(), ("spare", plan.budget.spare)):
+        yield f"    {name:20}{gib:8.1f}"
     yield ""
     yield from _performance_lines(plan)
     yield ""
@@ -83,12 +84,6 @@ def llm_text(plan: LlmPlan) -> Iterator[str]:
     yield from (f"- {reason}" for reason in reasons(plan))
 
 
-def _budget_lines(budget: MemoryBudget) -> Iterator[str]:
-    yield f"{'memory of one GPU':24}{budget.total:8.1f} GiB"
-    for name, gib in (*budget.parts(), ("spare", budget.spare)):
-        yield f"    {name:20}{gib:8.1f}"
-
-
 def _performance_lines(plan: LlmPlan) -> Iterator[str]:
     workload = plan.request.workload
     yield (
@@ -96,18 +91,13 @@ def _performance_lines(plan: LlmPlan) -> Iterator[str]:
         "(median error of the model on published figures: docs/gpu.md)"
     )
     yield f"{'':16}{'requests in flight':>20}{'output tokens/s':>18}{'TTFT ms':>10}{'ITL ms':>9}"
-    yield _performance_line("at most", plan.most)
     at_65 = plan.expected.concurrency == plan.concurrency_at_65_percent
-    yield _performance_line("65 % of that" if at_65 else "as asked", plan.expected)
+    expected = "65 % of that" if at_65 else "as asked"
+    for name, at in (("at most", plan.most), (expected, plan.expected)):
+        speed = f"{at.output_tokens_per_s:18,.0f}{at.ttft_ms:10.0f}{at.itl_ms:9.1f}"
+        yield f"{name:16}{at.concurrency:20}{speed}"
     if not at_65:
         yield f"{'65 % of most':16}{plan.concurrency_at_65_percent:20}"
-
-
-def _performance_line(name: str, at: Performance) -> str:
-    return (
-        f"{name:16}{at.concurrency:20}{at.output_tokens_per_s:18,.0f}{at.ttft_ms:10.0f}"
-        f"{at.itl_ms:9.1f}"
-    )
 
 
 def reasons(plan: LlmPlan) -> Iterator[str]:

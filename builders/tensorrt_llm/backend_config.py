@@ -30,19 +30,9 @@ def engine_config(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> schem
     config = text_format.Parse(FIXED.read_text(encoding="utf-8"), schema.ModelConfig())
     config.max_batch_size = plan.max_batch_size
     config.dynamic_batching.preferred_batch_size.append(plan.max_batch_size)
-    for key, value in _parameters(plan, runtime, engine).items():
-        config.parameters[key].string_value = value
-    return config
-
-
-def engine_config_text(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> str:
-    return _HEADER + config_text(engine_config(plan, runtime, engine))
-
-
-def _parameters(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> dict[str, str]:
-    """All keys that the plan decides: none keeps a placeholder or hides a decision in a default."""
+    # All keys that the plan decides: none keeps a placeholder or hides a decision in a default.
     on = runtime.guided_decoding
-    return {
+    parameters = {
         "gpt_model_path": str(engine),
         "gpu_device_ids": ",".join(map(str, range(plan.tp * plan.pp))),
         "kv_cache_free_gpu_mem_fraction": f"{runtime.kv_memory_fraction:g}",
@@ -51,3 +41,10 @@ def _parameters(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> dict[st
         "guided_decoding_backend": "xgrammar" if on else "",
         "xgrammar_tokenizer_info_path": str(engine / TOKENIZER_INFO) if on else "",
     }
+    for key, value in parameters.items():
+        config.parameters[key].string_value = value
+    return config
+
+
+def engine_config_text(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> str:
+    return _HEADER + config_text(engine_config(plan, runtime, engine))

@@ -23,14 +23,37 @@ API_PRECISIONS: tuple[GpuPrecision, ...] = ("bf16", *QUANTIZED)
 
 
 def model_yaml(plan: EnginePlan, runtime: RuntimePlan, model: str = ".") -> str:
-    """The text of model.yaml; `model` is the checkpoint's folder, relative to the file's."""
-    arguments = {"model": model, **_sizes(plan), **_scheduling(plan, runtime)}
-    # The one of 1.2 that supports penalties and seeds of requests.
-    arguments["sampler_type"] = "TRTLLMSampler"
+    """The text of model.yaml; `model` is the checkpoint's folder, relative to the file's.
+
+    `backend_config` has the same settings for the C++ backend, under other names.
+    """
+    arguments: dict[str, Any] = {
+        "model": model,
+        "backend": "pytorch",
+        "tensor_parallel_size": plan.tp,
+        "pipeline_parallel_size": plan.pp,
+        "max_batch_size": plan.max_batch_size,
+        "max_num_tokens": plan.max_num_tokens,
+        "max_seq_len": plan.max_seq_len,
+        "max_beam_width": 1,
+        "kv_cache_config": {
+            "dtype": "fp8" if plan.kv_dtype == "fp8" else "auto",
+            "enable_block_reuse": True,
+            "free_gpu_memory_fraction": runtime.kv_memory_fraction,
+        },
+        "scheduler_config": {"capacity_scheduler_policy": "GUARANTEED_NO_EVICT"},
+        "cuda_graph_config": {
+            "max_batch_size": min(plan.max_batch_size, _CUDA_GRAPH_BATCH),
+            "enable_padding": True,
+        },
+        "enable_chunked_prefill": True,
+        # The one of 1.2 that supports penalties and seeds of requests.
+        "sampler_type": "TRTLLMSampler",
+        # The grammar is compiled with the tokenizer; without one, TensorRT-LLM gets and gives ids.
+        "skip_tokenizer_init": not runtime.guided_decoding,
+    }
     if runtime.guided_decoding:
         arguments["guided_decoding_backend"] = "xgrammar"
-    # The grammar is compiled with the tokenizer; without one, TensorRT-LLM gets and gives ids.
-    arguments["skip_tokenizer_init"] = not runtime.guided_decoding
     return json.dumps(arguments, indent=2, sort_keys=True) + "\n"
 
 
@@ -48,31 +71,3 @@ def check_checkpoint(plan: EnginePlan, checkpoint: Checkpoint) -> None:
             f"{needed or 'nothing'}, and {checkpoint.path} is quantized to {found or 'nothing'}; "
             "possible: another source in the model's file, or the precision of this one"
         )
-
-
-def _sizes(plan: EnginePlan) -> dict[str, Any]:
-    return {
-        "backend": "pytorch",
-        "tensor_parallel_size": plan.tp,
-        "pipeline_parallel_size": plan.pp,
-        "max_batch_size": plan.max_batch_size,
-        "max_num_tokens": plan.max_num_tokens,
-        "max_seq_len": plan.max_seq_len,
-        "max_beam_width": 1,
-    }
-
-
-def _scheduling(plan: EnginePlan, runtime: RuntimePlan) -> dict[str, Any]:
-    """The settings that `backend_config` has for the C++ backend, under other names."""
-    cache: dict[str, Any] = {
-        "dtype": "fp8" if plan.kv_dtype == "fp8" else "auto",
-        "enable_block_reuse": True,
-        "free_gpu_memory_fraction": runtime.kv_memory_fraction,
-    }
-    graphs = {"max_batch_size": min(plan.max_batch_size, _CUDA_GRAPH_BATCH), "enable_padding": True}
-    return {
-        "kv_cache_config": cache,
-        "scheduler_config": {"capacity_scheduler_policy": "GUARANTEED_NO_EVICT"},
-        "cuda_graph_config": graphs,
-        "enable_chunked_prefill": True,
-    }

@@ -5,6 +5,7 @@ What `build` refuses and what it overrides: NVIDIA/TensorRT-LLM, tensorrt_llm/bu
 
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 from builders.engine_plan import EnginePlan
 from builders.errors import BuildError
@@ -30,24 +31,19 @@ class Family(SpecFile):
     precisions: tuple[GpuPrecision, ...]
 
 
-class LlmApi(SpecFile):
-    """Checkpoints that the LLM API is documented to load, by the first of `architectures`."""
-
-    architectures: tuple[str, ...]
-
-
 class _Support(SpecFile):
     conversions: dict[GpuPrecision, Conversion]
     families: dict[str, Family]
     """By the first of `architectures` in config.json."""
-    llm_api: LlmApi
+    llm_api: dict[Literal["architectures"], tuple[str, ...]]
+    """Checkpoints that the LLM API is documented to load, by the same."""
 
 
 _SUPPORT = _Support(
     **tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 )
 CONVERSIONS, FAMILIES = _SUPPORT.conversions, _SUPPORT.families
-LLM_API = _SUPPORT.llm_api.architectures
+LLM_API = _SUPPORT.llm_api["architectures"]
 
 
 def refuse(plan: EnginePlan, architecture: str) -> None:

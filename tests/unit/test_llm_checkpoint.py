@@ -9,6 +9,7 @@ from tokenizers import processors
 from builders import llm_prompt, spec
 from builders.checkpoint import Checkpoint
 from builders.cpu_llm import check_family, check_kv_cache
+from builders.engine import read_facts
 from builders.errors import BuildError
 from builders.llm_checkpoint import (
     check_positions,
@@ -19,7 +20,6 @@ from builders.llm_checkpoint import (
     vocabulary,
 )
 from builders.llm_prompt import added_template, prompt_hash, prompt_of, with_tools
-from builders.manifest_facts import read_facts
 from builders.spec import ModelSpec, Placement, PromptSpec, SamplingSpec, Sku, load_model, load_sku
 from ensembles.manifest import Prompt
 from tests.fakes import folders
