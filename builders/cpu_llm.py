@@ -1,6 +1,5 @@
 """LLMs for the SKU `cpu`: checked before the export, exported, compared with transformers."""
 
-import math
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -10,7 +9,7 @@ from builders import build_resources
 from builders.build_steps import REFERENCE, BuildSteps
 from builders.checkpoint import Checkpoint
 from builders.openvino_export import TASK, exporter
-from builders.spec import ModelSpec, Precision, Sku
+from builders.spec import ModelSpec, Precision
 
 TOOLS = ("nncf", "optimum-intel", "openvino", "transformers")
 
@@ -31,9 +30,6 @@ _FORMS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "mxfp4": (),
 }
 """By quant_method, fields of config.json and the values that can be turned back."""
-
-KV_BLOCK_TOKENS = 32
-"""The engine keeps one block of OpenVINO's KV cache free (python_backends.engines.openvino_llm)."""
 
 
 def make(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
@@ -82,21 +78,6 @@ def is_quantized(spec: ModelSpec, checkpoint: Checkpoint) -> bool:
             "precision int8 or int4"
         )
     return bool(kind)
-
-
-def check_kv_cache(spec: ModelSpec, sku: Sku) -> None:
-    """Raises `BuildError` when the longest request would not fit the placement's KV memory."""
-    tokens = sku.place("llm").parameters.get("kv_cache_tokens")
-    if tokens is None:
-        return
-    longest = (int(tokens) // KV_BLOCK_TOKENS - 1) * KV_BLOCK_TOKENS
-    if longest < spec.max_tokens:
-        needed = (math.ceil(spec.max_tokens / KV_BLOCK_TOKENS) + 1) * KV_BLOCK_TOKENS
-        raise spec.error(
-            f"max_tokens {spec.max_tokens} in its spec, and kv_cache_tokens {tokens} in "
-            f"builders/placements/{sku.config_name}.toml hold a request of {longest}: raise "
-            f"kv_cache_tokens to {needed}, or lower max_tokens"
-        )
 
 
 def check_family(spec: ModelSpec, checkpoint: Checkpoint) -> None:

@@ -1,13 +1,13 @@
 """What the files of an LLM's checkpoint say: where answers end, how long texts can be."""
 
 import json
+import math
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from builders.build_steps import Progress
 from builders.checkpoint import CHAT_TEMPLATE, Checkpoint, Facts
-from builders.cpu_llm import check_kv_cache
 from builders.errors import BuildError
 from builders.llm_prompt import added_template, prompt_of
 from builders.spec import ModelSpec, Sku
@@ -21,6 +21,10 @@ _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequ
 
 _LENGTH_DEPENDENT = ("dynamic", "longrope", "su")
 """Kinds of RoPE scaling; `su` is an older name of longrope."""
+
+
+KV_BLOCK_TOKENS = 32
+"""The engine keeps one block of OpenVINO's KV cache free (python_backends.engines.openvino_llm)."""
 
 
 def llm_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:
@@ -116,6 +120,21 @@ def check_positions(spec: ModelSpec, checkpoint: Checkpoint) -> None:
         raise spec.error(
             f"max_tokens {spec.max_tokens} in its spec, and its config.json has {positions} "
             f"positions{why}: lower max_tokens"
+        )
+
+
+def check_kv_cache(spec: ModelSpec, sku: Sku) -> None:
+    """Raises `BuildError` when the longest request would not fit the placement's KV memory."""
+    tokens = sku.place("llm").parameters.get("kv_cache_tokens")
+    if tokens is None:
+        return
+    longest = (int(tokens) // KV_BLOCK_TOKENS - 1) * KV_BLOCK_TOKENS
+    if longest < spec.max_tokens:
+        needed = (math.ceil(spec.max_tokens / KV_BLOCK_TOKENS) + 1) * KV_BLOCK_TOKENS
+        raise spec.error(
+            f"max_tokens {spec.max_tokens} in its spec, and kv_cache_tokens {tokens} in "
+            f"builders/placements/{sku.config_name}.toml hold a request of {longest}: raise "
+            f"kv_cache_tokens to {needed}, or lower max_tokens"
         )
 
 

@@ -8,10 +8,11 @@ from tokenizers import processors
 
 from builders import llm_prompt, spec
 from builders.checkpoint import Checkpoint
-from builders.cpu_llm import check_family, check_kv_cache
+from builders.cpu_llm import check_family
 from builders.engine import read_facts
 from builders.errors import BuildError
 from builders.llm_checkpoint import (
+    check_kv_cache,
     check_positions,
     check_vocabulary,
     eos_token_ids,
