@@ -32,7 +32,7 @@ def at(server: Server, block: str, gateway: str = "") -> str:
     return re.sub(r":8000\b", f":{http}", re.sub(r":8001\b", f":{grpc}", block))
 
 
-PYTHON = blocks("python")
+PYTHON = blocks("python", (*PAGES, "docs/collections.md"))
 SHELL = [
     (f"{name}-{number}", line)
     for name, block in blocks("bash", GATEWAY_PAGES)
@@ -71,5 +71,5 @@ def test_shell_lines_run(server: Server, gateway: Gateway, line: str) -> None:
 
 
 def test_there_is_something_to_paste() -> None:
-    assert len(PYTHON) >= 2
+    assert len(PYTHON) >= 3
     assert len(SHELL) >= 3
