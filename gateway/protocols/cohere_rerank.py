@@ -42,6 +42,8 @@ class RerankRequest(Body):
 async def rerank(request: Request) -> Response:
     """Order documents by relevance to a query."""
     body = read(RerankRequest, json_body(request))
+    if body.return_documents is None and not request.url.path.startswith("/v2/"):
+        body = body.model_copy(update={"return_documents": True})  # as Jina and vLLM do
     return single(request, rank(body), Ranked, partial(response, body))
 
 
@@ -84,7 +86,7 @@ def response(request: RerankRequest, answer_id: str, ranked: Ranked) -> Json:
         "id": answer_id,
         "model": request.model,
         "results": results,
-        **({"object": "list", "data": results} if request.top_n is None else {}),
+        **({"data": results} if request.top_n is None else {}),
         "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
         "usage": {
             **input_usage(ranked.usage),

@@ -81,6 +81,7 @@ async def _whole(head: Json, wanted: Sequence[Generate], answers: Answers, form:
             for index, answer in enumerate(found)
         ],
         "usage": _usage(found),
+        "system_fingerprint": None,  # OpenRouter's clients need it
     }
 
 

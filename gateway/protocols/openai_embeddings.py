@@ -1,12 +1,13 @@
-"""OpenAI's `/v1/embeddings`, with NIM's `input_type` and `truncate`, and Voyage's fields."""
+"""OpenAI's `/v1/embeddings`, with NIM's `input_type` and `truncate`, Jina's and Voyage's fields."""
 
 from functools import partial
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from starlette.responses import Response
 
+from ensembles.embed import EMBED
 from gateway.call import Embed, Embedded
 from gateway.errors import BadRequest
 from gateway.protocols.encoders import encoded, input_usage, refuse_start
@@ -16,19 +17,29 @@ from gateway.protocols.reply import single
 
 router = APIRouter(tags=["OpenAI"])
 
-_INPUT_TYPES = {"query": "query", "passage": "passage", "document": "passage"}
+_INPUT_TYPES = {
+    **{"query": "query", "passage": "passage", "document": "passage"},
+    **{"retrieval.query": "query", "retrieval.passage": "passage"},  # Jina's
+}
 
 
 class EmbeddingsRequest(StrictBody):
     """`input` is a text, texts, a row of token ids, or rows of them."""
 
     ignored = ("modality", "user")
+    refused = (("each text is embedded alone", ("late_chunking",)),)
 
-    model: str
+    model: str = EMBED.contract.name
+    """Clients of text-embeddings-inference (Milvus's) name none."""
     input: str | Each[str] | Each[int] | Each[Each[int]]
-    encoding_format: Literal["float", "base64"] | None = "float"
-    dimensions: int | None = Field(default=None, ge=1)
+    encoding_format: Literal["float", "base64"] | None = Field(
+        "float", validation_alias=AliasChoices("encoding_format", "encoding_type", "embedding_type")
+    )
+    dimensions: int | None = Field(default=None, ge=0)
+    """0, Infinity's default, is all of them."""
     input_type: Literal["query", "passage", "document", "text"] | None = None
+    task: str | None = None
+    """Jina's: of a `retrieval.query` or `retrieval.passage`; others are for no search."""
     truncate: Literal["NONE", "START", "END"] | None = None
     # Voyage's
     output_dimension: int | None = Field(default=None, ge=1)
@@ -51,7 +62,7 @@ def embed(request: EmbeddingsRequest) -> Embed:
         model=request.model,
         texts=texts,
         token_ids=rows,
-        input_type=_INPUT_TYPES.get(request.input_type or "text", "text"),
+        input_type=_INPUT_TYPES.get(request.input_type or request.task or "", "text"),
         truncate="none" if request.truncation is False else (request.truncate or "END").lower(),
         dimensions=request.dimensions or request.output_dimension,
     )

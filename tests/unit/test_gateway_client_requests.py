@@ -131,6 +131,45 @@ def test_null_is_the_default_of_every_field() -> None:
     assert read(EmbedRequest, embed | {"input_type": None}) == read(EmbedRequest, embed)
 
 
+def test_jina_s_tasks_are_input_types(model: Model) -> None:
+    body = {"model": "embed", "input": ["a"]}
+    tasks = {"retrieval.query": "query", "retrieval.passage": "passage", "classification": "text"}
+    for task, meant in tasks.items():
+        assert model.client.post("/v1/embeddings", json=body | {"task": task}).status_code == 200
+        wanted = model.calls[-1].request
+        assert isinstance(wanted, Embed)
+        assert wanted.input_type == meant
+    answer = model.client.post("/v1/embeddings", json=body | {"late_chunking": True})
+    assert answer.json()["error"]["param"] == "late_chunking"
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "comes"),
+    [
+        ("/v1/rerank", {}, True),  # OpenRouter's and Milvus's clients of Jina's API read it
+        ("/rerank", {"top_n": 1}, True),
+        ("/v1/rerank", {"return_documents": False}, False),
+        ("/v2/rerank", {}, False),
+        ("/v2/rerank", {"return_documents": True}, True),
+    ],
+)
+def test_ranked_documents_come_back_as_the_api_s_owner_does(
+    model: Model, path: str, more: Json, comes: bool
+) -> None:
+    body = {"model": "rerank", "query": "q", "documents": ["a"]}
+    (result,) = model.client.post(path, json=body | more).json()["results"]
+    assert result.get("document") == ({"text": "a"} if comes else None)
+
+
+def test_fields_that_strict_clients_need(model: Model) -> None:
+    """OpenRouter's clients, for Python and npm; the penalties are Open Responses'."""
+    assert model.client.post("/v1/chat/completions", json=CHAT).json()["system_fingerprint"] is None
+    answer = model.client.post("/v1/responses", json=RESPONSES).json()
+    assert (answer["frequency_penalty"], answer["presence_penalty"]) == (0, 0)
+    begun = model.client.post("/v1/responses", json=RESPONSES | {"stream": True}).text
+    assert '"completed_at":null' in begun.split("\n\n")[0]
+
+
 def test_mistral_s_words_mean_openai_s(model: Model) -> None:
     mistrals = {"tools": [FUNCTION], "tool_choice": "any", "random_seed": 7}
     openais = {"tools": [FUNCTION], "tool_choice": "required", "seed": 7}
