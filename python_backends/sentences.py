@@ -1,13 +1,14 @@
 """Where the sentences of a text are, also in text that is wrapped at a width.
 
 In manuals a line break is mostly no end: a sentence goes on in the next line. A line was wrapped if
-the first word of the next one would hardly have fitted into it. Headings, items of lists and lines
-of code are sentences of their own; a term belongs to the indented lines that explain it.
+the first word of the next one would hardly have fitted into it, and its paragraph ends with a full
+stop. Headings, items of lists, lines of notes and code are sentences of their own; a term belongs
+to the indented lines that explain it.
 """
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 ENDS = ".!?؟۔।॥։።။។"
 """What ends a sentence before a space, from Latin to Hindi and Khmer."""
@@ -28,11 +29,16 @@ _ITEM = re.compile(rf"(?:[-*+•·#|>=~]+|\.\.|{_NUMBER})(?:\s|$)")
 _IS_NUMBER = re.compile(_NUMBER)
 _IS_ENDED = re.compile(rf"[{ENDS}:;。！？：；][\"'”’)\]]*$")
 _HAS_WORD = re.compile(r"\w")
-_BULLET = re.compile(r"(?:#{1,6}|[-*+•·])\s+")
+_BULLETS = "-*+•·"
+_BULLET = re.compile(rf"(?:#{{1,6}}|[{_BULLETS}])\s+")
 _MARKED_HEADING = re.compile(r"#{1,6}\s")
 _RULE = re.compile(r"\s*\n[ \t]*([-=~^\"'*+#`_.])\1{2,}[ \t]*(?:\n|$)")
 _LONE_HEADING = re.compile(r"(?:\d+(?:\.\d+)+\.?\s+)?[^\W\d_][^\d:;=|<>{}\[\]]*")
 """A number of the section is possible, another one is not: it may be what was asked for."""
+_CLOSING = re.compile(
+    r"(?:(?:Kind|Best|Warm) r|R)egards|Best wishes|Cheers|Sincerely|Yours \w+"
+    r"|(?:Viele|Beste|Liebe|Herzliche) Grüße|Mit freundlichen Grüßen"
+)
 _IS_QUESTION = re.compile(r"[?？؟]\W*$")
 _BLANK_BEFORE = re.compile(r"(?:^|\n)[ \t]*\n[ \t]*\Z|^[ \t]*\Z")
 _BLANK_AFTER = re.compile(r"[ \t]*(?:\n[ \t]*\n|\s*\Z)")
@@ -43,6 +49,8 @@ _FIELD = re.compile(r"[^\s:;|][^:;|]{0,60}: (?=[^;\n]*; )")
 
 _FULL = 0.75
 """Share of the longest line from which a line counts as full; justified text varies."""
+_FEWEST_NOTES = 3
+"""Lines of a paragraph without a full stop at its end; fewer may be a long heading."""
 _LEAST_WIDTH = 30
 """Nobody wraps text at less: such lines end where their author ended them."""
 _LONGEST_HEADING_WORDS = 9
@@ -72,6 +80,11 @@ def begins_item(sentence: str) -> bool:
     return _ITEM.match(sentence) is not None
 
 
+def is_bulleted(sentence: str) -> bool:
+    """Whether it is an item of a list without numbers, so no step."""
+    return begins_item(sentence) and sentence[0] in _BULLETS
+
+
 def without_bullet(text: str, span: Span) -> Span:
     """The span of a sentence without the sign before an item or a heading."""
     start, end = span
@@ -84,12 +97,14 @@ def is_heading(text: str, span: Span) -> bool:
 
     It is marked as one, or has a rule below it, or stands between blank lines and is a question, or
     short, without a full stop and with a capital. A line with a number or a colon tells something.
+    A letter's closing counts as one: what is below it is something else.
     """
     start, end = span
     sentence = text[start:end]
     if "\n" in sentence:
         return False
-    if _MARKED_HEADING.match(sentence) or _RULE.match(text, end):
+    is_closing = _CLOSING.fullmatch(sentence.rstrip(",!"))
+    if _MARKED_HEADING.match(sentence) or _RULE.match(text, end) or is_closing:
         return True
     is_alone = _BLANK_BEFORE.search(text[:start]) and _BLANK_AFTER.match(text, end)
     return bool(is_alone) and (_IS_QUESTION.search(sentence) is not None or _is_title(sentence))
@@ -115,11 +130,23 @@ def _blocks(text: str) -> Iterator[Span]:
     lines = text.split("\n")
     width = max(map(len, lines))
     start = end = 0
-    for line, following in pairwise([*lines, ""]):
-        end += len(line) + 1
-        if not _goes_on(line, following, width):
-            yield start, min(end, len(text))
-            start = end
+    for _, group in groupby(lines, lambda line: not line.strip()):
+        paragraph = list(group)
+        are_notes = _are_notes(paragraph)
+        for line, following in pairwise([*paragraph, ""]):
+            end += len(line) + 1
+            if are_notes or not _goes_on(line, following, width):
+                yield start, min(end, len(text))
+                start = end
+
+
+def _are_notes(paragraph: list[str]) -> bool:
+    """Whether each line stands for itself: nobody who wraps text leaves the last full stop out."""
+    return (
+        len(paragraph) >= _FEWEST_NOTES
+        and not _IS_ENDED.search(paragraph[-1].rstrip())
+        and not any(line[:1].isspace() or _ITEM.match(line) for line in paragraph)
+    )
 
 
 def _goes_on(line: str, following: str, width: int) -> bool:

@@ -17,6 +17,7 @@ from python_backends.sentences import (
     ENDS,
     Span,
     begins_item,
+    is_bulleted,
     is_heading,
     is_whole,
     one_line,
@@ -42,7 +43,7 @@ _STEM_CHARACTERS = 6
 """Words that begin alike count as equal: a language-independent substitute for stemming."""
 _ENGLISH_FUNCTION_WORDS = (
     "a an and any are as at be been but by can do does for from had has have he how i if in "
-    "into is it its may me more must my no not of on or our shall she should so some than "
+    "into is it its may me more must my no not of on or our s shall she should so some t than "
     "that the their them then there these they this to us was we were what when where which "
     "who whose why will with you your"
 )
@@ -97,10 +98,6 @@ def _stems(word: str) -> list[str]:
     if _UNSPACED.match(word):
         return [word[i : i + 2] for i in range(max(1, len(word) - 1))]
     return [word[:_STEM_CHARACTERS]]
-
-
-def _is_number(word: str) -> bool:
-    return word[0].isdigit()
 
 
 @dataclass(frozen=True)
@@ -158,12 +155,13 @@ class Passage:
         self.words = words(text)
         self.spans: list[Span] = sentence_spans(text)
         self.sentences = [text[start:end] for start, end in self.spans]
+        self._columns = [start - text.rfind("\n", 0, start) for start, _ in self.spans]
         self._is_heading = [is_heading(text, span) for span in self.spans]
         self.sentence_words = [words(sentence) for sentence in self.sentences]
 
     def share(self, new: Words) -> float:
         """The largest share of `new` that one sentence has, or two that follow each other."""
-        if any(_is_number(word) and word not in self.words for word in new):
+        if any(word[0].isdigit() and word not in self.words for word in new):
             return 0.0
         return max((len(new & together) / len(new) for together in self._neighbours()), default=0.0)
 
@@ -184,18 +182,21 @@ class Passage:
     def closest_quote(self, asked: Words, count: int) -> Quote | None:
         """Quotes at most `count` sentences from the one with most of the words on, if any.
 
-        They end with their section: what a sentence says is often told by the next ones.
+        They end with their section: what a sentence says is often told by the next ones. A list's
+        item ends its quote, if no other sentence has as many of the words.
         """
         shared = self.shared(asked)
-        return self._quote_from(shared.index(max(shared)), count) if shared else None
+        if not shared:
+            return None
+        first = shared.index(max(shared))
+        is_only = shared.count(max(shared)) == 1
+        return self._quote_from((is_only and self._item(first)) or self._told_from(first), count)
 
-    def _quote_from(self, first: int, count: int) -> Quote:
-        """Quotes at most `count` sentences from number `first` on, and the one that this refers to.
+    def _quote_from(self, section: range, count: int) -> Quote:
+        """Quotes at most `count` sentences of a section, and the one that the first refers to.
 
-        Instead of a heading, what stands below it is quoted. One term among the sentences does not
-        count: it tells nothing by itself.
+        One term among the sentences does not count: it tells nothing by itself.
         """
-        section = self._told_from(first)
         if self._refers_back(section.start):
             section, count = range(section.start - 1, section.stop), count + 1
         begin = end = section.start
@@ -226,12 +227,26 @@ class Passage:
             and _IS_STATEMENT.search(self.sentences[number - 1]) is not None
         )
 
+    def _item(self, first: int) -> range:
+        """Sentences of the bulleted item that begins with number `first`, and of those below it.
+
+        Empty where there is none, or where it announces the next ones.
+        """
+        rest = range(first + 1, len(self.spans))
+        end = next((i for i in rest if self._columns[i] <= self._columns[first]), rest.stop)
+        is_item = is_bulleted(self.sentences[first]) and not self.sentences[end - 1].endswith(":")
+        return range(first, end if is_item else first)
+
     def _told_from(self, first: int) -> range:
-        """Sentences from number `first` on, of one section: the first with a whole sentence."""
+        """Sentences of one section, from number `first` on or from below it, if it is a heading.
+
+        A lone line without a full stop says too little: the next section follows.
+        """
         section = self._section_from(first)
-        while section and not any(is_whole(self.sentences[i]) for i in section):
-            section = self._section_from(section.stop)
-        return section or self._section_from(first) or range(first, len(self.spans))
+        following = self._section_from(section.stop)
+        if following and len(section) == 1 and not is_whole(self.sentences[section.start]):
+            section = range(section.start, following.stop)
+        return section or range(first, len(self.spans))
 
     def _section_from(self, first: int) -> range:
         """Sentences from number `first` on, between two headings; empty where none follow."""
@@ -274,12 +289,12 @@ class Evidence:
         """Quotes `count` sentences of the best source at most, and maybe one of another; else [].
 
         The other source is the first of `others`, numbers from 2, with a word of the question that
-        the first quote lacks (docs/decisions/0105).
+        the best one lacks (docs/decisions/0105).
         """
         first = self._passages[0].closest_quote(self._asked, count) if self._passages else None
         if first is None:
             return []
-        missing = self._asked - words(first.text)
+        missing = self._asked - self._passages[0].words
         quotes = (self._passages[number - 1].closest_quote(self._asked, 1) for number in others)
         second = next((quote for quote in quotes if quote and words(quote.text) & missing), None)
         return [first, second] if second else [first]

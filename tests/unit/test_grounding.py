@@ -305,7 +305,7 @@ def test_a_quote_begins_with_what_its_sentence_refers_to(source, quote):
         (None, 3),
     ],
 )
-def test_another_source_is_quoted_for_a_word_that_the_first_quote_lacks(relevance, second):
+def test_another_source_is_quoted_for_a_word_that_the_best_one_lacks(relevance, second):
     sources = [PUMP, "The pump is blue.", "Seals hold the pump's pressure. They wear.", SHIP]
     question, policy = "At what pressure does the pump start?", replace(QUOTE, min_relevance=0.4)
     answer = GroundedAnswer(policy, sources, question, 0.9, True, relevance)
@@ -317,6 +317,12 @@ def test_another_source_is_quoted_for_a_word_that_the_first_quote_lacks(relevanc
     assert outputs["citations"].tolist() == [1, *numbers]
     assert outputs["quote_source"].tolist() == [1, 1, *numbers]
     assert outputs["statements"][2:] == (["Seals hold the pump's pressure."] if second else [])
+
+
+def test_no_other_source_is_quoted_for_a_word_before_the_quote_or_an_s():
+    sources = ["A boiler has one. The pump's start is at 4 bar.", "A boiler is hot, and it's loud."]
+    quotes = Evidence(sources, "What's the start of the boiler pump?").quotes(3, [2])
+    assert [quote.text for quote in quotes] == ["The pump's start is at 4 bar."]
 
 
 def test_quotes_are_cited_though_the_model_cites_by_itself():
@@ -388,11 +394,48 @@ def test_a_quote_does_not_end_where_its_passage_breaks_off(source, quote):
     assert Evidence([source], "What rests?").quotes(8)[0].text == quote
 
 
-def test_a_section_that_says_nothing_is_passed_over():
+def test_a_lone_line_is_quoted_with_the_next_section():
     source = "# VACUUM\n\nVACUUM name [ INTO file ]\n\n## Description\n\nIt rebuilds the file."
-    assert Evidence([source], "VACUUM?").quotes(3)[0].text == "It rebuilds the file."
+    assert Evidence([source], "VACUUM?").quotes(3)[0].text == source.removeprefix("# VACUUM\n\n")
     only = "# VACUUM\n\nVACUUM name [ INTO file ]\n\n## Description"
     assert Evidence([only], "VACUUM?").quotes(3)[0].text == "VACUUM name [ INTO file ]"
+
+
+NOTES = """\
+# Heating
+
+Pressure 1.5 bar
+Pump level 2
+
+# To do
+
+- buy for the kitchen:
+  - milk
+- call the plumber
+- pay the plumber's bill of May
+  before June, by bank
+
+# Rules
+
+The heating is off in summer.
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "quote"),
+    [
+        ("Which pressure?", "Pressure 1.5 bar\nPump level 2"),  # not the next section
+        ("When is the bill due?", "pay the plumber's bill of May\n  before June, by bank"),
+        ("Whom?", "Pressure 1.5 bar\nPump level 2"),
+        (
+            "Which plumber?",
+            "call the plumber\n- pay the plumber's bill of May\n  before June, by bank",
+        ),
+        ("What for the kitchen?", "buy for the kitchen:\n  - milk"),
+    ],
+)
+def test_an_item_ends_its_quote_where_no_other_has_as_many_words(question, quote):
+    assert Evidence([NOTES], question).quotes(3)[0].text == quote
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,14 @@ def test_sentences_of_wrapped_text_are_whole():
         ("山の高さ\n山は高い。", ["山の高さ", "山は高い。"]),
         ("नाव चली। वह कब आएगी? कल।", ["नाव चली।", "वह कब आएगी?", "कल।"]),
         ("متى يبحر القارب؟ ظهرا.", ["متى يبحر القارب؟", "ظهرا."]),
+        (
+            "paper is in the archive, 4 rolls\nwhen it beeps, turn the blue wheel\nink: black",
+            [
+                "paper is in the archive, 4 rolls",
+                "when it beeps, turn the blue wheel",
+                "ink: black",
+            ],
+        ),
         ("one\n\n  two  \n", ["one", "two"]),
         ("the title\nbody goes on", ["the title", "body goes on"]),
         ("> quoted\n>\n> again", ["> quoted", "> again"]),
@@ -95,6 +103,10 @@ def test_sentences_are_in_order_and_lose_no_word(text):
         ("One thing\n\nIt is.\n\n2.4. Another thing\n\nSo.", ["One thing", "2.4. Another thing"]),
         ("概要\n\n天気は晴れです。", ["概要"]),
         ("Does it?\n\n(5) Or not?\n\nIt does. Does it? It does.", ["Does it?", "(5) Or not?"]),
+        (
+            "It rains.\nKind regards,\nJo Ann\n\nEs regnet.\nViele Grüße",
+            ["Kind regards,", "Viele Grüße"],
+        ),
         ("One thing\nIt is.", []),  # a line that goes on, perhaps
         ("Port 8123\n\nport of the gateway\n\nPort: two\n\n- One thing\n\nIt is.", []),
     ],
