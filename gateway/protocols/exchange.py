@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from fastapi import Request
 from pydantic import BaseModel
+from starlette.datastructures import Headers
 
 from gateway.bounds import JSON
 from gateway.call import ANYBODY, Call, Caller, Embed, Generate, Moments, Rank
@@ -18,8 +19,9 @@ TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{1
 DEADLINE = "x-request-timeout-ms"
 PATHS_MODEL = "gateway.paths_model"
 """Key of the scope: the model that the path names, as Azure's clients do."""
-SDK_READ_TIMEOUT = "x-stainless-read-timeout"
-"""Seconds that an SDK waits for the next bytes: for an answer without stream, its whole time."""
+SDK_READ_TIMEOUT, SDK_TIMEOUT = "x-stainless-read-timeout", "x-stainless-timeout"
+"""Seconds that an SDK waits for the next bytes: for an answer without stream, its whole time.
+Those for JavaScript send the second one alone, in whole seconds without the rest."""
 
 MAX_DEADLINE_S = 24 * 3600.0
 
@@ -81,15 +83,19 @@ def _deadline(request: Request, wanted: Wanted) -> float | None:
     elif isinstance(wanted, Generate) and wanted.stream:
         return None
     else:
-        left_s = _sdk_timeout_s(request.headers.get(SDK_READ_TIMEOUT, ""))
+        left_s = _sdk_timeout_s(request.headers)
     if not 0 < left_s <= MAX_DEADLINE_S:
         return None
     return asyncio.get_running_loop().time() + left_s
 
 
-def _sdk_timeout_s(text: str) -> float:
+def _sdk_timeout_s(headers: Headers) -> float:
     """0 where the SDK sends none."""
-    return float(text) if re.fullmatch(r"\d{1,6}(\.\d{1,9})?", text) else 0.0
+    for name, cut_s in ((SDK_READ_TIMEOUT, 0.0), (SDK_TIMEOUT, 1.0)):
+        text = headers.get(name, "")
+        if re.fullmatch(r"\d{1,6}(\.\d{1,9})?", text) and float(text):
+            return float(text) + cut_s
+    return 0.0
 
 
 def document(model: type[BaseModel]) -> dict[str, Any]:

@@ -100,15 +100,21 @@ class Connection:
         return read_outputs(found.body, found.headers.get(HEADER_LENGTH, ""))
 
     async def whole(
-        self, path: str, body: bytes, headers: Mapping[str, str], deadline: float | None
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        deadline: float | None,
+        *,
+        may_repeat: bool = True,
     ) -> Whole:
         """A response that comes at once; raises `DeadlinePassed`."""
         silence_s = self.settings.answer_timeout_s
+        asking = self.ask(
+            "POST", path, body, silence_s=silence_s, headers=headers, may_repeat=may_repeat
+        )
         try:
-            async with (
-                asyncio.timeout_at(deadline),
-                self.ask("POST", path, body, silence_s=silence_s, headers=headers) as response,
-            ):
+            async with asyncio.timeout_at(deadline), asking as response:
                 kept = {n: response.headers[n] for n in _KEPT if n in response.headers}
                 return Whole(await response.read(), kept)
         except TimeoutError:
@@ -123,9 +129,11 @@ class Connection:
         *,
         silence_s: float,
         headers: Mapping[str, str] = MappingProxyType({}),
+        may_repeat: bool = True,
     ) -> AsyncIterator[HttpConnection]:
         """A response of status 200; raises what the status of another one means."""
-        async with self._http.ask(method, path, body, headers, silence_s) as response:
+        asked = (method, path, body, headers, silence_s)
+        async with self._http.ask(*asked, may_repeat=may_repeat) as response:
             if response.status != 200:
                 raise from_status(response.status, _message(await response.read()))
             try:

@@ -20,6 +20,10 @@ UNREAD_BYTES = 64 * 2**10
 """Beyond it unread bytes of a response wait in the server, not here."""
 
 
+class _Unanswered(UpstreamFailed):
+    """The connection ended before anything of the response came."""
+
+
 class HttpConnection(asyncio.Protocol):
     """One connection: a request, then the pieces of its response, then perhaps the next request."""
 
@@ -32,6 +36,8 @@ class HttpConnection(asyncio.Protocol):
         self._unread_bytes = 0
         self._is_whole = True
         """Whether the response is at its end, or there is none."""
+        self._has_begun = False
+        """Whether something of the response has come."""
         self._fault: GatewayError | None = None
         """Why nothing more comes."""
         self._news: asyncio.Future[None] | None = None
@@ -49,7 +55,7 @@ class HttpConnection(asyncio.Protocol):
         This and `piece` raise `DeadlinePassed` when nothing comes for `silence_s`, and
         `UpstreamFailed` when the connection ends before the response.
         """
-        self._is_whole, self.status, self.headers = False, 0, {}
+        self._is_whole, self._has_begun, self.status, self.headers = False, False, 0, {}
         self.transport.writelines((head, body))
         self._silence_s = silence_s
         self._set_timer(silence_s, self._end_if_silent)
@@ -94,11 +100,13 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._idle.pop(self, None)
-        self._end(UpstreamFailed("the models' server broke off its answer"))
+        kind = UpstreamFailed if self._has_begun else _Unanswered
+        self._end(kind("the models' server broke off its answer"))
 
     def on_message_begin(self) -> None:
         if self._is_whole:
             raise UpstreamFailed("the models' server answered what nobody asked")
+        self._has_begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
@@ -170,22 +178,44 @@ class HttpClient:
 
     @asynccontextmanager
     async def ask(
-        self, method: str, path: str, body: bytes, headers: Mapping[str, str], silence_s: float
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        silence_s: float,
+        *,
+        may_repeat: bool = True,
     ) -> AsyncIterator[HttpConnection]:
         """The connection once the head of the response is there, whatever its status; the request
-        ends with the block. Raises `Unavailable` where there is no connection."""
-        connection = await self._connection()
+        ends with the block. Raises `Unavailable` where there is no connection.
+
+        A server may end a kept connection just when it is used again. A request without any answer
+        is then sent once more, on a new one, if it `may_repeat`: if it changes nothing.
+        """
+        head = self._head(method, path, body, headers)
+        kept = self._kept()
+        connection = kept or await self._new()
         try:
-            await connection.send(self._head(method, path, body, headers), body, silence_s)
+            try:
+                await connection.send(head, body, silence_s)
+            except _Unanswered:
+                if kept is None or not may_repeat:
+                    raise
+                connection = await self._new()
+                await connection.send(head, body, silence_s)
             yield connection
         finally:
             connection.release()
 
-    async def _connection(self) -> HttpConnection:
+    def _kept(self) -> HttpConnection | None:
         while self._idle:
             connection, _ = self._idle.popitem()
             if not connection.transport.is_closing():
                 return connection
+        return None
+
+    async def _new(self) -> HttpConnection:
         host, port = self._address.host, self._address.port
         new = partial(HttpConnection, self._idle)
         try:

@@ -1,4 +1,7 @@
-"""Relays requests in Triton's own protocol. Their token counts come from the responses."""
+"""Relays requests in Triton's own protocol. Their token counts come from the responses.
+
+None is sent twice: only Triton knows what a model that is not ours changes.
+"""
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +10,7 @@ from typing import Any
 import orjson
 
 from gateway.bounds import HEADER_LENGTH
-from gateway.call import Call, Event, Finished, Generate, Handler, Relayed, Usage
+from gateway.call import MODEL_VERSION, Call, Event, Finished, Generate, Handler, Relayed, Usage
 from gateway.errors import UpstreamFailed
 from gateway.upstream.connection import Connection, EventReader
 from gateway.upstream.infer import BINARY_SIZE, first_number
@@ -46,8 +49,8 @@ def whole(triton: Connection, sent: Sent) -> Handler:
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
         call.usage, count = Usage(), TokenCount()
-        headers = {**sent.headers, **call.trace_headers}
-        found = await triton.whole(sent.path, sent.body_for(call), headers, call.deadline)
+        headers, body = {**sent.headers, **call.trace_headers}, sent.body_for(call)
+        found = await triton.whole(sent.path, body, headers, call.deadline, may_repeat=False)
         if found.body.startswith(b'{"error"'):  # Triton's 200 for several responses of a model
             raise from_status(400, found.error)
         call.headers.update(found.headers)
@@ -55,6 +58,7 @@ def whole(triton: Connection, sent: Sent) -> Handler:
             count.add_tensors(found.body, found.headers.get(HEADER_LENGTH, ""))
         else:
             count.add(found.body)
+        call.headers.update(count.headers)
         yield Relayed(found.body)
         yield Finished("", _usage(call, count))
 
@@ -69,10 +73,11 @@ def streamed(triton: Connection, sent: Sent) -> Handler:
         silence_s, body = triton.settings.inter_token_timeout_s, sent.body_for(call)
         headers = {**sent.headers, **call.trace_headers}
         async with triton.ask(
-            "POST", sent.path, body, silence_s=silence_s, headers=headers
+            "POST", sent.path, body, silence_s=silence_s, headers=headers, may_repeat=False
         ) as response:
             while piece := await response.piece():
                 count.add_piece(piece)
+                call.headers.update(count.headers)
                 call.usage, is_empty = count.usage, False
                 yield Relayed(piece)
         if is_empty:
@@ -94,6 +99,8 @@ class TokenCount:
     """Adds up the tokens that the responses to one request report."""
 
     usage: Usage = field(default_factory=Usage)
+    headers: dict[str, str] = field(default_factory=dict)
+    """The version of the model, once a response said it."""
     _events: EventReader = field(default_factory=EventReader)
 
     def add_piece(self, piece: bytes) -> None:
@@ -108,11 +115,13 @@ class TokenCount:
     def add_tensors(self, body: bytes, header_length: str = "") -> None:
         """Adds one response of `infer`; `header_length` is that of its JSON in bytes."""
         head = orjson.loads(body[: int(header_length)] if header_length else body)
-        self._add(dict(_outputs(head.get("outputs", []), body)))
+        self._add({**head, **dict(_outputs(head.get("outputs", []), body))})
 
     def _add(self, named: Mapping[str, Any]) -> None:
         read, written = first_number(named.get(_INPUT)), first_number(named.get(_OUTPUT)) or 0
         self.usage = Usage(read or self.usage.input_tokens, self.usage.output_tokens + written)
+        if version := named.get("model_version"):
+            self.headers[MODEL_VERSION] = version
 
 
 def _outputs(outputs: list[Any], body: bytes) -> Iterator[tuple[str, Any]]:

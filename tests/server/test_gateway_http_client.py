@@ -112,7 +112,7 @@ def test_a_response_is_read_however_it_is_cut(size: int) -> None:
 @pytest.mark.parametrize("length", [0, 5, CHUNKED.index(b"four"), len(CHUNKED) - 3])
 def test_a_response_that_breaks_off_is_the_servers_fault(length: int) -> None:
     error = uvloop.run(fault(sends(CHUNKED[:length], ends=True)))
-    assert (type(error), "broke off" in str(error)) == (UpstreamFailed, True)
+    assert (isinstance(error, UpstreamFailed), "broke off" in str(error)) == (True, True)
 
 
 @pytest.mark.parametrize("garbage", [b"SSH-2.0-x\r\n", HEAD + b"not hex\r\n"])
@@ -203,6 +203,49 @@ def test_a_connection_that_ended_or_spoke_unasked_is_not_used_again(
     assert uvloop.run(connections(sends(closing))) == 2
     monkeypatch.setattr(http_client, "KEEP_ALIVE_S", 0.01)
     assert uvloop.run(connections(sends(CHUNKED))) == 2
+
+
+@pytest.mark.parametrize(
+    ("may_repeat", "begins", "is_answered"),
+    [(True, b"", True), (False, b"", False), (True, b"HTTP/1.1 200 OK\r\n", False)],
+    ids=["repeats", "may change something", "has begun to answer"],
+)
+def test_a_request_that_a_kept_connection_lost_is_sent_once_more(
+    may_repeat: bool, begins: bytes, is_answered: bool
+) -> None:
+    """The server ends the connection just when the request is on its way."""
+
+    async def test() -> None:
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            is_lost = len(peer.requests) == 2
+            writer.write(begins if is_lost else CHUNKED)
+            if is_lost:
+                writer.close()
+
+        async with asking(answer) as (peer, client):
+            async with ask(client) as response:
+                await response.read()
+            given = ("POST", "/path", b"{}", {"traceparent": "a b"}, BOUND_S)
+            try:
+                async with client.ask(*given, may_repeat=may_repeat) as response:
+                    assert await response.read() == BODY
+            except UpstreamFailed:
+                assert not is_answered
+            assert len(peer.requests) == (3 if is_answered else 2)
+            assert len(set(peer.requests)) == 1
+
+    uvloop.run(test())
+
+
+def test_a_request_that_a_new_connection_lost_is_not_repeated() -> None:
+    async def test() -> None:
+        async with asking(sends(b"", ends=True)) as (peer, client):
+            with pytest.raises(UpstreamFailed, match="broke off"):
+                async with ask(client):
+                    pass
+        assert len(peer.requests) == 1
+
+    uvloop.run(test())
 
 
 @pytest.mark.parametrize("text", ["a\r\nx: y", "a\nb", "a\rb"])

@@ -2,6 +2,7 @@
 is taken."""
 
 import json
+import time
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -185,6 +186,24 @@ def test_openrouter_s_way_to_ask_for_the_usage_of_a_stream(model: Model) -> None
 
 def test_top_k_of_minus_one_is_all_tokens(model: Model) -> None:
     assert model.generated("/v1/chat/completions", CHAT | {"top_k": -1}).sampling.top_k == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "least_s", "most_s"),
+    [
+        ({"x-stainless-read-timeout": "600.0"}, 595, 600),
+        ({"x-stainless-timeout": "20"}, 15, 21),  # JavaScript's, which cuts 20.9 s
+        ({"x-stainless-timeout": "NOT_GIVEN", "x-stainless-read-timeout": "600"}, 595, 600),
+        ({"x-stainless-timeout": "20", "x-request-timeout-ms": "90000"}, 85, 90),
+    ],
+)
+def test_the_sdks_own_timeouts_are_deadlines(
+    model: Model, sent: dict[str, str], least_s: float, most_s: float
+) -> None:
+    model.client.post("/v1/chat/completions", json=CHAT, headers=sent)
+    deadline = model.calls[-1].deadline
+    assert deadline is not None
+    assert least_s < deadline - time.monotonic() <= most_s
 
 
 def test_an_answer_that_ignores_its_end_has_all_its_tokens(model: Model) -> None:

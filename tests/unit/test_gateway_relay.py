@@ -61,6 +61,14 @@ def test_a_stream_is_counted_however_it_is_cut() -> None:
         assert count.usage == Usage(9, 3)
 
 
+def test_the_version_of_the_model_is_told_however_it_answers() -> None:
+    count, told = TokenCount(), {"model_version": "2", "outputs": []}
+    count.add_tensors(orjson.dumps(told))
+    streamed = TokenCount()
+    streamed.add_piece(b"data: " + orjson.dumps(told) + b"\n\n")
+    assert count.headers == streamed.headers == {"x-model-version": "2"}
+
+
 def test_infer_tells_its_tokens_as_numbers_or_bytes() -> None:
     counts = {"num_input_tokens": 9, "num_output_tokens": 3}
     as_numbers, as_bytes = TokenCount(), TokenCount()
