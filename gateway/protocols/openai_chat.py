@@ -1,7 +1,7 @@
 """OpenAI's `/v1/chat/completions`.
 
 With `documents` (Cohere's field, and vLLM's) model `rag` answers from them, and the answer's
-citations come back as annotations.
+citations come back as annotations. `functions`, older than `tools`, get answers in their form.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,13 @@ from gateway.protocols.openai_sampling import (
     refuse_sampling,
     sampling,
 )
-from gateway.protocols.openai_tools import call_delta, calls, tool_use
+from gateway.protocols.openai_tools import (
+    call_delta,
+    calls,
+    function_use,
+    in_older_form,
+    tool_use,
+)
 from gateway.protocols.reading import (
     Body,
     Content,
@@ -38,21 +44,27 @@ from gateway.protocols.reading import (
     text_of,
 )
 from gateway.protocols.tools import (
+    CalledFunction,
+    Function,
     FunctionCall,
     FunctionTool,
     check_results,
+    new_call,
     read_calls,
     read_tools,
 )
+from gateway.tool_use import ToolCall, ToolUse
 
 router = APIRouter(tags=["OpenAI"])
 
 
 class ChatMessage(Body):
-    role: Literal["system", "developer", "user", "assistant", "tool"]
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Content | None = None
     tool_calls: Each[FunctionCall] | None = None
     tool_call_id: str | None = None
+    function_call: CalledFunction | None = None
+    name: str | None = None
 
 
 class ChatRequest(SamplingRequest):
@@ -74,22 +86,28 @@ class ChatRequest(SamplingRequest):
     documents: Each[DocumentItem] | None = None
     response_format: dict[str, Any] | None = None
     function_call: Any = None
-    functions: list[Any] | None = None
+    functions: Each[Function] | None = None
     modalities: Each[str] | None = None
     parallel_tool_calls: bool | None = None
     tool_choice: Any = None
     tools: Each[FunctionTool] | None = None
 
+    @property
+    def is_older(self) -> bool:
+        """Whether it offers functions in the older form."""
+        return bool(self.functions) and not calls_nothing(self.function_call)
 
-_ROLES = {"developer": "system"}
+
+_ROLES = {"developer": "system", "function": "tool"}
 
 
 def parse(body: Any) -> ChatRequest:
     """Raises `BadRequest`."""
     request = read(ChatRequest, body)
-    if not calls_nothing(request.function_call):
-        for name in ("function_call", "functions"):
-            refuse(name, getattr(request, name), "functions are offered as tools")
+    if request.is_older:
+        refuse("tools", request.tools, "functions, their older form, are given too")
+    elif not calls_nothing(request.function_call):
+        refuse("function_call", request.function_call, "there are no functions")
     refuse_sampling(request)
     refuse_but(request, "modalities", ["text"])
     check_choices(request)
@@ -99,15 +117,14 @@ def parse(body: Any) -> ChatRequest:
 def generate(request: ChatRequest) -> Generate:
     """Raises `BadRequest`."""
     messages = tuple(_message(i, each) for i, each in enumerate(request.messages))
-    check_results(messages, [f"messages.{i}.tool_call_id" for i in range(len(messages))])
+    ids = ["name" if each.role == "function" else "tool_call_id" for each in request.messages]
+    check_results(messages, [f"messages.{i}.{name}" for i, name in enumerate(ids)])
     return Generate(
         model=request.model,
         messages=messages,
         sampling=sampling(request),
         documents=read_documents(request.documents),
-        tool_use=tool_use(
-            read_tools(request.tools), request.tool_choice, request.parallel_tool_calls
-        ),
+        tool_use=_tool_use(request),
         guide=one_guide(
             openai_format(request.response_format, "response_format"), vllm_guide(request)
         ),
@@ -115,9 +132,22 @@ def generate(request: ChatRequest) -> Generate:
     )
 
 
+def _tool_use(request: ChatRequest) -> ToolUse:
+    if request.is_older:
+        return function_use(request.functions or (), request.function_call)
+    return tool_use(read_tools(request.tools), request.tool_choice, request.parallel_tool_calls)
+
+
+def _calls(message: ChatMessage, field: str) -> tuple[ToolCall, ...]:
+    """A call in the older form has no id: its result has the function's name."""
+    if (call := message.function_call) is not None:
+        return (new_call(f"{field}.function_call.arguments", call.name, call.name, call.arguments),)
+    return read_calls(message.tool_calls, f"{field}.tool_calls")
+
+
 def _message(index: int, message: ChatMessage) -> Message:
     field = f"messages.{index}"
-    calls = read_calls(message.tool_calls, f"{field}.tool_calls")
+    calls = _calls(message, field)
     if message.content is None and message.role == "assistant":
         return Message("assistant", "", calls)  # it called, or said nothing, as when cancelled
     if message.content is None:
@@ -126,7 +156,8 @@ def _message(index: int, message: ChatMessage) -> Message:
     role = _ROLES.get(message.role, message.role)
     types = ("text", "refusal") if role == "assistant" else ("text",)
     text = text_of(message.content, f"{field}.content", types, role)
-    return Message(role, text, calls, (message.tool_call_id or "") if role == "tool" else "")
+    ids = {"tool": message.tool_call_id, "function": message.name}
+    return Message(role, text, calls, ids.get(message.role) or "")
 
 
 @router.post("/v1/chat/completions", openapi_extra=document(ChatRequest))
@@ -135,7 +166,7 @@ async def chat_completions(request: Request) -> Response:
     asked = parse(json_body(request))
     first = generate(asked)
     wanted = [replace(first, sampling=sampling(asked, i)) for i in range(check_choices(asked))]
-    return choices(request, asked, wanted, _FORM)
+    return choices(request, asked, wanted, _OLDER_FORM if asked.is_older else _FORM)
 
 
 def _choice(answer: Answer, asked: Generate) -> Json:
@@ -163,7 +194,17 @@ def _delta(event: Event, answer: Answer, asked: Generate, is_first: bool) -> Jso
     return None
 
 
+def _older_choice(answer: Answer, asked: Generate) -> Json:
+    return in_older_form(_choice(answer, asked), answer)
+
+
+def _older_delta(event: Event, answer: Answer, asked: Generate, is_first: bool) -> Json | None:
+    found = _delta(event, answer, asked, is_first)
+    return found and in_older_form(found, answer)
+
+
 _FORM = Form("chatcmpl", "chat.completion", "chat.completion.chunk", _choice, _delta)
+_OLDER_FORM = replace(_FORM, choice=_older_choice, delta=_older_delta)
 
 
 def annotations(answer: Answer, documents: Sequence[Document]) -> list[Json]:

@@ -103,7 +103,7 @@ async def _chunks(
 
 def _choice(index: int, fields: Json, answer: Answer) -> Json:
     reason = answer.stop_reason if answer.finished else None
-    return {"index": index, **fields, "logprobs": None, "finish_reason": reason}
+    return {"index": index, "logprobs": None, "finish_reason": reason, **fields}
 
 
 def _usage(answers: Sequence[Answer]) -> Json:

@@ -1,12 +1,13 @@
 """Functions in OpenAI's chat: which may be called, and calls in answers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.call import CallPiece
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer
 from gateway.protocols.reading import Json
-from gateway.protocols.tools import new_tool_use, only
+from gateway.protocols.tools import Function, check_count, new_tool, new_tool_use, only
 from gateway.tool_use import Tool, ToolCall, ToolUse
 
 _CHOICES = "auto, none, required, a function or allowed_tools"
@@ -29,6 +30,31 @@ def tool_use(tools: tuple[Tool, ...], choice: Any, is_parallel: bool | None) -> 
             named = only(tools, [_name(choice)], "tool_choice")
             return new_tool_use(named, is_parallel, is_required=True)
     raise BadRequest.at("tool_choice", f"{_CHOICES} is possible")
+
+
+def function_use(functions: Sequence[Function], choice: Any) -> ToolUse:
+    """What `function_call` leaves of `functions`, for one call; raises `BadRequest`."""
+    check_count(functions, "functions")
+    offered = tuple(
+        new_tool(f"functions.{i}", each.name, each.description, each.parameters)
+        for i, each in enumerate(functions)
+    )
+    match choice:
+        case None | "auto":
+            return new_tool_use(offered, is_parallel=False)
+        case {"name": str(name)}:
+            named = only(offered, [name], "function_call")
+            return new_tool_use(named, is_parallel=False, is_required=True)
+    raise BadRequest.at("function_call", "auto, none or a function by name is possible")
+
+
+def in_older_form(choice: Json, answer: Answer) -> Json:
+    """A choice, whole or of a stream, with `function_call` in place of `tool_calls`."""
+    for message in (choice.get("message"), choice.get("delta")):
+        if message and (calls := message.pop("tool_calls", None)):
+            message["function_call"] = calls[0]["function"]
+    ends = answer.finished is not None and answer.stop_reason == "tool_calls"
+    return choice | ({"finish_reason": "function_call"} if ends else {})
 
 
 def _allowed(tools: tuple[Tool, ...], allowed: Any, is_parallel: bool | None) -> ToolUse:

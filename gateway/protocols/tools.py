@@ -65,9 +65,9 @@ def _read_tool(field: str, tool: FunctionTool) -> Tool:
     return new_tool(f"{field}.function", function.name, function.description, function.parameters)
 
 
-def check_count(tools: Sequence[Any]) -> None:
+def check_count(tools: Sequence[Any], field: str = "tools") -> None:
     if len(tools) > MOST_TOOLS:
-        raise BadRequest.at("tools", f"{len(tools)} given; at most {MOST_TOOLS} are possible")
+        raise BadRequest.at(field, f"{len(tools)} given; at most {MOST_TOOLS} are possible")
 
 
 def refuse_type(field: str, kind: str, possible: str = "function") -> None:

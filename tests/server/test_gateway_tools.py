@@ -71,6 +71,13 @@ def test_without_parallel_calls_there_is_one(found: Found) -> None:
     assert found["chat_one"] == FIRST | {"calls": FIRST["calls"][:1]}
 
 
+def test_functions_in_their_older_form_are_called_too(found: Found) -> None:
+    older = found["older"]
+    assert older["first"] == ["find_port", {"server": "vebra"}, "function_call"]
+    assert older["streamed"] == older["first"]
+    assert "vebra has port 8123." in older["answer"]
+
+
 ENDS = {"responses": "completed", "messages": "tool_use", "cohere": "TOOL_CALL"}
 
 

@@ -64,6 +64,8 @@ def _offered(count: int = 1, **function: Any) -> Json:
     return CHAT | {"tools": [tool] * count}
 
 
+FUNCTIONS = {"functions": [{"name": "f"}]}
+RESULT = [{"role": "function", "name": "f", "content": "8123"}]
 ARGUMENTS = "messages.1.tool_calls.0.function.arguments"
 PARAMETERS = "tools.0.function.parameters"
 OTHER = {"type": "function", "function": {"name": "g"}}
@@ -160,6 +162,13 @@ REFUSALS: list[tuple[str, Json, str]] = [
     ("/v1/chat/completions", CHAT | {"tools": [{"type": "function"}]}, "tools.0.function"),
     ("/v1/chat/completions", _offered() | {"tool_choice": "some"}, "tool_choice"),
     ("/v1/chat/completions", _offered() | {"tool_choice": OTHER}, "tool_choice"),
+    ("/v1/chat/completions", _offered() | FUNCTIONS, "tools"),
+    ("/v1/chat/completions", CHAT | {"function_call": {"name": "f"}}, "function_call"),
+    ("/v1/chat/completions", CHAT | FUNCTIONS | {"function_call": {"name": "g"}}, "function_call"),
+    ("/v1/chat/completions", CHAT | FUNCTIONS | {"function_call": "some"}, "function_call"),
+    ("/v1/chat/completions", CHAT | {"functions": [{"name": "a b"}]}, "functions.0.name"),
+    ("/v1/chat/completions", CHAT | {"functions": [{"name": "f"}] * 129}, "functions"),
+    ("/v1/chat/completions", CHAT | {"messages": RESULT}, "messages.0.name"),
     ("/v1/chat/completions", CHAT | {"messages": NO_CONTENT}, "messages.0.content"),
     ("/v1/chat/completions", CHAT | {"tools": [{}], "tool_choice": "auto"}, "tools.0.type"),
     ("/v1/chat/completions", CHAT | {"min_p": 0.1}, "min_p"),

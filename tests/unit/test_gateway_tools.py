@@ -204,6 +204,45 @@ def test_calls_and_results_of_a_chat_go_back_to_the_model(model: Model) -> None:
     assert model.asked.messages == conversation({i: f"result of {i}" for i in ids})
 
 
+OLDER: Json = {"model": "llm", "messages": [USER], "functions": [FUNCTION]}
+
+
+@pytest.mark.parametrize(
+    ("choice", "is_required"), [(None, False), ("auto", False), ({"name": "find_port"}, True)]
+)
+def test_functions_are_the_older_form_of_tools(
+    model: Model, choice: Any, is_required: bool
+) -> None:
+    model.events = SILENT
+    (found,) = model.post("/v1/chat/completions", OLDER | {"function_call": choice})["choices"]
+    assert model.asked is not None
+    assert model.asked.tool_use == ToolUse((TOOL,), is_parallel=False, is_required=is_required)
+    assert found["message"]["function_call"] == {"name": "find_port", "arguments": ARGUMENTS}
+    assert (found["finish_reason"], "tool_calls" in found["message"]) == ("function_call", False)
+
+
+def test_a_stream_in_the_older_form_adds_up_to_its_answer(model: Model) -> None:
+    model.events = [*CALLS[:3], CALLS[-1]]
+    chunks = model.post("/v1/chat/completions", OLDER | {"stream": True})
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    pieces = [delta["function_call"] for delta in deltas if "function_call" in delta]
+    assert [piece["name"] for piece in pieces if "name" in piece] == ["find_port"]
+    assert "".join(piece["arguments"] for piece in pieces) == ARGUMENTS
+    reasons = [chunk["choices"][0]["finish_reason"] for chunk in chunks]
+    assert reasons == [None] * (len(chunks) - 1) + ["function_call"]
+
+
+def test_a_call_and_its_result_go_back_in_the_older_form(model: Model) -> None:
+    model.events = SILENT
+    (choice,) = model.post("/v1/chat/completions", OLDER)["choices"]
+    result = {"role": "function", "name": "find_port", "content": "8123"}
+    model.post("/v1/chat/completions", OLDER | {"messages": [USER, choice["message"], result]})
+    assert model.asked is not None
+    _, call, told = model.asked.messages
+    assert call == Message("assistant", "", (ToolCall("find_port", "find_port", ARGUMENTS),))
+    assert told == Message("tool", "8123", tool_call_id="find_port")
+
+
 # --- OpenAI's Responses --------------------------------------------------------------------
 
 RESPONSES: Json = {

@@ -82,6 +82,34 @@ async def chat_async() -> dict[str, Any]:
         return described(found.choices[0])
 
 
+FUNCTIONS: dict[str, Any] = {
+    "model": "llm",
+    "max_tokens": 200,
+    "functions": [{"name": NAME, "description": DESCRIPTION, "parameters": SCHEMA}],
+}
+
+
+def older() -> dict[str, Any]:
+    """A whole turn in the form that tools had before; the first answer as a stream too."""
+    create = client.chat.completions.create
+    first = create(**FUNCTIONS, messages=TURNS).choices[0]
+    call = first.message.function_call
+    given = json.loads(call.arguments)
+    told = {"role": "function", "name": call.name, "content": find_port(**given)}
+    second = create(**FUNCTIONS, messages=[*TURNS, first.message, told]).choices[0]
+    name, arguments, reason = "", "", ""
+    for chunk in create(**FUNCTIONS, messages=TURNS, stream=True):
+        (choice,) = chunk.choices
+        if piece := choice.delta.function_call:
+            name, arguments = name + (piece.name or ""), arguments + (piece.arguments or "")
+        reason = choice.finish_reason or reason
+    return {
+        "first": [call.name, given, first.finish_reason],
+        "streamed": [name, json.loads(arguments), reason],
+        "answer": second.message.content,
+    }
+
+
 # --- OpenAI's Responses --------------------------------------------------------------------
 
 RESPONSES: dict[str, Any] = {
@@ -204,6 +232,7 @@ def cohere_streamed() -> dict[str, Any]:
 found = {
     "chat": chat(),
     "chat_streamed": chat_streamed(),
+    "older": older(),
     "chat_one": asyncio.run(chat_async()),
     "responses": responses(),
     "responses_streamed": asyncio.run(responses_streamed()),
