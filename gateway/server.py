@@ -24,6 +24,7 @@ from gateway.files.register import Register
 from gateway.guards.audit import AuditError
 from gateway.guards.guards import open_guards
 from gateway.guards.rules import RuleError
+from gateway.routing.rules import classifier
 from gateway.settings import Settings, SettingsError
 from gateway.shared_store import look_for
 
@@ -125,6 +126,10 @@ async def _opened(settings: Settings) -> None:
         raise SettingsError(f"access: {error}") from None
     except (AuditError, RuleError) as error:
         raise SettingsError(f"guards: {error}") from None
+    try:
+        classifier(settings.routing)
+    except RuleError as error:
+        raise SettingsError(f"routing: {error}") from None
 
 
 def _look_for_files(folder: Path | None) -> None:

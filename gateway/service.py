@@ -51,7 +51,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         held_under_pressure(triton, access.generating),
     ):
         with open_tracing() as tracing, _open_library(settings) as library:
-            catalogue = Catalogue(triton, settings.models.aliases)
+            catalogue = Catalogue(triton, settings.models.aliases, settings.models.llms)
             metrics = Metrics()
             metrics.watch({"generating": access.generating, "encoding": access.encoding})
 

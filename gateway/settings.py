@@ -99,6 +99,8 @@ class Models(Table):
     """Names for clients beside the models' own, such as `{"gpt-4o-mini" = "llm"}`."""
 
     aliases: dict[str, Literal["llm", "rag", "embed", "rerank"]] = Field(default_factory=dict)
+    llms: tuple[str, ...] = ()
+    """Other models of the server that have the tensors of `llm`."""
 
 
 class Triton(Table):

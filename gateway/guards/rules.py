@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any, cast
 
 from gateway.call import Call, Event, Handler
 from gateway.errors import BadRequest
@@ -38,14 +39,19 @@ def _pattern(name: str, pattern: str) -> Callable[[str], bool]:
 
 def hook_rule(place: str) -> Rule:
     """The function `package.module:function`, text to whether it breaks; raises RuleError."""
+    return Rule(place, hook(place))
+
+
+def hook(place: str) -> Callable[[str], Any]:
+    """The function `package.module:function` of one's own; raises RuleError."""
     module, colon, function = place.partition(":")
     try:
         found = getattr(importlib.import_module(module), function) if colon else None
     except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
-        raise RuleError(f"rule hook {place!r}: {error}") from error
+        raise RuleError(f"hook {place!r}: {error}") from error
     if not callable(found):
-        raise RuleError(f"rule hook {place!r} is not package.module:function")
-    return Rule(place, found)
+        raise RuleError(f"hook {place!r} is not package.module:function")
+    return cast(Callable[[str], Any], found)
 
 
 def broken_rules(rules: Iterable[Rule], text: str) -> list[str]:

@@ -6,11 +6,13 @@ Requests that change the server (load, unload, shared memory, traces, logging) a
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from ensembles.contracts import LLM
 from gateway.bounds import HEADER_LENGTH
 from gateway.call import ANYBODY, Call, Handler, Relayed
 from gateway.errors import Forbidden, GatewayError, NotFound, Unavailable
@@ -83,7 +85,8 @@ async def infer(request: Request, model: str, version: str = "") -> Response:
     length = request.headers.get(HEADER_LENGTH, "")
     tensors = sent.body[int(length) :] if length else b""
     check_infer(sent.parsed, len(tensors))
-    return _whole(request, sent, new_call(request, of_infer(model, sent.parsed, tensors)))
+    wanted = of_infer(_like(request, model), sent.parsed, tensors)
+    return _whole(request, sent, new_call(request, replace(wanted, model=model)))
 
 
 @router.post("/v2/models/{model}/generate")
@@ -91,9 +94,8 @@ async def infer(request: Request, model: str, version: str = "") -> Response:
 async def generate(request: Request, model: str, version: str = "") -> Response:
     """Triton's JSON without tensors, one response."""
     _refuse_what_guards_miss(request)
-    check_generate(model, json_body(request))
     sent = await _sent(request, f"{_path(model, version)}/generate")
-    return _whole(request, sent, new_call(request, of_generate(model, sent.parsed)))
+    return _whole(request, sent, _generation(request, model, sent))
 
 
 @router.post("/v2/models/{model}/generate_stream")
@@ -101,10 +103,21 @@ async def generate(request: Request, model: str, version: str = "") -> Response:
 async def generate_stream(request: Request, model: str, version: str = "") -> Response:
     """Triton's JSON without tensors, and responses as server-sent events."""
     _refuse_what_guards_miss(request)
-    check_generate(model, json_body(request))
     sent = await _sent(request, f"{_path(model, version)}/generate_stream")
-    call = new_call(request, of_generate(model, sent.parsed))
+    call = _generation(request, model, sent)
     return Streaming(call, _pieces(request, sent, call), OPEN_INFERENCE)
+
+
+def _like(request: Request, model: str) -> str:
+    """The model whose tensors it has: `llm` for other LLMs, else itself."""
+    return LLM.name if model in service(request).settings.models.llms else model
+
+
+def _generation(request: Request, model: str, sent: Sent) -> Call:
+    """The checked call of `generate`; raises `BadRequest`."""
+    like = _like(request, model)
+    check_generate(like, sent.parsed)
+    return new_call(request, replace(of_generate(like, sent.parsed), model=model))
 
 
 def _refuse_what_guards_miss(request: Request) -> None:

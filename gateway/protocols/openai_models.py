@@ -14,6 +14,7 @@ from gateway.call import Request as Wanted
 from gateway.errors import NotFound
 from gateway.protocols.exchange import caller, service
 from gateway.routing.rules import AUTO
+from gateway.upstream.models import ENTRIES
 
 _ENDPOINTS: Mapping[type[Wanted], str] = {Generate: "chat", Embed: "embed", Rank: "rerank"}
 
@@ -74,11 +75,12 @@ async def _ready(request: Request) -> list[dict[str, Any]]:
 
 
 async def _contexts(request: Request) -> dict[str, int]:
-    """Tokens that prompt and answer share, of the LLMs; empty where Triton does not say."""
+    """Tokens that prompt and answer share, of `llm` and `rag`; empty where Triton does not say."""
     catalogue = service(request).catalogue
     tokens = await catalogue.context_tokens()
     models = await catalogue.models() if tokens else []
-    return {model.name: tokens for model in models if model.entry.takes is Generate}
+    known = (ENTRIES["llm"], ENTRIES["rag"])
+    return {model.name: tokens for model in models if model.entry in known}
 
 
 async def _cohere(request: Request, shown: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gateway.call import Call, Event, Handler
 from gateway.errors import DeadlinePassed, GatewayError, NotFound, Unavailable, UpstreamFailed
-from gateway.routing.rules import Router, choose
+from gateway.routing.rules import Classify, Router, choose, classifier
 
 HEADER = "x-router"
 _FAILURES = (DeadlinePassed, NotFound, Unavailable, UpstreamFailed)
@@ -17,21 +17,27 @@ _log = logging.getLogger(__name__)
 
 def routed(inner: Handler, router: Router) -> Handler:
     """Gives a call to the model that `router` chooses; the header `x-router` says which and why.
+    Raises RuleError for a classifier that is not there.
 
     A model that fails before its first event is followed by the next of the chain. After that its
     error is the answer: a client never gets the beginnings of two.
     """
 
+    classify = classifier(router)
+
     def handle(call: Call) -> AsyncGenerator[Event, None]:
-        return _attempts(inner, call, router) if router.concerns(call.request) else inner(call)
+        if not router.concerns(call.request):
+            return inner(call)
+        return _attempts(inner, call, router, classify)
 
     return handle
 
 
-async def _attempts(inner: Handler, call: Call, router: Router) -> AsyncGenerator[Event, None]:
-    asked = call.request
-    models, reason = choose(asked, router)
-    failures = list[str]()
+async def _attempts(
+    inner: Handler, call: Call, router: Router, classify: Classify
+) -> AsyncGenerator[Event, None]:
+    asked, failures = call.request, list[str]()
+    models, reason = choose(asked, router, classify)
     for number, model in enumerate(models, 1):
         call.request, call.usage = replace(asked, model=model), None
         call.headers[HEADER] = "; ".join([f"model={model}", f"reason={reason}", *failures])

@@ -1,6 +1,6 @@
 """Declared rules: the first that fits a call names its models, in the order to try them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Annotated, Literal
 
@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from gateway.call import Embed, Generate, Other, Rank, Request, Search
 from gateway.errors import NotFound
+from gateway.guards.rules import RuleError, hook
 from gateway.table import Count
 from gateway.texts import texts_of
 
@@ -26,14 +27,16 @@ class Rule:
 
     name: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
     models: _Models
-    """The next one answers when one fails before its first event."""
+    """The next one answers when one fails before its first event; the cheapest may come first."""
     task: Literal["", "chat", "rag", "embed", "rank"] = ""
     """Empty: any."""
     max_prompt_tokens: Count | None = None
+    label: str = ""
+    """What the classifier says of what is asked; empty: anything."""
 
-    def fits(self, task: str, prompt_tokens: int) -> bool:
+    def fits(self, task: str, prompt_tokens: int, label: str) -> bool:
         is_short = self.max_prompt_tokens is None or prompt_tokens <= self.max_prompt_tokens
-        return self.task in ("", task) and is_short
+        return self.task in ("", task) and is_short and self.label in ("", label)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -44,6 +47,8 @@ class Router:
     """What the model `auto` is; the first that fits."""
     fallbacks: Mapping[str, _Models] = field(default_factory=dict)
     """Models that stand in for one that is asked for by name."""
+    classifier: str = ""
+    """A function of one's own, as package.module:function: what is asked, a text, to a label."""
 
     def concerns(self, request: Request) -> bool:
         return request.model == AUTO or request.model in self.fallbacks
@@ -70,7 +75,29 @@ def estimated_tokens(request: Request) -> int:
     return sum(len(text.encode("utf-8", "replace")) for _, text in texts_of(request)) // BYTES + 1
 
 
-def choose(request: Request, router: Router) -> tuple[tuple[str, ...], str]:
+Classify = Callable[[str], str]
+
+
+def classifier(router: Router) -> Classify:
+    """The router's; raises RuleError where it is not there, or rules need one."""
+    if router.classifier:
+        return hook(router.classifier)
+    if labelled := [rule.name for rule in router.rules if rule.label]:
+        raise RuleError(f"rule {labelled[0]!r} has a label, and there is no classifier")
+    return str
+
+
+def asked_text(request: Request) -> str:
+    """The last message, the prompt or the query; empty where there is none."""
+    match request:
+        case Generate(messages=(*_, last)):
+            return last.content
+        case Generate(prompt=text) | Rank(query=text):
+            return text
+    return ""
+
+
+def choose(request: Request, router: Router, classify: Classify) -> tuple[tuple[str, ...], str]:
     """The models to try for a call, in order, and why these.
 
     By rule for `auto`, else the named one and its fallbacks. Raises NotFound if no rule fits.
@@ -78,8 +105,9 @@ def choose(request: Request, router: Router) -> tuple[tuple[str, ...], str]:
     if request.model != AUTO:
         return (request.model, *router.fallbacks.get(request.model, ())), "asked for"
     task, prompt_tokens = task_of(request), estimated_tokens(request)
+    label = classify(asked_text(request)) if router.classifier else ""
     for rule in router.rules:
-        if rule.fits(task, prompt_tokens):
+        if rule.fits(task, prompt_tokens, label):
             return rule.models, f"rule {rule.name}: {task}, about {prompt_tokens} tokens"
     raise NotFound(
         f"model 'auto': no rule fits {task} with about {prompt_tokens} tokens; "

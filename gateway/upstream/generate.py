@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from ensembles.contracts import LLM, PLACES, SAMPLING, SOURCES
+from ensembles.contracts import PLACES, SAMPLING, SOURCES
 from ensembles.guides import GUIDE_TEXT, GUIDE_TYPE
 from ensembles.rag import RAG_CANCELLABLE
 from ensembles.search import ANSWER
@@ -120,12 +120,8 @@ def _body(call: Call, request: Generate) -> dict[str, Any]:
         body |= {GUIDE_TYPE: request.guide.type, GUIDE_TEXT: request.guide.text}
     if call.deadline is not None:
         body["timeout"] = max(1, round(_left_s(call.deadline) * 1e6))
-    match request.model:
-        case RAG_CANCELLABLE.contract.name:
-            return body | _question(request)
-        case LLM.name:
-            return body | _prompt(request)
-    raise UpstreamFailed(f"model '{request.model}' generates nothing")
+    is_rag = request.model == RAG_CANCELLABLE.contract.name
+    return body | (_question(request) if is_rag else _prompt(request))
 
 
 def _prompt(request: Generate) -> dict[str, Any]:

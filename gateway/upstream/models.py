@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ensembles.contracts import LLM
@@ -57,9 +57,13 @@ class Model:
 class Catalogue:
     """The models of one Triton, looked up in its repository index."""
 
-    def __init__(self, triton: Connection, aliases: Mapping[str, str]) -> None:
+    def __init__(
+        self, triton: Connection, aliases: Mapping[str, str], llms: Sequence[str] = ()
+    ) -> None:
+        """`llms` are other models of the Triton that have the tensors of `llm`."""
         self._triton = triton
-        self._names = {**{name: name for name in ENTRIES}, **aliases}
+        own = {**{name: Entry(name, Generate) for name in llms}, **ENTRIES}
+        self._names = own | {name: ENTRIES[meant] for name, meant in aliases.items()}
         self._states: dict[str, str] = {}
         self._read_s = -KNOWN_AGE_S
         self._reading: asyncio.Task[None] | None = None
@@ -90,7 +94,7 @@ class Catalogue:
     def _models(self) -> list[Model]:
         return [
             Model(name, entry, self._states[entry.model])
-            for name, entry in ((n, ENTRIES[e]) for n, e in self._names.items())
+            for name, entry in self._names.items()
             if entry.model in self._states
         ]
 

@@ -4,6 +4,8 @@ The model is a stand-in that says what the last turn says (tests/server/stand_in
 `llm` above it and the gateway are real. So a test writes the call that the model shall make.
 """
 
+import json
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +22,16 @@ from tests.server.test_tensorrt_llm_backend import change_parameters, make_repos
 
 Found = dict[str, Any]
 CALL = '<tool_call>\n{"name": "find_port", "arguments": {"server": "vebra"}}\n</tool_call>'
+SETTINGS = """
+[models]
+llms = ["llm-small"]
+
+[[routing.rules]]
+name = "short"
+task = "chat"
+max_prompt_tokens = 4
+models = ["llm-small"]
+"""
 BOTH = f"Two of them.\n{CALL}\n{CALL.replace('vebra', 'ferry')}"
 
 
@@ -28,6 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("tools")
     log = folder / "tritonserver.log"
     repository = make_repository(folder / "model_repository")
+    shutil.copytree(repository / "llm", repository / "llm-small", symlinks=True)
     says = {"says": "last turn", "token_delay_ms": 1, "max_input_len": 4096}
     change_parameters(repository / "tensorrt_llm" / "config.pbtxt", says)
     with CpuServer(load_sku("cpu"), free_ports(), log, repository) as running:
@@ -38,7 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def gateway(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with running_gateway(server.ports, tmp_path_factory.mktemp("gateway")) as running:
+    with running_gateway(server.ports, tmp_path_factory.mktemp("gateway"), SETTINGS) as running:
         yield running
 
 
@@ -110,3 +123,18 @@ def test_a_call_that_is_none_comes_as_text(gateway: Gateway) -> None:
     (choice,) = gateway.post("/v1/chat/completions", body).json()["choices"]
     assert choice["message"]["content"] == text
     assert choice["finish_reason"] == "stop"
+
+
+def test_another_llm_of_the_server_is_asked_by_name_and_by_rule(gateway: Gateway) -> None:
+    body = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 20}
+    by_name = gateway.post("/v1/chat/completions", body | {"model": "llm-small"})
+    by_rule = gateway.post("/v1/chat/completions", body | {"model": "auto"})
+    texts = [each.json()["choices"][0]["message"]["content"] for each in (by_name, by_rule)]
+    assert texts == ["hello"] * 2
+    assert by_rule.headers["x-router"].startswith("model=llm-small; reason=rule short: chat")
+    assert "llm-small" in gateway.client.get("/v1/models").text
+    asked = {"messages": json.dumps(body["messages"]), "max_tokens": 2**40}
+    path = "/v2/models/llm-small/generate"
+    assert gateway.post(path, asked).json()["error"].startswith("max_tokens: ")
+    relayed = gateway.post(path, asked | {"max_tokens": 20})
+    assert relayed.headers["x-model-version"] == relayed.json()["model_version"] == "1"

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from ensembles.metrics import CONTEXT
-from gateway.call import Embed, Generate
+from gateway.call import ANYBODY, Call, Embed, Generate
 from gateway.errors import BadRequest, NotFound, Unavailable
 from gateway.upstream import models
+from gateway.upstream.generate import _body
 from gateway.upstream.models import Catalogue
 
 READY = [{"name": name, "state": "READY"} for name in ("llm", "embed", "rerank")]
@@ -86,6 +87,14 @@ def test_what_is_not_here_is_refused_with_what_is(name, kind, error, said):
     catalogue = Catalogue(Index(READY), {})  # type: ignore[arg-type]
     with pytest.raises(error, match=said):
         asyncio.run(catalogue.resolve(name, kind))
+
+
+def test_other_llms_of_the_server_are_asked_by_their_own_names():
+    ready = [*READY, {"name": "llm-small", "state": "READY"}]
+    catalogue = Catalogue(Index(ready), {}, ["llm-small"])  # type: ignore[arg-type]
+    assert asyncio.run(catalogue.resolve("llm-small", Generate)) == "llm-small"
+    call = Call(Generate("llm-small", prompt="hello"), ANYBODY, "request-1")
+    assert _body(call, call.request)["text_input"] == "hello"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.call import Document, Embed, Finished, Text, Usage
 from gateway.errors import BadRequest, NotFound, Unavailable, UpstreamFailed
+from gateway.guards.rules import RuleError
 from gateway.routing.routed import routed
 from gateway.routing.rules import Router, Rule
 from tests.fakes.handlers import Answering, answer, answer_until, call, generate, texts
@@ -55,6 +56,30 @@ def test_the_first_rule_that_fits_chooses(request_, model, reason):
     answer(routed(inner, router()), asked)
     assert [each.request.model for each in inner.calls] == [model]
     assert asked.headers["x-router"] == f"model={model}; reason={reason}"
+
+
+def test_a_classifier_of_ones_own_says_what_is_asked(monkeypatch):
+    def kind(text):
+        seen.append(text)
+        return "code" if "def " in text else "talk"
+
+    seen = []
+    monkeypatch.setattr("string.capwords", kind)
+    rules = (Rule("code", ("coder",), label="code"), Rule("other", ("small",)))
+    inner = Answering(Text("a", 1), FINISHED)
+    handler = routed(inner, Router(rules, classifier="string:capwords"))
+    asked = [call(auto("def f(): ...")), call(auto("hello")), call(replace(generate(), model="x"))]
+    for each in asked:
+        answer(handler, each)
+    assert [each.request.model for each in inner.calls] == ["coder", "small", "x"]
+    assert asked[0].headers["x-router"] == "model=coder; reason=rule code: chat, about 4 tokens"
+    assert seen == ["def f(): ...", "hello"]
+
+
+@pytest.mark.parametrize("classifier", ["", "string:digits"])
+def test_a_rule_with_a_label_needs_a_classifier(classifier):
+    with pytest.raises(RuleError, match=classifier or "'code' has a label"):
+        routed(Answering(), Router((Rule("code", ("coder",), label="code"),), {}, classifier))
 
 
 def test_no_rule_is_an_error_that_names_them():
