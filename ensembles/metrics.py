@@ -170,7 +170,9 @@ GATEWAY_TIME_TO_FIRST_TOKEN = _histogram(
     "model",
 )
 GATEWAY_TOKENS = _counter(
-    "gateway_tokens_total", "Tokens of calls by type: input, cached and output", "model", "type"
+    "gateway_tokens_total",
+    "Tokens of calls by type: input, cached and output; after 100 tenants others are `other`",
+    *("model", "tenant", "type"),
 )
 GATEWAY_WAITING = _gauge(
     "gateway_calls_waiting", "Calls in the fair queue, of kind generating or encoding", "kind"

@@ -30,13 +30,15 @@ from gateway.errors import GatewayError
 
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
+TENANTS = 100
+"""Tenants with series of their own; each has some for every model."""
 
 
 class Metrics:
     """The metrics of one gateway."""
 
     def __init__(self) -> None:
-        self._registry = prometheus.CollectorRegistry()
+        self._registry, self._tenants = prometheus.CollectorRegistry(), set[str]()
         prometheus.ProcessCollector(registry=self._registry)
         self.requests = self._new(GATEWAY_REQUESTS)
         self.duration_s = self._new(GATEWAY_DURATION)
@@ -70,10 +72,13 @@ class Metrics:
         """`direction` is input or output."""
         self._redactions.labels(direction, pattern).inc(number)
 
-    def count_tokens(self, model: str, usage: Usage) -> None:
-        self.tokens.labels(model, "input").inc(usage.input_tokens)
-        self.tokens.labels(model, "cached").inc(usage.cached_tokens)
-        self.tokens.labels(model, "output").inc(usage.output_tokens)
+    def count_tokens(self, model: str, tenant: str, usage: Usage) -> None:
+        if len(self._tenants) < TENANTS:
+            self._tenants.add(tenant)
+        of = partial(self.tokens.labels, model, tenant if tenant in self._tenants else "other")
+        of("input").inc(usage.input_tokens)
+        of("cached").inc(usage.cached_tokens)
+        of("output").inc(usage.output_tokens)
 
     def _new(self, metric: Metric) -> Any:
         if metric.kind is Kind.HISTOGRAM:
@@ -110,7 +115,7 @@ def metered(inner: Handler, metrics: Metrics, label: Label) -> Handler:
         finally:
             model = label(call.request.model)
             metrics.calls.labels(model, outcome).inc()
-            metrics.count_tokens(model, call.usage or Usage())
+            metrics.count_tokens(model, call.caller.tenant, call.usage or Usage())
             if first_s:
                 metrics.time_to_first_token_s.labels(model).observe(first_s - started_s)
 

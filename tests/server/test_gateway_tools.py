@@ -40,7 +40,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("tools")
     log = folder / "tritonserver.log"
     repository = make_repository(folder / "model_repository")
-    shutil.copytree(repository / "llm", repository / "llm-small", symlinks=True)
+    small = shutil.copytree(repository / "llm", repository / "llm-small") / "config.pbtxt"
+    text = small.read_text(encoding="utf-8").replace('name: "llm"', 'name: "llm-small"')
+    small.write_text(text, encoding="utf-8")
     says = {"says": "last turn", "token_delay_ms": 1, "max_input_len": 4096}
     change_parameters(repository / "tensorrt_llm" / "config.pbtxt", says)
     with CpuServer(load_sku("cpu"), free_ports(), log, repository) as running:

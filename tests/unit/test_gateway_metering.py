@@ -47,6 +47,7 @@ from gateway.errors import (
     Unavailable,
     UpstreamFailed,
 )
+from gateway.metrics import TENANTS, Metrics
 from tests.unit.test_gateway_keys import new_key
 
 TOKENS = 1000
@@ -400,3 +401,14 @@ def test_a_file_that_is_no_ledger_is_refused_by_name(tmp_path: Path) -> None:
     path.write_text("not a database, but long enough to be looked at" * 100, "utf-8")
     with pytest.raises(LedgerError, match=r"ledger\.db"):
         Ledger(path)
+
+
+def test_tokens_are_told_by_tenant_but_not_for_any_number_of_them() -> None:
+    metrics = Metrics()
+    for number in range(TENANTS + 5):
+        metrics.count_tokens("llm", f"tenant-{number}", Usage(3, 2, 1))
+    page = metrics.page(b"").decode()
+    series = 'gateway_tokens_total{model="llm",tenant="%s",type="input"} %s'
+    assert series % ("tenant-0", "3.0") in page
+    assert series % ("other", "15.0") in page
+    assert page.count("gateway_tokens_total{") == 3 * (TENANTS + 1)
