@@ -133,6 +133,9 @@ bench-collections: build-engines  ## measure collections in both stores (about 1
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.collections_bench speed
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.collections_bench ranking
 
+bench-gateway: build-engines  ## measure what the gateway costs beside direct calls (3 minutes; LITELLM= an environment with litellm[proxy])
+	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.gateway_bench $(if $(LITELLM),--litellm $(LITELLM))
+
 bench-llama: bench-peers  ## install llama.cpp for `make bench` (compiles for 10 minutes and more)
 	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers-llama.txt
 
@@ -165,4 +168,4 @@ lock: setup  ## resolve requirements/*.in again (needs uv)
 clean:  ## remove environments and engines
 	rm -rf .venv .venv-serve .venv-peers .venv-clients build model_repository/*/1/engine
 
-.PHONY: help setup build-engines use engines-gc demo plan serve move-collection edge preflight render check test test-models test-gpu bench bench-collections headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean
+.PHONY: help setup build-engines use engines-gc demo plan serve move-collection edge preflight render check test test-models test-gpu bench bench-collections bench-gateway headroom evaluate monitoring check-monitoring bench-lint lock chaos soak clean

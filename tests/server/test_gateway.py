@@ -37,6 +37,12 @@ def test_completions_by_the_openai_sdk(sdk: dict[str, Any], server: Server) -> N
     assert found["completion_tokens"] == 2 * TOKENS
 
 
+def test_several_answers_to_one_request(sdk: dict[str, Any]) -> None:
+    found = sdk["several"]
+    assert found["whole"] == found["streamed"] == found["alone"]
+    assert found["tokens"] == 2 * TOKENS
+
+
 def test_embeddings_by_the_openai_sdk(sdk: dict[str, Any], server: Server) -> None:
     found = sdk["embeddings"]
     expected = server.infer("embed", text("input_text", "hello", "good")).as_numpy("embedding")

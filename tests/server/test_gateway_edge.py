@@ -196,15 +196,18 @@ def test_when_one_is_drained_nothing_is_lost(replicas: list[Gateway]) -> None:
     assert all(ends.values())
 
 
-def test_a_client_that_leaves_ends_the_work_behind_the_edge(edge: Running, server: Server) -> None:
-    body = chat(LONGEST, stream=True)
-    url = edge.url + "/v1/chat/completions"
-    with (
-        stopped_early(server, LONGEST),
-        httpx.Client(trust_env=False, timeout=BOUND_S) as asking,
-        asking.stream("POST", url, json=body) as answer,
-    ):
-        assert next(answer.iter_bytes())
+@pytest.mark.parametrize("version", ["--http1.1", "--http2-prior-knowledge"])
+def test_a_client_that_leaves_ends_the_work_behind_the_edge(
+    edge: Running, server: Server, version: str
+) -> None:
+    url, body = edge.url + "/v1/chat/completions", json.dumps(chat(LONGEST, stream=True))
+    with stopped_early(server, LONGEST):
+        command = ["curl", "-sN", version, url, "--json", body]
+        leaving = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert leaving.stdout is not None
+        assert leaving.stdout.readline().startswith(b"data: ")
+        leaving.kill()
+        leaving.wait()
 
 
 def test_a_canary_gets_its_share_and_a_mirror_gets_copies(replicas: list[Gateway]) -> None:

@@ -71,6 +71,23 @@ def completions() -> dict[str, Any]:
     return {"whole": [c.text for c in whole.choices], "streamed": list(texts.values()), **usage}
 
 
+def several() -> dict[str, Any]:
+    """Two answers to one request, whole and as a stream, and each of them asked for alone."""
+    request: dict[str, Any] = REQUEST | {"temperature": 1.0}
+    ask = client.chat.completions.create
+    whole = ask(**request, n=2, seed=7)
+    texts = {choice.index: "" for choice in whole.choices}
+    for chunk in ask(**request, n=2, seed=7, stream=True):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+    return {
+        "whole": [choice.message.content for choice in whole.choices],
+        "streamed": list(texts.values()),
+        "alone": [ask(**request, seed=s).choices[0].message.content for s in (7, 8)],
+        "tokens": whole.usage.completion_tokens,
+    }
+
+
 def embeddings() -> dict[str, Any]:
     given = {"model": "embed", "input": [prompt, "good"]}
     by_base64 = client.embeddings.create(**given)
@@ -102,6 +119,7 @@ found = {
     "streamed": streamed(),
     "streamed_async": asyncio.run(streamed_async()),
     "completions": completions(),
+    "several": several(),
     "embeddings": embeddings(),
     "rag": rag(),
     "no_model": refusal(model="gpt-4"),
