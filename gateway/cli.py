@@ -30,9 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 config_option = click.option(
-    "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="TOML file of settings.",
+    "--config", type=click.Path(dir_okay=False, path_type=Path), help="TOML file of settings."
 )
 
 

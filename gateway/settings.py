@@ -12,12 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import (
-    AfterValidator,
-    Field,
-    IPvAnyAddress,
-    ValidationError,
-)
+from pydantic import AfterValidator, Field, IPvAnyAddress, ValidationError
 from pydantic_core import PydanticCustomError
 
 from gateway.access.settings import AccessSettings

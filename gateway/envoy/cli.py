@@ -40,56 +40,37 @@ def _servers(name: str, what: str) -> Callable[..., Any]:
     return click.option(f"--{name}", type=_ADDRESS, multiple=True, help=f"{what} (repeat it).")
 
 
-def _bound(name: str, kind: click.ParamType[Any], what: str) -> Callable[..., Any]:
-    default = getattr(Edge, name)
+def _file(name: str, what: str) -> Callable[..., Any]:
+    return click.option(f"--{name}", type=_FILE, help=what)
+
+
+def _bound(name: str, kind: click.ParamType[Any], what: str, default: Any = None) -> Any:
+    """An option whose default is that of the field of an `Edge`, where it has one."""
+    default = getattr(Edge, name, default)
     return click.option(f"--{name.replace('_', '-')}", type=kind, default=default, help=what)
 
 
 def _edge_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where the edge listens, what stands behind it, and its limits."""
+    share, prefix = click.IntRange(1, 99), "bodies that begin with the same bytes"
     options = [
         _servers("gateway", "A gateway"),
         _servers("triton", "HTTP port of a Triton, instead of gateways"),
         _servers("canary", "A server of the same kind with a new version"),
-        click.option(
-            "--canary-percent",
-            type=click.IntRange(1, 99),
-            default=10,
-            help="Share of requests that canaries get.",
-        ),
+        _bound("canary_percent", share, "Share of requests that canaries get.", 10),
         _servers("mirror", "A server that gets copies of requests; its answers are dropped"),
-        click.option(
-            "--mirror-percent",
-            type=click.IntRange(1, 100),
-            default=100,
-            help="Share of requests that mirrors get.",
-        ),
-        click.option("--listen", type=_ADDRESS, default=Edge.listen, help="Where clients connect."),
-        click.option("--admin", type=_ADDRESS, default=Edge.admin, help="Envoy's admin port."),
-        click.option("--certificate", type=_FILE, help="Serve TLS with this certificate."),
-        click.option("--key", type=_FILE, help="Key of --certificate."),
-        click.option(
-            "--client-ca", type=_FILE, help="Require clients' certificates, signed by it."
-        ),
-        click.option(
-            "--server-ca",
-            type=_FILE,
-            help="Use TLS to the servers, with certificates signed by it.",
-        ),
+        _bound("mirror_percent", click.IntRange(1, 100), "Share of requests that mirrors get."),
+        _bound("listen", _ADDRESS, "Where clients connect."),
+        _bound("admin", _ADDRESS, "Envoy's admin port."),
+        _file("certificate", "Serve TLS with this certificate."),
+        _file("key", "Key of --certificate."),
+        _file("client-ca", "Require clients' certificates, signed by it."),
+        _file("server-ca", "Use TLS to the servers, with certificates signed by it."),
         click.option("--server-name", help="Name that the servers' certificates must have."),
-        click.option(
-            "--server-certificate", type=_FILE, help="Certificate to show to the servers."
-        ),
-        click.option("--server-key", type=_FILE, help="Key of --server-certificate."),
-        click.option(
-            "--prefix-bytes",
-            type=click.IntRange(0),
-            default=Edge.prefix_bytes,
-            help="Send bodies that begin with the same bytes to the same server; 0: off.",
-        ),
-        click.option(
-            "--rate-limits", type=_ADDRESS, help="A service of Envoy's rate limit protocol (gRPC)."
-        ),
+        _file("server-certificate", "Certificate to show to the servers."),
+        _file("server-key", "Key of --server-certificate."),
+        _bound("prefix_bytes", click.IntRange(0), f"Send {prefix} to the same server; 0: off."),
+        _bound("rate_limits", _ADDRESS, "A service of Envoy's rate limit protocol (gRPC)."),
         _bound("body_bytes", click.IntRange(1), "Most bytes of a body."),
         _bound("header_s", _SECONDS, "Seconds for a client to send the headers."),
         _bound("request_s", _SECONDS, "Seconds for a client to send a whole request."),

@@ -8,7 +8,6 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 
 from gateway.address import Address
 from gateway.envoy.edge import Edge, render
@@ -55,12 +54,7 @@ class EnvoyProcess:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             self.drain()
         finally:

@@ -17,15 +17,7 @@ from typing import Any, TypeVar
 
 from gateway.errors import BadRequest, NotFound, TooLarge, Unavailable
 from gateway.files.records import File, Page, Status, StoreFile, Value, VectorStore
-from gateway.files.schema import (
-    FILES,
-    SCHEMA,
-    STORE_FILES,
-    STORES,
-    WAITING,
-    Kind,
-    read_store_file,
-)
+from gateway.files.schema import FILES, SCHEMA, STORE_FILES, STORES, WAITING, Kind, read_store_file
 
 LOG = logging.getLogger(__name__)
 

@@ -92,11 +92,7 @@ FILES = Kind(
     "files",
 )
 STORES = Kind(
-    "vector store",
-    "vector_store_id",
-    read_store,
-    "id, tenant, name, metadata, created_s",
-    "stores",
+    "vector store", "vector_store_id", read_store, "id, tenant, name, metadata, created_s", "stores"
 )
 STORE_FILES = Kind(
     "file of the vector store",

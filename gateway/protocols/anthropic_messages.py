@@ -41,10 +41,7 @@ class CountRequest(Conversation):
 
 
 class MessagesRequest(CountRequest):
-    ignored = (
-        *CountRequest.ignored,
-        *("diagnostics", "inference_geo", "metadata", "service_tier"),
-    )
+    ignored = (*CountRequest.ignored, *("diagnostics", "inference_geo", "metadata", "service_tier"))
     refused = (("it is Anthropic's own service", ("container", "mcp_servers")),)
 
     max_tokens: int = Field(ge=1)

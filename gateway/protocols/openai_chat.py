@@ -26,13 +26,7 @@ from gateway.protocols.openai_sampling import (
     refuse_sampling,
     sampling,
 )
-from gateway.protocols.openai_tools import (
-    call_delta,
-    calls,
-    function_use,
-    in_older_form,
-    tool_use,
-)
+from gateway.protocols.openai_tools import call_delta, calls, function_use, in_older_form, tool_use
 from gateway.protocols.reading import (
     Body,
     Content,

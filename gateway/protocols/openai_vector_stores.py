@@ -116,9 +116,7 @@ def show_store(store_id: str, request: Request) -> Json:
 
 
 @router.post(
-    "/v1/vector_stores/{store_id}",
-    openapi_extra=document(ChangeStore),
-    dependencies=COUNTED,
+    "/v1/vector_stores/{store_id}", openapi_extra=document(ChangeStore), dependencies=COUNTED
 )
 def change(store_id: str, request: Request) -> Json:
     """Give it another name or other metadata."""

@@ -11,11 +11,7 @@ from ensembles.search import ANSWER
 from gateway.call import Document, Generate, Other, Sampling, Within
 from gateway.upstream.infer import BINARY_SIZE, first_number
 
-_OF_PROMPTS = {
-    LLM.name,
-    ENSEMBLE.contract.name,
-    ENSEMBLE_UNARY.name,
-}
+_OF_PROMPTS = {LLM.name, ENSEMBLE.contract.name, ENSEMBLE_UNARY.name}
 _OF_DOCUMENTS = {RAG.contract.name, RAG_CANCELLABLE.contract.name}
 _GENERATIONS = {*_OF_PROMPTS, *_OF_DOCUMENTS, ANSWER.contract.name}
 

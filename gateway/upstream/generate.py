@@ -164,11 +164,7 @@ def _tool_use(use: ToolUse) -> dict[str, Any]:
     ]
     tools = [{"type": "function", "function": function} for function in functions]
     choice = {"tool_choice": "required"} if use.is_required else {}
-    return {
-        "tools": orjson.dumps(tools).decode(),
-        "parallel_tool_calls": use.is_parallel,
-        **choice,
-    }
+    return {"tools": orjson.dumps(tools).decode(), "parallel_tool_calls": use.is_parallel, **choice}
 
 
 def _question(request: Generate) -> dict[str, Any]:
