@@ -287,6 +287,16 @@ def test_who_sends_slowly_holds_no_server(replicas: list[Gateway]) -> None:
         assert [answer.split()[1] for answer in answers] == [b"408", b"408"]
 
 
+@pytest.mark.parametrize("headers", [101 * b"X: a\r\n", b"X: %b\r\n" % (b"a" * 33_000)])
+def test_too_many_headers_or_bytes_of_them_reach_no_server(edge: Running, headers: bytes) -> None:
+    """Some are still on their way when Envoy closes the connection, which can lose its answer."""
+    before, answer = edge.statistic("stable-by-load", "upstream_rq_total"), b"HTTP/1.1 431"
+    with contextlib.suppress(ConnectionError):
+        answer = raw(edge, b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 431")
+    assert edge.statistic("stable-by-load", "upstream_rq_total") == before
+
+
 def test_a_large_body_is_refused_in_openai_s_words(edge: Running) -> None:
     answer = httpx.post(edge.url + MODELS, content=b"x" * 10_001, trust_env=False)
     assert answer.status_code == 413
