@@ -1,43 +1,12 @@
 """What a client meant by a path that has no route, or what to tell it."""
 
 import re
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 
-_NOT_SERVED = {
-    "/v1/responses/compact": "",
-    "/v1/responses/": ", since no response is stored: send the whole conversation as input",
-    "/v1/chat/completions/": ", since no completion is stored",
-    "/v1/conversations": ", since nothing is stored: send the whole conversation as input",
-    "/v1/messages/batches": ": send the messages one by one; many may run at a time",
-    "/v1/uploads": ": send a file whole to /v1/files",
-    "/v1/batches": ": send the requests one by one; many may run at a time",
-    "/v1/assistants": ": use /v1/responses with the tool file_search",
-    "/v1/threads": ": use /v1/responses with the tool file_search",
-    **dict.fromkeys(
-        ("/v1/audio", "/v1/images", "/v1/videos", "/v1/realtime"), ": models of text only"
-    ),
-    "/v1/complete": ": use /v1/messages",
-    **dict.fromkeys(("/v1/generate", "/v1/summarize"), ": use /v2/chat"),
-    **dict.fromkeys(("/v1/classify", "/v1/detokenize", "/v1/tokenize"), ""),
-    **dict.fromkeys(("/v1/containers", "/v1/evals", "/v1/fine_tuning", "/v1/skills"), ""),
-}
-"""Paths of OpenAI's, Anthropic's and Cohere's APIs, and what to do instead."""
-
-_CHAT = "/v1/chat/completions"
-_OLLAMA = f": Ollama's API; use {_CHAT}, /v1/embeddings and /v1/models"
-_OTHERS = {
-    "/v1beta": f": Gemini's API; use {_CHAT}, with a base URL that ends in /v1",
-    "/model/": f": Bedrock's API; use {_CHAT} or /v1/messages",
-    **dict.fromkeys(("/api/chat", "/api/generate", "/api/embed", "/api/tags"), _OLLAMA),
-    **dict.fromkeys(("/api/show", "/api/ps", "/api/version", "/api/pull"), _OLLAMA),
-    "/v1/engines": ": OpenAI's older paths; use /v1/completions or /v1/embeddings",
-    **dict.fromkeys(
-        ("/generate", "/completion", "/invocations", "/predict"),
-        f": use /v1/completions or {_CHAT}, or Triton's /v2/models/llm/generate",
-    ),
-}
-"""Paths of APIs that are not served at all, and what to use instead."""
-
+_ELSEWHERE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+"""How paths of other APIs begin, and what to do instead, behind the words of an error."""
 
 _AZURES = re.compile("^.*/openai/(?:deployments/([^/]+)/)?")
 
@@ -61,7 +30,7 @@ def meant(path: str, is_served: Callable[[str], bool]) -> tuple[str, str]:
 
 def elsewhere(path: str) -> str:
     """The end of an error's sentence."""
-    for begin, instead in (_NOT_SERVED | _OTHERS).items():
+    for begin, instead in _ELSEWHERE.items():
         if path.startswith(begin):
             return f"; this part of the API is not served{instead}"
     return "; /docs lists what is here"
