@@ -1,5 +1,6 @@
 """The application: its routes and its middleware."""
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -112,7 +113,7 @@ def refusal(path: str, error: GatewayError) -> Response:
     """The response for an error on that path."""
     headers = dict(error.headers)
     if error.retry_after_s is not None:
-        headers["retry-after"] = str(max(1, round(error.retry_after_s)))
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     body = orjson.dumps(_protocol(path).error_body(error))
     return Response(body, error.status, headers, "application/json")
 

@@ -349,7 +349,7 @@ def test_other_pages_may_not_ask() -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (Limited("no", retry_after_s=2), "rate_limit_error"),
+        (Limited("no", retry_after_s=1.2), "rate_limit_error"),  # after 1 s it would be refused
         (Unavailable("no", retry_after_s=2), "overloaded_error"),
     ],
 )
