@@ -67,7 +67,7 @@ def keys() -> None:
     "--route",
     "routes",
     multiple=True,
-    help="A path, or a pattern. [default: all but Triton's own, /v2/*]",
+    help="A path, or a pattern. [default: all but /metrics and Triton's own, /v2/*]",
 )
 @click.option("--expires-in", type=Duration(), help="Lifetime, such as 90d. [default: no end]")
 @click.option("--requests-per-minute", type=click.IntRange(1), help="Most requests in 60 s.")

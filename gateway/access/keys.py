@@ -72,7 +72,10 @@ class Key(Table):
 
     def allows_route(self, path: str) -> bool:
         """Whether it may use a path; Triton's own only by a pattern that begins with /v2, because
-        requests there pass no guards and no cache."""
+        requests there pass no guards and no cache, and /metrics only by its name: it tells of all
+        tenants."""
+        if path == "/metrics":
+            return path in self.routes
         if (found := _TRITON_PATHS.fullmatch(path)) is None:
             return any(fnmatchcase(path, pattern) for pattern in self.routes)
         model = found["model"]

@@ -190,6 +190,8 @@ def test_two_keys_of_one_id_are_a_fault(tmp_path: Path) -> None:
         (("*", "/v2*"), "/v2/models/llm/generate_stream", False),
         (("*", "/v2*"), "/v2/models/llm/versions/1/generate", False),
         (("*", "/v2*"), "/v2/repository/index", True),
+        (("*",), "/metrics", False),
+        (("*", "/metrics"), "/metrics", True),
     ],
 )
 def test_tritons_own_routes_must_be_named_and_keep_the_models(
