@@ -40,7 +40,7 @@ def test_completions_by_the_openai_sdk(sdk: dict[str, Any], server: Server) -> N
 def test_several_answers_to_one_request(sdk: dict[str, Any]) -> None:
     found = sdk["several"]
     assert found["whole"] == found["streamed"] == found["alone"]
-    assert found["tokens"] == 2 * TOKENS
+    assert found["tokens"] == found["tokens_alone"] > 0
 
 
 def test_embeddings_by_the_openai_sdk(sdk: dict[str, Any], server: Server) -> None:

@@ -80,11 +80,13 @@ def several() -> dict[str, Any]:
     for chunk in ask(**request, n=2, seed=7, stream=True):
         for choice in chunk.choices:
             texts[choice.index] += choice.delta.content or ""
+    alone = [ask(**request, seed=seed) for seed in (7, 8)]
     return {
         "whole": [choice.message.content for choice in whole.choices],
         "streamed": list(texts.values()),
-        "alone": [ask(**request, seed=s).choices[0].message.content for s in (7, 8)],
+        "alone": [each.choices[0].message.content for each in alone],
         "tokens": whole.usage.completion_tokens,
+        "tokens_alone": sum(each.usage.completion_tokens for each in alone),
     }
 
 
