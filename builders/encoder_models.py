@@ -3,12 +3,7 @@
 from typing import Any
 
 import torch
-from transformers import (
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    AutoModelForTextEncoding,
-)
+import transformers
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from builders.checkpoint import Checkpoint
@@ -28,7 +23,7 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype) -
     from sentence_transformers import SentenceTransformer
 
     is_t5 = str(checkpoint.config().get("model_type")).endswith("t5")  # embeds by its encoder
-    kind = AutoModelForTextEncoding if is_t5 else AutoModel
+    kind = transformers.AutoModelForTextEncoding if is_t5 else transformers.AutoModel
     check_projection(spec, load_whole(spec, checkpoint, kind, dtype)[1])
     with refusing(spec, "sentence-transformers can't load the checkpoint"):
         model = SentenceTransformer(
@@ -51,7 +46,7 @@ def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype)
         return load_late_interaction(spec, checkpoint, dtype)
     if tokens := score_tokens(spec, checkpoint):
         return load_logit_score(spec, checkpoint, tokens, dtype)
-    kind = AutoModelForSequenceClassification
+    kind = transformers.AutoModelForSequenceClassification
     classifier, _ = load_whole(spec, checkpoint, kind, dtype, attn_implementation="eager")
     if classifier.config.num_labels != 1:
         raise spec.error(
@@ -90,7 +85,9 @@ def load_logit_score(
     One row of the output head is enough to compute it. Called, and answers, as transformers'
     classifiers with one label. Raises `BuildError` for weights that are missing.
     """
-    llm, _ = load_whole(spec, checkpoint, AutoModelForCausalLM, dtype, attn_implementation="eager")
+    llm, _ = load_whole(
+        spec, checkpoint, transformers.AutoModelForCausalLM, dtype, attn_implementation="eager"
+    )
     head = llm.get_output_embeddings().weight.detach()
     is_true, is_false = tokens
     row = head[is_true] if is_false is None else head[is_true] - head[is_false]

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from builders import build_lock, build_resources, cpu_llm, openvino_tokenizer
-from builders.build_log import BuildLog
-from builders.build_steps import REFERENCE, BuildSteps, Progress
+from builders.build_steps import REFERENCE, BuildLog, BuildSteps, Progress
 from builders.checkpoint import Checkpoint, Facts, open_checkpoint
 from builders.checkpoint_files import MODULES
 from builders.checkpoint_kind import check_kind

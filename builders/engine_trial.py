@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from builders.build_log import BuildLog
+from builders.build_steps import BuildLog
 from builders.errors import BuildError, CommandError
 from builders.spec import ModelSpec, Sku
 

@@ -10,16 +10,9 @@ from builders.converted import link_or_copy
 from builders.planner.llm_plan import LlmPlan
 from builders.recipe import Recipe
 from builders.spec import ModelSpec
+from builders.tensorrt_llm import build_commands
 from builders.tensorrt_llm.backend_config import BACKEND_MODEL, engine_config_text
-from builders.tensorrt_llm.build_commands import (
-    EXAMPLES,
-    Command,
-    check_programs,
-    checkpoint_command,
-    engine_command,
-    read_architecture,
-    tokenizer_info_command,
-)
+from builders.tensorrt_llm.build_commands import EXAMPLES, Command
 from builders.tensorrt_llm.llm_api import check_checkpoint, model_yaml
 from builders.tensorrt_llm.support import refuse
 
@@ -70,19 +63,23 @@ def planned_source(plan: LlmPlan) -> ModelSpec:
 def _make_engine(
     plan: LlmPlan, examples: Path, spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps
 ) -> Path:
-    architecture, engine, source = read_architecture(checkpoint), plan.engine, checkpoint.path
+    architecture, engine, source = (
+        build_commands.read_architecture(checkpoint),
+        plan.engine,
+        checkpoint.path,
+    )
     refuse(engine, architecture)
 
     def convert(to: Path) -> Command:
-        return checkpoint_command(engine, architecture, source, to, examples)
+        return build_commands.checkpoint_command(engine, architecture, source, to, examples)
 
     def build(to: Path) -> list[Command]:
-        commands = [engine_command(engine, steps.folder / "convert", to)]
+        commands = [build_commands.engine_command(engine, steps.folder / "convert", to)]
         if plan.runtime.guided_decoding:
-            commands.append(tokenizer_info_command(source, to, examples))
+            commands.append(build_commands.tokenizer_info_command(source, to, examples))
         return commands
 
-    check_programs([convert(steps.folder), *build(steps.folder)])
+    build_commands.check_programs([convert(steps.folder), *build(steps.folder)])
     steps.step("convert", lambda to: _run(steps, [convert(to)]))
     return steps.step("build", lambda to: _run(steps, build(to)))
 

@@ -12,10 +12,10 @@ from tritonclient.grpc import model_config_pb2 as schema
 
 from builders.config_text import config_text
 from builders.errors import BuildError
-from builders.served_models import ENSEMBLES, PYTHON_MODELS, PythonModel
 from builders.spec import ENGINE_LINK, Pipeline, Placement, Sku
 from ensembles.contracts import ModelContract
 from ensembles.graph import EnsembleGraph
+from ensembles.served_models import ENSEMBLES, PYTHON_MODELS, PythonModel
 from ensembles.tensors import TensorSpec
 
 BASE = "cpu"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from builders.engine import Engine
 from builders.errors import BuildError
-from builders.served_models import PYTHON_MODELS
 from builders.spec import ENGINE_LINK, ROOT
+from ensembles.served_models import PYTHON_MODELS
 
 REPOSITORY = ROOT / os.environ.get("MODEL_REPOSITORY", "model_repository")
 """Where all commands render, link and serve; tests name a folder of their own."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from builders.build_log import end_with_parent
+from builders.build_steps import end_with_parent
 from builders.spec import ROOT
 from operations.ports import Ports
 from operations.triton_process import ServerError, last_error

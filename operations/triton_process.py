@@ -16,7 +16,7 @@ from typing import IO
 
 import psutil
 
-from builders.build_log import end_with_parent
+from builders.build_steps import end_with_parent
 from operations.admin_key import admin_key, restrictions
 from operations.ports import LOOPBACK, Ports, without_proxy
 from operations.shared_memory import SharedMemory

@@ -4,16 +4,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from tokenizers import (
-    AddedToken,
-    Regex,
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
-)
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.processors import TemplateProcessing
 
 from builders.errors import GgufError
 from builders.gguf.reader import Gguf
@@ -161,7 +154,7 @@ class GgufTokenizer:
 
     def _bpe(self, merges: list[tuple[str, str]], **options: Any) -> Any:
         try:
-            return models.BPE(self._ids, merges, **options)
+            return BPE(self._ids, merges, **options)
         except Exception as error:  # of the library's Rust code: a merge of unknown tokens
             raise GgufError(
                 f"field 'tokenizer.ggml.merges' does not fit the tokens: {error}"
@@ -194,7 +187,7 @@ class GgufTokenizer:
             words[name] = (self.words[number], number)
         first, last = ([words[n][0]] if n in words else [] for n in ("bos", "eos"))
         if words:
-            tokenizer.post_processor = processors.TemplateProcessing(
+            tokenizer.post_processor = TemplateProcessing(
                 single=[*first, "$A", *last],
                 pair=[*first, "$A", *last, *first, "$B:1", *last],
                 special_tokens=list(dict.fromkeys(words.values())),

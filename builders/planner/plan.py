@@ -78,8 +78,11 @@ def plan_llm(request: Request) -> LlmPlan:
 
 def _by_gpus(request: Request, unfit: Unfit) -> Iterator[LlmPlan]:
     """The best plan for each number of GPUs, fewest first, in the precision preferred there."""
-    for precisions in _candidates(request):
-        for candidates in precisions:
+    options, model = request.options, request.spec.sizes
+    names = [options.precision] if options.precision else preferred(request.gpu, options.flavour)
+    for splits in _splits(request):
+        for name in names:
+            candidates = (Deployment(model, request.gpu, name, *split) for split in splits)
             fitting = [plan for plan in (_try(request, one, unfit) for one in candidates) if plan]
             if fitting:
                 yield _best(fitting)
@@ -169,18 +172,12 @@ def _layouts(architecture: Architecture, gpus: int) -> Iterator[tuple[int, int]]
             yield tp, gpus // tp
 
 
-def _candidates(request: Request) -> list[list[list[Deployment]]]:
-    """All splits by number of GPUs, fewest first, and by precision, preferred first."""
-    model, options = request.spec.sizes, request.options
-    names = [options.precision] if options.precision else preferred(request.gpu, options.flavour)
+def _splits(request: Request) -> list[list[tuple[int, int]]]:
+    """Every (tp, pp), by the number of GPUs: the fewest first."""
+    if request.options.tp or request.options.pp:
+        return [[(request.options.tp or 1, request.options.pp or 1)]]
     counts = [2**n for n in range(request.most_gpus.bit_length())]
-    splits = [list(_layouts(model, gpus)) for gpus in counts]
-    if options.tp or options.pp:
-        splits = [[(options.tp or 1, options.pp or 1)]]
-    return [
-        [[Deployment(model, request.gpu, name, *split) for split in some] for name in names]
-        for some in splits
-    ]
+    return [list(_layouts(request.spec.sizes, gpus)) for gpus in counts]
 
 
 def _try(request: Request, on: Deployment, unfit: Unfit) -> LlmPlan | None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from prometheus_client.samples import Sample
 
-from builders.served_models import PYTHON_MODELS, PythonModel
 from ensembles.contracts import LLM, TOKENIZER
 from ensembles.graph import full_dims
 from ensembles.metrics import ITERATIONS, REQUESTS, TOKENS
+from ensembles.served_models import PYTHON_MODELS, PythonModel
 from ensembles.tensors import DType, TensorSpec
 from operations.supervisor.journal import SERVER
 from operations.triton_api import Answer, TritonApi

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 
-from builders.served_models import ENSEMBLES
+from ensembles.served_models import ENSEMBLES
 from operations.drain import drain, unsent_bytes
 from operations.ports import port_faults
 from operations.preflight import PreflightError, require_none

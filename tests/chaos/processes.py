@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from builders.served_models import PYTHON_MODELS
 from ensembles.contracts import ModelContract
 from ensembles.metrics import LARGE_REQUESTS
+from ensembles.served_models import PYTHON_MODELS
 from operations.triton_api import TritonApi
 from tests.chaos.judging import Recovery, judge_outage
 from tests.chaos.requests import Ask, large_embed

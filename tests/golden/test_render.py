@@ -10,11 +10,11 @@ from tritonclient.grpc import model_config_pb2 as schema
 from builders.config_text import WIDTH
 from builders.errors import BuildError
 from builders.render import configs, ensemble_config, render
-from builders.served_models import ENSEMBLES, PYTHON_MODELS
 from builders.spec import ROOT, Placement, Sku, load_pipeline, load_sku, sku_names
 from ensembles.contracts import EMBEDDER, TOKENIZER, ModelContract, tensor
 from ensembles.ensemble import ENSEMBLE
 from ensembles.graph import EnsembleGraph, Step
+from ensembles.served_models import ENSEMBLES, PYTHON_MODELS
 from ensembles.tensors import DType
 
 REPOSITORY = ROOT / "model_repository"

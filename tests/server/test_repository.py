@@ -5,7 +5,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
 from builders.repository import REPOSITORY
-from builders.served_models import ENSEMBLES, PYTHON_MODELS
+from ensembles.served_models import ENSEMBLES, PYTHON_MODELS
 from tests.server.conftest import Server
 
 MODELS = [m.contract.name for m in PYTHON_MODELS] + [graph.name for graph in ENSEMBLES]

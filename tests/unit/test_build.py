@@ -14,8 +14,7 @@ import pytest
 
 from builders import build_lock, build_resources
 from builders import engine as engines
-from builders.build_log import BuildLog
-from builders.build_steps import BuildSteps
+from builders.build_steps import BuildLog, BuildSteps
 from builders.checkpoint import Checkpoint
 from builders.engine import build_engine
 from builders.engine_plan import EnginePlan

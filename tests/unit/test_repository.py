@@ -14,8 +14,8 @@ from builders.repository import (
     stale,
     write,
 )
-from builders.served_models import PYTHON_MODELS
 from builders.spec import ModelSpec, Sku
+from ensembles.served_models import PYTHON_MODELS
 
 FILES = {"a/config.pbtxt": "name: a\n", "a/1/model.py": "x\n", "a/1/.gitkeep": ""}
 SKU = Sku(name="cpu", config_name="cpu", placement={})

@@ -9,11 +9,11 @@ import pytest
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
-from builders.served_models import PYTHON_MODELS
 from builders.spec import ROOT
 from ensembles.collections import STORE_VARIABLE
 from ensembles.contracts import SOURCES
 from ensembles.manifest import read_manifest
+from ensembles.served_models import PYTHON_MODELS
 from python_backends.stages import encoder, llm
 from python_backends.stores.lance_store import LanceStore
 from python_backends.stores.store import Document, Passage

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from builders.build_log import end_with_parent
+from builders.build_steps import end_with_parent
 from operations.cpu_server import ENVIRONMENT, environment_variables, link_backends
 from operations.ports import free_ports
 from operations.preflight import probe

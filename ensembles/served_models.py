@@ -1,8 +1,8 @@
 """Every model of the repository: its contract or graph, the stage behind it, the engine read."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from builders.spec import Role
 from ensembles.collections import COLLECTIONS, VECTOR_SEARCH
 from ensembles.contracts import (
     EMBEDDER,
@@ -34,7 +34,7 @@ class PythonModel:
 
     contract: ModelContract
     stage: str
-    role: Role | None = None
+    role: Literal["embedder", "reranker", "llm"] | None = None
     graph: EnsembleGraph | None = None
 
     @property
