@@ -68,8 +68,14 @@ class _Weights:
         if kind in ("qweight", "weight_packed"):
             packed = {"qweight": self._gptq, "weight_packed": self._packed}[kind]
             return f"{base}.weight", packed(base).contiguous()
-        if name.endswith(("_blocks", "_scales")) and f"{name[:-7]}_scales" in self.files:
-            return (name[:-7], self._mxfp4(name[:-7])) if name.endswith("_blocks") else None
+        if (
+            name.endswith(("_blocks", "_scales"))
+            and (scales := f"{name[:-7]}_scales") in self.files
+        ):
+            if name == scales:
+                return None
+            values = convert_moe_packed_tensors(self._read(name), self._read(scales))
+            return name[:-7], values.contiguous()
         return name, self._scaled(name)
 
     def _read(self, name: str) -> torch.Tensor:
@@ -125,12 +131,6 @@ class _Weights:
         named = f"{base}.weight_g_idx"
         groups = self._read(named) if named in self.files else None
         return _values(_codes(packed, bits)[:, :width], zeros, scales, groups)
-
-    def _mxfp4(self, base: str) -> torch.Tensor:
-        values: torch.Tensor = convert_moe_packed_tensors(
-            self._read(f"{base}_blocks"), self._read(f"{base}_scales")
-        )
-        return values.contiguous()
 
 
 def _codes(packed: torch.Tensor, bits: int, order: tuple[int, ...] = ()) -> torch.Tensor:

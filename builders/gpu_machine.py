@@ -1,5 +1,6 @@
 """The GPUs of a machine, and whether they are those of a SKU: asked before builds and serving."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -88,6 +89,9 @@ def _device(pynvml: ModuleType, index: int) -> Device:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    is_cut = False
+    with contextlib.suppress(pynvml.NVMLError_NotSupported):  # as most kinds of GPU say
+        is_cut = pynvml.nvmlDeviceGetMigMode(handle)[0] == pynvml.NVML_DEVICE_MIG_ENABLE
     return Device(
         index=index,
         uuid=pynvml.nvmlDeviceGetUUID(handle),
@@ -95,16 +99,8 @@ def _device(pynvml: ModuleType, index: int) -> Device:
         compute_capability=f"{major}.{minor}",
         total_gib=memory.total / GIB,
         free_gib=memory.free / GIB,
-        mig=_is_cut(pynvml, handle),
+        mig=is_cut,
     )
-
-
-def _is_cut(pynvml: ModuleType, handle: object) -> bool:
-    try:
-        now, _ = pynvml.nvmlDeviceGetMigMode(handle)
-    except pynvml.NVMLError_NotSupported:  # most kinds of GPU
-        return False
-    return bool(now == pynvml.NVML_DEVICE_MIG_ENABLE)
 
 
 def no_gpu(sku: Sku, why: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.processors import TemplateProcessing
+from transformers.tokenization_utils_base import generate_merges
 
 from builders.errors import GgufError
 from builders.gguf.reader import Gguf
@@ -162,15 +163,10 @@ class GgufTokenizer:
 
     def _merges(self) -> list[tuple[str, str]]:
         """All ways to make a token of two others: those of the best score first."""
-        scores = self._for_each_token("scores", float)
-        order = sorted(range(len(self.words)), key=lambda number: (-scores[number], number))
-        words = [self.words[n] for n in order if self._types[n] != _CONTROL]
-        return [
-            (word[:cut], word[cut:])
-            for word in words
-            for cut in range(1, len(word))
-            if word[:cut] in self._ids and word[cut:] in self._ids
-        ]
+        scores = dict(zip(self.words, self._for_each_token("scores", float), strict=True))
+        control = [word for word, n in self._ids.items() if self._types[n] == _CONTROL]
+        merges: list[tuple[str, str]] = generate_merges(self._ids, scores, control)
+        return merges
 
     def _frame(self, tokenizer: Any) -> None:
         """The first and last tokens of a text that isn't rendered by a chat template."""
