@@ -74,10 +74,7 @@ class Facts:
 
 
 def open_checkpoint(spec: ModelSpec) -> Checkpoint:
-    """The spec's checkpoint, checked.
-
-    Raises `BuildError` when it can't be found, has no tokenizer, or its weights are damaged.
-    """
+    """The spec's checkpoint, checked; raises `BuildError` where it is not there or not whole."""
     from builders.conversion import readable_folder
 
     try:

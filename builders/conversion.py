@@ -97,14 +97,9 @@ def _kept(spec: ModelSpec, path: Path, fill: Callable[[Path], None]) -> Path:
 
 def _lift(path: Path, inner: Path, to: Path) -> None:
     """Older sentence-transformers kept the transformer in a folder of its own, 0_Transformer."""
+    others = shutil.ignore_patterns(inner.name)
+    shutil.copytree(path, to, copy_function=link_or_copy, ignore=others, dirs_exist_ok=True)
     shutil.copytree(inner, to, copy_function=link_or_copy, dirs_exist_ok=True)
-
-    def there(folder: str, names: list[str]) -> set[str]:
-        """Never over a file: it may be a second name of the user's."""
-        is_top = Path(folder) == path
-        return {inner.name, *(n for n in names if (to / n).exists())} if is_top else set()
-
-    shutil.copytree(path, to, copy_function=link_or_copy, ignore=there, dirs_exist_ok=True)
     listed = read_json(path / MODULES, [])
     listed[0]["path"] = ""
     (to / MODULES).write_text(json.dumps(listed), encoding="utf-8")

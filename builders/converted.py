@@ -64,6 +64,7 @@ def link_or_copy(source: str, target: str) -> None:
     Conversions write JSON files anew, which must not change the user's.
     """
     resolved = Path(source).resolve()  # the hub's cache is full of symbolic links
+    Path(target).unlink(missing_ok=True)  # never into it: it may be a second name of the user's
     try:
         if resolved.suffix == ".json":
             raise OSError

@@ -3,11 +3,10 @@
 What can't be honoured is refused by name before the export: a build never drops a module.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
 from builders.build_steps import Progress
 from builders.checkpoint import Checkpoint, Facts
@@ -44,27 +43,25 @@ def encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) -
         progress(
             f"max_tokens {spec.max_tokens} is more than its {most} positions: lowered to {most}"
         )
-    if spec.role == "reranker":
-        if spec.late_interaction:
-            check_late_interaction(spec, checkpoint)
-        check_pairs(spec, checkpoint)
-        if checkpoint.has_chat_template():
-            text, tokenizer = read_pair_template(spec, checkpoint)
-            texts = {TOKENIZER_FILE: tokenizer}
-            return Facts(min(most, spec.max_tokens), pair_text=text, texts=texts)
-        if remark := remark_on_pairs(read_tokenizer(checkpoint)):
+    facts = Facts(min(most, spec.max_tokens))
+    if spec.role == "embedder":
+        check_modules(spec, checkpoint.path)
+        facts.prefixes = prefixes(spec, checkpoint.path)
+        facts.dimensions = dimensions(spec, checkpoint.path)
+        if lowered := lowered_tokenizer(checkpoint.path):
+            facts.texts = {TOKENIZER_FILE: lowered}
+        for remark in remarks(spec, checkpoint.path, facts.prefixes):
             progress(remark)
-        return Facts(min(most, spec.max_tokens))
-    check_modules(spec, checkpoint.path)
-    lowered, said = lowered_tokenizer(checkpoint.path), prefixes(spec, checkpoint.path)
-    for remark in remarks(spec, checkpoint.path, said):
+        return facts
+    if spec.late_interaction:
+        check_late_interaction(spec, checkpoint)
+    check_pairs(spec, checkpoint)
+    if checkpoint.has_chat_template():
+        facts.pair_text, tokenizer = read_pair_template(spec, checkpoint)
+        facts.texts = {TOKENIZER_FILE: tokenizer}
+    elif remark := remark_on_pairs(read_tokenizer(checkpoint)):
         progress(remark)
-    return Facts(
-        min(most, spec.max_tokens),
-        prefixes=said,
-        dimensions=dimensions(spec, checkpoint.path),
-        texts={TOKENIZER_FILE: lowered} if lowered else {},
-    )
+    return facts
 
 
 def check_own_code(spec: ModelSpec, checkpoint: Checkpoint) -> None:
@@ -112,10 +109,7 @@ def check_modules(spec: ModelSpec, path: Path) -> None:
 
 
 def prefixes(spec: ModelSpec, path: Path) -> Prefixes:
-    """What is put before queries, passages and other texts; the spec's win over the checkpoint's.
-
-    Raises `BuildError` for a default prompt that is not there.
-    """
+    """What is put before queries, passages and other texts: the spec's, else the checkpoint's."""
     prompts: dict[str, str] = read_json(path / PROMPTS, {}).get("prompts") or {}
     text = default_prompt(spec, path)
 
@@ -201,11 +195,10 @@ def lowered_tokenizer(path: Path) -> str:
     """
     if not any(read_json(path / name, {}).get("do_lower_case") for name in _SETTINGS):
         return ""
-    tokenizer = read_json(path / TOKENIZER_FILE, {})
-    own = tokenizer.get("normalizer")
-    steps = own["normalizers"] if own and own["type"] == "Sequence" else [own] if own else []
-    tokenizer["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *steps]}
-    return json.dumps(tokenizer, ensure_ascii=False)
+    tokenizer = Tokenizer.from_file(str(path / TOKENIZER_FILE))
+    own = [tokenizer.normalizer] * (tokenizer.normalizer is not None)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
+    return str(tokenizer.to_str())
 
 
 def positions(config: dict[str, Any]) -> int:

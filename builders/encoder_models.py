@@ -38,10 +38,7 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype) -
 
 
 def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
-    """transformers' classifier with one label, or what is called like it.
-
-    Raises `BuildError` for other ones.
-    """
+    """transformers' classifier, or what is called like it; raises `BuildError` beyond one label."""
     if spec.late_interaction:
         return load_late_interaction(spec, checkpoint, dtype)
     if tokens := score_tokens(spec, checkpoint):

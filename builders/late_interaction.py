@@ -35,10 +35,7 @@ def check_projection(spec: ModelSpec, unused: Collection[str]) -> None:
 
 
 def load_late_interaction(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -> Any:
-    """A module that is called and answers as transformers' classifiers with one label are.
-
-    Raises `BuildError` for weights that are missing.
-    """
+    """Called as transformers' classifiers with one label; raises `BuildError` as `load_whole`."""
     options = {"add_pooling_layer": False, "attn_implementation": "eager"}
     bert, left_out = load_whole(spec, checkpoint, BertModel, dtype, **options)
     check_projection(spec, left_out)

@@ -51,10 +51,7 @@ class _Cut:
 
 
 def default_prompt(spec: ModelSpec, path: Path) -> str:
-    """What sentence-transformers adds to every text; empty: nothing.
-
-    Raises `BuildError` for a name without a prompt.
-    """
+    """What sentence-transformers adds to every text; raises `BuildError` for a name without one."""
     config = read_json(path / PROMPTS, {})
     prompts: dict[str, str] = config.get("prompts") or {}
     name = config.get("default_prompt_name")

@@ -41,9 +41,10 @@ def convert(file: Path, folder: Path, exact: bool) -> None:
     gguf = read_gguf(file)
     tokenizer, model = GgufTokenizer(gguf), Model(gguf)
     # float16 keeps 8 times more of a quantized value than bfloat16, in half the memory of float32.
-    half = "bfloat16" if model.kinds() == {"BF16"} else "float16"
+    matrices = {t.tensor_type.name for t in gguf.tensors.values() if len(t.shape) > 1}
+    half = "bfloat16" if matrices == {"BF16"} else "float16"
     stored_as = "float32" if exact else half
-    check_disk(folder, model.parameters * (4 if stored_as == "float32" else 2))
+    check_disk(folder, sum(int(t.n_elements) for t in gguf.tensors.values()) * (4 if exact else 2))
     ids = tokenizer.ids()
     first_ids = ids | {"eos_token_id": ids["eos_token_id"][0]}
     config = model.config()

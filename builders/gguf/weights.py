@@ -60,10 +60,6 @@ class Model:
         self.weights = self._expected()
         self._check_tensors()
 
-    @property
-    def parameters(self) -> int:
-        return sum(math.prod(weight.shape) for weight in self.weights.values())
-
     def tensors(self) -> Iterator[tuple[Weight, Floats]]:
         """Every weight with its values in float32, one at a time."""
         for name, weight in self.weights.items():
@@ -71,10 +67,6 @@ class Model:
             if not np.isfinite(values).all():
                 raise GgufError(f"it is damaged: tensor '{name}' holds values that are not finite")
             yield weight, _halves_apart(values, weight.interleaved_heads)
-
-    def kinds(self) -> set[str]:
-        """The formats that the matrices are stored in."""
-        return {t.tensor_type.name for t in self._gguf.tensors.values() if len(t.shape) > 1}
 
     def config(self) -> dict[str, Any]:
         """config.json, without the ids of tokens and the number format."""

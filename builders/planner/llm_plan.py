@@ -85,8 +85,3 @@ class LlmPlan:
     def kv_tokens(self) -> int:
         """That all GPUs hold together."""
         return self.deployment.kv_tokens(self.budget.kv_cache)
-
-    @property
-    def output_tokens_per_s_per_gpu(self) -> float:
-        """The most that one GPU makes."""
-        return self.most.output_tokens_per_s / self.deployment.gpus

@@ -57,10 +57,7 @@ Unfit = dict[GpuPrecision, tuple[str, str]]
 
 
 def plan_llm(request: Request) -> LlmPlan:
-    """The fewest GPUs that fit, or more where that makes each of them do clearly more.
-
-    Raises `BuildError` where the sizes of a model aren't known, or nothing fits.
-    """
+    """The fewest GPUs that fit, or more where each then does clearly more; else a `BuildError`."""
     own = tuple(map(with_architecture, request.encoders))
     request = replace(request, spec=with_architecture(request.spec), encoders=own)
     _check(request)
@@ -68,9 +65,10 @@ def plan_llm(request: Request) -> LlmPlan:
     fitting = list(_by_gpus(request, unfit))
     if not fitting:
         raise BuildError(f"{_asked(request)}: {'; '.join(_told(unfit))}. {_nearest(request)}")
-    chosen = fitting[0]
-    for plan in fitting[1:]:
-        if plan.output_tokens_per_s_per_gpu > WORTH_MORE_GPUS * chosen.output_tokens_per_s_per_gpu:
+    chosen, *others = fitting
+    for plan in others:
+        gpus = plan.deployment.gpus / chosen.deployment.gpus
+        if plan.most.output_tokens_per_s > WORTH_MORE_GPUS * gpus * chosen.most.output_tokens_per_s:
             chosen = plan
     unfit.pop(chosen.engine.precision, None)
     return replace(chosen, rejected=tuple(_told(unfit)))
