@@ -17,14 +17,15 @@ _TOOL_CALLS = "hermes"
 
 def prompt_of(spec: ModelSpec) -> Prompt:
     """The prompt as the manifest has it; raises `BuildError` when a file is missing."""
-    said, name = spec.prompt, spec.prompt.user_template
-    user = _read(spec, "user_template", name) if name else Prompt.user
-    if said.tools_template:
-        tools = _read(spec, "tools_template", said.tools_template)
-    else:
-        tools = (BUILDERS / "models" / _TOOLS).read_text(encoding="utf-8")
-    calls = said.tool_calls or _TOOL_CALLS
-    return Prompt(said.system, user, said.num_sources, said.stop_words, tools, calls)
+    said, tools = spec.prompt, (BUILDERS / "models" / _TOOLS).read_text(encoding="utf-8")
+    return Prompt(
+        said.system,
+        _template(spec, "user_template", Prompt.user),
+        said.num_sources,
+        said.stop_words,
+        _template(spec, "tools_template", tools),
+        said.tool_calls or _TOOL_CALLS,
+    )
 
 
 def with_tools(spec: ModelSpec, prompt: Prompt, template_calls: str) -> tuple[Prompt, str]:
@@ -44,7 +45,7 @@ def with_tools(spec: ModelSpec, prompt: Prompt, template_calls: str) -> tuple[Pr
 
 def prompt_hash(spec: ModelSpec) -> str:
     """A hash of all that the spec says of its prompt, files included."""
-    template = _own_template(spec)
+    template = _template(spec, "chat_template", "")
     text = json.dumps([asdict(prompt_of(spec)), template], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -55,7 +56,7 @@ def added_template(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[str, str]:
     Both are empty where the checkpoint has one and the spec doesn't replace it. A checkpoint
     without any, such as a base model's, gets the contents of the messages as they are.
     """
-    if own := _own_template(spec):
+    if own := _template(spec, "chat_template", ""):
         return own, f"chat template: {spec.folder}/{spec.prompt.chat_template}"
     if checkpoint.has_chat_template():
         return "", ""
@@ -68,12 +69,11 @@ def added_template(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[str, str]:
     )
 
 
-def _own_template(spec: ModelSpec) -> str:
-    name = spec.prompt.chat_template
-    return _read(spec, "chat_template", name) if name else ""
-
-
-def _read(spec: ModelSpec, field: str, name: str) -> str:
+def _template(spec: ModelSpec, field: str, default: str) -> str:
+    """The text of the file that the spec names in this field of its prompt."""
+    name: str | None = getattr(spec.prompt, field)
+    if not name:
+        return default
     path = ROOT / spec.folder / name
     try:
         return path.read_text(encoding="utf-8")

@@ -126,12 +126,9 @@ def _cuts(tokenizer: Tokenizer, before: str, between: str, after: str) -> Iterat
     first = min(places, default=len(between))
     tail, middle = between[:first], between[first:]
     for begin, head in _without_blanks(before):
-        if middle:
-            for rest, lead in _without_blanks(middle):
-                yield _Cut(begin, rest, after, PairText(head, tail, lead))
-        else:
-            for rest, lead in _without_blanks(tail):
-                yield _Cut(begin, "", after, PairText(head, rest, lead))
+        for rest, lead in _without_blanks(middle or tail):
+            fixed, behind_query = (rest, tail) if middle else ("", rest)
+            yield _Cut(begin, fixed, after, PairText(head, behind_query, lead))
 
 
 def _without_blanks(text: str) -> Iterator[tuple[str, str]]:

@@ -86,7 +86,10 @@ def python_config(model: PythonModel, sku: Sku, pipeline: Pipeline) -> schema.Mo
     config.backend = "python"
     config.max_batch_size = place.max_batch_size
     _add_instances(config, place, sku)
-    _add_batching(config, place)
+    if place.max_queue_delay_us is not None:
+        config.dynamic_batching.max_queue_delay_microseconds = place.max_queue_delay_us
+        if place.max_queue_size:
+            config.dynamic_batching.default_queue_policy.max_queue_size = place.max_queue_size
     for key, value in sorted(_parameters(model, sku, pipeline).items()):
         config.parameters[key].string_value = str(value)
     return config
@@ -145,15 +148,6 @@ def _add_instances(config: schema.ModelConfig, place: Placement, sku: Sku) -> No
         raise BuildError(
             f"SKU '{sku.name}' has no [gpu], and its placements put '{config.name}' on one"
         )
-
-
-def _add_batching(config: schema.ModelConfig, place: Placement) -> None:
-    if place.max_queue_delay_us is None:
-        return
-    batching = config.dynamic_batching
-    batching.max_queue_delay_microseconds = place.max_queue_delay_us
-    if place.max_queue_size:
-        batching.default_queue_policy.max_queue_size = place.max_queue_size
 
 
 def _parameters(model: PythonModel, sku: Sku, pipeline: Pipeline) -> Mapping[str, str | int]:

@@ -40,25 +40,20 @@ class Gguf:
 
     def read(self, key: str, kind: type[T], default: T | None = None) -> T:
         """A field's value; without a default it has to be there. Raises `GgufError`."""
-        value = self.values.get(key, default)
-        if value is None:
+        if (value := self.values.get(key, default)) is None:
             raise GgufError(f"field '{key}' is missing")
         if not isinstance(value, (int, float) if kind is float else kind):
-            raise GgufError(f"field '{key}' is {_named(value)}; possible: one {kind.__name__}")
+            found = "a list" if isinstance(value, list) else f"{value!r:.40}"
+            raise GgufError(f"field '{key}' is {found}; possible: one {kind.__name__}")
         return kind(value)
 
     def read_list(self, key: str, kind: type[T]) -> list[T]:
         """A field's list, which has to be there. Raises `GgufError`."""
-        values = self.values.get(key)
-        if values is None:
+        if (values := self.values.get(key)) is None:
             raise GgufError(f"field '{key}' is missing")
         if not isinstance(values, list) or not all(isinstance(v, kind) for v in values):
             raise GgufError(f"field '{key}' is not a list of {kind.__name__}")
         return values
-
-
-def _named(value: object) -> str:
-    return "a list" if isinstance(value, list) else f"{value!r:.40}"
 
 
 def read_gguf(path: Path) -> Gguf:
