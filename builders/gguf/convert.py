@@ -65,12 +65,12 @@ def _shards(model: Any, stored_as: str) -> Iterator[dict[str, npt.NDArray[Any]]]
     """Weights by name, in groups of about `_SHARD_BYTES`."""
     shard: dict[str, npt.NDArray[Any]] = {}
     size = 0
-    for weight, values in model.tensors():
-        stored = _store(weight.name, values, stored_as)
+    for name, values in model.tensors():
+        stored = _store(name, values, stored_as)
         if shard and size + stored.nbytes > _SHARD_BYTES:
             yield shard
             shard, size = {}, 0
-        shard[weight.name] = stored
+        shard[name] = stored
         size += stored.nbytes
     yield shard
 

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.modeling_gguf_pytorch_utils import (
+    TENSOR_PROCESSORS,
+    TensorProcessor,
+    get_gguf_hf_weights_map,
+)
 
 from builders.errors import GgufError
 from builders.gguf.reader import Floats, Gguf
@@ -26,18 +29,6 @@ _LLAMA3_LOW, _LLAMA3_HIGH, _LLAMA3_POSITIONS = 1.0, 4.0, 8192
 _ROPE_FACTORS = "rope_freqs.weight"
 
 
-@dataclass(frozen=True)
-class Weight:
-    """Where a tensor of the file goes: its name and shape in a Hugging Face checkpoint.
-
-    `interleaved_heads`: so many heads whose halves, which RoPE turns, llama.cpp interleaves.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    interleaved_heads: int = 0
-
-
 class Model:
     """The model in a GGUF: sizes from its fields, checked against its tensors.
 
@@ -53,20 +44,20 @@ class Model:
                 f"field 'general.architecture' is {self.architecture!r:.60}; "
                 f"possible: {', '.join(_CLASSES)}"
             )
-        self.heads = self._integer("attention.head_count")
-        self.kv_heads = self._integer("attention.head_count_kv", self.heads)
         self._sizes = self._read_sizes()
         self._check_supported()
-        self.weights = self._expected()
+        # Llama's undoes llama.cpp's interleaving of the two halves of each head, which RoPE turns.
+        self._processor = TENSOR_PROCESSORS.get(self.architecture, TensorProcessor)(self._sizes)
+        self._weights = self._expected()
         self._check_tensors()
 
-    def tensors(self) -> Iterator[tuple[Weight, Floats]]:
-        """Every weight with its values in float32, one at a time."""
-        for name, weight in self.weights.items():
+    def tensors(self) -> Iterator[tuple[str, Floats]]:
+        """Each weight's name in a Hugging Face checkpoint, and its values in float32."""
+        for name, (own_name, _) in self._weights.items():
             values = self._gguf.decode(name)
             if not np.isfinite(values).all():
                 raise GgufError(f"it is damaged: tensor '{name}' holds values that are not finite")
-            yield weight, _halves_apart(values, weight.interleaved_heads)
+            yield own_name, self._processor.process(values, name).weights
 
     def config(self) -> dict[str, Any]:
         """config.json, without the ids of tokens and the number format."""
@@ -75,6 +66,7 @@ class Model:
 
     def _read_sizes(self) -> dict[str, Any]:
         hidden, tensors = self._integer("embedding_length"), self._gguf.tensors
+        heads = self._integer("attention.head_count")
         biased = self.architecture == "llama" and "blk.0.attn_q.bias" in tensors
         return {
             "architectures": [_CLASSES[self.architecture]],
@@ -84,9 +76,9 @@ class Model:
             "hidden_size": hidden,
             "intermediate_size": self._integer("feed_forward_length"),
             "num_hidden_layers": self._integer("block_count"),
-            "num_attention_heads": self.heads,
-            "num_key_value_heads": self.kv_heads,
-            "head_dim": self._integer("attention.key_length", hidden // self.heads),
+            "num_attention_heads": heads,
+            "num_key_value_heads": self._integer("attention.head_count_kv", heads),
+            "head_dim": self._integer("attention.key_length", hidden // heads),
             "max_position_embeddings": self._integer("context_length"),
             "rms_norm_eps": self._number("attention.layer_norm_rms_epsilon"),
             "rope_theta": self._number("rope.freq_base", 10000.0),
@@ -125,39 +117,29 @@ class Model:
             if (found := self._gguf.read(f"{prefix}.{key}", float, value)) != value:
                 raise GgufError(f"field '{prefix}.{key}' is {found:g}; possible: {value:g}")
 
-    def _expected(self) -> dict[str, Weight]:
-        """The weights of transformers' class, by llama.cpp's names, which its package knows."""
-        kind = next(each for each, name in MODEL_ARCH_NAMES.items() if name == self.architecture)
-        names = get_tensor_name_map(kind, self._sizes["num_hidden_layers"])
+    def _expected(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """By llama.cpp's names: names and shapes of the weights of transformers' class."""
         try:
             with torch.device("meta"):  # shapes without memory
                 model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**self._sizes))
         except Exception as error:  # of its configuration's checks, and of torch
             said = " ".join(str(error).split())
             raise GgufError(f"transformers makes no model of its sizes: {said:.300}") from error
-        return {
-            str(names.get_name(name, (".weight", ".bias"))): Weight(
-                name, tuple(values.shape), self._interleaved_heads(name)
-            )
-            for name, values in model.named_parameters()
-        }
-
-    def _interleaved_heads(self, name: str) -> int:
-        if self.architecture != "llama":
-            return 0
-        return {"q_proj": self.heads, "k_proj": self.kv_heads}.get(name.split(".")[-2], 0)
+        names = get_gguf_hf_weights_map(model, self._processor)
+        shapes = {name: tuple(values.shape) for name, values in model.named_parameters()}
+        return {ours: (name, shapes[name]) for ours, name in names.items() if name in shapes}
 
     def _check_tensors(self) -> None:
         found = self._gguf.tensors
-        for name, weight in self.weights.items():
+        for name, (_, needed) in self._weights.items():
             if name not in found:
                 raise GgufError(f"tensor '{name}' is missing; {self.architecture} needs it")
-            if (shape := self._gguf.shape(name)) != weight.shape:
+            if (shape := self._gguf.shape(name)) != needed:
                 raise GgufError(
                     f"tensor '{name}' has the shape {list(shape)}; by the fields it is "
-                    f"{list(weight.shape)}"
+                    f"{list(needed)}"
                 )
-        if unknown := sorted(found.keys() - self.weights.keys() - {_ROPE_FACTORS}):
+        if unknown := sorted(found.keys() - self._weights.keys() - {_ROPE_FACTORS}):
             raise GgufError(
                 f"tensor '{unknown[0]}' is not known in the architecture {self.architecture} "
                 f"({len(unknown)} such)"
@@ -188,14 +170,6 @@ def _check_general(fields: Gguf) -> None:
             f"field 'split.count' is {parts}: it is one part of a split model; possible: one "
             "file, as 'llama-gguf-split --merge' of llama.cpp makes it"
         )
-
-
-def _halves_apart(values: Floats, heads: int) -> Floats:
-    """Undo llama.cpp's interleaving of the two halves of each head (`permute` of its converter)."""
-    if not heads:
-        return values
-    pairs = values.reshape(heads, -1, 2, *values.shape[1:])
-    return pairs.swapaxes(1, 2).reshape(values.shape)
 
 
 def _llama3_scaling(factors: Floats, theta: float) -> Mapping[str, Any]:
