@@ -118,7 +118,7 @@ class Model:
                 raise GgufError(f"field '{prefix}.{key}' is {found:g}; possible: {value:g}")
 
     def _expected(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """By llama.cpp's names: names and shapes of the weights of transformers' class."""
+        """Names and shapes of the weights of transformers' class, by llama.cpp's names."""
         try:
             with torch.device("meta"):  # shapes without memory
                 model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**self._sizes))
