@@ -141,11 +141,19 @@ def _blocks(text: str) -> Iterator[Span]:
 
 
 def _are_notes(paragraph: list[str]) -> bool:
-    """Whether each line stands for itself: nobody who wraps text leaves the last full stop out."""
+    """Whether each line stands for itself: nobody who wraps text leaves the last full stop out.
+
+    Full lines that go on in small letters are a paragraph that is cut.
+    """
+    least = _FULL * max(map(len, paragraph))
+    is_cut = all(len(line) > least for line in paragraph[:-1]) and any(
+        line[:1].islower() for line in paragraph[1:]
+    )
     return (
         len(paragraph) >= _FEWEST_NOTES
         and not _IS_ENDED.search(paragraph[-1].rstrip())
         and not any(line[:1].isspace() or _ITEM.match(line) for line in paragraph)
+        and not is_cut
     )
 
 

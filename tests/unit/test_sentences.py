@@ -61,12 +61,17 @@ def test_sentences_of_wrapped_text_are_whole():
         ("नाव चली। वह कब आएगी? कल।", ["नाव चली।", "वह कब आएगी?", "कल।"]),
         ("متى يبحر القارب؟ ظهرا.", ["متى يبحر القارب؟", "ظهرا."]),
         (
-            "paper is in the archive, 4 rolls\nwhen it beeps, turn the blue wheel\nink: black",
+            "paper: in the archive\nwhen it beeps, turn the blue wheel\nink is black\nor red",
             [
-                "paper is in the archive, 4 rolls",
+                "paper: in the archive",
                 "when it beeps, turn the blue wheel",
-                "ink: black",
+                "ink is black",
+                "or red",
             ],
+        ),
+        (
+            "All paper is in the archive, and\nwho takes the last roll has to\norder more: [1]_",
+            ["All paper is in the archive, and who takes the last roll has to order more: [1]_"],
         ),
         ("one\n\n  two  \n", ["one", "two"]),
         ("the title\nbody goes on", ["the title", "body goes on"]),
