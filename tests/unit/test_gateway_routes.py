@@ -566,11 +566,11 @@ def test_scores_and_embeddings_come_in_every_shape(model: Model) -> None:
     assert model.client.post("/rerank", json=TEI_RERANK).json() == [{"index": 0, "score": 0.5}]
     ranking = model.client.post("/v1/ranking", json=RANKING).json()
     assert ranking["rankings"] == [{"index": 0, "logit": 0.0}]
-    for path in ("/v1/rerank", "/v2/rerank"):
+    scored = {"index": 0, "relevance_score": 0.5}
+    assert model.client.post("/v2/rerank", json=RERANK).json()["results"] == [scored]
+    for path in ("/v1/rerank", "/rerank"):  # Jina's and vLLM's have the document
         results = model.client.post(path, json=RERANK).json()["results"]
-        assert results == [{"index": 0, "relevance_score": 0.5}]
-    results = model.client.post("/rerank", json=RERANK).json()["results"]
-    assert results == [{"index": 0, "relevance_score": 0.5}]
+        assert results == [scored | {"document": {"text": "a"}}]
     for voyages in ({}, {"top_k": None}, {"top_k": 1, "truncation": True}):
         assert model.client.post("/v1/rerank", json=RERANK | voyages).json()["data"] == results
     assert "data" not in model.client.post("/v1/rerank", json=RERANK | {"top_n": 1}).json()
