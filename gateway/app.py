@@ -15,7 +15,7 @@ from gateway import probes
 from gateway.access.authentication import Authentication
 from gateway.bounds import BoundedBody
 from gateway.errors import BadRequest, GatewayError
-from gateway.middleware import HeadAsGet, MeantPath, RequestTracking
+from gateway.middleware import MeantRequest, RequestTracking
 from gateway.protocols import (
     anthropic_messages,
     cohere_chat,
@@ -48,26 +48,20 @@ from gateway.service import open_service
 from gateway.settings import Settings
 from gateway.unknown_paths import elsewhere
 
-PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = (
-    (anthropic_messages.router, ANTHROPIC),
-    (cohere_chat.router, COHERE),
-    (cohere_chat_v1.router, COHERE),
-    (cohere_embed.router, COHERE),
-    (cohere_rerank.router, COHERE),
-    (nim_ranking.router, NIM),
-    (openai_chat.router, OPENAI),
-    (openai_completions.router, OPENAI),
-    (openai_embeddings.router, OPENAI),
-    (openai_files.router, OPENAI),
-    (openai_models.router, OPENAI),
-    (openai_moderations.router, OPENAI),
-    (openai_responses.router, OPENAI),
-    (openai_store_files.router, OPENAI),
-    (openai_vector_stores.router, OPENAI),
-    (tei.router, TEI),
-    (open_inference.router, OPEN_INFERENCE),
-    (rag.router, OPENAI),
-)
+PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = [
+    (module.router, protocol)
+    for protocol, modules in (
+        (ANTHROPIC, (anthropic_messages,)),
+        (COHERE, (cohere_chat, cohere_chat_v1, cohere_embed, cohere_rerank)),
+        (NIM, (nim_ranking,)),
+        (OPENAI, (openai_chat, openai_completions, openai_embeddings, openai_files)),
+        (OPENAI, (openai_models, openai_moderations, openai_responses, openai_store_files)),
+        (OPENAI, (openai_vector_stores, rag)),
+        (TEI, (tei,)),
+        (OPEN_INFERENCE, (open_inference,)),
+    )
+    for module in modules
+]
 """Every API with its errors; OpenAI's are those of paths that no API has."""
 
 EXPOSED = ("request-id", "retry-after", "x-request-id")
@@ -95,8 +89,7 @@ def new_app(settings: Settings) -> FastAPI:
     app.add_middleware(Authentication)
     app.add_middleware(RequestTracking, refusal=refusal)
     app.add_middleware(AnthropicHeaders)  # it reads what the others have sent
-    app.add_middleware(HeadAsGet)
-    app.add_middleware(MeantPath, is_served=lambda path: _protocol_with(path) is not None)
+    app.add_middleware(MeantRequest, is_served=lambda path: _protocol_with(path) is not None)
     if origins:
         app.add_middleware(
             CORSMiddleware,

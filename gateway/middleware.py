@@ -65,19 +65,9 @@ def _request_id(scope: Scope) -> str:
     return given if _PLAIN_ID.fullmatch(given) else secrets.token_hex(16)
 
 
-class HeadAsGet:
-    """HEAD is answered as GET; uvicorn leaves out the body."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
-        await self._app({**scope, "method": "GET"} if is_head else scope, receive, send)
-
-
-class MeantPath:
-    """A path is the one that its client `meant`, before anything else looks at it."""
+class MeantRequest:
+    """Before anything else looks at a request, its path is the one that its client `meant`, and
+    HEAD is GET, whose body uvicorn leaves out."""
 
     def __init__(self, app: ASGIApp, is_served: Callable[[str], bool]) -> None:
         self._app = app
@@ -86,5 +76,6 @@ class MeantPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path, model = self._meant(scope["path"])
-            scope = {**scope, "path": path, PATHS_MODEL: model}
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            scope = {**scope, "path": path, "method": method, PATHS_MODEL: model}
         await self._app(scope, receive, send)
