@@ -1,13 +1,15 @@
-"""Collections: the writing process is killed, and a collection's files are damaged."""
+"""Collections: who writes is killed, a collection's files are damaged, their disk is full."""
 
 import contextlib
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from triton_rag import Client, Document, Passage, TritonRagError
+from triton_rag import Client, Document, Passage, TritonRagError, ingest
 
 from operations.preflight import MIN_DISK_MIB
 from tests.chaos import namespace
@@ -16,6 +18,7 @@ from tests.chaos.judging import Recovery, judge, judge_outage
 from tests.chaos.repositories import WORK
 from tests.chaos.scenario import HANG_S, Finding, Scenario, brief
 from tests.chaos.site import Site
+from tests.server.killed_ingest import TEXTS, documents, kill_ingest
 
 FOLDER = WORK / "collections"
 """Where a server whose log is in `WORK` keeps them."""
@@ -31,6 +34,11 @@ def scenarios() -> Iterator[Scenario]:
         "`kill -9` of `collections`' process while two documents are replaced again and again, and "
         "searched",
         _kill,
+    )
+    yield Scenario(
+        "kill-ingest",
+        f"`kill -9` of an ingest of {TEXTS} files in its fourth commit; then the same ingest again",
+        _kill_ingest,
     )
     yield Scenario(
         "damaged-collection", "garbage over every data file of one of two collections", _damage
@@ -113,6 +121,33 @@ def _lost(editions: Editions, client: Client) -> Iterator[str]:
     if editions.seen() != {editions.reported}:
         yield "what is written afterwards is not found"
     client.delete_collection("editions")
+
+
+def _kill_ingest(site: Site) -> Finding:
+    running = site.shared()
+    before = running.warm_use()
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Client(running.address, timeout_s=HANG_S) as client,
+    ):
+        kill_ingest(running.address, Path(name), "killed")
+        fault_at = time.monotonic()
+        outcomes = running.send(running.one_of_each())
+        faults = list(_gone_on_with(client, Path(name)))
+        client.delete_collection("killed")
+        return judge(running, before, outcomes, fault_at).with_faults(*faults)
+
+
+def _gone_on_with(client: Client, folder: Path) -> Iterator[str]:
+    """What was reported done is there, and the same ingest adds the rest, each file once."""
+    there = documents(client, "killed")
+    if there < 3:
+        yield f"three commits of a document each were reported done, and {there} are there"
+    report, found = ingest(client, folder, "killed"), client.collection("killed")
+    if (report.unchanged, report.added) != (there, TEXTS - there):
+        yield f"of {there} documents {report.unchanged} stayed, and {report.added} were added"
+    if (found.documents, found.passages) != (TEXTS, TEXTS):
+        yield f"{found.documents} documents and {found.passages} passages of {TEXTS} are there"
 
 
 def _damage(site: Site) -> Finding:
