@@ -35,7 +35,13 @@ def unpacked(rows: Iterable[bytes], dimension: int) -> Found:
     """Every row once; embeddings are directions."""
     different = list(dict.fromkeys(rows))
     size = dimension * _TYPE.itemsize
-    directions = np.frombuffer(b"".join(row[:size] for row in different), _TYPE)
     fields = json.loads(b"[" + b",".join(row[size:] for row in different) + b"]")
     passages = [FoundPassage(*values) for values in fields]
-    return Found(passages, directions.astype(np.float32).reshape(-1, dimension))
+    return Found(passages, directions(different, dimension))
+
+
+def directions(rows: Iterable[bytes], dimension: int) -> Array:
+    """The directions of packed rows, FP32 [rows, dimension]."""
+    size = dimension * _TYPE.itemsize
+    halves = np.frombuffer(b"".join(row[:size] for row in rows), _TYPE)
+    return halves.astype(np.float32).reshape(-1, dimension)

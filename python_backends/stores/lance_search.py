@@ -7,6 +7,7 @@ from typing import Any
 
 from python_backends.stores.lance_packed import PACKED, unpacked
 from python_backends.stores.lance_table import TEXT, VECTOR
+from python_backends.stores.lance_waiting import WaitingRows
 from python_backends.stores.published import Published
 from python_backends.stores.store import Found
 from python_backends.tensors import Array
@@ -16,18 +17,29 @@ LEAST_SEARCHED = 16
 
 
 async def search(
-    table: Any, published: Published, query: str, embedding: Array, where: str, count: int
+    table: Any,
+    published: Published,
+    waiting: WaitingRows,
+    query: str,
+    embedding: Array,
+    where: str,
+    count: int,
 ) -> Found:
     """The rows that are nearest, and the best by words, `count` of each that fit `where`."""
     rankings = await asyncio.gather(
-        _by_vector(table, published, embedding, where, count),
+        _by_vector(table, published, waiting, embedding, where, count),
         _by_words(table, query, where, count),
     )
     return unpacked(chain(*rankings), published.dimension)
 
 
 async def _by_vector(
-    table: Any, published: Published, embedding: Array, where: str, count: int
+    table: Any,
+    published: Published,
+    waiting: WaitingRows,
+    embedding: Array,
+    where: str,
+    count: int,
 ) -> list[bytes]:
     """The nearest rows."""
     search = table.query().nearest_to(embedding).column(VECTOR).distance_type("cosine")
@@ -35,7 +47,11 @@ async def _by_vector(
         search = search.nprobes(await _searched(table, published, where))
     else:
         search = search.bypass_vector_index()
-    return await _packed(search, "_distance", where, count)
+    known = None if where else await waiting.of(published, table)
+    if known is None:
+        return await _packed(search, "_distance", where, count)
+    found = await _packed(search.fast_search(), "_distance", where, count)
+    return known.with_nearest(found, embedding, count)
 
 
 async def _searched(table: Any, published: Published, where: str) -> int:

@@ -25,6 +25,7 @@ from python_backends.stores.filters import NO_FILTER, Filter
 from python_backends.stores.lance_faults import faults, unwritable
 from python_backends.stores.lance_reader import LanceReader, Read
 from python_backends.stores.lance_table import DOCUMENT, ENTRY, NUMBER, VECTOR, WHOLE
+from python_backends.stores.lance_waiting import WaitingRows
 from python_backends.stores.locking import WAIT_S, locked
 from python_backends.stores.published import Published, read_published, write_published
 from python_backends.stores.store import (
@@ -65,7 +66,7 @@ class LanceStore:
         self._folder = folder
         self._tables: dict[str, tuple[str, Any]] = {}
         """The table of each collection, open for changes, with its folder's name."""
-        self._reader = LanceReader(folder)
+        self._reader, self._waiting = LanceReader(folder), WaitingRows()
         self._lock = threading.Lock()
         self._settling: dict[str, threading.Timer] = {}
 
@@ -152,7 +153,9 @@ class LanceStore:
     ) -> Found:
         async def read(published: Published, table: Any) -> Found:
             where = lance_table.sql(wanted, published.columns)
-            return await lance_search.search(table, published, query, embedding, where, count)
+            return await lance_search.search(
+                table, published, self._waiting, query, embedding, where, count
+            )
 
         return self._read(collection.name, read)
 

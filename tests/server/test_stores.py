@@ -226,6 +226,44 @@ def test_many_passages_are_found_as_by_comparing_each(
     assert np.mean(recall) >= 0.95
 
 
+def test_what_waits_for_the_index_is_found_as_by_comparing_each(
+    lance: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some of it is replaced and removed again before the index has it."""
+    monkeypatch.setattr(lance_index, "TRAIN_FROM", 500)
+    monkeypatch.setattr(lance_index, "PARTITION_ROWS", 50)
+    monkeypatch.setattr(lance_store, "SETTLE_S", 0.3)
+    there = {"a": FACES[0]}
+
+    def put(*numbers: int) -> None:
+        rows = RANDOM.normal(size=(len(numbers), WIDTH)).astype(np.float32)
+        there.update(zip(map(str, numbers), rows, strict=True))
+        lance.replace(
+            "books", [Document(n, [Passage("x")], there[n][None]) for n in map(str, numbers)]
+        )
+
+    put(*range(1000))
+    assert eventually(lambda: read_published(tmp_path / "collections" / "books").pending == 0)
+    monkeypatch.setattr(lance_store, "SETTLE_S", 600)
+    for start in (0, 20, 990):
+        put(*range(start, start + 40))
+    lance.remove("books", ["5", "30", "500", "1010"])
+    for name in ("5", "30", "500", "1010"):
+        del there[name]
+    names, rows = list(there), np.array(list(there.values()))
+    books, recall = lance.collection("books"), []
+    for query in RANDOM.normal(size=(40, WIDTH)).astype(np.float32):
+        got = lance.search(books, "", query, NO_FILTER, 10)
+        best = np.argsort(-cosines(rows, query))[:10]
+        recall.append(len({p.document for p in got.passages} & {names[i] for i in best}) / 10)
+    assert np.mean(recall) >= 0.95
+    for name in map(str, (0, 25, 59, 995, 1029)):
+        (first,) = lance.search(books, "", there[name], NO_FILTER, 1).passages
+        assert first.document == name
+    (waiting,) = [known for _, known in lance._waiting._known.values()]  # type: ignore[attr-defined]
+    assert len(waiting.rows) == len(waiting.directions) == 97
+
+
 def test_common_words_give_way_to_rare_ones_in_a_large_collection(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
