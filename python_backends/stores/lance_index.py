@@ -29,6 +29,7 @@ QUIET_SHARE = 0.05
 """Share of the passages in such parts from which it is trained again once no change comes."""
 KEPT = timedelta(minutes=1)
 """How long a replaced version stays, for searches that still read it."""
+_ALL_KEPT = timedelta(days=36_500)
 
 
 def create(table: Any) -> None:
@@ -68,7 +69,8 @@ def is_due(published: Published) -> bool:
 
 
 def updated(table: Any, published: Published, is_quiet: bool) -> Published:
-    """Bring the indexes up to date, and drop the versions that nobody reads any more.
+    """Bring the indexes up to date. That may take minutes, so no version goes meanwhile: searches
+    still read the one that is published.
 
     `is_quiet`: no change has come for a while, so there is time to make searches fast again.
     """
@@ -77,8 +79,13 @@ def updated(table: Any, published: Published, is_quiet: bool) -> Published:
         published = replace(published, pending=0, deltas=deltas, untrained=untrained)
     if _is_training_due(published, is_quiet):
         published = _train(table, published)
-    table.optimize(cleanup_older_than=KEPT)
+    table.optimize(cleanup_older_than=_ALL_KEPT)
     return published
+
+
+def clean(table: Any) -> None:
+    """Drop old versions, once the newest is published."""
+    table.optimize(cleanup_older_than=KEPT)
 
 
 def _is_training_due(published: Published, is_quiet: bool) -> bool:

@@ -143,7 +143,7 @@ class LanceStore:
         with self._changing(name) as (published, table):
             if existing := self._published(new):
                 raise exists_already(existing.collection)
-            self._publish(lance_index.updated(table, published, is_quiet=True), table)
+            self._bring_up_to_date(published, table, is_quiet=True)
             shutil.rmtree(folder, ignore_errors=True)  # left by a killed `create`
             (self._folder / name).rename(folder)
         return self.collection(new)
@@ -193,10 +193,9 @@ class LanceStore:
         return read_published(self._folder / name)
 
     def _existing(self, name: str) -> Published:
-        published = self._published(check_name(name))
-        if published is None:
-            raise not_found(name, self._names())
-        return published
+        if published := self._published(check_name(name)):
+            return published
+        raise not_found(name, self._names())
 
     def _connect(self, name: str) -> Any:
         import lancedb
@@ -282,15 +281,20 @@ class LanceStore:
     def _settle(self, name: str, is_quiet: bool, then_s: Sequence[float]) -> None:
         try:
             with self._changing(name) as (published, table):
-                self._publish(lance_index.updated(table, published, is_quiet), table)
+                self._bring_up_to_date(published, table, is_quiet)
                 if then_s:
                     self._settle_later(name, *then_s)
         except RequestError as error:  # deleted meanwhile, or a fault that is in the log
             logger.info("collection '%s' was not brought up to date: %s", name, error)
 
+    def _bring_up_to_date(self, published: Published, table: Any, is_quiet: bool) -> None:
+        new = self._publish(lance_index.updated(table, published, is_quiet), table)
+        lance_index.clean(table)
+        self._publish(new, table)
+
     def _publish(self, published: Published, table: Any) -> Published:
         folder = self._folder / published.name
-        size = sum(f.stat().st_size for f in (folder).rglob("*") if f.is_file())
+        size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
         new = replace(published, version=table.version, size_bytes=size)
         write_published(folder, new)
         return new

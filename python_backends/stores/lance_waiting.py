@@ -37,14 +37,16 @@ class WaitingRows:
     """Keeps those of the collections that were searched last."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[Published, Waiting | None]] = {}
+        self._known: dict[str, tuple[tuple[str, int], Waiting | None]] = {}
+        """By collection: of which table and version, and what waits there."""
 
     async def of(self, published: Published, table: Any) -> Waiting | None:
         """None where nothing waits, or so much that it is left to LanceDB."""
+        wanted = published.table, published.version
         known, waiting = self._known.pop(published.name, (None, None))
-        if known != published:
+        if known != wanted:
             waiting = await _read(published, table)
-        self._known[published.name] = published, waiting
+        self._known[published.name] = wanted, waiting
         if len(self._known) > MOST_COLLECTIONS:
             del self._known[next(iter(self._known))]
         return waiting

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from python_backends.stores.filters import NO_FILTER
 from python_backends.stores.load import load_store
 from python_backends.stores.locking import locked
 from python_backends.stores.move import INCOMPLETE, Progress, main, move
-from python_backends.stores.published import read_published
+from python_backends.stores.published import Published, read_published, write_published
 from python_backends.stores.store import Change, Document, Passage, Store
 from tests.postgres import Postgres, running_postgres
 from tests.server.conftest import eventually
@@ -262,6 +263,31 @@ def test_what_waits_for_the_index_is_found_as_by_comparing_each(
         assert first.document == name
     (waiting,) = [known for _, known in lance._waiting._known.values()]  # type: ignore[attr-defined]
     assert len(waiting.rows) == len(waiting.directions) == 97
+
+
+def test_what_is_published_can_be_read_while_an_index_is_made(
+    lance: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that takes: here every version is old at once."""
+    monkeypatch.setattr(lance_index, "KEPT", timedelta(0))
+    monkeypatch.setattr(lance_index, "TRAIN_FROM", 500)
+    monkeypatch.setattr(lance_store, "SETTLE_S", 0.3)
+    seen: list[int | str] = []
+
+    def write(folder: Path, published: Published) -> None:
+        reader = load_store(str(folder.parent))
+        try:
+            seen.append(len(found(reader, count=9).passages))
+        except Unavailable as error:
+            seen.append(str(error))
+        reader.close()
+        write_published(folder, published)
+
+    monkeypatch.setattr(lance_store, "write_published", write)
+    lance.replace("books", [document(f"d{n}", "x", face=n % WIDTH) for n in range(600)])
+    folder = tmp_path / "collections" / "books"
+    assert eventually(lambda: read_published(folder).partitions > 0 and len(seen) >= 3)
+    assert seen[1:] == [9] * len(seen[1:])  # the first look was at one document
 
 
 def test_common_words_give_way_to_rare_ones_in_a_large_collection(
