@@ -23,8 +23,8 @@ JSON = "gateway.json"
 """Key of the scope with the parsed body."""
 
 UNTYPED = ("", "application/octet-stream")
-"""What Triton's own clients send. A web page of another site can send no other type than these
-and forms without asking first, so no other route takes them."""
+"""What Triton's own clients send. A web page of another site can send such a body, or a form,
+without asking first, so other routes take only one without a type, and not from a page."""
 
 UPLOADS = "/v1/files"
 """The one path that takes a form instead of JSON."""
@@ -194,7 +194,8 @@ def _content_type(headers: Headers) -> str:
 
 def _parsed(body: bytes, headers: Headers, path: str) -> object:
     kind = _content_type(headers)
-    is_untyped = kind in UNTYPED and path.startswith("/v2/")
+    is_of_no_page = not kind and "origin" not in headers  # as LiteLLM embeds by Voyage's API
+    is_untyped = is_of_no_page or (kind in UNTYPED and path.startswith("/v2/"))
     if kind != "application/json" and not kind.endswith("+json") and not is_untyped:
         raise BadRequest.at("content-type", f"{kind!r:.60} given; application/json is taken")
     text = body

@@ -162,6 +162,14 @@ def test_ranked_documents_come_back_as_the_api_s_owner_does(
     assert result.get("document") == ({"text": "a"} if comes else None)
 
 
+def test_json_without_a_type_is_taken_but_not_from_a_web_page(model: Model) -> None:
+    """LiteLLM embeds by Voyage's API without one; a page needs no leave to send such a body."""
+    body = json.dumps({"model": "embed", "input": ["a"]}).encode()
+    assert model.client.post("/v1/embeddings", content=body).status_code == 200
+    page = {"origin": "https://example.com"}
+    assert model.client.post("/v1/embeddings", content=body, headers=page).status_code == 400
+
+
 def test_fields_that_strict_clients_need(model: Model) -> None:
     """OpenRouter's clients, for Python and npm; the penalties are Open Responses'."""
     assert model.client.post("/v1/chat/completions", json=CHAT).json()["system_fingerprint"] is None
