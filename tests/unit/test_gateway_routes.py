@@ -420,6 +420,7 @@ def test_a_path_that_can_not_be_told_is_not_found(model: Model, path: str) -> No
         ("/v1/audio/speech", "models of text only"),
         ("/v1beta/models/llm:generateContent", "Gemini's API; use /v1/chat/completions"),
         ("/api/chat", "Ollama's API; use /v1/chat/completions"),
+        ("/v2/systemsharedmemory/region/a/register", "ask Triton itself"),
         ("/invocations", "use /v1/completions"),
         ("/nothing", "/docs lists what is here"),
         ("/v1/messages/batches/msgbatch_1", "send the messages one by one"),
