@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from python_backends.stores.filters import FieldType
-from python_backends.stores.lance_table import DOCUMENT, TEXT, VECTOR, arrow_type
+from python_backends.stores.lance_table import DOCUMENT, TEXT, VECTOR, VECTOR_INDEX, arrow_type
 from python_backends.stores.published import Column, Published
 
 TRAIN_FROM = 10_000
@@ -23,8 +23,8 @@ TRAINING = {"sample_rate": 64, "max_iterations": 10}
 PENDING, PENDING_SHARE = 2_000, 0.03
 """Rows that may wait for the indexes: this many, or this share of the passages."""
 MAX_DELTAS = 8
-"""The vector index gets a part for each update, which each search looks into; after so many it is
-trained again."""
+"""The vector index gets a part for each update, which each search looks into; with so many it is
+trained again. A part goes when all its rows were replaced."""
 QUIET_SHARE = 0.05
 """Share of the passages in such parts from which it is trained again once no change comes."""
 KEPT = timedelta(minutes=1)
@@ -75,12 +75,13 @@ def updated(table: Any, published: Published, is_quiet: bool) -> Published:
     `is_quiet`: no change has come for a while, so there is time to make searches fast again.
     """
     if published.pending:
-        deltas, untrained = published.deltas + 1, published.untrained + published.pending
-        published = replace(published, pending=0, deltas=deltas, untrained=untrained)
+        untrained = published.untrained + published.pending
+        published = replace(published, pending=0, untrained=untrained)
     if _is_training_due(published, is_quiet):
         published = _train(table, published)
     table.optimize(cleanup_older_than=_ALL_KEPT)
-    return published
+    parts = table.index_stats(VECTOR_INDEX).num_indices if published.partitions else 1
+    return replace(published, deltas=parts - 1)
 
 
 def clean(table: Any) -> None:
@@ -92,7 +93,7 @@ def _is_training_due(published: Published, is_quiet: bool) -> bool:
     if published.passages < TRAIN_FROM:
         return False
     many_untrained = published.untrained >= QUIET_SHARE * published.passages
-    is_in_parts = published.deltas > MAX_DELTAS or (is_quiet and many_untrained)
+    is_in_parts = published.deltas >= MAX_DELTAS or (is_quiet and many_untrained)
     return not published.partitions or is_in_parts
 
 
@@ -102,4 +103,4 @@ def _train(table: Any, published: Published) -> Published:
     partitions = min(MOST_PARTITIONS, max(1, published.passages // PARTITION_ROWS))
     config = IvfSq(distance_type="cosine", num_partitions=partitions, **TRAINING)
     table.create_index(VECTOR, config=config, replace=True)
-    return replace(published, partitions=partitions, deltas=0, untrained=0)
+    return replace(published, partitions=partitions, untrained=0)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 VECTOR, TEXT, DOCUMENT, NUMBER = "vector", "text", "document_id", "number"
+VECTOR_INDEX = f"{VECTOR}_idx"
+"""LanceDB's name of the index over the column."""
 
 SINGLE_ROWS = {"lance-encoding:structural-encoding": "fullzip"}
 """Lance's layout for columns that are read row by row: a search takes two thirds of the time."""

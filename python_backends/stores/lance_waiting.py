@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from python_backends.stores.lance_packed import PACKED, directions
-from python_backends.stores.lance_table import VECTOR
+from python_backends.stores.lance_table import VECTOR_INDEX
 from python_backends.stores.published import Published
 from python_backends.tensors import Array
 
@@ -55,7 +55,7 @@ class WaitingRows:
 async def _read(published: Published, table: Any) -> Waiting | None:
     if not published.partitions or not published.pending:
         return None
-    count = (await table.index_stats(f"{VECTOR}_idx")).num_unindexed_rows
+    count = (await table.index_stats(VECTOR_INDEX)).num_unindexed_rows
     if not 0 < count <= MOST_ROWS:
         return None
     # Rows are added behind the others, and an index is brought up to date for all of them.

@@ -30,7 +30,7 @@ class Published:
     """`table` names the table's folder, `version` what is visible of it.
 
     `pending` rows were added or removed since the indexes were brought up to date. The vector index
-    has `partitions`, 0 where there is none; since its training it was updated `deltas` times, for
+    has `partitions`, 0 where there is none; since its training it got `deltas` more parts, for
     `untrained` rows.
     """
 

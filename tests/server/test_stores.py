@@ -290,6 +290,23 @@ def test_what_is_published_can_be_read_while_an_index_is_made(
     assert seen[1:] == [9] * len(seen[1:])  # the first look was at one document
 
 
+def test_an_index_is_not_trained_again_for_parts_that_are_gone(
+    lance: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, train = [], lance_index._train
+    monkeypatch.setattr(lance_index, "TRAIN_FROM", 500)
+    monkeypatch.setattr(lance_index, "PENDING", 1)
+    monkeypatch.setattr(lance_index, "PENDING_SHARE", 0)
+    monkeypatch.setattr(lance_store, "SETTLE_S", 600)
+    monkeypatch.setattr(lance_index, "_train", lambda *a: trained.append(a) or train(*a))
+    folder = tmp_path / "collections" / "books"
+    lance.replace("books", [document(f"d{n}", "x", face=n % WIDTH) for n in range(600)])
+    for _ in range(lance_index.MAX_DELTAS + 3):
+        assert eventually(lambda: read_published(folder).pending == 0)
+        lance.replace("books", [document("d0", "x")])
+    assert len(trained) == 1
+
+
 def test_common_words_give_way_to_rare_ones_in_a_large_collection(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
