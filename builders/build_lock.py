@@ -23,10 +23,7 @@ class Busy(Exception):
 
 @contextlib.contextmanager
 def held(home: Path, progress: Progress | None = None) -> Iterator[None]:
-    """Hold the lock of a model's engine folder; a wait is reported to `progress`.
-
-    Without `progress` nothing waits: raises `Busy`.
-    """
+    """Hold the lock of a model's engine folder; waits, or without `progress` raises `Busy`."""
     home.mkdir(parents=True, exist_ok=True)
     lock, signature = FileLock(home / LOCK_FILE), home / HOLDER_FILE
     try:

@@ -44,10 +44,7 @@ class BuildLog:
             file.write(f"{text}\n")
 
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Run a command whose output goes to the log; `environment` adds to ours.
-
-        Raises `CommandError` with the status when it fails. It ends when this process does.
-        """
+        """Run a command, its output in the log; raises `CommandError`. It ends when we do."""
         self.write(f"$ {' '.join(command)}")
         with self.path.open("a", encoding="utf-8") as output:
             done = subprocess.run(
@@ -100,10 +97,7 @@ class BuildSteps:
     progress: Progress
 
     def step(self, name: str, make: Callable[[Path], None]) -> Path:
-        """The folder that `make` fills; found there if an earlier build finished it.
-
-        Raises `BuildError`, that of a command with the end of the log.
-        """
+        """The folder that `make` fills, or that an earlier build filled. Raises `BuildError`."""
         finished, making = self.folder / name, self.folder / f"{name}.unfinished"
         if finished.is_dir():
             self.progress(f"{name} was finished by an earlier build")

@@ -59,10 +59,7 @@ def write_weights(
 
 
 def link_or_copy(source: str, target: str) -> None:
-    """A second name for files of GiB where the file system allows it; others are copied.
-
-    Conversions write JSON files anew, which must not change the user's.
-    """
+    """A second name where the file system allows it; JSON files, which may change, are copied."""
     resolved = Path(source).resolve()  # the hub's cache is full of symbolic links
     Path(target).unlink(missing_ok=True)  # never into it: it may be a second name of the user's
     try:

@@ -33,10 +33,7 @@ BACKGROUND = Path(__file__).with_name("background.txt")
 
 
 def encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) -> Facts:
-    """Raises `BuildError` for what the engine could not honour.
-
-    An encoder truncates, so a spec that allows more than the model has is cut, not refused.
-    """
+    """Raises `BuildError` for what can't be honoured; a `max_tokens` beyond the model's is cut."""
     check_own_code(spec, checkpoint)
     most = positions(checkpoint.config()) or spec.max_tokens
     if most < spec.max_tokens:

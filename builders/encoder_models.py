@@ -16,10 +16,7 @@ from builders.spec import ModelSpec
 
 
 def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
-    """sentence-transformers' model: a transformer, then its other modules, in FP32.
-
-    Without modules.json it pools the mean. Raises `BuildError` for weights that are missing.
-    """
+    """sentence-transformers' model; without modules.json it pools the mean. Raises `BuildError`."""
     from sentence_transformers import SentenceTransformer
 
     is_t5 = str(checkpoint.config().get("model_type")).endswith("t5")  # embeds by its encoder

@@ -26,10 +26,7 @@ class EngineBuild:
 
 
 def engine_builds(sku: Sku, models: list[str], options: LlmOptions) -> list[EngineBuild]:
-    """The builds for the pipeline's specs, with `models` in place of those of their roles.
-
-    They will run here, so the machine's GPUs must be the SKU's. Raises `BuildError`.
-    """
+    """Builds of the pipeline's specs, with `models` for their roles. Raises `BuildError`."""
     specs = chosen_models(models, sku)
     encoders = tuple(spec for spec in specs if spec.role != "llm")
     return [
@@ -46,10 +43,7 @@ def _gpu_llm(plan: LlmPlan) -> EngineBuild:
 
 
 def build_all(builds: list[EngineBuild], sku: Sku) -> list[Engine]:
-    """The engines of `builds`, found or made one after the other: each export takes every core.
-
-    Prints a line for each model. Raises `BuildError`.
-    """
+    """The engines of `builds`, in turn: an export takes every core. Raises `BuildError`."""
     try:
         engines = [
             build_one(build, sku, f"[{number}/{len(builds)}] {build.spec.role} {build.spec.name}")

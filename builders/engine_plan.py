@@ -49,10 +49,7 @@ class EnginePlan:
 
 @dataclass(frozen=True)
 class RuntimePlan:
-    """How an engine is run: decides config.pbtxt or model.yaml, and no byte of a TensorRT engine.
-
-    `kv_memory_fraction` is of the memory that is free once the engine is loaded.
-    """
+    """How an engine is run; `kv_memory_fraction`: of the memory that is free once it is loaded."""
 
     kv_memory_fraction: float
     guided_decoding: bool = False

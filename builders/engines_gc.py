@@ -20,10 +20,7 @@ Removal = tuple[Path, int]
 def collect(
     skus: list[Sku], progress: Progress, dry_run: bool, repository: Path = REPOSITORY
 ) -> Iterator[Removal]:
-    """Remove what no link of the repository and no spec uses; what is being built is left alone.
-
-    Of a model of which nothing is used the newest engine stays.
-    """
+    """Remove what no link and no spec uses; of a model without either its newest engine stays."""
     linked = {link.resolve() for link in repository.glob(f"*/1/{ENGINE_LINK}")}
     for sku in skus:
         for home in sorted((engines.ENGINES / sku.name).glob("[!.]*/")):
@@ -52,10 +49,7 @@ def _collect_model(
 
 
 def _current(model: str, sku: Sku, progress: Progress) -> tuple[str, Path | None]:
-    """Key of the engine that a build would make now, and its checkpoint's folder.
-
-    The key is empty when it can't be computed.
-    """
+    """Key of the engine that a build would make (empty: not known), and its checkpoint's folder."""
     if model not in model_names():
         return "", None
     spec = load_model(model)
@@ -70,10 +64,7 @@ def _current(model: str, sku: Sku, progress: Progress) -> tuple[str, Path | None
 
 
 def _remove(folder: Path, dry_run: bool) -> Removal:
-    """Out of sight first: an engine is whole or gone, whenever we are interrupted.
-
-    Files that have another name elsewhere free nothing.
-    """
+    """Out of sight first, so that an engine is whole or gone; second names free nothing."""
     files = [file.stat() for file in folder.rglob("*") if file.is_file()]
     size = sum(file.st_size for file in files if file.st_nlink == 1)
     if not dry_run:

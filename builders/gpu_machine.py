@@ -33,10 +33,7 @@ Devices = tuple[Device, ...]
 
 
 def visible(devices: Devices, chosen: str | None) -> Devices:
-    """What CUDA sees for a CUDA_VISIBLE_DEVICES of `chosen`; None: not set.
-
-    CUDA ends its list at the first entry that names no device.
-    """
+    """What CUDA sees for a CUDA_VISIBLE_DEVICES: its list ends at the first unknown entry."""
     if chosen is None:
         return devices
     seen: list[Device] = []
@@ -172,10 +169,7 @@ def _possible(device: Device) -> str:
 
 
 def check_build_machine(sku: Sku, gpus: int, ask: Callable[[], Devices] = this_machine) -> Devices:
-    """The GPUs that an engine for the SKU can be built on here; raises `BuildError`.
-
-    TensorRT engines are made for the GPU that they are built on.
-    """
+    """The GPUs here, which must be the SKU's: engines are made for them. Raises `BuildError`."""
     try:
         devices = ask()
     except NoGpuError as error:

@@ -27,10 +27,7 @@ UNGUIDED = "guided_decoding is false under [gpu] in its spec"
 
 
 def llm_recipe(plan: LlmPlan, gpu: str, examples: Path = EXAMPLES) -> Recipe:
-    """The recipe of the plan's flavour; `gpu` is the product that it is made on.
-
-    `examples`: where TensorRT-LLM's converters are.
-    """
+    """The recipe of the plan's flavour, made on `gpu`; `examples` has TensorRT-LLM's converters."""
     unguided = "" if plan.runtime.guided_decoding else UNGUIDED
     if plan.engine.flavour == "engine":
         make = partial(_make_engine, plan, examples)
@@ -42,10 +39,7 @@ def llm_recipe(plan: LlmPlan, gpu: str, examples: Path = EXAMPLES) -> Recipe:
 
 
 def planned_source(plan: LlmPlan) -> ModelSpec:
-    """The spec, its source being the checkpoint in the planned precision.
-
-    Raises `BuildError` where the LLM API would need one that the spec doesn't name.
-    """
+    """The spec, its source the checkpoint in the planned precision. Raises `BuildError`."""
     spec, precision = plan.request.spec, plan.engine.precision
     if plan.engine.flavour == "engine" or precision == "bf16":
         return spec
@@ -105,10 +99,7 @@ def _make_api_folder(
 
 
 def write_backend_repository(plan: LlmPlan, engine: Path) -> Path:
-    """The model repository with NVIDIA's backend model over a TensorRT engine; its folder.
-
-    Beside the engine's bytes, not among them: what it says may change without another build.
-    """
+    """A model repository over a TensorRT engine, none of whose bytes depends on it; its folder."""
     model = engine / BACKEND_REPOSITORY / BACKEND_MODEL
     (model / "1").mkdir(parents=True, exist_ok=True)
     text = engine_config_text(plan.engine, plan.runtime, engine.resolve())

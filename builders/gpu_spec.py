@@ -69,10 +69,7 @@ class Gpu(SpecFile):
     dense_tflops: DenseTflops
 
     def tflops(self, precision: GpuPrecision) -> float:
-        """Peak rate at which the matrices of a precision are multiplied.
-
-        W4A16 multiplies in BF16. Raises `LookupError` where the hardware has no such rate.
-        """
+        """Peak rate of a precision's matrices, W4A16's in BF16; raises `LookupError` for none."""
         rates = self.dense_tflops
         kinds = {"nvfp4": rates.nvfp4, "fp8": rates.fp8, "int8-sq": rates.int8}
         figure = kinds.get(precision, rates.bf16)

@@ -67,10 +67,7 @@ def _prompts(spec: ModelSpec, checkpoint: Checkpoint) -> list[list[int]]:
 def load_whole(
     spec: ModelSpec, checkpoint: Checkpoint, kind: Any, dtype: Any, **options: Any
 ) -> tuple[Any, list[str]]:
-    """transformers' model, and the names of weights that it leaves out.
-
-    Raises `BuildError` where one is missing or of another shape, both by their names.
-    """
+    """transformers' model, and the weights it leaves out; raises `BuildError` for missing ones."""
     silence_transformers()
     with refusing(spec, CANT_LOAD):
         model, found = kind.from_pretrained(
@@ -97,10 +94,7 @@ def silence_transformers() -> None:
 
 
 def check_rows(spec: ModelSpec, model: Any, rows: Logits) -> None:
-    """Raises `BuildError` where the reference implementation has nothing to compare with.
-
-    An engine that is as wrong would agree: NaN weights give NaN everywhere.
-    """
+    """Raises `BuildError` for rows that tell nothing: from NaN weights an engine makes NaN too."""
     if not np.isfinite(rows).all():
         wrong = [name for name, w in model.named_parameters() if not bool(w.isfinite().all())]
         why = f"{_some(wrong)} of the checkpoint have" if wrong else "what it computes has"

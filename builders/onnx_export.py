@@ -33,10 +33,7 @@ OPSET = 17
 def export_encoder(
     spec: ModelSpec, checkpoint: Checkpoint, target: Path, precision: str = "fp32"
 ) -> None:
-    """Write `target` (model.onnx): INT64 [rows, tokens] inputs to FP32 [rows, width].
-
-    The TorchScript exporter: the dynamo one gives a slower graph.
-    """
+    """Write `target` (model.onnx): INT64 [rows, tokens] inputs to FP32 [rows, width]."""
     dtype = torch.float16 if precision == "fp16" else torch.float32
     model, names, output = _encoder(spec, checkpoint, dtype)
     example = tuple(torch.ones((2, 8), dtype=torch.int64) for _ in names)
@@ -50,7 +47,7 @@ def export_encoder(
             output_names=[output],
             dynamic_axes=axes,
             opset_version=OPSET,
-            dynamo=False,
+            dynamo=False,  # whose graph is slower
         )
 
 

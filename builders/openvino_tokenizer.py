@@ -14,10 +14,7 @@ FILES = (*_MODELS, "openvino_tokenizer.bin", "openvino_detokenizer.bin")
 
 
 def convert(folder: Path, vocabulary: int) -> str:
-    """Write `FILES` beside tokenizer.json; or why they can't be, and then none of them is there.
-
-    `vocabulary` counts the ids that the model has embeddings for; 0: not known.
-    """
+    """Write `FILES`, or say why not; `vocabulary` counts the model's ids, 0: not known."""
     try:
         return _converted(folder, vocabulary)
     except Exception as error:  # of many libraries: whatever it is, the engine serves without

@@ -64,10 +64,7 @@ def default_prompt(spec: ModelSpec, path: Path) -> str:
 
 
 def read_pair_template(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[PairText, str]:
-    """What belongs to query and passage, and tokenizer.json with the rest of the template's tokens.
-
-    Raises `BuildError` for a template that has no place for the two texts.
-    """
+    """What belongs to query and passage, and tokenizer.json with the rest. Raises `BuildError`."""
     tokenizer = read_tokenizer(checkpoint)
     rendered = _rendered(spec, checkpoint)
     before, found, rest = rendered.partition(_QUERY)

@@ -62,10 +62,7 @@ class Recipe:
 def engine_inputs(
     spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, recipe: Recipe
 ) -> dict[str, Any]:
-    """Everything that decides the engine's bytes and its manifest.
-
-    Of a spec: not where its checkpoint lies, nor what only the planner reads.
-    """
+    """All that decides bytes and manifest; of a spec not its source, nor what only plans read."""
     said = spec.model_dump(exclude={"source", "folder", "architecture", "gpu", "prompt"})
     inputs = {
         "format": _FORMAT,

@@ -37,10 +37,7 @@ TritonPythonModel = python_model({stage})
 
 
 def render(skus: Iterable[Sku], pipeline: Pipeline) -> dict[str, str]:
-    """Every generated file of model_repository/ by its path in there.
-
-    One SKU of each placement decides; `skus` has one of `BASE`.
-    """
+    """Every generated file of model_repository/ by its path; one SKU of each placement decides."""
     placements = {sku.config_name: configs(sku, pipeline) for sku in skus}
     base = placements.pop(BASE)
     files = _versions() | {

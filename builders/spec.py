@@ -136,10 +136,7 @@ class ModelSpec(SpecFile):
 
 
 class Placement(SpecFile):
-    """How a SKU runs one model: what config.pbtxt says beyond the contract.
-
-    `device`: where Triton puts its instances; "gpu" is the first GPU.
-    """
+    """How a SKU runs one model; `device`: where Triton puts its instances, "gpu" is the first."""
 
     device: Literal["cpu", "gpu"] = "cpu"
     instances: Annotated[int, Field(ge=1)] = 1
@@ -168,10 +165,7 @@ class _SkuFile(SpecFile):
 
 
 class Sku(SpecFile):
-    """One kind of machine: its GPU (None: it has none) and the placement of its models.
-
-    `config_name` is the placement's name: tritonserver's --model-config-name.
-    """
+    """One kind of machine; `config_name`, its placement, is tritonserver's --model-config-name."""
 
     name: str
     gpu: Gpu | None = None

@@ -30,10 +30,7 @@ _ROPE_FACTORS = "rope_freqs.weight"
 
 
 class Model:
-    """The model in a GGUF: sizes from its fields, checked against its tensors.
-
-    Raises `GgufError` for what can't be turned into a Hugging Face checkpoint.
-    """
+    """A GGUF's model: sizes by its fields, checked against its tensors. Raises `GgufError`."""
 
     def __init__(self, gguf: Gguf) -> None:
         self._gguf = gguf

@@ -39,10 +39,7 @@ _BY_SPEED: tuple[GpuPrecision, ...] = ("nvfp4", "fp8", "w4a16-awq", "int8-sq", "
 
 
 def preferred(gpu: Gpu, flavour: Flavour) -> list[GpuPrecision]:
-    """What the GPU and the flavour can do, best first.
-
-    With FP8 in hardware: the fastest that keeps quality. Without: BF16 as long as it fits.
-    """
+    """What GPU and flavour can do: with FP8 the fastest first, else BF16 as long as it fits."""
     order = _BY_SPEED if gpu.dense_tflops.fp8 else _BY_QUALITY
     able = [name for name in order if name in gpu.precisions.value]
     return [name for name in able if flavour == "engine" or name in API_PRECISIONS]

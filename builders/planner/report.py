@@ -24,11 +24,7 @@ PASSAGE_TOKENS = 128
 
 
 def print_plans(sku: Sku, model: str, models: list[str], options: LlmOptions) -> bool:
-    """Print a plan or a refusal for every model; whether none was refused.
-
-    `model` is planned alone; otherwise the pipeline's specs are, with `models` in place of those
-    of their roles.
-    """
+    """Print plans of the pipeline's specs, or of `model` alone; whether none was refused."""
     specs = [load_model(model)] if model else chosen_models(models, sku)
     encoders = () if model else tuple(spec for spec in specs if spec.role != "llm")
     is_complete = True

@@ -58,10 +58,7 @@ def model_yaml(plan: EnginePlan, runtime: RuntimePlan, model: str = ".") -> str:
 
 
 def check_checkpoint(plan: EnginePlan, checkpoint: Checkpoint) -> None:
-    """Raises `BuildError` where the checkpoint is of another precision than the plan.
-
-    It would load and run all the same, in its own precision, with other needs than planned.
-    """
+    """Raises `BuildError` for another precision than planned: it would run, with other needs."""
     notes = checkpoint.quantization()
     found = notes.get("quant_algo") or notes.get("quant_method")
     needed = QUANTIZED.get(plan.precision)
