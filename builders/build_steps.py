@@ -1,7 +1,4 @@
-"""The steps of one build and its log: an interrupted build goes on where it was.
-
-Each step is finished at most once. The error of a command that fails has the last lines of the log.
-"""
+"""The steps of one build and its log: an interrupted build goes on where it was."""
 
 import ctypes
 import os

@@ -55,11 +55,7 @@ class Checkpoint:
 
 @dataclass
 class Facts:
-    """What a manifest says of spec and checkpoint; `texts` are files that lie beside it, by name.
-
-    `comparison` says how near the engine is to the reference implementation, `unguided` why it
-    can't follow a guide.
-    """
+    """What a manifest says of spec and checkpoint; `texts` are files beside it, by name."""
 
     max_tokens: int
     eos_token_ids: tuple[int, ...] = ()

@@ -14,10 +14,7 @@ Config = Mapping[str, Any]
 
 
 def check_kind(spec: ModelSpec, config: Config, has_modules: bool) -> None:
-    """Raises `BuildError` for a checkpoint of another role, or one that can't be computed.
-
-    `has_modules`: sentence-transformers' modules.json says how it embeds, whatever it is else.
-    """
+    """Raises `BuildError` for another role's checkpoint; `has_modules`: modules.json embeds."""
     if spec.role != "llm" or "auto_map" in config:  # an LLM's exporter knows its types
         _check_known(spec, config)
     classes = [str(name) for name in config.get("architectures") or []]

@@ -87,11 +87,7 @@ def engine_options(command: Decorated) -> Decorated:
 def _llm_options(sku: Sku, isl: int, osl: int, concurrency: int | None, **asked: Any) -> LlmOptions:
     """Raises `BuildError` for what is asked of a GPU where the SKU has none."""
     default = LlmOptions()
-    found = [
-        f"--{name.replace('_', '-')}"
-        for name, value in asked.items()
-        if name != "max_load" and value != getattr(default, name, None)
-    ]
+    found = [f"--{name}" for name, value in asked.items() if value != getattr(default, name)]
     if found and sku.gpu is None:
         raise BuildError(
             f"{', '.join(found)}: for SKUs with a GPU; on '{sku.name}' the precision is the "
@@ -156,7 +152,6 @@ def engines_gc(dry_run: bool) -> int:
 @cli.command()
 @engine_options
 @click.option("--model", default="", show_default=False, help="Plan this spec alone.")
-@click.option("--max-load", is_flag=True, help="Plan the LLM alone at full load, as benchmarks do.")
 def plan(sku: str, models: str, model: str, **llm: Any) -> int:
     """Print a GPU SKU's plan and reasons (exit status 1: refused)."""
     chosen = load_sku(sku)

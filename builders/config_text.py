@@ -23,11 +23,7 @@ def config_text(config: schema.ModelConfig) -> str:
 
 
 def message_lines(message: Any, indent: str = "") -> Iterator[str]:
-    """The fields of `message` in the schema's order; `text_format` prints every value.
-
-    A nested message takes one line where that fits in `WIDTH` columns, else one line for each of
-    its fields.
-    """
+    """Fields in the schema's order; a nested message takes one line where `WIDTH` allows it."""
     for field, value in message.ListFields():
         for element in _elements(field, value):
             out = io.StringIO()

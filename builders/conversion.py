@@ -50,7 +50,6 @@ _FROM_OUTER = (
 )
 """Fields that a multimodal config.json has beside text_config; there they win."""
 
-
 _TABLE = "StaticEmbedding"
 
 _TABLE_POSITIONS = 2048

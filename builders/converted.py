@@ -16,8 +16,6 @@ from ensembles.manifest import sha256
 CONVERTED = ROOT / "build" / "converted"
 """A folder for each model, in it one for each content: a conversion is never done twice."""
 
-UNFINISHED = ".making-"
-
 
 def kept(
     model: str, inputs: list[Any], sources: Iterable[Path], fill: Callable[[Path], None]
@@ -29,7 +27,7 @@ def kept(
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix=".making-", dir=folder.parent) as scratch:
         made = Path(scratch) / "checkpoint"
         made.mkdir()
         fill(made)
@@ -41,10 +39,7 @@ def kept(
 def write_weights(
     folder: Path, shards: Iterable[Mapping[str, Any]], save: Callable[..., None]
 ) -> bool:
-    """A file for each group of weights, and an index of several; whether there are any.
-
-    Memory holds one group at a time. `save` is safetensors' `save_file` for their kind of array.
-    """
+    """A file for each group of weights, held one at a time, and an index; whether there are any."""
     places: dict[str, str] = {}
     for number, shard in enumerate(filter(None, shards), 1):
         name = f"model-{number:05}.safetensors"

@@ -91,7 +91,9 @@ class _Weights:
         if not found:
             raise ValueError(f"{name} is {values.dtype} without a scale")
         scales = self._read(name + found[0]).to(torch.float32)
-        blocks = self.notes.get("weight_block_size") or self._block_structure()
+        groups = (self.notes.get("config_groups") or {}).values()  # compressed-tensors'
+        named = [(group.get("weights") or {}).get("block_structure") for group in groups]
+        blocks: Any = self.notes.get("weight_block_size") or next(filter(None, named), None)
         for dim in (-2, -1) if blocks and scales.dim() == values.dim() else ():
             scales = scales.repeat_interleave(blocks[dim], dim).narrow(dim, 0, values.shape[dim])
         if scales.dim() == 1 and len(scales) > 1:
@@ -100,12 +102,6 @@ class _Weights:
         if f"{name}_zero_point" in self.files:
             codes = codes - self._read(f"{name}_zero_point").to(torch.float32)
         return (codes * scales).to(torch.bfloat16)
-
-    def _block_structure(self) -> Any:
-        """Sizes [out, in] of a block, as compressed-tensors names them; None: it has none."""
-        groups = self.notes.get("config_groups") or {}
-        found = [(group.get("weights") or {}).get("block_structure") for group in groups.values()]
-        return next(filter(None, found), None)
 
     def _gptq(self, base: str) -> torch.Tensor:
         """GPTQ packs codes along the inputs [in/8, out], AWQ along the outputs [in, out/8]."""

@@ -74,11 +74,7 @@ def score_tokens(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[int, int | No
 def load_logit_score(
     spec: ModelSpec, checkpoint: Checkpoint, tokens: tuple[int, int | None], dtype: torch.dtype
 ) -> Any:
-    """An LLM's logit of one token, such as "yes", less that of a second one ("no") if there is one.
-
-    One row of the output head is enough to compute it. Called, and answers, as transformers'
-    classifiers with one label. Raises `BuildError` for weights that are missing.
-    """
+    """Computes an LLM's logit of one token less that of another, by one row of its head."""
     llm, _ = load_whole(
         spec, checkpoint, transformers.AutoModelForCausalLM, dtype, attn_implementation="eager"
     )

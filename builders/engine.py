@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from builders import build_lock, build_resources, cpu_llm, openvino_tokenizer
+from builders import build_lock, build_resources, cpu_llm
 from builders.build_steps import REFERENCE, BuildLog, BuildSteps, Progress
 from builders.checkpoint import Checkpoint, Facts, open_checkpoint
 from builders.checkpoint_files import MODULES
@@ -20,6 +20,7 @@ from builders.encoder_checkpoint import encoder_facts
 from builders.engine_trial import answers, try_prompt
 from builders.llm_checkpoint import check_vocabulary, llm_facts
 from builders.llm_prompt import with_tools
+from builders.openvino_export import TOKENIZER_FILES, TOKENIZER_TOOLS, convert_tokenizer
 from builders.recipe import Recipe, bytes_decided_by, differences, engine_inputs, key_of
 from builders.spec import ROOT, ModelSpec, Sku
 from ensembles.manifest import (
@@ -54,7 +55,7 @@ def _make_onnx(precision: str, spec: ModelSpec, checkpoint: Checkpoint, steps: B
 _ONNX_TOOLS = ("torch", "transformers", "sentence-transformers")
 ONNX = Recipe("onnx", _ONNX_TOOLS, partial(_make_onnx, "fp32"))
 ONNX_FP16 = Recipe("onnx", _ONNX_TOOLS, partial(_make_onnx, "fp16"), precision="fp16")
-OPENVINO = Recipe("openvino", cpu_llm.TOOLS, cpu_llm.make, guide_tools=openvino_tokenizer.TOOLS)
+OPENVINO = Recipe("openvino", cpu_llm.TOOLS, cpu_llm.make, guide_tools=TOKENIZER_TOOLS)
 
 
 def recipe_for(spec: ModelSpec, sku: Sku) -> Recipe:
@@ -150,7 +151,7 @@ def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
         made = _made(build, steps, folder)
     _write_texts(build, made)
     if build.recipe.guide_tools:
-        facts.unguided = openvino_tokenizer.convert(made, facts.vocabulary)
+        facts.unguided = convert_tokenizer(made, facts.vocabulary)
         if facts.unguided:
             steps.progress(f"guided decoding (JSON modes) is off: {facts.unguided}")
     _write_manifest(build, made)
@@ -232,7 +233,7 @@ def _twin(build: _Build, home: Path) -> Path | None:
 
 def _taken_over(twin: Path, steps: BuildSteps) -> Path:
     """The files of an engine under second names, less those that every build writes."""
-    ours = shutil.ignore_patterns(MANIFEST_FILE, *_TOKENIZER_FILES, *openvino_tokenizer.FILES)
+    ours = shutil.ignore_patterns(MANIFEST_FILE, *_TOKENIZER_FILES, *TOKENIZER_FILES)
     steps.progress("only settings have changed: nothing is exported")
 
     def link(to: Path) -> None:

@@ -11,8 +11,7 @@ from builders.errors import BuildError, CommandError
 from builders.spec import ModelSpec, Sku
 
 ASKED_FILE = "prompts.json"
-"""What reference implementation and engine are asked: an encoder's texts, or an LLM's prompts as
-token ids."""
+"""What is asked of reference and engine: an encoder's texts, or an LLM's prompts as token ids."""
 
 NEW_TOKENS = 8
 """That an LLM generates behind each prompt."""
@@ -34,11 +33,7 @@ def try_prompt(model: str, folder: Path, log: BuildLog) -> tuple[list[int], str]
 def answers(
     spec: ModelSpec, sku: Sku, engine: Path, reference: Path, log: BuildLog
 ) -> dict[str, Any]:
-    """What the engine says to the questions in `reference`, `alone` and `together`.
-
-    An LLM's greedy ids behind each prompt. An encoder's rows, in FP32 where it has a choice: an
-    embedder's texts count as texts, as queries and as passages.
-    """
+    """Ids behind each prompt, or FP32 rows of texts, of `reference`: `alone` and `together`."""
     asked = json.loads((reference / ASKED_FILE).read_text(encoding="utf-8"))
     placed = sku.place(spec.role).parameters
     if spec.role == "llm":

@@ -22,7 +22,6 @@ CHECKPOINT = "checkpoint"
 BACKEND_REPOSITORY = "triton"
 """Folder of a TensorRT engine that is a model repository of its own: NVIDIA's backend model."""
 
-
 UNGUIDED = "guided_decoding is false under [gpu] in its spec"
 
 

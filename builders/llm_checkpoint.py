@@ -22,7 +22,6 @@ _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequ
 _LENGTH_DEPENDENT = ("dynamic", "longrope", "su")
 """Kinds of RoPE scaling; `su` is an older name of longrope."""
 
-
 KV_BLOCK_TOKENS = 32
 """The engine keeps one block of OpenVINO's KV cache free (python_backends.engines.openvino_llm)."""
 
@@ -50,13 +49,11 @@ def llm_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progr
 
 
 def eos_token_ids(checkpoint: Checkpoint) -> tuple[int, ...]:
-    """Every id that a file of the checkpoint names as an end of sequence.
-
-    Common chat models name one in config.json and another in one of the other files.
-    """
+    """Every id that a file names as an end of sequence: chat models often name several."""
     config = checkpoint.config()
     tables = [config, text_config(config), checkpoint.table("generation_config.json")]
-    found = [i for table in tables for i in _listed(table.get("eos_token_id"))]
+    said = [table.get("eos_token_id") for table in tables]
+    found = [i for ids in said for i in (ids if isinstance(ids, list) else [ids]) if i is not None]
     files = (TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP)
     tokens = [checkpoint.table(name).get("eos_token") for name in files]
     tokenizer = read_tokenizer(checkpoint)
@@ -153,10 +150,6 @@ def most_positions(config: dict[str, Any]) -> tuple[int, str]:
         why = f", beyond which the angles of its RoPE ({kind}) depend on each request's length"
         return min(told, original or told), why
     return max(told, int(original * float(rope.get("factor") or 1))), ""
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _content(token: Any) -> str:

@@ -29,10 +29,7 @@ def prompt_of(spec: ModelSpec) -> Prompt:
 
 
 def with_tools(spec: ModelSpec, prompt: Prompt, template_calls: str) -> tuple[Prompt, str]:
-    """The prompt with how the model is told of tools and calls them, and a sentence about it.
-
-    `template_calls` is the syntax that the chat template writes; empty: it knows no tools.
-    """
+    """The prompt with how tools are called, and a sentence; `template_calls`: as templates do."""
     said = spec.prompt
     if said.tools_template or not template_calls:
         file = f"{spec.folder}/{said.tools_template}" if said.tools_template else ""

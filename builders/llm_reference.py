@@ -180,10 +180,7 @@ def compare(spec: ModelSpec, folder: Path, found: Mapping[str, Any], ends: Colle
 def agreement(
     spec: ModelSpec, what: str, measured: Mapping[str, float], most: float, measure: str
 ) -> str:
-    """A sentence on `what` was compared; `measured`: how far off it is, by how it was computed.
-
-    Raises `BuildError` where that is more than `most`.
-    """
+    """A sentence on `what`; `measured`: how far off it is. Raises `BuildError` beyond `most`."""
     for how, off in measured.items():
         if not off <= most:
             raise spec.error(

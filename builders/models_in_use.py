@@ -10,8 +10,6 @@ from builders.spec import ModelsOfRoles, ModelSpec, Role, Sku, load_model, load_
 FILE = "models_in_use.toml"
 """Beside pipeline.toml, whose tables it overrides. `make use` writes it; git ignores it."""
 
-BACK = "go back with: make use MODEL=default"
-
 
 def chosen_models(overrides: list[str], sku: Sku | None = None) -> list[ModelSpec]:
     """One spec per role for a SKU; those of `overrides` come first, then this checkout's own."""
@@ -67,7 +65,8 @@ def _load(name: str, is_own: bool) -> ModelSpec:
     try:
         return load_model(name)
     except BuildError as error:
-        raise BuildError(f"builders/{FILE}: {error}; {BACK}" if is_own else str(error)) from error
+        own = f"builders/{FILE}: {error}; go back with: make use MODEL=default"
+        raise BuildError(own if is_own else str(error)) from error
 
 
 def _text(own: ModelsOfRoles) -> str:

@@ -1,13 +1,16 @@
-"""Exports, with optimum-cli, families that it refuses by name but exports correctly.
+"""Exports to OpenVINO: LLMs of families that optimum-cli refuses by name, and tokenizers.
 
     python -m builders.openvino_export export openvino …
 
 optimum-intel 2.2 refuses families that it does not name, and families beyond the transformers that
 it was tested with. A build may go further, because it compares an engine with transformers before
-it publishes it.
+it publishes it. OpenVINO GenAI needs the tokenizer in its form for guided answers alone.
 """
 
+from pathlib import Path
 from typing import Any
+
+from ensembles.manifest import TOKENIZER_FILE
 
 TASK = "text-generation-with-past"
 
@@ -31,13 +34,16 @@ _ADDED = {
     "seed_oss": "Qwen2OpenVINOConfig",
     "vaultgemma": "Gemma2OpenVINOConfig",
 }
-"""By model_type, the class for a family that is exported the same way. Each was built and compared.
-"""
-
+"""By model_type, the class of a family that is exported alike. Each was built and compared."""
 
 _WRONG = ("afmoe", "gemma4_text", "gpt_neo", "mpt")
 """By model_type, what optimum-intel 2.2 has a class for, and does not export as transformers 5.5
 computes it. Each was tried: Gemma 4 can't be traced, the others answered otherwise."""
+
+TOKENIZER_TOOLS = ("openvino-tokenizers",)
+
+_MODELS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
+TOKENIZER_FILES = (*_MODELS, "openvino_tokenizer.bin", "openvino_detokenizer.bin")
 
 
 def exporter(kind: str) -> Any:
@@ -62,6 +68,41 @@ def _add_families() -> None:
         register(kind, "text-generation", TASK, library_name="transformers")(
             getattr(model_configs, name)
         )
+
+
+def convert_tokenizer(folder: Path, vocabulary: int) -> str:
+    """Write `TOKENIZER_FILES`, or say why not; `vocabulary` counts ids of the model, 0: unknown."""
+    try:
+        return _convert_tokenizer(folder, vocabulary)
+    except Exception as error:  # of many libraries: whatever it is, the engine serves without
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        return f"its tokenizer can't be converted for OpenVINO ({reason[0][:200]})"
+    finally:
+        if not all((folder / name).is_file() for name in TOKENIZER_FILES):
+            for name in TOKENIZER_FILES:
+                (folder / name).unlink(missing_ok=True)
+
+
+def _convert_tokenizer(folder: Path, vocabulary: int) -> str:
+    from tokenizers import Tokenizer
+
+    tokens = Tokenizer.from_file(str(folder / TOKENIZER_FILE)).get_vocab_size()
+    if 0 < vocabulary < tokens:
+        return f"its tokenizer has {tokens} tokens and the model only {vocabulary}"
+
+    import openvino
+    import openvino_genai
+    import openvino_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    # Not AutoTokenizer: it asks at the terminal whether to run a checkpoint's own code.
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    models = openvino_tokenizers.convert_tokenizer(tokenizer, with_detokenizer=True)
+    for name, model in zip(_MODELS, models, strict=True):
+        openvino.save_model(model, folder / name)
+    if not openvino_genai.Tokenizer(str(folder)).get_vocab():
+        raise ValueError("the converted one has no vocabulary")
+    return ""
 
 
 def main() -> None:

@@ -78,7 +78,9 @@ def read_pair_template(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[PairTex
         )
     for cut in _cuts(tokenizer, before, between, after):
         made = _tokenizer(tokenizer, cut)
-        if all(_is_same(tokenizer, made, cut, *pair) for pair in _PAIRS):
+        whole = [tokenizer.encode(cut.joined(*pair), add_special_tokens=False) for pair in _PAIRS]
+        pairs = [made.encode(*cut.pair(*pair)) for pair in _PAIRS]
+        if [found.ids for found in pairs] == [found.ids for found in whole]:
             _check_room(spec, made)
             return cut.text, made.to_str()
     raise spec.error(
@@ -146,8 +148,3 @@ def _tokenizer(tokenizer: Tokenizer, cut: _Cut) -> Tokenizer:
         special_tokens=[*special.values()],
     )
     return made
-
-
-def _is_same(plain: Tokenizer, made: Tokenizer, cut: _Cut, query: str, passage: str) -> bool:
-    whole = plain.encode(cut.joined(query, passage), add_special_tokens=False).ids
-    return bool(made.encode(*cut.pair(query, passage)).ids == whole)

@@ -1,7 +1,4 @@
-"""How a kind of engine is made, and the inputs that decide its bytes: its key is their hash.
-
-An engine is made though there is one where its inputs are others: which, the user is told.
-"""
+"""How a kind of engine is made, and the inputs that decide its bytes: its key is their hash."""
 
 import hashlib
 import json

@@ -39,12 +39,9 @@ def _left_over(repository: Path) -> Iterator[Path]:
     for a model without a configuration, and not start."""
     for folder in sorted(repository.iterdir()):
         files = [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
-        if folder.is_dir() and all(_is_made_by_a_run(path) for path in files):
+        links = [path for path in files if path.is_symlink() and path.name == ENGINE_LINK]
+        if folder.is_dir() and all(path.suffix == ".pyc" or path in links for path in files):
             yield folder
-
-
-def _is_made_by_a_run(path: Path) -> bool:
-    return path.suffix == ".pyc" or (path.is_symlink() and path.name == ENGINE_LINK)
 
 
 def check_writable(*folders: Path) -> None:

@@ -34,7 +34,13 @@ class Model:
 
     def __init__(self, gguf: Gguf) -> None:
         self._gguf = gguf
-        _check_general(gguf)
+        if (kind := gguf.read("general.type", str, "model")) != "model":
+            raise GgufError(f"field 'general.type' is {kind!r:.60}; possible: model")
+        if (parts := gguf.read("split.count", int, 1)) > 1:
+            raise GgufError(
+                f"field 'split.count' is {parts}: it is one part of a split model; possible: one "
+                "file, as 'llama-gguf-split --merge' of llama.cpp makes it"
+            )
         self.architecture = gguf.read("general.architecture", str)
         if self.architecture not in _CLASSES:
             raise GgufError(
@@ -157,16 +163,6 @@ class Model:
             positions = self._integer("rope.scaling.original_context_length")
             scaling["original_max_position_embeddings"] = positions
         return scaling
-
-
-def _check_general(fields: Gguf) -> None:
-    if (kind := fields.read("general.type", str, "model")) != "model":
-        raise GgufError(f"field 'general.type' is {kind!r:.60}; possible: model")
-    if (parts := fields.read("split.count", int, 1)) > 1:
-        raise GgufError(
-            f"field 'split.count' is {parts}: it is one part of a split model; possible: one "
-            "file, as 'llama-gguf-split --merge' of llama.cpp makes it"
-        )
 
 
 def _llama3_scaling(factors: Floats, theta: float) -> Mapping[str, Any]:

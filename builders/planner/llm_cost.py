@@ -5,8 +5,6 @@ sequence and computes the prompts' share of it; its time is the sum of multiplyi
 reading the KV cache, moving activations, talking between GPUs, and the host's part. The parameters
 below are the only ones; none belongs to a model or a SKU. docs/gpu.md: what they were
 calibrated on, and how far they are off on models and SKUs they were not.
-
-Memory of a GPU is shared among weights, buffers, encoders and KV cache.
 """
 
 from dataclasses import dataclass
@@ -60,16 +58,10 @@ ENCODER_OVERHEAD_GIB = 1.0
 MAX_KV_FRACTION = 0.9
 """Share of what is free once the engine is loaded; TensorRT-LLM's default."""
 
-BENCHMARK_KV_FRACTION = 0.95
-"""What the published benchmarks use (TensorRT-LLM docs, perf-overview)."""
-
 
 @dataclass(frozen=True)
 class Deployment:
-    """One LLM as it is split and stored: `tp` ways in each layer, `pp` groups of layers.
-
-    Its name reads like "FP8 TP2 PP1".
-    """
+    """One LLM as it is split and stored: `tp` ways in each layer, `pp` groups of layers."""
 
     architecture: Architecture
     gpu: Gpu

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from builders.engine_plan import EnginePlan, Flavour, RuntimePlan
 from builders.errors import BuildError
 from builders.gpu_spec import Gpu, GpuPrecision
-from builders.planner.llm_cost import Deployment, MemoryBudget
+from builders.planner.llm_cost import MAX_KV_FRACTION, Deployment, MemoryBudget
 from builders.planner.throughput import Performance, Workload
 from builders.spec import ModelSpec, Sku
 
@@ -20,8 +20,8 @@ RAG = Workload(input_tokens=1000, output_tokens=250)
 class LlmOptions:
     """What may be asked of the plan of an LLM; None leaves the choice to the planner.
 
-    `gpus` is the most to use (None: one machine's). `max_load` plans as
-    published benchmarks were run: the LLM alone, as many requests as the KV cache holds.
+    `gpus` is the most to use (None: one machine's). `kv_fraction`: the KV cache's share of the
+    memory that is free once the engine is loaded.
     """
 
     workload: Workload = RAG
@@ -30,7 +30,7 @@ class LlmOptions:
     tp: int | None = None
     pp: int | None = None
     gpus: int | None = None
-    max_load: bool = False
+    kv_fraction: float = MAX_KV_FRACTION
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,7 @@ def with_architecture(spec: ModelSpec) -> ModelSpec:
 
 
 def _read(config: dict[str, Any]) -> dict[str, Any]:
-    """config.json by the names of Llama's and BERT's, as transformers reads it where it must.
-
-    Other families have other names, and leave out what is the default; multimodal ones keep their
-    text model in a table of its own.
-    """
+    """config.json by Llama's names, as transformers reads it where a family has others."""
     names = ("num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
     if all(name in config for name in names):
         return config

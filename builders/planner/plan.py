@@ -7,8 +7,6 @@ from builders.engine_plan import CONTAINER, TENSORRT_LLM, EnginePlan, Flavour, R
 from builders.errors import BuildError, by_sentence
 from builders.gpu_spec import GIB, PRECISION_NAMES, Gpu, GpuPrecision
 from builders.planner.llm_cost import (
-    BENCHMARK_KV_FRACTION,
-    MAX_KV_FRACTION,
     Deployment,
     MemoryBudget,
     budget,
@@ -222,12 +220,11 @@ def _check_makeable(engine: EnginePlan, sizes: Architecture) -> None:
 def _sized(request: Request, on: Deployment) -> tuple[MemoryBudget, EnginePlan]:
     """Chooses batch, tokens of an iteration and longest sequence. Raises `_Misfit`."""
     workload = request.workload
-    encoders = 0.0 if request.options.max_load else sum(map(encoder_gib, request.encoders))
-    fraction = BENCHMARK_KV_FRACTION if request.options.max_load else MAX_KV_FRACTION
+    encoders = sum(map(encoder_gib, request.encoders))
     # Buffers depend on the batch, and the batch on what they leave: two rounds settle it.
     batch = MAX_BATCH_SIZE
     for _ in range(2):
-        memory = budget(on, batch, MAX_NUM_TOKENS, encoders, fraction)
+        memory = budget(on, batch, MAX_NUM_TOKENS, encoders, request.options.kv_fraction)
         kv_tokens = on.kv_tokens(memory.kv_cache)
         batch = min(kv_tokens // workload.tokens, MAX_BATCH_SIZE)
         if batch < 1:
@@ -251,7 +248,7 @@ def _sized(request: Request, on: Deployment) -> tuple[MemoryBudget, EnginePlan]:
 def _check_batch(request: Request, batch: int) -> None:
     """Raises `_Misfit` where the KV cache holds fewer requests than asked, or are worth a plan."""
     workload = request.workload
-    is_free = not (request.options.tp or request.options.pp or request.options.max_load)
+    is_free = not (request.options.tp or request.options.pp)
     needed = workload.concurrency or (MIN_BATCH_SIZE if is_free else 1)
     if batch < needed:
         raise _Misfit(

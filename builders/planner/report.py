@@ -19,8 +19,7 @@ from builders.spec import ModelSpec, Sku, load_model
 from builders.tensorrt_llm.support import LLM_API
 
 PASSAGE_TOKENS = 128
-"""Length for which an encoder's rate is given: a passage as the splitter makes it, and a question.
-"""
+"""Length for which an encoder's rate is given: the splitter's passage, and a question."""
 
 
 def print_plans(sku: Sku, model: str, models: list[str], options: LlmOptions) -> bool:
@@ -42,11 +41,7 @@ def print_plans(sku: Sku, model: str, models: list[str], options: LlmOptions) ->
 
 
 def encoder_text(spec: ModelSpec, sku: Sku) -> str:
-    """FP16 on ONNX Runtime, on the GPU that the LLM's first rank uses too.
-
-    The rate is a bound, not calibrated: matrices alone, at the BF16 rate. Raises `BuildError` when
-    it can't fit.
-    """
+    """FP16 on ONNX Runtime; the rate is a bound (matrices at the BF16 rate), not calibrated."""
     if sku.gpu is None:
         raise BuildError(f"SKU '{sku.name}' has no GPU to plan for")
     memory, total = encoder_gib(spec), sku.gpu.memory_gib.value
@@ -101,8 +96,7 @@ def reasons(plan: LlmPlan) -> Iterator[str]:
     request, engine = plan.request, plan.engine
     yield from (f"not possible: {text}" for text in plan.rejected)
     yield _precision_reason(plan)
-    yield from _checkpoint_reason(plan)
-    yield from _family_reason(plan)
+    yield from _api_reasons(plan)
     yield _split_reason(plan)
     yield (
         f"KV cache in {engine.kv_dtype.upper()}, {plan.budget.kv_cache:.1f} GiB per GPU "
@@ -137,24 +131,21 @@ def _precision_reason(plan: LlmPlan) -> str:
     )
 
 
-def _checkpoint_reason(plan: LlmPlan) -> Iterator[str]:
-    """The LLM API takes the precision from the checkpoint."""
-    precision, checkpoints = plan.engine.precision, plan.request.spec.gpu.checkpoints
-    if plan.engine.flavour == "engine" or precision == "bf16":
+def _api_reasons(plan: LlmPlan) -> Iterator[str]:
+    """The LLM API takes the precision from the checkpoint, and documents what it loads."""
+    spec, precision = plan.request.spec, plan.engine.precision
+    if plan.engine.flavour == "engine":
         return
-    missing = (
-        f"none in {PRECISION_NAMES[precision]} is named in the spec's [gpu.checkpoints], and the "
-        "LLM API quantizes nothing itself: name one before building"
-    )
-    yield f"checkpoint: {checkpoints.get(precision, missing)}"
-
-
-def _family_reason(plan: LlmPlan) -> Iterator[str]:
-    name = plan.request.spec.sizes.hf_class
-    if plan.engine.flavour == "llm-api" and name and name not in LLM_API:
+    if precision != "bf16":
+        missing = (
+            f"none in {PRECISION_NAMES[precision]} is named in the spec's [gpu.checkpoints], and "
+            "the LLM API quantizes nothing itself: name one before building"
+        )
+        yield f"checkpoint: {spec.gpu.checkpoints.get(precision, missing)}"
+    if spec.sizes.hf_class and spec.sizes.hf_class not in LLM_API:
         yield (
-            f"{name} is not among the models that TensorRT-LLM's PyTorch backend is documented to "
-            "load: it may refuse the checkpoint"
+            f"{spec.sizes.hf_class} is not among the models that TensorRT-LLM's PyTorch backend is "
+            "documented to load: it may refuse the checkpoint"
         )
 
 

@@ -23,10 +23,7 @@ API_PRECISIONS: tuple[GpuPrecision, ...] = ("bf16", *QUANTIZED)
 
 
 def model_yaml(plan: EnginePlan, runtime: RuntimePlan, model: str = ".") -> str:
-    """The text of model.yaml; `model` is the checkpoint's folder, relative to the file's.
-
-    `backend_config` has the same settings for the C++ backend, under other names.
-    """
+    """Text of model.yaml; `model` is the checkpoint's folder, relative to the file's."""
     arguments: dict[str, Any] = {
         "model": model,
         "backend": "pytorch",

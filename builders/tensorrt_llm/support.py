@@ -14,10 +14,7 @@ from builders.llm_spec import SpecFile
 
 
 class Conversion(SpecFile):
-    """How one precision is made, and on which compute capabilities it runs.
-
-    `qformat` is the word of quantize.py; None: convert_checkpoint.py.
-    """
+    """How one precision is made; `qformat` is quantize.py's word, None: convert_checkpoint.py."""
 
     qformat: str | None = None
     gemm_plugin: str

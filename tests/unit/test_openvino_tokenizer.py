@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from builders import openvino_tokenizer
+from builders import openvino_export
 from tests.fakes import folders
 
 
 def test_a_model_with_fewer_embeddings_than_tokens(tmp_path: Path) -> None:
     folders.byte_level().save(str(tmp_path / "tokenizer.json"))
-    said = openvino_tokenizer.convert(tmp_path, vocabulary=10)
+    said = openvino_export.convert_tokenizer(tmp_path, vocabulary=10)
     assert said.startswith("its tokenizer has ") and said.endswith(" and the model only 10")
 
 
 def test_a_tokenizer_that_no_library_reads(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
-    half = tmp_path / openvino_tokenizer.FILES[0]
+    half = tmp_path / openvino_export.TOKENIZER_FILES[0]
     half.touch()
-    said = openvino_tokenizer.convert(tmp_path, vocabulary=0)
+    said = openvino_export.convert_tokenizer(tmp_path, vocabulary=0)
     assert said.startswith("its tokenizer can't be converted for OpenVINO (")
     assert not half.exists()
 
@@ -35,5 +35,5 @@ def test_code_that_a_checkpoint_brings_is_not_asked_for(
         "auto_map": {"AutoTokenizer": ["tokenization_own.Own", None]},
     }
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    assert openvino_tokenizer.convert(tmp_path, vocabulary=0) == ""
-    assert all((tmp_path / name).is_file() for name in openvino_tokenizer.FILES)
+    assert openvino_export.convert_tokenizer(tmp_path, vocabulary=0) == ""
+    assert all((tmp_path / name).is_file() for name in openvino_export.TOKENIZER_FILES)

@@ -261,7 +261,7 @@ def test_the_text_shows_the_budget():
 
 def test_the_command_prints_what_is_expected_at_most(capsys):
     line = "plan --sku h200-sxm-141gb --model llama-3.1-8b --precision fp8 --tp 1 --isl 2048"
-    assert main([*line.split(), "--osl", "2048", "--max-load"]) == 0
+    assert main([*line.split(), "--osl", "2048"]) == 0
     (most,) = re.findall(r"^at most +\d+ +([\d,]+)", capsys.readouterr().out, re.MULTILINE)
     assert int(most.replace(",", "")) == pytest.approx(12194, rel=0.1)
 
