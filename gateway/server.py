@@ -61,7 +61,8 @@ def serve(settings: Settings) -> None:
     )
     check(settings)
     url = _url(settings.listen.address, port)
-    line = f"gateway ready: {url}/v1 over Triton {settings.triton.http}"
+    who = "" if settings.access.keys else "; without keys, for this machine only"
+    line = f"gateway ready: {url}/v1 over Triton {settings.triton.http}{who}"
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)  # uvicorn raises it again when it has drained
     _Server(config, app, line).run(sockets=[listener])

@@ -118,6 +118,7 @@ def access(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def test_without_a_key_only_probes_are_answered(access: Access) -> None:
+    assert "without keys" not in access.gateways[0].log.read_text(encoding="utf-8")
     client = access.gateways[0].client
     refusal = client.post(CHAT, json=body())
     assert (refusal.status_code, refusal.headers["www-authenticate"]) == (401, "Bearer")

@@ -26,6 +26,7 @@ def test_a_gateway_that_dies_comes_back_and_none_is_left(server: Server, tmp_pat
     port = free_ports().http
     with GatewayProcess(server.ports, tmp_path / "gateway.log", port) as gateway:
         assert gateway.url == f"http://127.0.0.1:{port}"
+        assert "without keys, for this machine only" in (tmp_path / "gateway.log").read_text()
         first = gateway.pid
         os.kill(first, signal.SIGKILL)
         assert eventually(lambda: gateway.pid != first and is_alive(gateway.url))
