@@ -2,6 +2,7 @@
 
 import base64
 import math
+import struct
 import sys
 from array import array
 from collections.abc import Sequence
@@ -34,6 +35,11 @@ def unit(values: list[float]) -> list[float]:
     """The values with length 1; a row of zeros stays."""
     length = math.sqrt(math.fsum(value * value for value in values))
     return [value / length for value in values] if length else values
+
+
+def unit_row(row: bytes) -> bytes:
+    """The same for a row of little-endian FP32."""
+    return struct.pack(f"<{len(row) // 4}f", *unit(floats(row)))
 
 
 def by_relevance(logits: Sequence[float], top_n: int | None = None) -> list[tuple[int, float]]:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from ensembles.embed import EMBED
 from gateway.call import Embed, Embedded
 from gateway.errors import BadRequest
-from gateway.protocols.encoders import encoded, input_usage, refuse_start
+from gateway.protocols.encoders import encoded, input_usage, refuse_start, unit_row
 from gateway.protocols.exchange import document, json_body
 from gateway.protocols.reading import Each, Json, StrictBody, read
 from gateway.protocols.reply import single
@@ -40,6 +40,7 @@ class EmbeddingsRequest(StrictBody):
     input_type: Literal["query", "passage", "document", "text"] | None = None
     task: str | None = None
     """Jina's: of a `retrieval.query` or `retrieval.passage`; others are for no search."""
+    normalized: bool | None = None
     truncate: Literal["NONE", "START", "END"] | None = None
     # Voyage's
     output_dimension: int | None = Field(default=None, ge=1)
@@ -82,12 +83,13 @@ def _inputs(given: str | list[Any]) -> tuple[tuple[str, ...], tuple[tuple[int, .
 def response(request: EmbeddingsRequest, request_id: str, embedded: Embedded) -> Json:
     """Mistral's client needs the id, which OpenAI doesn't give."""
     kind = request.encoding_format or "float"
+    rows = map(unit_row, embedded.rows) if request.normalized else embedded.rows
     return {
         "id": f"embd-{request_id}",
         "object": "list",
         "data": [
             {"object": "embedding", "index": index, "embedding": encoded(row, kind)}
-            for index, row in enumerate(embedded.rows)
+            for index, row in enumerate(rows)
         ],
         "model": request.model,
         "usage": input_usage(embedded.usage),

@@ -35,6 +35,7 @@ from gateway.protocols import (
     cohere_rerank,
     nim_ranking,
     openai_chat,
+    openai_embeddings,
     openai_responses_answer,
     openai_responses_request,
     openai_responses_stream,
@@ -331,6 +332,14 @@ def test_tei_scores_are_probabilities_unless_raw() -> None:
     assert tei.rerank_response(request, "1", RANKED)[1] == {"index": 2, "score": 0.5, "text": "c"}
     raw = tei.rerank_response(tei_rerank_request(body | {"raw_scores": True}), "1", RANKED)
     assert [found["score"] for found in raw] == [3.0, 0.0, -1.0]
+
+
+def test_jina_s_embeddings_have_length_one_if_asked() -> None:
+    body = {"model": "embed", "input": "a"}
+    row = Embedded((struct.pack("<2f", 3, -4),), USAGE)
+    for more, found in (({}, [3, -4]), ({"normalized": True}, pytest.approx([0.6, -0.8]))):
+        request = openai_embeddings.parse(body | more)
+        assert openai_embeddings.response(request, "1", row)["data"][0]["embedding"] == found
 
 
 def test_tei_embeddings_have_length_one_unless_asked() -> None:
