@@ -16,7 +16,8 @@ from tests.chaos import namespace
 from tests.chaos.exhaustion import filled
 from tests.chaos.judging import Recovery, judge, judge_outage
 from tests.chaos.repositories import WORK
-from tests.chaos.scenario import HANG_S, Finding, Scenario, brief
+from tests.chaos.scenario import HANG_S, RECOVERY_BOUND_S, Finding, Scenario, brief
+from tests.chaos.serving import wait_until
 from tests.chaos.site import Site
 from tests.server.killed_ingest import TEXTS, documents, kill_ingest
 
@@ -93,7 +94,15 @@ def _kill(site: Site) -> Finding:
         for thread in threads:
             thread.join()
         found = judge_outage(running, before, outcomes, fault_at, recovery.seconds())
+        wait_until(lambda: _answers(client), RECOVERY_BOUND_S)  # entries do without `collections`
         return found.with_faults(*dict.fromkeys(editions.mixed), *_lost(editions, client))
+
+
+def _answers(client: Client) -> bool:
+    try:
+        return bool(client.collections())
+    except TritonRagError:
+        return False
 
 
 def _work(editions: Editions) -> Iterator[Callable[[], None]]:
