@@ -289,12 +289,12 @@ class Evidence:
         """Quotes `count` sentences of the best source at most, and maybe one of another; else [].
 
         The other source is the first of `others`, numbers from 2, with a word of the question that
-        the best one lacks (docs/decisions/0105).
+        the first quote lacks (docs/decisions/0105).
         """
         first = self._passages[0].closest_quote(self._asked, count) if self._passages else None
         if first is None:
             return []
-        missing = self._asked - self._passages[0].words
+        missing = self._asked - words(first.text)
         quotes = (self._passages[number - 1].closest_quote(self._asked, 1) for number in others)
         second = next((quote for quote in quotes if quote and words(quote.text) & missing), None)
         return [first, second] if second else [first]
