@@ -41,7 +41,7 @@ class EmbeddingsRequest(StrictBody):
     task: str | None = None
     """Jina's: of a `retrieval.query` or `retrieval.passage`; others are for no search."""
     normalized: bool | None = None
-    truncate: Literal["NONE", "START", "END"] | None = None
+    truncate: Literal["NONE", "START", "END"] | bool | None = None
     # Voyage's
     output_dimension: int | None = Field(default=None, ge=1)
     output_dtype: Literal["float"] | None = None
@@ -51,7 +51,7 @@ class EmbeddingsRequest(StrictBody):
 def parse(body: Any) -> EmbeddingsRequest:
     """Raises `BadRequest`."""
     request = read(EmbeddingsRequest, body)
-    refuse_start(request.truncate)
+    refuse_start(str(request.truncate))
     if not request.input:
         raise BadRequest.at("input", "empty; at least one text is needed")
     return request
@@ -64,9 +64,15 @@ def embed(request: EmbeddingsRequest) -> Embed:
         texts=texts,
         token_ids=rows,
         input_type=_INPUT_TYPES.get(request.input_type or request.task or "", "text"),
-        truncate="none" if request.truncation is False else (request.truncate or "END").lower(),
+        truncate=_truncate(request),
         dimensions=request.dimensions or request.output_dimension,
     )
+
+
+def _truncate(request: EmbeddingsRequest) -> str:
+    if False in (request.truncation, request.truncate):  # Voyage's and Jina's
+        return "none"
+    return request.truncate.lower() if isinstance(request.truncate, str) else "end"
 
 
 def _inputs(given: str | list[Any]) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:

@@ -132,6 +132,17 @@ def test_null_is_the_default_of_every_field() -> None:
     assert read(EmbedRequest, embed | {"input_type": None}) == read(EmbedRequest, embed)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"), [({}, "end"), ({"truncate": True}, "end"), ({"truncate": False}, "none")]
+)
+def test_jina_s_truncate_is_a_boolean(model: Model, given: Json, meant: str) -> None:
+    body = {"model": "embed", "input": ["a"]}
+    assert model.client.post("/v1/embeddings", json=body | given).status_code == 200
+    wanted = model.calls[-1].request
+    assert isinstance(wanted, Embed)
+    assert wanted.truncate == meant
+
+
 def test_jina_s_tasks_are_input_types(model: Model) -> None:
     body = {"model": "embed", "input": ["a"]}
     tasks = {"retrieval.query": "query", "retrieval.passage": "passage", "classification": "text"}
