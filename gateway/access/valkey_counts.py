@@ -41,7 +41,9 @@ class ValkeyCounts:
         self._alone = MemoryCounts()
         self._prefix = prefix
         self._take, self._correct, self._renew = (
-            self._store.client.register_script(_HERE.joinpath(f"{name}.lua").read_text("utf-8"))
+            self._store.client.register_script(
+                _HERE.joinpath(f"{name}.lua").read_text(encoding="utf-8")
+            )
             for name in ("take", "correct", "renew")
         )
         self._leases: dict[str, str] = {}

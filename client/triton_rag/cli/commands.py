@@ -74,7 +74,7 @@ def _complain(message: str, status: int) -> int:
     'triton-rag ask "Which battery fits?" --collection rover',
 )
 def triton_rag() -> None:
-    """Ask a Triton server about your documents, or use its single steps.
+    """Ask a Triton server about your documents.
 
     Exit status: 0 done, 1 the call failed, 2 wrong usage, 130 interrupted (Ctrl-C, SIGTERM).
     """
