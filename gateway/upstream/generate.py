@@ -95,6 +95,7 @@ async def _events(triton: Connection, call: Call, request: Generate) -> AsyncGen
                     took, tokens = (0, tokens) if text else (tokens, 0)
                     yield CallPiece(part["index"], part.get("name", ""), part["arguments"], took)
                 if reason:
+                    usage = replace(usage, cached_tokens=event.get("num_cached_tokens", 0))
                     yield _finished(reason, usage, event)
                     return
     raise UpstreamFailed("the model's stream ended before its last response")

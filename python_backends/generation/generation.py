@@ -76,7 +76,7 @@ class Generation:
         self._detokenizer, self._stop_words, self._pacer = detokenizer, stop_words, pacer
         self._answer = answer
         self._takes_single_ids = bool(stop_words) or answer.is_checked
-        self._prompt_tokens = prompt_tokens
+        self._prompt_tokens, self._cached_tokens = prompt_tokens, 0
         self._is_streamed = bool(stream.tensors.scalar("stream"))
         self._sources = {
             s.name: stream.tensors.array(s.name)
@@ -99,6 +99,7 @@ class Generation:
             self._timeline.scheduled()
             return None
         self._timeline.received(len(delta.token_ids), delta.cached_tokens)
+        self._cached_tokens += delta.cached_tokens
         self._ids += delta.token_ids
         reason = delta.finish_reason
         due = self._is_streamed and self._pacer.is_due(self._last_sent_s)
@@ -169,7 +170,8 @@ class Generation:
         self._text += self._answer.push(rest) + self._answer.flush()
         if reason != "cancelled":
             reason = self._answer.finish_reason(reason)
-        last = {"finish_reason": [reason], **self._answer.outputs()}
+        cached = np.array([self._cached_tokens], dtype=np.int32)
+        last = {"finish_reason": [reason], "num_cached_tokens": cached, **self._answer.outputs()}
         if self._is_streamed:
             self._timeline.sending(self._tokens)
         self._timeline.end(reason)

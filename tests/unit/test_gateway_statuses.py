@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ensembles.manifest import Sampling
-from gateway.call import Call, Generate
+from gateway.call import Call, Finished, Generate, Usage
 from gateway.call import Sampling as Wanted
 from gateway.errors import (
     BadRequest,
@@ -115,6 +115,7 @@ class Model:
         self.asked.append(body["max_tokens"])
         end = {"text_output": "", "num_input_tokens": 60, "num_output_tokens": 4}
         event: dict[str, object] = {**end, "model_version": "1", "finish_reason": "length"}
+        event["num_cached_tokens"] = 32
         try:
             _asked(body["max_tokens"], prompt_tokens=60)
         except RequestError as error:
@@ -125,23 +126,25 @@ class Model:
         return name
 
 
-async def _reasons(model: Model, may_fill_context: bool) -> list[str]:
+async def _answer(model: Model, may_fill_context: bool) -> list[Any]:
     wanted = Generate(
         "llm", prompt="p", sampling=Wanted(max_tokens=100), may_fill_context=may_fill_context
     )
     call: Any = Call(request=None, caller=None, request_id="1")
     connection: Any = model
-    return [event.reason async for event in generate(connection, connection, call, wanted)]
+    return [event async for event in generate(connection, connection, call, wanted)]
 
 
 def test_an_answer_that_may_fill_the_context_ends_there() -> None:
     model = Model()
-    assert asyncio.run(_reasons(model, may_fill_context=True)) == ["context"]
+    assert asyncio.run(_answer(model, may_fill_context=True)) == [
+        Finished("context", Usage(60, 4, cached_tokens=32))
+    ]
     assert model.asked == [100, 4]
 
 
 def test_another_one_is_refused() -> None:
     model = Model()
     with pytest.raises(ContextExceeded):
-        asyncio.run(_reasons(model, may_fill_context=False))
+        asyncio.run(_answer(model, may_fill_context=False))
     assert model.asked == [100]

@@ -59,6 +59,14 @@ def test_tokens_of_each_response_add_up():
     assert stream.sent[0]["num_output_tokens"].dtype == np.int32
 
 
+def test_what_the_kv_cache_had_of_the_prompt_comes_last():
+    stream, run = start()
+    for delta in (Delta((0,), cached_tokens=5), Delta((1,)), Delta((), "stop")):
+        run.on_delta(delta)
+    assert ["num_cached_tokens" in o for o in stream.sent] == [False, False, True]
+    assert stream.last("num_cached_tokens") == [5]
+
+
 def test_an_answer_that_is_not_streamed_is_one_response():
     stream, run = start(stream=False)
     for delta in (Delta((0,)), Delta((1,)), Delta((2,), "stop")):

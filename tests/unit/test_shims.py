@@ -208,7 +208,8 @@ def test_graphs_run_through_their_shims_and_call_the_other_models(server, name):
 
     def fake_llm(request):
         seen.update({t.name(): t.as_numpy() for t in request.inputs()})
-        numbers = {f"num_{side}_tokens": np.array([1], np.int32) for side in ("input", "output")}
+        sides = ("input", "output", "cached")
+        numbers = {f"num_{side}_tokens": np.array([1], np.int32) for side in sides}
         return [answer(text_output=strings("Hi"), finish_reason=strings("stop"), **numbers)]
 
     triton_stub.models["llm"] = fake_llm
