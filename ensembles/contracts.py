@@ -262,8 +262,7 @@ GENERATION = (
     tensor("finish_reason", DType.STRING, 1),
     tensor("num_input_tokens", DType.INT32, 1),  # tokens of the prompt
     tensor("num_output_tokens", DType.INT32, 1),  # tokens that this response adds
-    # last response: tokens of the prompt that the KV cache had; 0 where the engine doesn't say
-    tensor("num_cached_tokens", DType.INT32, 1),
+    tensor("num_cached_tokens", DType.INT32, 1),  # last: those of the prompt in the KV cache, or 0
 )
 """One response of a generation; the texts of all responses, joined, are the answer."""
 

@@ -34,6 +34,8 @@ from tests.server.gateway import Gateway, running_gateway
 
 TOKENS, LONG, LONGEST = 24, 1500, 2000
 STREAMS = 8
+CUT = 0
+"""Instead of the status of an answer that broke off behind its headers."""
 MODELS = "/v1/models"
 """The cheapest question to a gateway."""
 
@@ -125,10 +127,15 @@ def client(edge: Running) -> httpx.AsyncClient:
 
 
 async def whole(asking: httpx.AsyncClient, number: int) -> tuple[str, int]:
-    answer = await asking.post(
-        "/v1/chat/completions", json=chat(TOKENS), headers={"x-request-id": f"whole-{number}"}
-    )
-    return f"whole-{number}", answer.status_code
+    """Its status, or `CUT` if its body did not follow."""
+    name = f"whole-{number}"
+    async with asking.stream(
+        "POST", "/v1/chat/completions", json=chat(TOKENS), headers={"x-request-id": name}
+    ) as answer:
+        with contextlib.suppress(httpx.RemoteProtocolError):
+            await answer.aread()
+            return name, answer.status_code
+    return name, CUT
 
 
 async def streamed(
@@ -181,9 +188,11 @@ def test_when_one_dies_only_what_streamed_from_it_is_lost(
     log = capfd.readouterr().out
     served = servers_by_request(log)
     broken = {name for name, came_to_its_end in ends.items() if not came_to_its_end}
-    assert set(statuses.values()) == {200}, log
+    # It may be killed between the headers and the body of an answer.
+    cut = {name for name, status in statuses.items() if status == CUT}
+    assert set(statuses.values()) - {CUT} == {200}, log
     assert broken
-    assert broken <= {name for name in ends if served[name] == str(address(dying))}
+    assert broken | cut <= {name for name in served if served[name] == str(address(dying))}
     assert min(before.values()) > 0
 
 
