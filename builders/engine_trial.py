@@ -14,7 +14,7 @@ ASKED_FILE = "prompts.json"
 """What is asked of reference and engine: an encoder's texts, or an LLM's prompts as token ids."""
 
 NEW_TOKENS = 8
-"""That an LLM generates behind each prompt."""
+"""Tokens that an LLM generates behind each prompt."""
 
 QUERY = "Which port does the gateway listen on?"
 """Whose pairs with the texts a reranker judges."""

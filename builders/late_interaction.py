@@ -21,7 +21,7 @@ from builders.llm_reference import load_whole
 from builders.spec import ModelSpec
 
 LEAST_WEIGHT = 0.01
-"""That of a token that is no word: a query without words has a relevance too."""
+"""The weight of a token that is no word: a query without words has a relevance too."""
 
 
 def check_projection(spec: ModelSpec, unused: Collection[str]) -> None:

@@ -81,7 +81,7 @@ def load_whole(
     if spec.role == "embedder":  # none uses a pooler, which a DeBERTa reranker does
         used = [key for key in found["missing_keys"] if not key.startswith("pooler.")]
         found = {**found, "missing_keys": used}
-    # Of an encoder nothing more is checked: older ones hold masks beside the weights (GPT-Neo).
+    # An encoder's are not checked further: older ones hold masks beside the weights (GPT-Neo).
     layers = getattr(model.config, "num_hidden_layers", None) if spec.role == "llm" else None
     check_weights(spec, found, layers)
     return model.eval(), found["unexpected_keys"]

@@ -15,7 +15,7 @@ from gateway import probes
 from gateway.access.authentication import Authentication
 from gateway.bounds import BoundedBody
 from gateway.errors import BadRequest, GatewayError
-from gateway.middleware import MeantRequest, RequestTracking
+from gateway.middleware import CorrectedPath, RequestTracking
 from gateway.protocols import (
     anthropic_messages,
     cohere_chat,
@@ -42,11 +42,11 @@ from gateway.protocols.cohere_errors import COHERE
 from gateway.protocols.nim_ranking import NIM
 from gateway.protocols.open_inference import OPEN_INFERENCE
 from gateway.protocols.openai_errors import OPENAI
-from gateway.protocols.reply import Protocol
+from gateway.protocols.response import Protocol
 from gateway.protocols.tei import TEI
 from gateway.service import open_service
 from gateway.settings import Settings
-from gateway.unknown_paths import elsewhere
+from gateway.unknown_paths import advice
 
 PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = [
     (module.router, protocol)
@@ -89,7 +89,7 @@ def new_app(settings: Settings) -> FastAPI:
     app.add_middleware(Authentication)
     app.add_middleware(RequestTracking, refusal=refusal)
     app.add_middleware(AnthropicHeaders)  # it reads what the others have sent
-    app.add_middleware(MeantRequest, is_served=lambda path: _protocol_with(path) is not None)
+    app.add_middleware(CorrectedPath, is_served=lambda path: _protocol_with(path) is not None)
     if origins:
         app.add_middleware(
             CORSMiddleware,
@@ -129,7 +129,7 @@ def _protocol_with(path: str) -> Protocol | None:
 def _hint(path: str, error: HTTPException) -> str:
     """What is possible instead."""
     if error.status_code == 404:
-        return elsewhere(path)
+        return advice(path)
     allowed = (error.headers or {}).get("Allow", "")
     return f"; {allowed} is possible" if allowed else ""
 

@@ -48,13 +48,13 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Within:
+class SearchedCollection:
     """Where to look for sources: a collection of the models' server, and what may be found there.
 
     `filter` is JSON of the collection's own (python_backends/stores/filters.py), or empty.
     """
 
-    collection: str
+    name: str
     filter: str = ""
     num_sources: int | None = None
 
@@ -79,7 +79,7 @@ class Sampling:
 class Generate:
     """Generate one answer.
 
-    Exactly one of `messages` and `prompt` is given. With `documents`, or `within` a collection, the
+    Exactly one of `messages` and `prompt` is given. With `documents`, or a `collection`, the
     last message is a question, and the answer must rest on what is found there."""
 
     model: str
@@ -87,7 +87,7 @@ class Generate:
     prompt: str = ""
     sampling: Sampling = Sampling()
     documents: tuple[Document, ...] = ()
-    within: Within | None = None
+    collection: SearchedCollection | None = None
     tool_use: ToolUse = NO_TOOLS
     guide: Guide | None = None
     stream: bool = False
@@ -124,7 +124,7 @@ class Search:
     """Find passages of a collection. Its route says who may: the caller names no model."""
 
     query: str
-    within: Within
+    collection: SearchedCollection
     model: str = ""
 
 

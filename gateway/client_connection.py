@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from gateway.protocols.reply import SEND
+from gateway.protocols.response import SEND
 
 HEADER_BYTES = 64 * 2**10
 """Most bytes of a request around its body."""

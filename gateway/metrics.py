@@ -35,8 +35,6 @@ TENANTS = 100
 
 
 class Metrics:
-    """The metrics of one gateway."""
-
     def __init__(self) -> None:
         self._registry, self._tenants = prometheus.CollectorRegistry(), set[str]()
         prometheus.ProcessCollector(registry=self._registry)
@@ -123,7 +121,7 @@ def metered(inner: Handler, metrics: Metrics, label: Label) -> Handler:
 
 
 def outcome_of(error: GatewayError) -> str:
-    """One of `OUTCOMES`."""
+    """One of `OUTCOMES`; a limit of the key counts as overloaded, a deadline as cancelled."""
     if error.status in (429, 503):
         return "overloaded"
     if error.status == 504:

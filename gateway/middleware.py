@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.errors import GatewayError
 from gateway.faults import refusal_for
 from gateway.metrics import Metrics
-from gateway.protocols.exchange import PATHS_MODEL
-from gateway.unknown_paths import meant
+from gateway.protocols.request import PATHS_MODEL
+from gateway.unknown_paths import corrected
 from gateway.upstream.models import UNKNOWN
 
 REQUEST_ID = "x-request-id"
@@ -65,17 +65,17 @@ def _request_id(scope: Scope) -> str:
     return given if _PLAIN_ID.fullmatch(given) else secrets.token_hex(16)
 
 
-class MeantRequest:
-    """Before anything else looks at a request, its path is the one that its client `meant`, and
+class CorrectedPath:
+    """Before anything else looks at a request, its path is `corrected` to one that is served, and
     HEAD is GET, whose body uvicorn leaves out."""
 
     def __init__(self, app: ASGIApp, is_served: Callable[[str], bool]) -> None:
         self._app = app
-        self._meant = lru_cache(maxsize=1024)(partial(meant, is_served=is_served))
+        self._corrected = lru_cache(maxsize=1024)(partial(corrected, is_served=is_served))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path, model = self._meant(scope["path"])
+            path, model = self._corrected(scope["path"])
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
             scope = {**scope, "path": path, "method": method, PATHS_MODEL: model}
         await self._app(scope, receive, send)

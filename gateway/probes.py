@@ -5,7 +5,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.errors import GatewayError
 from gateway.metrics import CONTENT_TYPE
-from gateway.protocols.exchange import service
+from gateway.protocols.request import service
 from gateway.upstream.models import ENTRIES, Catalogue
 
 router = APIRouter(tags=["Probes"])

@@ -11,7 +11,7 @@ _NOT_SHOWN = ("store_url", "keys_url", "nul")
 """Faults of values that may be a secret."""
 
 
-def lines(error: ValidationError, settings: type[BaseModel]) -> Iterator[str]:
+def fault_lines(error: ValidationError, settings: type[BaseModel]) -> Iterator[str]:
     for fault in error.errors():
         where = ".".join(map(str, fault["loc"]))
         if fault["type"] in _UNKNOWN:

@@ -20,12 +20,12 @@ from gateway.address import HostPort
 from gateway.cache.settings import CacheSettings
 from gateway.guards.settings import GuardSettings
 from gateway.routing.rules import Router
-from gateway.setting_faults import lines
+from gateway.setting_faults import fault_lines
 from gateway.table import NUMBER, Count, Table
 
 PREFIX = "GATEWAY_"
 NESTED = "__"
-_OF_KUBERNETES = re.compile(r"GATEWAY_(SERVICE_\w+|PORT_\d\w+)=.*|GATEWAY_PORT=\w+://.*", re.DOTALL)
+_KUBERNETES = re.compile(r"GATEWAY_(SERVICE_\w+|PORT_\d\w+)=.*|GATEWAY_PORT=\w+://.*", re.DOTALL)
 """What every container gets where a service has the name `gateway`."""
 
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#]+", re.IGNORECASE)
@@ -142,7 +142,7 @@ def load_settings(
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError("\n".join(lines(error, Settings))) from None
+        raise SettingsError("\n".join(fault_lines(error, Settings))) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _add_environment(values: dict[str, Any], environment: Mapping[str, str]) -> None:
     for name, text in environment.items():
-        if name.startswith(PREFIX) and not _OF_KUBERNETES.fullmatch(f"{name}={text}"):
+        if name.startswith(PREFIX) and not _KUBERNETES.fullmatch(f"{name}={text}"):
             *tables, key = name.removeprefix(PREFIX).lower().split(NESTED)
             table = values
             for step in tables:

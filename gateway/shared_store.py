@@ -42,13 +42,13 @@ async def look_for(url: str, meanwhile: str) -> None:
     """Warns in the log of a store that doesn't answer."""
     store = SharedStore(url, LOOK_S, meanwhile)
     try:
-        with suppress(StoreAway):
+        with suppress(StoreDown):
             await store.ask(store.client.ping)
     finally:
         await store.close()
 
 
-class StoreAway(Exception):
+class StoreDown(Exception):
     """The store does not answer, or not well."""
 
 
@@ -70,26 +70,26 @@ class SharedStore:
         )
         self.client = Valkey.from_pool(pool)
         self._meanwhile = meanwhile
-        self._is_away = False
+        self._is_down = False
         self._left_alone_until_s = 0.0
 
     async def ask(self, send: Callable[[], Awaitable[T]]) -> T:
-        """What the store answers; raises StoreAway."""
+        """What the store answers; raises StoreDown."""
         now_s = asyncio.get_running_loop().time
         if now_s() < self._left_alone_until_s:
-            raise StoreAway("left alone")
-        if self._is_away:
+            raise StoreDown("left alone")
+        if self._is_down:
             self._left_alone_until_s = math.inf
         try:
             answer = await send()
-            self._is_away = False
+            self._is_down = False
             return answer
         except (ValkeyError, OSError, TimeoutError) as error:
-            self._is_away, name = True, type(error).__name__
+            self._is_down, name = True, type(error).__name__
             LOG.warning("the shared store fails (%s); for %g s %s", name, RETRY_S, self._meanwhile)
-            raise StoreAway(name) from error
+            raise StoreDown(name) from error
         finally:
-            self._left_alone_until_s = now_s() + RETRY_S if self._is_away else 0.0
+            self._left_alone_until_s = now_s() + RETRY_S if self._is_down else 0.0
 
     async def close(self) -> None:
         await self.client.aclose()

@@ -18,7 +18,7 @@ from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
 from gateway.call import Call, Event, Handler
-from gateway.guards.records import way
+from gateway.guards.records import origin_headers
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -58,7 +58,7 @@ class Tracing:
                 finally:
                     if name == "gateway":
                         self._record_way_in(call, began_s)
-                        span.set_attributes(way(call))
+                        span.set_attributes(origin_headers(call))
                     elif first_s:
                         self._record(call, "first byte", began_s, first_s)
                     call.traceparent = above

@@ -11,7 +11,7 @@ _ELSEWHERE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encodin
 _AZURES = re.compile("^.*/openai/(?:deployments/([^/]+)/)?")
 
 
-def meant(path: str, is_served: Callable[[str], bool]) -> tuple[str, str]:
+def corrected(path: str, is_served: Callable[[str], bool]) -> tuple[str, str]:
     """The path that has a route, where a client has slashes or /v1 too many or none, or its
     provider's path before it (Groq's, Azure's); and the model, where Azure's path names one.
 
@@ -28,8 +28,8 @@ def meant(path: str, is_served: Callable[[str], bool]) -> tuple[str, str]:
     return found, (azures and azures[1]) or ""
 
 
-def elsewhere(path: str) -> str:
-    """The end of an error's sentence."""
+def advice(path: str) -> str:
+    """The end of the sentence that refuses a path."""
     for begin, instead in _ELSEWHERE.items():
         if path.startswith(begin):
             return f"; this part of the API is not served{instead}"

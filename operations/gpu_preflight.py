@@ -116,7 +116,7 @@ def _engines(sku: Sku, repository: Path) -> Engines:
 
 
 def _gpus(manifest: Manifest) -> int:
-    """That the plan splits the model over."""
+    """GPUs that the plan splits the model over."""
     return int(manifest.plan.get("tp", 1)) * int(manifest.plan.get("pp", 1))
 
 

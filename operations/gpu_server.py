@@ -43,7 +43,7 @@ PACKAGES = (
     "tensorrt_llm",
     "tokenizers",
 )
-"""That the models and the supervisor import in the container."""
+"""Packages that the models and the supervisor import in the container."""
 
 _PROBE = """
 import importlib.util, sys

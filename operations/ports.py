@@ -38,7 +38,7 @@ def without_proxy(address: str) -> dict[str, str]:
 
 
 def free_ports(address: str = LOOPBACK) -> Ports:
-    """Free ports."""
+    """Ports that are free now; another process may still take one before they are used."""
     sockets = [socket.socket() for _ in range(3)]
     for each in sockets:
         each.bind((address, 0))

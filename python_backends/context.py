@@ -22,7 +22,7 @@ class EngineFolder:
         return check_file(self.path, self.manifest, name)
 
 
-class Caller(Protocol):
+class ModelCaller(Protocol):
     """Calls other models of the same server; raises the `RequestError` that they answer with.
 
     `traceparent` (W3C Trace Context) is the span that the call belongs to, None without tracing.
@@ -75,7 +75,7 @@ class StageContext:
 
     version_folder: Path
     parameters: Mapping[str, str]
-    caller: Caller
+    caller: ModelCaller
     meter: Meter
     device_id: int = 0
 

@@ -83,5 +83,5 @@ class LlmPlan:
 
     @property
     def kv_tokens(self) -> int:
-        """That all GPUs hold together."""
+        """Tokens that all GPUs hold together."""
         return self.deployment.kv_tokens(self.budget.kv_cache)

@@ -59,14 +59,14 @@ def plan_llm(request: Request) -> LlmPlan:
     unfit: Unfit = {}
     fitting = list(_by_gpus(request, unfit))
     if not fitting:
-        raise BuildError(f"{_asked(request)}: {'; '.join(_told(unfit))}. {_nearest(request)}")
+        raise BuildError(f"{_asked(request)}: {'; '.join(_rejections(unfit))}. {_nearest(request)}")
     chosen, *others = fitting
     for plan in others:
         gpus = plan.deployment.gpus / chosen.deployment.gpus
         if plan.most.output_tokens_per_s > WORTH_MORE_GPUS * gpus * chosen.most.output_tokens_per_s:
             chosen = plan
     unfit.pop(chosen.engine.precision, None)
-    return replace(chosen, rejected=tuple(_told(unfit)))
+    return replace(chosen, rejected=tuple(_rejections(unfit)))
 
 
 def _by_gpus(request: Request, unfit: Unfit) -> Iterator[LlmPlan]:
@@ -89,7 +89,7 @@ def _best(plans: list[LlmPlan]) -> LlmPlan:
     return min(fast, key=lambda plan: plan.expected.itl_ms)
 
 
-def _told(unfit: Unfit) -> list[str]:
+def _rejections(unfit: Unfit) -> list[str]:
     return [f"{', '.join(names)} {why}" for why, names in by_sentence(unfit.values()).items()]
 
 

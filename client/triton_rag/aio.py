@@ -13,7 +13,7 @@ from triton_rag.calls import Call
 from triton_rag.client import Client
 from triton_rag.connection import POLL_S, BaseClient, Deadline
 from triton_rag.results import Answer, Completion
-from triton_rag.status import NOT_READY, translated, understood
+from triton_rag.status import NOT_READY, checked_answer, translated_errors
 from triton_rag.streams import AsyncAnswerStream, AsyncCompletionStream
 from triton_rag.trace_context import RequestContext
 from triton_rag.wire import Message, Response
@@ -90,7 +90,7 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
         timeout_s: float | None,
         context: RequestContext | None = None,
     ) -> Message:
-        with translated(self._address):
+        with translated_errors(self._address):
             return await method(request, timeout=timeout_s, metadata=self._metadata(context))
 
     async def _run(self, call: Call[T], timeout_s: float | None, request_id: str | None) -> T:
@@ -101,7 +101,7 @@ class AsyncClient(BaseClient[AsyncCompletionStream, AsyncAnswerStream]):
                 marked, left_s = context.add_to(request), deadline.left_s
                 answer = await self._send(self._stub.ModelInfer, marked, left_s, context)
                 answers.append(answer)
-            with understood(self._address):
+            with checked_answer(self._address):
                 return call.read([Response(answer) for answer in answers])
 
     async def _complete(

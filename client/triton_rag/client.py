@@ -33,7 +33,7 @@ from triton_rag.collection_calls import (
 from triton_rag.collections import Change, Collection, Document, DocumentEntry
 from triton_rag.connection import POLL_S, BaseClient, Deadline
 from triton_rag.results import Answer, Completion, Ranked, Source
-from triton_rag.status import NOT_READY, translated, understood
+from triton_rag.status import NOT_READY, checked_answer, translated_errors
 from triton_rag.streams import AnswerStream, CompletionStream
 from triton_rag.trace_context import RequestContext
 from triton_rag.wire import Message, Response
@@ -230,7 +230,7 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
         timeout_s: float | None,
         context: RequestContext | None = None,
     ) -> Message:
-        with translated(self._address):
+        with translated_errors(self._address):
             return method(request, timeout=timeout_s, metadata=self._metadata(context))
 
     def _run(self, call: Call[T], timeout_s: float | None, request_id: str | None) -> T:
@@ -240,7 +240,7 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
                 self._send(self._stub.ModelInfer, context.add_to(request), deadline.left_s, context)
                 for request in call.requests
             ]
-            with understood(self._address):
+            with checked_answer(self._address):
                 return call.read([Response(answer) for answer in answers])
 
     def _complete(

@@ -120,7 +120,7 @@ def _is_broken_connection(details: str) -> bool:
 
 
 @contextmanager
-def understood(address: str) -> Iterator[None]:
+def checked_answer(address: str) -> Iterator[None]:
     """Inside, an answer that is not one of our models becomes `ServerFailed`."""
     try:
         yield
@@ -132,7 +132,7 @@ def understood(address: str) -> Iterator[None]:
 
 
 @contextmanager
-def translated(address: str) -> Iterator[None]:
+def translated_errors(address: str) -> Iterator[None]:
     """Inside, a gRPC error becomes a `TritonRagError`."""
     try:
         yield

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from triton_rag.calls import read_quotes, read_sources
 from triton_rag.errors import Cancelled, ServerFailed
 from triton_rag.results import Answer, Completion, Quote, Source
-from triton_rag.status import from_stream, translated, understood
+from triton_rag.status import checked_answer, from_stream, translated_errors
 from triton_rag.trace_context import RequestContext
 from triton_rag.wire import Message, Response
 
@@ -111,7 +111,7 @@ class BaseStream:
         return self._context.trace_id
 
     def _take(self, message: Message) -> str:
-        with understood(self._address):
+        with checked_answer(self._address):
             return self._transcript.take(message)
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ class TextStream(BaseStream):
     def _read(self) -> Generator[str, None, None]:
         try:
             with self._context.in_errors():
-                with translated(self._address):
+                with translated_errors(self._address):
                     for message in self._call:
                         if delta := self._take(message):
                             yield delta
@@ -189,7 +189,7 @@ class AsyncTextStream(BaseStream):
 
     async def _deltas(self) -> AsyncIterator[str]:
         try:
-            with translated(self._address):
+            with translated_errors(self._address):
                 async for message in self._call:
                     if delta := self._take(message):
                         yield delta

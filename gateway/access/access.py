@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gateway.access.admission import Admission, fair
 from gateway.access.authentication import Authenticator
 from gateway.access.counts import MemoryCounts
-from gateway.access.demand import Bounds
+from gateway.access.demand import Assumptions
 from gateway.access.grants import Grants
 from gateway.access.key_stores import open_key_store
 from gateway.access.ledger import Ledger
@@ -25,7 +25,7 @@ class Access:
     authenticator: Authenticator
     grants: Grants
     meter: Meter
-    bounds: Bounds
+    assumed: Assumptions
     generating: Admission
     encoding: Admission
 
@@ -33,7 +33,7 @@ class Access:
         return limited(inner, self.meter, label)
 
     def fair(self, inner: Handler, *, comes_whole: bool = False) -> Handler:
-        return fair(inner, self.generating, self.encoding, self.bounds, comes_whole=comes_whole)
+        return fair(inner, self.generating, self.encoding, self.assumed, comes_whole=comes_whole)
 
 
 @asynccontextmanager
@@ -46,14 +46,14 @@ async def open_access(settings: AccessSettings) -> AsyncIterator[Access]:
     ledger = Ledger(settings.ledger) if settings.ledger else None
     grants = Grants(store, settings.tiers)
     counts = ValkeyCounts(settings.counts) if settings.counts else MemoryCounts()
-    meter = Meter(grants, Limiter(counts), ledger, settings.bounds)
+    meter = Meter(grants, Limiter(counts), ledger, settings.assumptions)
     is_shared = store is not None
     try:
         yield Access(
             Authenticator(store, settings.hosts),
             grants,
             meter,
-            settings.bounds,
+            settings.assumptions,
             Admission(settings.generating, is_shared=is_shared),
             Admission(settings.encoding, is_shared=is_shared),
         )

@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from gateway.access.demand import Bounds, Demand, demand
+from gateway.access.demand import Assumptions, Demand, demand
 from gateway.access.fairness import FairQueue, Ticket
 from gateway.call import Call, Event, Generate, Handler, Usage
 from gateway.errors import DeadlinePassed, Unavailable
@@ -211,7 +211,7 @@ def fair(
     inner: Handler,
     generating: Admission,
     encoding: Admission,
-    bounds: Bounds,
+    assumed: Assumptions,
     *,
     comes_whole: bool = False,
 ) -> Handler:
@@ -221,7 +221,7 @@ def fair(
     """
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
-        need = demand(call.request, bounds)
+        need = demand(call.request, assumed)
         admission = generating if isinstance(call.request, Generate) else encoding
         ticket = _ticket(call, need, admission.room)
         if comes_whole:
@@ -244,7 +244,7 @@ def fair(
 def _ticket(call: Call, need: Demand, room: Room) -> Ticket:
     """Prompts with sources are not known here; their models bound them."""
     request, prompt = call.request, 0
-    if isinstance(request, Generate) and not request.documents and request.within is None:
+    if isinstance(request, Generate) and not request.documents and request.collection is None:
         prompt = min(need.input_tokens, room.longest)
     return Ticket(call.caller.tenant, call.weight, min(need.tokens, room.largest), prompt)
 

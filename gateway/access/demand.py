@@ -21,7 +21,7 @@ is what the models take a token to be at most (they refuse longer ones)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class Assumptions:
     """What is assumed where a request says nothing."""
 
     context_tokens: int = 8192
@@ -45,16 +45,16 @@ class Demand:
         return self.input_tokens + self.output_tokens
 
 
-def demand(request: Request, bounds: Bounds) -> Demand:
+def demand(request: Request, assumed: Assumptions) -> Demand:
     """Bounds by bytes: no token of a text has less than one byte of UTF-8."""
     match request:
         case Generate():
-            most = bounds.context_tokens
-            if request.within is None:  # else its sources are not known yet
+            most = assumed.context_tokens
+            if request.collection is None:  # else its sources are not known yet
                 most = min(_prompt_bytes(request), most)
             asked = request.sampling.max_tokens
             least = least_input_tokens(request) + (asked or 1)
-            return Demand(most, asked or bounds.default_max_tokens, least)
+            return Demand(most, asked or assumed.default_max_tokens, least)
         case Embed():
             rows = [*map(_text_bound, request.texts), *map(len, request.token_ids)]
         case Rank():
@@ -64,12 +64,14 @@ def demand(request: Request, bounds: Bounds) -> Demand:
             rows = [_text_bound(request.query)]
         case Other():
             rows = []
-    return Demand(sum(min(row, bounds.context_tokens) for row in rows), least_tokens=len(rows))
+    return Demand(sum(min(row, assumed.context_tokens) for row in rows), least_tokens=len(rows))
 
 
 def least_input_tokens(request: Generate) -> int:
     """A lower bound of the prompt's tokens; 0 with sources, which the prompt has a part of."""
-    return 0 if request.documents or request.within else _bytes(_texts(request)) // MAX_TOKEN_BYTES
+    return (
+        0 if request.documents or request.collection else _bytes(_texts(request)) // MAX_TOKEN_BYTES
+    )
 
 
 def _prompt_bytes(request: Generate) -> int:

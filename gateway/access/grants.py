@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from gateway.access.demand import Bounds, least_input_tokens
+from gateway.access.demand import Assumptions, least_input_tokens
 from gateway.access.key_store import KeyStore
 from gateway.access.keys import Key
 from gateway.access.tiers import DEFAULT_TIER, UNLIMITED, Limits, Tier
@@ -45,12 +45,12 @@ class Grant:
                 f"the prompt has {tokens} tokens or more; the key may send {most}", field="messages"
             )
 
-    def bounded(self, request: Request, bounds: Bounds) -> Request:
+    def bounded(self, request: Request, assumed: Assumptions) -> Request:
         """The request, with the key's longest answer where the model's own could be longer."""
         most = self.limits.max_tokens
         if not isinstance(request, Generate) or request.sampling.max_tokens is not None:
             return request
-        if most is None or most >= bounds.default_max_tokens:
+        if most is None or most >= assumed.default_max_tokens:
             return request
         return replace(request, sampling=replace(request.sampling, max_tokens=most))
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from gateway.access.demand import Bounds, Demand, demand
+from gateway.access.demand import Assumptions, Demand, demand
 from gateway.access.grants import Grant, Grants
 from gateway.access.ledger import Amounts, Ledger
 from gateway.access.limits import Limiter, Reservation
@@ -75,12 +75,12 @@ class Meter:
     """Limits and ledger together: what is refused and what is used goes into both."""
 
     def __init__(
-        self, grants: Grants, limiter: Limiter, ledger: Ledger | None, bounds: Bounds
+        self, grants: Grants, limiter: Limiter, ledger: Ledger | None, assumed: Assumptions
     ) -> None:
         self._grants = grants
         self._limiter = limiter
         self._ledger = ledger
-        self._bounds = bounds
+        self._assumed = assumed
         self._names = (f"{secrets.token_hex(8)}-{number}" for number in itertools.count())
         """For streams: request ids are the clients', who may use one twice."""
 
@@ -89,8 +89,8 @@ class Meter:
         grant = await self._grants.of(call.caller)
         model = label(call.request.model)
         call.weight = grant.weight
-        call.request = grant.bounded(call.request, self._bounds)
-        need = demand(call.request, self._bounds)
+        call.request = grant.bounded(call.request, self._assumed)
+        need = demand(call.request, self._assumed)
         try:
             grant.check(call.request)
             stream = next(self._names) if isinstance(call.request, Generate) else ""

@@ -8,13 +8,13 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from gateway.access.admission import Room
-from gateway.access.demand import Bounds
+from gateway.access.demand import Assumptions
 from gateway.access.key_stores import Keys
 from gateway.access.tiers import Tier
 from gateway.shared_store import StoreUrl
 from gateway.table import Count, Table
 
-_BOUNDS = Bounds()
+_ASSUMPTIONS = Assumptions()
 
 
 def _host(text: str) -> str:
@@ -41,14 +41,14 @@ class AccessSettings(Table):
     """SQLite file of what every key uses; without it nothing is booked."""
     tiers: dict[str, Tier] = Field(default_factory=dict)
     """Limits and weights by name; keys name theirs, `default` is for those that don't."""
-    context_tokens: Count = _BOUNDS.context_tokens
+    context_tokens: Count = _ASSUMPTIONS.context_tokens
     """Most tokens that a model reads at once; bounds what a request reserves."""
-    default_max_tokens: Count = _BOUNDS.default_max_tokens
+    default_max_tokens: Count = _ASSUMPTIONS.default_max_tokens
     """Tokens that are reserved for an answer whose request has no `max_tokens`."""
     generating: Room = Room()
     encoding: Room = Room()
     """For embeddings and ranks."""
 
     @property
-    def bounds(self) -> Bounds:
-        return Bounds(self.context_tokens, self.default_max_tokens)
+    def assumptions(self) -> Assumptions:
+        return Assumptions(self.context_tokens, self.default_max_tokens)

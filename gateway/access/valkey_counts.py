@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from gateway.access.counts import STREAM_WAIT_MS, TICK_MS, WINDOW_TICKS, MemoryCounts, Taken
 from gateway.access.tiers import Limits
-from gateway.shared_store import SharedStore, StoreAway
+from gateway.shared_store import SharedStore, StoreDown
 
 _ANSWER_S = 1.0
 """A store that answers later than this counts as away."""
@@ -58,7 +58,7 @@ class ValkeyCounts:
         except asyncio.CancelledError:  # nobody will settle what the store may have counted
             taking.add_done_callback(partial(self._give_back, key_id, tokens, stream))
             raise
-        except StoreAway:
+        except StoreDown:
             taken = await self._alone.take(key_id, limits, tokens, stream)
             return replace(taken, tick=-1 - taken.tick)
 
@@ -123,7 +123,7 @@ class ValkeyCounts:
         return task
 
     async def _sent(self, send: Callable[[], Awaitable[Any]]) -> None:
-        with contextlib.suppress(StoreAway):
+        with contextlib.suppress(StoreDown):
             await self._store.ask(send)
 
     async def _renew_leases(self) -> None:

@@ -9,7 +9,7 @@ from gateway.cache.events import UnreadableEntry, as_cached, pack, unpack
 from gateway.cache.keys import is_whole, key_of
 from gateway.cache.store import Store
 from gateway.call import MODEL_VERSION, Call, Event, Handler
-from gateway.shared_store import StoreAway
+from gateway.shared_store import StoreDown
 
 HEADER = "x-cache"
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class ExactCache:
         try:
             entry = await self.store.get(key)
             return unpack(entry) if entry is not None else None
-        except StoreAway:
+        except StoreDown:
             return None
         except UnreadableEntry as error:
             _log.warning("the cache can't be read: %s", error)
@@ -38,7 +38,7 @@ class ExactCache:
         """Keep an answer unless it is too large."""
         entry = pack(events, version)
         if len(entry) <= self.entry_bytes:
-            with suppress(StoreAway):
+            with suppress(StoreDown):
                 await self.store.put(key, entry, self.ttl_s)
 
 

@@ -38,7 +38,7 @@ def may_be_kept(request: Request) -> bool:
         case Search() | Other():
             return False
         case Generate():
-            sampling, is_fixed = request.sampling, request.within is None
+            sampling, is_fixed = request.sampling, request.collection is None
             return is_fixed and sampling.temperature == 0 and sampling.seed is None
     return True
 

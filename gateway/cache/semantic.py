@@ -80,7 +80,7 @@ def marks_of(question: str) -> tuple[str, ...]:
     return tuple(sorted(mark.lower() for mark in _TURNING.findall(question)))
 
 
-def asked(call: Call) -> tuple[str, str] | None:
+def scope_and_question(call: Call) -> tuple[str, str] | None:
     """The scope of a call and its question; None if it is not one question over documents.
 
     A scope is all that the answer depends on but the question: tenant, model, settings, documents.
@@ -106,7 +106,7 @@ def semantically_cached(
     """
 
     async def handle(call: Call) -> AsyncGenerator[Event, None]:
-        found = asked(call)
+        found = scope_and_question(call)
         vector = await _vector(embed, call, cache.embed_model, found[1]) if found else None
         hit = cache.nearest(*found, vector) if found and vector else None
         if hit:

@@ -13,7 +13,7 @@ _ANSWER_S = 0.25
 
 
 class Store(Protocol):
-    """Bytes by key, for a time; `get` and `put` raise StoreAway."""
+    """Bytes by key, for a time; `get` and `put` raise StoreDown."""
 
     async def get(self, key: str) -> bytes | None: ...
 

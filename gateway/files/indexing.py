@@ -14,7 +14,7 @@ import numpy as np
 from triton_rag import Client
 from triton_rag.collections import Document
 from triton_rag.errors import Overloaded, ServerUnreachable, TritonRagError
-from triton_rag.ingestion.embedder import Embedder, patiently
+from triton_rag.ingestion.embedder import Embedder, with_retries
 from triton_rag.ingestion.embedding import embed_documents
 from triton_rag.ingestion.folder import File
 from triton_rag.ingestion.passages import passages
@@ -124,7 +124,7 @@ class Indexing:
         document = Document(wanted.file_id, found, *about)
         (embedded,) = embed_documents([document], self._embedder.embed)
         rows = np.ascontiguousarray(embedded.embeddings)
-        patiently(partial(self._client.upsert, wanted.store_id, [document], rows))
+        with_retries(partial(self._client.upsert, wanted.store_id, [document], rows))
 
     def _forget(self, gone: StoreFile) -> None:
         """It was detached or cancelled while it was being written, so it must not be found."""
@@ -134,7 +134,7 @@ class Indexing:
             if self._register.store_file(gone.store_id, gone.file_id).status == "in_progress":
                 return  # attached again, or its attributes were changed: it is written again
         try:
-            patiently(partial(self._client.remove, gone.store_id, [gone.file_id]))
+            with_retries(partial(self._client.remove, gone.store_id, [gone.file_id]))
         except TritonRagError as error:  # its collection is gone, which is what was wanted
             LOG.info("file %s is not removed: %s", gone.file_id, error)
 

@@ -35,11 +35,11 @@ class Verdict:
     hashes: tuple[str, ...]
     """Those of its records, in their order."""
     faults: tuple[str, ...]
-    """Which lines, from 1, the chain does not hold at, and why."""
+    """Lines, from 1, at which the chain breaks, and why."""
     last_hash: str
     """What the next line follows, in this file or the next one."""
     sequence: int
-    """And its number."""
+    """The number of that line."""
 
 
 class AuditLog:

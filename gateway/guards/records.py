@@ -25,7 +25,7 @@ from gateway.texts import texts_of
 
 Write = Callable[[dict[str, Any]], None]
 
-_WAY = ("x-cache", "x-router")
+_ORIGIN_HEADERS = ("x-cache", "x-router")
 
 
 class _Observation:
@@ -79,13 +79,13 @@ class _Observation:
             "input_tokens": usage.input_tokens,
             "cached_tokens": usage.cached_tokens,
             "output_tokens": usage.output_tokens,
-            "headers": way(call),
+            "headers": origin_headers(call),
         }
 
 
-def way(call: Call) -> dict[str, str]:
+def origin_headers(call: Call) -> dict[str, str]:
     """The headers of an answer that say which cache or model it comes from."""
-    return {name: call.headers[name] for name in _WAY if name in call.headers}
+    return {name: call.headers[name] for name in _ORIGIN_HEADERS if name in call.headers}
 
 
 class _Digest:

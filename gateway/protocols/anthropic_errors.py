@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from gateway.errors import BadRequest, ContextExceeded, GatewayError, as_written
-from gateway.protocols.reply import Protocol, typed_sse
+from gateway.protocols.response import Protocol, typed_sse
 
 ERROR_TYPES = {
     400: "invalid_request_error",

@@ -19,10 +19,10 @@ from gateway.protocols.anthropic_answer import count_response, response, stream
 from gateway.protocols.anthropic_documents import Conversation, read_documents
 from gateway.protocols.anthropic_errors import ANTHROPIC, NoThreads
 from gateway.protocols.anthropic_tools import ToolItem, messages_of, tool_use
-from gateway.protocols.exchange import document, json_body
 from gateway.protocols.guides import anthropic_format, one_guide
 from gateway.protocols.reading import Content, Each, read, refuse_thinking, text_of
-from gateway.protocols.reply import generated
+from gateway.protocols.request import json_body, openapi_body
+from gateway.protocols.response import generated
 from gateway.protocols.tools import check_results
 
 router = APIRouter(tags=["Anthropic"])
@@ -54,7 +54,7 @@ class MessagesRequest(CountRequest):
     thread: Any = None
 
 
-@router.post("/v1/messages", openapi_extra=document(MessagesRequest))
+@router.post("/v1/messages", openapi_extra=openapi_body(MessagesRequest))
 async def messages(request: Request) -> Response:
     """Answer the last message."""
     body = read(MessagesRequest, json_body(request))
@@ -62,7 +62,7 @@ async def messages(request: Request) -> Response:
     return generated(request, wanted, ANTHROPIC, partial(response, body), partial(stream, body))
 
 
-@router.post("/v1/messages/count_tokens", openapi_extra=document(CountRequest))
+@router.post("/v1/messages/count_tokens", openapi_extra=openapi_body(CountRequest))
 async def count_tokens(request: Request) -> Response:
     """Count the tokens of a request by generating one token."""
     body = read(CountRequest, json_body(request))

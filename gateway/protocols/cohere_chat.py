@@ -21,10 +21,10 @@ from gateway.protocols.cohere_tools import (
     tool_use,
 )
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
-from gateway.protocols.exchange import document, json_body
 from gateway.protocols.guides import cohere_format
 from gateway.protocols.reading import Body, Each, Json, read, refuse, refuse_thinking
-from gateway.protocols.reply import generated
+from gateway.protocols.request import json_body, openapi_body
+from gateway.protocols.response import generated
 from gateway.protocols.tools import FunctionTool, check_results
 
 router = APIRouter(tags=["Cohere"])
@@ -56,7 +56,7 @@ class ChatRequest(Body):
     thinking: Any = None
 
 
-@router.post("/v2/chat", openapi_extra=document(ChatRequest))
+@router.post("/v2/chat", openapi_extra=openapi_body(ChatRequest))
 async def chat(request: Request) -> Response:
     """Answer the last message, from the documents if there are some."""
     body = read(ChatRequest, json_body(request))

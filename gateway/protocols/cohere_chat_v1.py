@@ -17,9 +17,9 @@ from gateway.errors import GatewayError
 from gateway.protocols.answer import Answer, texts
 from gateway.protocols.cohere_chat import FINISH_REASONS, ChatRequest, cited, counted, generate
 from gateway.protocols.cohere_errors import error_body
-from gateway.protocols.exchange import document, json_body
 from gateway.protocols.reading import Body, Each, Json, read
-from gateway.protocols.reply import Protocol, generated
+from gateway.protocols.request import json_body, openapi_body
+from gateway.protocols.response import Protocol, generated
 
 router = APIRouter(tags=["Cohere"])
 
@@ -48,7 +48,7 @@ class ChatRequestV1(Body):
     chat_history: Each[EarlierTurn] | None = None
 
 
-@router.post("/v1/chat", openapi_extra=document(ChatRequestV1))
+@router.post("/v1/chat", openapi_extra=openapi_body(ChatRequestV1))
 async def chat(request: Request) -> Response:
     """Answer the message, from the documents if there are some."""
     body = parse(json_body(request))

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from gateway.call import Embed, Embedded
 from gateway.errors import BadRequest
 from gateway.protocols.encoders import encoded, refuse_start
-from gateway.protocols.exchange import document, json_body
 from gateway.protocols.reading import Body, Each, Json, Part, read, text_of
-from gateway.protocols.reply import single
+from gateway.protocols.request import json_body, openapi_body
+from gateway.protocols.response import single
 
 router = APIRouter(tags=["Cohere"])
 
@@ -43,14 +43,14 @@ class EmbedRequest(Body):
     truncate: Literal["NONE", "START", "END"] | None = None
 
 
-@router.post("/v2/embed", openapi_extra=document(EmbedRequest))
+@router.post("/v2/embed", openapi_extra=openapi_body(EmbedRequest))
 async def embed_texts(request: Request) -> Response:
     """Embed texts."""
     body = read(EmbedRequest, json_body(request))
     return single(request, embed(body), Embedded, partial(response, body))
 
 
-@router.post("/v1/embed", openapi_extra=document(EmbedRequest))
+@router.post("/v1/embed", openapi_extra=openapi_body(EmbedRequest))
 async def embed_texts_v1(request: Request) -> Response:
     """Embed texts; without `embedding_types` the embeddings are a plain list."""
     body = read(EmbedRequest, json_body(request))

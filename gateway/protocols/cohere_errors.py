@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.errors import GatewayError, as_written
-from gateway.protocols.reply import DONE, Protocol, typed_sse
+from gateway.protocols.response import DONE, Protocol, typed_sse
 
 FIELDS = {
     "input_text": "texts",

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from gateway.call import Rank, Ranked
 from gateway.errors import BadRequest
 from gateway.protocols.encoders import by_relevance, input_usage, probability
-from gateway.protocols.exchange import document, json_body
 from gateway.protocols.reading import Body, Each, Json, read
-from gateway.protocols.reply import single
+from gateway.protocols.request import json_body, openapi_body
+from gateway.protocols.response import single
 
 router = APIRouter(tags=["Cohere", "Jina"])
 
@@ -37,8 +37,8 @@ class RerankRequest(Body):
     rank_fields: Each[str] | None = None
 
 
-@router.post("/v1/rerank", openapi_extra=document(RerankRequest))
-@router.post("/v2/rerank", openapi_extra=document(RerankRequest))
+@router.post("/v1/rerank", openapi_extra=openapi_body(RerankRequest))
+@router.post("/v2/rerank", openapi_extra=openapi_body(RerankRequest))
 async def rerank(request: Request) -> Response:
     """Order documents by relevance to a query."""
     body = read(RerankRequest, json_body(request))

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from gateway.call import Rank, Ranked
 from gateway.errors import BadRequest, GatewayError
 from gateway.protocols.encoders import by_relevance, input_usage
-from gateway.protocols.exchange import document, json_body
 from gateway.protocols.reading import Body, Each, Json, read
-from gateway.protocols.reply import Protocol, single, sse
+from gateway.protocols.request import json_body, openapi_body
+from gateway.protocols.response import Protocol, single, sse
 
 router = APIRouter(tags=["NVIDIA NIM"])
 
@@ -28,8 +28,8 @@ class RankingRequest(Body):
     truncate: Literal["NONE", "END"] = "END"
 
 
-@router.post("/v1/ranking", openapi_extra=document(RankingRequest))
-@router.post("/v1/retrieval/{name:path}/reranking", openapi_extra=document(RankingRequest))
+@router.post("/v1/ranking", openapi_extra=openapi_body(RankingRequest))
+@router.post("/v1/retrieval/{name:path}/reranking", openapi_extra=openapi_body(RankingRequest))
 async def ranking(request: Request) -> Response:
     """Score passages by relevance to a query. NVIDIA's hosted models have a path each."""
     body = read(RankingRequest, json_body(request))

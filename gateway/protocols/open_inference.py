@@ -16,9 +16,9 @@ from ensembles.contracts import LLM
 from gateway.bounds import HEADER_LENGTH
 from gateway.call import ANYBODY, Call, Handler, Relayed
 from gateway.errors import Forbidden, GatewayError, NotFound, Unavailable
-from gateway.protocols.exchange import caller, json_body, new_call, service
-from gateway.protocols.reply import Complete, Protocol, Streaming, relayed, sse
-from gateway.protocols.tensor_calls import of_generate, of_infer
+from gateway.protocols.request import caller, json_body, new_call, service
+from gateway.protocols.response import Complete, Protocol, Streaming, relayed, sse
+from gateway.protocols.tensor_calls import generate_call, infer_call
 from gateway.protocols.tensor_checks import check_generate, check_infer
 from gateway.upstream.connection import Connection
 from gateway.upstream.relay import Sent, streamed, whole
@@ -85,7 +85,7 @@ async def infer(request: Request, model: str, version: str = "") -> Response:
     length = request.headers.get(HEADER_LENGTH, "")
     tensors = sent.body[int(length) :] if length else b""
     check_infer(sent.parsed, len(tensors))
-    wanted = of_infer(_like(request, model), sent.parsed, tensors)
+    wanted = infer_call(_like(request, model), sent.parsed, tensors)
     return _whole(request, sent, new_call(request, replace(wanted, model=model)))
 
 
@@ -117,7 +117,7 @@ def _generation(request: Request, model: str, sent: Sent) -> Call:
     """The checked call of `generate`; raises `BadRequest`."""
     like = _like(request, model)
     check_generate(like, sent.parsed)
-    return new_call(request, replace(of_generate(like, sent.parsed), model=model))
+    return new_call(request, replace(generate_call(like, sent.parsed), model=model))
 
 
 def _refuse_what_guards_miss(request: Request) -> None:

@@ -16,7 +16,6 @@ from gateway.call import CallPiece, Document, Event, Finished, Generate, Message
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer, citations
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
-from gateway.protocols.exchange import document, json_body
 from gateway.protocols.guides import one_guide, openai_format, vllm_guide
 from gateway.protocols.openai_choices import Form, choices
 from gateway.protocols.openai_sampling import (
@@ -37,6 +36,7 @@ from gateway.protocols.reading import (
     refuse,
     text_of,
 )
+from gateway.protocols.request import json_body, openapi_body
 from gateway.protocols.tools import (
     CalledFunction,
     Function,
@@ -154,7 +154,7 @@ def _message(index: int, message: ChatMessage) -> Message:
     return Message(role, text, calls, ids.get(message.role) or "")
 
 
-@router.post("/v1/chat/completions", openapi_extra=document(ChatRequest))
+@router.post("/v1/chat/completions", openapi_extra=openapi_body(ChatRequest))
 async def chat_completions(request: Request) -> Response:
     """Answer the last message of a chat."""
     asked = parse(json_body(request))

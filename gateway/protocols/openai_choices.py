@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from gateway.call import Call, Event, Generate, Moments
 from gateway.protocols.answer import Answer
-from gateway.protocols.exchange import new_call, service
 from gateway.protocols.openai_errors import OPENAI
 from gateway.protocols.openai_sampling import SamplingRequest, total, usage
 from gateway.protocols.reading import Json
-from gateway.protocols.reply import DONE, Complete, Streaming
+from gateway.protocols.request import new_call, service
+from gateway.protocols.response import DONE, Complete, Streaming
 
 _STREAM = replace(OPENAI, last=DONE)
 

@@ -9,7 +9,6 @@ from starlette.responses import Response
 from gateway.call import Event, Finished, Generate, Text
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Answer
-from gateway.protocols.exchange import document, json_body
 from gateway.protocols.guides import vllm_guide
 from gateway.protocols.openai_choices import Form, choices
 from gateway.protocols.openai_sampling import (
@@ -19,6 +18,7 @@ from gateway.protocols.openai_sampling import (
     sampling,
 )
 from gateway.protocols.reading import Each, Json, read
+from gateway.protocols.request import json_body, openapi_body
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -58,7 +58,7 @@ def _prompts(request: CompletionRequest) -> list[str]:
     return [request.prompt] if isinstance(request.prompt, str) else request.prompt
 
 
-@router.post("/v1/completions", openapi_extra=document(CompletionRequest))
+@router.post("/v1/completions", openapi_extra=openapi_body(CompletionRequest))
 async def completions(request: Request) -> Response:
     """Go on with a text, or with several."""
     asked = parse(json_body(request))

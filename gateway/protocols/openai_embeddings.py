@@ -11,9 +11,9 @@ from ensembles.embed import EMBED
 from gateway.call import Embed, Embedded
 from gateway.errors import BadRequest
 from gateway.protocols.encoders import encoded, input_usage, refuse_start, unit_row
-from gateway.protocols.exchange import document, json_body
 from gateway.protocols.reading import Each, Json, StrictBody, read
-from gateway.protocols.reply import single
+from gateway.protocols.request import json_body, openapi_body
+from gateway.protocols.response import single
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -102,7 +102,7 @@ def response(request: EmbeddingsRequest, request_id: str, embedded: Embedded) ->
     }
 
 
-@router.post("/v1/embeddings", openapi_extra=document(EmbeddingsRequest))
+@router.post("/v1/embeddings", openapi_extra=openapi_body(EmbeddingsRequest))
 async def embeddings(request: Request) -> Response:
     """Embed texts, or rows of token ids of the embedder."""
     asked = parse(json_body(request))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.errors import ContextExceeded, GatewayError, NotFound, as_written
-from gateway.protocols.reply import Protocol, sse
+from gateway.protocols.response import Protocol, sse
 
 _TYPES = {
     400: ("invalid_request_error", None),

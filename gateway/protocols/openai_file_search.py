@@ -6,14 +6,14 @@ from typing import Any, Literal
 from fastapi import Request
 from pydantic import Field
 
-from gateway.call import Within
+from gateway.call import SearchedCollection
 from gateway.errors import BadRequest
 from gateway.files.search_filter import collection_filter
 from gateway.protocols.answer import Answer, statement_end
-from gateway.protocols.exchange import caller
 from gateway.protocols.openai_files import library
 from gateway.protocols.openai_vector_stores import RankingOptions, place, result
 from gateway.protocols.reading import Json, StrictBody, read
+from gateway.protocols.request import caller
 
 RESULTS = "file_search_call.results"
 """What `include` asks for to see the passages."""
@@ -30,7 +30,7 @@ class FileSearch(StrictBody):
     ranking_options: RankingOptions | None = None
 
 
-def within(tools: list[Any] | None, request: Request) -> Within | None:
+def searched_collection(tools: list[Any] | None, request: Request) -> SearchedCollection | None:
     """Where to search; None without a tool. Raises `BadRequest`, and `NotFound` for the store."""
     if not tools:
         return None
@@ -39,7 +39,7 @@ def within(tools: list[Any] | None, request: Request) -> Within | None:
     tool = read(FileSearch, tools[0], _TOOL)
     _refuse(tool.ranking_options)
     store = library(request).store(caller(request).tenant, tool.vector_store_ids[0])
-    return Within(
+    return SearchedCollection(
         store.id, collection_filter(tool.filters, f"{_TOOL}filters"), tool.max_num_results
     )
 

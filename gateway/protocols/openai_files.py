@@ -12,9 +12,9 @@ from gateway.bounds import UPLOADS
 from gateway.call import Other
 from gateway.errors import BadRequest, NotFound
 from gateway.files.records import File
-from gateway.protocols.exchange import caller, new_call, service
 from gateway.protocols.openai_lists import page_body, read_page
 from gateway.protocols.reading import Json
+from gateway.protocols.request import caller, new_call, service
 
 if TYPE_CHECKING:
     from gateway.files.library import Library

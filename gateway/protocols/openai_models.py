@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from gateway.call import Embed, Generate, Rank
 from gateway.call import Request as Wanted
 from gateway.errors import NotFound
-from gateway.protocols.exchange import caller, service
+from gateway.protocols.request import caller, service
 from gateway.routing.rules import AUTO
 from gateway.upstream.models import ENTRIES
 

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from gateway.call import Call, Event, Finished, Other, Relayed, Usage
 from gateway.errors import NotFound
 from gateway.guards.rules import Rule, broken_rules
-from gateway.protocols.exchange import document, json_body, new_call, service
 from gateway.protocols.reading import Each, Json, Part, StrictBody, part_text, read
-from gateway.protocols.reply import Complete, relayed
+from gateway.protocols.request import json_body, new_call, openapi_body, service
+from gateway.protocols.response import Complete, relayed
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -53,7 +53,7 @@ def _result(rules: tuple[Rule, ...], broken: list[str]) -> Json:
     }
 
 
-@router.post("/v1/moderations", openapi_extra=document(ModerationsRequest))
+@router.post("/v1/moderations", openapi_extra=openapi_body(ModerationsRequest))
 async def moderations(request: Request) -> Response:
     """Say which rules a text breaks."""
     asked = read(ModerationsRequest, json_body(request))

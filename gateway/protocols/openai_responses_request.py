@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from gateway.call import Generate, Message, Sampling, Within
+from gateway.call import Generate, Message, Sampling, SearchedCollection
 from gateway.errors import BadRequest
 from gateway.protocols.documents import DocumentItem, read_documents
 from gateway.protocols.guides import openai_format
@@ -82,7 +82,7 @@ def _refuse(request: ResponsesRequest) -> None:
         raise BadRequest.at("truncation", "auto is not offered; disabled is")
 
 
-def generate(request: ResponsesRequest, within: Within | None = None) -> Generate:
+def generate(request: ResponsesRequest, collection: SearchedCollection | None = None) -> Generate:
     """Raises `BadRequest`."""
     _refuse(request)
     sampling = Sampling(
@@ -93,7 +93,7 @@ def generate(request: ResponsesRequest, within: Within | None = None) -> Generat
         messages=tuple(messages(request)),
         sampling=sampling,
         documents=read_documents(request.documents),
-        within=within,
+        collection=collection,
         tool_use=functions(request.tools or [], request.tool_choice, request.parallel_tool_calls),
         guide=openai_format((request.text or {}).get("format"), "text.format"),
         stream=bool(request.stream),

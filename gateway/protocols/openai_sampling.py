@@ -59,7 +59,7 @@ class SamplingRequest(StrictBody):
 
 
 def sampling(request: SamplingRequest, choice: int = 0) -> Sampling:
-    """That of one of `n` choices: a seed counts up, so that they differ."""
+    """The sampling of one of `n` choices: a seed counts up, so that they differ."""
     stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
     max_tokens = _max_tokens(request)
     return Sampling(

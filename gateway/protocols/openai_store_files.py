@@ -8,7 +8,6 @@ from pydantic import Field
 from gateway.errors import BadRequest, NotFound
 from gateway.files.records import Page, StoreFile
 from gateway.files.register import new_id
-from gateway.protocols.exchange import caller, document, json_body
 from gateway.protocols.openai_files import COUNTED, LOOKED, library
 from gateway.protocols.openai_lists import page_body, read_page
 from gateway.protocols.openai_vector_stores import (
@@ -20,6 +19,7 @@ from gateway.protocols.openai_vector_stores import (
     refuse_chunking,
 )
 from gateway.protocols.reading import Json, StrictBody, read
+from gateway.protocols.request import caller, json_body, openapi_body
 
 Attributes = Annotated[dict[Key, ShortText | bool | int | float], Field(max_length=16)]
 
@@ -55,7 +55,7 @@ class AttachFiles(StrictBody):
         return [AttachFile(file_id=f, attributes=self.attributes) for f in self.file_ids or ()]
 
 
-@router.post("/files", openapi_extra=document(AttachFile), dependencies=COUNTED)
+@router.post("/files", openapi_extra=openapi_body(AttachFile), dependencies=COUNTED)
 def attach(store_id: str, request: Request) -> Json:
     """Put a file into the vector store; it is `completed` once a search finds it."""
     body = read(AttachFile, json_body(request))
@@ -79,7 +79,7 @@ def show_file(store_id: str, file_id: str, request: Request) -> Json:
     return shown(kept.register.store_file(store.id, file_id))
 
 
-@router.post("/files/{file_id}", openapi_extra=document(ChangeFile), dependencies=COUNTED)
+@router.post("/files/{file_id}", openapi_extra=openapi_body(ChangeFile), dependencies=COUNTED)
 def change_file(store_id: str, file_id: str, request: Request) -> Json:
     """Give it other attributes; it is `completed` again once a search finds it by them."""
     body = read(ChangeFile, json_body(request))
@@ -112,7 +112,7 @@ def detach(store_id: str, file_id: str, request: Request) -> Json:
     return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True}
 
 
-@router.post("/file_batches", openapi_extra=document(AttachFiles), dependencies=COUNTED)
+@router.post("/file_batches", openapi_extra=openapi_body(AttachFiles), dependencies=COUNTED)
 def attach_batch(store_id: str, request: Request) -> Json:
     """Put several files into the vector store."""
     body = read(AttachFiles, json_body(request))

@@ -9,15 +9,15 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.call import Search, Source, Sources, Within
+from gateway.call import Search, SearchedCollection, Source, Sources
 from gateway.errors import BadRequest
 from gateway.files.records import Status, VectorStore
 from gateway.files.search_filter import collection_filter
-from gateway.protocols.exchange import caller, document, json_body
 from gateway.protocols.openai_files import COUNTED, LOOKED, library
 from gateway.protocols.openai_lists import page_body, read_page
 from gateway.protocols.reading import Each, Json, StrictBody, read, refuse
-from gateway.protocols.reply import single
+from gateway.protocols.request import caller, json_body, openapi_body
+from gateway.protocols.response import single
 
 if TYPE_CHECKING:
     from gateway.files.library import Library
@@ -90,7 +90,7 @@ def refuse_chunking(strategy: Any) -> None:
         )
 
 
-@router.post("/v1/vector_stores", openapi_extra=document(CreateStore), dependencies=COUNTED)
+@router.post("/v1/vector_stores", openapi_extra=openapi_body(CreateStore), dependencies=COUNTED)
 def create(request: Request) -> Json:
     """Make a vector store, with files where they are named."""
     body = read(CreateStore, json_body(request))
@@ -116,7 +116,7 @@ def show_store(store_id: str, request: Request) -> Json:
 
 
 @router.post(
-    "/v1/vector_stores/{store_id}", openapi_extra=document(ChangeStore), dependencies=COUNTED
+    "/v1/vector_stores/{store_id}", openapi_extra=openapi_body(ChangeStore), dependencies=COUNTED
 )
 def change(store_id: str, request: Request) -> Json:
     """Give it another name or other metadata."""
@@ -136,18 +136,18 @@ def delete(store_id: str, request: Request) -> Json:
     return {"id": store_id, "object": "vector_store.deleted", "deleted": True}
 
 
-@router.post("/v1/vector_stores/{store_id}/search", openapi_extra=document(SearchStore))
+@router.post("/v1/vector_stores/{store_id}/search", openapi_extra=openapi_body(SearchStore))
 async def search(store_id: str, request: Request) -> Response:
     """The best passages of its files."""
     body = read(SearchStore, json_body(request))
     store = library(request).store(caller(request).tenant, store_id)
     query = _query(body.query)
-    within = Within(store.id, collection_filter(body.filters), body.max_num_results)
+    collection = SearchedCollection(store.id, collection_filter(body.filters), body.max_num_results)
     least = 0.0
     if body.ranking_options:
         body.ranking_options.refuse()
         least = body.ranking_options.score_threshold
-    return single(request, Search(query, within), Sources, partial(_results, query, least))
+    return single(request, Search(query, collection), Sources, partial(_results, query, least))
 
 
 def _results(query: str, least: float, _: str, found: Sources) -> Json:

@@ -12,11 +12,11 @@ from starlette.responses import Response
 from gateway.call import Document, Event, Finished, Generate, Quote, Source, Sources, Text
 from gateway.protocols.answer import Answer
 from gateway.protocols.documents import DocumentItem, document_id, read_documents
-from gateway.protocols.exchange import document, json_body
 from gateway.protocols.openai_errors import OPENAI
 from gateway.protocols.openai_sampling import SamplingRequest, refuse_but, sampling, usage
 from gateway.protocols.reading import Each, Json, read
-from gateway.protocols.reply import generated
+from gateway.protocols.request import json_body, openapi_body
+from gateway.protocols.response import generated
 
 router = APIRouter(tags=["RAG"])
 
@@ -49,7 +49,7 @@ def generate(request: RagRequest) -> Generate:
     )
 
 
-@router.post("/v1/rag", openapi_extra=document(RagRequest))
+@router.post("/v1/rag", openapi_extra=openapi_body(RagRequest))
 async def rag(request: Request) -> Response:
     """Answer a question from documents. A stream has events of type sources, text, finished."""
     wanted = generate(parse(json_body(request)))

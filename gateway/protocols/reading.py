@@ -83,7 +83,7 @@ def read(model: type[BodyT], body: Any, within: str = "") -> BodyT:
 
 
 def _refusal(error: ValidationError, within: str) -> BadRequest:
-    # Of a union every member complains; the one that got furthest is what the client meant.
+    # Every member of a union complains; the one that got furthest is what the client meant.
     found = max(error.errors(include_input=False, include_url=False), key=lambda e: len(e["loc"]))
     steps = [str(step) for step in found["loc"]]
     named = ".".join(s for i, s in enumerate(steps) if not i or not _TYPE.fullmatch(s))

@@ -17,9 +17,9 @@ from gateway.call import Embed, Embedded, Rank, Ranked
 from gateway.errors import BadRequest, GatewayError, as_written
 from gateway.protocols import cohere_rerank
 from gateway.protocols.encoders import by_relevance, floats, probability, unit
-from gateway.protocols.exchange import document, json_body
 from gateway.protocols.reading import Body, Each, Json, read
-from gateway.protocols.reply import Protocol, single, sse
+from gateway.protocols.request import json_body, openapi_body
+from gateway.protocols.response import Protocol, single, sse
 
 router = APIRouter(tags=["text-embeddings-inference"])
 
@@ -65,7 +65,7 @@ class SimilarityRequest(Body):
     model: str | None = None
 
 
-@router.post("/rerank", openapi_extra=document(RerankRequest))
+@router.post("/rerank", openapi_extra=openapi_body(RerankRequest))
 async def rerank(request: Request) -> Response:
     """Order texts, or vLLM's documents, by relevance to a query."""
     given = json_body(request)
@@ -75,8 +75,8 @@ async def rerank(request: Request) -> Response:
     return single(request, rank(body), Ranked, partial(rerank_response, body))
 
 
-@router.post("/", openapi_extra=document(EmbedRequest))
-@router.post("/embed", openapi_extra=document(EmbedRequest))
+@router.post("/", openapi_extra=openapi_body(EmbedRequest))
+@router.post("/embed", openapi_extra=openapi_body(EmbedRequest))
 async def embed_texts(request: Request) -> Response:
     """Embed texts; Hugging Face's clients also ask here how similar sentences are."""
     given = json_body(request)
@@ -86,7 +86,7 @@ async def embed_texts(request: Request) -> Response:
     return single(request, embed(body), Embedded, partial(embed_response, body))
 
 
-@router.post("/similarity", openapi_extra=document(SimilarityRequest))
+@router.post("/similarity", openapi_extra=openapi_body(SimilarityRequest))
 async def similarity(request: Request) -> Response:
     """The cosine of a sentence with each of the others."""
     body = read(SimilarityRequest, json_body(request))

@@ -8,15 +8,15 @@ from ensembles.contracts import LLM
 from ensembles.ensemble import ENSEMBLE, ENSEMBLE_UNARY
 from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.search import ANSWER
-from gateway.call import Document, Generate, Other, Sampling, Within
+from gateway.call import Document, Generate, Other, Sampling, SearchedCollection
 from gateway.upstream.infer import BINARY_SIZE, first_number
 
-_OF_PROMPTS = {LLM.name, ENSEMBLE.contract.name, ENSEMBLE_UNARY.name}
-_OF_DOCUMENTS = {RAG.contract.name, RAG_CANCELLABLE.contract.name}
-_GENERATIONS = {*_OF_PROMPTS, *_OF_DOCUMENTS, ANSWER.contract.name}
+_PROMPT_MODELS = {LLM.name, ENSEMBLE.contract.name, ENSEMBLE_UNARY.name}
+_DOCUMENT_MODELS = {RAG.contract.name, RAG_CANCELLABLE.contract.name}
+_GENERATIONS = {*_PROMPT_MODELS, *_DOCUMENT_MODELS, ANSWER.contract.name}
 
 
-def of_generate(model: str, body: Mapping[str, Any]) -> Generate | Other:
+def generate_call(model: str, body: Mapping[str, Any]) -> Generate | Other:
     """The call in a checked body of `generate`; other models' tokens are not counted."""
     if model not in _GENERATIONS:
         return Other(model)
@@ -24,7 +24,7 @@ def of_generate(model: str, body: Mapping[str, Any]) -> Generate | Other:
     return _generation(model, "".join(_strings(body)), _number(given))
 
 
-def of_infer(model: str, body: Mapping[str, Any], tensors: bytes) -> Generate | Other:
+def infer_call(model: str, body: Mapping[str, Any], tensors: bytes) -> Generate | Other:
     """The call in a checked body of `infer`, and the bytes of tensors behind its JSON."""
     if model not in _GENERATIONS:
         return Other(model)
@@ -34,11 +34,11 @@ def of_infer(model: str, body: Mapping[str, Any], tensors: bytes) -> Generate | 
 
 def _generation(model: str, texts: str, max_tokens: int | None) -> Generate:
     asked = Generate(model, sampling=Sampling(max_tokens=max_tokens))
-    if model in _OF_PROMPTS:
+    if model in _PROMPT_MODELS:
         return replace(asked, prompt=texts)
-    if model in _OF_DOCUMENTS:
+    if model in _DOCUMENT_MODELS:
         return replace(asked, documents=(Document(texts),))
-    return replace(asked, within=Within(""))
+    return replace(asked, collection=SearchedCollection(""))
 
 
 def _strings(value: Any) -> Iterator[str]:

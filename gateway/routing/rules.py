@@ -56,8 +56,8 @@ class Router:
 
 def task_of(request: Request) -> str:
     match request:
-        case Generate(documents=documents, within=within):
-            return "rag" if documents or within else "chat"
+        case Generate(documents=documents, collection=collection):
+            return "rag" if documents or collection else "chat"
         case Embed():
             return "embed"
         case Rank():

@@ -26,7 +26,7 @@ _DATA = b"data: "
 
 
 @dataclass(frozen=True)
-class Whole:
+class WholeResponse:
     """The body of a response, and those of its headers that say how to read it, in lower case."""
 
     body: bytes
@@ -107,7 +107,7 @@ class Connection:
         deadline: float | None,
         *,
         may_repeat: bool = True,
-    ) -> Whole:
+    ) -> WholeResponse:
         """A response that comes at once; raises `DeadlinePassed`."""
         silence_s = self.settings.answer_timeout_s
         asking = self.ask(
@@ -116,7 +116,7 @@ class Connection:
         try:
             async with asyncio.timeout_at(deadline), asking as response:
                 kept = {n: response.headers[n] for n in _KEPT if n in response.headers}
-                return Whole(await response.read(), kept)
+                return WholeResponse(await response.read(), kept)
         except TimeoutError:
             raise DeadlinePassed("the request's deadline passed") from None
 

@@ -83,7 +83,7 @@ async def _events(triton: Connection, call: Call, request: Generate) -> AsyncGen
                 reason = event.get("finish_reason", "")
                 if "error" in event or reason == "error":
                     error = from_stream(event.get("error") or event["text_output"])
-                    raise in_collection(error) if request.within else error
+                    raise in_collection(error) if request.collection else error
                 call.headers[MODEL_VERSION] = event["model_version"]
                 if "sources" in event:
                     yield Sources(tuple(read_sources(_columns(event))))
@@ -111,7 +111,7 @@ def _of_guide(error: BadRequest, request: Generate) -> BadRequest:
 
 def _model(request: Generate) -> str:
     """`rag` over a collection is another graph than over documents."""
-    return ANSWER.contract.name if request.within else request.model
+    return ANSWER.contract.name if request.collection else request.model
 
 
 def _body(call: Call, request: Generate) -> dict[str, Any]:
@@ -126,8 +126,8 @@ def _body(call: Call, request: Generate) -> dict[str, Any]:
 
 
 def _prompt(request: Generate) -> dict[str, Any]:
-    if request.documents or request.within:
-        field = "tools" if request.within else "documents"
+    if request.documents or request.collection:
+        field = "tools" if request.collection else "documents"
         raise BadRequest.at(field, "given to a model that reads no sources; ask 'rag'")
     if not request.messages:
         return {"text_input": request.prompt}
@@ -171,9 +171,9 @@ def _tool_use(use: ToolUse) -> dict[str, Any]:
 def _question(request: Generate) -> dict[str, Any]:
     if request.tool_use.tools:
         raise BadRequest.at("tools", "given to a model that calls none; ask 'llm'")
-    if (within := request.within) is not None:
-        place = {"collection": within.collection, "filter": within.filter}
-        return {"question": _last_message(request), **place, **counts(within)}
+    if (collection := request.collection) is not None:
+        place = {"collection": collection.name, "filter": collection.filter}
+        return {"question": _last_message(request), **place, **counts(collection)}
     if not request.documents:
         raise BadRequest.at("documents", "none given; 'rag' answers from at least one")
     documents = [document.text for document in request.documents]

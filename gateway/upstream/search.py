@@ -9,7 +9,7 @@ import orjson
 from ensembles.collections import NOTHING_FITS
 from ensembles.contracts import PLACES, SOURCES
 from ensembles.search import SEARCH
-from gateway.call import MODEL_VERSION, Call, Search, Source, Sources, Within
+from gateway.call import MODEL_VERSION, Call, Search, SearchedCollection, Source, Sources
 from gateway.errors import BadRequest, GatewayError, NotFound, UpstreamFailed
 from gateway.upstream.connection import Connection
 from gateway.upstream.infer import Tensor, read_texts, texts
@@ -23,7 +23,7 @@ _TYPES = {"source_document": "i", "source_page": "i"}
 
 async def search(triton: Connection, call: Call, request: Search) -> Sources:
     """The best passages first; none where the collection has none that fits."""
-    inputs = [texts("question", request.query), *within_tensors(request.within)]
+    inputs = [texts("question", request.query), *collection_tensors(request.collection)]
     outputs = [spec.name for spec in (*SOURCES, *PLACES)]
     try:
         found = await triton.infer(call, SEARCH.contract.name, inputs, outputs)
@@ -39,20 +39,20 @@ async def search(triton: Connection, call: Call, request: Search) -> Sources:
     return Sources(tuple(read_sources(columns)))
 
 
-def within_tensors(within: Within) -> Iterator[Tensor]:
-    yield texts("collection", within.collection)
-    if within.filter:
-        yield texts("filter", within.filter)
-    for name, count in counts(within).items():
+def collection_tensors(collection: SearchedCollection) -> Iterator[Tensor]:
+    yield texts("collection", collection.name)
+    if collection.filter:
+        yield texts("filter", collection.filter)
+    for name, count in counts(collection).items():
         yield Tensor(name, "INT32", [1], [count])
 
 
-def counts(within: Within) -> dict[str, int]:
+def counts(collection: SearchedCollection) -> dict[str, int]:
     """`num_sources`, and enough candidates for them; nothing where the model decides."""
-    if within.num_sources is None:
+    if collection.num_sources is None:
         return {}
-    candidates = max(MIN_CANDIDATES, within.num_sources)
-    return {"num_sources": within.num_sources, "num_candidates": candidates}
+    candidates = max(MIN_CANDIDATES, collection.num_sources)
+    return {"num_sources": collection.num_sources, "num_candidates": candidates}
 
 
 def read_sources(columns: Mapping[str, Sequence[Any]]) -> Iterator[Source]:

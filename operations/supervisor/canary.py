@@ -34,7 +34,7 @@ class Canary:
     body: dict[str, object]
     """JSON, but for the request's id; empty for the server, which is asked with GET."""
     decoupled: bool = False
-    """Or answered like a decoupled one: from threads, so that its requests hang when it dies."""
+    """Or it answers like one, from threads: its requests hang when it dies."""
     calls: frozenset[str] = frozenset()
 
     def ask(self, api: TritonApi, timeout_s: float) -> Answer:

@@ -21,13 +21,13 @@ class SupervisorSettings:
     canary_timeout_s: float = 20.0
     """A model without an answer for so long, and without progress, hangs; so does a server."""
     busy_s: float = 180.0
-    """So long a model may end nothing while it computes: a large batch on a slow machine."""
+    """How long a model may end nothing while it computes: a large batch on a slow machine."""
     busy_cpu_s: float = 0.5
     """Processor time within `canary_timeout_s` of a model that computes."""
     failures: int = 3
     """Canaries in a row that were answered with an error."""
     reloads: int = 3
-    """So often a model is reloaded, each time within `stable_s`, before the server is restarted."""
+    """How often a model is reloaded, each time in `stable_s`, before the server is restarted."""
     backoff_min_s: float = 1.0
     backoff_max_s: float = 60.0
     stable_s: float = 60.0

@@ -18,7 +18,7 @@ from python_backends.engines.encoder_engine import EncoderEngine, Packing, compu
 from python_backends.engines.load import load_encoder_engine
 from python_backends.errors import RequestError
 from python_backends.stage import Answer, Stage
-from python_backends.stages.large_requests import LargeRequests, Turns, Work
+from python_backends.stages.large_requests import FairLock, LargeRequests, Work
 from python_backends.tensors import Array, Outputs, Tensors
 from python_backends.tokenization import vocabulary_size
 
@@ -86,8 +86,8 @@ class EncoderStage(Stage):
         self._computed_rows = context.meter.counter(ROWS, source="computed")
         self._cached_rows = context.meter.counter(ROWS, source="cached")
         self._engine: EncoderEngine = load_encoder_engine(context, folder)
-        self._turns = Turns()
-        self._large = LargeRequests(self._turns, context.meter.gauge(LARGE_REQUESTS))
+        self._engine_lock = FairLock()
+        self._large = LargeRequests(self._engine_lock, context.meter.gauge(LARGE_REQUESTS))
 
     def run(self, batch: Sequence[Tensors]) -> list[Answer]:
         """Compute the rows of all small requests together, and begin with the large ones.
@@ -110,7 +110,7 @@ class EncoderStage(Stage):
         self._large.close()
 
     def _answer_small(self, batch: Sequence[Tensors]) -> list[Outputs | Exception]:
-        with self._turns:
+        with self._engine_lock:
             try:
                 return [self._outputs(rows) for rows in self._encode(batch)]
             except Exception:

@@ -11,7 +11,7 @@ Work = Generator[None, None, Outputs | Exception]
 """Ends a slice with each `yield`, and returns the answer."""
 
 
-class Turns:
+class FairLock:
     """A lock that two threads get in turns, however soon one of them asks again."""
 
     def __init__(self) -> None:
@@ -26,10 +26,10 @@ class Turns:
 
 
 class LargeRequests:
-    """A thread that computes one slice of each request in turn, and takes `turns` for it."""
+    """A thread that computes one slice of each request in turn, and takes `engine_lock` for it."""
 
-    def __init__(self, turns: Turns, gauge: Gauge) -> None:
-        self._turns, self._thread = turns, ThreadPoolExecutor(1, "large-requests")
+    def __init__(self, engine_lock: FairLock, gauge: Gauge) -> None:
+        self._engine_lock, self._thread = engine_lock, ThreadPoolExecutor(1, "large-requests")
         self._gauge, self._lock, self._open = gauge, threading.Lock(), 0
         self._count(0)  # a process before this one may have died with some
 
@@ -51,7 +51,7 @@ class LargeRequests:
 
     def _go_on(self, work: Work, answer: Future[Outputs | Exception]) -> None:
         try:
-            with self._turns:
+            with self._engine_lock:
                 next(work)
             self._thread.submit(self._go_on, work, answer)
         except StopIteration as end:

@@ -83,7 +83,7 @@ def schema(published: Published) -> "pa.Schema":
 
 
 def rows(documents: Sequence[Document], published: Published) -> "pa.Table":
-    """The rows of documents."""
+    """One row for each passage, in the columns of `schema`."""
     import pyarrow as pa
 
     passages = [passage for document in documents for passage in _passages(document)]

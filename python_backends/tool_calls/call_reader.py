@@ -48,7 +48,7 @@ class CallReader:
         """The latest string that is a key or value of the call itself."""
         self._name: str | None = None
         self._arguments = ""
-        """Not returned yet."""
+        """The arguments that are not returned yet."""
         self._is_in_arguments = self._has_arguments = False
 
     @property

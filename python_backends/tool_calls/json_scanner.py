@@ -15,9 +15,9 @@ class State(Enum):
 
     VALUE = auto()
     FIRST_VALUE = auto()
-    """Or the end of the list."""
+    """A value, or the end of the list."""
     FIRST_KEY = auto()
-    """Or the end of the object."""
+    """A key, or the end of the object."""
     KEY = auto()
     COLON = auto()
     AFTER_VALUE = auto()

@@ -23,7 +23,7 @@ class BenchWorkload:
     pool: int
     open_s: float
     rounds: int = 2
-    """So many requests a client at least, where clients are few."""
+    """Fewest requests of a client, where there are few clients."""
     most_clients: int = 200
     most_peer_clients: int = 128
 

@@ -25,7 +25,7 @@ from tests.load.workloads import saturating_embeds, saturating_reranks
 GOAL_CLIENTS = 8
 BURST = 16
 SHARES = {"embed": (0.5, PEER_SHARE, 0.9), "rerank": (0.5, PEER_SHARE, 0.9), "rag": (PEER_SHARE,)}
-"""Of capacity, in the open loop; few for what takes long."""
+"""Shares of capacity, in the open loop; few for what takes long."""
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,6 @@ class Services:
 
     @cached_property
     def server(self) -> CpuServer:
-        """Ours."""
         FOLDER.mkdir(parents=True, exist_ok=True)
         begun = time.perf_counter()
         server = CpuServer(load_sku("cpu"), free_ports(), FOLDER / "tritonserver.log")
@@ -130,7 +129,6 @@ class Services:
 
     @cached_property
     def library(self) -> SentenceTransformers:
-        """In this process."""
         return SentenceTransformers()
 
     @cached_property
@@ -142,7 +140,7 @@ class Services:
 
     @cached_property
     def http(self) -> aiohttp.ClientSession:
-        """For the peers."""
+        """Connections to the peers."""
 
         async def make() -> aiohttp.ClientSession:
             return session()

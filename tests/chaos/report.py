@@ -20,7 +20,7 @@ while requests with known answers run.
   later inherits tritonserver's open files. Each row counts from its own beginning, so restart a
   server that lost a thousand processes.
 
-Of several kinds of errors the first is shown. Recovery is looked at from 1 s after the fault on.
+The first of several kinds of errors is shown. Recovery is looked at from 1 s after the fault on.
 Memory is judged after a warm-up; where a fault seems to leave something, it is done up to three
 times, and the last time counts. Faults that differ in the model alone and came out the same share a
 row: the one whose errors came last stands for what clients saw.
@@ -92,7 +92,7 @@ def _done(scenario: Scenario) -> str:
 
 
 def _row(row: Row) -> str:
-    """Of several faults the one whose errors came last stands for what clients saw."""
+    """Where there are several faults, that with the last errors is what clients saw."""
     findings = [finding for _, finding in row]
     scenario, finding = max(row, key=lambda one: one[1].error_s or 0.0)
     example = f"`{scenario.name}`: " if len(row) > 1 else ""

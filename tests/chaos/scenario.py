@@ -36,11 +36,10 @@ class Finding:
         return "known" if self.known else "ok"
 
     def with_faults(self, *faults: str) -> "Finding":
-        """And these."""
         return replace(self, faults=self.faults + faults)
 
     def with_recovery(self, recovery_s: float | None) -> "Finding":
-        """And this time until all was well."""
+        """The time until all was well."""
         return replace(self, recovery_s=recovery_s)
 
 

@@ -111,9 +111,9 @@ class Beside:
     took_s: float = 0.0
     chunks: int = 0
     tokens: float = 0.0
-    """Of both tenants; a chunk may join several. The stand-in tells none."""
+    """Both tenants' tokens; a chunk may join several. The stand-in tells none."""
     waited_s: float = 0.0
-    """That the gateway's thread was ready and did not run."""
+    """Time in which the gateway's thread was ready and did not run."""
     running: list[float] = field(default_factory=list)
     """Streams in front of the model, one look a round."""
 
@@ -155,7 +155,7 @@ def _running(gateway: Gateway, key: str) -> float:
 
 
 def _output_tokens(gateway: Gateway, key: str) -> float:
-    """Of all generations so far, by the model's own count."""
+    """Tokens of all generations so far, by the model's own count."""
     pattern = rf'^{TOKENS.name}{{[^}}]*type="output"[^}}]*}} (\S+)$'
     return sum(map(float, re.findall(pattern, _metrics_page(gateway, key), re.M)))
 
@@ -189,7 +189,7 @@ def _cpu_wait_s(gateway: Gateway) -> float:
 
 
 def _first_tokens_ms(url: str, key: str, samples: int) -> list[float]:
-    """Of short requests, one after the other; the client is the only thing in this process."""
+    """Times of short requests in turn; the client is the only thing in this process."""
     times_ms = []
     with httpx.Client(base_url=url, timeout=120, headers={"x-api-key": key}) as client:
         for number in range(samples + 3):

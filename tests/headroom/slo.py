@@ -37,7 +37,7 @@ class Slo:
 
     @property
     def requests_needed(self) -> int:
-        """So many that three lie above the percentile: 300 for p99; never below 50."""
+        """Requests enough that three lie above the percentile: 300 for p99; never below 50."""
         return max(50, math.ceil(round(300 / (100 - self.percent), 6)))
 
     def measured_s(self, records: Sequence[Record]) -> float:

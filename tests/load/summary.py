@@ -57,7 +57,6 @@ class Interval:
     high: float
 
     def is_above(self, value: float) -> bool:
-        """The whole of it."""
         return self.low > value
 
 

@@ -274,7 +274,7 @@ def in_room(gateway: Gateway, headers: dict[str, str], name: str) -> int:
 def test_few_streams_of_a_tenant_run_beside_another_on_cpu_cores(
     access: Access, server: Server
 ) -> None:
-    """And as many as may run where it is alone; no setting says so."""
+    """Alone it may run as many as there is room for; no setting says so."""
     gateway = access.gateways[0]
     quiet = access.key(tenant="quiet", routes=("*", "/metrics"))
     flooding = access.key(tenant="flooding")

@@ -275,7 +275,7 @@ def test_a_request_before_the_answer_to_another_is_not_read(gateway: Gateway) ->
 
 
 def test_what_is_sent_during_an_answer_is_not_collected(gateway: Gateway, server: Server) -> None:
-    """And it does not hide that the client leaves."""
+    """Nor does it hide that the client leaves."""
     process = psutil.Process(gateway.process.pid)
     address, port = gateway.url.removeprefix("http://").split(":")
     before = process.memory_info().rss

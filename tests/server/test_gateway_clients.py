@@ -14,7 +14,7 @@ from tests.server.test_published_clients import PROMPT, PYTHON, ask
 Found = dict[str, Any]
 QUOTE = "Vebra listens on port 8123."
 CONTEXT_TOKENS = 2048
-"""Of the test model."""
+"""The test model's."""
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ class Kept:
 
     gateway: Gateway
     ids: dict[str, str]
-    """Of what is there, by the names that routes have for it."""
+    """Ids of what is there, by the names that routes have for it."""
 
 
 @pytest.fixture(scope="module")

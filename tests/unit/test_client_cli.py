@@ -20,7 +20,7 @@ from triton_rag.cli.documents import (
     read_documents,
 )
 from triton_rag.cli.output import excerpt, print_json, printable, progress, token_line
-from triton_rag.cli.sources import answer_object, source_lines, telling
+from triton_rag.cli.sources import answer_object, best_part, source_lines
 
 SOURCES = (Source("The tower\nis 30 m tall.", 1, 0.75, 3.21), Source("x" * 200, 0, 0.5, -1.0))
 ANSWER = Answer("30 m [1]", "length", 1200, 8, sources=SOURCES, citations=(1,))
@@ -79,13 +79,15 @@ def test_sources_are_numbered_and_cited_ones_marked() -> None:
 
 def test_a_source_is_shown_from_the_line_that_tells() -> None:
     text = "# Ferry\n\nIt is green. The ferry sails at noon, daily. Bring bread."
-    assert telling(text, "When does the ferry sail at noon?").startswith("The ferry sails at noon")
-    assert telling(text, "") == text
+    assert best_part(text, "When does the ferry sail at noon?").startswith(
+        "The ferry sails at noon"
+    )
+    assert best_part(text, "") == text
 
 
 def test_the_telling_sentence_keeps_its_number() -> None:
     text = "1. Sensor files stay for 90 days\n2. No deploys on Fridays"
-    assert telling(text, "deploys on Fridays").startswith("2. No deploys")
+    assert best_part(text, "deploys on Fridays").startswith("2. No deploys")
 
 
 def test_excerpt_is_one_line_of_bounded_length() -> None:
@@ -270,7 +272,9 @@ def test_the_variable_names_the_server() -> None:
 
 def test_a_source_is_told_from_a_whole_sentence_though_its_lines_are_wrapped() -> None:
     text = "Boats are red. At a minimum two\ncommands, lset and prset, are\nneeded for a model."
-    assert telling(text, "Which commands for the model?").startswith("At a minimum two")
+    assert best_part(text, "Which commands for the model?").startswith("At a minimum two")
     lines = "Skoda Octavia Combi, first registered 2019\nTyre pressure: 2.4 bar\nOil: 5W-30"
-    assert telling(lines, "What is the tyre pressure?").startswith("Tyre pressure")
-    assert telling("- Jellyfin: 8096 is one port\n- AdGuard: 3000", "AdGuard?") == "- AdGuard: 3000"
+    assert best_part(lines, "What is the tyre pressure?").startswith("Tyre pressure")
+    assert (
+        best_part("- Jellyfin: 8096 is one port\n- AdGuard: 3000", "AdGuard?") == "- AdGuard: 3000"
+    )

@@ -283,7 +283,7 @@ def test_a_small_request_goes_between_two_slices_of_large_ones(stage, engine, mo
     first, second = stage.run([large(), large(first=500)])
     assert begun.acquire(timeout=10), "a slice of the first is in the engine"
     small = ThreadPoolExecutor(1).submit(stage.run, [rows([1, 2])])
-    wait_for(stage._turns._next.locked)
+    wait_for(stage._engine_lock._next.locked)
     go_on.release()
     assert begun.acquire(timeout=10)
     go_on.release()
@@ -301,7 +301,7 @@ def test_large_requests_take_turns(stage, engine):
     engine.encode = lambda batches: (
         seen.append(int(batches[0]["input_ids"][0, 0]) >= 500) or encode(batches)
     )
-    with stage._turns:
+    with stage._engine_lock:
         both = stage.run([large(), large(first=500)])
     for one in both:
         one.result(10)

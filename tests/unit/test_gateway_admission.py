@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.access.admission import Admission, Room, fair
-from gateway.access.demand import Bounds
+from gateway.access.demand import Assumptions
 from gateway.access.fairness import Ticket
 from gateway.call import (
     Call,
@@ -304,7 +304,7 @@ def chain(generating: Admission, encoding: Admission) -> Any:
         yield Text("a", 1)
         yield Finished("stop", Usage(3, 1))
 
-    return fair(model, generating, encoding, Bounds())
+    return fair(model, generating, encoding, Assumptions())
 
 
 def test_the_handler_gives_its_place_back_when_a_stream_breaks() -> None:
@@ -332,7 +332,7 @@ def test_a_prompt_is_read_when_the_first_event_comes(comes_whole: bool, reading:
 
         room = Admission(ROOM)
 
-        handler = fair(model, room, Admission(ROOM), Bounds(), comes_whole=comes_whole)
+        handler = fair(model, room, Admission(ROOM), Assumptions(), comes_whole=comes_whole)
         events = handler(Call(Generate("llm", prompt="hello"), Caller("k", "a"), "1"))
         first = asyncio.ensure_future(anext(events))
         await asked.wait()
@@ -422,7 +422,7 @@ READ_BYTES_S = 4000
 
 
 def first_token_p99_s(is_fair: bool, flooding: int, prompt: str = "hello") -> float:
-    """Of a quiet tenant beside a flood with that prompt, before an engine with 32 places whose
+    """A quiet tenant's, beside a flood with that prompt, before an engine with 32 places whose
     steps take 10 ms."""
 
     async def whole() -> float:
@@ -442,7 +442,7 @@ def first_token_p99_s(is_fair: bool, flooding: int, prompt: str = "hello") -> fl
 
         handler: Handler = engine
         if is_fair:
-            handler = fair(engine, Admission(room), Admission(room), Bounds())
+            handler = fair(engine, Admission(room), Admission(room), Assumptions())
 
         async def first_token_s(tenant: str, tokens: int, prompt: str = "hello") -> float:
             asked = Generate("llm", prompt=prompt, sampling=Sampling(max_tokens=tokens))

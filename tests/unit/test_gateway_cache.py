@@ -24,7 +24,7 @@ from gateway.call import (
     Usage,
 )
 from gateway.errors import UpstreamFailed
-from gateway.shared_store import StoreAway
+from gateway.shared_store import StoreDown
 from tests.fakes.handlers import Answering, answer, answer_until, call, generate
 
 FINISHED = Finished("stop", Usage(5, 2), citations=(1,), quotes=(Quote("a", "b", 1),), grounded=0.5)
@@ -187,7 +187,7 @@ class Store:
 
     async def get(self, key: str) -> bytes:
         if self._entry is None:
-            raise StoreAway("refused")
+            raise StoreDown("refused")
         return self._entry
 
     async def put(self, key: str, entry: bytes, ttl_s: float) -> None:

@@ -301,7 +301,7 @@ def test_no_search_where_no_tool_may_be_called(model: Model) -> None:
     assert [item["type"] for item in answer["output"]] == ["message"]
     wanted = model.calls[-1].request
     assert isinstance(wanted, Generate)
-    assert wanted.within is None
+    assert wanted.collection is None
 
 
 def test_what_claude_code_sends_beside_its_tools_is_taken(model: Model) -> None:

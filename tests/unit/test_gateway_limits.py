@@ -14,7 +14,7 @@ from gateway.access.demand import Demand
 from gateway.access.limits import Limiter, Reservation, duration
 from gateway.access.tiers import Limits
 from gateway.errors import BadRequest, Limited
-from gateway.shared_store import SharedStore, StoreAway
+from gateway.shared_store import SharedStore, StoreDown
 
 TOKENS = 1000
 
@@ -200,7 +200,7 @@ def test_one_request_at_a_time_waits_for_a_store_that_is_away(
             raise TimeoutError
 
         async def ask() -> None:
-            with pytest.raises(StoreAway):
+            with pytest.raises(StoreDown):
                 await store.ask(hang)
 
         fails.set()

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.access import metering
 from gateway.access.counts import MemoryCounts
-from gateway.access.demand import Bounds, demand
+from gateway.access.demand import Assumptions, demand
 from gateway.access.grants import Grants
 from gateway.access.key_store import FileKeyStore, KeyStore
 from gateway.access.ledger import Amounts, Ledger, LedgerError, usage
@@ -34,9 +34,9 @@ from gateway.call import (
     Request,
     Sampling,
     Search,
+    SearchedCollection,
     Text,
     Usage,
-    Within,
 )
 from gateway.errors import (
     BadRequest,
@@ -79,7 +79,7 @@ class Front:
     ) -> None:
         self.path = folder / "ledger.db"
         limiter, grants = Limiter(MemoryCounts()), Grants(store, {"default": tier})
-        self.meter = Meter(grants, limiter, Ledger(self.path), Bounds(context_tokens=500))
+        self.meter = Meter(grants, limiter, Ledger(self.path), Assumptions(context_tokens=500))
         self.handler = limited(inner, self.meter)
 
     async def ask(
@@ -313,7 +313,7 @@ def test_a_stream_ends_with_its_key(
     asyncio.run(whole())
 
 
-@pytest.mark.parametrize("request_", [Search("q", Within("manuals")), Other()])
+@pytest.mark.parametrize("request_", [Search("q", SearchedCollection("manuals")), Other()])
 def test_where_a_caller_names_no_model_its_route_is_enough(
     tmp_path: Path, request_: Request
 ) -> None:
@@ -342,14 +342,14 @@ def test_embeddings_are_booked(tmp_path: Path) -> None:
 
 
 def test_bounds_of_tokens() -> None:
-    bounds = Bounds(context_tokens=100, default_max_tokens=20)
-    assert demand(Generate("llm", prompt="é" * 10), bounds).tokens == 20 + 16 + 20
-    assert demand(Generate("llm", prompt="e" * 1000), bounds).input_tokens == 100
+    assumed = Assumptions(context_tokens=100, default_max_tokens=20)
+    assert demand(Generate("llm", prompt="é" * 10), assumed).tokens == 20 + 16 + 20
+    assert demand(Generate("llm", prompt="e" * 1000), assumed).input_tokens == 100
     documents = (Document("d" * 10, title="t"),)
-    assert demand(Generate("rag", prompt="q", documents=documents), bounds).input_tokens == 12 + 32
-    assert demand(Embed("embed", texts=("abc", "e" * 200)), bounds).tokens == 19 + 100
-    assert demand(Embed("embed", token_ids=((1, 2, 3), (4,))), bounds).tokens == 4
-    assert demand(Rank("rerank", "ab", ("c", "d")), bounds).tokens == 2 * (18 + 17)
+    assert demand(Generate("rag", prompt="q", documents=documents), assumed).input_tokens == 12 + 32
+    assert demand(Embed("embed", texts=("abc", "e" * 200)), assumed).tokens == 19 + 100
+    assert demand(Embed("embed", token_ids=((1, 2, 3), (4,))), assumed).tokens == 4
+    assert demand(Rank("rerank", "ab", ("c", "d")), assumed).tokens == 2 * (18 + 17)
 
 
 def test_a_ledger_adds_up_over_gateways_and_restarts(tmp_path: Path) -> None:

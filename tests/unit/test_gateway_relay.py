@@ -3,9 +3,9 @@
 import orjson
 import pytest
 
-from gateway.access.demand import Bounds, demand
+from gateway.access.demand import Assumptions, demand
 from gateway.call import Generate, Other, Usage
-from gateway.protocols.tensor_calls import of_generate, of_infer
+from gateway.protocols.tensor_calls import generate_call, infer_call
 from gateway.upstream.relay import TokenCount
 
 PROMPT = "which port?"
@@ -23,30 +23,30 @@ def test_a_generation_is_bounded_by_its_texts_and_its_longest_answer(
     body: dict[str, object],
 ) -> None:
     for model in ("llm", "ensemble", "rag", "rag_cancellable"):
-        need = demand(of_generate(model, body), Bounds())
+        need = demand(generate_call(model, body), Assumptions())
         assert need.input_tokens >= len(PROMPT)
         assert need.output_tokens == 7
 
 
 def test_long_documents_are_no_long_prompt() -> None:
     body = {"question": PROMPT, "documents": ["a long text " * 10_000], "max_tokens": 7}
-    assert demand(of_generate("rag", body), Bounds()).least_tokens == 7
+    assert demand(generate_call("rag", body), Assumptions()).least_tokens == 7
 
 
 def test_tensors_as_bytes_are_read_as_those_in_json() -> None:
     text = {"name": "text_input", "parameters": {"binary_data_size": 4 + len(PROMPT)}}
     most = {"name": "max_tokens", "parameters": {"binary_data_size": 4}}
     tensors = len(PROMPT).to_bytes(4, "little") + PROMPT.encode() + (7).to_bytes(4, "little")
-    asked = of_infer("ensemble_unary", {"inputs": [text, most]}, tensors)
+    asked = infer_call("ensemble_unary", {"inputs": [text, most]}, tensors)
     assert isinstance(asked, Generate)
     assert (asked.sampling.max_tokens, PROMPT in asked.prompt) == (7, True)
 
 
 def test_other_models_tell_no_tokens() -> None:
-    assert of_infer("embed", {"inputs": [{"name": "input_text", "data": ["a"]}]}, b"") == Other(
+    assert infer_call("embed", {"inputs": [{"name": "input_text", "data": ["a"]}]}, b"") == Other(
         "embed"
     )
-    assert demand(Other("embed"), Bounds()).tokens == 0
+    assert demand(Other("embed"), Assumptions()).tokens == 0
 
 
 def test_a_stream_is_counted_however_it_is_cut() -> None:

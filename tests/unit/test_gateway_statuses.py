@@ -21,7 +21,7 @@ from gateway.errors import (
     Unavailable,
     UpstreamFailed,
 )
-from gateway.protocols.reply import sse
+from gateway.protocols.response import sse
 from gateway.upstream.generate import generate
 from gateway.upstream.statuses import from_status, from_stream
 from python_backends.errors import RequestError

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from gateway.access.demand import Bounds, demand
+from gateway.access.demand import Assumptions, demand
 from gateway.app import new_app
 from gateway.cache.events import pack, unpack
 from gateway.call import (
@@ -589,8 +589,8 @@ def test_calls_can_be_kept() -> None:
 
 
 def test_tools_count_before_the_model_has_counted_them() -> None:
-    bounds = Bounds(context_tokens=100_000)
-    plain = demand(replace(CALLED, tool_use=ToolUse()), bounds).input_tokens
-    assert demand(CALLED, bounds).input_tokens > plain + 2000
+    assumed = Assumptions(context_tokens=100_000)
+    plain = demand(replace(CALLED, tool_use=ToolUse()), assumed).input_tokens
+    assert demand(CALLED, assumed).input_tokens > plain + 2000
     bare = replace(CALLED, messages=tuple(replace(m, tool_calls=()) for m in CALLED.messages))
-    assert demand(bare, bounds).input_tokens < demand(CALLED, bounds).input_tokens
+    assert demand(bare, assumed).input_tokens < demand(CALLED, assumed).input_tokens

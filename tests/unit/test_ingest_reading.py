@@ -201,9 +201,9 @@ def test_waiting_for_a_server_is_said_once(
             raise faults.pop()
         return "done"
 
-    assert embedder.patiently(call) == "done"
+    assert embedder.with_retries(call) == "done"
     (said,) = caplog.messages
     assert said == "waiting up to 60 s: the disk is full"
     with pytest.raises(Overloaded, match="full"):
         faults = [Overloaded("the disk is full")] * 99
-        embedder.patiently(call, retry_s=0.01)
+        embedder.with_retries(call, retry_s=0.01)

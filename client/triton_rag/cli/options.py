@@ -16,7 +16,7 @@ from triton_rag.connection import DEFAULT_URL
 Command = Callable[..., int | None]
 
 
-def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def combined(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Several options and arguments as one decorator, in their order in the help."""
 
     def add(command: Command) -> Command:
@@ -56,7 +56,7 @@ def collection_option(*, required: bool) -> Callable[[Command], Command]:
     )
 
 
-question_options = together(
+question_options = combined(
     click.argument("question"), count("--num-sources", "Passages to return, or to answer from.")
 )
 filter_option = click.option(
@@ -65,14 +65,14 @@ filter_option = click.option(
     metavar="JSON",
     help='Only documents with this metadata: {"type": "pdf"}.',
 )
-sampling_options = together(
+sampling_options = combined(
     count("--max-tokens", "Most tokens to generate."),
     click.option(
         "--temperature", type=float, metavar="T", help="0: greedy, always the likeliest token."
     ),
     click.option("--seed", type=int, metavar="N", help="Equal seeds give equal texts."),
 )
-connection_options = together(
+connection_options = combined(
     click.option(
         "--url",
         default=DEFAULT_URL,
@@ -88,7 +88,7 @@ connection_options = together(
         help="Give up after this time.",
     ),
 )
-server_options = together(
+server_options = combined(
     connection_options,
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead."),
 )

@@ -45,13 +45,12 @@ def source_lines(
         mark = "*" if number in citations else " "
         name = one_line(place(source))
         scores = f"relevance {source.relevance:.2f}, similarity {source.similarity:.2f}"
-        lines.append(
-            f"{mark}[{number}] {name}  ({scores})\n      {excerpt(telling(source.text, question))}"
-        )
+        text = excerpt(best_part(source.text, question))
+        lines.append(f"{mark}[{number}] {name}  ({scores})\n      {text}")
     return "\n".join(lines)
 
 
-def telling(text: str, question: str) -> str:
+def best_part(text: str, question: str) -> str:
     """The passage from the sentence on that has most of the question's words: a person finds the
     place in the document by it."""
     starts = _sentence_starts(text)

@@ -29,7 +29,7 @@ _FIRST_PAUSE_S, _TOLD_PAUSE_S = 0.2, 1.5
 """The first pause, and the one from which on the waiting is said."""
 
 
-def patiently(call: Callable[[], T], retry_s: float = RETRY_S) -> T:
+def with_retries(call: Callable[[], T], retry_s: float = RETRY_S) -> T:
     """The result of a call that is repeated while the server is away or has no room."""
     end_s, pause_s, is_told = time.monotonic() + retry_s, _FIRST_PAUSE_S, False
     while True:
@@ -55,7 +55,7 @@ class Embedder:
     @cached_property
     def passage_tokens(self) -> int:
         """The longest passage that the server itself makes, in tokens."""
-        return patiently(lambda: int(self._client.setting("passage_splitter", _LONGEST)))
+        return with_retries(lambda: int(self._client.setting("passage_splitter", _LONGEST)))
 
     def count_tokens(self, words: Sequence[str]) -> list[int]:
         """The tokens of each word. Each different one is asked of the server once."""
@@ -70,10 +70,10 @@ class Embedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """FP32 [texts, dimension]."""
-        return patiently(lambda: self._client.embed(texts, input_type="passage"))
+        return with_retries(lambda: self._client.embed(texts, input_type="passage"))
 
     def _count(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        return patiently(lambda: self._client.count_tokens(texts))
+        return with_retries(lambda: self._client.count_tokens(texts))
 
     @cached_property
     def _around(self) -> int:

@@ -41,7 +41,7 @@ class IngestOptions:
     """Longest passage in the embedder's tokens; by default that of the server's own."""
     max_file_bytes: int = MAX_FILE_BYTES
     processes: int | None = None
-    """That read files; by default one less than the machine's cores, up to four."""
+    """Processes that read files; by default one less than the machine's cores, up to four."""
     commit_passages: int = 1024
     """Passages after which whole documents are written, in one commit."""
     commit_s: float = 3.0
@@ -178,10 +178,10 @@ class _Run:
                     yield reading
                 case Unchanged(file):
                     self.report.unchanged += 1
-                    self._deal(file.size_bytes)
+                    self._count_bytes(file.size_bytes)
                 case NotRead(file, reason):
                     self.report.skipped.append(Skipped(file.name, reason))
-                    self._deal(file.size_bytes)
+                    self._count_bytes(file.size_bytes)
 
     def _cut(self, readings: Iterable[ReadFile]) -> Iterator[Document]:
         for each in readings:
@@ -199,9 +199,9 @@ class _Run:
         self.report.added += is_new
         self.report.replaced += not is_new
         self.report.passages += passage_count
-        self._deal(self._sizes[document_id])
+        self._count_bytes(self._sizes[document_id])
 
-    def _deal(self, size_bytes: int) -> None:
+    def _count_bytes(self, size_bytes: int) -> None:
         self.report.read_bytes += size_bytes
         self._on_progress(self.report)
 

@@ -10,7 +10,7 @@ import numpy as np
 from triton_rag.client import Client
 from triton_rag.collections import Document, Passage, Value
 from triton_rag.errors import InvalidRequest
-from triton_rag.ingestion.embedder import patiently
+from triton_rag.ingestion.embedder import with_retries
 from triton_rag.ingestion.embedding import EmbeddedDocument
 from triton_rag.ingestion.folder import IngestError
 from triton_rag.ingestion.readers import kind
@@ -43,7 +43,7 @@ class Target:
         Raises `IngestError` for a damaged collection, and for one of another embedder than the
         server's.
         """
-        there = {one.name: one for one in patiently(self._client.collections)}
+        there = {one.name: one for one in with_retries(self._client.collections)}
         if self.collection not in there:
             return {}
         self._is_there, about = True, there[self.collection]
@@ -54,7 +54,7 @@ class Target:
                 f"collection '{about.name}' was made with the embedder {about.embedder}; the "
                 f"server has {about.served_embedder}: choose another name, or delete the collection"
             )
-        entries = patiently(lambda: list(all_documents(self._client, self.collection)))
+        entries = with_retries(lambda: list(all_documents(self._client, self.collection)))
         ours = [entry for entry in entries if entry.metadata.get(UNDER, "") == self._under]
         found = {entry.id: entry.content_hash for entry in ours}
         self.others = {entry.id for entry in entries} - found.keys()
@@ -65,9 +65,9 @@ class Target:
         if self._is_there:
             return
         try:
-            patiently(partial(self._client.create_collection, self.collection))
+            with_retries(partial(self._client.create_collection, self.collection))
         except InvalidRequest as error:
-            if self.collection not in {one.name for one in patiently(self._client.collections)}:
+            if self.collection not in {one.name for one in with_retries(self._client.collections)}:
                 raise error
 
     def document_id(self, name: str) -> str:
@@ -91,10 +91,10 @@ class Target:
         """Put documents into the collection, in one commit; they are there when it returns."""
         documents = [each.document for each in batch]
         rows = np.concatenate([each.embeddings for each in batch])
-        patiently(partial(self._client.upsert, self.collection, documents, rows))
+        with_retries(partial(self._client.upsert, self.collection, documents, rows))
         return batch
 
     def remove(self, ids: Sequence[str]) -> None:
         for start in range(0, len(ids), REMOVED_AT_ONCE):
             portion = ids[start : start + REMOVED_AT_ONCE]
-            patiently(partial(self._client.remove, self.collection, portion))
+            with_retries(partial(self._client.remove, self.collection, portion))

@@ -56,7 +56,7 @@ def _outline(archive: Archive) -> Iterator[str]:
 
 
 def _level(style: Element, styles: Mapping[str, Element]) -> int:
-    """That of a heading of this style, from 1: its own, or of the style that it is based on."""
+    """A heading's level in this style, from 1: its own, or of the style that it is based on."""
     for _ in styles:
         level, base = style.find(f".//{_W}outlineLvl"), style.find(f"{_W}basedOn")
         if level is not None:

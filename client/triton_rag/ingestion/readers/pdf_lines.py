@@ -72,7 +72,7 @@ class Line:
     end_x: float
     end_y: float
     size: float
-    """That of its first letter, in points."""
+    """The size of its first letter, in points."""
     weight: int
     """The lesser one of its first and last letter: 400 is regular, 700 bold."""
     is_guessed: bool = False

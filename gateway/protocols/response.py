@@ -16,8 +16,8 @@ from gateway.call import Request as Wanted
 from gateway.errors import GatewayError, UpstreamFailed
 from gateway.faults import refusal_for
 from gateway.protocols.answer import Answer, collect
-from gateway.protocols.exchange import new_call, service
 from gateway.protocols.reading import Json
+from gateway.protocols.request import new_call, service
 
 EventT = TypeVar("EventT", Embedded, Ranked, Sources)
 

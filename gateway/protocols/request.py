@@ -1,4 +1,4 @@
-"""Turns an HTTP request into a call, for all protocols. `reply` writes the response."""
+"""Turns an HTTP request into a call, for all protocols. `response` writes the response."""
 
 import asyncio
 import re
@@ -98,7 +98,7 @@ def _sdk_timeout_s(headers: Headers) -> float:
     return 0.0
 
 
-def document(model: type[BaseModel]) -> dict[str, Any]:
+def openapi_body(model: type[BaseModel]) -> dict[str, Any]:
     """`openapi_extra` of a route that reads this request."""
     schema = model.model_json_schema()
     content = {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))}}
