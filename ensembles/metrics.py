@@ -18,7 +18,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric family. Each has the labels `model` and `version`, and `labels` besides them.
+    """A metric family. Models' have the labels `model` and `version` besides `labels`, the
+    supervisor's have `model`, the gateway's no others.
 
     `bounds` are the upper ends of a histogram's buckets, in the unit of the metric.
     """
@@ -120,13 +121,6 @@ WAITING = _gauge("llm_requests_waiting", "Requests waiting for the batch")
 KV_CACHE_USED = _gauge("llm_kv_cache_used_ratio", "Share of the KV cache in use, 0 to 1")
 CONTEXT = _gauge("llm_context_tokens", "Tokens that the prompt and the answer of a request share")
 
-MODEL_METRICS = (
-    *(REQUESTS, REQUEST_DURATION, STAGE_DURATION, BATCH_REQUESTS, BATCH_ROWS, ROWS, LARGE_REQUESTS),
-    *(TIME_TO_FIRST_TOKEN, TIME_PER_OUTPUT_TOKEN, INTER_TOKEN, TOKENS),
-    *(ITERATIONS, ITERATION_REQUESTS, RUNNING, WAITING, KV_CACHE_USED, CONTEXT),
-)
-"""The metrics on tritonserver's own metrics page."""
-
 SUPERVISOR_READY = _gauge("rag_supervisor_ready", "1 while /readyz is 200, 0 otherwise")
 MODEL_UP = _gauge("rag_supervisor_model_up", "1 when the model answers, 0 otherwise")
 RECOVERIES = _counter(
@@ -144,9 +138,6 @@ CONNECTIONS_ENDED = _counter(
     "rag_supervisor_connections_ended_total",
     "Client connections that were open when the server was killed to restart it",
 )
-
-SUPERVISOR_METRICS = (SUPERVISOR_READY, MODEL_UP, RECOVERIES, CANARY_DURATION, CONNECTIONS_ENDED)
-"""The metrics on the supervisor's own page; they lack the label `version`."""
 
 GATEWAY_REQUESTS = _counter(
     "gateway_requests_total", "HTTP requests that ended, by route and status", "route", "status"
@@ -198,11 +189,3 @@ GATEWAY_REDACTIONS = _counter(
 GATEWAY_MODELS_PAGE = _gauge(
     "gateway_models_page_up", "1 if the models' metrics are on this page too, 0 otherwise"
 )
-
-GATEWAY_METRICS = (
-    *(GATEWAY_REQUESTS, GATEWAY_DURATION, GATEWAY_OPEN),
-    *(GATEWAY_CALLS, GATEWAY_TIME_TO_FIRST_TOKEN, GATEWAY_TOKENS),
-    *(GATEWAY_WAITING, GATEWAY_RUNNING, GATEWAY_HELD),
-    *(GATEWAY_CACHE_LOOKUPS, GATEWAY_REDACTIONS, GATEWAY_MODELS_PAGE),
-)
-"""The gateway's own metrics; they have the labels that they name and no others."""

@@ -134,12 +134,12 @@ def image(llm: ServedLlm) -> str:
     return f"triton-rag:{llm.flavour}-{llm.container}"
 
 
-def image_command(llm: ServedLlm, root: Path = ROOT) -> tuple[str, ...]:
+def image_command(llm: ServedLlm) -> tuple[str, ...]:
     """Makes the image; a matter of seconds when nothing has changed."""
     return (
         *("docker", "build", f"--build-arg=TAG={llm.container}", f"--tag={image(llm)}"),
-        f"--file={root / 'builders' / 'docker' / f'{llm.flavour}.Dockerfile'}",
-        str(root),
+        f"--file={ROOT / 'builders' / 'docker' / f'{llm.flavour}.Dockerfile'}",
+        str(ROOT),
     )
 
 

@@ -63,9 +63,9 @@ def load_encoder_tokenizer(folder: EngineFolder) -> "Tokenizer":
     return tokenizer
 
 
-def padded(rows: "list[Encoding]", field: str, fill: int = 0) -> Array:
-    """One field of the encodings as INT64 [rows, longest row], padded on the right."""
-    array = np.full((len(rows), max(map(len, rows))), fill, dtype=np.int64)
+def padded(rows: "list[Encoding]", field: str) -> Array:
+    """One field of the encodings as INT64 [rows, longest row], padded with 0 on the right."""
+    array = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
     for row, encoding in zip(array, rows, strict=True):
         row[: len(encoding)] = getattr(encoding, field)
     return array

@@ -36,10 +36,9 @@ class ValkeyCounts:
     lease ends.
     """
 
-    def __init__(self, url: str, prefix: str = "gateway") -> None:
+    def __init__(self, url: str) -> None:
         self._store = SharedStore(url, _ANSWER_S, "limits hold for this gateway alone")
         self._alone = MemoryCounts()
-        self._prefix = prefix
         self._take, self._correct, self._renew = (
             self._store.client.register_script(
                 _HERE.joinpath(f"{name}.lua").read_text(encoding="utf-8")
@@ -110,7 +109,7 @@ class ValkeyCounts:
 
     def _name(self, key_id: str, kind: str) -> str:
         """The braces keep the names of one key on one node of a cluster."""
-        return f"{self._prefix}:{{{key_id}}}:{kind}"
+        return f"gateway:{{{key_id}}}:{kind}"
 
     def _later(self, send: Callable[[], Awaitable[Any]]) -> None:
         self._begin(self._sent(send))

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
+from ensembles.embed import EMBED
 from gateway.cache.events import as_cached
 from gateway.cache.exact import HEADER
 from gateway.cache.keys import may_be_kept
@@ -48,7 +49,6 @@ class SemanticCache:
 
     threshold: float
     ttl_s: float
-    embed_model: str = "embed"
     clock: Callable[[], float] = time.monotonic
     _scopes: OrderedDict[str, list[Kept]] = field(default_factory=OrderedDict)
 
@@ -107,7 +107,7 @@ def semantically_cached(
 
     async def handle(call: Call) -> AsyncGenerator[Event, None]:
         found = scope_and_question(call)
-        vector = await _vector(embed, call, cache.embed_model, found[1]) if found else None
+        vector = await _vector(embed, call, found[1]) if found else None
         hit = cache.nearest(*found, vector) if found and vector else None
         if hit:
             kept, cosine = hit
@@ -136,9 +136,9 @@ def _kept(
     return Kept(marks_of(question), vector, tuple(events), version, until_s)
 
 
-async def _vector(embed: Handler, call: Call, model: str, question: str) -> Vector | None:
+async def _vector(embed: Handler, call: Call, question: str) -> Vector | None:
     """The question's embedding with length 1; None if there is none."""
-    request = Embed(model, (question,), input_type="query")
+    request = Embed(EMBED.name, (question,), input_type="query")
     asking = replace(call, request=request, headers={}, usage=None)
     try:
         async with aclosing(embed(asking)) as answer:

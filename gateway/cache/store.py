@@ -65,9 +65,8 @@ class ValkeyStore:
     It bounds its size itself: `maxmemory` with the policy `allkeys-lru`.
     """
 
-    def __init__(self, url: str, prefix: str = "gateway:cache") -> None:
+    def __init__(self, url: str) -> None:
         self._store = SharedStore(url, _ANSWER_S, "answers are not kept")
-        self._prefix = prefix
 
     async def get(self, key: str) -> bytes | None:
         found = await self._store.ask(partial(self._store.client.get, self._name(key)))
@@ -81,4 +80,4 @@ class ValkeyStore:
         await self._store.close()
 
     def _name(self, key: str) -> str:
-        return f"{self._prefix}:{key}"
+        return f"gateway:cache:{key}"

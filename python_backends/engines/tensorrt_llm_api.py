@@ -7,7 +7,6 @@ tensorrt_llm/sampling_params.py a98a9061, llmapi/llm.py 4c05a748, executor/resul
 
 import asyncio
 import json
-import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,8 +43,6 @@ _NEUTRAL_PENALTIES = {
 _FULL_SAMPLER = "TRTLLMSampler"
 """Only this sampler of 1.2 supports penalties and seeds per request. The default, TorchSampler, has
 one random generator for all requests, and penalties since 1.3."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)

@@ -11,13 +11,11 @@ import yaml
 from builders.spec import ROOT, load_sku, sku_names
 from ensembles.metrics import (
     CONNECTIONS_ENDED,
-    GATEWAY_METRICS,
-    MODEL_METRICS,
     OUTCOMES,
-    SUPERVISOR_METRICS,
     SUPERVISOR_READY,
     Kind,
 )
+from tests.served_metrics import GATEWAY_METRICS, MODEL_METRICS, SUPERVISOR_METRICS
 
 FOLDER = ROOT / "operations" / "monitoring"
 RULES = yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"]

@@ -13,7 +13,6 @@ from ensembles.metrics import (
     BATCH_ROWS,
     ITERATION_REQUESTS,
     ITERATIONS,
-    MODEL_METRICS,
     REQUEST_DURATION,
     REQUESTS,
     ROWS,
@@ -27,6 +26,7 @@ from ensembles.metrics import (
 )
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
+from tests.served_metrics import MODEL_METRICS
 from tests.server.conftest import (
     OpenStream,
     Server,

@@ -6,18 +6,17 @@ import threading
 import pytest
 
 from ensembles.metrics import (
-    MODEL_METRICS,
     OUTCOMES,
     REQUEST_DURATION,
     REQUESTS,
     RUNNING,
-    SUPERVISOR_METRICS,
     Kind,
 )
 from python_backends.triton import metering
 from python_backends.triton.metering import TritonMeter
 from tests.fakes import triton_stub
 from tests.fakes.serving import WAIT_S
+from tests.served_metrics import MODEL_METRICS, SUPERVISOR_METRICS
 
 LABELS = {"model": "llm", "version": "1"}
 
