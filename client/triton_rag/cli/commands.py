@@ -105,7 +105,7 @@ def ask(
     where, place, what = _asked(documents, collection)
     start_s = time.monotonic()
     stream = client.ask_stream(question, **where, **options)
-    _print_text(stream, f"reading {what}", quiet=as_json)
+    _print_text(stream, f"reading {what}", is_silent=as_json)
     answer, seconds = stream.answer, time.monotonic() - start_s
     if as_json:
         print_json(answer_object(answer, place, seconds))
@@ -141,7 +141,7 @@ def generate(client: Client, message: str, as_json: bool, **options: Any) -> Non
     start_s = time.monotonic()
     chat = [{"role": "user", "content": message}]
     stream = client.generate_stream(messages=chat, **options)
-    _print_text(stream, "thinking", quiet=as_json)
+    _print_text(stream, "thinking", is_silent=as_json)
     completion, seconds = stream.completion, time.monotonic() - start_s
     if as_json:
         print_json({**asdict(completion), "seconds": round(seconds, 3)})
@@ -180,12 +180,12 @@ def _read_documents(folder: Path) -> Documents:
     return found
 
 
-def _print_text(stream: AnswerStream | CompletionStream, what: str, *, quiet: bool) -> None:
-    """Print pieces as they come (`quiet`: only wait for them); Ctrl-C cancels on the server."""
+def _print_text(stream: AnswerStream | CompletionStream, what: str, *, is_silent: bool) -> None:
+    """Print pieces as they come (`is_silent`: only wait for them); Ctrl-C cancels on the server."""
     with progress(what) as shown, stream:
         for piece in stream:
-            if not quiet:
+            if not is_silent:
                 shown.stop()
                 click.echo(printable(piece), nl=False)
-    if not quiet:
+    if not is_silent:
         click.echo()

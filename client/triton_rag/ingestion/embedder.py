@@ -64,7 +64,7 @@ class Embedder:
         new = sorted({word for word in words if word not in self._known}, key=len)
         for start in range(0, len(new), MAX_TEXTS):
             portion = new[start : start + MAX_TEXTS]
-            counts = self._count(portion) - self._around
+            counts = self._count(portion) - self._frame_tokens
             self._known.update(zip(portion, counts.tolist(), strict=True))
         return [self._known[word] for word in words]
 
@@ -76,7 +76,7 @@ class Embedder:
         return with_retries(lambda: self._client.count_tokens(texts))
 
     @cached_property
-    def _around(self) -> int:
+    def _frame_tokens(self) -> int:
         """Tokens that begin and end every text: what two words have less than twice one."""
         one, two = self._count(["a", "a a"]).tolist()
         return int(2 * one - two)
