@@ -102,7 +102,7 @@ RERANKER = ModelContract(
         tensor("attention_mask", DType.INT64, "tokens", ragged=True),
         tensor("token_type_ids", DType.INT64, "tokens", ragged=True),
     ),
-    outputs=(tensor("relevance", DType.FP32, 1),),  # logit: any number, higher is more relevant
+    outputs=(tensor("relevance", DType.FP32, 1),),  # any number; higher is more relevant
     batched=True,
 )
 """Scores rows of token ids, each a query with a passage, by relevance."""
@@ -155,7 +155,7 @@ SOURCES = (
     tensor("sources", DType.STRING, "sources"),  # text of the passage
     tensor("source_document", DType.INT32, "sources"),  # index of its document in the request
     tensor("source_similarity", DType.FP32, "sources"),  # its cosine and its best sentence's, mean
-    tensor("source_relevance", DType.FP32, "sources"),  # the reranker's logit
+    tensor("source_relevance", DType.FP32, "sources"),  # the reranker's score
 )
 """Passages for an answer, best first by similarity, words and relevance together."""
 
