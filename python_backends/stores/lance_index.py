@@ -16,7 +16,7 @@ from python_backends.stores.published import Column, Published
 
 TRAIN_FROM = 10_000
 """Passages from which there is a vector index."""
-PARTITION_ROWS, MOST_PARTITIONS = 1_000, 1_024
+PARTITION_ROWS, MOST_PARTITIONS = 500, 1_024
 """Rows of a partition of the vector index, where that makes no more partitions than these."""
 TRAINING = {"sample_rate": 64, "max_iterations": 10}
 """A third of the time that the defaults (256, 50) take, for the same recall."""

@@ -12,7 +12,7 @@ from python_backends.stores.published import Published
 from python_backends.stores.store import Found
 from python_backends.tensors import Array
 
-LEAST_SEARCHED = 16
+LEAST_SEARCHED = 24
 """Partitions that a search without a filter looks into at least."""
 
 

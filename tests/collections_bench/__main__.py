@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -66,10 +66,14 @@ def speed_command(stores: tuple[str, ...], rows: int) -> None:
 
 def _processes(pid: int) -> dict[str, list[psutil.Process]]:
     stubs = psutil.Process(pid).children(recursive=True)
-    return {
-        model: [p for p in stubs if any(f"/{model}/" in word for word in p.cmdline())]
-        for model in MODELS
-    }
+    return {model: [p for p in stubs if f"/{model}/" in _command(p)] for model in MODELS}
+
+
+def _command(process: psutil.Process) -> str:
+    """Empty for a process that has ended."""
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def _show(store: str, found: speed.Measured) -> None:
