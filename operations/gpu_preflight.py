@@ -34,7 +34,7 @@ from builders.spec import Sku, load_model, model_names
 from ensembles.manifest import Manifest, ManifestError, read_manifest
 from operations.gpu_commands import PYTHON, SERVER
 from operations.ports import Ports, port_faults
-from operations.preflight import engine_faults
+from operations.preflight import VERSION, engine_faults
 
 CONTAINER_PYTHON, CONTAINER_SERVER = Path(PYTHON), Path(SERVER)
 REGISTRY = "nvcr.io/nvidia/tritonserver"
@@ -45,14 +45,8 @@ SHARED_MEMORY_MIB = {1: 256, 2: 1024}
 _BROKEN_OPENAI = (1, 107, 3)
 """The 26.07 container has this version; its LLM API imports what the version lacks."""
 
-_PROBE = """
-import importlib.metadata as metadata, json
-def version(name):
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""
-print(json.dumps({name: version(name) for name in ("tensorrt_llm", "tensorrt", "openai")}))
+_PROBE = f"""{VERSION}
+print(json.dumps({{name: version(name) for name in ("tensorrt_llm", "tensorrt", "openai")}}))
 """
 
 

@@ -46,20 +46,25 @@ class ServingEnvironment:
         return self.triton / "python_backend_stubs" / self.version / "triton_python_backend_stub"
 
 
-_PROBE = """
-import importlib.util, json, sys, sysconfig, pathlib, importlib.metadata as metadata
-spec = importlib.util.find_spec("pytriton")
+VERSION = """
+import importlib.metadata as metadata, json
 def version(name):
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return ""
-print(json.dumps({
+"""
+"""A function for programs that another Python runs: a package's version, empty without it."""
+
+_PROBE = f"""{VERSION}
+import importlib.util, sys, sysconfig, pathlib
+spec = importlib.util.find_spec("pytriton")
+print(json.dumps({{
     "version": "%d.%d" % sys.version_info[:2],
     "library_folder": sysconfig.get_config_var("LIBDIR") or "",
     "numpy": version("numpy"),
     "triton": str(pathlib.Path(spec.origin).parent / "tritonserver") if spec else "",
-}))
+}}))
 """
 
 

@@ -111,15 +111,10 @@ class CompletionOutput:
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str | None = None
     stop_reason: int | str | None = None
-    _last_token_ids_len: int = field(default=0, init=False, repr=False)
 
     @property
     def length(self) -> int:
         return len(self.token_ids)
-
-    @property
-    def token_ids_diff(self) -> list[int]:
-        return self.token_ids[self._last_token_ids_len :]
 
 
 class RequestOutput:
@@ -156,7 +151,6 @@ class RequestOutput:
 
     def _step(self) -> None:
         output = self.outputs[0]
-        output._last_token_ids_len = len(output.token_ids)
         if self._aborted:
             self._finish("cancelled")
             return
