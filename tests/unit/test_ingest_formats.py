@@ -49,6 +49,30 @@ def test_notes_have_their_front_matter_and_no_marks_of_links() -> None:
     assert read("rule.md", rule.encode()).text == rule
 
 
+def test_pages_of_wikis_and_blogs_have_their_words_only() -> None:
+    page = """+++
+title = "Coffee"
++++
+import Callout from '@components/Callout'
+
+<aside>
+**Clean** it, see [the plan](Plan%201a2b.md#week) and [Jura](https://jura.example), 2 ** 3.
+
+</aside>
+<Callout type="info">
+Every {/* or more? */}Friday. {{< figure src="a.png" >}}
+</Callout>
+<Video id="7" />
+Type <name> and [x](<a b.md>), `[y](z.md)`.
+"""
+    found = read("coffee.mdx", page.encode())
+    assert found.title == "Coffee"
+    assert [line.strip() for line in found.text.split("\n") if line.strip()] == [
+        *('title = "Coffee"', "Clean it, see the plan and [Jura](https://jura.example), 2 ** 3."),
+        *("Every Friday.", "Type <name> and x, `[y](z.md)`."),
+    ]
+
+
 def test_slides_are_pages_in_the_order_of_the_talk() -> None:
     slides = [("Boats", "Red\nBlue", "Say hello"), ("Prices", "9 euros", "")]
     found = read("talk.pptx", pptx(slides))

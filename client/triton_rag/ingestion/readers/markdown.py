@@ -1,7 +1,7 @@
 """Markdown, with the marks of notes: the file's own text, in sections at its headings."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from triton_rag.ingestion.file_text import FileText, in_sections
 from triton_rag.ingestion.readers.plain import decoded
@@ -14,23 +14,35 @@ _NO_PARAGRAPH = re.compile(r"\s*([-*+>|#]|\d+[.)]|$)| {4}")
 """What an underline makes no heading of."""
 
 
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<lines>.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
-_TITLE = re.compile(r"^title:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.MULTILINE)
+_FRONT_MATTER = re.compile(
+    r"\A(?:---[ \t]*\n(?P<yaml>.*?\n)(?:---|\.\.\.)|\+{3}[ \t]*\n(?P<toml>.*?\n)\+{3})[ \t]*(?:\n|\Z)",
+    re.DOTALL,
+)
+_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.MULTILINE)
 _CODE = re.compile(
     r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)|`[^`\n]+`", re.MULTILINE | re.DOTALL
 )
-_COMMENT = re.compile(r"<!--.*?-->|^%%.*?%%|(?<=\s)%%.*?%%", re.DOTALL | re.MULTILINE)
+_COMMENT = re.compile(
+    r"<!--.*?-->|^%%.*?%%|(?<=\s)%%.*?%%|\{/\*.*?\*/\}|\{\{[<%].*?[%>]\}\}"
+    r"|^import [^\n]+ from ['\"][^'\"\n]+['\"];?$",
+    re.DOTALL | re.MULTILINE,
+)
+"""Comments; calls of Hugo and imports of MDX, which bring nothing of the file's own."""
 _WIKI_LINK = re.compile(r"!?\[\[(?:[^\[\]|\n]*\|)?([^\[\]|\n]+)\]\]")
 _SIZE = re.compile(r"(?<=\S)\|\d+(?:x\d+)?(?=\]\])")
 """How wide a picture is shown, behind its name."""
 _BLOCK_NAME = re.compile(r"[ \t]\^[a-zA-Z\d-]+[ \t]*$", re.MULTILINE)
 """What links name a paragraph by."""
 _PICTURE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
+_LINK = re.compile(r"\[([^\[\]\n]+)\]\((?![A-Za-z][\w+.-]*:)[^()\n]*\)")
+"""To another file or place of the same notes; addresses elsewhere stay."""
+_STRONG = re.compile(r"(?<![\w*])\*\*(?=\S)([^*\n]+?)(?<=\S)\*\*(?![\w*])")
 _CALLOUT = re.compile(r"^(>\s*)\[!\w+\][-+]?[ \t]*", re.MULTILINE)
 _TAG = re.compile(
     r"(?P<code>(?<=\n\n)(?:(?: {4}|\t).*(?:\n|\Z))+)"
-    r"|</?(?P<name>[A-Za-z]+[1-6]?)(?:\s[^<>]*)?/?>"
+    r"|</?(?P<name>[A-Za-z][\w.]*)(?:\s[^<>]*?)?(?P<is_empty>/)?>"
 )
+_END_TAG = re.compile(r"</([A-Za-z][\w.]*)>")
 """A tag of HTML, or an indented block, which may be code and keeps its tags."""
 _BLOCKS = {
     *("blockquote", "br", "center", "dd", "details", "div", "dl", "dt", "h1", "h2", "h3", "h4"),
@@ -50,28 +62,29 @@ def read(data: bytes) -> FileText:
 def _divided(text: str) -> tuple[str, str]:
     """The lines of the front matter, and what follows."""
     found = _FRONT_MATTER.match(text)
-    return (found["lines"], text[found.end() :]) if found else ("", text)
+    return (found["yaml"] or found["toml"], text[found.end() :]) if found else ("", text)
 
 
 def _worded(text: str) -> str:
     """The text with the words of pictures, and of links and callouts of notes; no comments."""
-    parts, start = list[str](), 0
+    parts, start, blocks = list[str](), 0, _BLOCKS | set(_END_TAG.findall(text))
     for code in _CODE.finditer(text):
-        parts += [_words(text[start : code.start()]), code[0]]
+        parts += [_words(text[start : code.start()], blocks), code[0]]
         start = code.end()
-    return "".join([*parts, _words(text[start:])])
+    return "".join([*parts, _words(text[start:], blocks)])
 
 
-def _words(text: str) -> str:
+def _words(text: str, blocks: Set[str]) -> str:
+    def untagged(tag: re.Match[str]) -> str:
+        """Without tags of HTML and of components, which are closed; placeholders stay."""
+        name = tag["name"] or ""
+        if name.lower() in INLINE:
+            return ""
+        return " " if tag["is_empty"] or name in blocks or name.lower() in blocks else tag[0]
+
     text = _BLOCK_NAME.sub("", _SIZE.sub("", _COMMENT.sub("", text)))
-    text = _TAG.sub(_untagged, _PICTURE.sub(r"\1", text))
-    return _CALLOUT.sub(r"\1", _WIKI_LINK.sub(r"\1", text))
-
-
-def _untagged(tag: re.Match[str]) -> str:
-    """Removes a tag of HTML; others are placeholders or components, and stay."""
-    name = (tag["name"] or "").lower()
-    return "" if name in INLINE else " " if name in _BLOCKS else tag[0]
+    text = _STRONG.sub(r"\1", _TAG.sub(untagged, _PICTURE.sub(r"\1", text)))
+    return _CALLOUT.sub(r"\1", _LINK.sub(r"\1", _WIKI_LINK.sub(r"\1", text)))
 
 
 def headings(text: str) -> Iterator[tuple[int, int, str]]:
