@@ -7,12 +7,12 @@ to the indented lines that explain it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 
 ENDS = ".!?؟۔।॥։።။។"
 """What ends a sentence before a space, from Latin to Hindi and Khmer."""
-_SHORT = ("Dr", "Mr", "Mrs", "Ms", "Prof", "St", "Nr", "Tel", "ca", "vs", r"e\.g", r"i\.e", r"z\.B")
+_SHORT = ("Dr Mr Mrs Ms Prof St Nr Tel ca ext vs " + r"e\.g i\.e z\.B").split()
 _MONTH = r"(?:Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
 END = (
     rf"(?<=[{ENDS}])"
@@ -24,8 +24,17 @@ END = (
 """A pattern: where a sentence ends, and not behind Dr. or in 24. April."""
 _END = re.compile(END)
 _NUMBER = r"\(?(?:\d{1,3}|[A-Za-z]|[ivx]{2,4})[.)]|\d+(?:\.\d+)+\.?"
-_ITEM = re.compile(rf"(?:[-*+•·#|>=~]+|\.\.|{_NUMBER})(?:\s|$)")
-"""How a line begins that is no continuation: items, headings, quotes, directives, tables."""
+_TIME = r"\d{1,2}:\d\d(?::\d\d)?"
+_DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}"
+_MESSAGE = (
+    rf"\u200e?(?:[^\W\d_][^\[\]:\n]{{0,40}} )?\[{_DATE},?[ T]+{_TIME}"
+    rf"|\u200e?{_DATE},?[ T]+{_TIME}[^:\n]{{0,40}}(?: - |:\s)"
+    rf"|\[?{_TIME}\]?\s+(?:[<*]|-!-|[^\s:][^:\n]{{0,40}}:\s)"
+)
+"""How a message begins in what chats and logs export: with its time, which a name may precede. The
+client, a package of its own, has the same."""
+_ITEM = re.compile(rf"(?:[-*+•·#|>=~]+|\.\.|{_NUMBER})(?:\s|$)|{_MESSAGE}")
+"""How a line begins that is no continuation: items, messages, headings, quotes, tables, …"""
 _IS_NUMBER = re.compile(_NUMBER)
 _IS_ENDED = re.compile(rf"[{ENDS}:;。！？：；][\"'”’)\]]*$")
 _HAS_WORD = re.compile(r"\w")
@@ -36,8 +45,8 @@ _RULE = re.compile(r"\s*\n[ \t]*([-=~^\"'*+#`_.])\1{2,}[ \t]*(?:\n|$)")
 _LONE_HEADING = re.compile(r"(?:\d+(?:\.\d+)+\.?\s+)?[^\W\d_][^\d:;=|<>{}\[\]]*")
 """A number of the section is possible, another one is not: it may be what was asked for."""
 _CLOSING = re.compile(
-    r"(?:(?:Kind|Best|Warm) r|R)egards|Best wishes|Cheers|Sincerely|Yours \w+"
-    r"|(?:Viele|Beste|Liebe|Herzliche) Grüße|Mit freundlichen Grüßen"
+    r"(?:(?:Kind|Best|Warm) r|R)egards|Best(?: wishes)?|Cheers|(?:Many t|T)hanks|Sincerely"
+    r"|Yours \w+|(?:Viele|Beste|Liebe|Herzliche) Grüße|Mit freundlichen Grüßen"
 )
 _IS_QUESTION = re.compile(r"[?？؟]\W*$")
 _BLANK_BEFORE = re.compile(r"(?:^|\n)[ \t]*\n[ \t]*\Z|^[ \t]*\Z")
@@ -46,6 +55,9 @@ _BLANK_AFTER = re.compile(r"[ \t]*(?:\n[ \t]*\n|\s*\Z)")
 _BAR = " | "
 _FIELD = re.compile(r"[^\s:;|][^:;|]{0,60}: (?=[^;\n]*; )")
 """The name of a record's first field, where more follow."""
+
+_COLUMNS = re.compile(r"[^.\s](?: {4,}|\t+)\S")
+"""Between cells that blanks put below each other; justified text has fewer of them."""
 
 _FULL = 0.75
 """Share of the longest line from which a line counts as full; justified text varies."""
@@ -80,9 +92,13 @@ def begins_item(sentence: str) -> bool:
     return _ITEM.match(sentence) is not None
 
 
-def is_bulleted(sentence: str) -> bool:
-    """Whether it is an item of a list without numbers, so no step."""
-    return begins_item(sentence) and sentence[0] in _BULLETS
+def stands_alone(found: Sequence[str], number: int) -> bool:
+    """Whether a sentence is an item of a list without numbers, so no step, or a row of a table: a
+    record, or what is below another row. The first one names the columns."""
+    sentence, before = found[number], found[number - 1] if number else ""
+    is_bulleted = begins_item(sentence) and sentence[0] in _BULLETS
+    is_row = _FIELD.match(sentence) is not None or (_BAR in sentence and _BAR in before)
+    return is_bulleted or is_row
 
 
 def without_bullet(text: str, span: Span) -> Span:
@@ -173,8 +189,10 @@ def _goes_on(line: str, following: str, width: int) -> bool:
 
 
 def _are_rows(line: str, following: str) -> bool:
-    """Whether both have cells with bars between, or are records that begin with the same name."""
+    """Whether both have cells with bars or columns between, or are records that begin alike."""
     if _BAR in line and _BAR in following:
+        return True
+    if _COLUMNS.search(line) and _COLUMNS.search(following):
         return True
     name, following_name = _FIELD.match(line), _FIELD.match(following)
     return bool(name and following_name and name[0] == following_name[0])

@@ -17,11 +17,11 @@ from python_backends.sentences import (
     ENDS,
     Span,
     begins_item,
-    is_bulleted,
     is_heading,
     is_whole,
     one_line,
     sentence_spans,
+    stands_alone,
     without_bullet,
 )
 
@@ -183,7 +183,7 @@ class Passage:
         """Quotes at most `count` sentences from the one with most of the words on, if any.
 
         They end with their section: what a sentence says is often told by the next ones. A list's
-        item ends its quote, if no other sentence has as many of the words.
+        item or a row ends its quote, if no other sentence has as many of the words.
         """
         shared = self.shared(asked)
         if not shared:
@@ -228,13 +228,13 @@ class Passage:
         )
 
     def _item(self, first: int) -> range:
-        """Sentences of the bulleted item that begins with number `first`, and of those below it.
+        """Sentences of the item or row that begins with number `first`, and of those below it.
 
         Empty where there is none, or where it announces the next ones.
         """
         rest = range(first + 1, len(self.spans))
         end = next((i for i in rest if self._columns[i] <= self._columns[first]), rest.stop)
-        is_item = is_bulleted(self.sentences[first]) and not self.sentences[end - 1].endswith(":")
+        is_item = stands_alone(self.sentences, first) and not self.sentences[end - 1].endswith(":")
         return range(first, end if is_item else first)
 
     def _told_from(self, first: int) -> range:

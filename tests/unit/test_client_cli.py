@@ -90,9 +90,12 @@ def test_the_telling_sentence_keeps_its_number() -> None:
     assert best_part(text, "deploys on Fridays").startswith("2. No deploys")
 
 
-def test_excerpt_is_one_line_of_bounded_length() -> None:
+def test_excerpt_is_one_line_of_bounded_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     assert excerpt("a\n b") == "a b"
     assert len(excerpt("x" * 200)) == 100
+    monkeypatch.setenv("COLUMNS", "80")
+    assert len(excerpt("x" * 200)) == 74
 
 
 def test_terminals_are_not_steered() -> None:

@@ -542,7 +542,7 @@ ROWS = [
     [
         ("\n".join(ROWS), ROWS),
         (
-            "signal | pin | colour\n---|---|---\nSCL | GPIO 22 | white\nSDA | GPIO 21 | yellow",
+            "SCL | GPIO 22 | white\n---|---|---\nSDA | GPIO 21 | yellow",
             ["SCL | GPIO 22 | white", "SDA | GPIO 21 | yellow"],
         ),
         (
@@ -557,5 +557,22 @@ ROWS = [
 )
 def test_a_quote_keeps_the_lines_of_rows_and_items(source: str, lines: list[str]) -> None:
     """Ten rows on one line can't be read."""
-    quote = Evidence([source], "ceto host SCL white").quotes(8)[0]
+    quote = Evidence([source], "host GPIO").quotes(8)[0]
     assert quote is not None and quote.laid_out.splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("question", "quote"),
+    [
+        ("Who owns the warehouse?", "warehouse | Demir | ext. 44. Ask first"),
+        ("Which system has which owner?", "System | Owner | Phone\nSAP | Carla | ext. 12"),
+        ("Phone of the plumber?", "Trade: Plumber; Phone: 0117"),
+    ],
+)
+def test_a_row_ends_its_quote_unless_it_names_the_columns(question, quote):
+    rows = (
+        "System | Owner | Phone\nSAP | Carla | ext. 12\nwarehouse | Demir | ext. 44. Ask first\n\n"
+        "Trade: Plumber; Phone: 0117\nTrade: Roofer; Phone: 0770"
+    )
+    assert Evidence([rows], question).quotes(2)[0].text.startswith(quote)
+    assert "SAP" in quote or Evidence([rows], question).quotes(2)[0].text == quote

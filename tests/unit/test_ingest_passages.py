@@ -51,6 +51,11 @@ def counted(text: str) -> int:
     return sum(tokens(words.vocabulary[index]) for index in words.index)
 
 
+def test_a_message_of_a_chat_begins_a_passage() -> None:
+    chat = ["10:02 < bo> Who has the key? mine is lost", "10:05 < phil> it is open now. Come"]
+    assert [one.text for one in cut(FileText("\n".join(chat)), counted(chat[0]) + 7)] == chat
+
+
 @given(st.text(alphabet="ab。", min_size=1, max_size=300))
 def test_runs_without_spaces_are_cut_too(text: str) -> None:
     words = find_words(FileText(text))

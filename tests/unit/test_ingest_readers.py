@@ -447,6 +447,15 @@ def test_divided_words_keep_a_hyphen_that_they_have_elsewhere() -> None:
     ]
 
 
+def test_a_line_that_ends_in_lighter_type_goes_on() -> None:
+    weights = {"Notes": 900, "It keeps": 700, "a light": 390, "object.": 700}
+    lines = [
+        Line(text, x=0, y=-12 * number, end_x=50, end_y=-12 * number, size=10, weight=weight)
+        for number, (text, weight) in enumerate(weights.items())
+    ]
+    assert lay_out([lines]).texts == ("Notes\n\nIt keeps\na light\nobject.",)
+
+
 def test_japanese_goes_on_without_a_space() -> None:
     texts = {"必要な時": 100, "以外は避ける。": 70, "https://debian.": 100, "org/を見る": 50}
     lines = [

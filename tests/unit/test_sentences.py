@@ -73,6 +73,34 @@ def test_sentences_of_wrapped_text_are_whole():
             "All paper is in the archive, and\nwho takes the last roll has to\norder more: [1]_",
             ["All paper is in the archive, and who takes the last roll has to order more: [1]_"],
         ),
+        (
+            "12/04/25, 10:02 - Bo: Who has the key to the shed? mine does not fit any more\n"
+            "12/04/25, 10:05 - Phil: code lock now. 2580 is the number that opens it, all right\n"
+            "[2025-03-18 17:20] bo: refunds fail with an error code in all the shops, and\nmore\n"
+            "16:02 < ell> we are short of people in july, and nobody knows what to do now\n"
+            "00:09:03\tPriya Nair:\tone",
+            [
+                "12/04/25, 10:02 - Bo: Who has the key to the shed? mine does not fit any more",
+                "12/04/25, 10:05 - Phil: code lock now.",
+                "2580 is the number that opens it, all right",
+                "[2025-03-18 17:20] bo: refunds fail with an error code in all the shops, and more",
+                "16:02 < ell> we are short of people in july, and nobody knows what to do now",
+                "00:09:03 Priya Nair: one",
+            ],
+        ),
+        (
+            "Playdale     23,400   12 weeks\nSutcliffe    21,950   16 weeks\n\nAnd the rest of it.",
+            ["Playdale 23,400 12 weeks", "Sutcliffe 21,950 16 weeks", "And the rest of it."],
+        ),
+        (
+            "We meet in the old hall by the harbour, the boats leave at\n10:30 from a pier, or"
+            " since the beginning of the epoch and of everything,\n1970-01-01 00:00:00 +0000.",
+            [
+                "We meet in the old hall by the harbour, the boats leave at 10:30 from a pier, or"
+                " since the beginning of the epoch and of everything, 1970-01-01 00:00:00 +0000."
+            ],
+        ),
+        ("Call ext. 4410 at once.", ["Call ext. 4410 at once."]),
         ("one\n\n  two  \n", ["one", "two"]),
         ("the title\nbody goes on", ["the title", "body goes on"]),
         ("> quoted\n>\n> again", ["> quoted", "> again"]),

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from shutil import get_terminal_size
 from typing import Any
 from unicodedata import category
 
@@ -14,7 +15,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from triton_rag.results import Completion
 
-EXCERPT_CHARACTERS = 100
+EXCERPT_INDENT = 6
+_EXCERPT_CHARACTERS = (40, 100)
+"""Fewest and most; between them an excerpt fills a line of the terminal."""
 
 
 def printable(text: str) -> str:
@@ -48,10 +51,10 @@ def progress(what: str) -> Iterator[Progress]:
 
 
 def excerpt(text: str) -> str:
-    line = one_line(text)
-    if len(line) <= EXCERPT_CHARACTERS:
-        return line
-    return line[: EXCERPT_CHARACTERS - 1].rstrip() + "…"
+    line, (fewest, most) = one_line(text), _EXCERPT_CHARACTERS
+    columns = get_terminal_size((EXCERPT_INDENT + most, 0)).columns
+    width = min(max(columns - EXCERPT_INDENT, fewest), most)
+    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
 def token_line(completion: Completion, seconds: float) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from triton_rag.cli.output import excerpt, one_line
+from triton_rag.cli.output import EXCERPT_INDENT, excerpt, one_line
 from triton_rag.evaluation.text import share_of_words
+from triton_rag.ingestion.file_text import MESSAGE
 from triton_rag.ingestion.page_names import page_name
 from triton_rag.results import Answer, Source
 
@@ -21,8 +22,8 @@ Place = Callable[[Source], str]
 _END = re.compile(r"[.!?؟۔।॥։።။។](?=\s)|[。！？][”’」』）]?|\n")
 _FULL = 0.85
 """A wrapped line has so much of the width."""
-_BEGINS_ANEW = re.compile(r"\s*(?:\n|[-*+•#>|]\s|\d+[.)]\s|$)")
-"""A line of its own: an item, a heading, a row, or nothing."""
+_BEGINS_ANEW = re.compile(rf"\s*(?:\n|[-*+•#>|]\s|\d+[.)]\s|$|{MESSAGE})")
+"""A line of its own: an item, a message, a heading, a row, or nothing."""
 _NUMBER = re.compile(r"(?:^|\n)[ \t]*\d{1,3}\.\Z")
 """Before an item, with which it is one."""
 
@@ -46,7 +47,7 @@ def source_lines(
         name = one_line(place(source))
         scores = f"relevance {source.relevance:.2f}, similarity {source.similarity:.2f}"
         text = excerpt(best_part(source.text, question))
-        lines.append(f"{mark}[{number}] {name}  ({scores})\n      {text}")
+        lines.append(f"{mark}[{number}] {name}  ({scores})\n{' ' * EXCERPT_INDENT}{text}")
     return "\n".join(lines)
 
 

@@ -13,6 +13,16 @@ Headings = tuple[str, ...]
 _LONGEST_HEADING = 200
 """Characters. A caption or a whole paragraph in the type of headings is none."""
 
+_TIME = r"\d{1,2}:\d\d(?::\d\d)?"
+_DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}"
+MESSAGE = (
+    rf"\u200e?(?:[^\W\d_][^\[\]:\n]{{0,40}} )?\[{_DATE},?[ T]+{_TIME}"
+    rf"|\u200e?{_DATE},?[ T]+{_TIME}[^:\n]{{0,40}}(?: - |:\s)"
+    rf"|\[?{_TIME}\]?\s+(?:[<*]|-!-|[^\s:][^:\n]{{0,40}}:\s)"
+)
+"""A pattern: how a message begins in what chats and logs export: with its time, which a name may
+precede."""
+
 OnPage = Callable[[], None]
 """Called after each page that OCR has read."""
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triton_rag.collections import Passage
-from triton_rag.ingestion.file_text import FileText
+from triton_rag.ingestion.file_text import MESSAGE, FileText
 
 LONGEST_WORD = 24
 """Characters. A longer run without spaces, such as Chinese or base64, counts as several words."""
@@ -26,6 +26,7 @@ _WORD = re.compile(
     rf"(?:(?![。！？｡])\S){{0,{LONGEST_WORD - 2}}}[。！？｡][”’」』）]?|\S{{1,{LONGEST_WORD}}}"
 )
 _SENTENCE_END = re.compile(r"[.!?…؟۔।॥։።။។][\"'”’)\]]*$|[。！？｡][”’」』）]*$")
+_BEGINS_MESSAGE = re.compile(MESSAGE)
 _SMALL_PART = 8
 """A section of less than this part of a passage joins the next one: a heading without text, or with
 one line, says more with what follows."""
@@ -118,7 +119,7 @@ def _heading_starts(text: FileText) -> Iterator[int]:
 def _boundary(text: str, end: int, start: int) -> Boundary:
     """What begins at `start`, where the word before ends at `end`."""
     breaks = text.count("\n", end, start)
-    if breaks > 1 or end == 0:
+    if breaks > 1 or end == 0 or (breaks and _BEGINS_MESSAGE.match(text, start)):
         return Boundary.PARAGRAPH
     if _SENTENCE_END.search(text, max(0, end - 4), end):
         return Boundary.SENTENCE

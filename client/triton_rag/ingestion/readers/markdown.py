@@ -15,7 +15,8 @@ _NO_PARAGRAPH = re.compile(r"\s*([-*+>|#]|\d+[.)]|$)| {4}")
 
 
 _FRONT_MATTER = re.compile(
-    r"\A(?:---[ \t]*\n(?P<yaml>.*?\n)(?:---|\.\.\.)|\+{3}[ \t]*\n(?P<toml>.*?\n)\+{3})[ \t]*(?:\n|\Z)",
+    r"\A(?:---[ \t]*\n(?P<yaml>.*?\n)(?:---|\.\.\.)|\+{3}[ \t]*\n(?P<toml>.*?\n)\+{3})"
+    r"[ \t]*(?:\n|\Z)",
     re.DOTALL,
 )
 _TITLE = re.compile(r"^title[ \t]*[:=][ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.MULTILINE)

@@ -93,10 +93,15 @@ class _Type:
         if gap > _PARAGRAPH_GAP * usual:
             return True
         if gap <= 0:  # the next column
-            return not _is_alike(line, after)
+            return self._changes(line, after)
         indent = (after.x - line.x) / after.size if after.size else 0.0
         is_indented = _INDENT[0] < indent < _INDENT[1] and _SENTENCE_END.search(line.text)
-        return bool(is_indented) or not _is_alike(line, after)
+        return bool(is_indented) or self._changes(line, after)
+
+    def _changes(self, line: Line, after: Line) -> bool:
+        """Whether the type does. A line may begin or end with code or a name in lighter type."""
+        bold = self.weight + _BOLDER
+        return _size(line) != _size(after) or (line.weight >= bold) != (after.weight >= bold)
 
     def is_heading(self, group: _Group) -> bool:
         words, first = group.words, group.lines[0]
