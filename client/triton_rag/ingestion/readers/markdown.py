@@ -77,7 +77,7 @@ def _worded(text: str) -> str:
 
 def _words(text: str, blocks: Set[str]) -> str:
     def untagged(tag: re.Match[str]) -> str:
-        """Without tags of HTML and of components, which are closed; placeholders stay."""
+        """Removes tags of HTML and of components, which are closed; placeholders stay."""
         name = tag["name"] or ""
         if name.lower() in INLINE:
             return ""
