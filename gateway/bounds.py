@@ -40,7 +40,6 @@ in which no other client is served."""
 FORM_BYTES = 64 * 2**10
 """Bytes for what is around the file in a form."""
 
-
 Take = Callable[[int], None]
 """Takes bytes for the body of one request; raises `Unavailable` where too few are left."""
 

@@ -289,7 +289,6 @@ around another one takes it as an argument, closes it in `finally` (contextlib.a
 on what it does not change.
 """
 
-
 Label = Callable[[str], str]
 """Gives the name of a known model, and one name for all others. So what clients make up gets into
 no metric, log or ledger."""

@@ -23,7 +23,6 @@ BACKOFF_S = 1.0
 PATIENCE_S = 5.0
 """Beyond its own time for requests in flight."""
 
-
 _READY = re.compile(r"^gateway ready: (\S+)/v1", re.MULTILINE)
 
 

@@ -49,7 +49,6 @@ _PROBE = f"""{VERSION}
 print(json.dumps({{name: version(name) for name in ("tensorrt_llm", "tensorrt", "openai")}}))
 """
 
-
 _WEIGHTS = {
     "onnx": ("*.onnx", "*.onnx_data", "*.onnx.data"),
     "tensorrt-llm": ("**/*.safetensors",),

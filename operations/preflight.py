@@ -67,7 +67,6 @@ print(json.dumps({{
 }}))
 """
 
-
 _STUB_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 """The stub's Python takes no other: of a path it may read no letters outside ASCII."""
 

@@ -42,7 +42,6 @@ search then costs half as much processor time again (docs/decisions/0069)."""
 MARK = "TRITON_RAG_SERVER"
 """Environment variable that every process of a server inherits, with a value of its own."""
 
-
 _PREFIX = re.compile(r"^[IWEF]\d{4} [\d:.]+ \d+ \S+\] ")
 _ERROR = re.compile(r"^[EF]\d{4} |^error: |^bash: |[a-z]Error: |Permission denied|No such file")
 

@@ -12,7 +12,6 @@ from python_backends.tensors import Array, Tensors
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-
 CHARACTERS_PER_TOKEN = 32
 """No text has more on average: words of all scripts take 1 to 6. It bounds what is tokenized."""
 

@@ -31,7 +31,6 @@ WORTH_MORE_GPUS = 1.25
 GOOD_ENOUGH = 0.8
 """Share of the best split's throughput within which the split is chosen by its gaps."""
 
-
 _BY_QUALITY: tuple[GpuPrecision, ...] = ("bf16", "int8-sq", "w4a16-awq")
 _BY_SPEED: tuple[GpuPrecision, ...] = ("nvfp4", "fp8", "w4a16-awq", "int8-sq", "bf16")
 

@@ -17,7 +17,6 @@ from triton_rag.wire import Message, Response
 if TYPE_CHECKING:
     from typing import Self
 
-
 ERROR = "error"
 """`finish_reason` of a response whose text is an error."""
 

@@ -19,7 +19,6 @@ from gateway.table import Table
 _NO_HASH = "0" * 64
 """Compared when the key is unknown, so that this takes as long as a wrong secret."""
 
-
 _TRITON_PATHS = re.compile(r"/v2(/models(/(?P<model>[^/]*).*)?|/repository/.*)?", re.DOTALL)
 """The paths of Triton's own protocol."""
 

@@ -19,7 +19,6 @@ from gateway.protocols.request import caller, new_call, service
 if TYPE_CHECKING:
     from gateway.files.library import Library
 
-
 router = APIRouter(tags=["OpenAI"])
 
 PURPOSES = ("assistants", "user_data")

@@ -22,7 +22,6 @@ from gateway.protocols.response import single
 if TYPE_CHECKING:
     from gateway.files.library import Library
 
-
 router = APIRouter(tags=["OpenAI"])
 
 STATUSES: tuple[Status, ...] = ("in_progress", "completed", "failed", "cancelled")
@@ -33,7 +32,6 @@ _RANKER = re.compile(r"auto|none|default[-_][\d-]{1,16}")
 Key = Annotated[str, Field(max_length=64)]
 ShortText = Annotated[str, Field(max_length=512)]
 Metadata = Annotated[dict[Key, ShortText], Field(max_length=16)]
-
 
 _NO_END = (("vector stores stay until they are deleted", ("expires_after",)),)
 

@@ -17,7 +17,6 @@ AUTO = "auto"
 BYTES = 4
 """Bytes of UTF-8 in a token, about."""
 
-
 _Models = Annotated[tuple[str, ...], Field(min_length=1)]
 
 

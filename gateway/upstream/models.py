@@ -23,7 +23,6 @@ INDEX_AGE_S = 1.0
 KNOWN_AGE_S = 10.0
 """How long requests use an old index while a newer one is read."""
 
-
 _CONTEXT = re.compile(
     rb"^%s\{[^}]*model=\"%s\"[^}]*\} (\S+)$" % (CONTEXT.name.encode(), LLM.name.encode()), re.M
 )

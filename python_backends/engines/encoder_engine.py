@@ -22,7 +22,6 @@ MAX_BATCH_ROWS = 32
 """Most rows of a compute batch. On CPUs more rows raise memory and not throughput; GPUs were not
 measured."""
 
-
 SLICE_IDS = 16384
 """Most ids (rows x padded length) of a slice of a large request: what a GPU computes in a few
 milliseconds, on paper (decision 0104)."""

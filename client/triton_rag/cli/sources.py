@@ -18,7 +18,6 @@ from triton_rag.results import Answer, Source
 Place = Callable[[Source], str]
 """Where a source is from: a file, or a title with its page and headings."""
 
-
 _END = re.compile(r"[.!?؟۔।॥։።။។](?=\s)|[。！？][”’」』）]?|\n")
 _FULL = 0.85
 """A wrapped line has so much of the width."""

@@ -9,7 +9,6 @@ from itertools import pairwise
 Headings = tuple[str, ...]
 """A heading and those above it, the highest first."""
 
-
 _LONGEST_HEADING = 200
 """Characters. A caption or a whole paragraph in the type of headings is none."""
 

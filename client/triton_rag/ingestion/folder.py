@@ -14,7 +14,6 @@ from triton_rag.ingestion.refused import refusal
 MAX_FILE_BYTES = 64 * 2**20
 """Larger files are skipped unless the caller allows more: a text of that size is a database."""
 
-
 IsKnown = Callable[[str], bool]
 
 _CACHES = {"node_modules", "bower_components", "__pycache__", "site-packages"}

@@ -13,7 +13,6 @@ _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _NO_PARAGRAPH = re.compile(r"\s*([-*+>|#]|\d+[.)]|$)| {4}")
 """What an underline makes no heading of."""
 
-
 _FRONT_MATTER = re.compile(
     r"\A(?:---[ \t]*\n(?P<yaml>.*?\n)(?:---|\.\.\.)|\+{3}[ \t]*\n(?P<toml>.*?\n)\+{3})"
     r"[ \t]*(?:\n|\Z)",

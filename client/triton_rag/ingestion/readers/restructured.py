@@ -9,7 +9,6 @@ from triton_rag.ingestion.readers.plain import decoded
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}$")
 """A line of one punctuation character."""
 
-
 _INSIDE = r"(?:(?P=indent)[ \t]+\S.*\n|[ \t]*\n(?=(?P=indent)[ \t]+\S))*"
 """Lines that are deeper than the first one."""
 _NO_TEXT = (
