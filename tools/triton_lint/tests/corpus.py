@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from triton_lint.catalogue import RULES
 from triton_lint.config_tree import Message, Node
+from triton_lint.engine import RULES
 from triton_lint.parser import parse
 from triton_lint.schema import FieldType, Kind
 

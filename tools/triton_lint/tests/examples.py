@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from triton_lint.catalogue import BY_ID
-from triton_lint.options import Options
+from triton_lint.engine import BY_ID
+from triton_lint.models import Options
 from triton_lint.rule import Rule
 
 FILE = re.compile(r"^`([^`\n]+)`(, with escapes)?\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -4,11 +4,10 @@ from collections.abc import Iterable
 
 import click
 
-from triton_lint.catalogue import BY_ID
-from triton_lint.engine import lint
+from triton_lint.engine import BY_ID, lint
 from triton_lint.findings import printable
 from triton_lint.folders import NotARepository
-from triton_lint.options import Options
+from triton_lint.models import Options
 from triton_lint.report import FORMATS
 
 EPILOG = """\b

@@ -1,16 +1,32 @@
 """The linter: reads a repository, applies every rule, sorts what they find."""
 
 import os
+import pkgutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 
-from triton_lint.catalogue import BY_ID, RULES
+from triton_lint import rules
 from triton_lint.findings import Finding, Problem, Summary
 from triton_lint.folders import check_repository, config_names, models_and_strays
-from triton_lint.models import Model, read_model
-from triton_lint.options import Options
+from triton_lint.models import Model, Options, read_model
 from triton_lint.repository import Repository
 from triton_lint.rule import Rule
+from triton_lint.rules import files, text_format
+
+
+def _rules() -> Iterator[Rule]:
+    """Rules made by `@check`, and those that are found while files and folders are read."""
+    for found in pkgutil.iter_modules(rules.__path__, f"{rules.__name__}."):
+        module = import_module(found.name)
+        yield from (each for each in vars(module).values() if isinstance(each, Rule))
+    yield from text_format.READING_RULES
+    yield from files.FOLDER_RULES
+
+
+RULES = tuple(sorted(_rules(), key=lambda rule: rule.id))
+
+BY_ID = {rule.id: rule for rule in RULES}
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
-"""A model repository on disk, read once: folders, versions, configurations."""
+"""A model repository on disk, read once: folders, versions, configurations.
+
+Nothing on it can make the linter hang or fail: a name may be too long or hold a NUL, a file may be
+a pipe, a folder may be closed to us.
+"""
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-from triton_lint.reading import exists
 
 CONFIG = "config.pbtxt"
 NO_VERSIONS = ("configs", "warmup", "initial_state")
@@ -16,6 +19,20 @@ NO_VERSIONS = ("configs", "warmup", "initial_state")
 MAX_VERSION = 2**63 - 1
 _DANGLING = "is a link to nothing, and Triton does not start"
 _CLOUD = re.compile(r"^(s3|gs|as|abfss?|https?|hdfs)://")
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something that can be reached."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for names that are too long
+
+
+def read_file(path: Path, limit_bytes: int) -> bytes:
+    """The content of a regular file, and one byte more than the limit at most; raises `OSError`."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(0, "it is a pipe, a socket or a device")
+    with path.open("rb") as file:
+        return file.read(limit_bytes + 1)
 
 
 class NotARepository(ValueError):

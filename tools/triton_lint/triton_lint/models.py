@@ -9,11 +9,9 @@ from functools import cached_property
 from triton_lint import rule_ids
 from triton_lint.config_tree import Message, Node, Span
 from triton_lint.findings import Problem
-from triton_lint.folders import MAX_VERSION, ModelFolder
+from triton_lint.folders import MAX_VERSION, ModelFolder, read_file
 from triton_lint.model_names import ModelNames, complete
-from triton_lint.options import Options
 from triton_lint.parser import parse
-from triton_lint.reading import read_file
 from triton_lint.tokens import Places, comments
 
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
@@ -23,6 +21,17 @@ _IGNORE = "triton-lint: ignore"
 _PLAIN_CLASS = re.compile(
     rb"^class TritonPythonModel\s*(?:\(\s*(?:object)?\s*\)\s*)?:", re.MULTILINE
 )
+
+
+@dataclass(frozen=True)
+class Options:
+    """The server that will load the repository, by the names of its own options."""
+
+    model_config_name: str = ""
+    auto_complete: bool = True
+    """False stands for --disable-auto-complete-config."""
+    check_files: bool = True
+    """Whether model files and version folders are looked for at all."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from triton_lint.config_tree import Entry, Message
-from triton_lint.models import Model
-from triton_lint.options import Options
+from triton_lint.models import Model, Options
 
 
 @dataclass(frozen=True)

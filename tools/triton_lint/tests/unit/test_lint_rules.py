@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 from made_repositories import rules, run, write
-from triton_lint.catalogue import BY_ID, RULES
-from triton_lint.engine import lint
+from triton_lint.engine import BY_ID, RULES, lint
 from triton_lint.findings import Finding, Severity
-from triton_lint.options import Options
+from triton_lint.models import Options
 from triton_lint.rule import PAGES, Rule
 
 from builders.repository import REPOSITORY

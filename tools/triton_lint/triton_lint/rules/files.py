@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from triton_lint.findings import Problem
-from triton_lint.folders import MAX_VERSION
+from triton_lint.folders import MAX_VERSION, exists
 from triton_lint.models import Model
-from triton_lint.reading import exists
 from triton_lint.repository import Repository
 from triton_lint.rule import ERROR, WARNING, Rule, check
 
