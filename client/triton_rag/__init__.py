@@ -72,16 +72,8 @@ __all__ = [
 ]
 
 _MODULES = (
-    "errors",
-    "arguments",
-    "collections",
-    "results",
-    "ingestion.folder",
-    "ingestion.report",
-    "client",
-    "aio",
-    "streams",
-    "ingestion.run",
+    *("errors", "arguments", "collections", "results", "ingestion.folder", "ingestion.report"),
+    *("client", "aio", "streams", "ingestion.run"),
 )
 
 

@@ -31,17 +31,9 @@ _KINDS: dict[grpc.StatusCode, type[TritonRagError]] = {
 }
 
 _BROKEN_CONNECTION = (
-    "failed to connect",
-    "connection refused",
-    "connection reset",
-    "socket closed",
-    "endpoint closing",
-    "goaway",
-    "dns resolution failed",
-    "errors resolving",
-    "no route to host",
-    "handshake",
-    "broken pipe",
+    *("failed to connect", "connection refused", "connection reset", "socket closed"),
+    *("endpoint closing", "goaway", "dns resolution failed", "errors resolving"),
+    *("no route to host", "handshake", "broken pipe"),
     "received http2 header with status",  # the page of a proxy
 )
 """gRPC's own messages with UNAVAILABLE, the code that Triton uses for "no room"."""
