@@ -36,7 +36,7 @@ def manuals(client: Client, folder: Path) -> Iterator[str]:
     report = ingest(client, folder, "ingested")
     assert (report.added, report.passages, report.files) == (5, 5, 6)
     assert {skipped.name: skipped.reason for skipped in report.skipped} == {
-        "photo.png": "'.png' is a picture: --ocr reads those of pages",
+        "photo.png": "'.png' is a picture; triton-rag ingest --ocr reads its words",
         "locked.pdf": "encrypted: a password is needed",
     }
     yield "ingested"

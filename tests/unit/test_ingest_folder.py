@@ -28,7 +28,7 @@ def test_files_by_name_and_why_others_are_skipped(tmp_path: Path) -> None:
         "circle.txt": "can't be read: Too many levels of symbolic links",
         "gone.txt": "can't be read: No such file or directory",
         "old.ZIP": "'.zip' is an archive: unpack it into the folder",
-        "photo.png": "'.png' is a picture: --ocr reads those of pages",
+        "photo.png": "'.png' is a picture; triton-rag ingest --ocr reads its words",
         "pipe.txt": "not a regular file",
     }
 

@@ -56,7 +56,7 @@ title = "Coffee"
 import Callout from '@components/Callout'
 
 <aside>
-**Clean** it, see [the plan](Plan%201a2b.md#week) and [Jura](https://jura.example), 2 ** 3.
+**Clean** *it*, see [the plan](Plan%201a2b.md) and [Jura](https://jura.example), 2 ** 3, *.c, *.h.
 
 </aside>
 <Callout type="info">
@@ -68,7 +68,10 @@ Type <name> and [x](<a b.md>), `[y](z.md)`.
     found = read("coffee.mdx", page.encode())
     assert found.title == "Coffee"
     assert [line.strip() for line in found.text.split("\n") if line.strip()] == [
-        *('title = "Coffee"', "Clean it, see the plan and [Jura](https://jura.example), 2 ** 3."),
+        *(
+            'title = "Coffee"',
+            "Clean it, see the plan and [Jura](https://jura.example), 2 ** 3, *.c, *.h.",
+        ),
         *("Every Friday.", "Type <name> and x, `[y](z.md)`."),
     ]
 

@@ -48,17 +48,17 @@ def test_texts_that_are_none(data: bytes, reason: str) -> None:
 
 def test_markdown_is_cut_at_its_headings() -> None:
     text = (
-        "intro\n# Boat *A* ##\ntext\n## Engine\n```sh\n# no heading\n```\nmore\n\nHull\n----\n"
+        "intro\n# Boat A ##\ntext\n## Engine\n```sh\n# no heading\n```\nmore\n\nHull\n----\n"
         "wood\n- item\n---\n"
     )
     found = read("a.md", text.encode())
-    assert found.title == "Boat *A*"
+    assert found.title == "Boat A"
     assert found.text == text
     assert headings(found) == [
         ((), "intro"),
-        (("Boat *A*",), "# Boat *A* ##"),
-        (("Boat *A*", "Engine"), "## Engine"),
-        (("Boat *A*", "Hull"), "Hull"),
+        (("Boat A",), "# Boat A ##"),
+        (("Boat A", "Engine"), "## Engine"),
+        (("Boat A", "Hull"), "Hull"),
     ]
 
 
@@ -419,6 +419,13 @@ def test_what_is_filled_into_a_form_stands_behind_its_label() -> None:
     assert read("form.pdf", data).text == "Application\nName Ada Byron\nSignature"
 
 
+def test_a_formula_in_large_type_is_no_heading() -> None:
+    found = read(
+        "f.pdf", pdf(["Costs\n\nc = 2n + 1\n\nIt holds for all."], large=["Costs", "c = 2n + 1"])
+    )
+    assert {section.headings for section in found.sections} == {("Costs",)}
+
+
 def test_tables_of_contents_are_left_out() -> None:
     pages = [
         "Contents\n1 Boats . . . . . . . . 2\n2 Prices 3\n2.1 Days . . . . . . 3\n"
@@ -454,6 +461,18 @@ def test_a_line_that_ends_in_lighter_type_goes_on() -> None:
         for number, (text, weight) in enumerate(weights.items())
     ]
     assert lay_out([lines]).texts == ("Notes\n\nIt keeps\na light\nobject.",)
+
+
+@pytest.mark.parametrize(("size", "gap"), [(10.0, "\n"), (18.0, "\n\n")])
+def test_a_line_that_begins_with_a_small_heading_goes_on(size: float, gap: str) -> None:
+    """A title may end with the mark of a footnote in the type of the text."""
+    place = {"x": 0.0, "end_x": 90.0, "weight": 400, "end_size": 9.0}
+    lines = [
+        Line("2.1. Use. It is made", y=0, end_y=0, size=size, **place),
+        Line("to be used.", y=-11, end_y=-11, size=9, **place),
+        Line("So it is.", y=-22, end_y=-22, size=9, **place),
+    ]
+    assert lay_out([lines]).texts == (f"2.1. Use. It is made{gap}to be used.\nSo it is.",)
 
 
 def test_japanese_goes_on_without_a_space() -> None:
@@ -500,7 +519,7 @@ RUSSIAN = _RUSSIAN.encode("cp1251").decode("latin-1")
 
 
 def test_pages_of_fonts_that_do_not_say_their_letters_are_said() -> None:
-    latin = "The of\x0ccial ferry always sails to these islands about noon on every working day, "
+    latin = "The of\x0ccial ferry, \x0ct or not, sails to these islands about noon on any day, "
     latin += "except when there are strong winds."
     found = read("a.pdf", pdf([latin, RUSSIAN, "It is free."], unmapped=[0, 1]))
     assert found.text.split("\n") == [latin.replace("\x0c", "fi"), "", "It is free."]

@@ -21,7 +21,7 @@ _REASONS = {
     ".texi .texinfo": "the source of a manual: save it as .html, such as by 'makeinfo --html'",
     ".djvu .xps .oxps .ps": "drawn pages: convert it to PDF",
     ".msg .pst .ost": "Outlook's own format: save messages as .eml, or export a mailbox (.mbox)",
-    ".png .jpg .jpeg .tif .tiff .webp": "a picture: --ocr reads those of pages",
+    ".png .jpg .jpeg .tif .tiff .webp": "a picture; triton-rag ingest --ocr reads its words",
     ".mp3 .m4a .wav .ogg .flac .mp4 .mov .mkv .avi .webm": _SOUND,
     ".sqlite .sqlite3 .db .mdb .accdb .parquet": "a database: export its tables as .csv",
 }

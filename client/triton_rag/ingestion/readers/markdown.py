@@ -36,7 +36,7 @@ _BLOCK_NAME = re.compile(r"[ \t]\^[a-zA-Z\d-]+[ \t]*$", re.MULTILINE)
 _PICTURE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\((?![A-Za-z][\w+.-]*:)[^()\n]*\)")
 """To another file or place of the same notes; addresses elsewhere stay."""
-_STRONG = re.compile(r"(?<![\w*])\*\*(?=\S)([^*\n]+?)(?<=\S)\*\*(?![\w*])")
+_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*])")
 _CALLOUT = re.compile(r"^(>\s*)\[!\w+\][-+]?[ \t]*", re.MULTILINE)
 _TAG = re.compile(
     r"(?P<code>(?<=\n\n)(?:(?: {4}|\t).*(?:\n|\Z))+)"
@@ -83,7 +83,7 @@ def _words(text: str, blocks: Set[str]) -> str:
         return " " if tag["is_empty"] or name in blocks or name.lower() in blocks else tag[0]
 
     text = _BLOCK_NAME.sub("", _SIZE.sub("", _COMMENT.sub("", text)))
-    text = _STRONG.sub(r"\1", _TAG.sub(untagged, _PICTURE.sub(r"\1", text)))
+    text = _EMPHASIS.sub(r"\2", _TAG.sub(untagged, _PICTURE.sub(r"\1", text)))
     return _CALLOUT.sub(r"\1", _LINK.sub(r"\1", _WIKI_LINK.sub(r"\1", text)))
 
 

@@ -28,7 +28,7 @@ _SENTENCE_END = re.compile(r"[.!?:…。！？؟۔।॥։።။។][\"'”’)\
 _WORD = re.compile(r"[^\W\d_]{2}")
 _UNSPACED = re.compile("[\u3001-\u30ff\u3400-\u9fff\uff01-\uff5e]{2}")
 """Characters of Chinese and Japanese."""
-_NO_HEADING = re.compile(r"[•‣▪◦–—*\-$>#]|.*[,;]$|.*[–—…] *\d*$")
+_NO_HEADING = re.compile(r"[•‣▪◦–—*\-$>#]|.*[,;]$|.*[–—…] *\d*$|(?:.* )?=[ \w]")
 _MOST_LINES, _MOST_CHARACTERS = 3, 150
 """What a heading has."""
 _LEAST_BODY = 0.35
@@ -99,9 +99,14 @@ class _Type:
         return bool(is_indented) or self._changes(line, after)
 
     def _changes(self, line: Line, after: Line) -> bool:
-        """Whether the type does. A line may begin or end with code or a name in lighter type."""
+        """Whether the type does. A line may begin with a heading or a name in a little larger type,
+        and begin or end with code in lighter type."""
         bold = self.weight + _BOLDER
-        return _size(line) != _size(after) or (line.weight >= bold) != (after.weight >= bold)
+        is_bold = line.weight >= bold, after.weight >= bold
+        is_resized = _size(line) != _size(after)
+        if is_resized and line.end_size and line.size < _TITLE_LARGER * after.size:
+            is_resized = _step(line.end_size) != _size(after)
+        return is_resized or is_bold[0] != is_bold[1]
 
     def is_heading(self, group: _Group) -> bool:
         words, first = group.words, group.lines[0]

@@ -43,7 +43,7 @@ _LIGATURES = {
     for code, ligature in enumerate(("ff", "fi", "fl", "ffi", "ffl"), start=first)
 }
 """By their codes in TeX's fonts, which are what PDFium gives where the file doesn't say more."""
-_LIGATURE = re.compile("(?<=[a-z])[\x0b-\x0f\x1b-\x1f]|[\x0b-\x0f\x1b-\x1f](?=[a-z]{2})")
+_LIGATURE = re.compile("(?<=[a-z])[\x0b-\x0f\x1b-\x1f]|[\x0b-\x0f\x1b-\x1f](?=[a-z]{2}|[tx]\\b)")
 _ADOBE = {0xF700 + ord(plain): plain for plain in "0123456789abcdefghijklmnopqrstuvwxyz"}
 _ADOBE |= dict(zip(range(0xF6C4, 0xF6C9), "гбдпт", strict=True))
 """Adobe's codes of old figures, small capitals and Serbian italics."""
@@ -75,6 +75,8 @@ class Line:
     """The size of its first letter, in points."""
     weight: int
     """The lesser one of its first and last letter: 400 is regular, 700 bold."""
+    end_size: float = 0.0
+    """That of its last letter."""
     is_guessed: bool = False
     """Whether the font of its first and last letter doesn't say which characters it has, so that
     PDFium takes their codes for characters."""
@@ -120,7 +122,8 @@ def _lines(page: pypdfium2.PdfTextPage) -> Iterator[Line]:
             begin, end = _origin(page, start + _units(line[: places[0]])), _origin(page, last)
             weight = min(_weight(page, first), _weight(page, last))
             is_guessed = all(_is_guessed(page, at) for at in (first, last))
-            yield Line(line, *begin, *end, _size(page, first), weight, is_guessed)
+            sizes = _size(page, first), _size(page, last)
+            yield Line(line, *begin, *end, sizes[0], weight, sizes[1], is_guessed)
         start += _units(line) + 2
 
 
@@ -133,7 +136,7 @@ def _goes_on(line: Line, after: Line) -> bool:
 def _joined(line: Line, after: Line) -> Line:
     text = line.text.rstrip() + ("" if _is_tight(line, after) else " ") + after.text.lstrip()
     weight, is_guessed = min(line.weight, after.weight), line.is_guessed and after.is_guessed
-    place = {"end_x": after.end_x, "end_y": after.end_y}
+    place = {"end_x": after.end_x, "end_y": after.end_y, "end_size": after.end_size}
     return replace(line, text=text, weight=weight, is_guessed=is_guessed, **place)
 
 
