@@ -421,7 +421,11 @@ def test_what_is_filled_into_a_form_stands_behind_its_label() -> None:
 
 def test_a_formula_in_large_type_is_no_heading() -> None:
     found = read(
-        "f.pdf", pdf(["Costs\n\nc = 2n + 1\n\nIt holds for all."], large=["Costs", "c = 2n + 1"])
+        "f.pdf",
+        pdf(
+            ["Costs\n\nThey rise.\n\ncost = 2n + 1\n\nIt holds for all."],
+            large=["Costs", "cost = 2n + 1"],
+        ),
     )
     assert {section.headings for section in found.sections} == {("Costs",)}
 
