@@ -13,7 +13,7 @@ import psutil
 from operations.supervisor.journal import Cause
 from tests.chaos import sockets
 from tests.chaos.judging import judge, judge_outage
-from tests.chaos.requests import Ask, ensemble, prompt
+from tests.chaos.requests import Request, ensemble, prompt
 from tests.chaos.resources import Use, kv_used
 from tests.chaos.scenario import Finding, Scenario
 from tests.chaos.serving import wait_until
@@ -66,19 +66,19 @@ def _reset(site: Site) -> Finding:
 def _cancel(site: Site) -> Finding:
     running = site.shared()
     before, fault_at = running.warm_use(), time.monotonic()
-    asks = (running.streams("llm") + running.streams("rag_cancellable")) * 2
-    outcomes = [_cancelled(running, ask) for ask in asks[:CLIENTS]]
+    to_send = (running.streams("llm") + running.streams("rag_cancellable")) * 2
+    outcomes = [_cancelled(running, request) for request in to_send[:CLIENTS]]
     ended = {outcome.end for outcome in outcomes}
     found = _settled(running, before, fault_at, outcomes + running.send(list(running.small[:14])))
     return found if ended == {"cancelled"} else found.with_faults(f"ends: {ended}")
 
 
-def _cancelled(running: Running, ask: Ask) -> Outcome:
+def _cancelled(running: Running, request: Request) -> Outcome:
     def on_piece(call: Any, _piece: str) -> None:
         call.cancel()
 
     with Line(running.address) as line:
-        return line.send(ask, 30, on_piece)
+        return line.send(request, 30, on_piece)
 
 
 def _half_open(site: Site) -> Finding:
@@ -119,10 +119,10 @@ def _read_slowly(connections: list[socket.socket], over: threading.Event) -> Non
 def _part(site: Site) -> Finding:
     """What is not asked for, Triton's stub drops without Python's lock (docs/decisions/0018)."""
     running = site.shared()
-    asks = [replace(ensemble(prompt(n)), outputs=("text_output",)) for n in range(40)]
-    asks = list(running.oracle.learn(running.address, asks))
+    to_send = [replace(ensemble(prompt(n)), outputs=("text_output",)) for n in range(40)]
+    to_send = list(running.oracle.learn(running.address, to_send))
     before, fault_at = running.warm_use(), time.monotonic()
-    outcomes = running.send(asks * (PARTIAL_STREAMS // len(asks)), 12)
+    outcomes = running.send(to_send * (PARTIAL_STREAMS // len(to_send)), 12)
     return _settled(running, before, fault_at, outcomes)
 
 
@@ -133,7 +133,7 @@ def _lost(site: Site) -> Finding:
         limits = (OPEN_FILES, OPEN_FILES)
         psutil.Process(running.server.pid).rlimit(psutil.RLIMIT_NOFILE, limits)
         before, fault_at = running.warm_use(), time.monotonic()
-        wrong = Ask("llm", (Tensor("text_input", "INT32", (1,)),))
+        wrong = Request("llm", (Tensor("text_input", "INT32", (1,)),))
         errors = [cut_stream(running.address, wrong) for _ in range(LOST)]
         outcomes = running.send(list(running.small[:14]))
         wait_until(lambda: _was_restarted(running), RESTART_BOUND_S)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tests.chaos import requests
 from tests.chaos.leaks import leaks
-from tests.chaos.requests import Ask, number, text
+from tests.chaos.requests import Request, number, text
 from tests.chaos.resources import Use
 from tests.chaos.scenario import HANG_S, Finding, Scenario
 from tests.chaos.site import Running, Site
@@ -30,14 +30,14 @@ def scenarios() -> Iterator[Scenario]:
 
 def _run(site: Site) -> Finding:
     running = site.shared()
-    asks = list(running.oracle.learn(running.address, _small(200)))
+    to_send = list(running.oracle.learn(running.address, _small(200)))
     send_all(running.address, list(requests.of_every_length()), HANG_S, 1)
     looks, ends, faults = [], Counter[str](), list[str]()
     for step in range(STEPS):
-        outcomes = _burst(running, asks, step)
+        outcomes = _burst(running, to_send, step)
         ends.update(outcome.end for outcome in outcomes)
         faults += running.oracle.faults(outcomes)
-        faults += (f"{o.ask.model}: {o.end}, not refused" for o in outcomes if _was_taken(o))
+        faults += (f"{o.request.model}: {o.end}, not refused" for o in outcomes if _was_taken(o))
         looks.append(running.use())
     slopes = dict(_slopes(looks[WARM_STEPS:]))
     worst = max(slopes, key=lambda name: slopes[name])
@@ -54,28 +54,28 @@ def _run(site: Site) -> Finding:
     )
 
 
-def _small(count: int) -> Iterator[Ask]:
+def _small(count: int) -> Iterator[Request]:
     for n in range(count):
         yield requests.embed(n)
-        yield Ask("tokenizer", (text("input_text", requests.fact(n)[2]),))
+        yield Request("tokenizer", (text("input_text", requests.fact(n)[2]),))
         yield requests.llm(requests.prompt(n), 1 + n % 8)
         yield requests.ensemble(requests.prompt(n), 1 + n % 8)
 
 
-def _bad() -> tuple[Ask, ...]:
+def _bad() -> tuple[Request, ...]:
     return (
         requests.llm("", 1),
-        Ask("embed", (text("input_text", b"\xff"),)),
-        Ask("llm", (text("text_input", "a"), number("max_tokens", 0))),
+        Request("embed", (text("input_text", b"\xff"),)),
+        Request("llm", (text("text_input", "a"), number("max_tokens", 0))),
     )
 
 
 def _was_taken(outcome: Outcome) -> bool:
     """Whether a faulty request was not refused."""
-    return outcome.ask in _bad() and outcome.end != "error"
+    return outcome.request in _bad() and outcome.end != "error"
 
 
-def _burst(running: Running, asks: Sequence[Ask], step: int) -> list[Outcome]:
+def _burst(running: Running, to_send: Sequence[Request], step: int) -> list[Outcome]:
     """One step's requests, over a few connections."""
     outcomes: list[Outcome] = []
     share = REQUESTS // STEPS // WORKERS
@@ -84,7 +84,7 @@ def _burst(running: Running, asks: Sequence[Ask], step: int) -> list[Outcome]:
         chance = random.Random(STEPS * worker + step)
         with Line(running.address) as line:
             for _ in range(share):
-                outcomes.append(_one(line, asks, chance))
+                outcomes.append(_one(line, to_send, chance))
 
     threads = [threading.Thread(target=work, args=(worker,)) for worker in range(WORKERS)]
     for thread in threads:
@@ -94,14 +94,14 @@ def _burst(running: Running, asks: Sequence[Ask], step: int) -> list[Outcome]:
     return outcomes
 
 
-def _one(line: Line, asks: Sequence[Ask], chance: random.Random) -> Outcome:
+def _one(line: Line, to_send: Sequence[Request], chance: random.Random) -> Outcome:
     kind = chance.random()
     if kind < 0.05:
         return line.send(chance.choice(_bad()), HANG_S)
     if kind < 0.10:
-        ask = requests.llm(requests.prompt(chance.randrange(1000)), 400)
-        return line.send(ask, HANG_S, lambda call, _piece: call.cancel())
-    return line.send(chance.choice(asks), HANG_S)
+        request = requests.llm(requests.prompt(chance.randrange(1000)), 400)
+        return line.send(request, HANG_S, lambda call, _piece: call.cancel())
+    return line.send(chance.choice(to_send), HANG_S)
 
 
 def _slopes(looks: Sequence[Use]) -> Iterator[tuple[str, float]]:

@@ -10,7 +10,7 @@ from operations.preflight import MIN_DISK_MIB
 from tests.chaos import namespace, repositories, requests
 from tests.chaos.judging import judge, judge_outage
 from tests.chaos.repositories import WORK
-from tests.chaos.requests import Ask
+from tests.chaos.requests import Request
 from tests.chaos.scenario import Finding, Scenario, brief
 from tests.chaos.site import Running, Site
 from tests.chaos.traffic import Outcome
@@ -59,10 +59,10 @@ def _shm_full(site: Site) -> Finding:
     return judge_outage(running, before, outcomes, fault_at, recovery_s)
 
 
-def _large(number: int) -> Ask:
+def _large(number: int) -> Request:
     """More than a region holds, so that it has to grow."""
     texts = [f"{number} {row} " + "port release alpha " * 2000 for row in range(60)]
-    return Ask("embed", (requests.text("input_text", *texts),))
+    return Request("embed", (requests.text("input_text", *texts),))
 
 
 def _disk_full(site: Site) -> Finding:
@@ -74,7 +74,7 @@ def _disk_full(site: Site) -> Finding:
         with site.fresh("disk-full", log=folder / "tritonserver.log", temporary=folder) as running:
             before, fault_at = running.warm_use(), time.monotonic()
             with filled(folder):
-                bad = [Ask("llm", (requests.text("text_input", b"\xff"),))] * 3
+                bad = [Request("llm", (requests.text("text_input", b"\xff"),))] * 3
                 outcomes = running.send([*running.small, *bad])
                 found = judge(running, before, outcomes, fault_at)
             return found.with_faults(*_all_right(running, outcomes[:-3]))
@@ -94,8 +94,8 @@ def _kv_exhausted(site: Site) -> Finding:
     repositories.set_parameter(repository, "llm", "kv_cache_tokens", 2560)
     with site.fresh("kv-exhausted", repository) as running:
         before, fault_at = running.warm_use(), time.monotonic()
-        asks = (running.streams("llm") * 3)[:16]
-        outcomes = running.send(asks, 16)
+        to_send = (running.streams("llm") * 3)[:16]
+        outcomes = running.send(to_send, 16)
         found = judge(running, before, outcomes, fault_at)
         return found.with_faults(*_all_right(running, outcomes))
 
@@ -109,11 +109,11 @@ class Burst:
     def __call__(self, site: Site) -> Finding:
         running = site.kept("small-queues", make_repository)
         before, fault_at = running.warm_use(), time.monotonic()
-        outcomes = running.send(self._asks(running), BURST * PLACES)
+        outcomes = running.send(self._to_send(running), BURST * PLACES)
         found = judge(running, before, outcomes, fault_at)
         return found.with_faults(*self._promises(running, outcomes))
 
-    def _asks(self, running: Running) -> list[Ask]:
+    def _to_send(self, running: Running) -> list[Request]:
         known = running.streams(self._model) or [a for a in running.small if a.model == self._model]
         return (known * (BURST * PLACES))[: BURST * PLACES]
 

@@ -111,7 +111,7 @@ def _none_failed(
     found = judge(running, before, traffic.outcomes, fault_at, frozenset([model]))
     wrong = [outcome for outcome in traffic.outcomes if not running.oracle.is_right(outcome)]
     if wrong:
-        ends = {f"{o.ask.model}: {o.end} {brief(o.error)}" for o in wrong}
+        ends = {f"{o.request.model}: {o.end} {brief(o.error)}" for o in wrong}
         return found.with_faults(f"{len(wrong)} not answered: {'; '.join(sorted(ends))}")
     return found
 
@@ -201,9 +201,9 @@ def _refusal_to_start(site: Site, repository: Path) -> str:
 def _sigterm(site: Site) -> Finding:
     site.end_kept()
     with site.fresh("sigterm-streams") as running:
-        asks = [long_stream(1000 + number, STREAM_TOKENS) for number in range(OPEN_STREAMS)]
+        to_send = [long_stream(1000 + number, STREAM_TOKENS) for number in range(OPEN_STREAMS)]
         processes = running.processes()
-        with OpenStreams(running.address, asks, 2 * STOP_BOUND_S) as streams:
+        with OpenStreams(running.address, to_send, 2 * STOP_BOUND_S) as streams:
             streams.wait_until_flowing(0.1)
             fault_at = time.monotonic()
             status = running.server.stop()
@@ -216,7 +216,7 @@ def _sigterm(site: Site) -> Finding:
 
 def _known(running: Running, outcomes: list[Any]) -> list[Any]:
     """Answers to prompts that were not learned can't be compared; hanging ones are faults."""
-    return [o for o in outcomes if o.end in ("hung", "faulty") or running.oracle.knows(o.ask)]
+    return [o for o in outcomes if o.end in ("hung", "faulty") or running.oracle.knows(o.request)]
 
 
 def _stop_faults(status: int, stopped_s: float, processes: dict[str, Any]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from ensembles.metrics import LARGE_REQUESTS
 from ensembles.served_models import PYTHON_MODELS
 from operations.triton_api import TritonApi
 from tests.chaos.judging import Recovery, judge_outage
-from tests.chaos.requests import Ask, large_embed
+from tests.chaos.requests import Request, large_embed
 from tests.chaos.resources import SERVER
 from tests.chaos.scenario import HANG_S, RECOVERY_BOUND_S, Finding, Scenario
 from tests.chaos.serving import wait_until
@@ -75,10 +75,12 @@ def _server(number: signal.Signals) -> Callable[[Site], Finding]:
     return run
 
 
-def _cut(running: Running, asks: Sequence[Ask], process: str, number: signal.Signals) -> Finding:
+def _cut(
+    running: Running, to_send: Sequence[Request], process: str, number: signal.Signals
+) -> Finding:
     """Streams lose the process in their middle."""
     before = running.warm_use()
-    with OpenStreams(running.address, asks) as streams:
+    with OpenStreams(running.address, to_send) as streams:
         streams.wait_until_flowing(0.5)  # the first are over soon
         fault_at = _signal(running, process, number)
         with Recovery(running, fault_at) as recovery:
@@ -115,9 +117,9 @@ def _large(site: Site) -> Finding:
     site.end_kept()  # the server is started again
     running = site.shared()
     before, api = running.warm_use(), TritonApi(running.ports)
-    asks = [large_embed(number) for number in range(2)]
+    to_send = [large_embed(number) for number in range(2)]
     with ThreadPoolExecutor(1) as pool:
-        sent = pool.submit(running.send, asks)
+        sent = pool.submit(running.send, to_send)
         wait_until(lambda: _computes_large(api), HANG_S, 0.02)
         fault_at = _signal(running, "embedder", signal.SIGKILL)
         with Recovery(running, fault_at) as recovery:
@@ -138,20 +140,20 @@ def _computes_large(api: TritonApi) -> bool:
 class OpenStreams:
     """Streams on connections of their own, read by threads until they end."""
 
-    def __init__(self, address: str, asks: Sequence[Ask], bound_s: float = HANG_S) -> None:
-        self._address, self._asks, self._bound_s = address, asks, bound_s
+    def __init__(self, address: str, to_send: Sequence[Request], bound_s: float = HANG_S) -> None:
+        self._address, self._to_send, self._bound_s = address, to_send, bound_s
         self._flowing = threading.Semaphore(0)
-        self._pool = ThreadPoolExecutor(len(asks))
+        self._pool = ThreadPoolExecutor(len(to_send))
         self._ends: list[Any] = []
 
     def __enter__(self) -> "OpenStreams":
-        self._ends = [self._pool.submit(self._read, ask) for ask in self._asks]
+        self._ends = [self._pool.submit(self._read, request) for request in self._to_send]
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
 
-    def _read(self, ask: Ask) -> Outcome:
+    def _read(self, request: Request) -> Outcome:
         is_first = True
 
         def on_piece(_call: Any, _piece: str) -> None:
@@ -161,11 +163,11 @@ class OpenStreams:
                 self._flowing.release()
 
         with Line(self._address) as line:
-            return line.send(ask, self._bound_s, on_piece)
+            return line.send(request, self._bound_s, on_piece)
 
     def wait_until_flowing(self, share: float = 1.0) -> None:
         """Until this share of the streams has brought a first piece."""
-        for _ in range(max(1, round(share * len(self._asks)))):
+        for _ in range(max(1, round(share * len(self._to_send)))):
             assert self._flowing.acquire(timeout=self._bound_s), "a stream brought nothing"
 
     def outcomes(self) -> list[Outcome]:

@@ -12,7 +12,7 @@ STREAMED = frozenset({"llm", "ensemble", "rag", "rag_cancellable"})
 
 
 @dataclass(frozen=True)
-class Ask:
+class Request:
     """One request; equal ones have equal answers, because the models are greedy."""
 
     model: str
@@ -40,7 +40,7 @@ def number(name: str, value: int) -> Tensor:
     return Tensor(name, "INT32", (value,))
 
 
-def llm(prompt: str, tokens: int, stream: bool = True, request_id: str = "") -> Ask:
+def llm(prompt: str, tokens: int, stream: bool = True, request_id: str = "") -> Request:
     """Exactly `tokens` tokens behind the prompt."""
     tensors = (
         text("text_input", prompt),
@@ -48,13 +48,13 @@ def llm(prompt: str, tokens: int, stream: bool = True, request_id: str = "") -> 
         number("min_tokens", tokens),
         *((Tensor("stream", "BOOL", (True,)),) if stream else ()),
     )
-    return Ask("llm", tensors, request_id=request_id)
+    return Request("llm", tensors, request_id=request_id)
 
 
-def ensemble(prompt: str, tokens: int = 8) -> Ask:
+def ensemble(prompt: str, tokens: int = 8) -> Request:
     """NVIDIA's contract has a batch dimension of one."""
     tensors = (text("text_input", prompt), number("max_tokens", tokens))
-    return Ask("ensemble", tuple(replace(tensor, shape=(1, 1)) for tensor in tensors))
+    return Request("ensemble", tuple(replace(tensor, shape=(1, 1)) for tensor in tensors))
 
 
 _NAMES = ("Vebra", "Tolun", "Quist", "Marden", "Ilvara", "Corbet", "Zephon", "Halden", "Ostrik")
@@ -77,34 +77,36 @@ def question(number_: int) -> str:
     return f"Which port does {fact(number_)[0]} listen on?"
 
 
-def rag(number_: int, model: str = "rag_cancellable", stream: bool = True) -> Ask:
+def rag(number_: int, model: str = "rag_cancellable", stream: bool = True) -> Request:
     tensors = (
         text("question", question(number_)),
         text("documents", *documents(number_)),
         *((Tensor("stream", "BOOL", (True,)),) if stream else ()),
     )
-    return Ask(model, tensors)
+    return Request(model, tensors)
 
 
-def retrieve(number_: int) -> Ask:
-    return Ask(
+def retrieve(number_: int) -> Request:
+    return Request(
         "retrieve",
         (text("question", question(number_)), text("documents", *documents(number_))),
     )
 
 
-def rerank(number_: int) -> Ask:
-    return Ask("rerank", (text("query", question(number_)), text("passages", *documents(number_))))
+def rerank(number_: int) -> Request:
+    return Request(
+        "rerank", (text("query", question(number_)), text("passages", *documents(number_)))
+    )
 
 
-def embed(number_: int) -> Ask:
-    return Ask("embed", (text("input_text", fact(number_)[2]),))
+def embed(number_: int) -> Request:
+    return Request("embed", (text("input_text", fact(number_)[2]),))
 
 
-def large_embed(number_: int, rows: int = 1000) -> Ask:
+def large_embed(number_: int, rows: int = 1000) -> Request:
     """Texts of about 100 tokens that no other number has; they take a CPU seconds."""
     texts = (f"{number_} {row} " + "word " * 100 for row in range(rows))
-    return Ask("embed", (text("input_text", *texts),))
+    return Request("embed", (text("input_text", *texts),))
 
 
 _WORDS = ("alpha", "beta", "port", "gamma", "8123", "release", "blue", "of", "the", "is", "Vebra")
@@ -116,12 +118,12 @@ def prompt(number_: int) -> str:
     return " ".join(words)
 
 
-def long_stream(number_: int, tokens: int = 1000) -> Ask:
+def long_stream(number_: int, tokens: int = 1000) -> Request:
     """A stream that takes the reference LLM a second or more."""
     return llm(prompt(number_), tokens)
 
 
-def of_every_length() -> Iterator[Ask]:
+def of_every_length() -> Iterator[Request]:
     """Prompts of as many tokens as a step of `llm` can have; to be sent one at a time.
 
     OpenVINO compiles and keeps kernels for each number of tokens that a step has had. Once all have
@@ -132,7 +134,7 @@ def of_every_length() -> Iterator[Ask]:
         yield llm(" a" * tokens, 1)
 
 
-def one_of_each(number_: int) -> Iterator[Ask]:
+def one_of_each(number_: int) -> Iterator[Request]:
     """A small request to every entry; together they pass through every model."""
     yield embed(number_)
     yield rerank(number_)
@@ -143,16 +145,16 @@ def one_of_each(number_: int) -> Iterator[Ask]:
     yield ensemble(prompt(number_), 24)
 
 
-def rag_about(word: str) -> Ask:
+def rag_about(word: str) -> Request:
     """A question with a word in it that a broken stage looks for."""
-    return Ask(
+    return Request(
         "rag_cancellable",
         (text("question", f"What is {word}?"), text("documents", "It is a word.")),
     )
 
 
-def long_rag(number_: int, tokens: int = 1200) -> Ask:
+def long_rag(number_: int, tokens: int = 1200) -> Request:
     """An answer that goes on behind its end."""
-    ask = rag(number_)
+    request = rag(number_)
     limits = (number("max_tokens", tokens), number("min_tokens", tokens))
-    return replace(ask, tensors=ask.tensors + limits)
+    return replace(request, tensors=request.tensors + limits)

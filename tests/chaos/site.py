@@ -17,7 +17,7 @@ from tests.chaos.leaks import known_leaks, leaks
 from tests.chaos.namespace import clear_shared_memory
 from tests.chaos.oracle import Oracle
 from tests.chaos.repositories import WORK
-from tests.chaos.requests import Ask
+from tests.chaos.requests import Request
 from tests.chaos.resources import Use, kv_used, model_processes, use
 from tests.chaos.scenario import HANG_S, RECOVERY_BOUND_S
 from tests.chaos.serving import Starter, grpc_address, start, wait_until
@@ -34,9 +34,9 @@ class Running:
 
     server: Any
     oracle: Oracle
-    small: tuple[Ask, ...]
+    small: tuple[Request, ...]
     """Requests to every entry, several of each."""
-    long: tuple[Ask, ...]
+    long: tuple[Request, ...]
     """Streams of a second or more, of `llm` and `rag_cancellable`."""
     warm: set[int] = field(default_factory=set)
     """Processes that have worked."""
@@ -75,17 +75,17 @@ class Running:
             wait_until(lambda: kv_used(self.ports) <= 0, 3)
         return use(self.server.pid, self.ports)
 
-    def one_of_each(self) -> list[Ask]:
+    def one_of_each(self) -> list[Request]:
         """The first request to each entry."""
-        return list({ask.model: ask for ask in reversed(self.small)}.values())
+        return list({request.model: request for request in reversed(self.small)}.values())
 
-    def streams(self, model: str) -> list[Ask]:
+    def streams(self, model: str) -> list[Request]:
         """Long streams of this entry."""
-        return [ask for ask in self.long if ask.model == model]
+        return [request for request in self.long if request.model == model]
 
-    def send(self, asks: list[Ask], at_once: int = 8) -> list[Outcome]:
+    def send(self, to_send: list[Request], at_once: int = 8) -> list[Outcome]:
         """All of them; their outcomes."""
-        return send_all(self.address, asks, HANG_S, at_once)
+        return send_all(self.address, to_send, HANG_S, at_once)
 
     def is_well(self) -> bool:
         """Whether every entry answers, and rightly."""
@@ -121,8 +121,8 @@ class Site:
     def __init__(self, starter: Starter) -> None:
         self._starter = starter
         self._oracle = Oracle()
-        self._small: tuple[Ask, ...] = ()
-        self._long: tuple[Ask, ...] = ()
+        self._small: tuple[Request, ...] = ()
+        self._long: tuple[Request, ...] = ()
         self._stack = contextlib.ExitStack()
         self._kept: Running | None = None
         self._kept_name = ""
@@ -183,8 +183,8 @@ class Site:
 
     def _learn(self, address: str) -> None:
         if not self._small:
-            asks = [a for n in range(QUESTIONS) for a in requests.one_of_each(n)]
-            self._small = tuple(self._oracle.learn(address, asks))
+            to_send = [a for n in range(QUESTIONS) for a in requests.one_of_each(n)]
+            self._small = tuple(self._oracle.learn(address, to_send))
             streams = map(requests.long_stream, range(100, 100 + LONG_STREAMS))
             rags = map(requests.long_rag, range(LONG_RAGS))
             self._long = tuple(self._oracle.learn(address, [*streams, *rags]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.chaos import repositories, requests
 from tests.chaos.judging import judge
-from tests.chaos.requests import Ask
+from tests.chaos.requests import Request
 from tests.chaos.scenario import Finding, Scenario
 from tests.chaos.site import Running, Site
 from tests.chaos.traffic import Outcome
@@ -25,12 +25,12 @@ def scenarios() -> Iterator[Scenario]:
     for name, (word, question_word, what) in _FAULTS.items():
         done = f"`prompt_builder`'s stage {what} for one request among good ones"
         yield Scenario(f"stage-{name}", done, _run([requests.rag_about(question_word)]))
-        for model, ask in (("embedder", _embed(word)), ("reranker", _rerank(word))):
+        for model, request in (("embedder", _embed(word)), ("reranker", _rerank(word))):
             done = f"`{model}`'s engine {what} for one request in a batch with good ones"
-            yield Scenario(f"{model}-{name}", done, _run([ask], is_batch=True))
-    for model, ask in (("embedder", _embed("copper")), ("reranker", _rerank("copper"))):
+            yield Scenario(f"{model}-{name}", done, _run([request], is_batch=True))
+    for model, request in (("embedder", _embed("copper")), ("reranker", _rerank("copper"))):
         done = f"`{model}`'s engine gives NaN for one request in a batch with good ones"
-        yield Scenario(f"{model}-nan", done, _run([ask], is_batch=True))
+        yield Scenario(f"{model}-nan", done, _run([request], is_batch=True))
     for name, word in (("raises", "quartz"), ("bad-ids", "marble"), ("nothing", "velvet"),
                        ("error", "copper")):  # fmt: skip
         done = f"`llm`: {name} for one stream, after its third token or at once, beside others"
@@ -40,12 +40,14 @@ def scenarios() -> Iterator[Scenario]:
     )
 
 
-def _embed(word: str) -> Ask:
-    return Ask("embed", (requests.text("input_text", f"a word: {word}"),))
+def _embed(word: str) -> Request:
+    return Request("embed", (requests.text("input_text", f"a word: {word}"),))
 
 
-def _rerank(word: str) -> Ask:
-    return Ask("rerank", (requests.text("query", word), requests.text("passages", "one", "two")))
+def _rerank(word: str) -> Request:
+    return Request(
+        "rerank", (requests.text("query", word), requests.text("passages", "one", "two"))
+    )
 
 
 def _broken(site: Site) -> Running:
@@ -61,7 +63,7 @@ def make_repository() -> Path:
     return repository
 
 
-def _run(bad: Sequence[Ask], is_batch: bool = False) -> Callable[[Site], Finding]:
+def _run(bad: Sequence[Request], is_batch: bool = False) -> Callable[[Site], Finding]:
     def run(site: Site) -> Finding:
         running = _broken(site)
         before, fault_at = running.warm_use(), time.monotonic()
@@ -69,16 +71,16 @@ def _run(bad: Sequence[Ask], is_batch: bool = False) -> Callable[[Site], Finding
         # A slow request first: what comes meanwhile waits, and is answered in one batch.
         first = [_embed("walnut") if bad[0].model == "embed" else _rerank("walnut")]
         outcomes = running.send([*(first if is_batch else ()), *good[:5], *bad, *good[5:]], 16)
-        mine = [outcome for outcome in outcomes if outcome.ask in bad]
-        others = [outcome for outcome in outcomes if outcome.ask in good]
+        mine = [outcome for outcome in outcomes if outcome.request in bad]
+        others = [outcome for outcome in outcomes if outcome.request in good]
         found = judge(running, before, [*others, *mine], fault_at)
         return found.with_faults(*_promises(running, mine, others))
 
     return run
 
 
-def _neighbours(running: Running, model: str) -> list[Ask]:
-    return [ask for ask in running.small if ask.model == model] * 2
+def _neighbours(running: Running, model: str) -> list[Request]:
+    return [request for request in running.small if request.model == model] * 2
 
 
 def _promises(

@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2_grpc
 
-from tests.chaos.requests import STREAMED, Ask
+from tests.chaos.requests import STREAMED, Request
 from tests.chaos.wire import Response
 
 End = Literal["answer", "error", "cancelled", "hung", "faulty"]
@@ -50,7 +50,7 @@ class Reply:
 class Outcome:
     """How one request ended; times count from its sending."""
 
-    ask: Ask
+    request: Request
     end: End
     reply: Reply
     error: str
@@ -72,23 +72,23 @@ class Line:
         self._channel.close()
 
     def send(
-        self, ask: Ask, bound_s: float, on_piece: Callable[[Any, str], None] | None = None
+        self, request: Request, bound_s: float, on_piece: Callable[[Any, str], None] | None = None
     ) -> Outcome:
         """Send and wait for the end, for `bound_s` at most; `on_piece` sees the call, the text."""
         begun = time.monotonic()
-        end, reply, error = self._send(ask, bound_s, on_piece or _ignore)
+        end, reply, error = self._send(request, bound_s, on_piece or _ignore)
         now = time.monotonic()
-        return Outcome(ask, end, reply, error, now - begun, now)
+        return Outcome(request, end, reply, error, now - begun, now)
 
     def _send(
-        self, ask: Ask, bound_s: float, on_piece: Callable[[Any, str], None]
+        self, request: Request, bound_s: float, on_piece: Callable[[Any, str], None]
     ) -> tuple[End, Reply, str]:
         pieces: list[str] = []
         try:
-            if ask.model in STREAMED:
-                call = self._stub.ModelStreamInfer(iter([ask.message()]), timeout=bound_s)
+            if request.model in STREAMED:
+                call = self._stub.ModelStreamInfer(iter([request.message()]), timeout=bound_s)
                 return _read_stream(call, pieces, on_piece)
-            return "answer", _numbers(self._stub.ModelInfer(ask.message(), timeout=bound_s)), ""
+            return "answer", _numbers(self._stub.ModelInfer(request.message(), timeout=bound_s)), ""
         except grpc.RpcError as error:
             return _ending(error), Reply("".join(pieces)), f"{error.code().name}: {error.details()}"
 
@@ -128,13 +128,13 @@ def _read_stream(
 
 
 @contextlib.contextmanager
-def answered_stream(address: str, ask: Ask) -> Iterator[None]:
+def answered_stream(address: str, request: Request) -> Iterator[None]:
     """A gRPC stream that had its answer and stays open, as clients keep one for the next."""
     with grpc.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
         requests = queue.SimpleQueue[Any]()
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         call = stub.ModelStreamInfer(iter(requests.get, None))
-        requests.put(ask.message())
+        requests.put(request.message())
         for message in call:
             if message.infer_response.parameters["triton_final_response"].bool_param:
                 break
@@ -142,13 +142,13 @@ def answered_stream(address: str, ask: Ask) -> Iterator[None]:
         requests.put(None)
 
 
-def cut_stream(address: str, ask: Ask) -> str:
+def cut_stream(address: str, request: Request) -> str:
     """Send on a gRPC stream, and cut the connection behind its first answer; that one's error."""
     requests = queue.SimpleQueue[Any]()
     with grpc.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         call = stub.ModelStreamInfer(iter(requests.get, None))
-        requests.put(ask.message())
+        requests.put(request.message())
         error = str(next(call).error_message)
     requests.put(None)  # ends the thread that waits for the next request
     return error
@@ -158,25 +158,33 @@ def _numbers(message: Any) -> Reply:
     return Reply(numbers=tuple(map(float, Response(message).numbers())))
 
 
-def send_all(address: str, asks: Iterable[Ask], bound_s: float, at_once: int = 8) -> list[Outcome]:
+def send_all(
+    address: str, to_send: Iterable[Request], bound_s: float, at_once: int = 8
+) -> list[Outcome]:
     """Send all, each on a connection of its own; their outcomes in order."""
 
-    def send(ask: Ask) -> Outcome:
+    def send(request: Request) -> Outcome:
         with Line(address) as line:
-            return line.send(ask, bound_s)
+            return line.send(request, bound_s)
 
     with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(send, asks))
+        return list(pool.map(send, to_send))
 
 
 class Load:
-    """`with Load(address, asks, workers):` keeps sending, round after round, until the end."""
+    """`with Load(address, to_send, workers):` keeps sending, round after round, until the end."""
 
     def __init__(
-        self, address: str, asks: Sequence[Ask], workers: int, bound_s: float, pause_s: float = 0.0
+        self,
+        address: str,
+        to_send: Sequence[Request],
+        workers: int,
+        bound_s: float,
+        pause_s: float = 0.0,
     ) -> None:
         self.outcomes: list[Outcome] = []
-        self._address, self._asks, self._bound_s, self._pause_s = address, asks, bound_s, pause_s
+        self._address, self._to_send = address, to_send
+        self._bound_s, self._pause_s = bound_s, pause_s
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, args=(n, workers)) for n in range(workers)
@@ -186,8 +194,8 @@ class Load:
         number = first
         while not self._stop.is_set():
             with Line(self._address) as line:  # a reset connection must not harm the next request
-                ask = self._asks[number % len(self._asks)]
-                self.outcomes.append(line.send(ask, self._bound_s))
+                request = self._to_send[number % len(self._to_send)]
+                self.outcomes.append(line.send(request, self._bound_s))
             number += workers
             self._stop.wait(self._pause_s)
 

@@ -35,7 +35,7 @@ from operations.supervisor.journal import SERVER, Cause
 from operations.supervisor.settings import SupervisorSettings
 from operations.supervisor.supervisor import Supervisor
 from operations.systemd import Notice
-from tests.chaos.requests import Ask
+from tests.chaos.requests import Request
 from tests.chaos.traffic import cut_stream
 from tests.chaos.wire import Tensor
 from tests.server.conftest import BOUND_S, OpenStream, eventually, is_final, seen, tensor, text
@@ -165,7 +165,7 @@ def test_a_server_is_started_again_before_lost_connections_fill_it(running: Supe
     (used, _), before = model_processes.open_files(running.pid), restarts(running)
     limit = 2 * used + 40
     psutil.Process(running.pid).rlimit(psutil.RLIMIT_NOFILE, (limit, limit))
-    wrong = Ask("llm", (Tensor("text_input", "INT32", (1,)),))
+    wrong = Request("llm", (Tensor("text_input", "INT32", (1,)),))
     for _ in range(30):
         assert "data-type" in cut_stream(f"127.0.0.1:{running.ports.grpc}", wrong)
     assert eventually(lambda: is_back(running, before))

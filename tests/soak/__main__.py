@@ -90,11 +90,11 @@ def main(
 def _soak(server: Any, setting: SoakSetting, pause_s: float) -> tuple[Record, MixedLoad]:
     """Learn the answers of the idle server, then load it and take samples."""
     address, oracle = grpc_address(server.ports), Oracle()
-    asks = oracle.learn(address, healthy_requests(range(QUESTIONS)))
+    to_send = oracle.learn(address, healthy_requests(range(QUESTIONS)))
     send_all(address, list(of_every_length()), LONGEST_REQUEST_S, 1)
-    _NOTES.print(f"{len(asks)} different requests; {setting.minutes:g} minutes begin")
+    _NOTES.print(f"{len(to_send)} different requests; {setting.minutes:g} minutes begin")
     record = Record(server.pid, server.ports)
-    load = MixedLoad(address, asks, oracle, setting.clients, pause_s)
+    load = MixedLoad(address, to_send, oracle, setting.clients, pause_s)
 
     async def run() -> None:
         await asyncio.gather(load.run(setting.minutes * 60), _watch(server, record, load, setting))

@@ -13,7 +13,7 @@ from operations.ports import Ports
 from operations.triton_api import TritonApi
 from tests.chaos import requests
 from tests.chaos.oracle import Oracle
-from tests.chaos.requests import Ask
+from tests.chaos.requests import Request
 from tests.chaos.traffic import End, Line, Outcome
 from tests.load.loops import Window, closed_loop
 
@@ -28,11 +28,11 @@ REQUESTS_OF_A_CONNECTION = 20
 class Planned:
     """A request, and how it must end; one that must be cancelled cancels itself."""
 
-    ask: Ask
+    request: Request
     end: End
 
 
-def healthy_requests(numbers: Sequence[int]) -> Iterator[Ask]:
+def healthy_requests(numbers: Sequence[int]) -> Iterator[Request]:
     """Requests that a healthy server answers."""
     for number in numbers:
         yield from requests.one_of_each(number)
@@ -41,13 +41,13 @@ def healthy_requests(numbers: Sequence[int]) -> Iterator[Ask]:
         yield requests.llm(requests.prompt(number), 40, stream=False)
 
 
-def faulty() -> tuple[Ask, ...]:
+def faulty() -> tuple[Request, ...]:
     """Requests that must be refused."""
     return (
         requests.llm("", 8),
-        Ask("embed", (requests.text("input_text", b"\xff\xfe"),)),
-        Ask("rerank", (requests.text("query", ""), requests.text("passages", "a"))),
-        Ask("llm", (requests.text("text_input", "a"), requests.number("max_tokens", -1))),
+        Request("embed", (requests.text("input_text", b"\xff\xfe"),)),
+        Request("rerank", (requests.text("query", ""), requests.text("passages", "a"))),
+        Request("llm", (requests.text("text_input", "a"), requests.number("max_tokens", -1))),
     )
 
 
@@ -58,11 +58,11 @@ class MixedLoad:
     """
 
     def __init__(
-        self, address: str, asks: Sequence[Ask], oracle: Oracle, clients: int, pause_s: float
+        self, address: str, to_send: Sequence[Request], oracle: Oracle, clients: int, pause_s: float
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
-        self._address, self._asks, self._oracle = address, asks, oracle
+        self._address, self._to_send, self._oracle = address, to_send, oracle
         self._clients, self._pause_s = clients, pause_s
         self._threads = ThreadPoolExecutor(clients)
         self._idle: queue.SimpleQueue[tuple[Line, int]] = queue.SimpleQueue()
@@ -85,7 +85,7 @@ class MixedLoad:
                 prompt = requests.prompt(chance.randrange(10**6))
                 yield Planned(requests.llm(prompt, 1000), "cancelled")
             else:
-                yield Planned(chance.choice(self._asks), "answer")
+                yield Planned(chance.choice(self._to_send), "answer")
 
     async def _send(self, planned: Planned) -> AsyncIterator[float]:
         loop = asyncio.get_running_loop()
@@ -101,7 +101,7 @@ class MixedLoad:
         except queue.Empty:
             line, carried = Line(self._address), 0
         on_piece = _cancel_after(CANCELLED_AFTER_PIECES) if planned.end == "cancelled" else None
-        outcome = line.send(planned.ask, LONGEST_REQUEST_S, on_piece)
+        outcome = line.send(planned.request, LONGEST_REQUEST_S, on_piece)
         if carried + 1 < REQUESTS_OF_A_CONNECTION:
             self._idle.put((line, carried + 1))
         else:
@@ -112,7 +112,9 @@ class MixedLoad:
         self.counts[outcome.end] += 1
         if outcome.end != end:
             self.counts["unexpected"] += 1
-            self.faults.append(f"{outcome.ask.model}: {outcome.end} ({outcome.error}), not {end}")
+            self.faults.append(
+                f"{outcome.request.model}: {outcome.end} ({outcome.error}), not {end}"
+            )
         if end == "answer":
             self.faults += self._oracle.faults([outcome])
 
