@@ -28,11 +28,7 @@ RETRIEVAL_INPUTS = (
 NO_PLACES: dict[str, None] = {spec.name: None for spec in PLACES}
 """Outputs of a step that a graph over a request's documents drops."""
 
-PAIRS = {
-    "input_ids": "pair_ids",
-    "attention_mask": "pair_mask",
-    "token_type_ids": "pair_types",
-}
+PAIRS = {"input_ids": "pair_ids", "attention_mask": "pair_mask", "token_type_ids": "pair_types"}
 
 
 def embedding_steps(text: str, kind: str, prefix: str, embedding: str) -> tuple[Step, Step]:

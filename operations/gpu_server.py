@@ -130,12 +130,7 @@ def read_llm(sku: Sku, repository: Path) -> ServedLlm:
     except KeyError as error:
         raise BuildError(_not_for_gpus(sku, manifest)) from error
     llm = ServedLlm(
-        sku.name,
-        sku.config_name,
-        flavour,
-        gpus,
-        manifest.container or CONTAINER,
-        link.resolve(),
+        sku.name, sku.config_name, flavour, gpus, manifest.container or CONTAINER, link.resolve()
     )
     if flavour == "engine":
         _check_engine_model(llm)

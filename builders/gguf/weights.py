@@ -16,11 +16,7 @@ from transformers.modeling_gguf_pytorch_utils import (
 from builders.errors import GgufError
 from builders.gguf.reader import Floats, Gguf
 
-_CLASSES = {
-    "llama": "LlamaForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-}
+_CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 """transformers' class of each architecture; "llama" is Mistral's too."""
 
 _LLAMA3_LOW, _LLAMA3_HIGH, _LLAMA3_POSITIONS = 1.0, 4.0, 8192

@@ -6,12 +6,7 @@ from dataclasses import replace
 from builders.engine_plan import CONTAINER, TENSORRT_LLM, EnginePlan, Flavour, RuntimePlan
 from builders.errors import BuildError, by_sentence
 from builders.gpu_spec import GIB, PRECISION_NAMES, Gpu, GpuPrecision
-from builders.planner.llm_cost import (
-    Deployment,
-    MemoryBudget,
-    budget,
-    encoder_gib,
-)
+from builders.planner.llm_cost import Deployment, MemoryBudget, budget, encoder_gib
 from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmPlan, Request
 from builders.planner.own_architecture import with_architecture
 from builders.planner.throughput import UTILISATION, concurrency_at, performance

@@ -6,11 +6,7 @@ from collections.abc import Iterator
 from builders.errors import BuildError
 from builders.gpu_spec import PRECISION_NAMES
 from builders.models_in_use import chosen_models
-from builders.planner.llm_cost import (
-    COMPUTE_EFFICIENCY,
-    encoder_gib,
-    iteration_parts_s,
-)
+from builders.planner.llm_cost import COMPUTE_EFFICIENCY, encoder_gib, iteration_parts_s
 from builders.planner.llm_plan import MAX_BATCH_SIZE, LlmOptions, LlmPlan, Request
 from builders.planner.own_architecture import with_architecture
 from builders.planner.plan import plan_llm, preferred

@@ -102,11 +102,7 @@ def generate_request(
 
 
 def ask_request(
-    question: str,
-    documents: Sequence[str] | None,
-    options: Mapping[str, object],
-    *,
-    stream: bool,
+    question: str, documents: Sequence[str] | None, options: Mapping[str, object], *, stream: bool
 ) -> Message:
     """A request to `rag_cancellable` or `rag`, and to `answer` where `options` name a collection.
 

@@ -74,11 +74,7 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
         return self._run(embed_call(texts, self._max_rows, input_type), timeout_s, request_id)
 
     def count_tokens(
-        self,
-        texts: Sequence[str],
-        *,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
+        self, texts: Sequence[str], *, timeout_s: float | None = None, request_id: str | None = None
     ) -> NDArray[np.int64]:
         """The embedder's tokens of each text, INT64 [texts], with those that begin and end it.
 

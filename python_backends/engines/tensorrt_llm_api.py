@@ -35,11 +35,7 @@ _GUIDE_FIELDS = {"json_schema": "json", "regex": "regex", "ebnf_grammar": "gramm
 CLOSE_S = 5.0
 """How long requests may take to end when the engine closes."""
 
-_NEUTRAL_PENALTIES = {
-    "repetition_penalty": 1.0,
-    "presence_penalty": 0.0,
-    "frequency_penalty": 0.0,
-}
+_NEUTRAL_PENALTIES = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 _FULL_SAMPLER = "TRTLLMSampler"
 """Only this sampler of 1.2 supports penalties and seeds per request. The default, TorchSampler, has
 one random generator for all requests, and penalties since 1.3."""

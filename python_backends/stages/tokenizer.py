@@ -41,10 +41,7 @@ class TokenizerStage(Stage):
         rows = self._tokenizer.encode_batch(texts)
         if keeps_whole(request) and "input_text" in request:
             require_whole("input_text", request.texts("input_text"), rows, self._max_tokens)
-        return {
-            "input_ids": padded(rows, "ids"),
-            "attention_mask": padded(rows, "attention_mask"),
-        }
+        return {"input_ids": padded(rows, "ids"), "attention_mask": padded(rows, "attention_mask")}
 
     def _texts(self, request: Tensors) -> list[str]:
         prefix = self._prefix(request)

@@ -34,12 +34,7 @@ async def search(
 
 
 async def _by_vector(
-    table: Any,
-    published: Published,
-    waiting: WaitingRows,
-    embedding: Array,
-    where: str,
-    count: int,
+    table: Any, published: Published, waiting: WaitingRows, embedding: Array, where: str, count: int
 ) -> list[bytes]:
     """The nearest rows."""
     search = table.query().nearest_to(embedding).column(VECTOR).distance_type("cosine")

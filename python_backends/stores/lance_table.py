@@ -18,13 +18,7 @@ from python_backends.stores.filters import (
 )
 from python_backends.stores.lance_packed import PACKED, fields_of, packed
 from python_backends.stores.published import Column, Published
-from python_backends.stores.store import (
-    Change,
-    Document,
-    DocumentEntry,
-    FoundPassage,
-    PassageRow,
-)
+from python_backends.stores.store import Change, Document, DocumentEntry, FoundPassage, PassageRow
 from python_backends.tensors import Array
 
 if TYPE_CHECKING:

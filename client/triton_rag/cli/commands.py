@@ -21,13 +21,7 @@ from triton_rag.cli.options import (
     sampling_options,
     server_options,
 )
-from triton_rag.cli.output import (
-    note,
-    print_json,
-    printable,
-    progress,
-    token_line,
-)
+from triton_rag.cli.output import note, print_json, printable, progress, token_line
 from triton_rag.cli.sources import (
     Place,
     answer_object,

@@ -94,12 +94,7 @@ def source_objects(
 ) -> list[dict[str, Any]]:
     """Sources for JSON: their fields with number, file and whether they are cited."""
     return [
-        {
-            "number": number,
-            "file": place(source),
-            "cited": number in citations,
-            **asdict(source),
-        }
+        {"number": number, "file": place(source), "cited": number in citations, **asdict(source)}
         for number, source in enumerate(sources, start=1)
     ]
 

@@ -48,11 +48,7 @@ def _head(findings: Findings) -> Iterator[str]:
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(start_ns // 10**9))
     yield f"request {tree.request_id or '(no id)'}  {moment}.{start_ns // 10**6 % 1000:03d} UTC"
     yield f"trace {' and '.join(tree.trace_ids)}"
-    parts = {
-        "queue": findings.queue_ns,
-        "compute": findings.compute_ns,
-        "other": findings.other_ns,
-    }
+    parts = {"queue": findings.queue_ns, "compute": findings.compute_ns, "other": findings.other_ns}
     shares = (f"{name} {_ms(ns)} ms ({findings.share(ns):.0%})" for name, ns in parts.items())
     total = _ms(findings.root.duration_ns)
     yield f"total {total} ms = {' + '.join(shares)}, along the critical path"

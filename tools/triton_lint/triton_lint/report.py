@@ -40,7 +40,4 @@ def _property(text: str) -> str:
     return _escaped(text).replace(":", "%3A").replace(",", "%2C")
 
 
-FORMATS: dict[str, Callable[[Report], str]] = {
-    "text": as_text,
-    "github": as_github,
-}
+FORMATS: dict[str, Callable[[Report], str]] = {"text": as_text, "github": as_github}

@@ -10,14 +10,7 @@ from itertools import groupby
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from triton_rag.ingestion.file_text import (
-    FileText,
-    Headings,
-    OnPage,
-    Outline,
-    Section,
-    Unreadable,
-)
+from triton_rag.ingestion.file_text import FileText, Headings, OnPage, Outline, Section, Unreadable
 from triton_rag.ingestion.readers.pdf_guessed import unreadable_pages
 from triton_rag.ingestion.readers.pdf_layout import Heading, lay_out
 from triton_rag.ingestion.readers.pdf_lines import Line, page_lines, undivided
