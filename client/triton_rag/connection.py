@@ -78,7 +78,7 @@ class BaseClient(Generic[CompletionStreamT, AnswerStreamT]):
         credentials: grpc.ChannelCredentials | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        if url.startswith(("http://", "https://", "grpc://")):
+        if url.startswith(("http://", "https://", "grpc://")) or url.endswith(":") or not url:
             raise ValueError(f"url: {url!r} given; host:port of the gRPC port is needed")
         if timeout_s is not None and not timeout_s > 0:
             raise ValueError(f"timeout_s: {timeout_s} given; more than 0 is needed")

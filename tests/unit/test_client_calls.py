@@ -166,7 +166,8 @@ def test_wrong_arguments_are_told_before_anything_is_sent() -> None:
 
 @pytest.mark.parametrize("client", [Client, AsyncClient])
 @pytest.mark.parametrize(
-    "settings", [{"url": "http://host:8001"}, {"timeout_s": 0}, {"max_rows": 0}]
+    "settings",
+    [{"url": "http://host:8001"}, {"url": "host:"}, {"url": ""}, {"timeout_s": 0}, {"max_rows": 0}],
 )
 def test_wrong_settings(client: Any, settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(settings))}: .* given"):

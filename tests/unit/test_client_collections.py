@@ -136,6 +136,8 @@ def test_a_report_names_a_few_files_for_each_reason() -> None:
         "  skipped 10 files of unknown types: 2 '.0', 1 '.1', 1 '.2', 1 '.3', 1 '.4', 1 '.5', "
         "1 '.6', 1 '.7' and 1 more types"
     )
+    report.passages = 1
+    assert next(report_lines(report)).endswith("; 1 passage in 2.0 s (0 a second)")
     report.is_dry_run, report.passages = True, 0
     assert next(report_lines(report)) == (
         "rover: would be 2 added, 1 replaced, 4 removed, 1 unchanged"

@@ -142,7 +142,8 @@ def report_lines(report: IngestReport) -> Iterator[str]:
         f"{report.unchanged:,} unchanged"
     )
     rate = report.passages / report.seconds if report.seconds else 0.0
-    made = f"; {report.passages:,} passages in {report.seconds:.1f} s ({rate:.0f} a second)"
+    passages = f"{report.passages:,} passage{'s' * (report.passages != 1)}"
+    made = f"; {passages} in {report.seconds:.1f} s ({rate:.0f} a second)"
     yield (
         f"{report.collection}: {would}{counts}"
         + (made if report.passages else "")
