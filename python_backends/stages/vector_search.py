@@ -125,7 +125,8 @@ def _ranked(query: str, found: Found, embedding: Array, count: int, max_sentence
 
 def _in_context(passage: FoundPassage) -> str:
     """The passage below its title and headings, whose words count as its own do."""
-    headings = json.loads(passage.passage_metadata).get("headings", [])
+    metadata = passage.passage_metadata
+    headings = json.loads(metadata).get("headings", []) if '"headings"' in metadata else []
     path = [passage.title, *headings] if isinstance(headings, list) else [passage.title]
     return "\n".join([*map(str, path), passage.text])
 

@@ -79,8 +79,9 @@ def _command(process: psutil.Process) -> str:
 def _show(store: str, found: speed.Measured) -> None:
     millions = found.rows / 1e6
     click.echo(f"\n{store}, {found.rows:,} rows; upserts {found.ingest_rows_per_s:,.0f} rows/s")
-    for name, (median, worst) in found.times_ms.items():
-        click.echo(f"  {name:26} p50 {median:6.1f} ms   p99 {worst:6.1f} ms")
+    for name, (median, worst, *served) in found.times_ms.items():
+        in_triton = "".join(f"   mean in Triton {mean:6.1f} ms" for mean in served)
+        click.echo(f"  {name:26} p50 {median:6.1f} ms   p99 {worst:6.1f} ms{in_triton}")
     for name, share in found.recall.items():
         click.echo(f"  recall@10, {name:26} {share:.3f}")
     click.echo(f"  processor time {found.cpu_ms:.1f} ms a search")
