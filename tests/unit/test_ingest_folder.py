@@ -106,3 +106,17 @@ def test_what_programs_fill_is_not_looked_into(tmp_path: Path) -> None:
     found = list_folder(tmp_path, is_known)
     assert not found.files
     assert [skipped.name for skipped in found.skipped] == ["env", "node_modules", "target"]
+
+
+def test_what_windows_hides_and_browsers_add_is_not_taken(tmp_path: Path) -> None:
+    for name in ("rules.htm", "rules_files/ad.md", "Regeln.HTML", "Regeln-Dateien/ad.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    for name in ("my_files/a.md", "Desktop.ini", "Thumbs.db", "~$notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    found = list_folder(tmp_path, lambda name: True)
+    assert [file.name for file in found.files] == ["Regeln.HTML", "my_files/a.md", "rules.htm"]
+    reasons = {"what a browser saved beside its page"}
+    assert {skipped.name for skipped in found.skipped} == {"Regeln-Dateien", "rules_files"}
+    assert {skipped.reason for skipped in found.skipped} == reasons

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,12 @@ MAX_FILE_BYTES = 64 * 2**20
 
 IsKnown = Callable[[str], bool]
 
+_HIDDEN = {"desktop.ini", "thumbs.db"}
+_LOCK = "~$"
+"""What Windows does not show, and how files begin that say that an Office file is open."""
+_SAVED = re.compile(r"(.+)[_-](?:files?|filer|Dateien|fichiers|archivos|arquivos|bestanden|pliki)$")
+"""The folder of what a page shows, which a browser saves beside it."""
+_PAGE = re.compile(r"(.+)\.x?html?$", re.IGNORECASE)
 _CACHES = {"node_modules", "bower_components", "__pycache__", "site-packages"}
 _CACHE_MARKS = ("CACHEDIR.TAG", "pyvenv.cfg")
 """Files of a folder that a program fills, such as `target` of Cargo or a virtual environment."""
@@ -105,14 +112,18 @@ class _Listing:
 
     def _entries(self, folder: Path, name: str) -> Iterator[tuple[Path, str]]:
         """Takes the files of a folder; its folders are left to the caller."""
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        pages = {found[1] for entry in entries if (found := _PAGE.match(entry.name))}
+        for entry in entries:
             own = normalize("NFC", entry.name)
             inside = f"{name}/{own}" if name else own
-            if entry.name.startswith("."):
+            if entry.name.startswith((".", _LOCK)) or entry.name.lower() in _HIDDEN:
                 continue
             path = Path(entry.path)
             if not _is_folder(path):
                 self._take(path, inside)
+            elif (saved := _SAVED.match(entry.name)) and saved[1] in pages:
+                self._skip(inside, "what a browser saved beside its page")
             elif _is_cache(path):
                 self._skip(inside, "a program's own folder: packages, or a cache")
             else:

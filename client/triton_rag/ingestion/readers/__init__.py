@@ -21,6 +21,8 @@ DOCUMENTS = {
     ".html": "html",
     ".htm": "html",
     ".xhtml": "html",
+    ".mhtml": "web_archive",
+    ".mht": "web_archive",
     ".docx": "docx",
     ".odt": "opendocument",
     ".pptx": "slides",

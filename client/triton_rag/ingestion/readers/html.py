@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, lookup
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,15 +15,22 @@ from triton_rag.ingestion.readers.plain import decoded
 from triton_rag.ingestion.readers.tree import add_blocks
 
 _NOT_CONTENT = (
-    *("head", "script", "style", "template", "noscript", "svg", "button", "select"),
+    *("head", "script", "style", "template", "noscript", "svg", "select"),
     *("nav", "footer", "aside", "iframe", "object", "ix:header"),
 )
 _NO_CONTENT_ROLES = "//*[@role = 'contentinfo' or @role = 'navigation' or @role = 'search']"
 _FOR_EYES = (
-    "//*[@aria-hidden = 'true']"
-    " | //a[starts-with(@href, '#') and contains('¶§#', normalize-space())]"
+    "//*[@aria-hidden = 'true'][not(@id = //@aria-controls)]"
+    " | //a[starts-with(@href, '#') and contains('¶§#↩\ufe0e↑^', normalize-space())]"
 )
-"""What screen readers skip, and a heading's link to itself."""
+"""What screen readers skip, unless it unfolds; a heading's link to itself, a note's back."""
+_NOTE_MARKS = "//sup//a[starts-with(@href, '#')] | //a[starts-with(@href, '#')]/sup"
+_AROUND = re.compile(
+    r"cookie[\w-]*(?:banner|bar|consent|notice|popup)|consent-?(?:banner|manager)"
+    r"|\b(?:no-?print|d-print-none|hidden-print|breadcrumbs?|skip-?link|mw-editsection)\b",
+    re.IGNORECASE,
+)
+"""Classes and ids of what stands around a page, or is not printed with it."""
 _TURNS = (
     "//a[@accesskey = 'n' or @accesskey = 'p' or @rel = 'next' or @rel = 'prev']"
     "/ancestor::*[self::p or self::ul or self::table][1]"
@@ -33,11 +40,12 @@ _TURNS = (
 _CONTENTS = "//*[self::div or self::ul][contains(concat(' ', @class, ' '), ' toc ')]"
 _TITLE = "//p[contains(concat(' ', @class, ' '), ' title ')]"
 """What Google Docs writes instead of a title."""
-_CONTENT = ("main", "article", "body")
+_CONTENT = ("//main", "//*[@role = 'main']", "//article", "//body")
 """Where the content is: the first of these that stands in the page exactly once."""
 _NAVIGATION = re.compile(r"<!--Navigation Panel-->.*?<!--End of Navigation Panel-->", re.S)
 """What latex2html puts above and below a page."""
 _LEADS_ON = re.compile(rb"""<meta[^>]+http-equiv\s*=\s*["']?refresh\b[^>]+url\s*=""", re.I)
+_HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _LONGEST_NOTE = 400
 """Characters of a page that only says where another one is."""
 _XML = re.compile(r"^\ufeff?\s*<\?xml[^>]*>")
@@ -84,8 +92,16 @@ def add_page(data: bytes | str, blocks: Blocks) -> str:
     contents = [element for element in page.xpath(_CONTENTS) if _is_of_links(element)]
     around = [*page.xpath(f"{_NO_CONTENT_ROLES} | {_FOR_EYES} | {_TURNS}"), *contents]
     _drop([*page.iter(*_NOT_CONTENT), *around])
+    _drop(button for button in list(page.iter("button")) if not _is_label(button))
     # a form with most of the page is the page, as ASP.NET makes it
-    _drop([form for form in page.iter("form") if 2 * _length(form) < _length(page)])
+    _drop(part for part in list(_surrounding(page)) if 2 * _length(part) < _length(page))
+    for heading in page.xpath("//*[@role = 'heading']"):
+        tag = f"h{heading.get('aria-level')}"
+        heading.tag = tag if tag in _HEADINGS else "h2"
+    for mark in page.xpath(_NOTE_MARKS):
+        if (words := mark.text_content().strip()).isalnum():
+            mark.text = f"[{words}]"
+            _drop(list(mark))
     add_blocks(_content(page), blocks)
     return str(title)
 
@@ -94,6 +110,23 @@ def _drop(elements: Iterable[lxml.html.HtmlElement]) -> None:
     for element in elements:
         if element.getparent() is not None:
             element.drop_tree()
+
+
+def _surrounding(page: lxml.html.HtmlElement) -> Iterator[lxml.html.HtmlElement]:
+    """Forms, dialogs and what is called so that it is not the page's own."""
+    yield from page.xpath("//form | //*[@role = 'dialog' or @role = 'alertdialog']")
+    yield from page.xpath("//*[@role = 'banner'][not(.//h1)]")
+    for element in page.iter():
+        if _AROUND.search(f"{element.get('id', '')} {element.get('class', '')}"):
+            yield element
+
+
+def _is_label(button: lxml.html.HtmlElement) -> bool:
+    """Whether it is the heading of what it unfolds, such as an answer; a menu is none."""
+    if any(element.tag in _HEADINGS for element in button.iterancestors()):
+        return True
+    panels = button.xpath("//*[@id = $id]", id=button.get("aria-controls", ""))
+    return any(panel.text_content().strip() and not _is_of_links(panel) for panel in panels)
 
 
 def _is_of_links(element: lxml.html.HtmlElement) -> bool:
@@ -130,5 +163,5 @@ def _decoded(data: bytes) -> str:
 
 
 def _content(page: lxml.html.HtmlElement) -> lxml.html.HtmlElement:
-    found = (list(page.iter(name)) for name in _CONTENT)
+    found = (page.xpath(path) for path in _CONTENT)
     return next((elements[0] for elements in found if len(elements) == 1), page)

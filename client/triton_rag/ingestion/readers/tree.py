@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -33,6 +33,13 @@ _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
 """Marks where a word may or may not be divided; questions don't have them."""
 _TABLES_SHARE = 0.5
 """A table in whose cells so many tables stand places the parts of a page."""
+_ENUMERATOR = re.compile(r"(?:\(?\w{1,4}[.)])+$|[•‣–—-]$")
+_NUMBER = re.compile(r"(?:\(\w{1,4}\)|\d{1,3}\.)+$")
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_PERSONAL = ("tel:", "mailto:")
+_ROMAN = {1000: "m", 900: "cm", 500: "d", 400: "cd", 100: "c", 90: "xc"} | {
+    **{50: "l", 40: "xl", 10: "x", 9: "ix", 5: "v", 4: "iv", 1: "i"}
+}
 _LINKS_SHARE = 0.8
 """A list or a table is a menu if more of its characters are links."""
 
@@ -42,7 +49,8 @@ def add_blocks(element: Element, blocks: Blocks) -> None:
     loose = [_words(element.text)]
     for child in element:
         if child.tag == _BREAK or not isinstance(child.tag, str) or _is_inline(child):
-            loose.append(spaced_text(child))
+            text = spaced_text(child)
+            loose.append(text + _gap(child, text))
         else:
             blocks.paragraph(_spaced("".join(loose)))
             _add(child, blocks)
@@ -59,8 +67,10 @@ def _add(element: Element, blocks: Blocks) -> None:
     elif element.tag in _LISTS and not _has_headings(element):
         blocks.paragraph("" if _is_menu(element) else "\n".join(_items(element)))
     elif element.tag == "table" and not _is_layout(element):
+        for caption in element.iterchildren("caption"):
+            blocks.paragraph(" ".join(spaced_text(caption).split()))
         blocks.paragraph("" if _is_menu(element) else "\n".join(_rows(element)))
-    else:
+    elif element.tag != "div" or any(not _is_inline(e) for e in element) or not _is_menu(element):
         if element.tag == "dl":
             _join_terms(element)
         add_blocks(element, blocks)
@@ -80,7 +90,8 @@ def _join_terms(definitions: Element) -> None:
                 place = place[0]
             words = (" ".join(spaced_text(term).split()).rstrip(" :") for term in terms)
             if lead := ", ".join(filter(None, words)):
-                place.text = f"{lead}: {place.text or ''}"
+                colon = "" if _ENUMERATOR.match(lead) else ":"
+                place.text = f"{lead}{colon} {place.text or ''}"
             for term in terms:
                 term.drop_tree()
             terms = []
@@ -96,7 +107,7 @@ def _is_inline(element: Element) -> bool:
 
 
 def _is_menu(element: Element) -> bool:
-    links = list(element.iter("a"))
+    links = [a for a in element.iter("a") if not a.get("href", "").startswith(_PERSONAL)]
     linked = sum(len(spaced_text(link).strip()) for link in links if link.get("href"))
     return len(links) > 1 and linked > _LINKS_SHARE * len(" ".join(spaced_text(element).split()))
 
@@ -121,13 +132,31 @@ def _own(table: Element, elements: Iterable[Element]) -> Iterator[Element]:
 def _items(element: Element, depth: int = 0) -> list[str]:
     """A line for each item, behind its number or a dash; those of lists inside are indented."""
     lines = []
-    for number, item in enumerate(element.iterchildren("li"), start=1):
-        mark = f"{number}." if element.tag == "ol" else "-"
+    number = _whole(element.get("start"), 1) - 1
+    for item in element.iterchildren("li"):
+        number = _whole(item.get("value"), number + 1)
+        mark = f"{_counted(number, element.get('type'))}." if element.tag == "ol" else "-"
         nested = [child for child in item if child.tag in _LISTS]
         words = " ".join(spaced_text(item, leave_out=nested).split())
         lines += [f"{'  ' * depth}{mark} {words}"] if words else []
-        lines += [line for child in nested for line in _items(child, depth + 1)]
+        lines += [line for child in nested for line in _items(child, depth + bool(words))]
     return lines
+
+
+def _whole(written: str | None, otherwise: int) -> int:
+    return int(written) if written and re.fullmatch(r"-?\d{1,6}", written) else otherwise
+
+
+def _counted(number: int, kind: str | None) -> str:
+    """A number of a list as its kind writes it: as letters up to z, as a Roman number, or plain."""
+    letters = ""
+    if kind in ("a", "A") and 0 < number <= 26:
+        letters = chr(ord("a") + number - 1)
+    elif kind in ("i", "I") and 0 < number < 4000:
+        for value, sign in _ROMAN.items():
+            letters += number // value * sign
+            number %= value
+    return (letters.upper() if kind in ("A", "I") else letters) or str(number)
 
 
 def _rows(table: Element) -> list[str]:
@@ -135,7 +164,13 @@ def _rows(table: Element) -> list[str]:
     columns = list(zip_longest(*_grid(_own(table, table.iter("tr"))), fillvalue=""))
     kept = [column for column in columns if any(column)]
     filled = (row for row in zip(*kept, strict=True) if any(row))
-    return [" | ".join(row[: 1 + max(at for at, c in enumerate(row) if c)]) for row in filled]
+    return [_row(row[: 1 + max(at for at, c in enumerate(row) if c)]) for row in filled]
+
+
+def _row(cells: Sequence[str]) -> str:
+    """A line for a row; one of a number and its text is an item of a list, as laws are made."""
+    is_item = len(cells) == 2 and _ENUMERATOR.match(cells[0])
+    return (" " if is_item else " | ").join(cells)
 
 
 def _grid(rows: Iterable[Element]) -> Iterator[list[str]]:
@@ -182,9 +217,20 @@ def spaced_text(element: Element, leave_out: list[Element] | None = None) -> str
     for child in element:
         if child not in (leave_out or []):
             text = spaced_text(child)
-            parts.append(text if child.tag in INLINE or child.tag == _BREAK else f" {text} ")
+            text = text if child.tag in INLINE or child.tag == _BREAK else f" {text} "
+            parts.append(text + _gap(child, text))
         parts.append(_words(child.tail))
-    return "".join(parts)
+    text = "".join(parts)
+    return text.translate(_SUPERSCRIPTS) if element.tag == "sup" and text.isdecimal() else text
+
+
+def _gap(element: Element, text: str) -> str:
+    """A space where only a style sheet keeps two parts of a line apart: links, or a number and
+    what it counts."""
+    after = element.getnext()
+    if element.tail or after is None:
+        return ""
+    return " " if element.tag == after.tag == "a" or _NUMBER.match(text.strip()) else ""
 
 
 def _words(text: str | None) -> str:
