@@ -50,6 +50,8 @@ _CLOSING = re.compile(
 )
 _IS_QUESTION = re.compile(r"[?？؟]\W*$")
 _BLANK_BEFORE = re.compile(r"(?:^|\n)[ \t]*\n[ \t]*\Z|^[ \t]*\Z")
+_LONGEST_BLANK = 200
+"""Characters that are looked at before a line: a document may be long."""
 _BLANK_AFTER = re.compile(r"[ \t]*(?:\n[ \t]*\n|\s*\Z)")
 
 _BAR = " | "
@@ -122,7 +124,8 @@ def is_heading(text: str, span: Span) -> bool:
     is_closing = _CLOSING.fullmatch(sentence.rstrip(",!"))
     if _MARKED_HEADING.match(sentence) or _RULE.match(text, end) or is_closing:
         return True
-    is_alone = _BLANK_BEFORE.search(text[:start]) and _BLANK_AFTER.match(text, end)
+    before = text[max(0, start - _LONGEST_BLANK) : start]
+    is_alone = _BLANK_BEFORE.search(before) and _BLANK_AFTER.match(text, end)
     return bool(is_alone) and (_IS_QUESTION.search(sentence) is not None or _is_title(sentence))
 
 
