@@ -48,7 +48,7 @@ def word_scores(query: str, passages: Sequence[str]) -> Array:
     """BM25 of each passage, FP64 [passages]; 0 where no word is in common."""
     codes, bounds = code_points(passages)
     words, beginnings = find_words(codes)
-    lengths = _per_passage(np.sort(words.starts), bounds)
+    lengths = _per_passage(np.sort(words.starts, kind="stable"), bounds)  # some runs in order
     damping = K1 * (1 - B + B * lengths / max(1.0, lengths.mean()))
     terms = query_terms(query)
     found = _occurrences(codes, words, beginnings, terms)
@@ -105,11 +105,14 @@ def _occurrences(
     by_length = {n: words.starts[words.lengths == n] for n in set(map(len, terms))}
     if BEGINNING in by_length:
         by_length[BEGINNING] = np.sort(np.concatenate([by_length[BEGINNING], beginnings]))
+    spelled = {n: _texts(codes, starts, n) for n, starts in by_length.items()}
     for term in terms:
-        starts = by_length[len(term)]
-        for offset, character in enumerate(term):
-            starts = starts[codes[starts + offset] == ord(character)]
-        yield starts
+        yield by_length[len(term)][spelled[len(term)] == term]
+
+
+def _texts(codes: Array, starts: Array, length: int) -> Array:
+    """Texts of one length as numpy keeps them, in UTF-32."""
+    return codes[starts[:, None] + np.arange(length)].view(f"<U{length}")[:, 0]
 
 
 @cache

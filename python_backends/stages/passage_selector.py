@@ -73,4 +73,6 @@ def candidate_sentences(candidates: Sequence[str], max_sentences: int) -> Output
 def joined(texts: Sequence[str], most: int) -> list[str]:
     """Neighbours joined, so that at most `most` texts are left."""
     size = -(-len(texts) // most)
+    if size == 1:
+        return list(texts)
     return [one_line(" ".join(texts[i : i + size])) for i in range(0, len(texts), size)]

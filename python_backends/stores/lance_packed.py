@@ -5,10 +5,8 @@ rows. A packed row is the direction of the embedding, FP16 [dimension], followed
 its `FoundPassage` as a JSON list. FP16 moves a cosine by less than 0.001.
 """
 
-import dataclasses
 import json
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 
 import numpy as np
 
@@ -18,15 +16,12 @@ from python_backends.tensors import Array
 PACKED = "packed"
 _TYPE = np.dtype("<f2")
 
-fields_of = attrgetter(*(field.name for field in dataclasses.fields(FoundPassage)))
-"""The fields of a passage, in order. `dataclasses.astuple` copies each of them."""
-
 
 def packed(passages: Sequence[FoundPassage], embeddings: Array) -> list[bytes]:
     """The packed rows of passages and their embeddings, FP32 [passages, dimension]."""
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     directions = (embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(_TYPE)
-    texts = (json.dumps(fields_of(passage), ensure_ascii=False) for passage in passages)
+    texts = (json.dumps(passage, ensure_ascii=False) for passage in passages)
     pairs = zip(directions, texts, strict=True)
     return [direction.tobytes() + text.encode() for direction, text in pairs]
 
@@ -36,7 +31,7 @@ def unpacked(rows: Iterable[bytes], dimension: int) -> Found:
     different = list(dict.fromkeys(rows))
     size = dimension * _TYPE.itemsize
     fields = json.loads(b"[" + b",".join(row[size:] for row in different) + b"]")
-    passages = [FoundPassage(*values) for values in fields]
+    passages = [FoundPassage._make(values) for values in fields]
     return Found(passages, directions(different, dimension))
 
 

@@ -16,7 +16,7 @@ from python_backends.stores.filters import (
     Value,
     fits_all,
 )
-from python_backends.stores.lance_packed import PACKED, fields_of, packed
+from python_backends.stores.lance_packed import PACKED, packed
 from python_backends.stores.published import Column, Published
 from python_backends.stores.store import Change, Document, DocumentEntry, FoundPassage, PassageRow
 from python_backends.tensors import Array
@@ -84,9 +84,8 @@ def rows(documents: Sequence[Document], published: Published) -> "pa.Table":
     embeddings = np.concatenate([d.embeddings for d in documents]).astype(np.float32)
     flat = pa.array(embeddings.reshape(-1))
     owners = [document for document in documents for _ in document.passages]
-    fields = [fields_of(passage) for passage in passages]
     values: dict[str, Any] = {
-        **{name: [row[i] for row in fields] for i, name in enumerate(FOUND)},
+        **{name: [passage[i] for passage in passages] for i, name in enumerate(FOUND)},
         "content_hash": [d.content_hash for d in owners],
         "passages": [len(d.passages) for d in owners],
         VECTOR: pa.FixedSizeListArray.from_arrays(flat, published.dimension),

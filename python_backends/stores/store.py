@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -117,8 +117,7 @@ class Change:
     replaced: int = 0
 
 
-@dataclass(frozen=True)
-class FoundPassage:
+class FoundPassage(NamedTuple):
     document: str
     number: int
     title: str
