@@ -27,9 +27,11 @@ class Waiting:
 
     def with_nearest(self, found: list[bytes], embedding: Array, count: int) -> list[bytes]:
         """The `count` nearest of what the index found and of these rows."""
-        own = np.argsort(-(self.directions @ embedding))[:count]
+        similarity = self.directions @ embedding
+        own = np.argsort(-similarity)[:count]
         both = [*found, *(self.rows[i] for i in own)]
-        near = np.argsort(-(directions(both, len(embedding)) @ embedding))[:count]
+        known = directions(found, len(embedding)) @ embedding
+        near = np.argsort(-np.concatenate([known, similarity[own]]))[:count]
         return [both[i] for i in near]
 
 
