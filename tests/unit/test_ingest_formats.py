@@ -325,3 +325,9 @@ def test_files_that_are_not_what_their_name_says(name: str, data: bytes, reason:
     with pytest.raises(Unreadable) as caught:
         read(name, data)
     assert str(caught.value) == reason
+
+
+def test_marks_of_notes_are_left_out_and_comparisons_stay() -> None:
+    note = "It is in the ==thylakoid membranes==. Is a == b and c == d, or a ==b== c?\n\n====\n"
+    said = "It is in the thylakoid membranes. Is a == b and c == d, or a b c?\n\n====\n"
+    assert read("a.md", note.encode()).text == said

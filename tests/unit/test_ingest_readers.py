@@ -403,7 +403,7 @@ def test_a_pdf_without_bookmarks_has_paragraphs_and_headings_by_its_type() -> No
         "Prices\n\nA day is 9 euros.",
     ]
     large = ["The harbour", "Opening", "Prices"]
-    for title in ("", "Microsoft Word - harbour_v3.docx"):
+    for title in ("", "Microsoft Word - harbour_v3.docx", "(anonymous)"):
         found = read("h.pdf", pdf(pages, title=title, large=large))
         assert found.title == "The harbour"
         assert found.text == "\n".join(pages)

@@ -36,7 +36,7 @@ _BLOCK_NAME = re.compile(r"[ \t]\^[a-zA-Z\d-]+[ \t]*$", re.MULTILINE)
 _PICTURE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\((?![A-Za-z][\w+.-]*:)[^()\n]*\)")
 """To another file or place of the same notes; addresses elsewhere stay."""
-_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*])")
+_EMPHASIS = re.compile(r"(?<![\w*=])(\*{1,3}|==)(?=[^\s=])([^*\n]+?)(?<=[^\s=])\1(?![\w*=])")
 _CALLOUT = re.compile(r"^(>\s*)\[!\w+\][-+]?[ \t]*", re.MULTILINE)
 _TAG = re.compile(
     r"(?P<code>(?<=\n\n)(?:(?: {4}|\t).*(?:\n|\Z))+)"

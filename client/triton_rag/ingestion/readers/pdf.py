@@ -18,7 +18,7 @@ from triton_rag.ingestion.readers.pdf_running import without_contents, without_r
 
 _PASSWORD = "password"
 _NO_TITLE = re.compile(
-    r"untitled|(microsoft )?(word|powerpoint|excel) - |[a-z]:[/\\]|[^\s/]*/"
+    r"untitled|\(anonymous\)|(microsoft )?(word|powerpoint|excel) - |[a-z]:[/\\]|[^\s/]*/"
     r"|.*\.(docx?|pptx?|xlsx?|odt|tex|dvi|indd|pmd|ps|pdf|rtf|html?|mif)$",
     re.IGNORECASE,
 )

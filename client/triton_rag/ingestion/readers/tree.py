@@ -34,7 +34,7 @@ _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
 _TABLES_SHARE = 0.5
 """A table in whose cells so many tables stand places the parts of a page."""
 _ENUMERATOR = re.compile(r"(?:\(?\w{1,4}[.)])+$|[•‣–—-]$")
-_NUMBER = re.compile(r"(?:\(\w{1,4}\)|\d{1,3}\.)+$")
+_NUMBER = re.compile(r"(?:\d{1,3}\.)?(?:\(\w{1,4}\))+$")
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _PERSONAL = ("tel:", "mailto:")
 _ROMAN = {1000: "m", 900: "cm", 500: "d", 400: "cd", 100: "c", 90: "xc"} | {
@@ -70,7 +70,7 @@ def _add(element: Element, blocks: Blocks) -> None:
         for caption in element.iterchildren("caption"):
             blocks.paragraph(" ".join(spaced_text(caption).split()))
         blocks.paragraph("" if _is_menu(element) else "\n".join(_rows(element)))
-    elif element.tag != "div" or any(not _is_inline(e) for e in element) or not _is_menu(element):
+    elif element.tag != "div" or not _is_line_of_links(element):
         if element.tag == "dl":
             _join_terms(element)
         add_blocks(element, blocks)
@@ -110,6 +110,13 @@ def _is_menu(element: Element) -> bool:
     links = [a for a in element.iter("a") if not a.get("href", "").startswith(_PERSONAL)]
     linked = sum(len(spaced_text(link).strip()) for link in links if link.get("href"))
     return len(links) > 1 and linked > _LINKS_SHARE * len(" ".join(spaced_text(element).split()))
+
+
+def _is_line_of_links(element: Element) -> bool:
+    if not all(_is_inline(child) for child in element) or not _is_menu(element):
+        return False
+    linked = sum(len(spaced_text(link).split()) for link in element.iter("a"))
+    return linked >= len(spaced_text(element).split())
 
 
 def _has_headings(element: Element) -> bool:
