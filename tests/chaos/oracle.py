@@ -1,9 +1,10 @@
 """What a healthy server answers, and what is wrong with how requests ended."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from tests.chaos.requests import Request
-from tests.chaos.traffic import Outcome, Reply, send_all
+from tests.chaos.traffic import Line, Outcome, Reply
 
 LEARN_BOUND_S = 120.0
 
@@ -14,14 +15,17 @@ class Oracle:
     def __init__(self) -> None:
         self._replies: dict[Request, Reply] = {}
 
-    def learn(self, address: str, to_send: Iterable[Request]) -> list[Request]:
+    def learn(
+        self, address: str, to_send: Iterable[Request], line: Callable[[str], Any] = Line
+    ) -> list[Request]:
         """Request each once, alone; those that can be used, because no other has the same answer.
 
-        Raises AssertionError when one isn't answered.
+        `line` opens a connection to the address. Raises AssertionError when one isn't answered.
         """
         usable = []
         for request in to_send:
-            (outcome,) = send_all(address, [request], LEARN_BOUND_S)
+            with line(address) as opened:
+                outcome = opened.send(request, LEARN_BOUND_S)
             assert outcome.end == "answer", f"{request.model}: {outcome.end} {outcome.error}"
             if not self._owner(outcome.reply, request):
                 usable.append(request)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from builders.spec import load_sku
 from tests.chaos.wire import Message, Tensor, make_request
 
-STREAMED = frozenset({"llm", "ensemble", "rag", "rag_cancellable"})
+STREAMED = frozenset({"llm", "ensemble", "rag", "rag_cancellable", "answer"})
 """Entries that answer on a gRPC stream."""
 
 

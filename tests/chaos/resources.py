@@ -11,12 +11,12 @@ from ensembles.metrics import KV_CACHE_USED
 from operations.ports import Ports
 from tests.chaos.namespace import SHARED_MEMORY, used_mib
 
-SERVER = "tritonserver"
+SERVER, GATEWAY = "tritonserver", "gateway"
 
 
 @dataclass(frozen=True)
 class ProcessUse:
-    """One process; `name` is its model, or tritonserver.
+    """One process; `name` is its model, tritonserver, or the gateway.
 
     Of its region of /dev/shm `region_mib` is taken, of `region_size_mib` that it may touch.
     """
@@ -55,10 +55,12 @@ def model_processes(server_pid: int) -> Iterator[tuple[str, psutil.Process]]:
             yield model, child
 
 
-def use(server_pid: int, ports: Ports) -> Use:
+def use(server_pid: int, ports: Ports, gateway_pid: int | None = None) -> Use:
     """Measure now."""
-    server = (SERVER, psutil.Process(server_pid))
-    processes = (_of_process(*each) for each in (server, *model_processes(server_pid)))
+    found = [(SERVER, psutil.Process(server_pid)), *model_processes(server_pid)]
+    if gateway_pid is not None:
+        found.append((GATEWAY, psutil.Process(gateway_pid)))
+    processes = (_of_process(*each) for each in found)
     return Use(tuple(p for p in processes if p), used_mib(), kv_used(ports))
 
 

@@ -3,6 +3,9 @@
 import asyncio
 import itertools
 import os
+import shutil
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,16 @@ import click
 from rich.console import Console
 
 from builders.spec import ROOT
+from operations.gateway_process import GatewayProcess
 from tests.bench.machine import describe
 from tests.chaos import namespace, provenance
 from tests.chaos.oracle import Oracle
 from tests.chaos.requests import of_every_length
 from tests.chaos.serving import grpc_address, start, starter
 from tests.chaos.traffic import send_all
+from tests.soak.collection import FACTS, Collection
+from tests.soak.gateway_calls import healthy_calls, vector_store
+from tests.soak.gateway_line import GatewayLine
 from tests.soak.mixed_load import RELOADED, MixedLoad, healthy_requests, reload
 from tests.soak.page import SoakSetting, page
 from tests.soak.plot import plot
@@ -23,9 +30,10 @@ from tests.soak.record import Record, Sample
 
 FOLDER = ROOT / "build" / "soak"
 SHM_MIB = 1024
-QUESTIONS = 24
 SAMPLE_S = 5.0
 LONGEST_REQUEST_S = 60.0
+REST_S = 90.0
+"""After the last change: the collection's indexes are brought up to date, its old versions go."""
 _NOTES = Console(stderr=True)
 
 
@@ -77,8 +85,14 @@ def main(
         describe(),
         commit,
     )
-    with start(starter(bare), folder / "tritonserver.log") as server:
-        record, load = _soak(server, setting, pause_ms / 1000)
+    for kept in ("collections", "files"):  # by the last run
+        shutil.rmtree(folder / kept, ignore_errors=True)
+    with (
+        start(starter(bare), folder / "tritonserver.log") as server,
+        GatewayProcess(server.ports, folder / "gateway.log", port=0) as gateway,
+        Collection(grpc_address(server.ports), folder / "collections") as collection,
+    ):
+        record, load = _soak(server, gateway, collection, setting, pause_ms / 1000)
     text, has_passed = page(record, load.faults, load.counts, setting)
     target = ROOT / "docs" if folder == FOLDER else folder
     (target / "soak.md").write_text(text)
@@ -87,20 +101,39 @@ def main(
     context.exit(0 if has_passed else 1)
 
 
-def _soak(server: Any, setting: SoakSetting, pause_s: float) -> tuple[Record, MixedLoad]:
+def _soak(
+    server: Any,
+    gateway: GatewayProcess,
+    collection: Collection,
+    setting: SoakSetting,
+    pause_s: float,
+) -> tuple[Record, MixedLoad]:
     """Learn the answers of the idle server, then load it and take samples."""
     address, oracle = grpc_address(server.ports), Oracle()
-    to_send = oracle.learn(address, healthy_requests(range(QUESTIONS)))
+    to_send = oracle.learn(address, healthy_requests(range(FACTS)))
+    calls = healthy_calls(range(FACTS), vector_store(gateway.url))
+    to_send += oracle.learn(gateway.url, calls, GatewayLine)
     send_all(address, list(of_every_length()), LONGEST_REQUEST_S, 1)
     _NOTES.print(f"{len(to_send)} different requests; {setting.minutes:g} minutes begin")
-    record = Record(server.pid, server.ports)
-    load = MixedLoad(address, to_send, oracle, setting.clients, pause_s)
+    record = Record(server.pid, server.ports, gateway.pid, collection)
+    load = MixedLoad(address, gateway.url, to_send, oracle, setting.clients, pause_s)
+    stop = threading.Event()
 
     async def run() -> None:
-        await asyncio.gather(load.run(setting.minutes * 60), _watch(server, record, load, setting))
+        writing = asyncio.create_task(asyncio.to_thread(collection.write, stop))
+        try:
+            await asyncio.gather(
+                load.run(setting.minutes * 60), _watch(server, record, load, setting)
+            )
+        finally:
+            stop.set()
+            await writing
 
     asyncio.run(run())
     record.look(load.counts)
+    time.sleep(REST_S)
+    record.look_at_rest()
+    load.faults += [*collection.faults, *collection.lost()]
     return record, load
 
 

@@ -1,4 +1,4 @@
-"""The load of a soak: every entry, streamed and not, faulty requests, clients that go away."""
+"""The load of a soak: every entry and the gateway, faulty requests, clients that go away."""
 
 import asyncio
 import queue
@@ -16,6 +16,9 @@ from tests.chaos.oracle import Oracle
 from tests.chaos.requests import Request
 from tests.chaos.traffic import End, Line, Outcome
 from tests.load.loops import Window, closed_loop
+from tests.soak import collection
+from tests.soak.gateway_calls import chat, faulty_calls
+from tests.soak.gateway_line import GatewayLine
 
 LONGEST_REQUEST_S = 60.0
 RELOADED = ("tokenizer", "source_ranker", "reranker")
@@ -39,6 +42,9 @@ def healthy_requests(numbers: Sequence[int]) -> Iterator[Request]:
         yield requests.rag(number, stream=False)
         yield requests.llm(requests.prompt(number), 200)
         yield requests.llm(requests.prompt(number), 40, stream=False)
+        yield collection.search(number)
+        yield collection.search(number, "answer")
+        yield collection.search_all(number)
 
 
 def faulty() -> tuple[Request, ...]:
@@ -48,7 +54,27 @@ def faulty() -> tuple[Request, ...]:
         Request("embed", (requests.text("input_text", b"\xff\xfe"),)),
         Request("rerank", (requests.text("query", ""), requests.text("passages", "a"))),
         Request("llm", (requests.text("text_input", "a"), requests.number("max_tokens", -1))),
+        *collection.faulty(),
+        *faulty_calls(),
     )
+
+
+class Lines:
+    """A connection to Triton, and one to the gateway."""
+
+    def __init__(self, address: str, url: str) -> None:
+        self.carried = 0
+        self._triton, self._gateway = Line(address), GatewayLine(url)
+
+    def send(self, planned: Planned) -> Outcome:
+        self.carried += 1
+        line = self._gateway if planned.request.model.startswith("/") else self._triton
+        on_piece = _cancel_after(CANCELLED_AFTER_PIECES) if planned.end == "cancelled" else None
+        return line.send(planned.request, LONGEST_REQUEST_S, on_piece)
+
+    def close(self) -> None:
+        self._triton.__exit__()
+        self._gateway.__exit__()
 
 
 class MixedLoad:
@@ -58,22 +84,27 @@ class MixedLoad:
     """
 
     def __init__(
-        self, address: str, to_send: Sequence[Request], oracle: Oracle, clients: int, pause_s: float
+        self,
+        address: str,
+        url: str,
+        to_send: Sequence[Request],
+        oracle: Oracle,
+        clients: int,
+        pause_s: float,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
-        self._address, self._to_send, self._oracle = address, to_send, oracle
+        self._address, self._url, self._to_send, self._oracle = address, url, to_send, oracle
         self._clients, self._pause_s = clients, pause_s
         self._threads = ThreadPoolExecutor(clients)
-        self._idle: queue.SimpleQueue[tuple[Line, int]] = queue.SimpleQueue()
-        """Open connections, each with the requests that it has carried."""
+        self._idle: queue.SimpleQueue[Lines] = queue.SimpleQueue()
 
     async def run(self, duration_s: float) -> None:
         window = Window(duration_s, most_s=duration_s)
         timeout_s = 2 * LONGEST_REQUEST_S
         await closed_loop(self._send, self._planned(), self._clients, window, timeout_s)
         while not self._idle.empty():
-            self._idle.get()[0].__exit__()
+            self._idle.get().close()
 
     def _planned(self) -> Iterator[Planned]:
         chance = random.Random(0)
@@ -83,7 +114,8 @@ class MixedLoad:
                 yield Planned(chance.choice(faulty()), "error")
             elif kind < 0.10:
                 prompt = requests.prompt(chance.randrange(10**6))
-                yield Planned(requests.llm(prompt, 1000), "cancelled")
+                long = chance.choice((requests.llm(prompt, 1000), chat(prompt, 1000, stream=True)))
+                yield Planned(long, "cancelled")
             else:
                 yield Planned(chance.choice(self._to_send), "answer")
 
@@ -97,15 +129,14 @@ class MixedLoad:
     def _exchange(self, planned: Planned) -> Outcome:
         """On an idle connection; now and then on a new one, as clients come and go."""
         try:
-            line, carried = self._idle.get_nowait()
+            lines = self._idle.get_nowait()
         except queue.Empty:
-            line, carried = Line(self._address), 0
-        on_piece = _cancel_after(CANCELLED_AFTER_PIECES) if planned.end == "cancelled" else None
-        outcome = line.send(planned.request, LONGEST_REQUEST_S, on_piece)
-        if carried + 1 < REQUESTS_OF_A_CONNECTION:
-            self._idle.put((line, carried + 1))
+            lines = Lines(self._address, self._url)
+        outcome = lines.send(planned)
+        if lines.carried < REQUESTS_OF_A_CONNECTION:
+            self._idle.put(lines)
         else:
-            line.__exit__()
+            lines.close()
         return outcome
 
     def _judge(self, outcome: Outcome, end: End) -> None:

@@ -11,12 +11,12 @@ from tests.soak.record import Record, Sample
 
 
 def plot(record: Record, target: Path) -> None:
-    """Write an SVG: memory of each process, what they share, requests a second."""
+    """Write an SVG: memory of each process, what they share, requests a second, the collection."""
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "soak"
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(3, 1, sharex=True, figsize=(9, 9))
+    figure, axes = pyplot.subplots(4, 1, sharex=True, figsize=(9, 11))
     minutes = [sample.time_s / 60 for sample in record.samples]
     for name in record.names():
         axes[0].plot(minutes, _memory(record.samples, name), label=name, linewidth=1)
@@ -24,7 +24,10 @@ def plot(record: Record, target: Path) -> None:
     axes[0].legend(fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
     _shared(axes[1], minutes, record.samples)
     _rate(axes[2], minutes, record.samples)
-    axes[2].set_xlabel("minutes")
+    axes[3].plot(minutes, [s.disk_mib for s in record.samples], label="collection on disk, MiB")
+    axes[3].plot(minutes, [s.versions for s in record.samples], label="versions of its table")
+    axes[3].legend(fontsize=7)
+    axes[3].set_xlabel("minutes")
     figure.tight_layout()
     figure.savefig(target, metadata={"Date": None})
     pyplot.close(figure)
