@@ -15,8 +15,6 @@ _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _TITLES = {"title", "ctrTitle"}
 _NO_CONTENT = {"dt", "ftr", "hdr", "sldNum", "sldImg"}
 """Placeholders of what stands on every slide."""
-_LISTS = {"body", "obj"}
-"""Placeholders of what a slide lists; its notes, which are a text, have one too."""
 _PRESENTATION = "ppt/presentation.xml"
 
 
@@ -31,7 +29,7 @@ def read(data: bytes) -> FileText:
             blocks.paragraph(_lines(archive.xml(diagram)))
         for notes in _related(archive, name, "notesSlide"):
             for shape in archive.xml(notes).iter(f"{_P}sp"):
-                _add(shape, blocks, "")
+                _add(shape, blocks)
     return blocks.file_text()
 
 
@@ -64,26 +62,23 @@ def _relations(archive: Archive, name: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def _add(shape: Element, blocks: Blocks, mark: str = "- ") -> None:
+def _add(shape: Element, blocks: Blocks) -> None:
     if shape.tag == f"{_A}tbl":
         rows = ([_line(cell) for cell in row.iter(f"{_A}tc")] for row in shape.iter(f"{_A}tr"))
         blocks.paragraph("\n".join(" | ".join(row) for row in rows if any(row)))
     elif _placeholder(shape) in _TITLES:
         blocks.heading(1, _line(shape))
     elif _placeholder(shape) not in _NO_CONTENT:
-        blocks.paragraph(_lines(shape, mark if _placeholder(shape) in _LISTS else ""))
+        blocks.paragraph(_lines(shape))
 
 
 def _placeholder(shape: Element) -> str:
-    """What a shape is for; "obj" where the slide doesn't say it, empty outside of its layout."""
     found = shape.find(f"{_P}nvSpPr/{_P}nvPr/{_P}ph")
-    return "" if found is None else str(found.get("type", "obj"))
+    return "" if found is None else str(found.get("type", ""))
 
 
-def _lines(element: Element, mark: str = "") -> str:
-    """A line for each paragraph; where there are several, behind a mark."""
-    lines = list(filter(None, map(_words, element.iter(f"{_A}p"))))
-    return "\n".join(f"{mark}{line}" for line in lines) if len(lines) > 1 else "".join(lines)
+def _lines(element: Element) -> str:
+    return "\n".join(filter(None, map(_words, element.iter(f"{_A}p"))))
 
 
 def _line(element: Element) -> str:
