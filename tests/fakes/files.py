@@ -131,9 +131,10 @@ def docx(
     body: str = "",
     footnotes: Mapping[int, str] | None = None,
     styles: str = "",
+    numbering: str = "",
 ) -> bytes:
     """A Word document: XML of its body, paragraphs with their style ("" for none), and a table;
-    footnotes by id, and XML of its styles."""
+    footnotes by id, and XML of its styles and numberings."""
     body += "".join(_paragraph(style, text) for style, text in paragraphs)
     rows = "".join(
         "<w:tr>" + "".join(f"<w:tc>{_paragraph('', cell)}</w:tc>" for cell in row) + "</w:tr>"
@@ -147,8 +148,13 @@ def docx(
             "word/document.xml": f"<w:document {_W}><w:body>{body}</w:body></w:document>".encode(),
             **(_footnotes(footnotes) if footnotes else {}),
             **(_styles(styles) if styles else {}),
+            **(_numbering(numbering) if numbering else {}),
         }
     )
+
+
+def _numbering(xml: str) -> dict[str, bytes]:
+    return {"word/numbering.xml": f"<w:numbering {_W}>{xml}</w:numbering>".encode()}
 
 
 def _footnotes(texts: Mapping[int, str]) -> dict[str, bytes]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import starmap
 
 import lxml.html
 import mammoth
 
 from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
 from triton_rag.ingestion.readers.archive import Archive
+from triton_rag.ingestion.readers.docx_numbers import W, with_numbers
 from triton_rag.ingestion.readers.tree import Element, add_blocks, spaced_text
 
 _KIND = "a Word document"
 _NOTE_MARKS = ".//a[starts-with(@id, 'footnote-ref-') or starts-with(@id, 'endnote-ref-')]"
 _BACK = "↑"
-_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _STYLES = "word/styles.xml"
 _KNOWN_STYLES = (
     "p[style-name='Title'] => h1:fresh",
@@ -29,10 +30,13 @@ _LOWEST = 6
 
 def read(data: bytes) -> FileText:
     archive = Archive(data, _KIND)
+    found = archive.xml(_STYLES).iter(f"{W}style") if _STYLES in archive.names() else ()
+    styles = {style.get(f"{W}styleId"): style for style in found}
+    headings = _headings(styles)
     try:
         html = mammoth.convert_to_html(
-            io.BytesIO(data),
-            style_map="\n".join([*_KNOWN_STYLES, *_outline(archive)]),
+            io.BytesIO(with_numbers(data, archive, styles, headings)),
+            style_map="\n".join([*_KNOWN_STYLES, *starmap(_as_heading, headings.values())]),
             convert_image=mammoth.images.img_element(lambda image: {}),
         ).value
     except (KeyError, ValueError, zipfile.BadZipFile, OSError, SyntaxError) as error:
@@ -45,23 +49,30 @@ def read(data: bytes) -> FileText:
     return blocks.file_text()
 
 
-def _outline(archive: Archive) -> Iterator[str]:
-    """The styles of headings that are not called so, such as those of a firm's template."""
-    found = archive.xml(_STYLES).iter(f"{_W}style") if _STYLES in archive.names() else ()
-    styles = {style.get(f"{_W}styleId"): style for style in found}
-    for style in styles.values():
-        name, level = style.find(f"{_W}name"), _level(style, styles)
+def _headings(styles: Mapping[str, Element]) -> dict[str, tuple[str, int]]:
+    """Name and level, from 1, of the styles of headings, by their ids.
+
+    Those of a firm's template may be called otherwise than "heading".
+    """
+    headings = {}
+    for key, style in styles.items():
+        name, level = style.find(f"{W}name"), _level(style, styles)
         if name is not None and level <= _LOWEST:
-            yield f"p[style-name={_quoted(name.get(f'{_W}val', ''))}] => h{level}:fresh"
+            headings[key] = name.get(f"{W}val", ""), level
+    return headings
+
+
+def _as_heading(name: str, level: int) -> str:
+    return f"p[style-name={_quoted(name)}] => h{level}:fresh"
 
 
 def _level(style: Element, styles: Mapping[str, Element]) -> int:
     """A heading's level in this style, from 1: its own, or of the style that it is based on."""
     for _ in styles:
-        level, base = style.find(f".//{_W}outlineLvl"), style.find(f"{_W}basedOn")
+        level, base = style.find(f".//{W}outlineLvl"), style.find(f"{W}basedOn")
         if level is not None:
-            return int(level.get(f"{_W}val")) + 1
-        style = styles.get(base.get(f"{_W}val")) if base is not None else None
+            return int(level.get(f"{W}val")) + 1
+        style = styles.get(base.get(f"{W}val")) if base is not None else None
         if style is None:
             break
     return _LOWEST + 1

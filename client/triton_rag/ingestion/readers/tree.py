@@ -142,7 +142,7 @@ def _items(element: Element, depth: int = 0) -> list[str]:
     number = _whole(element.get("start"), 1) - 1
     for item in element.iterchildren("li"):
         number = _whole(item.get("value"), number + 1)
-        mark = f"{_counted(number, element.get('type'))}." if element.tag == "ol" else "-"
+        mark = f"{counted(number, element.get('type'))}." if element.tag == "ol" else "-"
         nested = [child for child in item if child.tag in _LISTS]
         words = " ".join(spaced_text(item, leave_out=nested).split())
         lines += [f"{'  ' * depth}{mark} {words}"] if words else []
@@ -154,7 +154,7 @@ def _whole(written: str | None, otherwise: int) -> int:
     return int(written) if written and re.fullmatch(r"-?\d{1,6}", written) else otherwise
 
 
-def _counted(number: int, kind: str | None) -> str:
+def counted(number: int, kind: str | None) -> str:
     """A number of a list as its kind writes it: as letters up to z, as a Roman number, or plain."""
     letters = ""
     if kind in ("a", "A") and 0 < number <= 26:
