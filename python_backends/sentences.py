@@ -42,15 +42,22 @@ _BULLETS = "-*+•·"
 _BULLET = re.compile(rf"(?:#{{1,6}}|[{_BULLETS}])\s+")
 _MARKED_HEADING = re.compile(r"#{1,6}\s")
 _RULE = re.compile(r"\s*\n[ \t]*([-=~^\"'*+#`_.])\1{2,}[ \t]*(?:\n|$)")
-_LONE_HEADING = re.compile(r"(?:\d+(?:\.\d+)+\.?\s+)?[^\W\d_][^\d:;=|<>{}\[\]]*")
+_CLAUSE = (
+    r"(?:§+|Art(?:\.|icle|ikel)|Section|Clause|Chapter|Kapitel|Abschnitt)\s*\d{1,4}[a-z]?[.:]?"
+)
+_LONE_HEADING = re.compile(
+    rf"(?:(?:{_CLAUSE}(?:\s[–—-])?|\d+(?:\.\d+)+\.?|\d{{1,3}}\.)\s+)?"
+    r"[^\W\d_][^\d:;=|<>{}\[\]]*"
+)
 """A number of the section is possible, another one is not: it may be what was asked for."""
+_NUMBERED = re.compile(r"\s*\d{1,3}[.)]\s")
 _CLOSING = re.compile(
     r"(?:(?:Kind|Best|Warm) r|R)egards|Best(?: wishes)?|Cheers|(?:Many t|T)hanks|Sincerely"
     r"|Yours \w+|(?:Viele|Beste|Liebe|Herzliche) Grüße|Mit freundlichen Grüßen"
 )
 _IS_QUESTION = re.compile(r"[?？؟]\W*$")
 _BLANK_BEFORE = re.compile(r"(?:^|\n)[ \t]*\n[ \t]*\Z|^[ \t]*\Z")
-_LONGEST_BLANK = 200
+_LONGEST_BEFORE = 200
 """Characters that are looked at before a line: a document may be long."""
 _BLANK_AFTER = re.compile(r"[ \t]*(?:\n[ \t]*\n|\s*\Z)")
 
@@ -124,9 +131,14 @@ def is_heading(text: str, span: Span) -> bool:
     is_closing = _CLOSING.fullmatch(sentence.rstrip(",!"))
     if _MARKED_HEADING.match(sentence) or _RULE.match(text, end) or is_closing:
         return True
-    before = text[max(0, start - _LONGEST_BLANK) : start]
-    is_alone = _BLANK_BEFORE.search(before) and _BLANK_AFTER.match(text, end)
-    return bool(is_alone) and (_IS_QUESTION.search(sentence) is not None or _is_title(sentence))
+    before = text[max(0, start - _LONGEST_BEFORE) : start]
+    if not (_BLANK_BEFORE.search(before) and _BLANK_AFTER.match(text, end)):
+        return False
+    if _NUMBERED.match(sentence):  # beside another number it is an item
+        line_before = before.rstrip().rpartition("\n")[2]
+        if _NUMBERED.match(text, end) or _NUMBERED.match(line_before):
+            return False
+    return _IS_QUESTION.search(sentence) is not None or _is_title(sentence)
 
 
 def _is_title(line: str) -> bool:

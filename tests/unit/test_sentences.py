@@ -135,6 +135,12 @@ def test_sentences_are_in_order_and_lose_no_word(text):
         ("One thing\n=========\nIt is.", ["One thing"]),
         ("One thing\n\nIt is.\n\n2.4. Another thing\n\nSo.", ["One thing", "2.4. Another thing"]),
         ("概要\n\n天気は晴れです。", ["概要"]),
+        (
+            "§ 3 Preise\n\nSie sind fest.\n\nArtikel 4 – Dauer\n\nEin Jahr.",
+            ["§ 3 Preise", "Artikel 4 – Dauer"],
+        ),
+        ("2. Price\n\nIt is fixed.\n\n3. Term\n\n3.1 One year.", ["2. Price", "3. Term"]),
+        ("1. Bread\n\n2. Milk\n\n3. Tea\n\nBuy it.", []),  # a list
         ("Does it?\n\n(5) Or not?\n\nIt does. Does it? It does.", ["Does it?", "(5) Or not?"]),
         (
             "It rains.\nKind regards,\nJo Ann\n\nEs regnet.\nViele Grüße",
