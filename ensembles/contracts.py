@@ -119,7 +119,7 @@ PASSAGE_SPLITTER = ModelContract(
         tensor("passage_document", DType.INT32, "passages"),  # index of each passage's document
     ),
 )
-"""Cuts documents into passages, long documents at headings and paragraphs."""
+"""Cuts documents into passages, long documents after sentences."""
 
 CANDIDATE_SENTENCES = (
     tensor("sentences", DType.STRING, "sentences"),  # of all candidates, in order

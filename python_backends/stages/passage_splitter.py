@@ -1,15 +1,14 @@
 """`passage_splitter`: documents to passages that fit the encoders and the prompt."""
 
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from enum import IntEnum
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ensembles.contracts import PASSAGE_SPLITTER
 from python_backends.context import StageContext
 from python_backends.errors import RequestError
-from python_backends.sentences import Span, is_heading, sentence_spans
+from python_backends.sentences import Span, sentence_spans
 from python_backends.stage import Stage
 from python_backends.tensors import Outputs, Tensors
 from python_backends.tokenization import (
@@ -23,20 +22,10 @@ _LONGEST_TOKEN_CHARACTERS = 24
 """Vocabularies have few longer words."""
 _PART_CHARACTERS = 3
 """An LLM's tokens of base64, keys and URLs have 1.5 to 3 characters."""
-_SMALL_PART = 8
-"""A section of less than this part of a passage joins the next one, as `ingest` has it."""
-
-
-class Boundary(IntEnum):
-    """What begins with a token, the strongest last."""
-
-    SENTENCE = 1
-    PARAGRAPH = 2
-    HEADING = 3
 
 
 class PassageSplitterStage(Stage):
-    """Cuts documents longer than `max_passage_tokens`, at headings and paragraphs.
+    """Cuts documents longer than `max_passage_tokens` after sentences.
 
     The passages are consecutive slices of their document. A request with more than `max_passages`
     is refused: they are one batch of the encoders.
@@ -101,54 +90,17 @@ def short_spans(offsets: Sequence[Span]) -> Iterator[Span]:
 def split(text: str, offsets: Sequence[Span], max_tokens: int) -> Iterator[Span]:
     """The passages of a text whose tokens have the spans `offsets`.
 
-    A text of up to `max_tokens` tokens is one passage. Others are cut at headings, and between them
-    at a paragraph, a sentence or at worst a token, whichever is the strongest in the second half of
-    what fits.
+    A passage has up to `max_tokens` tokens and ends after a sentence if one ends in it.
     """
-    fits = len(offsets) <= max_tokens
-    begins = {} if fits else _boundaries(text, [start for start, _ in offsets])
-    for start, end in _sections(begins, len(offsets), max_tokens // _SMALL_PART):
-        first = start
-        while first < end:
-            last = end if end - first <= max_tokens else _cut(begins, first, max_tokens)
-            while first + 1 < last < end and offsets[last][0] < offsets[last - 1][1]:
-                last -= 1  # the bytes of one character may be several tokens
-            yield offsets[first][0], offsets[last - 1][1]
-            first = last
-
-
-def _boundaries(text: str, starts: Sequence[int]) -> dict[int, Boundary]:
-    """What begins at a token, in their order; `starts` are the tokens' first characters."""
-    found: dict[int, Boundary] = {}
-    before = 0
-    for start, end in sentence_spans(text):
-        boundary = Boundary.SENTENCE
-        if is_heading(text, (start, end)):
-            boundary = Boundary.HEADING
-        elif text.count("\n", before, start) > 1:
-            boundary = Boundary.PARAGRAPH
-        token = bisect_left(starts, start)
-        found[token] = max(boundary, found.get(token, boundary))
-        before = end
-    return found
-
-
-def _sections(
-    begins: Mapping[int, Boundary], tokens: int, fewest_tokens: int
-) -> Iterator[tuple[int, int]]:
-    """The first token of each section and the one after its last; small ones join the next."""
+    starts = [start for start, _ in offsets]
+    sentences = [0, *(bisect_left(starts, start) for start, _ in sentence_spans(text))]
     first = 0
-    for token, boundary in begins.items():
-        if boundary == Boundary.HEADING and first + max(fewest_tokens, 1) <= token < tokens:
-            yield first, token
-            first = token
-    if first < tokens:
-        yield first, tokens
-
-
-def _cut(begins: Mapping[int, Boundary], first: int, max_tokens: int) -> int:
-    """The token after the last of a passage that begins at `first` and can't go on to its end."""
-    last = first + max_tokens
-    fitting = [token for token in range(last, first + 1, -1) if token in begins]
-    far = [token for token in fitting if 2 * (token - first) >= max_tokens]
-    return max(far or fitting[:1] or [last], key=lambda token: begins.get(token, 0))
+    while first < len(offsets):
+        last = min(first + max_tokens, len(offsets))
+        if last < len(offsets):
+            begun = sentences[bisect_right(sentences, last) - 1]
+            last = begun if first + 1 < begun <= last else last
+        while first + 1 < last < len(offsets) and offsets[last][0] < offsets[last - 1][1]:
+            last -= 1  # the bytes of one character may be several tokens
+        yield offsets[first][0], offsets[last - 1][1]
+        first = last
