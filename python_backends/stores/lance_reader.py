@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from python_backends.stores.lance_tables import OpenTables, session
 from python_backends.stores.published import Published
 
 _T = TypeVar("_T")
@@ -22,10 +23,9 @@ class LanceReader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._tables: dict[str, tuple[str, Any]] = {}
-        """The open table of each collection, with its folder's name."""
+        self._tables = OpenTables()
         self._versions: dict[str, int] = {}
-        """Which version of it is checked out, by that folder's name."""
+        """Which version of each is checked out, by its folder's name."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def read(self, published: Published, read: Read[_T]) -> _T:
@@ -47,9 +47,11 @@ class LanceReader:
     async def _open(self, published: Published) -> Any:
         import lancedb
 
-        known, table = self._tables.get(published.name, ("", None))
-        if known != published.table:  # not open yet, or deleted and made again
-            database = await lancedb.connect_async(self._folder / published.name)
+        table = self._tables.of(published)
+        if table is None:
+            folder = self._folder / published.name
+            database = await lancedb.connect_async(folder, session=session(published))
             table = await database.open_table(published.table)
-            self._tables[published.name] = (published.table, table)
+            self._tables.keep(published, table)
+            self._versions.pop(published.table, None)
         return table

@@ -25,6 +25,7 @@ from python_backends.stores.filters import NO_FILTER, Filter
 from python_backends.stores.lance_faults import faults, unwritable
 from python_backends.stores.lance_reader import LanceReader, Read
 from python_backends.stores.lance_table import DOCUMENT, ENTRY, NUMBER, VECTOR, WHOLE
+from python_backends.stores.lance_tables import OpenTables, session
 from python_backends.stores.lance_waiting import WaitingRows
 from python_backends.stores.locking import WAIT_S, locked
 from python_backends.stores.published import Published, read_published, write_published
@@ -64,8 +65,7 @@ class LanceStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._tables: dict[str, tuple[str, Any]] = {}
-        """The table of each collection, open for changes, with its folder's name."""
+        self._tables = OpenTables()  # for changes
         self._reader, self._waiting = LanceReader(folder), WaitingRows()
         self._lock = threading.Lock()
         self._settling: dict[str, threading.Timer] = {}
@@ -87,7 +87,7 @@ class LanceStore:
                 folder.mkdir()
                 now_s = time.time()
                 new = Published(name, embedder, dimension, uuid.uuid4().hex, 1)
-                table = self._connect(name).create_table(new.table, schema=lance_table.schema(new))
+                table = self._connect(new).create_table(new.table, schema=lance_table.schema(new))
                 lance_index.create(table)
                 return self._publish(
                     replace(new, created_s=now_s, updated_s=now_s), table
@@ -197,17 +197,17 @@ class LanceStore:
             return published
         raise not_found(name, self._names())
 
-    def _connect(self, name: str) -> Any:
+    def _connect(self, published: Published) -> Any:
         import lancedb
 
-        return lancedb.connect(self._folder / name)
+        return lancedb.connect(self._folder / published.name, session=session(published))
 
     def _open(self, published: Published) -> Any:
         """The table, at its newest version."""
-        known, table = self._tables.get(published.name, ("", None))
-        if known != published.table:  # not open yet, or deleted and made again
-            table = self._connect(published.name).open_table(published.table)
-            self._tables[published.name] = (published.table, table)
+        table = self._tables.of(published)
+        if table is None:
+            table = self._connect(published).open_table(published.table)
+            self._tables.keep(published, table)
         return table
 
     def _read(self, name: str, read: Read[_T]) -> _T:
