@@ -1,18 +1,17 @@
 """A model's process that stands still for a second, under a tritonserver without a supervisor."""
 
-import os
-import signal
 import threading
 import time
 from pathlib import Path
 
+import psutil
 from triton_rag import Client, TritonRagError
 
 from builders.spec import load_sku
 from operations import model_processes
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from tests.server.conftest import BOUND_S
+from tests.server.conftest import BOUND_S, eventually
 
 STILL_S = 1.3
 """Triton gives up a process after one second."""
@@ -21,7 +20,7 @@ SIZES = (1, 10, 1, 5)
 
 
 def test_no_request_gets_the_answer_of_another_and_the_server_goes_on(tmp_path: Path) -> None:
-    wrong, stop = list[str](), threading.Event()
+    wrong, answered, stop = list[str](), set[int](), threading.Event()
 
     def ask(address: str, size: int, number: int) -> None:
         with Client(address, timeout_s=BOUND_S) as client:
@@ -34,6 +33,7 @@ def test_no_request_gets_the_answer_of_another_and_the_server_goes_on(tmp_path: 
                 except TritonRagError:
                     time.sleep(0.05)  # given up
                     continue
+                answered.add(number)
                 if found != size:
                     wrong.append(f"{size} texts were asked for, {found} came back")
 
@@ -46,9 +46,8 @@ def test_no_request_gets_the_answer_of_another_and_the_server_goes_on(tmp_path: 
         for client in clients:
             client.start()
         try:
-            time.sleep(2.0)
+            assert eventually(lambda: len(answered) == len(SIZES))
             _stand_still(server.pid)
-            time.sleep(2.0)
         finally:
             stop.set()
             for client in clients:
@@ -59,8 +58,14 @@ def test_no_request_gets_the_answer_of_another_and_the_server_goes_on(tmp_path: 
 
 
 def _stand_still(server_pid: int) -> None:
+    """Stops the embedder's process at its requests, and waits until it has ended."""
     found = model_processes.find(server_pid).living
-    (embedder,) = (one.pid for one in found if one.model == "embedder")
-    os.kill(embedder, signal.SIGSTOP)
+    (embedder,) = (psutil.Process(one.pid) for one in found if one.model == "embedder")
+    embedder.suspend()
     time.sleep(STILL_S)
-    os.kill(embedder, signal.SIGCONT)
+    embedder.resume()
+    assert eventually(lambda: embedder.pid not in _living(server_pid))
+
+
+def _living(server_pid: int) -> set[int]:
+    return {one.pid for one in model_processes.find(server_pid).living}
