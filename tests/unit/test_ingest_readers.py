@@ -419,14 +419,10 @@ def test_what_is_filled_into_a_form_stands_behind_its_label() -> None:
     assert read("form.pdf", data).text == "Application\nName Ada Byron\nSignature"
 
 
-def test_a_formula_in_large_type_is_no_heading() -> None:
-    found = read(
-        "f.pdf",
-        pdf(
-            ["Costs\n\nThey rise.\n\ncost = 2n + 1\n\nIt holds for all."],
-            large=["Costs", "cost = 2n + 1"],
-        ),
-    )
+@pytest.mark.parametrize("line", ["cost = 2n + 1", "Keep it cold, at 5 to 35 degrees."])
+def test_a_formula_or_a_sentence_in_large_type_is_no_heading(line: str) -> None:
+    text = f"Costs\n\nThey rise.\n\n{line}\n\nIt holds for all of these, and here."
+    found = read("f.pdf", pdf([text], large=["Costs", line]))
     assert {section.headings for section in found.sections} == {("Costs",)}
 
 

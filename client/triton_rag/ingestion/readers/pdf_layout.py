@@ -29,6 +29,8 @@ _WORD = re.compile(r"[^\W\d_]{2}")
 _UNSPACED = re.compile("[\u3001-\u30ff\u3400-\u9fff\uff01-\uff5e]{2}")
 """Characters of Chinese and Japanese."""
 _NO_HEADING = re.compile(r"[•‣▪◦–—*\-$>#]|.*[,;]$|.*[–—…] *\d*$|(?:.* )?=[ \w]")
+_SENTENCE = re.compile(r"(?:\S+ ){5}.*[.。]$")
+"""In a file that is mostly tables in small type, the text's own type is larger than usual."""
 _MOST_LINES, _MOST_CHARACTERS = 3, 150
 """What a heading has."""
 _LEAST_BODY = 0.35
@@ -112,7 +114,7 @@ class _Type:
         words, first = group.words, group.lines[0]
         if len(group.lines) > _MOST_LINES or len(words) > _MOST_CHARACTERS:
             return False
-        if not _WORD.search(words) or _NO_HEADING.match(words):
+        if not _WORD.search(words) or _NO_HEADING.match(words) or _SENTENCE.match(words):
             return False
         if first.size >= _LARGER * self.size:
             return True
