@@ -22,6 +22,8 @@ TRAINING = {"sample_rate": 64, "max_iterations": 10}
 """A third of the time that the defaults (256, 50) take, for the same recall."""
 PENDING, PENDING_SHARE = 2_000, 0.03
 """Rows that may wait for the indexes: this many, or this share of the passages."""
+PENDING_S = 900.0
+"""How long one may wait while changes come."""
 MAX_DELTAS = 8
 """The vector index gets a part for each update, which each search looks into; with so many it is
 trained again. A part goes when all its rows were replaced."""
@@ -64,8 +66,10 @@ def with_columns(published: Published, table: Any, fields: Mapping[str, FieldTyp
 
 
 def is_due(published: Published) -> bool:
-    """Whether enough rows wait to bring the indexes up to date at once."""
-    return published.pending >= max(PENDING, PENDING_SHARE * published.passages)
+    """Whether so many rows wait, or so long, that the indexes are brought up to date at once."""
+    waited_s = published.updated_s - published.pending_since_s
+    many = max(PENDING, PENDING_SHARE * published.passages)
+    return published.pending >= many or waited_s > PENDING_S
 
 
 def updated(table: Any, published: Published, is_quiet: bool) -> Published:

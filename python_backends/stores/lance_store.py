@@ -258,13 +258,7 @@ class LanceStore:
                 yield published, table
 
     def _commit(self, published: Published, table: Any, gone: Change, came: Change) -> None:
-        changed = replace(
-            published,
-            documents=published.documents + came.documents - gone.documents,
-            passages=published.passages + came.passages - gone.passages,
-            pending=published.pending + came.passages + gone.passages,
-            updated_s=time.time(),
-        )
+        changed = published.changed(gone, came)
         self._publish(changed, table)
         now = (0.0,) if lance_index.is_due(changed) else ()
         self._settle_later(published.name, *now, SETTLE_S, CLEAN_S)

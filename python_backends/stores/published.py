@@ -7,12 +7,13 @@ killed writer leaves behind is a version that no file names, which the next writ
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+import time
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from python_backends.stores.filters import FieldType
-from python_backends.stores.store import Collection, down
+from python_backends.stores.store import Change, Collection, down
 
 FILE = "collection.json"
 
@@ -29,9 +30,9 @@ class Column:
 class Published:
     """`table` names the table's folder, `version` what is visible of it.
 
-    `pending` rows were added or removed since the indexes were brought up to date. The vector index
-    has `partitions`, 0 where there is none; since its training it got `deltas` more parts, for
-    `untrained` rows.
+    `pending` rows were added or removed since the indexes were brought up to date, the first at
+    `pending_since_s`. The vector index has `partitions`, 0 where there is none; since its training
+    it got `deltas` more parts, for `untrained` rows.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Published:
     updated_s: float = 0.0
     size_bytes: int = 0
     pending: int = 0
+    pending_since_s: float = 0.0
     partitions: int = 0
     deltas: int = 0
     untrained: int = 0
@@ -63,6 +65,17 @@ class Published:
             self.created_s,
             self.updated_s,
             self.size_bytes,
+        )
+
+    def changed(self, gone: Change, came: Change) -> "Published":
+        now_s = time.time()
+        return replace(
+            self,
+            documents=self.documents + came.documents - gone.documents,
+            passages=self.passages + came.passages - gone.passages,
+            pending=self.pending + came.passages + gone.passages,
+            pending_since_s=self.pending_since_s if self.pending else now_s,
+            updated_s=now_s,
         )
 
 

@@ -1,5 +1,6 @@
-"""LanceDB's caches stay within the limits of their collections."""
+"""LanceDB's caches and old versions stay within limits."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,17 @@ def test_the_tables_used_last_stay_open(
     search(store)
     opened.append(len(sessions))
     assert opened == [2, 2, 5]
+
+
+def test_a_slow_writer_lets_the_indexes_wait_for_a_while_only(
+    store: LanceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few rows it writes. What was written before a pause does not count."""
+    now_s = [1_000.0]
+    due: list[bool] = []
+    monkeypatch.setattr(time, "time", lambda: now_s[0])
+    monkeypatch.setattr(store, "_settle_later", lambda _, first_s, *__: due.append(first_s == 0))
+    for wait_s in (1_800, 4, 450, 450):
+        now_s[0] += wait_s
+        put(store)
+    assert due == [False, False, False, True]
