@@ -45,18 +45,17 @@ from python_backends.tensors import Array
 
 _DELETED = ".deleted-"
 """How the folder of a collection begins while it is being removed."""
-
+MEASURED_SHARE = 0.05
+"""Smaller changes of a collection's passages don't measure its size; settling does."""
 SETTLE_S = 5.0
 """The indexes are brought up to date when no change has come for so long."""
 CLEAN_S = lance_index.KEPT.total_seconds() + SETTLE_S
 """And once more after that, for the versions that are kept until then."""
-
 WARMED = 4
 """Collections that are searched when a server starts: the first search of each takes a tenth of a
 second, the first one of a process a second."""
 
 _T = TypeVar("_T")
-
 logger = logging.getLogger(__name__)
 
 
@@ -69,6 +68,8 @@ class LanceStore:
         self._reader, self._waiting = LanceReader(folder), WaitingRows()
         self._lock = threading.Lock()
         self._settling: dict[str, threading.Timer] = {}
+        self._measured: dict[str, int] = {}
+        """Passages of each collection when its size was measured."""
 
     def collections(self) -> list[Collection]:
         found = (self._listed(name) for name in self._names())
@@ -259,7 +260,9 @@ class LanceStore:
 
     def _commit(self, published: Published, table: Any, gone: Change, came: Change) -> None:
         changed = published.changed(gone, came)
-        self._publish(changed, table)
+        known = self._measured.get(published.name, 0)
+        # Versions that wait have thousands of files, too many to look at in each change.
+        self._publish(changed, table, abs(changed.passages - known) > known * MEASURED_SHARE)
         now = (0.0,) if lance_index.is_due(changed) else ()
         self._settle_later(published.name, *now, SETTLE_S, CLEAN_S)
 
@@ -286,9 +289,11 @@ class LanceStore:
         lance_index.clean(table)
         self._publish(new, table)
 
-    def _publish(self, published: Published, table: Any) -> Published:
-        folder = self._folder / published.name
-        size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    def _publish(self, published: Published, table: Any, is_measured: bool = True) -> Published:
+        folder, size = self._folder / published.name, published.size_bytes
+        if is_measured:
+            size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+            self._measured[published.name] = published.passages
         new = replace(published, version=table.version, size_bytes=size)
         write_published(folder, new)
         return new

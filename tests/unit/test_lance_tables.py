@@ -99,3 +99,16 @@ def test_a_slow_writer_lets_the_indexes_wait_for_a_while_only(
         now_s[0] += wait_s
         put(store)
     assert due == [False, False, False, True]
+
+
+def test_a_change_of_few_passages_does_not_look_at_all_files(
+    store: LanceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Path] = []
+    rglob = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda path, mask: looks.append(path) or rglob(path, mask))
+    counts = []
+    for passages in (100, 100, 103, 200):
+        put(store, passages)
+        counts.append(len(looks))
+    assert counts == [1, 1, 1, 2]
