@@ -4,7 +4,6 @@ adapter      `TritonPythonModel` from a stage
 stream       `Stream` over Triton's response sender
 responses    tensors and errors between Triton and the contracts
 bls          calls to other models of the server
-pauses       ends a process that stood still while it had requests
 metering     `Meter` over Triton's custom metrics
 tracing      OpenTelemetry spans
 telemetry    the metrics and spans that every request has

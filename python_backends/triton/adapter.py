@@ -16,7 +16,6 @@ from python_backends.stage import Answer, Stage, StreamingStage
 from python_backends.tensors import Outputs, Tensors
 from python_backends.triton.bls import ServerCaller, stub
 from python_backends.triton.metering import TritonMeter
-from python_backends.triton.pauses import Pauses
 from python_backends.triton.responses import (
     make_error,
     make_response,
@@ -115,9 +114,7 @@ def python_model(load: Callable[[StageContext], Stage | StreamingStage]) -> type
     class TritonPythonModel:
         def initialize(self, args: dict[str, str]) -> None:
             model, version = args["model_name"], args["model_version"]
-            self.pauses = Pauses()
-            self.pauses.watch()
-            os.nice(_niceness(args))  # before other threads are made: they inherit it
+            os.nice(_niceness(args))  # before threads are made: they inherit it
             self.meter = TritonMeter({"model": model, "version": version})
             try:
                 stage = load(_context(args, self.meter))
@@ -131,13 +128,9 @@ def python_model(load: Callable[[StageContext], Stage | StreamingStage]) -> type
                 if isinstance(stage, Stage)
                 else DecoupledModel(stage, telemetry)
             )
-            self.pauses.forget()
 
         def execute(self, requests: Sequence[Any]) -> list[Any] | None:
-            begun_s = self.pauses.now_s()
-            answers = self.model.execute(requests)
-            self.pauses.end_if_paused_since(begun_s)
-            return answers
+            return self.model.execute(requests)
 
         def finalize(self) -> None:
             self.model.stage.close()

@@ -18,7 +18,6 @@ from builders.spec import ROOT, load_sku
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
 from operations.triton_api import TritonApi
-from python_backends.triton.pauses import LATE_S
 from tests.bench.bare_engines import BareEncoders, BareRag, Library, SentenceTransformers
 from tests.bench.peer_process import (
     LLAMA,
@@ -41,9 +40,6 @@ from tests.load.triton_client import Triton, payload
 from tests.load.workloads import Embed, Request, Rerank
 
 LIBRARY = "sentence-transformers"
-
-RESUME_S = 2 * LATE_S
-"""A model's process that stood still ends at a request that comes at once (decision 0109)."""
 
 
 @dataclass(frozen=True)
@@ -234,8 +230,7 @@ class Services:
         """The others' servers stand still: some take half a core while nobody asks them."""
         peer = variant.partition(",")[0]  # behind it is its layout
         found = [one.processes() for name, one in self.running_peers().items() if name != peer]
-        is_ours_stopped = peer in (*PEERS, LLAMA) and "server" in vars(self)
-        if is_ours_stopped:
+        if peer in (*PEERS, LLAMA) and "server" in vars(self):
             found.append(tree(self.server.pid))
         others = list(itertools.chain(*found))
         signal_all(others, signal.SIGSTOP)
@@ -243,8 +238,6 @@ class Services:
             yield
         finally:
             signal_all(others, signal.SIGCONT)
-            if is_ours_stopped:
-                time.sleep(RESUME_S)
 
     def stop_peer(self, name: str) -> None:
         """With all of its processes."""
