@@ -96,6 +96,16 @@ def test_numbers_go_on_or_begin_again_as_the_numbering_says() -> None:
     assert lines(body, rules) == ["I) a", "II) b", "III) c", "V) d", "V.1 e"]
 
 
+def test_a_numbering_may_have_a_level_that_its_kind_lacks() -> None:
+    own = levels([("decimal", "%1."), ("decimal", "%1.%2")]).partition("</w:lvl>")[2]
+    more = (
+        '<w:num w:numId="2"><w:abstractNumId w:val="9"/>'
+        f'<w:lvlOverride w:ilvl="1">{own}</w:lvlOverride></w:num>'
+    )
+    body = item(0, "a") + item(1, "b", 2)
+    assert lines(body, numbering([("decimal", "%1.")], numbers=more)) == ["1. a", "1.1 b"]
+
+
 def test_numbers_of_laws_are_decimal_where_the_numbering_says_so() -> None:
     rules = numbering([("upperRoman", "%1."), ("decimal", "%1.%2")], more="<w:isLgl/>")
     assert lines(item(0, "a") + item(1, "b"), rules) == ["1. a", "1.1 b"]

@@ -191,14 +191,14 @@ class _Numbers:
 
     def _label(self, number: str, numbering: _Numbering, at: int) -> str:
         counts = self._counts.setdefault(numbering.kind, {})
-        starts = self._starts.setdefault(
-            numbering.kind, {at: level.start for at, level in numbering.levels.items()}
-        )
+        starts = self._starts.setdefault(numbering.kind, {})
+        for each, level in numbering.levels.items():  # a numbering may have one more than its kind
+            starts.setdefault(each, level.start)
         if number not in self._begun:
             self._begun.add(number)
             starts |= numbering.starts
-            for level in numbering.starts:
-                counts.pop(level, None)
+            for restarted in numbering.starts:
+                counts.pop(restarted, None)
         counts[at] = counts.get(at, starts[at] - 1) + 1
         for deeper in [level for level in counts if level > at]:
             del counts[deeper]
