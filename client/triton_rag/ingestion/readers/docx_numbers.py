@@ -16,7 +16,7 @@ from typing import Self
 import lxml.etree
 
 from triton_rag.ingestion.readers.archive import Archive
-from triton_rag.ingestion.readers.tree import Element, counted
+from triton_rag.ingestion.readers.tree import Element, counted, whole
 
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
@@ -61,10 +61,6 @@ def _value(element: Element | None, path: str) -> str:
     return "" if found is None else str(found.get(f"{W}val", ""))
 
 
-def _whole(written: str | None, otherwise: int) -> int:
-    return int(written) if written and written.isdecimal() else otherwise
-
-
 @dataclass(frozen=True)
 class _Level:
     """How a level of a numbering is written: `text` has %1 for the number of the first level."""
@@ -78,7 +74,7 @@ class _Level:
     @classmethod
     def read(cls, element: Element) -> Self:
         kind = _value(element, "numFmt") or "decimal"
-        start = _whole(_value(element, "start"), 1)
+        start = whole(_value(element, "start"), 1)
         return cls(start, kind, _value(element, "lvlText"), element.find(f"{W}isLgl") is not None)
 
     def number(self, number: int, is_decimal: bool) -> str:
@@ -117,7 +113,7 @@ class _Rules:
             if kind in kinds:
                 found[each.get(f"{W}numId")] = _numbering(kind, kinds[kind], each)
         placed = {
-            (kind, _value(level, "pStyle")): _whole(level.get(f"{W}ilvl"), 0)
+            (kind, _value(level, "pStyle")): whole(level.get(f"{W}ilvl"), 0)
             for kind, each in kinds.items()
             for level in each.iter(f"{W}lvl")
         }
@@ -130,12 +126,12 @@ class _Rules:
 
 
 def _numbering(kind: str, rules: Element, own: Element) -> _Numbering:
-    levels = {_whole(e.get(f"{W}ilvl"), 0): _Level.read(e) for e in rules.iterchildren(f"{W}lvl")}
+    levels = {whole(e.get(f"{W}ilvl"), 0): _Level.read(e) for e in rules.iterchildren(f"{W}lvl")}
     starts = {}
     for changed in own.iterchildren(f"{W}lvlOverride"):
-        level = _whole(changed.get(f"{W}ilvl"), 0)
+        level = whole(changed.get(f"{W}ilvl"), 0)
         if start := _value(changed, "startOverride"):
-            starts[level] = _whole(start, 1)
+            starts[level] = whole(start, 1)
         for each in changed.iterchildren(f"{W}lvl"):
             levels[level] = _Level.read(each)
     return _Numbering(kind, levels, starts)
@@ -147,7 +143,7 @@ def _of_style(name: str, styles: Mapping[str, Element]) -> tuple[str, int]:
     for _ in styles:
         numbered = style.find(f"{W}pPr/{W}numPr") if style is not None else None
         if number := _value(numbered, "numId"):
-            return number, _whole(_value(numbered, "ilvl"), 0)
+            return number, whole(_value(numbered, "ilvl"), 0)
         style = styles.get(_value(style, "basedOn"))
     return "", 0
 
@@ -187,7 +183,7 @@ class _Numbers:
     def _place(self, properties: Element | None, style: str) -> tuple[str, int]:
         number, level = self._rules.of_styles.get(style, ("", 0))
         own = properties.find(f"{W}numPr") if properties is not None else None
-        return _value(own, "numId") or number, _whole(_value(own, "ilvl"), level)
+        return _value(own, "numId") or number, whole(_value(own, "ilvl"), level)
 
     def _label(self, number: str, numbering: _Numbering, at: int) -> str:
         counts = self._counts.setdefault(numbering.kind, {})

@@ -139,9 +139,9 @@ def _own(table: Element, elements: Iterable[Element]) -> Iterator[Element]:
 def _items(element: Element, depth: int = 0) -> list[str]:
     """A line for each item, behind its number or a dash; those of lists inside are indented."""
     lines = []
-    number = _whole(element.get("start"), 1) - 1
+    number = whole(element.get("start"), 1) - 1
     for item in element.iterchildren("li"):
-        number = _whole(item.get("value"), number + 1)
+        number = whole(item.get("value"), number + 1)
         mark = f"{counted(number, element.get('type'))}." if element.tag == "ol" else "-"
         nested = [child for child in item if child.tag in _LISTS]
         words = " ".join(spaced_text(item, leave_out=nested).split())
@@ -150,7 +150,8 @@ def _items(element: Element, depth: int = 0) -> list[str]:
     return lines
 
 
-def _whole(written: str | None, otherwise: int) -> int:
+def whole(written: str | None, otherwise: int) -> int:
+    """The number of an attribute, or `otherwise` where there is none."""
     return int(written) if written and re.fullmatch(r"-?\d{1,6}", written) else otherwise
 
 
