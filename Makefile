@@ -21,6 +21,8 @@ TO ?=
 URL ?=
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done || echo python3)
 PIP_FLAGS := -qq --disable-pip-version-check
+# Compiling all of an environment that builds or tests costs 0.4 GiB and half a minute; few modules are imported.
+BUILD_PIP_FLAGS := $(PIP_FLAGS) --no-compile
 
 BUILD := .venv/bin/python
 export HF_HUB_OFFLINE ?= 1
@@ -38,9 +40,9 @@ setup: .venv/.ready .venv-serve/.ready  ## make the Python environments (about 2
 	@$(PYTHON) -m operations.setup_check
 	@echo "[setup 1/2] build and test environment: .venv (about 1.5 minutes) …"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/torch-cpu.txt || { echo "torch+cpu is not on this machine's package indexes: add PyTorch's CPU index (PIP_EXTRA_INDEX_URL, see pytorch.org/get-started)" >&2; exit 1; }
-	@.venv/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/build.lock
-	@.venv/bin/pip install $(PIP_FLAGS) --no-deps -e . -e client -e tools/triton_lint -e tools/traces
+	@.venv/bin/pip install $(BUILD_PIP_FLAGS) --no-deps -r requirements/torch-cpu.txt || { echo "torch+cpu is not on this machine's package indexes: add PyTorch's CPU index (PIP_EXTRA_INDEX_URL, see pytorch.org/get-started)" >&2; exit 1; }
+	@.venv/bin/pip install $(BUILD_PIP_FLAGS) --no-deps -r requirements/build.lock
+	@.venv/bin/pip install $(BUILD_PIP_FLAGS) --no-deps -e . -e client -e tools/triton_lint -e tools/traces
 	@touch $@
 
 .venv-serve/.ready: requirements/serve-cpu.lock pyproject.toml
@@ -104,7 +106,7 @@ test: build-engines test-models .venv-clients/.ready  ## run all tests that need
 .venv-clients/.ready: requirements/clients.lock
 	@echo "[test] published clients: .venv-clients …"
 	@$(PYTHON) -m venv .venv-clients
-	@.venv-clients/bin/pip install $(PIP_FLAGS) --no-deps -r $<
+	@.venv-clients/bin/pip install $(BUILD_PIP_FLAGS) --no-deps -r $<
 	@touch $@
 
 test-gpu: setup  ## run the tests on the GPU of SKU, whose engines are built (never run yet)
@@ -118,8 +120,8 @@ bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .
 .venv-peers/.ready: requirements/peers.lock requirements/torch-cpu.txt pyproject.toml
 	@echo "[bench] other servers: .venv-peers (about 2 minutes) …"
 	@$(PYTHON) -m venv .venv-peers
-	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/torch-cpu.txt
-	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers.lock
+	@.venv-peers/bin/pip install $(BUILD_PIP_FLAGS) --no-deps -r requirements/torch-cpu.txt
+	@.venv-peers/bin/pip install $(BUILD_PIP_FLAGS) --no-deps -r requirements/peers.lock
 	@touch $@
 
 headroom: $(if $(URL),setup,build-engines)  ## find the largest load that keeps SLO="rag:p99<5s" (10 minutes; URL= of a running server)
@@ -137,7 +139,7 @@ bench-gateway: build-engines  ## measure what the gateway costs beside direct ca
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.gateway_bench $(if $(LITELLM),--litellm $(LITELLM))
 
 bench-llama: bench-peers  ## install llama.cpp for `make bench` (compiles for 10 minutes and more)
-	@.venv-peers/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/peers-llama.txt
+	@.venv-peers/bin/pip install $(BUILD_PIP_FLAGS) --no-deps -r requirements/peers-llama.txt
 
 # Both mount a file system of their own over /dev/shm, which takes root or user namespaces.
 chaos: test-models  ## inject faults into the server, into docs/faults.md (about 16 minutes; FAULTS="kill-llm …")
