@@ -25,12 +25,15 @@ MORE_FILE = FOLDER / "tune.jsonl"
 MORE = read_questions(MORE_FILE)
 ADDED_FILE = FOLDER / "held_out.jsonl"
 ADDED = read_questions(ADDED_FILE)
+NEUTRAL_FILE = FOLDER / "neutral.jsonl"
+NEUTRAL = read_questions(NEUTRAL_FILE)
 
 
 def test_answers_and_evidence_stand_in_the_documents() -> None:
     check(FILE, QUESTIONS, DOCUMENTS)
     check(MORE_FILE, MORE, DOCUMENTS)
     check(ADDED_FILE, ADDED, DOCUMENTS)
+    check(NEUTRAL_FILE, NEUTRAL, DOCUMENTS)
 
 
 def test_the_set_is_large_enough() -> None:
@@ -51,21 +54,36 @@ def test_splits_follow_from_the_ids() -> None:
 
 
 def test_no_question_is_asked_twice() -> None:
-    asked = [*QUESTIONS, *MORE, *ADDED]
+    asked = [*QUESTIONS, *MORE, *ADDED, *NEUTRAL]
     assert len({question.question for question in asked}) == len(asked)
     assert len({question.id for question in asked}) == len(asked)
 
 
 def test_what_choices_are_made_on_does_not_ask_what_is_held_out() -> None:
     held_out = [words(one.question) for one in (*QUESTIONS, *ADDED) if one.split == "held_out"]
-    tune = [*MORE, *(one for one in QUESTIONS if one.split == "tune")]
-    assert {one.split for one in MORE} == {"tune"}
+    tune = [*MORE, *NEUTRAL, *(one for one in QUESTIONS if one.split == "tune")]
+    assert {one.split for one in (*MORE, *NEUTRAL)} == {"tune"}
     assert {one.split for one in ADDED} == {"held_out"}
     assert not {one.folder for one in tune} & set(UNSEEN_FOLDERS)
     for question in tune:
         asked = words(question.question)
         alike = max(len(asked & other) / len(asked | other) for other in held_out)
         assert alike <= 0.5, question.id
+
+
+def test_neutral_questions_are_pairs_about_one_folder() -> None:
+    assert len(NEUTRAL) >= 2 * 140
+    for answered, unanswered in zip(NEUTRAL[::2], NEUTRAL[1::2], strict=True):
+        assert answered.is_answerable
+        assert not unanswered.is_answerable
+        assert answered.id.removesuffix("-a") == unanswered.id.removesuffix("-u")
+        assert answered.folder == unanswered.folder
+
+
+def test_neutral_questions_leave_out_documents_that_were_added_for_the_held_out_ones() -> None:
+    assert not {one.document for one in NEUTRAL if one.is_answerable} & {
+        one.document for one in ADDED
+    }
 
 
 def test_every_document_has_an_origin_and_a_licence() -> None:
