@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from builders.checkpoint_files import check_copied, check_files, files_in, read_json
+from builders.checkpoint_files import (
+    check_copied,
+    check_files,
+    files_in,
+    read_json,
+    weight_files,
+)
 from builders.checkpoint_kind import quantization
 from builders.errors import BuildError
 from builders.spec import ROOT, ModelSpec
@@ -31,8 +37,8 @@ class Checkpoint:
 
     @property
     def size_bytes(self) -> int:
-        """The weights that are read; folders often hold them in other formats too."""
-        return sum(file.stat().st_size for file in self.path.glob("*.safetensors"))
+        """The weights that are read."""
+        return sum(file.stat().st_size for file in weight_files(self.path))
 
     def config(self) -> dict[str, Any]:
         return self.table("config.json")
@@ -113,7 +119,7 @@ def _folder(spec: ModelSpec) -> Path:
         return converted(spec, path)
     if path.is_file():
         raise spec.error(f"{path} is a file, and no GGUF; possible sources: {SCHEMES}")
-    if (files := sorted(path.glob("*.gguf"))) and not (path / "config.json").is_file():
+    if (files := sorted(path.glob("[!.]*.gguf"))) and not (path / "config.json").is_file():
         raise spec.error(
             f"{path} is a folder of GGUF files; name one as the source: "
             f"{', '.join(file.name for file in files)}"

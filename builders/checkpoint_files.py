@@ -28,10 +28,10 @@ PICKLES = "pytorch_model*.bin"
 
 def check_copied(spec: ModelSpec, path: Path) -> None:
     """Raises `BuildError` where a folder holds something else in the place of its files."""
-    if snapshots := sorted(path.glob("snapshots/*/")):
+    snapshots = sorted([*path.glob("snapshots/*/"), *path.glob("models--*/snapshots/*/")])
+    if snapshots and not (path / "config.json").is_file():
         raise spec.error(
-            f"{path} is the hub's cache of a model; possible sources: "
-            f"{', '.join(map(str, snapshots))}"
+            f"{path} is the hub's cache; possible sources: {', '.join(map(str, snapshots))}"
         )
     _check_are_files(spec, path)
 
@@ -146,7 +146,7 @@ def _check_format(spec: ModelSpec, path: Path) -> None:
 def _check_weights(spec: ModelSpec, path: Path) -> None:
     """Each file is whole and holds what the index says, so that no export fails on it later."""
     places = _places(spec, path)
-    held = {file.name: _names_in(spec, file) for file in safetensors_in(path)}
+    held = {file.name: _names_in(spec, file) for file in weight_files(path)}
     if missing := sorted((set(places.values()) or {WEIGHTS}) - held.keys()):
         raise spec.error(f"{path} lacks {', '.join(missing)} of its weights")
     if lost := sorted(name for name, file in places.items() if name not in held[file]):
@@ -161,22 +161,36 @@ def has_safetensors(path: Path) -> bool:
 
 
 def safetensors_in(path: Path) -> list[Path]:
-    return sorted(file for file in path.glob("*.safetensors") if file.is_file())
+    """Hidden files are none: macOS puts one beside each that it copies, `._` before its name."""
+    return sorted(file for file in path.glob("[!.]*.safetensors") if file.is_file())
+
+
+def weight_files(path: Path) -> list[Path]:
+    """What transformers reads, where the index is whole; folders often hold other files too."""
+    named = set(_index(path).values()) or {WEIGHTS}
+    return [file for file in safetensors_in(path) if file.name in named]
 
 
 def _places(spec: ModelSpec, path: Path) -> Mapping[str, str]:
-    """The file of each weight, as the index says; empty without an index."""
-    index = path / WEIGHTS_INDEX
-    if not index.is_file():
-        return {}
     try:
-        table = json.loads(index.read_text(encoding="utf-8"))
-        table["metadata"]  # transformers looks for it, though it needs nothing of it
-        return {str(name): str(file) for name, file in table["weight_map"].items()}
+        return _index(path)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise spec.error(
-            f"{index.name} is damaged or cut short ({error!r}); copy it again"
+            f"{WEIGHTS_INDEX} is damaged or cut short ({error!r}); copy it again"
         ) from error
+
+
+def _index(path: Path) -> Mapping[str, str]:
+    """The file of each weight, as the index says; empty where transformers reads a single file.
+
+    It does so wherever there is one: the index beside it is left from an earlier save.
+    """
+    index = path / WEIGHTS_INDEX
+    if (path / WEIGHTS).is_file() or not index.is_file():
+        return {}
+    table = json.loads(index.read_text(encoding="utf-8"))
+    table["metadata"]  # transformers looks for it, though it needs nothing of it
+    return {str(name): str(file) for name, file in table["weight_map"].items()}
 
 
 def _names_in(spec: ModelSpec, file: Path) -> set[str]:

@@ -10,6 +10,9 @@ from builders.spec import ModelSpec
 _CLASSIFIER = "ForSequenceClassification"
 _LLM = ("ForCausalLM", "LMHeadModel")
 
+_OTHER_SENSES = ("vision_config", "audio_config")
+"""Fields of config.json that models of text alone lack."""
+
 Config = Mapping[str, Any]
 
 
@@ -21,6 +24,11 @@ def check_kind(spec: ModelSpec, config: Config, has_modules: bool) -> None:
     if spec.role == "llm":
         _check_is_no_other(spec, classes)
         return
+    if parts := [name for name in _OTHER_SENSES if name in config]:
+        raise spec.error(
+            f"config.json is of a multimodal model ({', '.join(parts)}); possible: a model of text "
+            "alone"
+        )
     if notes := quantization(config):
         raise spec.error(
             f"the checkpoint's weights are quantized ({notes['quant_method']}); possible: the "

@@ -17,7 +17,7 @@ from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 from builders.build_resources import check_disk
 from builders.checkpoint import Checkpoint
-from builders.checkpoint_files import safetensors_in
+from builders.checkpoint_files import weight_files
 from builders.checkpoint_kind import QUANTIZATION
 from builders.conversion import copy_others
 from builders.converted import write_weights
@@ -44,7 +44,7 @@ def write_dequantized(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None
     copy_others(checkpoint.path, to, writes_weights=True)
     plain = {name: v for name, v in checkpoint.config().items() if name not in QUANTIZATION}
     (to / "config.json").write_text(json.dumps(plain, indent=2), encoding="utf-8")
-    files: list[Any] = [safe_open(file, "pt") for file in safetensors_in(checkpoint.path)]
+    files: list[Any] = [safe_open(file, "pt") for file in weight_files(checkpoint.path)]
     holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118
     weights = _Weights(checkpoint.quantization(), holders)
     with refusing(spec, "its quantized weights can't be turned back"):

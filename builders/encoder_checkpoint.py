@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, normalizers
 
 from builders.build_steps import Progress
 from builders.checkpoint import Checkpoint, Facts
-from builders.checkpoint_files import MODULES, modules, read_json
+from builders.checkpoint_files import MODULES, WEIGHTS, modules, read_json
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
 from builders.pair_template import PROMPTS, SETTINGS, default_prompt, read_pair_template
 from builders.spec import ModelSpec
@@ -20,6 +20,8 @@ _SETTINGS = (SETTINGS, "sentence_roberta_config.json")
 """Where the module Transformer keeps its settings, under its present and an older name."""
 
 _KNOWN_MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "LayerNorm", "Dropout")
+_WITH_WEIGHTS = ("Dense", "LayerNorm")
+_WEIGHTS = (WEIGHTS, "pytorch_model.bin")
 _COUNT_BEHIND_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet")
 _QUERY, _PASSAGE = ("query",), ("document", "passage", "corpus")
 """Names of prompts, as sentence-transformers' encode_query and encode_document look for them."""
@@ -88,7 +90,7 @@ def check_modules(spec: ModelSpec, path: Path) -> None:
         )
     for name, folder in found:
         kind = name.rpartition(".")[2]
-        if kind not in _KNOWN_MODULES:
+        if kind not in _KNOWN_MODULES or not name.startswith("sentence_transformers."):
             raise spec.error(
                 f"{MODULES}: module '{name}'; possible are {', '.join(_KNOWN_MODULES)} of "
                 "sentence-transformers"
@@ -96,6 +98,8 @@ def check_modules(spec: ModelSpec, path: Path) -> None:
         config = read_json(folder / "config.json", None)
         if kind in ("Pooling", "Dense") and config is None:
             raise spec.error(f"{MODULES} names {folder}/config.json: no such file")
+        if kind in _WITH_WEIGHTS and not any((folder / file).is_file() for file in _WEIGHTS):
+            raise spec.error(f"{MODULES} names {folder}/{WEIGHTS}: no such file")
         if kind == "Pooling" and config.get("include_prompt") is False:
             raise spec.error(
                 f"{folder.name}/config.json: include_prompt false, which leaves the prompt's "

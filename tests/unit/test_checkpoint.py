@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 
 from builders import build_resources, onnx_export, recipe
 from builders.checkpoint import SCHEMES, Checkpoint, open_checkpoint
+from builders.checkpoint_files import WEIGHTS
 from builders.engine import build_engine, engine_key
 from builders.errors import BuildError
 from builders.spec import ModelSpec, Placement, SamplingSpec, Sku, load_sku
@@ -106,7 +107,8 @@ def index(folder, text: str) -> None:
 
 
 def test_weights_that_the_index_names_must_all_be_there(folder, tmp_path):
-    shards = {"w": "model.safetensors", "a": "model-2.safetensors", "b": "model-3.safetensors"}
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    shards = {"w": "model-1.safetensors", "a": "model-2.safetensors", "b": "model-3.safetensors"}
     index(folder, json.dumps({"metadata": {}, "weight_map": shards | {"c": "model-2.safetensors"}}))
     assert refusal(spec_of(folder)) == (
         f"model 'mine': {folder} lacks model-2.safetensors, model-3.safetensors of its weights"
@@ -128,9 +130,15 @@ def test_weights_outside_the_folder_are_not_its_own(folder, tmp_path):
 
 @pytest.mark.parametrize("text", ['{"weight_map": {"w": "mod', "{}", "[]", '{"weight_map": 1}'])
 def test_a_damaged_index_is_named(folder, tmp_path, text):
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
     index(folder, text)
     message = refusal(spec_of(folder))
     assert message.startswith("model 'mine': model.safetensors.index.json is damaged")
+
+
+def test_the_index_of_an_earlier_save_beside_a_single_file_is_not_read(folder):
+    index(folder, json.dumps({"metadata": {}, "weight_map": {"w": "model-1.safetensors"}}))
+    assert open_checkpoint(spec_of(folder)).size_bytes == (folder / WEIGHTS).stat().st_size
 
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:9c1f3a5e\nsize 17209961\n"
@@ -203,6 +211,7 @@ def test_the_hubs_cache_of_a_model_is_told_from_its_snapshots(folder, tmp_path):
     message = refusal(spec_of(cache))
     assert message.endswith(f"possible sources: {cache}/snapshots/b968826d")
     assert open_checkpoint(spec_of(cache / "snapshots" / "b968826d"))
+    assert refusal(spec_of(tmp_path)).endswith(f"sources: {cache}/snapshots/b968826d")
 
 
 @pytest.mark.parametrize("name", ["tf_model.h5", "openvino_model.xml", "onnx/model.onnx"])
@@ -213,9 +222,12 @@ def test_weights_of_another_format_are_named(folder, tmp_path, name):
     assert f"has no model.safetensors but {name.rpartition('/')[2]}; weights are read" in message
 
 
-def test_only_weights_that_are_read_count(folder, tmp_path):
+@pytest.mark.parametrize(
+    "name", ["pytorch_model.bin", "consolidated.safetensors", "._model.safetensors"]
+)
+def test_only_weights_that_are_read_are_counted_and_checked(folder, name):
     before = open_checkpoint(spec_of(folder)).size_bytes
-    (folder / "pytorch_model.bin").write_bytes(b"x" * 10_000_000)
+    (folder / name).write_bytes(b"x" * 10_000)
     assert open_checkpoint(spec_of(folder)).size_bytes == before
 
 

@@ -50,6 +50,11 @@ def test_a_checkpoint_of_the_role_is_taken(role, config, has_modules):
         ("embedder", CROSS_ENCODER, 'BertForSequenceClassification: write role = "reranker"'),
         ("embedder", LLM, 'names Qwen3ForCausalLM: write role = "llm", or name an embedder'),
         ("reranker", LLM, "names Qwen3ForCausalLM, which has no score; possible: a cross-encoder"),
+        (
+            "embedder",
+            {"model_type": "clip", "text_config": {}, "vision_config": {}},
+            "of a multimodal model (vision_config); possible: a model of text alone",
+        ),
         ("reranker", BERT, "names BertModel, which has no score; possible: a cross-encoder"),
         (
             "reranker",

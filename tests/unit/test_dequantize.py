@@ -144,11 +144,19 @@ CT = "compressed-tensors"
     ],
 )
 def test_a_weight_is_the_number_that_its_code_stands_for(tmp_path, notes, weights, expected):
-    """Codes and scales may lie in different files, other weights stay what they are."""
+    """Codes and scales may lie in different files, other weights stay what they are.
+
+    Mistral's checkpoints hold the same weights once more, under names of its own.
+    """
     source = folder(tmp_path, {"model_type": "llama", "quantization_config": notes})
     norm = {"model.norm.weight": torch.ones(3, dtype=torch.bfloat16)}
-    for number, part in enumerate([dict([entry]) for entry in weights.items()] + [norm]):
-        save_file(part, source.path / f"model-{number}.safetensors")
+    places = {}
+    for number, (name, values) in enumerate((weights | norm).items()):
+        places[name] = f"model-{number}.safetensors"
+        save_file({name: values}, source.path / places[name])
+    index = {"metadata": {}, "weight_map": places}
+    (source.path / "model.safetensors.index.json").write_text(json.dumps(index))
+    save_file({"norm.weight": torch.ones(3)}, source.path / "consolidated.safetensors")
     assert is_quantized(SPEC, source)
     (made := tmp_path / "made").mkdir()
     write_dequantized(SPEC, source, made)

@@ -43,11 +43,14 @@ def modules(folder: Path, *kinds: str) -> None:
     write(folder / "modules.json", listed)
 
 
-def test_modules_that_the_export_honours_are_taken(tmp_path):
+def test_modules_that_the_export_honours_are_taken_with_their_weights(tmp_path):
     check_modules(spec_of(), tmp_path)  # without modules.json
     modules(tmp_path, *(BASE + kind for kind in ("Transformer", "Pooling", "Dense", "Normalize")))
     for folder in ("1_x", "2_x"):
         write(tmp_path / folder / "config.json", {"pooling_mode_mean_tokens": True})
+    with pytest.raises(BuildError, match=r"modules\.json names .*2_x/model\.safetensors: no such"):
+        check_modules(spec_of(), tmp_path)
+    (tmp_path / "2_x" / "pytorch_model.bin").touch()
     check_modules(spec_of(), tmp_path)
 
 
@@ -61,7 +64,7 @@ def test_a_chat_template_without_modules_would_make_texts_turns_of_a_chat(tmp_pa
     write(tmp_path / "tokenizer_config.json", {"chat_template": "{{ messages }}"})
     with pytest.raises(BuildError, match=r"chat template and there is no modules\.json"):
         check_modules(spec_of(), tmp_path)
-    modules(tmp_path, "Transformer", "Pooling")
+    modules(tmp_path, BASE + "Transformer", BASE + "Pooling")
     write(tmp_path / "1_x" / "config.json", {"pooling_mode_lasttoken": True})
     check_modules(spec_of(), tmp_path)
 
@@ -72,7 +75,7 @@ def test_a_reranker_with_a_decoder_of_its_own_is_refused(tmp_path):
         check_pairs(spec_of("reranker"), Checkpoint(tmp_path, ""))
 
 
-@pytest.mark.parametrize("kind", [BASE + "WeightedLayerPooling", BASE + "BoW", "own_code.Pooler"])
+@pytest.mark.parametrize("kind", [BASE + "WeightedLayerPooling", BASE + "BoW", "own_code.Pooling"])
 def test_an_unknown_module_is_refused_by_name(tmp_path, kind):
     modules(tmp_path, BASE + "Transformer", kind)
     with pytest.raises(BuildError, match=f"module '{kind}'; possible are Transformer, Pooling"):
