@@ -30,6 +30,9 @@ class ChunkPacer:
     """
 
     SHARE = 0.02
+    LONGEST_S = 1.0
+    """Between two rounds. Short streams come and go: their first chunks, which are sent at once,
+    would put off the next round for ever."""
 
     def __init__(self) -> None:
         self._cost_s = 0.0002
@@ -44,7 +47,8 @@ class ChunkPacer:
         Threads that ask at the same time may begin two rounds: a chunk too many, and no harm.
         """
         now_s = time.perf_counter()
-        if now_s - self._round_s >= self._cost_s * self._chunks / self.SHARE:
+        gap_s = min(self._cost_s * self._chunks / self.SHARE, self.LONGEST_S)
+        if now_s - self._round_s >= gap_s:
             self._round_s, self._chunks = now_s, 0
         return last_sent_s < self._round_s
 
