@@ -2,12 +2,17 @@
 
 import asyncio
 import math
+from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from python_backends.stores.lance_copy import ROW_ID, PackedCopies
 from python_backends.stores.lance_packed import PACKED, unpacked
 from python_backends.stores.lance_table import TEXT, VECTOR
-from python_backends.stores.lance_waiting import WaitingRows
+from python_backends.stores.lance_waiting import Waiting, WaitingRows
 from python_backends.stores.published import Published
 from python_backends.stores.store import Found
 from python_backends.tensors import Array
@@ -16,37 +21,52 @@ LEAST_SEARCHED = 24
 """Partitions that a search without a filter looks into at least."""
 
 
+class Memory:
+    """What a process keeps of collections beside LanceDB's caches."""
+
+    def __init__(self, folder: Path) -> None:
+        self.waiting, self.copies = WaitingRows(), PackedCopies(folder)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """One search: `count` rows of each ranking that fit `where`."""
+
+    table: Any
+    published: Published
+    waiting: Waiting | None
+    copies: PackedCopies
+    where: str
+    count: int
+
+
 async def search(
     table: Any,
     published: Published,
-    waiting: WaitingRows,
+    memory: Memory,
     query: str,
     embedding: Array,
     where: str,
     count: int,
 ) -> Found:
     """The rows that are nearest, and the best by words, `count` of each that fit `where`."""
-    rankings = await asyncio.gather(
-        _by_vector(table, published, waiting, embedding, where, count),
-        _by_words(table, query, where, count),
-    )
+    waiting = await memory.waiting.of(published, table)
+    one = _Search(table, published, waiting, memory.copies, where, count)
+    rankings = await asyncio.gather(_by_vector(one, embedding), _by_words(one, query))
     return unpacked(chain(*rankings), published.dimension)
 
 
-async def _by_vector(
-    table: Any, published: Published, waiting: WaitingRows, embedding: Array, where: str, count: int
-) -> list[bytes]:
+async def _by_vector(one: _Search, embedding: Array) -> list[bytes]:
     """The nearest rows."""
-    search = table.query().nearest_to(embedding).column(VECTOR).distance_type("cosine")
-    if published.partitions:
-        search = search.nprobes(await _searched(table, published, where))
+    search = one.table.query().nearest_to(embedding).column(VECTOR).distance_type("cosine")
+    if one.published.partitions:
+        search = search.nprobes(await _searched(one.table, one.published, one.where))
     else:
         search = search.bypass_vector_index()
-    known = None if where else await waiting.of(published, table)
-    if known is None:
-        return await _packed(search, "_distance", where, count)
-    found = await _packed(search.fast_search(), "_distance", where, count)
-    return known.with_nearest(found, embedding, count)
+    if one.waiting is None or one.where:
+        return await _rows(one, search, "_distance")
+    found = await _rows(one, search.fast_search(), "_distance")
+    return one.waiting.with_nearest(found, embedding, one.count)
 
 
 async def _searched(table: Any, published: Published, where: str) -> int:
@@ -64,21 +84,31 @@ def searched(partitions: int) -> int:
     return max(LEAST_SEARCHED, math.isqrt(partitions))
 
 
-async def _by_words(table: Any, query: str, where: str, count: int) -> list[bytes]:
+async def _by_words(one: _Search, query: str) -> list[bytes]:
     """The best rows by BM25."""
     from lancedb.query import MatchQuery
 
-    search = table.query().nearest_to_text(MatchQuery(query, TEXT))
-    return await _packed(search, "_score", where, count)
+    return await _rows(one, one.table.query().nearest_to_text(MatchQuery(query, TEXT)), "_score")
 
 
-async def _packed(search: Any, score: str, where: str, count: int) -> list[bytes]:
-    search = search.where(where) if where else search
+async def _rows(one: _Search, search: Any, score: str) -> list[bytes]:
+    """Packed rows in the order of a ranking."""
+    search = search.where(one.where) if one.where else search
+    search = search.limit(one.count)
+    if one.waiting is not None and (copy := one.copies.of(one.published)):
+        ids = await _column(search.select([score]).with_row_id(), ROW_ID, one.count)
+        rows = copy.rows(np.array(ids, np.uint64), one.waiting.by_id)
+        if rows is not None:
+            return rows
+        one.copies.drop(one.published)
+    return await _column(search.select([score, PACKED]), PACKED, one.count)
+
+
+async def _column(search: Any, name: str, count: int) -> list[Any]:
     # What `to_arrow` does, without its look for blobs in the table's schema: a tenth of a search.
-    batches = await search.select([score, PACKED]).limit(count)._inner.execute()
-    rows: list[bytes] = []
-    async for batch in batches:
-        rows += batch[PACKED].to_pylist()
-        if len(rows) >= count:
+    values: list[Any] = []
+    async for batch in await search._inner.execute():
+        values += batch[name].to_pylist()
+        if len(values) >= count:
             break  # to be told that this is the end takes another turn of the threads
-    return rows
+    return values

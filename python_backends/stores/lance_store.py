@@ -25,8 +25,7 @@ from python_backends.stores.filters import NO_FILTER, Filter
 from python_backends.stores.lance_faults import faults, unwritable
 from python_backends.stores.lance_reader import LanceReader, Read
 from python_backends.stores.lance_table import DOCUMENT, ENTRY, NUMBER, VECTOR, WHOLE
-from python_backends.stores.lance_tables import OpenTables, session
-from python_backends.stores.lance_waiting import WaitingRows
+from python_backends.stores.lance_tables import OpenTables, limit_arenas, session
 from python_backends.stores.locking import WAIT_S, locked
 from python_backends.stores.published import Published, read_published, write_published
 from python_backends.stores.store import (
@@ -63,9 +62,10 @@ class LanceStore:
     """Implements `Store` over a folder, which the first collection makes."""
 
     def __init__(self, folder: Path) -> None:
+        limit_arenas()
         self._folder = folder
         self._tables = OpenTables()  # for changes
-        self._reader, self._waiting = LanceReader(folder), WaitingRows()
+        self._reader, self._memory = LanceReader(folder), lance_search.Memory(folder)
         self._lock = threading.Lock()
         self._settling: dict[str, threading.Timer] = {}
         self._measured: dict[str, int] = {}
@@ -155,7 +155,7 @@ class LanceStore:
         async def read(published: Published, table: Any) -> Found:
             where = lance_table.sql(wanted, published.columns)
             return await lance_search.search(
-                table, published, self._waiting, query, embedding, where, count
+                table, published, self._memory, query, embedding, where, count
             )
 
         return self._read(collection.name, read)
@@ -175,6 +175,7 @@ class LanceStore:
     def close(self) -> None:
         for timer in self._settling.values():
             timer.cancel()
+        self._memory.copies.close()
         self._reader.close()
 
     def _names(self) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from python_backends.stores.lance_copy import ROW_ID
 from python_backends.stores.lance_packed import PACKED, directions
 from python_backends.stores.lance_table import VECTOR_INDEX
 from python_backends.stores.published import Published
@@ -20,16 +21,18 @@ MOST_ROWS, MOST_COLLECTIONS = 4_000, 8
 
 @dataclass(frozen=True)
 class Waiting:
-    """Packed rows, and their directions: FP32 [rows, dimension]."""
+    """Packed rows by row id, and their directions: FP32 [rows, dimension]."""
 
-    rows: list[bytes]
+    by_id: dict[int, bytes]
     directions: Array
 
     def with_nearest(self, found: list[bytes], embedding: Array, count: int) -> list[bytes]:
         """The `count` nearest of what the index found and of these rows."""
-        similarity = self.directions @ embedding
+        if not self.by_id:
+            return found
+        similarity, rows = self.directions @ embedding, list(self.by_id.values())
         own = np.argsort(-similarity)[:count]
-        both = [*found, *(self.rows[i] for i in own)]
+        both = [*found, *(rows[i] for i in own)]
         known = directions(found, len(embedding)) @ embedding
         near = np.argsort(-np.concatenate([known, similarity[own]]))[:count]
         return [both[i] for i in near]
@@ -43,7 +46,7 @@ class WaitingRows:
         """By collection: of which table and version, and what waits there."""
 
     async def of(self, published: Published, table: Any) -> Waiting | None:
-        """None where nothing waits, or so much that it is left to LanceDB."""
+        """None where there is no index, or so much waits that it is left to LanceDB."""
         wanted = published.table, published.version
         known, waiting = self._known.pop(published.name, (None, None))
         if known != wanted:
@@ -55,12 +58,22 @@ class WaitingRows:
 
 
 async def _read(published: Published, table: Any) -> Waiting | None:
-    if not published.partitions or not published.pending:
+    if not published.partitions:
         return None
-    count = (await table.index_stats(VECTOR_INDEX)).num_unindexed_rows
-    if not 0 < count <= MOST_ROWS:
+    count = await _count(published, table)
+    if count > MOST_ROWS:
         return None
+    if not count:
+        return Waiting({}, directions([], published.dimension))
     # Rows are added behind the others, and an index is brought up to date for all of them.
-    last = table.query().select([PACKED]).offset(published.passages - count).limit(count)
-    rows = (await last.to_arrow())[PACKED].to_pylist()
-    return Waiting(rows, directions(rows, published.dimension))
+    last = table.query().select([PACKED]).with_row_id().offset(published.passages - count)
+    found = await last.limit(count).to_arrow()
+    rows = found[PACKED].to_pylist()
+    by_id = dict(zip(found[ROW_ID].to_pylist(), rows, strict=True))
+    return Waiting(by_id, directions(rows, published.dimension))
+
+
+async def _count(published: Published, table: Any) -> int:
+    if not published.pending:
+        return 0
+    return int((await table.index_stats(VECTOR_INDEX)).num_unindexed_rows)

@@ -261,8 +261,8 @@ def test_what_waits_for_the_index_is_found_as_by_comparing_each(
     for name in map(str, (0, 25, 59, 995, 1029)):
         (first,) = lance.search(books, "", there[name], NO_FILTER, 1).passages
         assert first.document == name
-    (waiting,) = [known for _, known in lance._waiting._known.values()]  # type: ignore[attr-defined]
-    assert len(waiting.rows) == len(waiting.directions) == 97
+    (waiting,) = [known for _, known in lance._memory.waiting._known.values()]  # type: ignore[attr-defined]
+    assert len(waiting.by_id) == len(waiting.directions) == 97
 
 
 def test_what_is_published_can_be_read_while_an_index_is_made(
