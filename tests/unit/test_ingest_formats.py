@@ -104,6 +104,18 @@ def test_an_opendocument_text_has_headings_lists_tables_and_notes() -> None:
     assert places(found) == [(None, ("Boats",))]
 
 
+def test_a_box_beside_the_text_is_read_behind_its_paragraph() -> None:
+    inner = "<draw:frame><draw:text-box><text:p>Inner</text:p></draw:text-box></draw:frame>"
+    caption = f"<draw:text-box><text:p>Figure 1: Oar{inner}</text:p></draw:text-box>"
+    box = f"<draw:frame>{caption}</draw:frame>"
+    item = f"<text:list-item><text:p>one{box}</text:p></text:list-item>"
+    found = read(
+        "boats.odt", odt(f"<text:p>A boat {box}sails</text:p><text:list>{item}</text:list>")
+    )
+    boxes = ["Figure 1: Oar", "Inner"]
+    assert found.text.split("\n\n") == ["A boat sails", *boxes, "- one", *boxes]
+
+
 def test_an_e_book_is_its_chapters() -> None:
     pages = {
         "nav.xhtml": "<p>Contents</p>",
@@ -285,6 +297,7 @@ def test_source_code_has_what_it_defines_as_headings() -> None:
     ("name", "expected"),
     [
         *(("a/B.PDF", ".pdf"), ("README", ".txt"), ("src/Makefile", ".txt"), ("photo.png", "")),
+        *(("LICENSE-MIT", ".txt"), ("Dockerfile.dev", ".txt"), ("install.exe", "")),
         *(("mail/cur/1700000000.M1P2.host:2,S", ".eml"), ("new/17.x", ".eml"), ("readme.bin", "")),
     ],
 )
@@ -311,6 +324,11 @@ EACH_LINE = 'each line is {"text": "…"}, or {"title": "…", "text": "…"}'
         ("a.ipynb", b"{", "not a notebook of version 4, or a damaged one"),
         ("a.mbox", b"hello", "not a mailbox: it begins with no line 'From …'"),
         ("a.eml", b"hello", "not a mail: it has no sender, no date and no subject"),
+        (
+            "a.min.js",
+            b"a=1;" * 200,
+            "minified: a program has made it out of code, or it holds data",
+        ),
         ("a.jsonl", b'{"text": "a"}\n{', f"line 2 is not JSON; {EACH_LINE}"),
         ("a.jsonl", b'{"text": 3}', f"line 1 has no text; {EACH_LINE}"),
         ("a.jsonl", b'["text"]', f"line 1 has no text; {EACH_LINE}"),

@@ -495,8 +495,10 @@ def test_headers_footers_and_page_numbers_are_left_out() -> None:
     assert [section.page for section in found.sections] == [1, 2, 3, 4]
     roman = pdf([f"Preface {a}\n{b}" for a, b in (("iv", "One."), ("v", "Two."), ("vi", "Three."))])
     assert read("roman.pdf", roman).text == "Preface iv\nOne.\nTwo.\nThree."
-    two = pdf([f"Header {page}\nText.\n{page}" for page in (1, 2)])
-    assert read("two.pdf", two).text == "Header 1\nText.\n1\nHeader 2\nText.\n2"
+    two = pdf([f"Header {page}\nText {page * page}.\n{page}" for page in (1, 2)])
+    assert read("two.pdf", two).text == "Header 1\nText 1.\nText 4."
+    one = pdf(["Header 1\nText.\n1"])
+    assert read("one.pdf", one).text == "Header 1\nText.\n1"
 
 
 def test_scanned_pages_are_said() -> None:

@@ -91,6 +91,19 @@ def in_sections(text: str, headings: Iterable[tuple[int, int, str]], title: str 
     return FileText(text, tuple(sections), title or first_heading(sections))
 
 
+def from_lines(lines: Iterable[tuple[int, str]]) -> FileText:
+    """A text of lines, each with its level: from 1 that of a heading, else 0. Of several empty
+    lines one stays."""
+    kept, headings, length = list[str](), list[tuple[int, int, str]](), 0
+    for level, line in lines:
+        if level and line:
+            headings.append((length, level, line))
+        if line or (kept and kept[-1]):
+            kept.append(line)
+            length += len(line) + 1
+    return in_sections("\n".join(kept), headings)
+
+
 @dataclass
 class Blocks:
     """Makes a text out of blocks: headings and paragraphs, with an empty line between."""

@@ -44,13 +44,16 @@ DOCUMENTS = {
     ".md": "markdown",
     ".markdown": "markdown",
     ".mdx": "markdown",
+    ".qmd": "markdown",
+    ".rmd": "markdown",
     ".rst": "restructured",
     ".txt": "plain",
     ".text": "plain",
     ".log": "plain",
-    ".adoc": "plain",
-    ".org": "plain",
-    ".tex": "plain",
+    ".adoc": "asciidoc",
+    ".asciidoc": "asciidoc",
+    ".org": "org",
+    ".tex": "latex",
 }
 """The module of `readers` that reads a file of this suffix with its function `read`."""
 
@@ -61,10 +64,15 @@ SCANS = (".pdf", *PICTURES)
 """Suffixes of files some of which OCR reads."""
 
 _CODE = (
-    ".c .cc .cpp .cs .dart .erl .ex .go .graphql .h .hpp .hs .java .jl .js .jsx .kt .lua .mjs .ml "
-    ".php .pl .proto .ps1 .py .pyi .r .rb .rs .scala .sh .sql .svelte .swift .tf .ts .tsx .vue .zig"
+    ".bash .bats .c .cc .clj .cpp .cs .css .cxx .dart .erl .ex .f90 .go .gql .gradle .graphql "
+    ".groovy .h .hpp .hs .java .jl .js .jsx .kt .kts .less .lua .mjs .ml .nim .php .pl .prisma "
+    ".proto .ps1 .py .pyi .pyx .r .rb .rs .scala .scss .sh .sol .sql .svelte .swift .tf .thrift "
+    ".ts .tsx .vb .vue .zig .zsh"
 )
-_SETTINGS = ".bat .cfg .cmake .conf .css .ini .properties .service .toml .yaml .yml"
+_SETTINGS = (
+    ".bat .cfg .cmake .conf .diff .dockerfile .feature .hcl .ini .j2 .mk .mmd .nix .patch .puml "
+    ".properties .service .textile .tfvars .timer .toml .wiki .yaml .yml"
+)
 
 MODULES = {
     **DOCUMENTS,
@@ -75,21 +83,17 @@ MODULES = {
 
 READABLE = f"{', '.join(DOCUMENTS)}; source code and settings, such as .py, .ts, .yaml"
 
-_TEXTS = {
-    *(
-        "authors",
-        "changelog",
-        "changes",
-        "codeowners",
-        "contributors",
-        "copying",
-        "copyright",
-        "dockerfile",
-    ),
-    *("gemfile", "install", "jenkinsfile", "licence", "license", "makefile", "news", "notice"),
-    *("readme", "todo"),
+_BUILDS = {"containerfile", "dockerfile", "jenkinsfile", "makefile"}
+"""Names of texts, also with what tells several apart: `Dockerfile.dev`."""
+_TEXTS = _BUILDS | {
+    *("authors", "brewfile", "changelog", "changes", "codeowners", "contributing", "contributors"),
+    *("copying", "copyright", "credits", "faq", "gemfile", "governance", "hacking", "history"),
+    *("install", "justfile", "licence", "license", "maintainers", "news", "notice", "pipfile"),
+    *("podfile", "procfile", "rakefile", "readme", "security", "thanks", "todo", "upgrade"),
+    *("upgrading", "vagrantfile"),
 }
-"""Names of texts that have no suffix."""
+"""Names of texts without a suffix, also with what tells several apart: `LICENSE-MIT`."""
+_NAME_END = re.compile("[-.]")
 _MAILDIR = re.compile(r"(?:^|/)(?:cur|new)/\d+\.[^/]+$")
 """A message of a folder of mail, which ends in the machine's name and marks."""
 
@@ -106,7 +110,8 @@ def kind(name: str, by_ocr: bool = False) -> str:
         return path.suffix.lower()
     if _MAILDIR.search(name):
         return ".eml"
-    return ".txt" if path.name.lower() in _TEXTS else ""
+    text = _NAME_END.split(path.name.lower(), maxsplit=1)[0]
+    return ".txt" if text in (_BUILDS if path.suffix else _TEXTS) else ""
 
 
 def reader_of(suffix: str) -> Reader:

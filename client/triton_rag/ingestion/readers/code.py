@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from triton_rag.ingestion.file_text import FileText, in_sections
+from triton_rag.ingestion.file_text import FileText, Unreadable, in_sections
 from triton_rag.ingestion.readers.plain import decoded
 
 _DEFINITION = re.compile(
@@ -17,9 +17,13 @@ _DEFINITION = re.compile(
     re.MULTILINE,
 )
 """What begins in the first column, in the usual languages."""
+_MINIFIED = 500
+"""Characters of a line on average, which nobody writes."""
 
 
 def read(data: bytes) -> FileText:
     text = decoded(data)
+    if len(text) > _MINIFIED * (1 + text.count("\n")):
+        raise Unreadable("minified: a program has made it out of code, or it holds data")
     definitions = ((found.start(), 1, found["heading"]) for found in _DEFINITION.finditer(text))
     return replace(in_sections(text, definitions), title="")

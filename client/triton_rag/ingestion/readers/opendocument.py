@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from triton_rag.ingestion.file_text import Blocks, FileText
 from triton_rag.ingestion.readers.archive import Archive
 from triton_rag.ingestion.readers.tree import Element
@@ -11,6 +13,8 @@ _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _ROW, _CELL = f"{_TABLE}table-row", f"{_TABLE}table-cell"
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
+_BOX = f"{_DRAW}text-box"
+"""What stands beside the text, such as a figure's caption; it is read behind its paragraph."""
 _SVG = "{urn:oasis:names:tc:opendocument:xmlns:svg-compatible:1.0}"
 _PRESENTATION = "{urn:oasis:names:tc:opendocument:xmlns:presentation:1.0}"
 _NO_CONTENT = {"date-time", "footer", "header", "page-number", "page"}
@@ -58,15 +62,32 @@ def _add(element: Element, blocks: Blocks) -> None:
             blocks.heading(int(child.get(f"{_TEXT}outline-level", "1")), _words(child))
         elif child.tag == f"{_TEXT}p":
             blocks.paragraph(_words(child))
+            _add_boxes(child, blocks)
         elif child.tag == f"{_TEXT}list":
-            items = (_words(item) for item in child.iter(f"{_TEXT}p", f"{_TEXT}h"))
+            items = (_words(item) for item in _outermost(child, {f"{_TEXT}p", f"{_TEXT}h"}))
             blocks.paragraph("\n".join(f"- {words}" for words in items if words))
+            _add_boxes(child, blocks)
         elif child.tag == f"{_TABLE}table":
             own = (r for r in child.iter(_ROW) if next(r.iterancestors(child.tag)) is child)
             rows = ([_words(cell) for cell in row.iterchildren(_CELL)] for row in own)
             blocks.paragraph("\n".join(" | ".join(row) for row in rows if any(row)))
+            _add_boxes(child, blocks)
         elif isinstance(child.tag, str) and child.tag not in _NOT_TEXT:
             _add(child, blocks)
+
+
+def _add_boxes(element: Element, blocks: Blocks) -> None:
+    for box in _outermost(element, {_BOX}):
+        _add(box, blocks)
+
+
+def _outermost(element: Element, tags: set[str]) -> Iterator[Element]:
+    """What is inside an element and has one of the tags, without what is inside that."""
+    for child in element:
+        if child.tag in tags:
+            yield child
+        elif isinstance(child.tag, str) and child.tag not in _NOT_TEXT:
+            yield from _outermost(child, tags)
 
 
 def _words(element: Element) -> str:
@@ -79,7 +100,7 @@ def _text(element: Element) -> str:
     for child in element:
         if child.tag in _SPACES:
             parts.append(" ")
-        elif isinstance(child.tag, str) and child.tag not in _NOT_TEXT:
+        elif isinstance(child.tag, str) and child.tag not in _NOT_TEXT and child.tag != _BOX:
             parts.append(f" {_text(child)} " if child.tag in _BLOCKS else _text(child))
         parts.append(child.tail or "")
     return "".join(parts)

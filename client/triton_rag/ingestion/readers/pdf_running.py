@@ -14,7 +14,7 @@ Page = list[Line]
 _EDGE_LINES = 2
 """Lines at the top and at the bottom of a page that may be headers, footers and page numbers."""
 _RUNNING_PAGES = 3
-"""They are, if so many pages have them."""
+"""They are, if so many pages have them, or both pages of a file."""
 _NUMBER = re.compile(r"\d{1,9}")
 
 _ROMAN = re.compile(r"\b[ivxl]+\b")
@@ -31,9 +31,10 @@ def without_running_lines(pages: Sequence[Page]) -> list[Page]:
     kind stays: it is a title."""
     edges = [dict(_edges(page, number)) for number, page in enumerate(pages)]
     counts = Counter(kind for page in edges for kind in set().union(*page.values()))
+    fewest = min(_RUNNING_PAGES, max(len(pages), 2))
     seen, kept = set[str](), []
     for page, lines in zip(pages, edges, strict=True):
-        running = {at: {k for k in lines[at] if counts[k] >= _RUNNING_PAGES} for at in lines}
+        running = {at: {k for k in lines[at] if counts[k] >= fewest} for at in lines}
         is_kept = {at: not kinds or _is_title(kinds, seen) for at, kinds in running.items()}
         seen.update(*running.values())
         kept.append([line for at, line in enumerate(page) if is_kept.get(at, True)])
