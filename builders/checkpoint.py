@@ -97,7 +97,10 @@ def source_path(spec: ModelSpec) -> Path:
     """Where the spec's source is on this machine; from the hub it is fetched."""
     scheme, separator, rest = spec.source.partition("://")
     if not separator:
-        return ROOT / Path(spec.source).expanduser()
+        try:
+            return ROOT / Path(spec.source).expanduser()
+        except RuntimeError as error:
+            raise spec.error(f"source '{spec.source}' begins with ~ and no user's name") from error
     match scheme:
         case "hf":
             return _download(rest)

@@ -146,7 +146,7 @@ def _check_format(spec: ModelSpec, path: Path) -> None:
 def _check_weights(spec: ModelSpec, path: Path) -> None:
     """Each file is whole and holds what the index says, so that no export fails on it later."""
     places = _places(spec, path)
-    held = {file.name: _names_in(spec, file) for file in weight_files(path)}
+    held = {file.name: names_in(spec, file) for file in weight_files(path)}
     if missing := sorted((set(places.values()) or {WEIGHTS}) - held.keys()):
         raise spec.error(f"{path} lacks {', '.join(missing)} of its weights")
     if lost := sorted(name for name, file in places.items() if name not in held[file]):
@@ -193,12 +193,12 @@ def _index(path: Path) -> Mapping[str, str]:
     return {str(name): str(file) for name, file in table["weight_map"].items()}
 
 
-def _names_in(spec: ModelSpec, file: Path) -> set[str]:
-    """Header and length must agree, so a truncated download is found before the export."""
+def names_in(spec: ModelSpec, file: Path) -> set[str]:
+    """A file's weights. Header and length must agree, so a truncated download is found."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="np") as tensors:
             return set(tensors.keys())
     except (SafetensorError, OSError) as error:
-        raise spec.error(f"{file.name} is damaged or cut short ({error}); copy it again") from error
+        raise spec.error(f"{file} is damaged or cut short ({error}); copy it again") from error

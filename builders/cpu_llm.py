@@ -32,14 +32,18 @@ _FORMS: Mapping[str, tuple[tuple[str, str], ...]] = {
 """By quant_method, fields of config.json and the values that can be turned back."""
 
 
+def check(spec: ModelSpec, checkpoint: Checkpoint) -> None:
+    """Raises `BuildError` for weights or a family that the export does not take."""
+    is_quantized(spec, checkpoint)
+    check_family(spec, checkpoint)
+
+
 def make(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
     """The folder with the exported model; `reference` beside it is for the comparison."""
     from builders.dequantize import write_dequantized  # with torch, which only an export needs
     from builders.llm_reference import write_reference
 
-    quantized = is_quantized(spec, checkpoint)
-    check_family(spec, checkpoint)
-    if quantized:
+    if is_quantized(spec, checkpoint):
         steps.progress(
             "its weights are quantized: the engine is made of the numbers they stand for"
         )

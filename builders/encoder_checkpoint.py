@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, normalizers
 
 from builders.build_steps import Progress
 from builders.checkpoint import Checkpoint, Facts
-from builders.checkpoint_files import MODULES, WEIGHTS, modules, read_json
+from builders.checkpoint_files import MODULES, WEIGHTS, modules, names_in, read_json
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
 from builders.pair_template import PROMPTS, SETTINGS, default_prompt, read_pair_template
 from builders.spec import ModelSpec
@@ -21,7 +21,6 @@ _SETTINGS = (SETTINGS, "sentence_roberta_config.json")
 
 _KNOWN_MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "LayerNorm", "Dropout")
 _WITH_WEIGHTS = ("Dense", "LayerNorm")
-_WEIGHTS = (WEIGHTS, "pytorch_model.bin")
 _COUNT_BEHIND_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet")
 _QUERY, _PASSAGE = ("query",), ("document", "passage", "corpus")
 """Names of prompts, as sentence-transformers' encode_query and encode_document look for them."""
@@ -98,8 +97,14 @@ def check_modules(spec: ModelSpec, path: Path) -> None:
         config = read_json(folder / "config.json", None)
         if kind in ("Pooling", "Dense") and config is None:
             raise spec.error(f"{MODULES} names {folder}/config.json: no such file")
-        if kind in _WITH_WEIGHTS and not any((folder / file).is_file() for file in _WEIGHTS):
-            raise spec.error(f"{MODULES} names {folder}/{WEIGHTS}: no such file")
+        if kind in _WITH_WEIGHTS:
+            _check_weights(spec, folder)
+        function = (config or {}).get("activation_function", "torch.")
+        if kind == "Dense" and not str(function).startswith("torch."):
+            raise spec.error(
+                f"{folder.name}/config.json: activation_function '{function}' is code of its own, "
+                "which a build never runs; possible: one of torch.nn"
+            )
         if kind == "Pooling" and config.get("include_prompt") is False:
             raise spec.error(
                 f"{folder.name}/config.json: include_prompt false, which leaves the prompt's "
@@ -107,6 +112,13 @@ def check_modules(spec: ModelSpec, path: Path) -> None:
             )
     if found and not any(name.endswith("Pooling") for name, _ in found):
         raise spec.error(f"{MODULES} names no Pooling, so it makes no embedding of a text")
+
+
+def _check_weights(spec: ModelSpec, folder: Path) -> None:
+    if (file := folder / WEIGHTS).is_file():
+        names_in(spec, file)
+    elif not (folder / "pytorch_model.bin").is_file():
+        raise spec.error(f"{MODULES} names {file}: no such file")
 
 
 def prefixes(spec: ModelSpec, path: Path) -> Prefixes:

@@ -55,7 +55,13 @@ def _make_onnx(precision: str, spec: ModelSpec, checkpoint: Checkpoint, steps: B
 _ONNX_TOOLS = ("torch", "transformers", "sentence-transformers")
 ONNX = Recipe("onnx", _ONNX_TOOLS, partial(_make_onnx, "fp32"))
 ONNX_FP16 = Recipe("onnx", _ONNX_TOOLS, partial(_make_onnx, "fp16"), precision="fp16")
-OPENVINO = Recipe("openvino", cpu_llm.TOOLS, cpu_llm.make, guide_tools=TOKENIZER_TOOLS)
+OPENVINO = Recipe(
+    "openvino",
+    cpu_llm.TOOLS,
+    cpu_llm.make,
+    guide_tools=TOKENIZER_TOOLS,
+    check=cpu_llm.check,
+)
 
 
 def recipe_for(spec: ModelSpec, sku: Sku) -> Recipe:
@@ -141,6 +147,7 @@ def _is_published(folder: Path, progress: Progress) -> bool:
 def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
     steps.log.begin()
     facts = build.facts = read_facts(build.spec, build.sku, build.checkpoint, steps.progress)
+    build.recipe.check(build.spec, build.checkpoint)
     if plan := build.recipe.plan:
         facts.max_tokens, facts.unguided = plan.max_seq_len, build.recipe.unguided
     if build.spec.role == "llm":

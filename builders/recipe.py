@@ -34,6 +34,7 @@ _LATER = ("dimensions", "relevance_percent", "late_interaction")
 class Recipe:
     """How a kind of engine is made. `make` gives the folder that its last step filled.
 
+    `check` raises `BuildError` before anything else for a checkpoint that `make` can't take.
     `tools` are packages whose versions decide the bytes. `precision` is the spec's unless it is
     named here. `plan` and `gpu`, the product that it is made on, are of GPU engines; `runtime` of
     those that hold their settings. `guide_tools` make what an LLM needs to follow guides;
@@ -49,6 +50,7 @@ class Recipe:
     runtime: RuntimePlan | None = None
     guide_tools: tuple[str, ...] = ()
     unguided: str = ""
+    check: Callable[[ModelSpec, Checkpoint], None] = lambda spec, checkpoint: None
 
     def versions(self) -> dict[str, str]:
         """Versions of the installed tools, and of what the plan pins."""

@@ -86,7 +86,7 @@ class ModelSpec(SpecFile):
     name: str
     folder: str = "builders/models"
     role: Role
-    source: str
+    source: Annotated[str, Field(min_length=1)]
     precision: Precision = "fp32"
     max_tokens: Annotated[int, Field(ge=32)]
     query_prefix: str | None = None

@@ -101,7 +101,13 @@ def _sample_messages(folder: EngineFolder) -> str:
     scores = np.linspace(1, 0, len(SAMPLE_SOURCES), dtype=np.float32)
     values = {s.name: scores for s in SOURCES} | {"sources": _strings(*SAMPLE_SOURCES)}
     values["source_document"] = np.arange(len(SAMPLE_SOURCES), dtype=np.int32)
-    answer = stage.answer(Tensors({"question": _strings(QUESTION)} | values))
+    try:
+        answer = stage.answer(Tensors({"question": _strings(QUESTION)} | values))
+    except RequestError as error:
+        raise ManifestError(
+            f"the prompt of a sample question does not fit: {error}; raise max_tokens in its spec, "
+            "or lower sampling.max_tokens"
+        ) from error
     return str(answer[PROMPT_BUILDER.outputs[0].name][0])
 
 

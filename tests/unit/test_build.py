@@ -69,6 +69,14 @@ def build(spec: ModelSpec, recipes: Recipes, said: list[str] | None = None) -> e
     return build_engine(spec, SKU, (said if said is not None else []).append, recipe=recipe)
 
 
+def test_what_a_recipe_cannot_take_is_refused_before_anything_is_tried_or_made(tmp_path):
+    """A BERT is no LLM: that it has no chat template is not what the user should mend."""
+    folder = checkpoints.make_checkpoint(tmp_path / "bert")
+    llm = ModelSpec(name="mine", role="llm", source=str(folder), max_tokens=512)
+    with pytest.raises(BuildError, match=r"model_type 'bert' in config\.json is none that optimum"):
+        build_engine(llm, SKU, print)
+
+
 # --- steps -------------------------------------------------------------------------------------
 
 

@@ -99,7 +99,7 @@ def test_cut_weights_are_found(folder, tmp_path, size):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:size])
     message = refusal(spec_of(folder))
-    assert message.startswith("model 'mine': model.safetensors is damaged or cut short")
+    assert message.startswith(f"model 'mine': {weights} is damaged or cut short")
 
 
 def index(folder, text: str) -> None:
@@ -247,6 +247,10 @@ def test_a_missing_folder_lists_the_kinds_of_sources(tmp_path):
 @pytest.mark.parametrize("source", ["s3://bucket/x", "gguf://poet/x.gguf"])
 def test_an_unknown_source_lists_the_possible_ones(tmp_path, source):
     assert f"source '{source}'; possible: {SCHEMES}" in refusal(spec_of(source))
+
+
+def test_the_home_of_an_unknown_user_is_no_source():
+    assert refusal(spec_of("~nobody-9d1f/x")).endswith("begins with ~ and no user's name")
 
 
 def test_a_hub_checkpoint_needs_a_revision(tmp_path):

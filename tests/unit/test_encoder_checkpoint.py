@@ -89,6 +89,26 @@ def test_a_module_whose_folder_is_not_there_is_refused(tmp_path, kind):
         check_modules(spec_of(), tmp_path)
 
 
+def test_a_function_of_its_own_is_refused_for_it_would_be_replaced_by_tanh(tmp_path):
+    modules(tmp_path, BASE + "Transformer", BASE + "Pooling", BASE + "Dense")
+    write(tmp_path / "1_x" / "config.json", {})
+    write(tmp_path / "2_x" / "config.json", {"activation_function": "own_code.Swish"})
+    (tmp_path / "2_x" / "pytorch_model.bin").touch()
+    with pytest.raises(
+        BuildError, match=r"2_x/config\.json: activation_function 'own_code\.Swish'"
+    ):
+        check_modules(spec_of(), tmp_path)
+
+
+def test_cut_weights_of_a_module_are_found(tmp_path):
+    modules(tmp_path, BASE + "Transformer", BASE + "Pooling", BASE + "Dense")
+    for folder in ("1_x", "2_x"):
+        write(tmp_path / folder / "config.json", {})
+    (tmp_path / "2_x" / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(BuildError, match=r"2_x/model\.safetensors is damaged or cut short"):
+        check_modules(spec_of(), tmp_path)
+
+
 def test_pooling_without_the_prompt_is_refused(tmp_path):
     modules(tmp_path, BASE + "Transformer", BASE + "Pooling")
     write(tmp_path / "1_x" / "config.json", {"include_prompt": False})

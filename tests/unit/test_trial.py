@@ -37,7 +37,7 @@ def test_the_prompt_of_a_sample_question_is_rendered_and_its_end_of_turn_found(t
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"max_tokens": 64}, "its prompt has 125 tokens; 54 fit beside the answer"),
+        ({"max_tokens": 64}, "54 fit beside the answer in 64; raise max_tokens"),
         ({"chat_template": "{{ f() }}"}, "template refuses them: 'f' is undefined"),
         ({"chat_template": "{% for"}, "the chat template is not valid Jinja: line 1"),
         ({"chat_template": "{{ 1 + 'a' }}"}, "template fails on them: TypeError"),
