@@ -175,6 +175,61 @@ first
 """
 
 
+API = {
+    "openapi": "3.1.0",
+    "info": {"title": "Ferries", "version": "2", "description": "Boats and\ntimes."},
+    "paths": {
+        "/boats/{id}": {
+            "parameters": [{"name": "id", "in": "path", "required": True, "schema": {}}],
+            "put": {
+                "summary": "Change a boat",
+                "parameters": [
+                    {"$ref": "#/parameters/Dry"},
+                    {
+                        "name": "deck",
+                        "in": "query",
+                        "description": "Which one.",
+                        "schema": {"type": "string", "enum": ["a", "b"], "default": "a"},
+                    },
+                ],
+                "requestBody": {
+                    "content": {
+                        "application/json": {"schema": {"$ref": "#/components/schemas/Boat"}}
+                    }
+                },
+                "responses": {"404": {"description": "No such boat."}},
+            },
+        }
+    },
+    "components": {
+        "schemas": {
+            "Boat": {
+                "required": ["name"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "crew": {"type": "array", "items": {"$ref": "#/components/schemas/Person"}},
+                    "port": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+                },
+            }
+        }
+    },
+}
+
+
+def test_a_description_of_an_api_is_its_calls_and_schemas() -> None:
+    found = read("api.json", json.dumps(API).encode())
+    call = ("Ferries", "PUT /boats/{id}")
+    assert places(found) == [(None, ("Ferries",)), (None, call), (None, ("Ferries", "Boat"))]
+    assert found.title == "Ferries"
+    assert found.text.split("\n\n") == [
+        *("Ferries", "Version: 2", "Boats and\ntimes.", "PUT /boats/{id}", "Change a boat"),
+        "Parameters:\n- id (in path, required)\n- Dry (Dry)\n"
+        '- deck (in query, string, default "a", one of a, b): Which one.',
+        *("Body (application/json): Boat", "Responses:\n- 404: No such boat.", "Boat"),
+        "- name (string, required)\n- crew (list of Person)\n- port (integer or null)",
+    ]
+
+
 def test_subtitles_are_what_is_said_by_the_minute() -> None:
     found = read("talk.srt", SRT.encode())
     assert found.text == "Hello & welcome\nto the island\n\nGoodbye"
@@ -309,6 +364,7 @@ def test_utf_16_says_so_in_its_first_bytes() -> None:
     assert read("a.txt", "Fähre".encode("utf-16")).text == "Fähre"
 
 
+DATA = "'.json' is data for programs: save lists as .csv, records with a text as .jsonl"
 NO_TIMES = "no subtitles: no times '00:01:02,000 --> 00:01:04,000' with words below"
 EACH_LINE = 'each line is {"text": "…"}, or {"title": "…", "text": "…"}'
 
@@ -324,6 +380,9 @@ EACH_LINE = 'each line is {"text": "…"}, or {"title": "…", "text": "…"}'
         ("a.ipynb", b"{", "not a notebook of version 4, or a damaged one"),
         ("a.mbox", b"hello", "not a mailbox: it begins with no line 'From …'"),
         ("a.eml", b"hello", "not a mail: it has no sender, no date and no subject"),
+        ("a.json", b"{", "not JSON, or a damaged one"),
+        ("a.json", b'{"openapi": "3.1.0", "paths": []}', DATA),
+        ("a.json", b"[1]", DATA),
         (
             "a.min.js",
             b"a=1;" * 200,

@@ -37,6 +37,7 @@ DOCUMENTS = {
     ".eml": "mail",
     ".mbox": "mailbox",
     ".ipynb": "notebook",
+    ".json": "openapi",
     ".jsonl": "json_lines",
     ".ndjson": "json_lines",
     ".srt": "subtitles",
