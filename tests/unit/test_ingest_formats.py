@@ -49,6 +49,13 @@ def test_notes_have_their_front_matter_and_no_marks_of_links() -> None:
     assert read("rule.md", rule.encode()).text == rule
 
 
+def test_headings_of_changelogs_and_manuals_are_their_words() -> None:
+    text = "## [1.2](https://a.b/c?d) - 2026 {#v1-2}\n\nSee {py:class}`Boat` and {x}.\n\n## [1.1]\n"
+    found = read("changes.md", text.encode())
+    assert places(found) == [(None, ("1.2 - 2026",)), (None, ("1.1",))]
+    assert "2026\n\nSee `Boat` and {x}.\n" in found.text
+
+
 def test_pages_of_wikis_and_blogs_have_their_words_only() -> None:
     page = """+++
 title = "Coffee"

@@ -36,6 +36,13 @@ _BLOCK_NAME = re.compile(r"[ \t]\^[a-zA-Z\d-]+[ \t]*$", re.MULTILINE)
 _PICTURE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\((?![A-Za-z][\w+.-]*:)[^()\n]*\)")
 """To another file or place of the same notes; addresses elsewhere stay."""
+_HEADING_NAME = re.compile(
+    r"^( {0,3}#{1,6}[ \t][^\n{}]*[^\s{}])[ \t]*\{[#.][^{}\n]*\}[ \t]*$", re.MULTILINE
+)
+"""What links name a heading by: `# Prices {#prices}`."""
+_LINK_IN_HEADING = re.compile(r"(?<!\w)\[([^\[\]]+)\](?:\([^()\s]*\)|\[[^\[\]]*\])?")
+_ROLE = re.compile(r"\{[A-Za-z][\w:+-]*\}\Z")
+"""Before code in the Markdown of Sphinx: what it names, such as `{class}`."""
 _EMPHASIS = re.compile(r"(?<![\w*=])(\*{1,3}|==)(?=[^\s=])([^*\n]+?)(?<=[^\s=])\1(?![\w*=])")
 _CALLOUT = re.compile(r"^(>\s*)\[!\w+\][-+]?[ \t]*", re.MULTILINE)
 _TAG = re.compile(
@@ -69,7 +76,7 @@ def _worded(text: str) -> str:
     """The text with the words of pictures, and of links and callouts of notes; no comments."""
     parts, start, blocks = list[str](), 0, _BLOCKS | set(_END_TAG.findall(text))
     for code in _CODE.finditer(text):
-        parts += [_words(text[start : code.start()], blocks), code[0]]
+        parts += [_ROLE.sub("", _words(text[start : code.start()], blocks)), code[0]]
         start = code.end()
     return "".join([*parts, _words(text[start:], blocks)])
 
@@ -82,6 +89,7 @@ def _words(text: str, blocks: Set[str]) -> str:
             return ""
         return " " if tag["is_empty"] or name in blocks or name.lower() in blocks else tag[0]
 
+    text = _HEADING_NAME.sub(r"\1", text)
     text = _BLOCK_NAME.sub("", _SIZE.sub("", _COMMENT.sub("", text)))
     text = _EMPHASIS.sub(r"\2", _TAG.sub(untagged, _PICTURE.sub(r"\1", text)))
     return _CALLOUT.sub(r"\1", _LINK.sub(r"\1", _WIKI_LINK.sub(r"\1", text)))
@@ -97,7 +105,8 @@ def headings(text: str) -> Iterator[tuple[int, int, str]]:
         elif opened := _FENCE.match(bare):
             fence = opened[1]
         elif found := _HEADING.match(bare):
-            yield start, len(found["marks"]), found["text"]
+            words = _LINK_IN_HEADING.sub(r"\1", found["text"])
+            yield start, len(found["marks"]), words
         elif _UNDERLINE.match(bare) and not _NO_PARAGRAPH.match(before):
             yield start - len(before), 1 if "=" in bare else 2, before
         before = line if not fence else ""
