@@ -97,7 +97,7 @@ def _llm_options(sku: Sku, isl: int, osl: int, concurrency: int | None, **asked:
 
 
 def _names(models: str) -> list[str]:
-    return [name for name in models.split(",") if name]
+    return [name.strip() for name in models.split(",") if name.strip()]
 
 
 @cli.command("build-engines")

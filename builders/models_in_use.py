@@ -18,14 +18,26 @@ def chosen_models(overrides: list[str], sku: Sku | None = None) -> list[ModelSpe
     source = f"{FILE} or pipeline.toml" if own else "pipeline.toml"
     names: dict[Role, str] = getattr(load_pipeline(), table) | own
     specs = {role: _load(name, name in own.values()) for role, name in names.items()}
-    for override in map(load_model, overrides):
-        specs[override.role] = override
+    for role, named in _by_role(overrides).items():
+        specs[role] = named
     if missing := sorted(set(get_args(Role)) - specs.keys()):
         raise BuildError(f"{source}: [{table}] names no {', no '.join(missing)}")
     for role, found in specs.items():
         if found.role != role:
             raise BuildError(f"{source}: model '{found.name}' is a {found.role}, not a {role}")
     return list(specs.values())
+
+
+def _by_role(names: list[str]) -> dict[Role, ModelSpec]:
+    found: dict[Role, ModelSpec] = {}
+    for named in map(load_model, names):
+        other = found.setdefault(named.role, named)
+        if other is not named:
+            raise BuildError(
+                f"models '{other.name}' and '{named.name}' are both of role {named.role}, and one "
+                "is served of each: name one of them"
+            )
+    return found
 
 
 def use(names: list[str], sku: Sku) -> None:

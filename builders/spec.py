@@ -236,7 +236,9 @@ def load_model(name: str) -> ModelSpec:
     """models/<name>.toml, or any file whose path is given; raises `BuildError`."""
     path = ROOT / name if name.endswith(".toml") else _find("models", "model", name)
     if not path.is_file():
-        raise BuildError(f"model '{name}': no such file")
+        raise BuildError(
+            f"model '{name}': no file {path}; builders/models/ has {', '.join(model_names())}"
+        )
     folder = path.parent.relative_to(ROOT) if path.is_relative_to(ROOT) else path.parent
     return read_file(ModelSpec, path, name=path.stem, folder=str(folder))
 

@@ -158,6 +158,20 @@ def test_named_models_replace_those_of_their_role(files):
     assert [s.name for s in chosen_models(["other"])] == ["my-embedder", "my-reranker", "other"]
 
 
+def test_of_two_models_of_one_role_none_is_left_out_silently(files):
+    files("models/other.toml", 'role = "llm"\nsource = "y"\nmax_tokens = 512')
+    with pytest.raises(BuildError, match="'my-llm' and 'other' are both of role llm, and one is"):
+        chosen_models(["my-llm", "other"])
+
+
+def test_a_file_that_is_not_there_is_answered_with_the_names_of_models(files, tmp_path):
+    with pytest.raises(BuildError) as caught:
+        load_model("my-llm.toml")
+    path = f"{tmp_path}/my-llm.toml"
+    known = "my-embedder, my-llm, my-reranker"
+    assert str(caught.value) == f"model 'my-llm.toml': no file {path}; builders/models/ has {known}"
+
+
 def test_a_model_in_the_wrong_role_is_refused(files):
     files(
         "pipeline.toml",
