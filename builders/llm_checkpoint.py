@@ -2,6 +2,7 @@
 
 import json
 import math
+from importlib.metadata import version
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -75,12 +76,15 @@ def tokenizer_settings(checkpoint: Checkpoint) -> str:
 
 
 def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
-    """Raises `BuildError` for a damaged file."""
+    """Raises `BuildError` for a file that is damaged or too new."""
     path = checkpoint.path / TOKENIZER_FILE
     try:
         return Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except Exception as error:  # the library raises the bare class
-        raise BuildError(f"{path} is not a tokenizer, or damaged: {error}") from error
+        raise BuildError(
+            f"{path} is not a tokenizer, damaged, or of a kind that tokenizers "
+            f"{version('tokenizers')} does not have: {error}"
+        ) from error
 
 
 def vocabulary(checkpoint: Checkpoint) -> int:
