@@ -155,7 +155,7 @@ class _Answer:
     def wait(self) -> list[int]:
         self._over.wait()
         if self._reason == "error":
-            raise ManifestError("the engine ended a request with an error")
+            raise ManifestError("the engine ended a request with an error: build/logs/ says which")
         return self._ids
 
 

@@ -260,6 +260,8 @@ def _config(params: GenerationParams, eos: Sequence[int]) -> Any:
     config.max_new_tokens = params.max_tokens
     config.min_new_tokens = params.min_tokens
     config.stop_token_ids = set(eos)
+    # Else GenAI adds that of generation_config.json, and refuses each request where it has none.
+    config.eos_token_id = min(eos, default=-1)
     config.repetition_penalty = params.repetition_penalty
     config.presence_penalty = params.presence_penalty
     config.frequency_penalty = params.frequency_penalty

@@ -131,7 +131,9 @@ def test_a_config_with_values_of_another_kind_is_refused(folder, role, config):
 @pytest.mark.parametrize("text", ["version https://git-lfs.github.com/spec/v1\n", "{", "{}"])
 def test_a_damaged_tokenizer_is_named(folder, text):
     (folder / "tokenizer.json").write_text(text, encoding="utf-8")
-    with pytest.raises(BuildError, match=r"tokenizer\.json is not a tokenizer, damaged, or of a kind"):
+    with pytest.raises(
+        BuildError, match=r"tokenizer\.json is not a tokenizer, damaged, or of a kind"
+    ):
         read_tokenizer(Checkpoint(folder, ""))
 
 

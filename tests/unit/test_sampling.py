@@ -8,6 +8,7 @@ import pytest
 from ensembles.contracts import NVIDIA_SAMPLING, SAMPLING
 from ensembles.manifest import Sampling
 from python_backends.engines.llm_engine import Guide
+from python_backends.engines.openvino_llm import _config
 from python_backends.errors import RequestError
 from python_backends.generation.sampling import MAX_STOP_WORDS, read_params
 from tests.fakes.serving import strings, tensors
@@ -197,3 +198,10 @@ def test_no_share_of_probability_is_greedy_unless_a_number_of_tokens_is_given(
     params = read_params(tensors(**given), Sampling(), 0, 10)
     assert params.temperature == pytest.approx(temperature)
     assert (params.top_k, params.top_p) == (top_k, top_p)
+
+
+def test_openvino_gets_an_end_of_its_own_for_engine_folders_that_name_none():
+    """It would add -1 to the tokens that end an answer, and refuse the request."""
+    config = _config(read(), (7, 3))
+    assert config.stop_token_ids == {3, 7}
+    assert config.eos_token_id == 3

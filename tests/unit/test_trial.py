@@ -120,7 +120,7 @@ def test_an_engine_that_fails_is_said_to(tmp_path, monkeypatch):
         tmp_path, "generate", folder=str(folder(tmp_path)), parameters={}, prompts=[[1]],
         max_tokens=3,
     )  # fmt: skip
-    assert answer == {"error": "the engine ended a request with an error"}
+    assert answer == {"error": "the engine ended a request with an error: build/logs/ says which"}
     assert engine.is_closed
 
 
