@@ -8,6 +8,7 @@ to a long one of another request, or of its own.
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from hashlib import blake2b
 
 import numpy as np
 
@@ -173,10 +174,14 @@ class EncoderStage(Stage):
         return results
 
     def _key(self, rows: Mapping[str, Sequence[Array]], number: int, length: int) -> bytes:
-        """Cache key of a row: the ids and masks that its result depends on."""
+        """Cache key of a row: a digest of the ids and masks that its result depends on.
+
+        They would take more memory than the result.
+        """
         if length < MIN_CACHED_TOKENS:
             return b""
-        return b"".join(rows[name][number][:length].tobytes() for name in self._inputs)
+        whole = b"".join(rows[name][number][:length].tobytes() for name in self._inputs)
+        return blake2b(whole, digest_size=16).digest()
 
     def _compute(
         self, rows: Mapping[str, Sequence[Array]], lengths: Array, chosen: list[int]

@@ -188,6 +188,13 @@ def test_rows_seen_before_are_not_computed_again(engine, tmp_path):
     assert (meter[ROWS, "computed"].sum, meter[ROWS, "cached"].sum) == (3, 2)
 
 
+def test_a_long_row_takes_no_more_than_its_result(engine, tmp_path):
+    path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40)
+    stage = EmbedderStage(context(path, cached_rows=8))
+    stage.answer(rows([1] * 40, [1] * 39))
+    assert [len(key) for key in stage._cache._rows] == [16, 16]
+
+
 def test_the_mask_is_part_of_a_rows_cache_key(engine, tmp_path):
     path = folders.make_folder(tmp_path / "cpu", WORDS, max_tokens=40)
     stage = EmbedderStage(context(path, cached_rows=8))
