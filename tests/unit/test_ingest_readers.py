@@ -31,6 +31,12 @@ def refused(name: str, data: bytes) -> str:
 def test_a_text_is_what_the_file_says() -> None:
     found = read("notes/ferry.txt", "\ufeffThe ferry\nsails at noon.".encode())
     assert (found.title, found.text) == ("ferry", "The ferry\nsails at noon.")
+    text = "The ferry\n=========\nIt sails.\n\nPrices\n------\n9 euros.\n\n----\nEnd\n"
+    found = read("README", text.encode())
+    assert (found.title, found.text) == ("The ferry", text)
+    assert [section.headings for section in found.sections] == [
+        *(("The ferry",), ("The ferry", "Prices")),
+    ]
 
 
 @pytest.mark.parametrize(
