@@ -17,10 +17,10 @@ import numpy as np
 
 from python_backends.stores.lance_packed import PACKED
 from python_backends.stores.lance_reader import LanceReader
+from python_backends.stores.lance_table import ROW_ID
 from python_backends.stores.published import Published
 from python_backends.tensors import Array
 
-ROW_ID = "_rowid"
 MOST_COPIES = 8
 _NO_ROW = np.iinfo(np.uint64).max
 

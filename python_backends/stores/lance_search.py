@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from python_backends.stores.lance_copy import ROW_ID, PackedCopies
+from python_backends.stores.lance_copy import PackedCopies
 from python_backends.stores.lance_packed import PACKED, unpacked
-from python_backends.stores.lance_table import TEXT, VECTOR
+from python_backends.stores.lance_table import ROW_ID, TEXT, VECTOR
 from python_backends.stores.lance_waiting import Waiting, WaitingRows
 from python_backends.stores.published import Published
 from python_backends.stores.store import Found

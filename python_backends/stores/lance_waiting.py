@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from python_backends.stores.lance_copy import ROW_ID
 from python_backends.stores.lance_packed import PACKED, directions
-from python_backends.stores.lance_table import VECTOR_INDEX
+from python_backends.stores.lance_table import ROW_ID, VECTOR_INDEX
 from python_backends.stores.published import Published
 from python_backends.tensors import Array
 
