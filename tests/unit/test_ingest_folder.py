@@ -69,14 +69,15 @@ def test_nothing_is_known_of_what_cannot_be_listed(
             raise PermissionError(13, "Permission denied")
         return stat(path, **options)
 
-    monkeypatch.setattr(os, "scandir", refusing_scan)
-    monkeypatch.setattr(os, "stat", refusing_stat)
-    found = list_folder(tmp_path, is_known)
-    assert [(s.name, s.reason) for s in found.skipped] == [
-        ("secret", "can't be listed: Permission denied")
-    ]
-    assert found.knows("b.txt")
-    assert not found.knows("secret/b.txt")
+    with monkeypatch.context() as patched:  # pytest removes the folder before it ends the fixture
+        patched.setattr(os, "scandir", refusing_scan)
+        patched.setattr(os, "stat", refusing_stat)
+        found = list_folder(tmp_path, is_known)
+        assert [(s.name, s.reason) for s in found.skipped] == [
+            ("secret", "can't be listed: Permission denied")
+        ]
+        assert found.knows("b.txt")
+        assert not found.knows("secret/b.txt")
 
 
 def test_what_is_no_folder(tmp_path: Path) -> None:
