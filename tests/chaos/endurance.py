@@ -110,6 +110,6 @@ def _slopes(looks: Sequence[Use]) -> Iterator[tuple[str, float]]:
     spread = sum((i - middle) ** 2 for i in range(len(looks)))
     for process in looks[0].processes:
         now = [look.process(process.name) for look in looks]
-        mib = [found.rss_mib if found else 0.0 for found in now]
+        mib = [found.memory_mib if found else 0.0 for found in now]
         slope = sum((i - middle) * value for i, value in enumerate(mib)) / spread
         yield process.name, slope * 1000 / (REQUESTS / STEPS)

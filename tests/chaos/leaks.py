@@ -7,7 +7,7 @@ from tests.chaos.resources import SERVER, ProcessUse, Use
 
 SHM_MIB = 0.5
 """A region that stayed behind is 1 MiB or more."""
-RSS_MIB = 48.0
+MEMORY_MIB = 48.0
 """For one process: allocators keep what a first long request took."""
 FILES = 8
 """The connections of the last clients, and the page of figures itself."""
@@ -77,8 +77,8 @@ def leaks(before: Use, after: Use, may_die: bool = True) -> Iterator[str]:
 
 
 def _of_process(before: ProcessUse, now: ProcessUse, dead: int) -> Iterator[str]:
-    if now.rss_mib > before.rss_mib + RSS_MIB:
-        yield f"{now.name}: resident {before.rss_mib:.0f} → {now.rss_mib:.0f} MiB"
+    if now.memory_mib > before.memory_mib + MEMORY_MIB:
+        yield f"{now.name}: memory {before.memory_mib:.0f} → {now.memory_mib:.0f} MiB"
     if now.region_size_mib > before.region_size_mib + SHM_MIB and now.pid == before.pid:
         yield f"{now.name}: /dev/shm {before.region_size_mib:.1f} → {now.region_size_mib:.1f} MiB"
     if now.pid != before.pid:

@@ -224,7 +224,7 @@ def _stop_faults(status: int, stopped_s: float, processes: dict[str, Any]) -> It
         yield f"exit status {status}"
     if stopped_s > STOP_BOUND_S:
         yield f"took {stopped_s:.1f} s to stop"
-    time.sleep(0.2)
+    psutil.wait_procs(list(processes.values()), timeout=STOP_BOUND_S)  # SIGKILL takes its time too
     if left := [name for name, process in processes.items() if _is_alive(process)]:
         yield f"processes outlived the server: {', '.join(left)}"
 

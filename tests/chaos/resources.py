@@ -18,12 +18,13 @@ SERVER, GATEWAY = "tritonserver", "gateway"
 class ProcessUse:
     """One process; `name` is its model, tritonserver, or the gateway.
 
-    Of its region of /dev/shm `region_mib` is taken, of `region_size_mib` that it may touch.
+    `memory_mib` is its own memory: pages of files come and go as the kernel likes. Of its region of
+    /dev/shm `region_mib` is taken, of `region_size_mib` that it may touch.
     """
 
     name: str
     pid: int
-    rss_mib: float
+    memory_mib: float
     threads: int
     files: int
     region_mib: float = 0.0
@@ -67,10 +68,11 @@ def use(server_pid: int, ports: Ports, gateway_pid: int | None = None) -> Use:
 def _of_process(name: str, process: psutil.Process) -> ProcessUse | None:
     try:
         with process.oneshot():
-            rss_mib = process.memory_info().rss / 2**20
+            memory = process.memory_info()
+            own_mib = (memory.rss - memory.shared) / 2**20
             counts = process.num_threads(), process.num_fds()
             region = _region_mib(process.cmdline())
-            return ProcessUse(name, process.pid, rss_mib, *counts, *region)
+            return ProcessUse(name, process.pid, own_mib, *counts, *region)
     except psutil.Error:
         return None
 

@@ -153,10 +153,10 @@ async def _watch(server: Any, record: Record, load: MixedLoad, setting: SoakSett
 def _show(sample: Sample) -> None:
     """A line of progress each minute."""
     if int(sample.time_s / 60) != int((sample.time_s - SAMPLE_S - 0.5) / 60):
-        total = sum(process.rss_mib for process in sample.use.processes)
+        total = sum(process.memory_mib for process in sample.use.processes)
         _NOTES.print(
             f"{sample.time_s / 60:5.1f} min: {sample.requests:,} requests, {sample.errors} errors, "
-            f"{sample.unexpected} unexpected, {total:.0f} MiB resident, "
+            f"{sample.unexpected} unexpected, {total:.0f} MiB of memory, "
             f"{sample.use.shm_mib:.0f} MiB shared, KV {sample.use.kv_used:.0%}"
         )
 

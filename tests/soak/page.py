@@ -78,7 +78,7 @@ def growths(record: Record, warm_up_s: float) -> Iterator[Growth]:
     """Growth of each process, then of /dev/shm."""
     for name in record.names():
         found = [(s.time_s, s.use.process(name)) for s in record.samples]
-        yield _growth(name, [Point(t, p.pid, p.rss_mib) for t, p in found if p], warm_up_s)
+        yield _growth(name, [Point(t, p.pid, p.memory_mib) for t, p in found if p], warm_up_s)
     shm = [Point(s.time_s, 0, s.use.shm_mib) for s in record.samples]
     yield _growth("/dev/shm", shm, warm_up_s)
 

@@ -20,7 +20,7 @@ def plot(record: Record, target: Path) -> None:
     minutes = [sample.time_s / 60 for sample in record.samples]
     for name in record.names():
         axes[0].plot(minutes, _memory(record.samples, name), label=name, linewidth=1)
-    axes[0].set_ylabel("resident memory, MiB")
+    axes[0].set_ylabel("own memory, MiB")
     axes[0].legend(fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
     _shared(axes[1], minutes, record.samples)
     _rate(axes[2], minutes, record.samples)
@@ -36,7 +36,7 @@ def plot(record: Record, target: Path) -> None:
 def _memory(samples: Sequence[Sample], name: str) -> list[float]:
     """MiB; a gap where the process was away."""
     found = (sample.use.process(name) for sample in samples)
-    return [process.rss_mib if process else float("nan") for process in found]
+    return [process.memory_mib if process else float("nan") for process in found]
 
 
 def _shared(axes: Any, minutes: Sequence[float], samples: Sequence[Sample]) -> None:

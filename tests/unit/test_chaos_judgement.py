@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import results
-from tests.chaos.leaks import DEAD_THREADS, FILES, RSS_MIB, THREADS, known_leaks, leaks
+from tests.chaos.leaks import DEAD_THREADS, FILES, MEMORY_MIB, THREADS, known_leaks, leaks
 from tests.chaos.report import Provenance, page
 from tests.chaos.resources import SERVER, ProcessUse, Use
 from tests.chaos.scenario import Finding, Scenario
@@ -15,7 +15,7 @@ from tests.chaos.scenario import Finding, Scenario
 def use(model_pid: int = 2, shm_mib: float = 1.0, threads: int = 400, **model: float) -> Use:
     """Figures of a server with one model, whose process has a region of 1 MiB."""
     fields = {
-        "rss_mib": 100.0,
+        "memory_mib": 100.0,
         "threads": 5,
         "files": 20,
         "region_mib": 1.0,
@@ -41,7 +41,7 @@ def test_nothing_is_left_behind() -> None:
         (use(shm_mib=2.0), "/dev/shm 1.0 → 2.0"),
         (use(shm_mib=2.0, region_mib=2.0, region_size_mib=2.0), "llm: /dev/shm 1.0 → 2.0"),
         (use(threads=400 + THREADS + 1), "threads"),
-        (use(rss_mib=100 + RSS_MIB + 1), "resident"),
+        (use(memory_mib=100 + MEMORY_MIB + 1), ": memory "),
         (use(files=20 + FILES + 1), "files"),
     ],
 )
