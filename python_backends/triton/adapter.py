@@ -16,6 +16,7 @@ from python_backends.stage import Answer, Stage, StreamingStage
 from python_backends.tensors import Outputs, Tensors
 from python_backends.triton.bls import ServerCaller, stub
 from python_backends.triton.metering import TritonMeter
+from python_backends.triton.neighbours import watch_neighbours
 from python_backends.triton.responses import (
     make_error,
     make_response,
@@ -114,7 +115,8 @@ def python_model(load: Callable[[StageContext], Stage | StreamingStage]) -> type
     class TritonPythonModel:
         def initialize(self, args: dict[str, str]) -> None:
             model, version = args["model_name"], args["model_version"]
-            os.nice(_niceness(args))  # before threads are made: they inherit it
+            watch_neighbours()
+            os.nice(_niceness(args))  # before other threads are made: they inherit it
             self.meter = TritonMeter({"model": model, "version": version})
             try:
                 stage = load(_context(args, self.meter))
