@@ -115,11 +115,12 @@ PASSAGE_SPLITTER = ModelContract(
         tensor("query", DType.STRING, 1),  # the question
         tensor("query_type", DType.STRING, 1),  # "query", the tokenizer's `input_type`
         tensor("passages", DType.STRING, "passages"),  # in order of documents and their text
+        tensor("passages_in_context", DType.STRING, "passages"),  # each below its headings
         tensor("passage_type", DType.STRING, 1),  # "passage"
         tensor("passage_document", DType.INT32, "passages"),  # index of each passage's document
     ),
 )
-"""Cuts documents into passages, long documents after sentences."""
+"""Cuts documents into passages, long documents after sentences, and finds their headings."""
 
 CANDIDATE_SENTENCES = (
     tensor("sentences", DType.STRING, "sentences"),  # of all candidates, in order
@@ -137,6 +138,7 @@ PASSAGE_SELECTOR = ModelContract(
         tensor("query_embedding", DType.FP32, 1, "dimension"),
         tensor("passage_embedding", DType.FP32, "passages", "dimension"),
         tensor("passages", DType.STRING, "passages"),
+        optional("passages_in_context", DType.STRING, "passages"),  # whose words count instead
         tensor("passage_document", DType.INT32, "passages"),
         optional("num_candidates", DType.INT32, 1),  # at least 1; default from the placement
     ),
@@ -189,10 +191,8 @@ SOURCE_RANKER = ModelContract(
     ),
     outputs=(*SOURCES, *OPTIONAL_PLACES),
 )
-"""Chooses the best candidates as sources, by similarity, words and relevance together.
-
-Places are returned where they are given, here and in the models after it.
-"""
+"""Chooses the best candidates as sources, by similarity, words and relevance together. Places are
+returned where they are given, here and in the models after it."""
 
 PROMPT_BUILDER = ModelContract(
     name="prompt_builder",

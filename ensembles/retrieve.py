@@ -46,7 +46,7 @@ SENTENCE_STEPS = embedding_steps("sentences", "sentence_type", "sentence", "sent
 RETRIEVAL_STEPS = (
     Step(PASSAGE_SPLITTER),
     *embedding_steps("query", "query_type", "question", "query_embedding"),
-    *embedding_steps("passages", "passage_type", "passage", "passage_embedding"),
+    *embedding_steps("passages_in_context", "passage_type", "passage", "passage_embedding"),
     Step(PASSAGE_SELECTOR),
     *SENTENCE_STEPS,
     Step(PAIR_TOKENIZER, inputs={"passages": "candidates"}, outputs=PAIRS),

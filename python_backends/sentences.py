@@ -40,8 +40,8 @@ _IS_ENDED = re.compile(rf"[{ENDS}:;。！？：；][\"'”’)\]]*$")
 _HAS_WORD = re.compile(r"\w")
 _BULLETS = "-*+•·"
 _BULLET = re.compile(rf"(?:#{{1,6}}|[{_BULLETS}])\s+")
-_MARKED_HEADING = re.compile(r"#{1,6}\s")
-_RULE = re.compile(r"\s*\n[ \t]*([-=~^\"'*+#`_.])\1{2,}[ \t]*(?:\n|$)")
+MARKED_HEADING = re.compile(r"#{1,6}\s")
+RULE = re.compile(r"\s*\n[ \t]*([-=~^\"'*+#`_.])\1{2,}[ \t]*(?:\n|$)")
 _CLAUSE = (
     r"(?:§+|Art(?:\.|icle|ikel)|Section|Clause|Chapter|Kapitel|Abschnitt)\s*\d{1,4}[a-z]?[.:]?"
 )
@@ -129,7 +129,7 @@ def is_heading(text: str, span: Span) -> bool:
     if "\n" in sentence:
         return False
     is_closing = _CLOSING.fullmatch(sentence.rstrip(",!"))
-    if _MARKED_HEADING.match(sentence) or _RULE.match(text, end) or is_closing:
+    if MARKED_HEADING.match(sentence) or RULE.match(text, end) or is_closing:
         return True
     before = text[max(0, start - _LONGEST_BEFORE) : start]
     if not (_BLANK_BEFORE.search(before) and _BLANK_AFTER.match(text, end)):

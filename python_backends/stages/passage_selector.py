@@ -6,6 +6,7 @@ import numpy as np
 
 from ensembles.contracts import PASSAGE_SELECTOR
 from python_backends.context import StageContext
+from python_backends.errors import RequestError
 from python_backends.sentences import one_line, sentences
 from python_backends.stage import Stage
 from python_backends.stages.bm25 import character_kinds, word_scores
@@ -30,7 +31,7 @@ class PassageSelectorStage(Stage):
             request.array("passage_embedding"), request.array("query_embedding")[0]
         )
         passages = require_text("passages", request.texts("passages"))
-        words = scaled_words(request.text("query"), passages)
+        words = scaled_words(request.text("query"), _in_context(request, passages))
         order = best_first(scaled(similarity) + words, count)
         candidates = [passages[index] for index in order]
         return {
@@ -41,6 +42,19 @@ class PassageSelectorStage(Stage):
             **candidate_sentences(candidates, self._max_sentences),
             "num_searched": np.array([len(passages)], np.int32),
         }
+
+
+def _in_context(request: Tensors, passages: Sequence[str]) -> Sequence[str]:
+    """The passages below their headings, where they are given."""
+    if "passages_in_context" not in request:
+        return passages
+    contexts = request.texts("passages_in_context")
+    if len(contexts) != len(passages):
+        raise RequestError(
+            f"passages_in_context: {len(contexts):,} given; as many as passages are needed, "
+            f"{len(passages):,}"
+        )
+    return contexts
 
 
 def scaled_words(query: str, passages: Sequence[str]) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 from ensembles.contracts import PASSAGE_SPLITTER
 from python_backends.context import StageContext
 from python_backends.errors import RequestError
+from python_backends.headings import Outline, in_context, outline
 from python_backends.sentences import Span, sentence_spans
 from python_backends.stage import Stage
 from python_backends.tensors import Outputs, Tensors
@@ -47,21 +48,31 @@ class PassageSplitterStage(Stage):
         require_text("documents", documents)
         encodings = self._tokenizer.encode_batch(documents, add_special_tokens=False)
         passages: list[str] = []
+        contexts: list[str] = []
         owners: list[int] = []
         for index, (document, encoding) in enumerate(zip(documents, encodings, strict=True)):
-            spans = list(short_spans(encoding.offsets))
-            for start, end in split(document, spans, self._max_tokens):
-                if passage := document[start:end].strip():
-                    passages.append(passage)
-                    owners.append(index)
+            cut = list(self._cut(document, encoding.offsets))
+            passages += [passage for passage, _ in cut]
+            contexts += [context for _, context in cut]
+            owners += [index] * len(cut)
         self._check(len(documents), len(passages))
         return {
             "query": [question],
             "query_type": ["query"],
             "passages": passages,
+            "passages_in_context": contexts,
             "passage_type": ["passage"],
             "passage_document": np.array(owners, dtype=np.int32),
         }
+
+    def _cut(self, document: str, offsets: Sequence[Span]) -> Iterator[tuple[str, str]]:
+        """The passages of a document, and each below title and headings, if they are several."""
+        sentences = sentence_spans(document)
+        spans = list(split(list(short_spans(offsets)), sentences, self._max_tokens))
+        headings = outline(document, sentences) if len(spans) > 1 else Outline()
+        for start, end in spans:
+            if passage := document[start:end].strip():
+                yield passage, in_context([headings.above(end - 1)], passage)
 
     def _check(self, documents: int, passages: int) -> None:
         if not passages:
@@ -87,18 +98,18 @@ def short_spans(offsets: Sequence[Span]) -> Iterator[Span]:
             yield from ((at, min(at + _PART_CHARACTERS, end)) for at in starts)
 
 
-def split(text: str, offsets: Sequence[Span], max_tokens: int) -> Iterator[Span]:
+def split(offsets: Sequence[Span], sentences: Sequence[Span], max_tokens: int) -> Iterator[Span]:
     """The passages of a text whose tokens have the spans `offsets`.
 
     A passage has up to `max_tokens` tokens and ends after a sentence if one ends in it.
     """
     starts = [start for start, _ in offsets]
-    sentences = [0, *(bisect_left(starts, start) for start, _ in sentence_spans(text))]
+    begins = [0, *(bisect_left(starts, start) for start, _ in sentences)]
     first = 0
     while first < len(offsets):
         last = min(first + max_tokens, len(offsets))
         if last < len(offsets):
-            begun = sentences[bisect_right(sentences, last) - 1]
+            begun = begins[bisect_right(begins, last) - 1]
             last = begun if first + 1 < begun <= last else last
         while first + 1 < last < len(offsets) and offsets[last][0] < offsets[last - 1][1]:
             last -= 1  # the bytes of one character may be several tokens

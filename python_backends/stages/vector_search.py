@@ -8,6 +8,7 @@ import numpy as np
 from ensembles.collections import NOTHING_FITS, VECTOR_SEARCH
 from python_backends.context import StageContext
 from python_backends.errors import NotFound, RequestError
+from python_backends.headings import in_context
 from python_backends.stage import Stage
 from python_backends.stages.bm25 import character_kinds
 from python_backends.stages.collection_store import open_store, require_embedder
@@ -128,7 +129,7 @@ def _in_context(passage: FoundPassage) -> str:
     metadata = passage.passage_metadata
     headings = json.loads(metadata).get("headings", []) if '"headings"' in metadata else []
     path = [passage.title, *headings] if isinstance(headings, list) else [passage.title]
-    return "\n".join([*map(str, path), passage.text])
+    return in_context(map(str, path), passage.text)
 
 
 def _metadata(passage: FoundPassage) -> str:

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from python_backends.errors import RequestError
+from python_backends.headings import outline
+from python_backends.sentences import sentence_spans
 from python_backends.stages.passage_selector import PassageSelectorStage, cosines, joined
 from python_backends.stages.passage_splitter import PassageSplitterStage, split
 from python_backends.stages.source_ranker import SourceRankerStage
@@ -30,7 +32,7 @@ TEXT = st.text(st.sampled_from("ab .!?。\n é"), max_size=80)
 @given(text=TEXT, max_tokens=st.integers(1, 7))
 @settings(max_examples=150, deadline=None)
 def test_passages_are_consecutive_and_lose_only_whitespace(text, max_tokens):
-    spans = list(split(text, words(text), max_tokens))
+    spans = list(split(words(text), sentence_spans(text), max_tokens))
     assert all(start < end for start, end in spans)
     assert all(a[1] <= b[0] for a, b in pairwise(spans))
     assert all(len(words(text[start:end])) <= max_tokens for start, end in spans)
@@ -42,7 +44,7 @@ def test_passages_are_consecutive_and_lose_only_whitespace(text, max_tokens):
 @settings(max_examples=60, deadline=None)
 def test_characters_of_several_tokens_are_not_repeated(text, max_tokens):
     offsets = folders.byte_level(["a"], vocab_size=260).encode(text).offsets
-    spans = list(split(text, offsets, max_tokens))
+    spans = list(split(offsets, sentence_spans(text), max_tokens))
     assert "".join(text[start:end] for start, end in spans) == text
 
 
@@ -60,7 +62,7 @@ def test_characters_of_several_tokens_are_not_repeated(text, max_tokens):
     ],
 )
 def test_cuts_come_after_sentences(text, max_tokens, passages):
-    spans = split(text, words(text), max_tokens)
+    spans = split(words(text), sentence_spans(text), max_tokens)
     assert [text[start:end] for start, end in spans] == passages
 
 
@@ -77,6 +79,35 @@ def test_documents_become_passages_with_their_documents(splitter):
     assert answer["passages"] == ["a b a.", "b a", "b"]
     assert answer["passage_document"].tolist() == [0, 0, 1]
     assert answer["passage_document"].dtype == np.int32
+
+
+def test_several_passages_of_a_document_stand_below_its_title_and_headings(splitter):
+    answer = splitter.answer(tensors(question="q", documents="# b\n\na b a. b a b."))
+    assert answer["passages"] == ["# b", "a b a.", "b a b."]
+    assert answer["passages_in_context"] == ["b\n# b", "b\na b a.", "b\nb a b."]
+    short = splitter.answer(tensors(question="q", documents="# b\n\na"))
+    assert short["passages_in_context"] == ["# b\n\na"]  # has its headings already
+
+
+@pytest.mark.parametrize(
+    ("text", "above"),
+    [
+        ("Text.", "Text."),
+        ("A\nText.", "A"),
+        (".. a:\n\n=====\nA\n=====\n\nText.", "A"),
+        ("long " * 30 + "\nText.", ""),
+        ("# A\n## B\n## C\nText.", "A > C"),
+        ("Text.\n# A\n## B\n# C\nText.", "Text. > C"),
+        ("A\n\nB\n===\n\nC\n---\n\nD\n---\n\nText.", "A > B > D"),
+        ("A\n\nB\n===\n\nC\n---\n\nD\n===\n\nText.", "A > D"),
+        ("A\n\nOne\n\nTwo\n\nText of the second one.", "A > Two"),
+        ("A\n\n1. One\n===\n\nText.", "A > 1. One"),
+        ("# A\n\nB\n\n# B\n\nB\n\nText.", "A > B"),  # once
+        ("# " + "long " * 99 + "\n\nText.", ("long " * 40)[:198]),
+    ],
+)
+def test_a_passage_stands_below_its_headings(text, above):
+    assert outline(text, sentence_spans(text)).above(len(text) - 1) == above
 
 
 @pytest.mark.parametrize(
@@ -150,6 +181,26 @@ def test_similarity_and_words_count_the_same():
     answer = selected(query=strings("E-1042?"), passages=passages)
     assert answer["candidates"] == ["fault E-1042", "Fault E-1042", "Fault"]
     np.testing.assert_allclose(answer["candidate_words"], [1, 1, 0], rtol=1e-6)
+
+
+def test_words_above_a_passage_count_as_its_own():
+    passages = strings("dose", "dose", "dose", "none")
+    contexts = strings("Iron\ndose", "Iron\ndose", "Zinc\ndose", "none")
+    answer = selected(
+        query=strings("dose of zinc?"),
+        passages=passages,
+        passages_in_context=contexts,
+        passage_embedding=np.ones((4, 2), np.float32),
+    )
+    assert answer["candidates"] == ["dose"] * 3
+    assert answer["candidate_document"].tolist() == [1, 0, 0]
+    assert answer["candidate_words"][0] == 1 > answer["candidate_words"][1]
+    assert list(answer["sentences"]) == ["dose"] * 3
+
+
+def test_as_many_contexts_as_passages_are_needed():
+    with pytest.raises(RequestError, match="passages_in_context: 1 given; as many as passages"):
+        selected(passages_in_context=strings("p0"))
 
 
 def test_one_passage_is_the_candidate_whatever_its_scores():
