@@ -58,16 +58,16 @@ class PackedCopies:
         self._copies: dict[str, PackedCopy] = {}
         """By the folder of the table."""
         self._making: Thread | None = None
-        self._tried: tuple[str, int] = ("", 0)
-        """The table and version that was copied last, even if that failed."""
+        self._tried: dict[str, int] = {}
+        """By the folder of the table: the version that was copied last, even if that failed."""
 
     def of(self, published: Published) -> PackedCopy | None:
         """None where there is none yet; then it is made in a thread, one at a time."""
         copy = self._copies.get(published.table)
-        wanted = published.table, published.version
         is_busy = self._making is not None and self._making.is_alive()
-        if copy is None and not is_busy and self._tried != wanted:
-            self._tried = wanted
+        is_new = self._tried.get(published.table) != published.version
+        if copy is None and is_new and not is_busy:
+            self._tried[published.table] = published.version
             self._making = Thread(target=self._make, args=[published], name="copy", daemon=True)
             self._making.start()
         return copy

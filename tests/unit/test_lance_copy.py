@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -151,3 +152,15 @@ def test_without_room_for_a_copy_searches_go_on(
     assert_same(searches(store), without_copy(store))
     assert len(tried) == 1
     assert set(columns) == {PACKED}
+
+
+def test_each_version_of_a_collection_is_tried_once_beside_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies, tried = lance_copy.PackedCopies(tmp_path), list[str]()
+    monkeypatch.setattr(copies, "_make", lambda published: tried.append(published.table))
+    for version in (1, 1, 2):
+        for table in ("books", "boats"):
+            copies.of(SimpleNamespace(table=table, version=version))  # type: ignore[arg-type]
+            copies.close()
+    assert tried == ["books", "boats"] * 2
