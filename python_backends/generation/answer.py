@@ -11,10 +11,10 @@ from python_backends.generation.grounding import (
     Evidence,
     Quote,
     Support,
-    copied_share,
     first_sentence_end,
     written_sentences,
 )
+from python_backends.generation.words import copied_share
 from python_backends.tensors import Array, Outputs
 
 UNGROUNDED = "ungrounded"

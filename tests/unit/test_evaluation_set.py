@@ -9,7 +9,7 @@ from triton_rag.evaluation.outcomes import Outcome
 from triton_rag.evaluation.questions import check, read_questions
 
 from builders.spec import ROOT
-from python_backends.generation.grounding import words
+from python_backends.generation.words import words
 from tests.evaluation.page import page
 from tests.evaluation.splits import UNSEEN, UNSEEN_FOLDERS, by_part
 

@@ -9,11 +9,10 @@ from ensembles.manifest import AnswerPolicy
 from python_backends.generation.answer import UNGROUNDED, GroundedAnswer
 from python_backends.generation.grounding import (
     Evidence,
-    copied_share,
     first_sentence_end,
-    words,
     written_sentences,
 )
+from python_backends.generation.words import copied_share, words
 
 PUMP = "The pump P7 starts at 4.2 bar. It was made in Ulm and weighs 1,250 kg.\nSee page 12."
 SHIP = "The harbour of Tarn opens at six. Ships pay 30 crowns a night."
