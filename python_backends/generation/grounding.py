@@ -127,23 +127,29 @@ class Passage:
     def closest_quote(self, asked: Words, count: int) -> Quote | None:
         """Quotes at most `count` sentences from the one with most of the words on, if any.
 
-        They end with their section: what a sentence says is often told by the next ones. A list's
-        item or a row ends its quote, if no other sentence has as many of the words.
+        They end with their section: what a sentence says is often told by the next ones. If it
+        lacks a word, or refers back, the sentence before is quoted too. A list's item or a row ends
+        its quote, if no other sentence has as many of the words.
         """
         shared = self.shared(asked)
         if not shared:
             return None
         first = shared.index(max(shared))
-        is_only = shared.count(max(shared)) == 1
-        return self._quote_from((is_only and self._item(first)) or self._told_from(first), count)
+        if shared.count(max(shared)) == 1 and (item := self._item(first)):
+            return self._quote_from(item, count)
+        section = self._told_from(first)
+        begin = section.start
+        if self._refers_back(begin):
+            begin -= 1
+        if count > 1 and asked - self.sentence_words[section.start] and self._is_prose(begin):
+            begin -= 1
+        return self._quote_from(range(begin, section.stop), count + section.start - begin)
 
     def _quote_from(self, section: range, count: int) -> Quote:
-        """Quotes at most `count` sentences of a section, and the one that the first refers to.
+        """Quotes at most `count` sentences of a section.
 
-        One term among the sentences does not count: it tells nothing by itself.
+        One term among them does not count: it tells nothing by itself.
         """
-        if self._refers_back(section.start):
-            section, count = range(section.start - 1, section.stop), count + 1
         begin = end = section.start
         while end < section.stop and end - begin <= count:
             if sum(map(is_whole, self.sentences[begin:end])) == count:
@@ -157,8 +163,16 @@ class Passage:
 
     def _refers_back(self, number: int) -> bool:
         """Whether a reader needs the sentence before: "This also changes …"."""
-        is_first = number == 0 or self._is_heading[number - 1]
-        return not is_first and _REFERS_BACK.match(self.sentences[number]) is not None
+        return self._follows(number) and _REFERS_BACK.match(self.sentences[number]) is not None
+
+    def _is_prose(self, number: int) -> bool:
+        """Whether it goes on from a whole sentence: items and rows stand for themselves."""
+        is_item = begins_item(self.sentences[number])
+        return self._follows(number) and not is_item and is_whole(self.sentences[number - 1])
+
+    def _follows(self, number: int) -> bool:
+        """Whether a sentence comes before it in its section."""
+        return number > 0 and not any(self._is_heading[number - 1 : number + 1])
 
     def _is_cut(self, number: int) -> bool:
         """Whether the sentence breaks off: the passage ends within it, or a term or footer begins.

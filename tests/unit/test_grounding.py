@@ -272,13 +272,33 @@ def test_an_answer_that_says_less_about_the_question_than_the_source_is_a_quote(
     ("question", "count", "quote"),
     [
         ("Who made the pump in Ulm?", 1, "A smith made it\nin Ulm."),
-        ("Who made the pump in Ulm?", 2, "A smith made it\nin Ulm. See page 12."),
+        ("Who made it in Ulm?", 2, "A smith made it\nin Ulm. See page 12."),
         ("Which page?", 2, "See page 12."),
     ],
 )
 def test_a_quote_begins_with_the_sentence_closest_to_the_question(question, count, quote):
     source = "The pump starts at 4.2 bar, and not before. A smith made it\nin Ulm. See page 12."
     assert Evidence([source], question).quotes(count)[0].text == quote
+
+
+@pytest.mark.parametrize(
+    ("source", "quote"),
+    [
+        (
+            "Run pip. Set it to five. Limits slow a gateway.",
+            "Set it to five. Limits slow a gateway.",
+        ),
+        ("Set it to five. It limits the gateway.", "Set it to five. It limits the gateway."),
+        ("Run pip. Set it to five. This limits a gateway.", ""),
+        ("Set it to five. Four limits of a gateway stay.", "Four limits of a gateway stay."),
+        ("Set it to five.\n\nLimits\n\nA gateway is slow.", "A gateway is slow."),
+        ("Set it to five.\n1. Limits slow a gateway.", "1. Limits slow a gateway."),
+        ("limit\n\n    Four limits of a gateway.", "Four limits of a gateway."),
+    ],
+)
+def test_a_quote_begins_one_sentence_earlier_if_its_first_lacks_a_word(source, quote):
+    question = "Which four limits has a gateway?"
+    assert Evidence([source], question).quotes(2)[0].text == (quote or source)
 
 
 @pytest.mark.parametrize(
