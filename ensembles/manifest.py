@@ -46,13 +46,13 @@ class AnswerPolicy:
     `cite`: the `model` writes `[n]` itself, or `attribution`: the source of each sentence is found
     by the words that they share. `ungrounded`: what a client gets when less than `min_grounded` of
     the first sentence's new words stand together in a source: the `answer` as it is, a `quote` of
-    at most `quote_sentences` sentences from one section of the best source, or the `refusal`
-    (`refuse`). `quote` also replaces a sentence with fewer of its neighbouring words side by side
-    in the quote. Unless it is `answer`, a question is refused if the best source has less than
-    `min_relevance`, on the scale of the reranker that is served, or none has `min_similarity`.
-    `min_relevance` holds where 300 passages were searched, and for ten times as many it is
-    `relevance_per_tenfold` higher. The similarity is lowered by `missing_words_penalty` times the
-    share of the question's words that the closest sentence lacks.
+    at most `quote_sentences` sentences from one section of the best source, and up to two before
+    them, or the `refusal` (`refuse`). `quote` also replaces a sentence with fewer of its
+    neighbouring words side by side in the quote. Unless it is `answer`, a question is refused if
+    the best source has less than `min_relevance`, on the scale of the reranker that is served, or
+    none has `min_similarity`. `min_relevance` holds where 300 passages were searched, and for ten
+    times as many it is `relevance_per_tenfold` higher. The similarity is lowered by
+    `missing_words_penalty` times the share of the question's words that the closest sentence lacks.
     """
 
     cite: str = "model"
