@@ -7,8 +7,16 @@ to the indented lines that explain it.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, pairwise
+
+from python_backends.settings_text import (
+    are_settings,
+    begins_option,
+    is_option,
+    is_setting,
+    setting_goes_on,
+)
 
 ENDS = ".!?؟۔।॥։።။។"
 """What ends a sentence before a space, from Latin to Hindi and Khmer."""
@@ -97,24 +105,25 @@ def is_whole(sentence: str) -> bool:
 
 
 def begins_item(sentence: str) -> bool:
-    """Whether it begins as an item, a heading or a row does."""
-    return _ITEM.match(sentence) is not None
+    """Whether it begins as an item, an option, a heading or a row does, or is a setting."""
+    return _ITEM.match(sentence) is not None or is_option(sentence) or is_setting(sentence)
 
 
 def stands_alone(found: Sequence[str], number: int) -> bool:
-    """Whether a sentence is an item of a list without numbers, so no step, or a row of a table: a
-    record, or what is below another row. The first one names the columns."""
+    """Whether a sentence is an item of a list without numbers, so no step, an option of a command,
+    a setting, or a row of a table: a record, or what is below another row. The first one names the
+    columns."""
     sentence, before = found[number], found[number - 1] if number else ""
     is_bulleted = begins_item(sentence) and sentence[0] in _BULLETS
     is_row = _FIELD.match(sentence) is not None or (_BAR in sentence and _BAR in before)
-    return is_bulleted or is_row
+    return is_bulleted or is_row or is_option(sentence) or is_setting(sentence)
 
 
 def without_bullet(text: str, span: Span) -> Span:
-    """The span of a sentence without the sign before an item or a heading."""
+    """The span of a sentence without the sign before an item or a heading; settings keep theirs."""
     start, end = span
     found = _BULLET.match(text, start, end)
-    return (found.end() if found else start), end
+    return (found.end() if found and not is_setting(text[start:end]) else start), end
 
 
 def is_heading(text: str, span: Span) -> bool:
@@ -129,6 +138,8 @@ def is_heading(text: str, span: Span) -> bool:
     if "\n" in sentence:
         return False
     is_closing = _CLOSING.fullmatch(sentence.rstrip(",!"))
+    if is_setting(sentence):
+        return False
     if MARKED_HEADING.match(sentence) or RULE.match(text, end) or is_closing:
         return True
     before = text[max(0, start - _LONGEST_BEFORE) : start]
@@ -163,12 +174,21 @@ def _blocks(text: str) -> Iterator[Span]:
     start = end = 0
     for _, group in groupby(lines, lambda line: not line.strip()):
         paragraph = list(group)
-        are_notes = _are_notes(paragraph)
+        goes_on = _how_lines_go_on(paragraph, width)
         for line, following in pairwise([*paragraph, ""]):
             end += len(line) + 1
-            if are_notes or not _goes_on(line, following, width):
+            if not goes_on(line, following):
                 yield start, min(end, len(text))
                 start = end
+
+
+def _how_lines_go_on(paragraph: list[str], width: int) -> Callable[[str, str], bool]:
+    """Whether a line and the next one belong together, in this paragraph."""
+    if are_settings(paragraph):
+        return setting_goes_on
+    if _are_notes(paragraph):
+        return lambda line, following: False
+    return lambda line, following: _goes_on(line, following, width)
 
 
 def _are_notes(paragraph: list[str]) -> bool:
@@ -194,6 +214,8 @@ def _goes_on(line: str, following: str, width: int) -> bool:
     has_words = _HAS_WORD.search(line) and _HAS_WORD.search(begin)  # no rules under headings
     if not has_words or _ITEM.match(begin) or _are_rows(line, following):
         return False
+    if begins_option(line, following):
+        return False
     line = line.rstrip()
     used = len(line) + 1 + min(len(begin.split(maxsplit=1)[0]), _LONGEST_WORD_CHARACTERS)
     is_full = used > _FULL * width or (begin[0].islower() and len(line) > width / 2)
@@ -215,9 +237,10 @@ def _are_rows(line: str, following: str) -> bool:
 
 def _in_block(block: str, offset: int) -> Iterator[Span]:
     start = 0
-    for end in [*(found.end() for found in _END.finditer(block)), len(block)]:
+    ends = [] if is_setting(block) else [found.end() for found in _END.finditer(block)]
+    for end in [*ends, len(block)]:
         piece = block[start:end]
-        if _IS_NUMBER.fullmatch(piece.strip()) and end < len(block):
+        if _IS_NUMBER.fullmatch(piece.strip().lstrip("# ")) and end < len(block):
             continue  # "7." and its text are one
         if _HAS_WORD.search(piece):
             yield _stripped(piece, offset + start)

@@ -22,6 +22,7 @@ from python_backends.sentences import (
     stands_alone,
     without_bullet,
 )
+from python_backends.settings_text import are_beside, is_option, is_setting
 
 _SENTENCE_END = re.compile(rf"{END}|(?<![:：\s])\s*\n\s*")
 _IS_STATEMENT = re.compile(rf"[{ENDS}。！？][\"'”’)\]]*$")
@@ -74,14 +75,14 @@ class Quote:
 
     @property
     def laid_out(self) -> str:
-        """Lines that a width has wrapped are joined; items, rows and headings keep theirs, and what
-        has no words, such as a rule, is left out."""
+        """Lines that a width has wrapped are joined; items, rows, settings and headings keep
+        theirs, and what has no words, such as a rule, is left out."""
         lines: list[str] = []
-        for sentence in self.sentences:
-            if lines and is_whole(lines[-1]) and not begins_item(sentence):
-                lines[-1] += f" {one_line(sentence)}"
+        for each in self.sentences:
+            if lines and is_whole(lines[-1]) and not begins_item(each):
+                lines[-1] += f" {one_line(each)}"
             else:
-                lines.append(one_line(sentence))
+                lines += map(one_line, each.split("\n") if is_setting(each) else [each])
         return "\n".join(lines)
 
     def statements(self) -> list[tuple[str, Support]]:
@@ -187,14 +188,22 @@ class Passage:
         )
 
     def _item(self, first: int) -> range:
-        """Sentences of the item or row that begins with number `first`, and of those below it.
+        """Sentences of the item or row that begins with number `first`, of those below it, and of
+        settings beside it.
 
         Empty where there is none, or where it announces the next ones.
         """
         rest = range(first + 1, len(self.spans))
-        end = next((i for i in rest if self._columns[i] <= self._columns[first]), rest.stop)
+        end = next((i for i in rest if not self._belongs(first, i)), rest.stop)
         is_item = stands_alone(self.sentences, first) and not self.sentences[end - 1].endswith(":")
         return range(first, end if is_item else first)
+
+    def _belongs(self, first: int, number: int) -> bool:
+        own, column = self._columns[first], self._columns[number]
+        pair = self.sentences[first], self.sentences[number]
+        if all(map(is_option, pair)):
+            return False
+        return column > own or are_beside(*pair, is_indented=column == own > 1)
 
     def _told_from(self, first: int) -> range:
         """Sentences of one section, from number `first` on or from below it, if it is a heading.

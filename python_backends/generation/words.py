@@ -13,6 +13,8 @@ _WORD = re.compile(rf"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:[{_MARKS}]+[^\W\d_]*)*")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0010ffff]")
 """Thai, Lao, Burmese, Khmer, and Chinese, Japanese and Korean."""
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_HUMPS = re.compile(r"\b[a-z]+(?:[A-Z][a-z\d]+)+\b")
+_HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])")
 _STEM_CHARACTERS = 6
 """Words that begin alike count as equal: a language-independent substitute for stemming."""
 _ENGLISH_FUNCTION_WORDS = (
@@ -50,8 +52,13 @@ def _stems_in_order(text: str) -> list[str]:
 
 
 def _written_words(text: str) -> list[str]:
-    plain = _THOUSANDS.sub("", unicodedata.normalize("NFKC", text).casefold())
+    plain = _THOUSANDS.sub("", unicodedata.normalize("NFKC", _with_parts(text)).casefold())
     return _WORD.findall(plain)
+
+
+def _with_parts(text: str) -> str:
+    """The text with the parts of identifiers behind them: `maxSurge max Surge`."""
+    return _HUMPS.sub(lambda found: f"{found[0]} {_HUMP.sub(' ', found[0])}", text)
 
 
 def _stems(word: str) -> list[str]:

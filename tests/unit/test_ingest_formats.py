@@ -388,7 +388,12 @@ EACH_LINE = 'each line is {"text": "…"}, or {"title": "…", "text": "…"}'
         ("a.mbox", b"hello", "not a mailbox: it begins with no line 'From …'"),
         ("a.eml", b"hello", "not a mail: it has no sender, no date and no subject"),
         ("a.json", b"{", "not JSON, or a damaged one"),
-        ("a.json", b'{"openapi": "3.1.0", "paths": []}', DATA),
+        ("package-lock.json", json.dumps({f"a{i}": i for i in range(1001)}).encode(), DATA),
+        (
+            "syslog.1",
+            b"Nov 30 10:00:01 ferry cron: sails",
+            "no manual page; a log is read as .log or .txt",
+        ),
         ("a.json", b"[1]", DATA),
         (
             "a.min.js",

@@ -18,6 +18,11 @@ MAX_FILE_BYTES = 64 * 2**20
 IsKnown = Callable[[str], bool]
 
 _HIDDEN = {"desktop.ini", "thumbs.db"}
+_SHOWN = {
+    *(".circleci", ".env.dist", ".env.example", ".env.sample", ".env.template", ".github"),
+    *(".gitlab", ".gitlab-ci.yml", ".pre-commit-config.yaml", ".travis.yml"),
+}
+"""Names that are hidden, and yet of a project's own texts. `.env` has its secrets."""
 _LOCK = "~$"
 """What Windows does not show, and how files begin that say that an Office file is open."""
 _SAVED = re.compile(r"(.+)[_-](?:files?|filer|Dateien|fichiers|archivos|arquivos|bestanden|pliki)$")
@@ -117,7 +122,8 @@ class _Listing:
         for entry in entries:
             own = normalize("NFC", entry.name)
             inside = f"{name}/{own}" if name else own
-            if entry.name.startswith((".", _LOCK)) or entry.name.lower() in _HIDDEN:
+            is_hidden = entry.name.startswith((".", _LOCK)) and entry.name not in _SHOWN
+            if is_hidden or entry.name.lower() in _HIDDEN:
                 continue
             path = Path(entry.path)
             if not _is_folder(path):

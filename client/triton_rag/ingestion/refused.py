@@ -17,7 +17,6 @@ _REASONS = {
     ".xlsb .numbers": "another format of tables: save it as .xlsx or .ods",
     ".mobi .azw .azw3 .fb2 .lit": _BOOK,
     ".chm": "compiled help: unpack its pages, such as with 7-Zip",
-    ".1 .5 .8": "a manual page or an old log: save it as .txt, as 'man ./FILE' prints it",
     ".url .webloc .lnk": "a link: save what it leads to, a page as .html or .mhtml",
     ".texi .texinfo": "the source of a manual: save it as .html, such as by 'makeinfo --html'",
     ".djvu .xps .oxps .ps": "drawn pages: convert it to PDF",

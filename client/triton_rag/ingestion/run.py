@@ -23,7 +23,7 @@ from triton_rag.ingestion.reading import NotRead, ReadFile, Task, Unchanged
 from triton_rag.ingestion.report import IngestReport
 from triton_rag.ingestion.target import Target
 
-RECIPE = "20"
+RECIPE = "21"
 """Changes whenever the readers, the cuts or what is embedded do, so that the next run reads every
 file again."""
 WRITES_AHEAD = 2

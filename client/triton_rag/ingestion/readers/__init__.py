@@ -37,7 +37,9 @@ DOCUMENTS = {
     ".eml": "mail",
     ".mbox": "mailbox",
     ".ipynb": "notebook",
-    ".json": "openapi",
+    ".json": "json_tree",
+    ".yaml": "yaml_tree",
+    ".yml": "yaml_tree",
     ".jsonl": "json_lines",
     ".ndjson": "json_lines",
     ".srt": "subtitles",
@@ -67,18 +69,22 @@ SCANS = (".pdf", *PICTURES)
 _CODE = (
     ".bash .bats .c .cc .clj .cpp .cs .css .cxx .dart .erl .ex .f90 .go .gql .gradle .graphql "
     ".groovy .h .hpp .hs .java .jl .js .jsx .kt .kts .less .lua .mjs .ml .nim .php .pl .prisma "
-    ".proto .ps1 .py .pyi .pyx .r .rb .rs .scala .scss .sh .sol .sql .svelte .swift .tf .thrift "
+    ".proto .ps1 .py .pyi .pyx .r .rb .rs .scala .scss .sh .sol .sql .svelte .swift .thrift "
     ".ts .tsx .vb .vue .zig .zsh"
 )
 _SETTINGS = (
-    ".bat .cfg .cmake .conf .diff .dockerfile .feature .hcl .ini .j2 .mk .mmd .nix .patch .puml "
-    ".properties .service .textile .tfvars .timer .toml .wiki .yaml .yml"
+    ".cfg .conf .defs .desktop .env .hcl .ini .properties .service .socket .tf .tfvars .timer .toml"
 )
+_PLAIN = ".bat .cmake .diff .dockerfile .feature .j2 .mk .mmd .nix .patch .puml .textile .wiki"
+
+_MANUALS = ".1 .2 .3 .4 .5 .6 .7 .8"
 
 MODULES = {
     **DOCUMENTS,
     **dict.fromkeys(_CODE.split(), "code"),
-    **dict.fromkeys(_SETTINGS.split(), "plain"),
+    **dict.fromkeys(_SETTINGS.split(), "configuration"),
+    **dict.fromkeys(_PLAIN.split(), "plain"),
+    **dict.fromkeys(_MANUALS.split(), "manual"),
     **dict.fromkeys(PICTURES, "picture"),
 }
 
@@ -95,6 +101,8 @@ _TEXTS = _BUILDS | {
 }
 """Names of texts without a suffix, also with what tells several apart: `LICENSE-MIT`."""
 _NAME_END = re.compile("[-.]")
+_SAMPLES = {".dist", ".example", ".sample", ".template"}
+"""Behind the suffix of what a file is a sample of: `nginx.conf.sample`, `.env.example`."""
 _MAILDIR = re.compile(r"(?:^|/)(?:cur|new)/\d+\.[^/]+$")
 """A message of a folder of mail, which ends in the machine's name and marks."""
 
@@ -105,6 +113,9 @@ INSTALL_OCR = "pip install 'triton_rag[ingest,ocr]'"
 def kind(name: str, by_ocr: bool = False) -> str:
     """The suffix by which a file of this name is read; empty where it is not."""
     path = PurePath(name)
+    if path.suffix.lower() in _SAMPLES:
+        name = path.name.removesuffix(path.suffix)
+        return ".env" if name == ".env" else kind(name, by_ocr)
     if path.suffix.lower() in PICTURES and not by_ocr:
         return ""
     if path.suffix.lower() in MODULES:

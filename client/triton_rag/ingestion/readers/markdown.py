@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterator, Set
+from itertools import pairwise
 
 from triton_rag.ingestion.file_text import FileText, in_sections
 from triton_rag.ingestion.readers.plain import decoded
+from triton_rag.ingestion.readers.tables import row_line
 from triton_rag.ingestion.readers.tree import INLINE
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
@@ -12,6 +14,10 @@ _HEADING = re.compile(r" {0,3}(?P<marks>#{1,6})[ \t]+(?P<text>.*?)[ \t]*#*[ \t]*
 _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _NO_PARAGRAPH = re.compile(r"\s*([-*+>|#]|\d+[.)]|$)| {4}")
 """What an underline makes no heading of."""
+
+_DIVIDER = re.compile(r" {0,3}\|?(?:[ \t]*:?-+:?[ \t]*\|)+(?:[ \t]*:?-+:?)?[ \t]*$")
+"""Below the names of a table's columns."""
+_BAR = re.compile(r"(?<!\\)\|")
 
 _FRONT_MATTER = re.compile(
     r"\A(?:---[ \t]*\n(?P<yaml>.*?\n)(?:---|\.\.\.)|\+{3}[ \t]*\n(?P<toml>.*?\n)\+{3})"
@@ -62,7 +68,8 @@ _BLOCKS = {
 def read(data: bytes) -> FileText:
     front, text = _divided(decoded(data).replace("\r\n", "\n"))
     titled = _TITLE.search(front)
-    text = f"{front}\n{_worded(text)}" if front else _worded(text)
+    text = "\n".join(_with_named_cells(_worded(text).split("\n")))
+    text = f"{front}\n{text}" if front else text
     return in_sections(text, headings(text), titled[1] if titled else "")
 
 
@@ -93,6 +100,30 @@ def _words(text: str, blocks: Set[str]) -> str:
     text = _BLOCK_NAME.sub("", _SIZE.sub("", _COMMENT.sub("", text)))
     text = _EMPHASIS.sub(r"\2", _TAG.sub(untagged, _PICTURE.sub(r"\1", text)))
     return _CALLOUT.sub(r"\1", _LINK.sub(r"\1", _WIKI_LINK.sub(r"\1", text)))
+
+
+def _with_named_cells(lines: list[str]) -> Iterator[str]:
+    """The lines, rows of tables with the names of their columns: a row is quoted alone."""
+    names: list[str] = []
+    fence = ""
+    for line, below in pairwise([*lines, ""]):
+        opened = _FENCE.match(line)
+        if fence or opened:
+            yield line
+            is_end = fence and line.strip().startswith(fence)
+            fence = "" if is_end else fence or (opened[1] if opened else "")
+        elif "|" in line and _DIVIDER.match(below):
+            names = _cells(line)
+        elif not (names and "|" in line):
+            names = []
+            yield line
+        elif not _DIVIDER.match(line):
+            yield row_line(_cells(line), names)
+
+
+def _cells(line: str) -> list[str]:
+    bare = line.strip().removeprefix("|").removesuffix("|")
+    return [cell.replace("\\|", "|").strip() for cell in _BAR.split(bare)]
 
 
 def headings(text: str) -> Iterator[tuple[int, int, str]]:

@@ -1,4 +1,4 @@
-"""Descriptions of an API in OpenAPI's (or Swagger's) JSON: its calls and its schemas."""
+"""Descriptions of an API in OpenAPI's (or Swagger's) terms: its calls and its schemas."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
-from triton_rag.ingestion.readers.plain import decoded
-from triton_rag.ingestion.refused import refusal
+from triton_rag.ingestion.file_text import Blocks, FileText
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _MOST_NAMED = 40
@@ -17,21 +15,21 @@ _MOST_NAMED = 40
 Node = Mapping[str, Any]
 
 
-def read(data: bytes) -> FileText:
-    """Raises `Unreadable` for other JSON."""
-    try:
-        api = json.loads(decoded(data))
-    except (ValueError, RecursionError) as error:
-        raise Unreadable("not JSON, or a damaged one") from error
-    paths = _node(api).get("paths")
-    if not ({"openapi", "swagger"} & set(_node(api)) and isinstance(paths, dict)):
-        raise Unreadable(refusal("a.json"))
+def is_api(given: object) -> bool:
+    """Whether parsed JSON or YAML is such a description."""
+    api = _node(given)
+    return bool({"openapi", "swagger"} & set(api)) and isinstance(api.get("paths"), dict)
+
+
+def described(given: object) -> FileText:
+    """The text of a description."""
+    api = _node(given)
     blocks, info = Blocks(), _node(api.get("info"))
     title = _words(info.get("title"))
     blocks.heading(1, title)
     blocks.paragraph(f"Version: {info['version']}" if "version" in info else "")
     blocks.paragraph(str(info.get("description") or ""))
-    for path, node in paths.items():
+    for path, node in _node(api.get("paths")).items():
         for method in _METHODS:
             if method in _node(node):
                 _add_call(f"{method.upper()} {path}", _node(node), _node(node[method]), blocks)

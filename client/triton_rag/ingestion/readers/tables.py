@@ -31,10 +31,11 @@ def add_rows(rows: Sequence[Row], first: int, blocks: Blocks) -> None:
         if any(row) and (header is None or row != rows[header]):
             names = rows[header] if header is not None and index > header else ()
             blocks.page(first + index)
-            blocks.paragraph(_line(row, names))
+            blocks.paragraph(row_line(row, names))
 
 
-def _line(row: Row, names: Row) -> str:
+def row_line(row: Row, names: Row) -> str:
+    """A row in one line, each cell behind the name of its column, if there are names."""
     if not names:
         return " | ".join(cell for cell in row if cell)
     return "; ".join(_named(row, names))
