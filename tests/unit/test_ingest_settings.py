@@ -100,7 +100,7 @@ def test_settings_in_lines_name_their_section(name: str, text: str, lines: list[
 
 def test_samples_are_of_the_type_before() -> None:
     assert (kind("a/.env.example"), kind("a.toml.dist"), kind("a.exe.sample")) == (
-        ".env",
+        ".conf",
         ".toml",
         "",
     )

@@ -73,7 +73,7 @@ _CODE = (
     ".ts .tsx .vb .vue .zig .zsh"
 )
 _SETTINGS = (
-    ".cfg .conf .defs .desktop .env .hcl .ini .properties .service .socket .tf .tfvars .timer .toml"
+    ".cfg .conf .defs .desktop .hcl .ini .properties .service .socket .tf .tfvars .timer .toml"
 )
 _PLAIN = ".bat .cmake .diff .dockerfile .feature .j2 .mk .mmd .nix .patch .puml .textile .wiki"
 
@@ -115,7 +115,7 @@ def kind(name: str, by_ocr: bool = False) -> str:
     path = PurePath(name)
     if path.suffix.lower() in _SAMPLES:
         name = path.name.removesuffix(path.suffix)
-        return ".env" if name == ".env" else kind(name, by_ocr)
+        return ".conf" if name == ".env" else kind(name, by_ocr)
     if path.suffix.lower() in PICTURES and not by_ocr:
         return ""
     if path.suffix.lower() in MODULES:
