@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from python_backends.context import EngineFolder, StageContext
+from python_backends.engines.openvino_properties import cpu_properties
 from python_backends.tensors import Array
-
-_PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 _STREAMS = 2
 """Batches that run concurrently, each on its share of the threads."""
@@ -30,7 +29,12 @@ class OpenVinoEncoder:
         import openvino
 
         core, model = openvino.Core(), folder.file("model.onnx")
-        properties = _properties(context)
+        properties = cpu_properties(context, context.parameters["precision"]) | {
+            "PERFORMANCE_HINT": "LATENCY",
+            # Otherwise the engines of all processes pin their threads to the same cores
+            # (docs/decisions/0020).
+            "ENABLE_CPU_PINNING": False,
+        }
         all_threads = core.compile_model(model, "CPU", properties)
         self._names = [port.get_any_name() for port in all_threads.inputs]
         self._on_all = all_threads.create_infer_request()
@@ -85,17 +89,3 @@ def count_sequential(sizes: Sequence[int]) -> int:
         return sum(_ALL_COST_PER_ID * size + _ALL_COST_IDS for size in sizes[:count]) + max(ends)
 
     return min(range(len(sizes), -1, -1), key=cost)
-
-
-def _properties(context: StageContext) -> dict[str, object]:
-    properties: dict[str, object] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        # Otherwise the engines of all processes pin their threads to the same cores
-        # (docs/decisions/0020).
-        "ENABLE_CPU_PINNING": False,
-    }
-    if threads := context.integer("num_threads"):
-        properties["INFERENCE_NUM_THREADS"] = threads
-    if hint := _PRECISION_HINTS.get(context.parameters["precision"]):
-        properties["INFERENCE_PRECISION_HINT"] = hint
-    return properties

@@ -30,14 +30,13 @@ from python_backends.engines.llm_engine import (
     LimitedEngine,
     Sink,
 )
+from python_backends.engines.openvino_properties import cpu_properties
 
 KV_BLOCK_TOKENS = 32
 """Tokens of one KV block on the CPU (observed in OpenVINO GenAI 2026.4)."""
 
 MOST_GUIDES = 4096
 """Guides that the pipeline has compiled, about 60 KiB each. It frees them only with itself."""
-
-_PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 logger = logging.getLogger(__name__)
 
@@ -237,11 +236,7 @@ def _load(context: StageContext, folder: EngineFolder, blocks: int) -> Any:
     scheduler.enable_prefix_caching = bool(context.integer("prefix_caching"))
     if scheduler.enable_prefix_caching:
         logger.warning("prefix_caching = 1: concurrent prompts that begin alike can get wrong text")
-    properties: dict[str, object] = {}
-    if threads := context.integer("num_threads"):
-        properties["INFERENCE_NUM_THREADS"] = threads
-    if hint := _PRECISION_HINTS.get(folder.manifest.precision):
-        properties["INFERENCE_PRECISION_HINT"] = hint
+    properties = cpu_properties(context, folder.manifest.precision)
     if folder.manifest.precision == "fp32":  # the default is 8 bits
         properties["KV_CACHE_PRECISION"] = "f32"
     return openvino_genai.ContinuousBatchingPipeline(str(folder.path), scheduler, "CPU", properties)
