@@ -13,7 +13,7 @@ from builders.checkpoint import Checkpoint, Facts
 from builders.checkpoint_files import MODULES, WEIGHTS, modules, names_in, read_json
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
 from builders.pair_template import PROMPTS, SETTINGS, default_prompt, read_pair_template
-from builders.spec import ModelSpec
+from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, Prefixes
 
 _SETTINGS = (SETTINGS, "sentence_roberta_config.json")
@@ -53,6 +53,8 @@ def encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) -
         return facts
     if spec.late_interaction:
         check_late_interaction(spec, checkpoint)
+    if spec.answer_weights:
+        answer_weights(spec)
     check_pairs(spec, checkpoint)
     if checkpoint.has_chat_template():
         facts.pair_text, tokenizer = read_pair_template(spec, checkpoint)
@@ -188,6 +190,14 @@ def check_late_interaction(spec: ModelSpec, checkpoint: Checkpoint) -> None:
             f"'the' at {found}; possible: a 'bert' with the uncased English vocabulary, which has "
             f"it at {FIRST_WORD}"
         )
+
+
+def answer_weights(spec: ModelSpec) -> Path:
+    """The file that the spec names (answer_encoder.py); raises `BuildError` where there is none."""
+    path = ROOT / spec.folder / str(spec.answer_weights)
+    if not path.is_file():
+        raise spec.error(f"answer_weights: no file {spec.folder}/{spec.answer_weights}")
+    return path
 
 
 def remark_on_pairs(tokenizer: Tokenizer) -> str:

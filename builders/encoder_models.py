@@ -6,6 +6,7 @@ import torch
 import transformers
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from builders.answer_encoder import add_answers
 from builders.checkpoint import Checkpoint
 from builders.checkpoint_files import modules, read_json
 from builders.errors import refusing
@@ -37,7 +38,8 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype) -
 def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
     """transformers' classifier, or what is called like it; raises `BuildError` beyond one label."""
     if spec.late_interaction:
-        return load_late_interaction(spec, checkpoint, dtype)
+        ranker = load_late_interaction(spec, checkpoint, dtype)
+        return add_answers(spec, checkpoint, ranker, dtype) if spec.answer_weights else ranker
     if tokens := score_tokens(spec, checkpoint):
         return load_logit_score(spec, checkpoint, tokens, dtype)
     kind = transformers.AutoModelForSequenceClassification

@@ -309,6 +309,16 @@ def test_the_key_of_late_interaction_changes_with_its_background(monkeypatch, tm
     assert (key(**mine) != before, key(role="reranker") == others) == (True, True)
 
 
+def test_the_key_changes_with_the_answer_weights(monkeypatch, tmp_path):
+    weights = tmp_path / "own.safetensors"
+    monkeypatch.setattr(recipe, "answer_weights", lambda spec: weights)
+    mine = {"role": "reranker", "late_interaction": True, "answer_weights": weights.name}
+    weights.write_bytes(b"one")
+    before = key(**mine)
+    weights.write_bytes(b"two")
+    assert key(**mine) != before
+
+
 def test_the_key_ignores_where_it_came_from_and_how_it_is_placed():
     placed = Sku(
         name="cpu",
