@@ -30,7 +30,10 @@ class Exported:
     fp16: Path
 
 
-@pytest.fixture(scope="module", params=["all-minilm-l6-v2", "reference-reranker"])
+MODELS = ["all-minilm-l6-v2", "reference-reranker", "answer-reranker"]
+
+
+@pytest.fixture(scope="module", params=MODELS)
 def exported(request, tmp_path_factory) -> Exported:
     folder = tmp_path_factory.mktemp(request.param)
     spec = load_model(request.param)

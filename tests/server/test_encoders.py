@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from builders.encoder_checkpoint import answer_weights
 from ensembles.metrics import LARGE_REQUESTS
 from operations import model_processes
 from tests.server.checkpoints import checkpoint, served_spec
@@ -53,11 +52,8 @@ def test_relevance_is_that_of_the_reference(server: Server) -> None:
     from tests.bench.peers.rankers import load_ranker
 
     query, passages = "What is the port of Vebra?", [*TEXTS[:4], TEXTS[5]]
-    spec = served_spec("reranker")
-    weights = answer_weights(spec) if spec.answer_weights else None
-    reference = load_ranker(
-        checkpoint("reranker"), torch.float32, bool(spec.late_interaction), weights
-    )
+    is_late_interaction = served_spec("reranker").late_interaction
+    reference = load_ranker(checkpoint("reranker"), torch.float32, is_late_interaction)
     (expected,) = reference.relevance([(query, passages)])
     found = server.infer("rerank", text("query", query), text("passages", *passages))
     relevance = found.as_numpy("relevance")[:, 0]
