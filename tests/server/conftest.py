@@ -1,9 +1,6 @@
 """One real tritonserver for all tests of this folder, on free ports, with the built engines."""
 
-import contextlib
-import os
 import queue
-import signal
 import time
 import urllib.request
 import uuid
@@ -18,8 +15,7 @@ import tritonclient.grpc as grpcclient
 from triton_rag import Client
 
 from builders.spec import load_sku
-from ensembles.metrics import ITERATIONS, KV_CACHE_USED, REQUESTS, RUNNING
-from operations import model_processes
+from ensembles.metrics import KV_CACHE_USED, RUNNING
 from operations.cpu_server import CpuServer
 from operations.ports import Ports, free_ports
 
@@ -223,45 +219,6 @@ def is_idle_on(page: Page) -> bool:
 
 def is_idle(server: Server) -> bool:
     return is_idle_on(metrics_page(server))
-
-
-@contextlib.contextmanager
-def stopped_early(server: Server, tokens: int) -> Iterator[None]:
-    """The block cancels one generation of `tokens` tokens: `llm` counts it as cancelled, and its
-    engine has made fewer steps when it is idle again. How many fewer depends on the machine."""
-    with cancelled(server, 1):
-        steps = metrics_page(server).total(ITERATIONS.name)
-        yield
-    assert metrics_page(server).total(ITERATIONS.name) - steps < tokens
-
-
-@contextlib.contextmanager
-def cancelled(server: Server, generations: int) -> Iterator[None]:
-    """The block cancels so many generations: `llm` counts them, and is idle again."""
-    outcome = {"model": "llm", "outcome": "cancelled"}
-    before = seen(lambda: metrics_page(server), is_idle_on).total(REQUESTS.name, **outcome)
-    yield
-    seen(
-        lambda: metrics_page(server),
-        lambda page: (
-            is_idle_on(page) and page.total(REQUESTS.name, **outcome) - before >= generations
-        ),
-    )
-
-
-@contextlib.contextmanager
-def standing_still(server: Server, model: str) -> Iterator[None]:
-    """The processes of a model are stopped (SIGSTOP) until the block ends: what is sent meanwhile
-    waits for it, however slow the machine is."""
-    pids = [one.pid for one in model_processes.find(server.pid).living if one.model == model]
-    assert pids, f"{model} has no process"
-    try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture(scope="session")

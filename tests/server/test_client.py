@@ -20,15 +20,8 @@ from triton_rag.cli import main
 
 from ensembles.metrics import ITERATIONS
 from operations.ports import Ports
-from tests.server.conftest import (
-    Server,
-    eventually,
-    gauge,
-    is_idle_on,
-    metrics_page,
-    seen,
-    stopped_early,
-)
+from tests.server.cancellation import stopped_early
+from tests.server.conftest import Server, eventually, gauge, is_idle_on, metrics_page, seen
 
 QUESTION = "How tall is the tower?"
 DOCUMENTS = ["The tower is 30 m tall.", "Bread is baked in ovens.", "The sky is blue."]

@@ -13,8 +13,9 @@ from tritonclient.utils import InferenceServerException
 
 from ensembles.metrics import LARGE_REQUESTS
 from operations import model_processes
+from tests.server.cancellation import standing_still
 from tests.server.checkpoints import checkpoint, served_spec
-from tests.server.conftest import Server, gauge, seen, standing_still, tensor, text
+from tests.server.conftest import Server, gauge, seen, tensor, text
 
 TEXTS = (
     "Vebra listens on port 8123.",

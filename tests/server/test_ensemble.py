@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.server.conftest import OpenStream, Server, Streamed, is_final, stopped_early, tensor
+from tests.server.cancellation import stopped_early
+from tests.server.conftest import OpenStream, Server, Streamed, is_final, tensor
 from tests.server.test_llm import generate
 
 TYPES = {int: "INT32", float: "FP32", bool: "BOOL", str: "BYTES", list: "BYTES"}

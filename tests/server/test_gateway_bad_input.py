@@ -16,7 +16,8 @@ from gateway.bounds import CONTAINERS
 from gateway.client_connection import HEADER_BYTES
 from gateway.settings import Settings
 from tests.fakes.api_errors import is_worded
-from tests.server.conftest import BOUND_S, Server, cancelled, eventually, is_idle
+from tests.server.cancellation import cancelled
+from tests.server.conftest import BOUND_S, Server, eventually, is_idle
 from tests.server.gateway import Gateway, running_gateway
 
 CHAT = "/v1/chat/completions"

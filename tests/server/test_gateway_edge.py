@@ -29,7 +29,8 @@ from gateway.envoy.edge import (
     Version,
 )
 from gateway.envoy.process import EnvoyProcess
-from tests.server.conftest import BOUND_S, Server, eventually, stopped_early
+from tests.server.cancellation import stopped_early
+from tests.server.conftest import BOUND_S, Server, eventually
 from tests.server.gateway import Gateway, running_gateway
 
 TOKENS, LONG, LONGEST = 24, 1500, 2000

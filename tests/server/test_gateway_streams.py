@@ -12,14 +12,8 @@ import httpx
 import pytest
 
 from ensembles.metrics import GATEWAY_HELD, GATEWAY_RUNNING, GATEWAY_WAITING, Metric
-from tests.server.conftest import (
-    BOUND_S,
-    Server,
-    eventually,
-    is_idle,
-    standing_still,
-    stopped_early,
-)
+from tests.server.cancellation import standing_still, stopped_early
+from tests.server.conftest import BOUND_S, Server, eventually, is_idle
 from tests.server.gateway import Gateway, running_gateway
 
 TOKENS = 2000

@@ -18,7 +18,8 @@ import pytest
 from builders.repository import REPOSITORY
 from builders.spec import ROOT
 from operations.cpu_server import ENVIRONMENT
-from tests.server.conftest import OpenStream, Server, Streamed, cancelled, text
+from tests.server.cancellation import cancelled
+from tests.server.conftest import OpenStream, Server, Streamed, text
 from tests.server.gateway import Gateway
 from tests.server.test_llm import sampling
 

@@ -9,16 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.server.cancellation import stopped_early
 from tests.server.checkpoints import checkpoint
-from tests.server.conftest import (
-    OpenStream,
-    Server,
-    Streamed,
-    is_final,
-    stopped_early,
-    tensor,
-    text,
-)
+from tests.server.conftest import OpenStream, Server, Streamed, is_final, tensor, text
 
 WORDS = ["alpha", "beta", "port", "gamma", "8123", "release", "blue", "of", "the", "is", "Vebra"]
 
@@ -255,9 +248,11 @@ def test_client_gone_generation_stops_and_memory_is_free(server: Server) -> None
 
 def test_stop_request_with_the_same_id_ends_the_stream(server: Server) -> None:
     long = sampling(max_tokens=2000, min_tokens=2000, stream=True)
-    stream = OpenStream(server.url, "llm", [text("text_input", "hello"), *long], request_id="77")
-    stream.next()
-    stopped = server.stream("llm", tensor("stop", [True], "BOOL"), request_id="77")
+    inputs = [text("text_input", "hello"), *long]
+    with stopped_early(server, tokens=2000):
+        stream = OpenStream(server.url, "llm", inputs, request_id="77")
+        stream.next()
+        stopped = server.stream("llm", tensor("stop", [True], "BOOL"), request_id="77")
     assert stopped.finish_reason == "cancelled"
     assert stream.last().as_numpy("finish_reason")[0] == b"cancelled"
     stream.close()

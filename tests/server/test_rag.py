@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from builders.spec import ROOT
-from tests.server.conftest import OpenStream, Server, Streamed, stopped_early, tensor, text
+from tests.server.cancellation import stopped_early
+from tests.server.conftest import OpenStream, Server, Streamed, tensor, text
 from tests.server.test_llm import sampling
 
 COLLECTION = ROOT / "tests" / "collection"

@@ -24,6 +24,7 @@ from builders.spec import load_sku
 from ensembles.manifest import MANIFEST_FILE, TOKENIZER_FILE, read_manifest
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
+from tests.server.cancellation import standing_still
 from tests.server.conftest import (
     OpenStream,
     Page,
@@ -33,7 +34,6 @@ from tests.server.conftest import (
     is_final,
     metrics_page,
     seen,
-    standing_still,
     tensor,
     text,
 )
