@@ -1,9 +1,10 @@
-"""A second opinion of a reranker: an encoder trained to tell whether a passage answers a question.
+"""A cross-encoder, made of an embedder and trained to tell whether a passage answers a question.
 
-Question and passage see each other, as in any cross-encoder. Its logit is late interaction of that
-row, in which each token of the question has a learned weight, and what a linear head reads in [CLS]
-and the question's mean. A token is marked if the other text has it too. Its weights begin as the
-checkpoint's, whose embeddings it keeps (docs/decisions/0113).
+Question and passage stand in one row, and their tokens see each other. The logit is late
+interaction of that row, as ColBERT's: each token of the question finds the passage's most similar
+one, and their cosines are averaged with learned weights. A linear head adds what it reads in [CLS]
+and in the question's mean. A token is marked where the other text has it too. The embeddings are
+the checkpoint's, all else is trained (docs/decisions/0114).
 """
 
 from pathlib import Path
@@ -15,38 +16,18 @@ from transformers import BertModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from builders.checkpoint import Checkpoint
-from builders.encoder_checkpoint import answer_weights
-from builders.late_interaction import LEAST_WEIGHT
+from builders.encoder_checkpoint import FIRST_SIGN, answer_weights
 from builders.llm_reference import load_whole
 from builders.spec import ModelSpec
 
-SHARE = 0.05
-"""What its logit counts beside late interaction (decision 0113)."""
-
-_FIRST_SIGN = 999
-"""Id of "!" in BERT's uncased English vocabulary: special tokens have lower ids."""
+_LEAST_WEIGHT = 0.01
+"""The weight of a token that is no word: a question without words has a relevance too."""
 _MOST_GATE = 4.0
 """A learned weight multiplies a token's by e to the power of -4 to 4."""
 
 
-def add_answers(spec: ModelSpec, checkpoint: Checkpoint, ranker: Any, dtype: Any) -> Any:
-    """The ranker, with that opinion in its relevance; raises `BuildError` as `load_whole`."""
-    answers = load_answer_encoder(spec, checkpoint, dtype)
-
-    class Both(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.ranker, self.answers, self.config = ranker, answers, ranker.config
-
-        def forward(self, **inputs: Any) -> Any:
-            relevance = self.ranker(**inputs).logits
-            return SequenceClassifierOutput(logits=relevance + SHARE * self.answers(**inputs))
-
-    return Both().eval()
-
-
 def load_answer_encoder(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -> Any:
-    """Gives FP32 [rows, 1] logits for INT64 [rows, tokens] ids, mask and types."""
+    """Called as transformers' classifiers with one label; raises `BuildError` as `load_whole`."""
     options = {"add_pooling_layer": False, "attn_implementation": "eager"}
     bert, _ = load_whole(spec, checkpoint, BertModel, dtype, **options)
     width = bert.config.hidden_size
@@ -54,7 +35,7 @@ def load_answer_encoder(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -> 
     class AnswerEncoder(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.bert = bert
+            self.bert, self.config = bert, bert.config
             self.match = torch.nn.Embedding(4, width)
             self.gate = torch.nn.Linear(width, 1, bias=False)
             self.head = torch.nn.Linear(2 * width, 1)
@@ -74,15 +55,16 @@ def load_answer_encoder(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -> 
             count = of_query.sum(1, keepdim=True).clamp(min=1)
             mean = (states * of_query[:, :, None]).sum(1) / count
             read = self.head(torch.cat([states[:, 0], mean], 1))
-            return torch.exp(self.scale[0]) * (late - self.scale[1]) + read
+            logit = torch.exp(self.scale[0]) * (late - self.scale[1]) + read
+            return SequenceClassifierOutput(logits=logit)
 
         def _late_interaction(self, ids: Any, states: Any, of_query: Any, of_passage: Any) -> Any:
             unit = torch.nn.functional.normalize(states, dim=-1)
             cosines = (unit @ unit.transpose(1, 2)).masked_fill(~of_passage[:, None, :], -1.0)
-            rarity = torch.log((ids - _FIRST_SIGN + 1).clamp(min=1).to(torch.float32))
+            rarity = torch.log((ids - FIRST_SIGN + 1).clamp(min=1).to(torch.float32))
             gates = torch.exp(self.gate(states)[:, :, 0].clamp(-_MOST_GATE, _MOST_GATE))
-            weights = (rarity + LEAST_WEIGHT) * gates * of_query
-            total = weights.sum(1, keepdim=True).clamp(min=LEAST_WEIGHT)
+            weights = (rarity + _LEAST_WEIGHT) * gates * of_query
+            total = weights.sum(1, keepdim=True).clamp(min=_LEAST_WEIGHT)
             return (cosines.amax(-1) * weights).sum(1, keepdim=True) / total
 
     encoder = AnswerEncoder()
@@ -93,7 +75,7 @@ def load_answer_encoder(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -> 
 
 def _marks(ids: Any, types: Any) -> Any:
     """0 for tokens of the question, 2 for the passage's; 1 more if the other text has it too."""
-    is_word = ids >= _FIRST_SIGN
+    is_word = ids >= FIRST_SIGN
     is_same = (ids[:, :, None] == ids[:, None, :]) & (types[:, :, None] != types[:, None, :])
     is_found = is_same & is_word[:, :, None] & is_word[:, None, :]
     return is_found.to(torch.int64).amax(-1) + 2 * types

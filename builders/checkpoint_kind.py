@@ -35,7 +35,7 @@ def check_kind(spec: ModelSpec, config: Config, has_modules: bool) -> None:
             "original checkpoint, in FP32, FP16 or BF16"
         )
     if spec.role == "reranker":
-        if not spec.late_interaction:
+        if not spec.answer_weights:
             _check_is_reranker(spec, config, classes, has_modules)
     elif not has_modules:
         _check_is_no_other(spec, classes)

@@ -3,6 +3,7 @@
 What can't be honoured is refused by name before the export: a build never drops a module.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,10 @@ _COUNT_BEHIND_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert"
 _QUERY, _PASSAGE = ("query",), ("document", "passage", "corpus")
 """Names of prompts, as sentence-transformers' encode_query and encode_document look for them."""
 
-FIRST_WORD = 1996
-"""Id of "the" in BERT's uncased English vocabulary. Special tokens and signs have lower ids, and
-words are sorted by how often they are used: the logarithm of their number is as good a weight as
-their rarity."""
-BACKGROUND = Path(__file__).with_name("background.txt")
-"""One passage a line: half of all subjects, half in the words of manuals (docs/decisions/0094)."""
+FIRST_SIGN = 999
+"""Id of "!" in BERT's uncased English vocabulary. Special tokens have lower ids, and words are
+sorted by how often they are used: the logarithm of their number is as good a weight as their
+rarity."""
 
 
 def encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) -> Facts:
@@ -51,10 +50,8 @@ def encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) -
         for remark in remarks(spec, checkpoint.path, facts.prefixes):
             progress(remark)
         return facts
-    if spec.late_interaction:
-        check_late_interaction(spec, checkpoint)
     if spec.answer_weights:
-        answer_weights(spec)
+        check_answer_encoder(spec, checkpoint)
     check_pairs(spec, checkpoint)
     if checkpoint.has_chat_template():
         facts.pair_text, tokenizer = read_pair_template(spec, checkpoint)
@@ -180,15 +177,26 @@ def check_pairs(spec: ModelSpec, checkpoint: Checkpoint) -> None:
         )
 
 
-def check_late_interaction(spec: ModelSpec, checkpoint: Checkpoint) -> None:
-    """Raises `BuildError` for another model than a BERT with that vocabulary."""
-    kind = checkpoint.config().get("model_type")
-    found = read_tokenizer(checkpoint).token_to_id("the")
-    if kind != "bert" or found != FIRST_WORD:
+def check_projection(spec: ModelSpec, unused: Collection[str]) -> None:
+    """Raises `BuildError` for a ColBERT, whose tokens go through a matrix that is left out."""
+    if found := [name for name in unused if name in ("linear.weight", "colbert_linear.weight")]:
         raise spec.error(
-            f"late_interaction in its spec, and the checkpoint is a '{kind}' whose vocabulary has "
-            f"'the' at {found}; possible: a 'bert' with the uncased English vocabulary, which has "
-            f"it at {FIRST_WORD}"
+            f"the checkpoint has {found[0]}, as ColBERT's have: tokens are compared behind that "
+            "matrix, which an embedder does not have; possible: the embedder that it was trained "
+            "from, or a cross-encoder"
+        )
+
+
+def check_answer_encoder(spec: ModelSpec, checkpoint: Checkpoint) -> None:
+    """Raises `BuildError` for another model than a BERT with that vocabulary."""
+    answer_weights(spec)
+    kind = checkpoint.config().get("model_type")
+    found = read_tokenizer(checkpoint).token_to_id("!")
+    if kind != "bert" or found != FIRST_SIGN:
+        raise spec.error(
+            f"answer_weights in its spec, and the checkpoint is a '{kind}' whose vocabulary has "
+            f"'!' at {found}; possible: a 'bert' with the uncased English vocabulary, which has "
+            f"it at {FIRST_SIGN}"
         )
 
 

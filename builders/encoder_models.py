@@ -6,11 +6,11 @@ import torch
 import transformers
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from builders.answer_encoder import add_answers
+from builders.answer_encoder import load_answer_encoder
 from builders.checkpoint import Checkpoint
 from builders.checkpoint_files import modules, read_json
+from builders.encoder_checkpoint import check_projection
 from builders.errors import refusing
-from builders.late_interaction import check_projection, load_late_interaction
 from builders.llm_checkpoint import read_tokenizer
 from builders.llm_reference import load_whole
 from builders.spec import ModelSpec
@@ -37,9 +37,8 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype) -
 
 def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
     """transformers' classifier, or what is called like it; raises `BuildError` beyond one label."""
-    if spec.late_interaction:
-        ranker = load_late_interaction(spec, checkpoint, dtype)
-        return add_answers(spec, checkpoint, ranker, dtype) if spec.answer_weights else ranker
+    if spec.answer_weights:
+        return load_answer_encoder(spec, checkpoint, dtype)
     if tokens := score_tokens(spec, checkpoint):
         return load_logit_score(spec, checkpoint, tokens, dtype)
     kind = transformers.AutoModelForSequenceClassification

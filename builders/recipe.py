@@ -10,7 +10,7 @@ from typing import Any
 
 from builders.build_steps import BuildSteps
 from builders.checkpoint import Checkpoint
-from builders.encoder_checkpoint import BACKGROUND, answer_weights
+from builders.encoder_checkpoint import answer_weights
 from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.llm_prompt import prompt_hash
 from builders.spec import ModelSpec, Sku
@@ -26,7 +26,7 @@ _MANIFEST_ONLY: Mapping[str, tuple[str, ...]] = {
 }
 """Fields of a spec that decide no byte beside the manifest's, by role."""
 
-_LATER = ("dimensions", "relevance_percent", "late_interaction", "answer_weights")
+_LATER = ("dimensions", "relevance_percent", "answer_weights")
 """Fields that specs did not always have: where they are not written, keys stay what they were."""
 
 
@@ -70,8 +70,6 @@ def engine_inputs(
         "checkpoint": checkpoint.sha256,
         "tools": recipe.versions(),
     }
-    if spec.late_interaction:
-        inputs["background"] = sha256(BACKGROUND)
     if spec.answer_weights:
         inputs["answers"] = sha256(answer_weights(spec))
     if spec.role == "llm":

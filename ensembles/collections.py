@@ -59,6 +59,7 @@ VECTOR_SEARCH = ModelContract(
     ),
     outputs=(
         tensor("candidates", DType.STRING, "candidates"),  # best first
+        tensor("candidates_in_context", DType.STRING, "candidates"),  # each below its headings
         tensor("candidate_document", DType.INT32, "candidates"),  # equal for one document, from 0
         tensor("candidate_similarity", DType.FP32, "candidates"),  # cosine, -1 to 1
         tensor("candidate_words", DType.FP32, "candidates"),  # BM25, scaled: 0 to 1

@@ -1,8 +1,7 @@
 """The contract of every model that a client or a graph can call.
 
-A tensor has a name, a type and dimensions. A dimension with a name is a size that is known at run
-time only; equal names in one contract are equal sizes. Contracts are the same on every SKU.
-Tensors of NVIDIA's LLM ensemble keep its spelling.
+A tensor has a name, a type and dimensions. A dimension with a name is a size known at run time;
+equal names in one contract are equal sizes. Tensors of NVIDIA's LLM ensemble keep its spelling.
 """
 
 from dataclasses import dataclass, replace
@@ -25,8 +24,8 @@ DOWN = "the rest of the server goes on"
 class ModelContract:
     """Inputs and outputs of one model.
 
-    A `batched` model has a leading batch dimension that `dims` leave out, so that Triton may merge
-    requests. A `decoupled` model answers one request with any number of responses.
+    Triton may merge requests of a `batched` model: `dims` leave its batch dimension out. A
+    `decoupled` model answers one request with any number of responses.
     """
 
     name: str
@@ -144,6 +143,7 @@ PASSAGE_SELECTOR = ModelContract(
     ),
     outputs=(
         tensor("candidates", DType.STRING, "candidates"),  # best first
+        tensor("candidates_in_context", DType.STRING, "candidates"),  # each below its headings
         tensor("candidate_document", DType.INT32, "candidates"),  # index of the document
         tensor("candidate_similarity", DType.FP32, "candidates"),  # cosine, -1 to 1
         tensor("candidate_words", DType.FP32, "candidates"),  # BM25, scaled: 0 to 1

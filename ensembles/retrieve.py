@@ -49,7 +49,7 @@ RETRIEVAL_STEPS = (
     *embedding_steps("passages_in_context", "passage_type", "passage", "passage_embedding"),
     Step(PASSAGE_SELECTOR),
     *SENTENCE_STEPS,
-    Step(PAIR_TOKENIZER, inputs={"passages": "candidates"}, outputs=PAIRS),
+    Step(PAIR_TOKENIZER, inputs={"passages": "candidates_in_context"}, outputs=PAIRS),
     Step(RERANKER, inputs=PAIRS),
     Step(SOURCE_RANKER, outputs=NO_PLACES),
 )

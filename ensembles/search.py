@@ -37,7 +37,11 @@ SEARCH_STEPS = (
     Step(EMBEDDER, outputs={"embedding": "query_embedding"}),
     Step(VECTOR_SEARCH, inputs={"query": "question"}),
     *SENTENCE_STEPS,
-    Step(PAIR_TOKENIZER, inputs={"query": "question", "passages": "candidates"}, outputs=PAIRS),
+    Step(
+        PAIR_TOKENIZER,
+        inputs={"query": "question", "passages": "candidates_in_context"},
+        outputs=PAIRS,
+    ),
     Step(RERANKER, inputs=PAIRS),
     # Optional for `source_ranker`; named here, they are required.
     Step(SOURCE_RANKER, inputs={spec.name: spec.name for spec in CANDIDATE_PLACES}),

@@ -31,11 +31,13 @@ class PassageSelectorStage(Stage):
             request.array("passage_embedding"), request.array("query_embedding")[0]
         )
         passages = require_text("passages", request.texts("passages"))
-        words = scaled_words(request.text("query"), _in_context(request, passages))
+        contexts = _in_context(request, passages)
+        words = scaled_words(request.text("query"), contexts)
         order = best_first(scaled(similarity) + words, count)
         candidates = [passages[index] for index in order]
         return {
             "candidates": candidates,
+            "candidates_in_context": [contexts[index] for index in order],
             "candidate_document": request.array("passage_document")[order],
             "candidate_similarity": similarity[order],
             "candidate_words": words[order],

@@ -105,7 +105,8 @@ def nothing_fits(collection: Collection, wanted: filters.Filter) -> NotFound:
 
 def _ranked(query: str, found: Found, embedding: Array, count: int, max_sentences: int) -> Outputs:
     similarity = cosines(found.embeddings, embedding).astype(np.float32)
-    words = scaled_words(query, [_in_context(passage) for passage in found.passages])
+    contexts = [_in_context(passage) for passage in found.passages]
+    words = scaled_words(query, contexts)
     order = best_first(scaled(similarity) + words, count)
     passages = [found.passages[i] for i in order]
     numbers: dict[str, int] = {}
@@ -113,6 +114,7 @@ def _ranked(query: str, found: Found, embedding: Array, count: int, max_sentence
     candidates = [passage.text for passage in passages]
     return {
         "candidates": candidates,
+        "candidates_in_context": [contexts[i] for i in order],
         "candidate_document": np.array(owners, np.int32),
         "candidate_similarity": similarity[order],
         "candidate_words": words[order],

@@ -15,6 +15,7 @@ import aiohttp
 import psutil
 
 from builders.checkpoint import source_path
+from builders.encoder_checkpoint import answer_weights
 from builders.repository import engine_link
 from builders.spec import ROOT
 from ensembles.manifest import read_manifest
@@ -216,11 +217,11 @@ def model_settings() -> dict[str, str]:
     """What the peers read from the environment: which models they serve, and how."""
     roles = ("embedder", "reranker", "llm")
     folders = {f"BENCH_{role.upper()}": str(checkpoint(role)) for role in roles}
-    source = source_path(served_spec("llm"))
+    source, ranker = source_path(served_spec("llm")), served_spec("reranker")
     return folders | {
         "BENCH_GGUF": str(source) if source.suffix == ".gguf" else "",
         "BENCH_LLM_ENGINE": str(engine_link("llm").resolve()),
-        "BENCH_LATE_INTERACTION": str(served_spec("reranker").late_interaction),
+        "BENCH_ANSWER_WEIGHTS": str(answer_weights(ranker)) if ranker.answer_weights else "",
         "BENCH_RELEVANCE_PERCENT": str(read_manifest(engine_link("reranker")).relevance_percent),
     }
 

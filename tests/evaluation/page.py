@@ -27,8 +27,8 @@ parentheses: the 95 % interval.
 
 A passage is right if it is of the right document, holds an answer and has at least half of the \
 words of the evidence. An answer is *refused* if `finish_reason` is `ungrounded` or the text has a \
-sentence of refusal ([0097](decisions/0097-fewer-questions-are-refused.md), \
-[0107](decisions/0107-the-best-of-many-must-be-more-relevant.md)). Else it is *right* if one of \
+sentence of refusal ([0107](decisions/0107-the-best-of-many-must-be-more-relevant.md), \
+[0114](decisions/0114-the-reranker-is-a-trained-cross-encoder.md)). Else it is *right* if one of \
 the known answers stands in it, and *cited right* if the citation behind that names a right passage.
 
 ## Over documents in the request

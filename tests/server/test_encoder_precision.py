@@ -30,7 +30,7 @@ class Exported:
     fp16: Path
 
 
-MODELS = ["all-minilm-l6-v2", "reference-reranker", "answer-reranker"]
+MODELS = ["all-minilm-l6-v2", "reference-reranker"]
 
 
 @pytest.fixture(scope="module", params=MODELS)

@@ -46,9 +46,9 @@ def test_embed_and_rerank(server: Server) -> None:
     header, *rows = run(server, "embed_and_rerank.py").splitlines()
     assert header.split() == ["similarity", "relevance", "passage"]
     assert rows[0].endswith("Vebra listens on port 8123.")
-    assert rows[-1].endswith("The ferry to Tarn Point sails at nine and at noon.")
     relevance = [float(row.split()[1]) for row in rows]
     assert relevance == sorted(relevance, reverse=True)
+    assert relevance[0] > 0 > relevance[1], "one of them answers"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example.name for example in EXAMPLES])

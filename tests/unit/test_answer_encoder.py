@@ -1,4 +1,4 @@
-"""The second opinion of a reranker, on a tiny BERT with weights of chance."""
+"""The reranker that is trained from an embedder, on a tiny BERT with weights of chance."""
 
 from pathlib import Path
 
@@ -8,12 +8,11 @@ from safetensors.torch import save_file
 from transformers import BertConfig, BertModel
 
 from builders import encoder_checkpoint
-from builders.answer_encoder import SHARE, _marks, load_answer_encoder
+from builders.answer_encoder import _marks
 from builders.checkpoint import Checkpoint
-from builders.encoder_checkpoint import answer_weights
+from builders.encoder_checkpoint import check_answer_encoder
 from builders.encoder_models import load_classifier
 from builders.errors import BuildError
-from builders.late_interaction import load_late_interaction
 from builders.spec import ModelSpec
 from tests.fakes import folders
 
@@ -48,7 +47,6 @@ def spec(checkpoint, tmp_path, monkeypatch) -> ModelSpec:
         role="reranker",
         source="there",
         max_tokens=64,
-        late_interaction=True,
         answer_weights="own.safetensors",
     )
 
@@ -65,18 +63,18 @@ def row(query: list[int], passage: list[int], padding: int = 0) -> dict[str, tor
 
 
 def test_padding_changes_nothing(checkpoint, spec):
-    encoder = load_answer_encoder(spec, checkpoint, torch.float32)
+    encoder = load_classifier(spec, checkpoint, torch.float32)
     with torch.no_grad():
-        found = [encoder(**row(QUERY, PASSAGE, padding)).item() for padding in (0, 1, 9)]
+        found = [encoder(**row(QUERY, PASSAGE, padding)).logits.item() for padding in (0, 1, 9)]
         assert found == pytest.approx([found[0]] * 3, abs=1e-5)
-        assert encoder(**row(QUERY, PASSAGE[1:])).item() != pytest.approx(found[0], abs=1e-3)
+        assert encoder(**row(QUERY, PASSAGE[1:])).logits.item() != pytest.approx(found[0], abs=1e-3)
 
 
 def test_a_row_without_a_question_has_a_number(checkpoint, spec):
-    encoder = load_answer_encoder(spec, checkpoint, torch.float32)
+    encoder = load_classifier(spec, checkpoint, torch.float32)
     with torch.no_grad():
-        assert encoder(**row([], PASSAGE)).isfinite().all()
-        assert encoder(**row([101, 102], [102])).isfinite().all()
+        assert encoder(**row([], PASSAGE)).logits.isfinite().all()
+        assert encoder(**row([101, 102], [102])).logits.isfinite().all()
 
 
 def test_tokens_of_both_texts_are_marked():
@@ -84,29 +82,20 @@ def test_tokens_of_both_texts_are_marked():
     assert found.tolist() == [[0, 1, 0, 1, 0, 0, 2, 3, 2, 3, 2]]
 
 
-def test_its_share_is_added_to_late_interaction(checkpoint, spec):
-    both = load_classifier(spec, checkpoint, torch.float32)
-    late = load_late_interaction(spec, checkpoint, torch.float32)
-    answers = load_answer_encoder(spec, checkpoint, torch.float32)
-    with torch.no_grad():
-        inputs = row(QUERY, PASSAGE, 3)
-        expected = late(**inputs).logits + SHARE * answers(**inputs)
-        assert both(**inputs).logits.item() == pytest.approx(expected.item(), abs=1e-6)
-
-
-def test_weights_that_are_not_there_are_refused(spec, tmp_path):
+def test_weights_that_are_not_there_are_refused(checkpoint, spec, tmp_path):
     (tmp_path / "own.safetensors").unlink()
     with pytest.raises(BuildError, match=r"mine.*answer_weights: no file \./own\.safetensors"):
-        answer_weights(spec)
+        check_answer_encoder(spec, checkpoint)
 
 
 def test_weights_of_another_model_are_refused(checkpoint, spec, tmp_path: Path):
     save_file({"head.bias": torch.zeros(1)}, tmp_path / "own.safetensors")
     with pytest.raises(BuildError, match=r"own\.safetensors is of a model of another shape"):
-        load_answer_encoder(spec, checkpoint, torch.float32)
+        load_classifier(spec, checkpoint, torch.float32)
 
 
-def test_they_need_late_interaction():
-    fields = {"name": "mine", "role": "reranker", "source": "there", "max_tokens": 64}
-    with pytest.raises(ValueError, match="answer_weights: only possible with late_interaction"):
-        ModelSpec(**fields, answer_weights="own.safetensors")
+def test_another_vocabulary_is_refused(spec, tmp_path):
+    BertConfig(vocab_size=3).save_pretrained(tmp_path)
+    folders.word_level(["a", "!"]).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(BuildError, match="a 'bert' whose vocabulary has '!' at 5; possible"):
+        check_answer_encoder(spec, Checkpoint(tmp_path, "sha"))

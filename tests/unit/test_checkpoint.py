@@ -301,18 +301,10 @@ def test_the_key_changes_with_the_tools(monkeypatch):
     assert key() != before
 
 
-def test_the_key_of_late_interaction_changes_with_its_background(monkeypatch, tmp_path):
-    mine = {"role": "reranker", "late_interaction": True}
-    before, others = key(**mine), key(role="reranker")
-    monkeypatch.setattr(recipe, "BACKGROUND", tmp_path / "background.txt")
-    (tmp_path / "background.txt").write_text("Other words.")
-    assert (key(**mine) != before, key(role="reranker") == others) == (True, True)
-
-
 def test_the_key_changes_with_the_answer_weights(monkeypatch, tmp_path):
     weights = tmp_path / "own.safetensors"
     monkeypatch.setattr(recipe, "answer_weights", lambda spec: weights)
-    mine = {"role": "reranker", "late_interaction": True, "answer_weights": weights.name}
+    mine = {"role": "reranker", "answer_weights": weights.name}
     weights.write_bytes(b"one")
     before = key(**mine)
     weights.write_bytes(b"two")

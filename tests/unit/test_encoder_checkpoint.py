@@ -12,6 +12,7 @@ from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import (
     check_modules,
     check_pairs,
+    check_projection,
     dimensions,
     lowered_tokenizer,
     positions,
@@ -20,7 +21,6 @@ from builders.encoder_checkpoint import (
     remarks,
 )
 from builders.errors import BuildError
-from builders.late_interaction import check_projection
 from builders.spec import ModelSpec
 from ensembles.manifest import Prefixes
 from tests.fakes import folders

@@ -232,9 +232,10 @@ def test_a_graph_output_that_no_step_gives():
 
 def test_all_faults_come_at_once():
     broken = with_input(with_input(PASSAGE_SELECTOR, "passages", dtype=DType.FP32), "x")
-    steps = with_step(RETRIEVE, 5, model=broken, outputs={"candidates": "lost"})
+    lost = {"candidates": "lost", "candidates_in_context": "lost_too"}
+    steps = with_step(RETRIEVE, 5, model=broken, outputs=lost)
     found = faults(RETRIEVE, steps=steps)
-    assert len(found) == 4
+    assert len(found) == 5
     assert {line.split(":")[0] for line in found} == {
         "step 6 (passage_selector)",
         "step 9 (pair_tokenizer)",

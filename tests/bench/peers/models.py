@@ -61,8 +61,8 @@ class Models:
         # As our server does: 1.8 times as fast there.
         dtype = torch.bfloat16 if _has_bf16() else torch.float32
         self._embedder = SentenceTransformer(str(folders.embedder), device="cpu").to(dtype)
-        is_late_interaction = os.environ["BENCH_LATE_INTERACTION"] == "True"
-        self._ranker = load_ranker(folders.reranker, dtype, is_late_interaction)
+        weights = os.environ["BENCH_ANSWER_WEIGHTS"]
+        self._ranker = load_ranker(folders.reranker, dtype, Path(weights) if weights else None)
         self._tokenizer = AutoTokenizer.from_pretrained(folders.llm, padding_side="left")
         self._tokenizer.pad_token = self._tokenizer.pad_token or self._tokenizer.eos_token
         # torch 2.13 takes 1.1 s in bf16 for a token of 8 prompts together, and 0.06 s in fp32.
