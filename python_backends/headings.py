@@ -31,8 +31,12 @@ class Outline:
 
 
 def in_context(path: Iterable[str], passage: str) -> str:
-    """The passage below its title and headings, whose words count as its own do."""
-    return "\n".join([*filter(None, path), passage])
+    """The passage below a line of its title and headings, whose words count as its own do."""
+    return "\n".join(filter(None, [_one_path(path), passage]))
+
+
+def _one_path(names: Iterable[str]) -> str:
+    return " > ".join(filter(None, dict.fromkeys(names)))[:_LONGEST_PATH]
 
 
 def outline(text: str, sentences: Iterable[Span]) -> Outline:
@@ -49,9 +53,8 @@ def outline(text: str, sentences: Iterable[Span]) -> Outline:
             level = _level(text, span, rules)
             opened = [entry for entry in opened if entry[0] < level]
             opened.append((level, _first_line(text[span[0] : span[0] + _LONGEST_PATH])))
-            path = dict.fromkeys([top, *(heading for _, heading in opened)])
             starts.append(span[0])
-            paths.append(" > ".join(filter(None, path))[:_LONGEST_PATH])
+            paths.append(_one_path([top, *(heading for _, heading in opened)]))
     return Outline(starts, paths)
 
 

@@ -126,6 +126,7 @@ def test_words_of_title_and_headings_count(
     collections.answer(upsert(documents=documents, passage_metadata=about, **changes))
     found = asked(search, query="heat pump in winter")
     assert found["candidates"][0] == "switch it off"
+    assert found["candidates_in_context"][0] == "Heat pump > Winter\nswitch it off"
 
 
 def test_the_first_collection_is_warm_before_it_is_asked(

@@ -169,7 +169,7 @@ def context_with(**parameters):
 
 def test_candidates_are_the_most_similar_first_equal_ones_in_order():
     answer = selected()
-    assert answer["candidates"] == ["p1", "p3", "p2"]
+    assert answer["candidates"] == answer["candidates_in_context"] == ["p1", "p3", "p2"]
     assert answer["candidate_document"].tolist() == [0, 2, 1]
     np.testing.assert_allclose(answer["candidate_similarity"], [1, 1, 0.6])
     assert answer["candidate_similarity"].dtype == np.float32
@@ -193,6 +193,7 @@ def test_words_above_a_passage_count_as_its_own():
         passage_embedding=np.ones((4, 2), np.float32),
     )
     assert answer["candidates"] == ["dose"] * 3
+    assert answer["candidates_in_context"] == ["Zinc\ndose", "Iron\ndose", "Iron\ndose"]
     assert answer["candidate_document"].tolist() == [1, 0, 0]
     assert answer["candidate_words"][0] == 1 > answer["candidate_words"][1]
     assert list(answer["sentences"]) == ["dose"] * 3
