@@ -25,6 +25,7 @@ from gateway.access.key_store import FileKeyStore
 from gateway.access.keys import Key, new_key_id, new_secret, token
 from gateway.access.tiers import Limits
 from gateway.upstream.pressure import BESIDE_ON_CPU
+from tests.server.cancellation import cancelled
 from tests.server.conftest import BOUND_S, Server, eventually, is_idle_on, metrics_page, seen
 from tests.server.gateway import Gateway, running_gateway
 
@@ -165,12 +166,13 @@ def test_requests_per_minute_are_shared_and_told_as_openai_does(access: Access) 
     assert "4 requests per minute; 4 are used" in last.json()["error"]["message"]
 
 
-def test_one_stream_at_a_time_until_it_is_left(access: Access) -> None:
+def test_one_stream_at_a_time_until_it_is_left(access: Access, server: Server) -> None:
     headers = access.key(tier="narrow")
-    client = access.gateways[0].client
-    with client.stream(
-        "POST", CHAT, json=body(stream=True, max_tokens=LONG, min_tokens=LONG), headers=headers
-    ) as stream:
+    client, asked = access.gateways[0].client, body(stream=True, max_tokens=LONG, min_tokens=LONG)
+    with (
+        cancelled(server, 1),
+        client.stream("POST", CHAT, json=asked, headers=headers) as stream,
+    ):
         lines = stream.iter_lines()  # dropping it would close the stream
         assert next(lines).startswith("data:")
         other = access.gateways[1].client.post(CHAT, json=body(), headers=headers)

@@ -17,6 +17,7 @@ from gateway.cache.exact import ExactCache, cached
 from gateway.cache.store import ValkeyStore
 from gateway.call import Embed, Embedded, Usage
 from tests.fakes.handlers import Answering, call
+from tests.server.cancellation import cancelled
 from tests.server.conftest import Server, eventually
 from tests.server.gateway import Gateway, running_gateway
 
@@ -152,13 +153,18 @@ def test_auto_falls_back_and_says_so(guarded: Gateway) -> None:
     )
 
 
-def test_the_audit_log_has_every_request_and_no_text(guarded: Gateway, audit_file: Path) -> None:
+def test_the_audit_log_has_every_request_and_no_text(
+    guarded: Gateway, server: Server, audit_file: Path
+) -> None:
     guarded.post("/v1/chat/completions", chat("Saltmarsh"), x_request_id="audited-1")
     request = chat("Saltmarsh", stream=True, max_tokens=1500, min_tokens=1500)
     headers = {"x-request-id": "audited-2"}
-    with guarded.client.stream(
-        "POST", "/v1/chat/completions", json=request, headers=headers
-    ) as answer:
+    with (
+        cancelled(server, 1),
+        guarded.client.stream(
+            "POST", "/v1/chat/completions", json=request, headers=headers
+        ) as answer,
+    ):
         next(answer.iter_bytes())
     named = ("audited-1", "audited-2")
 

@@ -27,6 +27,7 @@ from ensembles.metrics import (
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
 from tests.served_metrics import MODEL_METRICS
+from tests.server.cancellation import cancelled
 from tests.server.conftest import (
     OpenStream,
     Server,
@@ -122,9 +123,10 @@ def test_requests_are_counted_by_how_they_ended(server):
         assert server.stream("llm", *generation()).error is None
     for _ in range(2):
         assert server.stream("llm", *generation(10**6)).error
-    stream = OpenStream(server.url, "llm", long)
-    stream.next()
-    stream.cancel()
+    with cancelled(server, 1):
+        stream = OpenStream(server.url, "llm", long)
+        stream.next()
+        stream.cancel()
     for _ in range(4):
         embed(server, SECRET)
     with pytest.raises(Exception, match="empty"):
