@@ -58,22 +58,12 @@ def serve_supervised(
         waiting.enter_context(Console(stderr=True).status("starting tritonserver …"))
         with supervisor as running:
             beside = contextlib.ExitStack()  # what ends before the server does
-            if gateway:
-                beside.enter_context(gateway)
-            waiting.close()
-            print(
-                f"ready after {time.monotonic() - start:.1f} s: "
-                f"HTTP {ports.address}:{ports.http}, gRPC {ports.address}:{ports.grpc}, "
-                f"metrics {ports.address}:{ports.metrics}, "
-                f"probes {ports.address}:{running.health_port}{_log_note(server.log)}"
-                + (f"\nOpenAI's API and others: {gateway.url}/v1" if gateway else ""),
-                flush=True,
-            )
-            for model, problem in running.problems().items():
-                if problem:
-                    print(f"not ready: {model}: {problem}", flush=True)
             status = 0
-            try:
+            try:  # a signal from here on is an ordinary end
+                if gateway:
+                    beside.enter_context(gateway)
+                waiting.close()
+                _print_ready(server, running, time.monotonic() - start, gateway)
                 status = _run_beside(run, ports, gateway) if run else running.wait()
             except KeyboardInterrupt:
                 print("stopping …", flush=True)
@@ -82,6 +72,23 @@ def serve_supervised(
             stopped = running.stop()
     print(f"tritonserver stopped (status {stopped})", flush=True)
     return status or stopped
+
+
+def _print_ready(
+    server: TritonProcess, running: Supervisor, took_s: float, gateway: GatewayProcess | None
+) -> None:
+    ports = server.ports
+    print(
+        f"ready after {took_s:.1f} s: "
+        f"HTTP {ports.address}:{ports.http}, gRPC {ports.address}:{ports.grpc}, "
+        f"metrics {ports.address}:{ports.metrics}, "
+        f"probes {ports.address}:{running.health_port}{_log_note(server.log)}"
+        + (f"\nOpenAI's API and others: {gateway.url}/v1" if gateway else ""),
+        flush=True,
+    )
+    for model, problem in running.problems().items():
+        if problem:
+            print(f"not ready: {model}: {problem}", flush=True)
 
 
 def _log_note(log: Path | None) -> str:
