@@ -140,7 +140,7 @@ class Manifest:
     prefixes: Prefixes = field(default_factory=Prefixes)
     pair_text: PairText = field(default_factory=PairText)
     dimensions: int = 0  # that an embedder's rows are cut to; 0: none is cut
-    relevance_percent: int = 100  # what a reranker counts, where similarity and words count 100
+    relevance_percent: int = 100  # of a reranker; similarity and words count 100 each
     vocabulary: int = 0  # ids that an LLM has embeddings for; 0: not known
     unguided: str = ""  # why an LLM's engine can't follow a guide; empty: it can
     comparison: str = ""  # with the reference implementation: what was compared, or why not
