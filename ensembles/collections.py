@@ -4,15 +4,8 @@
 the embedder that made its embeddings (`Manifest.embedding_space`): both models refuse another.
 """
 
-from ensembles.contracts import (
-    CANDIDATE_PLACES,
-    CANDIDATE_SENTENCES,
-    NUM_SEARCHED,
-    ModelContract,
-    optional,
-    tensor,
-)
-from ensembles.tensors import DType
+from ensembles.contracts import CANDIDATE_PLACES, CANDIDATE_SENTENCES, NUM_SEARCHED, ModelContract
+from ensembles.tensors import DType, optional, tensor
 
 OPERATIONS = ("create", "upsert", "remove", "delete", "list", "describe", "documents")
 

@@ -1,8 +1,8 @@
 """`embed`: texts to embeddings."""
 
-from ensembles.contracts import EMBEDDER, INPUT_TYPE, TOKENIZER, TRUNCATE, ModelContract, tensor
+from ensembles.contracts import EMBEDDER, INPUT_TYPE, TOKENIZER, TRUNCATE, ModelContract
 from ensembles.graph import EnsembleGraph, Step
-from ensembles.tensors import DType
+from ensembles.tensors import DType, tensor
 
 EMBED = EnsembleGraph(
     contract=ModelContract(

@@ -10,20 +10,11 @@ their own over the same graph: `ensemble_unary` for LiteLLM's `infer`, KServe's 
 
 from dataclasses import replace
 
-from ensembles.contracts import (
-    EVIDENCE,
-    GENERATION,
-    LLM,
-    NVIDIA_SAMPLING,
-    PLACES,
-    SAMPLING,
-    SOURCES,
-    ModelContract,
-    tensor,
-)
+from ensembles.contracts import EVIDENCE, GENERATION, LLM, PLACES, SOURCES, ModelContract
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.guides import GUIDE
-from ensembles.tensors import DType
+from ensembles.sampling import NVIDIA_SAMPLING, SAMPLING
+from ensembles.tensors import DType, tensor
 from ensembles.tool_calls import TOOL_CALLS
 
 _UNUSED = (TOOL_CALLS, *EVIDENCE, *SOURCES, *PLACES)

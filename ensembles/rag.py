@@ -14,13 +14,13 @@ from ensembles.contracts import (
     GENERATION,
     LLM,
     PROMPT_BUILDER,
-    SAMPLING,
     SOURCES,
     ModelContract,
 )
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.guides import GUIDE
 from ensembles.retrieve import NO_PLACES, RETRIEVAL_INPUTS, RETRIEVAL_STEPS
+from ensembles.sampling import SAMPLING
 from ensembles.tensors import TensorSpec
 from ensembles.tool_calls import TOOL_CALLS
 

@@ -1,8 +1,8 @@
 """`rerank`: a query and passages to the relevance of each passage."""
 
-from ensembles.contracts import PAIR_TOKENIZER, RERANKER, ModelContract, tensor
+from ensembles.contracts import PAIR_TOKENIZER, RERANKER, ModelContract
 from ensembles.graph import EnsembleGraph, Step
-from ensembles.tensors import DType
+from ensembles.tensors import DType, tensor
 
 RERANK = EnsembleGraph(
     contract=ModelContract(

@@ -12,11 +12,9 @@ from ensembles.contracts import (
     SOURCES,
     TOKENIZER,
     ModelContract,
-    optional,
-    tensor,
 )
 from ensembles.graph import EnsembleGraph, Step
-from ensembles.tensors import DType
+from ensembles.tensors import DType, optional, tensor
 
 RETRIEVAL_INPUTS = (
     tensor("question", DType.STRING, 1),

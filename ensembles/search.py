@@ -16,13 +16,11 @@ from ensembles.contracts import (
     SOURCES,
     TOKENIZER,
     ModelContract,
-    optional,
-    tensor,
 )
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.rag import answer_graph
 from ensembles.retrieve import PAIRS, SENTENCE_STEPS
-from ensembles.tensors import DType
+from ensembles.tensors import DType, optional, tensor
 
 SEARCH_INPUTS = (
     tensor("question", DType.STRING, 1),

@@ -48,3 +48,12 @@ class TensorSpec:
     def __str__(self) -> str:
         dims = ", ".join(str(dim) for dim in self.dims)
         return f"{self.name} {self.dtype.name}[{dims}]"
+
+
+def tensor(name: str, dtype: DType, *dims: Dim, ragged: bool = False) -> TensorSpec:
+    return TensorSpec(name, dtype, dims, ragged=ragged)
+
+
+def optional(name: str, dtype: DType, *dims: Dim) -> TensorSpec:
+    """An input that a request may leave out, or an output that depends on such an input."""
+    return TensorSpec(name, dtype, dims, optional=True)

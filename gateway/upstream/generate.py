@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 
-from ensembles.contracts import PLACES, SAMPLING, SOURCES
+from ensembles.contracts import PLACES, SOURCES
 from ensembles.guides import GUIDE_TEXT, GUIDE_TYPE
 from ensembles.rag import RAG_CANCELLABLE
+from ensembles.sampling import SAMPLING
 from ensembles.search import ANSWER
 from ensembles.tensors import DType
 from ensembles.tool_calls import TOOL_CALLS

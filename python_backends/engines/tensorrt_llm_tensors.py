@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ensembles.contracts import ModelContract, optional, tensor
-from ensembles.tensors import DType
+from ensembles.contracts import ModelContract
+from ensembles.tensors import DType, optional, tensor
 from python_backends.engines.llm_engine import GenerationParams, Guide
 from python_backends.tensors import NUMPY_TYPES, Array
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import numpy as np
 
-from ensembles.contracts import NVIDIA_SAMPLING
 from ensembles.manifest import Sampling
+from ensembles.sampling import NVIDIA_SAMPLING
 from python_backends.engines.llm_engine import GenerationParams, Guide
 from python_backends.errors import RequestError
 from python_backends.generation.guide import read_guide

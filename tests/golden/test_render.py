@@ -11,11 +11,11 @@ from builders.config_text import WIDTH
 from builders.errors import BuildError
 from builders.render import configs, ensemble_config, render
 from builders.spec import ROOT, Placement, Sku, load_pipeline, load_sku, sku_names
-from ensembles.contracts import EMBEDDER, TOKENIZER, ModelContract, tensor
+from ensembles.contracts import EMBEDDER, TOKENIZER, ModelContract
 from ensembles.ensemble import ENSEMBLE
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.served_models import ENSEMBLES, PYTHON_MODELS
-from ensembles.tensors import DType
+from ensembles.tensors import DType, tensor
 
 REPOSITORY = ROOT / "model_repository"
 SKUS = {name: load_sku(name) for name in sku_names()}

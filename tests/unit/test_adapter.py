@@ -8,11 +8,11 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
-from ensembles.contracts import EMBEDDER, LLM, ModelContract, optional, tensor
+from ensembles.contracts import EMBEDDER, LLM, ModelContract
 from ensembles.ensemble import ENSEMBLE
 from ensembles.manifest import ManifestError
 from ensembles.metrics import BATCH_REQUESTS, OUTCOMES, REQUEST_DURATION, REQUESTS
-from ensembles.tensors import DType
+from ensembles.tensors import DType, optional, tensor
 from python_backends.errors import Cancelled, MachineError, Overloaded, RequestError
 from python_backends.stage import Stage, StreamingStage
 from python_backends.tensors import NUMPY_TYPES

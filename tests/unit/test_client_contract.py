@@ -27,11 +27,12 @@ from triton_rag.wire import Message, Response
 from tritonclient.grpc import service_pb2 as protocol
 
 from ensembles.collections import COLLECTIONS
-from ensembles.contracts import LLM, SAMPLING, ModelContract
+from ensembles.contracts import LLM, ModelContract
 from ensembles.embed import EMBED
 from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.rerank import RERANK
 from ensembles.retrieve import RETRIEVE
+from ensembles.sampling import SAMPLING
 from ensembles.search import ANSWER, SEARCH
 from ensembles.tensors import DType, TensorSpec
 from python_backends.triton import bls

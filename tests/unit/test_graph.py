@@ -14,10 +14,8 @@ from ensembles.contracts import (
     GENERATION,
     LLM,
     PASSAGE_SELECTOR,
-    SAMPLING,
     TOKENIZER,
     ModelContract,
-    tensor,
 )
 from ensembles.embed import EMBED
 from ensembles.ensemble import ENSEMBLE
@@ -25,8 +23,9 @@ from ensembles.graph import EnsembleGraph, GraphError, Step
 from ensembles.rag import RAG, RAG_CANCELLABLE
 from ensembles.rerank import RERANK
 from ensembles.retrieve import RETRIEVE
+from ensembles.sampling import SAMPLING
 from ensembles.search import ANSWER, SEARCH
-from ensembles.tensors import DType
+from ensembles.tensors import DType, tensor
 
 SHIPPED = (EMBED, RERANK, RETRIEVE, RAG, RAG_CANCELLABLE, ENSEMBLE, SEARCH, ANSWER)
 

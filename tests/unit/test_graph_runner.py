@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ensembles.contracts import LLM, SOURCES, ModelContract, optional, tensor
+from ensembles.contracts import LLM, SOURCES, ModelContract
 from ensembles.embed import EMBED
 from ensembles.ensemble import ENSEMBLE
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.rag import RAG_CANCELLABLE
 from ensembles.retrieve import NO_PLACES
-from ensembles.tensors import DType
+from ensembles.tensors import DType, optional, tensor
 from python_backends import deadline
 from python_backends.errors import Cancelled, Overloaded, RequestError
 from python_backends.stages.graph_runner import (

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from ensembles.contracts import NVIDIA_SAMPLING, SAMPLING
 from ensembles.manifest import Sampling
+from ensembles.sampling import NVIDIA_SAMPLING, SAMPLING
 from python_backends.engines.llm_engine import Guide
 from python_backends.engines.openvino_llm import _config
 from python_backends.errors import RequestError

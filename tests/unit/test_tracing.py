@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from ensembles.contracts import LLM, ModelContract, tensor
-from ensembles.tensors import DType
+from ensembles.contracts import LLM, ModelContract
+from ensembles.tensors import DType, tensor
 from python_backends.errors import Cancelled, RequestError
 from python_backends.stage import Stage
 from python_backends.triton import tracing
