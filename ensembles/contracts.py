@@ -196,13 +196,18 @@ PROMPT_BUILDER = ModelContract(
     ),
     outputs=(
         tensor("messages", DType.STRING, 1),  # JSON: [{"role": "…", "content": "…"}, …]
+        tensor("source_sentences", DType.STRING, "source_sentences"),  # in order, at most 64
         *(replace(spec, name=f"prompt_{spec.name}") for spec in (*SOURCES, *OPTIONAL_PLACES)),
     ),
 )
 """Writes question and sources as chat messages that leave room for `max_tokens` of answer.
 
-The outputs `prompt_…` are the sources that fit into the messages, numbered from 1 there.
+The outputs `prompt_…` are the sources that fit into the messages, numbered from 1 there. The
+sentences are those of the first source; one alone, where the model's policy never quotes.
 """
+
+SENTENCE_RELEVANCE = optional("sentence_relevance", DType.FP32, "source_sentences", 1)
+"""The reranker's score of each of `source_sentences`: a quote begins with the best one."""
 
 GENERATION = (
     tensor("text_output", DType.STRING, 1),  # new text
@@ -239,6 +244,7 @@ LLM = ModelContract(
         *(replace(spec, optional=True) for spec in (*SOURCES, NUM_SEARCHED)),
         *OPTIONAL_PLACES,
         optional("question", DType.STRING, 1),  # what `sources` shall answer
+        SENTENCE_RELEVANCE,
         CHECK_GROUNDING,
     ),
     outputs=(*GENERATION, TOOL_CALLS, *EVIDENCE, *SOURCES, *OPTIONAL_PLACES),
