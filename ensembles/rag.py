@@ -18,6 +18,7 @@ from ensembles.contracts import (
     RERANKER,
     SENTENCE_RELEVANCE,
     SOURCES,
+    SOURCES_IN_CONTEXT,
     ModelContract,
 )
 from ensembles.graph import EnsembleGraph, Step
@@ -55,14 +56,18 @@ def answer_graph(
         steps=(
             *finding[:-1],
             replace(finding[-1], outputs={**ranked, **dropped}),
-            Step(PROMPT_BUILDER, ranked, {f"prompt_{name}": None for name in dropped}),
+            # Optional for these two models; named here, they are required.
+            Step(
+                PROMPT_BUILDER,
+                {**ranked, SOURCES_IN_CONTEXT.name: SOURCES_IN_CONTEXT.name},
+                {f"prompt_{name}": None for name in dropped},
+            ),
             Step(
                 PAIR_TOKENIZER,
                 {"query": "question", "passages": "source_sentences"},
                 _SENTENCE_PAIRS,
             ),
             Step(RERANKER, _SENTENCE_PAIRS, {"relevance": SENTENCE_RELEVANCE.name}),
-            # Optional for `llm`; named here, they are required.
             Step(
                 LLM,
                 {**in_prompt, **{name: name for name in _LLM_READS}},

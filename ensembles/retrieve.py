@@ -10,6 +10,7 @@ from ensembles.contracts import (
     RERANKER,
     SOURCE_RANKER,
     SOURCES,
+    SOURCES_IN_CONTEXT,
     TOKENIZER,
     ModelContract,
 )
@@ -49,7 +50,7 @@ RETRIEVAL_STEPS = (
     *SENTENCE_STEPS,
     Step(PAIR_TOKENIZER, inputs={"passages": "candidates_in_context"}, outputs=PAIRS),
     Step(RERANKER, inputs=PAIRS),
-    Step(SOURCE_RANKER, outputs=NO_PLACES),
+    Step(SOURCE_RANKER, outputs={**NO_PLACES, SOURCES_IN_CONTEXT.name: None}),
 )
 
 RETRIEVE = EnsembleGraph(

@@ -14,6 +14,7 @@ from ensembles.contracts import (
     RERANKER,
     SOURCE_RANKER,
     SOURCES,
+    SOURCES_IN_CONTEXT,
     TOKENIZER,
     ModelContract,
 )
@@ -42,7 +43,11 @@ SEARCH_STEPS = (
     ),
     Step(RERANKER, inputs=PAIRS),
     # Optional for `source_ranker`; named here, they are required.
-    Step(SOURCE_RANKER, inputs={spec.name: spec.name for spec in CANDIDATE_PLACES}),
+    Step(
+        SOURCE_RANKER,
+        inputs={spec.name: spec.name for spec in CANDIDATE_PLACES},
+        outputs={SOURCES_IN_CONTEXT.name: None},
+    ),
 )
 
 SEARCH = EnsembleGraph(

@@ -4,7 +4,7 @@ import bisect
 import json
 import re
 
-from ensembles.contracts import PLACES, PROMPT_BUILDER, SOURCES
+from ensembles.contracts import PLACES, PROMPT_BUILDER, SOURCES, SOURCES_IN_CONTEXT
 from ensembles.manifest import ManifestError
 from python_backends.context import StageContext
 from python_backends.errors import RequestError
@@ -59,16 +59,19 @@ class PromptBuilderStage(Stage):
         kept = {f"prompt_{name}": request.array(name)[:count] for name in given}
         return {
             "messages": [json.dumps(self._messages(question, sources[:count]))],
-            "source_sentences": self._sentences(sources[0]) if sources else [],
+            "source_sentences": self._sentences(sources[0], request) if sources else [],
             **kept,
         }
 
-    def _sentences(self, source: str) -> list[str]:
-        """What a quote may begin with.
+    def _sentences(self, source: str, request: Tensors) -> list[str]:
+        """What a quote may begin with, each sentence below title and headings.
 
         Where nothing is quoted, one sentence is scored: a graph can't leave a step out.
         """
-        return sentences(source)[: MAX_SENTENCES if self._quotes else 1]
+        given = SOURCES_IN_CONTEXT.name in request
+        above = request.texts(SOURCES_IN_CONTEXT.name)[0].removesuffix(source) if given else ""
+        found = sentences(source)[: MAX_SENTENCES if self._quotes else 1]
+        return [above + sentence for sentence in found]
 
     def _budget(self, request: Tensors) -> int:
         """Tokens for the prompt: the context less the answer's `max_tokens`."""

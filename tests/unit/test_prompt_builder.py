@@ -136,6 +136,9 @@ def test_sentences_of_the_first_source_are_scored_where_it_is_quoted(make_stage,
     first = "# Ports\n\nThe gateway of the second hall listens\non 8123. It is old."
     expected = ["# Ports", "The gateway of the second hall listens on 8123.", "It is old."][:most]
     assert stage.answer(request(first, "Another one."))["source_sentences"] == expected
+    above = strings(f"Gateway > Ports\n{first}", "Gateway\nAnother one.")
+    answer = stage.answer(request(first, "Another one.", sources_in_context=above))
+    assert answer["source_sentences"] == [f"Gateway > Ports\n{each}" for each in expected]
     long = " ".join(f"Rule {n} holds." for n in range(100))
     assert len(stage.answer(request(long))["source_sentences"]) == most
 
