@@ -167,14 +167,10 @@ CANDIDATE_PLACES = tuple(
 
 OPTIONAL_PLACES = tuple(replace(spec, optional=True) for spec in PLACES)
 
-SOURCES_IN_CONTEXT = optional("sources_in_context", DType.STRING, "sources")
-"""Each source below its title and headings, returned if `candidates_in_context` are given."""
-
 SOURCE_RANKER = ModelContract(
     name="source_ranker",
     inputs=(
         tensor("candidates", DType.STRING, "candidates"),
-        optional("candidates_in_context", DType.STRING, "candidates"),  # each below its headings
         tensor("candidate_document", DType.INT32, "candidates"),
         tensor("candidate_similarity", DType.FP32, "candidates"),
         tensor("candidate_words", DType.FP32, "candidates"),
@@ -185,7 +181,7 @@ SOURCE_RANKER = ModelContract(
         optional("num_sources", DType.INT32, 1),  # at least 1; default from the placement
         *(replace(spec, optional=True) for spec in CANDIDATE_PLACES),
     ),
-    outputs=(*SOURCES, SOURCES_IN_CONTEXT, *OPTIONAL_PLACES),
+    outputs=(*SOURCES, *OPTIONAL_PLACES),
 )
 """Chooses the best candidates as sources, by similarity, words and relevance together. Places are
 returned where they are given, here and in the models after it."""
@@ -195,25 +191,18 @@ PROMPT_BUILDER = ModelContract(
     inputs=(
         tensor("question", DType.STRING, 1),
         *SOURCES,
-        SOURCES_IN_CONTEXT,
         *OPTIONAL_PLACES,
         optional("max_tokens", DType.INT32, 1),
     ),
     outputs=(
         tensor("messages", DType.STRING, 1),  # JSON: [{"role": "…", "content": "…"}, …]
-        tensor("source_sentences", DType.STRING, "source_sentences"),  # in order, at most 64
         *(replace(spec, name=f"prompt_{spec.name}") for spec in (*SOURCES, *OPTIONAL_PLACES)),
     ),
 )
 """Writes question and sources as chat messages that leave room for `max_tokens` of answer.
 
-The outputs `prompt_…` are the sources that fit into the messages, numbered from 1 there. The
-sentences are those of the first source, each below its headings; one alone, where the model's
-policy never quotes.
+The outputs `prompt_…` are the sources that fit into the messages, numbered from 1 there.
 """
-
-SENTENCE_RELEVANCE = optional("sentence_relevance", DType.FP32, "source_sentences", 1)
-"""The reranker's score of each of `source_sentences`: a quote begins with the best one."""
 
 GENERATION = (
     tensor("text_output", DType.STRING, 1),  # new text
@@ -250,7 +239,6 @@ LLM = ModelContract(
         *(replace(spec, optional=True) for spec in (*SOURCES, NUM_SEARCHED)),
         *OPTIONAL_PLACES,
         optional("question", DType.STRING, 1),  # what `sources` shall answer
-        SENTENCE_RELEVANCE,
         CHECK_GROUNDING,
     ),
     outputs=(*GENERATION, TOOL_CALLS, *EVIDENCE, *SOURCES, *OPTIONAL_PLACES),

@@ -13,24 +13,16 @@ from ensembles.contracts import (
     EVIDENCE,
     GENERATION,
     LLM,
-    PAIR_TOKENIZER,
     PROMPT_BUILDER,
-    RERANKER,
-    SENTENCE_RELEVANCE,
     SOURCES,
-    SOURCES_IN_CONTEXT,
     ModelContract,
 )
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.guides import GUIDE
-from ensembles.retrieve import NO_PLACES, PAIRS, RETRIEVAL_INPUTS, RETRIEVAL_STEPS
+from ensembles.retrieve import NO_PLACES, RETRIEVAL_INPUTS, RETRIEVAL_STEPS
 from ensembles.sampling import SAMPLING
 from ensembles.tensors import TensorSpec
 from ensembles.tool_calls import TOOL_CALLS
-
-_LLM_READS = ("messages", "question", "num_searched", SENTENCE_RELEVANCE.name)
-
-_SENTENCE_PAIRS = {name: f"sentence_{pairs}" for name, pairs in PAIRS.items()}
 
 
 def answer_graph(
@@ -56,21 +48,11 @@ def answer_graph(
         steps=(
             *finding[:-1],
             replace(finding[-1], outputs={**ranked, **dropped}),
-            # Optional for these two models; named here, they are required.
-            Step(
-                PROMPT_BUILDER,
-                {**ranked, SOURCES_IN_CONTEXT.name: SOURCES_IN_CONTEXT.name},
-                {f"prompt_{name}": None for name in dropped},
-            ),
-            Step(
-                PAIR_TOKENIZER,
-                {"query": "question", "passages": "source_sentences"},
-                _SENTENCE_PAIRS,
-            ),
-            Step(RERANKER, _SENTENCE_PAIRS, {"relevance": SENTENCE_RELEVANCE.name}),
+            Step(PROMPT_BUILDER, ranked, {f"prompt_{name}": None for name in dropped}),
+            # Optional for `llm`; named here, they are required.
             Step(
                 LLM,
-                {**in_prompt, **{name: name for name in _LLM_READS}},
+                {**in_prompt, **{name: name for name in ("messages", "question", "num_searched")}},
                 {**dropped, TOOL_CALLS.name: None},
             ),
         ),

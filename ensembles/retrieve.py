@@ -10,7 +10,6 @@ from ensembles.contracts import (
     RERANKER,
     SOURCE_RANKER,
     SOURCES,
-    SOURCES_IN_CONTEXT,
     TOKENIZER,
     ModelContract,
 )
@@ -50,7 +49,7 @@ RETRIEVAL_STEPS = (
     *SENTENCE_STEPS,
     Step(PAIR_TOKENIZER, inputs={"passages": "candidates_in_context"}, outputs=PAIRS),
     Step(RERANKER, inputs=PAIRS),
-    Step(SOURCE_RANKER, outputs={**NO_PLACES, SOURCES_IN_CONTEXT.name: None}),
+    Step(SOURCE_RANKER, outputs=NO_PLACES),
 )
 
 RETRIEVE = EnsembleGraph(

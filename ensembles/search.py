@@ -14,7 +14,6 @@ from ensembles.contracts import (
     RERANKER,
     SOURCE_RANKER,
     SOURCES,
-    SOURCES_IN_CONTEXT,
     TOKENIZER,
     ModelContract,
 )
@@ -43,11 +42,7 @@ SEARCH_STEPS = (
     ),
     Step(RERANKER, inputs=PAIRS),
     # Optional for `source_ranker`; named here, they are required.
-    Step(
-        SOURCE_RANKER,
-        inputs={spec.name: spec.name for spec in CANDIDATE_PLACES},
-        outputs={SOURCES_IN_CONTEXT.name: None},
-    ),
+    Step(SOURCE_RANKER, inputs={spec.name: spec.name for spec in CANDIDATE_PLACES}),
 )
 
 SEARCH = EnsembleGraph(

@@ -89,16 +89,14 @@ class GroundedAnswer(PlainAnswer):
         is_checked: bool,
         relevance: Sequence[float] | None = None,
         num_searched: int | None = None,
-        sentence_relevance: Sequence[float] = (),
     ) -> None:
         """`similarity` is that of the first source, the best one; `relevance` of each, if known.
 
-        `num_searched`: the passages among which the sources were found, if known;
-        `sentence_relevance`: that of the first source's sentences. Raises `RequestError`.
+        `num_searched`: the passages among which the sources were found, if known.
         """
         self._policy, self._sources = policy, sources
         self._least = least_relevance(policy, num_searched)
-        self._evidence = Evidence(sources, question, sentence_relevance)
+        self._evidence = Evidence(sources, question)
         self._question, self._relevance = question, relevance
         self.is_checked = self._holds = is_checked and policy.checks_first_sentence
         self._text = ""

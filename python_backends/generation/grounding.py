@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from python_backends.errors import RequestError
 from python_backends.generation.words import Words, words
 from python_backends.sentences import (
     END,
@@ -126,23 +125,18 @@ class Passage:
         shared = list(zip(self.shared(new), self.shared(said), strict=True))
         return self.sentences[shared.index(max(shared))] if shared else ""
 
-    def closest_quote(
-        self, asked: Words, count: int, relevance: Sequence[float] = ()
-    ) -> Quote | None:
-        """Quotes at most `count` sentences from the best one on, if any.
-
-        The best one has most of the words, or the highest `relevance`, where that of each sentence
-        is known (docs/decisions/0116).
+    def closest_quote(self, asked: Words, count: int) -> Quote | None:
+        """Quotes at most `count` sentences from the one with most of the words on, if any.
 
         They end with their section: what a sentence says is often told by the next ones. If it
         lacks a word, or refers back, the sentence before is quoted too. A list's item or a row ends
-        its quote, if no other sentence is as good.
+        its quote, if no other sentence has as many of the words.
         """
-        scores: list[float] = [*relevance] or [*self.shared(asked)]
-        if not scores:
+        shared = self.shared(asked)
+        if not shared:
             return None
-        first = scores.index(max(scores))
-        if scores.count(max(scores)) == 1 and (item := self._item(first)):
+        first = shared.index(max(shared))
+        if shared.count(max(shared)) == 1 and (item := self._item(first)):
             return self._quote_from(item, count)
         section = self._told_from(first)
         begin = section.start
@@ -233,17 +227,9 @@ class Passage:
 class Evidence:
     """The sources of one answer, compared with its sentences."""
 
-    def __init__(
-        self, sources: Sequence[str], question: str, relevance: Sequence[float] = ()
-    ) -> None:
-        """`relevance` is that of the first source's sentences, if known. Raises `RequestError`."""
+    def __init__(self, sources: Sequence[str], question: str) -> None:
         self._passages = [Passage(source, number) for number, source in enumerate(sources, 1)]
-        self._asked, self._relevance = words(question), relevance
-        most = len(self._passages[0].sentences) if self._passages else 0
-        if len(relevance) > most:
-            raise RequestError(
-                f"sentence_relevance: {len(relevance)} given; the first source has {most} sentences"
-            )
+        self._asked = words(question)
 
     def support(self, sentence: str) -> Support | None:
         """The best source for a sentence; None without sources, or for a sentence without words."""
@@ -273,9 +259,7 @@ class Evidence:
         The other source is the first of `others`, numbers from 2, with a word of the question that
         the first quote lacks (docs/decisions/0105).
         """
-        if not self._passages:
-            return []
-        first = self._passages[0].closest_quote(self._asked, count, self._relevance)
+        first = self._passages[0].closest_quote(self._asked, count) if self._passages else None
         if first is None:
             return []
         missing = self._asked - words(first.text)

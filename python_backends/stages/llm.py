@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ensembles.contracts import LLM, SENTENCE_RELEVANCE
+from ensembles.contracts import LLM
 from ensembles.guides import GUIDE_TYPE
 from ensembles.manifest import ManifestError
 from ensembles.metrics import CONTEXT
@@ -169,9 +169,8 @@ class LlmStage(StreamingStage):
             similarity=_highest_similarity(tensors),
             # Neither a quote nor a refusal would match a guide.
             is_checked=params.guide is None and tensors.scalar("check_grounding") is not False,
-            relevance=_scores(tensors, "source_relevance"),
+            relevance=_relevance(tensors),
             num_searched=tensors.scalar("num_searched"),
-            sentence_relevance=_scores(tensors, SENTENCE_RELEVANCE.name) or (),
         )
 
     def _check_ids(self, ids: Sequence[int], name: str) -> None:
@@ -285,5 +284,6 @@ def _highest_similarity(tensors: Tensors) -> float:
     return float(tensors.array(name).max(initial=-1)) if name in tensors else math.inf
 
 
-def _scores(tensors: Tensors, name: str) -> list[float] | None:
-    return tensors.array(name).ravel().tolist() if name in tensors else None
+def _relevance(tensors: Tensors) -> list[float] | None:
+    name = "source_relevance"
+    return tensors.array(name).tolist() if name in tensors else None

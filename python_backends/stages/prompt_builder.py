@@ -4,20 +4,15 @@ import bisect
 import json
 import re
 
-from ensembles.contracts import PLACES, PROMPT_BUILDER, SOURCES, SOURCES_IN_CONTEXT
+from ensembles.contracts import PLACES, PROMPT_BUILDER, SOURCES
 from ensembles.manifest import ManifestError
 from python_backends.context import StageContext
 from python_backends.errors import RequestError
 from python_backends.generation.chat_template import ChatTemplate, strict_template
 from python_backends.generation.messages import Message
-from python_backends.sentences import sentences
 from python_backends.stage import Stage
 from python_backends.tensors import Outputs, Tensors
 from python_backends.tokenization import load_tokenizer, require_length, require_text, token_ids
-
-MAX_SENTENCES = 64
-"""Sentences of a source that are scored: about five stand in a passage of ours, a client's own
-sources may be whole documents."""
 
 
 class PromptBuilderStage(Stage):
@@ -34,7 +29,6 @@ class PromptBuilderStage(Stage):
         self._tokenizer = load_tokenizer(folder)
         self._chat_template = ChatTemplate.load(folder)
         self._manifest, self._prompt = folder.manifest, folder.manifest.prompt
-        self._quotes = folder.manifest.answer.ungrounded == "quote"
         self._user = strict_template(self._prompt.user, "the prompt's user template")
         added = [token.content for token in self._tokenizer.get_added_tokens_decoder().values()]
         special = "|".join(re.escape(text) for text in added if not text.isspace())
@@ -57,21 +51,7 @@ class PromptBuilderStage(Stage):
             raise self._too_long(request, question, sources, budget)
         given = [spec.name for spec in (*SOURCES, *PLACES) if spec.name in request]
         kept = {f"prompt_{name}": request.array(name)[:count] for name in given}
-        return {
-            "messages": [json.dumps(self._messages(question, sources[:count]))],
-            "source_sentences": self._sentences(sources[0], request) if sources else [],
-            **kept,
-        }
-
-    def _sentences(self, source: str, request: Tensors) -> list[str]:
-        """What a quote may begin with, each sentence below title and headings.
-
-        Where nothing is quoted, one sentence is scored: a graph can't leave a step out.
-        """
-        given = SOURCES_IN_CONTEXT.name in request
-        above = request.texts(SOURCES_IN_CONTEXT.name)[0].removesuffix(source) if given else ""
-        found = sentences(source)[: MAX_SENTENCES if self._quotes else 1]
-        return [above + sentence for sentence in found]
+        return {"messages": [json.dumps(self._messages(question, sources[:count]))], **kept}
 
     def _budget(self, request: Tensors) -> int:
         """Tokens for the prompt: the context less the answer's `max_tokens`."""

@@ -2,17 +2,13 @@
 
 import numpy as np
 
-from ensembles.contracts import CANDIDATE_PLACES, PLACES, SOURCE_RANKER, SOURCES_IN_CONTEXT
+from ensembles.contracts import CANDIDATE_PLACES, PLACES, SOURCE_RANKER
 from python_backends.context import StageContext
 from python_backends.errors import RequestError
 from python_backends.stage import Stage
 from python_backends.stages.fusion import best_first, read_count, scaled
 from python_backends.stages.passage_selector import cosines
 from python_backends.tensors import Array, Outputs, Tensors
-
-_WHERE_GIVEN = {"candidates_in_context": SOURCES_IN_CONTEXT.name} | {
-    candidate.name: place.name for candidate, place in zip(CANDIDATE_PLACES, PLACES, strict=True)
-}
 
 
 class SourceRankerStage(Stage):
@@ -41,9 +37,9 @@ class SourceRankerStage(Stage):
             "source_similarity": similarity[order],
             "source_relevance": relevance[order],
             **{
-                source: request.array(candidate)[order]
-                for candidate, source in _WHERE_GIVEN.items()
-                if candidate in request
+                place.name: request.array(candidate.name)[order]
+                for candidate, place in zip(CANDIDATE_PLACES, PLACES, strict=True)
+                if candidate.name in request
             },
         }
 

@@ -18,7 +18,6 @@ from tokenizers import (
 from ensembles.manifest import (
     MANIFEST_FILE,
     TOKENIZER_FILE,
-    AnswerPolicy,
     Manifest,
     PairText,
     Prefixes,
@@ -130,7 +129,6 @@ def make_folder(
     pair_text: PairText | None = None,
     dimensions: int = 0,
     relevance_percent: int = 100,
-    answer: AnswerPolicy | None = None,
 ) -> Path:
     """An engine folder as builders publish it, without the engine's own files."""
     path.mkdir(parents=True)
@@ -158,7 +156,6 @@ def make_folder(
         eos_token_ids=eos_token_ids,
         sampling=sampling or Sampling(max_tokens=16),
         prompt=prompt or Prompt(),
-        answer=answer or AnswerPolicy(),
     )
     (path / MANIFEST_FILE).write_text(manifest.to_json())
     return path

@@ -173,9 +173,9 @@ def test_nothing_may_follow_a_decoupled_step():
     contract = replace(RAG.contract, outputs=(*RAG.contract.outputs, shout.outputs[0]))
     found = faults(RAG, contract=contract, steps=(*RAG.steps, Step(shout)))
     assert found == [
-        "step 16 (shout): reads 'text_output' of decoupled step 15 (llm); "
+        "step 14 (shout): reads 'text_output' of decoupled step 13 (llm); "
         "a decoupled step must be last (no order, no back-pressure after it)",
-        "graph output 'loud': must come from decoupled step 15 (llm)",
+        "graph output 'loud': must come from decoupled step 13 (llm)",
     ]
 
 
@@ -183,7 +183,7 @@ def test_a_stream_may_not_carry_tensors_of_earlier_steps():
     early = tensor("ranked_sources", DType.STRING, "sources")
     contract = replace(RAG.contract, outputs=(*RAG.contract.outputs, early))
     assert faults(RAG, contract=contract) == [
-        "graph output 'ranked_sources': must come from decoupled step 15 (llm)"
+        "graph output 'ranked_sources': must come from decoupled step 13 (llm)"
     ]
 
 

@@ -282,28 +282,6 @@ def test_a_quote_begins_with_the_sentence_closest_to_the_question(question, coun
 
 
 @pytest.mark.parametrize(
-    ("relevance", "count", "quote"),
-    [
-        ([-3.0, 1.5, 0.0], 1, "A smith made it\nin Ulm."),
-        ([-3.0, 1.5, 0.0], 2, "The pump starts at 4.2 bar. A smith made it\nin Ulm. See page 12."),
-        ([-3.0, -2.0, -1.0], 1, "See page 12."),
-        ([-1.0], 1, "The pump starts at 4.2 bar."),  # the others were not scored
-        ([], 1, "The pump starts at 4.2 bar."),
-    ],
-)
-def test_a_quote_begins_with_the_most_relevant_sentence(relevance, count, quote):
-    source = "The pump starts at 4.2 bar. A smith made it\nin Ulm. See page 12."
-    evidence = Evidence([source, SHIP], "When does the pump start?", relevance)
-    assert evidence.quotes(count)[0].text == quote
-
-
-def test_the_most_relevant_row_is_quoted_alone():
-    rows = "name | port\na | 8123\nb | 8124\nc | 8125"
-    question = "Which port has the second one?"
-    assert Evidence([rows], question, [0.0, 1.0, 3.0, 2.0]).quotes(8)[0].text == "b | 8124"
-
-
-@pytest.mark.parametrize(
     ("source", "quote"),
     [
         (

@@ -490,25 +490,6 @@ def test_the_best_source_decides_what_is_refused(
         engine.give(0, reason="stop")
 
 
-def test_a_quote_begins_with_the_most_relevant_sentence(stage, engine):
-    stage._policy = AnswerPolicy(min_grounded=0.9, ungrounded="quote", quote_sentences=1)
-    given = {"question": "Why?", "sources": strings("A rule holds. It is old. Ask Ada.")}
-    scores = np.array([[-1.0], [-2.0], [3.0]], np.float32)
-    stream = start(stage, text_input="Why?", **given, sentence_relevance=scores)
-    engine.give(0, (3,), reason="stop")
-    assert "".join(o["text_output"][0] for o in stream.sent) == "“Ask Ada.” [1]"
-
-
-@pytest.mark.parametrize("sources", [("A rule.",), ()])
-def test_more_scores_than_sentences_are_refused(stage, engine, sources):
-    scores = np.zeros((2, 1), np.float32)
-    with pytest.raises(RequestError) as caught:
-        start(stage, text_input="Why?", sources=strings(*sources), sentence_relevance=scores)
-    assert str(caught.value) == (
-        f"sentence_relevance: 2 given; the first source has {len(sources)} sentences"
-    )
-
-
 # --- metrics -----------------------------------------------------------------------------------
 
 

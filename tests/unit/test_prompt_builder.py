@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models
 
-from ensembles.manifest import AnswerPolicy, Prompt, Sampling
+from ensembles.manifest import Prompt, Sampling
 from python_backends.errors import RequestError
 from python_backends.stages.prompt_builder import PromptBuilderStage
 from tests.fakes import folders
@@ -17,21 +17,12 @@ from tests.fakes.serving import context, strings, tensors
 @pytest.fixture
 def make_stage(tmp_path):
     def make(
-        max_tokens: int = 2000,
-        special: tuple[str, ...] = (),
-        prompt: Prompt | None = None,
-        answer: AnswerPolicy | None = None,
+        max_tokens: int = 2000, special: tuple[str, ...] = (), prompt: Prompt | None = None
     ) -> PromptBuilderStage:
         path, tokenizer = tmp_path / "cpu", folders.chat_tokenizer()
         tokenizer.add_special_tokens(list(special))
         folders.make_folder(
-            path,
-            tokenizer,
-            "llm",
-            max_tokens,
-            Sampling(max_tokens=10),
-            prompt=prompt,
-            answer=answer,
+            path, tokenizer, "llm", max_tokens, Sampling(max_tokens=10), prompt=prompt
         )
         return PromptBuilderStage(context(path))
 
@@ -127,20 +118,7 @@ def test_the_most_sources_that_fit_are_found_with_few_tokenizations(make_stage, 
 def test_without_sources_there_is_still_a_prompt(make_stage):
     answer = make_stage().answer(request())
     assert user_of(answer).strip() == "Question: Who?"
-    assert answer["prompt_sources"].tolist() == answer["source_sentences"] == []
-
-
-@pytest.mark.parametrize(("ungrounded", "most"), [("quote", 64), ("refuse", 1), ("answer", 1)])
-def test_sentences_of_the_first_source_are_scored_where_it_is_quoted(make_stage, ungrounded, most):
-    stage = make_stage(answer=AnswerPolicy(ungrounded=ungrounded))
-    first = "# Ports\n\nThe gateway of the second hall listens\non 8123. It is old."
-    expected = ["# Ports", "The gateway of the second hall listens on 8123.", "It is old."][:most]
-    assert stage.answer(request(first, "Another one."))["source_sentences"] == expected
-    above = strings(f"Gateway > Ports\n{first}", "Gateway\nAnother one.")
-    answer = stage.answer(request(first, "Another one.", sources_in_context=above))
-    assert answer["source_sentences"] == [f"Gateway > Ports\n{each}" for each in expected]
-    long = " ".join(f"Rule {n} holds." for n in range(100))
-    assert len(stage.answer(request(long))["source_sentences"]) == most
+    assert answer["prompt_sources"].tolist() == []
 
 
 @pytest.mark.parametrize("sources", [("x",), ("x", "y", "z"), ()])
