@@ -237,11 +237,96 @@ def test_a_description_of_an_api_is_its_calls_and_schemas() -> None:
     ]
 
 
+CALENDAR = """BEGIN:VCALENDAR
+X-WR-CALNAME:Harbour
+BEGIN:VTIMEZONE
+DTSTART:19700101T000000
+END:VTIMEZONE
+BEGIN:VEVENT
+SUMMARY:Low tide\\, a
+ gain
+DTSTART;TZID="Europe/Berlin":20240102T091500
+DTEND:20240102T101500Z
+RRULE:FREQ=WEEKLY;BYDAY=TU
+LOCATION:Quay
+ORGANIZER;CN="Doe, Ann":mailto:ann@example.org
+ATTENDEE;CN=Bo;RSVP=TRUE:MAILTO:bo@example.org
+ATTENDEE:mailto:cy@example.org
+BEGIN:VALARM
+DESCRIPTION:Beep
+END:VALARM
+DESCRIPTION:One\\nTwo\\; three
+END:VEVENT
+BEGIN:VEVENT
+SUMMARY:Fair
+DTSTART;VALUE=DATE:20240803
+DTEND;VALUE=DATE:20240825
+END:VEVENT
+BEGIN:VEVENT
+SUMMARY:Holiday
+DTSTART;VALUE=DATE:20241231
+DTEND;VALUE=DATE:20250101
+END:VEVENT
+BEGIN:VTODO
+SUMMARY:Paint the boat
+DUE;VALUE=DATE:20250501
+STATUS:NEEDS-ACTION
+END:VTODO
+END:VCALENDAR
+"""
+
+CONTACTS = """BEGIN:VCARD
+VERSION:3.0
+N:Brandl;Ana;;;
+FN:Ana Brandl\\, Oma
+ORG:Ferries;Deck
+item1.TEL;TYPE=HOME,FAX:+49 1
+TEL;TYPE=cell:2
+EMAIL:ana@example.org
+ADR;TYPE=HOME:;;Weg 1;Ulm;;89073;
+BDAY:19481129
+NOTE:Rings at 9\\, not later
+PHOTO;ENCODING=b;TYPE=JPEG:/9j/4AAQ
+ AAA
+END:VCARD
+BEGIN:VCARD
+VERSION:2.1
+FN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:J=C3=B6rg =
+M=C3=BCller
+TEL;CELL;PREF:3
+END:VCARD
+"""
+
+
 def test_subtitles_are_what_is_said_by_the_minute() -> None:
     found = read("talk.srt", SRT.encode())
     assert found.text == "Hello & welcome\nto the island\n\nGoodbye"
     assert places(found) == [(1, ()), (63, ())]
     assert read("talk.vtt", VTT.encode()).text == "Ana: The ferry sails at x < 3"
+
+
+def test_a_calendar_is_its_events() -> None:
+    found = read("team.ics", CALENDAR.replace("\n", "\r\n").encode())
+    assert found.title == "Harbour"
+    assert found.text.split("\n\n") == [
+        "Event: Low tide, again; Start: 2024-01-02 09:15; End: 2024-01-02 10:15 UTC; "
+        "Repeats: weekly, byday tu; Location: Quay; Organizer: Doe, Ann <ann@example.org>; "
+        "Attendees: Bo <bo@example.org>, cy@example.org; Description: One Two; three",
+        "Event: Fair; Start: 2024-08-03; End: 2024-08-24",
+        "Event: Holiday; Start: 2024-12-31",
+        "Task: Paint the boat; Due: 2025-05-01; Status: NEEDS-ACTION",
+    ]
+
+
+def test_contacts_are_a_line_each() -> None:
+    found = read("all.vcf", CONTACTS.replace("\n", "\r\n").encode())
+    assert found.title == "all"
+    assert found.text.split("\n\n") == [
+        "Name: Ana Brandl, Oma; Organization: Ferries, Deck; Phone: +49 1 (home, fax), 2 (cell); "
+        "E-mail: ana@example.org; Address: Weg 1, Ulm, 89073 (home); Birthday: 1948-11-29; "
+        "Note: Rings at 9, not later",
+        "Name: Jörg Müller; Phone: 3 (cell)",
+    ]
 
 
 def test_a_notebook_is_its_cells_without_outputs() -> None:
@@ -373,6 +458,7 @@ def test_utf_16_says_so_in_its_first_bytes() -> None:
 
 DATA = "'.json' is data for programs: save lists as .csv, records with a text as .jsonl"
 NO_TIMES = "no subtitles: no times '00:01:02,000 --> 00:01:04,000' with words below"
+NO_CARD = "no event and no contact in it: no BEGIN:VEVENT and no BEGIN:VCARD"
 EACH_LINE = 'each line is {"text": "…"}, or {"title": "…", "text": "…"}'
 
 
@@ -408,6 +494,8 @@ EACH_LINE = 'each line is {"text": "…"}, or {"title": "…", "text": "…"}'
             b"Hello",
             NO_TIMES,
         ),
+        ("a.ics", b"BEGIN:VCALENDAR\nEND:VCALENDAR", NO_CARD),
+        ("a.vcf", b"Hello: you\nEND:VCARD", NO_CARD),
     ],
 )
 def test_files_that_are_not_what_their_name_says(name: str, data: bytes, reason: str) -> None:

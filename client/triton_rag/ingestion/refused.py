@@ -23,6 +23,7 @@ _REASONS = {
     ".msg .pst .ost": "Outlook's own format: save messages as .eml, or export a mailbox (.mbox)",
     ".png .jpg .jpeg .tif .tiff .webp": "a picture; triton-rag ingest --ocr reads its words",
     ".mp3 .m4a .wav .ogg .flac .mp4 .mov .mkv .avi .webm": _SOUND,
+    ".env": "settings that may hold passwords: save what may be read as .conf",
     ".sqlite .sqlite3 .db .mdb .accdb .parquet": "a database: export its tables as .csv",
 }
 _REASON_OF = {

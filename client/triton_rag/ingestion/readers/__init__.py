@@ -42,6 +42,8 @@ DOCUMENTS = {
     ".yml": "yaml_tree",
     ".jsonl": "json_lines",
     ".ndjson": "json_lines",
+    ".ics": "content_lines",
+    ".vcf": "content_lines",
     ".srt": "subtitles",
     ".vtt": "subtitles",
     ".md": "markdown",
