@@ -295,6 +295,9 @@ FN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:J=C3=B6rg =
 M=C3=BCller
 TEL;CELL;PREF:3
 END:VCARD
+BEGIN:VCARD
+N:Doe;Ann;;;
+END:VCARD
 """
 
 
@@ -326,6 +329,7 @@ def test_contacts_are_a_line_each() -> None:
         "E-mail: ana@example.org; Address: Weg 1, Ulm, 89073 (home); Birthday: 1948-11-29; "
         "Note: Rings at 9, not later",
         "Name: Jörg Müller; Phone: 3 (cell)",
+        "Name: Doe, Ann",
     ]
 
 

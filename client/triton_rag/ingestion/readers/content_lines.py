@@ -98,6 +98,8 @@ def _is_quoted(parameters: str) -> bool:
 
 def _told(lines: list[tuple[str, str, str]], labels: dict[str, str]) -> str:
     """The component in one line."""
+    if not any(name == "FN" for name, _, _ in lines):  # vCard 2.1 needs the parts of a name only
+        labels = {"N" if name == "FN" else name: label for name, label in labels.items()}
     begins = next((_when(value) for name, _, value in lines if name == "DTSTART"), "")
     fields = []
     for wanted, label in labels.items():
