@@ -298,6 +298,13 @@ END:VCARD
 BEGIN:VCARD
 N:Doe;Ann;;;
 END:VCARD
+BEGIN:VCARD
+VERSION:4.0
+FN:Bo
+TEL;VALUE=uri;PREF=1;TYPE="voice,home":tel:+1-555
+BDAY:--0412
+NOTE:Calls late; never writes
+END:VCARD
 """
 
 
@@ -330,6 +337,7 @@ def test_contacts_are_a_line_each() -> None:
         "Note: Rings at 9, not later",
         "Name: Jörg Müller; Phone: 3 (cell)",
         "Name: Doe, Ann",
+        "Name: Bo; Phone: +1-555 (home); Birthday: --0412; Note: Calls late; never writes",
     ]
 
 

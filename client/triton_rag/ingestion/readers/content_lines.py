@@ -18,6 +18,8 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PARTS = re.compile(r"(?<!\\);")
 _DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:T(\d\d):?(\d\d)(?::?\d\d(?:\.\d+)?)?(Z?).*)?")
 _TYPE = re.compile(r"[;,](?:TYPE=)?\"?(home|work|cell|fax|pager|main|other)\b", re.IGNORECASE)
+_SCHEME = re.compile(r"^(?:mailto|tel):", re.IGNORECASE)
+"""Before an address or a number that is written as a link, at the beginning."""
 _CALENDAR_NAME = "X-WR-CALNAME"
 
 _LABELS = {
@@ -37,6 +39,8 @@ _OF_CALENDARS = {
 }
 _DATES = {"DTSTART", "DTEND", "DUE", "BDAY", "ANNIVERSARY"}
 _PEOPLE = {"ORGANIZER", "ATTENDEE"}
+_STRUCTURED = {"N", "ORG", "ADR"}
+"""Values of several parts, with semicolons between."""
 _TYPED = {"TEL", "EMAIL", "ADR"}
 
 Component = tuple[str, list[tuple[str, str, str]]]
@@ -118,9 +122,10 @@ def _value(name: str, parameters: str, value: str) -> str:
         return _person(parameters, value)
     if name == "RRULE":
         return value.lower().replace("freq=", "").replace(";", ", ").replace("=", " ")
-    told = ", ".join(filter(None, map(_plain, _PARTS.split(value))))
-    kinds = ", ".join(found.lower() for found in _TYPE.findall(parameters)) if told else ""
-    return f"{told} ({kinds})" if kinds and name in _TYPED else told
+    parts = _PARTS.split(value) if name in _STRUCTURED else [_SCHEME.sub("", value)]
+    told = ", ".join(filter(None, map(_plain, parts)))
+    kinds = ", ".join(map(str.lower, _TYPE.findall(parameters))) if name in _TYPED else ""
+    return f"{told} ({kinds})" if told and kinds else told
 
 
 def _plain(value: str) -> str:
@@ -151,5 +156,5 @@ def _person(parameters: str, value: str) -> str:
     """The name, where one is given, and the address."""
     named = re.search(r";CN=(?:\"([^\"]*)\"|([^;:]*))", parameters, re.IGNORECASE)
     name = (named[1] or named[2]) if named else ""
-    address = re.sub(r"(?i)^mailto:", "", value.strip())
+    address = _SCHEME.sub("", value.strip())
     return f"{name} <{address}>" if name and "@" in address else name or address
