@@ -128,8 +128,7 @@ headroom: $(if $(URL),setup,build-engines)  ## find the largest load that keeps 
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.headroom "$(or $(SLO),rag:p99<5s)" --minutes $(or $(MINUTES),10) $(if $(URL),--url $(URL))
 
 evaluate: build-engines  ## measure answers over real text, into docs/evaluation.md (about 15 minutes)
-	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.evaluation
-	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.evaluation --collection
+	@for part in requests collection owners; do MODEL_REPOSITORY=model_repository $(BUILD) -m tests.evaluation $$part || exit; done
 
 bench-collections: build-engines  ## measure collections in both stores (about 15 minutes)
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.collections_bench speed

@@ -1,5 +1,5 @@
 """`python -m tests.evaluation`: the shipped questions against a server, into docs/evaluation.md:
-its first half, or with `--collection` its second one."""
+one of its three parts."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,9 @@ from operations.cpu_server import CpuServer
 from operations.ports import free_ports
 from tests.bench.machine import describe
 from tests.evaluation.collection_page import page as collection_page
+from tests.evaluation.owners_page import page as owners_page
 from tests.evaluation.page import joined, page
-from tests.evaluation.splits import by_part
+from tests.evaluation.splits import HELD_OUT, OWNERS, TUNE, by_part
 
 HERE = Path(__file__).parent
 FIRST, ADDED, DOCUMENTS = HERE / "questions.jsonl", HERE / "held_out.jsonl", HERE / "documents"
@@ -31,8 +32,8 @@ ROLES = ("embedder", "reranker", "llm")
 
 
 @click.command()
-@click.option("--collection", "is_collection", is_flag=True, help="Over a collection of all.")
-def main(is_collection: bool) -> None:
+@click.argument("part", type=click.Choice(["requests", "collection", "owners"]))
+def main(part: str) -> None:
     """Ask the questions of tests/evaluation on the models of model_repository/ (minutes)."""
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -40,16 +41,30 @@ def main(is_collection: bool) -> None:
         CpuServer(load_sku("cpu"), free_ports(), LOG, variables={STORE_VARIABLE: folder}) as up,
         Client(f"127.0.0.1:{up.ports.grpc}", timeout_s=300) as client,
     ):
-        if is_collection:
-            report = ingest(client, DOCUMENTS, NAME)
-            outcomes = by_split(_answered(measure_collection(client, FIRST, NAME)))
-            text = collection_page(_figures(outcomes, COLLECTION_ORDERS), report, *_served())
-        else:
-            first, added = (measure(client, each, DOCUMENTS) for each in (FIRST, ADDED))
-            outcomes = by_part(_answered(first), _answered(added))
-            text = page(_figures(outcomes, ORDERS), *_served())
+        text = {"requests": _requests, "collection": _collection, "owners": _owners}[part](client)
     PAGE.write_text(joined(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
     click.echo(f"written: {PAGE.relative_to(ROOT)}")
+
+
+def _requests(client: Client) -> str:
+    first, added = (measure(client, each, DOCUMENTS) for each in (FIRST, ADDED))
+    outcomes = by_part(_answered(first), _answered(added))
+    return page(_figures(outcomes, ORDERS), *_served())
+
+
+def _collection(client: Client) -> str:
+    report = ingest(client, DOCUMENTS, NAME)
+    outcomes = by_split(_answered(measure_collection(client, FIRST, NAME)))
+    return collection_page(_figures(outcomes, COLLECTION_ORDERS), report, *_served())
+
+
+def _owners(client: Client) -> str:
+    outcomes: dict[str, list[Outcome]] = {HELD_OUT: [], TUNE: []}
+    for name in OWNERS:
+        ingest(client, HERE / "owners" / name, name)
+        asked = measure_collection(client, HERE / "owners" / f"{name}.jsonl", name)
+        outcomes[asked[0].question.split] += _answered(asked)
+    return owners_page(_figures(outcomes, COLLECTION_ORDERS), *_served())
 
 
 def _answered(outcomes: list[Outcome]) -> list[Outcome]:

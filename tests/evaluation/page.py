@@ -7,8 +7,8 @@ from triton_rag.evaluation.figures import Figures
 
 from tests.evaluation.splits import HELD_OUT, TUNE, UNSEEN
 
-COLLECTION = "\n## Over a collection\n"
-"""Begins the half of the page that `collection_page` writes."""
+COLLECTION, OWNERS = "\n## Over a collection\n", "\n## Over folders of notes\n"
+"""Begin the parts of the page that `collection_page` and `owners_page` write."""
 
 PAGE = """\
 # Evaluation
@@ -62,9 +62,15 @@ def page(splits: Mapping[str, Figures], models: Mapping[str, str], machine: str)
 
 
 def joined(old: str, new: str) -> str:
-    """The page with one of its halves replaced by `new`."""
-    requests, mark, collection = old.partition(COLLECTION)
-    return requests + new if new.startswith(COLLECTION) else new + mark + collection
+    """The page with one of its three parts replaced by `new`."""
+    rest, owners_mark, owners = old.partition(OWNERS)
+    requests, mark, collection = rest.partition(COLLECTION)
+    parts = [requests, mark + collection, owners_mark + owners]
+    number = next(
+        (n for n, begin in enumerate((COLLECTION, OWNERS), 1) if new.startswith(begin)), 0
+    )
+    parts[number] = new
+    return "".join(parts)
 
 
 def served(models: Mapping[str, str]) -> str:

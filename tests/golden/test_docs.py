@@ -37,6 +37,7 @@ def _files(suffix: str) -> list[Path]:
         for path in found
         if not any(HIDDEN_OR_BUILT.match(part) for part in path.relative_to(ROOT).parts)
         and path.parent.name != "collection"  # the sample documents
+        and "owners" not in path.parts  # documents of the evaluation set
     )
 
 

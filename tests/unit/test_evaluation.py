@@ -17,7 +17,7 @@ from triton_rag.evaluation.outcomes import Outcome, ask_question, judged, rank, 
 from triton_rag.evaluation.questions import Question, QuestionsError, check, read_questions
 from triton_rag.evaluation.text import holds, share_of_words
 
-from tests.evaluation.page import COLLECTION, joined
+from tests.evaluation.page import COLLECTION, OWNERS, joined
 
 TALL = Question(
     "a", "How tall is it?", "tower.md", ("30 m", "thirty metres"), "The tower is 30 m tall."
@@ -374,9 +374,13 @@ def test_a_target_that_cannot_be_written_is_refused_before_the_run(
     assert "No such file" in capsys.readouterr().err
 
 
-def test_each_run_writes_its_half_of_the_page() -> None:
-    collection = f"{COLLECTION}\nold\n"
-    page = joined(joined("", "# Evaluation\n"), collection)
-    assert page == f"# Evaluation\n{collection}"
-    assert joined(page, "# New\n") == f"# New\n{collection}"
-    assert joined(page, f"{COLLECTION}\nnew\n") == f"# Evaluation\n{COLLECTION}\nnew\n"
+def test_each_run_writes_its_part_of_the_page() -> None:
+    collection, owners = f"{COLLECTION}\nold\n", f"{OWNERS}\nold\n"
+    page = joined(joined(joined("", "# Evaluation\n"), owners), collection)
+    assert page == f"# Evaluation\n{collection}{owners}"
+    assert joined(page, "# New\n") == f"# New\n{collection}{owners}"
+    for mark, left in (
+        (COLLECTION, f"{COLLECTION}\nnew\n{owners}"),
+        (OWNERS, f"{collection}{OWNERS}\nnew\n"),
+    ):
+        assert joined(page, f"{mark}\nnew\n") == f"# Evaluation\n{left}"

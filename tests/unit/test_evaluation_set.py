@@ -4,14 +4,18 @@ import csv
 import hashlib
 from collections import Counter
 
+import pytest
 from triton_rag.evaluation.figures import figures
 from triton_rag.evaluation.outcomes import Outcome
 from triton_rag.evaluation.questions import check, read_questions
+from triton_rag.ingestion.readers import read
 
 from builders.spec import ROOT
 from python_backends.generation.words import words
+from tests.evaluation.owners_page import page as owners_page
+from tests.evaluation.page import OWNERS as OWNERS_MARK
 from tests.evaluation.page import page
-from tests.evaluation.splits import UNSEEN, UNSEEN_FOLDERS, by_part
+from tests.evaluation.splits import OWNERS, UNSEEN, UNSEEN_FOLDERS, by_part
 
 FOLDER = ROOT / "tests" / "evaluation"
 DOCUMENTS = {
@@ -27,6 +31,8 @@ ADDED_FILE = FOLDER / "held_out.jsonl"
 ADDED = read_questions(ADDED_FILE)
 NEUTRAL_FILE = FOLDER / "neutral.jsonl"
 NEUTRAL = read_questions(NEUTRAL_FILE)
+OWNERS_FOLDER = FOLDER / "owners"
+OWNERS_QUESTIONS = {name: read_questions(OWNERS_FOLDER / f"{name}.jsonl") for name in OWNERS}
 
 
 def test_answers_and_evidence_stand_in_the_documents() -> None:
@@ -54,7 +60,8 @@ def test_splits_follow_from_the_ids() -> None:
 
 
 def test_no_question_is_asked_twice() -> None:
-    asked = [*QUESTIONS, *MORE, *ADDED, *NEUTRAL]
+    owners = (question for asked in OWNERS_QUESTIONS.values() for question in asked)
+    asked = [*QUESTIONS, *MORE, *ADDED, *NEUTRAL, *owners]
     assert len({question.question for question in asked}) == len(asked)
     assert len({question.id for question in asked}) == len(asked)
 
@@ -109,3 +116,22 @@ def test_the_page_has_a_row_for_each_part() -> None:
         assert sum(line.startswith(f"| {split} |") for line in lines) == rows
     assert "| held_out: first | 60 | 0%" in made
     assert "| held_out: added | 135 | 0%" in made
+
+
+@pytest.mark.parametrize("name", OWNERS)
+def test_owners_answers_stand_in_what_ingest_reads(name: str) -> None:
+    folder = OWNERS_FOLDER / name
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    texts = {str(f.relative_to(folder)): read(f.name, f.read_bytes()).text for f in files}
+    assert len(texts) >= 59
+    check(OWNERS_FOLDER / f"{name}.jsonl", OWNERS_QUESTIONS[name], texts)
+    assert Counter(q.is_answerable for q in OWNERS_QUESTIONS[name]) == {True: 30, False: 20}
+
+
+def test_half_of_the_owners_folders_are_held_out() -> None:
+    splits = {name: {q.split for q in asked} for name, asked in OWNERS_QUESTIONS.items()}
+    assert splits == {n: {"tune" if n in OWNERS[:4] else "held_out"} for n in OWNERS}
+    outcomes = [Outcome(question, seconds=1.0) for question in OWNERS_QUESTIONS["bikes"]]
+    made = owners_page({"held_out": figures(outcomes)}, {"llm": "some-model (fp32)"}, "a machine")
+    assert made.startswith(OWNERS_MARK)
+    assert "| held_out | 30 | 0%" in made
