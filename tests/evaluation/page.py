@@ -15,10 +15,10 @@ PAGE = """\
 
 How good retrieval and answers are over real text: {count} questions over 156 documents \
 (Python's library, SQLite, PostgreSQL, Git, Apache, Linux manual pages, a desktop's help, rules \
-of card games, licences, Debian), which nobody wrote for this project. `make evaluate` asks them \
-and writes this page; [tests/evaluation/](../tests/evaluation/README.md) says where the texts and \
-the questions come from. To judge your own models and documents: \
-[client/README.md](../client/README.md#evaluate).
+of card games, licences, Debian), which nobody wrote for this project; then 400 over eight folders \
+of notes, which were invented for it. `make evaluate` asks them and writes this page; \
+[tests/evaluation/](../tests/evaluation/README.md) says where the texts and the questions come \
+from. To judge your own models and documents: [client/README.md](../client/README.md#evaluate).
 
 Choices may be made on the split `tune` only, so believe `held_out`. *First* are those of its \
 questions that were there while choices were made, *added* those that were written afterwards. \
