@@ -21,7 +21,7 @@ from tests.bench.machine import describe
 from tests.evaluation.collection_page import page as collection_page
 from tests.evaluation.owners_page import page as owners_page
 from tests.evaluation.page import joined, page
-from tests.evaluation.splits import HELD_OUT, OWNERS, TUNE, by_part
+from tests.evaluation.splits import HELD_OUT, OWNERS_FOLDERS, TUNE, by_part
 
 HERE = Path(__file__).parent
 FIRST, ADDED, DOCUMENTS = HERE / "questions.jsonl", HERE / "held_out.jsonl", HERE / "documents"
@@ -60,7 +60,7 @@ def _collection(client: Client) -> str:
 
 def _owners(client: Client) -> str:
     outcomes: dict[str, list[Outcome]] = {HELD_OUT: [], TUNE: []}
-    for name in OWNERS:
+    for name in OWNERS_FOLDERS:
         ingest(client, HERE / "owners" / name, name)
         asked = measure_collection(client, HERE / "owners" / f"{name}.jsonl", name)
         outcomes[asked[0].question.split] += _answered(asked)

@@ -64,13 +64,11 @@ def page(splits: Mapping[str, Figures], models: Mapping[str, str], machine: str)
 def joined(old: str, new: str) -> str:
     """The page with one of its three parts replaced by `new`."""
     rest, owners_mark, owners = old.partition(OWNERS)
+    if new.startswith(OWNERS):
+        return rest + new
     requests, mark, collection = rest.partition(COLLECTION)
-    parts = [requests, mark + collection, owners_mark + owners]
-    number = next(
-        (n for n, begin in enumerate((COLLECTION, OWNERS), 1) if new.startswith(begin)), 0
-    )
-    parts[number] = new
-    return "".join(parts)
+    changed = requests + new if new.startswith(COLLECTION) else new + mark + collection
+    return changed + owners_mark + owners
 
 
 def served(models: Mapping[str, str]) -> str:

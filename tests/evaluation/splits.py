@@ -8,7 +8,7 @@ HELD_OUT, TUNE = "held_out", "tune"
 FIRST, ADDED, UNSEEN = (f"{HELD_OUT}: {part}" for part in ("first", "added", "unseen folders"))
 UNSEEN_FOLDERS = ("apache", "desktop", "git", "project", "solitaire")
 """No question of `tune` is about them."""
-OWNERS = ("practice", "servers", "school", "house", "bikes", "transit", "family", "ecology")
+OWNERS_FOLDERS = ("practice", "servers", "school", "house", "bikes", "transit", "family", "ecology")
 """Folders of notes; the questions of the first four are of the split `tune`."""
 
 
