@@ -60,6 +60,7 @@ class AnswerSpec(SpecFile):
     missing_words_penalty: Annotated[float, Field(ge=0, le=1)] = 0.0
     min_relevance: float | None = None
     relevance_per_tenfold: Annotated[float, Field(ge=0)] = 0.0
+    second_quote_margin: Annotated[float, Field(ge=0)] = 0.0
     ungrounded: Literal["answer", "quote", "refuse"] = "answer"
     quote_sentences: Annotated[int, Field(ge=1)] = AnswerPolicy.quote_sentences
     refusal: Annotated[str, Field(min_length=1)] = AnswerPolicy.refusal

@@ -51,8 +51,9 @@ class AnswerPolicy:
     neighbouring words side by side in the quote. Unless it is `answer`, a question is refused if
     the best source has less than `min_relevance`, on the scale of the reranker that is served, or
     none has `min_similarity`. `min_relevance` holds where 300 passages were searched, and for ten
-    times as many it is `relevance_per_tenfold` higher. The similarity is lowered by
-    `missing_words_penalty` times the share of the question's words that the closest sentence lacks.
+    times as many it is `relevance_per_tenfold` higher. A second source is quoted only if it has
+    `second_quote_margin` more than that. The similarity is lowered by `missing_words_penalty` times
+    the share of the question's words that the closest sentence lacks.
     """
 
     cite: str = "model"
@@ -62,6 +63,7 @@ class AnswerPolicy:
     missing_words_penalty: float = 0.0
     min_relevance: float | None = None
     relevance_per_tenfold: float = 0.0
+    second_quote_margin: float = 0.0
     ungrounded: str = "answer"
     quote_sentences: int = 2
     refusal: str = "The documents do not answer this question."

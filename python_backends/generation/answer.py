@@ -142,11 +142,13 @@ class GroundedAnswer(PlainAnswer):
         found = [(sentence, self._evidence.support(sentence)) for sentence in written]
         return [(sentence, support) for sentence, support in found if support]
 
-    def _is_relevant(self, source: int) -> bool:
-        """Whether the source, numbered from 1, is relevant enough to answer from."""
+    def _is_relevant(self, source: int, margin: float = 0.0) -> bool:
+        """Whether the source, numbered from 1, has the least relevance and `margin` more."""
         if self._least is None or self._relevance is None:
             return True
-        return source <= len(self._relevance) and self._relevance[source - 1] >= self._least
+        if source > len(self._relevance):
+            return False
+        return self._relevance[source - 1] >= self._least + margin
 
     def _is_unlike(self, similarity: float) -> bool:
         """Whether the question is about something else than the best source."""
@@ -170,7 +172,8 @@ class GroundedAnswer(PlainAnswer):
         return sentence + rest
 
     def _replace(self) -> None:
-        others = filter(self._is_relevant, range(2, len(self._sources) + 1))
+        margin, numbers = self._policy.second_quote_margin, range(2, len(self._sources) + 1)
+        others = (number for number in numbers if self._is_relevant(number, margin))
         found = self._evidence.quotes(self._policy.quote_sentences, others)
         if self._policy.ungrounded != "quote" or not found:
             self._refuse()

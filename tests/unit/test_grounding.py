@@ -338,6 +338,16 @@ def test_another_source_is_quoted_for_a_word_that_the_first_quote_lacks(relevanc
     assert outputs["statements"][2:] == (["Seals hold the pump's pressure."] if second else [])
 
 
+@pytest.mark.parametrize(("relevance", "second"), [(0.55, [2]), (0.45, [])])
+def test_a_second_quote_needs_more_relevance_than_an_answer(relevance, second):
+    sources, question = [PUMP, "Seals hold the pressure."], "At what pressure does the pump start?"
+    policy = replace(QUOTE, min_relevance=0.4, second_quote_margin=0.1)
+    answer = GroundedAnswer(policy, sources, question, 0.9, True, [0.42, relevance])
+    answer.push("Nobody knows")
+    answer.flush()
+    assert answer.outputs()["citations"].tolist() == [1, *second]
+
+
 def test_no_other_source_is_quoted_for_an_s():
     sources = ["The start of a pump is at 4 bar.", "A boiler is hot, and it's loud."]
     quotes = Evidence(sources, "What's the start of a pump?").quotes(3, [2])
